@@ -66,4 +66,5 @@ class Hook(Protocol):
     A hook that raises is logged and does not hurt the call.
     """
 
-    def __call__(self, event: Event, /) -> None: ...
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""

@@ -1,0 +1,1 @@
+"""A pytest plugin: fixtures for testing your own code against the emulator."""
