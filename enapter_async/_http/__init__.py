@@ -1,1 +1,1 @@
-"""TODO."""
+"""The life of one call; knows operations in general and no device."""

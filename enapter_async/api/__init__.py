@@ -1,1 +1,1 @@
-"""TODO."""
+"""Verbs by noun: each builds an operation and executes it."""

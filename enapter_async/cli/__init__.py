@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: a thin skin over the library."""

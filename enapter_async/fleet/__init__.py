@@ -1,1 +1,1 @@
-"""TODO."""
+"""Many operations, one intention."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Frozen shapes of what the API answers."""

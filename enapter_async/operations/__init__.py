@@ -1,1 +1,1 @@
-"""TODO."""
+"""One frozen value for each endpoint of the API."""
