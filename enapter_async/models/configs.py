@@ -1,0 +1,69 @@
+"""What a device needs to connect: the answer of `generate_config`.
+
+Source: API page, "Generate Device Configuration".
+"""
+
+from typing import ClassVar, Self
+
+import attrs
+
+from enapter_async.models.enumerations import OpenEnum
+
+
+class MQTTProtocol(OpenEnum):
+    """How a device talks to the broker; open in answers, closed in requests."""
+
+    __slots__ = ()
+
+    MQTT: ClassVar[Self]
+    """Without encryption; the credentials are a user name and a password."""
+    MQTTS: ClassVar[Self]
+    """Over TLS; the credentials are a private key and certificates."""
+
+
+class TimeSyncProtocol(OpenEnum):
+    """How a device learns the time; an open enumeration."""
+
+    __slots__ = ()
+
+    NTP: ClassVar[Self]
+    HTTP: ClassVar[Self]
+
+
+@attrs.frozen(kw_only=True)
+class MQTTCredentials:
+    """The credentials of `MQTTProtocol.MQTT`. The password does not show in `repr`."""
+
+    username: str
+    password: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class MQTTSCredentials:
+    """The credentials of `MQTTProtocol.MQTTS`. The private key does not show in `repr`.
+
+    All are PEM text; a server whose certificate is signed by a public authority may
+    leave out `ca_chain`.
+    """
+
+    private_key: str = attrs.field(repr=False)
+    certificate: str
+    ca_chain: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CommunicationConfig:
+    """A new configuration of a device, secrets included: the API gives them only once.
+
+    `mqtt_credentials` is of the class that `mqtt_protocol` says.
+    """
+
+    mqtt_host: str
+    mqtt_port: int
+    mqtt_protocol: MQTTProtocol
+    mqtt_credentials: MQTTCredentials | MQTTSCredentials
+    time_sync_protocol: TimeSyncProtocol | None = None
+    time_sync_host: str | None = None
+    time_sync_port: int | None = None
+    hardware_id: str | None = None
+    channel_id: str | None = None

@@ -1,0 +1,137 @@
+"""What the API answers about a device.
+
+Source: API page, "Device Management": the fields of `device`, expanded ones included.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from enapter_async.models.enumerations import OpenEnum
+
+
+class DeviceType(OpenEnum):
+    """What kind of device it is; an open enumeration, as `OpenEnum` says."""
+
+    __slots__ = ()
+
+    STANDALONE: ClassVar[Self]
+    """Works on its own, without a gateway or other Enapter hardware."""
+    GATEWAY: ClassVar[Self]
+    """Connects an energy system to the Enapter Cloud."""
+    EMBEDDED_UCM: ClassVar[Self]
+    """The communication module built into an Enapter device."""
+    HARDWARE_UCM: ClassVar[Self]
+    """An Enapter Universal Communication Module (UCM)."""
+    VIRTUAL_UCM: ClassVar[Self]
+    """A UCM that is software."""
+    LINK_MASTER_UCM: ClassVar[Self]
+    """The master of an Enapter LINK."""
+    LINK_SLAVE_UCM: ClassVar[Self]
+    """A UCM behind the master of an Enapter LINK."""
+    LUA: ClassVar[Self]
+    """A third party's device, run by a Lua script on a UCM."""
+    NATIVE: ClassVar[Self]
+    """An Enapter product, such as an electrolyser or a dryer."""
+    CHILD: ClassVar[Self]
+    """A part of another device; live servers answer it, the API page does not list it."""
+    UNDEFINED_DEVICE_TYPE: ClassVar[Self]
+    """The server itself does not know; only older servers answer it."""
+
+
+class AccessRole(OpenEnum):
+    """What the caller may do with a device, from least to most; an open enumeration."""
+
+    __slots__ = ()
+
+    READONLY: ClassVar[Self]
+    USER: ClassVar[Self]
+    OWNER: ClassVar[Self]
+    """The least role that may update and delete a device."""
+    INSTALLER: ClassVar[Self]
+    VENDOR: ClassVar[Self]
+    SYSTEM: ClassVar[Self]
+    """Internal to Enapter; answered by live servers."""
+
+
+class CommunicationType(OpenEnum):
+    """How a device talks to the Enapter EMS; an open enumeration."""
+
+    __slots__ = ()
+
+    MQTT_V1_PLAINTEXT: ClassVar[Self]
+    """MQTT without encryption."""
+    MQTT_V1_TLS: ClassVar[Self]
+    """MQTT with encryption (MQTTS)."""
+    MQTT_V1_LOCALHOST: ClassVar[Self]
+    """MQTT with a server on the same machine."""
+    UCM_LUA: ClassVar[Self]
+    """Through a UCM, hardware or virtual. Such a device has no configuration of its own."""
+    UCM_EMBEDDED: ClassVar[Self]
+    """Through an embedded UCM. Such a device has no configuration of its own."""
+    LINK: ClassVar[Self]
+    """Through an Enapter LINK."""
+
+
+class ConnectivityStatus(OpenEnum):
+    """Whether a device is reachable; an open enumeration."""
+
+    __slots__ = ()
+
+    UNKNOWN: ClassVar[Self]
+    ONLINE: ClassVar[Self]
+    OFFLINE: ClassVar[Self]
+
+
+@attrs.frozen(kw_only=True)
+class Connectivity:
+    """Whether a device is reachable. A server that does not say means `UNKNOWN`."""
+
+    status: ConnectivityStatus = ConnectivityStatus.UNKNOWN
+
+
+@attrs.frozen(kw_only=True)
+class Communication:
+    """How a device is connected.
+
+    `upstream_id` is the id of the device that it hangs below; `hardware_id` and
+    `channel_id` are missing for devices of type UCM_LUA and UCM_EMBEDDED.
+    """
+
+    type: CommunicationType | None = None
+    upstream_id: str | None = None
+    hardware_id: str | None = None
+    channel_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Device:
+    """A device as the API answered it: frozen, compared by value, hashable.
+
+    Only `id` is sure to be there; a field that the server left out, or that was not
+    asked for with `expand`, is None (or the empty tuple). `updated_at` is an aware UTC
+    datetime. `manifest`, `properties` and `site` are plain JSON objects, as sent; treat
+    them as read-only. They, `connectivity`, `communication` and `raised_alert_names`
+    come only when expanded.
+
+    Source: API page, "Device Management".
+    """
+
+    id: str
+    name: str | None = None
+    slug: str | None = None
+    type: DeviceType | None = None
+    site_id: str | None = None
+    blueprint_id: str | None = None
+    updated_at: datetime | None = None
+    authorized_role: AccessRole | None = None
+    implemented_profiles: tuple[str, ...] = ()
+    connectivity: Connectivity | None = None
+    communication: Communication | None = None
+    raised_alert_names: tuple[str, ...] = ()
+    # JSON objects have no hash; leaving them out of it keeps every device hashable, and
+    # equal devices still hash alike.
+    manifest: dict[str, Any] | None = attrs.field(default=None, hash=False)
+    properties: dict[str, Any] | None = attrs.field(default=None, hash=False)
+    site: dict[str, Any] | None = attrs.field(default=None, hash=False)

@@ -1,0 +1,78 @@
+"""The rules that arguments of operations obey, whatever the noun.
+
+They are used as attrs converters, not validators, because validators can be switched
+off for a whole process, and the rule for ids keeps an id from leaving its path segment.
+Each raises `ConfigurationError` and shows no more of a value than `shown` lets through.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.operation import Unset
+
+LONGEST_TEXT: Final = 1024
+"""The most characters of a name or a slug."""
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_UNSENDABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_SHOWN_CHARACTERS: Final = 60
+
+
+def shown(value: object) -> str:
+    """Write a value so that it is short and safe on any terminal and in any log."""
+    if not isinstance(value, str):
+        return f"a value of type {type(value).__name__}"
+    text = ascii(value[:_SHOWN_CHARACTERS])
+    return text if len(value) <= _SHOWN_CHARACTERS else f"{text}... ({len(value)} characters)"
+
+
+def identifier(field: str, value: object) -> str:
+    """Pass an id or a slug that can stand as one segment of a path, and nothing else."""
+    if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
+        return value
+    raise ConfigurationError(
+        f"{field} must be 1 to 128 letters, digits, '_' or '-', beginning with a letter or"
+        f" a digit; got {shown(value)}"
+    )
+
+
+def text(field: str, value: object) -> str | Unset | None:
+    """Pass text that JSON can carry; None and `UNSET` pass too."""
+    if isinstance(value, str):
+        if len(value) <= LONGEST_TEXT and not _UNSENDABLE.search(value):
+            return value
+    elif value is None or isinstance(value, Unset):
+        return value
+    raise ConfigurationError(
+        f"{field} must be None or at most {LONGEST_TEXT} characters of valid text without NUL;"
+        f" got {shown(value)}"
+    )
+
+
+def integer(field: str, value: object, *, least: int, most: int) -> int:
+    """Pass a whole number within bounds; True and False are none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigurationError(f"{field} must be a whole number; got {shown(value)}")
+    if not least <= value <= most:
+        raise ConfigurationError(f"{field} must be {least} to {most}; got one outside of that")
+    return value
+
+
+def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Pass any iterable of known names, each once and in the order given.
+
+    A bare string is refused: it is an iterable of letters, and never what was meant.
+    """
+    choices = ", ".join(known)
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ConfigurationError(
+            f"{field} must be a list of names out of {choices}; got {shown(values)}"
+        )
+    given: dict[str, None] = {}
+    for name in values:
+        if not isinstance(name, str) or name not in known:
+            raise ConfigurationError(f"{field} may hold {choices}; got {shown(name)}")
+        given[name] = None
+    return tuple(given)

@@ -1,0 +1,345 @@
+"""What can be asked of devices: one frozen class an endpoint.
+
+Every argument is checked when the value is built, before any I/O. A device is addressed
+by its id or its slug.
+
+Source: API page, "Device Management"; reading and listing: "Fetch Devices".
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.models.configs import CommunicationConfig, MQTTProtocol
+from enapter_async.models.devices import Device
+from enapter_async.operation import MIB, UNSET, Answer, Operation, Repeat, RequestParts, Unset
+from enapter_async.operations import arguments
+
+EXPANDABLE: Final = (
+    "communication",
+    "connectivity",
+    "manifest",
+    "properties",
+    "raised_alert_names",
+    "site",
+)
+"""The fields of a device that come only when they are asked for with `expand`."""
+
+LARGEST_PAGE: Final = 50
+"""The most devices that one page may be asked to hold."""
+
+_LARGEST_OFFSET: Final = 2**63 - 1
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device)
+
+
+def _device_id(value: str) -> str:
+    return arguments.identifier("device_id", value)
+
+
+def _blueprint_id(value: str) -> str:
+    return arguments.identifier("blueprint_id", value)
+
+
+def _site_id(value: str | None) -> str | None:
+    return None if value is None else arguments.identifier("site_id", value)
+
+
+def _expand(value: Iterable[str]) -> tuple[str, ...]:
+    return arguments.names("expand", value, EXPANDABLE) if value != () else ()
+
+
+def _offset(value: int) -> int:
+    return arguments.integer("offset", value, least=0, most=_LARGEST_OFFSET)
+
+
+def _limit(value: int) -> int:
+    return arguments.integer("limit", value, least=1, most=LARGEST_PAGE)
+
+
+def _name(value: str | Unset | None) -> str | Unset | None:
+    return arguments.text("name", value)
+
+
+def _slug(value: str | Unset | None) -> str | Unset | None:
+    return arguments.text("slug", value)
+
+
+def _protocol(value: str) -> MQTTProtocol:
+    if isinstance(value, str):
+        protocol = MQTTProtocol(value)
+        if protocol in MQTTProtocol.known():
+            return protocol
+    raise ConfigurationError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
+
+
+def _is_about(asked: str, answered: str) -> bool:
+    """Say no only where a UUID was asked for and another UUID came; a slug may name any."""
+    return (
+        answered == asked
+        or not _UUID.fullmatch(asked)
+        or not _UUID.fullmatch(answered)
+        or answered.lower() == asked.lower()
+    )
+
+
+def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    return (("expand", ",".join(expand)),) if expand else ()
+
+
+@attrs.frozen(kw_only=True)
+class GetDevice(Operation[Device]):
+    """Read one device; `expand` names the fields of `EXPANDABLE` that should come too.
+
+    Changes nothing, so it is safe to repeat.
+
+    Source: API page "Fetch Devices", `GET devices/{device_id}`.
+    """
+
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[Device]] = _DEVICE
+
+    device_id: str = attrs.field(converter=_device_id)
+    expand: tuple[str, ...] = attrs.field(default=(), converter=_expand)
+
+    def request(self) -> RequestParts:
+        """Give the request that this operation is."""
+        return RequestParts(
+            method="GET", path=("devices", self.device_id), query=_expand_query(self.expand)
+        )
+
+    def accepts(self, result: Device) -> bool:
+        """Say whether the answer is about the device that was asked for."""
+        return _is_about(self.device_id, result.id)
+
+
+@attrs.frozen(kw_only=True)
+class ListDevices(Operation[tuple[Device, ...]]):
+    """Read one page of devices, ordered by id: of one site, or of the whole account.
+
+    `offset` is how many devices to skip, `limit` (1 to 50) how many to give at most;
+    beyond the last device the answer is the empty tuple. Changes nothing, so it is safe
+    to repeat.
+
+    Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
+    """
+
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[tuple[Device, ...]]] = Answer(
+        key="devices", type=tuple[Device, ...], default=(), max_bytes=64 * MIB
+    )
+
+    site_id: str | None = attrs.field(default=None, converter=_site_id)
+    expand: tuple[str, ...] = attrs.field(default=(), converter=_expand)
+    offset: int = attrs.field(default=0, converter=_offset)
+    limit: int = attrs.field(default=LARGEST_PAGE, converter=_limit)
+
+    def request(self) -> RequestParts:
+        """Give the request that this operation is."""
+        site = () if self.site_id is None else ("sites", self.site_id)
+        paging = (("offset", str(self.offset)), ("limit", str(self.limit)))
+        return RequestParts(
+            method="GET", path=(*site, "devices"), query=_expand_query(self.expand) + paging
+        )
+
+
+@attrs.frozen(kw_only=True)
+class UpdateDevice(Operation[Device]):
+    """Set the name of a device, its slug, or both; what is `UNSET` is left alone.
+
+    None is sent as null. The API takes null and "" for "leave alone" as it does a missing
+    field, so neither clears anything. Sets an absolute state, so it is safe to repeat.
+
+    Source: API page, "Update Device"; needs the role OWNER.
+    """
+
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[Device]] = _DEVICE
+
+    device_id: str = attrs.field(converter=_device_id)
+    name: str | Unset | None = attrs.field(default=UNSET, converter=_name)
+    slug: str | Unset | None = attrs.field(default=UNSET, converter=_slug)
+
+    def __attrs_post_init__(self) -> None:
+        if self.name is UNSET and self.slug is UNSET:
+            raise ConfigurationError("an update must set name, slug or both; it sets neither")
+
+    def _changes(self) -> dict[str, str | None]:
+        changes: dict[str, str | None] = {}
+        if self.name is not UNSET:
+            changes["name"] = self.name
+        if self.slug is not UNSET:
+            changes["slug"] = self.slug
+        return changes
+
+    def request(self) -> RequestParts:
+        """Give the request that this operation is."""
+        return RequestParts(method="PATCH", path=("devices", self.device_id), body=self._changes())
+
+    def subject(self) -> str:
+        """Name the device that is written to."""
+        return self.device_id
+
+    def accepts(self, result: Device) -> bool:
+        """Say whether the answer is about the device that was asked for."""
+        return _is_about(self.device_id, result.id)
+
+    def reads(self) -> GetDevice:
+        """Give the operation that reads the device."""
+        return GetDevice(device_id=self.device_id)
+
+    def holds(self, state: Device | None) -> bool:
+        """Say whether the fields that are set are so already; None and "" are alike."""
+        return state is not None and all(
+            (getattr(state, field) or None) == (wanted or None)
+            for field, wanted in self._changes().items()
+        )
+
+    def result_of(self, state: Device | None) -> Device:
+        """Give the device that was read."""
+        return _found(state)
+
+    def undo(self, before: Device) -> "UpdateDevice | None":
+        """Give the update that brings the old values back; None where one was empty.
+
+        An empty value cannot be set through this API.
+        """
+        old = {field: getattr(before, field) for field in self._changes()}
+        return UpdateDevice(device_id=before.id, **old) if all(old.values()) else None
+
+
+@attrs.frozen(kw_only=True)
+class DeleteDevice(Operation[None]):
+    """Delete a device, which the API refuses while running devices hang below it.
+
+    Sets an absolute state, so it is safe to repeat: a device that is gone stays gone.
+    Nothing undoes it.
+
+    Source: API page, "Delete Device"; needs the role OWNER.
+    """
+
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[None]] = Answer(type=None, empty_allowed=True)
+
+    device_id: str = attrs.field(converter=_device_id)
+
+    def request(self) -> RequestParts:
+        """Give the request that this operation is."""
+        return RequestParts(method="DELETE", path=("devices", self.device_id))
+
+    def subject(self) -> str:
+        """Name the device that is written to."""
+        return self.device_id
+
+    def reads(self) -> GetDevice:
+        """Give the operation that reads the device."""
+        return GetDevice(device_id=self.device_id)
+
+    def holds(self, state: Device | None) -> bool:
+        """Say whether the device is gone already."""
+        return state is None
+
+    def result_of(self, state: Device | None) -> None:
+        """Give nothing, as a deletion does."""
+
+
+@attrs.frozen(kw_only=True)
+class GenerateConfig(Operation[CommunicationConfig]):
+    """Mint a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
+
+    Each arrival makes new credentials, so it is not safe to repeat, and no reading tells
+    whether it happened. The API refuses devices that communicate by UCM_LUA or
+    UCM_EMBEDDED.
+
+    Source: API page, "Generate Device Configuration".
+    """
+
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[CommunicationConfig]] = Answer(
+        key="config", type=CommunicationConfig, secret=True
+    )
+
+    device_id: str = attrs.field(converter=_device_id)
+    protocol: MQTTProtocol = attrs.field(converter=_protocol)
+
+    def request(self) -> RequestParts:
+        """Give the request that this operation is."""
+        return RequestParts(
+            method="POST",
+            path=("devices", self.device_id, "generate_config"),
+            body={"protocol": str(self.protocol)},
+        )
+
+    def subject(self) -> str:
+        """Name the device that is written to."""
+        return self.device_id
+
+
+@attrs.frozen(kw_only=True)
+class AssignBlueprint(Operation[Device]):
+    """Give a device another blueprint.
+
+    Sets an absolute state, so it is safe to repeat.
+
+    Source: API page, "Change Blueprint".
+    """
+
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[Device]] = _DEVICE
+
+    device_id: str = attrs.field(converter=_device_id)
+    blueprint_id: str = attrs.field(converter=_blueprint_id)
+
+    def request(self) -> RequestParts:
+        """Give the request that this operation is."""
+        return RequestParts(
+            method="POST",
+            path=("devices", self.device_id, "assign_blueprint"),
+            body={"blueprint_id": self.blueprint_id},
+        )
+
+    def subject(self) -> str:
+        """Name the device that is written to."""
+        return self.device_id
+
+    def accepts(self, result: Device) -> bool:
+        """Say whether the answer is about the device that was asked for."""
+        return _is_about(self.device_id, result.id)
+
+    def reads(self) -> GetDevice:
+        """Give the operation that reads the device."""
+        return GetDevice(device_id=self.device_id)
+
+    def holds(self, state: Device | None) -> bool:
+        """Say whether the device has the blueprint already."""
+        return state is not None and state.blueprint_id == self.blueprint_id
+
+    def result_of(self, state: Device | None) -> Device:
+        """Give the device that was read."""
+        return _found(state)
+
+    def undo(self, before: Device) -> "AssignBlueprint | None":
+        """Give the assignment of the old blueprint; None where there was none."""
+        if not before.blueprint_id:
+            return None
+        return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)
+
+
+def _found(state: Device | None) -> Device:
+    if state is None:
+        raise ValueError("a device that was not found has no state to give")
+    return state
+
+
+BY_NAME: Final[Mapping[str, type[Operation[Any]]]] = {
+    "get": GetDevice,
+    "list": ListDevices,
+    "update": UpdateDevice,
+    "delete": DeleteDevice,
+    "generate_config": GenerateConfig,
+    "assign_blueprint": AssignBlueprint,
+}
+"""The operations by the names that files and journals give them."""
