@@ -1,0 +1,284 @@
+"""Faults that the emulator meets its clients with, by script or by seed."""
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Final
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Latency:
+    """The request is answered properly, after `seconds`.
+
+    It is carried out even when the client has gone away by then.
+    """
+
+    seconds: float
+
+
+@attrs.frozen(kw_only=True)
+class TooManyRequests:
+    """429, and nothing is done.
+
+    Without `retry_after` it is what nginx answers by itself: no such header, and HTML.
+    With it, it has the API's envelope, and Retry-After says those seconds, or with
+    `as_date` the date that far from now.
+    """
+
+    after_effect: ClassVar[bool] = False
+    retry_after: int | None = None
+    as_date: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ServerFailure:
+    """A 5xx with the HTML of a proxy, before the request is carried out or after it.
+
+    With `retry_after` (seconds) it has Retry-After and the API's envelope instead of HTML.
+    """
+
+    status: int = attrs.field(default=502)
+    after_effect: bool = False
+    retry_after: int | None = None
+
+    @status.validator
+    def _check_status(self, attribute: Any, value: int) -> None:
+        if not 500 <= value <= 599:
+            raise ValueError("a server failure has a status of 500 to 599")
+
+
+@attrs.frozen(kw_only=True)
+class Drop:
+    """The connection ends without an answer (FIN, or RST with `reset`).
+
+    The request was read whole, and carried out if `after_effect`.
+    """
+
+    after_effect: bool = False
+    reset: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Truncate:
+    """The request is carried out, and its answer ends in the middle of its body.
+
+    Content-Length announces the whole body; the share `keep` of it is sent.
+    """
+
+    after_effect: ClassVar[bool] = True
+    keep: float = attrs.field(default=0.5)
+
+    @keep.validator
+    def _check_keep(self, attribute: Any, value: float) -> None:
+        if not 0.0 <= value < 1.0:
+            raise ValueError("the share that is kept lies between 0 and less than 1")
+
+
+@attrs.frozen(kw_only=True)
+class WrongJSON:
+    """The request is carried out, and answered 200 with `body`: by default no valid JSON."""
+
+    after_effect: ClassVar[bool] = True
+    body: bytes = b'{"device": {"id": '
+
+
+@attrs.frozen(kw_only=True)
+class Hang:
+    """No answer comes until the client goes away; the request is carried out if asked."""
+
+    after_effect: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """Any answer at all, such as a redirect, or the 200 HTML of a captive portal."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/html"
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    after_effect: bool = False
+
+
+Fault = Latency | TooManyRequests | ServerFailure | Drop | Truncate | WrongJSON | Hang | Reply
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """What a fault is chosen by: one request.
+
+    `path` is as sent, without the query; `device` what stands in the path where a device
+    is addressed, and `device_id` the id of the device that this means, if there is one.
+    `body` is the request's body.
+    """
+
+    method: str
+    path: str
+    device: str | None = None
+    device_id: str | None = None
+    body: bytes = b""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Rule:
+    """A fault for the next `times` requests that match (None: for all from now on)."""
+
+    fault: Fault
+    times: int | None = 1
+    method: str | None = None
+    path: str | None = None
+    device: str | None = None
+    when: Callable[[Target], bool] | None = None
+    met: int = 0
+
+    def matches(self, target: Target) -> bool:
+        """Say whether the rule is about this request."""
+        return (
+            (self.method is None or self.method == target.method)
+            and (self.path is None or fnmatchcase(target.path, self.path))
+            and (self.device is None or self.device in (target.device, target.device_id))
+            and (self.when is None or self.when(target))
+        )
+
+    @property
+    def spent(self) -> bool:
+        """Whether it has been met as often as it was meant to be."""
+        return self.times is not None and self.met >= self.times
+
+
+ROUGH: Final[tuple[Fault, ...]] = (
+    Latency(seconds=0.02),
+    TooManyRequests(),
+    TooManyRequests(retry_after=1),
+    ServerFailure(status=502),
+    ServerFailure(status=502, after_effect=True),
+    ServerFailure(status=503),
+    ServerFailure(status=504, after_effect=True),
+    Drop(),
+    Drop(after_effect=True),
+    Drop(after_effect=True, reset=True),
+    Truncate(),
+)
+"""A network on a bad day: what a long job will meet sooner or later."""
+
+
+@attrs.frozen(kw_only=True)
+class FaultProfile:
+    """Faults by seed: each request meets one of `kinds` with the chance `rate`.
+
+    What is drawn depends on the seed, the method, the path and on how often these were
+    asked before, so that it is the same in each run, whatever the order of requests is.
+    A kind that stands in `kinds` twice comes twice as often. `methods` limits it to some
+    methods; `most_per_path` ends it for a method and path that has met so many faults,
+    so that a client that keeps trying gets through.
+    """
+
+    rate: float = attrs.field()
+    kinds: tuple[Fault, ...] = attrs.field(default=ROUGH, converter=tuple)
+    seed: int = 1
+    methods: frozenset[str] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(frozenset)
+    )
+    most_per_path: int | None = None
+
+    @rate.validator
+    def _check_rate(self, attribute: Any, value: float) -> None:
+        if not 0.0 <= value <= 1.0:
+            raise ValueError("the rate of faults lies between 0 and 1")
+
+    @kinds.validator
+    def _check_kinds(self, attribute: Any, value: tuple[Fault, ...]) -> None:
+        if not value:
+            raise ValueError("a fault profile needs at least one kind of fault")
+
+    def draw(self, target: Target, asked_before: int) -> Fault | None:
+        """Give the fault of a request, or None; the same arguments give the same."""
+        if self.methods is not None and target.method not in self.methods:
+            return None
+        key = f"{self.seed}/{target.method}/{target.path}/{asked_before}"
+        chance = hashlib.blake2b(key.encode(), digest_size=16).digest()
+        if int.from_bytes(chance[:8], "big") >= self.rate * 2**64:
+            return None
+        return self.kinds[int.from_bytes(chance[8:], "big") % len(self.kinds)]
+
+
+class Faults:
+    """The faults of an emulator; they may be changed while it runs.
+
+    The script comes first: of the rules added, the first that matches a request and is not
+    spent gives the fault. Where none does, the profile is asked.
+    """
+
+    def __init__(self, profile: FaultProfile | None = None, script: Iterable[Fault] = ()) -> None:
+        self._profile = profile
+        self._rules: deque[Rule] = deque()
+        self._asked: Counter[tuple[str, str]] = Counter()
+        self._drawn: Counter[tuple[str, str]] = Counter()
+        self.add(*script)
+
+    def add(
+        self,
+        *faults: Fault,
+        method: str | None = None,
+        path: str | None = None,
+        device: str | None = None,
+        when: Callable[[Target], bool] | None = None,
+        times: int | None = 1,
+    ) -> tuple[Rule, ...]:
+        """Add faults for the next matching requests, one after another, each `times` times.
+
+        `path` is the path as sent, or a pattern such as `*/generate_config`; `device` an id
+        or a slug; `when` any question about the request. `times=None` never ends.
+        """
+        if times is not None and times < 1:
+            raise ValueError("a fault is met at least once")
+        rules = tuple(
+            Rule(fault=fault, times=times, method=method, path=path, device=device, when=when)
+            for fault in faults
+        )
+        self._rules.extend(rules)
+        return rules
+
+    @property
+    def profile(self) -> FaultProfile | None:
+        """The faults by seed, or None."""
+        return self._profile
+
+    @profile.setter
+    def profile(self, profile: FaultProfile | None) -> None:
+        self._profile = profile
+        self._asked.clear()
+        self._drawn.clear()
+
+    @property
+    def pending(self) -> tuple[Rule, ...]:
+        """The rules of the script that are not spent."""
+        return tuple(self._rules)
+
+    def clear(self) -> None:
+        """End all faults, those of the script and those by seed."""
+        self._rules.clear()
+        self.profile = None
+
+    def pick(self, target: Target) -> Fault | None:
+        """Give the fault that this request meets, or None, and count it as met."""
+        for rule in self._rules:
+            if rule.matches(target):
+                rule.met += 1
+                if rule.spent:
+                    self._rules.remove(rule)
+                return rule.fault
+        if self._profile is None:
+            return None
+        key = (target.method, target.path)
+        most = self._profile.most_per_path
+        if most is not None and self._drawn[key] >= most:
+            return None
+        fault = self._profile.draw(target, self._asked[key])
+        self._asked[key] += 1
+        if fault is not None:
+            self._drawn[key] += 1
+        return fault

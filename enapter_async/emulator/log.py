@@ -1,0 +1,136 @@
+"""What the emulator saw and what it did: arrivals of requests, and effects of operations."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Arrival:
+    """One request that reached the emulator, whatever became of it.
+
+    `sequence` counts arrivals and effects together, so that their order shows;
+    `device_id` is the device's id where the request addresses one (by id or by slug),
+    else what stood in its place; `fault` names the fault that it met, or None.
+    """
+
+    sequence: int
+    method: str
+    path: str
+    device_id: str | None = None
+    fault: str | None = None
+
+    @property
+    def faulted(self) -> bool:
+        """Whether the request met a fault."""
+        return self.fault is not None
+
+
+@attrs.frozen(kw_only=True)
+class Effect:
+    """One operation that was applied, even when it changed nothing.
+
+    `operation` is `update`, `delete`, `generate_config` or `assign_blueprint`; `set` holds
+    what it asked for, and never a credential.
+    """
+
+    sequence: int
+    operation: str
+    device_id: str
+    set: Mapping[str, str] = attrs.field(factory=dict)
+
+
+class Log:
+    """Keeps arrivals and effects in order, or with `keep_records=False` only counts them.
+
+    Counting only, it holds a few integers however many requests come; questions about one
+    device then raise `LookupError`.
+    """
+
+    def __init__(self, *, keep_records: bool = True) -> None:
+        self.keep_records = keep_records
+        self._sequence = 0
+        self._effects: list[Effect] = []
+        self._arrivals: list[Arrival] = []
+        self._effects_by_device: dict[str, list[Effect]] = {}
+        self._arrivals_by_device: dict[str | None, list[Arrival]] = {}
+        self._effect_counts: Counter[str] = Counter()
+        self._arrival_counts: Counter[str] = Counter()
+        self._fault_counts: Counter[str] = Counter()
+
+    def arrived(
+        self, method: str, path: str, *, device_id: str | None = None, fault: str | None = None
+    ) -> None:
+        """Write down that a request arrived."""
+        self._sequence += 1
+        self._arrival_counts[method] += 1
+        if fault is not None:
+            self._fault_counts[fault] += 1
+        if self.keep_records:
+            arrival = Arrival(
+                sequence=self._sequence, method=method, path=path, device_id=device_id, fault=fault
+            )
+            self._arrivals.append(arrival)
+            self._arrivals_by_device.setdefault(device_id, []).append(arrival)
+
+    def applied(self, operation: str, device_id: str, values: Mapping[str, str]) -> None:
+        """Write down that an operation was applied."""
+        self._sequence += 1
+        self._effect_counts[operation] += 1
+        if self.keep_records:
+            effect = Effect(
+                sequence=self._sequence, operation=operation, device_id=device_id, set=values
+            )
+            self._effects.append(effect)
+            self._effects_by_device.setdefault(device_id, []).append(effect)
+
+    def effects(
+        self, device_id: str | None = None, operation: str | None = None
+    ) -> tuple[Effect, ...]:
+        """Give the effects in order, of one device or of all, of one operation or of all."""
+        self._need_records()
+        known = self._effects if device_id is None else self._effects_by_device.get(device_id, [])
+        return tuple(e for e in known if operation is None or e.operation == operation)
+
+    def arrivals(
+        self, device_id: str | None = None, method: str | None = None
+    ) -> tuple[Arrival, ...]:
+        """Give the arrivals in order, for one device or for all, of one method or of all."""
+        self._need_records()
+        known = self._arrivals if device_id is None else self._arrivals_by_device.get(device_id, [])
+        return tuple(a for a in known if method is None or a.method == method)
+
+    def count(self, operation: str | None = None, *, device_id: str | None = None) -> int:
+        """Count effects: of one operation or of all, on one device or on all."""
+        if device_id is not None:
+            return len(self.effects(device_id, operation))
+        return self._effect_counts.total() if operation is None else self._effect_counts[operation]
+
+    def count_arrivals(self, method: str | None = None, *, device_id: str | None = None) -> int:
+        """Count requests: of one method or of all, for one device or for all."""
+        if device_id is not None:
+            return len(self.arrivals(device_id, method))
+        return self._arrival_counts.total() if method is None else self._arrival_counts[method]
+
+    def count_faults(self, fault: str | None = None) -> int:
+        """Count requests that met a fault, of one name or of all."""
+        return self._fault_counts.total() if fault is None else self._fault_counts[fault]
+
+    def fault_counts(self) -> dict[str, int]:
+        """Give how often each fault was met, by its name."""
+        return dict(self._fault_counts)
+
+    def clear(self) -> None:
+        """Forget everything so far; the sequence goes on."""
+        self._effects.clear()
+        self._arrivals.clear()
+        self._effects_by_device.clear()
+        self._arrivals_by_device.clear()
+        self._effect_counts.clear()
+        self._arrival_counts.clear()
+        self._fault_counts.clear()
+
+    def _need_records(self) -> None:
+        if not self.keep_records:
+            raise LookupError("this log only counts; start it with keep_records=True")

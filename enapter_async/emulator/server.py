@@ -1,0 +1,267 @@
+"""The emulator: a world behind a real HTTP server on 127.0.0.1, with faults on the way."""
+
+import asyncio
+import json
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, Self
+
+from aiohttp import web
+
+from enapter_async.emulator.faults import (
+    Drop,
+    Fault,
+    FaultProfile,
+    Faults,
+    Hang,
+    Latency,
+    Reply,
+    ServerFailure,
+    Target,
+    TooManyRequests,
+    Truncate,
+    WrongJSON,
+)
+from enapter_async.emulator.routes import TOKEN_HEADER, Call, Routes, parse
+from enapter_async.emulator.state import Refusal, Timestamps
+from enapter_async.emulator.world import World
+
+HOST: Final = "127.0.0.1"
+
+_JSON: Final = "application/json"
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_SHUTDOWN_SECONDS: Final = 0.1
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class Emulator:
+    """A server that behaves as the API page says, for demos and for tests.
+
+    ::
+
+        async with Emulator(devices=200, seed=1) as emulator:
+            emulator.base_url, emulator.token      # for the client
+            emulator.faults.add(Drop(after_effect=True), method="PATCH")
+            ...
+            emulator.world.effects_of(device_id, "update")     # what really happened
+
+    `token` is accepted with the role that the fleet gives on each device; `tokens` maps
+    further tokens to the role they have on every device (None: the fleet's). `timestamps`
+    is "unix" as on the API page or "rfc3339" as live servers answer. `world` replaces the
+    seeded fleet; `faults` is a `Faults`, or a `FaultProfile`. `port=0` takes any free one.
+    With `keep_records=False` the log of a seeded world only counts. `sleep` (for latency)
+    and `now` are there for tests.
+
+    `base_url` serves `/v3`, and `/api/v3` too as a gateway does. It listens on 127.0.0.1
+    only, and its tokens guard nothing: it is no server for real data.
+    """
+
+    def __init__(
+        self,
+        *,
+        devices: int = 200,
+        seed: int = 1,
+        token: str = "emulator-token",  # noqa: S107 - guards nothing but invented devices
+        tokens: Mapping[str, str | None] | None = None,
+        timestamps: Timestamps = "unix",
+        world: World | None = None,
+        faults: Faults | FaultProfile | None = None,
+        port: int = 0,
+        keep_records: bool = True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        if world is None:
+            world = World.seeded(devices, seed, keep_records=keep_records, now=now)
+        self.world = world
+        self.token = token
+        self.faults = faults if isinstance(faults, Faults) else Faults(faults)
+        self.timestamps = timestamps
+        accepted = {token: None, **(tokens or {})}
+        self._routes = Routes(world, tokens=accepted, timestamps=timestamps)
+        self._wanted_port = port
+        self._sleep = sleep
+        self._now = now
+        self._runner: web.ServerRunner | None = None
+        self._port = 0
+        self._waiting: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        if self._runner is not None:
+            raise RuntimeError("the emulator is running already")
+        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, self._wanted_port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        self._port = runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        runner, self._runner = self._runner, None
+        waiting = tuple(self._waiting)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        if runner is not None:
+            await runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        if self._runner is None:
+            raise RuntimeError("the emulator is not running: use `async with`")
+        return self._port
+
+    @property
+    def base_url(self) -> str:
+        """Where it is, as `http://127.0.0.1:port`."""
+        return f"http://{HOST}:{self.port}"
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        call = parse(request.method, request.raw_path.partition("?")[0])
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            refusal = Refusal(status=400, code="too_large", message="The body is too large.")
+            return _answer(refusal.status, refusal.envelope())
+        device_id = None if call.device is None else self.world.id_of(call.device)
+        target = Target(
+            method=call.method, path=call.path, device=call.device, device_id=device_id, body=body
+        )
+        fault = self.faults.pick(target)
+        self.world.log.arrived(
+            call.method,
+            call.path,
+            device_id=device_id or call.device,
+            fault=None if fault is None else type(fault).__name__,
+        )
+        if fault is None:
+            return self._carry_out(request, call, body)
+        return await self._meet(fault, request, call, body)
+
+    def _carry_out(self, request: web.BaseRequest, call: Call, body: bytes) -> web.Response:
+        status, shown = self._routes.respond(
+            call,
+            token=request.headers.get(TOKEN_HEADER),
+            query=tuple(request.query.items()) if "?" in request.raw_path else (),
+            body=body,
+        )
+        return _answer(status, shown)
+
+    async def _meet(
+        self, fault: Fault, request: web.BaseRequest, call: Call, body: bytes
+    ) -> web.StreamResponse:
+        if isinstance(fault, Latency):
+            return await self._later(fault.seconds, request, call, body)
+        answer = self._carry_out(request, call, body) if fault.after_effect else web.Response()
+        match fault:
+            case Hang():
+                return await self._hang(request)
+            case Drop():
+                return _drop(request, reset=fault.reset)
+            case Truncate():
+                return _truncate(request, answer, fault.keep)
+            case _:
+                return self._wrong_answer(fault)
+
+    async def _later(
+        self, seconds: float, request: web.BaseRequest, call: Call, body: bytes
+    ) -> web.StreamResponse:
+        async def wait_and_carry_out() -> web.Response:
+            await self._sleep(seconds)
+            return self._carry_out(request, call, body)
+
+        # A client that goes away cancels this handler, but not what it had asked for:
+        # a real request arrives, too, after its sender gave up.
+        task = self._keep(wait_and_carry_out())
+        await asyncio.wait({task})
+        return _drop(request, reset=False) if task.cancelled() else task.result()
+
+    async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = self._keep(asyncio.Event().wait())
+        try:
+            # Ends when the emulator does; a client that goes away cancels it.
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        return _drop(request, reset=False)
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+        return task
+
+    def _wrong_answer(
+        self, fault: TooManyRequests | ServerFailure | WrongJSON | Reply
+    ) -> web.Response:
+        match fault:
+            case TooManyRequests(retry_after=int(seconds)):
+                when = formatdate(self._now() + seconds, usegmt=True)
+                return _later_please(429, when if fault.as_date else str(seconds))
+            case TooManyRequests():
+                return _html(429)
+            case ServerFailure(retry_after=int(seconds)):
+                return _later_please(fault.status, str(seconds))
+            case ServerFailure():
+                return _html(fault.status)
+            case WrongJSON():
+                return web.Response(body=fault.body, content_type=_JSON)
+            case Reply():
+                headers = {"Content-Type": fault.content_type, **fault.headers}
+                return web.Response(status=fault.status, body=fault.body, headers=headers)
+
+
+def _answer(
+    status: int, shown: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> web.Response:
+    body = _encode(shown).encode()
+    return web.Response(status=status, body=body, content_type=_JSON, headers=headers)
+
+
+def _later_please(status: int, retry_after: str) -> web.Response:
+    refusal = Refusal(status=status, code="try_again_later", message="Not now.")
+    return _answer(status, refusal.envelope(), {"Retry-After": retry_after})
+
+
+def _html(status: int) -> web.Response:
+    title = f"{status} {_PHRASES.get(status, 'Unknown')}"
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
+    )
+    return web.Response(status=status, body=page.encode(), content_type="text/html")
+
+
+def _truncate(request: web.BaseRequest, answer: web.Response, keep: float) -> web.Response:
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    head = (
+        f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Type: {_JSON}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    if request.transport is not None:
+        request.transport.write(head.encode() + body[: int(len(body) * keep)])
+    return _drop(request, reset=False)
+
+
+def _drop(request: web.BaseRequest, *, reset: bool) -> web.Response:
+    transport = request.transport
+    if transport is not None and reset:
+        transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+        )
+        transport.abort()
+    elif transport is not None:
+        transport.close()
+    # Never gets there: the connection that it would be written to is closed.
+    return web.Response()

@@ -1,0 +1,199 @@
+"""What the emulator's world is made of: devices and sites as plain values, in the API's shapes.
+
+Imports nothing of the SDK: it knows the shapes from the API page by itself, so that it can
+bear witness against the SDK's own reading of it.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import attrs
+
+Timestamps = Literal["unix", "rfc3339"]
+"""How times are told: Unix seconds, as on the API page, or RFC 3339, as live servers do."""
+
+ROLES: Final = ("READONLY", "USER", "OWNER", "INSTALLER", "VENDOR", "SYSTEM")
+"""Access roles from the lowest to the highest; each includes the lower ones."""
+
+DEVICE_TYPES: Final = (
+    "STANDALONE",
+    "GATEWAY",
+    "EMBEDDED_UCM",
+    "HARDWARE_UCM",
+    "VIRTUAL_UCM",
+    "LINK_MASTER_UCM",
+    "LINK_SLAVE_UCM",
+    "LUA",
+    "NATIVE",
+    "CHILD",
+)
+COMMUNICATION_TYPES: Final = (
+    "MQTT_V1_PLAINTEXT",
+    "MQTT_V1_TLS",
+    "MQTT_V1_LOCALHOST",
+    "UCM_LUA",
+    "UCM_EMBEDDED",
+    "LINK",
+)
+CONNECTIVITY: Final = ("UNKNOWN", "ONLINE", "OFFLINE")
+EXPANDABLE: Final = (
+    "manifest",
+    "properties",
+    "connectivity",
+    "communication",
+    "site",
+    "raised_alert_names",
+)
+"""What `expand` may name: the documented values, and the one that the official SDK asks for."""
+
+RUNS_ON_UPSTREAM: Final = frozenset({"UCM_LUA", "UCM_EMBEDDED"})
+"""Communication types of devices that have no connection, hence no configuration, of their own."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Refusal(Exception):  # noqa: N818 - the API's word "no", which the server turns into an answer
+    """The world says no, and nothing was changed.
+
+    `status` is the HTTP status; `code`, `message` and `details` fill the one entry of the
+    error envelope that it is answered with.
+    """
+
+    status: int
+    code: str
+    message: str
+    details: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}: {self.message}"
+
+    def envelope(self) -> dict[str, Any]:
+        """Give the body of the error answer (API page, "Errors")."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.details:
+            error["details"] = dict(self.details)
+        return {"errors": [error]}
+
+
+def permits(role: str, needed: str) -> bool:
+    """Say whether `role` includes the level `needed`."""
+    return ROLES.index(role) >= ROLES.index(needed)
+
+
+def moment(seconds: float) -> datetime:
+    """Turn Unix seconds into an aware UTC datetime."""
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def told(time: datetime, timestamps: Timestamps) -> int | str:
+    """Write a time as the API does: whole Unix seconds, or RFC 3339 with microseconds and Z."""
+    if timestamps == "unix":
+        return int(time.timestamp())
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """A place where devices stand; `authorized_role` is what the caller may do there."""
+
+    id: str
+    name: str
+    timezone: str = "Etc/UTC"
+    authorized_role: str = "OWNER"
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the site as the API shows it below `device.site`."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "timezone": self.timezone,
+            "version": "V3",
+            "authorized_role": self.authorized_role,
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Device:
+    """One device as the world holds it; each change makes a new value.
+
+    `authorized_role` is the caller's role on it; `connectivity` one of `CONNECTIVITY`;
+    `communication_type` None for a device whose communication nobody knows. A device with
+    an `upstream_id` hangs below that device.
+    """
+
+    id: str
+    name: str
+    slug: str
+    site_id: str
+    updated_at: datetime
+    blueprint_id: str = ""
+    type: str = "STANDALONE"
+    authorized_role: str = "OWNER"
+    implemented_profiles: tuple[str, ...] = ()
+    manifest: Mapping[str, Any] = attrs.field(factory=dict)
+    properties: Mapping[str, Any] = attrs.field(factory=dict)
+    connectivity: str = "UNKNOWN"
+    communication_type: str | None = None
+    upstream_id: str | None = None
+    hardware_id: str | None = None
+    channel_id: str | None = None
+    raised_alert_names: tuple[str, ...] = ()
+
+    def permits(self, needed: str) -> bool:
+        """Say whether the fleet's own role on this device includes the level `needed`."""
+        return permits(self.authorized_role, needed)
+
+    def to_json(
+        self,
+        *,
+        expand: Collection[str] = (),
+        timestamps: Timestamps = "unix",
+        role: str | None = None,
+        site: Site | None = None,
+    ) -> dict[str, Any]:
+        """Give the device as the API shows it; a field that is not expanded is absent.
+
+        `role` is shown in place of the device's own. Like the live API, it leaves out what
+        is empty: no profiles, an unknown connectivity status, unset communication ids.
+        """
+        shown: dict[str, Any] = {
+            "id": self.id,
+            "blueprint_id": self.blueprint_id,
+            "name": self.name,
+            "site_id": self.site_id,
+            "updated_at": told(self.updated_at, timestamps),
+            "slug": self.slug,
+            "type": self.type,
+            "authorized_role": role or self.authorized_role,
+        }
+        if self.implemented_profiles:
+            shown["implemented_profiles"] = list(self.implemented_profiles)
+        if not expand:
+            return shown
+        if "manifest" in expand:
+            shown["manifest"] = dict(self.manifest)
+        if "properties" in expand:
+            shown["properties"] = dict(self.properties)
+        if "connectivity" in expand:
+            known = self.connectivity != "UNKNOWN"
+            shown["connectivity"] = {"status": self.connectivity} if known else {}
+        if "communication" in expand and self.communication_type is not None:
+            shown["communication"] = self._communication(self.communication_type)
+        if "raised_alert_names" in expand:
+            shown["raised_alert_names"] = list(self.raised_alert_names)
+        if "site" in expand and site is not None:
+            shown["site"] = site.to_json()
+        return shown
+
+    def _communication(self, kind: str) -> dict[str, Any]:
+        shown: dict[str, Any] = {"type": kind}
+        if self.upstream_id is not None:
+            shown["upstream_id"] = self.upstream_id
+        if kind not in RUNS_ON_UPSTREAM:
+            if self.hardware_id is not None:
+                shown["hardware_id"] = self.hardware_id
+            if self.channel_id is not None:
+                shown["channel_id"] = self.channel_id
+        return shown

@@ -1,0 +1,396 @@
+"""The emulator's world: a fleet of devices, what may be done to it, and a log of what was done.
+
+Plain state without I/O or HTTP. It imports nothing of the SDK, so that what it says about
+a test is the word of an independent witness.
+"""
+
+import base64
+import bisect
+import hashlib
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from enapter_async.emulator import fleetfile, seeding
+from enapter_async.emulator.log import Arrival, Effect, Log
+from enapter_async.emulator.state import (
+    EXPANDABLE,
+    RUNS_ON_UPSTREAM,
+    Device,
+    Refusal,
+    Site,
+    Timestamps,
+    moment,
+    permits,
+)
+
+PAGE_LIMIT: Final = 50
+"""The largest page of devices; a larger `limit` is cut to it."""
+
+MQTT_HOST: Final = "mqtt.enapter.com"
+MQTT_PORTS: Final = {"MQTT": 1883, "MQTTS": 8883}
+
+
+class World:
+    """A fleet, and each operation of the API applied to it.
+
+    Devices are addressed by id or slug. `role` is the role that the caller's token has on
+    every device, or None for the role that the fleet gives; `site_id` is set where the
+    request came below a site. Each method raises `Refusal` where the API says no.
+
+    Where the API page is silent the world chooses: OWNER is needed for generate_config and
+    assign_blueprint too, slugs are unique in the whole account, a taken slug and a deletion
+    above running devices are 409, an impossible configuration 422, and whatever hangs below
+    a device counts as running. `blueprints` are the ids that may be assigned; None: any.
+    """
+
+    def __init__(
+        self,
+        devices: Iterable[Device] = (),
+        sites: Iterable[Site] = (),
+        *,
+        seed: int = 0,
+        blueprints: Collection[str] | None = None,
+        keep_records: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.log = Log(keep_records=keep_records)
+        self.blueprints = None if blueprints is None else frozenset(blueprints)
+        self._seed = seed
+        self._minted = 0
+        self._now = now
+        self._sites: dict[str, Site] = {site.id: site for site in sites}
+        self._devices: dict[str, Device] = {}
+        self._id_by_slug: dict[str, str] = {}
+        self._below: dict[str, set[str]] = {}
+        self._order: list[str] = []
+        self._order_by_site: dict[str, list[str]] = {}
+        for device in sorted(devices, key=lambda device: device.id):
+            self.add(device)
+
+    @classmethod
+    def seeded(
+        cls,
+        devices: int = 200,
+        seed: int = 1,
+        *,
+        role: str | None = None,
+        keep_records: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> Self:
+        """Make a world of `devices` devices; the same seed gives the same fleet.
+
+        Roles are mixed, mostly OWNER and INSTALLER, unless `role` is given for all.
+        """
+        made, sites = seeding.fleet(devices, seed, role=role)
+        return cls(made, sites, seed=seed, keep_records=keep_records, now=now)
+
+    @classmethod
+    def from_json(
+        cls,
+        source: str | Path | Mapping[str, Any] | Iterable[Any],
+        *,
+        seed: int = 0,
+        keep_records: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> Self:
+        """Load a fleet from a file, or from device objects as the API shows them.
+
+        A file holds a list of device objects, or `{"devices": [...], "sites": [...]}` as
+        `dump` writes it, or one device object a line. Of a device only `id` is required.
+
+        Raises:
+            fleetfile.FleetFileError: with the place of what is wrong.
+            OSError: the file cannot be read.
+        """
+        if isinstance(source, str | Path):
+            values = fleetfile.read(Path(source))
+        elif isinstance(source, Mapping):
+            values = [source]
+        else:
+            values = list(source)
+        made, sites = fleetfile.fleet(values, now=moment(now()))
+        return cls(made, sites, seed=seed, keep_records=keep_records, now=now)
+
+    def to_json(self, *, timestamps: Timestamps = "rfc3339") -> dict[str, Any]:
+        """Give the whole fleet, every field expanded; `from_json` takes it back."""
+        expand = [name for name in EXPANDABLE if name != "site"]
+        return {
+            "sites": [site.to_json() for site in self._sites.values()],
+            "devices": [d.to_json(expand=expand, timestamps=timestamps) for d in self],
+        }
+
+    def dump(self, path: str | Path) -> None:
+        """Write the whole fleet to a file that `from_json` reads."""
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
+        Path(path).write_text(text + "\n", encoding="utf-8")
+
+    # Looking at it
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def __iter__(self) -> Iterator[Device]:
+        return (self._devices[device_id] for device_id in tuple(self._order))
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, str) and self.id_of(address) is not None
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices, ordered by id."""
+        return tuple(self)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """All sites."""
+        return tuple(self._sites.values())
+
+    def id_of(self, address: str) -> str | None:
+        """Give the id of the device with this id or slug, or None."""
+        return address if address in self._devices else self._id_by_slug.get(address)
+
+    def device(self, address: str) -> Device:
+        """Give the device with this id or slug; `Refusal` 404 where there is none."""
+        return self._find(address, None)
+
+    def below(self, device_id: str) -> tuple[str, ...]:
+        """Give the ids of the devices that hang below this one."""
+        return tuple(sorted(self._below.get(device_id, ())))
+
+    def effects_of(self, device_id: str, operation: str | None = None) -> tuple[Effect, ...]:
+        """Give what was applied to a device, in order; of one operation, or of all."""
+        return self.log.effects(device_id, operation)
+
+    def arrivals_of(self, device_id: str, method: str | None = None) -> tuple[Arrival, ...]:
+        """Give the requests that arrived for a device, in order; of one method, or of all."""
+        return self.log.arrivals(device_id, method)
+
+    def count(self, operation: str | None = None, *, device_id: str | None = None) -> int:
+        """Count what was applied: one operation or all, on one device or on all."""
+        return self.log.count(operation, device_id=device_id)
+
+    # Setting it up
+
+    def add(self, device: Device) -> None:
+        """Put a device into the world; `ValueError` where its id or slug is taken."""
+        if device.id in self._devices or device.id in self._id_by_slug:
+            raise ValueError(f"there is a device {device.id!r} already")
+        if device.slug in self._id_by_slug or device.slug in self._devices:
+            raise ValueError(f"there is a device with the slug {device.slug!r} already")
+        if device.site_id not in self._sites:
+            self._sites[device.site_id] = Site(id=device.site_id, name=f"Site {len(self._sites)}")
+        self._devices[device.id] = device
+        self._id_by_slug[device.slug] = device.id
+        bisect.insort(self._order, device.id)
+        bisect.insort(self._order_by_site.setdefault(device.site_id, []), device.id)
+        if device.upstream_id is not None:
+            self._below.setdefault(device.upstream_id, set()).add(device.id)
+
+    def change(self, device_id: str, **fields: Any) -> Device:
+        """Change a device behind the API's back, as another client would; nothing is logged.
+
+        Takes the fields of `Device` but for `id`, `site_id` and `upstream_id`.
+        """
+        fixed = {"id", "site_id", "upstream_id"} & fields.keys()
+        if fixed:
+            raise ValueError(f"cannot be changed: {', '.join(sorted(fixed))}")
+        device = self._devices[device_id]
+        changed: Device = attrs.evolve(device, **fields)
+        if self._id_by_slug.get(changed.slug, device_id) != device_id:
+            raise ValueError(f"there is a device with the slug {changed.slug!r} already")
+        return self._put(device, changed)
+
+    def remove(self, device_id: str) -> None:
+        """Take a device out behind the API's back; nothing is logged."""
+        device = self._devices.pop(device_id)
+        del self._id_by_slug[device.slug]
+        for order in (self._order, self._order_by_site[device.site_id]):
+            del order[bisect.bisect_left(order, device_id)]
+        if device.upstream_id is not None:
+            self._below[device.upstream_id].discard(device_id)
+
+    # The operations of the API
+
+    def get(self, address: str, *, site_id: str | None = None) -> Device:
+        """Give a device. Any role will do."""
+        return self._find(address, site_id)
+
+    def page(
+        self, *, offset: int = 0, limit: int = PAGE_LIMIT, site_id: str | None = None
+    ) -> tuple[list[Device], int]:
+        """Give one page of the account or of a site, ordered by id, and the total count."""
+        if site_id is None:
+            order = self._order
+        elif site_id in self._sites:
+            order = self._order_by_site.get(site_id, [])
+        else:
+            raise _not_found("There is no such site.")
+        ids = order[offset : offset + min(limit, PAGE_LIMIT)]
+        return [self._devices[device_id] for device_id in ids], len(order)
+
+    def site(self, site_id: str) -> Site:
+        """Give a site of the world."""
+        return self._sites[site_id]
+
+    def update(
+        self,
+        address: str,
+        *,
+        name: str | None = None,
+        slug: str | None = None,
+        role: str | None = None,
+        site_id: str | None = None,
+    ) -> Device:
+        """Set name and slug; None and "" leave alone (API page, "Update Device")."""
+        device = self._writable(address, role, site_id)
+        asked = {key: value for key, value in (("name", name), ("slug", slug)) if value}
+        if slug and self._id_by_slug.get(slug, device.id) != device.id:
+            raise Refusal(
+                status=409,
+                code="already_exists",
+                message="Another device has this slug.",
+                details={"parameter": "slug"},
+            )
+        if asked:
+            changed = attrs.evolve(
+                device,
+                name=name or device.name,
+                slug=slug or device.slug,
+                updated_at=moment(self._now()),
+            )
+            device = self._put(device, changed)
+        self.log.applied("update", device.id, asked)
+        return device
+
+    def delete(self, address: str, *, role: str | None = None, site_id: str | None = None) -> None:
+        """Take a device out; refused while others run below it (API page, "Delete Device")."""
+        device = self._writable(address, role, site_id)
+        running = self.below(device.id)
+        if running:
+            raise Refusal(
+                status=409,
+                code="device_has_running_devices",
+                message="Delete the devices that run on this one first.",
+                details={"running_device_ids": list(running)},
+            )
+        self.remove(device.id)
+        self.log.applied("delete", device.id, {})
+
+    def generate_config(
+        self,
+        address: str,
+        *,
+        protocol: str,
+        role: str | None = None,
+        site_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Mint a new configuration, another one at each call; no credential is kept anywhere."""
+        device = self._writable(address, role, site_id)
+        if protocol not in MQTT_PORTS:
+            raise invalid_parameter("protocol", "It must be MQTT or MQTTS.")
+        if device.communication_type in RUNS_ON_UPSTREAM:
+            raise Refusal(
+                status=422,
+                code="unprocessable_entity",
+                message="A device that runs on another one has no configuration of its own.",
+                details={"communication_type": device.communication_type},
+            )
+        self._minted += 1
+        config = {
+            "mqtt_host": MQTT_HOST,
+            "mqtt_port": MQTT_PORTS[protocol],
+            "mqtt_credentials": self._mint(protocol),
+            "mqtt_protocol": protocol,
+            "time_sync_protocol": "HTTP",
+            "time_sync_host": "127.0.0.1",
+            "time_sync_port": 80,
+            "hardware_id": device.hardware_id or device.id.replace("-", "").upper(),
+            "channel_id": device.channel_id or "ucm",
+        }
+        self.log.applied("generate_config", device.id, {"protocol": protocol})
+        return config
+
+    def assign_blueprint(
+        self,
+        address: str,
+        *,
+        blueprint_id: str,
+        role: str | None = None,
+        site_id: str | None = None,
+    ) -> Device:
+        """Give a device another blueprint (API page, "Change Blueprint")."""
+        device = self._writable(address, role, site_id)
+        if not blueprint_id:
+            raise invalid_parameter("blueprint_id", "It must not be empty.")
+        if self.blueprints is not None and blueprint_id not in self.blueprints:
+            raise Refusal(
+                status=422, code="unprocessable_entity", message="There is no such blueprint."
+            )
+        changed = attrs.evolve(device, blueprint_id=blueprint_id, updated_at=moment(self._now()))
+        self._put(device, changed)
+        self.log.applied("assign_blueprint", device.id, {"blueprint_id": blueprint_id})
+        return changed
+
+    def _find(self, address: str, site_id: str | None) -> Device:
+        device_id = self.id_of(address)
+        if device_id is not None:
+            device = self._devices[device_id]
+            if site_id is None or device.site_id == site_id:
+                return device
+        raise _not_found("There is no such device.")
+
+    def _writable(self, address: str, role: str | None, site_id: str | None) -> Device:
+        device = self._find(address, site_id)
+        effective = role or device.authorized_role
+        if not permits(effective, "OWNER"):
+            raise Refusal(
+                status=403,
+                code="permission_denied",
+                message="This needs at least the OWNER role.",
+                details={"required_role": "OWNER", "authorized_role": effective},
+            )
+        return device
+
+    def _put(self, old: Device, new: Device) -> Device:
+        if new.slug != old.slug:
+            del self._id_by_slug[old.slug]
+            self._id_by_slug[new.slug] = new.id
+        self._devices[new.id] = new
+        return new
+
+    def _mint(self, protocol: str) -> dict[str, str]:
+        if protocol == "MQTT":
+            return {
+                "username": f"device-{self._secret('username')[:20].hex()}",
+                "password": base64.urlsafe_b64encode(self._secret("password")).decode(),
+            }
+        return {
+            "private_key": _pem("EC PRIVATE KEY", self._secret("private_key") * 4),
+            "certificate": _pem("CERTIFICATE", self._secret("certificate") * 16),
+            "ca_chain": _pem("CERTIFICATE", hashlib.sha256(b"authority").digest() * 16),
+        }
+
+    def _secret(self, label: str) -> bytes:
+        return hashlib.sha256(f"{self._seed}/{self._minted}/{label}".encode()).digest()
+
+
+def invalid_parameter(name: str, message: str) -> Refusal:
+    """Give the 400 for a parameter that is missing or not valid."""
+    return Refusal(
+        status=400, code="invalid_parameter", message=message, details={"parameter": name}
+    )
+
+
+def _not_found(message: str) -> Refusal:
+    return Refusal(status=404, code="not_found", message=message)
+
+
+def _pem(label: str, content: bytes) -> str:
+    text = base64.b64encode(content).decode()
+    lines = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
+    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"
