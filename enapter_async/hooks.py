@@ -45,7 +45,8 @@ class CallEnded:
 
     `attempts` are the failed ones; `elapsed` is seconds; `settled` says that an uncertain
     attempt was found by reading to have done its work; `already_absent` that a deletion
-    found the device gone after an attempt of its own was uncertain.
+    found the device gone after an attempt of its own was uncertain; `cancelled` that the
+    caller gave up, so that nothing is known of an attempt that was under way.
     """
 
     call: int
@@ -55,6 +56,7 @@ class CallEnded:
     error: EnapterError | None = None
     settled: bool = False
     already_absent: bool = False
+    cancelled: bool = False
 
 
 Event = CallStarted | AttemptFailed | Waiting | CallEnded

@@ -1,0 +1,115 @@
+"""Where the API is, and what must hold before a token is sent there: checks, no I/O."""
+
+import os
+import re
+import ssl
+import warnings
+from ipaddress import ip_address
+from typing import Any, Final
+
+from yarl import URL
+
+from enapter_async.errors import ConfigurationError
+
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+class Secret:
+    """A text that shows itself to nobody who prints, formats, pickles or logs it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Secret, ("***",)
+
+
+def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
+    """Give what aiohttp verifies with: the caller's context, or the default one.
+
+    A default context writes its session keys to the file that SSLKEYLOGFILE names, so where
+    that is set one is made that does not.
+    """
+    if context is not None:
+        return context
+    if base_url.scheme == "https" and "SSLKEYLOGFILE" in os.environ:
+        context = ssl.create_default_context()
+        context.keylog_filename = None  # type: ignore[assignment]  # None is how it is cleared
+        return context
+    return True
+
+
+def check_header_value(name: str, value: object) -> None:
+    """Refuse what cannot be a header's value, without showing it."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{name} is a {type(value).__name__}; give a str")
+    if not value:
+        raise ConfigurationError(f"{name} is empty")
+    if value != value.strip():
+        raise ConfigurationError(
+            f"{name} begins or ends with white space, as text read from a file may; strip it"
+        )
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ConfigurationError(
+            f"{name} has characters that no HTTP header may carry; only visible ASCII is allowed"
+        )
+
+
+def check_ssl_context(context: ssl.SSLContext) -> None:
+    """Refuse a context that would let anybody be the server."""
+    if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
+        raise ConfigurationError(
+            "ssl_context does not verify the server: for a gateway with its own CA give "
+            "ssl.create_default_context(cafile=…)"
+        )
+    if context.minimum_version not in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        raise ConfigurationError("ssl_context allows TLS below 1.2; set its minimum_version")
+    if context.keylog_filename:
+        warnings.warn(
+            "ssl_context writes its session keys to a file (keylog_filename)",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
+    """Check where the API is, and give it without `/v3` and without a slash at its end."""
+    if not isinstance(text, str | URL):
+        raise ConfigurationError(f"base_url is a {type(text).__name__}; give a str or a yarl.URL")
+    try:
+        url = URL(str(text))
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise ConfigurationError("base_url must be such as https://api.enapter.com")
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ConfigurationError("base_url holds a user name or password; pass token=… instead")
+    if url.raw_query_string or url.raw_fragment or re.search(r"[\s?#\x00-\x1f]", str(text)):
+        raise ConfigurationError("base_url must have no query, fragment or white space")
+    if url.scheme == "http" and not _is_loopback(url.raw_host):
+        if not allow_insecure_http:
+            raise ConfigurationError(
+                f"base_url {url} would send the token unencrypted; use https, or for a gateway "
+                "on a network that you trust pass allow_insecure_http=True"
+            )
+        warnings.warn(
+            f"the token and all data travel unencrypted to {url.host}", UserWarning, stacklevel=4
+        )
+    path = url.raw_path.rstrip("/").removesuffix("/v3").rstrip("/")
+    return url.with_path(path, encoded=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

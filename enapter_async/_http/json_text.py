@@ -1,0 +1,35 @@
+"""JSON as UTF-8 bytes, by orjson where it is installed and by the standard library elsewhere.
+
+Both refuse the same: NaN, a byte order mark, other encodings than UTF-8, nesting too deep.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+
+def decode_plainly(body: bytes) -> Any:
+    """Read JSON with the standard library; what is none is a ValueError."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        pass
+    raise ValueError("nested too deeply")
+
+
+def encode_plainly(body: Mapping[str, Any]) -> bytes:
+    """Write JSON with the standard library."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+decode: Callable[[bytes], Any] = decode_plainly
+encode: Callable[[Mapping[str, Any]], bytes] = encode_plainly
+with contextlib.suppress(ImportError):
+    import orjson
+
+    decode, encode = orjson.loads, orjson.dumps

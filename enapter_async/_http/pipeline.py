@@ -1,0 +1,363 @@
+"""The life of one call, read from top to bottom.
+
+A call takes the writer's turn for its subject, passes the gate, and makes an attempt; a good
+answer is returned at once. Anything else comes back as a `Failure`, and only then is a retry
+loop built. However the call ends, an uncertain attempt is settled by reading, or told.
+
+The turn is taken before the gate, so that a call which waits for another writer of the same
+device holds none of the places that calls about other devices could use.
+"""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from enapter_async._http.pacing import Gate, Turns, within
+from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
+from enapter_async._http.transport import Timeouts, Transport
+from enapter_async._http.wire import Failure, Message, Wire
+from enapter_async.clock import Clock
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    Attempt,
+    Certainty,
+    DeadlineExceededError,
+    EnapterError,
+    RateLimitedError,
+    ResultLostError,
+)
+from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Hook, Waiting
+from enapter_async.operation import Operation, Repeat
+
+T = TypeVar("T")
+
+SETTLE_TRIES: Final = 2
+"""How often a settling read is begun; a second one only where the first was not sent."""
+
+logger = logging.getLogger("enapter_async")
+
+
+class CallRecord:
+    """What became of one call, filled as it goes and readable after it, also after an error.
+
+    `attempts` are the failed ones; `sent` counts all, the last good one too; `elapsed` is
+    seconds; `settled` and `already_absent` mean what they mean in `hooks.CallEnded`.
+    """
+
+    __slots__ = ("already_absent", "attempts", "elapsed", "sent", "settled")
+
+    def __init__(self) -> None:
+        self.attempts: tuple[Attempt, ...] = ()
+        self.sent = 0
+        self.elapsed = 0.0
+        self.settled = False
+        self.already_absent = False
+
+
+class _Call:
+    """The state of one call while it runs."""
+
+    __slots__ = (
+        "deadline",
+        "delay",
+        "end",
+        "message",
+        "number",
+        "operation",
+        "patient",
+        "record",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        operation: Operation[Any],
+        message: Message,
+        *,
+        number: int,
+        record: CallRecord,
+        patient: bool,
+        end: float,
+        reserve: float,
+    ) -> None:
+        self.operation = operation
+        self.message = message
+        self.number = number
+        self.record = record
+        self.patient = patient
+        self.end = end
+        """When the call must be over."""
+        self.deadline = end - reserve
+        """When attempts must be over: earlier than `end` where a read may have to settle it."""
+        self.delay = 0.0
+        """How long to sleep after the last failure."""
+        self.request_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Pipeline:
+    """How a client's calls run; those of `with_options` share all but policy and timeouts."""
+
+    transport: Transport
+    wire: Wire
+    gate: Gate
+    turns: Turns
+    policy: RetryPolicy
+    timeouts: Timeouts
+    hooks: Sequence[Hook]
+    clock: Clock
+    numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(1))
+
+    async def execute(
+        self, operation: Operation[T], record: CallRecord | None = None, *, patient: bool = False
+    ) -> T:
+        """Carry an operation out and give its result, or raise what truly became of it.
+
+        With `patient` the time spent waiting at the gate does not count against the deadline.
+        """
+        started = self.clock.monotonic()
+        call = _Call(
+            operation,
+            self.wire.message(operation),
+            number=next(self.numbers),
+            record=record or CallRecord(),
+            patient=patient,
+            end=started + self.policy.deadline,
+            reserve=settle_reserve(self.policy, operation.repeat),
+        )
+        if self.hooks:
+            self._tell(CallStarted(call=call.number, operation=operation))
+        error: EnapterError | None = None
+        cancelled = True
+        try:
+            ended: T | Failure = await self._take_turn(call)
+            cancelled = False
+            error = ended.error if isinstance(ended, Failure) else None
+        finally:
+            call.record.elapsed = self.clock.monotonic() - started
+            if self.hooks:
+                self._tell_end(call, error, cancelled=cancelled)
+        if isinstance(ended, Failure):
+            ended.error.attempts = call.record.attempts
+            try:
+                raise ended.error
+            finally:
+                del ended, error
+        return ended
+
+    async def _take_turn(self, call: _Call) -> Any | Failure:
+        """Run the call as the only writer of its subject."""
+        subject = call.operation.subject()
+        if subject is None:
+            return await self._run(call)
+        if not self.turns.try_take(subject):
+            left = call.deadline - self.clock.monotonic()
+            if not await within(left, lambda: self.turns.take(subject)):
+                return _held(DeadlineExceededError("out of time: another write to it is under way"))
+        try:
+            return await self._run(call)
+        finally:
+            self.turns.give(subject)
+
+    async def _run(self, call: _Call) -> Any | Failure:
+        ended = await self._attempt(call)
+        if not isinstance(ended, Failure):
+            return ended
+        repeat = call.operation.repeat
+        if may_repeat(self.policy, repeat, ended):
+            ended = await drive(
+                ended,
+                lambda: self._attempt(call),
+                attempts=self.policy.attempts,
+                may_repeat=lambda failure: may_repeat(self.policy, repeat, failure),
+                delay=lambda: call.delay,
+                time_left=lambda: call.deadline - self.clock.monotonic(),
+                sleep=lambda seconds, failure: self._sleep(call, seconds, failure),
+            )
+            if not isinstance(ended, Failure):
+                return ended
+        return await self._conclude(call, ended)
+
+    async def _attempt(self, call: _Call) -> Any | Failure:
+        gate = self.gate
+        if not gate.try_enter():
+            held = await self._wait_at_gate(call)
+            if held is not None:
+                return held
+        epoch = gate.epoch
+        operation = call.operation
+        began = self.clock.monotonic()
+        try:
+            call.record.sent += 1
+            reply = await self.transport.exchange(
+                call.message,
+                max_bytes=operation.answer.max_bytes,
+                left=call.deadline - began,
+                timeouts=self.timeouts,
+            )
+            if reply.status != 429:
+                gate.widen(epoch)
+        finally:
+            gate.leave()
+        ended = reply if isinstance(reply, Failure) else self.wire.read(operation, reply)
+        if isinstance(ended, Failure):
+            return self._failed(call, ended, began, epoch)
+        return ended
+
+    def _failed(self, call: _Call, failure: Failure, began: float, epoch: int) -> Failure:
+        """Write a failed attempt down, and let the whole client pause after a 429."""
+        now = self.clock.monotonic()
+        number = len(call.record.attempts) + 1
+        attempt = Attempt(
+            number=number,
+            certainty=failure.certainty,
+            error_type=failure.kind,
+            elapsed=now - began,
+            status=failure.status,
+            retry_after=failure.retry_after,
+        )
+        call.record.attempts += (attempt,)
+        call.request_id = getattr(failure.error, "request_id", None) or call.request_id
+        if self.hooks:
+            self._tell(AttemptFailed(call=call.number, operation=call.operation, attempt=attempt))
+        throttled = failure.status == 429
+        level = self.gate.level + (epoch == self.gate.epoch) if throttled else 0
+        call.delay = backoff(self.policy, failure, max(number, level), self.clock.uniform)
+        if throttled:
+            self.gate.pause(min(call.delay, self.policy.max_retry_after), epoch)
+        if failure.timed_out and now >= call.deadline:
+            error = DeadlineExceededError(f"out of time: {failure.error}")
+            return attrs.evolve(failure, error=error, retries=0)
+        return failure
+
+    async def _wait_at_gate(self, call: _Call) -> Failure | None:
+        """Wait for a place; a pause that would outlast the deadline is not begun."""
+        began = self.clock.monotonic()
+        if call.patient:
+            await self.gate.enter()
+            waited = self.clock.monotonic() - began
+            call.deadline += waited
+            call.end += waited
+            return None
+        left = call.deadline - began
+        if self.gate.pause_seconds() < left and await within(left, self.gate.enter):
+            return None
+        pause = self.gate.pause_seconds()
+        if pause > 0:
+            reason = f"the server's 429 lets this client pause for {pause:.3g} s more"
+            return _held(RateLimitedError(reason, status=429, retry_after=pause))
+        return _held(DeadlineExceededError("out of time: waiting for a place among the calls"))
+
+    async def _sleep(self, call: _Call, seconds: float, failure: Failure) -> None:
+        if self.hooks:
+            reason = "backoff" if failure.retry_after is None else "retry-after"
+            self._tell(
+                Waiting(call=call.number, operation=call.operation, seconds=seconds, reason=reason)
+            )
+        await self.clock.sleep(seconds)
+
+    async def _conclude(self, call: _Call, last: Failure) -> Any | Failure:
+        """Say how a call ends that no attempt of its own brought to a good end."""
+        operation = call.operation
+        uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
+        if operation.repeat is Repeat.READ or not uncertain:
+            return last
+        if last.status == 404 and last.from_api and operation.holds(None):
+            call.record.already_absent = True
+            return operation.result_of(None)
+        found = "there is no way to read it back"
+        reading = operation.reads()
+        if operation.repeat is Repeat.CONVERGENT and reading is not None:
+            state = await self._read_back(call, reading)
+            if not isinstance(state, Failure):
+                if operation.holds(state):
+                    call.record.settled = True
+                    return operation.result_of(state)
+                found = "a read after it does not show it, which proves nothing"
+            else:
+                found = f"it could not be read back ({state.error})"
+        applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
+        return attrs.evolve(last, error=_ambiguous(call, uncertain[-1], found, applied=applied))
+
+    async def _read_back(self, call: _Call, reading: Operation[Any]) -> Any | Failure:
+        """Read the state that an uncertain call concerns; None stands for "not found"."""
+        if self.hooks:
+            self._tell(
+                Waiting(call=call.number, operation=call.operation, seconds=0.0, reason="settle")
+            )
+        message = self.wire.message(reading)
+        state: Any | Failure = _held(DeadlineExceededError("out of time"))
+        for _ in range(SETTLE_TRIES):
+            left = call.end - self.clock.monotonic()
+            if left <= 0 or self.gate.pause_seconds() >= left:
+                break
+            if not self.gate.try_enter() and not await within(left, self.gate.enter):
+                break
+            try:
+                reply = await self.transport.exchange(
+                    message,
+                    max_bytes=reading.answer.max_bytes,
+                    left=call.end - self.clock.monotonic(),
+                    timeouts=self.timeouts,
+                )
+            finally:
+                self.gate.leave()
+            state = reply if isinstance(reply, Failure) else self.wire.read(reading, reply)
+            if not isinstance(state, Failure):
+                return state
+            if state.status == 404 and state.from_api:
+                return None
+            if state.certainty is not Certainty.NOT_SENT:
+                break
+        return state
+
+    def _tell_end(self, call: _Call, error: EnapterError | None, *, cancelled: bool) -> None:
+        record = call.record
+        self._tell(
+            CallEnded(
+                call=call.number,
+                operation=call.operation,
+                elapsed=record.elapsed,
+                attempts=record.attempts,
+                error=error,
+                settled=record.settled,
+                already_absent=record.already_absent,
+                cancelled=cancelled,
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        for hook in self.hooks:
+            try:
+                hook(event)
+            except Exception:
+                logger.exception("a hook failed on %s", type(event).__name__)
+
+
+def _held(error: EnapterError) -> Failure:
+    """Say that a call ended before its next attempt could begin."""
+    return Failure(certainty=Certainty.NOT_SENT, error=error, kind=type(error).__name__, retries=0)
+
+
+def _ambiguous(
+    call: _Call, attempt: Attempt, found: str, *, applied: bool
+) -> AmbiguousOutcomeError:
+    operation = call.operation
+    name = f"{type(operation).__name__} of {operation.subject()}"
+    if applied:
+        kind: type[AmbiguousOutcomeError] = ResultLostError
+        said = f"{name} happened by the server's word, and its answer is lost"
+    else:
+        kind = AmbiguousOutcomeError
+        said = f"{name} may or may not have happened"
+    reading = operation.reads()
+    hint = f"Execute {reading!r} to look." if reading is not None else "Look at the device itself."
+    return kind(
+        f"{said}: attempt {attempt.number} ended in {attempt.error_type}, and {found}",
+        subject=operation.subject(),
+        hint=f"{hint} Do not repeat the operation before.",
+        request_id=call.request_id,
+    )

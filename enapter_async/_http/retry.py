@@ -1,0 +1,155 @@
+"""When to try again, and after how long: the policy, and the tenacity loop that drives it.
+
+A tenacity object keeps the state of the loop that it drives, so one is built for each call
+that failed once, and never shared; a first attempt that succeeds builds none.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, TypeVar
+
+import attrs
+import tenacity
+
+from enapter_async._http.wire import Failure
+from enapter_async.errors import Certainty, ConfigurationError
+from enapter_async.operation import Repeat
+
+T = TypeVar("T")
+
+SETTLE_SHARE: Final = 0.2
+SETTLE_SECONDS: Final = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """How hard a call tries; all times are seconds.
+
+    `attempts` counts the first one, so 1 switches retrying off (an uncertain end is still
+    settled by reading back). Between two attempts a call sleeps a random time up to
+    `base_delay` doubled at each failure (from twice `base_delay` after a refusal), never more
+    than `max_delay`; a Retry-After is a floor, and one above `max_retry_after` ends the call.
+    `deadline` bounds the whole call. `on_ambiguous="regenerate"` sends once-only operations
+    again after an uncertain attempt: earlier credentials may then exist, or be revoked.
+    """
+
+    attempts: int = 4
+    base_delay: float = 0.5
+    max_delay: float = 20.0
+    deadline: float = 60.0
+    max_retry_after: float = 120.0
+    on_ambiguous: Literal["raise", "regenerate"] = "raise"
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise ConfigurationError(
+                f"RetryPolicy.attempts is {self.attempts!r}; give a whole number"
+            )
+        if self.attempts < 1:
+            raise ConfigurationError(f"RetryPolicy.attempts is {self.attempts}; the least is 1")
+        for name in ("base_delay", "max_delay", "max_retry_after"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; give seconds from 0 up")
+        if not 0 < self.deadline < math.inf:
+            raise ConfigurationError(
+                f"RetryPolicy.deadline is {self.deadline!r}; give seconds above 0"
+            )
+        if self.on_ambiguous not in ("raise", "regenerate"):
+            raise ConfigurationError(
+                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; give 'raise' or 'regenerate'"
+            )
+
+
+def may_repeat(policy: RetryPolicy, repeat: Repeat, failure: Failure) -> bool:
+    """Say whether an operation may be sent again after this failure, time and count apart."""
+    if failure.retries == 0:
+        return False
+    if failure.retry_after is not None and failure.retry_after > policy.max_retry_after:
+        return False
+    if repeat is Repeat.READ or not failure.certainty.uncertain:
+        return True
+    if repeat is Repeat.ONCE:
+        return policy.on_ambiguous == "regenerate"
+    return failure.certainty is Certainty.MAYBE
+
+
+def backoff(
+    policy: RetryPolicy, failure: Failure, number: int, uniform: Callable[[float, float], float]
+) -> float:
+    """Give the seconds to sleep after the failed attempt `number`, counted from 1.
+
+    Full jitter, so that many callers do not come back together; a Retry-After is a floor with
+    jitter above it, and never undercut. Source: "Exponential Backoff And Jitter", AWS
+    Architecture Blog, 2015.
+    """
+    if failure.retry_after is not None:
+        return failure.retry_after + uniform(0.0, min(5.0, 0.25 * failure.retry_after + 0.5))
+    refused = failure.certainty is Certainty.REFUSED
+    base = policy.base_delay * 2 if refused else policy.base_delay
+    return uniform(0.0, min(policy.max_delay, base * 2.0 ** min(number - 1, 60)))
+
+
+def settle_reserve(policy: RetryPolicy, repeat: Repeat) -> float:
+    """Give the seconds at the end of the deadline that are kept for reading back."""
+    if repeat is not Repeat.CONVERGENT:
+        return 0.0
+    return min(SETTLE_SECONDS, policy.deadline * SETTLE_SHARE)
+
+
+class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity
+    """Carries a failure that may be retried through tenacity's loop; it never gets out."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__()
+        self.failure = failure
+
+
+async def drive(
+    first: Failure,
+    attempt: Callable[[], Awaitable[T | Failure]],
+    *,
+    attempts: int,
+    may_repeat: Callable[[Failure], bool],
+    delay: Callable[[], float],
+    time_left: Callable[[], float],
+    sleep: Callable[[float, Failure], Awaitable[None]],
+) -> T | Failure:
+    """Go on after a `first` failure until an attempt succeeds or the policy says stop.
+
+    The first failure counts as attempt 1. Gives the value, or the last failure; a sleep that
+    would outlast the time left is not begun.
+    """
+    failure: Failure | None = first
+    last = first
+
+    async def once() -> T | Failure:
+        nonlocal failure, last
+        ended: T | Failure = await attempt() if failure is None else failure
+        failure = None
+        if isinstance(ended, Failure):
+            last = ended
+            if may_repeat(ended):
+                raise _Again(ended)
+        return ended
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        done = state.attempt_number
+        allowed = attempts if last.retries is None else min(attempts, last.retries + 1)
+        return done >= allowed or state.upcoming_sleep >= time_left()
+
+    async def pause(seconds: float) -> None:
+        await sleep(seconds, last)
+
+    retrying = tenacity.AsyncRetrying(
+        wait=lambda _: delay(),
+        stop=stop,
+        sleep=pause,
+        retry=tenacity.retry_if_exception_type(_Again),
+        reraise=True,
+    )
+    try:
+        return await retrying(once)
+    except _Again:
+        pass
+    return last

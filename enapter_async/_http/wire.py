@@ -1,0 +1,326 @@
+"""Between values and bytes, without I/O.
+
+`Wire.message` writes an operation as a request; `Wire.read` makes of an answer either the
+operation's value or a `Failure` that says how certain it is that nothing was done.
+"""
+
+import contextlib
+import email.utils
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import attrs
+from yarl import URL
+
+from enapter_async._http.json_text import decode, encode
+from enapter_async.converter import StructureError, structurer
+from enapter_async.errors import (
+    Certainty,
+    ConfigurationError,
+    EnapterError,
+    ErrorDetail,
+    ResponseError,
+    ResponseMismatchError,
+    api_error_type,
+)
+from enapter_async.operation import UNSET, Answer, Operation
+
+T = TypeVar("T")
+
+EXCERPT_BYTES: Final = 4096
+BEYOND_ANY_CAP: Final = 1e10
+"""Seconds that stand for a Retry-After of more than ten digits."""
+
+_PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
+_SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_RETRIED_REFUSALS: Final = frozenset((408, 425, 429))
+
+
+@attrs.frozen
+class Message:
+    """A request that is ready to be sent: `target` is the escaped path with its query."""
+
+    method: str
+    target: str
+    body: bytes | None
+
+
+@attrs.frozen
+class Reply:
+    """An answer as it came: `body` is decoded and capped.
+
+    `cut` says why the body is not whole, or is empty where it is; `headers` is a
+    multidict of aiohttp's.
+    """
+
+    status: int
+    headers: Any
+    body: bytes
+    cut: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """One attempt that brought no usable answer, as a value.
+
+    `error` is what the call raises if it ends here; `retries` how often such a failure may
+    be retried within one call, None for as often as the policy allows; `timed_out` whether a
+    limit of ours cut the attempt; `from_api` whether the API itself said it, and no proxy.
+    """
+
+    certainty: Certainty
+    error: EnapterError
+    kind: str
+    retries: int | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    timed_out: bool = False
+    from_api: bool = False
+
+
+class Wire:
+    """How one client speaks: base path, headers, and reading what comes back."""
+
+    def __init__(
+        self,
+        base_url: URL,
+        headers: Mapping[str, str],
+        *,
+        secret: str | None,
+        wall: Callable[[], float],
+    ) -> None:
+        self.origin = base_url.origin()
+        self.headers = dict(headers)
+        self._prefix = base_url.raw_path.rstrip("/") + "/v3/"
+        self._secret = secret.encode() if secret else None
+        self._wall = wall
+        host = base_url.raw_host or ""
+        host = f"[{host}]" if ":" in host else host
+        port = "" if base_url.is_default_port() else f":{base_url.port}"
+        lines = {"Host": host + port, **self.headers}
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+
+    def message(self, operation: Operation[Any]) -> Message:
+        """Write an operation as a request, each path segment escaped on its own."""
+        parts = operation.request()
+        target = self._prefix + "/".join([_segment(each) for each in parts.path])
+        if parts.query:
+            pairs = (
+                f"{quote(name, safe='.')}={quote(value, safe=',')}" for name, value in parts.query
+            )
+            target += "?" + "&".join(pairs)
+        return Message(parts.method, target, None if parts.body is None else encode(parts.body))
+
+    def serialize(self, message: Message) -> bytes:
+        """Give the bytes of a request for HTTP/1.1."""
+        head = f"{message.method} {message.target} HTTP/1.1\r\n{self._head}"
+        if message.body is None:
+            return (head + "\r\n").encode("latin-1")
+        length = len(message.body)
+        head += f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        return head.encode("latin-1") + message.body
+
+    def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
+        """Make of an answer the operation's value, or say how it failed."""
+        if 200 <= reply.status < 300:
+            return self._accepted(operation, reply)
+        return self._refused(operation, reply)
+
+    def _accepted(self, operation: Operation[T], reply: Reply) -> T | Failure:
+        answer: Answer[T] = operation.answer
+        if (reply.body or reply.cut) and not _is_json(reply):
+            return _unusable(reply, "something other than the API answered", Certainty.MAYBE)
+        if answer.key is None:
+            return operation.result_of(None)
+        problem: tuple[str, str] | None = None
+        try:
+            result = _unwrap(answer, answer.key, reply)
+        except StructureError as error:
+            problem = (error.reason, error.path)
+        if problem is not None:
+            return _unusable(reply, problem[0], path=problem[1])
+        if not operation.accepts(result):
+            return Failure(
+                certainty=Certainty.MAYBE,
+                error=ResponseMismatchError("the answer is about another device"),
+                kind="ResponseMismatchError",
+                status=reply.status,
+            )
+        return result
+
+    def _refused(self, operation: Operation[Any], reply: Reply) -> Failure:
+        status = reply.status
+        body = reply.body
+        if self._secret is not None and self._secret in body:
+            body = body.replace(self._secret, b"***")
+        errors = _error_details(body) if _is_json(reply) else None
+        retry_after = None
+        if status in (429, 503):
+            retry_after = parse_retry_after(
+                reply.headers.getall("Retry-After", ()), reply.headers.get("Date"), self._wall()
+            )
+        excerpt = ""
+        if not errors and not operation.answer.secret:
+            excerpt = body[:EXCERPT_BYTES].decode("utf-8", "replace")
+        error = api_error_type(status)(
+            _say(status, errors or ()),
+            status=status,
+            errors=errors or (),
+            request_id=reply.headers.get("X-Request-Id"),
+            retry_after=retry_after,
+            excerpt=excerpt,
+        )
+        certainty = Certainty.MAYBE
+        retries = None
+        if 300 <= status < 500:
+            certainty = Certainty.REFUSED
+            retries = None if status in _RETRIED_REFUSALS else 0
+        elif status == 503 and retry_after is not None and errors is not None:
+            certainty = Certainty.REFUSED
+        return Failure(
+            certainty=certainty,
+            error=error,
+            kind=type(error).__name__,
+            retries=retries,
+            status=status,
+            retry_after=retry_after,
+            from_api=not body or errors is not None,
+        )
+
+
+def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
+    """Give the seconds that a server asks to wait, or None where it does not say.
+
+    Several values: the largest counts. A date is held against the answer's own `date` where
+    that can be read, else against `wall`, seconds since 1970. What cannot be read is as
+    absent. Source: RFC 9110, section 10.2.3.
+    """
+    waits = [wait for value in values if (wait := _one_retry_after(value, date, wall)) is not None]
+    return max(waits, default=None)
+
+
+def _one_retry_after(value: str, date: str | None, wall: float) -> float | None:
+    value = value.strip(" \t")
+    if _SECONDS.fullmatch(value):
+        return float(value) if len(value) <= 10 else BEYOND_ANY_CAP
+    until = _http_date(value)
+    if until is None:
+        return None
+    now = None if date is None else _http_date(date)
+    return max(0.0, until - (wall if now is None else now))
+
+
+def _http_date(value: str) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """Give a server's text fit for a message: one line, no control characters, not long."""
+    line = _CONTROL.sub(" ", text)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _segment(text: str) -> str:
+    if _PLAIN_SEGMENT.fullmatch(text):
+        return text
+    if text in ("", ".", ".."):
+        raise ConfigurationError(f"{text!r} cannot be part of an address")
+    return quote(text, safe="")
+
+
+def _is_json(reply: Reply) -> bool:
+    media_type, _, _ = reply.headers.get("Content-Type", "").partition(";")
+    media_type = media_type.strip().lower()
+    if not media_type:
+        return not reply.body.lstrip().startswith(b"<")
+    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+
+
+def _unusable(
+    reply: Reply, reason: str, certainty: Certainty = Certainty.APPLIED, *, path: str = ""
+) -> Failure:
+    where = f" at {path}" if path else ""
+    return Failure(
+        certainty=certainty,
+        error=ResponseError(f"HTTP {reply.status}, but {reason}{where}", path=path),
+        kind="ResponseError",
+        status=reply.status,
+    )
+
+
+def _unwrap(answer: Answer[T], key: str, reply: Reply) -> T:
+    """Take the answer's value out of its envelope, or raise `StructureError`."""
+    if reply.cut:
+        raise StructureError("", reply.cut)
+    if not reply.body:
+        raise StructureError("", "the answer is empty")
+    data: Any = UNSET
+    with contextlib.suppress(ValueError):
+        data = decode(reply.body)
+    if not isinstance(data, dict):
+        reason = "the answer is not JSON" if data is UNSET else "the answer is not a JSON object"
+        raise StructureError("", reason)
+    value = data.get(key)
+    if value is not None:
+        problem: tuple[str, str] | None = None
+        try:
+            result: T = structurer(answer.type)(value)
+        except StructureError as error:
+            problem = (_join(key, error.path), error.reason)
+        if problem is None:
+            return result
+        raise StructureError(*problem)
+    if answer.default is UNSET:
+        raise StructureError(key, "required field missing")
+    return answer.default
+
+
+def _join(key: str, path: str) -> str:
+    if not path or path.startswith("["):
+        return key + path
+    return f"{key}.{path}"
+
+
+def _error_details(body: bytes) -> tuple[ErrorDetail, ...] | None:
+    """Read the error envelope; None where the body is none."""
+    try:
+        data = decode(body)
+    except ValueError:
+        return None
+    entries = data.get("errors") if isinstance(data, dict) else None
+    if not isinstance(entries, list):
+        return None
+    return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
+
+
+def _error_detail(entry: Mapping[str, Any]) -> ErrorDetail:
+    code, message, details = entry.get("code"), entry.get("message"), entry.get("details")
+    return ErrorDetail(
+        code=code if isinstance(code, str) else None,
+        message=message if isinstance(message, str) else None,
+        details=details if isinstance(details, dict) else None,
+    )
+
+
+def _say(status: int, errors: tuple[ErrorDetail, ...]) -> str:
+    try:
+        said = f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        said = f"HTTP {status}"
+    for detail in errors[:1]:
+        code = f" ({printable(detail.code, 80)})" if detail.code else ""
+        said += f": {printable(detail.message or 'no message')}{code}"
+    if len(errors) > 1:
+        said += f", and {len(errors) - 1} more"
+    return said

@@ -1,0 +1,345 @@
+"""The client: configuration, one session, and the nouns of the API."""
+
+import asyncio
+import copy
+import os
+import ssl
+import warnings
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from enapter_async._http.direct import DirectTransport, probe
+from enapter_async._http.endpoint import (
+    Secret,
+    check_header_value,
+    check_ssl_context,
+    parse_base_url,
+    verification,
+)
+from enapter_async._http.pacing import Gate, Pacing, Turns
+from enapter_async._http.pipeline import CallRecord, Pipeline
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.transport import SessionTransport, Timeouts, Transport
+from enapter_async._http.wire import Wire
+from enapter_async._version import __version__
+from enapter_async.api.devices import Devices
+from enapter_async.clock import Clock
+from enapter_async.errors import ConfigurationError
+from enapter_async.hooks import Hook
+from enapter_async.operation import Operation
+
+T = TypeVar("T")
+
+DEFAULT_BASE_URL: Final = "https://api.enapter.com"
+
+
+@attrs.frozen(kw_only=True)
+class _Settings:
+    """What a client was told, checked."""
+
+    base_url: URL
+    token: Secret | None
+    user: str | None
+    retry: RetryPolicy
+    timeouts: Timeouts
+    pacing: Pacing
+    hooks: tuple[Hook, ...]
+    ssl_context: ssl.SSLContext | None
+    session: aiohttp.ClientSession | None
+    allow_insecure_http: bool
+    clock: Clock
+
+
+class Client:
+    """Operates Enapter devices, and never lies about what happened to one.
+
+    ::
+
+        async with Client(token="…") as client:
+            device = await client.devices.update("dev-1", name="Hydrogen detector")
+
+    Args:
+        token: The access token. Without one the environment is not looked at; see `from_env`.
+        base_url: Where the API is; it may end in `/v3`, in `/`, or in neither. A gateway is
+            `http://enapter-gateway.local/api`.
+        user: Whom to act as, where the server allows it (`X-Enapter-Auth-User`).
+        retry: How hard a call tries. The defaults: 4 attempts; full jitter up to 0.5 s, doubled
+            at each failure, at most 20 s (from 1 s after a refusal); a Retry-After is obeyed up
+            to 120 s; 60 s for the whole call. What may be repeated is decided by the operation:
+            reads always; updates, deletions and blueprints, since they set a state; a new
+            configuration only while it is certain that none was made.
+        timeouts: 10 s to connect, 30 s for an answer.
+        pacing: At most 100 requests under way. After a 429 all calls of the client pause.
+        hooks: Who is told about each call, attempt, wait and end; see `enapter_async.hooks`.
+        ssl_context: How to verify the server, such as with a gateway's own CA. A context that
+            does not verify is refused.
+        session: A session of your own, with its connector, proxy and middlewares. It is neither
+            changed nor closed, and calls then go through `ClientSession.request`.
+        allow_insecure_http: Allow `http://` to a host that is not this machine.
+        clock: Where time and chance come from; for tests.
+
+    Raises:
+        ConfigurationError: A setting is wrong; it says which and what would be right.
+
+    One client is for one event loop and one process, and may be kept for years. Do not wrap
+    its calls in retries of your own; `retry=RetryPolicy(attempts=1)` switches ours off.
+    """
+
+    def __init__(
+        self,
+        token: str | None = None,
+        *,
+        base_url: str | URL = DEFAULT_BASE_URL,
+        user: str | None = None,
+        retry: RetryPolicy = RetryPolicy(),
+        timeouts: Timeouts = Timeouts(),
+        pacing: Pacing = Pacing(),
+        hooks: Sequence[Hook] = (),
+        ssl_context: ssl.SSLContext | None = None,
+        session: aiohttp.ClientSession | None = None,
+        allow_insecure_http: bool = False,
+        clock: Clock = Clock(),
+    ) -> None:
+        for name, value in (("token", token), ("user", user)):
+            if value is not None:
+                check_header_value(name, value)
+        if ssl_context is not None:
+            check_ssl_context(ssl_context)
+        self._settings = _Settings(
+            base_url=parse_base_url(base_url, allow_insecure_http=allow_insecure_http),
+            token=None if token is None else Secret(token),
+            user=user,
+            retry=retry,
+            timeouts=timeouts,
+            pacing=pacing,
+            hooks=tuple(hooks),
+            ssl_context=ssl_context,
+            session=session,
+            allow_insecure_http=allow_insecure_http,
+            clock=clock,
+        )
+        self._engine = _Engine(self._settings)
+        self._derived = False
+        self._pipeline: Pipeline | None = None
+        self.devices = Devices(self)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
+        """Make a client from `ENAPTER_HTTP_API_TOKEN`, `…_BASE_URL` and `…_USER`.
+
+        `settings` are those of `Client` and win over the environment.
+
+        Raises:
+            ConfigurationError: There is no token, or a value is wrong.
+        """
+        environ = os.environ if environ is None else environ
+        for name in ("token", "base_url", "user"):
+            value = environ.get(f"ENAPTER_HTTP_API_{name.upper()}")
+            if value:
+                settings.setdefault(name, value)
+        if not settings.get("token"):
+            raise ConfigurationError(
+                "there is no token: set ENAPTER_HTTP_API_TOKEN, or pass token=…"
+            )
+        return cls(**settings)
+
+    @property
+    def base_url(self) -> URL:
+        """Where the API is, without `/v3`."""
+        return self._settings.base_url
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """How hard a call of this client tries."""
+        return self._settings.retry
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long one attempt of this client may take."""
+        return self._settings.timeouts
+
+    @property
+    def pacing(self) -> Pacing:
+        """How much this client asks of the server at once."""
+        return self._settings.pacing
+
+    @property
+    def clock(self) -> Clock:
+        """Where this client gets time and chance from."""
+        return self._settings.clock
+
+    async def __aenter__(self) -> Self:
+        if self._derived:
+            raise ConfigurationError("with_options gives a client to use, not to enter")
+        self._engine.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the session; calls under way end as if their connections were lost."""
+        await self._engine.close()
+
+    def with_options(
+        self, *, retry: RetryPolicy | None = None, timeouts: Timeouts | None = None
+    ) -> Self:
+        """Give this client with another policy: how one call gets its own deadline.
+
+        It is cheap, needs no `async with`, and shares session, pacing and writers' turns with
+        the client that it comes from; it can be used while that one is open.
+        """
+        settings = attrs.evolve(
+            self._settings,
+            retry=self._settings.retry if retry is None else retry,
+            timeouts=self._settings.timeouts if timeouts is None else timeouts,
+        )
+        other = copy.copy(self)
+        vars(other).update(
+            _settings=settings, _derived=True, _pipeline=None, devices=Devices(other)
+        )
+        return other
+
+    async def execute(self, operation: Operation[T]) -> T:
+        """Carry an operation out and give its result.
+
+        Raises:
+            ConfigurationError: The client is not open here.
+            APIError: The API refused, and nothing was done.
+            TransportError: No answer; what writes was not sent.
+            DeadlineExceededError: Out of time; what writes was not done.
+            ResponseError: A read's answer cannot be used.
+            AmbiguousOutcomeError: It may or may not have happened; `ResultLostError`: it did.
+        """
+        return await self._open_pipeline().execute(operation)
+
+    async def call(
+        self, operation: Operation[T], *, record: CallRecord, patient: bool = False
+    ) -> T:
+        """Carry an operation out as `execute` does, and fill `record` with how it went.
+
+        With `patient` the time spent waiting for the client's gate does not count against the
+        deadline, which is what a worker of a fleet job wants.
+        """
+        return await self._open_pipeline().execute(operation, record, patient=patient)
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._settings.base_url}, {self._engine.state}>"
+
+    def __getstate__(self) -> Any:
+        raise TypeError("a Client holds connections and a token, and cannot be pickled")
+
+    def _open_pipeline(self) -> Pipeline:
+        pipeline = self._engine.pipeline()
+        if not self._derived:
+            return pipeline
+        if self._pipeline is None:
+            self._pipeline = attrs.evolve(
+                pipeline, policy=self._settings.retry, timeouts=self._settings.timeouts
+            )
+        return self._pipeline
+
+
+class _Engine:
+    """What an open client runs on: session, transport, and what its calls share."""
+
+    def __init__(self, settings: _Settings) -> None:
+        self._settings = settings
+        self._pipeline: Pipeline | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.state = "not open"
+
+    def open(self) -> None:
+        """Make session and transport, for the running loop and this process."""
+        if self.state != "not open":
+            raise ConfigurationError(f"this client is {self.state}; make a new one to enter again")
+        settings = self._settings
+        wire = Wire(
+            settings.base_url,
+            _headers(settings),
+            secret=None if settings.token is None else settings.token.reveal(),
+            wall=settings.clock.wall,
+        )
+        self._pipeline = Pipeline(
+            transport=self._make_transport(wire),
+            wire=wire,
+            gate=Gate(settings.pacing, settings.clock),
+            turns=Turns(),
+            policy=settings.retry,
+            timeouts=settings.timeouts,
+            hooks=settings.hooks,
+            clock=settings.clock,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self.state = "open"
+
+    def pipeline(self) -> Pipeline:
+        """Give the pipeline, or refuse a use that could only fail in obscure ways."""
+        if self._pipeline is None or self.state != "open":
+            raise ConfigurationError(
+                f"this client is {self.state}: use `async with Client(…) as client`"
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise ConfigurationError(
+                "this client was opened on another event loop; open one client on each loop"
+            )
+        if os.getpid() != self._pid:
+            raise ConfigurationError(
+                "this client was opened in another process; open a new one after a fork"
+            )
+        return self._pipeline
+
+    async def close(self) -> None:
+        """Close what was opened here, once."""
+        if self.state == "open" and self._pipeline is not None:
+            self.state = "closed"
+            self._pipeline.transport.close()
+            if self._session is not None:
+                await self._session.close()
+
+    def _make_transport(self, wire: Wire) -> Transport:
+        settings = self._settings
+        tls = verification(settings.base_url, settings.ssl_context)
+        if settings.session is not None:
+            return SessionTransport(settings.session, wire, tls)
+        session = self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.pacing.max_in_flight),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+        missing = probe(session)
+        if not missing:
+            return DirectTransport(session, wire, tls)
+        warnings.warn(
+            f"aiohttp {aiohttp.__version__} is not the one this release knows ({missing}): "
+            "calls go through ClientSession.request, which is slower and less exact",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return SessionTransport(session, wire, tls)
+
+
+def _headers(settings: _Settings) -> dict[str, str]:
+    headers = {
+        "User-Agent": f"enapter-async/{__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+    }
+    if settings.token is not None:
+        headers["X-Enapter-Auth-Token"] = settings.token.reveal()
+    if settings.user is not None:
+        headers["X-Enapter-Auth-User"] = settings.user
+    if settings.allow_insecure_http and settings.base_url.scheme == "http":
+        headers["X-Enapter-Allow-HTTP"] = "true"
+    return headers
