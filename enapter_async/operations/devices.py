@@ -8,7 +8,7 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import attrs
 
@@ -334,7 +334,11 @@ def _found(state: Device | None) -> Device:
     return state
 
 
-BY_NAME: Final[Mapping[str, type[Operation[Any]]]] = {
+AnyDeviceOperation = (
+    GetDevice | ListDevices | UpdateDevice | DeleteDevice | GenerateConfig | AssignBlueprint
+)
+
+BY_NAME: Final[Mapping[str, type[AnyDeviceOperation]]] = {
     "get": GetDevice,
     "list": ListDevices,
     "update": UpdateDevice,

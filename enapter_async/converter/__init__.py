@@ -1,0 +1,155 @@
+"""Between JSON values and the package's classes.
+
+Reading is strict where a guess could be wrong (no type is ever coerced) and lenient
+exactly where servers are known to disagree: old field names, times as numbers or text,
+missing, null and empty alike, enumerations in any case. All of that is written down in
+`rules`; here is what the rest of the package calls.
+
+No error holds an input value, for a value may be a secret.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+from cattrs import AttributeValidationNote
+
+from enapter_async.converter import rules
+from enapter_async.converter.leaves import JSONObject, Mismatch, Step
+from enapter_async.errors import ConfigurationError
+from enapter_async.operation import Operation
+from enapter_async.operations.arguments import shown
+from enapter_async.operations.devices import BY_NAME
+
+_FAILURES: Final = (Mismatch, KeyError, TypeError, ValueError, RecursionError)
+
+
+class StructureError(ValueError):
+    """A JSON value is not what it should be.
+
+    `path` says where, as in `device.updated_at` or `devices[3].slug`; `reason` what was
+    expected there and of which kind the value is. Neither holds the value itself.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+@functools.cache
+def structurer(kind: Any) -> Callable[[Any], Any]:
+    """Give the function that turns JSON values into `kind`; fetch it once, call it often.
+
+    It raises as `structure` does.
+    """
+    quick = rules.quick.get_structure_hook(kind)
+
+    def read(data: Any) -> Any:
+        try:
+            return quick(data, kind)
+        except _FAILURES:
+            problem = _diagnose(data, kind)
+        # Neither the error's context nor this frame, which its traceback keeps, may hold
+        # what was read.
+        del data
+        raise problem
+
+    return read
+
+
+def structure(data: Any, kind: Any) -> Any:
+    """Turn a JSON value into `kind`, such as `Device` or `tuple[Device, ...]`.
+
+    Raises `StructureError` where it does not fit; `path` is then relative to `data`.
+    Pure, so it is safe to repeat. Plain JSON fields are not copied.
+    """
+    problem: StructureError
+    try:
+        return structurer(kind)(data)
+    except StructureError as error:
+        problem = error.with_traceback(None)
+    del data
+    raise problem
+
+
+def _diagnose(data: Any, kind: Any) -> StructureError:
+    """Read once more, exactly, and say where and why it does not fit."""
+    try:
+        rules.exact.structure(data, kind)
+    except RecursionError:
+        return StructureError("", "is nested too deeply")
+    except Exception as error:  # noqa: BLE001  # cattrs raises groups of whatever was raised
+        return StructureError(*_first_cause(error))
+    return StructureError("", "cannot be read")
+
+
+def _first_cause(error: BaseException) -> tuple[str, str]:
+    path = ""
+    while True:
+        for note in reversed(getattr(error, "__notes__", ())):
+            if isinstance(note, Step):
+                path += note
+            elif isinstance(note, AttributeValidationNote):
+                path += f".{note.name}"
+        if not isinstance(error, BaseExceptionGroup):
+            break
+        error = error.exceptions[0]
+    if isinstance(error, Mismatch):
+        return path.removeprefix("."), str(error)
+    if isinstance(error, KeyError):
+        return path.removeprefix("."), "is missing"
+    return path.removeprefix("."), "cannot be read"
+
+
+def unstructure(value: Any) -> Any:
+    """Turn a model, or a tuple of models, into plain JSON values that `structure` reads back.
+
+    What is None or empty is left out. Times become RFC 3339 text in UTC. Secrets are
+    written, for a file of credentials needs them: mind where the result goes.
+    """
+    return rules.quick.unstructure(value)
+
+
+_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in BY_NAME.items()}
+
+
+def operation_to_json(operation: Operation[Any]) -> JSONObject:
+    """Write an operation as a JSON object: its name under `operation`, and what is set.
+
+    `operation_from_json` reads it back. Raises `ConfigurationError` for a class that has
+    no name in files.
+    """
+    name = _NAMES.get(type(operation))
+    if name is None:
+        raise ConfigurationError(f"{type(operation).__name__} has no name in files")
+    return {"operation": name, **rules.quick.unstructure(operation)}
+
+
+def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
+    """Read an operation that a file or `operation_to_json` wrote, and check it as any other.
+
+    A name may be written with '-' as on the command line. Raises `ConfigurationError` for
+    an unknown operation, an unknown or missing field, or a wrong value.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"an operation must be an object; got {shown(data)}")
+    name = data.get("operation")
+    kind = BY_NAME.get(name.replace("-", "_")) if isinstance(name, str) else None
+    if kind is None:
+        raise ConfigurationError(
+            f"operation must be one of {', '.join(BY_NAME)}; got {shown(name)}"
+        )
+    known = {field.name: field for field in attrs.fields(kind)}
+    fields = {field: value for field, value in data.items() if field != "operation"}
+    for field in fields:
+        if field not in known:
+            raise ConfigurationError(f"{name} takes {', '.join(known)}; got {shown(field)}")
+    for field, attribute in known.items():
+        if attribute.default is attrs.NOTHING and field not in fields:
+            raise ConfigurationError(f"{name} needs {field}, which is missing")
+    return kind(**fields)

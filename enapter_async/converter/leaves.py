@@ -1,0 +1,141 @@
+"""How single JSON values are read and written: strict where a guess could be wrong.
+
+These are pure functions that know no class of ours and no cattrs, but for the second
+argument that cattrs gives to every hook and that none of them needs.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from types import NoneType
+from typing import Any, Final
+
+JSONObject = dict[str, Any]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMERIC: Final = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+_RFC3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+_DIGITS: Final = re.compile(r"[0-9]{1,5}")
+_LARGEST_PORT: Final = 65535
+
+
+class Mismatch(Exception):  # noqa: N818  # it never leaves this package
+    """A value that does not fit; `args[0]` is the reason, notes are the steps to it."""
+
+
+class Step(str):
+    """A note on an exception: one step of the path to the value."""
+
+    __slots__ = ()
+
+
+_KINDS: Final = {
+    NoneType: "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+def mismatch(expected: str, value: object) -> Mismatch:
+    """Say what was expected and of which JSON kind the value is, and nothing of the value."""
+    kind = _KINDS.get(type(value), f"a value of type {type(value).__name__}")
+    return Mismatch(f"expected {expected}, got {kind}")
+
+
+def string(value: Any, _: Any) -> str:
+    """Read a string."""
+    if isinstance(value, str):
+        return value
+    raise mismatch("a string", value)
+
+
+def optional_string(value: Any, _: Any) -> str | None:
+    """Read a string or null."""
+    if value is None or isinstance(value, str):
+        return value
+    raise mismatch("a string", value)
+
+
+def boolean(value: Any, _: Any) -> bool:
+    """Read true or false."""
+    if isinstance(value, bool):
+        return value
+    raise mismatch("a boolean", value)
+
+
+def integer(value: Any, _: Any) -> int:
+    """Read a whole number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise mismatch("a whole number", value)
+
+
+def number(value: Any, _: Any) -> float:
+    """Read a number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    raise mismatch("a number", value)
+
+
+def json_object(value: Any, _: Any) -> JSONObject:
+    """Read an object, and leave what it holds as it is."""
+    if isinstance(value, dict):
+        return value
+    raise mismatch("an object", value)
+
+
+def nothing(value: Any, _: Any) -> None:
+    """Take whatever stands where nothing is read."""
+
+
+def port(value: Any, _: Any) -> int:
+    """Read a port; some servers write it as a string."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise mismatch("a port number", value)
+    if not 0 <= value <= _LARGEST_PORT:
+        raise Mismatch(f"expected a port number, 0 to {_LARGEST_PORT}")
+    return value
+
+
+def optional_port(value: Any, _: Any) -> int | None:
+    """Read a port, or nothing where it is null or empty."""
+    return None if value is None or value == "" else port(value, _)
+
+
+def moment(value: Any, _: Any) -> datetime:
+    """Read a time: seconds since 1970 as on the API page, or RFC 3339 as live servers write.
+
+    Text without an offset is taken as UTC; digits beyond microseconds are cut off.
+    """
+    try:
+        if isinstance(value, str):
+            if _RFC3339.fullmatch(value):
+                moment = datetime.fromisoformat(value.upper())
+                if moment.tzinfo is UTC:
+                    return moment
+                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            if _NUMERIC.fullmatch(value):
+                return _EPOCH + timedelta(seconds=float(value))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            return _EPOCH + timedelta(seconds=value)
+    except (ValueError, OverflowError):
+        raise Mismatch("expected a time, got one that does not exist or is out of range") from None
+    raise mismatch("a time (seconds since 1970, or RFC 3339)", value)
+
+
+def moment_text(value: datetime) -> str:
+    """Write an aware time as RFC 3339 text in UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def as_it_is(value: Any) -> Any:
+    """Write plain JSON as the plain JSON that it is."""
+    return value

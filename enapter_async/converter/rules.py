@@ -1,0 +1,301 @@
+"""Every cattrs rule of the package: leaf types first, then what is made of them.
+
+Two converters hold the same rules. `quick` reads and writes; `exact` is asked only where
+`quick` failed, and keeps a path to what did not fit.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import NoneType, UnionType
+from typing import Any, Final, Union, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from enapter_async.converter.leaves import (
+    JSONObject,
+    Mismatch,
+    Step,
+    as_it_is,
+    boolean,
+    integer,
+    json_object,
+    mismatch,
+    moment,
+    moment_text,
+    nothing,
+    number,
+    optional_port,
+    optional_string,
+    port,
+    string,
+)
+from enapter_async.models.configs import (
+    CommunicationConfig,
+    MQTTCredentials,
+    MQTTProtocol,
+    MQTTSCredentials,
+)
+from enapter_async.models.devices import (
+    Communication,
+    CommunicationType,
+    Connectivity,
+    ConnectivityStatus,
+    Device,
+)
+from enapter_async.models.enumerations import OpenEnum
+
+Hook = Callable[[Any, Any], Any]
+
+
+# --- enumerations ----------------------------------------------------------------------
+
+# The API page itself writes this one both ways.
+_MISSPELT: Final = {"UCM_EMBBEDED": CommunicationType.UCM_EMBEDDED}
+
+
+def _enumeration(value: Any, kind: Any) -> OpenEnum:
+    """Read a member in any case, or keep a value that is new to us."""
+    if isinstance(value, str):
+        member: OpenEnum = kind(value)
+        return member
+    raise mismatch("a string", value)
+
+
+def _communication_type(value: Any, kind: Any) -> OpenEnum:
+    member = _enumeration(value, kind)
+    return _MISSPELT.get(member.upper(), member)
+
+
+def _connectivity_status(value: Any, _: Any) -> ConnectivityStatus:
+    """Read a status; a server that leaves it out, in whatever way, does not know it."""
+    if value is None or value == "":
+        return ConnectivityStatus.UNKNOWN
+    return ConnectivityStatus(string(value, _))
+
+
+# --- optional values, lists, objects ---------------------------------------------------
+
+
+def _is_optional(kind: Any) -> bool:
+    return (
+        get_origin(kind) in (UnionType, Union)
+        and NoneType in (members := get_args(kind))
+        and len(members) == 2
+    )
+
+
+def _optional_hook(kind: Any, converter: Converter) -> Hook:
+    (inner,) = (member for member in get_args(kind) if member is not NoneType)
+    read_inner = converter.get_structure_hook(inner)
+    has_empty_form = isinstance(inner, type) and issubclass(
+        inner, OpenEnum | datetime | Connectivity
+    )
+
+    def read(value: Any, _: Any) -> Any:
+        return None if value is None else read_inner(value, inner)
+
+    def read_or_empty(value: Any, _: Any) -> Any:
+        return None if value is None or value == "" else read_inner(value, inner)
+
+    return read_or_empty if has_empty_form else read
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple and get_args(kind)[1:] == (Ellipsis,)
+
+
+def _tuple_hook(kind: Any, converter: Converter) -> Hook:
+    inner = get_args(kind)[0]
+    read_inner = converter.get_structure_hook(inner)
+
+    def read(value: Any, _: Any) -> tuple[Any, ...]:
+        if isinstance(value, list):
+            return tuple([read_inner(item, inner) for item in value])
+        if value is None:
+            return ()
+        raise mismatch("a list", value)
+
+    def read_exactly(value: Any, _: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            return read(value, _)
+        items = []
+        for index, item in enumerate(value):
+            try:
+                items.append(read_inner(item, inner))
+            except Exception as error:
+                error.add_note(Step(f"[{index}]"))
+                raise
+        return tuple(items)
+
+    return read_exactly if converter.detailed_validation else read
+
+
+def _plain_device(data: JSONObject) -> JSONObject:
+    if "communication_info" in data and data.get("communication") is None:
+        return {**data, "communication": data["communication_info"]}
+    return data
+
+
+def _plain_communication(data: JSONObject) -> JSONObject:
+    if "communication_type" in data and data.get("type") is None:
+        return {**data, "type": data["communication_type"]}
+    return data
+
+
+def _plain_config(data: JSONObject) -> JSONObject:
+    """Settle the protocol, and write it where the choice of the credentials looks for it."""
+    credentials = data.get("mqtt_credentials")
+    if not isinstance(credentials, dict):
+        return data
+    protocol = (
+        data.get("mqtt_protocol") or credentials.get("protocol") or _protocol_by_shape(credentials)
+    )
+    if not protocol:
+        problem = Mismatch("is missing, and the credentials do not tell it")
+        problem.add_note(Step(".mqtt_protocol"))
+        raise problem
+    return {
+        **data,
+        "mqtt_protocol": protocol,
+        "mqtt_credentials": {**credentials, "protocol": protocol},
+    }
+
+
+_PLAINERS: Final[Mapping[type, Callable[[JSONObject], JSONObject]]] = {
+    Device: _plain_device,
+    Communication: _plain_communication,
+    CommunicationConfig: _plain_config,
+}
+_OWN_HOOKS: Final[Mapping[type, dict[str, Any]]] = {
+    CommunicationConfig: {
+        "mqtt_port": override(struct_hook=port),
+        "time_sync_port": override(struct_hook=optional_port),
+    },
+}
+
+
+def _class_hook(kind: Any, converter: Converter) -> Hook:
+    build = make_dict_structure_fn(kind, converter, **_OWN_HOOKS.get(kind, {}))
+    plain = _PLAINERS.get(kind)
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise mismatch("an object", value)
+        return build(value if plain is None else plain(value), kind)
+
+    return read
+
+
+def _connectivity_hook(kind: Any, converter: Converter) -> Hook:
+    read_object = _class_hook(kind, converter)
+
+    def read(value: Any, _: Any) -> Any:
+        """Read the object, or the plain string that older servers write."""
+        if isinstance(value, str):
+            return Connectivity(status=_connectivity_status(value, _))
+        return read_object(value, kind)
+
+    return read
+
+
+# --- credentials -----------------------------------------------------------------------
+
+_Credentials = MQTTCredentials | MQTTSCredentials
+
+
+def _protocol_by_shape(credentials: JSONObject) -> str | None:
+    """Tell the protocol by the keys; only for servers that say it nowhere."""
+    is_mqtt = bool(credentials.get("username") or credentials.get("password"))
+    is_mqtts = bool(credentials.get("private_key"))
+    if is_mqtt is is_mqtts:
+        return None
+    return MQTTProtocol.MQTTS if is_mqtts else MQTTProtocol.MQTT
+
+
+def _credentials_hook(_: Any, converter: Converter) -> Hook:
+    classes: dict[str, type[_Credentials]] = {
+        MQTTProtocol.MQTT: MQTTCredentials,
+        MQTTProtocol.MQTTS: MQTTSCredentials,
+    }
+    hooks = {kind: converter.get_structure_hook(kind) for kind in classes.values()}
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise mismatch("an object", value)
+        said = value.get("protocol")
+        protocol = MQTTProtocol(string(said, _)) if said else None
+        # A protocol that is new to us cannot choose, but its credentials exist only in this
+        # answer, so they are kept if their shape leaves no doubt.
+        kind = classes.get(protocol or "") or classes.get(_protocol_by_shape(value) or "")
+        if kind is None:
+            raise Mismatch("cannot be told apart: the protocol is missing or unknown")
+        return hooks[kind](value, kind)
+
+    return read
+
+
+# --- the converters --------------------------------------------------------------------
+
+_Rules = tuple[tuple[Callable[[Any], bool], Callable[[Any, Converter], Callable[..., Any]]], ...]
+
+
+def _is_dict(kind: Any) -> bool:
+    return kind is dict or get_origin(kind) is dict
+
+
+def _items_hook(_: Any, converter: Converter) -> Callable[[Any], list[Any]]:
+    return lambda items: [converter.unstructure(item) for item in items]
+
+
+def _class_unstructure_hook(kind: Any, converter: Converter) -> Callable[[Any], JSONObject]:
+    # What the server did not say is not said again, but a status always is.
+    said: dict[str, Any] = {}
+    if kind is Connectivity:
+        said["status"] = override(omit_if_default=False)
+    return make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, **said)
+
+
+def _make_converter(*, detailed_validation: bool) -> Converter:
+    converter = Converter(detailed_validation=detailed_validation)
+    # A rule for a leaf holds for its subclasses too, unless they have one of their own, and
+    # comes before any factory; of two factories for one type the last registered holds.
+    leaves: tuple[tuple[Any, Hook], ...] = (
+        (str, string),
+        (OpenEnum, _enumeration),
+        (CommunicationType, _communication_type),
+        (ConnectivityStatus, _connectivity_status),
+        (bool, boolean),
+        (int, integer),
+        (float, number),
+        (datetime, moment),
+        (NoneType, nothing),
+    )
+    for kind, hook in leaves:
+        converter.register_structure_hook(kind, hook)
+    reading: _Rules = (
+        (_is_dict, lambda *_: json_object),
+        (_is_tuple, _tuple_hook),
+        (attrs.has, _class_hook),
+        (lambda kind: kind is Connectivity, _connectivity_hook),
+        (lambda kind: kind == _Credentials, _credentials_hook),
+        (_is_optional, _optional_hook),
+        (lambda kind: kind == (str | None), lambda *_: optional_string),
+    )
+    for is_meant, make_hook in reading:
+        converter.register_structure_hook_factory(is_meant, make_hook)
+    converter.register_unstructure_hook(datetime, moment_text)
+    converter.register_unstructure_hook(OpenEnum, str)
+    writing: _Rules = (
+        (_is_dict, lambda *_: as_it_is),
+        (lambda kind: kind is tuple or _is_tuple(kind), _items_hook),
+        (attrs.has, _class_unstructure_hook),
+    )
+    for is_meant, make_hook in writing:
+        converter.register_unstructure_hook_factory(is_meant, make_hook)
+    return converter
+
+
+quick: Final = _make_converter(detailed_validation=False)
+exact: Final = _make_converter(detailed_validation=True)
