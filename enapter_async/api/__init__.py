@@ -1,1 +1,1 @@
-"""Verbs by noun: each builds an operation and executes it."""
+"""The verbs, by noun: each builds an operation and has it executed."""

@@ -56,7 +56,8 @@ def integer(field: str, value: object, *, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ConfigurationError(f"{field} must be a whole number; got {shown(value)}")
     if not least <= value <= most:
-        raise ConfigurationError(f"{field} must be {least} to {most}; got one outside of that")
+        got = value if abs(value) <= most * 10 else "one far outside of that"
+        raise ConfigurationError(f"{field} must be {least} to {most}; got {got}")
     return value
 
 
