@@ -1,0 +1,153 @@
+"""What became of each operation of a run, and of all of them together."""
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from enapter_async.errors import EnapterError
+from enapter_async.operation import Operation
+
+OperationT = TypeVar("OperationT", bound=Operation[Any])
+
+FAILURES_KEPT: Final = 100
+"""How many failed and how many unknown outcomes a report keeps, the first ones of each."""
+
+
+class State(enum.StrEnum):
+    """What became of an operation. Equal to its own text: `outcome.state == "applied"`."""
+
+    APPLIED = "applied"
+    """The device is as the operation wants it, and this run made it so."""
+    UNCHANGED = "unchanged"
+    """It already was so; nothing was sent but the read that `check=True` asked for."""
+    ABSENT = "absent"
+    """The device to delete was already gone."""
+    FAILED = "failed"
+    """It was not done; `error` says why."""
+    UNKNOWN = "unknown"
+    """Nobody can say whether it was done, or its result is lost; `error` says more."""
+    HELD = "held"
+    """It was not started; `error` says why."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the device is now as the operation wants it."""
+        return self in _DONE
+
+
+_DONE: Final = frozenset({State.APPLIED, State.UNCHANGED, State.ABSENT})
+
+
+class NotStartedError(EnapterError):
+    """An operation was held: nothing was sent for it, and why stands in the message.
+
+    `because` is the error that stopped the run, or None where an earlier operation of
+    the same device is the reason, or the caller's own stop.
+    """
+
+    def __init__(self, message: str, *, because: EnapterError | None = None) -> None:
+        super().__init__(message)
+        self.because = because
+
+
+@attrs.frozen(kw_only=True)
+class Outcome(Generic[OperationT]):
+    """What became of one operation.
+
+    `result` is what the operation returns (for `unchanged`, what the read showed), else
+    None; it stays there, too, when minted credentials could not be stored and the state
+    is `unknown`, so that a program can still save them. `error` is None where the state is
+    applied, unchanged or absent.
+    `attempts` counts how often the operation itself was tried: 0 where nothing was sent;
+    reads that settle or check are not counted. `elapsed` is seconds, from being taken up
+    to its end, pauses included. `settled` says that no answer to the operation itself was
+    received, and that a later read (for a deletion: a later 404) showed it to be done.
+    """
+
+    operation: OperationT
+    state: State
+    result: Any = attrs.field(default=None, repr=False)
+    error: EnapterError | None = None
+    attempts: int = 0
+    elapsed: float = 0.0
+    settled: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """How a run went: counts, and the first failures, however long the run was.
+
+    `counts` maps each state to a number, `total` is their sum. `failures` and `unknowns`
+    hold the first 100 outcomes of those states, without results. `attempts` is the sum of
+    all attempts, `retried` the number of operations that took more than one, `settled` of
+    those that a later read found done. `elapsed` is seconds. `complete` says that the
+    input was read to its end, so that every operation of it is counted. `stopped` is the
+    error that stopped the run before its end, such as a 401; None where nothing did.
+    """
+
+    counts: Mapping[State, int]
+    failures: tuple[Outcome[Any], ...] = ()
+    unknowns: tuple[Outcome[Any], ...] = ()
+    attempts: int = 0
+    retried: int = 0
+    settled: int = 0
+    elapsed: float = 0.0
+    complete: bool = False
+    stopped: EnapterError | None = None
+
+    @property
+    def total(self) -> int:
+        """How many operations are counted."""
+        return sum(self.counts.values())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every operation of the input was done."""
+        done = sum(number for state, number in self.counts.items() if state.done)
+        return self.complete and done == self.total
+
+
+class Tally:
+    """Counts outcomes as they come, in memory that does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(State, 0)
+        self._failures: list[Outcome[Any]] = []
+        self._unknowns: list[Outcome[Any]] = []
+        self._attempts = 0
+        self._retried = 0
+        self._settled = 0
+
+    def add(self, outcome: Outcome[Any]) -> None:
+        """Count one outcome."""
+        self._counts[outcome.state] += 1
+        self._attempts += outcome.attempts
+        self._retried += outcome.attempts > 1
+        self._settled += outcome.settled
+        if outcome.state is State.FAILED:
+            _keep(self._failures, outcome)
+        elif outcome.state is State.UNKNOWN:
+            _keep(self._unknowns, outcome)
+
+    def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
+        """Give the report of what was counted so far."""
+        return Report(
+            counts=MappingProxyType(self._counts.copy()),
+            failures=tuple(self._failures),
+            unknowns=tuple(self._unknowns),
+            attempts=self._attempts,
+            retried=self._retried,
+            settled=self._settled,
+            elapsed=elapsed,
+            complete=complete,
+            stopped=stopped,
+        )
+
+
+def _keep(kept: list[Outcome[Any]], outcome: Outcome[Any]) -> None:
+    if len(kept) < FAILURES_KEPT:
+        # A result may hold a secret, and a report is what people log.
+        kept.append(attrs.evolve(outcome, result=None))

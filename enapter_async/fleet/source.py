@@ -1,0 +1,76 @@
+"""What may be given as the input of a run, and what is refused before it is sent."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.report import OperationT
+from enapter_async.operation import Operation
+
+Operations = Iterable[OperationT] | AsyncIterable[OperationT]
+
+
+def check_input(operations: Any) -> None:
+    """Refuse what is no input, and a collection with a thing in it that is no operation.
+
+    Raises:
+        ConfigurationError: says what was given.
+    """
+    wrong_kind = isinstance(operations, (str, bytes, Mapping, Operation))
+    if wrong_kind or not isinstance(operations, (Iterable, AsyncIterable)):
+        raise ConfigurationError(
+            f"operations is a {type(operations).__name__}; give an iterable of operations, "
+            "plain or asynchronous"
+        )
+    if isinstance(operations, Collection):
+        for index, item in enumerate(operations):
+            check_item(item, index)
+
+
+def check_item(item: Any, index: int) -> None:
+    """Refuse what is no operation.
+
+    Raises:
+        ConfigurationError: says what stands where, counted from 0.
+    """
+    if not isinstance(item, Operation):
+        raise ConfigurationError(f"operations[{index}] is a {type(item).__name__}, no operation")
+
+
+def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT]:
+    """Refuse operations that mint credentials: a collection at once, else as they come.
+
+    Raises:
+        ConfigurationError: says where the first one stands, counted from 0.
+    """
+    if isinstance(operations, AsyncIterable):
+        return _without_secrets_async(operations)
+    if not isinstance(operations, Collection):
+        return _without_secrets(operations)
+    for index, operation in enumerate(operations):
+        _refuse_secret(operation, index)
+    return operations
+
+
+def _without_secrets(operations: Iterable[OperationT]) -> Iterator[OperationT]:
+    for index, operation in enumerate(operations):
+        _refuse_secret(operation, index)
+        yield operation
+
+
+async def _without_secrets_async(
+    operations: AsyncIterable[OperationT],
+) -> AsyncIterator[OperationT]:
+    index = 0
+    async for operation in operations:
+        _refuse_secret(operation, index)
+        yield operation
+        index += 1
+
+
+def _refuse_secret(operation: Any, index: int) -> None:
+    if isinstance(operation, Operation) and operation.answer.secret:
+        raise ConfigurationError(
+            f"operations[{index}] mints credentials; say with `credentials=` where they go "
+            "(a path, or a callable), or use fleet.Run and take them from outcome.result"
+        )
