@@ -1,0 +1,34 @@
+"""What tests on every floor share."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults.clock import FakeClock
+from tests.faults.server import FaultServer
+from tests.faults.tls import OPENSSL, Certificates
+
+
+@pytest.fixture(params=["direct", "session"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Each transport in turn."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    async with FaultServer() as fault_server:
+        yield fault_server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if OPENSSL is None:
+        pytest.skip("the openssl command is missing")
+    return Certificates(tmp_path_factory.mktemp("tls"))

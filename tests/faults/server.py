@@ -1,0 +1,325 @@
+"""A raw TCP server that answers as it is told to, and tells what it saw.
+
+No HTTP library stands between a test and the bytes: requests are read by the small
+parser below, answers are bytes that the replies (replies.py) write. What happened is
+told by `arrivals` (every request whose end was received), by `world.effects` (what was done)
+and by the connections.
+"""
+
+import asyncio
+import socket
+import ssl
+import struct
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import attrs
+
+from tests.faults.world import Good, World
+
+PATIENCE = 5.0
+"""No test waits longer than this many seconds for anything to happen."""
+
+DEVICES = ("dev-1", "dev-2", "dev-3")
+
+
+@attrs.define(eq=False)
+class Arrival:
+    """One request, as it was received."""
+
+    number: int
+    connection: int
+    time: float
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Give a header's value; an error if it came twice."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(values) <= 1, f"{name} came {len(values)} times"
+        return values[0] if values else None
+
+    @property
+    def address(self) -> str:
+        """The device that is spoken about."""
+        path = self.target.partition("?")[0]
+        return path.partition("/devices/")[2].partition("/")[0]
+
+
+@attrs.define(eq=False)
+class Connection:
+    """One accepted connection."""
+
+    number: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    requests: int = 0
+    head: bytes = b""
+
+    def push(self, data: bytes) -> None:
+        """Write bytes that nobody asked for."""
+        self.writer.write(data)
+
+    def finish(self) -> None:
+        """Send FIN, at once."""
+        self.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """Send RST."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def gone(self) -> None:
+        """Wait until the client has closed its side."""
+        try:
+            while await self.reader.read(65536):
+                pass
+        except ConnectionError:
+            pass
+
+
+@attrs.frozen(eq=False)
+class Exchange:
+    """What a reply works with."""
+
+    server: "FaultServer"
+    connection: Connection
+    arrival: Arrival
+    good: Good
+
+    async def send(self, data: bytes) -> None:
+        self.connection.writer.write(data)
+        await self.connection.writer.drain()
+
+    def apply(self) -> Good:
+        """Do what was asked for, now."""
+        arrival = self.arrival
+        return self.server.world.serve(arrival.number, arrival.method, arrival.target, arrival.body)
+
+
+Reply = Callable[[Exchange], Awaitable[bool]]
+"""Answers one request; says whether the connection stays open."""
+
+
+@attrs.frozen
+class Step:
+    """What is done with one arrival: `applies` says whether it takes effect before the reply."""
+
+    reply: Reply
+    applies: bool
+
+    def __repr__(self) -> str:
+        name = getattr(self.reply, "__qualname__", "reply").partition(".")[0]
+        return f"{'applied' if self.applies else 'ignored'}-{name}"
+
+
+def applied(reply: Reply) -> Step:
+    """Do what is asked for, then reply so."""
+    return Step(reply, applies=True)
+
+
+def ignored(reply: Reply) -> Step:
+    """Reply so, and do nothing."""
+    return Step(reply, applies=False)
+
+
+async def _honest(exchange: Exchange) -> bool:
+    good = exchange.good
+    head = (
+        f"HTTP/1.1 {good.status} Told\r\nContent-Type: {good.media_type}\r\n"
+        f"Content-Length: {len(good.body)}\r\n\r\n"
+    )
+    await exchange.send(head.encode() + good.body)
+    return True
+
+
+HONEST = Step(_honest, applies=True)
+
+
+class FaultServer:
+    """The server; `async with FaultServer() as server` listens on a port of 127.0.0.1."""
+
+    def __init__(
+        self,
+        *,
+        devices: tuple[str, ...] = DEVICES,
+        ssl_context: ssl.SSLContext | None = None,
+        prefix: str = "",
+    ) -> None:
+        self.world = World(devices)
+        self.arrivals: list[Arrival] = []
+        self.connections: list[Connection] = []
+        self.open: set[Connection] = set()
+        self.problems: list[BaseException] = []
+        self.released = asyncio.Event()
+        self.on_connect: Callable[[Connection], Awaitable[bool]] | None = None
+        self.port = 0
+        self._ssl_context = ssl_context
+        self._prefix = prefix
+        self._queues: dict[str, deque[Step]] = defaultdict(deque)
+        self._always: dict[str, Step] = {}
+        self._under_way: Counter[str] = Counter()
+        self._peak: Counter[str] = Counter()
+        self._news = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def base_url(self) -> str:
+        scheme = "https" if self._ssl_context else "http"
+        return f"{scheme}://127.0.0.1:{self.port}{self._prefix}"
+
+    @property
+    def seen(self) -> list[str]:
+        """The methods of the requests that arrived, in order."""
+        return [arrival.method for arrival in self.arrivals]
+
+    def script(self, *steps: Step, method: str = "") -> None:
+        """Queue steps for the arrivals to come, of one method or of any."""
+        self._queues[method].extend(steps)
+
+    def always(self, step: Step, *, method: str = "") -> None:
+        """Set what happens when no step is queued; without it, the server is honest."""
+        self._always[method] = step
+
+    def peak(self, address: str = "") -> int:
+        """Say how many requests were under way at once, in all or for one device."""
+        return self._peak[address]
+
+    async def arrived(self, count: int) -> None:
+        """Wait until so many requests have arrived."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: len(self.arrivals) >= count)
+
+    async def emptied(self) -> None:
+        """Wait until no connection is open."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: not self.open)
+
+    async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+        if error is None and self.problems:
+            raise AssertionError(f"the fault server failed: {self.problems!r}")
+
+    async def listen(self, port: int = 0, *, sock: socket.socket | None = None) -> None:
+        """Open a port (again), or go on with a socket that listens already."""
+        where: dict[str, Any] = {"sock": sock} if sock else {"host": "127.0.0.1", "port": port}
+        self._server = await asyncio.start_server(
+            self._accept, ssl=self._ssl_context, limit=2**20, backlog=1024, **where
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def deafen(self) -> None:
+        """Close the port; open connections live on."""
+        assert self._server is not None
+        self._server.close()
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        self.released.set()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.open):
+            connection.writer.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        connection = Connection(len(self.connections) + 1, reader, writer)
+        self.connections.append(connection)
+        self.open.add(connection)
+        try:
+            await self._converse(connection)
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        except BaseException as problem:  # noqa: BLE001 - kept, and raised when the server stops
+            self.problems.append(problem)
+        finally:
+            writer.close()
+            self.open.discard(connection)
+            await self._tell()
+
+    async def _converse(self, connection: Connection) -> None:
+        if self.on_connect is not None and not await self.on_connect(connection):
+            return
+        while (arrival := await self._read(connection)) is not None:
+            step = self._next_step(arrival.method)
+            world = self.world
+            act = world.serve if step.applies else world.preview
+            with self._counted(arrival.address):
+                self.arrivals.append(arrival)
+                good = act(arrival.number, arrival.method, arrival.target, arrival.body)
+                await self._tell()
+                if not await step.reply(Exchange(self, connection, arrival, good)):
+                    return
+
+    def _next_step(self, method: str) -> Step:
+        for key in (method, ""):
+            if self._queues[key]:
+                return self._queues[key].popleft()
+        for key in (method, ""):
+            if key in self._always:
+                return self._always[key]
+        return HONEST
+
+    @contextmanager
+    def _counted(self, address: str) -> Iterator[None]:
+        keys = ("", address) if address else ("",)
+        for key in keys:
+            self._under_way[key] += 1
+            self._peak[key] = max(self._peak[key], self._under_way[key])
+        try:
+            yield
+        finally:
+            for key in keys:
+                self._under_way[key] -= 1
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def _read(self, connection: Connection) -> Arrival | None:
+        try:
+            head = await connection.reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError as rest:
+            connection.head = rest.partial
+            return None
+        connection.requests += 1
+        lines = head.decode("latin-1").split("\r\n")[:-2]
+        method, target, version = lines[0].split(" ")
+        if version != "HTTP/1.1":
+            raise AssertionError(f"an unknown version: {version}")
+        pairs = [line.partition(":") for line in lines[1:]]
+        headers = tuple((name, value.strip()) for name, _, value in pairs)
+        named = {name.lower(): value for name, value in headers}
+        assert "transfer-encoding" not in named, "requests are sent with their length"
+        body = await connection.reader.readexactly(int(named.get("content-length", "0")))
+        number = len(self.arrivals) + 1
+        now = time.monotonic()
+        return Arrival(number, connection.number, now, method, target, headers, body)
+
+
+Ending = Literal["fin", "rst", "hang"]

@@ -1,0 +1,48 @@
+"""Certificates for TLS tests, made by the `openssl` command."""
+
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+
+_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+OPENSSL = shutil.which("openssl")
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    assert OPENSSL is not None
+    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S603 - the arguments are constants below
+
+
+class Certificates:
+    """A test authority and the servers that it vouches for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made = 0
+        self._authority("ca")
+        self._authority("other")
+
+    def _authority(self, name: str) -> None:
+        files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
+        _openssl(self.folder, "req", "-x509", *_KEY, *files, "-subj", f"/CN={name}", "-days", "2")
+
+    def server(
+        self, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2, authority: str = "ca"
+    ) -> ssl.SSLContext:
+        """Make the context of a server with such a certificate."""
+        self._made += 1
+        stem = f"server-{self._made}"
+        (self.folder / f"{stem}.ext").write_text(f"subjectAltName={names}\n")
+        request = ("-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj", "/CN=test")
+        _openssl(self.folder, "req", *_KEY, *request)
+        signer = ("-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial")
+        files = ("-in", f"{stem}.csr", "-out", f"{stem}.pem", "-extfile", f"{stem}.ext")
+        _openssl(self.folder, "x509", "-req", *files, *signer, "-days", str(days))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / f"{stem}.pem", self.folder / f"{stem}.key")
+        return context
+
+    def trusting(self) -> ssl.SSLContext:
+        """Make the context of a client that trusts the authority."""
+        return ssl.create_default_context(cafile=str(self.folder / "ca.pem"))

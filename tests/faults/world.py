@@ -1,0 +1,164 @@
+"""A few devices and what is done to them: the witness that every fault test asks in the end."""
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import attrs
+
+JSON_TYPE = "application/json"
+
+
+@attrs.frozen
+class Effect:
+    """One thing that was done to one device, and the number of the arrival that did it."""
+
+    operation: str
+    device_id: str
+    change: Mapping[str, Any]
+    arrival: int
+
+
+@attrs.frozen
+class Good:
+    """The honest answer: what a server without faults would say."""
+
+    status: int
+    body: bytes
+
+    @property
+    def media_type(self) -> str:
+        return JSON_TYPE
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def device(device_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": device_id,
+        "blueprint_id": "bp-1",
+        "name": f"Name of {device_id}",
+        "site_id": "site-1",
+        "updated_at": 1735689600,
+        "slug": f"slug-of-{device_id}",
+        "type": "LUA",
+        "authorized_role": "OWNER",
+        **fields,
+    }
+
+
+def error(status: int, code: str, message: str = "no") -> Good:
+    return Good(status, json.dumps({"errors": [{"code": code, "message": message}]}).encode())
+
+
+class World:
+    """The state: devices by id, and the log of effects."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.devices = {device_id: device(device_id) for device_id in ids}
+        self.effects: list[Effect] = []
+
+    def done(self, operation: str | None = None, device_id: str | None = None) -> int:
+        """Count the effects, of one operation and on one device if they are named."""
+        return sum(
+            (operation is None or effect.operation == operation)
+            and (device_id is None or effect.device_id == device_id)
+            for effect in self.effects
+        )
+
+    def preview(self, arrival: int, method: str, target: str, body: bytes) -> Good:
+        """Say what `serve` would say, and do nothing."""
+        twin = World(())
+        twin.devices = copy.deepcopy(self.devices)
+        return twin.serve(arrival, method, target, body)
+
+    def serve(self, arrival: int, method: str, target: str, body: bytes) -> Good:
+        """Do what a request asks for, log it, and give the honest answer."""
+        split = urlsplit(target)
+        segments = [unquote(segment) for segment in split.path.split("/") if segment]
+        if "v3" in segments:
+            segments = segments[segments.index("v3") + 1 :]
+        match method, segments:
+            case ("GET", ["devices"]):
+                return self._page(list(self.devices.values()), split.query)
+            case ("GET", ["sites", site_id, "devices"]):
+                of_site = [one for one in self.devices.values() if one["site_id"] == site_id]
+                return self._page(of_site, split.query)
+            case (_, ["devices", address, *verb]):
+                found = self._find(address)
+                if found is None:
+                    return error(404, "not_found")
+                fields = json.loads(body) if body else {}
+                return self._act(arrival, method, verb, found, fields)
+        return error(404, "no_such_path")
+
+    def _find(self, address: str) -> dict[str, Any] | None:
+        by_slug = (one for one in self.devices.values() if one["slug"] == address)
+        return self.devices.get(address) or next(by_slug, None)
+
+    def _page(self, devices: list[dict[str, Any]], query: str) -> Good:
+        asked = parse_qs(query)
+        offset = int(asked.get("offset", ["0"])[0])
+        limit = min(int(asked.get("limit", ["50"])[0]), 50)
+        page = devices[offset : offset + limit]
+        return Good(200, json.dumps({"devices": page, "total_count": len(devices)}).encode())
+
+    def _act(
+        self,
+        arrival: int,
+        method: str,
+        verb: list[str],
+        found: dict[str, Any],
+        fields: dict[str, Any],
+    ) -> Good:
+        device_id = found["id"]
+        match method, verb:
+            case ("GET", []):
+                pass
+            case ("PATCH", []):
+                wanted = {key: fields[key] for key in ("name", "slug") if fields.get(key)}
+                holder = self._find(wanted["slug"]) if "slug" in wanted else None
+                if holder is not None and holder["id"] != device_id:
+                    return error(409, "slug_taken")
+                found.update(wanted)
+                self.effects.append(Effect("update", device_id, wanted, arrival))
+            case ("DELETE", []):
+                del self.devices[device_id]
+                self.effects.append(Effect("delete", device_id, {}, arrival))
+                return Good(200, b"{}")
+            case ("POST", ["assign_blueprint"]):
+                found.update(blueprint_id=fields["blueprint_id"])
+                self.effects.append(Effect("assign_blueprint", device_id, dict(fields), arrival))
+            case ("POST", ["generate_config"]):
+                self.effects.append(Effect("generate_config", device_id, dict(fields), arrival))
+                return Good(200, json.dumps({"config": self._config(fields)}).encode())
+            case _:
+                return error(404, "no_such_path")
+        return Good(200, json.dumps({"device": found}).encode())
+
+    def _config(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        minted = self.done("generate_config")
+        secure = fields.get("protocol") == "MQTTS"
+        credentials = (
+            {
+                "private_key": f"KEY-SECRET-{minted}",
+                "certificate": "certificate",
+                "ca_chain": "chain",
+            }
+            if secure
+            else {"username": "user", "password": f"PASSWORD-SECRET-{minted}"}
+        )
+        return {
+            "mqtt_host": "mqtt.example.test",
+            "mqtt_port": 8883 if secure else 1883,
+            "mqtt_protocol": "MQTTS" if secure else "MQTT",
+            "mqtt_credentials": credentials,
+            "time_sync_protocol": "HTTP",
+            "time_sync_host": "127.0.0.1",
+            "time_sync_port": 80,
+            "hardware_id": "C8795CBA5375484E829105E959663C8B",
+            "channel_id": "ucm",
+        }

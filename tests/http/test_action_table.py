@@ -1,0 +1,356 @@
+"""Every operation against every class of failure: what is sent again, what is read, what is told."""
+
+from typing import Any
+
+import pytest
+
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    APIError,
+    Certainty,
+    HostDownError,
+    RateLimitedError,
+    ResponseError,
+    ResultLostError,
+    ServerError,
+    TransportError,
+    api_error_type,
+)
+from enapter_async.models.devices import Device
+from enapter_async.operation import Operation
+from tests.faults.clock import FakeClock
+from tests.faults.kinds import (
+    APPLIED,
+    BROKEN,
+    FAILED,
+    FINAL,
+    LATE,
+    LOST,
+    MAYBE,
+    NINE_INTERIMS,
+    ODD,
+    PORTAL,
+    REFUSED,
+    UNREADABLE,
+)
+from tests.faults.replies import close, errors, truncated
+from tests.faults.rig import (
+    ALL,
+    BRISK,
+    CONFIG,
+    CONVERGENT_WITH_ANSWER,
+    DELETE,
+    GET,
+    METHOD,
+    READS,
+    UPDATE,
+    WRITES,
+    TransportKind,
+    attempts,
+    open_rig,
+)
+from tests.faults.server import FaultServer, Reply, applied, ignored
+
+REPEATED: dict[str, Operation[Any]] = {**READS, **WRITES}
+
+
+def faults(*groups: dict[str, Reply]) -> Any:
+    merged = {name: reply for group in groups for name, reply in group.items()}
+    return pytest.mark.parametrize("fault", merged.values(), ids=merged.keys())
+
+
+def skip_what_a_session_cannot_see(transport: TransportKind, fault: Reply) -> None:
+    if transport == "session" and fault is NINE_INTERIMS:
+        pytest.skip("aiohttp reads past interim answers without telling a session")
+
+
+def operations(group: dict[str, Operation[Any]]) -> Any:
+    return pytest.mark.parametrize("operation", group.values(), ids=group.keys())
+
+
+@operations(ALL)
+async def test_not_sent_is_sent_when_the_host_is_back(
+    transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
+) -> None:
+    port, openings = server.port, []
+    server.deafen()
+
+    async def open_again() -> None:
+        if not openings:
+            openings.append(port)
+            await server.listen(port)
+
+    clock.on_sleep = open_again
+    async with open_rig(transport, server, clock) as rig:
+        await rig.run(operation)
+        assert server.seen == [METHOD[operation]]
+        assert rig.certainties == [Certainty.NOT_SENT]
+
+
+@operations(ALL)
+async def test_a_host_that_stays_down_is_told_so_and_never_ambiguous(
+    transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
+) -> None:
+    server.deafen()
+    async with open_rig(transport, server, clock) as rig:
+        error = await rig.fails(operation)
+        assert isinstance(error, HostDownError)
+        assert not error.sent
+        assert [attempt.number for attempt in error.attempts] == [1, 2, 3, 4]
+        assert set(rig.certainties) == {Certainty.NOT_SENT}
+    assert server.arrivals == []
+
+
+@faults(REFUSED)
+@operations(ALL)
+async def test_refused_is_sent_again(
+    transport: TransportKind,
+    operation: Operation[Any],
+    fault: Reply,
+    server: FaultServer,
+    clock: FakeClock,
+) -> None:
+    server.script(ignored(fault), ignored(fault))
+    async with open_rig(transport, server, clock) as rig:
+        await rig.run(operation)
+        assert server.seen == [METHOD[operation]] * 3
+        assert rig.certainties == [Certainty.REFUSED] * 2
+        assert not rig.ended.settled
+    assert len(server.world.effects) == (0 if operation in READS.values() else 1)
+
+
+@faults(REFUSED)
+@operations(ALL)
+async def test_refused_to_the_end_is_the_refusal_itself(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert isinstance(error, APIError)
+        assert type(error) is api_error_type(error.status)
+        assert server.seen == [METHOD[operation]] * 4
+        assert rig.certainties == [Certainty.REFUSED] * 4
+
+
+@faults(MAYBE)
+@operations(REPEATED)
+async def test_maybe_is_sent_again(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    skip_what_a_session_cannot_see(transport, fault)
+    server.script(ignored(fault), ignored(fault))
+    async with open_rig(transport, server) as rig:
+        await rig.run(operation)
+        assert server.seen == [METHOD[operation]] * 3
+        assert rig.certainties == [Certainty.MAYBE] * 2
+        assert not rig.ended.settled
+    assert len(server.world.effects) == (0 if operation in READS.values() else 1)
+
+
+@faults(LATE)
+@operations({"get": GET, "update": UPDATE, "delete": DELETE})
+async def test_a_late_answer_is_maybe_and_its_connection_is_not_kept(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    server.script(ignored(fault))
+    async with open_rig(transport, server, timeouts=BRISK) as rig:
+        await rig.run(operation)
+        assert server.seen == [METHOD[operation]] * 2
+        assert rig.certainties == [Certainty.MAYBE]
+        assert server.arrivals[0].connection != server.arrivals[1].connection
+
+
+@faults(MAYBE)
+@pytest.mark.parametrize("take_effect", [applied, ignored])
+async def test_maybe_ends_a_once_only_operation_as_ambiguous(
+    transport: TransportKind, fault: Reply, take_effect: Any, server: FaultServer
+) -> None:
+    skip_what_a_session_cannot_see(transport, fault)
+    server.script(take_effect(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(CONFIG)
+        assert type(error) is AmbiguousOutcomeError
+        assert error.subject == "dev-1"
+        assert rig.certainties == [Certainty.MAYBE]
+    assert server.seen == ["POST"]
+
+
+@faults(LATE)
+async def test_a_late_answer_ends_a_once_only_operation_as_ambiguous(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.script(applied(fault))
+    async with open_rig(transport, server, timeouts=BRISK) as rig:
+        assert type(await rig.fails(CONFIG)) is AmbiguousOutcomeError
+    assert server.seen == ["POST"]
+
+
+@faults(APPLIED)
+@operations(READS)
+async def test_a_read_with_an_unusable_answer_is_read_again(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    if operation is not GET and fault in UNREADABLE.values():
+        pytest.skip("a page is shaped differently; its own shapes are the models' tests")
+    server.script(ignored(fault), ignored(fault))
+    async with open_rig(transport, server) as rig:
+        await rig.run(operation)
+        assert rig.certainties == [Certainty.APPLIED] * 2
+    assert server.seen == ["GET"] * 3
+
+
+@faults(APPLIED)
+@operations(CONVERGENT_WITH_ANSWER)
+async def test_applied_is_settled_by_reading_back_once(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    server.script(applied(fault))
+    async with open_rig(transport, server) as rig:
+        result = await rig.run(operation)
+        assert isinstance(result, Device)
+        assert operation.holds(result)
+        assert rig.ended.settled
+        assert rig.certainties == [Certainty.APPLIED]
+    assert server.seen == [METHOD[operation], "GET"]
+    assert len(server.world.effects) == 1
+
+
+@faults(APPLIED)
+@operations(CONVERGENT_WITH_ANSWER)
+async def test_applied_that_cannot_be_seen_is_a_lost_result(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    server.script(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert type(error) is ResultLostError
+        assert not rig.ended.settled
+    assert server.seen == [METHOD[operation], "GET"]
+
+
+@faults(APPLIED)
+async def test_applied_ends_a_once_only_operation_as_a_lost_result(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.script(applied(fault))
+    async with open_rig(transport, server) as rig:
+        assert type(await rig.fails(CONFIG)) is ResultLostError
+        assert rig.certainties == [Certainty.APPLIED]
+    assert server.seen == ["POST"]
+
+
+@faults(BROKEN, UNREADABLE)
+async def test_any_good_status_is_success_for_a_deletion(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.script(applied(fault))
+    async with open_rig(transport, server) as rig:
+        assert await rig.run(DELETE) is None
+        assert rig.attempts == ()
+        assert not rig.ended.already_absent
+    assert server.seen == ["DELETE"]
+
+
+@faults(FINAL)
+@operations(ALL)
+async def test_a_final_refusal_is_told_at_once(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert isinstance(error, APIError)
+        assert type(error) is api_error_type(error.status)
+        assert [detail.code for detail in error.errors] == ["told"]
+        assert [attempt.status for attempt in error.attempts] == [error.status]
+        assert rig.certainties == [Certainty.REFUSED]
+    assert server.seen == [METHOD[operation]]
+    assert rig.waits == []
+
+
+@faults(LOST)
+@operations(READS)
+async def test_a_read_whose_answers_were_lost_was_sent(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    skip_what_a_session_cannot_see(transport, fault)
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert type(error) is TransportError
+        assert error.sent
+        assert [attempt.status for attempt in error.attempts] == [None] * 4
+    assert server.seen == ["GET"] * 4
+
+
+@faults(FAILED)
+async def test_a_read_from_a_failing_server_says_so(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(GET)
+        assert type(error) is ServerError
+        assert 500 <= error.status < 600
+    assert server.seen == ["GET"] * 4
+
+
+@faults(ODD)
+async def test_a_read_with_an_odd_status_tells_the_status(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(GET)
+        assert isinstance(error, APIError)
+        assert error.status >= 600
+    assert server.seen == ["GET"] * 4
+
+
+@faults(PORTAL, APPLIED)
+async def test_a_read_with_unusable_answers_says_so(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(GET)
+        assert type(error) is ResponseError
+        assert {attempt.status for attempt in error.attempts} <= {200, 204}
+    assert server.seen == ["GET"] * 4
+
+
+@pytest.mark.parametrize("fault", [close(), truncated()], ids=["maybe", "applied"])
+async def test_regenerate_sends_a_once_only_operation_again(
+    transport: TransportKind, fault: Reply, server: FaultServer
+) -> None:
+    server.script(applied(fault))
+    policy = attempts(4, on_ambiguous="regenerate")
+    async with open_rig(transport, server, retry=policy) as rig:
+        config = await rig.run(CONFIG)
+        assert config.mqtt_port == 1883
+        assert not rig.ended.settled
+    assert server.seen == ["POST", "POST"]
+    assert server.world.done("generate_config") == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(close(), AmbiguousOutcomeError), (truncated(), ResultLostError)]
+)
+async def test_regenerate_still_tells_the_truth_when_it_fails(
+    transport: TransportKind, fault: Reply, kind: type[Exception], server: FaultServer
+) -> None:
+    server.script(applied(fault), ignored(errors(400)))
+    policy = attempts(4, on_ambiguous="regenerate")
+    async with open_rig(transport, server, retry=policy) as rig:
+        assert type(await rig.fails(CONFIG)) is kind
+    assert server.seen == ["POST", "POST"]
+
+
+async def test_one_attempt_means_one_for_refusals_too(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.always(ignored(errors(429)))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        assert type(await rig.fails(UPDATE)) is RateLimitedError
+    assert server.seen == ["PATCH"]

@@ -1,0 +1,116 @@
+"""Servers that cannot prove who they are: nothing is sent, and it is told at once."""
+
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from enapter_async.errors import Certainty, ConfigurationError, TLSError
+from tests.faults.rig import ALL, CONFIG, GET, UPDATE, TransportKind, open_rig
+from tests.faults.server import FaultServer
+from tests.faults.tls import Certificates
+
+
+@pytest.fixture
+async def secured(certificates: Certificates) -> AsyncIterator[FaultServer]:
+    async with FaultServer(ssl_context=certificates.server()) as server:
+        yield server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_server_that_proves_itself_is_spoken_to(
+    transport: TransportKind, host: str, certificates: Certificates, secured: FaultServer
+) -> None:
+    options = {"ssl_context": certificates.trusting(), "base_url": f"https://{host}:{secured.port}"}
+    async with open_rig(transport, secured, **options) as rig:
+        for _ in range(3):
+            await rig.run(UPDATE)
+            assert rig.attempts == ()
+    assert len(secured.connections) == 1
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "row05-untrusted": {"authority": "other"},
+    "row05-wrong-name": {"names": "DNS:elsewhere.example.test"},
+    "row05-expired": {"days": -1},
+}
+
+
+@pytest.mark.parametrize("fault", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("operation", [GET, CONFIG], ids=["get", "config"])
+async def test_a_bad_certificate_is_never_tried_again(
+    transport: TransportKind, operation: Any, fault: dict[str, Any], certificates: Certificates
+) -> None:
+    async with FaultServer(ssl_context=certificates.server(**fault)) as server:
+        context = certificates.trusting()
+        async with open_rig(transport, server, ssl_context=context) as rig:
+            error = await rig.fails(operation)
+            assert type(error) is TLSError
+            assert not error.sent
+            assert rig.certainties == [Certainty.NOT_SENT]
+            assert rig.clock.sleeps == []
+        assert server.arrivals == []
+
+
+async def test_row05_without_a_context_the_systems_authorities_hold(
+    transport: TransportKind, secured: FaultServer
+) -> None:
+    async with open_rig(transport, secured) as rig:
+        assert type(await rig.fails(GET)) is TLSError
+        assert len(rig.attempts) == 1
+    assert secured.arrivals == []
+
+
+@pytest.mark.parametrize("operation", ALL.values(), ids=ALL.keys())
+async def test_row06_a_server_without_tls_is_tried_twice_more(
+    transport: TransportKind, operation: Any, certificates: Certificates, server: FaultServer
+) -> None:
+    address = f"https://127.0.0.1:{server.port}"
+    options = {"base_url": address, "ssl_context": certificates.trusting()}
+
+    async def answer_in_the_clear(connection: Any) -> bool:
+        connection.push(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        return False
+
+    server.on_connect = answer_in_the_clear
+    async with open_rig(transport, server, **options) as rig:
+        error = await rig.fails(operation)
+        assert isinstance(error, TLSError)
+        assert rig.certainties == [Certainty.NOT_SENT] * 3
+    assert server.arrivals == []
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _nameless() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    return context
+
+
+@pytest.mark.parametrize("make", [_unverified, _nameless])
+async def test_a_context_that_does_not_verify_is_refused(
+    make: Any, transport: TransportKind, server: FaultServer
+) -> None:
+    with pytest.raises(ConfigurationError):
+        async with open_rig(transport, server, ssl_context=make()):
+            pass
+
+
+async def test_session_keys_are_written_nowhere(
+    transport: TransportKind,
+    secured: FaultServer,
+    tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    async with open_rig(transport, secured) as rig:
+        assert type(await rig.fails(GET)) is TLSError
+    keys = tmp_path / "keys"
+    assert not keys.exists() or "SECRET" not in keys.read_text()
