@@ -1,1 +1,170 @@
-"""The asyncio SDK for fleets of Enapter devices."""
+"""The asyncio SDK for fleets of Enapter devices.
+
+::
+
+    async with Client(token="…") as client:
+        device = await client.devices.update("dev-1", name="Hydrogen detector")
+
+Start at `Client`; `fleet` changes many devices with one intention.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from enapter_async import fleet
+    from enapter_async._http.pacing import Pacing
+    from enapter_async._http.pipeline import CallRecord
+    from enapter_async._http.retry import RetryPolicy
+    from enapter_async._http.transport import Timeouts
+    from enapter_async._version import __version__
+    from enapter_async.client import Client
+    from enapter_async.clock import Clock
+    from enapter_async.errors import (
+        AmbiguousOutcomeError,
+        APIError,
+        Attempt,
+        AuthenticationError,
+        BadRequestError,
+        Certainty,
+        ConfigurationError,
+        ConflictError,
+        DeadlineExceededError,
+        EnapterError,
+        ErrorDetail,
+        HostDownError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitedError,
+        RedirectError,
+        ResponseError,
+        ResponseMismatchError,
+        ResultLostError,
+        ServerError,
+        TLSError,
+        TransportError,
+        UnprocessableError,
+    )
+    from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Hook, Waiting
+    from enapter_async.models.configs import (
+        CommunicationConfig,
+        MQTTCredentials,
+        MQTTProtocol,
+        MQTTSCredentials,
+        TimeSyncProtocol,
+    )
+    from enapter_async.models.devices import (
+        AccessRole,
+        Communication,
+        CommunicationType,
+        Connectivity,
+        ConnectivityStatus,
+        Device,
+        DeviceType,
+    )
+    from enapter_async.operation import UNSET, Answer, Operation, Repeat, RequestParts
+    from enapter_async.operations.devices import (
+        AssignBlueprint,
+        DeleteDevice,
+        GenerateConfig,
+        GetDevice,
+        ListDevices,
+        UpdateDevice,
+    )
+
+__all__ = [
+    "UNSET",
+    "APIError",
+    "AccessRole",
+    "AmbiguousOutcomeError",
+    "Answer",
+    "AssignBlueprint",
+    "Attempt",
+    "AttemptFailed",
+    "AuthenticationError",
+    "BadRequestError",
+    "CallEnded",
+    "CallRecord",
+    "CallStarted",
+    "Certainty",
+    "Client",
+    "Clock",
+    "Communication",
+    "CommunicationConfig",
+    "CommunicationType",
+    "ConfigurationError",
+    "ConflictError",
+    "Connectivity",
+    "ConnectivityStatus",
+    "DeadlineExceededError",
+    "DeleteDevice",
+    "Device",
+    "DeviceType",
+    "EnapterError",
+    "ErrorDetail",
+    "Event",
+    "GenerateConfig",
+    "GetDevice",
+    "Hook",
+    "HostDownError",
+    "ListDevices",
+    "MQTTCredentials",
+    "MQTTProtocol",
+    "MQTTSCredentials",
+    "NotFoundError",
+    "Operation",
+    "Pacing",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "RedirectError",
+    "Repeat",
+    "RequestParts",
+    "ResponseError",
+    "ResponseMismatchError",
+    "ResultLostError",
+    "RetryPolicy",
+    "ServerError",
+    "TLSError",
+    "TimeSyncProtocol",
+    "Timeouts",
+    "TransportError",
+    "UnprocessableError",
+    "UpdateDevice",
+    "Waiting",
+    "__version__",
+    "fleet",
+]
+
+_ROOMS = (
+    "_version",
+    "clock",
+    "operation",
+    "errors",
+    "hooks",
+    "models.configs",
+    "models.devices",
+    "operations.devices",
+    "_http.retry",
+    "_http.pacing",
+    "_http.transport",
+    "_http.pipeline",
+    "client",
+)
+"""Where the names come from, lightest first."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Fetch a name when it is first asked for.
+
+        The pytest plugin lies behind this door, and whoever has the package installed opens
+        it at each run of pytest: that must not cost an import of aiohttp.
+        """
+        if name == "fleet":
+            return import_module("enapter_async.fleet")
+        if name in __all__:
+            for room in _ROOMS:
+                module = import_module(f"enapter_async.{room}")
+                if hasattr(module, name):
+                    return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

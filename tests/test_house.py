@@ -1,0 +1,210 @@
+"""The house: who may import whom, what the front door shows, and how large a room may be."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import enapter_async
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "enapter_async"
+
+FLOORS = (
+    ("operation", "clock", "_version"),
+    ("errors",),
+    ("hooks",),
+    ("models",),
+    ("operations",),
+    ("converter",),
+    ("_http",),
+    ("api",),
+    ("client",),
+    ("fleet",),
+    ("cli", "integrations", "emulator.plugin"),
+)
+"""From the ground up; a file imports only from floors below its own, and from its own room."""
+
+APART = "emulator"
+"""Stands beside the floors: an independent witness that imports nothing of the package."""
+
+LAZY = {
+    "emulator.plugin": "so that a user's pytest does not import aiohttp for nothing",
+    "cli": "its rooms need click, which is optional",
+}
+"""Who may import inside a function things that are no optional dependency, and why."""
+
+OPTIONAL = ("click", "orjson", "rich", "uvloop", "pytest_asyncio")
+
+
+def modules() -> list[tuple[str, ast.Module]]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found.append((name.removesuffix(".__init__"), ast.parse(path.read_text("utf-8"))))
+    return found
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Give each imported module's name, and whether the import stands inside a function."""
+    inside = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in inside
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            module = node.module or ""
+            rooms = [f"{module}.{alias.name}" for alias in node.names]
+            for room in rooms:
+                yield room if is_module(room) else module, id(node) in inside
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return name.startswith("enapter_async.") and (
+        path.is_dir() or path.with_suffix(".py").is_file()
+    )
+
+
+def floor_of(name: str) -> int:
+    for number, rooms in enumerate(FLOORS):
+        if any(name == room or name.startswith(room + ".") for room in rooms):
+            return number
+    raise AssertionError(f"{name} stands on no floor; give it one in FLOORS")
+
+
+def inner(name: str) -> str | None:
+    if name == "enapter_async" or not name.startswith("enapter_async."):
+        return None
+    return name.removeprefix("enapter_async.")
+
+
+ALL = [(name, tree) for name, tree in modules() if name not in ("__init__", "__main__")]
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
+    for target, _ in imports(tree):
+        assert target != "enapter_async", f"{name} imports the front door"
+        below = inner(target)
+        if below is None:
+            continue
+        room = name.split(".", maxsplit=1)[0]
+        same_room = below.split(".")[0] == room
+        if room == APART and name != "emulator.plugin":
+            assert same_room, f"{name} imports {below}, and is no independent witness then"
+        elif below.split(".")[0] == APART:
+            assert room in ("cli", "integrations") or name == "emulator.plugin"
+        elif not same_room:
+            assert floor_of(below) < floor_of(name), f"{name} imports {below} above it"
+
+
+def test_no_import_runs_in_a_circle() -> None:
+    names = {name for name, _ in ALL}
+    edges: dict[str, set[str]] = {}
+    for name, tree in ALL:
+        targets = {inner(target) for target, inside in imports(tree) if not inside}
+        edges[name] = {target for target in targets if target in names and target != name}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " -> ".join((*path, name))
+        for target in edges[name]:
+            visit(target, (*path, name))
+
+    for name in edges:
+        visit(name, ())
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_no_import_hides_in_a_function(name: str, tree: ast.Module) -> None:
+    for target, inside in imports(tree):
+        if inside and name not in LAZY:
+            assert target.split(".")[0] in OPTIONAL, f"{name} imports {target} inside a function"
+
+
+def shown_at_the_door() -> list[str]:
+    door = ast.parse((PACKAGE / "__init__.py").read_text("utf-8"))
+    return [
+        alias.asname or alias.name
+        for node in ast.walk(door)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("enapter_async")
+        for alias in node.names
+    ]
+
+
+def test_the_front_door_is_sorted_and_complete() -> None:
+    assert list(enapter_async.__all__) == sorted(enapter_async.__all__, key=door_order)
+    assert sorted(shown_at_the_door()) == sorted(enapter_async.__all__)
+    for name in enapter_async.__all__:
+        assert getattr(enapter_async, name) is not None
+
+
+def door_order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, as ruff sorts `__all__`."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def test_an_unknown_name_at_the_front_door_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="Clyent"):
+        _ = enapter_async.Clyent  # type: ignore[attr-defined]  # the mistake is the point
+
+
+def loaded_by(code: str) -> set[str]:
+    run = subprocess.run(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(run.stdout.split())
+
+
+def test_the_front_door_brings_in_no_command_line_and_no_emulator() -> None:
+    loaded = loaded_by("from enapter_async import *")
+    assert "enapter_async.client" in loaded
+    assert not {"enapter_async.cli", "enapter_async.emulator", "click", "rich", "uvloop"} & loaded
+
+
+def test_the_pytest_plugin_costs_no_import_of_aiohttp() -> None:
+    assert "aiohttp" not in loaded_by("import enapter_async.emulator.plugin")
+
+
+def test_no_file_is_past_400_lines() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for folder in ("enapter_async", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if (lines := len(path.read_text("utf-8").splitlines())) > 400
+    }
+    assert long == {}
+
+
+def test_no_file_is_a_box_of_odds_and_ends() -> None:
+    boxes = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
+    assert [path for path in PACKAGE.rglob("*.py") if path.name in boxes] == []
+
+
+def test_every_ignore_says_why() -> None:
+    bare = re.compile(
+        r"# (noqa|type: ignore)(?!: ?[A-Z]|\[[a-z-]+\])"
+        r"|# noqa: [A-Z0-9, ]+$|# type: ignore\[[a-z-]+\]$"
+    )
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in ("enapter_async", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if path != Path(__file__) and bare.search(line)
+    ]
+    assert found == []
