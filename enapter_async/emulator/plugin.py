@@ -1,1 +1,97 @@
-"""A pytest plugin: fixtures for testing your own code against the emulator."""
+"""A pytest plugin: fixtures for testing your own code against the emulator.
+
+::
+
+    async def test_renames(enapter_emulator, enapter_client):
+        device = next(d for d in enapter_emulator.world if d.permits("OWNER"))
+        await my_code(enapter_client, device.id)
+        assert enapter_emulator.world.count("update", device_id=device.id) == 1
+
+They run with pytest-asyncio, in its auto mode and its strict mode. Loading this file costs
+next to nothing: aiohttp and the SDK are imported when a test first asks for a fixture.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from enapter_async.client import Client
+    from enapter_async.emulator.server import Emulator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _pytest_asyncio() -> ModuleType | None:
+    try:
+        return import_module("pytest_asyncio")
+    except ImportError:
+        return None
+
+
+def _async_fixture(function: F) -> F:
+    # In strict mode pytest-asyncio runs only the fixtures that are marked as its own.
+    fixture: F = (_pytest_asyncio() or pytest).fixture(function)
+    return fixture
+
+
+@pytest.fixture
+def enapter_emulator_settings() -> dict[str, Any]:
+    """Arguments of the test's `Emulator`; override it to change the fleet, the times, the faults.
+
+    For example `{"devices": 1000, "timestamps": "rfc3339"}`.
+    """
+    return {}
+
+
+@pytest.fixture
+def enapter_client_settings() -> dict[str, Any]:
+    """Arguments of the test's `Client` beside token and base_url; override it to change them.
+
+    For example `{"retry": RetryPolicy(base_delay=0.001)}`, so that tests do not wait.
+    """
+    return {}
+
+
+@pytest.fixture
+def _enapter_event_loop(request: pytest.FixtureRequest) -> None:
+    by_asyncio = request.config.pluginmanager.hasplugin("asyncio")
+    by_anyio = "anyio_backend" in request.fixturenames
+    if not by_asyncio and not by_anyio:
+        pytest.fail(
+            "The fixtures enapter_emulator and enapter_client are asynchronous: "
+            "install pytest-asyncio (and do not switch it off) to use them.",
+            pytrace=False,
+        )
+    if by_asyncio and by_anyio:
+        pytest.fail(
+            "pytest-asyncio would start the emulator on its own event loop, not on anyio's: "
+            "switch it off with `-p no:asyncio`, or write `async with Emulator()` in the test.",
+            pytrace=False,
+        )
+
+
+@_async_fixture
+async def enapter_emulator(
+    _enapter_event_loop: None, enapter_emulator_settings: dict[str, Any]
+) -> "AsyncIterator[Emulator]":
+    """A started `Emulator` of its own for each test."""
+    from enapter_async.emulator.server import Emulator  # noqa: PLC0415 - only if it is used
+
+    async with Emulator(**enapter_emulator_settings) as emulator:
+        yield emulator
+
+
+@_async_fixture
+async def enapter_client(
+    enapter_emulator: "Emulator", enapter_client_settings: dict[str, Any]
+) -> "AsyncIterator[Client]":
+    """An opened `Client` against the test's `enapter_emulator`."""
+    from enapter_async.client import Client  # noqa: PLC0415 - only if it is used
+
+    where = {"token": enapter_emulator.token, "base_url": enapter_emulator.base_url}
+    async with Client(**{**where, **enapter_client_settings}) as client:
+        yield client
