@@ -106,10 +106,12 @@ class SessionTransport:
                 body, cut = await read_body(response.content, response.status, max_bytes)
                 reply = Reply(response.status, response.headers, body, cut)
             finally:
-                if reply is None or reply.cut:
+                if reply is None or reply.cut or reply.status < 200:
                     response.close()
                 else:
                     response.release()
+            if reply.status < 200:
+                return maybe("the server sent no final answer", "NoFinalAnswer")
             return reply
         return failure
 
