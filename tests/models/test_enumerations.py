@@ -1,0 +1,90 @@
+import copy
+import json
+import pickle
+from typing import assert_type
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enapter_async.models.configs import MQTTProtocol, TimeSyncProtocol
+from enapter_async.models.devices import (
+    AccessRole,
+    CommunicationType,
+    ConnectivityStatus,
+    DeviceType,
+)
+from enapter_async.models.enumerations import OpenEnum
+
+# As on the API page, with the values that live servers were seen to add at the end.
+PAGE: dict[type[OpenEnum], list[str]] = {
+    DeviceType: [
+        *("STANDALONE", "GATEWAY", "EMBEDDED_UCM", "HARDWARE_UCM", "VIRTUAL_UCM"),
+        *("LINK_MASTER_UCM", "LINK_SLAVE_UCM", "LUA", "NATIVE"),
+        *("CHILD", "UNDEFINED_DEVICE_TYPE"),
+    ],
+    AccessRole: ["READONLY", "USER", "OWNER", "INSTALLER", "VENDOR", "SYSTEM"],
+    CommunicationType: [
+        *("MQTT_V1_PLAINTEXT", "MQTT_V1_TLS", "MQTT_V1_LOCALHOST"),
+        *("UCM_LUA", "UCM_EMBEDDED", "LINK"),
+    ],
+    ConnectivityStatus: ["UNKNOWN", "ONLINE", "OFFLINE"],
+    MQTTProtocol: ["MQTT", "MQTTS"],
+    TimeSyncProtocol: ["NTP", "HTTP"],
+}
+MEMBERS = [(kind, name) for kind, names in PAGE.items() for name in names]
+KINDS = st.sampled_from(list(PAGE))
+
+
+def test_every_enumeration_is_listed_here() -> None:
+    assert set(PAGE) == set(OpenEnum.__subclasses__())
+
+
+@pytest.mark.parametrize("kind", PAGE)
+def test_the_known_values_are_those_of_the_api_page(kind: type[OpenEnum]) -> None:
+    assert PAGE[kind] == list(kind.known())
+
+
+@pytest.mark.parametrize(("kind", "name"), MEMBERS)
+def test_a_known_value_is_one_object_in_any_case(kind: type[OpenEnum], name: str) -> None:
+    member = getattr(kind, name)
+    for spelling in (name, name.lower(), name.title(), member):
+        assert kind(spelling) is member
+    assert member == name
+    assert hash(member) == hash(name)
+    assert isinstance(member, kind)
+
+
+@given(kind=KINDS, text=st.text())
+def test_an_unknown_value_is_kept_and_equals_its_string(kind: type[OpenEnum], text: str) -> None:
+    member = kind(text)
+    assert isinstance(member, kind)
+    if text.upper() not in PAGE[kind]:
+        assert member == text
+        assert hash(member) == hash(text)
+        assert member not in kind.known()
+
+
+@given(kind=KINDS, text=st.text() | st.sampled_from([name for _, name in MEMBERS]))
+def test_members_survive_copies_and_pickles(kind: type[OpenEnum], text: str) -> None:
+    member = kind(text)
+    for twin in (copy.copy(member), copy.deepcopy(member), pickle.loads(pickle.dumps(member))):  # noqa: S301  # our own bytes
+        assert twin == member
+        assert type(twin) is kind
+
+
+def test_a_member_is_a_string_wherever_one_is_wanted() -> None:
+    assert json.dumps({"type": DeviceType.LUA}) == '{"type": "LUA"}'
+    assert f"{DeviceType.LUA}" == "LUA"
+    counts: dict[str, int] = {DeviceType.LUA: 1}
+    assert counts["LUA"] == 1
+    assert sorted([DeviceType.NATIVE, DeviceType.LUA]) == ["LUA", "NATIVE"]
+
+
+def test_members_hold_no_dictionary_of_their_own() -> None:
+    assert not any(hasattr(getattr(kind, name), "__dict__") for kind, name in MEMBERS)
+
+
+def test_type_checkers_know_a_member() -> None:
+    assert_type(DeviceType.LUA, DeviceType)
+    assert_type(DeviceType("lua"), DeviceType)

@@ -1,0 +1,185 @@
+import itertools
+import re
+import traceback
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.operations import arguments
+from enapter_async.operations.devices import (
+    EXPANDABLE,
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    GetDevice,
+    ListDevices,
+    UpdateDevice,
+)
+
+GOOD_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True)
+# Each of these has led a naive client to another address, or to another device.
+BAD_IDS = [
+    *("", ".", "..", "../sites/1", "a/b", "a\\b", "a#f", "a?b=c", "a\nb", "a\n", " a", "a "),
+    *(
+        "%2e%2e",
+        "a%2fb",
+        "-a",
+        "_a",
+        "a.b",
+        "a:b",
+        "\ud800",
+        "\x00",
+        "é",
+        "a" * 129,
+        "\u2024\u2024",
+    ),
+    *("\uff11", "a\u202e"),
+]
+NO_STRINGS: list[Any] = [None, 5, True, b"a", ["a"], {"a": 1}, uuid.UUID(int=1)]
+ID_FIELDS: list[tuple[str, Any]] = [
+    ("device_id", lambda bad: GetDevice(device_id=bad)),
+    ("device_id", lambda bad: UpdateDevice(device_id=bad, name="n")),
+    ("device_id", lambda bad: DeleteDevice(device_id=bad)),
+    ("device_id", lambda bad: GenerateConfig(device_id=bad, protocol="MQTT")),
+    ("device_id", lambda bad: AssignBlueprint(device_id=bad, blueprint_id="b")),
+    ("blueprint_id", lambda bad: AssignBlueprint(device_id="a", blueprint_id=bad)),
+]
+SITE_FIELD: tuple[str, Any] = ("site_id", lambda bad: ListDevices(site_id=bad))
+
+
+@pytest.mark.parametrize(("field", "build"), [*ID_FIELDS, SITE_FIELD])
+@pytest.mark.parametrize("bad", BAD_IDS)
+def test_an_id_that_could_leave_its_path_segment_is_refused(
+    field: str, build: Any, bad: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{field} must be 1 to 128 letters"):
+        build(bad)
+
+
+@pytest.mark.parametrize(("field", "build"), ID_FIELDS)
+@pytest.mark.parametrize("bad", NO_STRINGS)
+def test_an_id_that_is_no_string_is_refused(field: str, build: Any, bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{field} .* type {type(bad).__name__}$"):
+        build(bad)
+
+
+@given(good=GOOD_IDS)
+def test_a_good_id_is_kept(good: str) -> None:
+    assert GetDevice(device_id=good).device_id == good
+
+
+@given(text=st.text(max_size=140))
+def test_no_other_text_is_an_id(text: str) -> None:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", text):
+        return
+    with pytest.raises(ConfigurationError):
+        GetDevice(device_id=text)
+
+
+@given(value=st.text() | st.text(min_size=200, max_size=300) | st.binary() | st.integers())
+def test_a_message_shows_a_value_short_and_in_plain_characters(value: object) -> None:
+    shown = arguments.shown(value)
+    assert shown.isascii()
+    assert shown.isprintable()
+    # 60 characters, each up to 10 when escaped (\U0010ffff), the quotes and the length.
+    assert len(shown) <= 60 * 10 + 40
+
+
+def test_a_message_shows_the_start_of_a_long_value() -> None:
+    assert arguments.shown("x" * 100) == "'" + "x" * 60 + "'... (100 characters)"
+    assert arguments.shown("x" * 60) == "'" + "x" * 60 + "'"
+    assert arguments.shown("a\x1b[31m\n") == r"'a\x1b[31m\n'"
+
+
+@pytest.mark.parametrize("field", ["name", "slug"])
+@pytest.mark.parametrize("bad", ["a\x00b", "\ud800", "\udfffx", "x" * 1025, 5, True, b"a", ["a"]])
+def test_text_that_json_cannot_carry_is_refused(field: str, bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{field} must be None or at most 1024"):
+        UpdateDevice(device_id="a", **{field: bad})
+
+
+@pytest.mark.parametrize("field", ["name", "slug"])
+@given(good=st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\x00")))
+def test_any_other_text_is_kept(field: str, good: str) -> None:
+    assert getattr(UpdateDevice(device_id="a", **{field: good}), field) == good
+    assert getattr(UpdateDevice(device_id="a", **{field: "ü" * 1024}), field) == "ü" * 1024
+
+
+@pytest.mark.parametrize("bad", [-1, 2**63, 10**40, True, False, 1.0, "1", None, float("nan")])
+def test_a_bad_offset_is_refused(bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^offset must be "):
+        ListDevices(offset=bad)
+
+
+@pytest.mark.parametrize("bad", [0, -1, 51, 10**40, True, False, 50.0, "50", None])
+def test_a_bad_limit_is_refused(bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^limit must be "):
+        ListDevices(limit=bad)
+
+
+def test_the_message_of_a_bad_number_says_what_would_be_right() -> None:
+    with pytest.raises(ConfigurationError, match=r"^limit must be 1 to 50; got 51$"):
+        ListDevices(limit=51)
+    with pytest.raises(ConfigurationError, match=r"^limit must be 1 to 50; got one far outside"):
+        ListDevices(limit=10**5000)
+
+
+@pytest.mark.parametrize(("offset", "limit"), [(0, 1), (0, 50), (2**63 - 1, 25)])
+def test_good_pages_are_kept(offset: int, limit: int) -> None:
+    page = ListDevices(offset=offset, limit=limit)
+    assert (page.offset, page.limit) == (offset, limit)
+
+
+@pytest.mark.parametrize("build", [lambda e: GetDevice(device_id="a", expand=e), ListDevices])
+@pytest.mark.parametrize(
+    "bad", ["manifest", "", ["Manifest"], ["manifest,site"], ["x"], [5], [None], 5, None, b"site"]
+)
+def test_a_bad_expand_is_refused(build: Any, bad: Any) -> None:
+    make = build if build is not ListDevices else lambda e: ListDevices(expand=e)
+    with pytest.raises(ConfigurationError, match=r"^expand (must|may) .*raised_alert_names"):
+        make(bad)
+
+
+@given(names=st.lists(st.sampled_from(EXPANDABLE)))
+def test_expand_takes_any_iterable_and_keeps_each_name_once(names: list[str]) -> None:
+    expected = tuple(dict.fromkeys(names))
+    given: list[Any] = [names, tuple(names), iter(names), dict.fromkeys(names)]
+    for iterable in given:
+        assert GetDevice(device_id="a", expand=iterable).expand == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["site", "manifest", "properties", "connectivity", "communication", "raised_alert_names"],
+)
+def test_every_documented_expansion_is_known(name: str) -> None:
+    assert ListDevices(expand=[name]).expand == (name,)
+
+
+@pytest.mark.parametrize("bad", ["", "MQTTSS", "mqtt ", "WS", "MQTT\n", 5, None, True, b"MQTT"])
+def test_a_protocol_is_one_of_two(bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^protocol must be MQTT or MQTTS; got "):
+        GenerateConfig(device_id="a", protocol=bad)
+
+
+@pytest.mark.parametrize("name", ["mqtt", "mqtts"])
+def test_a_protocol_may_be_written_in_any_case(name: str) -> None:
+    for spelling in map("".join, itertools.product(*zip(name, name.upper(), strict=True))):
+        assert GenerateConfig(device_id="a", protocol=spelling).protocol == name.upper()
+
+
+def test_an_update_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="must set name, slug or both"):
+        UpdateDevice(device_id="a")
+
+
+def test_an_error_of_an_argument_drags_nothing_behind_it() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        GetDevice(device_id="a/b")
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+    assert "a/b" in "".join(traceback.format_exception(caught.value))
