@@ -35,6 +35,7 @@ class FakeClock:
     """If there is one, each sleep lasts until it is set."""
     on_sleep: Callable[[], Awaitable[None]] | None = None
     """Is awaited within each sleep."""
+    _news: asyncio.Condition = attrs.Factory(asyncio.Condition)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.skipped
@@ -43,7 +44,9 @@ class FakeClock:
         return time.time() + self.skipped
 
     async def sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
+        async with self._news:
+            self.sleeps.append(seconds)
+            self._news.notify_all()
         await asyncio.sleep(0)
         if self.on_sleep is not None:
             await self.on_sleep()
@@ -53,9 +56,8 @@ class FakeClock:
 
     async def slept(self, count: int = 1) -> None:
         """Wait until so many sleeps have begun."""
-        async with asyncio.timeout(5):
-            while len(self.sleeps) < count:
-                await asyncio.sleep(0.001)
+        async with asyncio.timeout(5), self._news:
+            await self._news.wait_for(lambda: len(self.sleeps) >= count)
 
     def uniform(self, low: float, high: float) -> float:
         self.draws.append((low, high))

@@ -3,7 +3,10 @@
 Each is a reply; whether the server applied the request first is the test's choice.
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from tests.faults.replies import (
     answer,
@@ -24,6 +27,13 @@ from tests.faults.replies import (
     truncated,
 )
 from tests.faults.server import Reply
+
+
+def each(argument: str, *groups: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Run a test once for each value of some groups, named by the keys."""
+    merged = {name: value for group in groups for name, value in group.items()}
+    return pytest.mark.parametrize(argument, merged.values(), ids=merged.keys())
+
 
 LOST: dict[str, Reply] = {
     "row07-fin-after-request": close(),

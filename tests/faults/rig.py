@@ -8,7 +8,9 @@ import aiohttp
 import attrs
 import pytest
 
-from enapter_async.client import Client, RetryPolicy, Timeouts
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.transport import Timeouts
+from enapter_async.client import Client
 from enapter_async.errors import Attempt, Certainty, EnapterError
 from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Waiting
 from enapter_async.operation import Operation

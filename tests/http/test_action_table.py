@@ -1,4 +1,4 @@
-"""Every operation against every class of failure: what is sent again, what is read, what is told."""
+"""Every operation against every class of failure: what is repeated, read and told."""
 
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.faults.kinds import (
     PORTAL,
     REFUSED,
     UNREADABLE,
+    each,
 )
 from tests.faults.replies import close, errors, truncated
 from tests.faults.rig import (
@@ -54,9 +55,8 @@ from tests.faults.server import FaultServer, Reply, applied, ignored
 REPEATED: dict[str, Operation[Any]] = {**READS, **WRITES}
 
 
-def faults(*groups: dict[str, Reply]) -> Any:
-    merged = {name: reply for group in groups for name, reply in group.items()}
-    return pytest.mark.parametrize("fault", merged.values(), ids=merged.keys())
+def faults(*groups: dict[str, Reply]) -> pytest.MarkDecorator:
+    return each("fault", *groups)
 
 
 def skip_what_a_session_cannot_see(transport: TransportKind, fault: Reply) -> None:
@@ -64,20 +64,19 @@ def skip_what_a_session_cannot_see(transport: TransportKind, fault: Reply) -> No
         pytest.skip("aiohttp reads past interim answers without telling a session")
 
 
-def operations(group: dict[str, Operation[Any]]) -> Any:
-    return pytest.mark.parametrize("operation", group.values(), ids=group.keys())
+def operations(group: dict[str, Operation[Any]]) -> pytest.MarkDecorator:
+    return each("operation", group)
 
 
 @operations(ALL)
 async def test_not_sent_is_sent_when_the_host_is_back(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
-    port, openings = server.port, []
+    port = server.port
     server.deafen()
 
     async def open_again() -> None:
-        if not openings:
-            openings.append(port)
+        if len(clock.sleeps) == 1:
             await server.listen(port)
 
     clock.on_sleep = open_again

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from enapter_async.client import Timeouts
+from enapter_async._http.transport import Timeouts
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Certainty,

@@ -1,4 +1,4 @@
-"""How a call ends when anything was uncertain: read back once, and never claim more than is known."""
+"""How a call ends when anything was uncertain: read back once, and told truthfully."""
 
 import uuid
 from typing import Any
@@ -60,7 +60,7 @@ async def test_whatever_ends_the_call_an_effect_that_shows_is_success(
         assert operation.holds(result)
         assert rig.ended.settled
         assert rig.ended.error is None
-        assert rig.waits[-1] == ("settle", 0)
+        assert rig.waits[-1] == ("settle", 0.0)
     assert server.seen in ([method] * 2 + ["GET"], [method] * 4 + ["GET"])
     assert server.world.done() == 1
 
@@ -234,7 +234,7 @@ async def test_a_renamed_address_is_ambiguous_and_never_not_found(
 async def test_a_late_effect_is_never_denied(transport: TransportKind, server: FaultServer) -> None:
     server.script(ignored(late_effect()))
     server.always(ignored(close()), method="GET")
-    options = {"retry": attempts(1), "timeouts": BRISK}
+    options: dict[str, Any] = {"retry": attempts(1), "timeouts": BRISK}
     async with open_rig(transport, server, **options) as rig:
         assert type(await rig.fails(UPDATE)) is AmbiguousOutcomeError
 

@@ -22,7 +22,10 @@ async def secured(certificates: Certificates) -> AsyncIterator[FaultServer]:
 async def test_a_server_that_proves_itself_is_spoken_to(
     transport: TransportKind, host: str, certificates: Certificates, secured: FaultServer
 ) -> None:
-    options = {"ssl_context": certificates.trusting(), "base_url": f"https://{host}:{secured.port}"}
+    options: dict[str, Any] = {
+        "ssl_context": certificates.trusting(),
+        "base_url": f"https://{host}:{secured.port}",
+    }
     async with open_rig(transport, secured, **options) as rig:
         for _ in range(3):
             await rig.run(UPDATE)
@@ -67,7 +70,7 @@ async def test_row06_a_server_without_tls_is_tried_twice_more(
     transport: TransportKind, operation: Any, certificates: Certificates, server: FaultServer
 ) -> None:
     address = f"https://127.0.0.1:{server.port}"
-    options = {"base_url": address, "ssl_context": certificates.trusting()}
+    options: dict[str, Any] = {"base_url": address, "ssl_context": certificates.trusting()}
 
     async def answer_in_the_clear(connection: Any) -> bool:
         connection.push(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")

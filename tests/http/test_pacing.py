@@ -1,0 +1,257 @@
+"""What the calls of one client share: the pause after 429, places, and writers' turns."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.errors import ConfigurationError, RateLimitedError
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import (
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    GetDevice,
+    UpdateDevice,
+)
+from tests.faults.clock import FakeClock
+from tests.faults.kinds import each
+from tests.faults.replies import awaiting, close, errors, meet, slowly
+from tests.faults.rig import ASSIGN, CONFIG, DELETE, GET, UPDATE, TransportKind, attempts, open_rig
+from tests.faults.server import Exchange, FaultServer, applied, ignored
+
+OTHER = GetDevice(device_id="dev-2")
+MANY = tuple(f"dev-{number}" for number in range(1, 65))
+TRICE = 0.03
+"""Long enough for a request to arrive that should not come."""
+
+
+async def test_row15_a_429_makes_other_calls_wait_too(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(errors(429, ("Retry-After", "2"))))
+    clock.gate = asyncio.Event()
+    async with open_rig(transport, server, clock) as rig:
+        first = asyncio.create_task(rig.run(GET))
+        await clock.slept(1)
+        others = [asyncio.create_task(rig.run(each)) for each in (OTHER, UPDATE, CONFIG)]
+        await asyncio.sleep(TRICE)
+        assert server.seen == ["GET"]
+        clock.gate.set()
+        await asyncio.gather(first, *others)
+        assert rig.attempts == ()
+    assert len(server.arrivals) == 5
+
+
+async def test_row15_a_429_without_retry_after_makes_other_calls_wait_too(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(errors(429)), ignored(errors(429)))
+    clock.gate = asyncio.Event()
+    async with open_rig(transport, server, clock) as rig:
+        first = asyncio.create_task(rig.run(GET))
+        await clock.slept(1)
+        other = asyncio.create_task(rig.run(OTHER))
+        await asyncio.sleep(TRICE)
+        assert server.seen == ["GET"]
+        clock.gate.set()
+        await asyncio.gather(first, other)
+    assert len(server.arrivals) == 4
+
+
+async def test_a_pause_past_the_deadline_is_told_without_an_attempt(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(errors(429, ("Retry-After", "3600"))))
+    async with open_rig(transport, server, clock) as rig:
+        assert type(await rig.fails(GET)) is RateLimitedError
+        error = await rig.fails(UPDATE)
+        assert type(error) is RateLimitedError
+        assert error.attempts == ()
+    assert clock.sleeps == []
+    assert server.seen == ["GET"]
+
+
+async def test_after_a_pause_one_goes_first_then_more(transport: TransportKind) -> None:
+    async with FaultServer(devices=MANY) as server:
+        together = asyncio.Barrier(16)
+        refuse = meet(together, errors(429, ("Retry-After", "1")))
+        server.script(*[ignored(refuse)] * 16)
+        seen: list[int] = []
+
+        async def look(exchange: Exchange) -> bool:
+            before = len(server.arrivals)
+            await asyncio.sleep(0.02)
+            seen.append(len(server.arrivals) - before)
+            return await slowly(0.0)(exchange)
+
+        server.script(applied(look))
+        server.always(applied(slowly(0.005)))
+        async with open_rig(transport, server) as rig:
+            calls = (rig.run(GetDevice(device_id=name)) for name in MANY[:16])
+            await asyncio.gather(*calls)
+        assert seen == [0], "others came while the first was still out"
+        assert len(server.arrivals) == 32
+
+
+async def test_row44_many_429s_at_once_are_one_pause(transport: TransportKind) -> None:
+    async with FaultServer(devices=MANY) as server:
+        refuse = meet(asyncio.Barrier(64), errors(429))
+        server.script(*[ignored(refuse)] * 64)
+        clock = FakeClock()
+        async with open_rig(transport, server, clock) as rig:
+            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))
+        # each one's own bound is that of a first refusal, 2 * 0.5 s, and not 2 ** 64 of it
+        assert max(high for _, high in clock.draws) <= 2.0
+        assert len(server.arrivals) == 128
+
+
+async def test_no_more_are_under_way_than_allowed(transport: TransportKind) -> None:
+    async with FaultServer(devices=MANY) as server:
+        server.always(applied(slowly(0.005)))
+        async with open_rig(transport, server, pacing=Pacing(max_in_flight=3)) as rig:
+            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))
+        assert server.peak() == 3
+
+
+async def test_all_that_are_allowed_are_under_way(transport: TransportKind) -> None:
+    async with FaultServer(devices=MANY) as server:
+        server.always(applied(meet(asyncio.Barrier(64))))
+        async with open_rig(transport, server, pacing=Pacing(max_in_flight=64)) as rig:
+            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))
+        assert server.peak() == 64
+
+
+async def test_a_rate_is_kept(transport: TransportKind, clock: FakeClock) -> None:
+    async with FaultServer(devices=MANY) as server:
+        pacing = Pacing(max_rate=10.0)
+        async with open_rig(transport, server, clock, pacing=pacing) as rig:
+            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY[:21]))
+        assert sum(clock.sleeps) == pytest.approx(20 / 10.0, abs=0.3)
+
+
+def writes_to(device_id: str) -> dict[str, Operation[Any]]:
+    return {
+        "update": UpdateDevice(device_id=device_id, name="New name"),
+        "assign": AssignBlueprint(device_id=device_id, blueprint_id="bp-2"),
+        "delete": DeleteDevice(device_id=device_id),
+        "config": GenerateConfig(device_id=device_id, protocol="MQTTS"),
+    }
+
+
+@pytest.mark.parametrize("second", ["update", "assign", "delete", "config"])
+@pytest.mark.parametrize("first", ["update", "assign", "config"])
+async def test_two_writes_to_one_device_never_overlap(
+    transport: TransportKind, first: str, second: str, server: FaultServer
+) -> None:
+    server.always(applied(slowly(0.005)))
+    writes = writes_to("dev-1")
+    async with open_rig(transport, server) as rig:
+        await asyncio.gather(rig.run(writes[first]), rig.run(writes[second]))
+    assert server.peak("dev-1") == 1
+    assert len(server.world.effects) == 2
+
+
+async def test_many_writes_to_one_device_are_done_in_order(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.always(applied(slowly(0.001)))
+    async with open_rig(transport, server) as rig:
+        names = [f"name {number}" for number in range(20)]
+        calls = (rig.run(UpdateDevice(device_id="dev-1", name=name)) for name in names)
+        results = await asyncio.gather(*calls)
+        assert [result.name for result in results] == names
+    assert [effect.change["name"] for effect in server.world.effects] == names
+    assert server.peak("dev-1") == 1
+
+
+async def test_writes_to_two_devices_overlap(transport: TransportKind, server: FaultServer) -> None:
+    server.always(applied(meet(asyncio.Barrier(2))))
+    async with open_rig(transport, server) as rig:
+        other = UpdateDevice(device_id="dev-2", name="New name")
+        await asyncio.gather(rig.run(UPDATE), rig.run(other))
+
+
+async def test_a_read_does_not_wait_for_a_writer(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.always(applied(meet(asyncio.Barrier(2))))
+    async with open_rig(transport, server) as rig:
+        await asyncio.gather(rig.run(UPDATE), rig.run(GET))
+
+
+@each("first", {"update": UPDATE, "assign": ASSIGN, "delete": DELETE})
+async def test_a_turn_is_held_across_retries_and_settlement(
+    transport: TransportKind, first: Operation[Any], server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(close()), method="DELETE" if first is DELETE else "PATCH")
+    server.script(ignored(close()), method="POST")
+    clock.gate = asyncio.Event()
+    async with open_rig(transport, server, clock) as rig:
+        one = asyncio.create_task(rig.run(first))
+        await clock.slept(1)
+        two = asyncio.create_task(rig.run(CONFIG))
+        await asyncio.sleep(TRICE)
+        assert len(server.arrivals) == 1
+        clock.gate.set()
+        await one
+        await asyncio.wait([two])
+        two.exception()
+    kinds = [arrival.method for arrival in server.arrivals]
+    assert kinds[0] == kinds[1]
+
+
+async def test_a_writer_that_waits_takes_no_place_from_others(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    hold = asyncio.Event()
+    server.script(applied(awaiting(hold)))
+    async with open_rig(transport, server, pacing=Pacing(max_in_flight=2)) as rig:
+        first = asyncio.create_task(rig.run(UPDATE))
+        await server.arrived(1)
+        waiting = [asyncio.create_task(rig.run(ASSIGN)) for _ in range(5)]
+        await asyncio.sleep(0)
+        await rig.run(OTHER)
+        hold.set()
+        await asyncio.gather(first, *waiting)
+    assert server.peak("dev-1") == 1
+
+
+async def test_a_client_with_other_options_shares_turns_and_pauses(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.always(applied(slowly(0.005)))
+    async with open_rig(transport, server, clock) as rig:
+        other = rig.client.with_options(retry=RetryPolicy(attempts=1, deadline=5.0))
+        await asyncio.gather(rig.run(UPDATE), other.execute(ASSIGN))
+        assert server.peak("dev-1") == 1
+        server.script(ignored(errors(429, ("Retry-After", "30"))))
+        with pytest.raises(RateLimitedError):
+            await other.execute(GET)
+        before = len(server.arrivals)
+        with pytest.raises(RateLimitedError):
+            await other.execute(GET)
+        assert len(server.arrivals) == before
+        await rig.run(GET)
+    assert sum(clock.sleeps) >= 29
+
+
+@each(
+    "make",
+    {
+        "no-places": lambda: Pacing(max_in_flight=0),
+        "half-a-place": lambda: Pacing(max_in_flight=1.5),  # type: ignore[arg-type]  # what is wrong is the point
+        "no-rate": lambda: Pacing(max_rate=0.0),
+        "not-a-rate": lambda: Pacing(max_rate=float("nan")),
+        "no-attempts": lambda: attempts(0),
+        "negative-delay": lambda: attempts(1, base_delay=-1.0),
+        "no-deadline": lambda: attempts(1, deadline=0.0),
+        "endless": lambda: attempts(1, deadline=float("inf")),
+        "unknown-word": lambda: attempts(1, on_ambiguous="hope"),
+    },
+)
+def test_settings_that_make_no_sense_are_refused(make: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        make()
