@@ -169,7 +169,7 @@ class DirectTransport:
         if watch.late:
             if reply is None:
                 return maybe("no answer in time", "ReadTimeout", timed_out=True)
-            return attrs.evolve(reply, cut="the answer did not end in time")
+            return attrs.evolve(reply, cut="the answer did not end in time", late=True)
         return reply if reply is not None else maybe("the answer was lost", kind)
 
     async def _connect(self, seconds: float) -> aiohttp.connector.Connection | Failure:
@@ -220,8 +220,8 @@ class DirectTransport:
             head, payload = await protocol.read()
         if head.code < 200:
             raise _NoFinalAnswer
-        body, cut = await read_body(payload, head.code, max_bytes)
-        return Reply(head.code, head.headers, body, cut)
+        body, cut, late = await read_body(payload, head.code, max_bytes)
+        return Reply(head.code, head.headers, body, cut, late)
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:

@@ -103,8 +103,8 @@ class SessionTransport:
             failure = maybe("the answer was lost", type(error).__name__)
         else:
             try:
-                body, cut = await read_body(response.content, response.status, max_bytes)
-                reply = Reply(response.status, response.headers, body, cut)
+                body, cut, late = await read_body(response.content, response.status, max_bytes)
+                reply = Reply(response.status, response.headers, body, cut, late)
             finally:
                 if reply is None or reply.cut or reply.status < 200:
                     response.close()
@@ -118,8 +118,11 @@ class SessionTransport:
 
 async def read_body(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
-) -> tuple[bytes, str]:
-    """Read a body up to its cap; give it with the reason why it is not whole, if it is not."""
+) -> tuple[bytes, str, bool]:
+    """Read a body up to its cap.
+
+    Give it with the reason why it is not whole, if it is not, and whether time ran out.
+    """
     if not 200 <= status < 300:
         max_bytes = min(max_bytes, ERROR_BODY_BYTES)
     chunks: list[bytes] = []
@@ -129,10 +132,14 @@ async def read_body(
             chunks.append(chunk)
             size += len(chunk)
             if size > max_bytes:
-                return b"".join(chunks)[:max_bytes], f"the answer is larger than {max_bytes} bytes"
+                whole = b"".join(chunks)
+                return whole[:max_bytes], f"the answer is larger than {max_bytes} bytes", False
+    except TimeoutError:
+        return b"".join(chunks), "the answer did not end in time", True
     except Exception as error:  # noqa: BLE001 - a head arrived; whatever ends the body ends it alone
-        return b"".join(chunks), f"the answer's body was lost ({type(error).__name__})"
-    return b"".join(chunks), ""
+        reason = f"the answer's body was lost ({type(error).__name__})"
+        return b"".join(chunks), reason, False
+    return b"".join(chunks), "", False
 
 
 class _Lost(Exception):  # noqa: N818 - it names what became of the request

@@ -54,14 +54,15 @@ class Message:
 class Reply:
     """An answer as it came: `body` is decoded and capped.
 
-    `cut` says why the body is not whole, or is empty where it is; `headers` is a
-    multidict of aiohttp's.
+    `cut` says why the body is not whole, or is empty where it is; `late` whether that was
+    for want of time; `headers` is a multidict of aiohttp's.
     """
 
     status: int
     headers: Any
     body: bytes
     cut: str = ""
+    late: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -256,6 +257,7 @@ def _unusable(
         error=ResponseError(f"HTTP {reply.status}, but {reason}{where}", path=path),
         kind="ResponseError",
         status=reply.status,
+        timed_out=reply.late,
     )
 
 
