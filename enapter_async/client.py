@@ -1,7 +1,6 @@
 """The client: configuration, one session, and the nouns of the API."""
 
 import asyncio
-import copy
 import os
 import ssl
 import warnings
@@ -204,9 +203,9 @@ class Client:
             retry=self._settings.retry if retry is None else retry,
             timeouts=self._settings.timeouts if timeouts is None else timeouts,
         )
-        other = copy.copy(self)
+        other = object.__new__(type(self))
         vars(other).update(
-            _settings=settings, _derived=True, _pipeline=None, devices=Devices(other)
+            vars(self), _settings=settings, _derived=True, _pipeline=None, devices=Devices(other)
         )
         return other
 
