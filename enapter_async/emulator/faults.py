@@ -165,6 +165,14 @@ ROUGH: Final[tuple[Fault, ...]] = (
 """A network on a bad day: what a long job will meet sooner or later."""
 
 
+def _kinds(kinds: Iterable[Fault]) -> tuple[Fault, ...]:
+    return tuple(kinds)
+
+
+def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
+    return None if methods is None else frozenset(methods)
+
+
 @attrs.frozen(kw_only=True)
 class FaultProfile:
     """Faults by seed: each request meets one of `kinds` with the chance `rate`.
@@ -177,11 +185,9 @@ class FaultProfile:
     """
 
     rate: float = attrs.field()
-    kinds: tuple[Fault, ...] = attrs.field(default=ROUGH, converter=tuple)
+    kinds: tuple[Fault, ...] = attrs.field(default=ROUGH, converter=_kinds)
     seed: int = 1
-    methods: frozenset[str] | None = attrs.field(
-        default=None, converter=attrs.converters.optional(frozenset)
-    )
+    methods: frozenset[str] | None = attrs.field(default=None, converter=_methods)
     most_per_path: int | None = None
 
     @rate.validator

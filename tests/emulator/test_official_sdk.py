@@ -1,0 +1,190 @@
+"""The emulator proved by a client that is not ours: the official SDK, `enapter` from PyPI."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from enapter.http import api
+
+from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.state import Device
+from tests.emulator.fleets import METER, NOON, PUMP, READ_ONLY, UCM, small_world
+
+
+@pytest_asyncio.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    # The official SDK reads times only as strings.
+    async with Emulator(world=small_world(), timestamps="rfc3339") as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture
+async def official(emulator: Emulator) -> AsyncIterator[api.Client]:
+    async with client_of(emulator) as client:
+        yield client
+
+
+def client_of(emulator: Emulator, *, base: str = "", token: str | None = None) -> api.Client:
+    config = api.Config(base_url=emulator.base_url + base, token=token or emulator.token)
+    return api.Client(config)
+
+
+async def listed(client: api.Client, **arguments: Any) -> list[api.devices.Device]:
+    async with client.devices.list(**arguments) as stream:
+        return [device async for device in stream]
+
+
+def as_told(device: Device) -> dict[str, Any]:
+    told = device.to_json(timestamps="rfc3339")
+    told.pop("implemented_profiles", None)
+    return told
+
+
+def as_read(device: api.devices.Device) -> dict[str, Any]:
+    read = {key: value for key, value in device.to_dto().items() if value is not None}
+    return {**read, "updated_at": device.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+
+
+@pytest.mark.parametrize("devices", [0, 1, 50, 51, 130])
+async def test_it_lists_a_whole_fleet(devices: int) -> None:
+    async with (
+        Emulator(devices=devices, timestamps="rfc3339") as emulator,
+        client_of(emulator) as official,
+    ):
+        found = await listed(official)
+        assert [as_read(device) for device in found] == [as_told(d) for d in emulator.world]
+        # Full pages, the rest, and the empty page that ends it.
+        assert emulator.world.log.count_arrivals("GET") == -(-devices // 50) + 1
+
+
+async def test_it_lists_one_site_from_an_offset() -> None:
+    world = World.seeded(200)
+    site = world.sites[1]
+    ids = [device.id for device in world if device.site_id == site.id]
+    async with (
+        Emulator(world=world, timestamps="rfc3339") as emulator,
+        client_of(emulator) as official,
+    ):
+        found = await listed(official, site_id=site.id, offset=3, limit=20)
+        assert [device.id for device in found] == ids[3:23]
+
+
+async def test_it_reads_every_expanded_field_of_a_whole_fleet() -> None:
+    expand = ("manifest", "properties", "connectivity", "communication", "raised_alert_names")
+    async with (
+        Emulator(devices=120, timestamps="rfc3339") as emulator,
+        client_of(emulator) as official,
+    ):
+        found = await listed(official, **{f"expand_{name}": True for name in expand})
+        for device, witness in zip(found, emulator.world, strict=True):
+            assert device.manifest == witness.manifest
+            assert device.properties == witness.properties
+            assert device.connectivity is not None
+            assert device.connectivity.status.value == witness.connectivity
+            assert device.communication is not None
+            assert device.communication.type.value == witness.communication_type
+            assert device.communication.upstream_id == witness.upstream_id
+            assert device.raised_alert_names == list(witness.raised_alert_names)
+
+
+async def test_it_gets_a_device_with_everything(official: api.Client) -> None:
+    device = await official.devices.get(
+        PUMP,
+        expand_manifest=True,
+        expand_properties=True,
+        expand_connectivity=True,
+        expand_communication=True,
+        expand_raised_alert_names=True,
+    )
+    assert device.updated_at == datetime(2025, 1, 1, tzinfo=UTC)
+    assert device.type is api.devices.DeviceType.STANDALONE
+    assert device.authorized_role is api.AccessRole.INSTALLER
+    assert (device.manifest, device.properties) == ({"display_name": "Pump"}, {"vendor": "Acme"})
+    assert device.connectivity is not None
+    assert device.connectivity.status is api.devices.DeviceConnectivityStatus.ONLINE
+    assert device.communication is not None
+    assert device.communication.hardware_id == "S00112233445566778899AABBCCDDEEFF"
+    assert device.raised_alert_names == ["overheat"]
+
+
+async def test_it_gets_a_device_by_slug_without_anything(official: api.Client) -> None:
+    device = await official.devices.get("pump")
+    assert device.id == PUMP
+    assert (device.manifest, device.communication, device.connectivity) == (None, None, None)
+
+
+async def test_it_updates(emulator: Emulator, official: api.Client) -> None:
+    device = await official.devices.update(PUMP, name="Boiler")
+    assert (device.name, device.slug) == ("Boiler", "pump")
+    assert device.updated_at.timestamp() == NOON
+    device = await official.devices.update(PUMP, slug="boiler")
+    assert (device.name, device.slug) == ("Boiler", "boiler")
+    assert [effect.set for effect in emulator.world.effects_of(PUMP, "update")] == [
+        {"name": "Boiler"},
+        {"slug": "boiler"},
+    ]
+
+
+async def test_it_assigns_a_blueprint(emulator: Emulator, official: api.Client) -> None:
+    device = await official.devices.assign_blueprint(PUMP, blueprint_id="bp-2")
+    assert device.blueprint_id == emulator.world.get(PUMP).blueprint_id == "bp-2"
+
+
+async def test_it_generates_an_mqtts_configuration(official: api.Client) -> None:
+    protocol = api.devices.MQTTProtocol.MQTTS
+    config = await official.devices.generate_communication_config(UCM, protocol)
+    assert (config.mqtt_host, config.mqtt_port) == ("mqtt.enapter.com", 8883)
+    assert config.hardware_id == "C8795CBA5375484E829105E959663C8B"
+    assert config.time_sync_protocol is api.devices.TimeSyncProtocol.HTTP
+    assert isinstance(config.mqtt_credentials, api.devices.MQTTSCredentials)
+    assert "PRIVATE KEY" in config.mqtt_credentials.private_key
+
+
+async def test_it_generates_another_mqtt_configuration_each_time(
+    emulator: Emulator, official: api.Client
+) -> None:
+    protocol = api.devices.MQTTProtocol.MQTT
+    first = await official.devices.generate_communication_config(PUMP, protocol)
+    second = await official.devices.generate_communication_config(PUMP, protocol)
+    assert isinstance(first.mqtt_credentials, api.devices.MQTTCredentials)
+    assert isinstance(second.mqtt_credentials, api.devices.MQTTCredentials)
+    assert first.mqtt_port == 1883
+    assert first.mqtt_credentials.password != second.mqtt_credentials.password
+    assert emulator.world.count("generate_config", device_id=PUMP) == 2
+
+
+async def test_it_deletes(emulator: Emulator, official: api.Client) -> None:
+    await official.devices.delete(METER)
+    assert METER not in emulator.world
+    with pytest.raises(api.Error) as error:
+        await official.devices.delete(METER)
+    assert error.value.code == "not_found"
+
+
+async def test_it_reads_refusals(official: api.Client) -> None:
+    with pytest.raises(api.Error) as error:
+        await official.devices.update(READ_ONLY, name="x")
+    assert error.value.code == "permission_denied"
+    assert error.value.details == {"required_role": "OWNER", "authorized_role": "READONLY"}
+    with pytest.raises(api.Error) as error:
+        await official.devices.update(PUMP, slug="meter")
+    assert error.value.code == "already_exists"
+    with pytest.raises(api.Error) as error:
+        await official.devices.delete(UCM)
+    assert error.value.code == "device_has_running_devices"
+    with pytest.raises(api.Error) as error:
+        await official.devices.generate_communication_config(METER, api.devices.MQTTProtocol.MQTTS)
+    assert error.value.code == "unprocessable_entity"
+
+
+async def test_it_may_come_by_the_gateways_path_and_with_a_wrong_token(
+    emulator: Emulator,
+) -> None:
+    async with client_of(emulator, base="/api") as official:
+        assert (await official.devices.get(PUMP)).id == PUMP
+    async with client_of(emulator, token="guess") as official:
+        with pytest.raises(api.Error) as error:
+            await official.devices.get(PUMP)
+    assert error.value.code == "invalid_header"

@@ -1,0 +1,143 @@
+"""The pytest plugin, as users meet it: in a pytest of its own."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+EMULATOR_TEST = """
+    import aiohttp
+
+    async def test_it(enapter_emulator):
+        headers = {"X-Enapter-Auth-Token": enapter_emulator.token}
+        async with aiohttp.request(
+            "GET", f"{enapter_emulator.base_url}/v3/devices", headers=headers
+        ) as response:
+            assert (await response.json())["total_count"] == len(enapter_emulator.world) == 200
+"""
+
+CLIENT_TEST = """
+    async def test_it(enapter_client, enapter_emulator):
+        device = next(d for d in enapter_emulator.world if d.permits("OWNER"))
+        renamed = await enapter_client.devices.update(device.id, name="Boiler")
+        assert renamed.name == "Boiler"
+        assert enapter_emulator.world.count("update", device_id=device.id) == 1
+"""
+
+SETTINGS_TEST = """
+    import pytest
+
+    @pytest.fixture
+    def enapter_emulator_settings():
+        return {"devices": 3, "token": "mine", "timestamps": "rfc3339"}
+
+    async def test_it(enapter_emulator):
+        assert len(enapter_emulator.world) == 3
+        assert enapter_emulator.token == "mine"
+"""
+
+STRICT_TEST = f"""
+    import pytest
+    pytestmark = pytest.mark.asyncio
+{EMULATOR_TEST}
+"""
+
+ANYIO_TEST = f"""
+    import pytest
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+{EMULATOR_TEST}
+"""
+
+NOT_USED_TEST = """
+    import sys
+
+    def test_it():
+        assert "enapter_async.emulator.plugin" in sys.modules
+        assert "aiohttp" not in sys.modules
+"""
+
+
+WITHOUT_PYTEST_ASYNCIO = """
+    class Uninstalled:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] == "pytest_asyncio":
+                raise ModuleNotFoundError(name)
+
+    sys.meta_path.insert(0, Uninstalled())
+"""
+
+
+def run(folder: Path, test: str, *, mode: str | None = "auto") -> tuple[int, str]:
+    """Run a test file in a pytest of its own; without pytest-asyncio if there is no `mode`."""
+    (folder / "test_users_own.py").write_text(textwrap.dedent(test), encoding="utf-8")
+    program = ["import sys", "import pytest", "sys.exit(pytest.main(sys.argv[1:]))"]
+    if mode is None:
+        program.insert(1, textwrap.dedent(WITHOUT_PYTEST_ASYNCIO))
+        chosen = ["-p", "no:asyncio"]
+    else:
+        scope = "asyncio_default_fixture_loop_scope=function"
+        chosen = ["-o", f"asyncio_mode={mode}", "-o", scope]
+    done = subprocess.run(  # noqa: S603 - our own interpreter
+        [
+            *(sys.executable, "-c", "\n".join(program)),
+            *("-q", "-W", "error", "-p", "no:cacheprovider", "-c", "/dev/null"),
+            *(f"--rootdir={folder}", *chosen, str(folder)),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "test", [EMULATOR_TEST, CLIENT_TEST, SETTINGS_TEST], ids=["emulator", "client", "settings"]
+)
+def test_it_works_in_auto_mode(tmp_path: Path, test: str) -> None:
+    code, output = run(tmp_path, test)
+    assert "1 passed" in output, output
+    assert code == 0
+
+
+def test_it_works_in_strict_mode(tmp_path: Path) -> None:
+    code, output = run(tmp_path, STRICT_TEST, mode="strict")
+    assert "1 passed" in output, output
+    assert code == 0
+
+
+def test_it_works_with_anyio_alone(tmp_path: Path) -> None:
+    code, output = run(tmp_path, ANYIO_TEST, mode=None)
+    assert "1 passed" in output, output
+    assert code == 0
+
+
+def test_anyio_beside_pytest_asyncio_is_told_and_does_not_hang(tmp_path: Path) -> None:
+    _, output = run(tmp_path, ANYIO_TEST, mode="strict")
+    assert "not on anyio's" in output, output
+
+
+def test_without_pytest_asyncio_it_loads_and_tells_what_is_missing(tmp_path: Path) -> None:
+    code, output = run(tmp_path, NOT_USED_TEST, mode=None)
+    assert (code, "1 passed" in output) == (0, True), output
+    sync = EMULATOR_TEST.replace("async def", "def").partition("headers")[0] + "pass\n"
+    code, output = run(tmp_path, sync, mode=None)
+    assert "install pytest-asyncio" in output, output
+    assert code == 1
+
+
+def test_it_costs_nothing_where_it_is_not_used(tmp_path: Path) -> None:
+    code, output = run(tmp_path, NOT_USED_TEST)
+    assert "1 passed" in output, output
+    assert code == 0
+
+
+def test_it_is_installed_with_the_package(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.pluginmanager.hasplugin("enapter_async")
