@@ -1,0 +1,81 @@
+"""The root of the commands; each is imported only when it is asked for."""
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import click
+
+from enapter_async._version import __version__
+from enapter_async.cli.exits import MEANINGS, Exit
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.text import plain_lines
+from enapter_async.errors import ConfigurationError, EnapterError
+
+_COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "demo": ("enapter_async.cli.demo", "Watch a thousand devices being changed, and checked."),
+        "devices": ("enapter_async.cli.devices", "List, read, change and delete single devices."),
+        "emulator": ("enapter_async.cli.emulator", "Run a server that behaves as the API says."),
+        "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
+    }
+)
+_EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
+    f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items()
+)
+
+
+class _Root(click.Group):
+    """Finds commands by name, and turns the package's errors into messages."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # The commands' own help would import all of them.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EnapterError as error:
+            click.echo(f"enapter-async: {plain_lines(error)}", err=True)
+            wrong_usage = isinstance(error, ConfigurationError)
+            ctx.exit(Exit.USAGE if wrong_usage else Exit.FAILED)
+        except KeyboardInterrupt:
+            ctx.exit(Exit.INTERRUPTED)
+
+
+@click.group(
+    cls=_Root,
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="enapter-async")
+@connection_options
+@click.pass_context
+def cli(context: click.Context, settings: Settings) -> None:
+    """Operate fleets of Enapter devices, and be told the truth about each one.
+
+    The options below may also stand after a command's name. The token is never taken from
+    the command line, where everybody on the machine can read it.
+    """
+    context.obj = settings
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and give its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        cli.main(args=arguments, prog_name="enapter-async")
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else int(Exit.FAILED)

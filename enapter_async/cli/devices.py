@@ -1,0 +1,261 @@
+"""`enapter-async devices`: one device at a time."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from enapter_async.cli.exits import Exit, exit_of_state
+from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.job import run_job
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.results import json_line, outcome_row, reason_of
+from enapter_async.cli.screen import UNKNOWN_ADVICE, fancy, line_of, output_console
+from enapter_async.cli.text import plain
+from enapter_async.converter import unstructure
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.report import Outcome, State
+from enapter_async.models.devices import Device
+from enapter_async.operation import UNSET, Operation
+from enapter_async.operations.devices import (
+    EXPANDABLE,
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    UpdateDevice,
+)
+
+_LISTED = ("id", "name", "slug", "type", "site_id", "blueprint_id")
+_expand = click.option(
+    "--expand",
+    metavar="NAMES",
+    help=f"Fields to have as well, separated by commas: {', '.join(EXPANDABLE)}.",
+)
+
+
+@click.group("devices")
+def command() -> None:
+    """List, read, change and delete single devices, by id or by slug."""
+
+
+@command.command("list")
+@connection_options
+@click.option("--site", "site_id", metavar="ID", help="Only the devices of this site.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@_expand
+def list_devices(
+    settings: Settings, site_id: str | None, limit: int | None, expand: str | None
+) -> None:
+    """List devices, ordered by id."""
+
+    async def work() -> None:
+        found: list[Device] = []
+        client = settings.client()
+        async with client:
+            devices = client.devices.list(site_id=site_id, expand=_names(expand))
+            async with contextlib.aclosing(devices):
+                async for device in _first(devices, limit):
+                    if settings.as_json:
+                        click.echo(json_line(unstructure(device)))
+                    elif fancy(sys.stdout):
+                        found.append(device)
+                    else:
+                        click.echo("\t".join(_cells(device)))
+        if fancy(sys.stdout) and not settings.as_json:
+            _show_table(found)
+
+    _read(work)
+
+
+@command.command("get")
+@connection_options
+@click.argument("device")
+@_expand
+def get_device(settings: Settings, device: str, expand: str | None) -> None:
+    """Read one device."""
+
+    async def work() -> None:
+        async with settings.client() as client:
+            _show_device(await client.devices.get(device, expand=_names(expand)), settings)
+
+    _read(work)
+
+
+@command.command("update")
+@connection_options
+@click.argument("device")
+@click.option("--name", help="The new name.")
+@click.option("--slug", help="The new slug.")
+def update_device(settings: Settings, device: str, name: str | None, slug: str | None) -> None:
+    """Set the name of a device, its slug, or both."""
+    for option, value in (("--name", name), ("--slug", slug)):
+        if value == "":
+            raise click.UsageError(f"{option} is empty, which the API takes for 'leave it alone'")
+    operation = UpdateDevice(
+        device_id=device,
+        name=UNSET if name is None else name,
+        slug=UNSET if slug is None else slug,
+    )
+    _write(settings, operation)
+
+
+@command.command("delete")
+@connection_options
+@click.argument("device")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_device(settings: Settings, device: str, yes: bool) -> None:
+    """Delete a device, for good. Devices that run on it must be deleted first."""
+    operation = DeleteDevice(device_id=device)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.UsageError("without a terminal to ask on, a deletion needs --yes")
+        click.confirm(f"Delete {plain(device)} for good?", abort=True, err=True)
+    _write(settings, operation)
+
+
+@command.command("assign-blueprint")
+@connection_options
+@click.argument("device")
+@click.argument("blueprint")
+def assign_blueprint(settings: Settings, device: str, blueprint: str) -> None:
+    """Give a device another blueprint."""
+    _write(settings, AssignBlueprint(device_id=device, blueprint_id=blueprint))
+
+
+@command.command("generate-config")
+@connection_options
+@click.argument("device")
+@click.option(
+    "--protocol",
+    type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
+    default="MQTTS",
+    show_default=True,
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Add the configuration to this file of JSON Lines; it is made with mode 0600.",
+)
+@click.option("--show", is_flag=True, help="Write the configuration to standard output.")
+def generate_config(
+    settings: Settings, device: str, protocol: str, output: str | None, show: bool
+) -> None:
+    """Mint a new MQTT configuration for a device.
+
+    Its credentials exist only in this one answer, so say where they go: -o FILE, --show,
+    or both.
+    """
+    if output is None and not show:
+        raise click.UsageError("say where the credentials go: -o FILE, or --show")
+    operation = GenerateConfig(device_id=device, protocol=protocol)
+    _write(settings, operation, credentials=output, show_secret=show)
+
+
+def _read(work: Any) -> None:
+    """Run a reading command, which Ctrl-C ends at once: there is nothing to lose."""
+
+    async def interruptible() -> Exit:
+        task = asyncio.ensure_future(work())
+        with Interrupts(task.cancel, task.cancel) as interrupts:
+            try:
+                await task
+            except asyncio.CancelledError:
+                return interrupts.exit or Exit.INTERRUPTED
+            except ConfigurationError:
+                raise
+            except EnapterError as error:
+                tell(f"enapter-async: {reason_of(error)}")
+                return Exit.FAILED
+        return Exit.DONE
+
+    click.get_current_context().exit(asyncio.run(interruptible()))
+
+
+def _write(
+    settings: Settings,
+    operation: Operation[Any],
+    *,
+    credentials: str | None = None,
+    show_secret: bool = False,
+) -> None:
+    """Carry one operation out as a fleet of one: the same truth, the same Ctrl-C."""
+
+    async def work() -> Exit:
+        outcomes: list[Outcome[Any]] = []
+        async with settings.client() as client:
+            _, cut_short = await run_job(
+                client, [operation], on_outcome=outcomes.append, credentials=credentials
+            )
+        (outcome,) = outcomes
+        _show_outcome(outcome, settings, show_secret=show_secret)
+        ending = exit_of_state(outcome.state)
+        return ending if cut_short is None or ending is Exit.DONE else cut_short
+
+    click.get_current_context().exit(asyncio.run(work()))
+
+
+def _show_outcome(outcome: Outcome[Any], settings: Settings, *, show_secret: bool) -> None:
+    secret = outcome.operation.answer.secret
+    if settings.as_json:
+        row = outcome_row(outcome, with_result=True)
+        if secret and show_secret and outcome.result is not None:
+            row["config"] = unstructure(outcome.result)
+        click.echo(json_line(row))
+    elif secret and show_secret and outcome.result is not None:
+        click.echo(json_line(unstructure(outcome.result)))
+    elif isinstance(outcome.result, Device):
+        _show_device(outcome.result, settings)
+    if outcome.state is State.ABSENT:
+        tell(f"enapter-async: there is no device {plain(outcome.operation.subject())}")
+    elif not outcome.state.done:
+        tell(f"enapter-async: {line_of(outcome)}")
+    elif not settings.as_json and not isinstance(outcome.result, Device):
+        tell(f"{line_of(outcome)}")
+    if outcome.state is State.UNKNOWN:
+        tell(UNKNOWN_ADVICE)
+        hint = getattr(outcome.error, "hint", "")
+        if hint:
+            tell(plain(hint))
+
+
+async def _first(devices: AsyncIterator[Device], limit: int | None) -> AsyncIterator[Device]:
+    count = 0
+    async for device in devices:
+        yield device
+        count += 1
+        if count == limit:
+            return
+
+
+def _names(expand: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (expand or "").split(",") if name.strip())
+
+
+def _cells(device: Device) -> list[str]:
+    return [plain(getattr(device, field) or "") for field in _LISTED]
+
+
+def _show_table(devices: list[Device]) -> None:
+    table = Table()
+    for field in _LISTED:
+        table.add_column(field, overflow="fold")
+    for device in devices:
+        table.add_row(*(Text(cell) for cell in _cells(device)))
+    output_console().print(table)
+
+
+def _show_device(device: Device, settings: Settings) -> None:
+    row = unstructure(device)
+    if settings.as_json:
+        click.echo(json_line(row))
+        return
+    width = max(len(field) for field in row)
+    for field, value in row.items():
+        text = value if isinstance(value, str) else json_line(value)
+        click.echo(f"{field:{width}}  {plain(text)}")

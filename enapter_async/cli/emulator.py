@@ -1,0 +1,86 @@
+"""`enapter-async emulator`: the API on this machine, for trying things out."""
+
+import asyncio
+
+import click
+
+from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.options import tell
+from enapter_async.cli.results import json_line
+from enapter_async.cli.text import plain
+from enapter_async.emulator.faults import FaultProfile
+from enapter_async.emulator.fleetfile import FleetFileError
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.state import Timestamps
+from enapter_async.emulator.world import World
+
+
+@click.command("emulator")
+@click.option(
+    "--devices", type=click.IntRange(min=0), default=200, show_default=True, help="How many."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Which fleet, which faults.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen. [default: any]"
+)
+@click.option(
+    "--timestamps",
+    type=click.Choice(["unix", "rfc3339"]),
+    default="unix",
+    show_default=True,
+    help="How times are told: as on the API page, or as live servers do.",
+)
+@click.option("--fleet", metavar="FILE", help="Load this fleet of JSON instead of a seeded one.")
+@click.option(
+    "--faults",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="RATE",
+    help="Let this share of requests meet a fault. [default: 0]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Tell them as one JSON object.")
+def command(
+    *,
+    devices: int,
+    seed: int,
+    port: int,
+    timestamps: Timestamps,
+    fleet: str | None,
+    faults: float,
+    as_json: bool,
+) -> None:
+    """Run a server on 127.0.0.1 that behaves as the API says, until Ctrl-C.
+
+    Standard output gets the lines that tell a shell, and so all commands here, to use it.
+    """
+    try:
+        if fleet is None:
+            world = World.seeded(devices, seed, keep_records=False)
+        else:
+            world = World.from_json(fleet, seed=seed, keep_records=False)
+    except (OSError, FleetFileError) as error:
+        raise click.UsageError(f"{plain(fleet)}: {plain(error)}") from None
+    emulator = Emulator(
+        world=world,
+        port=port,
+        timestamps=timestamps,
+        faults=FaultProfile(rate=faults, seed=seed) if faults else None,
+    )
+    try:
+        asyncio.run(_serve(emulator, as_json=as_json))
+    except OSError as error:
+        raise click.UsageError(f"port {port} cannot be used: {error.strerror}") from None
+
+
+async def _serve(emulator: Emulator, *, as_json: bool) -> None:
+    ending = asyncio.Event()
+    with Interrupts(ending.set, ending.set):
+        async with emulator:
+            if as_json:
+                row = {"base_url": emulator.base_url, "token": emulator.token}
+                click.echo(json_line(row))
+            else:
+                click.echo(f"export ENAPTER_HTTP_API_BASE_URL={emulator.base_url}")
+                click.echo(f"export ENAPTER_HTTP_API_TOKEN={emulator.token}")
+            tell(f"{len(emulator.world)} devices at {emulator.base_url}, until Ctrl-C")
+            await ending.wait()

@@ -1,0 +1,164 @@
+"""Options that many commands share, and the client that they describe."""
+
+import functools
+import os
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli.text import plain
+from enapter_async.client import DEFAULT_BASE_URL, Client
+from enapter_async.errors import ConfigurationError
+from enapter_async.hooks import Hook
+
+_ENVIRONMENT: Final = "ENAPTER_HTTP_API_"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What the command line says of server, token and patience; None means the default."""
+
+    base_url: str | None = None
+    token_file: str | None = None
+    user: str | None = None
+    allow_insecure_http: bool | None = None
+    attempts: int | None = None
+    deadline: float | None = None
+    max_rate: float | None = None
+    as_json: bool | None = None
+
+    def over(self, other: "Settings") -> "Settings":
+        """Give these settings, and those of `other` where these say nothing."""
+        given = attrs.asdict(self, filter=lambda _, value: value is not None)
+        return attrs.evolve(other, **given)
+
+    def client(self, *, hooks: Sequence[Hook] = (), in_flight: int = 1) -> Client:
+        """Make the client that the settings, and below them the environment, describe.
+
+        Raises:
+            ConfigurationError: there is no token, or a setting is wrong.
+        """
+        policy = RetryPolicy()
+        if self.attempts is not None:
+            policy = attrs.evolve(policy, attempts=self.attempts)
+        if self.deadline is not None:
+            policy = attrs.evolve(policy, deadline=self.deadline)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            client = Client(
+                self._token(),
+                base_url=self.base_url or _environment("BASE_URL") or DEFAULT_BASE_URL,
+                user=self.user or _environment("USER"),
+                retry=policy,
+                pacing=Pacing(max_in_flight=max(in_flight, 1), max_rate=self.max_rate),
+                hooks=hooks,
+                allow_insecure_http=bool(self.allow_insecure_http),
+            )
+        for warning in caught:
+            tell(f"warning: {warning.message}")
+        return client
+
+    def _token(self) -> str:
+        if self.token_file is not None:
+            return read_token(self.token_file)
+        token = _environment("TOKEN")
+        if token is None:
+            raise ConfigurationError(
+                f"there is no token: give --token-file, or set {_ENVIRONMENT}TOKEN"
+            )
+        return token
+
+
+def _environment(name: str) -> str | None:
+    return os.environ.get(_ENVIRONMENT + name) or None
+
+
+def read_token(path: str) -> str:
+    """Read a token from a file, '-' being standard input; one line end after it is dropped.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds no text.
+    """
+    try:
+        if path == "-":
+            text = sys.stdin.readline()
+        else:
+            if sys.platform != "win32" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
+                tell(f"warning: {plain(path)} can be read by others; chmod 600 would mend that")
+            text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigurationError(f"{path} cannot be read: {reason}") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def tell(message: str) -> None:
+    """Write a message for people: on standard error, because standard output is for results."""
+    click.echo(message, err=True)
+
+
+_CONNECTION: Final = (
+    click.option(
+        "--base-url",
+        metavar="URL",
+        help=f"Where the API is. [env {_ENVIRONMENT}BASE_URL; default {DEFAULT_BASE_URL}]",
+    ),
+    click.option(
+        "--token-file",
+        metavar="FILE",
+        help=f"Read the token from a file, '-' for standard input. [env {_ENVIRONMENT}TOKEN: "
+        "the token itself]",
+    ),
+    click.option("--user", metavar="USER", help=f"Whom to act as. [env {_ENVIRONMENT}USER]"),
+    click.option(
+        "--allow-insecure-http",
+        is_flag=True,
+        default=None,
+        help="Allow http:// to another machine, such as a gateway.",
+    ),
+    click.option(
+        "--attempts", type=click.IntRange(min=1), help="How often to try at most. [default 4]"
+    ),
+    click.option(
+        "--deadline",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="How long one operation may take, retries included. [default 60]",
+    ),
+    click.option(
+        "--max-rate",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="N",
+        help="Begin at most N requests a second. [default: no limit]",
+    ),
+    click.option(
+        "--json", "as_json", is_flag=True, default=None, help="Write JSON, one object a line."
+    ),
+)
+
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options to a command, which gets them as its first argument, `settings`.
+
+    They may stand before the command's name, too; after it, they win.
+    """
+
+    @functools.wraps(command)
+    def with_settings(**arguments: Any) -> Any:
+        names = attrs.fields_dict(Settings)
+        given = {name: arguments.pop(name) for name in names}
+        context = click.get_current_context()
+        settings = Settings(**given).over(context.find_object(Settings) or Settings())
+        return command(settings, **arguments)
+
+    for option in reversed(_CONNECTION):
+        with_settings = option(with_settings)
+    return with_settings

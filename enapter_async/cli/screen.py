@@ -1,0 +1,223 @@
+"""What people see: progress while a run goes on, and a summary of it."""
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from enapter_async.cli.options import tell
+from enapter_async.cli.results import reason_of
+from enapter_async.cli.text import plain
+from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.hooks import AttemptFailed, Event
+
+COLOURS: Final = {
+    State.APPLIED: "green",
+    State.UNCHANGED: "cyan",
+    State.ABSENT: "blue",
+    State.FAILED: "red",
+    State.UNKNOWN: "magenta",
+    State.HELD: "yellow",
+}
+MEANINGS: Final = {
+    State.APPLIED: "done by this run",
+    State.UNCHANGED: "was so already",
+    State.ABSENT: "was already gone",
+    State.FAILED: "not done",
+    State.UNKNOWN: "may or may not have been done",
+    State.HELD: "not started",
+}
+UNKNOWN_ADVICE: Final = (
+    "What is unknown may or may not have been done. Updates, deletions and blueprints can "
+    "simply be applied again. A configuration cannot be read back: look at the device first, "
+    "then generate it again if need be."
+)
+_SHOWN: Final = 20
+_PLAIN_STEPS: Final = 10
+
+
+def fancy(stream: Any) -> bool:
+    """Say whether a stream is a terminal that can be drawn on."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "") != "dumb"
+
+
+def output_console() -> Console:
+    """Give a console on standard output; off a terminal it is wide and draws plainly."""
+    if fancy(sys.stdout):
+        return Console(file=sys.stdout)
+    return Console(file=sys.stdout, width=120, color_system=None)
+
+
+class Watch:
+    """A hook that counts failed attempts, all and by what went wrong."""
+
+    def __init__(self) -> None:
+        self.failed: Counter[str] = Counter()
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        if isinstance(event, AttemptFailed):
+            attempt = event.attempt
+            what = f"HTTP {attempt.status}" if attempt.status else attempt.error_type
+            self.failed[f"{what}: {attempt.certainty.value}"] += 1
+
+
+class Tracker(Protocol):
+    """Shows how a run gets on."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Show the last state and end."""
+
+    def advance(self, outcome: Outcome[Any]) -> None:
+        """Take one outcome."""
+
+
+def tracker(total: int, watch: Watch) -> Tracker:
+    """Give the tracker that fits standard error: a bar on a terminal, else a few lines."""
+    return _Bar(total, watch) if fancy(sys.stderr) else _Lines(total, watch)
+
+
+class _Bar:
+    def __init__(self, total: int, watch: Watch) -> None:
+        self._total = total
+        self._watch = watch
+        self._counts: Counter[State] = Counter()
+        self._began = time.monotonic()
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>6.0f}/s"),
+            TimeElapsedColumn(),
+            _StatesColumn(),
+            console=Console(stderr=True),
+            refresh_per_second=12,
+        )
+        self._task = self._progress.add_task("", total=total, rate=0.0, states=Text())
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+    def advance(self, outcome: Outcome[Any]) -> None:
+        self._counts[outcome.state] += 1
+        done = self._counts.total()
+        self._progress.update(
+            self._task,
+            completed=done,
+            rate=done / max(time.monotonic() - self._began, 1e-6),
+            states=self._states(),
+        )
+
+    def _states(self) -> Text:
+        text = Text()
+        for state in State:
+            if self._counts[state]:
+                text.append(f" {self._counts[state]} {state}", style=COLOURS[state])
+        failed = self._watch.failed.total()
+        if failed:
+            text.append(f" · {failed} failed attempts", style="dim")
+        return text
+
+
+class _StatesColumn(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Any) -> Text:
+        states: Text = task.fields["states"]
+        return states
+
+
+class _Lines:
+    def __init__(self, total: int, watch: Watch) -> None:
+        self._total = total
+        self._watch = watch
+        self._counts: Counter[State] = Counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def advance(self, outcome: Outcome[Any]) -> None:
+        self._counts[outcome.state] += 1
+        done = self._counts.total()
+        steps = done * _PLAIN_STEPS // self._total
+        if steps > (done - 1) * _PLAIN_STEPS // self._total:
+            tell(
+                f"{done} of {self._total}: {counts_text(self._counts)}, "
+                f"{self._watch.failed.total()} failed attempts"
+            )
+
+
+def counts_text(counts: Any) -> str:
+    """Write counts of states on one line; nothing of those that are 0."""
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "none"
+
+
+def show_report(report: Report) -> None:
+    """Write the summary of a run to standard output."""
+    console = output_console()
+    table = Table(title="What became of the operations", title_justify="left")
+    table.add_column("state")
+    table.add_column("operations", justify="right")
+    table.add_column("meaning", style="dim")
+    for state, number in report.counts.items():
+        style = COLOURS[state] if number else "dim"
+        table.add_row(Text(str(state), style), Text(str(number), style), MEANINGS[state])
+    table.add_row(Text("total", "bold"), Text(str(report.total), "bold"), "")
+    console.print(table)
+    console.print(
+        f"{report.attempts} attempts, {report.retried} operations tried more than once, "
+        f"{report.settled} settled by reading back, {report.elapsed:.1f} s",
+        style="dim",
+    )
+    _show_list(console, "Failed", report.failures, report.counts[State.FAILED], "red")
+    _show_list(console, "Unknown", report.unknowns, report.counts[State.UNKNOWN], "magenta")
+    if report.counts[State.UNKNOWN]:
+        console.print(UNKNOWN_ADVICE)
+    if report.stopped is not None:
+        console.print(Text(f"Stopped: {reason_of(report.stopped)}", "bold red"))
+    if not report.complete:
+        console.print("The input was not read to its end.", style="yellow")
+
+
+def _show_list(
+    console: Console, title: str, outcomes: Sequence[Outcome[Any]], number: int, style: str
+) -> None:
+    if not outcomes:
+        return
+    console.print(Text(f"\n{title}:", style))
+    for outcome in outcomes[:_SHOWN]:
+        console.print(Text(f"  {line_of(outcome)}"), soft_wrap=True)
+    if number > _SHOWN:
+        console.print(f"  and {number - _SHOWN} more; --results FILE writes all of them")
+
+
+def line_of(outcome: Outcome[Any]) -> str:
+    """Write an outcome on one line."""
+    reason = "" if outcome.error is None else f": {reason_of(outcome.error)}"
+    name = type(outcome.operation).__name__
+    return plain(f"{name} of {outcome.operation.subject()} {outcome.state}") + reason
