@@ -75,8 +75,10 @@ def test_a_rule_may_never_end() -> None:
     faults = Faults()
     faults.add(Drop(), times=None)
     assert [faults.pick(LIST) for _ in range(100)] == [Drop()] * 100
+    faults.profile = FaultProfile(rate=1.0)
     faults.clear()
     assert faults.pick(LIST) is None
+    assert not faults.pending
 
 
 def test_a_fault_is_met_at_least_once() -> None:

@@ -1,14 +1,9 @@
-from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
+import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from enapter_async.emulator.log import Effect
 from enapter_async.emulator.state import Refusal
 from enapter_async.emulator.world import World
 from tests.emulator.fleets import (
@@ -136,6 +131,25 @@ def test_what_runs_on_an_upstream_shows_only_its_upstream() -> None:
     shown = small_world().get(METER).to_json(expand=("communication", "connectivity"))
     assert shown["communication"] == {"type": "UCM_LUA", "upstream_id": UCM}
     assert shown["connectivity"] == {}
+
+
+def test_what_links_to_an_upstream_shows_that_and_its_own_ids() -> None:
+    world = small_world()
+    world.change(METER, communication_type="LINK", hardware_id="AB", channel_id="ucm")
+    assert world.get(METER).to_json(expand=["communication"])["communication"] == {
+        "type": "LINK",
+        "upstream_id": UCM,
+        "hardware_id": "AB",
+        "channel_id": "ucm",
+    }
+
+
+def test_a_refusal_is_an_envelope_and_a_line() -> None:
+    refused = Refusal(status=404, code="not_found", message="No.", details={"a": 1})
+    assert str(refused) == "404 not_found: No."
+    assert refused.envelope() == {
+        "errors": [{"code": "not_found", "message": "No.", "details": {"a": 1}}]
+    }
 
 
 def test_times_are_told_in_either_way() -> None:
@@ -327,62 +341,6 @@ def test_a_world_may_know_its_blueprints() -> None:
     assert refusal(error) == (422, "unprocessable_entity")
 
 
-# The log
-
-
-def test_the_log_keeps_every_effect_even_one_that_changes_nothing() -> None:
-    world = small_world()
-    world.update(PUMP, name="Boiler")
-    world.update(PUMP, name="Boiler")
-    world.assign_blueprint(METER, blueprint_id="bp-2")
-    once = {"operation": "update", "device_id": PUMP, "set": {"name": "Boiler"}}
-    assert world.log.effects() == (
-        Effect(sequence=1, **once),  # type: ignore[arg-type]  # test data
-        Effect(sequence=2, **once),  # type: ignore[arg-type]  # test data
-        Effect(
-            sequence=3,
-            operation="assign_blueprint",
-            device_id=METER,
-            set={"blueprint_id": "bp-2"},
-        ),
-    )
-    assert world.count() == 3
-    assert world.count("update") == world.count("update", device_id=PUMP) == 2
-    assert world.effects_of(PUMP, "assign_blueprint") == ()
-
-
-def test_arrivals_and_effects_share_one_order() -> None:
-    world = small_world()
-    world.log.arrived("PATCH", f"/v3/devices/{PUMP}", device_id=PUMP, fault="Drop")
-    world.update(PUMP, name="x")
-    world.log.arrived("GET", "/v3/devices")
-    (arrival,) = world.arrivals_of(PUMP)
-    (effect,) = world.effects_of(PUMP)
-    assert (arrival.sequence, effect.sequence, world.log.arrivals()[1].sequence) == (1, 2, 3)
-    assert (arrival.faulted, world.log.arrivals()[1].faulted) == (True, False)
-    assert world.log.count_arrivals() == 2
-    assert world.log.count_arrivals("GET") == world.log.count_faults("Drop") == 1
-    assert world.log.fault_counts() == {"Drop": 1}
-
-
-def test_a_log_may_only_count() -> None:
-    world = small_world(keep_records=False)
-    for _ in range(3):
-        world.log.arrived("PATCH", "/v3/devices/pump", device_id=PUMP)
-        world.update(PUMP, name="x")
-    assert (world.count("update"), world.log.count_arrivals("PATCH")) == (3, 3)
-    with pytest.raises(LookupError, match="keep_records"):
-        world.effects_of(PUMP)
-
-
-def test_a_cleared_log_starts_again() -> None:
-    world = small_world()
-    world.update(PUMP, name="x")
-    world.log.clear()
-    world.update(PUMP, name="y")
-    assert [effect.sequence for effect in world.effects_of(PUMP)] == [2]
-
-
 # Changes behind the API's back
 
 
@@ -401,139 +359,14 @@ def test_a_world_stays_whole_whatever_others_do() -> None:
         world.change(PUMP, slug="meter")
     with pytest.raises(ValueError, match="site_id"):
         world.change(PUMP, site_id=HARBOUR)
-    with pytest.raises(ValueError, match="already"):
-        world.add(world.get(PUMP))
 
 
-# Seeded fleets
-
-
-@given(count=st.integers(min_value=0, max_value=400), seed=st.integers())
-def test_a_seeded_fleet_is_whole(count: int, seed: int) -> None:
-    world = World.seeded(count, seed)
-    assert len(world) == count
-    assert len({device.slug for device in world}) == count
-    sites = {site.id for site in world.sites}
-    for device in world:
-        assert str(UUID(device.id)) == device.id
-        assert device.site_id in sites
-        if device.upstream_id is not None:
-            assert world.get(device.upstream_id).site_id == device.site_id
-    assert [device.id for device in world] == sorted(device.id for device in world)
-
-
-def test_a_seed_gives_one_fleet() -> None:
-    assert World.seeded(200, 1).devices == World.seeded(200, 1).devices
-    assert World.seeded(200, 1).devices != World.seeded(200, 2).devices
-
-
-def test_a_seeded_fleet_has_everything_in_it() -> None:
-    world = World.seeded(devices=200, seed=1)
-    types = Counter(device.type for device in world)
-    assert types.keys() == {
-        "STANDALONE",
-        "GATEWAY",
-        "EMBEDDED_UCM",
-        "HARDWARE_UCM",
-        "VIRTUAL_UCM",
-        "LINK_MASTER_UCM",
-        "LINK_SLAVE_UCM",
-        "LUA",
-        "NATIVE",
-    }
-    assert {d.communication_type for d in world if d.type == "LUA"} == {"UCM_LUA"}
-    assert {d.communication_type for d in world if d.type == "NATIVE"} == {"UCM_EMBEDDED"}
-    assert {device.communication_type for device in world} == {
-        "MQTT_V1_PLAINTEXT",
-        "MQTT_V1_TLS",
-        "MQTT_V1_LOCALHOST",
-        "UCM_LUA",
-        "UCM_EMBEDDED",
-        "LINK",
-    }
-    assert {device.connectivity for device in world} == {"ONLINE", "OFFLINE", "UNKNOWN"}
-    assert len(world.sites) > 1
-    roles = Counter(device.authorized_role for device in world)
-    assert roles["OWNER"] + roles["INSTALLER"] > 150
-    assert roles["READONLY"] > 0
-    assert roles["USER"] > 0
-
-
-def test_a_seeded_fleet_may_have_one_role() -> None:
-    assert {d.authorized_role for d in World.seeded(50, role="OWNER")} == {"OWNER"}
-
-
-def test_a_fleet_has_no_fewer_than_no_devices() -> None:
-    with pytest.raises(ValueError, match="fewer"):
-        World.seeded(-1)
-
-
-# Fleets from JSON
-
-
-def test_a_dumped_world_comes_back(tmp_path: Path) -> None:
-    world = World.seeded(70, 3)
-    world.dump(tmp_path / "fleet.json")
-    again = World.from_json(tmp_path / "fleet.json")
-    assert again.devices == world.devices
-    assert again.sites == world.sites
-    assert World.from_json(str(tmp_path / "fleet.json")).to_json() == world.to_json()
-
-
-def test_a_device_needs_only_an_id() -> None:
-    world = World.from_json([{"id": "dev-1"}], now=lambda: 1735689600.0)
-    device = world.get("dev-1")
-    assert (device.name, device.type, device.authorized_role) == ("dev-1", "STANDALONE", "OWNER")
-    assert device.updated_at == datetime(2025, 1, 1, tzinfo=UTC)
-    assert world.page(site_id=device.site_id)[1] == 1
-
-
-def test_devices_are_read_in_the_shapes_of_the_api(tmp_path: Path) -> None:
-    path = tmp_path / "devices.jsonl"
-    path.write_text(
-        '\ufeff{"id": "a", "slug": "one", "updated_at": 1735689600, "type": "lua", '
-        '"communication": {"type": "UCM_LUA", "upstream_id": "b"}, "connectivity": {}, '
-        '"site_id": "s", "site": {"id": "s", "name": "Barn"}}\n\n'
-        '{"id": "b", "updated_at": "2025-01-01T00:00:00Z", "site_id": "s", "name": null}\n',
-        encoding="utf-8",
-    )
-    world = World.from_json(path)
-    assert world.get("one").type == "LUA"
-    assert world.get("a").updated_at == world.get("b").updated_at
-    assert world.below("b") == ("a",)
-    assert [(site.id, site.name) for site in world.sites] == [("s", "Barn")]
-
-
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ([{"name": "x"}], r"devices\[0\]\.id: missing"),
-        ([{"id": 5}], r"devices\[0\]\.id: a string"),
-        ([{"id": "a"}, {"id": "a"}], r"devices\[1\]\.id: the same as devices\[0\]\.id"),
-        ([{"id": "a", "slug": "s"}, {"id": "b", "slug": "s"}], r"devices\[1\]\.slug: the same"),
-        ([{"id": "a", "type": "TOASTER"}], r"devices\[0\]\.type: expected one of STANDALONE"),
-        ([{"id": "a", "communication": {"type": "x"}}], r"devices\[0\]\.communication\.type"),
-        ([{"id": "a", "connectivity": "ONLINE"}], r"devices\[0\]\.connectivity: an object"),
-        ([{"id": "a", "updated_at": "yesterday"}], r"devices\[0\]\.updated_at: Unix seconds"),
-        ([{"id": "a", "updated_at": True}], r"devices\[0\]\.updated_at: Unix seconds"),
-        ([{"id": "a", "implemented_profiles": [1]}], r"implemented_profiles: a list of strings"),
-        ([{"id": "a", "raised_alert_names": "x"}], r"raised_alert_names: a list"),
-        ([{"id": "a", "site": {}}], r"devices\[0\]\.site\.id: missing"),
-        (["a"], r"devices\[0\]: an object"),
-        ({"devices": {}}, r"devices: a list"),
-        ({"devices": [], "sites": [{"name": "x"}]}, r"sites\[0\]\.id: missing"),
-    ],
-)
-def test_an_error_in_a_fleet_names_its_place(source: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        World.from_json(source)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"{", "not JSON"), (b"\xff\xfe\xff", "not UTF-8")]
-)
-def test_a_file_that_is_none_says_so(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "fleet.json"
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        World.from_json(path)
+def test_neither_an_id_nor_a_slug_is_given_twice() -> None:
+    world = small_world()
+    pump = world.device("pump")
+    for twice in (pump, attrs.evolve(pump, id="new"), attrs.evolve(pump, slug="new")):
+        with pytest.raises(ValueError, match="already"):
+            world.add(twice)
+    world.add(attrs.evolve(pump, id="new", slug="new", site_id="new"))
+    assert world.page(site_id="new")[1] == 1
+    assert len(world) == 7
