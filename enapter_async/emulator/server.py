@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import struct
 import time
@@ -33,7 +34,8 @@ from enapter_async.emulator.world import World
 HOST: Final = "127.0.0.1"
 
 _JSON: Final = "application/json"
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+# struct linger {on, seconds}: its fields are shorts on Windows.
+_RESET_ON_CLOSE: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _SHUTDOWN_SECONDS: Final = 0.1
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
