@@ -10,6 +10,7 @@ No error holds an input value, for a value may be a secret.
 
 import functools
 from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Any, Final
 
 import attrs
@@ -47,7 +48,7 @@ def structurer(kind: Any) -> Callable[[Any], Any]:
 
     It raises as `structure` does.
     """
-    quick = rules.quick.get_structure_hook(kind)
+    quick = rules.quick.get_structure_hook(NoneType if kind is None else kind)
 
     def read(data: Any) -> Any:
         try:
@@ -81,14 +82,12 @@ def _diagnose(data: Any, kind: Any) -> StructureError:
     """Read once more, exactly, and say where and why it does not fit."""
     try:
         rules.exact.structure(data, kind)
-    except RecursionError:
-        return StructureError("", "is nested too deeply")
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of whatever was raised
-        return StructureError(*_first_cause(error))
+        return _first_cause(error)
     return StructureError("", "cannot be read")
 
 
-def _first_cause(error: BaseException) -> tuple[str, str]:
+def _first_cause(error: BaseException) -> StructureError:
     path = ""
     while True:
         for note in reversed(getattr(error, "__notes__", ())):
@@ -100,10 +99,12 @@ def _first_cause(error: BaseException) -> tuple[str, str]:
             break
         error = error.exceptions[0]
     if isinstance(error, Mismatch):
-        return path.removeprefix("."), str(error)
-    if isinstance(error, KeyError):
-        return path.removeprefix("."), "is missing"
-    return path.removeprefix("."), "cannot be read"
+        reason = str(error)
+    elif isinstance(error, RecursionError):
+        reason = "is nested too deeply"
+    else:
+        reason = "is missing" if isinstance(error, KeyError) else "cannot be read"
+    return StructureError(path.removeprefix("."), reason)
 
 
 def unstructure(value: Any) -> Any:
