@@ -23,7 +23,7 @@ def lower(low: float, _high: float) -> float:
 class FakeClock:
     """Real time plus what was slept; `sleeps` and `draws` tell what was asked for.
 
-    Real time goes on because sockets need it; each test takes so little of it that
+    Sleeps that overlap pass together, as they do in life. Real time goes on because sockets need it; each test takes so little of it that
     whole seconds come from sleeping alone.
     """
 
@@ -44,6 +44,7 @@ class FakeClock:
         return time.time() + self.skipped
 
     async def sleep(self, seconds: float) -> None:
+        awake = self.monotonic() + seconds
         async with self._news:
             self.sleeps.append(seconds)
             self._news.notify_all()
@@ -52,7 +53,7 @@ class FakeClock:
             await self.on_sleep()
         if self.gate is not None:
             await self.gate.wait()
-        self.skipped += max(0.0, seconds)
+        self.skipped = max(self.skipped, awake - time.monotonic())
 
     async def slept(self, count: int = 1) -> None:
         """Wait until so many sleeps have begun."""

@@ -189,6 +189,11 @@ class FaultServer:
         """Set what happens when no step is queued; without it, the server is honest."""
         self._always[method] = step
 
+    def clear(self) -> None:
+        """Forget every step: be honest from now on."""
+        self._queues.clear()
+        self._always.clear()
+
     def peak(self, address: str = "") -> int:
         """Say how many requests were under way at once, in all or for one device."""
         return self._peak[address]

@@ -1,0 +1,290 @@
+"""A call that is given up leaves nothing behind, wherever it was."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import pytest
+
+from enapter_async._http.pacing import Pacing
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError
+from enapter_async.hooks import CallEnded
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import GetDevice
+from tests.faults.clock import FakeClock
+from tests.faults.kinds import each
+from tests.faults.replies import awaiting, close, errors, half_head, hang, meet, slowly, truncated
+from tests.faults.rig import (
+    ASSIGN,
+    CONFIG,
+    DELETE,
+    GET,
+    TOKEN,
+    UPDATE,
+    Rig,
+    TransportKind,
+    open_rig,
+)
+from tests.faults.server import FaultServer, Reply, applied, ignored
+from tests.faults.tls import Certificates
+
+OTHER = GetDevice(device_id="dev-2")
+WRITES = {"update": UPDATE, "config": CONFIG, "delete": DELETE, "assign": ASSIGN}
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def all_is_free(rig: Rig) -> None:
+    """Show that no connection, place or turn is held: both places are used at once."""
+    assert rig.held() == 0
+    server = rig.server
+    server.always(applied(meet(asyncio.Barrier(2))))
+    async with asyncio.timeout(2):
+        await asyncio.gather(rig.run(UPDATE), rig.run(OTHER))
+    assert rig.attempts == ()
+
+
+@attrs.frozen
+class Point:
+    """Where a call is when it is cancelled: what the server does, and when we are there."""
+
+    reply: Callable[[], Reply]
+    sent: int
+    operations: tuple[Operation[Any], ...]
+    then: Callable[[], Reply] = slowly
+
+
+POINTS: dict[str, Point] = {
+    "row38-no-answer": Point(hang, 1, (UPDATE, ASSIGN, CONFIG, DELETE)),
+    "row38-half-head": Point(lambda: half_head("hang"), 1, (UPDATE, ASSIGN, CONFIG, DELETE)),
+    "row38-half-body": Point(lambda: truncated("hang"), 1, (UPDATE, ASSIGN, CONFIG)),
+    "row38-reading-back": Point(truncated, 2, (UPDATE, ASSIGN), hang),
+}
+CASES = {
+    f"{where}-{what}": (point, operation)
+    for where, point in POINTS.items()
+    for what, operation in WRITES.items()
+    if operation in point.operations
+}
+
+
+@each("case", CASES)
+async def test_cancelled_while_the_server_has_the_request(
+    transport: TransportKind, case: tuple[Point, Operation[Any]], server: FaultServer
+) -> None:
+    point, operation = case
+    server.script(ignored(point.reply()))
+    server.script(ignored(point.then()), method="GET")
+    async with open_rig(transport, server, pacing=Pacing(max_in_flight=2)) as rig:
+        task = asyncio.create_task(rig.run(operation))
+        await server.arrived(point.sent)
+        await asyncio.sleep(0.01)
+        await cancelled(task)
+        server.clear()
+        await all_is_free(rig)
+
+
+async def test_row38_cancelled_in_backoff(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(close()))
+    clock.gate = asyncio.Event()
+    async with open_rig(transport, server, clock, pacing=Pacing(max_in_flight=2)) as rig:
+        task = asyncio.create_task(rig.run(UPDATE))
+        await clock.slept()
+        await cancelled(task)
+        clock.gate.set()
+        await all_is_free(rig)
+
+
+async def test_row38_cancelled_in_a_pause(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(errors(429, ("Retry-After", "5"))))
+    clock.gate = asyncio.Event()
+    async with open_rig(transport, server, clock, pacing=Pacing(max_in_flight=2)) as rig:
+        first = asyncio.create_task(rig.run(GET))
+        await clock.slept(1)
+        waiting = [asyncio.create_task(rig.run(each)) for each in (UPDATE, OTHER)]
+        await asyncio.sleep(0.01)
+        for task in (*waiting, first):
+            await cancelled(task)
+        clock.gate.set()
+        # the pause holds for whoever comes next, and then one goes first
+        await rig.run(OTHER)
+        await all_is_free(rig)
+
+
+async def test_row38_cancelled_before_a_place_is_free(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    hold = asyncio.Event()
+    server.script(applied(awaiting(hold)), applied(awaiting(hold)))
+    async with open_rig(transport, server, pacing=Pacing(max_in_flight=2)) as rig:
+        out = [asyncio.create_task(rig.run(OTHER)) for _ in range(2)]
+        await server.arrived(2)
+        waiting = [asyncio.create_task(rig.run(each)) for each in (UPDATE, GET, ASSIGN)]
+        await asyncio.sleep(0.01)
+        for task in waiting:
+            await cancelled(task)
+        hold.set()
+        await asyncio.gather(*out)
+        assert len(server.arrivals) == 2
+        await all_is_free(rig)
+
+
+async def test_row38_cancelled_before_its_turn(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    hold = asyncio.Event()
+    server.script(applied(awaiting(hold)))
+    async with open_rig(transport, server, pacing=Pacing(max_in_flight=2)) as rig:
+        first = asyncio.create_task(rig.run(UPDATE))
+        await server.arrived(1)
+        waiting = [asyncio.create_task(rig.run(each)) for each in (ASSIGN, CONFIG, UPDATE)]
+        await asyncio.sleep(0.01)
+        for task in waiting[:2]:
+            await cancelled(task)
+        hold.set()
+        await asyncio.gather(first, waiting[2])
+        assert server.seen == ["PATCH", "PATCH"]
+        await all_is_free(rig)
+
+
+async def test_row38_cancelled_in_the_moment_that_a_turn_comes(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    hold = asyncio.Event()
+    server.script(applied(awaiting(hold)))
+    async with open_rig(transport, server, pacing=Pacing(max_in_flight=2)) as rig:
+        first = asyncio.create_task(rig.run(UPDATE))
+        await server.arrived(1)
+        second = asyncio.create_task(rig.run(ASSIGN))
+        third = asyncio.create_task(rig.run(CONFIG))
+        await asyncio.sleep(0.01)
+        first.add_done_callback(lambda _: second.cancel())
+        hold.set()
+        await asyncio.gather(first, second, third, return_exceptions=True)
+        assert second.cancelled()
+        assert third.exception() is None
+        await all_is_free(rig)
+
+
+async def test_row38_cancelled_in_the_handshake(
+    transport: TransportKind, certificates: Certificates
+) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(16)
+        server = FaultServer(ssl_context=certificates.server())
+        server.port = listening.getsockname()[1]
+        options: dict[str, Any] = {
+            "ssl_context": certificates.trusting(),
+            "pacing": Pacing(max_in_flight=2),
+        }
+        async with open_rig(transport, server, **options) as rig:
+            task = asyncio.create_task(rig.run(CONFIG))
+            await asyncio.sleep(0.03)
+            await cancelled(task)
+            await server.listen(sock=listening)
+            await all_is_free(rig)
+            assert server.world.done("generate_config") == 0
+        await server.stop()
+
+
+async def test_a_cancelled_call_tells_its_end(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.script(applied(hang()))
+    async with open_rig(transport, server) as rig:
+        task = asyncio.create_task(rig.run(CONFIG))
+        await server.arrived(1)
+        await cancelled(task)
+        assert rig.told(CallEnded) == 1
+
+
+async def test_row39_many_cancelled_calls_leak_nothing(transport: TransportKind) -> None:
+    names = tuple(f"dev-{number}" for number in range(100))
+    async with FaultServer(devices=names) as server:
+        server.always(applied(slowly(0.002)))
+        async with open_rig(transport, server, pacing=Pacing(max_in_flight=10)) as rig:
+            for _ in range(5):
+                calls = [asyncio.create_task(rig.run(GetDevice(device_id=name))) for name in names]
+                await asyncio.sleep(0.004)
+                for task in calls[::4]:
+                    task.cancel()
+                ends = await asyncio.gather(*calls, return_exceptions=True)
+                told = [end for end in ends if isinstance(end, Exception)]
+                assert told == []
+                assert rig.held() == 0
+            server.always(applied(meet(asyncio.Barrier(10))))
+            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in names[:10]))
+
+
+async def never_opened(server: FaultServer) -> Client:
+    return Client(token=TOKEN, base_url=server.base_url)
+
+
+async def already_closed(server: FaultServer) -> Client:
+    async with Client(token=TOKEN, base_url=server.base_url) as client:
+        await client.execute(GET)
+    return client
+
+
+@pytest.mark.parametrize("make", [never_opened, already_closed])
+async def test_row43_a_client_that_is_not_open_says_so(
+    make: Callable[[FaultServer], Awaitable[Client]], server: FaultServer
+) -> None:
+    client = await make(server)
+    before = len(server.arrivals)
+    with pytest.raises(ConfigurationError):
+        await client.execute(GET)
+    assert len(server.arrivals) == before
+
+
+async def test_row43_a_client_on_another_event_loop_says_so(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    async with open_rig(transport, server) as rig:
+        told: list[BaseException] = []
+
+        def elsewhere() -> None:
+            try:
+                asyncio.run(rig.client.execute(GET))
+            except BaseException as error:  # noqa: BLE001 - looked at below
+                told.append(error)
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        await asyncio.to_thread(thread.join)
+        assert [type(error) for error in told] == [ConfigurationError]
+    assert server.arrivals == []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_row43_a_client_after_a_fork_says_so(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    async with open_rig(transport, server) as rig:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                asyncio.run(rig.client.execute(GET))
+            except ConfigurationError:
+                status = 0
+            finally:
+                os._exit(status)
+        _, ended = await asyncio.to_thread(os.waitpid, child, 0)
+        assert os.waitstatus_to_exitcode(ended) == 0
+        await rig.run(GET)
+    assert len(server.arrivals) == 1

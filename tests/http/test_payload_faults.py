@@ -1,0 +1,244 @@
+"""Answers that are too large, not quite as documented, or about errors."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async.errors import APIError, ResponseError, ResultLostError
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import ListDevices
+from tests.faults.kinds import each
+from tests.faults.replies import (
+    Headers,
+    answer,
+    bomb,
+    errors,
+    flood,
+    gzip_bomb,
+    half_head,
+    truncated,
+)
+from tests.faults.rig import (
+    ASSIGN,
+    CONFIG,
+    DELETE,
+    GET,
+    LIST,
+    METHOD,
+    UPDATE,
+    TransportKind,
+    attempts,
+    open_rig,
+)
+from tests.faults.server import FaultServer, Reply, applied, ignored
+from tests.faults.world import device
+
+MIB = 1024 * 1024
+
+
+class Peak:
+    """How much memory this process took at most since it was made, in bytes."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")
+        self._before = self._high_water()
+
+    def growth(self) -> int:
+        return self._high_water() - self._before
+
+    def _high_water(self) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+@pytest.fixture
+def measurable() -> None:
+    """Make the bomb before anything is measured."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("needs /proc/self/clear_refs to measure memory")
+    assert len(bomb()) < MIB
+
+
+@pytest.mark.usefixtures("measurable")
+async def test_row28_a_bomb_is_not_unpacked(transport: TransportKind, server: FaultServer) -> None:
+    server.always(ignored(gzip_bomb()))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        peak = Peak()
+        assert type(await rig.fails(GET)) is ResponseError
+        assert peak.growth() < 64 * MIB
+        assert rig.held() == 0
+    assert server.seen == ["GET"]
+
+
+async def test_row28_a_bomb_is_a_lost_result(transport: TransportKind, server: FaultServer) -> None:
+    server.script(applied(gzip_bomb()))
+    async with open_rig(transport, server) as rig:
+        assert type(await rig.fails(CONFIG)) is ResultLostError
+        await rig.run(GET)
+        assert rig.attempts == ()
+
+
+@pytest.mark.usefixtures("measurable")
+async def test_row28_a_bomb_of_a_page_is_not_unpacked_either(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.always(ignored(gzip_bomb()))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        peak = Peak()
+        assert type(await rig.fails(LIST)) is ResponseError
+        assert peak.growth() < 256 * MIB
+
+
+@pytest.mark.usefixtures("measurable")
+async def test_an_endless_answer_is_cut(transport: TransportKind, server: FaultServer) -> None:
+    server.always(ignored(flood(64)))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        peak = Peak()
+        assert type(await rig.fails(GET)) is ResponseError
+        assert peak.growth() < 64 * MIB
+
+
+@pytest.mark.parametrize(("mebibytes", "fits"), [(7, True), (9, False)])
+async def test_one_device_may_take_8_mib(
+    transport: TransportKind, mebibytes: int, fits: bool, server: FaultServer
+) -> None:
+    big = device("dev-1", properties={"x": "0" * (mebibytes * MIB)})
+    server.always(ignored(answer(200, {"device": big})))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        if fits:
+            assert (await rig.run(GET)).id == "dev-1"
+        else:
+            assert type(await rig.fails(GET)) is ResponseError
+
+
+async def test_a_page_may_take_more(transport: TransportKind, server: FaultServer) -> None:
+    big = [device(f"dev-{number}", properties={"x": "0" * 2 * MIB}) for number in range(10)]
+    server.always(ignored(answer(200, {"devices": big, "total_count": 10})))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        assert len(await rig.run(LIST)) == 10
+
+
+@each("operation", {"get": GET, "update": UPDATE, "assign": ASSIGN})
+async def test_row31_more_and_less_than_documented_is_read(
+    transport: TransportKind, operation: Operation[Any], server: FaultServer
+) -> None:
+    told = {"id": "dev-1", "type": "QUANTUM_UCM", "authorized_role": None, "colour": "green"}
+    server.script(ignored(answer(200, {"device": told, "debug": [1, 2]})))
+    async with open_rig(transport, server) as rig:
+        found = await rig.run(operation)
+        assert found.id == "dev-1"
+        assert found.type == "QUANTUM_UCM"
+        assert found.name is None
+        assert rig.attempts == ()
+
+
+@each("body", {"missing": {}, "null": {"devices": None}, "empty": {"devices": []}})
+async def test_a_page_beyond_the_end_may_have_no_list(
+    transport: TransportKind, body: Any, server: FaultServer
+) -> None:
+    server.script(ignored(answer(200, {**body, "total_count": 3})))
+    async with open_rig(transport, server) as rig:
+        assert await rig.run(ListDevices(offset=50)) == ()
+
+
+HTML = "text/html"
+# (the reply, the codes that the error has, how its excerpt begins)
+ERROR_BODIES: dict[str, tuple[Reply, list[str | None], str]] = {
+    "one": (errors(400, code="bad_name"), ["bad_name"], ""),
+    "no-entries": (answer(400, {"errors": []}), [], '{"errors"'),
+    "text-for-entries": (answer(400, {"errors": "x"}), [], '{"errors"'),
+    "list": (answer(400, []), [], "[]"),
+    "v1": (answer(400, {"code": "bad", "message": "no"}), [], '{"code"'),
+    "html": (answer(400, b"<html>no</html>", media_type=HTML), [], "<html>"),
+    "no-code": (answer(400, {"errors": [{"message": "no"}]}), [None], ""),
+    "numbers": (answer(400, {"errors": [{"code": 5, "message": 6, "details": 7}]}), [None], ""),
+    "two": (answer(400, {"errors": [{"code": "a"}, {"code": "b"}]}), ["a", "b"], ""),
+    "entries-of-text": (answer(400, {"errors": ["x"]}), [], '{"errors"'),
+    "empty": (answer(400), [], ""),
+    "not-utf-8": (answer(400, b"\xff\xfe<"), [], "\ufffd"),
+    "huge": (answer(400, b"x" * 10 * MIB, media_type=HTML), [], "xxx"),
+}
+
+
+@each("case", {f"row32-{name}": case for name, case in ERROR_BODIES.items()})
+@each("operation", {"get": GET, "update": UPDATE, "delete": DELETE})
+async def test_an_error_body_of_any_kind_is_an_api_error(
+    transport: TransportKind,
+    operation: Operation[Any],
+    case: tuple[Reply, list[str | None], str],
+    server: FaultServer,
+) -> None:
+    reply, codes, excerpt = case
+    server.always(ignored(reply))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert isinstance(error, APIError)
+        assert error.status == 400
+        assert [detail.code for detail in error.errors] == codes
+        assert error.excerpt.startswith(excerpt)
+        assert bool(error.excerpt) == bool(excerpt)
+        assert len(error.excerpt) <= 4096
+    assert server.seen == [METHOD[operation]]
+
+
+@each("case", {f"row32-{name}": case for name, case in ERROR_BODIES.items()})
+async def test_no_excerpt_is_taken_where_the_answer_holds_a_secret(
+    transport: TransportKind, case: tuple[Reply, list[str | None], str], server: FaultServer
+) -> None:
+    reply, _, _ = case
+    server.always(ignored(reply))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(CONFIG)
+        assert isinstance(error, APIError)
+        assert error.excerpt == ""
+
+
+async def test_an_error_with_half_a_body_is_still_that_error(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    del server.world.devices["dev-1"]
+    server.always(ignored(truncated()))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(UPDATE)
+        assert isinstance(error, APIError)
+        assert error.status == 404
+    assert server.seen == ["PATCH"]
+
+
+REQUEST_ID: dict[str, tuple[Headers, str | None]] = {
+    "given": ((("X-Request-Id", "req-7"),), "req-7"),
+    "none": ((), None),
+}
+
+
+@each("case", REQUEST_ID)
+async def test_the_servers_name_of_the_request_is_kept(
+    transport: TransportKind, case: tuple[Headers, str | None], server: FaultServer
+) -> None:
+    headers, expected = case
+    server.always(ignored(errors(409, *headers)))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(UPDATE)
+        assert isinstance(error, APIError)
+        assert error.request_id == expected
+
+
+async def test_a_servers_text_cannot_play_with_a_terminal(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    nasty = "no\x1b[2J\r\nINFO all is well\u202e\x00" + "x" * 10_000
+    server.always(ignored(errors(400, code=nasty, message=nasty)))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(UPDATE)
+        assert all(character.isprintable() for character in str(error))
+        assert len(str(error)) < 1000
+
+
+async def test_a_head_that_is_cut_leaks_no_aiohttp_object(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.always(ignored(half_head()))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        error = await rig.fails(GET)
+        assert "RawResponseMessage" not in f"{error} {error!r} {error.args}"

@@ -1,0 +1,325 @@
+"""The token and the secrets stay where they belong, and nobody is led astray."""
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import traceback
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from enapter_async.client import Client
+from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError, RedirectError
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import (
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    GetDevice,
+    ListDevices,
+    UpdateDevice,
+)
+from tests.faults.kinds import APPLIED, FINAL, MAYBE, REFUSED, each
+from tests.faults.replies import answer, errors, good, html
+from tests.faults.rig import (
+    ALL,
+    CONFIG,
+    GET,
+    METHOD,
+    TOKEN,
+    UPDATE,
+    TransportKind,
+    attempts,
+    open_rig,
+)
+from tests.faults.server import FaultServer, Reply, applied, ignored
+
+SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
+
+
+def traceback_of(error: BaseException) -> str:
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(told.format())
+
+
+def shown(error: BaseException) -> str:
+    """Write all of an error that anybody might ever print: causes, locals, pickles."""
+    parts = [repr(error), str(error), repr(error.args), repr(vars(error))]
+    seen: BaseException | None = error
+    while seen is not None:
+        parts += [repr(seen), str(seen), repr(seen.args), traceback_of(seen)]
+        seen = seen.__cause__ or seen.__context__
+    parts.append(pickle.dumps(error).decode("latin-1"))
+    return "\n".join(parts)
+
+
+async def test_the_check_itself_finds_what_aiohttp_would_tell(server: FaultServer) -> None:
+    server.always(ignored(errors(500)))
+    headers = {"X-Enapter-Auth-Token": TOKEN}
+    async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            await session.get(f"{server.base_url}/v3/devices/dev-1")
+    assert TOKEN not in str(caught.value)
+    assert TOKEN in traceback_of(caught.value)
+
+
+@pytest.fixture
+def logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    for name in ("aiohttp", "aiohttp.client", "aiohttp.internal", "asyncio", "enapter_async"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    return caplog
+
+
+@each(
+    "fault", MAYBE, REFUSED, APPLIED, {name: FINAL[name] for name in ("status-400", "status-401")}
+)
+@each("operation", {"get": GET, "update": UPDATE, "config": CONFIG})
+async def test_no_secret_is_told_whatever_fails(
+    transport: TransportKind,
+    operation: Operation[Any],
+    fault: Reply,
+    server: FaultServer,
+    logs: pytest.LogCaptureFixture,
+) -> None:
+    asyncio.get_running_loop().set_debug(True)
+    server.always(ignored(fault))
+    async with open_rig(transport, server, retry=attempts(2)) as rig:
+        with contextlib.suppress(pytest.fail.Exception):
+            error = await rig.fails(operation)
+            told = shown(error)
+            for secret in SECRETS:
+                assert secret not in told
+            assert error.__cause__ is None
+            assert error.__context__ is None
+        for secret in SECRETS:
+            assert secret not in logs.text
+            assert secret not in repr(rig.events)
+            assert secret not in repr(rig.client)
+            assert secret not in repr(vars(rig.client))
+
+
+SHAPES: dict[str, Any] = {
+    "password-is-a-list": {"mqtt_credentials": {"username": "u", "password": ["PASSWORD-SECRET"]}},
+    "no-host": {"mqtt_credentials": {"username": "u", "password": "PASSWORD-SECRET"}},
+    "port-is-text": {
+        "mqtt_host": "h",
+        "mqtt_port": "PASSWORD-SECRET",
+        "mqtt_protocol": "MQTT",
+        "mqtt_credentials": {"username": "u", "password": "PASSWORD-SECRET"},
+    },
+    "credentials-are-text": {"mqtt_credentials": "PASSWORD-SECRET"},
+    "config-is-text": "PASSWORD-SECRET",
+}
+
+
+@each("config", SHAPES)
+async def test_a_configuration_that_cannot_be_read_shows_nothing_of_itself(
+    transport: TransportKind, config: Any, server: FaultServer, logs: pytest.LogCaptureFixture
+) -> None:
+    server.script(applied(answer(200, {"config": config})))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(CONFIG)
+        assert isinstance(error, AmbiguousOutcomeError)
+        assert "PASSWORD-SECRET" not in shown(error)
+        assert "PASSWORD-SECRET" not in logs.text
+        assert "PASSWORD-SECRET" not in repr(rig.events)
+
+
+@pytest.mark.parametrize("protocol", ["MQTT", "MQTTS"])
+async def test_a_configuration_hides_its_secrets(
+    transport: TransportKind, protocol: str, server: FaultServer, logs: pytest.LogCaptureFixture
+) -> None:
+    async with open_rig(transport, server) as rig:
+        config = await rig.run(GenerateConfig(device_id="dev-1", protocol=protocol))
+        for secret in SECRETS:
+            assert secret not in f"{config!r} {config} {logs.text} {rig.events!r}"
+
+
+async def test_a_server_that_echoes_the_token_is_not_quoted(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.script(ignored(html(400, text=f"bad token {TOKEN}")))
+    server.script(ignored(errors(401, code=TOKEN, message=f"bad token {TOKEN}")))
+    async with open_rig(transport, server) as rig:
+        for _ in range(2):
+            assert TOKEN not in shown(await rig.fails(UPDATE))
+
+
+def test_a_client_shows_no_token() -> None:
+    client = Client(token=TOKEN)
+    assert TOKEN not in f"{client!r} {client} {vars(client)}"
+    with pytest.raises(TypeError):
+        pickle.dumps(client)
+
+
+# Redirects
+
+
+@pytest.fixture
+async def evil() -> AsyncIterator[FaultServer]:
+    async with FaultServer() as server:
+        yield server
+
+
+REDIRECTS = {
+    f"row23-{status}-{where}": (status, where)
+    for status in (301, 302, 303, 307, 308)
+    for where in ("{evil}/v3/devices/dev-1", "{own}/v3/devices/dev-2", "/v3/devices/dev-2", "")
+}
+
+
+@each("redirect", REDIRECTS)
+@each("operation", ALL)
+async def test_a_redirect_is_never_followed(
+    transport: TransportKind,
+    operation: Operation[Any],
+    redirect: tuple[int, str],
+    server: FaultServer,
+    evil: FaultServer,
+) -> None:
+    status, where = redirect
+    location = where.format(evil=evil.base_url, own=server.base_url)
+    headers = (("Location", location),) if location else ()
+    server.always(ignored(answer(status, None, *headers)))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert type(error) is RedirectError
+        assert error.status == status
+    assert server.seen == [METHOD[operation]]
+    assert evil.connections == []
+
+
+# Addresses
+
+BAD_IDS = {
+    "parent": "../sites/1",
+    "dots": "..",
+    "dot": ".",
+    "empty": "",
+    "slash": "a/b",
+    "query": "a?x=1",
+    "fragment": "a#f",
+    "escaped-dots": "%2e%2e",
+    "escaped-slash": "a%2Fb",
+    "newline": "a\nb",
+    "newline-at-end": "dev-1\n",
+    "crlf": "a\r\nX-Evil: 1",
+    "space": "a b",
+    "nul": "a\0b",
+    "surrogate": "\ud800",
+    "letters-with-accents": "dévice",
+    "10-kb": "a" * 10_000,
+    "leading-dash": "-a",
+    "semicolon": "a;b",
+    "backslash": "..\\a",
+    "number": 5,
+    "none": None,
+    "bytes": b"dev-1",
+}
+BUILDERS: dict[str, Any] = {
+    "get": lambda bad: GetDevice(device_id=bad),
+    "update": lambda bad: UpdateDevice(device_id=bad, name="x"),
+    "delete": lambda bad: DeleteDevice(device_id=bad),
+    "config": lambda bad: GenerateConfig(device_id=bad, protocol="MQTT"),
+    "assign": lambda bad: AssignBlueprint(device_id=bad, blueprint_id="bp-1"),
+}
+
+
+@each("bad", {f"row53-{name}": bad for name, bad in BAD_IDS.items()})
+@each("build", BUILDERS)
+def test_an_id_that_is_no_id_is_refused_before_any_io(build: Any, bad: Any) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        build(bad)
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
+
+
+@each("bad", {name: bad for name, bad in BAD_IDS.items() if bad is not None})
+def test_a_site_that_is_no_id_is_refused_before_any_io(bad: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        ListDevices(site_id=bad)
+
+
+@pytest.mark.parametrize(
+    "fine", ["a", "0d6a7c11-7b1e-4f6a-9a55-3c2b1d0e9f88", "H2_Detector-7", "a" * 128]
+)
+async def test_an_id_is_one_segment_of_the_path(transport: TransportKind, fine: str) -> None:
+    async with FaultServer(devices=(fine,)) as server, open_rig(transport, server) as rig:
+        await rig.run(GetDevice(device_id=fine))
+        assert server.arrivals[0].target == f"/v3/devices/{fine}"
+
+
+# What the environment and the server may not do
+
+
+async def test_the_environments_proxies_and_netrc_are_not_used(
+    transport: TransportKind,
+    server: FaultServer,
+    evil: FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password hunter2\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for name in (
+        "http_proxy",
+        "HTTP_PROXY",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "all_proxy",
+    ):
+        monkeypatch.setenv(name, evil.base_url)
+    async with open_rig(transport, server) as rig:
+        await rig.run(UPDATE)
+    assert evil.connections == []
+    assert server.arrivals[0].header("Authorization") is None
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_no_cookie_is_sent_back(
+    transport: TransportKind, host: str, server: FaultServer
+) -> None:
+    server.always(applied(good(("Set-Cookie", "session=tracked; Path=/"))))
+    address = f"http://{host}:{server.port}"
+    async with open_rig(transport, server, base_url=address) as rig:
+        for _ in range(3):
+            await rig.run(GET)
+    assert [arrival.header("Cookie") for arrival in server.arrivals] == [None] * 3
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_the_header_that_allows_http_is_sent_only_on_demand(
+    transport: TransportKind, allowed: bool, server: FaultServer
+) -> None:
+    async with open_rig(transport, server, allow_insecure_http=allowed) as rig:
+        await rig.run(UPDATE)
+    expected = "true" if allowed else None
+    assert server.arrivals[0].header("X-Enapter-Allow-HTTP") == expected
+
+
+async def test_a_session_of_the_callers_is_neither_changed_nor_closed(server: FaultServer) -> None:
+    async def mark(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers["X-Mark"] = "mine"
+        return await handler(request)
+
+    async with aiohttp.ClientSession(middlewares=(mark,), headers={"X-Own": "1"}) as session:
+        before = {**vars(session)} if hasattr(session, "__dict__") else {}
+        client = Client(token=TOKEN, base_url=server.base_url, session=session)
+        async with client:
+            await client.execute(UPDATE)
+        assert not session.closed
+        assert {**vars(session)} == before
+        async with session.get(f"{server.base_url}/v3/devices/dev-1") as response:
+            assert response.status == 200
+    ours, theirs = server.arrivals
+    assert (ours.header("X-Mark"), ours.header("X-Own")) == ("mine", "1")
+    assert theirs.header("X-Enapter-Auth-Token") is None
