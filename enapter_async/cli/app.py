@@ -1,6 +1,7 @@
 """The root of the commands; each is imported only when it is asked for."""
 
 import importlib
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -74,6 +75,10 @@ def cli(context: click.Context, settings: Settings) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command line and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter of a device's name must not end a run.
+            stream.reconfigure(errors="backslashreplace")
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         cli.main(args=arguments, prog_name="enapter-async")

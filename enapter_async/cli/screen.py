@@ -34,7 +34,7 @@ COLOURS: Final = {
     State.HELD: "yellow",
 }
 MEANINGS: Final = {
-    State.APPLIED: "done by this run",
+    State.APPLIED: "done",
     State.UNCHANGED: "was so already",
     State.ABSENT: "was already gone",
     State.FAILED: "not done",
@@ -180,15 +180,7 @@ def counts_text(counts: Any) -> str:
 def show_report(report: Report) -> None:
     """Write the summary of a run to standard output."""
     console = output_console()
-    table = Table(title="What became of the operations", title_justify="left")
-    table.add_column("state")
-    table.add_column("operations", justify="right")
-    table.add_column("meaning", style="dim")
-    for state, number in report.counts.items():
-        style = COLOURS[state] if number else "dim"
-        table.add_row(Text(str(state), style), Text(str(number), style), MEANINGS[state])
-    table.add_row(Text("total", "bold"), Text(str(report.total), "bold"), "")
-    console.print(table)
+    console.print(states_table(report))
     console.print(
         f"{report.attempts} attempts, {report.retried} operations tried more than once, "
         f"{report.settled} settled by reading back, {report.elapsed:.1f} s",
@@ -202,6 +194,19 @@ def show_report(report: Report) -> None:
         console.print(Text(f"Stopped: {reason_of(report.stopped)}", "bold red"))
     if not report.complete:
         console.print("The input was not read to its end.", style="yellow")
+
+
+def states_table(report: Report) -> Table:
+    """Give the table of how many operations ended in which state."""
+    table = Table(title="What became of the operations", title_justify="left")
+    table.add_column("state")
+    table.add_column("operations", justify="right")
+    table.add_column("meaning", style="dim")
+    for state, number in report.counts.items():
+        style = COLOURS[state] if number else "dim"
+        table.add_row(Text(str(state), style), Text(str(number), style), MEANINGS[state])
+    table.add_row(Text("total", "bold"), Text(str(report.total), "bold"), "")
+    return table
 
 
 def _show_list(

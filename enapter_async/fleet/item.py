@@ -54,7 +54,7 @@ class Item(Generic[OperationT]):
         except AmbiguousOutcomeError as error:
             return self._outcome(State.UNKNOWN, error=error)
         except EnapterError as error:
-            if isinstance(error, NotFoundError) and self.operation.holds(None):
+            if _is_not_there(error) and self.operation.holds(None):
                 return self._outcome(State.ABSENT)
             return self._outcome(State.FAILED, error=error)
         if sink is not None and self.operation.answer.secret:
@@ -70,10 +70,9 @@ class Item(Generic[OperationT]):
         state: Any = None
         try:
             state = await client.call(read, record=record, patient=True)
-        except NotFoundError:
-            pass
         except EnapterError as error:
-            return self._outcome(State.FAILED, error=error)
+            if not _is_not_there(error):
+                return self._outcome(State.FAILED, error=error)
         finally:
             self.elapsed += record.elapsed
         if not self.operation.holds(state):
@@ -164,3 +163,8 @@ class Item(Generic[OperationT]):
             elapsed=self.elapsed + record.elapsed,
             settled=record.settled or record.already_absent,
         )
+
+
+def _is_not_there(error: EnapterError) -> bool:
+    """Say whether the API itself says so: a proxy's 404 page says nothing about a device."""
+    return isinstance(error, NotFoundError) and (bool(error.errors) or not error.excerpt)

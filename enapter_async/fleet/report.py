@@ -20,7 +20,8 @@ class State(enum.StrEnum):
     """What became of an operation. Equal to its own text: `outcome.state == "applied"`."""
 
     APPLIED = "applied"
-    """The device is as the operation wants it, and this run made it so."""
+    """The device is as the operation wants it, by the API's own answer; or, where `settled`,
+    by what a look at it showed after the answer was lost."""
     UNCHANGED = "unchanged"
     """It already was so; nothing was sent but the read that `check=True` asked for."""
     ABSENT = "absent"
@@ -63,8 +64,9 @@ class Outcome(Generic[OperationT]):
     applied, unchanged or absent.
     `attempts` counts how often the operation itself was tried: 0 where nothing was sent;
     reads that settle or check are not counted. `elapsed` is seconds, from being taken up
-    to its end, pauses included. `settled` says that no answer to the operation itself was
-    received, and that a later read (for a deletion: a later 404) showed it to be done.
+    to its end, pauses included. `settled` says that the answer was lost, and that a look
+    (for a deletion: a 404 when it was sent again) showed the device to be as wanted. That
+    it is so is sure; that this run did it, and nobody else, is only likely.
     """
 
     operation: OperationT

@@ -1,0 +1,254 @@
+"""`enapter-async demo`: a thousand devices, a bad network, and the truth about each one."""
+
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli.demo_check import lies
+from enapter_async.cli.demo_plan import make_world, write_plan
+from enapter_async.cli.exits import Exit
+from enapter_async.cli.job import run_job
+from enapter_async.cli.results import reason_of
+from enapter_async.cli.screen import Watch, output_console, states_table, tracker
+from enapter_async.client import Client
+from enapter_async.emulator.faults import (
+    Drop,
+    FaultProfile,
+    Faults,
+    Latency,
+    ServerFailure,
+    TooManyRequests,
+    Truncate,
+)
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.world import World
+from enapter_async.errors import APIError
+from enapter_async.fleet.inputs import read_operations
+from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.operation import Operation
+
+_CONCURRENCY: Final = 64
+# Short, because the emulator is near and nobody wants to wait for a demo.
+_POLICY: Final = RetryPolicy(attempts=5, base_delay=0.02, max_delay=0.3, deadline=10.0)
+_KINDS: Final = (
+    Latency(seconds=0.02),
+    TooManyRequests(),
+    ServerFailure(status=502),
+    ServerFailure(status=502, after_effect=True),
+    ServerFailure(status=503),
+    ServerFailure(status=504, after_effect=True),
+    Drop(),
+    Drop(after_effect=True),
+    Drop(after_effect=True, reset=True),
+    Truncate(),
+)
+_LIES_SHOWN: Final = 20
+
+
+@attrs.frozen(kw_only=True)
+class _Told:
+    """What a run of the demo showed."""
+
+    operations: list[Operation[Any]]
+    outcomes: list[Outcome[Any]]
+    report: Report
+    watch: Watch
+    seconds: float
+    lies: list[str]
+
+
+@click.command("demo")
+@click.option(
+    "--devices", type=click.IntRange(min=10), default=1000, show_default=True, help="How many."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Which fleet, which faults.")
+@click.option(
+    "--faults",
+    type=click.FloatRange(0, 1),
+    default=0.15,
+    show_default=True,
+    metavar="RATE",
+    help="What share of requests meets a fault.",
+)
+@click.option(
+    "--max-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="N",
+    help="Begin at most N requests a second, so that there is something to watch.",
+)
+def command(devices: int, seed: int, faults: float, max_rate: float) -> None:
+    """Watch a thousand devices being changed over a bad network, and checked.
+
+    Starts the emulator on this machine, writes a CSV file of renames, blueprint changes,
+    configurations and deletions, and applies it as `fleet apply` does, while requests are
+    delayed, refused, dropped before and after they took effect, and answered by halves.
+    Then it compares each outcome with the emulator's own log of what was done. Ends with 1
+    if anything was told that is not so. Nothing leaves this machine.
+    """
+    click.get_current_context().exit(asyncio.run(_demo(devices, seed, faults, max_rate)))
+
+
+async def _demo(devices: int, seed: int, rate: float, max_rate: float) -> Exit:
+    console = output_console()
+    console.print(
+        Panel(
+            Text(f"{devices:,} devices, a bad network, and the truth about each one"),
+            title="enapter-async demo",
+            border_style="cyan",
+            expand=False,
+        )
+    )
+    world = make_world(devices, seed)
+    faults = Faults(FaultProfile(rate=rate, kinds=_KINDS, seed=seed))
+    if rate:
+        # Every call of the client waits for this one.
+        faults.add(TooManyRequests(retry_after=1))
+    with tempfile.TemporaryDirectory(prefix="enapter-demo-") as folder:
+        async with Emulator(world=world, faults=faults) as emulator:
+            console.print(f"[bold]1[/] the emulator is at {emulator.base_url}, seed {seed}")
+            console.print(f"[bold]2[/] of 100 requests to it, {rate * 100:g} meet a fault")
+            operations = _plan(emulator.world, Path(folder), seed, console)
+            told, interrupted = await _run(emulator, operations, Path(folder), max_rate)
+    _show(console, world, told)
+    if told.lies:
+        return Exit.FAILED
+    return interrupted or Exit.DONE
+
+
+def _plan(world: World, folder: Path, seed: int, console: Console) -> list[Operation[Any]]:
+    changes = folder / "changes.csv"
+    write_plan(world, changes, seed)
+    operations = read_operations(changes)
+    kinds = Counter(type(operation).__name__ for operation in operations)
+    named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    console.print(f"[bold]3[/] {changes.name} holds {len(operations):,} operations: {named}\n")
+    return operations
+
+
+async def _run(
+    emulator: Emulator, operations: list[Operation[Any]], folder: Path, max_rate: float
+) -> tuple[_Told, Exit | None]:
+    credentials = folder / "credentials.jsonl"
+    watch = Watch()
+    outcomes: list[Outcome[Any]] = []
+    began = time.monotonic()
+    client = Client(
+        emulator.token,
+        base_url=emulator.base_url,
+        retry=_POLICY,
+        pacing=Pacing(max_in_flight=_CONCURRENCY, max_rate=max_rate),
+        hooks=[watch],
+    )
+    async with client:
+        with tracker(len(operations), watch) as tracking:
+
+            def on_outcome(outcome: Outcome[Any]) -> None:
+                outcomes.append(outcome)
+                tracking.advance(outcome)
+
+            report, interrupted = await run_job(
+                client,
+                operations,
+                on_outcome=on_outcome,
+                concurrency=_CONCURRENCY,
+                credentials=str(credentials),
+            )
+    told = _Told(
+        operations=operations,
+        outcomes=outcomes,
+        report=report,
+        watch=watch,
+        seconds=time.monotonic() - began,
+        lies=list(lies(emulator.world, operations, outcomes, credentials)),
+    )
+    return told, interrupted
+
+
+def _show(console: Console, world: World, told: _Told) -> None:
+    report = told.report
+    requests = world.log.count_arrivals()
+    console.print()
+    console.print(
+        Columns(
+            [
+                states_table(report),
+                _counts_table("What the network did", world.log.fault_counts()),
+                _counts_table("What each attempt saw: what is known", told.watch.failed),
+            ],
+            padding=(0, 3),
+        )
+    )
+    refused = Counter(
+        reason_of(outcome.error)
+        for outcome in told.outcomes
+        if outcome.state is State.FAILED and isinstance(outcome.error, APIError)
+    )
+    if refused:
+        console.print(_counts_table("Refused by the API, and so not done", refused))
+    console.print(
+        f"[bold]{report.retried}[/] operations were tried again, and ended as told above. "
+        f"[bold]{report.settled}[/] lost their answer and were settled by looking."
+    )
+    if report.counts[State.UNKNOWN]:
+        console.print(_unknown(told))
+    console.print(
+        f"[bold]{requests:,}[/] requests in [bold]{told.seconds:.1f} s[/], "
+        f"{requests / told.seconds:,.0f} a second, pauses included\n"
+    )
+    console.print(_verdict(told))
+
+
+def _counts_table(title: str, counts: "Counter[str] | dict[str, int]") -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("what")
+    table.add_column("times", justify="right")
+    for what, number in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        table.add_row(Text(what), str(number))
+    return table
+
+
+def _unknown(told: _Told) -> Text:
+    kinds = Counter(
+        type(outcome.operation).__name__
+        for outcome in told.outcomes
+        if outcome.state is State.UNKNOWN
+    )
+    named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    text = Text.assemble((f"{named} ended unknown", "magenta"), ": the answer was lost. ")
+    if kinds["GenerateConfig"]:
+        text.append(
+            "A configuration is made anew at each arrival, so it was not sent twice; "
+            "nobody can read it back, and it is told so."
+        )
+    return text
+
+
+def _verdict(told: _Told) -> Panel:
+    number = len(told.outcomes)
+    if not told.lies:
+        return Panel(
+            Text(
+                f"CHECKED: {number:,} outcomes against the emulator's own log of what was "
+                "done. Every one is true."
+            ),
+            border_style="bold green",
+            expand=False,
+        )
+    shown: list[Text] = [Text(lie) for lie in told.lies[:_LIES_SHOWN]]
+    head = Text(f"NOT TRUE: {len(told.lies)} of {number:,} outcomes", "bold red")
+    return Panel(Group(head, *shown), border_style="bold red", expand=False)
