@@ -91,6 +91,7 @@ def test_any_json_is_read_or_refused_with_a_structure_error(value: Any, kind: An
         ),
         ({"id": "a", "communication": {"type": []}}, Device, "communication.type", "got a list"),
         ({"id": "a", "connectivity": {"status": 1}}, Device, "connectivity.status", "a number"),
+        ({"id": 5, "raised_alert_names": ["x"]}, Device, "id", "expected a string, got a number"),
         ("abc", tuple[str, ...], "", "expected a list, got a string"),
     ],
 )
