@@ -32,6 +32,7 @@ from enapter_async.operation import UNSET, Answer, Operation
 T = TypeVar("T")
 
 EXCERPT_BYTES: Final = 4096
+SHORTEST_SECRET: Final = 4
 BEYOND_ANY_CAP: Final = 1e10
 """Seconds that stand for a Retry-After of more than ten digits."""
 
@@ -98,7 +99,8 @@ class Wire:
         self.origin = base_url.origin()
         self.headers = dict(headers)
         self._prefix = base_url.raw_path.rstrip("/") + "/v3/"
-        self._secret = secret.encode() if secret else None
+        # A shorter one is no secret, and would be found within ordinary words.
+        self._secret = secret.encode() if secret and len(secret) >= SHORTEST_SECRET else None
         self._wall = wall
         host = base_url.raw_host or ""
         host = f"[{host}]" if ":" in host else host

@@ -203,12 +203,17 @@ class UpdateDevice(Operation[Device]):
         return _found(state)
 
     def undo(self, before: Device) -> "UpdateDevice | None":
-        """Give the update that brings the old values back; None where one was empty.
+        """Give the update that brings the old values back; None where one cannot be set.
 
         An empty value cannot be set through this API.
         """
         old = {field: getattr(before, field) for field in self._changes()}
-        return UpdateDevice(device_id=before.id, **old) if all(old.values()) else None
+        if not all(old.values()):
+            return None
+        try:
+            return UpdateDevice(device_id=before.id, **old)
+        except ConfigurationError:
+            return None
 
 
 @attrs.frozen(kw_only=True)
