@@ -1,1 +1,1 @@
-"""What the benchmarks share."""
+"""How fast the SDK is beside others, measured in one run: `python -m benchmarks`."""

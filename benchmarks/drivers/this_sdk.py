@@ -1,0 +1,56 @@
+"""This SDK, with everything on that is on by default."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import aiohttp
+
+from benchmarks.drivers import NAME, TOKEN, Load, WrongAnswerError, shared_among_tasks
+from enapter_async import Client, Pacing, UpdateDevice, fleet
+
+WAYS: Final = ("direct", "session", "fleet")
+
+
+@asynccontextmanager
+async def opened(base_url: str, *, concurrency: int, way: str) -> AsyncIterator[Load]:
+    """Open a client and give its load: single calls, or one `fleet.apply`."""
+    if way not in WAYS:
+        raise ValueError(f"way is {way!r}; this driver knows {', '.join(WAYS)}")
+    async with AsyncExitStack() as stack:
+        session = None
+        if way == "session":
+            session = await stack.enter_async_context(
+                aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            )
+        client = await stack.enter_async_context(
+            Client(
+                TOKEN,
+                base_url=base_url,
+                session=session,
+                # Above the default of 100 all contenders shall have equally much under way.
+                pacing=Pacing(max_in_flight=max(Pacing().max_in_flight, concurrency)),
+            )
+        )
+        if way == "fleet":
+            yield _by_fleet(client, concurrency)
+        else:
+            yield _by_single_calls(client, concurrency)
+
+
+def _by_single_calls(client: Client, concurrency: int) -> Load:
+    async def call(device_id: str) -> str:
+        return (await client.devices.update(device_id, name=NAME)).id
+
+    return shared_among_tasks(call, concurrency)
+
+
+def _by_fleet(client: Client, concurrency: int) -> Load:
+    async def load(device_ids: Iterator[str]) -> None:
+        # The engine checks the answers' ids: these are UUIDs, and another one is refused.
+        operations = (UpdateDevice(device_id=device_id, name=NAME) for device_id in device_ids)
+        report = await fleet.apply(client, operations, concurrency=concurrency)
+        if not report.ok:
+            raise WrongAnswerError(f"the fleet's report is {dict(report.counts)}")
+
+    return load

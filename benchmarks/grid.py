@@ -1,0 +1,138 @@
+"""Runs the cells: round by round, freshly shuffled, each in a process of its own."""
+
+import json
+import math
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from benchmarks.catalog import Contender
+from benchmarks.figures import Cell
+from benchmarks.machine import Cores, children_on
+from benchmarks.server import ROOT, Server
+
+
+class CellError(Exception):
+    """A contender failed; the message has what its process said last."""
+
+
+class CellTimeoutError(CellError):
+    """A contender took longer than it was given."""
+
+
+@attrs.frozen(kw_only=True)
+class Effort:
+    """How much is measured.
+
+    A cell ends after `seconds` or `limit` calls. It is warmed up with `warm_up` calls, or
+    twice the concurrency where that is more, so that every connection is open. Starting and
+    warming it up may take `patience` seconds. After `budget` seconds no further cell is
+    begun, and the one under way is given up.
+    """
+
+    rounds: int = 5
+    seconds: float = 1.0
+    limit: int = 200_000
+    warm_up: int = 256
+    patience: float = 30.0
+    budget: float = math.inf
+    seed: int = 1
+
+
+def plan(
+    contenders: Sequence[Contender], concurrencies: Sequence[int], effort: Effort
+) -> Iterator[tuple[int, int, Contender]]:
+    """Give (round, concurrency, contender) in the order to be measured.
+
+    What is compared stands close together in time: a concurrency's contenders follow each
+    other, in another order each round.
+    """
+    chance = random.Random(effort.seed)  # noqa: S311 - an order, no secret
+    for number in range(effort.rounds):
+        for concurrency in chance.sample(concurrencies, len(concurrencies)):
+            for contender in chance.sample(contenders, len(contenders)):
+                yield number, concurrency, contender
+
+
+def measure(
+    planned: Iterator[tuple[int, int, Contender]],
+    effort: Effort,
+    *,
+    server: Server,
+    cores: Cores | None,
+    tell: Callable[[str], None],
+) -> tuple[list[Cell], list[str]]:
+    """Measure what was planned; give the cells, and what failed. It goes on after a failure."""
+    cells: list[Cell] = []
+    failures: list[str] = []
+    end = time.monotonic() + effort.budget
+    for number, concurrency, contender in planned:
+        # Twice the seconds, because what is under way when they are over still ends.
+        usual, left = effort.patience + 2 * effort.seconds, end - time.monotonic()
+        if left <= 0:
+            tell(f"the time is over; {len(cells)} cells were measured")
+            break
+        tell(f"round {number + 1} of {effort.rounds}: {contender.name} at {concurrency}")
+        command = worker_command(contender, concurrency, effort, server.base_url)
+        try:
+            figures = run_worker(command, cores=cores, timeout=min(usual, left))
+        except CellError as error:
+            if not (isinstance(error, CellTimeoutError) and left < usual):
+                failures.append(f"{contender.name} at {concurrency}, round {number + 1}: {error}")
+            continue
+        cells.append(
+            Cell(contender=contender.name, concurrency=concurrency, round=number, **figures)
+        )
+    return cells, failures
+
+
+def run_worker(command: Sequence[str], *, cores: Cores | None, timeout: float) -> dict[str, Any]:
+    """Run one cell's process and give its figures.
+
+    Raises:
+        CellTimeoutError: It took longer than `timeout` seconds, and was ended.
+        CellError: It failed.
+    """
+    try:
+        with children_on(cores.client if cores else None):
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=timeout,
+            )
+    except subprocess.TimeoutExpired:
+        raise CellTimeoutError(f"no end within {timeout:.0f} s") from None
+    if done.returncode != 0:
+        raise CellError(f"exit {done.returncode}: {' / '.join(done.stderr.splitlines()[-3:])}")
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def worker_command(
+    contender: Contender, concurrency: int, effort: Effort, base_url: str
+) -> list[str]:
+    """Write the command of one cell; it can be run by hand."""
+    return [
+        sys.executable,
+        # So that an SDK that falls back to a slower way fails, and is not measured on it.
+        *("-W", "error::RuntimeWarning"),
+        *("-m", "benchmarks.worker"),
+        *("--driver", contender.driver),
+        f"--way={contender.way}",
+        *("--base-url", base_url),
+        *("--concurrency", str(concurrency)),
+        *("--seconds", str(effort.seconds)),
+        *("--limit", str(effort.limit)),
+        *("--warm-up", str(max(effort.warm_up, 2 * concurrency))),
+        *(("--orjson",) if contender.orjson else ()),
+        *(("--uvloop",) if contender.uvloop else ()),
+    ]

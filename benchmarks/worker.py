@@ -1,0 +1,116 @@
+"""One cell: one contender at one concurrency, in a process of its own.
+
+It prints one line of JSON: `requests`, `seconds`, `requests_per_second`, `cpu_us_per_request`
+(user and system), `peak_rss_bytes` (null where the system does not tell). It can be run by
+hand, such as under a profiler; `python -m benchmarks.worker --help`.
+"""
+
+import argparse
+import asyncio
+import gc
+import importlib
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Self, cast
+
+if sys.platform != "win32":
+    import resource
+
+_PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+class DeviceIds:
+    """Gives another device id each time, until so many were given or the time is over.
+
+    They are UUIDs, because an SDK may check an answer's id only where a UUID was asked for.
+    """
+
+    def __init__(self, *, first: int, limit: int, until: float = float("inf")) -> None:
+        self.given = 0
+        self._first = first
+        self._limit = limit
+        self._until = until
+
+    def __iter__(self) -> Self:
+        """Give itself: tasks share it."""
+        return self
+
+    def __next__(self) -> str:
+        """Give the next id."""
+        if self.given >= self._limit or time.perf_counter() >= self._until:
+            raise StopIteration
+        number = self._first + self.given
+        self.given += 1
+        return f"5eba0000-45f2-4e9e-a6f0-{number:012x}"
+
+
+async def measure(driver: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
+    """Open the driver, warm it up, and measure one load."""
+    async with driver.opened(
+        options.base_url, concurrency=options.concurrency, way=options.way
+    ) as load:
+        await load(DeviceIds(first=0, limit=options.warm_up))
+        gc.collect()
+        cpu_began, began = time.process_time(), time.perf_counter()
+        device_ids = DeviceIds(
+            first=options.warm_up, limit=options.limit, until=began + options.seconds
+        )
+        await load(device_ids)
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
+    return {
+        "requests": device_ids.given,
+        "seconds": seconds,
+        "requests_per_second": device_ids.given / seconds,
+        "cpu_us_per_request": 1e6 * cpu / device_ids.given,
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+
+
+def peak_rss_bytes() -> int | None:
+    """Tell the most memory that this process has had resident."""
+    status = Path("/proc/self/status")
+    if status.exists() and (found := _PEAK.search(status.read_text("ascii", "replace"))):
+        # Not ru_maxrss: on Linux it begins with what the parent had.
+        return int(found[1]) * 1024
+    if sys.platform == "win32":
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
+    parser.add_argument("--driver", required=True, help="a module of benchmarks.drivers")
+    parser.add_argument("--way", default="", help="the driver's variant")
+    parser.add_argument("--base-url", required=True, help="http://127.0.0.1:PORT")
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure")
+    parser.add_argument("--limit", type=int, default=200_000, help="calls at most")
+    parser.add_argument("--warm-up", type=int, default=256, help="calls before measuring")
+    parser.add_argument("--orjson", action="store_true", help="else it is kept out")
+    parser.add_argument("--uvloop", action="store_true", help="else asyncio's own loop")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Measure one cell and print it."""
+    options = parse()
+    if not options.orjson:
+        # What Python itself does for a name that shall not be found; before any import of it.
+        cast("dict[str, ModuleType | None]", sys.modules)["orjson"] = None
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    if options.uvloop:
+        loop_factory = importlib.import_module("uvloop").new_event_loop
+    driver = importlib.import_module(f"benchmarks.drivers.{options.driver}")
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        print(json.dumps(runner.run(measure(driver, options))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+import math
+
+import pytest
+
+from benchmarks.catalog import Bound
+from benchmarks.figures import Cell, Spread, judge, ratio, spread
+
+
+def cell(contender: str, number: int, rate: float, *, concurrency: int = 64) -> Cell:
+    return Cell(
+        contender=contender,
+        concurrency=concurrency,
+        round=number,
+        requests=round(rate),
+        seconds=1.0,
+        requests_per_second=rate,
+        cpu_us_per_request=1e6 / rate,
+        peak_rss_bytes=None,
+    )
+
+
+CELLS = [
+    cell("aiohttp", 0, 10_000),
+    cell("aiohttp", 1, 5_000),
+    cell("aiohttp", 2, 8_000),
+    cell("sdk", 0, 15_000),
+    cell("sdk", 1, 10_000),
+    cell("sdk", 2, 20_000),
+    cell("aiohttp", 0, 1_000, concurrency=1),
+    cell("sdk", 0, 1_500, concurrency=1),
+]
+
+
+def test_a_ratio_is_taken_within_a_round() -> None:
+    # 15/10, 10/5, 20/8: not the medians' 15/8.
+    found = ratio(CELLS, "sdk", against="aiohttp", concurrency=64)
+    assert found == Spread(median=2.0, least=1.5, most=2.5, values=3)
+
+
+def test_a_ratio_does_not_mix_concurrencies() -> None:
+    found = ratio(CELLS, "sdk", against="aiohttp", concurrency=1)
+    assert found == Spread(median=1.5, least=1.5, most=1.5, values=1)
+
+
+def test_the_baseline_is_one() -> None:
+    found = ratio(CELLS, "aiohttp", against="aiohttp", concurrency=64)
+    assert found == Spread(median=1.0, least=1.0, most=1.0, values=3)
+
+
+def test_a_round_without_both_does_not_count() -> None:
+    found = ratio(CELLS[1:], "sdk", against="aiohttp", concurrency=64)
+    assert found is not None
+    assert (found.values, found.least, found.most) == (2, 2.0, 2.5)
+    assert found.median == pytest.approx(2.25)
+
+
+def test_no_common_round_is_no_ratio() -> None:
+    assert ratio(CELLS, "sdk", against="official", concurrency=64) is None
+    assert ratio(CELLS, "official", against="sdk", concurrency=64) is None
+    assert spread([]) is None
+
+
+@pytest.mark.parametrize(
+    ("at_least", "met"), [(1.3, True), (2.0, True), (2.0000001, False), (math.inf, False)]
+)
+def test_a_bound_is_held_against_the_median(at_least: float, met: bool) -> None:
+    bound = Bound(contender="sdk", against="aiohttp", concurrency=64, at_least=at_least)
+    (found,) = judge(CELLS, [bound])
+    assert found.met is met
+
+
+def test_a_bound_without_figures_is_missed_and_one_of_another_concurrency_is_not_judged() -> None:
+    unmeasured = Bound(contender="sdk", against="official", concurrency=64, at_least=15)
+    elsewhere = Bound(contender="sdk", against="aiohttp", concurrency=256, at_least=1)
+    (found,) = judge(CELLS, [unmeasured, elsewhere])
+    assert found.bound == unmeasured
+    assert found.ratio is None
+    assert not found.met
