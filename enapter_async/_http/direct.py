@@ -131,15 +131,19 @@ class DirectTransport:
             weakref.WeakKeyDictionary()
         )
         self._connect_timeout = client_timeout(10.0)
+        self._closed = False
 
     def close(self) -> None:
-        """Let go of the sweeper's timer; the session closes the connections."""
+        """Begin nothing more; the session closes the connections."""
+        self._closed = True
         self._sweeper.stop()
 
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
         """Send one request once and give its answer, within `left` seconds."""
+        if self._closed:
+            return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         until = self._loop.time() + left
         connection = await self._connect(min(timeouts.connect, left))
         if isinstance(connection, Failure):
@@ -192,7 +196,7 @@ class DirectTransport:
                 continue
             return failure
         return not_sent(
-            HostDownError("every connection was stale, until the time was up"), "StaleConnection"
+            HostDownError("no clean connection in time"), "StaleConnection", timed_out=True
         )
 
     def _is_clean(self, protocol: ResponseHandler) -> bool:

@@ -190,12 +190,15 @@ class Pipeline:
         epoch = gate.epoch
         operation = call.operation
         began = self.clock.monotonic()
+        left = call.deadline - began
         try:
+            if left <= 0:
+                return _held(DeadlineExceededError("out of time before the attempt could begin"))
             call.record.sent += 1
             reply = await self.transport.exchange(
                 call.message,
                 max_bytes=operation.answer.max_bytes,
-                left=call.deadline - began,
+                left=left,
                 timeouts=self.timeouts,
             )
             if reply.status != 429:
@@ -296,11 +299,14 @@ class Pipeline:
                 break
             if not self.gate.try_enter() and not await within(left, self.gate.enter):
                 break
+            left = call.end - self.clock.monotonic()
             try:
+                if left <= 0:
+                    break
                 reply = await self.transport.exchange(
                     message,
                     max_bytes=reading.answer.max_bytes,
-                    left=call.end - self.clock.monotonic(),
+                    left=left,
                     timeouts=self.timeouts,
                 )
             finally:

@@ -152,8 +152,9 @@ async def _never_again(
     """Turn what aiohttp would answer with a second request into an error that it lets pass.
 
     It re-sends GET, PUT and DELETE once after a lost connection, even one that had taken the
-    whole request.
+    whole request. No cookie goes out either, whatever the session's jar has collected.
     """
+    request.headers.pop("Cookie", None)
     try:
         return await handler(request)
     except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
