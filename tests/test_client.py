@@ -275,7 +275,7 @@ async def test_a_call_tells_its_whole_story(
 async def test_a_hook_that_fails_hurts_no_call(
     transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(event: Event) -> None:
+    def broken(_event: Event) -> None:
         raise RuntimeError("the hook's own trouble")
 
     server.script(ignored(close()))

@@ -42,6 +42,8 @@ ENDS: dict[str, Step] = {
     "bad-request": ignored(errors(400)),
     "unauthorized": ignored(errors(401)),
     "server-error": ignored(html(502)),
+    "redirect": ignored(answer(302, None, ("Location", "/elsewhere"))),
+    "portal": ignored(html(200)),
 }
 EACH_END = pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 
@@ -198,6 +200,16 @@ async def test_row09_a_deletion_that_finds_its_own_work_done_is_success(
         assert rig.certainties[0] is Certainty.MAYBE
     assert server.seen == ["DELETE", "DELETE"]
     assert server.world.done("delete") == 1
+
+
+async def test_a_proxys_404_does_not_say_that_a_device_is_gone(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.script(ignored(close()))
+    server.always(ignored(html(404, text="Not Found")))
+    async with open_rig(transport, server) as rig:
+        assert type(await rig.fails(DELETE)) is AmbiguousOutcomeError
+    assert server.world.done() == 0
 
 
 async def test_a_deletion_that_finds_nothing_at_first_is_told(
