@@ -29,10 +29,10 @@ class CellTimeoutError(CellError):
 class Effort:
     """How much is measured.
 
-    A cell ends after `seconds` or `limit` calls. It is warmed up with `warm_up` calls, or
+    A cell ends after `seconds` (but not before four times the concurrency) or `limit` calls. It is warmed up with `warm_up` calls, or
     twice the concurrency where that is more, so that every connection is open. Starting and
-    warming it up may take `patience` seconds. After `budget` seconds no further cell is
-    begun, and the one under way is given up.
+    warming it up may take `patience` seconds. After `budget` seconds, where there is one,
+    no further cell is begun, and the one under way is given up.
     """
 
     rounds: int = 5
@@ -40,7 +40,7 @@ class Effort:
     limit: int = 200_000
     warm_up: int = 256
     patience: float = 30.0
-    budget: float = math.inf
+    budget: float | None = None
     seed: int = 1
 
 
@@ -70,7 +70,7 @@ def measure(
     """Measure what was planned; give the cells, and what failed. It goes on after a failure."""
     cells: list[Cell] = []
     failures: list[str] = []
-    end = time.monotonic() + effort.budget
+    end = time.monotonic() + (math.inf if effort.budget is None else effort.budget)
     for number, concurrency, contender in planned:
         # Twice the seconds, because what is under way when they are over still ends.
         usual, left = effort.patience + 2 * effort.seconds, end - time.monotonic()

@@ -48,6 +48,9 @@ def as_json(record: Record) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         **attrs.asdict(record),
+        "judgements": [
+            {**attrs.asdict(judgement), "met": judgement.met} for judgement in record.judgements
+        ],
         "ratios": [
             {
                 "contender": contender,
@@ -106,7 +109,7 @@ def _circumstances(record: Record) -> Iterator[str]:
         yield f"load average before: {record.machine['load_average'][0]:.2f}"
     yield ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     yield (
-        f"{record.effort.rounds} rounds of {record.effort.seconds:g} s a cell; "
+        f"rounds: {record.effort.rounds}, {record.effort.seconds:g} s a cell; "
         "medians over rounds, ratios within a round"
     )
     yield from record.notes
