@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Generic, Self
 
-from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import (
     AuthenticationError,
@@ -16,7 +15,7 @@ from enapter_async.errors import (
     TLSError,
 )
 from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
-from enapter_async.fleet.item import CredentialsNotKeptError, Item
+from enapter_async.fleet.item import Caller, CredentialsNotKeptError, Item
 from enapter_async.fleet.lanes import Lanes
 from enapter_async.fleet.report import OperationT, Outcome, Report, State, Tally
 from enapter_async.fleet.source import Operations, check_input, check_item, without_secrets
@@ -60,7 +59,7 @@ class Run(Generic[OperationT]):
 
     def __init__(
         self,
-        client: Client,
+        client: Caller,
         operations: Operations[OperationT],
         *,
         concurrency: int = 64,
@@ -330,7 +329,7 @@ class Run(Generic[OperationT]):
 
 
 async def apply(
-    client: Client,
+    client: Caller,
     operations: Operations[OperationT],
     *,
     concurrency: int = 64,

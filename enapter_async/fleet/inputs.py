@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ PROBLEMS_SHOWN: Final = 20
 _NEEDED_COLUMNS: Final = ("operation", "device_id")
 _DELIMITERS: Final = (",", ";", "\t")
 _WRITES: Final = tuple(name for name, kind in BY_NAME.items() if kind.repeat is not Repeat.READ)
+_LINE_END: Final = re.compile(r"[\r\n]")
 _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -118,7 +120,7 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
 
 def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Give each row with the line it begins at, or what is wrong there."""
-    first = text.splitlines()[0] if text.strip() else ""
+    first = _LINE_END.split(text.lstrip(), maxsplit=1)[0]
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=max(_DELIMITERS, key=first.count),

@@ -1,10 +1,9 @@
 """One operation of a run, from being taken up to its outcome."""
 
 import inspect
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from enapter_async._http.pipeline import CallRecord
-from enapter_async.client import Client
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
@@ -16,6 +15,16 @@ from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, Sta
 from enapter_async.operation import Operation, Repeat
 
 T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What a run needs of a client, and what `Client` is."""
+
+    async def call(
+        self, operation: Operation[T], *, record: CallRecord, patient: bool = False
+    ) -> T:
+        """Carry an operation out and fill `record`; raise what truly became of it."""
+        ...
 
 
 class CredentialsNotKeptError(ResultLostError):
@@ -41,7 +50,7 @@ class Item(Generic[OperationT]):
         self.storing = False
 
     async def carry_out(
-        self, client: Client, *, check: bool, sink: CredentialsSink | None
+        self, client: Caller, *, check: bool, sink: CredentialsSink | None
     ) -> Outcome[OperationT]:
         """Do it; only what is no `EnapterError` gets out."""
         if check:
@@ -61,7 +70,7 @@ class Item(Generic[OperationT]):
             return await self._keep(sink, result)
         return self._outcome(State.APPLIED, result=result)
 
-    async def _look(self, client: Client) -> Outcome[OperationT] | None:
+    async def _look(self, client: Caller) -> Outcome[OperationT] | None:
         """Read first, and give the outcome where that already says it."""
         read: Operation[Any] | None = self.operation.reads()
         if read is None:

@@ -1,0 +1,141 @@
+"""The file of credentials: its mode, its owner, its lines."""
+
+import asyncio
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from enapter_async.clock import Clock
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import CredentialsFile
+from enapter_async.models.configs import (
+    CommunicationConfig,
+    MQTTProtocol,
+    MQTTSCredentials,
+)
+from enapter_async.operations.devices import GenerateConfig
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+
+OPERATION = GenerateConfig(device_id="dev-1", protocol="MQTTS")
+CONFIG = CommunicationConfig(
+    mqtt_host="mqtt.example",
+    mqtt_port=8883,
+    mqtt_protocol=MQTTProtocol.MQTTS,
+    mqtt_credentials=MQTTSCredentials(private_key="key\nké\n", certificate="cert"),
+)
+CLOCK = Clock(wall=lambda: 1735689600.0)
+
+
+async def test_a_line_holds_what_the_device_needs(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    async with CredentialsFile(path, clock=CLOCK) as file:
+        await file.store(OPERATION, CONFIG)
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "device_id": "dev-1",
+        "protocol": "MQTTS",
+        "generated_at": "2025-01-01T00:00:00Z",
+        "config": {
+            "mqtt_host": "mqtt.example",
+            "mqtt_port": 8883,
+            "mqtt_protocol": "MQTTS",
+            "mqtt_credentials": {"private_key": "key\nké\n", "certificate": "cert"},
+        },
+    }
+
+
+async def test_the_mode_is_0600_whatever_the_umask(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    before = os.umask(0)
+    try:
+        async with CredentialsFile(path):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+async def test_many_at_once_are_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    async with CredentialsFile(path) as file:
+        await asyncio.gather(*(file.store(OPERATION, CONFIG) for _ in range(200)))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) == 200
+    assert {json.loads(line)["device_id"] for line in lines} == {"dev-1"}
+
+
+async def test_an_existing_file_of_ours_is_continued(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    for _ in range(2):
+        async with CredentialsFile(path) as file:
+            await file.store(OPERATION, CONFIG)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
+async def test_half_a_line_of_a_killed_run_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text('{"device_id": "dev-0", "conf')
+    async with CredentialsFile(path) as file:
+        await file.store(OPERATION, CONFIG)
+    first, second = path.read_text(encoding="utf-8").splitlines()
+    assert first == '{"device_id": "dev-0", "conf'
+    assert json.loads(second)["device_id"] == "dev-1"
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o700, 0o400])
+async def test_a_file_with_another_mode_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_text("kept")
+    path.chmod(mode)
+    with pytest.raises(ConfigurationError, match="jsonl"):
+        await CredentialsFile(path).__aenter__()
+    path.chmod(0o600)
+    assert path.read_text() == "kept"
+
+
+async def test_links_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.touch(mode=0o600)
+    symbolic, hard = tmp_path / "symbolic", tmp_path / "hard"
+    symbolic.symlink_to(target)
+    hard.hardlink_to(target)
+    for path in (symbolic, hard, tmp_path, tmp_path / "no" / "folder"):
+        with pytest.raises(ConfigurationError):
+            await CredentialsFile(path).__aenter__()
+    assert target.read_text() == ""
+
+
+async def test_a_dangling_link_is_not_followed(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigurationError):
+        await CredentialsFile(link).__aenter__()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    async with CredentialsFile(path):
+        with pytest.raises(ConfigurationError, match="in use"):
+            await CredentialsFile(path).__aenter__()
+
+
+async def test_it_is_used_while_it_is_open(tmp_path: Path) -> None:
+    file = CredentialsFile(tmp_path / "c.jsonl")
+    with pytest.raises(ConfigurationError, match="async with"):
+        await file.store(OPERATION, CONFIG)
+
+
+async def test_a_cancelled_store_is_written_before_the_file_closes(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    async with CredentialsFile(path) as file:
+        storing = asyncio.create_task(file.store(OPERATION, CONFIG))
+        await asyncio.sleep(0)
+        storing.cancel()
+    assert storing.cancelled()
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 1
