@@ -1,15 +1,17 @@
 """Compares this SDK with bare aiohttp and with the official SDK, in one run.
 
 Exit code 0: all was measured. 1: a contender failed, or (with --smoke) fell below its floor.
-2: the arguments are wrong.
+2: the arguments are wrong. 130, 143: it was ended by a signal.
 """
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import attrs
@@ -144,5 +146,12 @@ def _positive(text: str) -> float:
     return number
 
 
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    # Both leave by way of the `with` blocks, so that no server outlives the run.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _end)
     sys.exit(main())

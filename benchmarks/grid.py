@@ -29,10 +29,11 @@ class CellTimeoutError(CellError):
 class Effort:
     """How much is measured.
 
-    A cell ends after `seconds` (but not before four times the concurrency) or `limit` calls. It is warmed up with `warm_up` calls, or
-    twice the concurrency where that is more, so that every connection is open. Starting and
-    warming it up may take `patience` seconds. After `budget` seconds, where there is one,
-    no further cell is begun, and the one under way is given up.
+    A cell ends after `seconds`, though not before four times the concurrency, or after
+    `limit` calls. It is warmed up with `warm_up` calls, or twice the concurrency where that is
+    more, so that every connection is open. Starting and warming it up may take `patience`
+    seconds. After `budget` seconds, where there is one, no further cell is begun, and the one
+    under way is given up.
     """
 
     rounds: int = 5
