@@ -10,13 +10,16 @@ _EXTRA: Final = frozenset({"click", "rich"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code, as `enapter-async --help` lists them."""
     try:
+        # Click is an optional dependency; commands that need rich import it when they are run.
         from enapter_async.cli.app import run  # noqa: PLC0415 - click is an optional dependency
+
+        return run(argv)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _EXTRA:
             raise
-        sys.stderr.write(
-            f"enapter-async: {error.name} is not installed; the command line needs the extra "
-            "'cli': pip install 'enapter-async[cli]'\n"
-        )
-        return 2
-    return run(argv)
+    sys.stderr.write(
+        f"enapter-async: {missing} is not installed; the command line needs the extra "
+        "'cli': pip install 'enapter-async[cli]'\n"
+    )
+    return 2

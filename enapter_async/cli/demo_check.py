@@ -23,7 +23,8 @@ def lies(
 
     Each operation has one outcome. Applied: the effect is there, as asked for; where it was
     settled by looking, the device is as asked for. Failed, held, absent: there is no effect.
-    Once-only operations took effect at most once, whatever was told. The file of credentials holds those of each applied configuration, once.
+    Once-only operations took effect at most once, whatever was told. The file of
+    credentials holds those of each applied configuration, once.
     `operations` must have no device with two operations of one kind.
     """
     told = Counter(_key(operation) for operation in operations)

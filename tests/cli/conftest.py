@@ -1,0 +1,65 @@
+"""The command line in this process, against an emulator in another thread."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from enapter_async.cli.app import cli
+from enapter_async.emulator import Emulator, World
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def world() -> World:
+    return World.seeded(40, 1, role="OWNER")
+
+
+@pytest.fixture
+def emulator(world: World) -> Iterator[Emulator]:
+    """An emulator with an event loop and a thread of its own, as commands bring their own."""
+    ready = threading.Event()
+    running: list[tuple[Emulator, asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def serve() -> None:
+        ending = asyncio.Event()
+        async with Emulator(world=world) as served:
+            running.append((served, asyncio.get_running_loop(), ending))
+            ready.set()
+            await ending.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    served, loop, ending = running[0]
+    yield served
+    loop.call_soon_threadsafe(ending.set)
+    thread.join(10)
+
+
+@pytest.fixture
+def environment(emulator: Emulator) -> dict[str, str]:
+    return {
+        "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
+        "ENAPTER_HTTP_API_TOKEN": emulator.token,
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Run a command line, and give its exit code, standard output and standard error."""
+
+    def run_command(*arguments: str, **options: Any) -> Result:
+        return CliRunner(env=environment).invoke(cli, list(arguments), **options)
+
+    return run_command
+
+
+@pytest.fixture
+def leaf(world: World) -> str:
+    """A device with nothing below it and a configuration of its own."""
+    return next(device.id for device in world if device.type == "STANDALONE")

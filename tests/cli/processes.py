@@ -1,0 +1,25 @@
+"""Commands as processes of their own, for signals."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+
+@contextmanager
+def process(*arguments: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command, and see to it that it is gone afterwards."""
+    started = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "enapter_async", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    with started:
+        try:
+            yield started
+        finally:
+            started.kill()

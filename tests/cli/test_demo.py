@@ -1,0 +1,110 @@
+"""The demo: it runs, it is true, and its check can tell a lie."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+from click.testing import CliRunner
+
+from enapter_async.cli.app import cli
+from enapter_async.cli.demo_check import lies
+from enapter_async.cli.demo_plan import make_world, plan, write_plan
+from enapter_async.cli.exits import Exit
+from enapter_async.emulator import World
+from enapter_async.fleet import Outcome, State, read_operations
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
+
+
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_every_outcome_is_true(seed: str) -> None:
+    arguments = ["demo", "--devices", "300", "--seed", seed, "--max-rate", "100000"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == Exit.DONE, result.stdout
+    assert "CHECKED" in result.stdout
+    assert "Every one is true" in result.stdout
+    for word in ("applied", "failed", "unknown", "tried again", "requests in", "Drop"):
+        assert word in result.stdout
+    assert "\x1b" not in result.output
+
+
+def test_without_faults_nothing_is_unknown() -> None:
+    arguments = ["demo", "--devices", "100", "--faults", "0", "--max-rate", "100000"]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == Exit.DONE
+    assert "ended unknown" not in result.stdout
+
+
+def test_the_plan_is_valid_the_same_for_one_seed_and_can_be_checked(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for path in paths:
+        write_plan(make_world(1000, 5), path, 5)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    operations = read_operations(paths[0])
+    assert len({(type(each), each.subject()) for each in operations}) == len(operations) >= 1000
+    kinds = {type(each).__name__ for each in operations}
+    assert kinds == {"UpdateDevice", "AssignBlueprint", "GenerateConfig", "DeleteDevice"}
+
+
+def test_small_fleets_have_a_plan() -> None:
+    world = make_world(10, 1)
+    assert list(plan(world, Random(1)))
+
+
+@pytest.fixture
+def world() -> World:
+    return World.seeded(10, 1, role="OWNER")
+
+
+def check(world: World, path: Path, outcomes: Sequence[Outcome[Any]]) -> list[str]:
+    operations: list[Operation[Any]] = [outcome.operation for outcome in outcomes]
+    return list(lies(world, operations, outcomes, path))
+
+
+def test_the_check_tells_every_kind_of_lie(world: World, tmp_path: Path) -> None:
+    credentials = tmp_path / "c.jsonl"
+    credentials.write_text("")
+    device = next(each for each in world if each.type == "STANDALONE")
+    update = UpdateDevice(device_id=device.id, name="new")
+    mint = GenerateConfig(device_id=device.id, protocol="MQTT")
+    delete = DeleteDevice(device_id=device.id)
+
+    def told(operation: Operation[Any], state: State, *, settled: bool = False) -> list[str]:
+        outcome = Outcome(operation=operation, state=state, settled=settled)
+        return check(world, credentials, [outcome])
+
+    assert "it was not done" in told(update, State.APPLIED)[0]
+    assert "the device is not so" in told(update, State.APPLIED, settled=True)[0]
+    assert "the device is not so" in told(delete, State.APPLIED, settled=True)[0]
+    assert "the device is there" in told(delete, State.ABSENT)[0]
+    for state in (State.FAILED, State.HELD, State.UNKNOWN):
+        assert told(update, state) == []
+
+    world.update(device.id, name="other")
+    assert "something else was done" in told(update, State.APPLIED)[0]
+    world.update(device.id, name="new")
+    assert told(update, State.APPLIED) == told(update, State.UNKNOWN) == []
+    for state in (State.FAILED, State.HELD):
+        assert "it was done" in told(update, state)[0]
+
+    world.generate_config(device.id, protocol="MQTT")
+    assert "credentials" in told(mint, State.APPLIED)[0]
+    credentials.write_text(json.dumps({"device_id": device.id}) + "\n")
+    assert told(mint, State.APPLIED) == []
+    assert "credentials" in told(mint, State.UNKNOWN)[0]
+    world.generate_config(device.id, protocol="MQTT")
+    assert any("2 times" in lie for lie in told(mint, State.UNKNOWN))
+
+
+def test_the_check_counts_outcomes(world: World, tmp_path: Path) -> None:
+    credentials = tmp_path / "c.jsonl"
+    credentials.write_text("")
+    operation = UpdateDevice(device_id=world.devices[0].id, name="new")
+    outcome = Outcome(operation=operation, state=State.HELD)
+    assert "no outcome" in next(lies(world, [operation], [], credentials))
+    twice = [outcome, attrs.evolve(outcome)]
+    assert "two outcomes" in next(lies(world, [operation], twice, credentials))

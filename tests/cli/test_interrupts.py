@@ -1,0 +1,178 @@
+"""Ctrl-C: a real signal to a real process, which the test started."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from enapter_async.cli.exits import Exit
+from enapter_async.emulator import Emulator, Hang, Latency, World
+from enapter_async.emulator.faults import Target
+from tests.cli.processes import process
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+
+
+class Arrivals:
+    """Sees each request as it arrives, and tells when enough have."""
+
+    def __init__(self, enough: int) -> None:
+        self._enough = enough
+        self._count = 0
+        self.came = threading.Event()
+
+    def __call__(self, _: Target) -> bool:
+        self._count += 1
+        if self._count >= self._enough:
+            self.came.set()
+        return True
+
+
+@pytest.fixture
+def changes(world: World, tmp_path: Path) -> str:
+    path = tmp_path / "changes.csv"
+    rows = [f"update,{device.id},new\n" for device in world]
+    path.write_text("operation,device_id,name\n" + "".join(rows))
+    return str(path)
+
+
+def wait_for(started: "subprocess.Popen[str]", word: str) -> None:
+    """Read standard error up to a line with a word in it."""
+    assert started.stderr is not None
+    for line in started.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"{word!r} was never said")
+
+
+@pytest.mark.parametrize(
+    ("number", "ending"),
+    [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)],
+)
+def test_the_first_signal_drains_and_reports(
+    *,
+    world: World,
+    emulator: Emulator,
+    environment: dict[str, str],
+    changes: str,
+    number: signal.Signals,
+    ending: Exit,
+) -> None:
+    arrivals = Arrivals(enough=4)
+    emulator.faults.add(Latency(seconds=0.15), when=arrivals, times=None)
+    arguments = ["fleet", "apply", changes, "--concurrency", "4", "--json"]
+    with process(*arguments, environment=environment) as started:
+        assert arrivals.came.wait(20)
+        started.send_signal(number)
+        output, said = started.communicate(timeout=20)
+    assert started.returncode == ending
+    rows = [json.loads(line) for line in output.splitlines()]
+    applied = [row["device_id"] for row in rows if row.get("state") == "applied"]
+    assert {effect.device_id for effect in world.log.effects()} == set(applied)
+    assert 4 <= len(applied) < 40
+    assert len(applied) + sum(row.get("state") == "held" for row in rows) == 40
+    assert "what is under way may end" in said
+    assert rows[-1]["report"]["complete"] is True
+
+
+def test_the_second_signal_cuts_off_what_is_under_way(
+    emulator: Emulator, environment: dict[str, str], changes: str
+) -> None:
+    arrivals = Arrivals(enough=3)
+    emulator.faults.add(Hang(), when=arrivals, times=None)
+    arguments = ["fleet", "apply", changes, "--concurrency", "3", "--json"]
+    with process(*arguments, environment=environment) as started:
+        assert arrivals.came.wait(20)
+        started.send_signal(signal.SIGINT)
+        wait_for(started, "once more to cut it off")
+        started.send_signal(signal.SIGINT)
+        output, _ = started.communicate(timeout=20)
+    assert started.returncode == Exit.INTERRUPTED
+    states = [json.loads(line).get("state") for line in output.splitlines()]
+    assert states.count("unknown") == 3
+    assert states.count("held") == 37
+
+
+def single(leaf: str) -> list[str]:
+    return ["devices", "update", leaf, "--name", "new"]
+
+
+def reading(leaf: str) -> list[str]:
+    return ["devices", "get", leaf]
+
+
+@pytest.mark.parametrize(("command", "signals"), [(single, 2), (reading, 1)])
+def test_a_single_command_can_be_cut_off(
+    *,
+    emulator: Emulator,
+    environment: dict[str, str],
+    leaf: str,
+    command: Callable[[str], list[str]],
+    signals: int,
+) -> None:
+    arrivals = Arrivals(enough=1)
+    emulator.faults.add(Hang(), when=arrivals, times=None)
+    with process(*command(leaf), environment=environment) as started:
+        assert arrivals.came.wait(20)
+        started.send_signal(signal.SIGINT)
+        if signals > 1:
+            wait_for(started, "once more to cut it off")
+            started.send_signal(signal.SIGINT)
+        output, said = started.communicate(timeout=20)
+    assert started.returncode == Exit.INTERRUPTED
+    assert output == ""
+    assert "Traceback" not in said
+    assert ("may or may not have been done" in said) is (signals > 1)
+
+
+def test_the_emulator_ends_well_at_ctrl_c(environment: dict[str, str]) -> None:
+    with process("emulator", "--devices", "3", "--json", environment=environment) as started:
+        assert started.stdout is not None
+        told = json.loads(started.stdout.readline())
+        assert told["base_url"].startswith("http://127.0.0.1:")
+        reached = subprocess.run(
+            [sys.executable, "-m", "enapter_async", "devices", "list"],
+            env={
+                **environment,
+                "ENAPTER_HTTP_API_BASE_URL": told["base_url"],
+                "ENAPTER_HTTP_API_TOKEN": told["token"],
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert len(reached.stdout.splitlines()) == 3
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=20)
+    assert started.returncode == Exit.DONE
+    assert "Traceback" not in said
+
+
+def test_the_third_signal_leaves_at_once() -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from enapter_async.cli.interrupts import Interrupts\n"
+        "async def main():\n"
+        "    say = lambda: print('heard', flush=True)\n"
+        "    with Interrupts(say, say):\n"
+        "        print('ready', flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as started:
+        assert started.stdout is not None
+        try:
+            for word in ("ready", "heard", "heard"):
+                assert started.stdout.readline() == f"{word}\n"
+                started.send_signal(signal.SIGINT)
+            assert started.wait(20) == Exit.INTERRUPTED
+        finally:
+            started.kill()
