@@ -47,20 +47,40 @@ def _reopen(path: str | os.PathLike[str], flags: int) -> int:
         descriptor = os.open(path, flags)
     except OSError as error:
         raise _unusable(path, error) from None
-    state = os.fstat(descriptor)
-    problem = ""
-    if not stat.S_ISREG(state.st_mode):
-        problem = "is not a plain file"
-    elif state.st_nlink != 1:
-        problem = "has another name too (a hard link)"
-    elif sys.platform != "win32" and state.st_uid != os.geteuid():
-        problem = "belongs to another user"
-    elif sys.platform != "win32" and stat.S_IMODE(state.st_mode) != MODE:
-        problem = f"has mode {stat.S_IMODE(state.st_mode):04o}, and must have 0600"
+    problem = _problem_of(os.fstat(descriptor))
     if problem:
         os.close(descriptor)
         raise ConfigurationError(f"{os.fspath(path)} {problem}")
     return descriptor
+
+
+def check_private(path: str | os.PathLike[str]) -> None:
+    """Refuse an existing file that is not a plain one of this user with mode 0600 and one name.
+
+    The file is not opened: closing it again would free every POSIX lock that this process
+    holds on it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ConfigurationError: it cannot be used; says why.
+    """
+    problem = _problem_of(Path(path).lstat())
+    if problem:
+        raise ConfigurationError(f"{os.fspath(path)} {problem}")
+
+
+def _problem_of(state: os.stat_result) -> str:
+    if not stat.S_ISREG(state.st_mode):
+        return "is not a plain file"
+    if state.st_nlink != 1:
+        return "has another name too (a hard link)"
+    if sys.platform == "win32":
+        return ""
+    if state.st_uid != os.geteuid():
+        return "belongs to another user"
+    if stat.S_IMODE(state.st_mode) != MODE:
+        return f"has mode {stat.S_IMODE(state.st_mode):04o}, and must have 0600"
+    return ""
 
 
 def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:

@@ -1,0 +1,370 @@
+"""The journal of a run: one SQLite file that says what was asked, tried and found out.
+
+Three tables. `run` holds facts about the whole; `item` one row for each operation, written
+once; `event` is only ever added to: an intent before each send, an outcome after it. No
+secret and no body is in it. What is here is about files and rows; when groups of rows are
+written is the writer's matter, and what they mean for a run that goes on is the ledger's.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.private_files import check_private, open_private
+from enapter_async.fleet.work import Work
+from enapter_async.operation import Operation
+
+APPLICATION_ID: Final = 0x454E4A4C
+"""What marks an SQLite file as a journal: "ENJL"."""
+VERSION: Final = 1
+SIZE_LIMIT: Final = 64 * 1024 * 1024
+PAGE_ROWS: Final = 500
+INTENT: Final = "intent"
+ACKNOWLEDGED: Final = "acknowledged"
+
+_BUSY_SECONDS: Final = 1.0
+_SCHEMA: Final = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE item (
+    seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, operation TEXT NOT NULL, before TEXT,
+    grp TEXT NOT NULL, unit INTEGER, wave INTEGER NOT NULL, follows INTEGER,
+    unchanged INTEGER NOT NULL
+);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, seq INTEGER, step INTEGER NOT NULL, kind TEXT NOT NULL,
+    attempt INTEGER, at_ms INTEGER NOT NULL, elapsed_ms INTEGER, status INTEGER, code TEXT,
+    request_id TEXT, detail TEXT
+);
+"""
+_ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchanged"
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+ItemRow = tuple[int, bytes, str, str | None, str, int | None, int, int | None, int]
+EventRow = tuple[
+    int | None,
+    int,
+    str,
+    int | None,
+    int,
+    int | None,
+    int | None,
+    str | None,
+    str | None,
+    str | None,
+]
+"""seq (None: about the run), step, kind, attempt, at_ms, elapsed_ms, status, code,
+request_id, detail (JSON text)."""
+
+
+class JournalError(EnapterError):
+    """The journal could not be written, so that nothing more is sent."""
+
+
+class RunRefusedError(ConfigurationError):
+    """A run cannot be continued by this call: another input, server, token, version, runner."""
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One row of the journal's events; times are milliseconds, `at_ms` since 1970."""
+
+    id: int
+    seq: int | None
+    step: int
+    kind: str
+    attempt: int | None
+    at_ms: int
+    elapsed_ms: int | None
+    status: int | None
+    code: str | None
+    request_id: str | None
+    detail: str | None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What `detail` says; empty where it says nothing."""
+        found: dict[str, Any] = {} if self.detail is None else json.loads(self.detail)
+        return found
+
+
+def operation_text(operation: Operation[Any]) -> str:
+    """Write an operation as a journal does: the same operation always gives the same text."""
+    return _encode(operation_to_json(operation))
+
+
+def digest_of(text: str) -> bytes:
+    """Give what an operation is recognised by."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def item_row(work: Work) -> ItemRow:
+    """Write a work as a row.
+
+    Raises:
+        ConfigurationError: the operation's class has no name in files.
+    """
+    text = operation_text(work.operation)
+    before = None if work.before is None else _encode(work.before)
+    return (
+        work.seq,
+        digest_of(text),
+        text,
+        before,
+        work.group,
+        work.unit,
+        work.wave,
+        work.after,
+        int(work.unchanged),
+    )
+
+
+def _work(row: tuple[Any, ...]) -> Work:
+    seq, operation, before, group, unit, wave, after, unchanged = row
+    return Work(
+        seq=seq,
+        operation=operation_from_json(json.loads(operation)),
+        before=None if before is None else json.loads(before),
+        group=group,
+        unit=unit,
+        wave=wave,
+        after=after,
+        unchanged=bool(unchanged),
+    )
+
+
+class Journal:
+    """One journal file, open. Blocking; used by one thread at a time, but for `checkpoint`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._full = True
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a journal to write to it, or create it with mode 0600.
+
+        Raises:
+            RunRefusedError: it is no journal, or one of another version.
+            ConfigurationError: the file cannot be used; says why.
+        """
+        where = Path(path)
+        try:
+            check_private(where)
+        except FileNotFoundError:
+            os.close(open_private(where))
+        connection = sqlite3.connect(
+            where, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _prepare(connection, where)
+        except sqlite3.Error as error:
+            connection.close()
+            raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return cls(where, connection)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a journal only to look, also while a run writes to it.
+
+        Raises:
+            RunRefusedError: it is no journal, or one of another version.
+        """
+        where = Path(path)
+        if not where.is_file():
+            raise RunRefusedError(f"there is no journal at {where}")
+        connection = sqlite3.connect(
+            f"{where.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+        )
+        try:
+            _check_version(connection, where)
+        except sqlite3.Error as error:
+            connection.close()
+            raise RunRefusedError(f"{where} cannot be read as a journal: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return cls(where, connection)
+
+    def close(self) -> None:
+        """Close it; safe to repeat."""
+        self._connection.close()
+
+    # Writing.
+
+    def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
+        """Write what a new run is, all or nothing; to be iterated, so that a loop can breathe."""
+        with self._transaction():
+            self._put(facts)
+            batch: list[ItemRow] = []
+            for row in items:
+                batch.append(row)
+                if len(batch) == PAGE_ROWS:
+                    self._connection.executemany(_ADD_ITEM, batch)
+                    batch.clear()
+                    yield
+            self._connection.executemany(_ADD_ITEM, batch)
+
+    def put(self, facts: Mapping[str, str]) -> None:
+        """Write facts about the run, over those of the same name."""
+        with self._transaction():
+            self._put(facts)
+
+    def add(self, items: list[ItemRow], events: list[EventRow], *, full: bool) -> None:
+        """Write a group; with `full` return only once it is on the disk.
+
+        Raises:
+            sqlite3.Error: nothing of it was written.
+        """
+        if full is not self._full:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+            self._full = full
+        with self._transaction():
+            if items:
+                self._connection.executemany(_ADD_ITEM, items)
+            if events:
+                self._connection.executemany(_ADD_EVENT, events)
+
+    def _put(self, facts: Mapping[str, str]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite itself may have rolled back already, as it does on a full disk.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def log_bytes(self) -> int:
+        """Say how long the write-ahead log is."""
+        with contextlib.suppress(OSError):
+            return Path(f"{self.path}-wal").stat().st_size
+        return 0
+
+    def checkpoint(self, *, shorten: bool = False) -> None:
+        """Bring the log into the file, over a connection of its own: on any thread.
+
+        With `shorten` the log begins anew, for which nobody may be writing.
+        """
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
+
+    # Reading: in pages, because a long read would keep the log from being shortened.
+
+    def facts(self) -> dict[str, str]:
+        """Give what is known of the run; empty where none was begun."""
+        return dict(self._connection.execute("SELECT key, value FROM run"))
+
+    def count_items(self) -> int:
+        """Say how many items there are."""
+        return int(self._connection.execute("SELECT count(*) FROM item").fetchone()[0])
+
+    def last_seq(self) -> int:
+        """Give the highest seq, or -1."""
+        return int(self._connection.execute("SELECT ifnull(max(seq), -1) FROM item").fetchone()[0])
+
+    def digests(self) -> Iterator[tuple[int, bytes]]:
+        """Give each item's seq and digest, in order."""
+        for page in self._pages("SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"):
+            yield from page
+
+    def works(self) -> Iterator[Work]:
+        """Give the works, in order."""
+        sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own column names
+        for page in self._pages(sql):
+            yield from map(_work, page)
+
+    def work(self, seq: int) -> Work | None:
+        """Give one work, or None where there is none."""
+        row = self._connection.execute(
+            f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?",  # noqa: S608 - our own column names
+            (seq,),
+        ).fetchone()
+        return None if row is None else _work(row)
+
+    def events(self) -> Iterator[Event]:
+        """Give the events, in the order in which they were written."""
+        sql = "SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?"
+        for page in self._pages(sql):
+            for row in page:
+                yield Event(**dict(zip(_EVENT_FIELDS, row, strict=True)))
+
+    def marks(self) -> Iterator[tuple[int, int, str, int | None]]:
+        """Give id, seq, kind and attempt of the events about items, in order: the quick way."""
+        sql = (
+            "SELECT id, seq, kind, attempt FROM event WHERE id > ? AND seq IS NOT NULL "
+            "ORDER BY id LIMIT ?"
+        )
+        for page in self._pages(sql):
+            yield from page
+
+    def event(self, number: int) -> Event:
+        """Give one event by its id."""
+        row = self._connection.execute("SELECT * FROM event WHERE id = ?", (number,)).fetchone()
+        return Event(**dict(zip(_EVENT_FIELDS, row, strict=True)))
+
+    def _pages(self, sql: str) -> Iterator[list[Any]]:
+        last = -1
+        while page := self._connection.execute(sql, (last, PAGE_ROWS)).fetchall():
+            yield page
+            last = page[-1][0]
+
+
+_EVENT_FIELDS: Final = tuple(field.name for field in attrs.fields(Event))
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:
+        _check_version(connection, path)
+        fresh = False
+    answer = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if answer != "wal":
+        raise ConfigurationError(
+            f"{path} cannot hold a journal: SQLite answers {answer!r} where WAL is needed; "
+            "keep it on a local disk"
+        )
+    connection.execute(f"PRAGMA journal_size_limit={SIZE_LIMIT}")
+    # The writer's threads do this, so that no commit on the event loop ever has to.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA synchronous=FULL")
+    if fresh:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise RunRefusedError(f"{path} is no journal of a fleet run")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise RunRefusedError(
+            f"{path} is a journal of version {version}, and this release reads version {VERSION}"
+        )

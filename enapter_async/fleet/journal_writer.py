@@ -1,0 +1,191 @@
+"""Writes a journal in groups: what is handed in during one turn of the event loop, at once.
+
+Two levels. *Process*: the group is committed on the loop itself, without waiting for the
+disk; it survives SIGKILL. *Power*: it is gathered for at most 10 ms and committed on a
+thread, which returns once it is on the disk; it survives a power loss, too.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from enapter_async.fleet.journal import EventRow, ItemRow, Journal, JournalError
+
+GATHER_SECONDS: Final = 0.010
+CHECKPOINT_ROWS: Final = 10_000
+"""After so many rows the log is brought into the file."""
+SHORTEN_BYTES: Final = 16 * 1024 * 1024
+"""A log longer than this begins anew, for which writing pauses some milliseconds."""
+
+
+class JournalWriter:
+    """Takes rows, writes them in groups, and lets who handed them in wait for the commit.
+
+    A group that cannot be written fails all who wait for it. From then on nothing is
+    written and every wait fails, because a journal with a hole would lie; `on_failure` is
+    told once.
+    """
+
+    def __init__(self, journal: Journal, on_failure: Callable[[JournalError], None]) -> None:
+        self._journal = journal
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._items: list[ItemRow] = []
+        self._events: list[EventRow] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._gathered: list[EventRow] = []
+        self._gathered_waiters: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._scheduled = False
+        self._closing = False
+        self._rows = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Held by the thread that writes, so that there is one writer at any time.
+        self._turn = asyncio.Lock()
+        self.failure: JournalError | None = None
+
+    def add_item(self, row: ItemRow) -> None:
+        """Hand an item in; it is committed with, or before, any event that comes later."""
+        self._items.append(row)
+        self._schedule()
+
+    def add(self, event: EventRow, *, power: bool = False) -> None:
+        """Hand an event in without waiting for its commit."""
+        if power:
+            self._gathered.append(event)
+            self._gather()
+        else:
+            self._events.append(event)
+            self._schedule()
+
+    def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
+        """Hand an event in; the future is done when it is committed.
+
+        The future's error is `JournalError`: then the group is not written.
+        """
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        if self.failure is not None:
+            waiter.set_exception(_copy(self.failure))
+            return waiter
+        (self._gathered_waiters if power else self._waiters).append(waiter)
+        self.add(event, power=power)
+        return waiter
+
+    async def close(self) -> None:
+        """Write what is left, to the disk, and shorten the log.
+
+        Raises:
+            JournalError: not everything could be written.
+        """
+        ending = self._loop.create_task(self._finish())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait({ending})
+            raise
+        if self.failure is not None:
+            raise _copy(self.failure)
+
+    def _schedule(self) -> None:
+        # While a thread writes, rows gather: whoever gives the turn back schedules anew.
+        if not self._scheduled and not self._turn.locked():
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _gather(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(GATHER_SECONDS, self._flush_to_disk)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._turn.locked() or not (self._items or self._events):
+            return
+        items, events, waiters = self._take()
+        try:
+            if self.failure is None:
+                self._journal.add(items, events, full=False)
+        except sqlite3.Error as error:
+            self._fail(error)
+        self._release(waiters)
+        self._rows += len(items) + len(events)
+        if self._rows >= CHECKPOINT_ROWS and not self._closing:
+            self._rows = 0
+            self._start(self._checkpoint())
+
+    def _flush_to_disk(self) -> None:
+        self._timer = None
+        self._start(self._write_to_disk())
+
+    async def _write_to_disk(self) -> None:
+        async with self._turn:
+            items, events, waiters = self._take()
+            events += self._gathered
+            waiters += self._gathered_waiters
+            self._gathered, self._gathered_waiters = [], []
+            try:
+                if self.failure is None and (items or events):
+                    await asyncio.to_thread(self._journal.add, items, events, full=True)
+            except sqlite3.Error as error:
+                self._fail(error)
+            self._release(waiters)
+        self._go_on()
+
+    async def _checkpoint(self) -> None:
+        try:
+            await asyncio.to_thread(self._journal.checkpoint)
+            if self._journal.log_bytes() > SHORTEN_BYTES:
+                async with self._turn:
+                    await asyncio.to_thread(self._journal.checkpoint, shorten=True)
+                self._go_on()
+        except sqlite3.Error as error:
+            self._fail(error)
+
+    async def _finish(self) -> None:
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._write_to_disk()
+        with contextlib.suppress(sqlite3.Error):
+            # Nothing is lost where it cannot be shortened: the log is read with the file.
+            await asyncio.to_thread(self._journal.checkpoint, shorten=True)
+
+    def _take(self) -> tuple[list[ItemRow], list[EventRow], list[asyncio.Future[None]]]:
+        taken = self._items, self._events, self._waiters
+        self._items, self._events, self._waiters = [], [], []
+        return taken
+
+    def _go_on(self) -> None:
+        if self._items or self._events:
+            self._schedule()
+        if self._gathered:
+            self._gather()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _release(self, waiters: list[asyncio.Future[None]]) -> None:
+        for waiter in waiters:
+            if waiter.done():
+                continue
+            if self.failure is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(_copy(self.failure))
+
+    def _fail(self, error: sqlite3.Error) -> None:
+        if self.failure is None:
+            self.failure = JournalError(
+                f"the journal {self._journal.path} cannot be written: {error}"
+            )
+            self._on_failure(self.failure)
+
+
+def _copy(error: JournalError) -> JournalError:
+    """Give each waiter an error of its own: one that is raised twice grows two tracebacks."""
+    return JournalError(str(error))
