@@ -188,7 +188,7 @@ def _show(console: Console, world: World, told: _Told) -> None:
             [
                 states_table(report),
                 _counts_table("What the network did", world.log.fault_counts()),
-                _counts_table("What each attempt saw: what is known", told.watch.failed),
+                _counts_table("Failed attempts: what is known after", told.watch.failed),
             ],
             padding=(0, 3),
         )
