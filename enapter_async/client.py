@@ -1,6 +1,7 @@
 """The client: configuration, one session, and the nouns of the API."""
 
 import asyncio
+import hmac
 import os
 import ssl
 import warnings
@@ -151,6 +152,15 @@ class Client:
     def base_url(self) -> URL:
         """Where the API is, without `/v3`."""
         return self._settings.base_url
+
+    def fingerprint(self, salt: bytes) -> str:
+        """Give an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
+
+        It tells whether two clients act as the same one, and shows nothing of the token.
+        """
+        token = self._settings.token
+        who = f"{'' if token is None else token.reveal()}\0{self._settings.user or ''}"
+        return hmac.new(salt, who.encode(), "sha256").hexdigest()
 
     @property
     def retry(self) -> RetryPolicy:

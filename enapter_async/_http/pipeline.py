@@ -10,7 +10,7 @@ device holds none of the places that calls about other devices could use.
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -45,11 +45,15 @@ class CallRecord:
 
     `attempts` are the failed ones; `sent` counts all, the last good one too; `elapsed` is
     seconds; `settled` and `already_absent` mean what they mean in `hooks.CallEnded`.
+
+    `before_again` is awaited before the operation is sent again after an uncertain attempt:
+    so a journal can say first that it may arrive once more. What it raises ends the call.
     """
 
-    __slots__ = ("already_absent", "attempts", "elapsed", "sent", "settled")
+    __slots__ = ("already_absent", "attempts", "before_again", "elapsed", "sent", "settled")
 
-    def __init__(self) -> None:
+    def __init__(self, before_again: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.before_again = before_again
         self.attempts: tuple[Attempt, ...] = ()
         self.sent = 0
         self.elapsed = 0.0
@@ -261,6 +265,8 @@ class Pipeline:
                 Waiting(call=call.number, operation=call.operation, seconds=seconds, reason=reason)
             )
         await self.clock.sleep(seconds)
+        if failure.certainty.uncertain and call.record.before_again is not None:
+            await call.record.before_again()
 
     async def _conclude(self, call: _Call, last: Failure) -> Any | Failure:
         """Say how a call ends that no attempt of its own brought to a good end."""
