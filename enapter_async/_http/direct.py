@@ -124,6 +124,7 @@ class DirectTransport:
             raise ConfigurationError("the session is closed")
         self._connector = connector
         self._key_request = _key_request(session, wire.origin, ssl)
+        self._secured = wire.origin.scheme == "https"
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
         self._sweeper = _Sweeper(self._loop)
@@ -203,18 +204,18 @@ class DirectTransport:
         """Whether nothing came on this connection since its last answer ended.
 
         A byte that is pending belongs to no request of ours: taken for an answer, it would
-        give this call, and each after it, its predecessor's. A new connection is not looked
+        give this call, and each after it, its predecessor's. A new TLS connection is not looked
         at, for TLS 1.3 sends session tickets of its own accord.
         """
-        if not protocol.is_connected() or protocol.should_close:
+        if not protocol.is_connected() or protocol.should_close or protocol.transport is None:
             return False
         pending = self._pending.get(protocol)
-        if pending is not None:
-            return not pending()
-        if protocol.transport is not None:
-            sock = protocol.transport.get_extra_info("socket")
-            self._pending[protocol] = _readable(sock)
-        return True
+        if pending is None:
+            pending = _readable(protocol.transport.get_extra_info("socket"))
+            self._pending[protocol] = pending
+            if self._secured:
+                return True
+        return not pending()
 
     async def _receive(self, protocol: ResponseHandler, max_bytes: int) -> Reply:
         head, payload = await protocol.read()

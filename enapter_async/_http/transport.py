@@ -64,7 +64,8 @@ class SessionTransport:
 
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         self._session = session
-        self._wire = wire
+        self._origin = wire.origin
+        self._headers = wire.headers
         self._ssl = ssl
         self._middlewares = (_never_again, *session._middlewares)  # noqa: SLF001 - a request's replace the session's, and the session must not change
 
@@ -75,7 +76,7 @@ class SessionTransport:
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
         """Send one request once and give its answer, within `left` seconds."""
-        headers = self._wire.headers
+        headers = self._headers
         if message.body is not None:
             headers = {**headers, "Content-Type": "application/json"}
         reply: Reply | None = None
@@ -84,11 +85,12 @@ class SessionTransport:
         try:
             response = await self._session.request(
                 message.method,
-                URL(f"{self._wire.origin}{message.target}", encoded=True),
+                URL(f"{self._origin}{message.target}", encoded=True),
                 data=message.body,
                 headers=headers,
                 allow_redirects=False,
                 raise_for_status=False,
+                auto_decompress=True,
                 ssl=self._ssl,
                 timeout=client_timeout(
                     min(timeouts.connect, left), min(timeouts.connect + timeouts.read, left)
