@@ -23,8 +23,9 @@ def lower(low: float, _high: float) -> float:
 class FakeClock:
     """Real time plus what was slept; `sleeps` and `draws` tell what was asked for.
 
-    Sleeps that overlap pass together, as they do in life. Real time goes on because sockets need it; each test takes so little of it that
-    whole seconds come from sleeping alone.
+    Sleeps that overlap pass together, as they do in life. Real time goes on because
+    sockets need it; each test takes so little of it that whole seconds come from
+    sleeping alone.
     """
 
     draw: Callable[[float, float], float] = upper

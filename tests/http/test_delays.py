@@ -208,6 +208,21 @@ async def test_a_503_with_too_long_a_pause_is_told_at_once(
     assert server.seen == ["POST"]
 
 
+@pytest.mark.parametrize(("longest", "waits"), [(120.0, False), (300.0, True)])
+async def test_how_long_a_pause_may_be_is_the_policys_word(
+    transport: TransportKind, longest: float, waits: bool, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(errors(429, ("Retry-After", "200"))))
+    policy = attempts(4, max_retry_after=longest, deadline=1000.0)
+    async with open_rig(transport, server, clock, retry=policy) as rig:
+        if waits:
+            await rig.run(CONFIG)
+            assert sum(clock.sleeps) == pytest.approx(205.0, abs=0.1)
+        else:
+            assert type(await rig.fails(CONFIG)) is RateLimitedError
+            assert clock.sleeps == []
+
+
 async def test_a_pause_past_the_deadline_is_not_begun(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:

@@ -232,6 +232,27 @@ async def test_a_server_that_forgets_every_connection_costs_no_attempt(
         assert rig.attempts == ()
 
 
+async def test_an_exchange_that_is_over_is_never_found_late(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    brisk = Timeouts(connect=1.0, read=0.05)
+    async with open_rig(transport, server, timeouts=brisk) as rig:
+        for _ in range(2):
+            await rig.run(CONFIG)
+            await asyncio.sleep(0.12)
+            assert rig.attempts == ()
+    assert len(server.connections) == 1
+
+
+async def test_row24_101_is_not_waited_upon(transport: TransportKind, server: FaultServer) -> None:
+    server.always(ignored(raw(head(101, ("Upgrade", "x")), "hang")))
+    limits = Timeouts(connect=1.0, read=1.0)
+    async with open_rig(transport, server, retry=attempts(1), timeouts=limits) as rig:
+        error = await rig.fails(GET)
+        assert type(error) is TransportError
+        assert rig.ended.elapsed < 0.5
+
+
 async def test_lost_and_found_in_turns(transport: TransportKind, server: FaultServer) -> None:
     server.script(*[step for _ in range(20) for step in (applied(close()), applied(gzipped()))])
     async with open_rig(transport, server) as rig:
