@@ -104,16 +104,17 @@ class SessionTransport:
         except Exception as error:  # noqa: BLE001 - a session does not tell how far it came
             failure = maybe("the answer was lost", type(error).__name__)
         else:
+            if response.status < 200:
+                response.close()
+                return maybe("the server sent no final answer", "NoFinalAnswer")
             try:
                 body, cut, late = await read_body(response.content, response.status, max_bytes)
                 reply = Reply(response.status, response.headers, body, cut, late)
             finally:
-                if reply is None or reply.cut or reply.status < 200:
+                if reply is None or reply.cut:
                     response.close()
                 else:
                     response.release()
-            if reply.status < 200:
-                return maybe("the server sent no final answer", "NoFinalAnswer")
             return reply
         return failure
 
