@@ -179,14 +179,13 @@ class DirectTransport:
 
     async def _connect(self, seconds: float) -> aiohttp.connector.Connection | Failure:
         """Take a connection on which nothing is pending, from the pool or newly made."""
-        if seconds != self._connect_timeout.connect:
-            self._connect_timeout = client_timeout(seconds)
+        timeout = self._connect_timeout
+        if seconds != timeout.connect:
+            timeout = self._connect_timeout = client_timeout(seconds)
         until = self._loop.time() + seconds
         while self._loop.time() < until:
             try:
-                connection = await self._connector.connect(
-                    self._key_request, [], self._connect_timeout
-                )
+                connection = await self._connector.connect(self._key_request, [], timeout)
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failure = connect_failure(error, seconds)
             else:
