@@ -10,7 +10,7 @@ from contextlib import contextmanager
 @contextmanager
 def process(*arguments: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """Start a command, and see to it that it is gone afterwards."""
-    started = subprocess.Popen(  # noqa: S603
+    started = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "enapter_async", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

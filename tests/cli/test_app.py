@@ -53,7 +53,7 @@ def test_main_gives_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_module_is_the_command_line() -> None:
     command = [sys.executable, "-m", "enapter_async", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)  # noqa: S603 - our own program
     assert done.returncode == 0
     assert __version__ in done.stdout
 
@@ -64,7 +64,7 @@ def test_a_missing_extra_is_told(missing: str) -> None:
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from enapter_async.cli import main; sys.exit(main(['demo', '--help']))"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
     )
     assert done.returncode == Exit.USAGE

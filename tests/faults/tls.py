@@ -6,6 +6,13 @@ import subprocess
 from pathlib import Path
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+_MAY_SIGN = "keyUsage=critical,keyCertSign,cRLSign"
+_OF_A_SERVER = """subjectAltName={names}
+basicConstraints=critical,CA:FALSE
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid
+extendedKeyUsage=serverAuth
+"""
 OPENSSL = shutil.which("openssl")
 
 
@@ -25,7 +32,8 @@ class Certificates:
 
     def _authority(self, name: str) -> None:
         files = ("-keyout", f"{name}.key", "-out", f"{name}.pem")
-        _openssl(self.folder, "req", "-x509", *_KEY, *files, "-subj", f"/CN={name}", "-days", "2")
+        owner = ("-subj", f"/CN={name}", "-days", "2", "-addext", _MAY_SIGN)
+        _openssl(self.folder, "req", "-x509", *_KEY, *files, *owner)
 
     def server(
         self, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2, authority: str = "ca"
@@ -33,7 +41,7 @@ class Certificates:
         """Make the context of a server with such a certificate."""
         self._made += 1
         stem = f"server-{self._made}"
-        (self.folder / f"{stem}.ext").write_text(f"subjectAltName={names}\n")
+        (self.folder / f"{stem}.ext").write_text(_OF_A_SERVER.format(names=names))
         request = ("-keyout", f"{stem}.key", "-out", f"{stem}.csr", "-subj", "/CN=test")
         _openssl(self.folder, "req", *_KEY, *request)
         signer = ("-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial")

@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from enapter_async import fleet
 from enapter_async._http.pipeline import CallRecord
+from enapter_async.errors import ConflictError
+from enapter_async.fleet import Outcome
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import UpdateDevice
 
@@ -54,3 +57,22 @@ async def turns(count: int = 20) -> None:
     """Let the event loop run for a while, by turns and not by time."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def refusal(_: Any = None) -> ConflictError:
+    return ConflictError("taken", status=409)
+
+
+async def forever(_: Operation[Any]) -> None:
+    await asyncio.Event().wait()
+
+
+async def follow(run: fleet.Run[Any], outcomes: list[Outcome[Any]]) -> None:
+    """Run to the end, and keep the outcomes that came even if an error ends it."""
+    async with run:
+        async for outcome in run:
+            outcomes.append(outcome)  # noqa: PERF401 - an error must not lose those before it
+
+
+def fleet_tasks() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().startswith("fleet")]

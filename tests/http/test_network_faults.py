@@ -76,7 +76,7 @@ async def test_row03_an_unknown_name_is_a_host_that_is_down(
 ) -> None:
     address = f"http://localhost:{server.port}"
     async with open_rig(transport, server, base_url=address) as rig:
-        rig.connector._resolver = NoSuchName()  # type: ignore[attr-defined]
+        rig.connector._resolver = NoSuchName()  # type: ignore[attr-defined]  # a resolver is set at its making only
         error = await rig.fails(UPDATE)
         assert type(error) is HostDownError
         assert set(rig.certainties) == {Certainty.NOT_SENT}
@@ -87,7 +87,7 @@ async def test_row03_a_slow_resolver_is_cut(transport: TransportKind, server: Fa
     address = f"http://localhost:{server.port}"
     options: dict[str, Any] = {"timeouts": Timeouts(connect=0.1), "retry": attempts(1)}
     async with open_rig(transport, server, base_url=address, **options) as rig:
-        rig.connector._resolver = NeverAnswers()  # type: ignore[attr-defined]
+        rig.connector._resolver = NeverAnswers()  # type: ignore[attr-defined]  # as above
         error = await rig.fails(UPDATE)
         assert type(error) is HostDownError
         assert rig.certainties == [Certainty.NOT_SENT]

@@ -1,0 +1,111 @@
+"""How a run is left: early, by an error, by cancellation, by a stop or a cut."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+)
+from enapter_async.fleet import State
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import GetDevice
+from tests.fleet.callers import ScriptedCaller, fleet_tasks, forever, rename, turns
+
+
+async def test_leaving_early_starts_nothing_more_and_drains() -> None:
+    release = asyncio.Event()
+
+    async def answer(operation: Operation[Any]) -> None:
+        if operation.subject() != "d0":
+            await release.wait()
+
+    caller = ScriptedCaller(answer)
+    operations = (rename(f"d{number}") for number in range(100))
+    async with fleet.Run(caller, operations, concurrency=3) as run:
+        async for _ in run:
+            break
+        await turns()
+        began = len(caller.began)
+        release.set()
+    assert len(caller.began) == began == len(caller.ended)
+    assert run.report.counts[State.APPLIED] == began
+    assert run.report.counts[State.HELD] == run.report.total - began
+    assert run.report.total <= 7  # 6 ahead of the one that was taken
+    assert not run.report.complete
+    assert fleet_tasks() == []
+
+
+async def test_leaving_by_an_error_of_the_callers_drains_too() -> None:
+    caller = ScriptedCaller()
+    run = fleet.Run(caller, [rename("a"), rename("b")])
+
+    async def fail() -> None:
+        async with run:
+            await turns(2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert caller.began == caller.ended
+    assert run.report.total == len(caller.began)
+
+
+@pytest.mark.parametrize("iterating", [True, False])
+async def test_cancelling_the_caller_cancels_what_is_under_way(*, iterating: bool) -> None:
+    caller = ScriptedCaller(forever)
+    runs = []
+
+    async def job() -> None:
+        async with fleet.Run(caller, [rename(f"d{n}") for n in range(9)], concurrency=4) as run:
+            runs.append(run)
+            await turns()
+            if iterating:
+                await anext(run)
+
+    task = asyncio.create_task(job())
+    await turns(50)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert caller.under_way == []
+    assert fleet_tasks() == []
+    assert runs[0].report.counts[State.UNKNOWN] == 4
+    assert runs[0].report.counts[State.HELD] == 4
+    assert isinstance(runs[0].report.unknowns[0].error, AmbiguousOutcomeError)
+
+
+async def test_a_timeout_around_a_run_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await fleet.apply(ScriptedCaller(forever), [rename("a")])
+    assert fleet_tasks() == []
+
+
+async def test_stop_lets_what_is_under_way_end_and_tells_the_rest() -> None:
+    caller = ScriptedCaller()
+    states = []
+    async with fleet.Run(caller, [rename(f"d{n}") for n in range(20)], concurrency=2) as run:
+        async for outcome in run:
+            states.append(outcome.state)
+            run.stop("enough")
+    assert len(states) == 20
+    assert states.count(State.APPLIED) == len(caller.began) < 20
+    assert run.report.stopped is None
+    assert run.report.complete
+
+
+async def test_cut_tells_reads_and_what_was_never_sent_as_held() -> None:
+    async def answer(_: Operation[Any]) -> None:
+        await asyncio.Event().wait()
+
+    operations: list[Operation[Any]] = [rename("a"), GetDevice(device_id="b")]
+    states = {}
+    async with fleet.Run(ScriptedCaller(answer), operations) as run:
+        await turns()
+        run.cut()
+        async for outcome in run:
+            states[outcome.operation] = outcome.state
+    assert states == {operations[0]: State.UNKNOWN, operations[1]: State.HELD}
