@@ -1,14 +1,15 @@
 """Where minted credentials go: a file of JSON Lines that only its owner can read."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from enapter_async.clock import Clock
 from enapter_async.converter import operation_to_json, unstructure
@@ -18,6 +19,9 @@ from enapter_async.operation import Operation
 
 if sys.platform != "win32":
     import fcntl
+
+ROOM_BYTES: Final = 64 * 1024
+"""Room that is held for one result; a configuration with three certificates has some 8 KiB."""
 
 CredentialsSink = Callable[[Operation[Any], Any], Awaitable[None] | None]
 """Takes an operation and its secret result, and returns only once it is kept safe."""
@@ -31,14 +35,26 @@ class CredentialsFile:
     is a plain file of this user with that mode; a second writer is refused.
     Results that come while a write is under way share the next one, so that the disk's
     slowness is paid once for many. Not safe to use from two event loops.
+
+    `in_flight` is how many results may be on their way at once: `make_room` holds so much
+    room for each in a file beside this one, `<path>.reserve`, which is given up when the
+    disk is full, and removed at the end.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        in_flight: int = 1,
+        clock: Clock | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._reserve = Reserve(Path(f"{self.path}.reserve"), in_flight * ROOM_BYTES)
         self._clock = clock or Clock()
         self._descriptor = -1
         self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._making_room = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Open the file.
@@ -77,12 +93,28 @@ class CredentialsFile:
                 self._writer.add_done_callback(lambda _: self._close())
 
     def _close(self) -> None:
+        self._reserve.release()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    async def store(self, operation: Operation[Any], result: Any) -> None:
+    async def make_room(self) -> None:
+        """See to it that whatever is in flight can be written, before more is asked for.
+
+        Raises:
+            OSError: there is no room.
+        """
+        if not self._reserve.held:
+            async with self._making_room:
+                if not self._reserve.held:
+                    await asyncio.to_thread(self._reserve.take)
+
+    async def store(
+        self, operation: Operation[Any], result: Any, mark: Mapping[str, Any] | None = None
+    ) -> None:
         """Write one result, and return once it is on the disk.
+
+        `mark` is written with it, and says which item of which run it belongs to.
 
         Raises:
             OSError: it could not be written, as on a full disk; the file ends with the
@@ -92,18 +124,19 @@ class CredentialsFile:
             raise ConfigurationError("a credentials file is used inside `async with` only")
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
-        self._pending.append((self._line(operation, result), stored))
+        self._pending.append((self._line(operation, result, mark or {}), stored))
         if self._writer is None or self._writer.done():
             self._writer = loop.create_task(self._write_pending())
         await stored
 
-    def _line(self, operation: Operation[Any], result: Any) -> bytes:
+    def _line(self, operation: Operation[Any], result: Any, mark: Mapping[str, Any]) -> bytes:
         told = operation_to_json(operation)
         generated_at = datetime.fromtimestamp(self._clock.wall(), UTC)
         row = {
             "device_id": told.get("device_id"),
             "protocol": told.get("protocol"),
             "generated_at": generated_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            **mark,
             "config": unstructure(result),
         }
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
@@ -113,7 +146,7 @@ class CredentialsFile:
             group, self._pending = self._pending, []
             data = b"".join(line for line, _ in group)
             try:
-                await asyncio.to_thread(write_durably, self._descriptor, data)
+                await asyncio.to_thread(self._write, data)
             except OSError as error:
                 for _, stored in group:
                     if not stored.done():
@@ -122,3 +155,71 @@ class CredentialsFile:
                 for _, stored in group:
                     if not stored.done():
                         stored.set_result(None)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            write_durably(self._descriptor, data)
+        except OSError:
+            if not self._reserve.held:
+                raise
+            # What is here was minted already: now is the time that the reserve is for.
+            self._reserve.release()
+            write_durably(self._descriptor, data)
+
+
+class Reserve:
+    """Room on a disk, held by a file; blocking."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self.held = False
+
+    def take(self) -> None:
+        """Fill the file; safe to repeat.
+
+        Raises:
+            OSError: there is no room; nothing is left of the file.
+        """
+        self._path.unlink(missing_ok=True)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            # Not zeros, which a file system may keep in no room at all.
+            write_durably(descriptor, os.urandom(self._size))
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        self.held = True
+
+    def release(self) -> None:
+        """Give the room back; safe to repeat."""
+        if self.held:
+            self.held = False
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
+    """Give item and intent of each result that a run has in a file of credentials.
+
+    Half a line, which a run that was killed may leave, holds nothing.
+    """
+    found: set[tuple[int, int]] = set()
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                row = json.loads(line)
+                if isinstance(row, dict) and row.get("run") == run and "config" in row:
+                    found.add((row["item"], row["intent"]))
+    return frozenset(found)
+
+
+def count_in(path: Path) -> int:
+    """Count the results in a file of credentials; 0 where there is no file."""
+    try:
+        with path.open("rb") as lines:
+            return sum(line.endswith(b"}\n") for line in lines)
+    except FileNotFoundError:
+        return 0

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Generic, Self
+from typing import Any, Final, Generic, Self
 
 from enapter_async.clock import Clock
 from enapter_async.errors import (
@@ -14,18 +15,27 @@ from enapter_async.errors import (
     EnapterError,
     TLSError,
 )
+from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
-from enapter_async.fleet.item import Caller, CredentialsNotKeptError, Item
+from enapter_async.fleet.feed import Feed
+from enapter_async.fleet.item import Caller, CredentialsNotKeptError, Item, NoRoomError
+from enapter_async.fleet.journal import JournalError
+from enapter_async.fleet.keeping import FileKeeper, SinkKeeper
 from enapter_async.fleet.lanes import Lanes
-from enapter_async.fleet.report import OperationT, Outcome, Report, State, Tally
-from enapter_async.fleet.source import Operations, check_input, check_item, without_secrets
+from enapter_async.fleet.ledger import Ledger
+from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, Report, State, Tally
+from enapter_async.fleet.source import Operations, as_works, check_input
+from enapter_async.fleet.work import Work
 
 Credentials = str | os.PathLike[str] | CredentialsSink
 
-AHEAD: Final = 2
-"""The input is pulled at most this many times the concurrency ahead of the taken outcomes."""
-
-_HARD_STOPS: Final = (AuthenticationError, TLSError, CredentialsNotKeptError)
+_HARD_STOPS: Final = (
+    AuthenticationError,
+    TLSError,
+    CredentialsNotKeptError,
+    NoRoomError,
+    JournalError,
+)
 
 
 class Run(Generic[OperationT]):
@@ -47,9 +57,16 @@ class Run(Generic[OperationT]):
     `CredentialsFile`) or a callable that takes each minted configuration before its
     outcome is told; without it they are in `outcome.result` only.
 
-    A 401, a secured connection that cannot be made, and credentials that cannot be kept
-    stop the run: what is under way ends, the rest is held. A plain iterable is then read to
-    its end and counted; an async one is not pulled further, and `report.complete` is False.
+    `journal` is the path of a file, or `JournalOptions`. Each operation is written there
+    before it is sent, and what became of it after; where the file exists, the run goes on
+    with what is left, and `operations` must be the same again (None: all that the file
+    holds). A known input (it has a length) is then checked whole before the first request:
+    equal operations are merged, contradictory ones refused.
+
+    A 401, a secured connection that cannot be made, and credentials or a journal that
+    cannot be kept stop the run: what is under way ends, the rest is held. A plain iterable
+    is then read to its end and counted; an async one is not pulled further, and
+    `report.complete` is False.
 
     An error of the input itself, or a thing in it that is no operation, is raised by the
     iteration after the outcomes of all that was started. Leaving `async with` early
@@ -60,34 +77,35 @@ class Run(Generic[OperationT]):
     def __init__(
         self,
         client: Caller,
-        operations: Operations[OperationT],
+        operations: Operations[OperationT] | None,
         *,
         concurrency: int = 64,
+        journal: str | os.PathLike[str] | JournalOptions | None = None,
         credentials: Credentials | None = None,
         check: bool = False,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; the least is 1")
-        check_input(operations)
+        if operations is not None or journal is None:
+            check_input(operations)
+        if journal is not None and not isinstance(journal, JournalOptions):
+            journal = JournalOptions(path=journal)
         self._client = client
-        self._source = operations
+        self._operations = operations
+        self._journal = journal
+        self._ledger: Ledger | None = None
         self._concurrency = concurrency
-        self._window = AHEAD * concurrency
-        # The feeder sleeps until so much room is free: waking it for each outcome costs more.
-        self._wake_at = self._window - max(1, concurrency // 4)
         self._check = check
         self._credentials = credentials
-        self._sink: CredentialsSink | None = None
+        self._keeper: FileKeeper | SinkKeeper | None = None
 
-        self._lanes: Lanes[OperationT] = Lanes()
-        self._ready: asyncio.Queue[OperationT | None] = asyncio.Queue()
+        self._lanes = Lanes()
+        self._ready: asyncio.Queue[Work | None] = asyncio.Queue()
         self._outcomes: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
+        self._feed: Feed | None = None
         self._feeder: asyncio.Task[None] | None = None
         self._workers: list[asyncio.Task[None]] = []
-        self._under_way: dict[int, Item[OperationT]] = {}
-        self._room = asyncio.Event()
-        self._pulled = 0
-        self._ahead = 0
+        self._under_way: dict[int, Item[Any]] = {}
         self._unfinished = 0
 
         self._tally = Tally()
@@ -120,8 +138,8 @@ class Run(Generic[OperationT]):
         """
         if not self._hold_reason:
             self._hold_reason = reason
-        if isinstance(self._source, AsyncIterable) or self._leaving:
-            self._stop_feeding()
+        if self._feed is not None and (self._feed.is_async or self._leaving):
+            self._feed.halt()
 
     def cut(self) -> None:
         """Stop, and do not wait: what is under way is cancelled and told as `unknown`.
@@ -140,13 +158,19 @@ class Run(Generic[OperationT]):
         """Open the credentials file and begin.
 
         Raises:
-            ConfigurationError: the file cannot be used, or the run was used before.
+            ConfigurationError: a file cannot be used, or the run was used before.
+            RunRefusedError: the journal's run cannot be continued by this call.
         """
         if self._feeder is not None:
             raise ConfigurationError("a run is used once; make a new one")
-        self._sink = await self._open_sink()
         self._began = self._clock.monotonic()
-        self._feeder = asyncio.create_task(self._feed(), name="fleet feeder")
+        try:
+            works = await self._open()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        self._feed = Feed(works, self._admit, concurrency=self._concurrency)
+        self._feeder = self._feed.start(self._pull(self._feed))
         # A callback, because a task that is cancelled before its first step runs no `finally`.
         self._feeder.add_done_callback(lambda _: self._input_closed())
         return self
@@ -180,106 +204,121 @@ class Run(Generic[OperationT]):
         Raises:
             Exception: what the input raised, once all other outcomes were given.
         """
-        if self._feeder is None:
+        if self._feed is None:
             raise ConfigurationError("a run is used inside `async with`")
         outcome = await self._outcomes.get()
         if outcome is None:
             self._outcomes.put_nowait(None)  # for whoever asks again
             self._raise_broken()
             raise StopAsyncIteration
-        self._ahead -= 1
-        if self._ahead <= self._wake_at:
-            self._room.set()
+        self._feed.taken()
         return outcome
 
-    async def _open_sink(self) -> CredentialsSink | None:
-        if self._credentials is None or callable(self._credentials):
-            return self._credentials
-        file = await self._exits.enter_async_context(CredentialsFile(self._credentials))
-        return file.store
+    async def _open(self) -> Iterable[Work] | AsyncIterable[Work]:
+        """Open journal and credentials, the journal first; give what is to be done."""
+        given = self._credentials
+        path = None if given is None or callable(given) else _absolute(given)
+        works = None if self._journal else as_works(self._operations or ())
+        run = ""
+        if self._journal is not None:
+            ledger = await self._open_ledger(self._journal, path)
+            works, run = ledger.works, ledger.run
+            path = path or ledger.facts.get("credentials")
+        if callable(given):
+            self._keeper = SinkKeeper(given)
+        elif path is not None:
+            file = CredentialsFile(path, in_flight=self._concurrency)
+            self._keeper = FileKeeper(await self._exits.enter_async_context(file), run)
+        return works or ()
 
-    # The input: one task pulls it, so that an async iterable is never pulled twice at once.
+    async def _open_ledger(self, options: JournalOptions, credentials: str | None) -> Ledger:
+        ledger = self._ledger = await Ledger.open(
+            options,
+            self._client,
+            self._operations,
+            credentials=credentials,
+            on_failure=self._on_journal_failure,
+            clock=self._clock,
+        )
+        self._exits.push_async_callback(self._close_ledger, ledger)
+        self._tally.start_from(
+            ledger.earlier, merged=ledger.merged, acknowledged=ledger.acknowledged
+        )
+        for work, state in ledger.blocked:
+            self._lanes.block(work, state)
+        return ledger
 
-    async def _feed(self) -> None:
+    async def _close_ledger(self, ledger: Ledger) -> None:
         try:
-            if isinstance(self._source, AsyncIterable):
-                await self._feed_from_async(aiter(self._source))
-            else:
-                await self._feed_from(iter(self._source))
+            await ledger.close()
+        except JournalError as error:
+            self._on_journal_failure(error)
+
+    def _on_journal_failure(self, error: JournalError) -> None:
+        if self._stopped is None:
+            self._stopped = error
+        self.stop("the run was stopped by JournalError")
+
+    # The input.
+
+    async def _pull(self, feed: Feed) -> None:
+        try:
+            await feed.pull()
         except Exception as error:  # noqa: BLE001 - the input is the caller's code
             self._break(error, "the input failed")
+        self._complete = feed.ended and (self._ledger is None or self._ledger.input_known)
 
-    async def _feed_from(self, pulls: Iterator[OperationT]) -> None:
-        while not self._leaving:
-            await self._wait_for_room()
-            try:
-                operation = next(pulls)
-            except StopIteration:
-                self._complete = True
-                return
-            self._admit(operation)
-
-    async def _feed_from_async(self, pulls: AsyncIterator[OperationT]) -> None:
-        while not self._hold_reason:
-            await self._wait_for_room()
-            try:
-                operation = await anext(pulls)
-            except StopAsyncIteration:
-                self._complete = True
-                return
-            self._admit(operation)
-
-    async def _wait_for_room(self) -> None:
-        while self._ahead >= self._window:
-            self._room.clear()
-            await self._room.wait()
-
-    def _admit(self, operation: OperationT) -> None:
-        check_item(operation, self._pulled)
-        self._pulled += 1
-        self._ahead += 1
+    def _admit(self, work: Work) -> None:
         self._unfinished += 1
-        if not self._lanes.admit(operation):
+        if not self._lanes.admit(work):
             return
-        self._ready.put_nowait(operation)
+        self._ready.put_nowait(work)
         if len(self._workers) < self._concurrency:
             self._workers.append(
                 asyncio.create_task(self._work(len(self._workers)), name="fleet worker")
             )
 
-    def _stop_feeding(self) -> None:
-        feeder = self._feeder
-        if feeder is not None and feeder is not asyncio.current_task():
-            feeder.cancel()
-
     # The work.
 
     async def _work(self, number: int) -> None:
-        while (operation := await self._ready.get()) is not None:
-            outcome = await self._outcome_of(operation, number)
-            if isinstance(outcome.error, _HARD_STOPS) and self._stopped is None:
-                self._stopped = outcome.error
-                self.stop(f"the run was stopped by {type(outcome.error).__name__}")
+        while (work := await self._ready.get()) is not None:
+            outcome = await self._outcome_of(work, number)
+            stopper = _stopper(outcome)
+            if stopper is not None and self._stopped is None:
+                self._stopped = stopper
+                self.stop(f"the run was stopped by {type(stopper).__name__}")
             self._tally.add(outcome)
-            following = self._lanes.release(operation, outcome.state)
-            if following is not None:
+            # What a stopped run holds need not be remembered: it holds everything.
+            well = outcome.state.done or (outcome.state is State.HELD and self._hold_reason)
+            for following in self._lanes.release(work, None if well else outcome.state):
                 self._ready.put_nowait(following)
             self._outcomes.put_nowait(outcome)
             self._unfinished -= 1
             self._end_if_done()
 
-    async def _outcome_of(self, operation: OperationT, worker: int) -> Outcome[OperationT]:
-        item = Item(operation)
+    async def _outcome_of(self, work: Work, worker: int) -> Outcome[Any]:
         if self._hold_reason:
-            return item.held(self._hold_reason, self._stopped)
-        blocked_by = self._lanes.blocked_by(operation)
-        if blocked_by is not None:
-            return item.held(
-                f"an earlier operation of {operation.subject()} in this run is {blocked_by}"
-            )
+            return Item(work.operation).held(self._hold_reason, self._stopped)
+        ledger = self._ledger
+        blocked_by = self._lanes.blocked_by(work)
+        if blocked_by:
+            outcome = Item(work.operation).held(blocked_by)
+            if ledger is not None:
+                ledger.held(work, outcome)
+            return outcome
+        if ledger is None:
+            return await self._carry_out(work, Item(work.operation), worker)
+        page = ledger.page(work)
+        outcome = await self._carry_out(work, Item(work.operation, page), worker)
+        ledger.ended(page, outcome)
+        return outcome
+
+    async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
+        if work.unchanged:
+            return item.unchanged()
         self._under_way[worker] = item
         try:
-            return await item.carry_out(self._client, check=self._check, sink=self._sink)
+            return await item.carry_out(self._client, check=self._check, keeper=self._keeper)
         except asyncio.CancelledError:
             if not self._cut:
                 raise
@@ -328,44 +367,17 @@ class Run(Generic[OperationT]):
             raise cancelled
 
 
-async def apply(
-    client: Caller,
-    operations: Operations[OperationT],
-    *,
-    concurrency: int = 64,
-    credentials: Credentials | None = None,
-    check: bool = False,
-    on_outcome: Callable[[Outcome[OperationT]], None] | None = None,
-) -> Report:
-    """Carry many operations out and report: counts, and the first failures.
-
-    All arguments are those of `Run`; `on_outcome` is called on the event loop with each
-    outcome as it comes, for progress. Nothing is retried here that the client does not
-    retry, and it never reads before it writes unless `check=True`. Giving the same
-    operations again is safe where they set an absolute state (updates, blueprints,
-    deletions); configurations are minted anew each time.
-
-    Raises:
-        ConfigurationError: before anything is sent, where the input is none or, without
-            `credentials`, an operation mints credentials. An input that is pulled lazily is
-            refused at the first such operation; what was under way then has ended.
-        Exception: what the input or `on_outcome` raised; a note on it tells the counts.
-    """
-    check_input(operations)
-    if credentials is None:
-        operations = without_secrets(operations)
-    run = Run(client, operations, concurrency=concurrency, credentials=credentials, check=check)
-    try:
-        async with run:
-            async for outcome in run:
-                if on_outcome is not None:
-                    on_outcome(outcome)
-    except Exception as error:
-        if run.report.total:
-            error.add_note(f"fleet.apply, until then: {_counts(run.report)}")
-        raise
-    return run.report
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return str(Path(path).absolute())
 
 
-def _counts(report: Report) -> str:
-    return ", ".join(f"{report.counts[state]} {state}" for state in State if report.counts[state])
+def _stopper(outcome: Outcome[Any]) -> EnapterError | None:
+    """Give the error in an outcome after which nothing more may start, or None."""
+    error: BaseException | None = outcome.error
+    if error is None:
+        return None
+    if isinstance(error, NotStartedError):
+        error = error.because
+    elif not isinstance(error, _HARD_STOPS):
+        error = error.__cause__
+    return error if isinstance(error, _HARD_STOPS) else None

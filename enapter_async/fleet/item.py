@@ -1,7 +1,8 @@
 """One operation of a run, from being taken up to its outcome."""
 
-import inspect
 from typing import Any, Generic, Protocol, TypeVar
+
+import attrs
 
 from enapter_async._http.pipeline import CallRecord
 from enapter_async.errors import (
@@ -10,7 +11,8 @@ from enapter_async.errors import (
     NotFoundError,
     ResultLostError,
 )
-from enapter_async.fleet.credentials import CredentialsSink
+from enapter_async.fleet.journal import JournalError
+from enapter_async.fleet.pages import Page
 from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, State
 from enapter_async.operation import Operation, Repeat
 
@@ -34,41 +36,126 @@ class CredentialsNotKeptError(ResultLostError):
     """
 
 
+class NoRoomError(EnapterError):
+    """There is no room to keep credentials, so none are minted."""
+
+
+class ResultDiffersError(EnapterError):
+    """The API said "done", and its answer shows another value than the one asked for."""
+
+
+class Keeper(Protocol):
+    """Where minted credentials go."""
+
+    async def make_room(self) -> None:
+        """See to it that there is room before anything is minted; raises `OSError`."""
+        ...
+
+    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+        """Keep a result safe before returning."""
+        ...
+
+
 class Item(Generic[OperationT]):
     """Carries one operation out, and can say at any time what became of it.
 
     `storing` is true from when the result is given to the sink.
     """
 
-    __slots__ = ("_record", "_result", "elapsed", "operation", "storing")
+    __slots__ = ("_page", "_record", "_result", "elapsed", "operation", "storing")
 
-    def __init__(self, operation: OperationT) -> None:
+    def __init__(self, operation: OperationT, page: Page | None = None) -> None:
         self.operation = operation
+        self._page = page
         self._record: CallRecord | None = None
         self._result: Any = None
         self.elapsed = 0.0
         self.storing = False
 
     async def carry_out(
-        self, client: Caller, *, check: bool, sink: CredentialsSink | None
+        self, client: Caller, *, check: bool, keeper: Keeper | None
     ) -> Outcome[OperationT]:
         """Do it; only what is no `EnapterError` gets out."""
         if check:
             outcome = await self._look(client)
             if outcome is not None:
                 return outcome
-        self._record = record = CallRecord()
+        outcome = await self._prepare(keeper)
+        if outcome is not None:
+            return outcome
+        self._record = record = CallRecord(None if self._page is None else self._page.announce)
         try:
             result = await client.call(self.operation, record=record, patient=True)
-        except AmbiguousOutcomeError as error:
-            return self._outcome(State.UNKNOWN, error=error)
         except EnapterError as error:
-            if _is_not_there(error) and self.operation.holds(None):
-                return self._outcome(State.ABSENT)
-            return self._outcome(State.FAILED, error=error)
-        if sink is not None and self.operation.answer.secret:
-            return await self._keep(sink, result)
+            return await self._refused(client, error)
+        if self.operation.answer.secret and keeper is not None:
+            return await self._keep(keeper, result)
+        difference = _difference(self.operation, result)
+        if difference:
+            return self._outcome(State.FAILED, error=ResultDiffersError(difference))
         return self._outcome(State.APPLIED, result=result)
+
+    async def _prepare(self, keeper: Keeper | None) -> Outcome[OperationT] | None:
+        """Do what must be done before anything is sent; give the outcome where it cannot be."""
+        if self.operation.answer.secret and keeper is not None:
+            try:
+                await keeper.make_room()
+            except OSError as error:
+                problem = error.strerror or type(error).__name__
+                message = f"there is no room to keep credentials: {problem}"
+                return self.held(message, NoRoomError(message))
+        if self._page is not None:
+            try:
+                await self._page.announce()
+            except EnapterError as error:
+                return self.held(str(error), error)
+        return None
+
+    async def _refused(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
+        """Say what became of an operation whose call ended in an error."""
+        if isinstance(error, JournalError):
+            error = self._ambiguous(str(error), error)
+        if isinstance(error, AmbiguousOutcomeError):
+            return self._outcome(State.UNKNOWN, error=error)
+        if _is_not_there(error) and self.operation.holds(None):
+            if not self._uncertain:
+                return self._outcome(State.ABSENT)
+            # The deletion of an earlier session did it, as far as anybody can say.
+            return attrs.evolve(self._outcome(State.APPLIED), settled=True)
+        if self._uncertain:
+            return await self._settle(client, error)
+        return self._outcome(State.FAILED, error=error)
+
+    @property
+    def _uncertain(self) -> bool:
+        return self._page is not None and self._page.uncertain
+
+    async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
+        """Look, where this session's refusal does not say what an earlier attempt did."""
+        reading: Operation[Any] | None = self.operation.reads()
+        if reading is not None and self.operation.repeat is Repeat.CONVERGENT:
+            try:
+                state = await client.call(reading, record=CallRecord(), patient=True)
+            except EnapterError as unread:
+                if not _is_not_there(unread):
+                    return self._outcome(State.UNKNOWN, error=self._earlier(error))
+                state = None
+            if self.operation.holds(state):
+                outcome = self._outcome(State.APPLIED, result=self.operation.result_of(state))
+                return attrs.evolve(outcome, settled=True)
+        return self._outcome(State.UNKNOWN, error=self._earlier(error))
+
+    def _earlier(self, error: EnapterError) -> AmbiguousOutcomeError:
+        return self._ambiguous(
+            f"an earlier attempt may have been done; this one was not: {error}", error
+        )
+
+    def _ambiguous(self, message: str, cause: EnapterError) -> AmbiguousOutcomeError:
+        ambiguous = AmbiguousOutcomeError(
+            message, subject=self.operation.subject(), hint="read the device to see"
+        )
+        ambiguous.__cause__ = cause
+        return ambiguous
 
     async def _look(self, client: Caller) -> Outcome[OperationT] | None:
         """Read first, and give the outcome where that already says it."""
@@ -81,6 +168,8 @@ class Item(Generic[OperationT]):
             state = await client.call(read, record=record, patient=True)
         except EnapterError as error:
             if not _is_not_there(error):
+                if self._uncertain:
+                    return self._outcome(State.UNKNOWN, error=self._earlier(error))
                 return self._outcome(State.FAILED, error=error)
         finally:
             self.elapsed += record.elapsed
@@ -90,14 +179,12 @@ class Item(Generic[OperationT]):
             return self._outcome(State.ABSENT)
         return self._outcome(State.UNCHANGED, result=self.operation.result_of(state))
 
-    async def _keep(self, sink: CredentialsSink, result: Any) -> Outcome[OperationT]:
+    async def _keep(self, keeper: Keeper, result: Any) -> Outcome[OperationT]:
         self.storing = True
         self._result = result
         problem = ""
         try:
-            waiting = sink(self.operation, result)
-            if inspect.isawaitable(waiting):
-                await waiting
+            await keeper.keep(self.operation, result, self._page)
         except OSError as error:
             problem = error.strerror or type(error).__name__
         except Exception as error:  # noqa: BLE001 - whatever it is, the credentials are not kept
@@ -115,6 +202,10 @@ class Item(Generic[OperationT]):
             hint="generate them again once they can be kept; what becomes of the lost ones "
             "is for the server to say",
         )
+
+    def unchanged(self) -> Outcome[OperationT]:
+        """Tell the outcome of an operation whose wanted state held when it was planned."""
+        return self._outcome(State.UNCHANGED)
 
     def cut_off(self) -> Outcome[OperationT]:
         """Tell the outcome of an operation that was cancelled under way."""
@@ -134,6 +225,8 @@ class Item(Generic[OperationT]):
 
     def _may_have_happened(self) -> bool:
         record = self._record
+        if self._uncertain:
+            return True
         if record is None or self.operation.repeat is Repeat.READ:
             return False
         under_way = record.sent > len(record.attempts)
@@ -172,6 +265,19 @@ class Item(Generic[OperationT]):
             elapsed=self.elapsed + record.elapsed,
             settled=record.settled or record.already_absent,
         )
+
+
+def _difference(operation: Operation[Any], result: Any) -> str:
+    """Tell in which field an answer differs from what was asked for; "" where in none."""
+    if result is None or operation.repeat is not Repeat.CONVERGENT or operation.holds(result):
+        return ""
+    wanted = operation.request().body or {}
+    shown = [
+        f"{field} is {getattr(result, field, None)!r}, and {value!r} was asked for"
+        for field, value in wanted.items()
+        if value and getattr(result, field, None) != value
+    ]
+    return f"the answer shows another value: {'; '.join(shown) or 'it does not hold'}"
 
 
 def _is_not_there(error: EnapterError) -> bool:

@@ -228,7 +228,14 @@ class Journal:
         with self._transaction():
             self._put(facts)
 
-    def add(self, items: list[ItemRow], events: list[EventRow], *, full: bool) -> None:
+    def add(
+        self,
+        items: list[ItemRow],
+        events: list[EventRow],
+        facts: Mapping[str, str],
+        *,
+        full: bool,
+    ) -> None:
         """Write a group; with `full` return only once it is on the disk.
 
         Raises:
@@ -242,6 +249,8 @@ class Journal:
                 self._connection.executemany(_ADD_ITEM, items)
             if events:
                 self._connection.executemany(_ADD_EVENT, events)
+            if facts:
+                self._put(facts)
 
     def _put(self, facts: Mapping[str, str]) -> None:
         self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())

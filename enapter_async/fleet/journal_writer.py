@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+import attrs
+
 from enapter_async.fleet.journal import EventRow, ItemRow, Journal, JournalError
 
 GATHER_SECONDS: Final = 0.010
@@ -18,6 +20,20 @@ CHECKPOINT_ROWS: Final = 10_000
 """After so many rows the log is brought into the file."""
 SHORTEN_BYTES: Final = 16 * 1024 * 1024
 """A log longer than this begins anew, for which writing pauses some milliseconds."""
+
+
+@attrs.define(kw_only=True)
+class _Group:
+    """What is written at once, and who waits for it."""
+
+    items: list[ItemRow] = attrs.field(factory=list)
+    events: list[EventRow] = attrs.field(factory=list)
+    facts: dict[str, str] = attrs.field(factory=dict)
+    waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.items or self.events or self.facts)
 
 
 class JournalWriter:
@@ -32,11 +48,8 @@ class JournalWriter:
         self._journal = journal
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
-        self._items: list[ItemRow] = []
-        self._events: list[EventRow] = []
-        self._waiters: list[asyncio.Future[None]] = []
-        self._gathered: list[EventRow] = []
-        self._gathered_waiters: list[asyncio.Future[None]] = []
+        self._next = _Group()
+        self._gathered = _Group()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
         self._closing = False
@@ -48,16 +61,21 @@ class JournalWriter:
 
     def add_item(self, row: ItemRow) -> None:
         """Hand an item in; it is committed with, or before, any event that comes later."""
-        self._items.append(row)
+        self._next.items.append(row)
+        self._schedule()
+
+    def add_fact(self, key: str, value: str) -> None:
+        """Hand a fact about the run in, over one of the same name."""
+        self._next.facts[key] = value
         self._schedule()
 
     def add(self, event: EventRow, *, power: bool = False) -> None:
         """Hand an event in without waiting for its commit."""
         if power:
-            self._gathered.append(event)
+            self._gathered.events.append(event)
             self._gather()
         else:
-            self._events.append(event)
+            self._next.events.append(event)
             self._schedule()
 
     def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
@@ -69,7 +87,7 @@ class JournalWriter:
         if self.failure is not None:
             waiter.set_exception(_copy(self.failure))
             return waiter
-        (self._gathered_waiters if power else self._waiters).append(waiter)
+        (self._gathered if power else self._next).waiters.append(waiter)
         self.add(event, power=power)
         return waiter
 
@@ -100,16 +118,16 @@ class JournalWriter:
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._turn.locked() or not (self._items or self._events):
+        if self._turn.locked() or self._next.empty:
             return
-        items, events, waiters = self._take()
+        group, self._next = self._next, _Group()
         try:
             if self.failure is None:
-                self._journal.add(items, events, full=False)
+                self._journal.add(group.items, group.events, group.facts, full=False)
         except sqlite3.Error as error:
             self._fail(error)
-        self._release(waiters)
-        self._rows += len(items) + len(events)
+        self._release(group.waiters)
+        self._rows += len(group.items) + len(group.events)
         if self._rows >= CHECKPOINT_ROWS and not self._closing:
             self._rows = 0
             self._start(self._checkpoint())
@@ -120,16 +138,18 @@ class JournalWriter:
 
     async def _write_to_disk(self) -> None:
         async with self._turn:
-            items, events, waiters = self._take()
-            events += self._gathered
-            waiters += self._gathered_waiters
-            self._gathered, self._gathered_waiters = [], []
+            group, self._next = self._next, _Group()
+            gathered, self._gathered = self._gathered, _Group()
+            group.events += gathered.events
+            group.waiters += gathered.waiters
             try:
-                if self.failure is None and (items or events):
-                    await asyncio.to_thread(self._journal.add, items, events, full=True)
+                if self.failure is None and not group.empty:
+                    await asyncio.to_thread(
+                        self._journal.add, group.items, group.events, group.facts, full=True
+                    )
             except sqlite3.Error as error:
                 self._fail(error)
-            self._release(waiters)
+            self._release(group.waiters)
         self._go_on()
 
     async def _checkpoint(self) -> None:
@@ -153,15 +173,10 @@ class JournalWriter:
             # Nothing is lost where it cannot be shortened: the log is read with the file.
             await asyncio.to_thread(self._journal.checkpoint, shorten=True)
 
-    def _take(self) -> tuple[list[ItemRow], list[EventRow], list[asyncio.Future[None]]]:
-        taken = self._items, self._events, self._waiters
-        self._items, self._events, self._waiters = [], [], []
-        return taken
-
     def _go_on(self) -> None:
-        if self._items or self._events:
+        if not self._next.empty:
             self._schedule()
-        if self._gathered:
+        if not self._gathered.empty:
             self._gather()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

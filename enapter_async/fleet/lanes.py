@@ -1,50 +1,80 @@
-"""Which operations may start: those of one device go in input order, one at a time."""
+"""Which works may start now: those of one device in order, and none before what it follows."""
 
 from collections import deque
-from typing import Any, Generic
 
-from enapter_async.fleet.report import OperationT, State
+from enapter_async.fleet.report import State
+from enapter_async.fleet.work import Work
 
 
-class Lanes(Generic[OperationT]):
-    """Parks an operation behind an earlier one of the same device; knows no tasks.
+class Lanes:
+    """Parks a work behind an earlier one of the same device, or the one that it follows.
 
-    An operation without a subject (a read) never waits. Once an operation of a device did
+    It knows no tasks. An operation without a subject (a read) has no lane. Once a work did
     not end well, `blocked_by` names how; that memory grows with such devices only, one
-    small entry each, because forgetting one would let its later operations run.
-    Two spellings of one device, its id and its slug, are two subjects.
+    small entry each, because forgetting one would let later works run. Two spellings of one
+    device, its id and its slug, are two subjects.
     """
 
     def __init__(self) -> None:
-        self._parked: dict[str, deque[OperationT]] = {}
-        self._blocked: dict[str, State] = {}
+        self._parked: dict[str, deque[Work]] = {}
+        self._unfinished: set[int] = set()
+        self._followers: dict[int, list[Work]] = {}
+        self._blocked: dict[str, str] = {}
+        self._bad = bytearray()
+        """One bit for each seq, set where the work did not end well."""
 
-    def admit(self, operation: OperationT) -> bool:
-        """Say whether the operation may start at once; otherwise park it."""
-        subject = operation.subject()
-        if subject is None:
-            return True
-        lane = self._parked.get(subject)
-        if lane is None:
+    def block(self, work: Work, state: State) -> None:
+        """Take note of a work that did not end well, also in an earlier session."""
+        subject = work.operation.subject()
+        place, bit = divmod(work.seq, 8)
+        self._bad.extend(bytes(max(0, place + 1 - len(self._bad))))
+        self._bad[place] |= 1 << bit
+        if subject is not None:
+            self._blocked.setdefault(
+                subject,
+                f"an earlier operation of {subject} in this run is {state}: number {work.seq}",
+            )
+
+    def admit(self, work: Work) -> bool:
+        """Say whether the work may start at once; otherwise park it."""
+        self._unfinished.add(work.seq)
+        subject = work.operation.subject()
+        if subject is not None:
+            lane = self._parked.get(subject)
+            if lane is not None:
+                lane.append(work)
+                return False
             self._parked[subject] = deque()
+        return self._may_start(work)
+
+    def release(self, work: Work, badly: State | None = None) -> list[Work]:
+        """Take note that an admitted work ended, how if `badly`; give those that may start."""
+        self._unfinished.discard(work.seq)
+        if badly is not None:
+            self.block(work, badly)
+        freed = self._followers.pop(work.seq, [])
+        subject = work.operation.subject()
+        if subject is not None:
+            lane = self._parked[subject]
+            if not lane:
+                del self._parked[subject]
+            elif self._may_start(following := lane.popleft()):
+                freed.append(following)
+        return freed
+
+    def blocked_by(self, work: Work) -> str:
+        """Tell which earlier work keeps this one from starting, and how it ended; or ""."""
+        if work.after is not None and self._ended_badly(work.after):
+            return f"number {work.after}, which must be done before it, did not end well"
+        subject = work.operation.subject()
+        return "" if subject is None else self._blocked.get(subject, "")
+
+    def _ended_badly(self, seq: int) -> bool:
+        place, bit = divmod(seq, 8)
+        return place < len(self._bad) and bool(self._bad[place] >> bit & 1)
+
+    def _may_start(self, work: Work) -> bool:
+        if work.after is None or work.after not in self._unfinished:
             return True
-        lane.append(operation)
+        self._followers.setdefault(work.after, []).append(work)
         return False
-
-    def release(self, operation: OperationT, state: State) -> OperationT | None:
-        """Take note that an admitted operation ended; give the one that may start now."""
-        subject = operation.subject()
-        if subject is None:
-            return None
-        if state is State.FAILED or state is State.UNKNOWN:
-            self._blocked.setdefault(subject, state)
-        lane = self._parked[subject]
-        if lane:
-            return lane.popleft()
-        del self._parked[subject]
-        return None
-
-    def blocked_by(self, operation: Any) -> State | None:
-        """Tell how an earlier operation of the same device failed to end well, or None."""
-        subject = operation.subject()
-        return None if subject is None else self._blocked.get(subject)

@@ -88,6 +88,10 @@ class Report:
     those that a later read found done. `elapsed` is seconds. `complete` says that the
     input was read to its end, so that every operation of it is counted. `stopped` is the
     error that stopped the run before its end, such as a 401; None where nothing did.
+
+    Of a run with a journal, `counts` count all sessions, `earlier` what this one found
+    finished or left as it was; `merged` is the number of operations that equal others and
+    were left out, `acknowledged` how many unknown ones somebody took note of.
     """
 
     counts: Mapping[State, int]
@@ -99,6 +103,9 @@ class Report:
     elapsed: float = 0.0
     complete: bool = False
     stopped: EnapterError | None = None
+    earlier: int = 0
+    merged: int = 0
+    acknowledged: int = 0
 
     @property
     def total(self) -> int:
@@ -122,6 +129,19 @@ class Tally:
         self._attempts = 0
         self._retried = 0
         self._settled = 0
+        self._earlier = 0
+        self._merged = 0
+        self._acknowledged = 0
+
+    def start_from(
+        self, counts: Mapping[State, int], *, merged: int = 0, acknowledged: int = 0
+    ) -> None:
+        """Begin with what earlier sessions of the same run finished."""
+        for state, number in counts.items():
+            self._counts[state] += number
+            self._earlier += number
+        self._merged = merged
+        self._acknowledged = acknowledged
 
     def add(self, outcome: Outcome[Any]) -> None:
         """Count one outcome."""
@@ -146,6 +166,9 @@ class Tally:
             elapsed=elapsed,
             complete=complete,
             stopped=stopped,
+            earlier=self._earlier,
+            merged=self._merged,
+            acknowledged=self._acknowledged,
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.report import OperationT
+from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation
 
 Operations = Iterable[OperationT] | AsyncIterable[OperationT]
@@ -33,8 +34,37 @@ def check_item(item: Any, index: int) -> None:
     Raises:
         ConfigurationError: says what stands where, counted from 0.
     """
-    if not isinstance(item, Operation):
+    if not isinstance(item, Operation | Work):
         raise ConfigurationError(f"operations[{index}] is a {type(item).__name__}, no operation")
+
+
+def as_works(operations: Operations[Any]) -> Iterable[Work] | AsyncIterable[Work]:
+    """Give the works of an input, lazily: a work as it is, an operation under its position.
+
+    A thing that is neither raises `ConfigurationError` when it is pulled.
+    """
+    if isinstance(operations, AsyncIterable):
+        return _as_works_async(operations)
+    return (as_work(each, position) for position, each in enumerate(operations))
+
+
+async def _as_works_async(operations: AsyncIterable[Any]) -> AsyncIterator[Work]:
+    position = 0
+    async for each in operations:
+        yield as_work(each, position)
+        position += 1
+
+
+def as_work(each: Any, position: int) -> Work:
+    """Give a thing of the input as a work.
+
+    Raises:
+        ConfigurationError: it is neither an operation nor a work.
+    """
+    if isinstance(each, Work):
+        return each
+    check_item(each, position)
+    return Work(seq=position, operation=each)
 
 
 def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT]:
@@ -69,6 +99,8 @@ async def _without_secrets_async(
 
 
 def _refuse_secret(operation: Any, index: int) -> None:
+    if isinstance(operation, Work):
+        operation = operation.operation
     if isinstance(operation, Operation) and operation.answer.secret:
         raise ConfigurationError(
             f"operations[{index}] mints credentials; say with `credentials=` where they go "

@@ -309,12 +309,15 @@ async def test_a_file_that_cannot_grow_stops_the_run_and_ends_in_a_whole_line(
 ) -> None:
     path = tmp_path / "credentials.jsonl"
     operations = [GenerateConfig(device_id=each, protocol="MQTTS") for each in standalone]
+    outcomes = []
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Room for one line of about 2 kB, not for two: the kernel then refuses, as a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
     try:
         async with fleet.Run(client, operations, concurrency=1, credentials=path) as run:
-            outcomes = [outcome async for outcome in run]
+            async for outcome in run:
+                # From the first on there is room for one line of about 2 kB, not for two, and
+                # the room that was held does not help: the kernel refuses to make it longer.
+                resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+                outcomes.append(outcome)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [each.state for each in outcomes[:3]] == ["applied", "unknown", "held"]
@@ -322,6 +325,25 @@ async def test_a_file_that_cannot_grow_stops_the_run_and_ends_in_a_whole_line(
     assert world.log.count("generate_config") == 2
     (line,) = path.read_text().splitlines()
     assert json.loads(line)["device_id"] == standalone[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on file sizes")
+async def test_without_room_for_all_in_flight_nothing_is_minted(
+    world: World, client: Client, standalone: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "credentials.jsonl"
+    operations = [GenerateConfig(device_id=each, protocol="MQTTS") for each in standalone]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Less than is held for one of the results in flight.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        report = await fleet.apply(client, operations, concurrency=4, credentials=path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert report.counts[State.HELD] == len(operations)
+    assert isinstance(report.stopped, fleet.NoRoomError)
+    assert world.log.count_arrivals() == 0
+    assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208 - the loop has nothing else to do
 
 
 async def test_a_cut_waits_for_a_configuration_on_its_way_into_the_file(

@@ -1,0 +1,199 @@
+"""What must be the same when a run goes on, and the refusals where it is not."""
+
+import os
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final, Literal, Protocol
+
+import attrs
+
+from enapter_async._http.pipeline import CallRecord
+from enapter_async._version import __version__
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.item import Caller
+from enapter_async.fleet.journal import Journal, RunRefusedError, digest_of, operation_text
+from enapter_async.fleet.standing import Mark, Standing
+from enapter_async.fleet.work import Work
+from enapter_async.operations.devices import GetDevice
+
+WITNESS: Final = "witness"
+WITNESSES: Final = 3
+AMBIGUOUS: Final = ("report", "regenerate", "skip")
+
+
+@attrs.frozen(kw_only=True)
+class JournalOptions:
+    """How a run is journalled and, where its journal exists, how it goes on.
+
+    `path` is the journal's file. With `power` every intent is on the disk before its request
+    is sent, not only those of operations that may be done once; it costs up to 10 ms each.
+    `retry_failed` runs again what failed. `ambiguous` is about once-only operations of which
+    nobody can say whether they were done: "report" leaves them unknown, "regenerate" does
+    them again, "skip" leaves them unknown and takes note that somebody knows.
+    `accept_new_token` goes on with another token, once three devices of the run were read
+    with it and are the same. `facts` are written into a new journal, to be shown.
+    """
+
+    path: str | os.PathLike[str]
+    power: bool = False
+    retry_failed: bool = False
+    ambiguous: Literal["report", "regenerate", "skip"] = "report"
+    accept_new_token: bool = False
+    facts: Mapping[str, str] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        if self.ambiguous not in AMBIGUOUS:
+            raise ConfigurationError(
+                f"ambiguous is {self.ambiguous!r}; give one of {', '.join(AMBIGUOUS)}"
+            )
+
+
+class Known(Caller, Protocol):
+    """What a journal must know of a client to recognise it again, and what `Client` is."""
+
+    @property
+    def base_url(self) -> Any:
+        """Where the API is."""
+        ...
+
+    def fingerprint(self, salt: bytes) -> str:
+        """Tell tokens apart without showing them."""
+        ...
+
+
+def new_facts(client: Known, *, at_ms: int, known: bool, credentials: str | None) -> dict[str, str]:
+    """Give the facts about a new run that a later session is compared with."""
+    salt = secrets.token_bytes(16)
+    facts = {
+        "run": secrets.token_hex(8),
+        "version": __version__,
+        "created_ms": str(at_ms),
+        "base_url": str(client.base_url),
+        "salt": salt.hex(),
+        "token": client.fingerprint(salt),
+        "input": "known" if known else "streamed",
+    }
+    if credentials is not None:
+        facts["credentials"] = credentials
+    return facts
+
+
+def check_same(facts: Mapping[str, str], client: Known, credentials: str | None) -> bool:
+    """Refuse another server or credentials file; say whether the token is the same.
+
+    Raises:
+        RunRefusedError: names what differs.
+    """
+    if facts["base_url"] != str(client.base_url):
+        raise RunRefusedError(
+            f"this run is about {facts['base_url']}, and the client about {client.base_url}"
+        )
+    kept = facts.get("credentials")
+    if credentials is not None and kept is not None and credentials != kept:
+        raise RunRefusedError(f"this run keeps its credentials in {kept}, not in {credentials}")
+    return facts["token"] == client.fingerprint(bytes.fromhex(facts["salt"]))
+
+
+async def check_new_token(journal: Journal, standing: Standing, client: Caller) -> None:
+    """Read up to three devices of the run with a new token, and compare id and site.
+
+    Raises:
+        RunRefusedError: a device is not there or another one, or none can be compared.
+    """
+    compared = 0
+    for device_id, site_id in _comparable(journal, standing):
+        try:
+            device = await client.call(
+                GetDevice(device_id=device_id), record=CallRecord(), patient=True
+            )
+        except EnapterError as error:
+            raise RunRefusedError(
+                f"the new token cannot read {device_id}, a device of this run: {error}"
+            ) from None
+        if device_id not in (device.id, device.slug) or (site_id and device.site_id != site_id):
+            raise RunRefusedError(f"the new token sees another device as {device_id}")
+        compared += 1
+        if compared == WITNESSES:
+            return
+    if not compared:
+        raise RunRefusedError("the new token cannot be checked: this run has no device to read")
+
+
+def _comparable(journal: Journal, standing: Standing) -> Iterator[tuple[str, str | None]]:
+    """Give devices by which a token can be recognised: those that answered, then the others."""
+    gone = {
+        work.operation.subject()
+        for work in journal.works()
+        if work.operation.holds(None) and standing.marks[work.seq] is not Mark.UNTOUCHED
+    }
+    for event in journal.events():
+        if event.kind == WITNESS and event.details["id"] not in gone:
+            yield event.details["id"], event.details["site_id"]
+    for work in journal.works():
+        subject = work.operation.subject()
+        if subject is not None and subject not in gone and not standing.marks[work.seq]:
+            yield subject, work.group or None
+
+
+class Comparison:
+    """Compares an input with the journal, one operation after the other, before any send.
+
+    `take` gets each; `finished` says that there is nothing left to compare, so that a
+    streamed input may go on from here; `end` is told where the input ends before that.
+    """
+
+    def __init__(self, journal: Journal, facts: Mapping[str, str]) -> None:
+        self._rows = iter(journal.digests())
+        self._next = next(self._rows, None)
+        self._known = facts["input"] == "known"
+        self._total = int(facts["count"]) if "count" in facts else None
+        self.position = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the input may go on with what the journal does not know."""
+        return self._next is None and self._total is None
+
+    def take(self, operation: Any) -> None:
+        """Compare the next operation.
+
+        Raises:
+            RunRefusedError: it is the first that differs; names it.
+        """
+        seq = operation.seq if isinstance(operation, Work) else self.position
+        operation = operation.operation if isinstance(operation, Work) else operation
+        if self._total is not None and self.position >= self._total:
+            raise RunRefusedError(
+                f"this is another input: it goes on after its {self._total} operations in the "
+                "journal"
+            )
+        self.position += 1
+        if self._next is None or self._next[0] > seq:
+            if not self._known:
+                raise RunRefusedError(
+                    f"this is another input: operation {seq} is not in the journal"
+                )
+            return  # it was merged with an equal one
+        if self._next[0] != seq or self._next[1] != digest_of(operation_text(operation)):
+            raise RunRefusedError(
+                f"this is another input: operation {seq} ({type(operation).__name__} of "
+                f"{operation.subject()}) differs from the journal's"
+            )
+        self._next = next(self._rows, None)
+
+    def end(self) -> None:
+        """Say that the input ended.
+
+        Raises:
+            RunRefusedError: the journal has more.
+        """
+        if self._next is not None or (self._total is not None and self.position < self._total):
+            raise RunRefusedError(
+                f"this is another input: it ends after {self.position} operations, and the "
+                "journal has more"
+            )
+
+
+def is_known(operations: Any) -> bool:
+    """Say whether an input is known before it is read: it has a length, and can be read twice."""
+    return isinstance(operations, Collection)

@@ -1,0 +1,90 @@
+"""A whole run in one call."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from enapter_async.fleet.continuing import JournalOptions
+from enapter_async.fleet.engine import Credentials, Run
+from enapter_async.fleet.item import Caller
+from enapter_async.fleet.report import OperationT, Outcome, Report, State
+from enapter_async.fleet.source import Operations, check_input, without_secrets
+
+
+async def apply(
+    client: Caller,
+    operations: Operations[OperationT],
+    *,
+    concurrency: int = 64,
+    journal: str | os.PathLike[str] | JournalOptions | None = None,
+    credentials: Credentials | None = None,
+    check: bool = False,
+    on_outcome: Callable[[Outcome[OperationT]], None] | None = None,
+) -> Report:
+    """Carry many operations out and report: counts, and the first failures.
+
+    All arguments are those of `Run`; `on_outcome` is called on the event loop with each
+    outcome as it comes, for progress. Nothing is retried here that the client does not
+    retry, and it never reads before it writes unless `check=True`. Giving the same
+    operations again is safe where they set an absolute state (updates, blueprints,
+    deletions); configurations are minted anew each time, unless a `journal` knows of them.
+
+    Raises:
+        ConfigurationError: before anything is sent, where the input is none or, without
+            `credentials`, an operation mints credentials. An input that is pulled lazily is
+            refused at the first such operation; what was under way then has ended.
+        RunRefusedError: the journal's run cannot be continued by this call.
+        Exception: what the input or `on_outcome` raised; a note on it tells the counts.
+    """
+    check_input(operations)
+    if credentials is None:
+        operations = without_secrets(operations)
+    run = Run(
+        client,
+        operations,
+        concurrency=concurrency,
+        journal=journal,
+        credentials=credentials,
+        check=check,
+    )
+    return await _whole(run, on_outcome)
+
+
+async def resume(
+    client: Caller,
+    journal: str | os.PathLike[str] | JournalOptions,
+    *,
+    concurrency: int = 64,
+    check: bool = False,
+    on_outcome: Callable[[Outcome[Any]], None] | None = None,
+) -> Report:
+    """Do what a journalled run has left, from its journal alone.
+
+    The report counts the whole run; outcomes are told of this session only. Safe to repeat:
+    what is finished is not sent again.
+
+    Raises:
+        RunRefusedError: the run cannot be continued by this call; nothing was sent.
+        Exception: what `on_outcome` raised; a note on it tells the counts.
+    """
+    run: Run[Any] = Run(client, None, concurrency=concurrency, journal=journal, check=check)
+    return await _whole(run, on_outcome)
+
+
+async def _whole(
+    run: Run[OperationT], on_outcome: Callable[[Outcome[OperationT]], None] | None
+) -> Report:
+    try:
+        async with run:
+            async for outcome in run:
+                if on_outcome is not None:
+                    on_outcome(outcome)
+    except Exception as error:
+        if run.report.total:
+            error.add_note(f"fleet.apply, until then: {_counts(run.report)}")
+        raise
+    return run.report
+
+
+def _counts(report: Report) -> str:
+    return ", ".join(f"{report.counts[state]} {state}" for state in State if report.counts[state])
