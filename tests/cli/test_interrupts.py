@@ -165,7 +165,7 @@ def test_the_third_signal_leaves_at_once() -> None:
         "        await asyncio.Event().wait()\n"
         "asyncio.run(main())\n"
     )
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
     ) as started:
         assert started.stdout is not None
