@@ -1,0 +1,282 @@
+"""Finds what operations on different devices do to each other, and puts them in order.
+
+Works on the table `step` of a scratch database, one row an operation, so that memory stays
+flat however many there are. An edge says that one step must end well before another:
+a slug is freed before it is taken, and what hangs below a device is deleted before it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+
+from enapter_async.operations.arguments import shown
+
+SCHEMA: Final = """
+CREATE TABLE step (
+    line INTEGER PRIMARY KEY, device_id TEXT, address TEXT NOT NULL, kind TEXT NOT NULL,
+    verdict TEXT NOT NULL, why TEXT NOT NULL, operation TEXT, before TEXT, name TEXT,
+    grp TEXT NOT NULL, frees TEXT, takes TEXT,
+    level INTEGER NOT NULL DEFAULT 0, pending INTEGER NOT NULL DEFAULT 0,
+    seq INTEGER, follows INTEGER, unit INTEGER
+);
+CREATE TABLE edge (line INTEGER NOT NULL, needs INTEGER NOT NULL, kind TEXT NOT NULL);
+CREATE TABLE front (line INTEGER PRIMARY KEY);
+CREATE TABLE reached (line INTEGER PRIMARY KEY, edges INTEGER NOT NULL, level INTEGER NOT NULL);
+CREATE TABLE trail (line INTEGER PRIMARY KEY, start INTEGER NOT NULL);
+CREATE TABLE tree (line INTEGER PRIMARY KEY, root INTEGER NOT NULL);
+"""
+
+_SLUGS_SHOWN: Final = 5
+
+_INDEXES: Final = """
+CREATE INDEX step_by_device ON step (device_id, line);
+CREATE INDEX step_by_takes ON step (takes) WHERE takes IS NOT NULL;
+CREATE INDEX edge_by_line ON edge (line, needs);
+CREATE INDEX edge_by_needs ON edge (needs, line);
+"""
+
+_SLUG_TWICE: Final = """
+UPDATE step SET verdict = 'refused', why = 'another operation of this plan wants its slug, too'
+WHERE verdict = 'change' AND takes IN (
+    SELECT takes FROM step WHERE verdict = 'change' AND takes IS NOT NULL
+    GROUP BY takes HAVING count(DISTINCT device_id) > 1
+)
+"""
+
+_FREEING: Final = """
+SELECT min(freeing.line) FROM step AS freeing
+WHERE freeing.device_id = holder.id AND freeing.verdict = 'change'
+AND (freeing.kind = 'delete' OR freeing.frees = step.takes)
+"""
+
+_SLUG_EDGES: Final = f"""
+INSERT INTO edge
+SELECT step.line, ({_FREEING}) AS needs, 'slug'
+FROM step JOIN device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id
+WHERE step.verdict = 'change' AND step.takes IS NOT NULL AND needs IS NOT NULL
+"""  # noqa: S608 - our own text, no value of anybody's
+
+_SLUG_HELD: Final = """
+SELECT step.line, step.takes, holder.id, holder.name
+FROM step JOIN device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id
+WHERE step.verdict = 'change' AND NOT EXISTS (
+    SELECT 1 FROM edge WHERE edge.line = step.line AND edge.kind = 'slug'
+)
+"""
+
+_BELOW_EDGES: Final = """
+INSERT INTO edge
+SELECT step.line, lower.line, 'below'
+FROM step JOIN device AS child ON child.upstream_id = step.device_id
+JOIN step AS lower ON lower.device_id = child.id
+    AND lower.kind = 'delete' AND lower.verdict = 'change'
+WHERE step.kind = 'delete' AND step.verdict = 'change'
+"""
+
+_BELOW_STAYS: Final = """
+SELECT step.line, count(*), min(child.id)
+FROM step JOIN device AS child ON child.upstream_id = step.device_id
+WHERE step.kind = 'delete' AND step.verdict = 'change' AND NOT EXISTS (
+    SELECT 1 FROM step AS lower WHERE lower.device_id = child.id
+    AND lower.kind = 'delete' AND lower.verdict = 'change'
+)
+GROUP BY step.line
+"""
+
+_DEVICE_EDGES: Final = """
+INSERT INTO edge
+SELECT line, needs, 'device' FROM (
+    SELECT line, lag(line) OVER (PARTITION BY device_id ORDER BY line) AS needs
+    FROM step WHERE verdict = 'change'
+) WHERE needs IS NOT NULL
+"""
+
+_DEPENDENTS: Final = """
+WITH RECURSIVE lost (line) AS (
+    SELECT line FROM step WHERE verdict = 'refused'
+    UNION SELECT edge.line FROM edge JOIN lost ON edge.needs = lost.line
+)
+UPDATE step SET verdict = 'refused', why = (
+    SELECT 'it needs operation ' || min(edge.needs) || ' first, which is refused'
+    FROM edge JOIN lost ON edge.needs = lost.line WHERE edge.line = step.line
+)
+WHERE verdict = 'change' AND line IN (SELECT line FROM lost)
+"""
+
+_DROP_EDGES: Final = """
+DELETE FROM edge WHERE EXISTS (
+    SELECT 1 FROM step WHERE step.line IN (edge.line, edge.needs) AND step.verdict <> 'change'
+)
+"""
+
+_CHAIN_DELETIONS: Final = """
+WITH RECURSIVE below (line, root) AS (
+    SELECT DISTINCT line, line FROM edge
+    WHERE kind = 'below' AND line NOT IN (SELECT needs FROM edge WHERE kind = 'below')
+    UNION SELECT edge.needs, below.root FROM edge JOIN below ON edge.line = below.line
+    WHERE edge.kind = 'below'
+)
+INSERT OR IGNORE INTO tree SELECT line, root FROM below
+"""
+
+_NUMBER: Final = """
+UPDATE step SET seq = placed.seq FROM (
+    SELECT line, row_number() OVER (ORDER BY level, line) - 1 AS seq FROM step
+    WHERE verdict IN ('change', 'unchanged', 'absent')
+) AS placed WHERE step.line = placed.line
+"""
+
+_FOLLOW_SLUGS: Final = """
+UPDATE step SET follows = (
+    SELECT freeing.seq FROM edge JOIN step AS freeing ON freeing.line = edge.needs
+    WHERE edge.line = step.line AND edge.kind = 'slug'
+)
+WHERE takes IS NOT NULL AND verdict = 'change'
+"""
+
+_FOLLOW_DELETIONS: Final = """
+UPDATE step SET follows = chain.follows FROM (
+    SELECT tree.line, lag(step.seq) OVER (PARTITION BY tree.root ORDER BY step.seq) AS follows
+    FROM tree JOIN step ON step.line = tree.line
+) AS chain WHERE step.line = chain.line
+"""
+
+
+def settle(scratch: sqlite3.Connection) -> None:
+    """Refuse what conflicts, and number the rest in the order in which it is to be done.
+
+    Fills `verdict`, `why`, `seq` and `follows` of the steps. Deletions in one tree of devices
+    follow each other one by one, from the leaves to the root.
+    """
+    scratch.executescript(_INDEXES)
+    scratch.execute("BEGIN")
+    scratch.execute(_SLUG_TWICE)
+    scratch.execute(_SLUG_EDGES)
+    _refuse_held_slugs(scratch)
+    scratch.execute(_BELOW_EDGES)
+    _refuse_used_upstreams(scratch)
+    scratch.execute(_DEVICE_EDGES)
+    _refuse_dependents(scratch)
+    _find_levels(scratch)
+    _refuse_circles(scratch)
+    _refuse_dependents(scratch)
+    scratch.execute(_CHAIN_DELETIONS)
+    scratch.execute(_NUMBER)
+    scratch.execute("CREATE UNIQUE INDEX step_by_seq ON step (seq) WHERE seq IS NOT NULL")
+    scratch.execute(_FOLLOW_SLUGS)
+    scratch.execute(_FOLLOW_DELETIONS)
+    scratch.execute("COMMIT")
+
+
+def _refuse(scratch: sqlite3.Connection, line: int, why: str) -> None:
+    scratch.execute("UPDATE step SET verdict = 'refused', why = ? WHERE line = ?", (why, line))
+
+
+def _refuse_held_slugs(scratch: sqlite3.Connection) -> None:
+    held = scratch.execute(_SLUG_HELD)
+    while rows := held.fetchmany(500):
+        for line, slug, holder, name in rows:
+            _refuse(
+                scratch, line, f"the slug {shown(slug)} stays with {holder} ({shown(name or '')})"
+            )
+
+
+def _refuse_used_upstreams(scratch: sqlite3.Connection) -> None:
+    used = scratch.execute(_BELOW_STAYS)
+    while rows := used.fetchmany(500):
+        for line, number, example in rows:
+            devices = "a device hangs" if number == 1 else f"{number} devices hang"
+            stay = "stays" if number == 1 else "stay"
+            _refuse(scratch, line, f"{devices} below it and {stay}, such as {example}")
+
+
+def _refuse_dependents(scratch: sqlite3.Connection) -> None:
+    scratch.execute(_DEPENDENTS)
+    scratch.execute(_DROP_EDGES)
+
+
+def _find_levels(scratch: sqlite3.Connection) -> None:
+    """Give each step a level above all that it needs; `pending` stays where that never ends."""
+    scratch.execute(
+        "UPDATE step SET level = 0, pending = (SELECT count(*) FROM edge WHERE edge.line = "
+        "step.line) WHERE line IN (SELECT line FROM edge)"
+    )
+    scratch.execute("DELETE FROM front")
+    scratch.execute(
+        "INSERT INTO front SELECT DISTINCT needs FROM edge "
+        "WHERE needs NOT IN (SELECT line FROM edge)"
+    )
+    while scratch.execute("SELECT 1 FROM front LIMIT 1").fetchone():
+        scratch.execute("DELETE FROM reached")
+        # Works of one device keep the order of the input, so they may share a level.
+        scratch.execute(
+            "INSERT INTO reached "
+            "SELECT edge.line, count(*), max(step.level + (edge.kind <> 'device')) FROM front "
+            "CROSS JOIN step ON step.line = front.line "
+            "CROSS JOIN edge ON edge.needs = front.line GROUP BY edge.line"
+        )
+        scratch.execute(
+            "UPDATE step SET (pending, level) = ("
+            "SELECT step.pending - reached.edges, max(step.level, reached.level) "
+            "FROM reached WHERE reached.line = step.line) "
+            "WHERE line IN (SELECT line FROM reached)"
+        )
+        scratch.execute("DELETE FROM front")
+        scratch.execute(
+            "INSERT INTO front SELECT reached.line FROM reached "
+            "CROSS JOIN step ON step.line = reached.line WHERE step.pending = 0"
+        )
+
+
+def _refuse_circles(scratch: sqlite3.Connection) -> None:
+    """Refuse the steps that wait for each other in a circle; each step is visited once."""
+    waiting = scratch.execute(
+        "SELECT line FROM step WHERE verdict = 'change' AND pending > 0 ORDER BY line"
+    )
+    while rows := waiting.fetchmany(500):
+        for (start,) in rows:
+            line = _walk(scratch, start)
+            if line is not None:
+                _refuse_circle(scratch, line)
+
+
+def _walk(scratch: sqlite3.Connection, start: int) -> int | None:
+    """Go from need to need; give a line of the circle that this ends in, if it is a new one."""
+    line = start
+    while True:
+        been = scratch.execute("SELECT start FROM trail WHERE line = ?", (line,)).fetchone()
+        if been is not None:
+            return line if been[0] == start else None
+        scratch.execute("INSERT INTO trail VALUES (?, ?)", (line, start))
+        line = _need_of(scratch, line)
+
+
+def _need_of(scratch: sqlite3.Connection, line: int) -> int:
+    # A step that waits without end needs at least one that does, too.
+    need: int = scratch.execute(
+        "SELECT min(edge.needs) FROM edge CROSS JOIN step ON step.line = edge.needs "
+        "WHERE edge.line = ? AND step.pending > 0",
+        (line,),
+    ).fetchone()[0]
+    return need
+
+
+def _around(scratch: sqlite3.Connection, line: int) -> Iterator[int]:
+    at = line
+    while True:
+        yield at
+        at = _need_of(scratch, at)
+        if at == line:
+            return
+
+
+def _refuse_circle(scratch: sqlite3.Connection, line: int) -> None:
+    slugs: list[str] = []
+    for at in _around(scratch, line):
+        taken = scratch.execute("SELECT takes FROM step WHERE line = ?", (at,)).fetchone()[0]
+        if taken is not None and len(slugs) <= _SLUGS_SHOWN:
+            slugs.append(taken)
+    named = " -> ".join(shown(slug) for slug in slugs[:_SLUGS_SHOWN])
+    more = " -> ..." if len(slugs) > _SLUGS_SHOWN else ""
+    for at in _around(scratch, line):
+        _refuse(scratch, at, f"slugs change hands in a circle: {named}{more}")

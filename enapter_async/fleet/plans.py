@@ -1,0 +1,213 @@
+"""Plans: what operations would do to a fleet, in order, to be reviewed and then applied."""
+
+import json
+import os
+import sqlite3
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+from enapter_async.client import Client
+from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.effects import as_change
+from enapter_async.fleet.planfile import (
+    EXECUTED,
+    PlanHeader,
+    PlanItem,
+    plan_lines,
+    read_header,
+    read_items,
+    write_plan,
+)
+from enapter_async.fleet.present import BATCH
+from enapter_async.fleet.verdicts import Verdict
+from enapter_async.fleet.work import Work
+from enapter_async.operation import Operation
+
+
+class Plan(Collection[Work]):
+    """What would be done, in order; iterated, it gives the works that `fleet.apply` takes.
+
+    `len` is their number; `items` gives all that was asked for with what is said of it;
+    `counts` maps each verdict to a number. `deletions` and `configurations` are how many of
+    the changes cannot be taken back. Use it inside `with`, which ends its scratch file.
+    """
+
+    header: PlanHeader
+
+    def __init__(self, header: PlanHeader) -> None:
+        self.header = header
+        found = self._count()
+        counts = {
+            each: sum(number for (verdict, _), number in found.items() if verdict is each)
+            for each in Verdict
+        }
+        self.counts: Mapping[Verdict, int] = MappingProxyType(counts)
+        self.deletions = found[Verdict.CHANGE, "delete"]
+        self.configurations = found[Verdict.CHANGE, "generate_config"]
+
+    def _count(self) -> Counter[tuple[Verdict, str]]:
+        """Count the items by verdict and by the name of the operation."""
+        return Counter(
+            (item.verdict, "none" if item.operation is None else kind_of(item.operation))
+            for item in self.items()
+        )
+
+    @abstractmethod
+    def items(self) -> Iterator[PlanItem]:
+        """Give all that was asked for: first what is executed, in order, then the rest.
+
+        Each call begins anew. Raises `PlanFileError` where the plan's file was changed.
+        """
+
+    def __iter__(self) -> Iterator[Work]:
+        """Give the works, in order of execution."""
+        for item in self.items():
+            if item.operation is None or item.seq is None:
+                continue  # to the end of the file, which is where its seal is
+            yield Work(
+                seq=item.seq,
+                operation=item.operation,
+                before=None if item.before is None else dict(item.before),
+                group=item.site,
+                unit=item.unit,
+                after=item.after,
+                unchanged=item.verdict is not Verdict.CHANGE,
+            )
+
+    def __len__(self) -> int:
+        """Say how many works there are."""
+        return sum(self.counts[verdict] for verdict in EXECUTED)
+
+    def __contains__(self, work: object) -> bool:
+        """Say whether a work is part of the plan, by looking at each."""
+        return any(each == work for each in self)
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the lines of the plan's file."""
+        return plan_lines(self.header, self.items())
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a new file, readable by its owner only; `read_plan` reads it.
+
+        Raises:
+            ConfigurationError: the file exists already, or cannot be made.
+            OSError: it could not be written to its end.
+        """
+        write_plan(path, self.header, self.items())
+
+    def check_server(self, client: Client) -> None:
+        """Refuse a client of another server than the plan was made on.
+
+        Raises:
+            ConfigurationError: names both.
+        """
+        if str(client.base_url) != self.header.base_url:
+            raise ConfigurationError(
+                f"the plan was made on {self.header.base_url}, and not on {client.base_url}"
+            )
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what the plan holds; safe to repeat."""
+
+    def __enter__(self) -> Self:
+        """Give the plan."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of what the plan holds."""
+        self.close()
+
+
+class _FiledPlan(Plan):
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        super().__init__(read_header(path))
+
+    def items(self) -> Iterator[PlanItem]:
+        return read_items(self._path)
+
+    def close(self) -> None:
+        """Do nothing: the file is open only while it is read."""
+
+
+def read_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan's file, all of it, and check that it is the one that was written.
+
+    It is read again when it is applied, and checked again.
+
+    Raises:
+        PlanFileError: it is no plan, was cut or changed, or has another version.
+        ConfigurationError: the file cannot be read.
+    """
+    return _FiledPlan(path)
+
+
+class ScratchPlan(Plan):
+    """A plan that was just made, in the scratch file of its planner."""
+
+    def __init__(self, scratch: sqlite3.Connection, header: PlanHeader) -> None:
+        self._scratch = scratch
+        super().__init__(header)
+
+    def items(self) -> Iterator[PlanItem]:
+        """Give all that was asked for, as `Plan.items` does."""
+        columns = (
+            "line, verdict, address, seq, ifnull(name, ''), grp, operation, before, why, "
+            "follows, unit"
+        )
+        # Pages, and no long read: a plan may be iterated twice at once.
+        for clause, key in (("seq > ?", 3), ("seq IS NULL AND line > ?", 0)):
+            last = -1
+            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"  # noqa: S608 - our own text
+            while rows := self._scratch.execute(sql, (last,)).fetchall():
+                last = rows[-1][key]
+                yield from map(_item, rows)
+
+    def _count(self) -> Counter[tuple[Verdict, str]]:
+        rows = self._scratch.execute("SELECT verdict, kind, count(*) FROM step GROUP BY 1, 2")
+        return Counter({(Verdict(verdict), kind): number for verdict, kind, number in rows})
+
+    def close(self) -> None:
+        """Drop the scratch file."""
+        self._scratch.close()
+
+
+def _order(key: int) -> str:
+    return "seq" if key else "line"
+
+
+def _item(row: tuple[Any, ...]) -> PlanItem:
+    line, verdict, device, seq, name, site, operation, before, why, follows, unit = row
+    return PlanItem(
+        line=line,
+        verdict=Verdict(verdict),
+        device=device,
+        seq=seq,
+        name=name,
+        site=site,
+        operation=None if operation is None else as_change(operation_from_json(_load(operation))),
+        before=None if before is None else _load(before),
+        why=why,
+        after=follows,
+        unit=unit,
+    )
+
+
+def _load(text: str) -> Any:
+    return json.loads(text)
+
+
+def kind_of(operation: Operation[Any]) -> str:
+    """Name an operation as files do."""
+    kind: str = operation_to_json(operation)["operation"]
+    return kind

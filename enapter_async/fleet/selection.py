@@ -1,0 +1,261 @@
+"""Which devices are meant, and what each of them is to become: selections and templates."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.models.configs import MQTTProtocol
+from enapter_async.models.devices import AccessRole, ConnectivityStatus, Device, DeviceType
+from enapter_async.operation import UNSET, Operation
+from enapter_async.operations.arguments import shown
+from enapter_async.operations.devices import (
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    UpdateDevice,
+)
+
+DEVICE_FIELDS: Final = ("name", "slug", "site_id", "id")
+"""What a template may take from a device."""
+
+_PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]{1,2}")
+
+Groups = Mapping[str, str | None]
+"""The groups of a regular expression by name and by number, as text; None took no part."""
+
+
+@attrs.frozen
+class _Field:
+    name: str
+
+
+def _parse(text: str) -> tuple[str | _Field, ...]:
+    if not text:
+        raise ConfigurationError("a template must not be empty")
+    parts: list[str | _Field] = []
+    end = 0
+    for found in _PART.finditer(text):
+        parts.append(text[end : found.start()])
+        end = found.end()
+        name = found.group(1)
+        if found.group() in ("{{", "}}"):
+            parts.append(found.group()[0])
+        elif name is not None and _FIELD.fullmatch(name):
+            parts.append(_Field(name))
+        else:
+            raise ConfigurationError(
+                f"{shown(text)} is no template at {shown(found.group())}: braces hold one name "
+                f"out of {', '.join(DEVICE_FIELDS)} or a group of --name-matches, and nothing "
+                "else; write '{{' for a brace"
+            )
+    parts.append(text[end:])
+    return tuple(part for part in parts if part != "")
+
+
+@attrs.frozen
+class Template:
+    """Text with names in braces, each replaced by what a device has under it.
+
+    `{name}`, `{slug}`, `{site_id}` and `{id}` are the device's; `{1}` or `{place}` are groups
+    of the selection's regular expression. `{{` and `}}` are braces. Nothing else is
+    understood: no attribute, no index, no format, so that a template can reach nothing.
+
+    Raises:
+        ConfigurationError: the text is no such template.
+    """
+
+    text: str
+    _parts: tuple[str | _Field, ...] = attrs.field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_parts", _parse(self.text))
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names that stand in braces."""
+        return frozenset(part.name for part in self._parts if isinstance(part, _Field))
+
+    def render(self, device: Device, groups: Groups) -> str:
+        """Fill in a device; a field or a group that it does not have is an error.
+
+        Raises:
+            ConfigurationError: names what is missing.
+        """
+        return "".join(
+            part if isinstance(part, str) else _value(part.name, device, groups)
+            for part in self._parts
+        )
+
+
+def _value(name: str, device: Device, groups: Groups) -> str:
+    value: str | None = getattr(device, name) if name in DEVICE_FIELDS else groups.get(name)
+    if value is None:
+        raise ConfigurationError(f"the device has no {name} to fill the template with")
+    return value
+
+
+def _texts(values: str | Iterable[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
+
+
+def _types(values: str | Iterable[str]) -> tuple[DeviceType, ...]:
+    return tuple(DeviceType(value) for value in _texts(values))
+
+
+def _roles(values: str | Iterable[str]) -> tuple[AccessRole, ...]:
+    return tuple(AccessRole(value) for value in _texts(values))
+
+
+def _statuses(values: str | Iterable[str]) -> tuple[ConnectivityStatus, ...]:
+    return tuple(ConnectivityStatus(value) for value in _texts(values))
+
+
+def _pattern(value: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
+    if value is None or isinstance(value, re.Pattern):
+        return value
+    try:
+        return re.compile(value)
+    except re.error as error:
+        raise ConfigurationError(
+            f"name_matches is no regular expression: {error}: {shown(value)}"
+        ) from None
+
+
+@attrs.frozen(kw_only=True)
+class Selection:
+    """Which devices are meant: those that meet every condition that is set.
+
+    `site_ids`, `types`, `roles` (the caller's own role there) and `statuses` (of the
+    connectivity) each hold one value or several, of which any will do; case does not count
+    for the last three. `name_matches` is a regular expression that is searched for in the
+    name; a device without a name never matches one. Nothing set means every device.
+
+    Raises:
+        ConfigurationError: the expression is none, or names a group as a device's field.
+    """
+
+    site_ids: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    types: tuple[DeviceType, ...] = attrs.field(default=(), converter=_types)
+    roles: tuple[AccessRole, ...] = attrs.field(default=(), converter=_roles)
+    statuses: tuple[ConnectivityStatus, ...] = attrs.field(default=(), converter=_statuses)
+    name_matches: re.Pattern[str] | None = attrs.field(default=None, converter=_pattern)
+
+    def __attrs_post_init__(self) -> None:
+        taken = self.groups & frozenset(DEVICE_FIELDS)
+        if taken:
+            raise ConfigurationError(
+                f"the group {min(taken)!r} of name_matches has the name of a device's field"
+            )
+
+    @property
+    def everything(self) -> bool:
+        """Whether no condition is set."""
+        return self == Selection()
+
+    @property
+    def expand(self) -> tuple[str, ...]:
+        """The fields that must be asked for with `expand` to judge a device."""
+        return ("connectivity",) if self.statuses else ()
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups that the regular expression has, by number and by name."""
+        if self.name_matches is None:
+            return frozenset()
+        numbers = (str(number) for number in range(self.name_matches.groups + 1))
+        return frozenset((*numbers, *self.name_matches.groupindex))
+
+    def match(self, device: Device) -> Groups | None:
+        """Give the groups of a device that is meant (none without an expression), else None."""
+        status = device.connectivity.status if device.connectivity else ConnectivityStatus.UNKNOWN
+        meant = (
+            _meets(device.site_id, self.site_ids)
+            and _meets(device.type, self.types)
+            and _meets(device.authorized_role, self.roles)
+            and _meets(status, self.statuses)
+        )
+        if not meant:
+            return None
+        if self.name_matches is None:
+            return {}
+        found = self.name_matches.search(device.name) if device.name is not None else None
+        if found is None:
+            return None
+        numbered = {str(number): found[number] for number in range(self.name_matches.groups + 1)}
+        return {**numbered, **found.groupdict()}
+
+
+def _meets(value: str | None, wanted: Collection[str]) -> bool:
+    return not wanted or value in wanted
+
+
+def _template(value: str | Template | None) -> Template | None:
+    return Template(value) if isinstance(value, str) else value
+
+
+def _protocol(value: str | None) -> MQTTProtocol | None:
+    return None if value is None else MQTTProtocol(value)
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """What every selected device is to become, for `fleet.plan`.
+
+    `selection` says which devices; `name` and `slug` are templates of the new ones;
+    `blueprint_id` is assigned; `protocol` mints a configuration for each; `delete` deletes
+    each, and stands alone.
+
+    Raises:
+        ConfigurationError: nothing is to be changed, a deletion does not stand alone, or a
+            template names what neither a device nor the selection's expression has.
+    """
+
+    selection: Selection
+    name: Template | None = attrs.field(default=None, converter=_template)
+    slug: Template | None = attrs.field(default=None, converter=_template)
+    blueprint_id: str | None = None
+    protocol: MQTTProtocol | None = attrs.field(default=None, converter=_protocol)
+    delete: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        others = (self.name, self.slug, self.blueprint_id, self.protocol)
+        asked = sum(value is not None for value in others)
+        if self.delete and asked:
+            raise ConfigurationError("a device that is deleted can be changed in no other way")
+        if not self.delete and not asked:
+            raise ConfigurationError("nothing is to be changed: say what the devices shall become")
+        known = self.selection.groups | frozenset(DEVICE_FIELDS)
+        for template in (self.name, self.slug):
+            unknown = () if template is None else sorted(template.fields - known)
+            if unknown:
+                raise ConfigurationError(
+                    f"there is no {{{unknown[0]}}}: a template takes {', '.join(DEVICE_FIELDS)} "
+                    "and the groups of --name-matches"
+                )
+
+    def operations(self, device: Device, groups: Groups) -> tuple[Operation[Any], ...]:
+        """Give what is to be done to one selected device, in order.
+
+        Raises:
+            ConfigurationError: a template cannot be filled in, or gives what is no name.
+        """
+        if self.delete:
+            return (DeleteDevice(device_id=device.id),)
+        wanted: list[Operation[Any]] = []
+        if self.name is not None or self.slug is not None:
+            wanted.append(
+                UpdateDevice(
+                    device_id=device.id,
+                    name=UNSET if self.name is None else self.name.render(device, groups),
+                    slug=UNSET if self.slug is None else self.slug.render(device, groups),
+                )
+            )
+        if self.blueprint_id is not None:
+            wanted.append(AssignBlueprint(device_id=device.id, blueprint_id=self.blueprint_id))
+        if self.protocol is not None:
+            wanted.append(GenerateConfig(device_id=device.id, protocol=self.protocol))
+        return tuple(wanted)
