@@ -4,12 +4,12 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
 from enapter_async.clock import Clock
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import Attempt, ConfigurationError
 
 PROBE: Final = 1
 """How many exchanges may be under way when the gate reopens after a pause."""
@@ -188,6 +188,26 @@ class Turns:
                 place.set_result(None)
                 return
         del self._waiting[key]
+
+
+class Escort(Protocol):
+    """Goes with one call: has a say in when its attempts begin, and hears how they end."""
+
+    def may_begin(self) -> bool:
+        """Say whether an attempt may begin at once."""
+
+    async def begin(self) -> None:
+        """Wait until an attempt may begin; that does not count against the deadline."""
+
+    def passed(self) -> None:
+        """Take note that an attempt brought a good answer."""
+
+    def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
+        """Take note that an attempt failed.
+
+        `timed_out` says that a limit of ours cut it; `pause` how many seconds the client lets
+        nothing pass after a 429, else 0.
+        """
 
 
 async def within(seconds: float, waiting: Callable[[], Awaitable[None]]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.pacing import Gate, Turns, within
+from enapter_async._http.pacing import Escort, Gate, Turns, within
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Failure, Message, Wire
@@ -48,12 +48,26 @@ class CallRecord:
 
     `before_again` is awaited before the operation is sent again after an uncertain attempt:
     so a journal can say first that it may arrive once more. What it raises ends the call.
+    `escort` is asked before each attempt of the operation and told how it ended.
     """
 
-    __slots__ = ("already_absent", "attempts", "before_again", "elapsed", "sent", "settled")
+    __slots__ = (
+        "already_absent",
+        "attempts",
+        "before_again",
+        "elapsed",
+        "escort",
+        "sent",
+        "settled",
+    )
 
-    def __init__(self, before_again: Callable[[], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        before_again: Callable[[], Awaitable[None]] | None = None,
+        escort: Escort | None = None,
+    ) -> None:
         self.before_again = before_again
+        self.escort = escort
         self.attempts: tuple[Attempt, ...] = ()
         self.sent = 0
         self.elapsed = 0.0
@@ -99,6 +113,11 @@ class _Call:
         self.delay = 0.0
         """How long to sleep after the last failure."""
         self.request_id: str | None = None
+
+    def put_off(self, seconds: float) -> None:
+        """Let time that was spent waiting not count."""
+        self.deadline += seconds
+        self.end += seconds
 
 
 @attrs.frozen(kw_only=True)
@@ -187,12 +206,16 @@ class Pipeline:
 
     async def _attempt(self, call: _Call) -> Any | Failure:
         gate = self.gate
+        escort = call.record.escort
+        if escort is not None and not escort.may_begin():
+            before = self.clock.monotonic()
+            await escort.begin()
+            call.put_off(self.clock.monotonic() - before)
         if not gate.try_enter():
             held = await self._wait_at_gate(call)
             if held is not None:
                 return held
-        epoch = gate.epoch
-        operation = call.operation
+        epoch, operation = gate.epoch, call.operation
         began = self.clock.monotonic()
         left = call.deadline - began
         try:
@@ -212,6 +235,8 @@ class Pipeline:
         ended = reply if isinstance(reply, Failure) else self.wire.read(operation, reply)
         if isinstance(ended, Failure):
             return self._failed(call, ended, began, epoch)
+        if escort is not None:
+            escort.passed()
         return ended
 
     def _failed(self, call: _Call, failure: Failure, began: float, epoch: int) -> Failure:
@@ -235,6 +260,9 @@ class Pipeline:
         call.delay = backoff(self.policy, failure, max(number, level), self.clock.uniform)
         if throttled:
             self.gate.pause(min(call.delay, self.policy.max_retry_after), epoch)
+        if (escort := call.record.escort) is not None:
+            pause = self.gate.pause_seconds() if throttled else 0.0
+            escort.failed(attempt, timed_out=failure.timed_out, pause=pause)
         if failure.timed_out and now >= call.deadline:
             error = DeadlineExceededError(f"out of time: {failure.error}")
             return attrs.evolve(failure, error=error, retries=0)
@@ -245,9 +273,7 @@ class Pipeline:
         began = self.clock.monotonic()
         if call.patient:
             await self.gate.enter()
-            waited = self.clock.monotonic() - began
-            call.deadline += waited
-            call.end += waited
+            call.put_off(self.clock.monotonic() - began)
             return None
         left = call.deadline - began
         if self.gate.pause_seconds() < left and await within(left, self.gate.enter):
@@ -281,24 +307,23 @@ class Pipeline:
         reading = operation.reads()
         if operation.repeat is Repeat.CONVERGENT and reading is not None:
             state = await self._read_back(call, reading)
-            if not isinstance(state, Failure):
-                if operation.holds(state):
-                    call.record.settled = True
-                    return operation.result_of(state)
-                found = "a read after it does not show it, which proves nothing"
-            else:
+            if isinstance(state, Failure):
                 found = f"it could not be read back ({state.error})"
+            elif operation.holds(state):
+                call.record.settled = True
+                return operation.result_of(state)
+            else:
+                found = "a read after it does not show it, which proves nothing"
         applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
         return attrs.evolve(last, error=_ambiguous(call, uncertain[-1], found, applied=applied))
 
     async def _read_back(self, call: _Call, reading: Operation[Any]) -> Any | Failure:
         """Read the state that an uncertain call concerns; None stands for "not found"."""
         if self.hooks:
-            self._tell(
-                Waiting(call=call.number, operation=call.operation, seconds=0.0, reason="settle")
-            )
+            operation = call.operation
+            self._tell(Waiting(call=call.number, operation=operation, seconds=0.0, reason="settle"))
         message = self.wire.message(reading)
-        state: Any | Failure = _held(DeadlineExceededError("out of time"))
+        state: Any = _held(DeadlineExceededError("out of time"))
         for _ in range(SETTLE_TRIES):
             left = call.end - self.clock.monotonic()
             if left <= 0 or self.gate.pause_seconds() >= left:

@@ -1,0 +1,80 @@
+"""The escort of a call: asked before each attempt, told how each one ended."""
+
+from typing import Any
+
+import attrs
+import pytest
+
+from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.errors import Attempt, NotFoundError
+from enapter_async.operations.devices import UpdateDevice
+from tests.faults.clock import FakeClock
+from tests.faults.replies import close, errors, html
+from tests.faults.rig import UPDATE, TransportKind, open_rig
+from tests.faults.server import FaultServer, ignored
+
+
+@attrs.define
+class Diary:
+    """An escort that lets the first attempt through at once and writes down what it is told."""
+
+    clock: FakeClock
+    holds_for: float = 0.0
+    entries: list[Any] = attrs.Factory(list)
+
+    def may_begin(self) -> bool:
+        if self.entries:
+            return False
+        self.entries.append("began")
+        return True
+
+    async def begin(self) -> None:
+        self.entries.append("asked")
+        await self.clock.sleep(self.holds_for)
+
+    def passed(self) -> None:
+        self.entries.append("passed")
+
+    def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
+        self.entries.append((attempt.status, timed_out, round(pause)))
+
+
+async def test_an_escort_is_asked_before_and_told_after_each_attempt(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(errors(429, ("Retry-After", "2"))), ignored(close()))
+    diary = Diary(clock)
+    async with open_rig(transport, server, clock) as rig:
+        await rig.client.call(UPDATE, record=CallRecord(escort=diary))
+    # a Retry-After of 2 s has up to 0.25 * 2 + 0.5 s of jitter above it, and chance is at its top
+    assert diary.entries == [
+        "began",
+        (429, False, 3),
+        "asked",
+        (None, False, 0),
+        "asked",
+        "passed",
+    ]
+
+
+async def test_waiting_for_the_escort_is_not_the_deadlines(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    server.script(ignored(html(502)))
+    diary = Diary(clock, holds_for=3600.0)
+    async with open_rig(transport, server, clock, retry=RetryPolicy(deadline=5.0)) as rig:
+        await rig.client.call(UPDATE, record=CallRecord(escort=diary))
+    assert diary.entries == ["began", (502, False, 0), "asked", "passed"]
+
+
+async def test_a_refusal_for_good_is_told_too(
+    transport: TransportKind, server: FaultServer, clock: FakeClock
+) -> None:
+    diary = Diary(clock)
+    async with open_rig(transport, server, clock) as rig:
+        with pytest.raises(NotFoundError):
+            await rig.client.call(
+                UpdateDevice(device_id="dev-99", name="Nobody"), record=CallRecord(escort=diary)
+            )
+    assert diary.entries == ["began", (404, False, 0)]
