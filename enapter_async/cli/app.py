@@ -14,6 +14,7 @@ from enapter_async.cli.exits import MEANINGS, Exit
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.cli.text import plain_lines
 from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.journal import RunRefusedError
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -50,10 +51,15 @@ class _Root(click.Group):
             return super().invoke(ctx)
         except EnapterError as error:
             click.echo(f"enapter-async: {plain_lines(error)}", err=True)
-            wrong_usage = isinstance(error, ConfigurationError)
-            ctx.exit(Exit.USAGE if wrong_usage else Exit.FAILED)
+            ctx.exit(_exit_of(error))
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
+
+
+def _exit_of(error: EnapterError) -> Exit:
+    if isinstance(error, RunRefusedError):
+        return Exit.REFUSED
+    return Exit.USAGE if isinstance(error, ConfigurationError) else Exit.FAILED
 
 
 @click.group(

@@ -16,6 +16,7 @@ class Exit(enum.IntEnum):
     USAGE = 2
     UNKNOWN = 3
     STOPPED = 4
+    REFUSED = 5
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -26,7 +27,8 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         Exit.FAILED: "something failed, and was not done",
         Exit.USAGE: "wrong usage or input; nothing was sent",
         Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",
-        Exit.STOPPED: "stopped, such as by a 401; what was not started was held",
+        Exit.STOPPED: "stopped, such as by a 401; `fleet resume` does what was not started",
+        Exit.REFUSED: "refused: another runner, input, server, token or version; nothing was sent",
         Exit.INTERRUPTED: "interrupted by Ctrl-C (SIGINT)",
         Exit.TERMINATED: "interrupted by SIGTERM",
     }
@@ -47,7 +49,7 @@ def exit_of_state(state: State) -> Exit:
 
 def exit_of_report(report: Report) -> Exit:
     """Give the exit code of a run."""
-    if report.counts[State.UNKNOWN]:
+    if report.counts[State.UNKNOWN] > report.acknowledged:
         return Exit.UNKNOWN
     if report.stopped is not None or not report.complete:
         return Exit.STOPPED

@@ -1,21 +1,20 @@
 """`enapter-async fleet`: many devices, from a file."""
 
 import asyncio
-import contextlib
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from enapter_async.cli.exits import Exit, exit_of_report
-from enapter_async.cli.job import run_job
+from enapter_async.cli.journalled import Job, carry_out
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.results import ResultsFile, json_line, outcome_row, report_row
-from enapter_async.cli.screen import Watch, show_report, tracker
+from enapter_async.cli.runs import resume, runs, status
+from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.inputs import parse_operations, read_operations
-from enapter_async.fleet.report import Outcome
+from enapter_async.fleet.runs import RunFolder, runs_directory
 from enapter_async.operation import Operation
 
 
@@ -38,7 +37,8 @@ def command() -> None:
 @click.option(
     "--credentials",
     metavar="FILE",
-    help="Add minted configurations to this file of JSON Lines; it is made with mode 0600.",
+    help="Add minted configurations to this file of JSON Lines; it is made with mode 0600. "
+    "[default: credentials.jsonl in the run's folder]",
 )
 @click.option(
     "--results",
@@ -65,25 +65,38 @@ def apply_file(
 
     An empty cell leaves alone, other columns are ignored. The whole file is checked before
     the first request. Operations of one device go in the order of the file; once one of
-    them fails, its later ones are held. Ctrl-C lets what is under way end, and reports.
+    them fails, its later ones are held. Equal operations are merged; two values for one
+    field, or anything after a deletion, is refused.
+
+    Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
+    journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.
     """
     operations = _read(file)
-    if credentials is None and any(each.answer.secret for each in operations):
-        raise click.UsageError(
-            "the file generates configurations: say with --credentials FILE where they go"
+    kinds = Counter(type(operation).__name__ for operation in operations)
+    named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
+    folder = RunFolder.create(runs_directory(), now=time.time())
+    try:
+        tell(f"{len(operations)} operations{': ' if named else ''}{named}")
+        tell(f"run {folder.id}")
+        job = Job(
+            folder=folder,
+            journal=JournalOptions(path=folder.journal, facts={"source": file}),
+            operations=operations,
+            total=len(operations),
+            concurrency=concurrency,
+            check=check,
+            credentials=credentials or _credentials(operations, folder),
+            results=results,
         )
-    click.get_current_context().exit(
-        asyncio.run(
-            _apply(
-                settings,
-                operations,
-                concurrency=concurrency,
-                check=check,
-                credentials=credentials,
-                results=results,
-            )
-        )
-    )
+        ending = asyncio.run(carry_out(settings, job))
+    finally:
+        folder.discard_if_unused()
+    click.get_current_context().exit(ending)
+
+
+def _credentials(operations: Sequence[Operation[Any]], folder: RunFolder) -> str | None:
+    mints = any(each.answer.secret for each in operations)
+    return str(folder.credentials) if mints else None
 
 
 def _read(file: str) -> list[Operation[Any]]:
@@ -92,42 +105,6 @@ def _read(file: str) -> list[Operation[Any]]:
     return read_operations(file)
 
 
-async def _apply(
-    settings: Settings,
-    operations: Sequence[Operation[Any]],
-    *,
-    concurrency: int,
-    check: bool,
-    credentials: str | None,
-    results: str | None,
-) -> Exit:
-    watch = Watch()
-    kinds = Counter(type(operation).__name__ for operation in operations)
-    named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
-    with contextlib.ExitStack() as stack:
-        client = settings.client(hooks=[watch], in_flight=concurrency)
-        written = stack.enter_context(ResultsFile(results)) if results else None
-        tell(f"{len(operations)} operations{': ' if named else ''}{named}")
-        tracking = stack.enter_context(tracker(len(operations), watch))
-
-        def on_outcome(outcome: Outcome[Any]) -> None:
-            tracking.advance(outcome)
-            if settings.as_json:
-                click.echo(json_line(outcome_row(outcome)))
-            if written is not None:
-                written.write(outcome)
-
-        async with client:
-            report, cut_short = await run_job(
-                client,
-                operations,
-                on_outcome=on_outcome,
-                concurrency=concurrency,
-                credentials=credentials,
-                check=check,
-            )
-    if settings.as_json:
-        click.echo(json_line(report_row(report)))
-    else:
-        show_report(report)
-    return exit_of_report(report) if cut_short is None else cut_short
+command.add_command(resume)
+command.add_command(status)
+command.add_command(runs)

@@ -7,6 +7,7 @@ from enapter_async.cli.exits import Exit
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
 from enapter_async.client import Client
+from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.engine import Run
 from enapter_async.fleet.report import Outcome, Report
 from enapter_async.operation import Operation
@@ -14,24 +15,26 @@ from enapter_async.operation import Operation
 
 async def run_job(
     client: Client,
-    operations: Sequence[Operation[Any]],
+    operations: Sequence[Operation[Any]] | None,
     *,
     on_outcome: Callable[[Outcome[Any]], None],
     concurrency: int = 64,
     credentials: str | None = None,
     check: bool = False,
+    journal: JournalOptions | None = None,
 ) -> tuple[Report, Exit | None]:
     """Carry operations out; give the report, and an exit code where it was cut short.
 
     The first signal lets what is under way end, the second cuts it off. Where `on_outcome`
     cannot write (`OSError`), nothing more is started.
     """
-    run = Run(
+    run: Run[Any] = Run(
         client,
         operations,
         concurrency=concurrency,
         credentials=credentials,
         check=check,
+        journal=journal,
     )
     unwritten = False
 

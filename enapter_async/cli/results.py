@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 from enapter_async.cli.text import plain
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
+from enapter_async.fleet.cells import safe_cell
 from enapter_async.fleet.inputs import COLUMNS
 from enapter_async.fleet.private_files import open_private
 from enapter_async.fleet.report import Outcome, Report
@@ -26,7 +27,6 @@ _OUTCOME_COLUMNS: Final = (
     "request_id",
     "error",
 )
-_FORMULA_MARKS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str, Any]:
@@ -69,6 +69,9 @@ def report_row(report: Report) -> dict[str, Any]:
             "attempts": report.attempts,
             "retried": report.retried,
             "settled": report.settled,
+            "earlier": report.earlier,
+            "merged": report.merged,
+            "acknowledged": report.acknowledged,
             "elapsed": round(report.elapsed, 3),
         }
     }
@@ -104,7 +107,9 @@ class ResultsFile:
             columns = (*COLUMNS, *_OUTCOME_COLUMNS)
             writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
             writer.writeheader()
-            self._write = lambda outcome: writer.writerow(_cells(outcome_row(outcome)))
+            self._write = lambda outcome: writer.writerow(
+                {key: safe_cell(value) for key, value in outcome_row(outcome).items()}
+            )
         return self
 
     def __exit__(
@@ -130,11 +135,3 @@ class ResultsFile:
     def _write_json(self, outcome: Outcome[Any]) -> None:
         if self._file is not None:
             self._file.write(json_line(outcome_row(outcome)) + "\n")
-
-
-def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    """Keep a server's words from being taken for a formula by a spreadsheet."""
-    error = row["error"]
-    if isinstance(error, str) and error.startswith(_FORMULA_MARKS):
-        row["error"] = f"'{error}"
-    return row

@@ -13,6 +13,7 @@ import attrs
 
 from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.cells import plain_cell
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import BY_NAME
 
@@ -58,7 +59,8 @@ def read_operations(path: str | os.PathLike[str]) -> list[Operation[Any]]:
     A CSV file has a header with the columns operation and device_id, and as needed name,
     slug, blueprint_id, protocol; others are ignored. Operations are update, delete,
     generate_config and assign_blueprint ('-' will do for '_'). An empty cell leaves alone;
-    spaces around a cell do not count; delimiters are ',', ';' or tabs. JSON Lines hold one
+    spaces around a cell do not count, nor does a ' before = + - or @, which keeps a results
+    file's names from being formulas; delimiters are ',', ';' or tabs. JSON Lines hold one
     object a line with the same keys and no others. Text is UTF-8, with or without a byte
     order mark.
 
@@ -142,7 +144,7 @@ def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
                 yield line, f"it has {len(cells)} cells, and the header has {len(header)}"
             else:
                 row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-                yield line, {key: row[key] for key in COLUMNS if row.get(key)}
+                yield line, {key: plain_cell(row[key]) for key in COLUMNS if row.get(key)}
             line = reader.line_num + 1
     except csv.Error as error:
         # It cannot be said where the next row begins, so this is the last problem told.

@@ -48,6 +48,18 @@ CREATE TABLE event (
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchanged"
+_ITEM_FIELDS: Final = tuple(_ITEM_COLUMNS.split(", "))
+_ENDS: Final = (
+    f"SELECT {', '.join(f'item.{field}' for field in _ITEM_FIELDS)}, event.*, told.at_ms "  # noqa: S608 - our own column names
+    "FROM item LEFT JOIN ("
+    "  SELECT seq, max(id) AS id FROM event"
+    "  WHERE kind IN ('intent', 'applied', 'unchanged', 'absent', 'failed', 'unknown', 'held')"
+    "  GROUP BY seq"
+    ") AS last ON last.seq = item.seq LEFT JOIN event ON event.id = last.id LEFT JOIN ("
+    "  SELECT seq, max(id) AS id, at_ms FROM event WHERE kind = 'acknowledged' GROUP BY seq"
+    ") AS told ON told.seq = item.seq AND told.id > last.id "
+    "ORDER BY item.seq"
+)
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -319,7 +331,7 @@ class Journal:
         sql = "SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?"
         for page in self._pages(sql):
             for row in page:
-                yield Event(**dict(zip(_EVENT_FIELDS, row, strict=True)))
+                yield _event(row)
 
     def marks(self) -> Iterator[tuple[int, int, str, int | None]]:
         """Give id, seq, kind and attempt of the events about items, in order: the quick way."""
@@ -330,16 +342,25 @@ class Journal:
         for page in self._pages(sql):
             yield from page
 
-    def event(self, number: int) -> Event:
-        """Give one event by its id."""
-        row = self._connection.execute("SELECT * FROM event WHERE id = ?", (number,)).fetchone()
-        return Event(**dict(zip(_EVENT_FIELDS, row, strict=True)))
+    def ends(self) -> Iterator[tuple[Work, Event | None, int | None]]:
+        """Give each work with its last event, and when its unknown end was acknowledged.
+
+        One long read: for runs that nobody is writing to.
+        """
+        for row in self._connection.execute(_ENDS):
+            work = _work(row[: len(_ITEM_FIELDS)])
+            event, acknowledged_ms = row[len(_ITEM_FIELDS) : -1], row[-1]
+            yield work, None if event[0] is None else _event(event), acknowledged_ms
 
     def _pages(self, sql: str) -> Iterator[list[Any]]:
         last = -1
         while page := self._connection.execute(sql, (last, PAGE_ROWS)).fetchall():
             yield page
             last = page[-1][0]
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    return Event(**dict(zip(_EVENT_FIELDS, row, strict=True)))
 
 
 _EVENT_FIELDS: Final = tuple(field.name for field in attrs.fields(Event))

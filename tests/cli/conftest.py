@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,8 +43,9 @@ def emulator(world: World) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def environment(emulator: Emulator) -> dict[str, str]:
+def environment(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
     return {
+        "ENAPTER_STATE_DIR": str(tmp_path / "state"),
         "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
         "ENAPTER_HTTP_API_TOKEN": emulator.token,
     }

@@ -189,14 +189,15 @@ def test_results_never_hold_a_secret_and_are_never_overwritten(
     assert world.log.count("generate_config") == 1
 
 
-def test_minting_needs_a_file_for_credentials(
-    run: Run, world: World, file: MakeFile, leaf: str
+def test_minted_configurations_go_into_the_runs_folder(
+    run: Run, world: World, file: MakeFile, leaf: str, tmp_path: Path
 ) -> None:
     rows = file({"operation": "generate_config", "device_id": leaf, "protocol": "MQTT"})
-    result = run("fleet", "apply", rows)
-    assert result.exit_code == Exit.USAGE
-    assert "--credentials" in result.stderr
-    assert world.log.count_arrivals() == 0
+    assert run("fleet", "apply", rows).exit_code == Exit.DONE
+    (kept,) = (tmp_path / "state" / "runs").glob("*/credentials.jsonl")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert json.loads(kept.read_text())["device_id"] == leaf
+    assert world.log.count("generate_config") == 1
 
 
 def test_check_writes_only_what_differs(run: Run, world: World, file: MakeFile, leaf: str) -> None:

@@ -1,0 +1,95 @@
+"""A run in a folder of its own: carried out, told, and written down for a later session."""
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import click
+
+from enapter_async.cli.exits import Exit, exit_of_report
+from enapter_async.cli.job import run_job
+from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.results import ResultsFile, json_line, outcome_row, report_row
+from enapter_async.cli.screen import Watch, show_report, tracker
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.continuing import JournalOptions
+from enapter_async.fleet.journal import Journal
+from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.fleet.results import write_results
+from enapter_async.fleet.runs import RunFolder
+from enapter_async.operation import Operation
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a run is about: `operations` None means all that its journal has left.
+
+    `total` is how many outcomes are to be expected, for progress; `credentials` and
+    `results` are paths, None where the run's folder or its journal says it.
+    """
+
+    folder: RunFolder
+    journal: JournalOptions
+    operations: Sequence[Operation[Any]] | None
+    total: int
+    concurrency: int
+    check: bool = False
+    credentials: str | None = None
+    results: str | None = None
+
+
+async def carry_out(settings: Settings, job: Job) -> Exit:
+    """Carry a job out, show what became of it, and give the exit code."""
+    watch = Watch()
+    with contextlib.ExitStack() as stack:
+        client = settings.client(hooks=[watch], in_flight=job.concurrency)
+        written = stack.enter_context(ResultsFile(job.results)) if job.results else None
+        tracking = stack.enter_context(tracker(max(job.total, 1), watch))
+
+        def on_outcome(outcome: Outcome[Any]) -> None:
+            tracking.advance(outcome)
+            if settings.as_json:
+                click.echo(json_line(outcome_row(outcome)))
+            if written is not None:
+                written.write(outcome)
+
+        async with client:
+            report, cut_short = await run_job(
+                client,
+                job.operations,
+                on_outcome=on_outcome,
+                concurrency=job.concurrency,
+                credentials=job.credentials,
+                check=job.check,
+                journal=job.journal,
+            )
+    if settings.as_json:
+        click.echo(json_line(report_row(report)))
+    else:
+        show_report(report)
+    _write_results(job.folder)
+    _tell_what_next(job.folder, report)
+    return exit_of_report(report) if cut_short is None else cut_short
+
+
+def _write_results(folder: RunFolder) -> None:
+    try:
+        journal = Journal.read(folder.journal)
+        with contextlib.closing(journal):
+            for form in ("csv", "jsonl"):
+                write_results(journal, folder.results(form), form)
+    except (OSError, ConfigurationError) as error:
+        reason = getattr(error, "strerror", None) or error
+        tell(f"enapter-async: the results could not be written: {reason}")
+
+
+def _tell_what_next(folder: RunFolder, report: Report) -> None:
+    if report.merged:
+        tell(f"{report.merged} operations equal others and were left out")
+    tell(f"results: {folder.results('csv')}")
+    open_ends = report.counts[State.UNKNOWN] > report.acknowledged
+    if report.counts[State.HELD] or open_ends or not report.complete:
+        tell(f"to go on: enapter-async fleet resume {folder.id}")
+    elif report.counts[State.FAILED]:
+        tell(f"to try again: enapter-async fleet resume {folder.id} --retry-failed")
