@@ -28,7 +28,8 @@ from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation
 
 
-class Plan(Collection[Work]):
+# Of anything, and not of works, so that type checkers let it stand where operations may.
+class Plan(Collection[Any]):
     """What would be done, in order; iterated, it gives the works that `fleet.apply` takes.
 
     `len` is their number; `items` gives all that was asked for with what is said of it;
