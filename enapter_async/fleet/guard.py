@@ -164,6 +164,8 @@ class StateGuard:
             await asyncio.sleep(0)
 
     def _needs_sweep(self, work: Work) -> bool:
+        if self._mode is GuardMode.NONE:
+            return False
         return work.before is not None and not work.unchanged and not self._looks_at_each(work)
 
     def _looks_at_each(self, work: Work) -> bool:
