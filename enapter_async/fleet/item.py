@@ -76,14 +76,18 @@ class Item(Generic[OperationT]):
         self, client: Caller, *, check: bool, keeper: Keeper | None
     ) -> Outcome[OperationT]:
         """Do it; only what is no `EnapterError` gets out."""
-        if check:
-            outcome = await self._look(client)
-            if outcome is not None:
-                return outcome
-        outcome = await self._prepare(keeper)
+        outcome = await self._look(client) if check else None
+        if outcome is None and self.operation.answer.secret and keeper is not None:
+            outcome = await self._make_room(keeper)
         if outcome is not None:
             return outcome
-        self._record = record = CallRecord(None if self._page is None else self._page.announce)
+        page = self._page
+        if page is not None:
+            try:
+                await page.announce()
+            except JournalError as error:
+                return self.held(str(error), error)
+        self._record = record = CallRecord(None if page is None else page.announce)
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except EnapterError as error:
@@ -95,20 +99,14 @@ class Item(Generic[OperationT]):
             return self._outcome(State.FAILED, error=ResultDiffersError(difference))
         return self._outcome(State.APPLIED, result=result)
 
-    async def _prepare(self, keeper: Keeper | None) -> Outcome[OperationT] | None:
-        """Do what must be done before anything is sent; give the outcome where it cannot be."""
-        if self.operation.answer.secret and keeper is not None:
-            try:
-                await keeper.make_room()
-            except OSError as error:
-                problem = error.strerror or type(error).__name__
-                message = f"there is no room to keep credentials: {problem}"
-                return self.held(message, NoRoomError(message))
-        if self._page is not None:
-            try:
-                await self._page.announce()
-            except EnapterError as error:
-                return self.held(str(error), error)
+    async def _make_room(self, keeper: Keeper) -> Outcome[OperationT] | None:
+        """See to it that there is room for what is minted; give the outcome where there is none."""
+        try:
+            await keeper.make_room()
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+            message = f"there is no room to keep credentials: {problem}"
+            return self.held(message, NoRoomError(message))
         return None
 
     async def _refused(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:

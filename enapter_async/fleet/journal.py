@@ -1,9 +1,8 @@
 """The journal of a run: one SQLite file that says what was asked, tried and found out.
 
-Three tables. `run` holds facts about the whole; `item` one row for each operation, written
-once; `event` is only ever added to: an intent before each send, an outcome after it. No
-secret and no body is in it. What is here is about files and rows; when groups of rows are
-written is the writer's matter, and what they mean for a run that goes on is the ledger's.
+`run` holds facts about the whole; `item` one row for each operation, written once; `event`
+is only ever added to: an intent before each send, an outcome after it. No secret and no body
+is in it. When groups of rows are written is the writer's matter, what they mean the ledger's.
 """
 
 import contextlib
@@ -12,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
+from json.encoder import encode_basestring as _quoted
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -112,8 +112,12 @@ class Event:
 
 
 def operation_text(operation: Operation[Any]) -> str:
-    """Write an operation as a journal does: the same operation always gives the same text."""
-    return _encode(operation_to_json(operation))
+    """Write an operation as a journal does: the same one always gives the same text."""
+    fields = operation_to_json(operation)
+    try:  # flat and of texts, as almost all are: several times as fast as the general way
+        return "{" + ",".join([f'"{key}":{_quoted(value)}' for key, value in fields.items()]) + "}"
+    except TypeError:
+        return _encode(fields)
 
 
 def digest_of(text: str) -> bytes:
@@ -298,10 +302,6 @@ class Journal:
     def facts(self) -> dict[str, str]:
         """Give what is known of the run; empty where none was begun."""
         return dict(self._connection.execute("SELECT key, value FROM run"))
-
-    def count_items(self) -> int:
-        """Say how many items there are."""
-        return int(self._connection.execute("SELECT count(*) FROM item").fetchone()[0])
 
     def last_seq(self) -> int:
         """Give the highest seq, or -1."""

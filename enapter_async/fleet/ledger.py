@@ -1,7 +1,15 @@
 """What a run with a journal knows: what is left to do, and a page for each work under way."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
 from typing import Any, Self
 
@@ -300,15 +308,15 @@ class Ledger:
         number = 0 if standing is None else standing.intents.get(work.seq, 0)
         return Page(work, number, self.intend, uncertain=work.seq in self._uncertain)
 
-    async def intend(self, page: Page) -> None:
-        """Write the intent of a work, and return once it is committed.
+    def intend(self, page: Page) -> Awaitable[None]:
+        """Write the intent of a work; what is returned is done when it is committed.
 
-        Raises:
+        Raises, when it is awaited:
             JournalError: it was not written.
         """
         power = self._options.power or page.work.operation.repeat is Repeat.ONCE
         event = event_row(page.work.seq, INTENT, self._at_ms(), attempt=page.number)
-        await self._open_writer().commit(event, power=power)
+        return self._open_writer().commit(event, power=power)
 
     def ended(self, page: Page, outcome: Outcome[Any]) -> None:
         """Write an outcome down, with the next group.

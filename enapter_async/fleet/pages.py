@@ -32,15 +32,15 @@ class Page:
         self.uncertain = uncertain
         self.announced = False
 
-    async def announce(self) -> None:
-        """Write the intent; return once it is committed.
+    def announce(self) -> Awaitable[None]:
+        """Write the intent; what is returned is done when it is committed.
 
-        Raises:
+        Raises, when it is awaited:
             JournalError: it was not written, and nothing may be sent.
         """
         self.number += 1
-        await self._intend(self)
         self.announced = True
+        return self._intend(self)
 
 
 def event_row(
