@@ -2,11 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Collection, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, Self
+
+import attrs
 
 from enapter_async.clock import Clock
 from enapter_async.errors import (
@@ -18,11 +20,13 @@ from enapter_async.errors import (
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
 from enapter_async.fleet.feed import Feed
+from enapter_async.fleet.guard import Guard, StaleError, StateGuard, look
 from enapter_async.fleet.item import Caller, CredentialsNotKeptError, Item, NoRoomError
 from enapter_async.fleet.journal import JournalError
 from enapter_async.fleet.keeping import FileKeeper, SinkKeeper
 from enapter_async.fleet.lanes import Lanes
 from enapter_async.fleet.ledger import Ledger
+from enapter_async.fleet.merging import numbered
 from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, Report, State, Tally
 from enapter_async.fleet.source import Operations, as_works, check_input
 from enapter_async.fleet.work import Work
@@ -63,6 +67,8 @@ class Run(Generic[OperationT]):
     holds). A known input (it has a length) is then checked whole before the first request:
     equal operations are merged, contradictory ones refused.
 
+    What a plan gives is sent only while its device is as planned: `guard` looks, by default
+    a `StateGuard`. What is stale is held, and looked at again when the run goes on.
     A 401, a secured connection that cannot be made, and credentials or a journal that
     cannot be kept stop the run: what is under way ends, the rest is held. A plain iterable
     is then read to its end and counted; an async one is not pulled further, and
@@ -83,6 +89,7 @@ class Run(Generic[OperationT]):
         journal: str | os.PathLike[str] | JournalOptions | None = None,
         credentials: Credentials | None = None,
         check: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; the least is 1")
@@ -96,6 +103,7 @@ class Run(Generic[OperationT]):
         self._ledger: Ledger | None = None
         self._concurrency = concurrency
         self._check = check
+        self._guard: Guard = StateGuard(client) if guard is None else guard
         self._credentials = credentials
         self._keeper: FileKeeper | SinkKeeper | None = None
 
@@ -229,6 +237,9 @@ class Run(Generic[OperationT]):
         elif path is not None:
             file = CredentialsFile(path, in_flight=self._concurrency)
             self._keeper = FileKeeper(await self._exits.enter_async_context(file), run)
+        await self._exits.enter_async_context(self._guard)
+        if isinstance(known := self._operations, Collection):
+            await self._guard.before_wave(0, lambda: numbered(known))
         return works or ()
 
     async def _open_ledger(self, options: JournalOptions, credentials: str | None) -> Ledger:
@@ -310,7 +321,10 @@ class Run(Generic[OperationT]):
             return await self._carry_out(work, Item(work.operation), worker)
         page = ledger.page(work)
         outcome = await self._carry_out(work, Item(work.operation, page), worker)
-        ledger.ended(page, outcome)
+        if isinstance(outcome.error, StaleError):
+            ledger.held(work, outcome)
+        else:
+            ledger.ended(page, outcome)
         return outcome
 
     async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
@@ -318,6 +332,9 @@ class Run(Generic[OperationT]):
             return item.unchanged()
         self._under_way[worker] = item
         try:
+            stale = None if work.before is None else await look(self._guard, work)
+            if stale is not None:
+                return attrs.evolve(item.held(""), error=stale)
             return await item.carry_out(self._client, check=self._check, keeper=self._keeper)
         except asyncio.CancelledError:
             if not self._cut:

@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from enapter_async._http.pipeline import CallRecord
-from enapter_async.client import Client
 from enapter_async.converter import operation_from_json, operation_to_json
-from enapter_async.errors import NotFoundError
+from enapter_async.errors import EnapterError, NotFoundError
 from enapter_async.fleet.effects import effect
+from enapter_async.fleet.item import Caller
 from enapter_async.fleet.present import Present, batches, open_scratch
+from enapter_async.fleet.report import NotStartedError
 from enapter_async.fleet.work import Work
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
@@ -38,8 +39,24 @@ CREATE TABLE stale (seq INTEGER PRIMARY KEY, reason TEXT);
 """
 
 
+class StaleError(NotStartedError):
+    """A work was held: its device is no longer as planned, or could not be read."""
+
+
 class Guard(Protocol):
-    """What the engine asks: once before each wave, and directly before each send."""
+    """What the engine asks: once before each wave, and directly before each send.
+
+    It is entered when the run begins, and left when it is over.
+    """
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
     async def before_wave(self, number: int, works: WorkSource) -> None:
         """Take note of the wave that is about to begin; `number` counts from 0.
@@ -56,6 +73,15 @@ class Guard(Protocol):
         `unchanged`. Raises `EnapterError` where the device could not be read; the work is
         held then, too.
         """
+
+
+async def look(guard: Guard, work: Work) -> StaleError | None:
+    """Ask a guard about a work; give why it is held, or None where it may be sent."""
+    try:
+        reason = await guard.check(work)
+    except EnapterError as error:
+        return StaleError(f"nobody can say whether it is as planned: {error}", because=error)
+    return None if reason is None else StaleError(reason)
 
 
 class GuardMode(enum.StrEnum):
@@ -98,12 +124,14 @@ def _told(value: Any) -> str:
 class StateGuard:
     """Reads devices before they are changed, and holds what is no longer as planned.
 
+    What no sweep before its wave has seen is read directly before it is changed.
+
     `staged` says that the run has waves: without them, nothing is a first wave. Works
     without `before` are let pass. Use it inside `async with`. Changes nothing.
     """
 
     def __init__(
-        self, client: Client, mode: GuardMode = GuardMode.AUTO, *, staged: bool = False
+        self, client: Caller, mode: GuardMode = GuardMode.AUTO, *, staged: bool = False
     ) -> None:
         self._client = client
         self._mode = mode
@@ -135,7 +163,9 @@ class StateGuard:
         swept = open_scratch()
         try:
             swept.executescript(_SCHEMA)
-            await self._expect(swept, works)
+            if not await self._expect(swept, works):
+                swept.close()
+                return
             present = Present(self._client, swept)
             for rows in batches(swept.execute("SELECT DISTINCT device_id FROM expected")):
                 present.want(device_id for (device_id,) in rows)
@@ -146,7 +176,9 @@ class StateGuard:
             raise
         self._swept = swept
 
-    async def _expect(self, swept: sqlite3.Connection, works: WorkSource) -> None:
+    async def _expect(self, swept: sqlite3.Connection, works: WorkSource) -> bool:
+        """Keep what this wave expects; say whether it is anything."""
+        any_expected = False
         guarded = (work for work in works() if self._needs_sweep(work))
         for batch in batches(guarded):
             swept.executemany(
@@ -161,7 +193,9 @@ class StateGuard:
                     for work in batch
                 ),
             )
+            any_expected = True
             await asyncio.sleep(0)
+        return any_expected
 
     def _needs_sweep(self, work: Work) -> bool:
         if self._mode is GuardMode.NONE:
@@ -184,7 +218,9 @@ class StateGuard:
         if self._mode is GuardMode.NONE or work.before is None or subject is None:
             return None
         if not self._looks_at_each(work):
-            return self._swept_reason(work)
+            looked, reason = self._swept_reason(work)
+            if looked:
+                return reason
         request = GetDevice(device_id=subject)
         state: Device | None = None
         try:
@@ -195,11 +231,14 @@ class StateGuard:
                 raise
         return staleness(work, state)
 
-    def _swept_reason(self, work: Work) -> str | None:
+    def _swept_reason(self, work: Work) -> tuple[bool, str | None]:
+        """Say whether the work was looked at before its wave, and why it is held."""
         if self._swept is None:
-            return "nobody looked at the device before its wave began"
-        row = self._swept.execute("SELECT reason FROM stale WHERE seq = ?", (work.seq,)).fetchone()
-        return None if row is None else str(row[0])
+            return False, None
+        row = self._swept.execute(
+            "SELECT reason FROM expected LEFT JOIN stale USING (seq) WHERE seq = ?", (work.seq,)
+        ).fetchone()
+        return (False, None) if row is None else (True, row[0])
 
     def _forget(self) -> None:
         if self._swept is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.engine import Credentials, Run
+from enapter_async.fleet.guard import Guard
 from enapter_async.fleet.item import Caller
 from enapter_async.fleet.report import OperationT, Outcome, Report, State
 from enapter_async.fleet.source import Operations, check_input, without_secrets
@@ -19,15 +20,17 @@ async def apply(
     journal: str | os.PathLike[str] | JournalOptions | None = None,
     credentials: Credentials | None = None,
     check: bool = False,
+    guard: Guard | None = None,
     on_outcome: Callable[[Outcome[OperationT]], None] | None = None,
 ) -> Report:
     """Carry many operations out and report: counts, and the first failures.
 
     All arguments are those of `Run`; `on_outcome` is called on the event loop with each
     outcome as it comes, for progress. Nothing is retried here that the client does not
-    retry, and it never reads before it writes unless `check=True`. Giving the same
-    operations again is safe where they set an absolute state (updates, blueprints,
-    deletions); configurations are minted anew each time, unless a `journal` knows of them.
+    retry, and it never reads before it writes unless `check=True` or a plan asks for it.
+    Giving the same operations again is safe where they set an absolute state (updates,
+    blueprints, deletions); configurations are minted anew each time, unless a `journal`
+    knows of them.
 
     Raises:
         ConfigurationError: before anything is sent, where the input is none or, without
@@ -46,6 +49,7 @@ async def apply(
         journal=journal,
         credentials=credentials,
         check=check,
+        guard=guard,
     )
     return await _whole(run, on_outcome)
 
@@ -56,6 +60,7 @@ async def resume(
     *,
     concurrency: int = 64,
     check: bool = False,
+    guard: Guard | None = None,
     on_outcome: Callable[[Outcome[Any]], None] | None = None,
 ) -> Report:
     """Do what a journalled run has left, from its journal alone.
@@ -67,7 +72,9 @@ async def resume(
         RunRefusedError: the run cannot be continued by this call; nothing was sent.
         Exception: what `on_outcome` raised; a note on it tells the counts.
     """
-    run: Run[Any] = Run(client, None, concurrency=concurrency, journal=journal, check=check)
+    run: Run[Any] = Run(
+        client, None, concurrency=concurrency, journal=journal, check=check, guard=guard
+    )
     return await _whole(run, on_outcome)
 
 

@@ -1,6 +1,7 @@
 """What a fleet is like now: read by pages or one by one, kept in a scratch file of SQLite."""
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -9,13 +10,13 @@ from typing import Any, Final
 import attrs
 
 from enapter_async._http.pipeline import CallRecord
-from enapter_async.client import Client
 from enapter_async.errors import (
     ConfigurationError,
     EnapterError,
     NotFoundError,
     PermissionDeniedError,
 )
+from enapter_async.fleet.item import Caller
 from enapter_async.fleet.sweep import sweep
 from enapter_async.models.devices import AccessRole, Communication, CommunicationType, Device
 from enapter_async.operations.devices import GetDevice
@@ -38,7 +39,7 @@ CREATE TABLE answer (address TEXT PRIMARY KEY, device_id TEXT, problem TEXT) WIT
 """
 
 _UNMET: Final = """
-FROM wanted WHERE address > ?
+FROM wanted WHERE address >= ?
 AND NOT EXISTS (SELECT 1 FROM device WHERE device.id = wanted.address)
 AND NOT EXISTS (SELECT 1 FROM device WHERE device.slug = wanted.address)
 AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.address = wanted.address)
@@ -83,7 +84,7 @@ class Present:
 
     def __init__(
         self,
-        client: Client,
+        client: Caller,
         scratch: sqlite3.Connection,
         *,
         on_read: Callable[[int], None] | None = None,
@@ -136,21 +137,28 @@ class Present:
         Raises:
             EnapterError: something could not be read.
         """
-        most_pages = self._scratch.execute(_COUNT_UNMET, ("",)).fetchone()[0]
-        if not self.complete and most_pages:
-            pages = sweep(self._client, expand=self.expand)
-            try:
-                read = 0
-                async for page in pages:
-                    self.add(page)
-                    read += 1
-                    if read >= most_pages:
-                        break
-                else:
-                    self.complete = True
-            finally:
-                await pages.aclose()
+        first = self._unmet_from("")
+        if first is not None and not self.complete:
+            await self._look_by_pages(first)
         await self._ask_singly()
+
+    async def _look_by_pages(self, unmet: str) -> None:
+        most_pages = self._scratch.execute(_COUNT_UNMET, ("",)).fetchone()[0]
+        async with contextlib.aclosing(sweep(self._client, expand=self.expand)) as pages:
+            read = 0
+            async for page in pages:
+                self.add(page)
+                read += 1
+                # What was found stays found, so looking on from there is enough.
+                following = self._unmet_from(unmet)
+                if following is None or read >= most_pages:
+                    return
+                unmet = following
+        self.complete = True
+
+    def _unmet_from(self, address: str) -> str | None:
+        row = self._scratch.execute(_NEXT_UNMET, (address, 1)).fetchone()
+        return None if row is None else str(row[0])
 
     async def sweep(
         self,

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
 from enapter_async._http.pipeline import CallRecord
-from enapter_async.client import Client
 from enapter_async.errors import EnapterError
+from enapter_async.fleet.item import Caller
 from enapter_async.models.devices import Device
 from enapter_async.operations.devices import LARGEST_PAGE, ListDevices
 
@@ -21,7 +21,7 @@ class UnsteadyFleetError(EnapterError):
 
 
 async def sweep(
-    client: Client, *, site_id: str | None = None, expand: Iterable[str] = ()
+    client: Caller, *, site_id: str | None = None, expand: Iterable[str] = ()
 ) -> AsyncGenerator[tuple[Device, ...], None]:
     """Read every device of the account, or of one site, page by page.
 

@@ -171,11 +171,16 @@ async def test_a_fleet_that_cannot_be_read_is_an_error_and_no_yes() -> None:
         async with StateGuard(once, GuardMode.WAVE) as guard:
             with pytest.raises(ServerError):
                 await before(guard, 0, works)
-            assert await guard.check(works[0]) is not None
+            with pytest.raises(ServerError):
+                await guard.check(works[0])
 
 
-async def test_nobody_looked_is_no_yes() -> None:
-    async with running(fleet_of(1)) as (_, client):
-        works = await works_of(client, renames(1))
+async def test_what_no_sweep_has_seen_is_looked_at_directly() -> None:
+    async with running(fleet_of(2)) as (emulator, client):
+        works = await works_of(client, renames(2))
         async with StateGuard(client, GuardMode.WAVE) as guard:
-            assert await guard.check(works[0]) is not None
+            await before(guard, 0, works[:1])
+            emulator.world.change(uuid(1), name="By hand")
+            told = await reasons(guard, works)
+        assert told[0] is None
+        assert "'By hand'" in str(told[1])

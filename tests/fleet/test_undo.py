@@ -123,7 +123,7 @@ async def test_what_is_unknown_is_undone_where_it_shows(tmp_path: Path, applied:
         once = client.with_options(retry=RetryPolicy(attempts=1, deadline=2.0))
         with await plan(client, [operation]) as made:
             emulator.faults.add(Drop(after_effect=applied), times=None, method="PATCH")
-            emulator.faults.add(Drop(), times=None, method="GET")
+            emulator.faults.add(Drop(), times=None, method="GET", device=uuid(0))
             report = await apply(once, made, journal=journal)
         assert report.counts[State.UNKNOWN] == 1
         emulator.faults.clear()
