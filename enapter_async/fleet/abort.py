@@ -1,0 +1,168 @@
+"""When a run stops by itself: criteria over what became of the operations of a session."""
+
+from collections.abc import Iterable
+from typing import Any, Final, Literal
+
+import attrs
+
+from enapter_async.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    EnapterError,
+    ResponseError,
+    ResultLostError,
+)
+from enapter_async.fleet.report import Outcome, State
+
+FailureType = Literal["all", "failed", "unknown", "timed_out"]
+
+TYPES: Final = ("all", "failed", "unknown", "timed_out")
+UNUSABLE_OF: Final = 10
+"""Among the first so many operations"""
+UNUSABLE_MOST: Final = 3
+"""so many whose answers fit no schema stop the run: it speaks with something else."""
+
+_UNUSABLE: Final = frozenset(("ResponseError", "ResponseMismatchError"))
+
+
+class RunAbortedError(EnapterError):
+    """A criterion was met, so that nothing more was started; the run can go on later."""
+
+
+@attrs.frozen(kw_only=True)
+class AbortCriterion:
+    """Stop when so large a share of the operations failed, once enough of them were carried out.
+
+    `failure_type` is "failed", "unknown" (nobody can say whether it was done), "timed_out"
+    (the deadline passed), or "all" for any of them. The run stops when these are
+    `threshold_percentage` (above 0, up to 100, two decimals) or more of those carried out,
+    and `min_executed` or more were carried out. Carried out is what was sent and ended:
+    applied, failed or unknown. What was unchanged or already absent says nothing of what a
+    change does, and is left out.
+
+    Source: the abort criteria of AWS IoT Jobs.
+    """
+
+    failure_type: FailureType = "all"
+    threshold_percentage: float
+    min_executed: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        if self.failure_type not in TYPES:
+            raise ConfigurationError(
+                f"failure_type is {self.failure_type!r}; give one of {', '.join(TYPES)}"
+            )
+        share = self.threshold_percentage
+        if not 0 < share <= 100:
+            raise ConfigurationError(
+                f"threshold_percentage is {share!r}; give a number above 0, up to 100"
+            )
+        if abs(share * 100 - round(share * 100)) > 1e-6:
+            raise ConfigurationError(f"threshold_percentage is {share!r}; give two decimals")
+        if isinstance(self.min_executed, bool) or self.min_executed < 1:
+            raise ConfigurationError(
+                f"min_executed is {self.min_executed!r}; give a whole number from 1 up"
+            )
+
+    def met(self, executed: int, failures: int) -> bool:
+        """Say whether so many failures of so many executed are too many."""
+        if executed < self.min_executed:
+            return False
+        return failures * 10_000 >= round(self.threshold_percentage * 100) * executed
+
+
+DEFAULT_ABORT: Final = (
+    AbortCriterion(failure_type="all", threshold_percentage=5.00, min_executed=50),
+    AbortCriterion(failure_type="unknown", threshold_percentage=1.00, min_executed=20),
+)
+"""Stop at 5 % that were not done, of at least 50; or at 1 % unknown, of at least 20."""
+
+
+def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
+    """Give the criteria as a tuple; None stands for none.
+
+    Raises:
+        ConfigurationError: it is none, or a thing in it is none.
+    """
+    if criteria is None:
+        return ()
+    if isinstance(criteria, AbortCriterion):
+        return (criteria,)
+    found = tuple(criteria) if isinstance(criteria, Iterable) else (criteria,)
+    for each in found:
+        if not isinstance(each, AbortCriterion):
+            raise ConfigurationError(f"abort holds a {type(each).__name__}, no AbortCriterion")
+    return found
+
+
+def parse_criterion(text: str) -> AbortCriterion:
+    """Read a criterion as the command line writes it: `all:5%:50`, or `unknown:1%`.
+
+    Raises:
+        ConfigurationError: it says what is wrong.
+    """
+    kind, _, rest = text.partition(":")
+    share, _, least = rest.partition(":")
+    try:
+        percentage = float(share.strip().removesuffix("%"))
+        executed = int(least) if least else 1
+    except ValueError:
+        raise ConfigurationError(
+            f"{text!r} is no criterion; write TYPE:PERCENT%:LEAST, as in all:5%:50"
+        ) from None
+    return AbortCriterion(
+        failure_type=kind.strip().replace("-", "_"),  # type: ignore[arg-type]  # checked within
+        threshold_percentage=percentage,
+        min_executed=executed,
+    )
+
+
+class AbortJudge:
+    """Counts what ended in this session, and says when a criterion is met. It knows no tasks."""
+
+    def __init__(self, criteria: tuple[AbortCriterion, ...]) -> None:
+        self._criteria = criteria
+        self._counts: dict[str, int] = dict.fromkeys(TYPES, 0)
+        self._unusable = 0
+        self.executed = 0
+
+    def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
+        """Take note of an outcome; give the error to stop with once it is one too many."""
+        if outcome.state not in (State.APPLIED, State.FAILED, State.UNKNOWN):
+            return None
+        self.executed += 1
+        if outcome.state is not State.APPLIED:
+            self._counts["all"] += 1
+            self._counts[outcome.state.value] += 1
+            self._counts["timed_out"] += isinstance(outcome.error, DeadlineExceededError)
+        if self.executed <= UNUSABLE_OF and _is_unusable(outcome.error):
+            self._unusable += 1
+            if self._unusable == UNUSABLE_MOST:
+                return RunAbortedError(
+                    f"{UNUSABLE_MOST} of the first {self.executed} answers fit no schema: "
+                    "something other than the API, or another version of it, answers"
+                )
+        for each in self._criteria:
+            failures = self._counts[each.failure_type]
+            if each.met(self.executed, failures):
+                return RunAbortedError(
+                    f"{failures} of {self.executed} operations ended {_named(each)}: "
+                    f"{each.threshold_percentage:g} % or more, of at least {each.min_executed}, "
+                    "stop the run"
+                )
+        return None
+
+
+def _named(criterion: AbortCriterion) -> str:
+    kind = criterion.failure_type
+    return "failed or unknown" if kind == "all" else kind.replace("_", " ")
+
+
+def _is_unusable(error: EnapterError | None) -> bool:
+    if error is None:
+        return False
+    if isinstance(error, ResponseError):
+        return True
+    last = error.attempts[-1].error_type if error.attempts else ""
+    # A result that is lost for want of a disk is no fault of the answer: it has no attempts.
+    return last in _UNUSABLE or (isinstance(error, ResultLostError) and bool(error.attempts))

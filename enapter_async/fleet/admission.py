@@ -1,0 +1,241 @@
+"""Lets operations and their attempts through as the pace says, in order of arrival."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+
+from enapter_async.clock import Clock
+from enapter_async.errors import Attempt, EnapterError, HostDownError, RateLimitedError
+from enapter_async.fleet.pace import TOLD_FROM, Pace, Reason, Stamp, Wait
+from enapter_async.operation import Operation, Repeat
+
+
+class Admission:
+    """The door to a run: `enter` waits until one more operation may be under way.
+
+    While the host is down, the first in line that does no harm when sent twice goes as the
+    probe; where all are once-only, `connect` tries a bare connection instead, and raises
+    OSError if it cannot. `on_overdue` is told once when nothing got through for too long,
+    `on_wait` each time that the run begins to wait for another reason, and with None when
+    it goes on.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        clock: Clock,
+        *,
+        connect: Callable[[], Awaitable[None]],
+        on_overdue: Callable[[EnapterError], None],
+        on_wait: Callable[[Wait | None], None],
+    ) -> None:
+        self._pace = pace
+        self._clock = clock
+        self._connect = connect
+        self._on_overdue = on_overdue
+        self._on_wait = on_wait
+        self._again: deque[_Place] = deque()
+        self._new: deque[_Place] = deque()
+        self._sleeper: asyncio.Task[None] | None = None
+        self._wakes_at = 0.0
+        self._probe: asyncio.Task[None] | None = None
+        self._told: Reason | None = None
+        self._wide_open = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody is held back any more."""
+        return self._wide_open
+
+    @property
+    def waiting(self) -> Wait | None:
+        """What the run waits for, if for more than its next turn."""
+        return self._pace.pause()
+
+    async def enter(self, operation: Operation[Any]) -> "Pass":
+        """Wait until one more operation may be under way, and give its pass.
+
+        Once `open_wide` was called everything is let through at once.
+        """
+        if not self._new and (self._wide_open or self._pace.wait_to_start() is None):
+            return Pass(self, self._pace, operation, self._pace.start())
+        return Pass(self, self._pace, operation, await self._stand(self._new, operation))
+
+    async def repeat(self, operation: Operation[Any]) -> Stamp:
+        """Wait until an operation under way may be tried again."""
+        if not self._again and (self._wide_open or self._pace.wait_to_repeat() is None):
+            return self._pace.repeat()
+        return await self._stand(self._again, operation)
+
+    def open_wide(self) -> None:
+        """Hold nobody back any more: the run ends, and who waits has to look again."""
+        self._wide_open = True
+        self.turn()
+
+    def turn(self) -> None:
+        """Let through who may go now, and see to it that the rest is looked at in time."""
+        while self._again or self._new:
+            overdue = None if self._wide_open else self._pace.overdue()
+            if overdue is not None:
+                self._wide_open = True
+                self._on_overdue(overdue)
+            wait = None if self._wide_open else self._blocked()
+            if wait is None:
+                self._let_through(self._again or self._new)
+            elif not (self._pace.probe_due and self._send_probe()):
+                self._tell(wait)
+                self._sleep_until(wait.until)
+                return
+        self._tell(self._pace.pause())
+
+    async def close(self) -> None:
+        """End the timer and the bare probe."""
+        tasks = [task for task in (self._sleeper, self._probe) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _blocked(self) -> Wait | None:
+        return self._pace.wait_to_repeat() if self._again else self._pace.wait_to_start()
+
+    async def _stand(self, line: "deque[_Place]", operation: Operation[Any]) -> Stamp:
+        place = _Place(operation, asyncio.get_running_loop().create_future())
+        line.append(place)
+        self.turn()
+        try:
+            return await place.stamp
+        except asyncio.CancelledError:
+            if place in line:
+                line.remove(place)
+            elif line is self._new and not place.stamp.cancelled():
+                self._pace.end(place.stamp.result())
+            self.turn()
+            raise
+
+    def _let_through(self, line: "deque[_Place]", place: "_Place | None" = None) -> None:
+        probe = place is not None
+        if place is None:
+            place = line.popleft()
+        else:
+            line.remove(place)
+        if not place.stamp.done():
+            begin = self._pace.start if line is self._new else self._pace.repeat
+            place.stamp.set_result(begin(probe=probe))
+
+    def _send_probe(self) -> bool:
+        """Let the first go that does no harm when it is sent twice; say whether one did."""
+        for line in (self._again, self._new):
+            for place in line:
+                if place.operation.repeat is not Repeat.ONCE and not place.stamp.done():
+                    self._let_through(line, place)
+                    return True
+        self._pace.probe_bare()
+        self._probe = asyncio.get_running_loop().create_task(self._probe_bare())
+        return False
+
+    async def _probe_bare(self) -> None:
+        try:
+            await self._connect()
+        except OSError as error:
+            self._pace.not_connected(f"no connection to the host ({error.strerror or error})")
+        else:
+            self._pace.connected()
+        self.turn()
+
+    def _sleep_until(self, until: float | None) -> None:
+        gives_up_at = self._pace.gives_up_at
+        times = [moment for moment in (until, gives_up_at) if moment is not None]
+        if not times:
+            return  # somebody's end or answer will call `turn`
+        wakes_at = min(times)
+        if self._sleeper is not None and not self._sleeper.done():
+            if self._wakes_at <= wakes_at:
+                return
+            self._sleeper.cancel()
+        self._wakes_at = wakes_at
+        self._sleeper = asyncio.get_running_loop().create_task(
+            self._sleep(wakes_at - self._clock.monotonic())
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep(max(0.0, seconds))
+        self._sleeper = None
+        self.turn()
+
+    def _tell(self, wait: Wait | None) -> None:
+        if wait is not None and wait.reason in (Reason.FULL, Reason.RATE):
+            wait = None
+        if wait is not None and wait.until is not None:
+            short = wait.until - self._clock.monotonic() < TOLD_FROM
+            if short and wait.reason is not self._told:
+                return
+        reason = None if wait is None else wait.reason
+        if reason is not self._told:
+            self._told = reason
+            self._on_wait(wait)
+
+
+@attrs.define(eq=False)
+class _Place:
+    operation: Operation[Any]
+    stamp: "asyncio.Future[Stamp]"
+
+
+class Pass:
+    """Lets one operation be under way, goes with its calls, and tells the pace what they meet.
+
+    It is the `Escort` of the operation's calls: the first attempt begins with the pass, each
+    later one waits anew.
+    """
+
+    __slots__ = ("_admission", "_fresh", "_operation", "_pace", "_stamp")
+
+    def __init__(
+        self, admission: Admission, pace: Pace, operation: Operation[Any], stamp: Stamp
+    ) -> None:
+        self._admission = admission
+        self._pace = pace
+        self._operation = operation
+        self._stamp = stamp
+        self._fresh = True
+
+    def may_begin(self) -> bool:
+        """Say whether an attempt may begin at once."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    async def begin(self) -> None:
+        """Wait until another attempt may begin."""
+        self._stamp = await self._admission.repeat(self._operation)
+
+    def passed(self) -> None:
+        """Take note that an attempt brought a good answer."""
+        self._pace.passed(self._stamp)
+        self._admission.turn()
+
+    def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
+        """Take note that an attempt failed; `pause` is how long the client then pauses."""
+        self._pace.failed(self._stamp, attempt, timed_out=timed_out, pause=pause)
+        self._admission.turn()
+
+    def once_more(self, error: EnapterError | None) -> bool:
+        """Say whether an operation that ended so was kept from beginning by the host alone.
+
+        Then nothing was done and nothing is wrong with it: it is carried out again, after the
+        pause that this makes everything take.
+        """
+        if isinstance(error, RateLimitedError):
+            self._pace.refused_for_now(error.retry_after or 0.0)
+        elif isinstance(error, HostDownError):
+            self._pace.unreachable(error)
+        else:
+            return False
+        return not self._admission.ended
+
+    def leave(self) -> None:
+        """Take note that the operation ended."""
+        self._pace.end(self._stamp)
+        self._admission.turn()

@@ -1,0 +1,268 @@
+"""Waves: a run begins with few devices, and goes on to more once these went well."""
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.merging import numbered
+from enapter_async.fleet.work import Work
+
+REST: Final = "rest"
+CAREFUL: Final = 2
+"""How many waves are read back and must be without a fault."""
+MOST_WAVES: Final = 100
+SAMPLE: Final = 200
+"""How many devices of a wave the health gate looks at, at the most."""
+LOOK_AHEAD: Final = 10
+"""The input is read so many times the concurrency ahead where a group's places are limited."""
+
+
+class WaveNotPassedError(EnapterError):
+    """A wave did not go as it must before a larger one may begin; the run can go on later."""
+
+
+def _sizes(value: Any) -> tuple[int | str, ...]:
+    sizes = (value,) if isinstance(value, int | str) else tuple(value)
+    for each in sizes:
+        _share(each)
+    if len(sizes) > MOST_WAVES:
+        raise ConfigurationError(f"there are {len(sizes)} waves; the most are {MOST_WAVES}")
+    if REST in sizes[:-1]:
+        raise ConfigurationError(f"nothing comes after the wave {REST!r}")
+    return sizes
+
+
+def _share(size: Any) -> float:
+    """Give the share that a size in percents is, or 0 for a number; refuse anything else."""
+    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
+        return 0.0
+    if size == REST:
+        return 1.0
+    if isinstance(size, str) and size.endswith("%"):
+        try:
+            percent = float(size[:-1])
+        except ValueError:
+            percent = math.nan
+        if 0 < percent <= 100:
+            return percent / 100
+    raise ConfigurationError(
+        f"{size!r} is no size of a wave; give a number from 1 up, percents such as '10%', or 'rest'"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class HealthGate:
+    """Looks at the devices of a wave before it and after the hold, and compares.
+
+    Of at most `sample` devices of the wave that were online before it, no more than
+    `most_lost` percent may not be online afterwards; else nothing more is started.
+    """
+
+    most_lost: float = 5.0
+    sample: int = SAMPLE
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.most_lost < 100:
+            raise ConfigurationError(
+                f"most_lost is {self.most_lost!r}; give percents from 0 to less than 100"
+            )
+        if isinstance(self.sample, bool) or not 1 <= self.sample <= SAMPLE:
+            raise ConfigurationError(f"sample is {self.sample!r}; give 1 to {SAMPLE} devices")
+
+
+@attrs.frozen(kw_only=True)
+class Rollout:
+    """How a run is cut into waves, each of which begins when the one before is over.
+
+    `waves` are sizes: numbers, percents of all ("10%", rounded up), "rest"; what is left
+    after the last is one more wave. The works of a wave are spread over groups (sites): one
+    of each first, then in proportion. The first two waves are read back, and pass only when
+    every work of them is applied, unchanged or absent; for later ones the run's abort
+    criteria decide. `hold` seconds pass between two waves. `per_group` bounds how many works
+    of one group are under way together. `health` looks at devices after the hold.
+    """
+
+    waves: tuple[int | str, ...] = attrs.field(default=(1, 10, "1%", "10%", REST), converter=_sizes)
+    hold: float = 0.0
+    per_group: int | None = None
+    health: HealthGate | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.hold < math.inf:
+            raise ConfigurationError(f"hold is {self.hold!r}; give seconds from 0 up")
+        most = self.per_group
+        if most is not None and (isinstance(most, bool) or most < 1):
+            raise ConfigurationError(f"per_group is {most!r}; give a whole number from 1 up")
+
+    def sizes(self, total: int) -> tuple[int, ...]:
+        """Give the number of works in each wave, for so many in all; none is empty."""
+        found: list[int] = []
+        left = total
+        for each in (*self.waves, REST):
+            share = _share(each)
+            # What a float makes of a percentage is no reason for one more device.
+            wanted = each if isinstance(each, int) else math.ceil(round(share * total, 6))
+            size = min(left, wanted)
+            if size:
+                found.append(size)
+                left -= size
+        return tuple(found)
+
+
+class Waves(Collection[Work]):
+    """An input in waves: each work once, in the order of its waves, numbered anew.
+
+    Within a wave the order is that of the input. No work comes in an earlier wave than one of
+    the same device before it, or the one that it follows; the works of a unit are in one wave,
+    which may grow by them. Works that are unchanged need no wave, and come in the last.
+    The input is read once for each wave; nothing of it is kept but three numbers a work.
+    """
+
+    def __init__(self, operations: Collection[Any], rollout: Rollout) -> None:
+        self._operations = operations
+        self._wave_of = _assign(operations, rollout)
+        self._seq_of = array("q", bytes(8 * len(self._wave_of)))
+        self.sizes = [0] * (max(self._wave_of, default=-1) + 1)
+        for wave in self._wave_of:
+            self.sizes[wave] += 1
+        following = [sum(self.sizes[:wave]) for wave in range(len(self.sizes))]
+        for position, wave in enumerate(self._wave_of):
+            self._seq_of[position] = following[wave]
+            following[wave] += 1
+
+    def __len__(self) -> int:
+        return len(self._wave_of)
+
+    def __iter__(self) -> Iterator[Work]:
+        for wave in range(len(self.sizes)):
+            for position, work in enumerate(numbered(self._operations)):
+                if self._wave_of[position] == wave:
+                    after = None if work.after is None else self._seq_of[work.after]
+                    seq = self._seq_of[position]
+                    yield attrs.evolve(work, seq=seq, wave=wave, after=after)
+
+    def __contains__(self, work: object) -> bool:
+        return any(each == work for each in self)
+
+
+def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
+    """Give the wave of each work, by its position in the input."""
+    links = _Links(operations)
+    sizes = rollout.sizes(sum(links.changes))
+    last = max(0, len(sizes) - 1)
+    waves = array("h", [-1]) * len(links.ranks)
+    wave, room = 0, sizes[0] if sizes else 0
+    for position in sorted(range(len(waves)), key=links.ranks.__getitem__):
+        if waves[position] >= 0 or not links.changes[position]:
+            continue
+        while room <= 0 and wave < last:
+            wave += 1
+            room += sizes[wave]
+        room -= links.place(position, wave, waves)
+    for position, assigned in enumerate(waves):
+        if assigned < 0:
+            waves[position] = last
+    return waves
+
+
+class _Links:
+    """What an input says of the order of its works, by their positions; it is read once."""
+
+    def __init__(self, operations: Collection[Any]) -> None:
+        self.changes = bytearray()
+        self._after = array("q")
+        self._same_device = array("q")
+        self._mates: dict[int, list[int]] = {}
+        latest: dict[str, int] = {}
+        units: dict[int, list[int]] = {}
+        groups: dict[str, int] = {}
+        sizes: list[int] = []
+        named, places = array("l"), array("l")
+        for position, work in enumerate(numbered(operations)):
+            if work.seq != position:
+                raise ConfigurationError(
+                    f"works[{position}] has the number {work.seq}; waves need them in order"
+                )
+            self.changes.append(not work.unchanged)
+            self._after.append(-1 if work.after is None else work.after)
+            subject = work.operation.subject()
+            self._same_device.append(-1 if subject is None else latest.get(subject, -1))
+            if subject is not None:
+                latest[subject] = position
+            if work.unit is not None:
+                self._mates[position] = units.setdefault(work.unit, [])
+                self._mates[position].append(position)
+            group = groups.setdefault(work.group, len(groups))
+            if group == len(sizes):
+                sizes.append(0)
+            named.append(group)
+            # Unchanged works take no place in a wave, so that they do not spread it either.
+            places.append(sizes[group])
+            sizes[group] += not work.unchanged
+        self.ranks = array(
+            "d",
+            (
+                # One of each group first, in the order in which they come; then in proportion.
+                group - len(sizes) if place == 0 else (place + 0.5) / sizes[group]
+                for group, place in zip(named, places, strict=True)
+            ),
+        )
+
+    def place(self, position: int, wave: int, waves: "array[int]") -> int:
+        """Put a work into a wave, with all that must not be later; say how many changes."""
+        placed = 0
+        waiting = [position]
+        while waiting:
+            each = waiting.pop()
+            if waves[each] >= 0:
+                continue
+            waves[each] = wave
+            placed += self.changes[each]
+            waiting.extend(
+                link for link in (self._after[each], self._same_device[each]) if link >= 0
+            )
+            waiting.extend(self._mates.get(each, ()))
+        return placed
+
+
+class Groups:
+    """Bounds how many works of one group may be under way together. It knows no tasks.
+
+    A work without a group has no such bound.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._busy: dict[str, int] = {}
+        self._parked: dict[str, deque[Work]] = {}
+
+    def admit(self, work: Work) -> bool:
+        """Say whether the work may start at once; otherwise park it."""
+        if self._most is None or not work.group:
+            return True
+        busy = self._busy.get(work.group, 0)
+        if busy >= self._most:
+            self._parked.setdefault(work.group, deque()).append(work)
+            return False
+        self._busy[work.group] = busy + 1
+        return True
+
+    def release(self, work: Work) -> Work | None:
+        """Take note that an admitted work ended; give the one that may start in its place."""
+        if self._most is None or not work.group:
+            return None
+        parked = self._parked.get(work.group)
+        if parked:
+            following = parked.popleft()
+            if not parked:
+                del self._parked[work.group]
+            return following
+        self._busy[work.group] -= 1
+        if not self._busy[work.group]:
+            del self._busy[work.group]
+        return None

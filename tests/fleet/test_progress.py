@@ -1,0 +1,31 @@
+"""How long a run will go on: told only once that can be known."""
+
+import pytest
+
+from enapter_async.fleet.progress import Estimate
+from tests.fleet.ticking import Ticking
+
+
+def test_nothing_is_said_before_thirty_seconds_of_unpaused_work() -> None:
+    ticking = Ticking()
+    estimate = Estimate(ticking.monotonic)
+    estimate.advance(290)
+    ticking.pass_by(29)
+    assert estimate.left(100) is None
+    estimate.pause()
+    estimate.pause()
+    ticking.pass_by(3600)
+    assert estimate.left(100) is None
+    estimate.go_on()
+    estimate.go_on()
+    ticking.pass_by(1)
+    estimate.advance(10)
+    assert estimate.worked() == 30
+    assert estimate.left(100) == pytest.approx(10)  # 300 in 30 s are ten a second
+
+
+def test_nothing_is_said_while_nothing_was_done() -> None:
+    ticking = Ticking()
+    estimate = Estimate(ticking.monotonic)
+    ticking.pass_by(100)
+    assert estimate.left(1) is None

@@ -1,0 +1,27 @@
+"""A clock for state machines: it stands still until a test moves it on."""
+
+import attrs
+
+from enapter_async.clock import Clock
+from tests.faults.clock import upper
+
+
+@attrs.define
+class Ticking:
+    """Monotonic seconds that a test sets; whoever sleeps moves them on."""
+
+    now: float = 1000.0
+    slept: list[float] = attrs.Factory(list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def pass_by(self, seconds: float) -> None:
+        self.now += seconds
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=self.monotonic, sleep=self.sleep, uniform=upper)
