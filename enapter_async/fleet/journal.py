@@ -10,18 +10,15 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from hashlib import blake2b
-from json.encoder import encode_basestring as _quoted
 from pathlib import Path
 from typing import Any, Final, Self
 
 import attrs
 
-from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.private_files import check_private, open_private
+from enapter_async.fleet.rows import EventRow, ItemRow, work_of
 from enapter_async.fleet.work import Work
-from enapter_async.operation import Operation
 
 APPLICATION_ID: Final = 0x454E4A4C
 """What marks an SQLite file as a journal: "ENJL"."""
@@ -47,6 +44,13 @@ CREATE TABLE event (
 """
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Most rows are of these kinds, and each value that need not be bound saves time.
+_ADD_BRIEF_ITEM: Final = (
+    "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
+)
+_ADD_BRIEF_EVENT: Final = (
+    "INSERT INTO event (seq, step, kind, attempt, at_ms, elapsed_ms) VALUES (?, 0, ?, ?, ?, ?)"
+)
 _ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchanged"
 _ITEM_FIELDS: Final = tuple(_ITEM_COLUMNS.split(", "))
 _ENDS: Final = (
@@ -60,24 +64,6 @@ _ENDS: Final = (
     ") AS told ON told.seq = item.seq AND told.id > last.id "
     "ORDER BY item.seq"
 )
-
-_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
-ItemRow = tuple[int, bytes, str, str | None, str, int | None, int, int | None, int]
-EventRow = tuple[
-    int | None,
-    int,
-    str,
-    int | None,
-    int,
-    int | None,
-    int | None,
-    str | None,
-    str | None,
-    str | None,
-]
-"""seq (None: about the run), step, kind, attempt, at_ms, elapsed_ms, status, code,
-request_id, detail (JSON text)."""
 
 
 class JournalError(EnapterError):
@@ -109,55 +95,6 @@ class Event:
         """What `detail` says; empty where it says nothing."""
         found: dict[str, Any] = {} if self.detail is None else json.loads(self.detail)
         return found
-
-
-def operation_text(operation: Operation[Any]) -> str:
-    """Write an operation as a journal does: the same one always gives the same text."""
-    fields = operation_to_json(operation)
-    try:  # flat and of texts, as almost all are: several times as fast as the general way
-        return "{" + ",".join([f'"{key}":{_quoted(value)}' for key, value in fields.items()]) + "}"
-    except TypeError:
-        return _encode(fields)
-
-
-def digest_of(text: str) -> bytes:
-    """Give what an operation is recognised by."""
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def item_row(work: Work) -> ItemRow:
-    """Write a work as a row.
-
-    Raises:
-        ConfigurationError: the operation's class has no name in files.
-    """
-    text = operation_text(work.operation)
-    before = None if work.before is None else _encode(work.before)
-    return (
-        work.seq,
-        digest_of(text),
-        text,
-        before,
-        work.group,
-        work.unit,
-        work.wave,
-        work.after,
-        int(work.unchanged),
-    )
-
-
-def _work(row: tuple[Any, ...]) -> Work:
-    seq, operation, before, group, unit, wave, after, unchanged = row
-    return Work(
-        seq=seq,
-        operation=operation_from_json(json.loads(operation)),
-        before=None if before is None else json.loads(before),
-        group=group,
-        unit=unit,
-        wave=wave,
-        after=after,
-        unchanged=bool(unchanged),
-    )
 
 
 class Journal:
@@ -234,10 +171,10 @@ class Journal:
             for row in items:
                 batch.append(row)
                 if len(batch) == PAGE_ROWS:
-                    self._connection.executemany(_ADD_ITEM, batch)
+                    self._put_items(batch)
                     batch.clear()
                     yield
-            self._connection.executemany(_ADD_ITEM, batch)
+            self._put_items(batch)
 
     def put(self, facts: Mapping[str, str]) -> None:
         """Write facts about the run, over those of the same name."""
@@ -262,11 +199,17 @@ class Journal:
             self._full = full
         with self._transaction():
             if items:
-                self._connection.executemany(_ADD_ITEM, items)
+                self._put_items(items)
             if events:
-                self._connection.executemany(_ADD_EVENT, events)
+                put = self._connection.executemany
+                put(_ADD_EVENT, [row for row in events if len(row) > 5])
+                put(_ADD_BRIEF_EVENT, [row for row in events if len(row) == 5])
             if facts:
                 self._put(facts)
+
+    def _put_items(self, rows: list[ItemRow]) -> None:
+        self._connection.executemany(_ADD_ITEM, [row for row in rows if len(row) > 3])
+        self._connection.executemany(_ADD_BRIEF_ITEM, [row for row in rows if len(row) == 3])
 
     def _put(self, facts: Mapping[str, str]) -> None:
         self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
@@ -316,7 +259,7 @@ class Journal:
         """Give the works, in order."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own column names
         for page in self._pages(sql):
-            yield from map(_work, page)
+            yield from map(work_of, page)
 
     def work(self, seq: int) -> Work | None:
         """Give one work, or None where there is none."""
@@ -324,7 +267,7 @@ class Journal:
             f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?",  # noqa: S608 - our own column names
             (seq,),
         ).fetchone()
-        return None if row is None else _work(row)
+        return None if row is None else work_of(row)
 
     def events(self) -> Iterator[Event]:
         """Give the events, in the order in which they were written."""
@@ -348,7 +291,7 @@ class Journal:
         One long read: for runs that nobody is writing to.
         """
         for row in self._connection.execute(_ENDS):
-            work = _work(row[: len(_ITEM_FIELDS)])
+            work = work_of(row[: len(_ITEM_FIELDS)])
             event, acknowledged_ms = row[len(_ITEM_FIELDS) : -1], row[-1]
             yield work, None if event[0] is None else _event(event), acknowledged_ms
 

@@ -24,13 +24,13 @@ from enapter_async.fleet.journal import (
     Journal,
     JournalError,
     RunRefusedError,
-    item_row,
 )
 from enapter_async.fleet.journal_writer import JournalWriter
 from enapter_async.fleet.lock import RunLock
 from enapter_async.fleet.merging import merged, numbered
-from enapter_async.fleet.pages import Page, event_row, outcome_row, told
+from enapter_async.fleet.pages import Page
 from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.rows import event_row, item_row, outcome_row, told
 from enapter_async.fleet.source import as_work
 from enapter_async.fleet.standing import STATE_OF_MARK, Mark, Standing
 from enapter_async.fleet.work import Work
