@@ -17,6 +17,7 @@ class Exit(enum.IntEnum):
     UNKNOWN = 3
     STOPPED = 4
     REFUSED = 5
+    CHANGES = 6
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -29,6 +30,7 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",
         Exit.STOPPED: "stopped, such as by a 401; `fleet resume` does what was not started",
         Exit.REFUSED: "refused: another runner, input, server, token or version; nothing was sent",
+        Exit.CHANGES: "`fleet plan --check` found that something would change",
         Exit.INTERRUPTED: "interrupted by Ctrl-C (SIGINT)",
         Exit.TERMINATED: "interrupted by SIGTERM",
     }

@@ -1,21 +1,21 @@
 """`enapter-async fleet`: many devices, from a file."""
 
-import asyncio
 import sys
-import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import click
 
-from enapter_async.cli.journalled import Job, carry_out
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.applying import How, apply_all, guard_option
+from enapter_async.cli.confirm import yes_option
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.planning import make_plan, template
 from enapter_async.cli.runs import resume, runs, status
-from enapter_async.fleet.continuing import JournalOptions
+from enapter_async.cli.undoing import undo_run
+from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.inputs import parse_operations, read_operations
-from enapter_async.fleet.runs import RunFolder, runs_directory
-from enapter_async.operation import Operation
+from enapter_async.fleet.planfile import is_plan
+from enapter_async.fleet.plans import read_plan
 
 
 @click.group("fleet")
@@ -45,6 +45,9 @@ def command() -> None:
     metavar="FILE",
     help="Write every outcome to this new file: CSV if named .csv, else JSON Lines.",
 )
+@guard_option
+@click.option("--skip-refused", is_flag=True, help="Leave out what a plan says cannot be done.")
+@yes_option
 def apply_file(
     settings: Settings,
     *,
@@ -53,8 +56,11 @@ def apply_file(
     check: bool,
     credentials: str | None,
     results: str | None,
+    guard: str,
+    skip_refused: bool,
+    yes: bool,
 ) -> None:
-    r"""Carry out the operations of FILE, which is CSV or JSON Lines; '-' is standard input.
+    r"""Carry out FILE: a plan, or operations as CSV or JSON Lines; '-' is standard input.
 
     \b
     operation,device_id,name,slug,blueprint_id,protocol
@@ -68,43 +74,31 @@ def apply_file(
     them fails, its later ones are held. Equal operations are merged; two values for one
     field, or anything after a deletion, is refused.
 
+    A plan, which `fleet plan` writes, is applied exactly, and only to devices that are still
+    as planned; the API has no conditional write, so a change by somebody else between look
+    and write is overwritten. Deletions and new configurations are confirmed by typing their
+    number, or by --yes.
+
     Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
     journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.
     """
-    operations = _read(file)
-    kinds = Counter(type(operation).__name__ for operation in operations)
-    named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
-    folder = RunFolder.create(runs_directory(), now=time.time())
-    try:
-        tell(f"{len(operations)} operations{': ' if named else ''}{named}")
-        tell(f"run {folder.id}")
-        job = Job(
-            folder=folder,
-            journal=JournalOptions(path=folder.journal, facts={"source": file}),
-            operations=operations,
-            total=len(operations),
-            concurrency=concurrency,
-            check=check,
-            credentials=credentials or _credentials(operations, folder),
-            results=results,
-        )
-        ending = asyncio.run(carry_out(settings, job))
-    finally:
-        folder.discard_if_unused()
-    click.get_current_context().exit(ending)
+    how = How(
+        concurrency=concurrency,
+        check=check,
+        credentials=credentials,
+        results=results,
+        guard=GuardMode(guard),
+        yes=yes,
+        skip_refused=skip_refused,
+    )
+    click.get_current_context().exit(apply_all(settings, _read(file), how, source=file))
 
 
-def _credentials(operations: Sequence[Operation[Any]], folder: RunFolder) -> str | None:
-    mints = any(each.answer.secret for each in operations)
-    return str(folder.credentials) if mints else None
-
-
-def _read(file: str) -> list[Operation[Any]]:
+def _read(file: str) -> Collection[Any]:
     if file == "-":
         return parse_operations(sys.stdin.buffer.read(), source="standard input")
-    return read_operations(file)
+    return read_plan(file) if is_plan(file) else read_operations(file)
 
 
-command.add_command(resume)
-command.add_command(status)
-command.add_command(runs)
+for each in (template, make_plan, resume, status, runs, undo_run):
+    command.add_command(each)

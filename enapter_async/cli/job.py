@@ -1,6 +1,6 @@
 """Runs operations as `fleet apply`, the demo and the single commands do: with Ctrl-C, aloud."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from enapter_async.cli.exits import Exit
@@ -9,19 +9,20 @@ from enapter_async.cli.options import tell
 from enapter_async.client import Client
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.engine import Run
+from enapter_async.fleet.guard import GuardMode, StateGuard
 from enapter_async.fleet.report import Outcome, Report
-from enapter_async.operation import Operation
 
 
 async def run_job(
     client: Client,
-    operations: Sequence[Operation[Any]] | None,
+    operations: Collection[Any] | None,
     *,
     on_outcome: Callable[[Outcome[Any]], None],
     concurrency: int = 64,
     credentials: str | None = None,
     check: bool = False,
     journal: JournalOptions | None = None,
+    guard: GuardMode = GuardMode.AUTO,
 ) -> tuple[Report, Exit | None]:
     """Carry operations out; give the report, and an exit code where it was cut short.
 
@@ -35,6 +36,7 @@ async def run_job(
         credentials=credentials,
         check=check,
         journal=journal,
+        guard=StateGuard(client, guard),
     )
     unwritten = False
 

@@ -1,7 +1,7 @@
 """A run in a folder of its own: carried out, told, and written down for a later session."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 import attrs
@@ -14,11 +14,12 @@ from enapter_async.cli.results import ResultsFile, json_line, outcome_row, repor
 from enapter_async.cli.screen import Watch, show_report, tracker
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.continuing import JournalOptions
+from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.journal import Journal
+from enapter_async.fleet.plans import Plan
 from enapter_async.fleet.report import Outcome, Report, State
 from enapter_async.fleet.results import write_results
 from enapter_async.fleet.runs import RunFolder
-from enapter_async.operation import Operation
 
 
 @attrs.frozen(kw_only=True)
@@ -31,12 +32,13 @@ class Job:
 
     folder: RunFolder
     journal: JournalOptions
-    operations: Sequence[Operation[Any]] | None
+    operations: Collection[Any] | None
     total: int
     concurrency: int
     check: bool = False
     credentials: str | None = None
     results: str | None = None
+    guard: GuardMode = GuardMode.AUTO
 
 
 async def carry_out(settings: Settings, job: Job) -> Exit:
@@ -44,6 +46,8 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
     watch = Watch()
     with contextlib.ExitStack() as stack:
         client = settings.client(hooks=[watch], in_flight=job.concurrency)
+        if isinstance(job.operations, Plan):
+            job.operations.check_server(client)
         written = stack.enter_context(ResultsFile(job.results)) if job.results else None
         tracking = stack.enter_context(tracker(max(job.total, 1), watch))
 
@@ -63,6 +67,7 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
                 credentials=job.credentials,
                 check=job.check,
                 journal=job.journal,
+                guard=job.guard,
             )
     if settings.as_json:
         click.echo(json_line(report_row(report)))

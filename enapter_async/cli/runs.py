@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import attrs
 import click
 
+from enapter_async.cli.applying import guard_option
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.journalled import Job, carry_out
 from enapter_async.cli.options import Settings, connection_options, tell
@@ -18,6 +19,7 @@ from enapter_async.cli.screen import COLOURS, MEANINGS, output_console
 from enapter_async.cli.text import plain
 from enapter_async.fleet.continuing import AMBIGUOUS, JournalOptions
 from enapter_async.fleet.credentials import count_in
+from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.journal import Journal
 from enapter_async.fleet.lock import is_held
 from enapter_async.fleet.report import State
@@ -118,6 +120,7 @@ def _time(facts: Mapping[str, str]) -> str | None:
     help="How many devices to change at once.",
 )
 @click.option("--check", is_flag=True, help="Read each device first; write only what differs.")
+@guard_option
 def resume(
     settings: Settings,
     *,
@@ -127,6 +130,7 @@ def resume(
     accept_new_token: bool,
     concurrency: int,
     check: bool,
+    guard: str,
 ) -> None:
     """Do what RUN has left; what is finished is not sent again.
 
@@ -152,6 +156,7 @@ def resume(
         total=left,
         concurrency=concurrency,
         check=check,
+        guard=GuardMode(guard),
     )
     click.get_current_context().exit(asyncio.run(carry_out(settings, job)))
 

@@ -12,6 +12,7 @@ import attrs
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.effects import IDENTITY, Change, as_change
+from enapter_async.fleet.journal import RunRefusedError
 from enapter_async.fleet.private_files import open_private
 from enapter_async.fleet.verdicts import Verdict
 
@@ -26,7 +27,7 @@ _PROTECTED: Final = frozenset(IDENTITY)
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
-class PlanFileError(ConfigurationError):
+class PlanFileError(RunRefusedError):
     """A file is no plan, or no longer the plan that it was; nothing was sent."""
 
 

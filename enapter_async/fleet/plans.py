@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json, operation_to_json
-from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.effects import as_change
+from enapter_async.fleet.journal import RunRefusedError
 from enapter_async.fleet.planfile import (
     EXECUTED,
     PlanHeader,
@@ -104,10 +104,10 @@ class Plan(Collection[Any]):
         """Refuse a client of another server than the plan was made on.
 
         Raises:
-            ConfigurationError: names both.
+            RunRefusedError: names both.
         """
         if str(client.base_url) != self.header.base_url:
-            raise ConfigurationError(
+            raise RunRefusedError(
                 f"the plan was made on {self.header.base_url}, and not on {client.base_url}"
             )
 

@@ -108,7 +108,9 @@ def test_some_unknown_is_3_and_wins_over_1(
     emulator.faults.add(Drop(), path="*/generate_config")
     mint = {"operation": "generate_config", "device_id": leaf, "protocol": "MQTT"}
     credentials = tmp_path / "c.jsonl"
-    result = run("fleet", "apply", file(mint, rename("none")), "--credentials", str(credentials))
+    result = run(
+        "fleet", "apply", "--yes", file(mint, rename("none")), "--credentials", str(credentials)
+    )
     assert result.exit_code == Exit.UNKNOWN
     assert "may or may not have been done" in result.stdout
     assert credentials.read_text() == ""
@@ -171,6 +173,7 @@ def test_results_never_hold_a_secret_and_are_never_overwritten(
     arguments = [
         "fleet",
         "apply",
+        "--yes",
         rows,
         "--results",
         str(results),
@@ -193,7 +196,7 @@ def test_minted_configurations_go_into_the_runs_folder(
     run: Run, world: World, file: MakeFile, leaf: str, tmp_path: Path
 ) -> None:
     rows = file({"operation": "generate_config", "device_id": leaf, "protocol": "MQTT"})
-    assert run("fleet", "apply", rows).exit_code == Exit.DONE
+    assert run("fleet", "apply", "--yes", rows).exit_code == Exit.DONE
     (kept,) = (tmp_path / "state" / "runs").glob("*/credentials.jsonl")
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert json.loads(kept.read_text())["device_id"] == leaf
@@ -238,7 +241,7 @@ def test_results_that_cannot_be_written_stop_the_run(
 
 def test_the_summary_counts_every_state(run: Run, file: MakeFile, leaf: str) -> None:
     rows = file(rename(leaf), {"operation": "delete", "device_id": "none"}, rename("none-2"))
-    result = run("fleet", "apply", rows, "--json")
+    result = run("fleet", "apply", "--yes", rows, "--json")
     states = Counter(
         row["state"] for row in map(json.loads, result.stdout.splitlines()) if "state" in row
     )

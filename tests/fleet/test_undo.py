@@ -13,7 +13,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.jobs import apply
 from enapter_async.fleet.planner import plan
 from enapter_async.fleet.report import State
-from enapter_async.fleet.undo import Lasting, undo
+from enapter_async.fleet.undoing import Lasting, undo
 from enapter_async.fleet.verdicts import Verdict
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (

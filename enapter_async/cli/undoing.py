@@ -1,0 +1,85 @@
+"""`enapter-async fleet undo`: the way back of a run."""
+
+import asyncio
+import contextlib
+
+import attrs
+import click
+
+from enapter_async.cli.applying import How, apply_all, guard_option
+from enapter_async.cli.confirm import confirm
+from enapter_async.cli.exits import Exit
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.planning import progress, show_plan
+from enapter_async.cli.text import plain
+from enapter_async.fleet.guard import GuardMode
+from enapter_async.fleet.journal import Journal
+from enapter_async.fleet.runs import find_run, runs_directory
+from enapter_async.fleet.undoing import Lasting, Undo, undo
+from enapter_async.fleet.verdicts import Verdict
+
+_WHY = {
+    Lasting.DELETION: "deleted devices stay deleted",
+    Lasting.CONFIGURATION: "minted configurations stay minted",
+    Lasting.EMPTY: "fields were empty, and cannot be emptied again",
+    Lasting.NO_BEFORE: "changes were not planned, so that nobody knows what was there before",
+}
+
+
+@click.command("undo")
+@connection_options
+@click.argument("run")
+@click.option("-o", "--output", metavar="PLAN", help="Only write the plan, to this new file.")
+@click.option("--yes", is_flag=True, help="Do not ask before it is carried out.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="How many devices to change at once.",
+)
+@guard_option
+def undo_run(
+    settings: Settings, *, run: str, output: str | None, yes: bool, concurrency: int, guard: str
+) -> None:
+    """Set back what RUN changed, as far as that can be done.
+
+    RUN is an id, a prefix of one, a path, or `last`. What cannot be undone is told first:
+    deletions, minted configurations, fields that were empty, and runs without a plan. A
+    device that does not show any more what RUN set is left alone. The rest is a plan,
+    shown, confirmed and carried out as any other.
+    """
+    folder = find_run(run, runs_directory())
+    if settings.base_url is None:
+        with contextlib.closing(Journal.read(folder.journal)) as journal:
+            settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
+
+    async def work() -> Undo:
+        async with settings.client() as client:
+            return await undo(client, folder.journal, on_read=progress())
+
+    back = asyncio.run(work())
+    with back.plan as plan:
+        _tell_lasting(back)
+        show_plan(plan, as_json=bool(settings.as_json))
+        changes = plan.counts[Verdict.CHANGE]
+        if output is not None:
+            plan.write(output)
+            tell(f"plan: {plain(output)}")
+            ending = Exit.DONE
+        elif not changes:
+            tell("there is nothing to set back")
+            ending = Exit.DONE
+        else:
+            confirm(f"this sets back what run {folder.id} changed", changes, yes=yes)
+            how = How(concurrency=concurrency, guard=GuardMode(guard), yes=True, skip_refused=True)
+            ending = apply_all(settings, plan, how, source=f"undo of {folder.id}")
+    click.get_current_context().exit(ending)
+
+
+def _tell_lasting(back: Undo) -> None:
+    for why, number in back.lasting.items():
+        if number:
+            named = ", ".join(plain(example) for example in back.examples[why][:3])
+            more = ", ..." if number > 3 else ""
+            tell(f"cannot be undone: {number} {_WHY[why]}: {named}{more}")

@@ -1,0 +1,235 @@
+"""`fleet template`, `plan`, `apply PLAN` and `undo`: the way of one job, and its exit codes."""
+
+import csv
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from enapter_async.cli import confirm as asking
+from enapter_async.emulator import World
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def leaf(world: World) -> str:
+    return next(each.id for each in world if not world.below(each.id))
+
+
+@pytest.fixture
+def state(world: World) -> dict[str, tuple[str, str]]:
+    return {each.id: (each.name, each.slug) for each in world}
+
+
+def names(world: World) -> dict[str, tuple[str, str]]:
+    return {each.id: (each.name, each.slug) for each in world}
+
+
+def planned(run: Run, path: Path, *arguments: str) -> Path:
+    result = run("fleet", "plan", *arguments, "-o", str(path))
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_a_template_that_is_not_edited_changes_nothing(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "fleet.csv"
+    result = run("fleet", "template", "-o", str(path))
+    assert result.exit_code == 0
+    assert "40 devices" in result.stderr
+    rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    assert [row["device_id"] for row in rows] == [each.id for each in world]
+    assert rows[0]["present_site_id"] == world.devices[0].site_id
+    result = run("fleet", "plan", str(path), "--check")
+    assert result.exit_code == 0
+    assert "40 operations: 40 unchanged" in result.stdout
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_template_of_a_selection_goes_to_standard_output(run: Run, world: World) -> None:
+    result = run("fleet", "template", "--type", "lua", "--status", "online")
+    listed = [row["device_id"] for row in csv.DictReader(result.stdout.splitlines())]
+    assert listed == [e.id for e in world if e.type == "LUA" and e.connectivity == "ONLINE"]
+    assert listed
+
+
+def test_names_that_look_like_formulas_survive_the_spreadsheet(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    world.change(leaf, name="=1+1")
+    path = tmp_path / "fleet.csv"
+    run("fleet", "template", "-o", str(path))
+    assert "'=1+1" in path.read_text()
+    assert "40 unchanged" in run("fleet", "plan", str(path)).stdout
+
+
+def test_plan_apply_and_undo_come_back_to_where_they_began(
+    run: Run, world: World, state: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
+    plan = planned(
+        run,
+        tmp_path / "plan.jsonl",
+        *("--name-matches", r"(?P<what>\w+) (\d+)$"),
+        *("--set-name", "{2} {what}", "--set-slug", "{slug}-x"),
+    )
+    assert names(world) == state
+    applied = run("fleet", "apply", str(plan))
+    assert applied.exit_code == 0, applied.output
+    assert names(world) != state
+    folder = next((tmp_path / "state" / "runs").iterdir())
+    assert (folder / "plan.jsonl").read_bytes() == plan.read_bytes()
+    undone = run("fleet", "undo", "last", "--yes")
+    assert undone.exit_code == 0, undone.output
+    assert names(world) == state
+
+
+def test_a_plan_shows_what_changes_and_what_cannot_and_ends_with_1(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\nupdate,nobody,New\n")
+    result = run("fleet", "plan", str(rows))
+    name = world.device(leaf).name
+    assert result.exit_code == 1
+    assert "2 operations: 1 change, 1 refused" in result.stdout
+    assert f"{leaf} ({name}): name '{name}' -> 'New'" in result.stdout
+    assert "nobody: there is no such device" in result.stdout
+
+
+def test_check_ends_with_6_where_something_would_change(
+    run: Run, leaf: str, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\n")
+    assert run("fleet", "plan", str(rows), "--check").exit_code == 6
+
+
+def test_json_shows_all_of_the_plan(run: Run, leaf: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"operation,device_id,name\nupdate,{leaf},Nü\n")
+    result = run("fleet", "plan", str(rows), "--json")
+    header, item, seal = map(json.loads, result.stdout.splitlines())
+    assert header["format"] == "enapter-async plan"
+    assert item["operation"]["name"] == "Nü"
+    assert seal["items"] == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--set-name", "x"),
+        ("--all",),
+        ("rows.csv", "--type", "LUA"),
+        ("rows.csv", "--delete"),
+        ("--all", "--delete", "--set-name", "x"),
+        ("--all", "--set-name", "{name.real}"),
+        ("--name-matches", "(", "--delete"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_usage(
+    run: Run, world: World, arguments: tuple[str, ...]
+) -> None:
+    assert run("fleet", "plan", *arguments).exit_code == 2
+    assert world.log.count_arrivals() == 0
+
+
+def test_a_plan_with_refused_operations_is_applied_only_without_them(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    rows, plan = tmp_path / "rows.csv", tmp_path / "plan"
+    rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\nupdate,nobody,New\n")
+    run("fleet", "plan", str(rows), "-o", str(plan))
+    refused = run("fleet", "apply", str(plan))
+    assert refused.exit_code == 2
+    assert "--skip-refused" in refused.stderr
+    assert run("fleet", "apply", str(plan), "--skip-refused").exit_code == 0
+    assert world.device(leaf).name == "New"
+
+
+def test_a_plan_that_was_changed_or_is_for_another_server_is_refused_with_5(
+    run: Run, leaf: str, world: World, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\n")
+    plan = planned(run, tmp_path / "plan", str(rows))
+    elsewhere = run("fleet", "apply", str(plan), "--base-url", "http://127.0.0.1:9")
+    assert elsewhere.exit_code == 5
+    plan.write_text(plan.read_text().replace('"New"', '"Old"'))
+    changed = run("fleet", "apply", str(plan))
+    assert changed.exit_code == 5
+    assert "changed after it was planned" in changed.stderr
+    assert not list((tmp_path / "state").glob("runs/*"))
+    assert world.count() == 0
+
+
+def test_deletions_and_configurations_need_yes_without_a_terminal(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    plan = planned(
+        run, tmp_path / "plan", "--name-matches", world.device(leaf).name + "$", "--delete"
+    )
+    refused = run("fleet", "apply", str(plan))
+    assert refused.exit_code == 2
+    assert "1 deletion cannot be taken back" in refused.stderr
+    assert leaf in world
+    assert run("fleet", "apply", str(plan), "--yes").exit_code == 0
+    assert leaf not in world
+    undone = run("fleet", "undo", "last", "--yes")
+    assert undone.exit_code == 0
+    assert "cannot be undone: 1 deleted devices stay deleted" in undone.stderr
+
+
+def test_on_a_terminal_the_number_is_typed(
+    run: Run, world: World, leaf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "on_terminal", lambda: True)
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"operation,device_id\ndelete,{leaf}\n")
+    for typed in ("2\n", "\n", "yes\n", ""):
+        assert run("fleet", "apply", str(rows), input=typed).exit_code != 0
+        assert leaf in world
+    result = run("fleet", "apply", str(rows), input="1\n")
+    assert "1 deletion cannot be taken back; type 1 to go on" in result.stderr
+    assert result.exit_code == 0
+    assert leaf not in world
+
+
+def test_undo_may_only_write_the_plan(run: Run, world: World, leaf: str, tmp_path: Path) -> None:
+    plan = planned(
+        run, tmp_path / "plan", "--name-matches", world.device(leaf).name + "$", "--set-name", "X"
+    )
+    run("fleet", "apply", str(plan))
+    back = tmp_path / "back"
+    assert run("fleet", "undo", "last", "-o", str(back)).exit_code == 0
+    assert world.device(leaf).name == "X"
+    assert run("fleet", "apply", str(back)).exit_code == 0
+    assert world.device(leaf).name != "X"
+
+
+def test_what_was_changed_since_is_left_alone_by_undo(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    plan = planned(
+        run, tmp_path / "plan", "--name-matches", world.device(leaf).name + "$", "--set-name", "X"
+    )
+    run("fleet", "apply", str(plan))
+    world.change(leaf, name="By hand")
+    result = run("fleet", "undo", "last", "--yes")
+    assert "there is nothing to set back" in result.stderr
+    assert "'By hand', and not 'X' any more" in result.stdout
+    assert world.device(leaf).name == "By hand"
+
+
+def test_a_stale_device_is_held_and_a_resume_looks_again(
+    run: Run, world: World, leaf: str, tmp_path: Path
+) -> None:
+    name = world.device(leaf).name
+    plan = planned(run, tmp_path / "plan", "--name-matches", name + "$", "--set-name", "X")
+    world.change(leaf, name="By hand")
+    held = run("fleet", "apply", str(plan))
+    assert held.exit_code == 4
+    world.change(leaf, name=name)
+    assert run("fleet", "resume", "last").exit_code == 0
+    assert world.device(leaf).name == "X"
