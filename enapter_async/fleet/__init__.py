@@ -1,34 +1,60 @@
-"""Many operations, one intention: `fleet.apply` and `fleet.Run`."""
+"""Many operations, one intention: `fleet.plan`, `fleet.apply`, `fleet.Run`, `fleet.undo`."""
 
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.engine import Run
+from enapter_async.fleet.guard import Guard, GuardMode, StaleError, StateGuard
 from enapter_async.fleet.inputs import InputError, Problem, read_operations
 from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError, ResultDiffersError
 from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.journal import JournalError, RunRefusedError
 from enapter_async.fleet.merging import ConflictError
+from enapter_async.fleet.planfile import PlanFileError, PlanHeader, PlanItem
+from enapter_async.fleet.planner import plan
+from enapter_async.fleet.plans import Plan, read_plan
 from enapter_async.fleet.report import NotStartedError, Outcome, Report, State
+from enapter_async.fleet.selection import Change, Selection, Template
+from enapter_async.fleet.sweep import UnsteadyFleetError
+from enapter_async.fleet.undoing import Lasting, Undo, undo
+from enapter_async.fleet.verdicts import Verdict
 from enapter_async.fleet.work import Work
 
 __all__ = [
+    "Change",
     "ConflictError",
     "CredentialsFile",
     "CredentialsNotKeptError",
+    "Guard",
+    "GuardMode",
     "InputError",
     "JournalError",
     "JournalOptions",
+    "Lasting",
     "NoRoomError",
     "NotStartedError",
     "Outcome",
+    "Plan",
+    "PlanFileError",
+    "PlanHeader",
+    "PlanItem",
     "Problem",
     "Report",
     "ResultDiffersError",
     "Run",
     "RunRefusedError",
+    "Selection",
+    "StaleError",
     "State",
+    "StateGuard",
+    "Template",
+    "Undo",
+    "UnsteadyFleetError",
+    "Verdict",
     "Work",
     "apply",
+    "plan",
     "read_operations",
+    "read_plan",
     "resume",
+    "undo",
 ]
