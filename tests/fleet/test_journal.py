@@ -1,0 +1,213 @@
+"""The journal as a file: who may read it, what it refuses, and what stands in its rows."""
+
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enapter_async.converter import operation_from_json
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal import APPLICATION_ID, VERSION, Journal, RunRefusedError, _prepare
+from enapter_async.fleet.lock import RunLock, is_held
+from enapter_async.fleet.rows import digest_of, event_row, item_row, operation_text
+from enapter_async.fleet.standing import Mark, Standing
+from enapter_async.fleet.work import Work
+from enapter_async.operations.devices import DeleteDevice, UpdateDevice
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.db"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with closing(Journal.open(path)) as opened:
+        yield opened
+
+
+def rename(device_id: str, name: str = "new") -> UpdateDevice:
+    return UpdateDevice(device_id=device_id, name=name)
+
+
+@POSIX
+def test_it_and_its_log_are_for_their_owner_only(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with closing(Journal.open(path)) as journal:
+            journal.put({"a": "b"})
+            modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {"run.db": 0o600, "run.db-wal": 0o600, "run.db-shm": 0o600}
+
+
+def test_it_is_marked_as_a_journal_of_this_version_with_wal(path: Path) -> None:
+    Journal.open(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("look", [Journal.open, Journal.read])
+def test_another_version_is_refused_by_name(path: Path, look: Callable[[Path], Journal]) -> None:
+    Journal.open(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version=7")
+    with pytest.raises(RunRefusedError, match="version 7, and this release reads version 1"):
+        look(path)
+
+
+def test_another_database_is_refused_and_left_as_it_was(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE precious (thing)")
+    path.chmod(0o600)
+    before = path.read_bytes()
+    with pytest.raises(RunRefusedError, match="is no journal"):
+        Journal.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_text_file_is_refused_and_left_as_it_was(path: Path) -> None:
+    path.write_text("operation,device_id\n" * 100)
+    path.chmod(0o600)
+    with pytest.raises(RunRefusedError):
+        Journal.open(path)
+    assert path.read_text() == "operation,device_id\n" * 100
+
+
+@POSIX
+def test_where_sqlite_knows_no_wal_it_is_refused_by_name(path: Path) -> None:
+    # Locking by files beside the database, as for network disks, cannot share memory.
+    connection = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True)
+    with closing(connection), pytest.raises(ConfigurationError, match="WAL is needed"):
+        _prepare(connection, path)
+
+
+@POSIX
+def test_a_journal_that_others_may_read_is_refused(path: Path) -> None:
+    Journal.open(path).close()
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="mode 0640"):
+        Journal.open(path)
+
+
+@POSIX
+def test_a_link_is_not_followed(path: Path) -> None:
+    Journal.open(path).close()
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with pytest.raises(ConfigurationError, match="not a plain file"):
+        Journal.open(link)
+
+
+def test_a_journal_to_read_must_be_there(path: Path) -> None:
+    with pytest.raises(RunRefusedError, match="there is no journal"):
+        Journal.read(path)
+    assert not path.exists()
+
+
+def test_a_reader_sees_what_is_committed_while_it_is_written(path: Path, journal: Journal) -> None:
+    journal.add([item_row(Work(seq=0, operation=rename("a")))], [], {"x": "y"}, full=False)
+    with closing(Journal.read(path)) as reader:
+        assert reader.facts() == {"x": "y"}
+        assert [work.operation for work in reader.works()] == [rename("a")]
+        with pytest.raises(sqlite3.OperationalError):
+            reader.put({"x": "z"})
+
+
+def test_a_work_is_read_as_it_was_written(journal: Journal) -> None:
+    full = Work(
+        seq=3,
+        operation=DeleteDevice(device_id="b"),
+        before={"name": "Ü\n", "slug": None},
+        group="site-1",
+        unit=4,
+        wave=2,
+        after=1,
+        unchanged=True,
+    )
+    brief = Work(seq=1, operation=rename("a", "=\u2028\U0001f600"))
+    for _ in journal.begin({}, [item_row(brief), item_row(full)]):
+        pass
+    assert list(journal.works()) == [brief, full]
+    assert journal.work(3) == full
+    assert journal.work(2) is None
+
+
+def test_what_is_begun_is_there_whole_or_not_at_all(journal: Journal) -> None:
+    rows = (item_row(Work(seq=number, operation=rename(f"d{number}"))) for number in range(1200))
+    steps = journal.begin({"run": "r"}, rows)
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]  # a generator, as a loop that is left closes it
+    assert journal.facts() == {}
+    assert list(journal.digests()) == []
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
+def test_an_operations_text_is_json_and_says_all_of_it(name: str) -> None:
+    try:
+        operation = rename("dev-1", name)
+    except ConfigurationError:
+        return
+    text = operation_text(operation)
+    assert operation_from_json(json.loads(text)) == operation
+    assert digest_of(text) == digest_of(operation_text(rename("dev-1", name)))
+    assert digest_of(text) != digest_of(operation_text(rename("dev-2", name)))
+
+
+def test_the_last_event_says_how_an_item_stands(journal: Journal) -> None:
+    for _ in journal.begin({}, [item_row(Work(seq=n, operation=rename(f"d{n}"))) for n in (0, 2)]):
+        pass
+    for kind in ("intent", "unknown", "acknowledged", "intent"):
+        journal.add([], [event_row(2, kind, 1, attempt=5)], {}, full=False)
+    standing = Standing(journal)
+    assert list(standing.marks) == [Mark.UNTOUCHED, Mark.MISSING, Mark.INTENDED]
+    assert standing.intents == {2: 5}
+    assert standing.acknowledged == set(), "a new intent makes an old acknowledgement void"
+    journal.add([], [event_row(2, "held", 1)], {}, full=False)
+    assert Standing(journal).marks[2] == Mark.UNTOUCHED
+
+
+def test_a_second_runner_is_refused_and_the_first_goes_on(path: Path) -> None:
+    first = RunLock.take(path)
+    for _ in range(2):
+        assert is_held(path)
+        with pytest.raises(RunRefusedError, match="another runner"):
+            RunLock.take(path)
+    first.release()
+    assert not is_held(path)
+    RunLock.take(path).release()
+
+
+def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
+    code = (
+        "import sys, pathlib, time\n"
+        "from enapter_async.fleet.lock import RunLock\n"
+        "lock = RunLock.take(pathlib.Path(sys.argv[1]))\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(RunRefusedError):
+                RunLock.take(path)
+        finally:
+            holder.kill()
+    RunLock.take(path).release()
