@@ -22,6 +22,8 @@ CREATE TABLE step (
 CREATE TABLE edge (line INTEGER NOT NULL, needs INTEGER NOT NULL, kind TEXT NOT NULL);
 CREATE TABLE front (line INTEGER PRIMARY KEY);
 CREATE TABLE reached (line INTEGER PRIMARY KEY, edges INTEGER NOT NULL, level INTEGER NOT NULL);
+CREATE TABLE lost (line INTEGER PRIMARY KEY);
+CREATE TABLE placed (line INTEGER PRIMARY KEY, number INTEGER);
 CREATE TABLE trail (line INTEGER PRIMARY KEY, start INTEGER NOT NULL);
 CREATE TABLE tree (line INTEGER PRIMARY KEY, root INTEGER NOT NULL);
 """
@@ -91,14 +93,18 @@ SELECT line, needs, 'device' FROM (
 ) WHERE needs IS NOT NULL
 """
 
-_DEPENDENTS: Final = """
-WITH RECURSIVE lost (line) AS (
+_FIND_LOST: Final = """
+WITH RECURSIVE found (line) AS (
     SELECT line FROM step WHERE verdict = 'refused'
-    UNION SELECT edge.line FROM edge JOIN lost ON edge.needs = lost.line
+    UNION SELECT edge.line FROM edge JOIN found ON edge.needs = found.line
 )
+INSERT OR IGNORE INTO lost SELECT line FROM found
+"""
+
+_REFUSE_LOST: Final = """
 UPDATE step SET verdict = 'refused', why = (
     SELECT 'it needs operation ' || min(edge.needs) || ' first, which is refused'
-    FROM edge JOIN lost ON edge.needs = lost.line WHERE edge.line = step.line
+    FROM edge CROSS JOIN lost ON lost.line = edge.needs WHERE edge.line = step.line
 )
 WHERE verdict = 'change' AND line IN (SELECT line FROM lost)
 """
@@ -119,11 +125,15 @@ WITH RECURSIVE below (line, root) AS (
 INSERT OR IGNORE INTO tree SELECT line, root FROM below
 """
 
+_PLACE: Final = """
+INSERT INTO placed
+SELECT line, row_number() OVER (ORDER BY level, line) - 1 FROM step
+WHERE verdict IN ('change', 'unchanged', 'absent')
+"""
+
 _NUMBER: Final = """
-UPDATE step SET seq = placed.seq FROM (
-    SELECT line, row_number() OVER (ORDER BY level, line) - 1 AS seq FROM step
-    WHERE verdict IN ('change', 'unchanged', 'absent')
-) AS placed WHERE step.line = placed.line
+UPDATE step SET seq = (SELECT number FROM placed WHERE placed.line = step.line)
+WHERE line IN (SELECT line FROM placed)
 """
 
 _FOLLOW_SLUGS: Final = """
@@ -134,11 +144,15 @@ UPDATE step SET follows = (
 WHERE takes IS NOT NULL AND verdict = 'change'
 """
 
+_PLACE_DELETIONS: Final = """
+INSERT INTO placed
+SELECT tree.line, lag(step.seq) OVER (PARTITION BY tree.root ORDER BY step.seq)
+FROM tree JOIN step ON step.line = tree.line
+"""
+
 _FOLLOW_DELETIONS: Final = """
-UPDATE step SET follows = chain.follows FROM (
-    SELECT tree.line, lag(step.seq) OVER (PARTITION BY tree.root ORDER BY step.seq) AS follows
-    FROM tree JOIN step ON step.line = tree.line
-) AS chain WHERE step.line = chain.line
+UPDATE step SET follows = (SELECT number FROM placed WHERE placed.line = step.line)
+WHERE line IN (SELECT line FROM placed)
 """
 
 
@@ -161,9 +175,12 @@ def settle(scratch: sqlite3.Connection) -> None:
     _refuse_circles(scratch)
     _refuse_dependents(scratch)
     scratch.execute(_CHAIN_DELETIONS)
+    scratch.execute(_PLACE)
     scratch.execute(_NUMBER)
     scratch.execute("CREATE UNIQUE INDEX step_by_seq ON step (seq) WHERE seq IS NOT NULL")
     scratch.execute(_FOLLOW_SLUGS)
+    scratch.execute("DELETE FROM placed")
+    scratch.execute(_PLACE_DELETIONS)
     scratch.execute(_FOLLOW_DELETIONS)
     scratch.execute("COMMIT")
 
@@ -191,7 +208,8 @@ def _refuse_used_upstreams(scratch: sqlite3.Connection) -> None:
 
 
 def _refuse_dependents(scratch: sqlite3.Connection) -> None:
-    scratch.execute(_DEPENDENTS)
+    scratch.execute(_FIND_LOST)
+    scratch.execute(_REFUSE_LOST)
     scratch.execute(_DROP_EDGES)
 
 

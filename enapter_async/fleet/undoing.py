@@ -43,7 +43,7 @@ CREATE TABLE gone (device_id TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _KEEP_NET: Final = """
 INSERT INTO net VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET final = excluded.final, seq = excluded.seq
+ON CONFLICT (device_id, field) DO UPDATE SET final = excluded.final, seq = excluded.seq
 """
 
 
