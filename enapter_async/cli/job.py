@@ -36,7 +36,8 @@ async def run_job(
         credentials=credentials,
         check=check,
         journal=journal,
-        guard=StateGuard(client, guard),
+        # What the default looks at depends on the waves, which the run itself knows.
+        guard=None if guard is GuardMode.AUTO else StateGuard(client, guard),
     )
     unwritten = False
 
