@@ -60,7 +60,7 @@ def apply_file(
     skip_refused: bool,
     yes: bool,
 ) -> None:
-    r"""Carry out FILE: a plan, or operations as CSV or JSON Lines; '-' is standard input.
+    """Carry out FILE: a plan, or operations as CSV or JSON Lines; '-' is standard input.
 
     \b
     operation,device_id,name,slug,blueprint_id,protocol
@@ -81,7 +81,7 @@ def apply_file(
 
     Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
     journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.
-    """
+    """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     how = How(
         concurrency=concurrency,
         check=check,

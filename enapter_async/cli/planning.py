@@ -119,18 +119,18 @@ def make_plan(
     output: str | None,
     check: bool,
 ) -> None:
-    r"""Say what FILE, or a change of selected devices, would do now; nothing is changed.
+    """Say what FILE, or a change of selected devices, would do now; nothing is changed.
 
     FILE is what `fleet apply` takes, '-' standard input. Without it, select devices and
     say what they shall become:
 
     \b
-    enapter-async fleet plan --site SITE --name-matches 'Pump (\d+)' --set-name 'P{1}'
+    enapter-async fleet plan --site SITE --name-matches 'Pump (.+)' --set-name 'P{1}'
 
     A TEMPLATE may hold {name}, {slug}, {site_id}, {id} and groups of --name-matches, as
     {1} or {group}. The plan tells what changes, from what to what, what is so already, and
     what cannot be done and why. `fleet apply PLAN` then does exactly that.
-    """
+    """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     operations: list[Operation[Any]] | Change
     if file is None:
         operations = change_of(selection, becoming, everything=everything)

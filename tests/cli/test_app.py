@@ -116,3 +116,13 @@ def test_http_to_another_machine_needs_a_word(run: Run) -> None:
     result = run("devices", "list", "--base-url", "http://gateway.test/api")
     assert result.exit_code == Exit.USAGE
     assert "http" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("fleet", "apply"), ("fleet", "plan")])
+def test_examples_in_a_help_page_keep_their_lines(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli, [*command, "--help"]).output
+    assert "\\b" not in shown
+    assert any(
+        line.startswith(("  update,dev-1,", "  enapter-async fleet plan"))
+        for line in shown.splitlines()
+    )
