@@ -1,0 +1,109 @@
+"""A run that kills itself at a named point; a process of its own, started by `kills`.
+
+    python -m tests.fleet.killed_run SETTINGS     # a JSON object, see `Settings`
+
+The points are reached by wrapping what the run calls, here and not in the package.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from enapter_async.client import Client
+from enapter_async.converter import operation_from_json
+from enapter_async.fleet import JournalOptions, Run, journal_writer
+from enapter_async.fleet.credentials import CredentialsFile
+from enapter_async.fleet.journal import Journal
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """`operations` None resumes; the point is killed at its `hit`-th time, never if it is ""."""
+
+    base_url: str
+    token: str
+    journal: str
+    credentials: str
+    concurrency: int
+    operations: list[dict[str, Any]] | None
+    point: str = ""
+    hit: int = 1
+
+
+class Trap:
+    """Counts how often the named point is passed, and ends the process there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._point = settings.point
+        self._left = settings.hit
+        self._lock = threading.Lock()
+
+    def passes(self, point: str) -> None:
+        if self.due(point):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def due(self, point: str) -> bool:
+        with self._lock:
+            self._left -= point == self._point
+            return point == self._point and self._left == 0
+
+
+def set_traps(trap: Trap) -> None:
+    add, store, checkpoint = Journal.add, CredentialsFile.store, Journal.checkpoint
+
+    def add_with_trap(self: Journal, items: Any, events: Any, facts: Any, *, full: bool) -> None:
+        intents = any("intent" in row for row in events)
+        if intents:
+            trap.passes("before the intent's commit")
+        add(self, items, events, facts, full=full)
+        if intents:
+            trap.passes("after the intent's commit")
+
+    async def store_with_trap(self: CredentialsFile, *arguments: Any) -> None:
+        trap.passes("between answer and credentials")
+        await store(self, *arguments)
+        trap.passes("between credentials and outcome")
+
+    def checkpoint_with_trap(self: Journal, *, shorten: bool = False) -> None:
+        if trap.due("during a checkpoint"):
+            # From beside, while SQLite is at it: at no place of its that we choose.
+            threading.Timer(0.0002, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        checkpoint(self, shorten=shorten)
+
+    replace: Callable[..., None] = setattr
+    replace(Journal, "add", add_with_trap)
+    replace(CredentialsFile, "store", store_with_trap)
+    replace(Journal, "checkpoint", checkpoint_with_trap)
+    replace(journal_writer, "CHECKPOINT_ROWS", 20)
+
+
+async def main(settings: Settings) -> None:
+    trap = Trap(settings)
+    set_traps(trap)
+    operations = settings.operations
+    async with (
+        Client(settings.token, base_url=settings.base_url) as client,
+        Run(
+            client,
+            None if operations is None else [operation_from_json(each) for each in operations],
+            concurrency=settings.concurrency,
+            journal=JournalOptions(path=settings.journal),
+            credentials=None if operations is None else settings.credentials,
+        ) as run,
+    ):
+        async for _ in run:
+            if settings.point == "in a drain":
+                run.stop()
+            trap.passes("in a drain")
+            trap.passes("after an outcome")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Settings(**json.loads(sys.argv[1]))))
