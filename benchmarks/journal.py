@@ -22,6 +22,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from benchmarks.drivers import NAME, TOKEN
 from benchmarks.machine import Cores, children_on, choose_cores
 from benchmarks.server import serving
 from enapter_async import Client, Pacing, UpdateDevice, fleet
-from enapter_async.emulator import Emulator
+from enapter_async.emulator import Device, Emulator, World
 
 LEAST_SHARE: Final = 0.75
 MOST_GROWTH_MIB: Final = 20.0
@@ -41,10 +42,12 @@ PATIENCE_SECONDS: Final = 600
 
 def operations(count: int) -> Iterator[UpdateDevice]:
     """Give updates of so many devices, the same ones each time."""
-    return (
-        UpdateDevice(device_id=str(uuid.UUID(int=number, version=4)), name=NAME)
-        for number in range(1, count + 1)
-    )
+    return (UpdateDevice(device_id=device_id(number), name=NAME) for number in range(1, count + 1))
+
+
+def device_id(number: int) -> str:
+    """Give a device's id, a UUID, so that the check of each answer's id is on."""
+    return str(uuid.UUID(int=number, version=4))
 
 
 async def cell(base_url: str, *, count: int, way: str, concurrency: int) -> dict[str, Any]:
@@ -58,7 +61,7 @@ async def cell(base_url: str, *, count: int, way: str, concurrency: int) -> dict
             began, cpu = time.perf_counter(), time.process_time()
             report = await fleet.apply(client, work, concurrency=concurrency, journal=journal)
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    if report.total != count or report.counts[fleet.State.HELD]:
+    if report.counts[fleet.State.APPLIED] != count:
         raise RuntimeError(f"the fleet's report is {dict(report.counts)}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -106,7 +109,18 @@ def emulated(devices: int, core: int | None) -> Iterator[str]:
 
 async def emulate(devices: int) -> None:
     """Serve as the emulator until standard input ends."""
-    async with Emulator(devices=devices, token=TOKEN, keep_records=False) as emulator:
+    made = (
+        Device(
+            id=device_id(number),
+            name="Old name",
+            slug=f"device-{number}",
+            site_id="site",
+            updated_at=datetime(2025, 1, 1, tzinfo=UTC),
+        )
+        for number in range(1, devices + 1)
+    )
+    world = World(made, keep_records=False)
+    async with Emulator(world=world, token=TOKEN) as emulator:
         print(emulator.base_url, flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
@@ -117,7 +131,7 @@ def throughput(options: argparse.Namespace, cores: Cores | None) -> bool:
     with contextlib.ExitStack() as stack:
         core = cores.server if cores else None
         if options.server == "emulator":
-            base_url = stack.enter_context(emulated(options.count, core))
+            base_url = stack.enter_context(emulated(max(options.count, WARM_UP), core))
         else:
             base_url = stack.enter_context(serving(options.server, core=core)).base_url
         for number in range(options.rounds):
