@@ -141,13 +141,15 @@ class Journal:
         where = Path(path)
         if not where.is_file():
             raise RunRefusedError(f"there is no journal at {where}")
+        # Not `mode=ro`: who only reads may not clear the log away that it had to open.
         connection = sqlite3.connect(
-            f"{where.absolute().as_uri()}?mode=ro",
+            f"{where.absolute().as_uri()}?mode=rw",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
         )
         try:
+            connection.execute("PRAGMA query_only=ON")
             _check_version(connection, where)
         except sqlite3.Error as error:
             connection.close()

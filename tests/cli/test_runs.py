@@ -1,0 +1,222 @@
+"""`fleet resume`, `status` and `runs`: folders, names of runs, exit codes, results."""
+
+import csv
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async.cli.exits import Exit
+from enapter_async.emulator import Drop, Emulator, Latency, Reply, World
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.lock import RunLock
+from enapter_async.fleet.results import write_results
+from enapter_async.fleet.runs import RunFolder, find_run, runs_directory
+from tests.cli.conftest import Run
+from tests.cli.processes import process
+from tests.cli.test_interrupts import Arrivals
+
+UNAUTHORIZED = Reply(status=401, body=b'{"errors": [{"code": "invalid_header"}]}')
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "runs"
+
+
+@pytest.fixture
+def changes(world: World, tmp_path: Path) -> str:
+    path = tmp_path / "changes.csv"
+    rows = [f"update,{device.id},new\n" for device in world]
+    path.write_text("operation,device_id,name\n" + "".join(rows))
+    return str(path)
+
+
+def the_run(runs: Path) -> RunFolder:
+    (found,) = runs.iterdir()
+    return RunFolder(found)
+
+
+def rows_of(folder: RunFolder) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in folder.results("jsonl").read_text().splitlines()]
+
+
+def test_a_stopped_run_is_resumed_to_its_end(
+    run: Run, world: World, emulator: Emulator, changes: str, runs: Path
+) -> None:
+    emulator.faults.add(UNAUTHORIZED)
+    stopped = run("fleet", "apply", changes, "--concurrency", "1")
+    assert stopped.exit_code == Exit.STOPPED
+    folder = the_run(runs)
+    assert f"fleet resume {folder.id}" in stopped.stderr
+    looked = run("fleet", "status", folder.id, "--json")
+    assert looked.exit_code == Exit.STOPPED
+    assert json.loads(looked.stdout)["counts"]["held"] == 39
+    resumed = run("fleet", "resume", "last", "--json")
+    assert resumed.exit_code == Exit.FAILED
+    assert "--retry-failed" in resumed.stderr
+    again = run("fleet", "resume", "last", "--retry-failed", "--json")
+    assert again.exit_code == Exit.DONE
+    report = json.loads(again.stdout.splitlines()[-1])["report"]
+    assert (report["counts"]["applied"], report["earlier"]) == (40, 39)
+    assert run("fleet", "status").exit_code == Exit.DONE
+    assert world.log.count("update") == 40
+    assert {row["state"] for row in rows_of(folder)} == {"applied"}
+
+
+def test_a_run_is_found_by_id_prefix_path_or_last(run: Run, changes: str, runs: Path) -> None:
+    for _ in range(2):
+        assert run("fleet", "apply", changes).exit_code == Exit.DONE
+    names = sorted(path.name for path in runs.iterdir())
+    last = names[-1]
+    for given in (last, last[:-1], "last", str(runs / last), str(runs / last / "journal.db")):
+        looked = run("fleet", "status", given, "--json")
+        assert json.loads(looked.stdout)["run"] == last
+    ambiguous = run("fleet", "status", last[:4])
+    assert ambiguous.exit_code == Exit.USAGE
+    assert "may be any of 2 runs" in ambiguous.stderr
+    assert run("fleet", "resume", "nothing").exit_code == Exit.USAGE
+    listed = run("fleet", "runs").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == names
+
+
+def test_a_runs_folder_is_for_its_owner_only(run: Run, changes: str, runs: Path) -> None:
+    before = os.umask(0)
+    try:
+        run("fleet", "apply", changes)
+    finally:
+        os.umask(before)
+    folder = the_run(runs)
+    if sys.platform != "win32":
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(each.stat().st_mode) for each in folder.path.iterdir()} == {0o600}
+    assert {each.name for each in folder.path.iterdir()} == {
+        "journal.db", "journal.db.lock", "results.csv", "results.jsonl",
+    }  # fmt: skip
+
+
+def test_a_refused_run_leaves_no_folder(run: Run, runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "twice.csv"
+    path.write_text("operation,device_id,name\nupdate,a,x\nupdate,a,y\n")
+    result = run("fleet", "apply", str(path))
+    assert result.exit_code == Exit.USAGE
+    assert "contradict each other" in result.stderr
+    assert list(runs.iterdir()) == []
+
+
+def test_another_runner_server_or_token_is_5(
+    run: Run, emulator: Emulator, changes: str, runs: Path
+) -> None:
+    run("fleet", "apply", changes)
+    lock = RunLock.take(the_run(runs).journal)
+    try:
+        assert run("fleet", "resume", "last").exit_code == Exit.REFUSED
+        assert json.loads(run("fleet", "status", "--json").stdout)["running"] is True
+    finally:
+        lock.release()
+    elsewhere = run("fleet", "resume", "last", "--base-url", "http://127.0.0.1:9")
+    assert elsewhere.exit_code == Exit.REFUSED
+    token = runs.parent / "token"
+    token.write_text("another")
+    other = run("fleet", "resume", "last", "--token-file", str(token))
+    assert other.exit_code == Exit.REFUSED
+    assert "--accept-new-token" in other.stderr
+    assert emulator.world.log.count_arrivals() == 40
+
+
+def test_what_nobody_knows_is_3_until_it_is_acknowledged(
+    run: Run, emulator: Emulator, leaf: str, runs: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mint.csv"
+    path.write_text(f"operation,device_id,protocol\ngenerate_config,{leaf},MQTT\n")
+    emulator.faults.add(Drop(after_effect=True))
+    assert run("fleet", "apply", str(path), "--yes").exit_code == Exit.UNKNOWN
+    assert run("fleet", "resume", "last").exit_code == Exit.UNKNOWN
+    assert run("fleet", "resume", "last", "--ambiguous", "skip").exit_code == Exit.DONE
+    looked = run("fleet", "status")
+    assert looked.exit_code == Exit.DONE
+    assert "1 of the unknown ones were acknowledged" in looked.stdout
+    assert "0 configurations are kept in" in looked.stdout
+    (row,) = rows_of(the_run(runs))
+    assert row["state"] == "unknown"
+    assert row["acknowledged_at"] > row["at"]
+    again = run("fleet", "resume", "last", "--ambiguous", "regenerate")
+    assert again.exit_code == Exit.DONE
+    assert "1 configurations are kept in" in run("fleet", "status").stdout
+
+
+def test_results_are_read_back_as_they_were(
+    run: Run, world: World, runs: Path, tmp_path: Path
+) -> None:
+    names = ["=1+1", "'=quoted", "'plain", "@x", "-5", "a,b", 'say "x"', "ü"]
+    path = tmp_path / "names.jsonl"
+    ids = [device.id for device in world][: len(names)]
+    rows = [
+        {"operation": "update", "device_id": each, "name": name}
+        for each, name in zip(ids, names, strict=True)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("fleet", "apply", str(path)).exit_code == Exit.DONE
+    results = the_run(runs).results("csv")
+    with results.open(newline="") as lines:
+        cells = [row["name"] for row in csv.DictReader(lines)]
+    assert cells[:5] == ["'=1+1", "''=quoted", "'plain", "'@x", "'-5"]
+    for each in ids:
+        world.update(each, name="reset")
+    assert run("fleet", "apply", str(results)).exit_code == Exit.DONE
+    assert [world.device(each).name for each in ids] == names
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_an_interrupted_run_names_the_command_that_goes_on(
+    run: Run, emulator: Emulator, environment: dict[str, str], changes: str, runs: Path
+) -> None:
+    arrivals = Arrivals(enough=4)
+    emulator.faults.add(Latency(seconds=0.15), when=arrivals, times=None)
+    arguments = ["fleet", "apply", changes, "--concurrency", "4"]
+    with process(*arguments, environment=environment) as started:
+        assert arrivals.came.wait(20)
+        started.send_signal(signal.SIGTERM)
+        _, said = started.communicate(timeout=20)
+    assert started.returncode == Exit.TERMINATED
+    folder = the_run(runs)
+    assert f"to go on: enapter-async fleet resume {folder.id}" in said
+    emulator.faults.clear()
+    assert run("fleet", "resume", folder.id).exit_code == Exit.DONE
+    assert emulator.world.log.count("update") == 40
+
+
+def test_where_runs_are_kept() -> None:
+    assert runs_directory({"ENAPTER_STATE_DIR": "/x"}) == Path("/x/runs")
+    if sys.platform == "linux":
+        where = runs_directory({"XDG_STATE_HOME": "/y"})
+        assert where == Path("/y/enapter-async/runs")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(ConfigurationError, match="cannot hold a run"):
+        RunFolder.create(tmp_path / "runs", now=0.0)
+
+
+def test_results_that_cannot_be_written_leave_the_old_ones(
+    run: Run, changes: str, runs: Path
+) -> None:
+    run("fleet", "apply", changes)
+    folder = find_run("last", runs)
+    before = folder.results("csv").read_bytes()
+
+    class BrokenJournal:
+        def ends(self) -> Callable[[], None]:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_results(BrokenJournal(), folder.results("csv"), "csv")  # type: ignore[arg-type]  # it only fails
+    assert folder.results("csv").read_bytes() == before
+    assert not [each for each in folder.path.iterdir() if each.name.startswith(".")]
