@@ -13,6 +13,7 @@ from enapter_async.cli.confirm import confirm_lasting
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.journalled import Job, carry_out
 from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.staging import ALL_AT_ONCE, Staging
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.plans import Plan
@@ -41,6 +42,7 @@ class How:
     credentials: str | None = None
     results: str | None = None
     guard: GuardMode = GuardMode.AUTO
+    staging: Staging = ALL_AT_ONCE
     yes: bool = False
     skip_refused: bool = False
 
@@ -77,6 +79,7 @@ def apply_all(settings: Settings, operations: Collection[Any], how: How, *, sour
             credentials=how.credentials or default,
             results=how.results,
             guard=how.guard,
+            staging=how.staging,
         )
         return asyncio.run(carry_out(settings, job))
     finally:

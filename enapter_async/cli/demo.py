@@ -23,6 +23,7 @@ from enapter_async.cli.exits import Exit
 from enapter_async.cli.job import run_job
 from enapter_async.cli.results import reason_of
 from enapter_async.cli.screen import Watch, output_console, states_table, tracker
+from enapter_async.cli.staging import NEVER_STOP
 from enapter_async.client import Client
 from enapter_async.emulator.faults import (
     Drop,
@@ -167,6 +168,8 @@ async def _run(
                 on_outcome=on_outcome,
                 concurrency=_CONCURRENCY,
                 credentials=str(credentials),
+                staging=NEVER_STOP,
+                on_event=tracking.tell,
             )
     told = _Told(
         operations=operations,

@@ -11,6 +11,7 @@ from enapter_async.cli.confirm import yes_option
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.cli.planning import make_plan, template
 from enapter_async.cli.runs import resume, runs, status
+from enapter_async.cli.staging import Staging, staging_options
 from enapter_async.cli.undoing import undo_run
 from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.inputs import parse_operations, read_operations
@@ -46,6 +47,7 @@ def command() -> None:
     help="Write every outcome to this new file: CSV if named .csv, else JSON Lines.",
 )
 @guard_option
+@staging_options
 @click.option("--skip-refused", is_flag=True, help="Leave out what a plan says cannot be done.")
 @yes_option
 def apply_file(
@@ -57,6 +59,7 @@ def apply_file(
     credentials: str | None,
     results: str | None,
     guard: str,
+    staging: Staging,
     skip_refused: bool,
     yes: bool,
 ) -> None:
@@ -88,6 +91,7 @@ def apply_file(
         credentials=credentials,
         results=results,
         guard=GuardMode(guard),
+        staging=staging,
         yes=yes,
         skip_refused=skip_refused,
     )

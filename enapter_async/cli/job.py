@@ -6,9 +6,11 @@ from typing import Any
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
+from enapter_async.cli.staging import ALL_AT_ONCE, Staging
 from enapter_async.client import Client
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.engine import Run
+from enapter_async.fleet.events import OnEvent
 from enapter_async.fleet.guard import GuardMode, StateGuard
 from enapter_async.fleet.report import Outcome, Report
 
@@ -23,6 +25,8 @@ async def run_job(
     check: bool = False,
     journal: JournalOptions | None = None,
     guard: GuardMode = GuardMode.AUTO,
+    staging: Staging = ALL_AT_ONCE,
+    on_event: OnEvent | None = None,
 ) -> tuple[Report, Exit | None]:
     """Carry operations out; give the report, and an exit code where it was cut short.
 
@@ -36,6 +40,10 @@ async def run_job(
         credentials=credentials,
         check=check,
         journal=journal,
+        rollout=staging.rollout,
+        abort=staging.abort,
+        max_pause=staging.max_pause,
+        on_event=on_event,
         # What the default looks at depends on the waves, which the run itself knows.
         guard=None if guard is GuardMode.AUTO else StateGuard(client, guard),
     )

@@ -12,6 +12,7 @@ from enapter_async.cli.job import run_job
 from enapter_async.cli.options import Settings, tell
 from enapter_async.cli.results import ResultsFile, json_line, outcome_row, report_row
 from enapter_async.cli.screen import Watch, show_report, tracker
+from enapter_async.cli.staging import ALL_AT_ONCE, Staging
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.guard import GuardMode
@@ -39,6 +40,7 @@ class Job:
     credentials: str | None = None
     results: str | None = None
     guard: GuardMode = GuardMode.AUTO
+    staging: Staging = ALL_AT_ONCE
 
 
 async def carry_out(settings: Settings, job: Job) -> Exit:
@@ -68,6 +70,8 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
                 check=job.check,
                 journal=job.journal,
                 guard=job.guard,
+                staging=job.staging,
+                on_event=tracking.tell,
             )
     if settings.as_json:
         click.echo(json_line(report_row(report)))

@@ -16,6 +16,7 @@ from enapter_async.cli.journalled import Job, carry_out
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line
 from enapter_async.cli.screen import COLOURS, MEANINGS, output_console
+from enapter_async.cli.staging import Staging, caution_options
 from enapter_async.cli.text import plain
 from enapter_async.fleet.continuing import AMBIGUOUS, JournalOptions
 from enapter_async.fleet.credentials import count_in
@@ -121,6 +122,7 @@ def _time(facts: Mapping[str, str]) -> str | None:
 )
 @click.option("--check", is_flag=True, help="Read each device first; write only what differs.")
 @guard_option
+@caution_options
 def resume(
     settings: Settings,
     *,
@@ -131,11 +133,13 @@ def resume(
     concurrency: int,
     check: bool,
     guard: str,
+    staging: Staging,
 ) -> None:
     """Do what RUN has left; what is finished is not sent again.
 
     RUN is an id, a prefix of one, a path, or `last`. The server must be the same, and the
-    token, unless another is accepted.
+    token, unless another is accepted. The waves are those that the run was begun with; the
+    present one is judged by what this session does.
     """
     folder = find_run(run, runs_directory())
     look = _Look.at(folder)
@@ -157,6 +161,7 @@ def resume(
         concurrency=concurrency,
         check=check,
         guard=GuardMode(guard),
+        staging=staging,
     )
     click.get_current_context().exit(asyncio.run(carry_out(settings, job)))
 

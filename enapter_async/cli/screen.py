@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, Self
 
 from rich.console import Console
@@ -22,6 +22,16 @@ from rich.text import Text
 from enapter_async.cli.options import tell
 from enapter_async.cli.results import reason_of
 from enapter_async.cli.text import plain
+from enapter_async.fleet.events import (
+    RunEvent,
+    RunGoesOn,
+    RunStopped,
+    RunWaiting,
+    WaveBegan,
+    WavePassed,
+)
+from enapter_async.fleet.pace import Wait, minutes
+from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.report import Outcome, Report, State
 from enapter_async.hooks import AttemptFailed, Event
 
@@ -88,6 +98,9 @@ class Tracker(Protocol):
     def advance(self, outcome: Outcome[Any]) -> None:
         """Take one outcome."""
 
+    def tell(self, event: RunEvent) -> None:
+        """Take one event of the run."""
+
 
 def tracker(total: int, watch: Watch) -> Tracker:
     """Give the tracker that fits standard error: a bar on a terminal, else a few lines."""
@@ -100,12 +113,15 @@ class _Bar:
         self._watch = watch
         self._counts: Counter[State] = Counter()
         self._began = time.monotonic()
+        self._estimate = Estimate(time.monotonic)
+        self._wait: Wait | None = None
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=32),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]:>6.0f}/s"),
             TimeElapsedColumn(),
+            _LiveColumn(self._left),
             _StatesColumn(),
             console=Console(stderr=True),
             refresh_per_second=12,
@@ -121,6 +137,7 @@ class _Bar:
 
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1
+        self._estimate.advance()
         done = self._counts.total()
         self._progress.update(
             self._task,
@@ -128,6 +145,23 @@ class _Bar:
             rate=done / max(time.monotonic() - self._began, 1e-6),
             states=self._states(),
         )
+
+    def tell(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting):
+            self._wait = event.wait
+            self._estimate.pause()
+        elif isinstance(event, RunGoesOn):
+            self._wait = None
+            self._estimate.go_on()
+        else:
+            self._progress.console.print(event_text(event), markup=False, highlight=False)
+
+    def _left(self) -> Text:
+        """Say what is waited for, or how long it will go on; drawn anew all the time."""
+        if self._wait is not None:
+            return Text(plain(self._wait.text(time.monotonic())), "yellow")
+        seconds = self._estimate.left(self._total - self._counts.total())
+        return Text("" if seconds is None else f"{minutes(seconds)} left", "dim")
 
     def _states(self) -> Text:
         text = Text()
@@ -149,11 +183,21 @@ class _StatesColumn(TextColumn):
         return states
 
 
+class _LiveColumn(TextColumn):
+    def __init__(self, text: Callable[[], Text]) -> None:
+        super().__init__("")
+        self._text = text
+
+    def render(self, task: Any) -> Text:
+        return self._text()
+
+
 class _Lines:
     def __init__(self, total: int, watch: Watch) -> None:
         self._total = total
         self._watch = watch
         self._counts: Counter[State] = Counter()
+        self._estimate = Estimate(time.monotonic)
 
     def __enter__(self) -> Self:
         return self
@@ -164,12 +208,41 @@ class _Lines:
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1
         done = self._counts.total()
+        self._estimate.advance()
         steps = done * _PLAIN_STEPS // self._total
         if steps > (done - 1) * _PLAIN_STEPS // self._total:
             tell(
                 f"{done} of {self._total}: {counts_text(self._counts)}, "
-                f"{self._watch.failed.total()} failed attempts"
+                f"{self._watch.failed.total()} failed attempts{self._left(self._total - done)}"
             )
+
+    def tell(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting):
+            self._estimate.pause()
+        elif isinstance(event, RunGoesOn):
+            self._estimate.go_on()
+        tell(event_text(event))
+
+    def _left(self, number: int) -> str:
+        seconds = self._estimate.left(number)
+        return f", {minutes(seconds)} left" if seconds is not None and number else ""
+
+
+def event_text(event: RunEvent) -> str:
+    """Write an event of a run on one line."""
+    match event:
+        case RunWaiting(wait=wait):
+            return plain(wait.text(time.monotonic()))
+        case RunGoesOn():
+            return "goes on"
+        case WaveBegan(number=number, size=size, waves=waves):
+            of = "" if waves is None else f" of {waves}"
+            return f"wave {number}{of}{'' if size is None else f': {size} operations'}"
+        case WavePassed(number=number, read_back=read_back):
+            told = f", {read_back} operations read back" if read_back else ""
+            return f"wave {number} passed{told}"
+        case RunStopped(error=error):
+            return f"stopped: {reason_of(error)}"
 
 
 def counts_text(counts: Any) -> str:

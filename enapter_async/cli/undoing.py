@@ -11,6 +11,7 @@ from enapter_async.cli.confirm import confirm
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.planning import progress, show_plan
+from enapter_async.cli.staging import Staging, staging_options
 from enapter_async.cli.text import plain
 from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.journal import Journal
@@ -39,8 +40,16 @@ _WHY = {
     help="How many devices to change at once.",
 )
 @guard_option
+@staging_options
 def undo_run(
-    settings: Settings, *, run: str, output: str | None, yes: bool, concurrency: int, guard: str
+    settings: Settings,
+    *,
+    run: str,
+    output: str | None,
+    yes: bool,
+    concurrency: int,
+    guard: str,
+    staging: Staging,
 ) -> None:
     """Set back what RUN changed, as far as that can be done.
 
@@ -72,7 +81,13 @@ def undo_run(
             ending = Exit.DONE
         else:
             confirm(f"this sets back what run {folder.id} changed", changes, yes=yes)
-            how = How(concurrency=concurrency, guard=GuardMode(guard), yes=True, skip_refused=True)
+            how = How(
+                concurrency=concurrency,
+                guard=GuardMode(guard),
+                staging=staging,
+                yes=True,
+                skip_refused=True,
+            )
             ending = apply_all(settings, plan, how, source=f"undo of {folder.id}")
     click.get_current_context().exit(ending)
 

@@ -78,6 +78,10 @@ DEFAULT_ABORT: Final = (
 """Stop at 5 % that were not done, of at least 50; or at 1 % unknown, of at least 20."""
 
 
+Abort = Iterable[AbortCriterion] | AbortCriterion | None
+"""What a run takes as its abort criteria; None stands for none."""
+
+
 def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
     """Give the criteria as a tuple; None stands for none.
 

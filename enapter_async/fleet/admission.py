@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
+from yarl import URL
 
 from enapter_async.clock import Clock
 from enapter_async.errors import Attempt, EnapterError, HostDownError, RateLimitedError
@@ -239,3 +240,14 @@ class Pass:
         """Take note that the operation ended."""
         self._pace.end(self._stamp)
         self._admission.turn()
+
+
+async def knock(base_url: URL, seconds: float) -> None:
+    """Make a bare connection and end it: nothing is sent.
+
+    Raises:
+        OSError: nobody answers there.
+    """
+    async with asyncio.timeout(seconds):
+        _, writer = await asyncio.open_connection(base_url.host, base_url.port)
+    writer.close()

@@ -1,45 +1,41 @@
 """The engine: a fixed pool of workers, a lazy input, outcomes handed on as they come."""
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterable, Collection, Iterable
+from collections.abc import AsyncIterable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, Self
 
 import attrs
 
+from enapter_async.client import Client
 from enapter_async.clock import Clock
-from enapter_async.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    EnapterError,
-    TLSError,
-)
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
+from enapter_async.fleet.admission import Admission, knock
 from enapter_async.fleet.continuing import JournalOptions
-from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
-from enapter_async.fleet.feed import Feed
-from enapter_async.fleet.guard import Guard, StaleError, StateGuard, look
-from enapter_async.fleet.item import Caller, CredentialsNotKeptError, Item, NoRoomError
-from enapter_async.fleet.journal import JournalError
-from enapter_async.fleet.keeping import FileKeeper, SinkKeeper
-from enapter_async.fleet.lanes import Lanes
+from enapter_async.fleet.crew import Crew
+from enapter_async.fleet.events import OnEvent, RunEvent, RunGoesOn, RunStopped, RunWaiting
+from enapter_async.fleet.feed import AHEAD, Feed
+from enapter_async.fleet.guard import Guard, StateGuard
+from enapter_async.fleet.halt import Halt, stopper
+from enapter_async.fleet.item import Caller
 from enapter_async.fleet.ledger import Ledger
 from enapter_async.fleet.merging import numbered
-from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, Report, State, Tally
-from enapter_async.fleet.source import Operations, as_works, check_input
+from enapter_async.fleet.opening import Credentials, open_files
+from enapter_async.fleet.pace import MAX_PAUSE, Pace, Wait
+from enapter_async.fleet.report import OperationT, Outcome, Report, Tally
+from enapter_async.fleet.rollout import LOOK_AHEAD, Rollout, Waves, in_waves
+from enapter_async.fleet.source import Operations, check_input
+from enapter_async.fleet.stages import Stages
 from enapter_async.fleet.work import Work
 
-Credentials = str | os.PathLike[str] | CredentialsSink
+ROLLOUT: Final = "rollout"
+"""The fact in a journal that says how its run is cut into waves."""
 
-_HARD_STOPS: Final = (
-    AuthenticationError,
-    TLSError,
-    CredentialsNotKeptError,
-    NoRoomError,
-    JournalError,
-)
+logger = logging.getLogger("enapter_async")
 
 
 class Run(Generic[OperationT]):
@@ -69,6 +65,14 @@ class Run(Generic[OperationT]):
 
     What a plan gives is sent only while its device is as planned: `guard` looks, by default
     a `StateGuard`. What is stale is held, and looked at again when the run goes on.
+
+    The run begins with at most 8 operations at once, and finds by itself how many up to
+    `concurrency`, and how many requests a second, the server bears. While the host is down
+    or asks to wait, nothing new begins and nothing fails for it; after `max_pause` seconds
+    without anything getting through the run stops. `rollout` cuts a known input into waves;
+    what a run was begun with is kept in its journal. When a criterion of `abort` is met (None:
+    there is none) nothing more is started. `on_event` is told what the run waits for.
+
     A 401, a secured connection that cannot be made, and credentials or a journal that
     cannot be kept stop the run: what is under way ends, the rest is held. A plain iterable
     is then read to its end and counted; an async one is not pulled further, and
@@ -87,46 +91,67 @@ class Run(Generic[OperationT]):
         *,
         concurrency: int = 64,
         journal: str | os.PathLike[str] | JournalOptions | None = None,
+        rollout: Rollout | None = None,
+        abort: Abort = DEFAULT_ABORT,
         credentials: Credentials | None = None,
         check: bool = False,
         guard: Guard | None = None,
+        max_pause: float = MAX_PAUSE,
+        on_event: OnEvent | None = None,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; the least is 1")
+        if not max_pause > 0:
+            raise ConfigurationError(f"max_pause is {max_pause!r}; give seconds above 0")
         if operations is not None or journal is None:
             check_input(operations)
         if journal is not None and not isinstance(journal, JournalOptions):
             journal = JournalOptions(path=journal)
+        if rollout is not None and journal is not None:
+            facts = {**journal.facts, ROLLOUT: rollout.as_text()}
+            journal = attrs.evolve(journal, facts=facts)
         self._client = client
-        self._operations = operations
+        self._operations = in_waves(operations, rollout)
         self._journal = journal
         self._ledger: Ledger | None = None
+        self._rollout = rollout
         self._concurrency = concurrency
-        self._check = check
-        self._guard: Guard = StateGuard(client) if guard is None else guard
+        self._guard = guard
         self._credentials = credentials
-        self._keeper: FileKeeper | SinkKeeper | None = None
+        self._on_event = on_event
 
-        self._lanes = Lanes()
-        self._ready: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._clock = client.clock if isinstance(client, Client) else Clock()
+        self._pace = Pace(concurrency, self._clock, max_pause=max_pause)
+        self._admission = Admission(
+            self._pace,
+            self._clock,
+            connect=self._knock,
+            on_overdue=self._halt_by,
+            on_wait=self._on_wait,
+        )
+        self._halt = Halt(self._on_halt)
+        self._judge = AbortJudge(check_criteria(abort))
+        self._crew = Crew(
+            client,
+            self._admission,
+            self._halt,
+            concurrency=concurrency,
+            check=check,
+            on_outcome=self._take,
+            on_quiet=self._end_if_done,
+        )
         self._outcomes: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
+        self._stages: Stages | None = None
         self._feed: Feed | None = None
         self._feeder: asyncio.Task[None] | None = None
-        self._workers: list[asyncio.Task[None]] = []
-        self._under_way: dict[int, Item[Any]] = {}
-        self._unfinished = 0
+        self._wait: Wait | None = None
 
         self._tally = Tally()
-        self._clock = Clock()
         self._began = 0.0
         self._ended: float | None = None
         self._leaving = False
         self._input_over = False
         self._complete = False
-        self._cut = False
-        self._hold_reason = ""
-        self._stopped: EnapterError | None = None
-        self._broken: Exception | None = None
         self._exits = AsyncExitStack()
 
     @property
@@ -136,18 +161,21 @@ class Run(Generic[OperationT]):
         return self._tally.report(
             elapsed=ended - self._began if self._began else 0.0,
             complete=self._complete,
-            stopped=self._stopped,
+            stopped=self._halt.error,
         )
+
+    @property
+    def waiting(self) -> Wait | None:
+        """What the whole run waits for now, or None where it goes on."""
+        return self._wait
 
     def stop(self, reason: str = "the run was stopped") -> None:
         """Start nothing more; what is under way ends, the rest is held. Safe to repeat.
 
         The iteration goes on until every outcome is told.
         """
-        if not self._hold_reason:
-            self._hold_reason = reason
-        if self._feed is not None and (self._feed.is_async or self._leaving):
-            self._feed.halt()
+        self._halt.because(reason)
+        self._on_halt()
 
     def cut(self) -> None:
         """Stop, and do not wait: what is under way is cancelled and told as `unknown`.
@@ -156,14 +184,10 @@ class Run(Generic[OperationT]):
         a credentials file is still written.
         """
         self.stop("the run was cut off")
-        self._cut = True
-        into_a_file = not callable(self._credentials)
-        for worker, item in self._under_way.items():
-            if not (item.storing and into_a_file):
-                self._workers[worker].cancel()
+        self._crew.cut(spare_stored=not callable(self._credentials))
 
     async def __aenter__(self) -> Self:
-        """Open the credentials file and begin.
+        """Open journal and credentials, and begin.
 
         Raises:
             ConfigurationError: a file cannot be used, or the run was used before.
@@ -177,7 +201,13 @@ class Run(Generic[OperationT]):
         except BaseException:
             await self._exits.aclose()
             raise
-        self._feed = Feed(works, self._admit, concurrency=self._concurrency)
+        self._feed = Feed(
+            works,
+            self._crew.admit,
+            concurrency=self._concurrency,
+            before=None if self._stages is None else self._before,
+            ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
+        )
         self._feeder = self._feed.start(self._pull(self._feed))
         # A callback, because a task that is cancelled before its first step runs no `finally`.
         self._feeder.add_done_callback(lambda _: self._input_closed())
@@ -200,7 +230,7 @@ class Run(Generic[OperationT]):
         finally:
             await self._exits.aclose()
         if kind is None:
-            self._raise_broken()
+            self._halt.raise_broken()
 
     def __aiter__(self) -> Self:
         """Iterate over the outcomes, in the order in which they come."""
@@ -217,58 +247,69 @@ class Run(Generic[OperationT]):
         outcome = await self._outcomes.get()
         if outcome is None:
             self._outcomes.put_nowait(None)  # for whoever asks again
-            self._raise_broken()
+            self._halt.raise_broken()
             raise StopAsyncIteration
         self._feed.taken()
         return outcome
 
+    # The beginning.
+
     async def _open(self) -> Iterable[Work] | AsyncIterable[Work]:
-        """Open journal and credentials, the journal first; give what is to be done."""
-        given = self._credentials
-        path = None if given is None or callable(given) else _absolute(given)
-        works = None if self._journal else as_works(self._operations or ())
-        run = ""
-        if self._journal is not None:
-            ledger = await self._open_ledger(self._journal, path)
-            works, run = ledger.works, ledger.run
-            path = path or ledger.facts.get("credentials")
-        if callable(given):
-            self._keeper = SinkKeeper(given)
-        elif path is not None:
-            file = CredentialsFile(path, in_flight=self._concurrency)
-            self._keeper = FileKeeper(await self._exits.enter_async_context(file), run)
-        await self._exits.enter_async_context(self._guard)
-        if isinstance(known := self._operations, Collection):
-            await self._guard.before_wave(0, lambda: numbered(known))
-        return works or ()
-
-    async def _open_ledger(self, options: JournalOptions, credentials: str | None) -> Ledger:
-        ledger = self._ledger = await Ledger.open(
-            options,
+        """Open what the run needs; give what is to be done."""
+        exits, known = self._exits, self._operations
+        opened = await open_files(
+            exits,
             self._client,
-            self._operations,
-            credentials=credentials,
-            on_failure=self._on_journal_failure,
+            known,
+            self._journal,
+            credentials=self._credentials,
+            concurrency=self._concurrency,
             clock=self._clock,
+            on_failure=self._halt_by,
         )
-        self._exits.push_async_callback(self._close_ledger, ledger)
-        self._tally.start_from(
-            ledger.earlier, merged=ledger.merged, acknowledged=ledger.acknowledged
+        ledger = self._ledger = opened.ledger
+        if ledger is not None:
+            self._tally.start_from(
+                ledger.earlier, merged=ledger.merged, acknowledged=ledger.acknowledged
+            )
+            if ROLLOUT in ledger.facts:
+                self._rollout = Rollout.from_text(ledger.facts[ROLLOUT])
+        exits.push_async_callback(self._admission.close)
+        rollout = self._rollout
+        guard = self._guard or StateGuard(self._client, staged=rollout is not None)
+        await exits.enter_async_context(guard)
+        per_group = None if rollout is None else rollout.per_group
+        self._crew.equip(guard, keeper=opened.keeper, ledger=ledger, per_group=per_group)
+        if rollout is not None:
+            self._stages = self._make_stages(rollout, guard)
+        elif isinstance(known, Collection):
+            await guard.before_wave(0, lambda: numbered(known))
+        return opened.works
+
+    def _make_stages(self, rollout: Rollout, guard: Guard) -> Stages:
+        known = self._operations
+        return Stages(
+            rollout,
+            self._client,
+            self._clock,
+            sizes=known.sizes if isinstance(known, Waves) else None,
+            works_of=self._works_of,
+            guard=guard,
+            on_event=self._tell,
         )
-        for work, state in ledger.blocked:
-            self._lanes.block(work, state)
-        return ledger
 
-    async def _close_ledger(self, ledger: Ledger) -> None:
-        try:
-            await ledger.close()
-        except JournalError as error:
-            self._on_journal_failure(error)
+    def _works_of(self, wave: int) -> Iterator[Work]:
+        ledger, known = self._ledger, self._operations
+        works: Iterable[Work] = ()
+        if ledger is not None and ledger.resumed:
+            works = ledger.left()
+        elif isinstance(known, Waves):
+            works = known
+        return (work for work in works if work.wave == wave)
 
-    def _on_journal_failure(self, error: JournalError) -> None:
-        if self._stopped is None:
-            self._stopped = error
-        self.stop("the run was stopped by JournalError")
+    async def _knock(self) -> None:
+        if isinstance(self._client, Client):
+            await knock(self._client.base_url, self._client.timeouts.connect)
 
     # The input.
 
@@ -276,103 +317,78 @@ class Run(Generic[OperationT]):
         try:
             await feed.pull()
         except Exception as error:  # noqa: BLE001 - the input is the caller's code
-            self._break(error, "the input failed")
+            self._halt.by_break(error, "the input failed")
         self._complete = feed.ended and (self._ledger is None or self._ledger.input_known)
+        if self._stages is not None:
+            await self._halt.unless(self._crew.quiet())
+            if not self._halt:
+                await self._stage(self._stages.finish(last=True))
 
-    def _admit(self, work: Work) -> None:
-        self._unfinished += 1
-        if not self._lanes.admit(work):
-            return
-        self._ready.put_nowait(work)
-        if len(self._workers) < self._concurrency:
-            self._workers.append(
-                asyncio.create_task(self._work(len(self._workers)), name="fleet worker")
-            )
+    async def _before(self, work: Work) -> None:
+        """Let a wave begin only once the one before it is over and went well."""
+        stages = self._stages
+        if stages is not None and work.wave != stages.wave and not self._halt:
+            await self._halt.unless(self._crew.quiet())
+            if not self._halt:
+                await self._stage(stages.turn_to(work.wave))
 
-    # The work.
-
-    async def _work(self, number: int) -> None:
-        while (work := await self._ready.get()) is not None:
-            outcome = await self._outcome_of(work, number)
-            stopper = _stopper(outcome)
-            if stopper is not None and self._stopped is None:
-                self._stopped = stopper
-                self.stop(f"the run was stopped by {type(stopper).__name__}")
-            self._tally.add(outcome)
-            # What a stopped run holds need not be remembered: it holds everything.
-            well = outcome.state.done or (outcome.state is State.HELD and self._hold_reason)
-            for following in self._lanes.release(work, None if well else outcome.state):
-                self._ready.put_nowait(following)
-            self._outcomes.put_nowait(outcome)
-            self._unfinished -= 1
-            self._end_if_done()
-
-    async def _outcome_of(self, work: Work, worker: int) -> Outcome[Any]:
-        if self._hold_reason:
-            return Item(work.operation).held(self._hold_reason, self._stopped)
-        ledger = self._ledger
-        blocked_by = self._lanes.blocked_by(work)
-        if blocked_by:
-            outcome = Item(work.operation).held(blocked_by)
-            if ledger is not None:
-                ledger.held(work, outcome)
-            return outcome
-        if ledger is None:
-            return await self._carry_out(work, Item(work.operation), worker)
-        page = ledger.page(work)
-        outcome = await self._carry_out(work, Item(work.operation, page), worker)
-        if isinstance(outcome.error, StaleError):
-            ledger.held(work, outcome)
-        else:
-            ledger.ended(page, outcome)
-        return outcome
-
-    async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
-        if work.unchanged:
-            return item.unchanged()
-        self._under_way[worker] = item
+    async def _stage(self, step: Coroutine[Any, Any, None]) -> None:
         try:
-            stale = None if work.before is None else await look(self._guard, work)
-            if stale is not None:
-                return attrs.evolve(item.held(""), error=stale)
-            return await item.carry_out(self._client, check=self._check, keeper=self._keeper)
-        except asyncio.CancelledError:
-            if not self._cut:
-                raise
-            self._workers[worker].uncancel()
-            return item.cut_off()
-        except Exception as error:  # noqa: BLE001 - told by the outcome and raised at the end
-            self._break(error, f"the run was stopped by {type(error).__name__}")
-            return item.broken(error)
-        finally:
-            del self._under_way[worker]
+            await self._halt.unless(step)
+        except EnapterError as error:
+            self._halt_by(error)
 
-    def _break(self, error: Exception, reason: str) -> None:
-        if self._broken is None:
-            self._broken = error
-        self.stop(reason)
+    # What happens.
 
-    def _raise_broken(self) -> None:
-        broken, self._broken = self._broken, None
-        if broken is not None:
-            raise broken
+    def _take(self, outcome: Outcome[Any]) -> None:
+        error = stopper(outcome) or self._judge.judge(outcome)
+        if error is not None:
+            self._halt_by(error)
+        if self._stages is not None:
+            self._stages.ended(outcome)
+        self._tally.add(outcome)
+        self._outcomes.put_nowait(outcome)
+
+    def _halt_by(self, error: EnapterError) -> None:
+        first = self._halt.error is None
+        self._halt.by(error)
+        if first:
+            self._tell(RunStopped(error=error))
+
+    def _on_halt(self) -> None:
+        self._admission.open_wide()
+        if self._feed is not None and (self._feed.is_async or self._leaving):
+            self._feed.halt()
+
+    def _on_wait(self, wait: Wait | None) -> None:
+        self._tell(RunGoesOn() if wait is None else RunWaiting(wait=wait))
+
+    def _tell(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting | RunGoesOn):
+            self._wait = event.wait if isinstance(event, RunWaiting) else None
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                logger.exception("a listener failed on %s", type(event).__name__)
+
+    # The end.
 
     def _input_closed(self) -> None:
         self._input_over = True
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self._input_over and not self._unfinished and self._ended is None:
+        if self._input_over and not self._crew.unfinished and self._ended is None:
             self._ended = self._clock.monotonic()
-            for _ in self._workers:
-                self._ready.put_nowait(None)
+            self._crew.go_home()
             self._outcomes.put_nowait(None)
 
     async def _drain(self) -> None:
         """Wait for the tasks; a cancellation meanwhile cuts them, and is raised after them."""
         cancelled: asyncio.CancelledError | None = None
         while running := [
-            task for task in (self._feeder, *self._workers) if task and not task.done()
+            task for task in (self._feeder, *self._crew.workers) if task and not task.done()
         ]:
             try:
                 await asyncio.wait(running)
@@ -382,19 +398,3 @@ class Run(Generic[OperationT]):
         self._input_closed()
         if cancelled is not None:
             raise cancelled
-
-
-def _absolute(path: str | os.PathLike[str]) -> str:
-    return str(Path(path).absolute())
-
-
-def _stopper(outcome: Outcome[Any]) -> EnapterError | None:
-    """Give the error in an outcome after which nothing more may start, or None."""
-    error: BaseException | None = outcome.error
-    if error is None:
-        return None
-    if isinstance(error, NotStartedError):
-        error = error.because
-    elif not isinstance(error, _HARD_STOPS):
-        error = error.__cause__
-    return error if isinstance(error, _HARD_STOPS) else None

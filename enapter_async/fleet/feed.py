@@ -1,7 +1,7 @@
 """The input of a run, pulled by one task, at most so far ahead of the outcomes."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from enapter_async.fleet.work import Work
@@ -13,8 +13,8 @@ AHEAD: Final = 2
 class Feed:
     """Pulls works and admits each, while there is room.
 
-    One task pulls, so that an async iterable is never pulled twice at once. `ended` says that
-    the input came to its end.
+    One task pulls, so that an async iterable is never pulled twice at once. `before` is awaited
+    between pulling a work and admitting it. `ended` says that the input came to its end.
     """
 
     def __init__(
@@ -23,10 +23,13 @@ class Feed:
         admit: Callable[[Work], None],
         *,
         concurrency: int,
+        before: Callable[[Work], Awaitable[None]] | None = None,
+        ahead: int = AHEAD,
     ) -> None:
         self._works = works
         self._admit = admit
-        self._window = AHEAD * concurrency
+        self._before = before
+        self._window = ahead * concurrency
         # The task sleeps until so much room is free: waking it for each outcome costs more.
         self._wake_at = self._window - max(1, concurrency // 4)
         self._ahead = 0
@@ -68,7 +71,7 @@ class Feed:
                 except StopAsyncIteration:
                     self.ended = True
                     return
-                self._take(work)
+                await self._take(work)
             return
         pulls = iter(self._works)
         while not self._halted:
@@ -78,9 +81,11 @@ class Feed:
             except StopIteration:
                 self.ended = True
                 return
-            self._take(work)
+            await self._take(work)
 
-    def _take(self, work: Work) -> None:
+    async def _take(self, work: Work) -> None:
+        if self._before is not None:
+            await self._before(work)
         self._ahead += 1
         self._admit(work)
 

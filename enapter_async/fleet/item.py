@@ -4,6 +4,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
+from enapter_async._http.pacing import Escort
 from enapter_async._http.pipeline import CallRecord
 from enapter_async.errors import (
     AmbiguousOutcomeError,
@@ -62,32 +63,51 @@ class Item(Generic[OperationT]):
     `storing` is true from when the result is given to the sink.
     """
 
-    __slots__ = ("_page", "_record", "_result", "elapsed", "operation", "storing")
+    __slots__ = (
+        "_escort",
+        "_page",
+        "_record",
+        "_result",
+        "elapsed",
+        "operation",
+        "sent",
+        "storing",
+    )
 
     def __init__(self, operation: OperationT, page: Page | None = None) -> None:
         self.operation = operation
         self._page = page
         self._record: CallRecord | None = None
+        self._escort: Escort | None = None
         self._result: Any = None
         self.elapsed = 0.0
+        self.sent = 0
         self.storing = False
 
     async def carry_out(
-        self, client: Caller, *, check: bool, keeper: Keeper | None
+        self, client: Caller, *, check: bool, keeper: Keeper | None, escort: Escort | None = None
     ) -> Outcome[OperationT]:
-        """Do it; only what is no `EnapterError` gets out."""
+        """Do it; only what is no `EnapterError` gets out.
+
+        It may be done again where it failed and nothing was sent, or all of it was refused.
+        """
+        self._escort = escort
+        if self._record is not None:
+            self.sent += self._record.sent
+            self.elapsed += self._record.elapsed
+            self._record = None
         outcome = await self._look(client) if check else None
         if outcome is None and self.operation.answer.secret and keeper is not None:
             outcome = await self._make_room(keeper)
         if outcome is not None:
             return outcome
         page = self._page
-        if page is not None:
+        if page is not None and not page.announced:
             try:
                 await page.announce()
             except JournalError as error:
                 return self.held(str(error), error)
-        self._record = record = CallRecord(None if page is None else page.announce)
+        self._record = record = CallRecord(None if page is None else page.announce, escort)
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except EnapterError as error:
@@ -160,7 +180,7 @@ class Item(Generic[OperationT]):
         read: Operation[Any] | None = self.operation.reads()
         if read is None:
             return None
-        record = CallRecord()
+        record = CallRecord(escort=self._escort)
         state: Any = None
         try:
             state = await client.call(read, record=record, patient=True)
@@ -252,6 +272,7 @@ class Item(Generic[OperationT]):
                 state=state,
                 result=result,
                 error=error,
+                attempts=self.sent,
                 elapsed=self.elapsed,
             )
         return Outcome(
@@ -259,7 +280,7 @@ class Item(Generic[OperationT]):
             state=state,
             result=result,
             error=error,
-            attempts=record.sent,
+            attempts=self.sent + record.sent,
             elapsed=self.elapsed + record.elapsed,
             settled=record.settled or record.already_absent,
         )

@@ -4,11 +4,16 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from enapter_async.fleet.abort import DEFAULT_ABORT, Abort
 from enapter_async.fleet.continuing import JournalOptions
-from enapter_async.fleet.engine import Credentials, Run
+from enapter_async.fleet.engine import Run
+from enapter_async.fleet.events import OnEvent
 from enapter_async.fleet.guard import Guard
 from enapter_async.fleet.item import Caller
+from enapter_async.fleet.opening import Credentials
+from enapter_async.fleet.pace import MAX_PAUSE
 from enapter_async.fleet.report import OperationT, Outcome, Report, State
+from enapter_async.fleet.rollout import Rollout
 from enapter_async.fleet.source import Operations, check_input, without_secrets
 
 
@@ -18,9 +23,13 @@ async def apply(
     *,
     concurrency: int = 64,
     journal: str | os.PathLike[str] | JournalOptions | None = None,
+    rollout: Rollout | None = None,
+    abort: Abort = DEFAULT_ABORT,
     credentials: Credentials | None = None,
     check: bool = False,
     guard: Guard | None = None,
+    max_pause: float = MAX_PAUSE,
+    on_event: OnEvent | None = None,
     on_outcome: Callable[[Outcome[OperationT]], None] | None = None,
 ) -> Report:
     """Carry many operations out and report: counts, and the first failures.
@@ -47,9 +56,13 @@ async def apply(
         operations,
         concurrency=concurrency,
         journal=journal,
+        rollout=rollout,
+        abort=abort,
         credentials=credentials,
         check=check,
         guard=guard,
+        max_pause=max_pause,
+        on_event=on_event,
     )
     return await _whole(run, on_outcome)
 
@@ -59,8 +72,11 @@ async def resume(
     journal: str | os.PathLike[str] | JournalOptions,
     *,
     concurrency: int = 64,
+    abort: Abort = DEFAULT_ABORT,
     check: bool = False,
     guard: Guard | None = None,
+    max_pause: float = MAX_PAUSE,
+    on_event: OnEvent | None = None,
     on_outcome: Callable[[Outcome[Any]], None] | None = None,
 ) -> Report:
     """Do what a journalled run has left, from its journal alone.
@@ -73,7 +89,15 @@ async def resume(
         Exception: what `on_outcome` raised; a note on it tells the counts.
     """
     run: Run[Any] = Run(
-        client, None, concurrency=concurrency, journal=journal, check=check, guard=guard
+        client,
+        None,
+        concurrency=concurrency,
+        journal=journal,
+        abort=abort,
+        check=check,
+        guard=guard,
+        max_pause=max_pause,
+        on_event=on_event,
     )
     return await _whole(run, on_outcome)
 

@@ -146,7 +146,7 @@ class Ledger:
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
             self._journal.put({"token": self.facts["token"]})
         self.input_known = "count" in self.facts
-        self.works = self._left() if rest is None else rest
+        self.works = self.left() if rest is None else rest
 
     async def _begin_new(
         self, client: Any, operations: Any, left_out: frozenset[int], credentials: str | None
@@ -201,19 +201,25 @@ class Ledger:
 
     # The works.
 
-    def _left(self) -> Iterator[Work]:
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier session began this run."""
+        return self._standing is not None
+
+    def left(self) -> Iterator[Work]:
+        """Give what a run that goes on has left, anew at each call."""
         for work in self._journal.works():
             if work.seq < len(self._todo) and self._todo[work.seq]:
                 yield work
 
     def _left_and_streamed(self, pulls: Iterator[Any], position: int) -> Iterator[Work]:
-        yield from self._left()
+        yield from self.left()
         yield from self._streamed_plain(pulls, position)
 
     async def _left_and_streamed_async(
         self, pulls: AsyncIterator[Any], position: int
     ) -> AsyncIterator[Work]:
-        for work in self._left():
+        for work in self.left():
             yield work
         async for work in self._streamed_async(pulls, position):
             yield work

@@ -1,10 +1,11 @@
 """Waves: a run begins with few devices, and goes on to more once these went well."""
 
+import json
 import math
 from array import array
 from collections import deque
 from collections.abc import Collection, Iterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import attrs
 
@@ -113,6 +114,17 @@ class Rollout:
                 left -= size
         return tuple(found)
 
+    def as_text(self) -> str:
+        """Write it as JSON, which `from_text` reads."""
+        return json.dumps(attrs.asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read what `as_text` wrote."""
+        told = json.loads(text)
+        health = told.pop("health")
+        return cls(**told, health=None if health is None else HealthGate(**health))
+
 
 class Waves(Collection[Work]):
     """An input in waves: each work once, in the order of its waves, numbered anew.
@@ -148,6 +160,19 @@ class Waves(Collection[Work]):
 
     def __contains__(self, work: object) -> bool:
         return any(each == work for each in self)
+
+
+def in_waves(operations: Any, rollout: Rollout | None) -> Any:
+    """Give an input in the waves of a rollout; where one of the two is None, as it is.
+
+    Raises:
+        ConfigurationError: its length is not known before it is read.
+    """
+    if rollout is None or operations is None:
+        return operations
+    if not isinstance(operations, Collection):
+        raise ConfigurationError("a rollout needs an input with a length, such as a list")
+    return Waves(operations, rollout)
 
 
 def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":

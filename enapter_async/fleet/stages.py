@@ -80,7 +80,7 @@ class Stages:
             EnapterError: the devices could not be read.
         """
         if self.wave is not None:
-            await self.finish()
+            await self.finish(last=False)
             await self._hold()
             await self._check_health()
         self.wave = wave
@@ -94,15 +94,17 @@ class Stages:
             waves = len(self._sizes) if self._sizes else None
             self._on_event(WaveBegan(number=wave + 1, size=size, waves=waves))
 
-    async def finish(self) -> None:
+    async def finish(self, *, last: bool) -> None:
         """See whether the present wave went as it must.
+
+        What failed in the last wave is told by its outcome, and stops nothing any more.
 
         Raises:
             WaveNotPassedError: it did not.
         """
         if self.wave is None or not self._staged:
             return
-        if self._bad:
+        if self._bad and not last:
             raise WaveNotPassedError(f"wave {self.wave + 1} did not pass: {self._bad}")
         wanted = [each for done in self._done.values() for each in done]
         self._done.clear()

@@ -85,7 +85,7 @@ def test_the_second_signal_cuts_off_what_is_under_way(
 ) -> None:
     arrivals = Arrivals(enough=3)
     emulator.faults.add(Hang(), when=arrivals, times=None)
-    arguments = ["fleet", "apply", changes, "--concurrency", "3", "--json"]
+    arguments = ["fleet", "apply", changes, "--waves", "none", "--concurrency", "3", "--json"]
     with process(*arguments, environment=environment) as started:
         assert arrivals.came.wait(20)
         started.send_signal(signal.SIGINT)

@@ -321,6 +321,7 @@ async def test_memory_does_not_grow_with_the_number_of_operations() -> None:
                 ScriptedNothing(answer),
                 (GetDevice(device_id=f"d{number}") for number in range(count)),
                 concurrency=8,
+                abort=None,
             )
             assert report.counts[State.FAILED] == count
             assert len(report.failures) == FAILURES_KEPT

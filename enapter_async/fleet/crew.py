@@ -1,0 +1,181 @@
+"""The workers of a run: a fixed pool that takes works in order, one a device at a time."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from enapter_async.fleet.admission import Admission
+from enapter_async.fleet.guard import Guard, StaleError, look
+from enapter_async.fleet.halt import Halt
+from enapter_async.fleet.item import Caller, Item, Keeper
+from enapter_async.fleet.lanes import Lanes
+from enapter_async.fleet.ledger import Ledger
+from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.rollout import Groups
+from enapter_async.fleet.work import Work
+
+
+class Crew:
+    """Carries works out.
+
+    `on_outcome` takes each outcome before the next work is begun; `on_quiet` is called when
+    all that was taken has ended.
+    """
+
+    def __init__(
+        self,
+        client: Caller,
+        admission: Admission,
+        halt: Halt,
+        *,
+        concurrency: int,
+        check: bool,
+        on_outcome: Callable[[Outcome[Any]], None],
+        on_quiet: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._admission = admission
+        self._halt = halt
+        self._guard: Guard | None = None
+        self._concurrency = concurrency
+        self._check = check
+        self._keeper: Keeper | None = None
+        self._ledger: Ledger | None = None
+        self._on_outcome = on_outcome
+        self._on_quiet = on_quiet
+        self._lanes = Lanes()
+        self._groups = Groups(None)
+        self._ready: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._under_way: dict[int, Item[Any]] = {}
+        self._quiet = asyncio.Event()
+        self._cut = False
+        self.workers: list[asyncio.Task[None]] = []
+        self.unfinished = 0
+
+    def equip(
+        self, guard: Guard, *, keeper: Keeper | None, ledger: Ledger | None, per_group: int | None
+    ) -> None:
+        """Give what is open only once the run begins: guard, credentials, journal."""
+        self._guard = guard
+        self._keeper = keeper
+        self._ledger = ledger
+        self._groups = Groups(per_group)
+        for work, state in ledger.blocked if ledger is not None else ():
+            self._lanes.block(work, state)
+
+    def admit(self, work: Work) -> None:
+        """Take a work; it starts once nothing of its device or its group is in its way."""
+        self.unfinished += 1
+        self._quiet.clear()
+        if self._lanes.admit(work):
+            self._make_ready(work)
+
+    async def quiet(self) -> None:
+        """Wait until all works that were taken have ended."""
+        while self.unfinished:
+            await self._quiet.wait()
+
+    def go_home(self) -> None:
+        """Let the workers end: no work comes any more."""
+        for _ in self.workers:
+            self._ready.put_nowait(None)
+
+    def cut(self, *, spare_stored: bool) -> None:
+        """Cancel what is under way, but for credentials on their way into a file."""
+        self._cut = True
+        for worker, item in self._under_way.items():
+            if not (item.storing and spare_stored):
+                self.workers[worker].cancel()
+
+    def _make_ready(self, work: Work) -> None:
+        if self._groups.admit(work):
+            self._enqueue(work)
+
+    def _enqueue(self, work: Work) -> None:
+        self._ready.put_nowait(work)
+        if len(self.workers) < self._concurrency:
+            self.workers.append(
+                asyncio.create_task(self._work(len(self.workers)), name="fleet worker")
+            )
+
+    async def _work(self, number: int) -> None:
+        while (work := await self._ready.get()) is not None:
+            outcome = await self._outcome_of(work, number)
+            self._on_outcome(outcome)
+            # What a stopped run holds need not be remembered: it holds everything.
+            well = outcome.state.done or (outcome.state is State.HELD and self._halt)
+            freed = self._groups.release(work)
+            if freed is not None:
+                self._enqueue(freed)
+            for following in self._lanes.release(work, None if well else outcome.state):
+                self._make_ready(following)
+            self.unfinished -= 1
+            if not self.unfinished:
+                self._quiet.set()
+                self._on_quiet()
+
+    async def _outcome_of(self, work: Work, worker: int) -> Outcome[Any]:
+        if self._halt:
+            return self._not_started(Item(work.operation))
+        ledger = self._ledger
+        blocked_by = self._lanes.blocked_by(work)
+        if blocked_by:
+            outcome = Item(work.operation).held(blocked_by)
+            if ledger is not None:
+                ledger.held(work, outcome)
+            return outcome
+        if ledger is None:
+            return await self._carry_out(work, Item(work.operation), worker)
+        page = ledger.page(work)
+        outcome = await self._carry_out(work, Item(work.operation, page), worker)
+        if isinstance(outcome.error, StaleError):
+            ledger.held(work, outcome)
+        else:
+            ledger.ended(page, outcome)
+        return outcome
+
+    async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
+        if work.unchanged:
+            return item.unchanged()
+        self._under_way[worker] = item
+        try:
+            while (outcome := await self._try(work, item)) is None:
+                pass
+        except asyncio.CancelledError:
+            if not self._cut:
+                raise
+            self.workers[worker].uncancel()
+            return item.cut_off()
+        except Exception as error:  # noqa: BLE001 - told by the outcome and raised at the end
+            self._halt.by_break(error, f"the run was stopped by {type(error).__name__}")
+            return item.broken(error)
+        finally:
+            del self._under_way[worker]
+        return outcome
+
+    async def _try(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
+        """Carry a work out once the pace lets it; None where the host alone was in the way."""
+        admitted = await self._admission.enter(work.operation)
+        try:
+            if self._halt:
+                return self._not_started(item)
+            stale = None
+            if work.before is not None and self._guard is not None:
+                stale = await look(self._guard, work)
+            if stale is not None:
+                return attrs.evolve(item.held(""), error=stale)
+            if self._halt:
+                return self._not_started(item)
+            outcome = await item.carry_out(
+                self._client, check=self._check, keeper=self._keeper, escort=admitted
+            )
+            if outcome.state is State.FAILED and admitted.once_more(outcome.error):
+                return None
+            return outcome
+        finally:
+            admitted.leave()
+
+    def _not_started(self, item: Item[Any]) -> Outcome[Any]:
+        return item.held(self._halt.reason, self._halt.error)

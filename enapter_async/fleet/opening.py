@@ -1,0 +1,79 @@
+"""What a run opens before it begins: its journal, and the place for its credentials."""
+
+import os
+from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from enapter_async.clock import Clock
+from enapter_async.fleet.continuing import JournalOptions
+from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
+from enapter_async.fleet.item import Keeper
+from enapter_async.fleet.journal import JournalError
+from enapter_async.fleet.keeping import FileKeeper, SinkKeeper
+from enapter_async.fleet.ledger import Ledger
+from enapter_async.fleet.source import as_works
+from enapter_async.fleet.work import Work
+
+Credentials = str | os.PathLike[str] | CredentialsSink
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """What is to be done, and where what becomes of it is written."""
+
+    works: Iterable[Work] | AsyncIterable[Work]
+    ledger: Ledger | None = None
+    keeper: Keeper | None = None
+
+
+async def open_files(
+    exits: AsyncExitStack,
+    client: Any,
+    operations: Any | None,
+    journal: JournalOptions | None,
+    *,
+    credentials: Credentials | None,
+    concurrency: int,
+    clock: Clock,
+    on_failure: Callable[[JournalError], None],
+) -> Opened:
+    """Open journal and credentials, the journal first; `exits` closes them.
+
+    Raises:
+        ConfigurationError: a file cannot be used.
+        RunRefusedError: the journal's run cannot be continued so.
+    """
+    path = None
+    if credentials is not None and not callable(credentials):
+        path = _absolute(credentials)
+    ledger = None
+    if journal is not None:
+        ledger = await Ledger.open(
+            journal, client, operations, credentials=path, on_failure=on_failure, clock=clock
+        )
+        exits.push_async_callback(_close, ledger, on_failure)
+        path = path or ledger.facts.get("credentials")
+    keeper: Keeper | None = None
+    if callable(credentials):
+        keeper = SinkKeeper(credentials)
+    elif path is not None:
+        file = CredentialsFile(path, in_flight=concurrency)
+        run = "" if ledger is None else ledger.run
+        keeper = FileKeeper(await exits.enter_async_context(file), run)
+    works = as_works(operations or ()) if ledger is None else ledger.works
+    return Opened(works=works, ledger=ledger, keeper=keeper)
+
+
+def _absolute(path: str | os.PathLike[str]) -> str:
+    return str(Path(path).absolute())
+
+
+async def _close(ledger: Ledger, on_failure: Callable[[JournalError], None]) -> None:
+    try:
+        await ledger.close()
+    except JournalError as error:
+        on_failure(error)
