@@ -1,0 +1,143 @@
+"""A journal that can no longer be written: nothing more is sent, and a later session goes on."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, Latency, World
+from enapter_async.emulator.faults import Target
+from enapter_async.fleet import JournalError, JournalOptions, State
+from enapter_async.fleet.journal import Journal
+from enapter_async.operations.devices import GenerateConfig, UpdateDevice
+
+
+@pytest.fixture
+def world() -> World:
+    return World.seeded(60, 1, role="OWNER")
+
+
+@pytest.fixture
+async def emulator(world: World) -> AsyncIterator[Emulator]:
+    async with Emulator(world=world) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[Client]:
+    async with Client(emulator.token, base_url=emulator.base_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.db"
+
+
+def full_after(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let SQLite say that the disk is full, after so many groups."""
+    left = groups
+    add = Journal.add
+
+    def limited(self: Journal, *arguments: Any, full: bool) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            # What it says when it is: see the tests of the writer, where it really is.
+            raise sqlite3.OperationalError("database or disk is full")
+        add(self, *arguments, full=full)
+
+    monkeypatch.setattr(Journal, "add", limited)
+
+
+def intents(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT count(*) FROM event WHERE kind = 'intent'").fetchone()
+    return int(found[0])
+
+
+@pytest.mark.parametrize("power", [True, False])
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_nothing_is_sent_that_is_not_in_the_journal(
+    *,
+    world: World,
+    client: Client,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    power: bool,
+    streamed: bool,
+) -> None:
+    renames = [UpdateDevice(device_id=device.id, name="n" * 200) for device in world]
+    options = JournalOptions(path=path, power=power)
+    with monkeypatch.context() as patch:
+        full_after(6, patch)
+        report = await fleet.apply(
+            client, iter(renames) if streamed else renames, journal=options, concurrency=4
+        )
+    assert isinstance(report.stopped, JournalError)
+    assert "full" in str(report.stopped)
+    assert not report.ok
+    sent = world.log.count_arrivals()
+    assert 0 < sent < 60
+    assert sent <= intents(path)
+    assert report.counts[State.HELD] > 0
+    again = await fleet.apply(client, iter(renames) if streamed else renames, journal=options)
+    assert again.counts[State.APPLIED] == 60
+    assert again.complete
+
+
+async def test_a_mint_is_not_sent_either(
+    world: World,
+    client: Client,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    mints = [
+        GenerateConfig(device_id=device.id, protocol="MQTT")
+        for device in world
+        if device.type == "STANDALONE"
+    ]
+    full_after(0, monkeypatch)
+    report = await fleet.apply(client, mints, journal=path, credentials=tmp_path / "c.jsonl")
+    assert isinstance(report.stopped, JournalError)
+    assert world.log.count_arrivals() == 0
+    assert report.counts[State.HELD] == len(mints)
+
+
+async def test_what_is_cut_before_it_is_sent_is_held_and_never_in_doubt(
+    world: World, emulator: Emulator, client: Client, path: Path, tmp_path: Path
+) -> None:
+    mints = [
+        GenerateConfig(device_id=device.id, protocol="MQTT")
+        for device in world
+        if device.type == "STANDALONE"
+    ]
+    arrived = asyncio.Event()
+
+    def note(_: Target) -> bool:
+        arrived.set()
+        return True
+
+    emulator.faults.add(Latency(seconds=0.1), times=None, when=note)
+    credentials = tmp_path / "c.jsonl"
+    run = fleet.Run(client, mints, journal=path, credentials=credentials, concurrency=len(mints))
+    async with run:
+        await arrived.wait()
+        run.cut()
+        async for _ in run:
+            pass
+    # Each of the others had its intent written, or was about to.
+    unknown = run.report.counts[State.UNKNOWN]
+    assert 1 <= world.log.count_arrivals() <= unknown
+    assert run.report.counts[State.HELD] == len(mints) - unknown
+    emulator.faults.clear()
+    report = await fleet.resume(client, path)
+    assert report.counts[State.UNKNOWN] == unknown
+    assert report.counts[State.APPLIED] == len(mints) - unknown
