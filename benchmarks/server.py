@@ -124,7 +124,7 @@ def _nginx(core: int | None) -> Iterator[Server]:
     )
     version = _VERSION.search(built.stderr)
     with tempfile.TemporaryDirectory(prefix="enapter-benchmarks-") as folder:
-        prefix, port = Path(folder), _free_port()
+        prefix, port = Path(folder), free_port()
         configuration = prefix / "nginx.conf"
         configuration.write_text(nginx_configuration(prefix, port, modules), "utf-8")
         with (
@@ -197,7 +197,8 @@ def _ask(port: int) -> str:
         return connection.getresponse().read().decode("utf-8", "replace")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Give a port of 127.0.0.1 that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port

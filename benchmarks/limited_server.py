@@ -1,0 +1,85 @@
+"""A server with a limit: so many requests a second, or a latency, as an API far away has.
+
+It prints its port and serves until it is ended. Beyond its rate it answers 429, with a
+Retry-After or without, and with the API's envelope.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import functools
+import time
+from typing import Final
+
+from benchmarks.raw_server import RawServer
+
+_ENVELOPE: Final = b'{"errors":[{"code":"too_many_requests","message":"Slow down."}]}'
+
+
+class Bucket:
+    """Allows `rate` requests a second, and `burst` that were saved up."""
+
+    def __init__(self, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = float(burst)
+        self._at = time.monotonic()
+
+    def allows(self) -> bool:
+        """Say whether one more request may pass now."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class LimitedServer(RawServer):
+    """Answers one connection, late or with 429 where it must."""
+
+    def __init__(self, bucket: Bucket | None, latency: float, retry_after: int | None) -> None:
+        super().__init__()
+        self._bucket = bucket
+        self._latency = latency
+        told = b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after
+        self._refusal = (
+            b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\n%b"
+            b"Content-Length: %d\r\n\r\n%b" % (told, len(_ENVELOPE), _ENVELOPE)
+        )
+
+    def _answer(self, answers: list[bytes], *, close: bool) -> None:
+        if self._bucket is not None:
+            answers = [each if self._bucket.allows() else self._refusal for each in answers]
+        answer = functools.partial(super()._answer, answers, close=close)
+        if self._latency and answers:
+            asyncio.get_running_loop().call_later(self._latency, answer)
+        else:
+            answer()
+
+
+async def serve(rate: float | None, burst: int, latency: float, retry_after: int | None) -> None:
+    """Serve on a free port of 127.0.0.1, and print the port."""
+    bucket = None if rate is None else Bucket(rate, burst)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: LimitedServer(bucket, latency, retry_after), "127.0.0.1", 0, backlog=4096
+    )
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    """Serve until ended."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.limited_server")
+    parser.add_argument("--rate", type=float, help="requests a second; none: no limit")
+    parser.add_argument("--burst", type=int, default=10)
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--retry-after", type=int, help="seconds told with each 429")
+    options = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(options.rate, options.burst, options.latency, options.retry_after))
+
+
+if __name__ == "__main__":
+    main()
