@@ -269,9 +269,7 @@ class Run(Generic[OperationT]):
         )
         ledger = self._ledger = opened.ledger
         if ledger is not None:
-            self._tally.start_from(
-                ledger.earlier, merged=ledger.merged, acknowledged=ledger.acknowledged
-            )
+            ledger.tell(self._tally)
             if ROLLOUT in ledger.facts:
                 self._rollout = Rollout.from_text(ledger.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)

@@ -6,7 +6,6 @@ is in it. When groups of rows are written is the writer's matter, what they mean
 """
 
 import contextlib
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,7 @@ import attrs
 
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.private_files import check_private, open_private
-from enapter_async.fleet.rows import EventRow, ItemRow, work_of
+from enapter_async.fleet.rows import Event, EventRow, ItemRow, work_of
 from enapter_async.fleet.work import Work
 
 APPLICATION_ID: Final = 0x454E4A4C
@@ -25,8 +24,6 @@ APPLICATION_ID: Final = 0x454E4A4C
 VERSION: Final = 1
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 PAGE_ROWS: Final = 500
-INTENT: Final = "intent"
-ACKNOWLEDGED: Final = "acknowledged"
 
 _BUSY_SECONDS: Final = 1.0
 _SCHEMA: Final = """
@@ -72,29 +69,6 @@ class JournalError(EnapterError):
 
 class RunRefusedError(ConfigurationError):
     """A run cannot be continued by this call: another input, server, token, version, runner."""
-
-
-@attrs.frozen(kw_only=True)
-class Event:
-    """One row of the journal's events; times are milliseconds, `at_ms` since 1970."""
-
-    id: int
-    seq: int | None
-    step: int
-    kind: str
-    attempt: int | None
-    at_ms: int
-    elapsed_ms: int | None
-    status: int | None
-    code: str | None
-    request_id: str | None
-    detail: str | None
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """What `detail` says; empty where it says nothing."""
-        found: dict[str, Any] = {} if self.detail is None else json.loads(self.detail)
-        return found
 
 
 class Journal:
@@ -286,6 +260,11 @@ class Journal:
         )
         for page in self._pages(sql):
             yield from page
+
+    def event(self, number: int) -> Event:
+        """Give one event by its id."""
+        row = self._connection.execute("SELECT * FROM event WHERE id = ?", (number,)).fetchone()
+        return _event(row)
 
     def ends(self) -> Iterator[tuple[Work, Event | None, int | None]]:
         """Give each work with its last event, and when its unknown end was acknowledged.

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Awaitable,
     Callable,
     Iterable,
     Iterator,
@@ -18,8 +17,6 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import continuing
 from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.journal import (
-    ACKNOWLEDGED,
-    INTENT,
     PAGE_ROWS,
     Journal,
     JournalError,
@@ -29,8 +26,16 @@ from enapter_async.fleet.journal_writer import JournalWriter
 from enapter_async.fleet.lock import RunLock
 from enapter_async.fleet.merging import merged, numbered
 from enapter_async.fleet.pages import Page
-from enapter_async.fleet.report import Outcome, State
-from enapter_async.fleet.rows import event_row, item_row, outcome_row, told
+from enapter_async.fleet.report import FAILURES_KEPT, Outcome, State, Tally
+from enapter_async.fleet.rows import (
+    ACKNOWLEDGED,
+    INTENT,
+    earlier_outcome,
+    event_row,
+    item_row,
+    outcome_row,
+    told,
+)
 from enapter_async.fleet.source import as_work
 from enapter_async.fleet.standing import STATE_OF_MARK, Mark, Standing
 from enapter_async.fleet.work import Work
@@ -61,6 +66,8 @@ class Ledger:
         self.acknowledged = 0
         self.blocked: list[tuple[Work, State]] = []
         """Works that ended badly and are left so: what follows them must not start."""
+        self.left_badly: list[Outcome[Any]] = []
+        """The first failed and unknown ones of earlier sessions, that are left so."""
         self.merged = 0
 
     @classmethod
@@ -121,6 +128,12 @@ class Ledger:
     def run(self) -> str:
         """The run's own name, in its journal and in its credentials."""
         return self.facts["run"]
+
+    def tell(self, tally: Tally) -> None:
+        """Let a session's counts begin with what earlier ones left."""
+        tally.start_from(
+            self.earlier, self.left_badly, merged=self.merged, acknowledged=self.acknowledged
+        )
 
     # The beginning of a session.
 
@@ -305,6 +318,11 @@ class Ledger:
     def _leave(self, work: Work, state: State) -> None:
         self.earlier[state] += 1
         self.blocked.append((work, state))
+        kept = self.left_badly
+        if sum(each.state is state for each in kept) < FAILURES_KEPT:
+            number = None if self._standing is None else self._standing.told.get(work.seq)
+            event = None if number is None else self._journal.event(number)
+            kept.append(earlier_outcome(work, state, event))
 
     # The work of a session.
 
@@ -314,7 +332,7 @@ class Ledger:
         number = 0 if standing is None else standing.intents.get(work.seq, 0)
         return Page(work, number, self.intend, uncertain=work.seq in self._uncertain)
 
-    def intend(self, page: Page) -> Awaitable[None]:
+    def intend(self, page: Page) -> "asyncio.Future[None]":
         """Write the intent of a work; what is returned is done when it is committed.
 
         Raises, when it is awaited:
@@ -330,7 +348,7 @@ class Ledger:
         What was held before anything was written of it stays as it was; so does what an
         earlier session may have done.
         """
-        if outcome.state is State.HELD and (page.uncertain or not page.announced):
+        if outcome.state is State.HELD and (page.uncertain or not page.handed_in):
             return
         row = outcome_row(page.work.seq, outcome, self._at_ms())
         self._open_writer().add(row, power=self._options.power)

@@ -1,7 +1,7 @@
 """What became of each operation of a run, and of all of them together."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
@@ -134,9 +134,17 @@ class Tally:
         self._acknowledged = 0
 
     def start_from(
-        self, counts: Mapping[State, int], *, merged: int = 0, acknowledged: int = 0
+        self,
+        counts: Mapping[State, int],
+        outcomes: Iterable[Outcome[Any]] = (),
+        *,
+        merged: int = 0,
+        acknowledged: int = 0,
     ) -> None:
-        """Begin with what earlier sessions of the same run finished."""
+        """Begin with what earlier sessions of the same run finished; `outcomes` to be shown."""
+        for outcome in outcomes:
+            kept = self._failures if outcome.state is State.FAILED else self._unknowns
+            _keep(kept, outcome)
         for state, number in counts.items():
             self._counts[state] += number
             self._earlier += number

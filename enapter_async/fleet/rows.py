@@ -6,13 +6,17 @@ from hashlib import blake2b
 from json.encoder import encode_basestring as _quoted
 from typing import Any, Final
 
+import attrs
+
 from enapter_async.converter import operation_from_json, operation_to_json
-from enapter_async.errors import APIError
-from enapter_async.fleet.report import Outcome
+from enapter_async.errors import APIError, EnapterError
+from enapter_async.fleet.report import Outcome, State
 from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation
 
 MESSAGE_CHARACTERS: Final = 500
+INTENT: Final = "intent"
+ACKNOWLEDGED: Final = "acknowledged"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -29,6 +33,37 @@ FullEvent = tuple[
 ]  # fmt: skip
 """seq, step, kind, attempt, at_ms, elapsed_ms, status, code, request_id, detail (JSON text)."""
 EventRow = BriefEvent | FullEvent
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One row of the journal's events; times are milliseconds, `at_ms` since 1970."""
+
+    id: int
+    seq: int | None
+    step: int
+    kind: str
+    attempt: int | None
+    at_ms: int
+    elapsed_ms: int | None
+    status: int | None
+    code: str | None
+    request_id: str | None
+    detail: str | None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What `detail` says; empty where it says nothing."""
+        found: dict[str, Any] = {} if self.detail is None else json.loads(self.detail)
+        return found
+
+
+class EarlierError(EnapterError):
+    """What an earlier session's journal says of an error; `error_type` is its class's name."""
+
+    def __init__(self, message: str, *, error_type: str | None = None) -> None:
+        super().__init__(message)
+        self.error_type = error_type
 
 
 def operation_text(operation: Operation[Any]) -> str:
@@ -130,3 +165,19 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
 def told(details: Mapping[str, Any]) -> str:
     """Write an event's details; no secret and no body may be in them."""
     return json.dumps(details, ensure_ascii=False, separators=(",", ":"))
+
+
+def earlier_outcome(work: Work, state: State, event: Event | None) -> Outcome[Any]:
+    """Read what an earlier session said of a work that ended badly; None: it said nothing."""
+    if event is None or event.kind == INTENT:
+        message = "it was about to be sent when the run ended, and no outcome was written"
+        return Outcome(operation=work.operation, state=state, error=EarlierError(message))
+    told_type = event.details.get("error")
+    message = event.details.get("message") or f"an earlier session says: {event.kind}"
+    return Outcome(
+        operation=work.operation,
+        state=state,
+        error=EarlierError(message, error_type=told_type),
+        attempts=event.attempt or 0,
+        elapsed=(event.elapsed_ms or 0) / 1000,
+    )

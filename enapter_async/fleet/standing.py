@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from enapter_async.fleet.journal import ACKNOWLEDGED, INTENT, Journal
+from enapter_async.fleet.journal import Journal
 from enapter_async.fleet.report import State
+from enapter_async.fleet.rows import ACKNOWLEDGED, INTENT
 
 
 class Mark(enum.IntEnum):

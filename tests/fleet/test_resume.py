@@ -241,6 +241,9 @@ async def test_failed_ones_are_left_unless_asked_for(
     report = await fleet.resume(client, path)
     assert counts(report) == {"applied": 29, "failed": 1, "held": 1}
     assert world.log.count_arrivals() == before
+    (failure,) = report.failures
+    assert failure.operation == renames[3]
+    assert "409" in str(failure.error)
     report = await fleet.resume(client, JournalOptions(path=path, retry_failed=True))
     assert counts(report) == {"applied": 31}
     assert kinds(path, 30)[0] == "held"
