@@ -45,6 +45,7 @@ class How:
     staging: Staging = ALL_AT_ONCE
     yes: bool = False
     skip_refused: bool = False
+    power: bool = False
 
 
 def apply_all(settings: Settings, operations: Collection[Any], how: How, *, source: str) -> Exit:
@@ -71,7 +72,7 @@ def apply_all(settings: Settings, operations: Collection[Any], how: How, *, sour
         default = str(folder.credentials) if configurations else None
         job = Job(
             folder=folder,
-            journal=JournalOptions(path=folder.journal, facts={"source": source}),
+            journal=JournalOptions(path=folder.journal, power=how.power, facts={"source": source}),
             operations=operations,
             total=len(operations),
             concurrency=how.concurrency,

@@ -48,6 +48,12 @@ def command() -> None:
 )
 @guard_option
 @staging_options
+@click.option(
+    "--power",
+    is_flag=True,
+    help="Let the journal survive a power loss, too: every request waits up to 10 ms for the disk, "
+    "not only those that make configurations.",
+)
 @click.option("--skip-refused", is_flag=True, help="Leave out what a plan says cannot be done.")
 @yes_option
 def apply_file(
@@ -60,6 +66,7 @@ def apply_file(
     results: str | None,
     guard: str,
     staging: Staging,
+    power: bool,
     skip_refused: bool,
     yes: bool,
 ) -> None:
@@ -94,6 +101,7 @@ def apply_file(
         staging=staging,
         yes=yes,
         skip_refused=skip_refused,
+        power=power,
     )
     click.get_current_context().exit(apply_all(settings, _read(file), how, source=file))
 

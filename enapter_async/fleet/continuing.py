@@ -27,7 +27,8 @@ class JournalOptions:
     """How a run is journalled and, where its journal exists, how it goes on.
 
     `path` is the journal's file. With `power` every intent is on the disk before its request
-    is sent, not only those of operations that may be done once; it costs up to 10 ms each.
+    is sent, not only those of operations that may be done once; it costs up to 10 ms each,
+    and holds for the run's later sessions, too.
     `retry_failed` runs again what failed. `ambiguous` is about once-only operations of which
     nobody can say whether they were done: "report" leaves them unknown, "regenerate" does
     them again, "skip" leaves them unknown and takes note that somebody knows.

@@ -56,6 +56,7 @@ class Ledger:
         self._standing: Standing | None = None
         self._todo = bytearray()
         self._uncertain: set[int] = set()
+        self._power = options.power
         self._witnesses = continuing.WITNESSES
         self.facts: dict[str, str] = {}
         self.works: Iterable[Work] | AsyncIterable[Work] = ()
@@ -101,6 +102,7 @@ class Ledger:
         ledger = cls(options, lock, journal, clock)
         try:
             await ledger._begin(client, operations, left_out, credentials)
+            ledger._power = options.power or ledger.facts.get("level") == "power"
             ledger._writer = JournalWriter(journal, on_failure)
             ledger._note("begin", {"client": ledger.facts["version"]})
             ledger._settle_old()
@@ -167,6 +169,7 @@ class Ledger:
         known = continuing.is_known(operations)
         self.facts = {
             **self._options.facts,
+            "level": "power" if self._options.power else "process",
             **continuing.new_facts(
                 client,
                 at_ms=int(self._clock.wall() * 1000),
@@ -338,7 +341,7 @@ class Ledger:
         Raises, when it is awaited:
             JournalError: it was not written.
         """
-        power = self._options.power or page.work.operation.repeat is Repeat.ONCE
+        power = self._power or page.work.operation.repeat is Repeat.ONCE
         event = event_row(page.work.seq, INTENT, self._at_ms(), attempt=page.number)
         return self._open_writer().commit(event, power=power)
 
@@ -351,7 +354,7 @@ class Ledger:
         if outcome.state is State.HELD and (page.uncertain or not page.handed_in):
             return
         row = outcome_row(page.work.seq, outcome, self._at_ms())
-        self._open_writer().add(row, power=self._options.power)
+        self._open_writer().add(row, power=self._power)
         if self._witnesses and outcome.state is State.APPLIED:
             self._witness(page.work, outcome.result)
 
