@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from enapter_async import fleet
+    from enapter_async._http.call import CallRecord
     from enapter_async._http.pacing import Pacing
-    from enapter_async._http.pipeline import CallRecord
     from enapter_async._http.retry import RetryPolicy
     from enapter_async._http.transport import Timeouts
     from enapter_async._version import __version__
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         Device,
         DeviceType,
     )
-    from enapter_async.operation import UNSET, Answer, Operation, Repeat, RequestParts
+    from enapter_async.operation import UNSET, Answer, Operation, Repeat, RequestParts, Unset
     from enapter_async.operations.devices import (
         AssignBlueprint,
         DeleteDevice,
@@ -129,6 +129,7 @@ __all__ = [
     "Timeouts",
     "TransportError",
     "UnprocessableError",
+    "Unset",
     "UpdateDevice",
     "Waiting",
     "__version__",
@@ -147,7 +148,7 @@ _ROOMS = (
     "_http.retry",
     "_http.pacing",
     "_http.transport",
-    "_http.pipeline",
+    "_http.call",
     "client",
 )
 """Where the names come from, lightest first."""

@@ -13,16 +13,18 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from enapter_async._http.call import CallRecord
 from enapter_async._http.direct import DirectTransport, probe
 from enapter_async._http.endpoint import (
     Secret,
+    check_connector,
     check_header_value,
     check_ssl_context,
     parse_base_url,
     verification,
 )
 from enapter_async._http.pacing import Gate, Pacing, Turns
-from enapter_async._http.pipeline import CallRecord, Pipeline
+from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import SessionTransport, Timeouts, Transport
 from enapter_async._http.wire import Wire
@@ -108,6 +110,17 @@ class Client:
         for name, value in (("token", token), ("user", user)):
             if value is not None:
                 check_header_value(name, value)
+        for name, setting, kind in (
+            ("retry", retry, RetryPolicy),
+            ("timeouts", timeouts, Timeouts),
+            ("pacing", pacing, Pacing),
+            ("clock", clock, Clock),
+            ("ssl_context", ssl_context, ssl.SSLContext | None),
+            ("session", session, aiohttp.ClientSession | None),
+        ):
+            if not isinstance(setting, kind):
+                wanted = getattr(kind, "__name__", kind)
+                raise ConfigurationError(f"{name} is a {type(setting).__name__}; give {wanted}")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
         self._settings = _Settings(
@@ -197,7 +210,12 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the session; calls under way end as if their connections were lost."""
+        """Close the client; calls under way begin no further attempt, and say what they know.
+
+        A client's own session is closed with it; a session of yours stays open.
+        """
+        if self._derived:
+            raise ConfigurationError("close the client that with_options was called on")
         await self._engine.close()
 
     def with_options(
@@ -321,6 +339,8 @@ class _Engine:
         settings = self._settings
         tls = verification(settings.base_url, settings.ssl_context)
         if settings.session is not None:
+            if settings.ssl_context is None:
+                check_connector(settings.session, settings.base_url)
             return SessionTransport(settings.session, wire, tls)
         session = self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.pacing.max_in_flight),

@@ -28,6 +28,7 @@ in a caller's code can never repeat an operation that may have been done.
 """
 
 import enum
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,13 +106,22 @@ class ConfigurationError(EnapterError, ValueError):
     """An argument, a setting or a file is wrong; nothing was sent."""
 
 
+def check_number(name: str, value: object, *, least: float = 0.0, above: bool = False) -> None:
+    """Refuse a setting that is no finite number from `least` up, or `above` it."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not (value > least if above else value >= least):  # type: ignore[operator]  # it is a number here
+        bound = f"above {least:g}" if above else f"from {least:g} up"
+        raise ConfigurationError(f"{name} is {value!r}; give a number {bound}")
+
+
 class APIError(EnapterError):
     """The API refused the call, and by its own word nothing was done.
 
     `status` is the HTTP status; `errors` the entries of the error envelope, empty where
     the body was none; `excerpt` then the first 4 KiB of the body as text, but empty
     where the operation's answer holds a secret; `request_id` the server's name for the
-    request, if it gave one; `retry_after` the seconds it asked to wait, if it did.
+    request, if it gave one; `retry_after` the seconds it asked to wait, if it did;
+    `from_api` whether the answer has the API's own form, and is not some proxy's page.
 
     Source: API page, "Errors".
     """
@@ -125,9 +135,11 @@ class APIError(EnapterError):
         request_id: str | None = None,
         retry_after: float | None = None,
         excerpt: str = "",
+        from_api: bool = False,
         attempts: tuple[Attempt, ...] = (),
     ) -> None:
         super().__init__(message, attempts=attempts)
+        self.from_api = from_api
         self.status = status
         self.errors = errors
         self.request_id = request_id

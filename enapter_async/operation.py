@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, final
 import attrs
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 MIB: Final = 1024 * 1024
 
@@ -76,8 +77,8 @@ class Answer(Generic[T]):
     secret: bool = False
 
 
-class Operation(Generic[T]):
-    """One call of the API as a frozen value; `T` is what it returns.
+class Operation(Generic[T_co]):
+    """One call of the API as a frozen value; its parameter is what it returns.
 
     A subclass is a frozen attrs class that sets `repeat` and `answer` and writes
     `request`. The other methods are pure too, and default to "nothing to say".
@@ -99,7 +100,7 @@ class Operation(Generic[T]):
         """
         return None
 
-    def accepts(self, result: T) -> bool:
+    def accepts(self, result: Any) -> bool:
         """Say whether an answer is about what was asked for, and not about another thing."""
         return True
 
@@ -111,7 +112,7 @@ class Operation(Generic[T]):
         """Say whether `state` is already the wanted one; None stands for "not found"."""
         return False
 
-    def result_of(self, state: Any | None) -> T:
+    def result_of(self, state: Any | None) -> T_co:
         """Give what this operation returns when `state`, just read, shows that it holds."""
         raise NotImplementedError
 

@@ -171,11 +171,11 @@ class DirectTransport:
                 connection.close()
             else:
                 connection.release()
+        if reply is not None:
+            return _in_time(reply) if watch.late else reply
         if watch.late:
-            if reply is None:
-                return maybe("no answer in time", "ReadTimeout", timed_out=True)
-            return attrs.evolve(reply, cut="the answer did not end in time", late=True)
-        return reply if reply is not None else maybe("the answer was lost", kind)
+            return maybe("no answer in time", "ReadTimeout", timed_out=True)
+        return maybe("the answer was lost", kind)
 
     async def _connect(self, seconds: float) -> aiohttp.connector.Connection | Failure:
         """Take a connection on which nothing is pending, from the pool or newly made."""
@@ -186,7 +186,7 @@ class DirectTransport:
         while self._loop.time() < until:
             try:
                 connection = await self._connector.connect(self._key_request, [], timeout)
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - nothing was written yet, whatever it is
                 failure = connect_failure(error, seconds)
             else:
                 protocol = connection.protocol
@@ -223,9 +223,21 @@ class DirectTransport:
             interim += 1
             head, payload = await protocol.read()
         if head.code < 200:
-            raise _NoFinalAnswer
+            raise NoFinalAnswer
         body, cut, late = await read_body(payload, head.code, max_bytes)
-        return Reply(head.code, head.headers, body, cut, late)
+        framed = head.chunked or "Content-Length" in head.headers
+        return Reply(head.code, head.headers, body, cut, late, framed)
+
+
+def _in_time(reply: Reply) -> Reply:
+    """Give what a reply is worth whose connection the sweeper aborted.
+
+    One that was whole by its own framing came in time after all; of another the end was
+    the connection's end, and that was our own doing.
+    """
+    if reply.framed and not reply.cut:
+        return reply
+    return attrs.evolve(reply, cut="the answer did not end in time", late=True)
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:
@@ -237,5 +249,5 @@ def _readable(sock: socket.socket) -> Callable[[], bool]:
     return lambda: bool(select.select([sock], [], [], 0)[0])
 
 
-class _NoFinalAnswer(Exception):  # noqa: N818 - it names what is missing
+class NoFinalAnswer(Exception):  # noqa: N818 - it names what is missing
     """The server sent interim answers without end, or asked to switch protocols."""

@@ -7,6 +7,7 @@ import warnings
 from ipaddress import ip_address
 from typing import Any, Final
 
+import aiohttp
 from yarl import URL
 
 from enapter_async.errors import ConfigurationError
@@ -81,6 +82,18 @@ def check_ssl_context(context: ssl.SSLContext) -> None:
         )
 
 
+def check_connector(session: aiohttp.ClientSession, base_url: URL) -> None:
+    """Refuse a caller's session whose connector would let anybody be the server."""
+    verifies = getattr(session.connector, "_ssl", True)
+    if base_url.scheme == "https" and verifies is False:
+        raise ConfigurationError(
+            "the session's connector does not verify the server (ssl=False); give it, or "
+            "ssl_context, a context that does"
+        )
+    if isinstance(verifies, ssl.SSLContext):
+        check_ssl_context(verifies)
+
+
 def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
     """Check where the API is, and give it without `/v3` and without a slash at its end."""
     if not isinstance(text, str | URL):
@@ -89,13 +102,15 @@ def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
         url = URL(str(text))
     except ValueError:
         url = URL()
-    if url.scheme not in ("http", "https") or not url.raw_host:
+    # A label that is empty or too long would end in an error of the resolver's.
+    labels = (url.raw_host or "").removesuffix(".").split(".")
+    if url.scheme not in ("http", "https") or not all(1 <= len(each) <= 63 for each in labels):
         raise ConfigurationError("base_url must be such as https://api.enapter.com")
     if url.raw_user is not None or url.raw_password is not None:
         raise ConfigurationError("base_url holds a user name or password; pass token=… instead")
     if url.raw_query_string or url.raw_fragment or re.search(r"[\s?#\x00-\x1f]", str(text)):
         raise ConfigurationError("base_url must have no query, fragment or white space")
-    if url.scheme == "http" and not _is_loopback(url.raw_host):
+    if url.scheme == "http" and not _is_loopback(url.raw_host or ""):
         if not allow_insecure_http:
             raise ConfigurationError(
                 f"base_url {url} would send the token unencrypted; use https, or for a gateway "

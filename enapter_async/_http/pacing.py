@@ -1,7 +1,6 @@
 """What all calls of a client share: in-flight limit, pause after 429, writers' turns."""
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -9,7 +8,7 @@ from typing import Final, Protocol
 import attrs
 
 from enapter_async.clock import Clock
-from enapter_async.errors import Attempt, ConfigurationError
+from enapter_async.errors import Attempt, ConfigurationError, check_number
 
 PROBE: Final = 1
 """How many exchanges may be under way when the gate reopens after a pause."""
@@ -35,17 +34,15 @@ class Pacing:
             raise ConfigurationError(
                 f"Pacing.max_in_flight is {self.max_in_flight}; the least is 1"
             )
-        if self.max_rate is not None and not 0 < self.max_rate < math.inf:
-            raise ConfigurationError(
-                f"Pacing.max_rate is {self.max_rate!r}; give requests a second above 0, or None"
-            )
+        if self.max_rate is not None:
+            check_number("Pacing.max_rate", self.max_rate, above=True)
 
 
 class Gate:
     """Every attempt of every call of a client passes here, in order of arrival.
 
     After a 429 nobody passes until the pause is over. Then one waiting call goes first; each
-    answer that is no 429 doubles how many may be under way, up to the limit.
+    attempt that ends in anything but 429 doubles how many may be under way, up to the limit.
     """
 
     def __init__(self, pacing: Pacing, clock: Clock) -> None:
@@ -60,7 +57,7 @@ class Gate:
         self.epoch = 0
         """Which pause we are after; an attempt remembers the one it began in."""
         self.level = 0
-        """How many pauses came since the last answer that was no 429."""
+        """How many pauses came since an attempt last ended in anything but 429."""
 
     @property
     def in_flight(self) -> int:
@@ -71,7 +68,7 @@ class Gate:
         """Pass at once where nobody waits and nothing holds; the quick path."""
         if self._line or self._in_flight >= self._allowed:
             return False
-        if (self._paused_until or self._spacing) and self.shut_seconds() > 0:
+        if (self._paused_until or self._spacing) and self._shut_seconds() > 0:
             return False
         self._admit()
         return True
@@ -85,7 +82,7 @@ class Gate:
                 if self._line[0] is not place or self._in_flight >= self._allowed:
                     await place
                     place = self._renew(place)
-                elif (seconds := self.shut_seconds()) > 0:
+                elif (seconds := self._shut_seconds()) > 0:
                     await self._clock.sleep(seconds)
                 else:
                     break
@@ -102,8 +99,8 @@ class Gate:
         self._in_flight -= 1
         self._call_first()
 
-    def shut_seconds(self) -> float:
-        """Give how long nobody may pass yet, for a pause or for the rate."""
+    def _shut_seconds(self) -> float:
+        """Reopen if a pause is over; give how long nobody may pass yet."""
         now = self._clock.monotonic()
         if self._paused_until and now >= self._paused_until:
             self._paused_until = 0.0

@@ -8,26 +8,26 @@ The turn is taken before the gate, so that a call which waits for another writer
 device holds none of the places that calls about other devices could use.
 """
 
+import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.pacing import Escort, Gate, Turns, within
+from enapter_async._http.call import Call, CallRecord, ambiguous
+from enapter_async._http.pacing import Gate, Turns, within
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
 from enapter_async._http.transport import Timeouts, Transport
-from enapter_async._http.wire import Failure, Message, Wire
+from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.clock import Clock
 from enapter_async.errors import (
-    AmbiguousOutcomeError,
     Attempt,
     Certainty,
     DeadlineExceededError,
     EnapterError,
     RateLimitedError,
-    ResultLostError,
 )
 from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Hook, Waiting
 from enapter_async.operation import Operation, Repeat
@@ -38,86 +38,6 @@ SETTLE_TRIES: Final = 2
 """How often a settling read is begun; a second one only where the first was not sent."""
 
 logger = logging.getLogger("enapter_async")
-
-
-class CallRecord:
-    """What became of one call, filled as it goes and readable after it, also after an error.
-
-    `attempts` are the failed ones; `sent` counts all, the last good one too; `elapsed` is
-    seconds; `settled` and `already_absent` mean what they mean in `hooks.CallEnded`.
-
-    `before_again` is awaited before the operation is sent again after an uncertain attempt:
-    so a journal can say first that it may arrive once more. What it raises ends the call.
-    `escort` is asked before each attempt of the operation and told how it ended.
-    """
-
-    __slots__ = (
-        "already_absent",
-        "attempts",
-        "before_again",
-        "elapsed",
-        "escort",
-        "sent",
-        "settled",
-    )
-
-    def __init__(
-        self,
-        before_again: Callable[[], Awaitable[None]] | None = None,
-        escort: Escort | None = None,
-    ) -> None:
-        self.before_again = before_again
-        self.escort = escort
-        self.attempts: tuple[Attempt, ...] = ()
-        self.sent = 0
-        self.elapsed = 0.0
-        self.settled = False
-        self.already_absent = False
-
-
-class _Call:
-    """The state of one call while it runs."""
-
-    __slots__ = (
-        "deadline",
-        "delay",
-        "end",
-        "message",
-        "number",
-        "operation",
-        "patient",
-        "record",
-        "request_id",
-    )
-
-    def __init__(
-        self,
-        operation: Operation[Any],
-        message: Message,
-        *,
-        number: int,
-        record: CallRecord,
-        patient: bool,
-        end: float,
-        reserve: float,
-    ) -> None:
-        self.operation = operation
-        self.message = message
-        self.number = number
-        self.record = record
-        self.patient = patient
-        self.end = end
-        """When the call must be over."""
-        self.deadline = end - reserve
-        """When attempts must be over: earlier than `end` where a read may have to settle it."""
-        self.delay = 0.0
-        """How long to sleep after the last failure."""
-        self.request_id: str | None = None
-
-    def put_off(self, seconds: float) -> None:
-        """Let time that was spent waiting not count."""
-        self.deadline += seconds
-        self.end += seconds
 
 
 @attrs.frozen(kw_only=True)
@@ -142,23 +62,27 @@ class Pipeline:
         With `patient` the time spent waiting at the gate does not count against the deadline.
         """
         started = self.clock.monotonic()
-        call = _Call(
+        call = Call(
             operation,
             self.wire.message(operation),
             number=next(self.numbers),
             record=record or CallRecord(),
             patient=patient,
             end=started + self.policy.deadline,
-            reserve=settle_reserve(self.policy, operation.repeat),
         )
         if self.hooks:
             self._tell(CallStarted(call=call.number, operation=operation))
         error: EnapterError | None = None
-        cancelled = True
+        cancelled = False
         try:
             ended: T | Failure = await self._take_turn(call)
-            cancelled = False
             error = ended.error if isinstance(ended, Failure) else None
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        except EnapterError as raised:  # what `before_again` raised
+            error = raised
+            raise
         finally:
             call.record.elapsed = self.clock.monotonic() - started
             if self.hooks:
@@ -171,13 +95,13 @@ class Pipeline:
                 del ended, error
         return ended
 
-    async def _take_turn(self, call: _Call) -> Any | Failure:
+    async def _take_turn(self, call: Call) -> Any | Failure:
         """Run the call as the only writer of its subject."""
         subject = call.operation.subject()
         if subject is None:
             return await self._run(call)
         if not self.turns.try_take(subject):
-            left = call.deadline - self.clock.monotonic()
+            left = call.end - self.clock.monotonic()
             if not await within(left, lambda: self.turns.take(subject)):
                 return _held(DeadlineExceededError("out of time: another write to it is under way"))
         try:
@@ -185,7 +109,7 @@ class Pipeline:
         finally:
             self.turns.give(subject)
 
-    async def _run(self, call: _Call) -> Any | Failure:
+    async def _run(self, call: Call) -> Any | Failure:
         ended = await self._attempt(call)
         if not isinstance(ended, Failure):
             return ended
@@ -197,14 +121,14 @@ class Pipeline:
                 attempts=self.policy.attempts,
                 may_repeat=lambda failure: may_repeat(self.policy, repeat, failure),
                 delay=lambda: call.delay,
-                time_left=lambda: call.deadline - self.clock.monotonic(),
+                time_left=lambda: self._time_left(call),
                 sleep=lambda seconds, failure: self._sleep(call, seconds, failure),
             )
             if not isinstance(ended, Failure):
                 return ended
         return await self._conclude(call, ended)
 
-    async def _attempt(self, call: _Call) -> Any | Failure:
+    async def _attempt(self, call: Call) -> Any | Failure:
         gate = self.gate
         escort = call.record.escort
         if escort is not None and not escort.may_begin():
@@ -217,21 +141,14 @@ class Pipeline:
                 return held
         epoch, operation = gate.epoch, call.operation
         began = self.clock.monotonic()
-        left = call.deadline - began
-        try:
-            if left <= 0:
-                return _held(DeadlineExceededError("out of time before the attempt could begin"))
-            call.record.sent += 1
-            reply = await self.transport.exchange(
-                call.message,
-                max_bytes=operation.answer.max_bytes,
-                left=left,
-                timeouts=self.timeouts,
-            )
-            if reply.status != 429:
-                gate.widen(epoch)
-        finally:
+        left = call.end - began
+        # Cut at the very end, an attempt of a write could no longer be settled.
+        left -= settle_reserve(operation.repeat, left)
+        if left <= 0:
             gate.leave()
+            return _held(DeadlineExceededError("out of time before the attempt could begin"))
+        call.record.sent += 1
+        reply = await self._exchange(call.message, operation, left)
         ended = reply if isinstance(reply, Failure) else self.wire.read(operation, reply)
         if isinstance(ended, Failure):
             return self._failed(call, ended, began, epoch)
@@ -239,7 +156,29 @@ class Pipeline:
             escort.passed()
         return ended
 
-    def _failed(self, call: _Call, failure: Failure, began: float, epoch: int) -> Failure:
+    async def _exchange(
+        self, message: Message, operation: Operation[Any], left: float
+    ) -> Reply | Failure:
+        """Make one exchange in a place taken at the gate, and give the place back."""
+        epoch = self.gate.epoch
+        try:
+            reply = await self.transport.exchange(
+                message,
+                max_bytes=operation.answer.max_bytes,
+                left=left,
+                timeouts=self.timeouts,
+            )
+            if reply.status != 429:
+                self.gate.widen(epoch)
+        finally:
+            self.gate.leave()
+        return reply
+
+    def _time_left(self, call: Call) -> float:
+        left = call.end - self.clock.monotonic()
+        return left - call.reserve(left)
+
+    def _failed(self, call: Call, failure: Failure, began: float, epoch: int) -> Failure:
         """Write a failed attempt down, and let the whole client pause after a 429."""
         now = self.clock.monotonic()
         number = len(call.record.attempts) + 1
@@ -263,19 +202,20 @@ class Pipeline:
         if (escort := call.record.escort) is not None:
             pause = self.gate.pause_seconds() if throttled else 0.0
             escort.failed(attempt, timed_out=failure.timed_out, pause=pause)
-        if failure.timed_out and now >= call.deadline:
+        reserve = settle_reserve(call.operation.repeat, self.policy.deadline)
+        if failure.timed_out and now >= call.end - reserve:
             error = DeadlineExceededError(f"out of time: {failure.error}")
             return attrs.evolve(failure, error=error, retries=0)
         return failure
 
-    async def _wait_at_gate(self, call: _Call) -> Failure | None:
+    async def _wait_at_gate(self, call: Call, *, settling: bool = False) -> Failure | None:
         """Wait for a place; a pause that would outlast the deadline is not begun."""
         began = self.clock.monotonic()
         if call.patient:
             await self.gate.enter()
             call.put_off(self.clock.monotonic() - began)
             return None
-        left = call.deadline - began
+        left = call.end - began if settling else self._time_left(call)
         if self.gate.pause_seconds() < left and await within(left, self.gate.enter):
             return None
         pause = self.gate.pause_seconds()
@@ -284,7 +224,7 @@ class Pipeline:
             return _held(RateLimitedError(reason, status=429, retry_after=pause))
         return _held(DeadlineExceededError("out of time: waiting for a place among the calls"))
 
-    async def _sleep(self, call: _Call, seconds: float, failure: Failure) -> None:
+    async def _sleep(self, call: Call, seconds: float, failure: Failure) -> None:
         if self.hooks:
             reason = "backoff" if failure.retry_after is None else "retry-after"
             self._tell(
@@ -294,7 +234,7 @@ class Pipeline:
         if failure.certainty.uncertain and call.record.before_again is not None:
             await call.record.before_again()
 
-    async def _conclude(self, call: _Call, last: Failure) -> Any | Failure:
+    async def _conclude(self, call: Call, last: Failure) -> Any | Failure:
         """Say how a call ends that no attempt of its own brought to a good end."""
         operation = call.operation
         uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
@@ -315,9 +255,9 @@ class Pipeline:
             else:
                 found = "a read after it does not show it, which proves nothing"
         applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
-        return attrs.evolve(last, error=_ambiguous(call, uncertain[-1], found, applied=applied))
+        return attrs.evolve(last, error=ambiguous(call, uncertain[-1], found, applied=applied))
 
-    async def _read_back(self, call: _Call, reading: Operation[Any]) -> Any | Failure:
+    async def _read_back(self, call: Call, reading: Operation[Any]) -> Any | Failure:
         """Read the state that an uncertain call concerns; None stands for "not found"."""
         if self.hooks:
             operation = call.operation
@@ -325,33 +265,29 @@ class Pipeline:
         message = self.wire.message(reading)
         state: Any = _held(DeadlineExceededError("out of time"))
         for _ in range(SETTLE_TRIES):
+            if not self.gate.try_enter():
+                held = await self._wait_at_gate(call, settling=True)
+                if held is not None:
+                    return held
             left = call.end - self.clock.monotonic()
-            if left <= 0 or self.gate.pause_seconds() >= left:
-                break
-            if not self.gate.try_enter() and not await within(left, self.gate.enter):
-                break
-            left = call.end - self.clock.monotonic()
-            try:
-                if left <= 0:
-                    break
-                reply = await self.transport.exchange(
-                    message,
-                    max_bytes=reading.answer.max_bytes,
-                    left=left,
-                    timeouts=self.timeouts,
-                )
-            finally:
+            if left <= 0:
                 self.gate.leave()
+                break
+            epoch = self.gate.epoch
+            reply = await self._exchange(message, reading, left)
             state = reply if isinstance(reply, Failure) else self.wire.read(reading, reply)
             if not isinstance(state, Failure):
                 return state
             if state.status == 404 and state.from_api:
                 return None
+            if state.status == 429:
+                wait = backoff(self.policy, state, 1, self.clock.uniform)
+                self.gate.pause(min(wait, self.policy.max_retry_after), epoch)
             if state.certainty is not Certainty.NOT_SENT:
                 break
         return state
 
-    def _tell_end(self, call: _Call, error: EnapterError | None, *, cancelled: bool) -> None:
+    def _tell_end(self, call: Call, error: EnapterError | None, *, cancelled: bool) -> None:
         record = call.record
         self._tell(
             CallEnded(
@@ -377,24 +313,3 @@ class Pipeline:
 def _held(error: EnapterError) -> Failure:
     """Say that a call ended before its next attempt could begin."""
     return Failure(certainty=Certainty.NOT_SENT, error=error, kind=type(error).__name__, retries=0)
-
-
-def _ambiguous(
-    call: _Call, attempt: Attempt, found: str, *, applied: bool
-) -> AmbiguousOutcomeError:
-    operation = call.operation
-    name = f"{type(operation).__name__} of {operation.subject()}"
-    if applied:
-        kind: type[AmbiguousOutcomeError] = ResultLostError
-        said = f"{name} happened by the server's word, and its answer is lost"
-    else:
-        kind = AmbiguousOutcomeError
-        said = f"{name} may or may not have happened"
-    reading = operation.reads()
-    hint = f"Execute {reading!r} to look." if reading is not None else "Look at the device itself."
-    return kind(
-        f"{said}: attempt {attempt.number} ended in {attempt.error_type}, and {found}",
-        subject=operation.subject(),
-        hint=f"{hint} Do not repeat the operation before.",
-        request_id=call.request_id,
-    )

@@ -4,7 +4,6 @@ A tenacity object keeps the state of the loop that it drives, so one is built fo
 that failed once, and never shared; a first attempt that succeeds builds none.
 """
 
-import math
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeVar
 
@@ -12,7 +11,7 @@ import attrs
 import tenacity
 
 from enapter_async._http.wire import Failure
-from enapter_async.errors import Certainty, ConfigurationError
+from enapter_async.errors import Certainty, ConfigurationError, check_number
 from enapter_async.operation import Repeat
 
 T = TypeVar("T")
@@ -48,13 +47,8 @@ class RetryPolicy:
         if self.attempts < 1:
             raise ConfigurationError(f"RetryPolicy.attempts is {self.attempts}; the least is 1")
         for name in ("base_delay", "max_delay", "max_retry_after"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ConfigurationError(f"RetryPolicy.{name} is {value!r}; give seconds from 0 up")
-        if not 0 < self.deadline < math.inf:
-            raise ConfigurationError(
-                f"RetryPolicy.deadline is {self.deadline!r}; give seconds above 0"
-            )
+            check_number(f"RetryPolicy.{name}", getattr(self, name))
+        check_number("RetryPolicy.deadline", self.deadline, above=True)
         if self.on_ambiguous not in ("raise", "regenerate"):
             raise ConfigurationError(
                 f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; give 'raise' or 'regenerate'"
@@ -90,11 +84,9 @@ def backoff(
     return uniform(0.0, min(policy.max_delay, base * 2.0 ** min(number - 1, 60)))
 
 
-def settle_reserve(policy: RetryPolicy, repeat: Repeat) -> float:
-    """Give the seconds at the end of the deadline that are kept for reading back."""
-    if repeat is not Repeat.CONVERGENT:
-        return 0.0
-    return min(SETTLE_SECONDS, policy.deadline * SETTLE_SHARE)
+def settle_reserve(repeat: Repeat, left: float) -> float:
+    """Give how much of the seconds that are left is kept for reading back."""
+    return min(SETTLE_SECONDS, left * SETTLE_SHARE) if repeat is Repeat.CONVERGENT else 0.0
 
 
 class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity

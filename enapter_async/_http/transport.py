@@ -17,10 +17,10 @@ from yarl import URL
 from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.errors import (
     Certainty,
-    ConfigurationError,
     HostDownError,
     TLSError,
     TransportError,
+    check_number,
 )
 
 ERROR_BODY_BYTES: Final = 64 * 1024
@@ -33,18 +33,16 @@ class Timeouts:
     """How long one attempt may take, in seconds.
 
     `connect` bounds everything up to a ready connection (name, TCP, TLS); `read` the time
-    from sending the request to the last byte of its answer.
+    from sending the request to the last byte of its answer. Over a session of your own the
+    two are one limit, their sum, for a session does not tell when it began to send.
     """
 
     connect: float = 10.0
     read: float = 30.0
 
     def __attrs_post_init__(self) -> None:
-        for name, value in (("connect", self.connect), ("read", self.read)):
-            if not value > 0:
-                raise ConfigurationError(
-                    f"Timeouts.{name} is {value!r}; it must be above 0 seconds"
-                )
+        check_number("Timeouts.connect", self.connect, above=True)
+        check_number("Timeouts.read", self.read, above=True)
 
 
 class Transport(Protocol):
@@ -67,10 +65,12 @@ class SessionTransport:
         self._origin = wire.origin
         self._headers = wire.headers
         self._ssl = ssl
-        self._middlewares = (_never_again, *session._middlewares)  # noqa: SLF001 - a request's replace the session's, and the session must not change
+        self._middlewares = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
+        self._closed = False
 
     def close(self) -> None:
-        """Do nothing: the session is closed by its owner."""
+        """Begin nothing more; the session is closed by its owner."""
+        self._closed = True
 
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
@@ -79,9 +79,10 @@ class SessionTransport:
         headers = self._headers
         if message.body is not None:
             headers = {**headers, "Content-Type": "application/json"}
-        reply: Reply | None = None
-        if self._session.closed:
-            return not_sent(TransportError("the session is closed"), "Closed", retries=0)
+        if self._closed or self._session.closed:
+            return not_sent(TransportError("the client is closed"), "Closed", retries=0)
+        way = _Way()
+        connect = min(timeouts.connect, left)
         try:
             response = await self._session.request(
                 message.method,
@@ -92,31 +93,29 @@ class SessionTransport:
                 raise_for_status=False,
                 auto_decompress=True,
                 ssl=self._ssl,
-                timeout=client_timeout(
-                    min(timeouts.connect, left), min(timeouts.connect + timeouts.read, left)
-                ),
-                middlewares=self._middlewares,
+                timeout=client_timeout(connect, min(timeouts.connect + timeouts.read, left)),
+                middlewares=(way.guard, *self._middlewares, way.watch),
             )
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            failure = connect_failure(error, min(timeouts.connect, left))
-        except TimeoutError:
-            failure = maybe("no answer in time", "ReadTimeout", timed_out=True)
         except Exception as error:  # noqa: BLE001 - a session does not tell how far it came
-            failure = maybe("the answer was lost", type(error).__name__)
+            failure = way.failure(error, connect)
         else:
-            if response.status < 200:
-                response.close()
-                return maybe("the server sent no final answer", "NoFinalAnswer")
-            try:
-                body, cut, late = await read_body(response.content, response.status, max_bytes)
-                reply = Reply(response.status, response.headers, body, cut, late)
-            finally:
-                if reply is None or reply.cut:
-                    response.close()
-                else:
-                    response.release()
-            return reply
+            return await self._read(response, max_bytes)
         return failure
+
+    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> Reply | Failure:
+        if response.status < 200:
+            response.close()
+            return maybe("the server sent no final answer", "NoFinalAnswer")
+        reply: Reply | None = None
+        try:
+            body, cut, late = await read_body(response.content, response.status, max_bytes)
+            reply = Reply(response.status, response.headers, body, cut, late)
+        finally:
+            if reply is None or reply.cut:
+                response.close()
+            else:
+                response.release()
+        return reply
 
 
 async def read_body(
@@ -149,22 +148,57 @@ class _Lost(Exception):  # noqa: N818 - it names what became of the request
     """Stands for the errors upon which aiohttp would send a request again."""
 
 
-async def _never_again(
-    request: ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Turn what aiohttp would answer with a second request into an error that it lets pass.
+class _Way:
+    """The way of one request through a session: how far it came, and that it goes once.
 
-    It re-sends GET, PUT and DELETE once after a lost connection, even one that had taken the
-    whole request. No cookie goes out either, whatever the session's jar has collected.
+    aiohttp re-sends GET, PUT and DELETE once after a lost connection, even one that had taken
+    the whole request; and a middleware of the session's own may do as it likes. So one of
+    these two stands outside of all middlewares, and one inside: `reached` is True once
+    anything but a failure to connect was seen.
     """
-    request.headers.pop("Cookie", None)
-    try:
-        return await handler(request)
-    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        kind = type(error).__name__
-    raise _Lost(kind)
+
+    __slots__ = ("lost", "reached")
+
+    def __init__(self) -> None:
+        self.reached = False
+        self.lost = ""
+
+    async def guard(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Let no error out that aiohttp would answer with a second request, and no cookie."""
+        request.headers.pop("Cookie", None)
+        try:
+            return await handler(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            self.lost = type(error).__name__
+        raise _Lost
+
+    async def watch(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Note how far the request came."""
+        reached = True
+        try:
+            return await handler(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            reached = False
+            raise
+        finally:
+            self.reached = self.reached or reached
+
+    def failure(self, error: Exception, seconds: float) -> Failure:
+        """Say how certain it is that a request which ended so was not sent."""
+        connecting = isinstance(
+            error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+        )
+        if connecting and not self.reached:
+            return connect_failure(error, seconds)
+        if isinstance(error, TimeoutError):
+            return maybe("no answer in time", "ReadTimeout", timed_out=True)
+        return maybe("the answer was lost", self.lost or type(error).__name__)
 
 
 def client_timeout(connect: float, total: float | None = None) -> aiohttp.ClientTimeout:
@@ -199,7 +233,8 @@ def connect_failure(error: BaseException, seconds: float) -> Failure:
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return not_sent(TLSError("no TLS connection could be agreed on"), kind, retries=2)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return not_sent(HostDownError("the host's name could not be resolved"), kind)
+        # Asked three times, a name that does not exist will not begin to.
+        return not_sent(HostDownError("the host's name could not be resolved"), kind, retries=2)
     if isinstance(error, TimeoutError):
         reason = f"no connection within {seconds:.3g} s"
         return not_sent(HostDownError(reason), kind, timed_out=True)

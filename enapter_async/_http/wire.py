@@ -39,6 +39,8 @@ BEYOND_ANY_CAP: Final = 1e10
 _PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_JSON_TYPES: Final = frozenset(("application/json", "text/json"))
+_HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 _RETRIED_REFUSALS: Final = frozenset((408, 425, 429))
 
 
@@ -56,7 +58,8 @@ class Reply:
     """An answer as it came: `body` is decoded and capped.
 
     `cut` says why the body is not whole, or is empty where it is; `late` whether that was
-    for want of time; `headers` is a multidict of aiohttp's.
+    for want of time; `framed` whether its end can be told from the connection's;
+    `headers` is a multidict of aiohttp's.
     """
 
     status: int
@@ -64,6 +67,7 @@ class Reply:
     body: bytes
     cut: str = ""
     late: bool = False
+    framed: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +104,7 @@ class Wire:
         self.headers = dict(headers)
         self._prefix = base_url.raw_path.rstrip("/") + "/v3/"
         # A shorter one is no secret, and would be found within ordinary words.
-        self._secret = secret.encode() if secret and len(secret) >= SHORTEST_SECRET else None
+        self._secret = secret if secret and len(secret) >= SHORTEST_SECRET else None
         self._wall = wall
         host = base_url.raw_host or ""
         host = f"[{host}]" if ":" in host else host
@@ -136,13 +140,13 @@ class Wire:
 
     def _accepted(self, operation: Operation[T], reply: Reply) -> T | Failure:
         answer: Answer[T] = operation.answer
-        if (reply.body or reply.cut) and not _is_json(reply):
+        if not _may_be_json(reply):
             return _unusable(reply, "something other than the API answered", Certainty.MAYBE)
-        if answer.key is None:
+        if answer.key is None and (reply.body or reply.cut or answer.empty_allowed):
             return operation.result_of(None)
         problem: tuple[str, str] | None = None
         try:
-            result = _unwrap(answer, answer.key, reply)
+            result = _unwrap(answer, reply)
         except StructureError as error:
             problem = (error.reason, error.path)
         if problem is not None:
@@ -157,26 +161,26 @@ class Wire:
         return result
 
     def _refused(self, operation: Operation[Any], reply: Reply) -> Failure:
-        status = reply.status
-        body = reply.body
-        if self._secret is not None and self._secret in body:
-            body = body.replace(self._secret, b"***")
-        errors = _error_details(body) if _is_json(reply) else None
+        status, headers = reply.status, reply.headers
+        errors = self._error_details(reply.body) if _may_be_json(reply) else None
         retry_after = None
         if status in (429, 503):
             retry_after = parse_retry_after(
-                reply.headers.getall("Retry-After", ()), reply.headers.get("Date"), self._wall()
+                headers.getall("Retry-After", ()), headers.get("Date"), self._wall()
             )
         excerpt = ""
         if not errors and not operation.answer.secret:
-            excerpt = body[:EXCERPT_BYTES].decode("utf-8", "replace")
+            excerpt = self._masked(reply.body[:EXCERPT_BYTES].decode("utf-8", "replace"))
+        # An API may refuse without a body; a body that was lost may have been anybody's.
+        from_api = errors is not None or not (reply.body or reply.cut or _is_html(reply))
         error = api_error_type(status)(
             _say(status, errors or ()),
             status=status,
             errors=errors or (),
-            request_id=reply.headers.get("X-Request-Id"),
+            request_id=self._masked(headers.get("X-Request-Id")),
             retry_after=retry_after,
             excerpt=excerpt,
+            from_api=from_api,
         )
         certainty = Certainty.MAYBE
         retries = None
@@ -192,8 +196,31 @@ class Wire:
             retries=retries,
             status=status,
             retry_after=retry_after,
-            from_api=not body or errors is not None,
+            from_api=from_api,
         )
+
+    def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...] | None:
+        """Read the error envelope; None where the body is none."""
+        try:
+            data = self._masked(decode(body))
+        except ValueError:
+            return None
+        entries = data.get("errors") if isinstance(data, dict) else None
+        if not isinstance(entries, list):
+            return None
+        return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
+
+    def _masked(self, value: Any) -> Any:
+        """Give a server's text, or JSON value, without the token that it may echo."""
+        if self._secret is None:
+            return value
+        if isinstance(value, str):
+            return value.replace(self._secret, "***")
+        if isinstance(value, list):
+            return [self._masked(each) for each in value]
+        if isinstance(value, dict):
+            return {self._masked(key): self._masked(each) for key, each in value.items()}
+        return value
 
 
 def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
@@ -242,12 +269,22 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _is_json(reply: Reply) -> bool:
-    media_type, _, _ = reply.headers.get("Content-Type", "").partition(";")
-    media_type = media_type.strip().lower()
-    if not media_type:
-        return not reply.body.lstrip().startswith(b"<")
-    return media_type in ("application/json", "text/json") or media_type.endswith("+json")
+def _may_be_json(reply: Reply) -> bool:
+    """Whether this can be the API's word: not if it says that it is something else."""
+    media_type = _media_type(reply)
+    if media_type and reply.status != 204:
+        json_by_name = media_type in _JSON_TYPES or media_type.endswith("+json")
+        return json_by_name or not (reply.body or reply.cut or _is_html(reply))
+    return not reply.body or reply.body.lstrip()[:1] in (b"{", b"[")
+
+
+def _is_html(reply: Reply) -> bool:
+    return _media_type(reply) in _HTML_TYPES
+
+
+def _media_type(reply: Reply) -> str:
+    media_type: str = reply.headers.get("Content-Type", "")
+    return media_type.partition(";")[0].strip().lower()
 
 
 def _unusable(
@@ -263,7 +300,7 @@ def _unusable(
     )
 
 
-def _unwrap(answer: Answer[T], key: str, reply: Reply) -> T:
+def _unwrap(answer: Answer[T], reply: Reply) -> T:
     """Take the answer's value out of its envelope, or raise `StructureError`."""
     if reply.cut:
         raise StructureError("", reply.cut)
@@ -275,6 +312,7 @@ def _unwrap(answer: Answer[T], key: str, reply: Reply) -> T:
     if not isinstance(data, dict):
         reason = "the answer is not JSON" if data is UNSET else "the answer is not a JSON object"
         raise StructureError("", reason)
+    key = answer.key or ""
     value = data.get(key)
     if value is not None:
         problem: tuple[str, str] | None = None
@@ -285,7 +323,7 @@ def _unwrap(answer: Answer[T], key: str, reply: Reply) -> T:
         if problem is None:
             return result
         raise StructureError(*problem)
-    if answer.default is UNSET:
+    if answer.default is UNSET or "errors" in data:
         raise StructureError(key, "required field missing")
     return answer.default
 
@@ -294,18 +332,6 @@ def _join(key: str, path: str) -> str:
     if not path or path.startswith("["):
         return key + path
     return f"{key}.{path}"
-
-
-def _error_details(body: bytes) -> tuple[ErrorDetail, ...] | None:
-    """Read the error envelope; None where the body is none."""
-    try:
-        data = decode(body)
-    except ValueError:
-        return None
-    entries = data.get("errors") if isinstance(data, dict) else None
-    if not isinstance(entries, list):
-        return None
-    return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
 
 
 def _error_detail(entry: Mapping[str, Any]) -> ErrorDetail:

@@ -95,6 +95,7 @@ class Devices:
 
         The API refuses while running devices hang below it: delete those first. Raises
         `NotFoundError` where there is no such device. Safe to repeat; nothing undoes it.
+        Address it by its id: a slug may name another device by the time of a retry.
 
         Source: API page, "Delete Device"; needs the role OWNER.
         """

@@ -1,5 +1,6 @@
 """Many operations, one intention: `fleet.plan`, `fleet.apply`, `fleet.Run`, `fleet.undo`."""
 
+from enapter_async.fleet.abort import DEFAULT_ABORT, AbortCriterion, RunAbortedError
 from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.engine import Run
@@ -8,11 +9,12 @@ from enapter_async.fleet.inputs import InputError, Problem, read_operations
 from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError, ResultDiffersError
 from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.journal import JournalError, RunRefusedError
-from enapter_async.fleet.merging import ConflictError
+from enapter_async.fleet.merging import InputConflictError
 from enapter_async.fleet.planfile import PlanFileError, PlanHeader, PlanItem
 from enapter_async.fleet.planner import plan
 from enapter_async.fleet.plans import Plan, read_plan
 from enapter_async.fleet.report import NotStartedError, Outcome, Report, State
+from enapter_async.fleet.rollout import HealthGate, Rollout, WaveNotPassedError
 from enapter_async.fleet.selection import Change, Selection, Template
 from enapter_async.fleet.sweep import UnsteadyFleetError
 from enapter_async.fleet.undoing import Lasting, Undo, undo
@@ -20,12 +22,15 @@ from enapter_async.fleet.verdicts import Verdict
 from enapter_async.fleet.work import Work
 
 __all__ = [
+    "DEFAULT_ABORT",
+    "AbortCriterion",
     "Change",
-    "ConflictError",
     "CredentialsFile",
     "CredentialsNotKeptError",
     "Guard",
     "GuardMode",
+    "HealthGate",
+    "InputConflictError",
     "InputError",
     "JournalError",
     "JournalOptions",
@@ -40,7 +45,9 @@ __all__ = [
     "Problem",
     "Report",
     "ResultDiffersError",
+    "Rollout",
     "Run",
+    "RunAbortedError",
     "RunRefusedError",
     "Selection",
     "StaleError",
@@ -50,6 +57,7 @@ __all__ = [
     "Undo",
     "UnsteadyFleetError",
     "Verdict",
+    "WaveNotPassedError",
     "Work",
     "apply",
     "plan",

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Protocol
 
 import attrs
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.item import Caller

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError, NotFoundError
 from enapter_async.fleet.effects import effect

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.item import Caller
 from enapter_async.models.devices import ConnectivityStatus

@@ -4,8 +4,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
+from enapter_async._http.call import CallRecord
 from enapter_async._http.pacing import Escort
-from enapter_async._http.pipeline import CallRecord
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
@@ -301,4 +301,4 @@ def _difference(operation: Operation[Any], result: Any) -> str:
 
 def _is_not_there(error: EnapterError) -> bool:
     """Say whether the API itself says so: a proxy's 404 page says nothing about a device."""
-    return isinstance(error, NotFoundError) and (bool(error.errors) or not error.excerpt)
+    return isinstance(error, NotFoundError) and error.from_api

@@ -13,7 +13,7 @@ from enapter_async.operation import Operation, Repeat
 CONFLICTS_SHOWN: Final = 20
 
 
-class ConflictError(ConfigurationError):
+class InputConflictError(ConfigurationError):
     """Operations of one input contradict each other; nothing was sent.
 
     `conflicts` tells each; the message shows the first 20. Positions count from 0.
@@ -38,7 +38,7 @@ def merged(operations: Collection[Any]) -> frozenset[int]:
     """Give the seq of each operation that equals an earlier one, and is therefore left out.
 
     Raises:
-        ConflictError: two values are set for one field of one device, or something is
+        InputConflictError: two values are set for one field of one device, or something is
             asked of a device after its deletion.
     """
     repeated = _repeated_subjects(operations)
@@ -56,7 +56,7 @@ def merged(operations: Collection[Any]) -> frozenset[int]:
             else:
                 conflicts.extend(subject.take(work))
     if conflicts:
-        raise ConflictError(tuple(conflicts))
+        raise InputConflictError(tuple(conflicts))
     return frozenset(equal)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async.errors import (
     ConfigurationError,
     EnapterError,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import EnapterError, NotFoundError
 from enapter_async.fleet.events import OnEvent, RunGoesOn, RunWaiting, WaveBegan, WavePassed

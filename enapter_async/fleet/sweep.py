@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.item import Caller
 from enapter_async.models.devices import Device

@@ -76,6 +76,10 @@ def _protocol(value: str) -> MQTTProtocol:
     raise ConfigurationError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
 
 
+def _subject(device_id: str) -> str:
+    return device_id.lower() if _UUID.fullmatch(device_id) else device_id
+
+
 def _is_about(asked: str, answered: str) -> bool:
     """Say no only where a UUID was asked for and another UUID came; a slug may name any."""
     return (
@@ -180,8 +184,8 @@ class UpdateDevice(Operation[Device]):
         return RequestParts(method="PATCH", path=("devices", self.device_id), body=self._changes())
 
     def subject(self) -> str:
-        """Name the device that is written to."""
-        return self.device_id
+        """Name the device that is written to; a UUID is the same in either case."""
+        return _subject(self.device_id)
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
@@ -236,8 +240,8 @@ class DeleteDevice(Operation[None]):
         return RequestParts(method="DELETE", path=("devices", self.device_id))
 
     def subject(self) -> str:
-        """Name the device that is written to."""
-        return self.device_id
+        """Name the device that is written to; a UUID is the same in either case."""
+        return _subject(self.device_id)
 
     def reads(self) -> GetDevice:
         """Give the operation that reads the device."""
@@ -279,8 +283,8 @@ class GenerateConfig(Operation[CommunicationConfig]):
         )
 
     def subject(self) -> str:
-        """Name the device that is written to."""
-        return self.device_id
+        """Name the device that is written to; a UUID is the same in either case."""
+        return _subject(self.device_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -307,8 +311,8 @@ class AssignBlueprint(Operation[Device]):
         )
 
     def subject(self) -> str:
-        """Name the device that is written to."""
-        return self.device_id
+        """Name the device that is written to; a UUID is the same in either case."""
+        return _subject(self.device_id)
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
-from enapter_async.fleet import ConflictError, ResultDiffersError, State
+from enapter_async.fleet import InputConflictError, ResultDiffersError, State
 from enapter_async.fleet.merging import merged
 from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation
@@ -62,7 +62,7 @@ def test_equal_operations_are_merged(operations: list[Any], left_out: set[int]) 
     ],
 )
 def test_contradictions_are_refused_with_their_places(operations: list[Any], words: str) -> None:
-    with pytest.raises(ConflictError) as caught:
+    with pytest.raises(InputConflictError) as caught:
         merged(operations)
     assert caught.value.conflicts == (words,)
     assert "nothing was sent" in str(caught.value)
@@ -80,7 +80,7 @@ def test_works_of_one_unit_may_set_a_field_twice() -> None:
 def test_what_is_left_has_no_equals_and_no_contradiction(operations: list[Operation[Any]]) -> None:
     try:
         left_out = merged(operations)
-    except ConflictError:
+    except InputConflictError:
         deleted = operations.index(DELETE) if DELETE in operations else len(operations)
         beyond = any(each not in (DELETE, OTHER) for each in operations[deleted:])
         names = {each for each in operations if each in (NAME_A, NAME_B, BOTH)}
@@ -101,7 +101,7 @@ async def test_a_contradiction_is_told_before_anything_is_sent_or_made(
 ) -> None:
     path = tmp_path / "run.db"
     async with Client(emulator.token, base_url=emulator.base_url) as client:
-        with pytest.raises(ConflictError):
+        with pytest.raises(InputConflictError):
             await fleet.apply(client, [NAME_A, NAME_B], journal=path)
     assert list_of(tmp_path) == []
     assert emulator.world.log.count_arrivals() == 0

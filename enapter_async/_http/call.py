@@ -1,0 +1,110 @@
+"""One call while it runs, and what is readable of it after."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from enapter_async._http.pacing import Escort
+from enapter_async._http.retry import settle_reserve
+from enapter_async._http.wire import Message
+from enapter_async.errors import AmbiguousOutcomeError, Attempt, ResultLostError
+from enapter_async.operation import Operation
+
+
+class CallRecord:
+    """What became of one call, filled as it goes and readable after it, also after an error.
+
+    `attempts` are the failed ones; `sent` counts all, the last good one too; `elapsed` is
+    seconds; `settled` and `already_absent` mean what they mean in `hooks.CallEnded`.
+
+    `before_again` is awaited before the operation is sent again after an uncertain attempt:
+    so a journal can say first that it may arrive once more. What it raises ends the call.
+    `escort` is asked before each attempt of the operation and told how it ended.
+    """
+
+    __slots__ = (
+        "already_absent",
+        "attempts",
+        "before_again",
+        "elapsed",
+        "escort",
+        "sent",
+        "settled",
+    )
+
+    def __init__(
+        self,
+        before_again: Callable[[], Awaitable[None]] | None = None,
+        escort: Escort | None = None,
+    ) -> None:
+        self.before_again = before_again
+        self.escort = escort
+        self.attempts: tuple[Attempt, ...] = ()
+        self.sent = 0
+        self.elapsed = 0.0
+        self.settled = False
+        self.already_absent = False
+
+
+class Call:
+    """The state of one call while it runs."""
+
+    __slots__ = (
+        "delay",
+        "end",
+        "message",
+        "number",
+        "operation",
+        "patient",
+        "record",
+        "request_id",
+    )
+
+    def __init__(
+        self,
+        operation: Operation[Any],
+        message: Message,
+        *,
+        number: int,
+        record: CallRecord,
+        patient: bool,
+        end: float,
+    ) -> None:
+        self.operation = operation
+        self.message = message
+        self.number = number
+        self.record = record
+        self.patient = patient
+        self.end = end
+        """When the call must be over, the read that may have to settle it included."""
+        self.delay = 0.0
+        """How long to sleep after the last failure."""
+        self.request_id: str | None = None
+
+    def put_off(self, seconds: float) -> None:
+        """Let time that was spent waiting not count."""
+        self.end += seconds
+
+    def reserve(self, left: float) -> float:
+        """Give how much of the time left is kept for settling, once that may be needed."""
+        uncertain = any(each.certainty.uncertain for each in self.record.attempts)
+        return settle_reserve(self.operation.repeat, left) if uncertain else 0.0
+
+
+def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:
+    """Make the error of a call that nobody can say the end of."""
+    operation = call.operation
+    name = f"{type(operation).__name__} of {operation.subject()}"
+    if applied:
+        kind: type[AmbiguousOutcomeError] = ResultLostError
+        said = f"{name} happened by the server's word, and its answer is lost"
+    else:
+        kind = AmbiguousOutcomeError
+        said = f"{name} may or may not have happened"
+    reading = operation.reads()
+    hint = f"Execute {reading!r} to look." if reading is not None else "Look at the device itself."
+    return kind(
+        f"{said}: attempt {attempt.number} ended in {attempt.error_type}, and {found}",
+        subject=operation.subject(),
+        hint=f"{hint} Do not repeat the operation before.",
+        request_id=call.request_id,
+    )
