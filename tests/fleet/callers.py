@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from enapter_async import fleet
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async.errors import ConflictError
 from enapter_async.fleet import Outcome
 from enapter_async.operation import Operation

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from enapter_async._http.pipeline import CallRecord
+from enapter_async._http.call import CallRecord
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.errors import Attempt, NotFoundError
 from enapter_async.operations.devices import UpdateDevice
