@@ -10,6 +10,7 @@ from enapter_async.cli.applying import How, apply_all, guard_option
 from enapter_async.cli.confirm import yes_option
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.cli.planning import make_plan, template
+from enapter_async.cli.reporting import rehearse_plan, report_run
 from enapter_async.cli.runs import resume, runs, status
 from enapter_async.cli.staging import Staging, staging_options
 from enapter_async.cli.undoing import undo_run
@@ -112,5 +113,5 @@ def _read(file: str) -> Collection[Any]:
     return read_plan(file) if is_plan(file) else read_operations(file)
 
 
-for each in (template, make_plan, resume, status, runs, undo_run):
+for each in (template, make_plan, rehearse_plan, resume, status, runs, report_run, undo_run):
     command.add_command(each)

@@ -14,6 +14,7 @@ from enapter_async.fleet.planfile import PlanFileError, PlanHeader, PlanItem
 from enapter_async.fleet.planner import plan
 from enapter_async.fleet.plans import Plan, read_plan
 from enapter_async.fleet.report import NotStartedError, Outcome, Report, State
+from enapter_async.fleet.reporting import write_report
 from enapter_async.fleet.rollout import HealthGate, Rollout, WaveNotPassedError
 from enapter_async.fleet.selection import Change, Selection, Template
 from enapter_async.fleet.sweep import UnsteadyFleetError
@@ -65,4 +66,5 @@ __all__ = [
     "read_plan",
     "resume",
     "undo",
+    "write_report",
 ]

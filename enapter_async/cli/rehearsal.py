@@ -1,0 +1,232 @@
+"""A plan carried out against an emulator that is loaded from the plan itself."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli.exits import Exit
+from enapter_async.cli.job import run_job
+from enapter_async.cli.screen import Watch, tracker
+from enapter_async.cli.staging import ALL_AT_ONCE, Staging
+from enapter_async.client import Client
+from enapter_async.emulator.faults import (
+    Drop,
+    FaultProfile,
+    Latency,
+    ServerFailure,
+    Truncate,
+)
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.state import Device, Timestamps
+from enapter_async.emulator.world import World
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.continuing import JournalOptions
+from enapter_async.fleet.effects import wanted
+from enapter_async.fleet.guard import GuardMode
+from enapter_async.fleet.planfile import PlanItem
+from enapter_async.fleet.plans import Plan, kind_of
+from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.fleet.verdicts import Verdict
+from enapter_async.operation import Repeat
+from enapter_async.operations.devices import DeleteDevice
+
+KINDS: Final = (
+    Latency(seconds=0.02),
+    ServerFailure(status=502),
+    ServerFailure(status=502, after_effect=True),
+    ServerFailure(status=503),
+    ServerFailure(status=504, after_effect=True),
+    Drop(),
+    Drop(after_effect=True),
+    Drop(after_effect=True, reset=True),
+    Truncate(),
+)
+"""What requests may meet. No 429: a rate limit is a matter of rates, and not of chance."""
+
+# Short, because the emulator is near.
+_POLICY: Final = RetryPolicy(base_delay=0.02, max_delay=0.3, deadline=10.0)
+_NO_SITE: Final = "00000000-0000-4000-8000-000000000001"
+_PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Rehearsal:
+    """What became of a plan. `lies` are outcomes that the emulator's own log contradicts."""
+
+    report: Report
+    cut_short: Exit | None
+    requests: int
+    faults: Mapping[str, int]
+    lies: tuple[str, ...]
+
+
+async def rehearse(
+    plan: Plan,
+    folder: Path,
+    *,
+    faults: float,
+    seed: int,
+    concurrency: int = 64,
+    guard: GuardMode = GuardMode.AUTO,
+    staging: Staging = ALL_AT_ONCE,
+) -> Rehearsal:
+    """Carry a plan out on this machine alone; the journal and what is minted go to `folder`.
+
+    The emulator's devices are as the plan says they were before. `faults` is the share of
+    requests that meets a fault, the same ones for one `seed`.
+    """
+    world = world_of(plan)
+    profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None
+    watch = Watch()
+    outcomes: list[Outcome[Any]] = []
+    async with Emulator(world=world, faults=profile) as emulator:
+        client = Client(
+            emulator.token,
+            base_url=emulator.base_url,
+            retry=_POLICY,
+            pacing=Pacing(max_in_flight=concurrency),
+            hooks=[watch],
+        )
+        async with client:
+            with tracker(max(len(plan), 1), watch) as tracking:
+
+                def on_outcome(outcome: Outcome[Any]) -> None:
+                    outcomes.append(attrs.evolve(outcome, result=None))
+                    tracking.advance(outcome)
+
+                report, cut_short = await run_job(
+                    client,
+                    plan,
+                    on_outcome=on_outcome,
+                    concurrency=concurrency,
+                    credentials=str(folder / "credentials.jsonl") if plan.configurations else None,
+                    journal=JournalOptions(
+                        path=folder / "journal.db", facts={"source": "rehearsal"}
+                    ),
+                    guard=guard,
+                    staging=staging,
+                    on_event=tracking.tell,
+                )
+    return Rehearsal(
+        report=report,
+        cut_short=cut_short,
+        requests=world.log.count_arrivals(),
+        faults=world.log.fault_counts(),
+        lies=tuple(lies(world, outcomes)),
+    )
+
+
+# The world before.
+
+
+@attrs.frozen(kw_only=True)
+class _Planned(Device):
+    """A device of which the plan tells no slug; the world needs one, and shows none."""
+
+    def to_json(
+        self,
+        *,
+        expand: Collection[str] = (),
+        timestamps: Timestamps = "unix",
+        role: str | None = None,
+        site: Any = None,
+    ) -> dict[str, Any]:
+        """Give the device as the API shows it, without a slug until it was given one."""
+        shown = Device.to_json(self, expand=expand, timestamps=timestamps, role=role, site=site)
+        return {**shown, "slug": ""} if self.slug == self.id else shown
+
+
+def world_of(plan: Plan) -> World:
+    """Make the world that a plan was made in, as far as the plan tells of it.
+
+    Its devices are those that the plan changes or finds unchanged, with what was in their
+    fields before the first change of each. Where a deletion waits for another one, the
+    first of the two devices hangs below the second.
+
+    Raises:
+        ConfigurationError: there can be no such world, as where two devices have one slug.
+    """
+    found: dict[str, dict[str, str | None]] = {}
+    deleted: dict[int, str] = {}
+    upstream: dict[str, str] = {}
+    for item in plan.items():
+        if item.seq is None or item.operation is None or item.verdict is Verdict.ABSENT:
+            continue
+        fields = found.setdefault(item.device, {"name": item.name, "site_id": item.site})
+        for field, value in _before(item).items():
+            fields.setdefault(field, value)
+        if isinstance(item.operation, DeleteDevice):
+            deleted[item.seq] = item.device
+            if item.after in deleted:
+                upstream[deleted[item.after]] = item.device
+    devices = [
+        _Planned(
+            id=device_id,
+            name=fields["name"] or "",
+            slug=fields.get("slug") or device_id,
+            site_id=fields["site_id"] or _NO_SITE,
+            blueprint_id=fields.get("blueprint_id") or "",
+            updated_at=_PLANNED_AT,
+            authorized_role="OWNER",
+            upstream_id=upstream.get(device_id),
+        )
+        for device_id, fields in found.items()
+    ]
+    try:
+        return World(devices)
+    except ValueError as error:
+        raise ConfigurationError(f"the plan cannot be rehearsed: {error}") from None
+
+
+def _before(item: PlanItem) -> Mapping[str, str | None]:
+    if item.before is not None:
+        return item.before
+    # What is unchanged is as it is wanted.
+    return {} if item.operation is None else dict(wanted(item.operation))
+
+
+# The truth afterwards.
+
+
+def lies(world: World, outcomes: Iterable[Outcome[Any]]) -> Iterator[str]:
+    """Give each outcome that the emulator's own log contradicts; nothing, if all are true.
+
+    Nobody else is in this world, so what was told applied was done in it; of what was told
+    failed, held or unchanged nothing was done; what was told absent is not there; and what
+    may be done once only was done once at the most.
+    """
+    effects = Counter(
+        _Effect(each.operation, each.device_id, frozenset(each.set.items()))
+        for each in world.log.effects()
+    )
+    for outcome in outcomes:
+        operation = outcome.operation
+        device_id = operation.subject() or ""
+        fields = frozenset(wanted(operation).items())
+        done = effects[_Effect(kind_of(operation), device_id, fields)]
+        problem = _problem(outcome, done, is_there=device_id in world)
+        if problem:
+            yield f"{type(operation).__name__} of {device_id} was told {outcome.state}: {problem}"
+
+
+@attrs.frozen
+class _Effect:
+    operation: str
+    device_id: str
+    fields: frozenset[tuple[str, str]]
+
+
+def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
+    if outcome.operation.repeat is Repeat.ONCE and done > 1:
+        return f"it was done {done} times, and may be done once only"
+    if outcome.state is State.APPLIED:
+        return "" if done else "it was not done"
+    if outcome.state is State.ABSENT:
+        return "the device is there" if is_there else ""
+    return "it was done" if done and outcome.state is not State.UNKNOWN else ""
