@@ -31,6 +31,7 @@ from enapter_async.emulator.faults import (
     Faults,
     Latency,
     ServerFailure,
+    Target,
     TooManyRequests,
     Truncate,
 )
@@ -46,7 +47,6 @@ _CONCURRENCY: Final = 64
 _POLICY: Final = RetryPolicy(attempts=5, base_delay=0.02, max_delay=0.3, deadline=10.0)
 _KINDS: Final = (
     Latency(seconds=0.02),
-    TooManyRequests(),
     ServerFailure(status=502),
     ServerFailure(status=502, after_effect=True),
     ServerFailure(status=503),
@@ -117,8 +117,13 @@ async def _demo(devices: int, seed: int, rate: float, max_rate: float) -> Exit:
     world = make_world(devices, seed)
     faults = Faults(FaultProfile(rate=rate, kinds=_KINDS, seed=seed))
     if rate:
-        # Every call of the client waits for this one.
-        faults.add(TooManyRequests(retry_after=1))
+        # Every call of the client waits for these. They come when the job is under way: by
+        # chance, or before anything was answered, a 429 says nothing of what a server bears.
+        def is_under_way(_: Target) -> bool:
+            return world.log.count_arrivals() > devices // 2
+
+        faults.add(TooManyRequests(retry_after=1), when=is_under_way)
+        faults.add(TooManyRequests(), when=is_under_way, times=3)
     with tempfile.TemporaryDirectory(prefix="enapter-demo-") as folder:
         async with Emulator(world=world, faults=faults) as emulator:
             console.print(f"[bold]1[/] the emulator is at {emulator.base_url}, seed {seed}")
