@@ -146,9 +146,11 @@ def make_plan(
             return await plan(client, operations, on_read=progress())
 
     with asyncio.run(work()) as made:
-        show_plan(made, as_json=bool(settings.as_json))
+        # Written first: a reader of the output, such as `head`, may leave before its end.
         if output is not None:
             made.write(output)
+        show_plan(made, as_json=bool(settings.as_json))
+        if output is not None:
             tell(f"plan: {plain(output)}")
         ending = Exit.DONE
         if made.counts[Verdict.REFUSED]:
