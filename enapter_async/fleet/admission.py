@@ -9,7 +9,14 @@ import attrs
 from yarl import URL
 
 from enapter_async.clock import Clock
-from enapter_async.errors import Attempt, EnapterError, HostDownError, RateLimitedError
+from enapter_async.errors import (
+    Attempt,
+    Certainty,
+    DeadlineExceededError,
+    EnapterError,
+    HostDownError,
+    RateLimitedError,
+)
 from enapter_async.fleet.pace import TOLD_FROM, Pace, Reason, Stamp, Wait
 from enapter_async.operation import Operation, Repeat
 
@@ -47,11 +54,6 @@ class Admission:
         self._wide_open = False
 
     @property
-    def ended(self) -> bool:
-        """Whether nobody is held back any more."""
-        return self._wide_open
-
-    @property
     def waiting(self) -> Wait | None:
         """What the run waits for, if for more than its next turn."""
         return self._pace.pause()
@@ -78,11 +80,11 @@ class Admission:
 
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
+        overdue = None if self._wide_open else self._pace.overdue()
+        if overdue is not None:
+            self._wide_open = True
+            self._on_overdue(overdue)
         while self._again or self._new:
-            overdue = None if self._wide_open else self._pace.overdue()
-            if overdue is not None:
-                self._wide_open = True
-                self._on_overdue(overdue)
             wait = None if self._wide_open else self._blocked()
             if wait is None:
                 self._let_through(self._again or self._new)
@@ -147,11 +149,10 @@ class Admission:
         self.turn()
 
     def _sleep_until(self, until: float | None) -> None:
-        gives_up_at = self._pace.gives_up_at
-        times = [moment for moment in (until, gives_up_at) if moment is not None]
-        if not times:
+        if until is None:
             return  # somebody's end or answer will call `turn`
-        wakes_at = min(times)
+        gives_up_at = self._pace.gives_up_at
+        wakes_at = until if gives_up_at is None else min(until, gives_up_at)
         if self._sleeper is not None and not self._sleeper.done():
             if self._wakes_at <= wakes_at:
                 return
@@ -222,24 +223,34 @@ class Pass:
         self._pace.failed(self._stamp, attempt, timed_out=timed_out, pause=pause)
         self._admission.turn()
 
-    def once_more(self, error: EnapterError | None) -> bool:
-        """Say whether an operation that ended so was kept from beginning by the host alone.
+    def kept_out(self, error: EnapterError) -> bool:
+        """Say whether an operation that failed so was kept from being done by the host alone.
 
-        Then nothing was done and nothing is wrong with it: it is carried out again, after the
-        pause that this makes everything take.
+        Then nothing was done and nothing is wrong with it: it is to be carried out again, after
+        the pause that this makes everything take.
         """
         if isinstance(error, RateLimitedError):
             self._pace.refused_for_now(error.retry_after or 0.0)
-        elif isinstance(error, HostDownError):
+        elif isinstance(error, HostDownError) or _never_sent(error):
             self._pace.unreachable(error)
         else:
             return False
-        return not self._admission.ended
+        self._admission.turn()
+        return True
 
     def leave(self) -> None:
         """Take note that the operation ended."""
         self._pace.end(self._stamp)
         self._admission.turn()
+
+
+def _never_sent(error: EnapterError) -> bool:
+    """Say whether time ran out while no attempt found a connection."""
+    return (
+        isinstance(error, DeadlineExceededError)
+        and bool(error.attempts)
+        and all(each.certainty is Certainty.NOT_SENT for each in error.attempts)
+    )
 
 
 async def knock(base_url: URL, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -15,6 +15,9 @@ from enapter_async.fleet.ledger import Ledger
 from enapter_async.fleet.report import Outcome, State
 from enapter_async.fleet.rollout import Groups
 from enapter_async.fleet.work import Work
+
+MOST_GOES: Final = 100
+"""How often an operation that the host alone kept from being done is taken up, at the most."""
 
 
 class Crew:
@@ -141,8 +144,11 @@ class Crew:
             return item.unchanged()
         self._under_way[worker] = item
         try:
-            while (outcome := await self._try(work, item)) is None:
-                pass
+            outcome, again = await self._try(work, item)
+            goes = 1
+            while again and goes < MOST_GOES:
+                outcome, again = await self._try(work, item)
+                goes += 1
         except asyncio.CancelledError:
             if not self._cut:
                 raise
@@ -155,25 +161,31 @@ class Crew:
             del self._under_way[worker]
         return outcome
 
-    async def _try(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
-        """Carry a work out once the pace lets it; None where the host alone was in the way."""
+    async def _try(self, work: Work, item: Item[Any]) -> tuple[Outcome[Any], bool]:
+        """Carry a work out once the pace lets it.
+
+        Give what became of it, and whether the host alone was in the way, so that it is to be
+        tried again.
+        """
         admitted = await self._admission.enter(work.operation)
         try:
             if self._halt:
-                return self._not_started(item)
+                return self._not_started(item), False
             stale = None
             if work.before is not None and self._guard is not None:
                 stale = await look(self._guard, work)
             if stale is not None:
-                return attrs.evolve(item.held(""), error=stale)
+                return attrs.evolve(item.held(""), error=stale), False
             if self._halt:
-                return self._not_started(item)
+                return self._not_started(item), False
             outcome = await item.carry_out(
                 self._client, check=self._check, keeper=self._keeper, escort=admitted
             )
-            if outcome.state is State.FAILED and admitted.once_more(outcome.error):
-                return None
-            return outcome
+            if outcome.state is not State.FAILED or outcome.error is None:
+                return outcome, False
+            if not admitted.kept_out(outcome.error):
+                return outcome, False
+            return (self._not_started(item), False) if self._halt else (outcome, True)
         finally:
             admitted.leave()
 

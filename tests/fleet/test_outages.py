@@ -1,0 +1,207 @@
+"""Jobs through bad times, over real sockets: a host that is down, and one that asks to wait.
+
+Whoever sleeps moves the clock on, so that hours pass at once.
+"""
+
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import attrs
+import pytest
+
+from enapter_async import fleet
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, TooManyRequests, World
+from enapter_async.emulator.faults import ServerFailure
+from enapter_async.fleet import Outcome, State
+from enapter_async.fleet.abort import DEFAULT_ABORT
+from enapter_async.fleet.events import RunEvent, RunGoesOn, RunStopped, RunWaiting
+from enapter_async.fleet.pace import PausedTooLongError, Reason
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import GenerateConfig
+from tests.faults.clock import FakeClock
+from tests.fleet.callers import rename
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number: int = taken.getsockname()[1]
+        return number
+
+
+@attrs.define
+class Landlord:
+    """Opens a host's door after so many sleeps of the client, and shuts it at the end."""
+
+    port: int
+    world: World
+    clock: FakeClock
+    after: int
+    emulator: Emulator | None = None
+
+    async def __call__(self) -> None:
+        if len(self.clock.sleeps) >= self.after and self.emulator is None:
+            emulator = self.emulator = Emulator(world=self.world, port=self.port)
+            await emulator.__aenter__()
+
+    async def close(self) -> None:
+        if self.emulator is not None:
+            await self.emulator.__aexit__(None, None, None)
+
+
+@pytest.fixture
+async def landlord(port: int) -> AsyncIterator[Landlord]:
+    clock = FakeClock()
+    landlord = Landlord(port, World.seeded(60, 1, role="OWNER"), clock, after=80)
+    clock.on_sleep = landlord
+    yield landlord
+    await landlord.close()
+
+
+async def carry_out(
+    landlord: Landlord, operations: list[Any], **options: Any
+) -> tuple[fleet.Report, list[Outcome[Any]], list[RunEvent]]:
+    outcomes: list[Outcome[Any]] = []
+    events: list[RunEvent] = []
+    client = Client(
+        "emulator-token",
+        base_url=f"http://127.0.0.1:{landlord.port}",
+        clock=landlord.clock.clock(),
+        retry=options.pop("retry", RetryPolicy()),
+    )
+    async with client:
+        report = await fleet.apply(
+            client, operations, on_event=events.append, on_outcome=outcomes.append, **options
+        )
+    return report, outcomes, events
+
+
+async def test_a_job_sleeps_through_an_outage_and_nothing_fails_for_it(
+    landlord: Landlord,
+) -> None:
+    operations = [rename(device.id) for device in landlord.world]
+    report, _, events = await carry_out(landlord, operations, max_pause=1e9)
+    assert report.counts[State.APPLIED] == 60
+    assert report.ok
+    waits = [event.wait.reason for event in events if isinstance(event, RunWaiting)]
+    assert waits[0] is Reason.HOST_DOWN
+    assert isinstance(events[-1], RunGoesOn)
+    assert landlord.clock.skipped > 60, "it was down for long"
+
+
+async def test_while_the_host_is_down_few_knock(landlord: Landlord) -> None:
+    landlord.after = 10**9
+    operations = [rename(device.id) for device in landlord.world]
+    report, outcomes, events = await carry_out(landlord, operations, max_pause=600.0)
+    assert isinstance(report.stopped, PausedTooLongError)
+    assert isinstance(events[-1], RunStopped)
+    # Ten attempts open the breaker; what was under way then, and a probe a minute, are few.
+    assert sum(outcome.attempts for outcome in outcomes) < 60
+    # Those that were under way at the end were tried once more, and then fail as they are.
+    assert report.counts[State.HELD] >= 60 - 8
+    assert report.counts[State.HELD] + report.counts[State.FAILED] == 60
+
+
+async def test_once_only_operations_are_never_the_probe(landlord: Landlord) -> None:
+    mints: list[Operation[Any]] = [
+        GenerateConfig(device_id=device.id, protocol="MQTT")
+        for device in landlord.world
+        if device.type in {"STANDALONE", "LINK_SLAVE_UCM"}
+    ]
+    minted: list[Any] = []
+    report, outcomes, _ = await carry_out(
+        landlord, mints, max_pause=1e9, credentials=lambda _, result: minted.append(result)
+    )
+    assert report.counts[State.APPLIED] == len(mints) == len(minted)
+    assert all(outcome.attempts <= 5 for outcome in outcomes)
+
+
+async def test_a_run_that_is_left_while_it_waits_ends_at_once(landlord: Landlord) -> None:
+    landlord.after = 10**9
+    operations = [rename(device.id) for device in landlord.world]
+    client = Client(
+        "emulator-token",
+        base_url=f"http://127.0.0.1:{landlord.port}",
+        clock=landlord.clock.clock(),
+    )
+
+    def on_event(event: RunEvent) -> None:
+        if isinstance(event, RunWaiting):
+            assert run.waiting == event.wait
+            run.stop("somebody had enough")
+
+    async with client:
+        run = fleet.Run(client, operations, max_pause=1e9, on_event=on_event)
+        async with run:
+            states = [outcome.state async for outcome in run]
+    assert states.count(State.HELD) >= 60 - 8
+    assert run.report.stopped is None
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World.seeded(60, 1, role="OWNER")) as running:
+        yield running
+
+
+async def through(
+    emulator: Emulator, **options: Any
+) -> tuple[fleet.Report, list[RunEvent], FakeClock]:
+    clock = FakeClock()
+    events: list[RunEvent] = []
+    client = Client(emulator.token, base_url=emulator.base_url, clock=clock.clock())
+    async with client:
+        report = await fleet.apply(
+            client,
+            [rename(device.id) for device in emulator.world],
+            on_event=events.append,
+            **options,
+        )
+    return report, events, clock
+
+
+async def test_a_long_retry_after_is_waited_for_and_fails_nothing(emulator: Emulator) -> None:
+    # Longer than a call of the client waits (120 s), shorter than a job does (15 minutes).
+    emulator.faults.add(TooManyRequests(retry_after=600), times=3)
+    report, _, clock = await through(emulator)
+    assert report.ok
+    assert clock.skipped >= 600
+
+
+async def test_a_retry_after_beyond_the_cap_stops_the_run(emulator: Emulator) -> None:
+    emulator.faults.add(TooManyRequests(retry_after=3600), times=None)
+    report, events, _ = await through(emulator, concurrency=4)
+    assert isinstance(report.stopped, PausedTooLongError)
+    assert isinstance(events[-1], RunStopped)
+    assert report.counts[State.HELD] >= 56
+    assert report.counts[State.HELD] + report.counts[State.FAILED] == 60
+
+
+async def test_many_429s_cost_time_and_no_operation(emulator: Emulator) -> None:
+    emulator.faults.add(TooManyRequests(), times=300)
+    report, _, _ = await through(emulator, max_pause=1e9)
+    assert report.ok
+    assert report.attempts == 360
+
+
+async def test_a_server_that_fails_for_a_while_is_left_alone_for_a_while(
+    emulator: Emulator,
+) -> None:
+    emulator.faults.add(ServerFailure(status=502), times=30)
+    report, events, _ = await through(emulator, abort=None)
+    assert report.counts[State.APPLIED] >= 50
+    assert any(
+        isinstance(event, RunWaiting) and event.wait.reason is Reason.HOST_DOWN for event in events
+    )
+
+
+async def test_criteria_judge_what_was_carried_out_and_not_what_waited(
+    emulator: Emulator,
+) -> None:
+    emulator.faults.add(TooManyRequests(), times=100)
+    report, _, _ = await through(emulator, abort=DEFAULT_ABORT, max_pause=1e9)
+    assert report.stopped is None
+    assert report.ok
