@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.call import CallRecord
+from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
