@@ -14,7 +14,7 @@ from enapter_async.cli.exits import MEANINGS, Exit
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.cli.text import plain_lines
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.journal import RunRefusedError
+from enapter_async.fleet.journal.file import RunRefusedError
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {

@@ -14,11 +14,11 @@ from enapter_async.cli.exits import Exit
 from enapter_async.cli.journalled import Job, carry_out
 from enapter_async.cli.options import Settings, tell
 from enapter_async.cli.staging import ALL_AT_ONCE, Staging
-from enapter_async.fleet.continuing import JournalOptions
-from enapter_async.fleet.guard import GuardMode
-from enapter_async.fleet.plans import Plan
-from enapter_async.fleet.runs import RunFolder, runs_directory
-from enapter_async.fleet.verdicts import Verdict
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.journal.runs import RunFolder, runs_directory
+from enapter_async.fleet.planning.guard import GuardMode
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig
 

@@ -14,10 +14,10 @@ from enapter_async.cli.reporting import rehearse_plan, report_run
 from enapter_async.cli.runs import resume, runs, status
 from enapter_async.cli.staging import Staging, staging_options
 from enapter_async.cli.undoing import undo_run
-from enapter_async.fleet.guard import GuardMode
 from enapter_async.fleet.inputs import parse_operations, read_operations
-from enapter_async.fleet.planfile import is_plan
-from enapter_async.fleet.plans import read_plan
+from enapter_async.fleet.planning.file import is_plan
+from enapter_async.fleet.planning.guard import GuardMode
+from enapter_async.fleet.planning.plan import read_plan
 
 
 @click.group("fleet")

@@ -8,10 +8,10 @@ from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
 from enapter_async.cli.staging import ALL_AT_ONCE, Staging
 from enapter_async.client import Client
-from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.engine import Run
 from enapter_async.fleet.events import OnEvent
-from enapter_async.fleet.guard import GuardMode, StateGuard
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.planning.guard import GuardMode, StateGuard
 from enapter_async.fleet.report import Outcome, Report
 
 

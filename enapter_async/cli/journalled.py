@@ -14,13 +14,13 @@ from enapter_async.cli.results import ResultsFile, json_line, outcome_row, repor
 from enapter_async.cli.screen import Watch, show_report, tracker
 from enapter_async.cli.staging import ALL_AT_ONCE, Staging
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.continuing import JournalOptions
-from enapter_async.fleet.guard import GuardMode
-from enapter_async.fleet.journal import Journal
-from enapter_async.fleet.plans import Plan
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.results import write_results
+from enapter_async.fleet.journal.runs import RunFolder
+from enapter_async.fleet.planning.guard import GuardMode
+from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.report import Outcome, Report, State
-from enapter_async.fleet.results import write_results
-from enapter_async.fleet.runs import RunFolder
 
 
 @attrs.frozen(kw_only=True)

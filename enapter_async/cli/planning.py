@@ -14,16 +14,16 @@ from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line
 from enapter_async.cli.selecting import change_of, change_options, selection_options
 from enapter_async.cli.text import plain
-from enapter_async.fleet.cells import safe_cell
-from enapter_async.fleet.effects import wanted
+from enapter_async.fleet.credentials.private_files import open_private
 from enapter_async.fleet.inputs import COLUMNS, parse_operations, read_operations
-from enapter_async.fleet.planfile import PlanItem
-from enapter_async.fleet.planner import plan
-from enapter_async.fleet.plans import Plan
-from enapter_async.fleet.private_files import open_private
-from enapter_async.fleet.selection import Change, Selection
-from enapter_async.fleet.sweep import sweep
-from enapter_async.fleet.verdicts import Verdict
+from enapter_async.fleet.journal.cells import safe_cell
+from enapter_async.fleet.planning.effects import wanted
+from enapter_async.fleet.planning.file import PlanItem
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.planning.selection import Change, Selection
+from enapter_async.fleet.planning.sweep import sweep
+from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig

@@ -26,13 +26,13 @@ from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.state import Device, Timestamps
 from enapter_async.emulator.world import World
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.continuing import JournalOptions
-from enapter_async.fleet.effects import wanted
-from enapter_async.fleet.guard import GuardMode
-from enapter_async.fleet.planfile import PlanItem
-from enapter_async.fleet.plans import Plan, kind_of
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.planning.effects import wanted
+from enapter_async.fleet.planning.file import PlanItem
+from enapter_async.fleet.planning.guard import GuardMode
+from enapter_async.fleet.planning.plan import Plan, kind_of
+from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.fleet.report import Outcome, Report, State
-from enapter_async.fleet.verdicts import Verdict
 from enapter_async.operation import Repeat
 from enapter_async.operations.devices import DeleteDevice
 

@@ -18,14 +18,14 @@ from enapter_async.cli.screen import show_report
 from enapter_async.cli.staging import Staging, staging_options
 from enapter_async.cli.text import plain
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.guard import GuardMode
-from enapter_async.fleet.journal import Journal
-from enapter_async.fleet.lock import is_held
-from enapter_async.fleet.plans import read_plan
-from enapter_async.fleet.reporting import write_report
-from enapter_async.fleet.results import write_results
-from enapter_async.fleet.runs import RunFolder, find_run, runs_directory
-from enapter_async.fleet.verdicts import Verdict
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.lock import is_held
+from enapter_async.fleet.journal.results import write_results
+from enapter_async.fleet.journal.runs import RunFolder, find_run, runs_directory
+from enapter_async.fleet.planning.guard import GuardMode
+from enapter_async.fleet.planning.plan import read_plan
+from enapter_async.fleet.planning.verdicts import Verdict
+from enapter_async.fleet.reporting.page import write_report
 
 _LIES_SHOWN: Final = 20
 

@@ -12,9 +12,9 @@ from typing import Any, Final, Self
 from enapter_async.cli.text import plain
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
-from enapter_async.fleet.cells import safe_cell
+from enapter_async.fleet.credentials.private_files import open_private
 from enapter_async.fleet.inputs import COLUMNS
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.journal.cells import safe_cell
 from enapter_async.fleet.report import Outcome, Report
 
 _OUTCOME_COLUMNS: Final = (

@@ -18,14 +18,14 @@ from enapter_async.cli.results import json_line
 from enapter_async.cli.screen import COLOURS, MEANINGS, output_console
 from enapter_async.cli.staging import Staging, caution_options
 from enapter_async.cli.text import plain
-from enapter_async.fleet.continuing import AMBIGUOUS, JournalOptions
-from enapter_async.fleet.credentials import count_in
-from enapter_async.fleet.guard import GuardMode
-from enapter_async.fleet.journal import Journal
-from enapter_async.fleet.lock import is_held
+from enapter_async.fleet.credentials.file import count_in
+from enapter_async.fleet.journal.continuing import AMBIGUOUS, JournalOptions
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.lock import is_held
+from enapter_async.fleet.journal.runs import RunFolder, all_runs, find_run, runs_directory
+from enapter_async.fleet.journal.standing import Standing
+from enapter_async.fleet.planning.guard import GuardMode
 from enapter_async.fleet.report import State
-from enapter_async.fleet.runs import RunFolder, all_runs, find_run, runs_directory
-from enapter_async.fleet.standing import Standing
 
 
 @attrs.frozen(kw_only=True)

@@ -30,8 +30,8 @@ from enapter_async.fleet.events import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pace import Wait, minutes
-from enapter_async.fleet.progress import Estimate
+from enapter_async.fleet.pacing.pace import Wait, minutes
+from enapter_async.fleet.pacing.progress import Estimate
 from enapter_async.fleet.report import Outcome, Report, State
 from enapter_async.hooks import AttemptFailed, Event
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import click
 
-from enapter_async.fleet.selection import Change, Selection
+from enapter_async.fleet.planning.selection import Change, Selection
 
 _SELECTION: Final = (
     click.option("--site", "site_ids", metavar="ID", multiple=True, help="Devices of this site."),

@@ -8,9 +8,9 @@ import attrs
 import click
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.abort import DEFAULT_ABORT, AbortCriterion, parse_criterion
-from enapter_async.fleet.pace import MAX_PAUSE
-from enapter_async.fleet.rollout import HealthGate, Rollout
+from enapter_async.fleet.pacing.pace import MAX_PAUSE
+from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, parse_criterion
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 
 NONE: Final = "none"
 

@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.fleet.admission import Admission
-from enapter_async.fleet.guard import Guard, StaleError, look
-from enapter_async.fleet.halt import Halt
 from enapter_async.fleet.item import Caller, Item, Keeper
+from enapter_async.fleet.journal.ledger import Ledger
 from enapter_async.fleet.lanes import Lanes
-from enapter_async.fleet.ledger import Ledger
+from enapter_async.fleet.pacing.admission import Admission
+from enapter_async.fleet.planning.guard import Guard, StaleError, look
 from enapter_async.fleet.report import Outcome, State
-from enapter_async.fleet.rollout import Groups
+from enapter_async.fleet.rollout.halt import Halt
+from enapter_async.fleet.rollout.waves import Groups
 from enapter_async.fleet.work import Work
 
 MOST_GOES: Final = 100

@@ -13,23 +13,23 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
-from enapter_async.fleet.admission import Admission, knock
-from enapter_async.fleet.continuing import JournalOptions
 from enapter_async.fleet.crew import Crew
 from enapter_async.fleet.events import OnEvent, RunEvent, RunGoesOn, RunStopped, RunWaiting
 from enapter_async.fleet.feed import AHEAD, Feed
-from enapter_async.fleet.guard import Guard, StateGuard
-from enapter_async.fleet.halt import Halt, stopper
 from enapter_async.fleet.item import Caller
-from enapter_async.fleet.ledger import Ledger
-from enapter_async.fleet.merging import numbered
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.journal.ledger import Ledger
+from enapter_async.fleet.journal.merging import numbered
 from enapter_async.fleet.opening import Credentials, open_files
-from enapter_async.fleet.pace import MAX_PAUSE, Pace, Wait
+from enapter_async.fleet.pacing.admission import Admission, knock
+from enapter_async.fleet.pacing.pace import MAX_PAUSE, Pace, Wait
+from enapter_async.fleet.planning.guard import Guard, StateGuard
 from enapter_async.fleet.report import OperationT, Outcome, Report, Tally
-from enapter_async.fleet.rollout import LOOK_AHEAD, Rollout, Waves, in_waves
+from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
+from enapter_async.fleet.rollout.halt import Halt, stopper
+from enapter_async.fleet.rollout.stages import Stages
+from enapter_async.fleet.rollout.waves import LOOK_AHEAD, Rollout, Waves, in_waves
 from enapter_async.fleet.source import Operations, check_input
-from enapter_async.fleet.stages import Stages
 from enapter_async.fleet.work import Work
 
 ROLLOUT: Final = "rollout"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import attrs
 
 from enapter_async.errors import EnapterError
-from enapter_async.fleet.pace import Wait
+from enapter_async.fleet.pacing.pace import Wait
 
 
 @attrs.frozen(kw_only=True)

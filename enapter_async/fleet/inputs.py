@@ -13,7 +13,7 @@ import attrs
 
 from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.cells import plain_cell
+from enapter_async.fleet.journal.cells import plain_cell
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import BY_NAME
 

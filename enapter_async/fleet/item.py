@@ -12,8 +12,8 @@ from enapter_async.errors import (
     NotFoundError,
     ResultLostError,
 )
-from enapter_async.fleet.journal import JournalError
-from enapter_async.fleet.pages import Page
+from enapter_async.fleet.journal.file import JournalError
+from enapter_async.fleet.journal.pages import Page
 from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, State
 from enapter_async.operation import Operation, Repeat
 

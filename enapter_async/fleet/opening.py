@@ -9,12 +9,12 @@ from typing import Any
 import attrs
 
 from enapter_async.clock import Clock
-from enapter_async.fleet.continuing import JournalOptions
-from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
+from enapter_async.fleet.credentials.file import CredentialsFile, CredentialsSink
+from enapter_async.fleet.credentials.keeping import FileKeeper, SinkKeeper
 from enapter_async.fleet.item import Keeper
-from enapter_async.fleet.journal import JournalError
-from enapter_async.fleet.keeping import FileKeeper, SinkKeeper
-from enapter_async.fleet.ledger import Ledger
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.journal.file import JournalError
+from enapter_async.fleet.journal.ledger import Ledger
 from enapter_async.fleet.source import as_works
 from enapter_async.fleet.work import Work
 

@@ -14,8 +14,8 @@ from enapter_async.cli.rehearsal import lies, world_of
 from enapter_async.emulator import World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, PlanHeader, PlanItem, State, Verdict
-from enapter_async.fleet.lock import RunLock
-from enapter_async.fleet.plans import Plan
+from enapter_async.fleet.journal.lock import RunLock
+from enapter_async.fleet.planning.plan import Plan
 from enapter_async.operation import Operation
 from tests.cli.conftest import Run
 from tests.fleet.pages import data_of

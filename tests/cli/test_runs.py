@@ -15,9 +15,9 @@ import pytest
 from enapter_async.cli.exits import Exit
 from enapter_async.emulator import Drop, Emulator, Latency, Reply, World
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.lock import RunLock
-from enapter_async.fleet.results import write_results
-from enapter_async.fleet.runs import RunFolder, find_run, runs_directory
+from enapter_async.fleet.journal.lock import RunLock
+from enapter_async.fleet.journal.results import write_results
+from enapter_async.fleet.journal.runs import RunFolder, find_run, runs_directory
 from tests.cli.conftest import Run
 from tests.cli.processes import process
 from tests.cli.test_interrupts import Arrivals

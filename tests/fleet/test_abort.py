@@ -17,7 +17,8 @@ from enapter_async.errors import (
     ResponseError,
     ResultLostError,
 )
-from enapter_async.fleet.abort import (
+from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.rollout.abort import (
     DEFAULT_ABORT,
     AbortCriterion,
     AbortJudge,
@@ -25,7 +26,6 @@ from enapter_async.fleet.abort import (
     check_criteria,
     parse_criterion,
 )
-from enapter_async.fleet.report import Outcome, State
 from tests.fleet.callers import refusal, rename
 
 STATES = st.sampled_from(list(State))

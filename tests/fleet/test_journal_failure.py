@@ -14,7 +14,7 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalError, JournalOptions, State
-from enapter_async.fleet.journal import Journal
+from enapter_async.fleet.journal.file import Journal
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 
 

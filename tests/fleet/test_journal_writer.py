@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from enapter_async.fleet import journal_writer
-from enapter_async.fleet.journal import Journal, JournalError
-from enapter_async.fleet.journal_writer import JournalWriter
-from enapter_async.fleet.rows import event_row, item_row
+from enapter_async.fleet.journal import writer as journal_writer
+from enapter_async.fleet.journal.file import Journal, JournalError
+from enapter_async.fleet.journal.rows import event_row, item_row
+from enapter_async.fleet.journal.writer import JournalWriter
 from enapter_async.fleet.work import Work
 from enapter_async.operations.devices import UpdateDevice
 

@@ -12,7 +12,7 @@ from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.fleet import InputConflictError, ResultDiffersError, State
-from enapter_async.fleet.merging import merged
+from enapter_async.fleet.journal.merging import merged
 from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (

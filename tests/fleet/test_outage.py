@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.fleet.outage import RESERVE, Breaker, RetryBudget
+from enapter_async.fleet.pacing.outage import RESERVE, Breaker, RetryBudget
 from tests.faults.clock import upper
 from tests.fleet.ticking import Ticking
 

@@ -3,8 +3,8 @@
 import pytest
 
 from enapter_async.errors import Attempt, Certainty, HostDownError
-from enapter_async.fleet.congestion import FIRST
-from enapter_async.fleet.pace import Pace, Reason, Stamp, Wait, minutes
+from enapter_async.fleet.pacing.congestion import FIRST
+from enapter_async.fleet.pacing.pace import Pace, Reason, Stamp, Wait, minutes
 from tests.fleet.ticking import Ticking
 
 

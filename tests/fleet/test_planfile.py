@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.planfile import (
+from enapter_async.fleet.planning.file import (
     PlanFileError,
     PlanHeader,
     PlanItem,
@@ -22,9 +22,9 @@ from enapter_async.fleet.planfile import (
     read_items,
     write_plan,
 )
-from enapter_async.fleet.planner import plan
-from enapter_async.fleet.plans import read_plan
-from enapter_async.fleet.verdicts import Verdict
+from enapter_async.fleet.planning.plan import read_plan
+from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 from tests.fleet.fleets import fleet_of, running, uuid

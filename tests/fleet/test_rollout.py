@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.rollout import Groups, HealthGate, Rollout, Waves
+from enapter_async.fleet.rollout.waves import Groups, HealthGate, Rollout, Waves
 from enapter_async.fleet.work import Work
 from tests.fleet.callers import rename
 

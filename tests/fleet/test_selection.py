@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.selection import Change, Selection, Template
+from enapter_async.fleet.planning.selection import Change, Selection, Template
 from enapter_async.models.devices import (
     AccessRole,
     Connectivity,

@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 import attrs
 
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.merging import numbered
+from enapter_async.fleet.journal.merging import numbered
 from enapter_async.fleet.work import Work
 
 REST: Final = "rest"

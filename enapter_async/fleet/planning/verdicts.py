@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from enapter_async.fleet.effects import Change, before_of, effect, wanted
+from enapter_async.fleet.planning.effects import Change, before_of, effect, wanted
 from enapter_async.models.devices import AccessRole, CommunicationType, Device
 from enapter_async.operation import UNSET
 from enapter_async.operations.arguments import shown

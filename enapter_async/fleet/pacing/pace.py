@@ -12,8 +12,8 @@ import attrs
 
 from enapter_async.clock import Clock
 from enapter_async.errors import Attempt, Certainty, EnapterError
-from enapter_async.fleet.congestion import Concurrency, Rate
-from enapter_async.fleet.outage import Breaker, RetryBudget
+from enapter_async.fleet.pacing.congestion import Concurrency, Rate
+from enapter_async.fleet.pacing.outage import Breaker, RetryBudget
 
 MAX_PAUSE: Final = 900.0
 """Seconds that a job waits for a server that lets nothing through, before it stops."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from enapter_async.errors import AuthenticationError, EnapterError, TLSError
 from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError
-from enapter_async.fleet.journal import JournalError
+from enapter_async.fleet.journal.file import JournalError
 from enapter_async.fleet.report import NotStartedError, Outcome
 
 HARD_STOPS: Final = (

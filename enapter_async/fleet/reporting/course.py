@@ -5,8 +5,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, Final
 
+from enapter_async.fleet.journal.rows import INTENT, Event
 from enapter_async.fleet.report import State
-from enapter_async.fleet.rows import INTENT, Event
 
 POINTS: Final = 120
 """At most so many points on the line of time."""

@@ -11,9 +11,9 @@ from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.item import Caller
-from enapter_async.fleet.journal import Journal, RunRefusedError
-from enapter_async.fleet.rows import digest_of, operation_text
-from enapter_async.fleet.standing import Mark, Standing
+from enapter_async.fleet.journal.file import Journal, RunRefusedError
+from enapter_async.fleet.journal.rows import digest_of, operation_text
+from enapter_async.fleet.journal.standing import Mark, Standing
 from enapter_async.fleet.work import Work
 from enapter_async.operations.devices import GetDevice
 

@@ -3,8 +3,8 @@
 import inspect
 from typing import Any
 
-from enapter_async.fleet.credentials import CredentialsFile, CredentialsSink
-from enapter_async.fleet.pages import Page
+from enapter_async.fleet.credentials.file import CredentialsFile, CredentialsSink
+from enapter_async.fleet.journal.pages import Page
 from enapter_async.operation import Operation
 
 

@@ -17,7 +17,7 @@ from enapter_async.errors import (
     PermissionDeniedError,
 )
 from enapter_async.fleet.item import Caller
-from enapter_async.fleet.sweep import sweep
+from enapter_async.fleet.planning.sweep import sweep
 from enapter_async.models.devices import AccessRole, Communication, CommunicationType, Device
 from enapter_async.operations.devices import GetDevice
 

@@ -15,8 +15,8 @@ from typing import Any, Final, Self
 import attrs
 
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.private_files import check_private, open_private
-from enapter_async.fleet.rows import Event, EventRow, ItemRow, work_of
+from enapter_async.fleet.credentials.private_files import check_private, open_private
+from enapter_async.fleet.journal.rows import Event, EventRow, ItemRow, work_of
 from enapter_async.fleet.work import Work
 
 APPLICATION_ID: Final = 0x454E4A4C

@@ -15,9 +15,9 @@ from typing import Any, Final, Protocol, Self
 from enapter_async._http.call import CallRecord
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError, NotFoundError
-from enapter_async.fleet.effects import effect
 from enapter_async.fleet.item import Caller
-from enapter_async.fleet.present import Present, batches, open_scratch
+from enapter_async.fleet.planning.effects import effect
+from enapter_async.fleet.planning.present import Present, batches, open_scratch
 from enapter_async.fleet.report import NotStartedError
 from enapter_async.fleet.work import Work
 from enapter_async.models.devices import Device

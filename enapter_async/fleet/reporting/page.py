@@ -13,10 +13,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from enapter_async.clock import Clock
-from enapter_async.fleet.chronicle import chronicle
-from enapter_async.fleet.journal import Journal
-from enapter_async.fleet.lock import is_held
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.credentials.private_files import open_private
+from enapter_async.fleet.journal.chronicle import chronicle
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.lock import is_held
 
 _DATA: Final = "@data@"
 _RULES: Final = "@rules@"
@@ -77,7 +77,7 @@ def render(data: Any) -> str:
     The page lets no script run but its own, and loads nothing: its policy names the hashes
     of its style and its script.
     """
-    page = resources.files(__package__).joinpath("report.html").read_text("utf-8")
+    page = resources.files(__package__).joinpath("page.html").read_text("utf-8")
     hashes = {kind: _hash(text) for kind, text in _INLINE.findall(page)}
     rules = (
         f"default-src 'none'; style-src '{hashes['style']}'; script-src '{hashes['script']}'; "

@@ -9,12 +9,12 @@ from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import EnapterError, NotFoundError
 from enapter_async.fleet.events import OnEvent, RunGoesOn, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.guard import Guard
-from enapter_async.fleet.health import is_online
 from enapter_async.fleet.item import Caller
-from enapter_async.fleet.pace import Reason, Wait
+from enapter_async.fleet.pacing.pace import Reason, Wait
+from enapter_async.fleet.planning.guard import Guard
 from enapter_async.fleet.report import Outcome, State
-from enapter_async.fleet.rollout import CAREFUL, HealthGate, Rollout, WaveNotPassedError
+from enapter_async.fleet.rollout.health import is_online
+from enapter_async.fleet.rollout.waves import CAREFUL, HealthGate, Rollout, WaveNotPassedError
 from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation, Repeat
 

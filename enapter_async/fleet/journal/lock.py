@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal import RunRefusedError
-from enapter_async.fleet.private_files import check_private, open_private
+from enapter_async.fleet.credentials.private_files import check_private, open_private
+from enapter_async.fleet.journal.file import RunRefusedError
 
 
 class RunLock:

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from enapter_async.fleet.journal import Journal
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.rows import ACKNOWLEDGED, INTENT
 from enapter_async.fleet.report import State
-from enapter_async.fleet.rows import ACKNOWLEDGED, INTENT
 
 
 class Mark(enum.IntEnum):

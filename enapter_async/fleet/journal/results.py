@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from enapter_async.converter import operation_to_json
-from enapter_async.fleet.cells import safe_cell
+from enapter_async.fleet.credentials.private_files import open_private
 from enapter_async.fleet.inputs import COLUMNS
-from enapter_async.fleet.journal import Journal
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.journal.cells import safe_cell
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.rows import INTENT, Event
 from enapter_async.fleet.report import State
-from enapter_async.fleet.rows import INTENT, Event
 from enapter_async.fleet.work import Work
 
 RESULT_COLUMNS: Final = (

@@ -14,11 +14,11 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.converter import operation_to_json
-from enapter_async.fleet.course import Course
-from enapter_async.fleet.journal import Journal
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.rows import INTENT, Event
+from enapter_async.fleet.journal.standing import STATE_OF_MARK, Mark, Standing
 from enapter_async.fleet.report import State
-from enapter_async.fleet.rows import INTENT, Event
-from enapter_async.fleet.standing import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.reporting.course import Course
 from enapter_async.fleet.work import Work
 
 ROWS: Final = 5000

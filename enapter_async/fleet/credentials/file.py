@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from enapter_async.clock import Clock
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.private_files import open_private, write_durably
+from enapter_async.fleet.credentials.private_files import open_private, write_durably
 from enapter_async.operation import Operation
 
 if sys.platform != "win32":

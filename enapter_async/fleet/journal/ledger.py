@@ -14,20 +14,18 @@ from typing import Any, Self
 
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet import continuing
-from enapter_async.fleet.credentials import kept_in
-from enapter_async.fleet.journal import (
+from enapter_async.fleet.credentials.file import kept_in
+from enapter_async.fleet.journal import continuing
+from enapter_async.fleet.journal.file import (
     PAGE_ROWS,
     Journal,
     JournalError,
     RunRefusedError,
 )
-from enapter_async.fleet.journal_writer import JournalWriter
-from enapter_async.fleet.lock import RunLock
-from enapter_async.fleet.merging import merged, numbered
-from enapter_async.fleet.pages import Page
-from enapter_async.fleet.report import FAILURES_KEPT, Outcome, State, Tally
-from enapter_async.fleet.rows import (
+from enapter_async.fleet.journal.lock import RunLock
+from enapter_async.fleet.journal.merging import merged, numbered
+from enapter_async.fleet.journal.pages import Page
+from enapter_async.fleet.journal.rows import (
     ACKNOWLEDGED,
     INTENT,
     earlier_outcome,
@@ -36,8 +34,10 @@ from enapter_async.fleet.rows import (
     outcome_row,
     told,
 )
+from enapter_async.fleet.journal.standing import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.writer import JournalWriter
+from enapter_async.fleet.report import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.fleet.source import as_work
-from enapter_async.fleet.standing import STATE_OF_MARK, Mark, Standing
 from enapter_async.fleet.work import Work
 from enapter_async.operation import Repeat
 

@@ -11,10 +11,10 @@ import attrs
 
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.effects import IDENTITY, Change, as_change
-from enapter_async.fleet.journal import RunRefusedError
-from enapter_async.fleet.private_files import open_private
-from enapter_async.fleet.verdicts import Verdict
+from enapter_async.fleet.credentials.private_files import open_private
+from enapter_async.fleet.journal.file import RunRefusedError
+from enapter_async.fleet.planning.effects import IDENTITY, Change, as_change
+from enapter_async.fleet.planning.verdicts import Verdict
 
 FORMAT: Final = "enapter-async plan"
 VERSION: Final = 1

@@ -15,13 +15,13 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.effects import Change, wanted
-from enapter_async.fleet.journal import Journal
-from enapter_async.fleet.planner import Planner
-from enapter_async.fleet.plans import Plan
-from enapter_async.fleet.present import BATCH, open_scratch
-from enapter_async.fleet.standing import Mark, Standing
-from enapter_async.fleet.verdicts import Asked
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.standing import Mark, Standing
+from enapter_async.fleet.planning.effects import Change, wanted
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.planner import Planner
+from enapter_async.fleet.planning.present import BATCH, open_scratch
+from enapter_async.fleet.planning.verdicts import Asked
 from enapter_async.fleet.work import Work
 from enapter_async.operation import UNSET
 from enapter_async.operations.devices import (

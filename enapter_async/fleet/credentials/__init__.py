@@ -1,0 +1,1 @@
+"""Where minted credentials are kept."""

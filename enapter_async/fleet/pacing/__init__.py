@@ -1,0 +1,1 @@
+"""How fast a job goes, and what it waits for."""

@@ -1,0 +1,1 @@
+"""What operations would do, before anything is sent, and the way back."""

@@ -1,0 +1,1 @@
+"""In which steps a job goes, and when it stops."""
