@@ -15,10 +15,10 @@ from enapter_async.emulator import Emulator, Reply, World
 from enapter_async.emulator.faults import Target
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, State, Work
-from enapter_async.fleet.abort import AbortCriterion, RunAbortedError
 from enapter_async.fleet.events import RunEvent, RunStopped, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.pace import Reason
-from enapter_async.fleet.rollout import HealthGate, Rollout, WaveNotPassedError
+from enapter_async.fleet.pacing.pace import Reason
+from enapter_async.fleet.rollout.abort import AbortCriterion, RunAbortedError
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassedError
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice, UpdateDevice
 from tests.faults.clock import FakeClock
