@@ -237,12 +237,16 @@ def event_text(event: RunEvent) -> str:
             return "goes on"
         case WaveBegan(number=number, size=size, waves=waves):
             of = "" if waves is None else f" of {waves}"
-            return f"wave {number}{of}{'' if size is None else f': {size} operations'}"
+            return f"wave {number}{of}{'' if size is None else f': {_operations(size)}'}"
         case WavePassed(number=number, read_back=read_back):
-            told = f", {read_back} operations read back" if read_back else ""
+            told = f", {_operations(read_back)} read back" if read_back else ""
             return f"wave {number} passed{told}"
         case RunStopped(error=error):
             return f"stopped: {reason_of(error)}"
+
+
+def _operations(number: int) -> str:
+    return f"{number} operation{'' if number == 1 else 's'}"
 
 
 def counts_text(counts: Any) -> str:

@@ -2,12 +2,22 @@
 
 from enapter_async.fleet.credentials.file import CredentialsFile
 from enapter_async.fleet.engine import Run
+from enapter_async.fleet.events import (
+    RunEvent,
+    RunGoesOn,
+    RunStopped,
+    RunWaiting,
+    WaveBegan,
+    WavePassed,
+)
 from enapter_async.fleet.inputs import InputError, Problem, read_operations
 from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError, ResultDiffersError
 from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.journal.continuing import JournalOptions
 from enapter_async.fleet.journal.file import JournalError, RunRefusedError
 from enapter_async.fleet.journal.merging import InputConflictError
+from enapter_async.fleet.pacing.pace import PausedTooLongError, Reason, Wait
+from enapter_async.fleet.pacing.progress import Estimate
 from enapter_async.fleet.planning.file import PlanFileError, PlanHeader, PlanItem
 from enapter_async.fleet.planning.guard import Guard, GuardMode, StaleError, StateGuard
 from enapter_async.fleet.planning.plan import Plan, read_plan
@@ -28,6 +38,7 @@ __all__ = [
     "Change",
     "CredentialsFile",
     "CredentialsNotKeptError",
+    "Estimate",
     "Guard",
     "GuardMode",
     "HealthGate",
@@ -39,17 +50,23 @@ __all__ = [
     "NoRoomError",
     "NotStartedError",
     "Outcome",
+    "PausedTooLongError",
     "Plan",
     "PlanFileError",
     "PlanHeader",
     "PlanItem",
     "Problem",
+    "Reason",
     "Report",
     "ResultDiffersError",
     "Rollout",
     "Run",
     "RunAbortedError",
+    "RunEvent",
+    "RunGoesOn",
     "RunRefusedError",
+    "RunStopped",
+    "RunWaiting",
     "Selection",
     "StaleError",
     "State",
@@ -58,7 +75,10 @@ __all__ = [
     "Undo",
     "UnsteadyFleetError",
     "Verdict",
+    "Wait",
+    "WaveBegan",
     "WaveNotPassedError",
+    "WavePassed",
     "Work",
     "apply",
     "plan",

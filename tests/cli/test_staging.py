@@ -1,0 +1,163 @@
+"""`fleet apply` in waves, with criteria of its own, and what is seen of it."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from enapter_async.cli.exits import Exit
+from enapter_async.cli.screen import Watch, event_text, tracker
+from enapter_async.emulator import Emulator, Reply, TooManyRequests, World
+from enapter_async.errors import AuthenticationError
+from enapter_async.fleet import (
+    RunGoesOn,
+    RunStopped,
+    RunWaiting,
+    Wait,
+    WaveBegan,
+    WavePassed,
+)
+from enapter_async.fleet.pacing.pace import Reason
+from tests.cli.conftest import Run
+
+REFUSED = Reply(
+    status=409, content_type="application/json", body=b'{"errors": [{"code": "conflict"}]}'
+)
+
+
+@pytest.fixture
+def changes(world: World, tmp_path: Path) -> str:
+    path = tmp_path / "changes.jsonl"
+    rows = [{"operation": "update", "device_id": each.id, "name": "new"} for each in world]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_a_file_is_applied_in_waves(run: Run, world: World, changes: str) -> None:
+    result = run("fleet", "apply", changes)
+    assert result.exit_code == Exit.DONE
+    lines = [line for line in result.stderr.splitlines() if line.startswith("wave")]
+    # of 40: one, ten, one percent rounded up, ten percent, and the rest
+    assert lines == [
+        "wave 1 of 5: 1 operation",
+        "wave 1 passed, 1 operation read back",
+        "wave 2 of 5: 10 operations",
+        "wave 2 passed, 10 operations read back",
+        "wave 3 of 5: 1 operation",
+        "wave 3 passed",
+        "wave 4 of 5: 4 operations",
+        "wave 4 passed",
+        "wave 5 of 5: 24 operations",
+        "wave 5 passed",
+    ]
+    assert world.log.count_arrivals("GET") == 11
+
+
+def test_a_failure_in_the_first_wave_is_4_and_costs_one_device(
+    run: Run, world: World, emulator: Emulator, changes: str
+) -> None:
+    emulator.faults.add(REFUSED, method="PATCH")
+    result = run("fleet", "apply", changes)
+    assert result.exit_code == Exit.STOPPED
+    assert "stopped: wave 1 did not pass" in result.stderr
+    assert "Stopped: wave 1 did not pass" in result.stdout
+    assert "fleet resume" in result.stderr
+    assert world.log.count_arrivals() == 1
+    result = run("fleet", "resume", "last", "--retry-failed")
+    assert result.exit_code == Exit.DONE
+    assert world.log.count("update") == 40
+
+
+def test_all_at_once_by_waves_none(run: Run, world: World, changes: str) -> None:
+    result = run("fleet", "apply", changes, "--waves", "none")
+    assert result.exit_code == Exit.DONE
+    assert "wave 1" not in result.stderr
+    assert world.log.count_arrivals("GET") == 0
+
+
+def test_criteria_of_ones_own_stop_a_run(
+    run: Run, world: World, emulator: Emulator, changes: str
+) -> None:
+    emulator.faults.add(REFUSED, method="PATCH", times=None)
+    arguments = ["--waves", "none", "--concurrency", "1", "--abort", "failed:10%:5"]
+    result = run("fleet", "apply", changes, *arguments)
+    assert result.exit_code == Exit.STOPPED
+    assert "5 of 5 operations ended failed" in result.stdout
+    assert world.log.count_arrivals() == 5
+    result = run("fleet", "apply", changes, "--waves", "none", "--abort", "none")
+    assert result.exit_code == Exit.FAILED
+    assert world.log.count_arrivals() == 45
+
+
+def test_a_pause_beyond_the_cap_is_4(run: Run, emulator: Emulator, changes: str) -> None:
+    emulator.faults.add(TooManyRequests(retry_after=3600), times=None)
+    result = run("fleet", "apply", changes)
+    assert result.exit_code == Exit.STOPPED
+    assert "the server asks for a pause of 1:00:00; the longest is 15:00" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--waves", "1,x"], "'x' is no size of a wave"),
+        (["--waves", ""], "'' is no size of a wave"),
+        (["--waves", "rest,1"], "nothing comes after"),
+        (["--waves", "none", "--hold", "5"], "need waves"),
+        (["--waves", "none", "--health", "0"], "need waves"),
+        (["--abort", "all"], "is no criterion"),
+        (["--abort", "all:0%:1"], "above 0"),
+        (["--max-pause", "0"], "range"),
+        (["--per-site", "0"], "range"),
+    ],
+)
+def test_wrong_staging_is_2_and_nothing_is_sent(
+    run: Run, world: World, changes: str, arguments: list[str], said: str
+) -> None:
+    result = run("fleet", "apply", changes, *arguments)
+    assert result.exit_code == Exit.USAGE
+    assert said in result.stderr
+    assert world.log.count_arrivals() == 0
+
+
+def test_events_are_told_in_words() -> None:
+    now = time.monotonic()
+    wait = Wait(
+        reason=Reason.HOST_DOWN, since=now - 42, until=now + 18, detail="no connection to the host"
+    )
+    assert (
+        event_text(RunWaiting(wait=wait))
+        == "paused 0:42, no connection to the host, next probe in 0:18"
+    )
+    assert event_text(RunGoesOn()) == "goes on"
+    assert event_text(WaveBegan(number=3)) == "wave 3"
+    assert event_text(WaveBegan(number=3, size=9, waves=4)) == "wave 3 of 4: 9 operations"
+    assert event_text(WavePassed(number=1, read_back=2)) == "wave 1 passed, 2 operations read back"
+    assert "HTTP 401" in event_text(RunStopped(error=AuthenticationError("HTTP 401", status=401)))
+
+
+def test_lines_off_a_terminal_tell_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    now = time.monotonic()
+    wait = Wait(reason=Reason.HOLD, since=now, until=now + 60, detail="the hold between two waves")
+    with tracker(10, Watch()) as tracking:
+        tracking.tell(RunWaiting(wait=wait))
+        tracking.tell(RunGoesOn())
+    assert capsys.readouterr().err.splitlines() == [
+        "paused 0:00, the hold between two waves, on again in 1:00",
+        "goes on",
+    ]
+
+
+def test_a_bar_shows_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enapter_async.cli.screen.fancy", lambda _: True)
+    now = time.monotonic()
+    wait = Wait(reason=Reason.HOST_DOWN, since=now - 5, until=now + 60, detail="no connection")
+    console = Console(force_terminal=True, width=200, record=True)
+    monkeypatch.setattr("enapter_async.cli.screen.Console", lambda **_: console)
+    with tracker(10, Watch()) as tracking:
+        tracking.tell(WaveBegan(number=1, size=1, waves=5))
+        tracking.tell(RunWaiting(wait=wait))
+    shown = console.export_text()
+    assert "wave 1 of 5: 1 operation" in shown
+    assert "paused 0:05, no connection, next probe in 1:00" in shown
