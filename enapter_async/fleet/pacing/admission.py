@@ -80,6 +80,8 @@ class Admission:
 
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
+        if not (self._again or self._new or self._told or self._pace.troubled):
+            return  # nobody waits, and there is nothing to wait for: the quick path
         overdue = None if self._wide_open else self._pace.overdue()
         if overdue is not None:
             self._wide_open = True
@@ -88,7 +90,9 @@ class Admission:
             wait = None if self._wide_open else self._blocked()
             if wait is None:
                 self._let_through(self._again or self._new)
-            elif not (self._pace.probe_due and self._send_probe()):
+            elif self._pace.probe_due:
+                self._send_probe()
+            else:
                 self._tell(wait)
                 self._sleep_until(wait.until)
                 return
@@ -128,16 +132,15 @@ class Admission:
             begin = self._pace.start if line is self._new else self._pace.repeat
             place.stamp.set_result(begin(probe=probe))
 
-    def _send_probe(self) -> bool:
-        """Let the first go that does no harm when it is sent twice; say whether one did."""
+    def _send_probe(self) -> None:
+        """Let the first go that does no harm when it is sent twice, or knock where none is."""
         for line in (self._again, self._new):
             for place in line:
                 if place.operation.repeat is not Repeat.ONCE and not place.stamp.done():
                     self._let_through(line, place)
-                    return True
+                    return
         self._pace.probe_bare()
         self._probe = asyncio.get_running_loop().create_task(self._probe_bare())
-        return False
 
     async def _probe_bare(self) -> None:
         try:

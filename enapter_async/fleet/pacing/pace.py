@@ -120,6 +120,11 @@ class Pace:
         return self._breaker.probe_due
 
     @property
+    def troubled(self) -> bool:
+        """Whether something kept attempts from getting through, and nothing did since."""
+        return self._stuck_since is not None or self._too_long is not None
+
+    @property
     def gives_up_at(self) -> float | None:
         """When the job stops unless something gets through, None while something does."""
         return None if self._stuck_since is None else self._stuck_since + self._max_pause

@@ -1,0 +1,209 @@
+"""The door to a run: order, places, probes, and what is told of waiting."""
+
+import asyncio
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enapter_async.errors import (
+    Attempt,
+    Certainty,
+    DeadlineExceededError,
+    EnapterError,
+    HostDownError,
+    NotFoundError,
+)
+from enapter_async.fleet.pacing.admission import Admission, Pass
+from enapter_async.fleet.pacing.congestion import FIRST
+from enapter_async.fleet.pacing.pace import Pace, PausedTooLongError, Reason, Wait
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import GenerateConfig
+from tests.fleet.callers import rename, turns
+from tests.fleet.ticking import Ticking
+
+MINT = GenerateConfig(device_id="d", protocol="MQTT")
+UNSENT = Attempt(number=1, certainty=Certainty.NOT_SENT, error_type="Told", elapsed=0.1)
+THROTTLED = attrs.evolve(UNSENT, certainty=Certainty.REFUSED, status=429)
+
+
+@attrs.define
+class Door:
+    """An admission on a clock that stands still unless it sleeps, and all that it tells."""
+
+    ticking: Ticking = attrs.Factory(Ticking)
+    reachable: bool = False
+    knocks: int = 0
+    waits: list[Wait | None] = attrs.Factory(list)
+    overdue: list[EnapterError] = attrs.Factory(list)
+    pace: Pace = attrs.field(init=False)
+    admission: Admission = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.pace = Pace(64, self.ticking.clock())
+        self.admission = Admission(
+            self.pace,
+            self.ticking.clock(),
+            connect=self.connect,
+            on_overdue=self.overdue.append,
+            on_wait=self.waits.append,
+        )
+
+    async def connect(self) -> None:
+        self.knocks += 1
+        if not self.reachable:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    async def enter(self, operation: Operation[Any] | None = None) -> Pass:
+        return await self.admission.enter(operation or rename("d"))
+
+    def enter_later(self, operation: Operation[Any] | None = None) -> "asyncio.Task[Pass]":
+        return asyncio.create_task(self.enter(operation))
+
+    async def go_down(self) -> None:
+        """Let one operation find that the host is down."""
+        admitted = await self.enter()
+        assert admitted.kept_out(HostDownError("no connection could be made"))
+        admitted.leave()
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+async def test_as_many_as_there_are_places_enter_and_then_in_order(door: Door) -> None:
+    inside = [await door.enter() for _ in range(FIRST)]
+    waiting = [door.enter_later() for _ in range(3)]
+    await turns()
+    assert not any(each.done() for each in waiting)
+    for number in range(3):
+        inside[number].leave()
+        await turns()
+        assert [each.done() for each in waiting] == [True] * (number + 1) + [False] * (2 - number)
+    assert door.waits == [], "to wait for a place is not worth a word"
+
+
+async def test_who_gives_up_leaves_the_line(door: Door) -> None:
+    inside = [await door.enter() for _ in range(FIRST)]
+    first, second = door.enter_later(), door.enter_later()
+    await turns()
+    first.cancel()
+    inside[0].leave()
+    await turns()
+    assert second.done()
+    assert door.pace.in_flight == FIRST
+
+
+async def test_who_is_let_in_and_gives_up_at_once_gives_the_place_back(door: Door) -> None:
+    inside = [await door.enter() for _ in range(FIRST)]
+    first = door.enter_later()
+    await turns()
+    inside[0].leave()
+    first.cancel()  # in the same turn of the loop
+    await turns()
+    assert door.pace.in_flight == FIRST - 1
+
+
+async def test_the_first_that_may_be_sent_twice_goes_as_the_probe(door: Door) -> None:
+    await door.go_down()
+    mint = door.enter_later(MINT)
+    update = door.enter_later()
+    other = door.enter_later()
+    await turns()
+    assert update.done()
+    assert not mint.done()
+    assert not other.done()
+    assert door.knocks == 0
+    (await update).passed()
+    await turns()
+    assert mint.done(), "the host answers, and the line goes on in order"
+    assert [each.reason if each else None for each in door.waits] == [Reason.HOST_DOWN, None]
+
+
+async def test_a_bare_connection_goes_where_all_may_be_sent_once_only(door: Door) -> None:
+    await door.go_down()
+    mints = [door.enter_later(MINT) for _ in range(3)]
+    await turns(20)
+    assert door.knocks > 3
+    assert not any(each.done() for each in mints)
+    # The longest time to a probe is doubled each time: 1 s, 2 s, 4 s, ... and chance is at its top.
+    assert door.ticking.slept[:4] == [1.0, 2.0, 4.0, 8.0]
+    door.reachable = True
+    await turns(40)
+    assert mints[0].done()
+    await door.admission.close()
+
+
+async def test_nothing_getting_through_for_too_long_is_told_once_and_opens_wide(
+    door: Door,
+) -> None:
+    await door.go_down()
+    mints = [door.enter_later(MINT) for _ in range(3)]
+    await turns(400)
+    assert [type(error) for error in door.overdue] == [PausedTooLongError]
+    assert all(each.done() for each in mints)
+    assert door.ticking.now == pytest.approx(1000.0 + 900.0)
+
+
+async def test_open_wide_lets_everybody_in(door: Door) -> None:
+    await door.go_down()
+    waiting = [door.enter_later() for _ in range(100)]
+    door.admission.open_wide()
+    await asyncio.gather(*waiting)
+    assert door.pace.in_flight == 100
+
+
+async def test_a_first_attempt_begins_with_the_pass_and_later_ones_wait(door: Door) -> None:
+    admitted = await door.enter()
+    assert admitted.may_begin()
+    assert not admitted.may_begin()
+    admitted.failed(THROTTLED, timed_out=False, pause=3.0)
+    began = door.ticking.now
+    await admitted.begin()
+    assert door.ticking.now - began == pytest.approx(3.0)
+    assert [each.reason if each else None for each in door.waits] == [Reason.THROTTLED, None]
+
+
+async def test_only_the_host_keeps_an_operation_out(door: Door) -> None:
+    admitted = await door.enter()
+    unsent = DeadlineExceededError("late", attempts=(UNSENT, UNSENT))
+    mixed = DeadlineExceededError("late", attempts=(UNSENT, THROTTLED))
+    assert not admitted.kept_out(NotFoundError("no", status=404))
+    assert not admitted.kept_out(DeadlineExceededError("late"))
+    assert not admitted.kept_out(mixed)
+    assert admitted.kept_out(unsent)
+
+
+@given(
+    st.lists(st.sampled_from(["passed", "refused", "throttled", "unsent", "gives up"]), max_size=60)
+)
+def test_whatever_happens_all_get_in_and_never_too_many(ends: list[str]) -> None:
+    async def one(door: Door, end: str) -> None:
+        admitted = await door.enter()
+        assert admitted.may_begin()
+        await asyncio.sleep(0)
+        if end == "passed":
+            admitted.passed()
+        elif end == "refused":
+            refused = attrs.evolve(THROTTLED, status=404)
+            admitted.failed(refused, timed_out=False, pause=0.0)
+        elif end == "throttled":
+            admitted.failed(THROTTLED, timed_out=False, pause=0.5)
+            await admitted.begin()
+            admitted.passed()
+        elif end == "unsent":
+            admitted.failed(UNSENT, timed_out=True, pause=0.0)
+        admitted.leave()
+
+    async def all_of_them() -> None:
+        door = Door()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(one(door, end) for end in ends))
+        assert door.pace.in_flight == 0
+        assert door.overdue == []
+        await door.admission.close()
+
+    asyncio.run(all_of_them())
