@@ -1,5 +1,6 @@
 """The pace of a job: what each attempt teaches it, and what it says is waited for."""
 
+import attrs
 import pytest
 
 from enapter_async.errors import Attempt, Certainty, HostDownError
@@ -124,10 +125,11 @@ def test_a_probe_that_ends_without_an_attempt_is_no_answer(pace: Pace, ticking: 
 
 
 def test_an_operation_that_never_reached_the_host_is_enough(pace: Pace) -> None:
-    pace.unreachable(HostDownError("no connection could be made: Connection refused"))
+    unresolved = attrs.evolve(UNSENT, error_type="ClientConnectorDNSError")
+    pace.unreachable(HostDownError("no such name", attempts=(UNSENT, unresolved)))
     wait = pace.wait_to_start()
     assert wait is not None
-    assert "Connection refused" in wait.detail
+    assert wait.detail == "the host's name cannot be resolved"
 
 
 def test_half_the_answers_being_502_is_an_outage_and_429s_are_none(pace: Pace) -> None:

@@ -20,6 +20,12 @@ MAX_PAUSE: Final = 900.0
 TOLD_FROM: Final = 0.5
 """Seconds from which on a wait is worth a word."""
 
+NO_CONNECTION: Final = "no connection to the host"
+_UNSENT: Final = {
+    "ClientConnectorDNSError": "the host's name cannot be resolved",
+    "ConnectionTimeoutError": "no connection to the host in time",
+}
+
 
 class PausedTooLongError(EnapterError):
     """The server let nothing through for too long, or asked for too long a pause."""
@@ -247,7 +253,7 @@ class Pace:
     def unreachable(self, error: EnapterError) -> None:
         """Take note that an operation ended without ever having reached the host."""
         if self._breaker.open():
-            self._went_down(str(error))
+            self._went_down(_why(error.attempts[-1]) if error.attempts else NO_CONNECTION)
 
     def refused_for_now(self, seconds: float) -> None:
         """Take note that an operation ended because the server asks for so long a pause."""
@@ -302,5 +308,5 @@ def _why(attempt: Attempt) -> str:
     if attempt.status:
         return f"the host answers HTTP {attempt.status}"
     if attempt.certainty is Certainty.NOT_SENT:
-        return f"no connection to the host ({attempt.error_type})"
+        return _UNSENT.get(attempt.error_type, NO_CONNECTION)
     return f"the host does not answer ({attempt.error_type})"
