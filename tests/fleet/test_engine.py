@@ -330,7 +330,9 @@ async def test_memory_does_not_grow_with_the_number_of_operations() -> None:
             tracemalloc.stop()
 
     few, many = await peak(500), await peak(10_000)
-    assert many < few + 100_000
+    # Less than 100 bytes each, which is what cycles take until the collector comes by; an
+    # outcome that is kept takes a thousand.
+    assert many < few + 950_000
 
 
 class ScriptedNothing(ScriptedCaller):
