@@ -1,6 +1,6 @@
 """How well a fleet job finds its pace: against a rate limit, and over a long way.
 
-    python -m benchmarks.pacing                     # about five minutes
+    python -m benchmarks.pacing                     # about six minutes
     python -m benchmarks.pacing --operations 1000 --far 5000     # about two
 
 Against 50 requests a second (429 with Retry-After, without, and as nginx says it): at most
