@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -92,8 +93,10 @@ def measure(
     return cells, failures
 
 
-def run_worker(command: Sequence[str], *, cores: Cores | None, timeout: float) -> dict[str, Any]:
-    """Run one cell's process and give its figures.
+def run_worker(
+    command: Sequence[str], *, cores: Cores | None, timeout: float, root: Path = ROOT
+) -> dict[str, Any]:
+    """Run one cell's process, of the checkout at `root`, and give its figures.
 
     Raises:
         CellTimeoutError: It took longer than `timeout` seconds, and was ended.
@@ -103,7 +106,7 @@ def run_worker(command: Sequence[str], *, cores: Cores | None, timeout: float) -
         with children_on(cores.client if cores else None):
             done = subprocess.run(
                 command,
-                cwd=ROOT,
+                cwd=root,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

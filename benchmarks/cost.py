@@ -1,0 +1,129 @@
+"""What one call costs in CPU time: a quick look for whoever tunes the package.
+
+    python -m benchmarks.cost                           # aiohttp and this SDK, half a minute
+    python -m benchmarks.cost sdk sdk-fleet --rounds 12
+    python -m benchmarks.cost sdk --beside ../before    # the same of another checkout, in turn
+
+Short cells follow each other in another order each round. `best` is the least of the rounds:
+what else a machine does only ever adds to it. Exit code 0: all was measured. 1: not.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from benchmarks.catalog import BASELINE, CONTENDERS, VARIANTS, Contender
+from benchmarks.grid import CellError, Effort, run_worker, worker_command
+from benchmarks.machine import choose_cores
+from benchmarks.server import ROOT, serving
+
+
+@attrs.frozen(kw_only=True)
+class Subject:
+    """A contender as one checkout has it."""
+
+    name: str
+    contender: Contender
+    root: Path
+
+
+@attrs.frozen(kw_only=True)
+class Cost:
+    """One cell's CPU time a call, user and system, in microseconds, and its calls a second."""
+
+    cpu_us: float
+    per_second: float
+
+
+def subjects(names: Sequence[str], beside: Path | None) -> list[Subject]:
+    """Give what is measured: each contender here, and this SDK's also in the other checkout."""
+    known = {one.name: one for one in (*CONTENDERS, *VARIANTS)}
+    found = []
+    for name in names:
+        found.append(Subject(name=name, contender=known[name], root=ROOT))
+        if beside is not None and known[name].driver == "this_sdk":
+            found.append(Subject(name=f"{name} there", contender=known[name], root=beside))
+    return found
+
+
+def table(measured: dict[str, list[Cost]]) -> Iterator[str]:
+    """Write a line for each subject, with the first one's best as the unit."""
+    width = max(len(name) for name in measured)
+    yield f"{'':{width}}   best µs   median µs   saved µs   of first   calls/s (median)"
+    first: float | None = None
+    for name, costs in measured.items():
+        best = min(cost.cpu_us for cost in costs)
+        first = best if first is None else first
+        median = statistics.median(cost.cpu_us for cost in costs)
+        rate = statistics.median(cost.per_second for cost in costs)
+        yield (
+            f"{name:{width}} {best:9.1f} {median:11.1f} {first - best:10.1f} "
+            f"{first / best:10.2f} {rate:10,.0f}"
+        )
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    names = [contender.name for contender in (*CONTENDERS, *VARIANTS)]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("contenders", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each cell")
+    parser.add_argument("--beside", type=Path, metavar="FOLDER", help="another checkout")
+    parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
+    options = parser.parse_args(arguments)
+    options.contenders = options.contenders or [BASELINE, "sdk"]
+    if unknown := set(options.contenders) - set(names):
+        parser.error(f"no contender is called {', '.join(sorted(unknown))}")
+    if options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    if options.beside is not None and not (options.beside / "benchmarks" / "worker.py").exists():
+        parser.error(f"{options.beside} is no checkout with benchmarks/worker.py")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, and give the exit code."""
+    options = parse(arguments)
+    wanted = subjects(options.contenders, options.beside)
+    effort = Effort(seconds=options.seconds)
+    measured: dict[str, list[Cost]] = {subject.name: [] for subject in wanted}
+    chance = random.Random(effort.seed)  # noqa: S311 - an order, no secret
+    cores, failed = choose_cores(), False
+    with serving(options.server, core=cores.server if cores else None) as server:
+        print(f"{server.kind}, concurrency {options.concurrency}", file=sys.stderr)
+        for number in range(options.rounds):
+            for subject in chance.sample(wanted, len(wanted)):
+                command = worker_command(
+                    subject.contender, options.concurrency, effort, server.base_url
+                )
+                try:
+                    figures = run_worker(command, cores=cores, timeout=60, root=subject.root)
+                except CellError as error:
+                    print(f"FAILED: {subject.name}: {error}", file=sys.stderr)
+                    failed = True
+                    continue
+                measured[subject.name].append(
+                    Cost(
+                        cpu_us=figures["cpu_us_per_request"],
+                        per_second=figures["requests_per_second"],
+                    )
+                )
+            print(f"\rround {number + 1} of {options.rounds}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    print("\n".join(table({name: costs for name, costs in measured.items() if costs})))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
