@@ -45,7 +45,18 @@ if TYPE_CHECKING:
         TransportError,
         UnprocessableError,
     )
-    from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Hook, Waiting
+    from enapter_async.hooks import (
+        AttemptFailed,
+        AttemptPassed,
+        AttemptStarted,
+        CallEnded,
+        CallStarted,
+        Event,
+        Hook,
+        ReadBack,
+        Waited,
+        Waiting,
+    )
     from enapter_async.models.configs import (
         CommunicationConfig,
         MQTTCredentials,
@@ -81,6 +92,8 @@ __all__ = [
     "AssignBlueprint",
     "Attempt",
     "AttemptFailed",
+    "AttemptPassed",
+    "AttemptStarted",
     "AuthenticationError",
     "BadRequestError",
     "CallEnded",
@@ -116,6 +129,7 @@ __all__ = [
     "Pacing",
     "PermissionDeniedError",
     "RateLimitedError",
+    "ReadBack",
     "RedirectError",
     "Repeat",
     "RequestParts",
@@ -131,6 +145,7 @@ __all__ = [
     "UnprocessableError",
     "Unset",
     "UpdateDevice",
+    "Waited",
     "Waiting",
     "__version__",
     "fleet",

@@ -1,8 +1,15 @@
-"""What a client tells those who listen: frozen records of each call, and the Hook protocol."""
+"""What a client tells those who listen: frozen records of each call, and the Hook protocol.
+
+All records of one call are told in the task that made it, in order: `CallStarted`; for each
+attempt `AttemptStarted`, then `AttemptPassed` or `AttemptFailed`; between them `Waited` and
+`Waiting`; a `ReadBack` where an uncertain attempt had to be settled; `CallEnded`. An attempt
+that the caller's cancellation cut short has no end of its own.
+"""
 
 from typing import Any, Protocol
 
 import attrs
+from yarl import URL
 
 from enapter_async.errors import Attempt, EnapterError
 from enapter_async.operation import Operation
@@ -10,10 +17,49 @@ from enapter_async.operation import Operation
 
 @attrs.frozen(kw_only=True)
 class CallStarted:
-    """A call begins. `call` is its number, the same in all records of it."""
+    """A call begins.
+
+    `call` is its number, the same in all records of it and in no other call's of this
+    process; `base_url` says where the API is, without `/v3`.
+    """
 
     call: int
     operation: Operation[Any]
+    base_url: URL
+
+
+@attrs.frozen(kw_only=True)
+class Waited:
+    """The call was held back for `seconds`; told when that is over.
+
+    `reason` is "turn" (another write to the same device was under way), "gate" (the client's
+    limits, or its pause after a 429) or "pace" (the fleet job's own).
+    """
+
+    call: int
+    operation: Operation[Any]
+    seconds: float
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class AttemptStarted:
+    """An attempt begins, past the gate; `number` counts from 1."""
+
+    call: int
+    operation: Operation[Any]
+    number: int
+
+
+@attrs.frozen(kw_only=True)
+class AttemptPassed:
+    """The attempt brought a good answer of HTTP `status`, `elapsed` seconds after it began."""
+
+    call: int
+    operation: Operation[Any]
+    number: int
+    status: int
+    elapsed: float
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +86,22 @@ class Waiting:
 
 
 @attrs.frozen(kw_only=True)
+class ReadBack:
+    """A read that was to settle an uncertain attempt has ended, `elapsed` seconds after it began.
+
+    `reading` is what was sent; `status` the HTTP status, if one arrived; `error_type` names
+    what went wrong, if something did. What the read showed is told by `CallEnded`.
+    """
+
+    call: int
+    operation: Operation[Any]
+    reading: Operation[Any]
+    elapsed: float
+    status: int | None = None
+    error_type: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class CallEnded:
     """A call ended: well where `error` is None. It never carries a result.
 
@@ -59,7 +121,16 @@ class CallEnded:
     cancelled: bool = False
 
 
-Event = CallStarted | AttemptFailed | Waiting | CallEnded
+Event = (
+    CallStarted
+    | Waited
+    | AttemptStarted
+    | AttemptPassed
+    | AttemptFailed
+    | Waiting
+    | ReadBack
+    | CallEnded
+)
 
 
 class Hook(Protocol):

@@ -21,7 +21,15 @@ from enapter_async.errors import (
     NotFoundError,
     TransportError,
 )
-from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Waiting
+from enapter_async.hooks import (
+    AttemptFailed,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    Event,
+    ReadBack,
+    Waiting,
+)
 from tests.faults.clock import FakeClock
 from tests.faults.kinds import each
 from tests.faults.replies import close, errors, truncated
@@ -254,13 +262,16 @@ async def test_a_call_tells_its_whole_story(
         kinds = [type(event) for event in rig.events]
         assert kinds == [
             CallStarted,
+            AttemptStarted,
             AttemptFailed,
             Waiting,
+            AttemptStarted,
             AttemptFailed,
             Waiting,
+            ReadBack,
             CallEnded,
         ]
-        assert {event.call for event in rig.events} == {1}
+        assert len({event.call for event in rig.events}) == 1
         assert all(event.operation == UPDATE for event in rig.events)
         assert rig.waits == [("backoff", 1.0), ("settle", 0.0)]
         first, second = rig.attempts
@@ -268,8 +279,6 @@ async def test_a_call_tells_its_whole_story(
         assert (second.number, second.certainty, second.status) == (2, Certainty.APPLIED, 200)
         assert rig.ended.settled
         assert rig.ended.elapsed == pytest.approx(1.0, abs=0.2)
-        await rig.run(GET)
-        assert rig.ended.call == 2
 
 
 async def test_a_hook_that_fails_hurts_no_call(

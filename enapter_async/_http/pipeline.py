@@ -29,13 +29,27 @@ from enapter_async.errors import (
     EnapterError,
     RateLimitedError,
 )
-from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Hook, Waiting
+from enapter_async.hooks import (
+    AttemptFailed,
+    AttemptPassed,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    Event,
+    Hook,
+    ReadBack,
+    Waited,
+    Waiting,
+)
 from enapter_async.operation import Operation, Repeat
 
 T = TypeVar("T")
 
 SETTLE_TRIES: Final = 2
 """How often a settling read is begun; a second one only where the first was not sent."""
+
+_NUMBERS: Final = itertools.count(1)
+"""One count for all clients of the process, so that a hook may listen to several."""
 
 logger = logging.getLogger("enapter_async")
 
@@ -52,7 +66,7 @@ class Pipeline:
     timeouts: Timeouts
     hooks: Sequence[Hook]
     clock: Clock
-    numbers: "itertools.count[int]" = attrs.field(factory=lambda: itertools.count(1))
+    numbers: "itertools.count[int]" = _NUMBERS
 
     async def execute(
         self, operation: Operation[T], record: CallRecord | None = None, *, patient: bool = False
@@ -71,7 +85,8 @@ class Pipeline:
             end=started + self.policy.deadline,
         )
         if self.hooks:
-            self._tell(CallStarted(call=call.number, operation=operation))
+            base_url = self.wire.base_url
+            self._tell(CallStarted(call=call.number, operation=operation, base_url=base_url))
         error: EnapterError | None = None
         cancelled = False
         try:
@@ -101,8 +116,10 @@ class Pipeline:
         if subject is None:
             return await self._run(call)
         if not self.turns.try_take(subject):
-            left = call.end - self.clock.monotonic()
-            if not await within(left, lambda: self.turns.take(subject)):
+            began = self.clock.monotonic()
+            came = await within(call.end - began, lambda: self.turns.take(subject))
+            self._tell_waited(call, began, "turn")
+            if not came:
                 return _held(DeadlineExceededError("out of time: another write to it is under way"))
         try:
             return await self._run(call)
@@ -135,6 +152,7 @@ class Pipeline:
             before = self.clock.monotonic()
             await escort.begin()
             call.put_off(self.clock.monotonic() - before)
+            self._tell_waited(call, before, "pace")
         if not gate.try_enter():
             held = await self._wait_at_gate(call)
             if held is not None:
@@ -148,10 +166,25 @@ class Pipeline:
             gate.leave()
             return _held(DeadlineExceededError("out of time before the attempt could begin"))
         call.record.sent += 1
+        if self.hooks:
+            number = len(call.record.attempts) + 1
+            self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
         reply = await self._exchange(call.message, operation, left)
-        ended = reply if isinstance(reply, Failure) else self.wire.read(operation, reply)
+        if isinstance(reply, Failure):
+            return self._failed(call, reply, began, epoch)
+        ended = self.wire.read(operation, reply)
         if isinstance(ended, Failure):
             return self._failed(call, ended, began, epoch)
+        if self.hooks:
+            self._tell(
+                AttemptPassed(
+                    call=call.number,
+                    operation=operation,
+                    number=len(call.record.attempts) + 1,
+                    status=reply.status,
+                    elapsed=self.clock.monotonic() - began,
+                )
+            )
         if escort is not None:
             escort.passed()
         return ended
@@ -214,10 +247,14 @@ class Pipeline:
         if call.patient:
             await self.gate.enter()
             call.put_off(self.clock.monotonic() - began)
+            self._tell_waited(call, began, "gate")
             return None
         left = call.end - began if settling else self._time_left(call)
-        if self.gate.pause_seconds() < left and await within(left, self.gate.enter):
-            return None
+        if self.gate.pause_seconds() < left:
+            came = await within(left, self.gate.enter)
+            self._tell_waited(call, began, "gate")
+            if came:
+                return None
         pause = self.gate.pause_seconds()
         if pause > 0:
             reason = f"the server's 429 lets this client pause for {pause:.3g} s more"
@@ -269,13 +306,15 @@ class Pipeline:
                 held = await self._wait_at_gate(call, settling=True)
                 if held is not None:
                     return held
-            left = call.end - self.clock.monotonic()
+            began = self.clock.monotonic()
+            left = call.end - began
             if left <= 0:
                 self.gate.leave()
                 break
             epoch = self.gate.epoch
             reply = await self._exchange(message, reading, left)
             state = reply if isinstance(reply, Failure) else self.wire.read(reading, reply)
+            self._tell_read(call, reading, began, reply.status, state)
             if not isinstance(state, Failure):
                 return state
             if state.status == 404 and state.from_api:
@@ -286,6 +325,28 @@ class Pipeline:
             if state.certainty is not Certainty.NOT_SENT:
                 break
         return state
+
+    def _tell_waited(self, call: Call, began: float, reason: str) -> None:
+        if self.hooks:
+            seconds = self.clock.monotonic() - began
+            self._tell(
+                Waited(call=call.number, operation=call.operation, seconds=seconds, reason=reason)
+            )
+
+    def _tell_read(
+        self, call: Call, reading: Operation[Any], began: float, status: int | None, state: Any
+    ) -> None:
+        if self.hooks:
+            self._tell(
+                ReadBack(
+                    call=call.number,
+                    operation=call.operation,
+                    reading=reading,
+                    elapsed=self.clock.monotonic() - began,
+                    status=status,
+                    error_type=state.kind if isinstance(state, Failure) else None,
+                )
+            )
 
     def _tell_end(self, call: Call, error: EnapterError | None, *, cancelled: bool) -> None:
         record = call.record

@@ -100,6 +100,7 @@ class Wire:
         secret: str | None,
         wall: Callable[[], float],
     ) -> None:
+        self.base_url = base_url
         self.origin = base_url.origin()
         self.headers = dict(headers)
         self._prefix = base_url.raw_path.rstrip("/") + "/v3/"
