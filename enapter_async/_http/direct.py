@@ -178,7 +178,11 @@ class DirectTransport:
         return maybe("the answer was lost", kind)
 
     async def _connect(self, seconds: float) -> aiohttp.connector.Connection | Failure:
-        """Take a connection on which nothing is pending, from the pool or newly made."""
+        """Take a connection on which nothing is pending, from the pool or newly made.
+
+        Stale ones are replaced at once, for there are never more than the pool held; a new one
+        that is no good fails the attempt, so that the next comes only after a delay.
+        """
         timeout = self._connect_timeout
         if seconds != timeout.connect:
             timeout = self._connect_timeout = client_timeout(seconds)
@@ -193,7 +197,12 @@ class DirectTransport:
                 if protocol is not None and self._is_clean(protocol):
                     return connection
                 connection.close()
-                continue
+                if protocol in self._pending:
+                    continue
+                failure = not_sent(
+                    HostDownError("a new connection was closed, or spoken on, before the request"),
+                    "BadConnection",
+                )
             return failure
         return not_sent(
             HostDownError("no clean connection in time"), "StaleConnection", timed_out=True
@@ -211,9 +220,10 @@ class DirectTransport:
         pending = self._pending.get(protocol)
         if pending is None:
             pending = _readable(protocol.transport.get_extra_info("socket"))
+            if not self._secured and pending():
+                return False
             self._pending[protocol] = pending
-            if self._secured:
-                return True
+            return True
         return not pending()
 
     async def _receive(self, protocol: ResponseHandler, max_bytes: int) -> Reply:

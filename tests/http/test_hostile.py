@@ -15,7 +15,7 @@ from enapter_async.errors import (
     AmbiguousOutcomeError,
     Certainty,
     DeadlineExceededError,
-    EnapterError,
+    HostDownError,
     TransportError,
 )
 from tests.faults.kinds import each
@@ -145,12 +145,12 @@ async def test_an_answer_before_any_question_is_given_to_nobody(
         return True
 
     server.on_connect = speak_first
-    async with open_rig("direct", server, retry=attempts(1)) as rig:
-        try:
-            result = await rig.run(UPDATE)
-        except EnapterError:
-            return
-        assert result.name == "New name"
+    async with open_rig("direct", server) as rig:
+        error = await rig.fails(UPDATE)
+        assert type(error) is HostDownError
+        assert rig.certainties == [Certainty.NOT_SENT] * 4
+    assert server.world.effects == []
+    assert len(server.connections) == 4, "it knocks once an attempt, and waits between them"
 
 
 async def test_a_client_that_is_closed_under_a_call_ends_it_truthfully(

@@ -114,6 +114,22 @@ async def test_row04_a_dropped_syn_is_not_sent(transport: TransportKind) -> None
             filler.close()
 
 
+@pytest.mark.parametrize("how", ["fin", "rst"])
+async def test_a_port_that_ends_each_new_connection_is_knocked_at_once_an_attempt(
+    transport: TransportKind, how: str, server: FaultServer
+) -> None:
+    async def hang_up(connection: Connection) -> bool:
+        disturb(connection, how)
+        return False
+
+    server.on_connect = hang_up
+    async with open_rig(transport, server) as rig:
+        await rig.fails(CONFIG)
+        assert len(rig.attempts) <= 4
+    assert len(server.connections) <= 4
+    assert server.arrivals == []
+
+
 @pytest.mark.parametrize("operation", ALL.values(), ids=ALL.keys())
 async def test_row08_rst_on_a_reused_connection(
     transport: TransportKind, operation: Any, server: FaultServer
