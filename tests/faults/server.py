@@ -68,7 +68,9 @@ class Connection:
 
     def finish(self) -> None:
         """Send FIN, at once."""
-        self.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        number = self.writer.get_extra_info("socket").fileno()
+        with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as sock:
+            sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Send RST."""
