@@ -48,6 +48,9 @@ T = TypeVar("T")
 SETTLE_TRIES: Final = 2
 """How often a settling read is begun; a second one only where the first was not sent."""
 
+TIMER_SECONDS: Final = 0.001
+"""How much too early a loop's timer may fire: uvloop's count in whole milliseconds."""
+
 _NUMBERS: Final = itertools.count(1)
 """One count for all clients of the process, so that a hook may listen to several."""
 
@@ -236,7 +239,7 @@ class Pipeline:
             pause = self.gate.pause_seconds() if throttled else 0.0
             escort.failed(attempt, timed_out=failure.timed_out, pause=pause)
         reserve = settle_reserve(call.operation.repeat, self.policy.deadline)
-        if failure.timed_out and now >= call.end - reserve:
+        if failure.timed_out and now >= call.end - reserve - TIMER_SECONDS:
             error = DeadlineExceededError(f"out of time: {failure.error}")
             return attrs.evolve(failure, error=error, retries=0)
         return failure
