@@ -4,6 +4,7 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _MAY_SIGN = "keyUsage=critical,keyCertSign,cRLSign"
@@ -35,10 +36,10 @@ class Certificates:
         owner = ("-subj", f"/CN={name}", "-days", "2", "-addext", _MAY_SIGN)
         _openssl(self.folder, "req", "-x509", *_KEY, *files, *owner)
 
-    def server(
+    def issue(
         self, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2, authority: str = "ca"
-    ) -> ssl.SSLContext:
-        """Make the context of a server with such a certificate."""
+    ) -> tuple[Path, Path]:
+        """Make the certificate of a server, and its key."""
         self._made += 1
         stem = f"server-{self._made}"
         (self.folder / f"{stem}.ext").write_text(_OF_A_SERVER.format(names=names))
@@ -47,8 +48,12 @@ class Certificates:
         signer = ("-CA", f"{authority}.pem", "-CAkey", f"{authority}.key", "-CAcreateserial")
         files = ("-in", f"{stem}.csr", "-out", f"{stem}.pem", "-extfile", f"{stem}.ext")
         _openssl(self.folder, "x509", "-req", *files, *signer, "-days", str(days))
+        return self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
+
+    def server(self, **issued: Any) -> ssl.SSLContext:
+        """Make the context of a server with a certificate that `issue` makes."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.folder / f"{stem}.pem", self.folder / f"{stem}.key")
+        context.load_cert_chain(*self.issue(**issued))
         return context
 
     def trusting(self) -> ssl.SSLContext:
