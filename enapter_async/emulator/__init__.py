@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Truncate,
         WrongJSON,
     )
+    from enapter_async.emulator.fleetfile import FleetFileError
     from enapter_async.emulator.log import Arrival, Effect
     from enapter_async.emulator.server import Emulator
     from enapter_async.emulator.state import Device, Refusal, Site
@@ -37,6 +38,7 @@ __all__ = [
     "Fault",
     "FaultProfile",
     "Faults",
+    "FleetFileError",
     "Hang",
     "Latency",
     "Refusal",
@@ -54,6 +56,7 @@ _HOMES = {
     "Device": "state",
     "Effect": "log",
     "Emulator": "server",
+    "FleetFileError": "fleetfile",
     "Refusal": "state",
     "Site": "state",
     "World": "world",

@@ -126,7 +126,7 @@ class Emulator:
 
     @property
     def base_url(self) -> str:
-        """Where it is, as `http://127.0.0.1:port`."""
+        """The URL of the server, to be a client's `base_url`."""
         return f"http://{HOST}:{self.port}"
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -104,7 +104,7 @@ class World:
         `dump` writes it, or one device object a line. Of a device only `id` is required.
 
         Raises:
-            fleetfile.FleetFileError: with the place of what is wrong.
+            FleetFileError: with the place of what is wrong.
             OSError: the file cannot be read.
         """
         if isinstance(source, str | Path):

@@ -1,0 +1,99 @@
+"""Leads each name in a docstring or a signature to the public name that it is known by.
+
+In a docstring `UpdateDevice` is a link where a public thing is called so, and plain code
+where none is. In signatures Python tells where a class is defined, such as
+`enapter_async._http.retry.RetryPolicy`; readers know it as `enapter_async.RetryPolicy`.
+"""
+
+import functools
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any, Final
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.domains.python import PyXRefRole
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+
+DOORS: Final = ("enapter_async", "enapter_async.fleet", "enapter_async.emulator")
+"""The modules whose `__all__` is public; where two have a name, the first is meant."""
+
+_OURS: Final = "enapter_async."
+_SOFT: Final = "name"
+"""The kind of reference that a docstring's single backquotes make."""
+
+
+@functools.cache
+def _public_names() -> dict[str, str]:
+    """Map where each public thing is defined, and its bare name, to its public name."""
+    found: dict[str, str] = {}
+    for door in DOORS:
+        module = import_module(door)
+        for name in module.__all__:
+            thing = getattr(module, name)
+            found.setdefault(name, f"{door}.{name}")
+            if isinstance(home := getattr(thing, "__module__", None), str):
+                found.setdefault(f"{home}.{name}", f"{door}.{name}")
+    return found
+
+
+def _candidates(node: pending_xref) -> Iterator[str]:
+    public = _public_names()
+    target = str(node["reftarget"]).removesuffix("()")
+    if target in public:
+        bare = node.get("py:module")
+        if "." not in target and bare:
+            yield f"{bare}.{target}"
+        yield public[target]
+    head, _, tail = target.rpartition(".")
+    if head in public:
+        yield f"{public[head]}.{tail}"
+    # A method or a field that is named inside of its own class.
+    if "." not in target and (inside := node.get("py:class")):
+        yield f"{node.get('py:module')}.{inside}.{target}"
+        yield f"{inside}.{target}"
+    yield target
+
+
+def _resolve(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, shown: nodes.TextElement
+) -> nodes.Element | None:
+    if node.get("refdomain") != "py":
+        return None
+    objects = env.domains.python_domain.objects
+    for name in _candidates(node):
+        if (entry := objects.get(name)) is not None:
+            return make_refnode(
+                app.builder, node["refdoc"], entry.docname, entry.node_id, [shown], name
+            )
+    if node["reftype"] == _SOFT or str(node["reftarget"]).startswith(_OURS):
+        # Nothing public is called so: it is told, and leads nowhere.
+        return shown
+    # Type variables and aliases of ours come as bare names.
+    return shown if "." not in node["reftarget"] and node["reftype"] in ("class", "obj") else None
+
+
+class _NameRole(PyXRefRole):
+    """A name in single backquotes, looked for among those of Python."""
+
+    def process_link(
+        self,
+        env: BuildEnvironment,
+        refnode: nodes.Element,
+        has_explicit_title: bool,
+        title: str,
+        target: str,
+    ) -> tuple[str, str]:
+        """Make it a name of the Python domain, whatever the page's own is."""
+        shown = super().process_link(env, refnode, has_explicit_title, title, target)
+        refnode["refdomain"], refnode["reftype"] = "py", _SOFT
+        return shown
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the role of single backquotes, and the way from private homes to public names."""
+    app.add_role(_SOFT, _NameRole())
+    app.connect("missing-reference", _resolve)
+    return {"parallel_read_safe": False}

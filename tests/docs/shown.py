@@ -1,0 +1,224 @@
+"""What the README and the pages show, taken apart and run as a reader would run it.
+
+A block with a caption is a file of that name; blocks of one name are put together. Other Python
+is a program (it calls `asyncio.run`) or a test. A `text` block after a program is what it prints.
+In a `console` block each line after a command must be seen in its output, in that order, `…`
+standing for anything, `^C` for pressing it; `# ends with N` is the exit code where it is not 0.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).parent.parent.parent
+INTERRUPT = "^C"
+PORT = "8080"
+"""The port that pages show; each run takes a free one in its place."""
+
+_FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
+_DIRECTIVE = re.compile(r"\{code-block\} *(\w+)")
+_OPTION = re.compile(r":(\w+): (.*)")
+_ENDS_WITH = re.compile(r"# ends with (\d+)$")
+_LONGEST = 50.0
+
+
+@attrs.frozen(kw_only=True)
+class Block:
+    """A block of code; `caption` is the name of the file that it is."""
+
+    language: str
+    text: str
+    caption: str | None = None
+
+    @property
+    def is_program(self) -> bool:
+        return self.language == "python" and "asyncio.run(" in self.text
+
+    @property
+    def is_test(self) -> bool:
+        return self.language == "python" and "def test_" in self.text
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """A command line, and lines that it shows."""
+
+    line: str
+    shown: tuple[str, ...]
+
+    @property
+    def code(self) -> int:
+        """The exit code that it is to end with."""
+        told = _ENDS_WITH.search(self.line)
+        return 130 if INTERRUPT in self.shown else int(told[1]) if told else 0
+
+    @property
+    def stays(self) -> bool:
+        """Whether it goes on beside the commands after it, in a terminal of its own."""
+        return self.line.startswith("enapter-async emulator")
+
+
+def blocks(markdown: str) -> list[Block]:
+    found = []
+    for _, info, text in _FENCE.findall(markdown):
+        directive = _DIRECTIVE.fullmatch(info.strip())
+        if info.startswith("{") and directive is None:
+            continue
+        lines = text.splitlines(keepends=True)
+        options = {}
+        while directive and lines and (option := _OPTION.fullmatch(lines[0].strip())):
+            options[option[1]] = option[2]
+            del lines[0]
+        found.append(
+            Block(
+                language=directive[1] if directive else info.strip(),
+                text="".join(lines).lstrip("\n"),
+                caption=options.get("caption"),
+            )
+        )
+    return found
+
+
+def commands(text: str) -> list[Command]:
+    found = []
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        line, *shown = part.splitlines()
+        found.append(Command(line=line, shown=tuple(each for each in shown if each)))
+    return found
+
+
+def is_shown(shown: str, line: str) -> bool:
+    """Whether an output line is the one that is shown."""
+    pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
+    return re.fullmatch(pattern, line.strip()) is not None
+
+
+def missing(shown: Sequence[str], output: Sequence[str]) -> list[str]:
+    """Give the shown lines that do not come, in their order, in an output."""
+    waiting = list(shown)
+    for line in output:
+        if waiting and is_shown(waiting[0], line):
+            del waiting[0]
+    return waiting
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+class Workplace:
+    """A folder and an environment in which blocks are run, one after the other."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "ENAPTER" not in name},
+            "ENAPTER_STATE_DIR": str(folder / "state"),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error",
+            **environment,
+        }
+        self._port = str(free_port())
+        self._staying: list[asyncio.subprocess.Process] = []
+        self._printed: list[str] | None = None
+
+    async def close(self) -> None:
+        """End what still runs, as Ctrl-C in its terminal does."""
+        for process in self._staying:
+            process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(process.communicate(), _LONGEST)
+            assert process.returncode in (0, 130)
+
+    async def take(self, block: Block) -> None:
+        """Write a block to its file, or run it."""
+        text = block.text.replace(PORT, self._port)
+        if block.caption is not None:
+            with (self.folder / block.caption).open("a", encoding="utf-8") as file:
+                file.write(text)
+        elif block.is_program:
+            (self.folder / "program.py").write_text(text, "utf-8")
+            output, code = await self._run("python program.py")
+            assert code == 0, output
+            self._printed = output.splitlines()
+        elif block.is_test:
+            await self._test(text)
+        elif block.language == "console":
+            for command in commands(text):
+                await self._carry_out(command)
+        elif block.language == "text":
+            if self._printed is not None:
+                printed, self._printed = self._printed, None
+                assert missing(text.splitlines(), printed) == [], printed
+        else:
+            raise AssertionError(f"nobody would run this {block.language}:\n{text}")
+
+    async def _test(self, text: str) -> None:
+        (self.folder / "test_shown.py").write_text(text, "utf-8")
+        settings = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        (self.folder / "pytest.ini").write_text(f"[pytest]\n{settings}", "utf-8")
+        output, code = await self._run("python -m pytest -q -p no:cacheprovider test_shown.py")
+        assert code == 0, output
+        assert " passed" in output
+
+    async def _run(self, line: str) -> tuple[str, int | None]:
+        process = await self._start(line)
+        try:
+            output, _ = await asyncio.wait_for(process.communicate(), _LONGEST)
+        finally:
+            await _end(process)
+        return output.decode(), process.returncode
+
+    async def _start(self, line: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *("bash", "-c", line),
+            env=self.environment,
+            cwd=self.folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def _carry_out(self, command: Command) -> None:
+        """Run a command, press Ctrl-C where it is shown, and look for each shown line."""
+        if (setting := re.fullmatch(r"export (\w+)=(.*)", command.line)) is not None:
+            self.environment[setting[1]] = setting[2].strip("'\"")
+            return
+        process = await self._start(command.line)
+        assert process.stdout is not None
+        waiting = list(command.shown)
+        output = []
+        try:
+            async with asyncio.timeout(_LONGEST):
+                while said := await process.stdout.readline():
+                    output.append(said.decode())
+                    if waiting and is_shown(waiting[0], output[-1]):
+                        del waiting[0]
+                    if waiting and waiting[0] == INTERRUPT:
+                        del waiting[0]
+                        process.send_signal(signal.SIGINT)
+                    if not waiting and command.stays:
+                        self._staying.append(process)
+                        return
+                code = await process.wait()
+        finally:
+            if process not in self._staying:
+                await _end(process)
+        assert waiting == [], "".join(output)
+        assert code == command.code, (command.line, "".join(output))
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()

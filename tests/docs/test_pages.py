@@ -1,0 +1,78 @@
+"""What the pages show works as it stands: each block is run, in the order of its page."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from enapter_async.emulator import Emulator, World
+from tests.docs.fleets import FLEET
+from tests.docs.shown import ROOT, Block, Workplace, blocks, commands
+
+DOCS = ROOT / "docs"
+PAGES = {
+    str(path.relative_to(DOCS).with_suffix("")): blocks(path.read_text("utf-8"))
+    for path in sorted(DOCS.rglob("*.md"))
+    if "_build" not in path.parts
+}
+RUN = {page: shown for page, shown in PAGES.items() if any(b.language != "text" for b in shown)}
+FROM_NOTHING = {"tutorial"}
+"""Pages that begin without a server and without settings."""
+SEEDED = {"howto/credentials"}
+"""Pages whose commands are shown against `enapter-async emulator --devices 300 --seed 3`."""
+INSTALLING = re.compile(r"^\$ (python3 -m venv|\. \.venv/)", re.MULTILINE)
+"""Done once by `.ci/run`, with the README's own line; here the environment is there already."""
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages speak to a Unix shell")
+
+
+@pytest.mark.parametrize("page", RUN)
+async def test_a_page_goes_as_it_says(page: str, tmp_path: Path) -> None:
+    world = World.seeded(300, 3) if page in SEEDED else World.from_json(FLEET)
+    async with Emulator(world=world) as emulator:
+        settings = {
+            "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
+            "ENAPTER_HTTP_API_TOKEN": emulator.token,
+        }
+        workplace = Workplace(tmp_path, **({} if page in FROM_NOTHING else settings))
+        try:
+            for block in RUN[page]:
+                if not INSTALLING.search(block.text):
+                    await workplace.take(block)
+        finally:
+            await workplace.close()
+
+
+def test_each_file_that_a_page_shows_is_used() -> None:
+    for page, shown in RUN.items():
+        told = "".join(block.text for block in shown)
+        for file in {block.caption for block in shown if block.caption is not None}:
+            module = Path(file).stem
+            used = f" {file}" in told or f"from {module} import" in told
+            assert used, f"{page} shows {file}, and nothing uses it"
+
+
+def test_what_installs_is_what_the_readme_says() -> None:
+    """The README's commands are run by `.ci/run`, in an environment of its own."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    lines = {
+        command.line
+        for shown in PAGES.values()
+        for block in shown
+        if INSTALLING.search(block.text)
+        for command in commands(block.text)
+    }
+    assert ". .venv/bin/activate" in lines
+    for line in lines - {". .venv/bin/activate"}:
+        assert f"$ {line} && .venv/bin/enapter-async demo" in readme
+
+
+def test_each_step_of_a_job_is_shown() -> None:
+    session = [command.line for block in shown_in("tutorial") for command in commands(block.text)]
+    steps = {line.split()[2] for line in session if line.startswith("enapter-async fleet")}
+    assert {"template", "plan", "apply", "status", "resume", "undo", "report"} <= steps
+
+
+def shown_in(page: str) -> list[Block]:
+    return [block for block in PAGES[page] if block.language == "console"]
