@@ -22,7 +22,7 @@ from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.job import run_job
 from enapter_async.cli.results import reason_of
-from enapter_async.cli.screen import Watch, output_console, states_table, tracker
+from enapter_async.cli.screen import Watch, output_console, save_picture, states_table, tracker
 from enapter_async.cli.staging import NEVER_STOP
 from enapter_async.client import Client
 from enapter_async.emulator.faults import (
@@ -57,6 +57,8 @@ _KINDS: Final = (
     Truncate(),
 )
 _LIES_SHOWN: Final = 20
+_PICTURE: Final = 104
+"""How many columns a picture has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +94,13 @@ class _Told:
     metavar="N",
     help="Begin at most N requests a second, so that there is something to watch.",
 )
-def command(devices: int, seed: int, faults: float, max_rate: float) -> None:
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write what was shown to this file, as a picture.",
+)
+def command(devices: int, seed: int, faults: float, max_rate: float, svg: Path | None) -> None:
     """Watch a thousand devices being changed over a bad network, and checked.
 
     Starts the emulator on this machine, writes a CSV file of renames, blueprint changes,
@@ -101,11 +109,14 @@ def command(devices: int, seed: int, faults: float, max_rate: float) -> None:
     Then it compares each outcome with the emulator's own log of what was done. Ends with 1
     if anything was told that is not so. Nothing leaves this machine.
     """
-    click.get_current_context().exit(asyncio.run(_demo(devices, seed, faults, max_rate)))
+    console = output_console() if svg is None else output_console(width=_PICTURE, record=True)
+    ending = asyncio.run(_demo(console, devices, seed, faults, max_rate))
+    if svg is not None:
+        save_picture(console, svg, "enapter-async demo")
+    click.get_current_context().exit(ending)
 
 
-async def _demo(devices: int, seed: int, rate: float, max_rate: float) -> Exit:
-    console = output_console()
+async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate: float) -> Exit:
     console.print(
         Panel(
             Text(f"{devices:,} devices, a bad network, and the truth about each one"),

@@ -1,10 +1,12 @@
 """What people see: progress while a run goes on, and a summary of it."""
 
 import os
+import re
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
 from rich.console import Console
@@ -65,11 +67,17 @@ def fancy(stream: Any) -> bool:
     return bool(stream.isatty()) and os.environ.get("TERM", "") != "dumb"
 
 
-def output_console() -> Console:
+def output_console(*, width: int | None = None, record: bool = False) -> Console:
     """Give a console on standard output; off a terminal it is wide and draws plainly."""
     if fancy(sys.stdout):
-        return Console(file=sys.stdout)
-    return Console(file=sys.stdout, width=120, color_system=None)
+        return Console(file=sys.stdout, width=width, record=record)
+    return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)
+
+
+def save_picture(console: Console, path: Path, title: str) -> None:
+    """Write what a recording console has shown as SVG, which loads nothing from elsewhere."""
+    picture = console.export_svg(title=title, unique_id="terminal")
+    path.write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
 
 
 class Watch:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages speak
 @pytest.mark.parametrize("page", RUN)
 async def test_a_page_goes_as_it_says(page: str, tmp_path: Path) -> None:
     world = World.seeded(300, 3) if page in SEEDED else World.from_json(FLEET)
-    async with Emulator(world=world) as emulator:
+    async with Emulator(world=world, timestamps="rfc3339") as emulator:
         settings = {
             "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
             "ENAPTER_HTTP_API_TOKEN": emulator.token,

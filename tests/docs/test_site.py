@@ -1,0 +1,91 @@
+"""The site builds without a warning, and its reference holds every public name."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import enapter_async
+from enapter_async import emulator, fleet
+from tests.docs.shown import ROOT
+
+sphinx_inventory = pytest.importorskip("sphinx.util.inventory")
+
+DOCS = ROOT / "docs"
+DIAGRAMS = sorted((DOCS / "images").glob("*.svg"))
+
+
+def build(to: Path) -> None:
+    """Build as `.ci/run` does."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", str(DOCS), str(to)]
+    run = subprocess.run(  # noqa: S603 - our own interpreter and pages
+        command, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def public(module: ModuleType) -> set[str]:
+    return {f"{module.__name__}.{name}" for name in module.__all__}
+
+
+@pytest.mark.timeout(120)
+def test_the_site_builds_and_holds_every_public_name(tmp_path: Path) -> None:
+    build(tmp_path)
+    with (tmp_path / "objects.inv").open("rb") as file:
+        inventory = sphinx_inventory.InventoryFile.load(file, "", lambda base, path: path)
+    told = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
+    assert public(enapter_async) | public(fleet) | public(emulator) <= told
+    for name in told:
+        assert exists(name), f"the reference tells {name}, which there is not"
+    for page in tmp_path.rglob("*.html"):
+        assert foreign(page.read_text("utf-8")) == [], page.name
+
+
+def exists(name: str) -> bool:
+    module, *rest = name.split("."), []
+    path = list(module)
+    while path:
+        try:
+            thing = importlib.import_module(".".join(path))
+        except ImportError:
+            rest.insert(0, path.pop())
+            continue
+        for each in rest:
+            thing = getattr(thing, each, None)  # type: ignore[assignment]  # a class from here on
+        return thing is not None
+    return False
+
+
+def foreign(html: str) -> list[str]:
+    """Give what a page would load from another host."""
+    loads = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=\"([^\"]+)\"", html)
+    return [each for each in loads if "//" in each]
+
+
+@pytest.mark.parametrize("path", [*DIAGRAMS, DOCS / "demo.svg"], ids=lambda path: path.stem)
+def test_a_picture_is_sound_and_loads_nothing(path: Path) -> None:
+    text = path.read_text("utf-8")
+    ET.fromstring(text)  # noqa: S314 - our own file
+    assert re.findall(r"https?://(?!www\.w3\.org/)", text) == []
+    assert "<image" not in text
+
+
+@pytest.mark.parametrize("path", DIAGRAMS, ids=lambda path: path.stem)
+def test_a_diagram_has_words_for_who_cannot_see_it_and_a_page(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert "<title" in text
+    assert 'role="img"' in text
+    pages = [page for page in DOCS.rglob("*.md") if f"images/{path.name}" in page.read_text("utf-8")]
+    assert pages
+
+
+def test_the_demo_s_picture_is_of_a_run_that_was_checked() -> None:
+    picture = (DOCS / "demo.svg").read_text("utf-8").replace("&#160;", " ")
+    words = " ".join(re.sub(r"<[^>]+>", " ", picture).split())
+    assert "CHECKED: " in words
+    assert "Every one is true." in words
