@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -298,13 +298,20 @@ def minting(standalone: list[str]) -> list[GenerateConfig]:
     return [GenerateConfig(device_id=each, protocol="MQTTS") for each in standalone[:3]]
 
 
+@pytest.mark.parametrize("ambiguous", ["report", "regenerate", "skip"])
 async def test_a_mint_that_is_in_the_credentials_file_was_done(
-    world: World, client: Client, path: Path, standalone: list[str], tmp_path: Path
+    *,
+    world: World,
+    client: Client,
+    path: Path,
+    standalone: list[str],
+    tmp_path: Path,
+    ambiguous: Literal["report", "regenerate", "skip"],
 ) -> None:
     credentials = tmp_path / "credentials.jsonl"
     await fleet.apply(client, minting(standalone), journal=path, credentials=credentials)
     forget_the_outcome(path, 2, "applied")
-    report = await fleet.resume(client, path)
+    report = await fleet.resume(client, JournalOptions(path=path, ambiguous=ambiguous))
     assert counts(report) == {"applied": 3}
     assert world.log.count("generate_config") == 3
 

@@ -300,13 +300,13 @@ class Ledger:
         seq = work.seq
         if mark is Mark.FAILED:
             self._leave(work, State.FAILED)
-        elif work.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
-            self._todo[seq] = 1
-            self._uncertain.add(seq)
         elif (seq, standing.intents.get(seq, 1)) in kept:
             # Killed between the credentials and the outcome: they are kept, so it was done.
             self._add(seq, State.APPLIED, told({"found": "in the credentials file"}))
             self.earlier[State.APPLIED] += 1
+        elif work.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
+            self._todo[seq] = 1
+            self._uncertain.add(seq)
         else:
             if self._options.ambiguous == "skip" and seq not in standing.acknowledged:
                 self._add(seq, ACKNOWLEDGED)
