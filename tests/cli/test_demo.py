@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import attrs
 import pytest
@@ -37,6 +38,19 @@ def test_without_faults_nothing_is_unknown() -> None:
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == Exit.DONE
     assert "ended unknown" not in result.stdout
+
+
+def test_a_picture_of_it_shows_the_same_and_loads_nothing(tmp_path: Path) -> None:
+    picture = tmp_path / "demo.svg"
+    arguments = ["demo", "--devices", "50", "--max-rate", "100000", "--svg", str(picture)]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == Exit.DONE
+    assert "\x1b" not in result.output
+    drawn = picture.read_text("utf-8")
+    words = "".join(ET.fromstring(drawn).itertext()).replace("\xa0", " ")  # noqa: S314 - our own
+    assert result.stdout.splitlines()[1].strip("│ ") in words
+    assert "CHECKED: " in words
+    assert "url(http" not in drawn
 
 
 def test_the_plan_is_valid_the_same_for_one_seed_and_can_be_checked(tmp_path: Path) -> None:

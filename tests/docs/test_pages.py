@@ -27,6 +27,7 @@ INSTALLING = re.compile(r"^\$ (python3 -m venv|\. \.venv/)", re.MULTILINE)
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages speak to a Unix shell")
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", RUN)
 async def test_a_page_goes_as_it_says(page: str, tmp_path: Path) -> None:
     world = World.seeded(300, 3) if page in SEEDED else World.from_json(FLEET)

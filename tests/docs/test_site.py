@@ -1,6 +1,6 @@
 """The site builds without a warning, and its reference holds every public name."""
 
-import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def public(module: ModuleType) -> set[str]:
 def test_the_site_builds_and_holds_every_public_name(tmp_path: Path) -> None:
     build(tmp_path)
     with (tmp_path / "objects.inv").open("rb") as file:
-        inventory = sphinx_inventory.InventoryFile.load(file, "", lambda base, path: path)
+        inventory = sphinx_inventory.InventoryFile.load(file, "", lambda _, path: path)
     told = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
     assert public(enapter_async) | public(fleet) | public(emulator) <= told
     for name in told:
@@ -47,18 +47,11 @@ def test_the_site_builds_and_holds_every_public_name(tmp_path: Path) -> None:
 
 
 def exists(name: str) -> bool:
-    module, *rest = name.split("."), []
-    path = list(module)
-    while path:
-        try:
-            thing = importlib.import_module(".".join(path))
-        except ImportError:
-            rest.insert(0, path.pop())
-            continue
-        for each in rest:
-            thing = getattr(thing, each, None)  # type: ignore[assignment]  # a class from here on
-        return thing is not None
-    return False
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def foreign(html: str) -> list[str]:
@@ -71,8 +64,7 @@ def foreign(html: str) -> list[str]:
 def test_a_picture_is_sound_and_loads_nothing(path: Path) -> None:
     text = path.read_text("utf-8")
     ET.fromstring(text)  # noqa: S314 - our own file
-    assert re.findall(r"https?://(?!www\.w3\.org/)", text) == []
-    assert "<image" not in text
+    assert re.findall(r"url\((?!#)|href=|<image|@import", text) == []
 
 
 @pytest.mark.parametrize("path", DIAGRAMS, ids=lambda path: path.stem)
@@ -80,8 +72,8 @@ def test_a_diagram_has_words_for_who_cannot_see_it_and_a_page(path: Path) -> Non
     text = path.read_text("utf-8")
     assert "<title" in text
     assert 'role="img"' in text
-    pages = [page for page in DOCS.rglob("*.md") if f"images/{path.name}" in page.read_text("utf-8")]
-    assert pages
+    pages = [page.read_text("utf-8") for page in DOCS.rglob("*.md")]
+    assert any(f"images/{path.name}" in page for page in pages)
 
 
 def test_the_demo_s_picture_is_of_a_run_that_was_checked() -> None:
