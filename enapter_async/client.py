@@ -33,6 +33,7 @@ from enapter_async.api.devices import Devices
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
+from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
 
 T = TypeVar("T")
@@ -145,7 +146,8 @@ class Client:
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         """Make a client from `ENAPTER_HTTP_API_TOKEN`, `…_BASE_URL` and `…_USER`.
 
-        `settings` are those of `Client` and win over the environment.
+        `settings` are those of `Client` and win over the environment. With `ENAPTER_LOG=debug`
+        (or `info`) each attempt is printed on standard error; see `enapter_async.logs`.
 
         Raises:
             ConfigurationError: There is no token, or a value is wrong.
@@ -159,6 +161,7 @@ class Client:
             raise ConfigurationError(
                 "there is no token: set ENAPTER_HTTP_API_TOKEN, or pass token=…"
             )
+        settings["hooks"] = (*settings.get("hooks", ()), *asked_for(environ))
         return cls(**settings)
 
     @property

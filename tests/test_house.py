@@ -15,9 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
 
 FLOORS = (
-    ("operation", "clock", "_version"),
-    ("errors",),
+    ("operation", "clock", "text", "_version"),
+    ("errors", "routes"),
     ("hooks",),
+    ("logs",),
     ("models",),
     ("operations",),
     ("converter",),

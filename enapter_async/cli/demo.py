@@ -1,6 +1,7 @@
 """`enapter-async demo`: a thousand devices, a bad network, and the truth about each one."""
 
 import asyncio
+import os
 import tempfile
 import time
 from collections import Counter
@@ -40,6 +41,7 @@ from enapter_async.emulator.world import World
 from enapter_async.errors import APIError
 from enapter_async.fleet.inputs import read_operations
 from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
 
 _CONCURRENCY: Final = 64
@@ -169,7 +171,7 @@ async def _run(
         base_url=emulator.base_url,
         retry=_POLICY,
         pacing=Pacing(max_in_flight=_CONCURRENCY, max_rate=max_rate),
-        hooks=[watch],
+        hooks=[watch, *asked_for(os.environ)],
     )
     async with client:
         with tracker(len(operations), watch) as tracking:

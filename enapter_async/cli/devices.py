@@ -16,7 +16,6 @@ from enapter_async.cli.job import run_job
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line, outcome_row, reason_of
 from enapter_async.cli.screen import UNKNOWN_ADVICE, fancy, line_of, output_console
-from enapter_async.cli.text import plain
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.report import Outcome, State
@@ -29,6 +28,7 @@ from enapter_async.operations.devices import (
     GenerateConfig,
     UpdateDevice,
 )
+from enapter_async.text import plain
 
 _LISTED = ("id", "name", "slug", "type", "site_id", "blueprint_id")
 _expand = click.option(

@@ -7,12 +7,12 @@ import click
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
 from enapter_async.cli.results import json_line
-from enapter_async.cli.text import plain
 from enapter_async.emulator.faults import FaultProfile
 from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.state import Timestamps
 from enapter_async.emulator.world import World
+from enapter_async.text import plain
 
 
 @click.command("emulator")

@@ -14,10 +14,11 @@ import click
 
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
-from enapter_async.cli.text import plain
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
+from enapter_async.logs import asked_for
+from enapter_async.text import plain
 
 _ENVIRONMENT: Final = "ENAPTER_HTTP_API_"
 
@@ -59,7 +60,7 @@ class Settings:
                 user=self.user or _environment("USER"),
                 retry=policy,
                 pacing=Pacing(max_in_flight=max(in_flight, 1), max_rate=self.max_rate),
-                hooks=hooks,
+                hooks=(*hooks, *asked_for(os.environ)),
                 allow_insecure_http=bool(self.allow_insecure_http),
             )
         for warning in caught:

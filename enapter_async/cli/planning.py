@@ -13,7 +13,6 @@ from enapter_async.cli.exits import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line
 from enapter_async.cli.selecting import change_of, change_options, selection_options
-from enapter_async.cli.text import plain
 from enapter_async.fleet.credentials.private_files import open_private
 from enapter_async.fleet.inputs import COLUMNS, parse_operations, read_operations
 from enapter_async.fleet.journal.cells import safe_cell
@@ -27,6 +26,7 @@ from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig
+from enapter_async.text import plain
 
 _PRESENT_COLUMNS: Final = (
     "present_type",

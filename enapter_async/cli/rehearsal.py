@@ -1,5 +1,6 @@
 """A plan carried out against an emulator that is loaded from the plan itself."""
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from enapter_async.fleet.planning.guard import GuardMode
 from enapter_async.fleet.planning.plan import Plan, kind_of
 from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.logs import asked_for
 from enapter_async.operation import Repeat
 from enapter_async.operations.devices import DeleteDevice
 
@@ -91,7 +93,7 @@ async def rehearse(
             base_url=emulator.base_url,
             retry=_POLICY,
             pacing=Pacing(max_in_flight=concurrency),
-            hooks=[watch],
+            hooks=[watch, *asked_for(os.environ)],
         )
         async with client:
             with tracker(max(len(plan), 1), watch) as tracking:

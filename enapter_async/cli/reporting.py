@@ -16,7 +16,6 @@ from enapter_async.cli.rehearsal import Rehearsal, rehearse
 from enapter_async.cli.results import json_line, report_row
 from enapter_async.cli.screen import show_report
 from enapter_async.cli.staging import Staging, staging_options
-from enapter_async.cli.text import plain
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.file import Journal
 from enapter_async.fleet.journal.lock import is_held
@@ -26,6 +25,7 @@ from enapter_async.fleet.planning.guard import GuardMode
 from enapter_async.fleet.planning.plan import read_plan
 from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.fleet.reporting.page import write_report
+from enapter_async.text import plain
 
 _LIES_SHOWN: Final = 20
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
-from enapter_async.cli.text import plain
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.credentials.private_files import open_private
 from enapter_async.fleet.inputs import COLUMNS
 from enapter_async.fleet.journal.cells import safe_cell
 from enapter_async.fleet.report import Outcome, Report
+from enapter_async.text import plain
 
 _OUTCOME_COLUMNS: Final = (
     "state",

@@ -17,7 +17,6 @@ from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line
 from enapter_async.cli.screen import COLOURS, MEANINGS, output_console
 from enapter_async.cli.staging import Staging, caution_options
-from enapter_async.cli.text import plain
 from enapter_async.fleet.credentials.file import count_in
 from enapter_async.fleet.journal.continuing import AMBIGUOUS, JournalOptions
 from enapter_async.fleet.journal.file import Journal
@@ -26,6 +25,7 @@ from enapter_async.fleet.journal.runs import RunFolder, all_runs, find_run, runs
 from enapter_async.fleet.journal.standing import Standing
 from enapter_async.fleet.planning.guard import GuardMode
 from enapter_async.fleet.report import State
+from enapter_async.text import plain
 
 
 @attrs.frozen(kw_only=True)

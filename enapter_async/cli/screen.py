@@ -23,7 +23,6 @@ from rich.text import Text
 
 from enapter_async.cli.options import tell
 from enapter_async.cli.results import reason_of
-from enapter_async.cli.text import plain
 from enapter_async.fleet.events import (
     RunEvent,
     RunGoesOn,
@@ -36,6 +35,7 @@ from enapter_async.fleet.pacing.pace import Wait, minutes
 from enapter_async.fleet.pacing.progress import Estimate
 from enapter_async.fleet.report import Outcome, Report, State
 from enapter_async.hooks import AttemptFailed, Event
+from enapter_async.text import plain
 
 COLOURS: Final = {
     State.APPLIED: "green",

@@ -12,12 +12,12 @@ from enapter_async.cli.exits import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.planning import progress, show_plan
 from enapter_async.cli.staging import Staging, staging_options
-from enapter_async.cli.text import plain
 from enapter_async.fleet.journal.file import Journal
 from enapter_async.fleet.journal.runs import find_run, runs_directory
 from enapter_async.fleet.planning.guard import GuardMode
 from enapter_async.fleet.planning.undoing import Lasting, Undo, undo
 from enapter_async.fleet.planning.verdicts import Verdict
+from enapter_async.text import plain
 
 _WHY = {
     Lasting.DELETION: "deleted devices stay deleted",

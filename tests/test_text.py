@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.cli.text import plain, plain_lines
+from enapter_async.text import plain, plain_lines
 
 
 @pytest.mark.parametrize(

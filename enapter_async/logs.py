@@ -1,0 +1,181 @@
+"""One logger tree, quiet unless it is asked: what became of each call and attempt, in lines.
+
+A program that sets up logging itself gives its client `hooks=[CallLog()]` and reads the logger
+`enapter_async.calls`. Who only wants to look sets `ENAPTER_LOG=debug` (or `info`):
+`Client.from_env` and the command line then print on standard error. Importing the package
+configures nothing.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    Attempt,
+    ConfigurationError,
+    EnapterError,
+)
+from enapter_async.hooks import (
+    AttemptFailed,
+    AttemptPassed,
+    CallEnded,
+    CallStarted,
+    Event,
+    Hook,
+    ReadBack,
+    Waited,
+    Waiting,
+)
+from enapter_async.operation import Operation
+from enapter_async.routes import ids_of
+from enapter_async.text import plain
+
+VARIABLE: Final = "ENAPTER_LOG"
+
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO}
+_OFF: Final = frozenset(("", "0", "off", "none"))
+_LONGEST: Final = 300
+_WAITED_FOR: Final = {
+    "turn": "another write to the same device",
+    "gate": "a place at the client's gate",
+    "pace": "the job's pace",
+}
+_TREE: Final = logging.getLogger("enapter_async")
+_TREE.addHandler(logging.NullHandler())
+_CALLS: Final = logging.getLogger("enapter_async.calls")
+
+
+class CallLog:
+    """Writes a line for each attempt, wait and end: a hook, `Client(hooks=[CallLog()])`.
+
+    Lines go to the logger `enapter_async.calls`: good attempts and short waits as DEBUG, what
+    failed and how a call ended as INFO, an end that nobody can be sure of as WARNING. They hold
+    ids, never a token, a name, a body or credentials; what a server said is kept to one line
+    without control characters.
+    """
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        level = _level(event)
+        if level is None or not _CALLS.isEnabledFor(level):
+            return
+        what = f"call {event.call} {_called(event.operation)}"
+        _CALLS.log(level, "%s: %s", what, _said(event), extra={"enapter_call": event.call})
+
+
+def _level(event: Event) -> int | None:
+    match event:
+        case AttemptPassed() | Waited() | ReadBack() | CallStarted():
+            return logging.DEBUG
+        case AttemptFailed() | Waiting():
+            return logging.INFO
+        case CallEnded(error=AmbiguousOutcomeError()):
+            return logging.WARNING
+        case CallEnded():
+            return logging.INFO
+        case _:
+            return None
+
+
+def _called(operation: Operation[Any]) -> str:
+    """Write an operation with its ids alone."""
+    return " ".join((type(operation).__name__, *map(plain, ids_of(operation).values())))
+
+
+def _said(event: Event) -> str:
+    said = type(event).__name__
+    match event:
+        case CallStarted(base_url=base_url):
+            said = f"begins, at {plain(base_url)}"
+        case AttemptPassed(number=number, status=status, elapsed=elapsed):
+            said = f"attempt {number}: HTTP {status}, {_time(elapsed)}"
+        case AttemptFailed(attempt=attempt):
+            said = _failed(attempt)
+        case Waited(seconds=seconds, reason=reason):
+            said = f"waited {_time(seconds)} for {_WAITED_FOR.get(reason, plain(reason))}"
+        case Waiting(reason="settle"):
+            said = "reads back, to learn what became of it"
+        case Waiting(seconds=seconds, reason=reason):
+            said = f"waits {_time(seconds)} ({plain(reason)})"
+        case ReadBack(status=status, error_type=kind, elapsed=elapsed):
+            said = f"read back: {_answer(status, kind)}, {_time(elapsed)}"
+        case CallEnded():
+            said = _ended(event)
+    return said
+
+
+def _failed(attempt: Attempt) -> str:
+    asked = attempt.retry_after
+    after = "" if asked is None else f", the server asks for {_time(asked)}"
+    return (
+        f"attempt {attempt.number}: {_answer(attempt.status, attempt.error_type)}, "
+        f"{attempt.certainty.value}, {_time(attempt.elapsed)}{after}"
+    )
+
+
+def _answer(status: int | None, kind: str | None) -> str:
+    if status is None:
+        return plain(kind)
+    return f"HTTP {status}" if kind is None else f"HTTP {status} ({plain(kind)})"
+
+
+def _ended(event: CallEnded) -> str:
+    failed = len(event.attempts)
+    tail = f", {_time(event.elapsed)}" + (f", {failed} failed attempts" if failed > 1 else "")
+    if event.cancelled:
+        return "given up by its caller" + tail
+    if event.error is not None:
+        return f"ended in {_reason(event.error)}{tail}"
+    if event.already_absent:
+        return "done: it was gone already" + tail
+    return ("done, as a read shows" if event.settled else "done") + tail
+
+
+def _reason(error: EnapterError) -> str:
+    text = plain(error)
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    request = getattr(error, "request_id", None)
+    said = f"{type(error).__name__}: {text}"
+    return said if request is None else f"{said} [request {plain(request)[:_LONGEST]}]"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.3g} s"
+
+
+class _ToStandardError(logging.Handler):
+    """Writes to what standard error is at that moment, so that a progress display may move."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - as each handler of logging does
+            self.handleError(record)
+
+
+_PRINTER: Final = _ToStandardError()
+_PRINTER.setFormatter(
+    logging.Formatter("{asctime}.{msecs:03.0f} {levelname:<7} {message}", "%H:%M:%S", style="{")
+)
+
+
+def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
+    """Give the hooks that `ENAPTER_LOG` asks for, and let their lines reach standard error.
+
+    While it is set, the tree `enapter_async` goes there and nowhere else. Safe to repeat.
+
+    Raises:
+        ConfigurationError: it is neither debug, info nor off.
+    """
+    wanted = environ.get(VARIABLE, "").strip().lower()
+    if wanted in _OFF:
+        return ()
+    if wanted not in _LEVELS:
+        raise ConfigurationError(f"{VARIABLE} must be debug, info or off; got {wanted[:40]!a}")
+    _TREE.setLevel(_LEVELS[wanted])
+    _TREE.propagate = False
+    if _PRINTER not in _TREE.handlers:
+        _TREE.addHandler(_PRINTER)
+    return (CallLog(),)

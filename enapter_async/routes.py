@@ -1,0 +1,72 @@
+"""Where operations go, in words that are the same for all devices: for spans, metrics and logs."""
+
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.operation import Operation
+
+_STAND_IN: Final = "route-{}"
+
+
+@attrs.frozen
+class Route:
+    """The method of a request, and its path below the base with a name for each id.
+
+    `template` is such as `/v3/devices/{device_id}`.
+    """
+
+    method: str
+    template: str
+
+    @property
+    def name(self) -> str:
+        """Give both in one text, such as `PATCH /v3/devices/{device_id}`."""
+        return f"{self.method} {self.template}".rstrip()
+
+
+_KNOWN: Final[dict[tuple[type[Operation[Any]], tuple[str, ...]], Route]] = {}
+
+
+def ids_of(operation: Operation[Any]) -> dict[str, str]:
+    """Give the ids that an operation names, by field: all fields whose name ends in `_id`."""
+    return {name: text for name, text in _texts(operation).items() if name.endswith("_id")}
+
+
+def route_of(operation: Operation[Any]) -> Route:
+    """Give the route of an operation, the same for all devices.
+
+    It is found by building the operation with other texts in its fields and looking where they
+    turn up in the path, so an id that equals another part of the path misleads nobody.
+    """
+    names = tuple(_texts(operation))
+    key = (type(operation), names)
+    found = _KNOWN.get(key)
+    if found is None:
+        found = _KNOWN[key] = _find(operation, names)
+    return found
+
+
+def _texts(operation: Operation[Any]) -> dict[str, str]:
+    kind: Any = type(operation)
+    if not attrs.has(kind):
+        return {}
+    values = {each.name: getattr(operation, each.name) for each in attrs.fields(kind)}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def _find(operation: Any, names: tuple[str, ...]) -> Route:
+    parts = operation.request()
+    path = list(parts.path)
+    for name in names:
+        stand_in = _STAND_IN.format(name)
+        try:
+            other = attrs.evolve(operation, **{name: stand_in}).request().path
+        except (TypeError, ValueError):
+            continue  # not any text will do for this field, so it names no one thing
+        if len(other) == len(path):
+            path = [
+                f"{{{name}}}" if there == stand_in else here
+                for here, there in zip(path, other, strict=True)
+            ]
+    return Route(parts.method, "/v3/" + "/".join(path))

@@ -1,0 +1,153 @@
+"""Lines about calls: quiet unless asked for, readable, and without anything secret."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from enapter_async.errors import AmbiguousOutcomeError, AuthenticationError, ConfigurationError
+from enapter_async.logs import CallLog, asked_for
+from enapter_async.operations.devices import UpdateDevice
+from tests.faults.clock import FakeClock
+from tests.faults.replies import answer, close, errors, truncated
+from tests.faults.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
+from tests.faults.server import FaultServer, applied, ignored
+
+CALL = "call N UpdateDevice dev-1"
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give the lines told, with the call's number and all times as one letter."""
+    told = [record.getMessage() for record in caplog.records]
+    return [
+        re.sub(r"\d+(\.\d+)? m?s\b", "T", re.sub(r"^call \d+", "call N", each)) for each in told
+    ]
+
+
+async def test_a_call_that_goes_well_is_two_lines(
+    transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_rig(transport, server, hooks=[CallLog()]) as rig:
+        with caplog.at_level(logging.DEBUG, "enapter_async"):
+            await rig.run(GET)
+    assert lines(caplog) == [
+        f"call N GetDevice dev-1: begins, at {server.base_url}",
+        "call N GetDevice dev-1: attempt 1: HTTP 200, T",
+        "call N GetDevice dev-1: done, T",
+    ]
+    assert {record.name for record in caplog.records} == {"enapter_async.calls"}
+
+
+async def test_an_uncertain_call_tells_each_step(
+    transport: TransportKind,
+    server: FaultServer,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.script(ignored(errors(429, ("Retry-After", "2"))), applied(truncated()))
+    async with open_rig(transport, server, clock, hooks=[CallLog()]) as rig:
+        with caplog.at_level(logging.INFO, "enapter_async"):
+            await rig.run(UPDATE)
+    assert lines(caplog) == [
+        f"{CALL}: attempt 1: HTTP 429 (RateLimitedError), refused, T, the server asks for T",
+        f"{CALL}: waits T (retry-after)",
+        f"{CALL}: attempt 2: HTTP 200 (ResponseError), applied, T",
+        f"{CALL}: reads back, to learn what became of it",
+        f"{CALL}: done, as a read shows, T, 2 failed attempts",
+    ]
+    # a Retry-After of 2 s has at most 0.25 * 2 + 0.5 s of jitter, and chance is at its top
+    assert "waits 3000 ms" in caplog.text
+
+
+async def test_an_end_that_nobody_can_be_sure_of_is_a_warning(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script(applied(close()))
+    async with open_rig("direct", server, hooks=[CallLog()]) as rig:
+        with caplog.at_level(logging.DEBUG, "enapter_async"), pytest.raises(AmbiguousOutcomeError):
+            await rig.run(CONFIG)
+    last = caplog.records[-1]
+    assert last.levelno == logging.WARNING
+    assert "ended in AmbiguousOutcomeError: " in last.getMessage()
+
+
+async def test_what_a_server_says_cannot_steer_a_terminal_and_no_secret_is_told(
+    transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = f'{{"errors":[{{"code":"X","message":"\\u001b[31mred {TOKEN}\\nnext\\u202e"}}]}}'
+    server.script(
+        ignored(answer(401, said.encode(), ("X-Request-Id", f"r\x1b[1m{TOKEN}"))),
+    )
+    async with open_rig(transport, server, hooks=[CallLog()]) as rig:
+        with caplog.at_level(logging.DEBUG, "enapter_async"):
+            with pytest.raises(AuthenticationError):
+                await rig.run(UpdateDevice(device_id="dev-1", name="A private name"))
+            await rig.run(CONFIG)
+    assert TOKEN not in caplog.text
+    assert "private" not in caplog.text
+    assert "password" not in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert "401" in caplog.text
+
+
+def test_nothing_is_asked_for_by_default() -> None:
+    for value in ("", "off", "0", "OFF"):
+        assert asked_for({"ENAPTER_LOG": value}) == ()
+    assert asked_for({}) == ()
+
+
+def test_an_unknown_level_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="ENAPTER_LOG must be debug, info or off"):
+        asked_for({"ENAPTER_LOG": "loud\x1b[31m"})
+
+
+PROGRAM = """
+import asyncio, logging, sys
+from enapter_async import Client, ListDevices
+from enapter_async.emulator import Emulator
+
+async def main():
+    async with Emulator(devices=3, seed=1, token="tok-secret-1") as emulator:
+        environ = {
+            "ENAPTER_HTTP_API_TOKEN": "tok-secret-1",
+            "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
+            "ENAPTER_LOG": sys.argv[1],
+        }
+        for _ in range(2):
+            async with Client.from_env(environ) as client:
+                await client.execute(ListDevices())
+        async with Client("tok-secret-1", base_url=emulator.base_url) as client:
+            await client.execute(ListDevices())
+
+asyncio.run(main())
+print(logging.getLogger().handlers)
+"""
+
+
+def printed(level: str) -> list[str]:
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("ENAPTER")}
+    done = subprocess.run(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-c", PROGRAM, level],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=environment,
+    )
+    assert done.stdout == "[]\n", "the root logger is the program's own"
+    assert "tok-secret-1" not in done.stderr
+    return done.stderr.splitlines()
+
+
+def test_a_process_is_quiet_until_its_environment_asks() -> None:
+    assert printed("") == []
+    info = printed("info")
+    assert len(info) == 2, "one call each of the two clients made from the environment"
+    shape = r"\d\d:\d\d:\d\d\.\d{3} INFO    call \d+ ListDevices: done, \d+ ms"
+    assert all(re.fullmatch(shape, line) for line in info)
+    debug = printed("debug")
+    assert len(debug) == 6
+    assert re.search(r"DEBUG   call \d+ ListDevices: attempt 1: HTTP 200, \d+ ms$", debug[1])
