@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import pickle
-import traceback
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -35,25 +34,10 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
+from tests.faults.secrets import shown, traceback_of
 from tests.faults.server import FaultServer, Reply, applied, ignored
 
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
-
-
-def traceback_of(error: BaseException) -> str:
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    return "".join(told.format())
-
-
-def shown(error: BaseException) -> str:
-    """Write all of an error that anybody might ever print: causes, locals, pickles."""
-    parts = [repr(error), str(error), repr(error.args), repr(vars(error))]
-    seen: BaseException | None = error
-    while seen is not None:
-        parts += [repr(seen), str(seen), repr(seen.args), traceback_of(seen)]
-        seen = seen.__cause__ or seen.__context__
-    parts.append(pickle.dumps(error).decode("latin-1"))
-    return "\n".join(parts)
 
 
 async def test_the_check_itself_finds_what_aiohttp_would_tell(server: FaultServer) -> None:

@@ -1,9 +1,10 @@
 """A raw TCP server that answers as it is told to, and tells what it saw.
 
 No HTTP library stands between a test and the bytes: requests are read by the small
-parser below, answers are bytes that the replies (replies.py) write. What happened is
-told by `arrivals` (every request whose end was received), by `world.effects` (what was done)
-and by the connections.
+parser below, answers are bytes that the replies (replies.py) write. A request may take effect
+late (late.py), and a read may be answered from an older state. What happened is told by
+`arrivals` (every request whose end was received, with what was done with it), by
+`world.effects` (what was done, and by which arrival), `world.past` and the connections.
 """
 
 import asyncio
@@ -19,10 +20,14 @@ from typing import Any, Literal, Self
 
 import attrs
 
+from tests.faults.late import Late, Moment
 from tests.faults.world import Good, World
 
 PATIENCE = 5.0
 """No test waits longer than this many seconds for anything to happen."""
+
+WRITES = "writes"
+"""Stands for every method but GET where steps are scripted."""
 
 DEVICES = ("dev-1", "dev-2", "dev-3")
 
@@ -38,6 +43,7 @@ class Arrival:
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    step: "Step | None" = None
 
     def header(self, name: str) -> str | None:
         """Give a header's value; an error if it came twice."""
@@ -59,6 +65,7 @@ class Connection:
     number: int
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    peer: tuple[str, int]
     requests: int = 0
     head: bytes = b""
 
@@ -112,14 +119,21 @@ Reply = Callable[[Exchange], Awaitable[bool]]
 
 @attrs.frozen
 class Step:
-    """What is done with one arrival: `applies` says whether it takes effect before the reply."""
+    """What is done with one arrival.
+
+    `applies` says whether it takes effect before the reply; `late` when it does, if later;
+    `age` how many changes older than now the state is that a read is answered from.
+    """
 
     reply: Reply
     applies: bool
+    late: Moment | None = None
+    age: int = 0
 
     def __repr__(self) -> str:
         name = getattr(self.reply, "__qualname__", "reply").partition(".")[0]
-        return f"{'applied' if self.applies else 'ignored'}-{name}"
+        done = f"{self.late}-late" if self.late else "applied" if self.applies else "ignored"
+        return f"{done}-{name}" + (f"-stale-{self.age}" if self.age else "")
 
 
 def applied(reply: Reply) -> Step:
@@ -130,6 +144,16 @@ def applied(reply: Reply) -> Step:
 def ignored(reply: Reply) -> Step:
     """Reply so, and do nothing."""
     return Step(reply, applies=False)
+
+
+def later(moment: Moment, reply: Reply) -> Step:
+    """Reply so, and do what is asked for at that moment; a read is only replied to."""
+    return Step(reply, applies=False, late=moment)
+
+
+def stale(age: int, reply: Reply) -> Step:
+    """Reply so, to a read from a state that is so many changes old; a write is applied."""
+    return Step(reply, applies=True, age=age)
 
 
 async def _honest(exchange: Exchange) -> bool:
@@ -154,8 +178,10 @@ class FaultServer:
         devices: tuple[str, ...] = DEVICES,
         ssl_context: ssl.SSLContext | None = None,
         prefix: str = "",
+        closed: bool = False,
     ) -> None:
         self.world = World(devices)
+        self.late = Late(self.world)
         self.arrivals: list[Arrival] = []
         self.connections: list[Connection] = []
         self.open: set[Connection] = set()
@@ -165,6 +191,8 @@ class FaultServer:
         self.port = 0
         self._ssl_context = ssl_context
         self._prefix = prefix
+        self._closed = closed
+        self._unheard: socket.socket | None = None
         self._queues: dict[str, deque[Step]] = defaultdict(deque)
         self._always: dict[str, Step] = {}
         self._under_way: Counter[str] = Counter()
@@ -184,7 +212,7 @@ class FaultServer:
         return [arrival.method for arrival in self.arrivals]
 
     def script(self, *steps: Step, method: str = "") -> None:
-        """Queue steps for the arrivals to come, of one method or of any."""
+        """Queue steps for the arrivals to come: of one method, of all `WRITES`, or of any."""
         self._queues[method].extend(steps)
 
     def always(self, step: Step, *, method: str = "") -> None:
@@ -210,9 +238,34 @@ class FaultServer:
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: not self.open)
 
+    async def over(self) -> None:
+        """Wait until every connection that was begun is accepted and gone again."""
+        if self._server is not None:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            last_in_line = writer.get_extra_info("sockname")
+            async with asyncio.timeout(PATIENCE), self._news:
+                await self._news.wait_for(
+                    lambda: any(each.peer == last_in_line for each in self.connections)
+                )
+            writer.close()
+            await writer.wait_closed()
+            await self.emptied()
+
     async def __aenter__(self) -> Self:
-        await self.listen()
+        if self._closed:
+            # Bound and not listening, the port refuses, and nobody else can take it.
+            self._unheard = socket.socket()
+            self._unheard.bind(("127.0.0.1", 0))
+            self.port = self._unheard.getsockname()[1]
+        else:
+            await self.listen()
         return self
+
+    async def unclose(self) -> None:
+        """Listen on the port that was `closed` until now; safe to repeat."""
+        sock, self._unheard = self._unheard, None
+        if sock is not None:
+            await self.listen(sock=sock)
 
     async def __aexit__(
         self,
@@ -240,6 +293,8 @@ class FaultServer:
     async def stop(self) -> None:
         """Close the port and every connection."""
         self.released.set()
+        if self._unheard is not None:
+            self._unheard.close()
         if self._server is not None:
             self._server.close()
         for connection in list(self.open):
@@ -253,10 +308,12 @@ class FaultServer:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        connection = Connection(len(self.connections) + 1, reader, writer)
+        peer = writer.get_extra_info("peername")
+        connection = Connection(len(self.connections) + 1, reader, writer, peer)
         self.connections.append(connection)
         self.open.add(connection)
         try:
+            await self._tell()
             await self._converse(connection)
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
@@ -267,27 +324,38 @@ class FaultServer:
         finally:
             writer.close()
             self.open.discard(connection)
+            self.late.connection_gone(connection.number)
             await self._tell()
 
     async def _converse(self, connection: Connection) -> None:
         if self.on_connect is not None and not await self.on_connect(connection):
             return
         while (arrival := await self._read(connection)) is not None:
-            step = self._next_step(arrival.method)
-            world = self.world
-            act = world.serve if step.applies else world.preview
+            step = arrival.step = self._next_step(arrival.method)
             with self._counted(arrival.address):
                 self.arrivals.append(arrival)
-                good = act(arrival.number, arrival.method, arrival.target, arrival.body)
+                good = self._serve(arrival, step)
                 await self._tell()
                 if not await step.reply(Exchange(self, connection, arrival, good)):
                     return
 
+    def _serve(self, arrival: Arrival, step: Step) -> Good:
+        read = arrival.method == "GET"
+        world = self.world.aged(step.age) if read and step.age else self.world
+        act = world.serve if step.applies else world.preview
+        asked = (arrival.number, arrival.method, arrival.target, arrival.body)
+        good = act(*asked)
+        self.late.request_served(read=read)
+        if step.late is not None and not read:
+            self.late.put_off(step.late, arrival.connection, asked)
+        return good
+
     def _next_step(self, method: str) -> Step:
-        for key in (method, ""):
+        keys = (method, "") if method == "GET" else (method, WRITES, "")
+        for key in keys:
             if self._queues[key]:
                 return self._queues[key].popleft()
-        for key in (method, ""):
+        for key in keys:
             if key in self._always:
                 return self._always[key]
         return HONEST

@@ -1,6 +1,5 @@
 """A few devices and what is done to them: the witness that every fault test asks in the end."""
 
-import copy
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -59,6 +58,10 @@ class World:
 
     def __init__(self, ids: Iterable[str]) -> None:
         self.devices = {device_id: device(device_id) for device_id in ids}
+        self.past: dict[str, list[dict[str, Any] | None]] = {
+            device_id: [state] for device_id, state in self.devices.items()
+        }
+        """Each device's states, the newest last; None once it is gone."""
         self.effects: list[Effect] = []
 
     def done(self, operation: str | None = None, device_id: str | None = None) -> int:
@@ -71,9 +74,33 @@ class World:
 
     def preview(self, arrival: int, method: str, target: str, body: bytes) -> Good:
         """Say what `serve` would say, and do nothing."""
+        return self.aged(0).serve(arrival, method, target, body)
+
+    def aged(self, age: int) -> "World":
+        """Give the world as it was so many changes of each device ago."""
         twin = World(())
-        twin.devices = copy.deepcopy(self.devices)
-        return twin.serve(arrival, method, target, body)
+        twin.devices = dict(self.devices)
+        for device_id, states in self.past.items() if age else ():
+            state = states[max(0, len(states) - 1 - age)]
+            if state is None:
+                twin.devices.pop(device_id, None)
+            else:
+                twin.devices[device_id] = state
+        twin.past = {device_id: [] for device_id in self.past}
+        return twin
+
+    def meddle(self, address: str, **fields: Any) -> None:
+        """Change a device, if it is there, as somebody else would: without an arrival."""
+        found = self._find(address)
+        if found is not None:
+            self._turn(found["id"], {**found, **fields})
+
+    def _turn(self, device_id: str, state: dict[str, Any] | None) -> None:
+        if state is None:
+            del self.devices[device_id]
+        else:
+            self.devices[device_id] = state
+        self.past[device_id].append(state)
 
     def serve(self, arrival: int, method: str, target: str, body: bytes) -> Good:
         """Do what a request asks for, log it, and give the honest answer."""
@@ -123,14 +150,16 @@ class World:
                 holder = self._find(wanted["slug"]) if "slug" in wanted else None
                 if holder is not None and holder["id"] != device_id:
                     return error(409, "slug_taken")
-                found.update(wanted)
+                found = {**found, **wanted}
+                self._turn(device_id, found)
                 self.effects.append(Effect("update", device_id, wanted, arrival))
             case ("DELETE", []):
-                del self.devices[device_id]
+                self._turn(device_id, None)
                 self.effects.append(Effect("delete", device_id, {}, arrival))
                 return Good(200, b"{}")
             case ("POST", ["assign_blueprint"]):
-                found.update(blueprint_id=fields["blueprint_id"])
+                found = {**found, "blueprint_id": fields["blueprint_id"]}
+                self._turn(device_id, found)
                 self.effects.append(Effect("assign_blueprint", device_id, dict(fields), arrival))
             case ("POST", ["generate_config"]):
                 self.effects.append(Effect("generate_config", device_id, dict(fields), arrival))
