@@ -140,7 +140,7 @@ class Client:
         self._engine = _Engine(self._settings)
         self._derived = False
         self._pipeline: Pipeline | None = None
-        self.devices = Devices(self)
+        self._give_nouns()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
@@ -235,10 +235,13 @@ class Client:
             timeouts=self._settings.timeouts if timeouts is None else timeouts,
         )
         other = object.__new__(type(self))
-        vars(other).update(
-            vars(self), _settings=settings, _derived=True, _pipeline=None, devices=Devices(other)
-        )
+        vars(other).update(vars(self), _settings=settings, _derived=True, _pipeline=None)
+        other._give_nouns()
         return other
+
+    def _give_nouns(self) -> None:
+        """Give this very client its nouns, so that their calls go by its own options."""
+        self.devices = Devices(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Carry an operation out and give its result.
