@@ -1,10 +1,12 @@
-"""Compares this SDK with bare aiohttp and with the official SDK, in one run.
+"""Compares this SDK with bare aiohttp, httpx and the official SDK, in one run.
 
-Exit code 0: all was measured. 1: a contender failed, or (with --smoke) fell below its floor.
-2: the arguments are wrong. 130, 143: it was ended by a signal.
+Exit code 0: all was measured. 1: a contender failed, or (with --smoke) fell behind its
+reference, or (with --all) a bound was missed. 2: the arguments are wrong. 130, 143: it was
+ended by a signal.
 """
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -12,120 +14,129 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
-import attrs
-
-from benchmarks.catalog import BASELINE, CONTENDERS, FLOORS, TARGETS, VARIANTS, Contender
-from benchmarks.figures import judge
-from benchmarks.grid import Effort, measure, plan
-from benchmarks.machine import Cores, choose_cores, facts, versions
-from benchmarks.report import Record, as_json, as_markdown, as_text, describe
+from benchmarks import authority, comparison, everything, smoke
+from benchmarks.catalog import BASELINE, CONTENDERS, LINKS, NAMES, PLAIN, Link
+from benchmarks.grid import Effort
+from benchmarks.machine import Cores, choose_cores, facts, pinning, versions
+from benchmarks.report import Report, Section, as_json, as_markdown, as_text
 from benchmarks.server import Server, ServerStartError, serving
-
-SMOKE: Final = Effort(rounds=3, seconds=0.3, limit=20_000, warm_up=128, patience=8.0, budget=17.0)
-SMOKE_CONCURRENCY: Final = 64
-SMOKE_TRIES: Final = 2
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     default = Effort()
-    names = [contender.name for contender in (*CONTENDERS, *VARIANTS)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="add the uvloop and orjson variants")
-    parser.add_argument("--smoke", action="store_true", help="brief, at 64 only; judge the floors")
-    parser.add_argument(
-        "--only", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--full", action="store_true", help="add the uvloop and orjson variants")
+    what.add_argument("--smoke", action="store_true", help="brief, at 64 only; what CI runs")
+    what.add_argument("--note-reference", action="store_true", help="write what --smoke expects")
+    what.add_argument("--all", action="store_true", help="this in full and every other benchmark")
+    what.add_argument(
+        "--only", nargs="+", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
     )
     parser.add_argument("--concurrency", nargs="+", type=_whole, default=[1, 16, 64, 256])
+    parser.add_argument(
+        "--links",
+        nargs="+",
+        choices=[link.name for link in LINKS],
+        help="default: plain; with --full and --all: every one",
+    )
     parser.add_argument("--rounds", type=_whole, default=default.rounds)
     parser.add_argument("--seconds", type=_positive, default=default.seconds, help="for each cell")
     parser.add_argument("--seed", type=int, default=default.seed, help="of the shuffling")
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
-    options = parser.parse_args(arguments)
-    if options.smoke and (options.full or options.only):
-        parser.error("--smoke chooses its contenders itself")
-    return options
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw PNG and SVG there")
+    return parser.parse_args(arguments)
 
 
-def choose(options: argparse.Namespace) -> tuple[list[Contender], list[str]]:
-    """Give the contenders to measure, and notes on those that cannot be."""
-    wanted = [*CONTENDERS, *(VARIANTS if options.full else ())]
-    if options.only:
-        named = {BASELINE, *options.only}
-        wanted = [one for one in (*CONTENDERS, *VARIANTS) if one.name in named]
-    present, notes = [], []
-    for contender in wanted:
-        if missing := contender.missing():
-            notes.append(f"{contender.name} left out: {' and '.join(missing)} not installed")
-        else:
-            present.append(contender)
-    return present, notes
+def chosen(options: argparse.Namespace) -> tuple[comparison.Scope, list[str]]:
+    """Give what is to be compared, and notes on what cannot be."""
+    names = [one.name for one in CONTENDERS]
+    if options.full or options.all:
+        names = list(NAMES)
+    elif options.only:
+        names = [BASELINE, *(name for name in options.only if name != BASELINE)]
+    contenders, notes = comparison.present(names)
+    every = [link.name for link in LINKS] if options.full or options.all else [PLAIN.name]
+    links = [link for link in LINKS if link.name in (options.links or every)]
+    if any(link.tls for link in links) and not authority.available():
+        notes.append("TLS left out: the openssl command is missing")
+        links = [link for link in links if not link.tls]
+    return comparison.Scope(
+        contenders=contenders, concurrencies=options.concurrency, links=links
+    ), notes
 
 
-def compare(options: argparse.Namespace, server: Server, cores: Cores | None) -> Record:
-    """Measure everything that the options ask for."""
-    contenders, notes = choose(options)
-    effort, concurrencies = SMOKE, [SMOKE_CONCURRENCY]
-    if not options.smoke:
-        effort = Effort(rounds=options.rounds, seconds=options.seconds)
-        concurrencies = options.concurrency
-    effort = attrs.evolve(effort, seed=options.seed)
-    started, machine = datetime.now(UTC).isoformat(timespec="seconds"), facts()
-    cells, failures = measure(
-        plan(contenders, concurrencies, effort), effort, server=server, cores=cores, tell=_tell
-    )
-    measured = {cell.contender for cell in cells}
-    failures += [f"{one.name} was never measured" for one in contenders if one.name not in measured]
-    return Record(
-        started=started,
-        effort=effort,
-        server=server,
-        cores=cores,
-        machine=machine,
-        versions=versions(),
-        notes=notes,
-        failures=failures,
-        cells=cells,
-        judgements=judge(cells, TARGETS),
-    )
-
-
-def smoke(options: argparse.Namespace, server: Server, cores: Cores | None) -> tuple[Record, bool]:
-    """Measure briefly; once more where a floor was missed, since the machine may be busy."""
-    for attempt in range(SMOKE_TRIES):
-        record = compare(options, server, cores)
-        floors = judge(record.cells, FLOORS)
-        for floor in floors:
-            _tell(f"try {attempt + 1}: {describe(floor, expected='floor')}")
-        incomplete = bool(record.failures or record.notes)
-        good = not incomplete and all(floor.met for floor in floors)
-        if good or incomplete:
-            break
-    return record, good
+def compared(options: argparse.Namespace, cores: Cores | None) -> Section:
+    """Run the comparison that the options ask for."""
+    scope, notes = chosen(options)
+    effort = Effort(rounds=options.rounds, seconds=options.seconds, seed=options.seed)
+    with contextlib.ExitStack() as stack:
+        servers = {
+            link.name: stack.enter_context(_serving(options, cores, link)) for link in scope.links
+        }
+        cells, failures = comparison.compare(
+            scope, effort, servers=servers, cores=cores, tell=_tell
+        )
+    return comparison.section(cells, effort=effort, servers=servers, notes=notes, failures=failures)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the comparison, print it, and give the exit code."""
+    """Run what was asked for, print it, and give the exit code."""
     options = parse(arguments)
     cores = choose_cores()
+    started, machine = datetime.now(UTC).isoformat(timespec="seconds"), facts()
     try:
-        with serving(options.server, core=cores.server if cores else None) as server:
-            if options.smoke:
-                record, good = smoke(options, server, cores)
-            else:
-                record = compare(options, server, cores)
-                good = not record.failures
+        if options.note_reference:
+            return _note(options, cores, {"date": started, "machine": machine})
+        if options.smoke:
+            with _serving(options, cores, PLAIN) as server:
+                found, good = smoke.smoke(server, cores, tell=_tell)
+            sections = [found]
+        else:
+            sections = [compared(options, cores)]
+            good = not sections[0].failures
     except ServerStartError as error:
         _tell(f"the server did not start: {error}")
         return 1
+    if options.all:
+        sections += everything.others(cores, server=options.server, tell=_tell)
+        good = all(section.good for section in sections)
+    report = Report(
+        started=started,
+        machine=machine,
+        versions=versions(),
+        pinning=pinning(cores),
+        sections=tuple(sections),
+    )
     if options.json:
-        options.json.write_text(json.dumps(as_json(record), indent=2) + "\n", "utf-8")
-    print(as_markdown(record) if options.markdown else as_text(record))
+        options.json.write_text(json.dumps(as_json(report), indent=1) + "\n", "utf-8")
+    if options.plots:
+        everything.draw(report, options.plots, tell=_tell)
+    print(as_markdown(report) if options.markdown else as_text(report))
     return 0 if good else 1
+
+
+def _note(options: argparse.Namespace, cores: Cores | None, told: dict[str, object]) -> int:
+    with contextlib.ExitStack() as stack:
+        kinds = ("nginx", "raw") if options.server == "auto" else (options.server,)
+        servers = [
+            stack.enter_context(serving(kind, core=cores.server if cores else None))
+            for kind in kinds
+        ]
+        noted = smoke.note(servers, cores, facts=told, tell=_tell)
+    smoke.REFERENCE.write_text(json.dumps(noted, indent=2) + "\n", "utf-8")
+    _tell(f"written: {smoke.REFERENCE}")
+    return 0
+
+
+def _serving(
+    options: argparse.Namespace, cores: Cores | None, link: Link
+) -> contextlib.AbstractContextManager[Server]:
+    return serving(options.server, core=cores.server if cores else None, link=link)
 
 
 def _tell(line: str) -> None:

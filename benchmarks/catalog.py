@@ -1,5 +1,6 @@
-"""Who is compared, and what is expected of whom."""
+"""Who is compared, over which links, and what is expected of whom."""
 
+import shutil
 from importlib.util import find_spec
 from typing import Final
 
@@ -10,31 +11,57 @@ BASELINE: Final = "aiohttp"
 
 
 @attrs.frozen(kw_only=True)
+class Link:
+    """What lies between client and server: TLS, or a latency in seconds on every answer.
+
+    `concurrencies` are those that it is measured at, of those asked for; all where empty.
+    """
+
+    name: str
+    tls: bool = False
+    latency: float = 0.0
+    concurrencies: tuple[int, ...] = ()
+
+
+PLAIN: Final = Link(name="plain")
+LINKS: Final = (
+    PLAIN,
+    Link(name="TLS", tls=True, concurrencies=(1, 64)),
+    Link(name="20 ms", latency=0.02, concurrencies=(16, 64, 256)),
+    Link(name="100 ms", latency=0.1, concurrencies=(16, 64, 256)),
+)
+
+
+@attrs.frozen(kw_only=True)
 class Contender:
     """One way to update a device.
 
     `driver` is a module of `benchmarks.drivers`, `way` what that driver calls its variants.
     `orjson` and `uvloop` say whether the process has them; where False they are kept out even
     if installed, so that a name means the same everywhere. `needs` are the packages that it
-    cannot run without, and those without which it would be judged unfairly.
+    cannot run without, and those without which it would be judged unfairly; `program` is the
+    command that it is, in place of a driver, run by `benchmarks.wrk`.
     """
 
     name: str
     what: str
-    driver: str
+    driver: str = ""
     way: str = ""
     orjson: bool = False
     uvloop: bool = False
     needs: tuple[str, ...] = ()
+    program: str = ""
 
     def missing(self) -> tuple[str, ...]:
-        """Name the packages that this contender needs and that are not installed."""
+        """Name the packages, or the program, that this contender needs and that are missing."""
         wanted = (
             *self.needs,
             *(("orjson",) if self.orjson else ()),
             *(("uvloop",) if self.uvloop else ()),
         )
-        return tuple(name for name in wanted if find_spec(name) is None)
+        packages = tuple(name for name in wanted if find_spec(name) is None)
+        absent = self.program and shutil.which(self.program) is None
+        return (*packages, self.program) if absent else packages
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +70,7 @@ class Bound:
 
     contender: str
     against: str
-    concurrency: int
+    concurrency: int = 64
     at_least: float
 
 
@@ -62,14 +89,27 @@ _SESSION: Final = Contender(
 _FLEET: Final = Contender(
     name="sdk-fleet", what="this SDK by fleet.apply()", driver="this_sdk", way="fleet"
 )
+_JOURNAL: Final = Contender(
+    name="sdk-fleet-journal",
+    what="this SDK by fleet.apply(journal=…)",
+    driver="this_sdk",
+    way="journal",
+)
 _OFFICIAL: Final = Contender(
     name="official",
     what="the official SDK: enapter, with sniffio",
     driver="official_sdk",
     needs=("enapter", "sniffio"),
 )
+_HTTPX: Final = Contender(
+    name="httpx",
+    what="httpx.AsyncClient, with sniffio: patch, response.json()",
+    driver="bare_httpx",
+    needs=("httpx", "sniffio"),
+)
+_WRK: Final = Contender(name="wrk", what="wrk, written in C: the limit", program="wrk")
 
-CONTENDERS: Final = (_AIOHTTP, _SDK, _SESSION, _FLEET, _OFFICIAL)
+CONTENDERS: Final = (_AIOHTTP, _SDK, _SESSION, _FLEET, _JOURNAL, _OFFICIAL, _HTTPX, _WRK)
 
 
 def _with(contender: Contender, *, orjson: bool = False, uvloop: bool = False) -> Contender:
@@ -79,25 +119,33 @@ def _with(contender: Contender, *, orjson: bool = False, uvloop: bool = False) -
     )
 
 
-VARIANTS: Final = (
-    _with(_AIOHTTP, uvloop=True),
-    _with(_SDK, orjson=True),
-    _with(_SDK, uvloop=True),
-    _with(_SDK, orjson=True, uvloop=True),
-    _with(_SESSION, orjson=True),
-    _with(_SESSION, orjson=True, uvloop=True),
-    _with(_FLEET, orjson=True),
-    _with(_FLEET, orjson=True, uvloop=True),
+VARIANTS: Final = tuple(
+    _with(contender, orjson=orjson, uvloop=uvloop)
+    for contender in (_AIOHTTP, _SDK, _SESSION, _FLEET, _JOURNAL)
+    for orjson, uvloop in ((True, False), (False, True), (True, True))
 )
 """What `--full` adds."""
 
-TARGETS: Final = (
-    Bound(contender="sdk", against=BASELINE, concurrency=64, at_least=1.3),
-    Bound(contender="sdk", against="official", concurrency=64, at_least=15.0),
-)
+NAMES: Final = {one.name: one for one in (*CONTENDERS, *VARIANTS)}
 
-FLOORS: Final = (
-    Bound(contender="sdk", against=BASELINE, concurrency=64, at_least=0.8),
-    Bound(contender="sdk", against="official", concurrency=64, at_least=5.0),
+LINKED: Final = (
+    *(BASELINE, "sdk", "sdk-session", "sdk-fleet", "sdk-fleet-journal", "official", "httpx"),
+    *("wrk", "sdk+orjson+uvloop"),
 )
-"""Below these the smoke run fails: far enough under the targets for a noisy machine."""
+"""Who is measured over links other than the plain one."""
+
+SMOKED: Final = (
+    *(BASELINE, "sdk", "sdk-session", "sdk-fleet", "sdk-fleet-journal", "official"),
+    *("sdk+orjson", "sdk+orjson+uvloop"),
+)
+"""Who is measured by the smoke run."""
+
+TARGETS: Final = (
+    Bound(contender="sdk", against=BASELINE, at_least=1.7),
+    Bound(contender="sdk+orjson", against=BASELINE, at_least=2.0),
+    Bound(contender="sdk+orjson+uvloop", against=BASELINE, at_least=3.3),
+    Bound(contender="sdk-session", against=BASELINE, at_least=0.85),
+    Bound(contender="sdk", against="official", at_least=25.0),
+    Bound(contender="sdk-fleet", against="sdk", at_least=0.9),
+    Bound(contender="sdk-fleet-journal", against="sdk", at_least=0.75),
+)

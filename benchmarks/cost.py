@@ -17,7 +17,7 @@ from pathlib import Path
 
 import attrs
 
-from benchmarks.catalog import BASELINE, CONTENDERS, VARIANTS, Contender
+from benchmarks.catalog import BASELINE, NAMES, Contender
 from benchmarks.grid import CellError, Effort, run_worker, worker_command
 from benchmarks.machine import choose_cores
 from benchmarks.server import ROOT, serving
@@ -42,12 +42,11 @@ class Cost:
 
 def subjects(names: Sequence[str], beside: Path | None) -> list[Subject]:
     """Give what is measured: each contender here, and this SDK's also in the other checkout."""
-    known = {one.name: one for one in (*CONTENDERS, *VARIANTS)}
     found = []
     for name in names:
-        found.append(Subject(name=name, contender=known[name], root=ROOT))
-        if beside is not None and known[name].driver == "this_sdk":
-            found.append(Subject(name=f"{name} there", contender=known[name], root=beside))
+        found.append(Subject(name=name, contender=NAMES[name], root=ROOT))
+        if beside is not None and NAMES[name].driver == "this_sdk":
+            found.append(Subject(name=f"{name} there", contender=NAMES[name], root=beside))
     return found
 
 
@@ -69,13 +68,12 @@ def table(measured: dict[str, list[Cost]]) -> Iterator[str]:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    names = [contender.name for contender in (*CONTENDERS, *VARIANTS)]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("contenders", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("contenders", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=0.5, help="for each cell")
@@ -83,7 +81,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     options = parser.parse_args(arguments)
     options.contenders = options.contenders or [BASELINE, "sdk"]
-    if unknown := set(options.contenders) - set(names):
+    if unknown := set(options.contenders) - set(NAMES):
         parser.error(f"no contender is called {', '.join(sorted(unknown))}")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
@@ -104,9 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{server.kind}, concurrency {options.concurrency}", file=sys.stderr)
         for number in range(options.rounds):
             for subject in chance.sample(wanted, len(wanted)):
-                command = worker_command(
-                    subject.contender, options.concurrency, effort, server.base_url
-                )
+                command = worker_command(subject.contender, options.concurrency, effort, server)
                 try:
                     figures = run_worker(command, cores=cores, timeout=60, root=subject.root)
                 except CellError as error:

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from benchmarks.catalog import Bound
+from benchmarks.catalog import PLAIN, Bound
 
 
 @attrs.frozen(kw_only=True)
 class Cell:
-    """One contender at one concurrency in one round, measured in a process of its own."""
+    """One contender at one concurrency over one link in one round, in a process of its own."""
 
     contender: str
+    link: str = PLAIN.name
     concurrency: int
     round: int
     requests: int
@@ -33,16 +34,21 @@ class Spread:
 
 
 @attrs.frozen(kw_only=True)
-class Judgement:
-    """A bound and the ratio that was measured for it; None where there was none to measure."""
+class Verdict:
+    """What was expected of a figure, and what was found; None where there was none to judge."""
 
-    bound: Bound
-    ratio: Spread | None
+    what: str
+    found: Spread | None
+    bound: float
+    at_most: bool = False
+    """Whether the bound is above; else it is below."""
 
     @property
     def met(self) -> bool:
-        """Whether the median reaches what was expected."""
-        return self.ratio is not None and self.ratio.median >= self.bound.at_least
+        """Whether the median is on the right side of the bound."""
+        if self.found is None:
+            return False
+        return self.found.median <= self.bound if self.at_most else self.found.median >= self.bound
 
 
 def spread(values: Iterable[float]) -> Spread | None:
@@ -55,38 +61,51 @@ def spread(values: Iterable[float]) -> Spread | None:
     )
 
 
-def of(cells: Iterable[Cell], contender: str, concurrency: int) -> list[Cell]:
-    """Give a contender's cells at one concurrency, by round."""
-    found = [
-        cell for cell in cells if (cell.contender, cell.concurrency) == (contender, concurrency)
-    ]
+def of(
+    cells: Iterable[Cell], contender: str, concurrency: int, link: str = PLAIN.name
+) -> list[Cell]:
+    """Give a contender's cells at one concurrency over one link, by round."""
+    wanted = (contender, concurrency, link)
+    found = [cell for cell in cells if (cell.contender, cell.concurrency, cell.link) == wanted]
     return sorted(found, key=lambda cell: cell.round)
 
 
 def ratio(
-    cells: Sequence[Cell], contender: str, *, against: str, concurrency: int
+    cells: Sequence[Cell],
+    contender: str,
+    *,
+    against: str,
+    concurrency: int,
+    link: str = PLAIN.name,
+    by_cpu: bool = False,
 ) -> Spread | None:
     """Sum up a contender's requests per second in units of another's, round by round.
 
-    A round in which one of the two is missing does not count.
+    With `by_cpu` it is requests per second of CPU time. A round in which one of the two is
+    missing does not count.
     """
-    units = {cell.round: cell.requests_per_second for cell in of(cells, against, concurrency)}
+
+    def rate(cell: Cell) -> float:
+        return 1e6 / cell.cpu_us_per_request if by_cpu else cell.requests_per_second
+
+    units = {cell.round: rate(cell) for cell in of(cells, against, concurrency, link)}
     return spread(
-        cell.requests_per_second / units[cell.round]
-        for cell in of(cells, contender, concurrency)
+        rate(cell) / units[cell.round]
+        for cell in of(cells, contender, concurrency, link)
         if cell.round in units
     )
 
 
-def judge(cells: Sequence[Cell], bounds: Iterable[Bound]) -> list[Judgement]:
+def judge(cells: Sequence[Cell], bounds: Iterable[Bound]) -> list[Verdict]:
     """Hold each bound whose concurrency was measured against its figures."""
-    measured = {cell.concurrency for cell in cells}
+    measured = {cell.concurrency for cell in cells if cell.link == PLAIN.name}
     return [
-        Judgement(
-            bound=bound,
-            ratio=ratio(
+        Verdict(
+            what=f"{bound.contender} / {bound.against} at {bound.concurrency}",
+            found=ratio(
                 cells, bound.contender, against=bound.against, concurrency=bound.concurrency
             ),
+            bound=bound.at_least,
         )
         for bound in bounds
         if bound.concurrency in measured

@@ -6,16 +6,19 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-from benchmarks.catalog import Contender
+from benchmarks.catalog import PLAIN, Contender, Link
 from benchmarks.figures import Cell
 from benchmarks.machine import Cores, children_on
 from benchmarks.server import ROOT, Server
+
+LATENCIES: Final = 20
+"""How many times a link's latency a cell lasts longer."""
 
 
 class CellError(Exception):
@@ -46,10 +49,27 @@ class Effort:
     seed: int = 1
 
 
+@attrs.frozen(kw_only=True)
+class Planned:
+    """One cell to be measured."""
+
+    round: int
+    link: Link
+    concurrency: int
+    contender: Contender
+
+    def __str__(self) -> str:
+        over = "" if self.link is PLAIN else f" over {self.link.name}"
+        return f"{self.contender.name} at {self.concurrency}{over}, round {self.round + 1}"
+
+
 def plan(
-    contenders: Sequence[Contender], concurrencies: Sequence[int], effort: Effort
-) -> Iterator[tuple[int, int, Contender]]:
-    """Give (round, concurrency, contender) in the order to be measured.
+    contenders: Sequence[Contender],
+    concurrencies: Sequence[int],
+    effort: Effort,
+    link: Link = PLAIN,
+) -> Iterator[Planned]:
+    """Give the cells of one link in the order to be measured.
 
     What is compared stands close together in time: a concurrency's contenders follow each
     other, in another order each round.
@@ -58,37 +78,49 @@ def plan(
     for number in range(effort.rounds):
         for concurrency in chance.sample(concurrencies, len(concurrencies)):
             for contender in chance.sample(contenders, len(contenders)):
-                yield number, concurrency, contender
+                yield Planned(round=number, link=link, concurrency=concurrency, contender=contender)
 
 
 def measure(
-    planned: Iterator[tuple[int, int, Contender]],
+    planned: Iterator[Planned],
     effort: Effort,
     *,
-    server: Server,
+    servers: Mapping[str, Server],
     cores: Cores | None,
     tell: Callable[[str], None],
 ) -> tuple[list[Cell], list[str]]:
-    """Measure what was planned; give the cells, and what failed. It goes on after a failure."""
+    """Measure what was planned; give the cells, and what failed. It goes on after a failure.
+
+    `servers` has one for the name of each link.
+    """
     cells: list[Cell] = []
     failures: list[str] = []
     end = time.monotonic() + (math.inf if effort.budget is None else effort.budget)
-    for number, concurrency, contender in planned:
+    for each in planned:
         # Twice the seconds, because what is under way when they are over still ends.
-        usual, left = effort.patience + 2 * effort.seconds, end - time.monotonic()
+        seconds = effort.seconds + LATENCIES * each.link.latency
+        usual, left = effort.patience + 2 * seconds, end - time.monotonic()
         if left <= 0:
             tell(f"the time is over; {len(cells)} cells were measured")
             break
-        tell(f"round {number + 1} of {effort.rounds}: {contender.name} at {concurrency}")
-        command = worker_command(contender, concurrency, effort, server.base_url)
+        tell(f"{each} of {effort.rounds}")
+        command = worker_command(
+            each.contender, each.concurrency, effort, servers[each.link.name], link=each.link
+        )
         try:
             figures = run_worker(command, cores=cores, timeout=min(usual, left))
         except CellError as error:
             if not (isinstance(error, CellTimeoutError) and left < usual):
-                failures.append(f"{contender.name} at {concurrency}, round {number + 1}: {error}")
+                failures.append(f"{each}: {error}")
             continue
         cells.append(
-            Cell(contender=contender.name, concurrency=concurrency, round=number, **figures)
+            Cell(
+                contender=each.contender.name,
+                link=each.link.name,
+                concurrency=each.concurrency,
+                round=each.round,
+                **figures,
+            )
         )
     return cells, failures
 
@@ -122,9 +154,22 @@ def run_worker(
 
 
 def worker_command(
-    contender: Contender, concurrency: int, effort: Effort, base_url: str
+    contender: Contender,
+    concurrency: int,
+    effort: Effort,
+    server: Server,
+    *,
+    link: Link = PLAIN,
 ) -> list[str]:
     """Write the command of one cell; it can be run by hand."""
+    # Where each call takes long, no more are spared for warming up than open all connections,
+    # and a cell is longer, so that a fleet job has the time to find its pace.
+    warm_up = 2 * concurrency if link.latency else max(effort.warm_up, 2 * concurrency)
+    seconds = effort.seconds + LATENCIES * link.latency
+    where = ["--base-url", server.base_url, "--concurrency", str(concurrency)]
+    if contender.program:
+        whole = str(max(1, round(seconds)))
+        return [sys.executable, "-m", "benchmarks.wrk", *where, "--seconds", whole]
     return [
         sys.executable,
         # So that an SDK that falls back to a slower way fails, and is not measured on it.
@@ -132,11 +177,11 @@ def worker_command(
         *("-m", "benchmarks.worker"),
         *("--driver", contender.driver),
         f"--way={contender.way}",
-        *("--base-url", base_url),
-        *("--concurrency", str(concurrency)),
-        *("--seconds", str(effort.seconds)),
+        *where,
+        *("--seconds", str(seconds)),
         *("--limit", str(effort.limit)),
-        *("--warm-up", str(max(effort.warm_up, 2 * concurrency))),
+        *("--warm-up", str(warm_up)),
+        *(("--ca", str(server.ca)) if server.ca else ()),
         *(("--orjson",) if contender.orjson else ()),
         *(("--uvloop",) if contender.uvloop else ()),
     ]

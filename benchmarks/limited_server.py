@@ -4,14 +4,12 @@ It prints its port and serves until it is ended. Beyond its rate it answers 429,
 Retry-After or without, and with the API's envelope.
 """
 
-import argparse
 import asyncio
-import contextlib
 import functools
 import time
 from typing import Final
 
-from benchmarks.raw_server import RawServer
+from benchmarks.raw_server import RawServer, arguments, run
 
 _ENVELOPE: Final = b'{"errors":[{"code":"too_many_requests","message":"Slow down."}]}'
 
@@ -59,26 +57,16 @@ class LimitedServer(RawServer):
             answer()
 
 
-async def serve(rate: float | None, burst: int, latency: float, retry_after: int | None) -> None:
-    """Serve on a free port of 127.0.0.1, and print the port."""
-    bucket = None if rate is None else Bucket(rate, burst)
-    server = await asyncio.get_running_loop().create_server(
-        lambda: LimitedServer(bucket, latency, retry_after), "127.0.0.1", 0, backlog=4096
-    )
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
-
-
 def main() -> None:
     """Serve until ended."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.limited_server")
+    parser = arguments("python -m benchmarks.limited_server")
     parser.add_argument("--rate", type=float, help="requests a second; none: no limit")
     parser.add_argument("--burst", type=int, default=10)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--retry-after", type=int, help="seconds told with each 429")
     options = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(options.rate, options.burst, options.latency, options.retry_after))
+    bucket = None if options.rate is None else Bucket(options.rate, options.burst)
+    run(lambda: LimitedServer(bucket, options.latency, options.retry_after), options)
 
 
 if __name__ == "__main__":

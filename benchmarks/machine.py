@@ -13,7 +13,7 @@ import attrs
 
 PACKAGES: Final = (
     *("enapter-async", "aiohttp", "attrs", "cattrs", "tenacity", "yarl", "multidict"),
-    *("orjson", "uvloop", "enapter", "httpx", "httpcore", "anyio", "sniffio"),
+    *("orjson", "uvloop", "msgspec", "enapter", "httpx", "httpcore", "anyio", "sniffio"),
 )
 
 
@@ -23,6 +23,13 @@ class Cores:
 
     client: int
     server: int
+
+
+def pinning(cores: Cores | None) -> str:
+    """Say in words who runs where."""
+    if cores is None:
+        return "not pinned: the ratios are less steady"
+    return f"client on core {cores.client}, server on core {cores.server}"
 
 
 def choose_cores() -> Cores | None:

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import importlib
 import re
+import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
 from benchmarks.server import answer_template
@@ -64,27 +66,38 @@ class RawServer(asyncio.Protocol):
             self._transport.close()
 
 
-async def serve() -> None:
+async def serve(make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
     """Serve on a free port of 127.0.0.1, and print the port."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(RawServer, "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(make, "127.0.0.1", 0, backlog=4096, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
-def main() -> None:
-    """Serve until ended."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.raw_server", description=__doc__)
+def arguments(prog: str) -> argparse.ArgumentParser:
+    """Make the command line that all such servers have."""
+    parser = argparse.ArgumentParser(prog=prog)
     parser.add_argument("--uvloop", action="store_true", help="else asyncio's own loop")
+    parser.add_argument("--certificate", help="serve https with this file, in PEM")
+    parser.add_argument("--key", help="the certificate's key")
+    return parser
+
+
+def run(make: Callable[[], asyncio.Protocol], options: argparse.Namespace) -> None:
+    """Serve until ended."""
+    tls = None
+    if options.certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(options.certificate, options.key)
     loop_factory = None
-    if parser.parse_args().uvloop:
+    if options.uvloop:
         loop_factory = importlib.import_module("uvloop").new_event_loop
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=loop_factory) as runner,
     ):
-        runner.run(serve())
+        runner.run(serve(make, tls))
 
 
 if __name__ == "__main__":
-    main()
+    run(RawServer, arguments("python -m benchmarks.raw_server").parse_args())

@@ -1,179 +1,186 @@
-"""A run's figures as plain text, as Markdown, and as JSON."""
+"""What was found, as plain text, as Markdown, and as JSON that can be read back."""
 
-import statistics
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
+import cattrs
 
-from benchmarks.catalog import BASELINE
-from benchmarks.figures import Cell, Judgement, Spread, of, ratio
-from benchmarks.grid import Effort
-from benchmarks.machine import Cores
-from benchmarks.server import Server
+from benchmarks.figures import Spread, Verdict
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Raised when a field of the JSON changes its meaning."""
-
-_HEADINGS: Final = (
-    "contender",
-    f"times {BASELINE} (min-max)",
-    "requests/s",
-    "CPU µs/request",
-    "peak MiB",
-)
 
 
 @attrs.frozen(kw_only=True)
-class Record:
-    """All that one run found, and what a reader needs to judge it.
+class Table:
+    """Rows under headings; the first column is text, the others are figures."""
 
-    `notes` tell what was left out, `failures` what went wrong.
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Section:
+    """One part of a run. `data` is everything measured, for whoever wants to reckon anew.
+
+    `lead` says how it was measured, `notes` what was left out, `failures` what went wrong.
     """
 
+    name: str
+    title: str
+    lead: str = ""
+    tables: tuple[Table, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    notes: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    data: dict[str, Any] = attrs.Factory(dict)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing failed and every bound was kept."""
+        return not self.failures and all(verdict.met for verdict in self.verdicts)
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """A whole run, and what a reader must know of the machine to judge it."""
+
     started: str
-    effort: Effort
-    server: Server
-    cores: Cores | None
     machine: dict[str, Any]
     versions: dict[str, str | None]
-    notes: Sequence[str]
-    failures: Sequence[str]
-    cells: Sequence[Cell]
-    judgements: Sequence[Judgement]
+    pinning: str
+    sections: tuple[Section, ...]
+    schema: int = SCHEMA
+
+    def section(self, name: str) -> Section | None:
+        """Find a section by its name."""
+        return next((each for each in self.sections if each.name == name), None)
 
 
-def as_json(record: Record) -> dict[str, Any]:
-    """Give the record as JSON, with every cell, and the ratios made of them."""
-    return {
-        "schema": SCHEMA,
-        **attrs.asdict(record),
-        "judgements": [
-            {**attrs.asdict(judgement), "met": judgement.met} for judgement in record.judgements
-        ],
-        "ratios": [
-            {
-                "contender": contender,
-                "against": BASELINE,
-                "concurrency": concurrency,
-                **attrs.asdict(found),
-            }
-            for concurrency, contender in _measured(record.cells)
-            if (found := _to_baseline(record.cells, contender, concurrency)) is not None
-        ],
-    }
+def circumstances(report: Report) -> Iterator[str]:
+    """Write the lines about the machine and the versions."""
+    machine = report.machine
+    yield f"{report.started}, {machine['python']}, {machine['system']}"
+    yield f"{machine['cpu']}, {machine['cores']} cores; {report.pinning}"
+    if machine["load_average"] is not None:
+        yield f"load average before: {machine['load_average'][0]:.2f}"
+    yield ", ".join(f"{name} {version}" for name, version in report.versions.items() if version)
 
 
-def as_text(record: Record) -> str:
-    """Write the record for a terminal."""
-    lines = list(_circumstances(record))
-    for concurrency, rows in _tables(record.cells):
-        table = [_HEADINGS, *rows]
-        widths = [max(len(row[column]) for row in table) for column in range(len(_HEADINGS))]
-        lines += ["", f"concurrency {concurrency}"]
-        for row in table:
-            first, *rest = (
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            lines.append("  " + "   ".join((first, *rest)))
-    return "\n".join([*lines, "", *_verdicts(record)])
+def as_json(report: Report) -> dict[str, Any]:
+    """Give the report as JSON, with every figure measured."""
+    written: dict[str, Any] = cattrs.unstructure(report)
+    for each, section in zip(written["sections"], report.sections, strict=True):
+        for line, verdict in zip(each["verdicts"], section.verdicts, strict=True):
+            line["met"] = verdict.met
+    return written
 
 
-def as_markdown(record: Record) -> str:
-    """Write the record for a README."""
-    lines = [f"- {line}" for line in _circumstances(record)]
-    for concurrency, rows in _tables(record.cells):
-        lines += ["", f"### Concurrency {concurrency}", ""]
-        lines += [_markdown_row(_HEADINGS), "|---|" + "---:|" * (len(_HEADINGS) - 1)]
-        lines += [_markdown_row(row) for row in rows]
-    return "\n".join([*lines, "", *(f"- {line}" for line in _verdicts(record))])
+def from_json(data: dict[str, Any]) -> Report:
+    """Read a report back.
+
+    Raises:
+        ValueError: It is of another version of these benchmarks.
+    """
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"schema is {data.get('schema')!r}; this reads {SCHEMA}")
+    return cattrs.structure(data, Report)
 
 
-def describe(judgement: Judgement, *, expected: str) -> str:
-    """Write one judgement; `expected` is what the bound is called."""
-    bound = judgement.bound
-    found = "not measured" if judgement.ratio is None else _spread(judgement.ratio)
-    return (
-        f"{bound.contender} / {bound.against} at {bound.concurrency}: {found}; "
-        f"{expected} {bound.at_least:g}: {'met' if judgement.met else 'MISSED'}"
-    )
+def as_text(report: Report) -> str:
+    """Write the report for a terminal."""
+    lines = list(circumstances(report))
+    for section in report.sections:
+        lines += ["", section.title.upper(), *([section.lead] if section.lead else [])]
+        for table in section.tables:
+            lines += ["", *([table.title] if table.title else []), *_aligned(table)]
+        lines += ["", *(describe(verdict) for verdict in section.verdicts), *section.notes]
+        lines += [f"FAILED: {failure}" for failure in section.failures]
+    return "\n".join(lines).rstrip()
 
 
-def _circumstances(record: Record) -> Iterator[str]:
-    versions = record.versions
-    yield f"{record.started}, {record.machine['python']}, {record.machine['system']}"
-    yield f"{record.machine['cpu']}, {record.machine['cores']} cores; {_pinning(record.cores)}"
-    yield f"server: {record.server.kind}, on 127.0.0.1"
-    if record.machine["load_average"] is not None:
-        yield f"load average before: {record.machine['load_average'][0]:.2f}"
-    yield ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-    yield (
-        f"rounds: {record.effort.rounds}, {record.effort.seconds:g} s a cell; "
-        "medians over rounds, ratios within a round"
-    )
-    yield from record.notes
+def as_markdown(report: Report, *, level: int = 3, figures: Path | None = None) -> str:
+    """Write the report for a README, its headings from `level` on.
+
+    `figures` is where the plots lie, as seen from that README; without, none is shown.
+    """
+    lines = [f"- {line}" for line in circumstances(report)]
+    for section in report.sections:
+        lines += ["", section_markdown(section, level=level)]
+        plot = PLOTS.get(section.name)
+        if figures is not None and plot is not None:
+            lines += ["", f"![{plot[1]}]({(figures / plot[0]).as_posix()})"]
+    return "\n".join(lines)
 
 
-def _pinning(cores: Cores | None) -> str:
-    if cores is None:
-        return "not pinned: the ratios are less steady"
-    return f"client on core {cores.client}, server on core {cores.server}"
+PLOTS: Final = {
+    "comparison": ("throughput.svg", "Requests a second by concurrency"),
+    "growth": ("memory.svg", "Peak memory by number of operations"),
+}
+"""For each section that has a plot: its file, and what it shows."""
 
 
-def _tables(cells: Sequence[Cell]) -> Iterator[tuple[int, list[tuple[str, ...]]]]:
-    measured = _measured(cells)
-    for concurrency in sorted({concurrency for concurrency, _ in measured}):
-        yield (
-            concurrency,
-            [
-                _row(cells, contender, concurrency)
-                for at, contender in measured
-                if at == concurrency
-            ],
+def section_markdown(section: Section, *, level: int) -> str:
+    """Write one section for a README."""
+    lines = [f"{'#' * level} {section.title}", "", section.lead]
+    if section.verdicts:
+        lines += ["", *verdict_rows(section.verdicts)]
+    for table in section.tables:
+        lines += ["", *([f"**{table.title}**", ""] if table.title else []), *_piped(table)]
+    told = [*section.notes, *(f"FAILED: {failure}" for failure in section.failures)]
+    if told:
+        lines += ["", *(f"- {line}" for line in told)]
+    return "\n".join(lines)
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> list[str]:
+    """Write verdicts as a Markdown table."""
+    rows = tuple(
+        (
+            verdict.what,
+            f"at {'most' if verdict.at_most else 'least'} {verdict.bound:g}",
+            "not measured" if verdict.found is None else shown(verdict.found),
+            "met" if verdict.met else "**missed**",
         )
-
-
-def _measured(cells: Sequence[Cell]) -> list[tuple[int, str]]:
-    """Give (concurrency, contender), the fastest first."""
-    found = {(cell.concurrency, cell.contender) for cell in cells}
-
-    def rank(pair: tuple[int, str]) -> tuple[int, float, str]:
-        concurrency, contender = pair
-        rates = [cell.requests_per_second for cell in of(cells, contender, concurrency)]
-        return concurrency, -statistics.median(rates), contender
-
-    return sorted(found, key=rank)
-
-
-def _row(cells: Sequence[Cell], contender: str, concurrency: int) -> tuple[str, ...]:
-    own = of(cells, contender, concurrency)
-    found = _to_baseline(cells, contender, concurrency)
-    peaks = [cell.peak_rss_bytes for cell in own if cell.peak_rss_bytes is not None]
-    return (
-        contender,
-        "" if found is None else _spread(found),
-        f"{statistics.median(cell.requests_per_second for cell in own):,.0f}",
-        f"{statistics.median(cell.cpu_us_per_request for cell in own):,.1f}",
-        f"{statistics.median(peaks) / 2**20:.1f}" if peaks else "",
+        for verdict in verdicts
     )
+    return _piped(Table(headings=("target", "bound", "found (min-max)", ""), rows=rows))
 
 
-def _to_baseline(cells: Sequence[Cell], contender: str, concurrency: int) -> Spread | None:
-    return ratio(cells, contender, against=BASELINE, concurrency=concurrency)
+def describe(verdict: Verdict) -> str:
+    """Write one verdict as a line."""
+    found = "not measured" if verdict.found is None else shown(verdict.found)
+    bound = f"at {'most' if verdict.at_most else 'least'} {verdict.bound:g}"
+    return f"{verdict.what}: {found}; {bound}: {'met' if verdict.met else 'MISSED'}"
 
 
-def _spread(found: Spread) -> str:
-    digits = 3 if found.median < 0.1 else 2
+def shown(found: Spread) -> str:
+    """Write a median and its spread."""
+    digits = 3 if abs(found.median) < 0.1 else 2
     return f"{found.median:.{digits}f} ({found.least:.{digits}f}-{found.most:.{digits}f})"
 
 
-def _verdicts(record: Record) -> Iterator[str]:
-    for judgement in record.judgements:
-        yield describe(judgement, expected="target")
-    for failure in record.failures:
-        yield f"FAILED: {failure}"
+def _aligned(table: Table) -> Iterator[str]:
+    rows = [table.headings, *table.rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.headings))]
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  " + "   ".join((first, *rest)).rstrip()
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
+def _piped(table: Table) -> list[str]:
+    return [
+        _row(table.headings),
+        "|---|" + "---:|" * (len(table.headings) - 1),
+        *(_row(row) for row in table.rows),
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

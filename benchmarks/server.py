@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from typing import IO, Final
 
 import attrs
 
+from benchmarks.authority import Certificate, issue
+from benchmarks.catalog import PLAIN, Link
 from benchmarks.machine import children_on
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -41,10 +44,11 @@ _OPTIONAL_MODULES: Final = ("proxy", "fastcgi", "uwsgi", "scgi")
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """A running server. `kind` says which, in words for a table's heading."""
+    """A running server. `kind` says which, in words; `ca` is whom to trust, for https."""
 
     kind: str
     base_url: str
+    ca: Path | None = None
 
 
 class ServerStartError(Exception):
@@ -56,7 +60,9 @@ def answer_template(device_id: str) -> str:
     return json.dumps({"device": {"id": device_id, **_DEVICE}}, separators=(",", ":"))
 
 
-def nginx_configuration(prefix: Path, port: int, modules: tuple[str, ...]) -> str:
+def nginx_configuration(
+    prefix: Path, port: int, modules: tuple[str, ...], certificate: Certificate | None = None
+) -> str:
     """Write an nginx configuration that keeps to its own folder and answers at once.
 
     `modules` are those of the optional modules that were built in: each wants a folder.
@@ -64,6 +70,13 @@ def nginx_configuration(prefix: Path, port: int, modules: tuple[str, ...]) -> st
     folders = "\n".join(
         f'    {module}_temp_path "{prefix / module}";' for module in ("client_body", *modules)
     )
+    secured, files = "", ""
+    if certificate is not None:
+        secured = " ssl"
+        files = (
+            f'        ssl_certificate "{certificate.certificate}";\n'
+            f'        ssl_certificate_key "{certificate.key}";\n'
+        )
     return f"""\
 daemon off;
 master_process off;
@@ -77,7 +90,8 @@ http {{
     keepalive_timeout 600s;
 {folders}
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen 127.0.0.1:{port} backlog=4096{secured};
+{files}\
         location ~ ^/v3/devices/(?<id>[^/]+)$ {{
             default_type application/json;
             return 200 '{answer_template("$id")}';
@@ -88,22 +102,27 @@ http {{
 
 
 @contextmanager
-def serving(kind: str = "auto", *, core: int | None = None) -> Iterator[Server]:
+def serving(kind: str = "auto", *, core: int | None = None, link: Link = PLAIN) -> Iterator[Server]:
     """Run a server on 127.0.0.1 and end it.
 
-    `kind` is nginx, raw, or auto, which takes nginx where it is installed and starts.
+    `kind` is nginx, raw, or auto, which takes nginx where it is installed and starts. A link
+    with a latency has a server of its own, for nginx has no means to wait.
     """
     with contextlib.ExitStack() as stack:
-        if kind == "raw" or (kind == "auto" and find_nginx() is None):
-            yield stack.enter_context(_raw(core))
+        certificate = None
+        if link.tls:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="enapter-benchmarks-"))
+            certificate = issue(Path(folder))
+        if link.latency or kind == "raw" or (kind == "auto" and find_nginx() is None):
+            yield stack.enter_context(_raw(core, certificate, link.latency))
             return
         try:
-            server = stack.enter_context(_nginx(core))
+            server = stack.enter_context(_nginx(core, certificate))
         except ServerStartError as error:
             if kind == "nginx":
                 raise
             print(f"nginx did not start, so the raw server serves: {error}", file=sys.stderr)
-            server = stack.enter_context(_raw(core))
+            server = stack.enter_context(_raw(core, certificate, 0.0))
         yield server
 
 
@@ -114,7 +133,7 @@ def find_nginx() -> str | None:
 
 
 @contextmanager
-def _nginx(core: int | None) -> Iterator[Server]:
+def _nginx(core: int | None, certificate: Certificate | None) -> Iterator[Server]:
     program = find_nginx()
     if program is None:
         raise ServerStartError("it is not installed")
@@ -126,21 +145,26 @@ def _nginx(core: int | None) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="enapter-benchmarks-") as folder:
         prefix, port = Path(folder), free_port()
         configuration = prefix / "nginx.conf"
-        configuration.write_text(nginx_configuration(prefix, port, modules), "utf-8")
+        configuration.write_text(nginx_configuration(prefix, port, modules, certificate), "utf-8")
         with (
             (prefix / "said").open("w+b") as said,
             _process([program, "-p", folder, "-c", str(configuration)], core, said) as process,
         ):
-            _wait_until_it_answers(process, port, said)
-            yield Server(
-                kind=version[0] if version else "nginx", base_url=f"http://127.0.0.1:{port}"
-            )
+            _wait_until_it_answers(process, port, said, certificate)
+            yield _server(version[0] if version else "nginx", port, certificate)
 
 
 @contextmanager
-def _raw(core: int | None) -> Iterator[Server]:
+def _raw(core: int | None, certificate: Certificate | None, latency: float) -> Iterator[Server]:
     uvloop = find_spec("uvloop") is not None
-    command = [sys.executable, "-m", "benchmarks.raw_server", *(["--uvloop"] if uvloop else [])]
+    module = "benchmarks.limited_server" if latency else "benchmarks.raw_server"
+    command = [
+        *(sys.executable, "-m", module),
+        *(("--latency", str(latency)) if latency else ()),
+        *(("--uvloop",) if uvloop else ()),
+    ]
+    if certificate is not None:
+        command += ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
     with (
         tempfile.TemporaryFile() as said,
         _process(command, core, said, stdout=subprocess.PIPE) as process,
@@ -150,11 +174,16 @@ def _raw(core: int | None) -> Iterator[Server]:
         if not line.strip().isdigit():
             raise ServerStartError(f"the raw server did not start: {_read(said)}")
         port = int(line)
-        _wait_until_it_answers(process, port, said)
-        yield Server(
-            kind=f"a raw asyncio protocol{' on uvloop' if uvloop else ''} (nginx not used)",
-            base_url=f"http://127.0.0.1:{port}",
-        )
+        _wait_until_it_answers(process, port, said, certificate)
+        why = f", which answers {latency * 1000:g} ms late" if latency else " (nginx not used)"
+        kind = f"a raw asyncio protocol{' on uvloop' if uvloop else ''}{why}"
+        yield _server(kind, port, certificate)
+
+
+def _server(kind: str, port: int, certificate: Certificate | None) -> Server:
+    if certificate is None:
+        return Server(kind=kind, base_url=f"http://127.0.0.1:{port}")
+    return Server(kind=kind, base_url=f"https://127.0.0.1:{port}", ca=certificate.authority)
 
 
 @contextmanager
@@ -176,11 +205,16 @@ def _process(
                 process.kill()
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, said: IO[bytes]) -> None:
+def _wait_until_it_answers(
+    process: subprocess.Popen[bytes],
+    port: int,
+    said: IO[bytes],
+    certificate: Certificate | None,
+) -> None:
     end = time.monotonic() + _START_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
-            answered = _ask(port)
+            answered = _ask(port, certificate)
         except OSError:
             time.sleep(0.02)
             continue
@@ -190,8 +224,11 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, said: IO
     raise ServerStartError(_read(said) or f"no answer within {_START_SECONDS:.0f} s")
 
 
-def _ask(port: int) -> str:
+def _ask(port: int, certificate: Certificate | None) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    if certificate is not None:
+        trusting = ssl.create_default_context(cafile=certificate.authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=2, context=trusting)
     with contextlib.closing(connection):
         connection.request("PATCH", f"/v3/devices/{_CHECKED_ID}", body='{"name":"x"}')
         return connection.getresponse().read().decode("utf-8", "replace")

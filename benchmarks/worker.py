@@ -12,6 +12,7 @@ import importlib
 import json
 import math
 import re
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -57,8 +58,9 @@ class DeviceIds:
 
 async def measure(driver: ModuleType, options: argparse.Namespace) -> dict[str, Any]:
     """Open the driver, warm it up, and measure one load."""
+    tls = None if options.ca is None else ssl.create_default_context(cafile=options.ca)
     async with driver.opened(
-        options.base_url, concurrency=options.concurrency, way=options.way
+        options.base_url, concurrency=options.concurrency, way=options.way, tls=tls
     ) as load:
         await load(DeviceIds(first=0, limit=options.warm_up))
         gc.collect()
@@ -104,6 +106,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure")
     parser.add_argument("--limit", type=int, default=200_000, help="calls at most")
     parser.add_argument("--warm-up", type=int, default=256, help="calls before measuring")
+    parser.add_argument("--ca", metavar="FILE", help="whom to trust, for https")
     parser.add_argument("--orjson", action="store_true", help="else it is kept out")
     parser.add_argument("--uvloop", action="store_true", help="else asyncio's own loop")
     return parser.parse_args(arguments)

@@ -1,9 +1,10 @@
 import math
 
+import attrs
 import pytest
 
 from benchmarks.catalog import Bound
-from benchmarks.figures import Cell, Spread, judge, ratio, spread
+from benchmarks.figures import Cell, Spread, Verdict, judge, ratio, spread
 
 
 def cell(contender: str, number: int, rate: float, *, concurrency: int = 64) -> Cell:
@@ -73,6 +74,29 @@ def test_a_bound_without_figures_is_missed_and_one_of_another_concurrency_is_not
     unmeasured = Bound(contender="sdk", against="official", concurrency=64, at_least=15)
     elsewhere = Bound(contender="sdk", against="aiohttp", concurrency=256, at_least=1)
     (found,) = judge(CELLS, [unmeasured, elsewhere])
-    assert found.bound == unmeasured
-    assert found.ratio is None
+    assert found.what == "sdk / official at 64"
+    assert found.found is None
     assert not found.met
+
+
+def test_an_upper_bound_is_one() -> None:
+    found = Spread(median=1.0, least=0.5, most=3.0, values=3)
+    assert Verdict(what="x", found=found, bound=1.0, at_most=True).met
+    assert not Verdict(what="x", found=found, bound=0.99, at_most=True).met
+    assert not Verdict(what="x", found=None, bound=9.0, at_most=True).met
+
+
+def test_links_do_not_mix() -> None:
+    far = [attrs.evolve(each, link="100 ms") for each in CELLS[:1]]
+    assert ratio([*far, *CELLS[3:4]], "sdk", against="aiohttp", concurrency=64) is None
+    over = [*far, attrs.evolve(CELLS[3], link="100 ms")]
+    found = ratio(over, "sdk", against="aiohttp", concurrency=64, link="100 ms")
+    assert found is not None
+    assert found.median == 1.5
+
+
+def test_a_ratio_by_cpu_is_of_the_cpu_time() -> None:
+    cheap = attrs.evolve(CELLS[3], cpu_us_per_request=25.0)
+    found = ratio([CELLS[0], cheap], "sdk", against="aiohttp", concurrency=64, by_cpu=True)
+    assert found is not None
+    assert found.median == pytest.approx(4.0)

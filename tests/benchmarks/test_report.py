@@ -3,51 +3,25 @@ import json
 import attrs
 import pytest
 
-from benchmarks.catalog import Bound
-from benchmarks.figures import Cell, judge
+from benchmarks.catalog import CONTENDERS, LINKED, LINKS, PLAIN
+from benchmarks.comparison import Scope, present, section
+from benchmarks.figures import Cell
 from benchmarks.grid import Effort
-from benchmarks.machine import Cores
-from benchmarks.report import Record, as_json, as_markdown, as_text
-from benchmarks.server import Server
-
-
-def cell(contender: str, number: int, rate: float, peak_mib: int | None) -> Cell:
-    return Cell(
-        contender=contender,
-        concurrency=64,
-        round=number,
-        requests=100,
-        seconds=100 / rate,
-        requests_per_second=rate,
-        cpu_us_per_request=1e6 / rate,
-        peak_rss_bytes=None if peak_mib is None else peak_mib * 1024**2,
-    )
-
-
-CELLS = [
-    cell("aiohttp", 0, 10_000, 40),
-    cell("official", 0, 500, None),
-    cell("sdk", 0, 20_000, 39),
-]
-BOUND = Bound(contender="sdk", against="official", concurrency=64, at_least=15)
-
-RECORD = Record(
-    started="2026-01-02T03:04:05+00:00",
-    effort=Effort(),
-    server=Server(kind="nginx/1.2.3", base_url="http://127.0.0.1:1"),
-    cores=Cores(client=0, server=1),
-    machine={"system": "S", "cpu": "C", "cores": 2, "python": "P", "load_average": [0.5, 0.4, 0.3]},
-    versions={"aiohttp": "3.14.5", "httpx": None},
-    notes=["sdk+uvloop left out: uvloop not installed"],
-    failures=["sdk-fleet at 64, round 1: exit 1: x"],
-    cells=CELLS,
-    judgements=judge(CELLS, [BOUND]),
+from benchmarks.report import (
+    SCHEMA,
+    Section,
+    as_json,
+    as_markdown,
+    as_text,
+    from_json,
 )
+from benchmarks.server import Server
+from tests.benchmarks.runs import CELLS, REPORT
 
 
 def test_the_text_shows_each_contender_beside_aiohttp_the_fastest_first() -> None:
-    lines = as_text(RECORD).splitlines()
-    rows = [line.split() for line in lines[lines.index("concurrency 64") + 2 :][:3]]
+    lines = as_text(REPORT).splitlines()
+    rows = [line.split() for line in lines[lines.index("Concurrency 64") + 2 :][:3]]
     assert rows == [
         ["sdk", "2.00", "(2.00-2.00)", "20,000", "50.0", "39.0"],
         ["aiohttp", "1.00", "(1.00-1.00)", "10,000", "100.0", "40.0"],
@@ -55,30 +29,75 @@ def test_the_text_shows_each_contender_beside_aiohttp_the_fastest_first() -> Non
     ]
 
 
-@pytest.mark.parametrize("write", [as_text, as_markdown])
-def test_targets_failures_and_what_was_left_out_are_told(write: object) -> None:
-    assert callable(write)
-    text = write(RECORD)
-    assert "sdk / official at 64: 40.00 (40.00-40.00); target 15: met" in text
+def test_targets_failures_and_what_was_left_out_are_told() -> None:
+    text = as_text(REPORT)
+    assert "sdk / official at 64: 40.00 (40.00-40.00); at least 25: met" in text
     assert "FAILED: sdk-fleet at 64, round 1: exit 1: x" in text
     assert "sdk+uvloop left out: uvloop not installed" in text
-    assert "server: nginx/1.2.3" in text
+    assert "plain: nginx/1.2.3" in text
     assert "aiohttp 3.14.5" in text
     assert "httpx" not in text
+    markdown = as_markdown(REPORT)
+    assert "| sdk / official at 64 | at least 25 | 40.00 (40.00-40.00) | met |" in markdown
+    assert "- FAILED: sdk-fleet at 64, round 1: exit 1: x" in markdown
 
 
 def test_a_missed_target_says_so() -> None:
-    missed = attrs.evolve(RECORD, judgements=judge(CELLS, [attrs.evolve(BOUND, at_least=41)]))
-    assert "target 41: MISSED" in as_text(missed)
+    slow = [attrs.evolve(each, requests_per_second=10_000.0) for each in CELLS]
+    found = section(slow, effort=Effort(), servers={}, notes=(), failures=())
+    report = attrs.evolve(REPORT, sections=(found,))
+    assert "sdk / aiohttp at 64: 1.00 (1.00-1.00); at least 1.7: MISSED" in as_text(report)
+    assert not found.good
 
 
-def test_the_json_is_json_and_has_every_cell() -> None:
-    read = json.loads(json.dumps(as_json(RECORD), allow_nan=False))
-    assert len(read["cells"]) == 3
-    assert [(one["contender"], one["median"]) for one in read["ratios"]] == [
-        ("sdk", 2.0),
-        ("aiohttp", 1.0),
-        ("official", 0.05),
+def test_targets_of_whom_was_not_measured_are_not_judged() -> None:
+    found = section(CELLS[:1], effort=Effort(), servers={}, notes=(), failures=())
+    assert found.verdicts == ()
+
+
+def test_the_json_is_json_and_can_be_read_back() -> None:
+    written = json.loads(json.dumps(as_json(REPORT), allow_nan=False))
+    assert len(written["sections"][0]["data"]["cells"]) == len(CELLS)
+    assert [each["met"] for each in written["sections"][0]["verdicts"]] == [True, True]
+    assert written["versions"] == {"aiohttp": "3.14.5", "httpx": None}
+    assert from_json(written) == REPORT
+    with pytest.raises(ValueError, match=f"this reads {SCHEMA}"):
+        from_json({**written, "schema": SCHEMA - 1})
+
+
+def test_a_section_that_failed_is_not_good() -> None:
+    assert Section(name="x", title="X").good
+    assert not Section(name="x", title="X", failures=("one",)).good
+
+
+def test_over_other_links_fewer_are_measured_and_not_everywhere() -> None:
+    scope = Scope(contenders=CONTENDERS, concurrencies=[1, 16, 64], links=LINKS)
+    planned = list(scope.planned(Effort(rounds=1)))
+    for link in LINKS:
+        cells = [cell for cell in planned if cell.link == link]
+        names = {cell.contender.name for cell in cells}
+        if link is PLAIN:
+            assert names == {one.name for one in CONTENDERS}
+        else:
+            assert names == {one.name for one in CONTENDERS} & set(LINKED)
+        assert {cell.concurrency for cell in cells} == (
+            set(link.concurrencies) & {1, 16, 64} or {1, 16, 64}
+        )
+
+
+def test_who_is_not_installed_is_named() -> None:
+    found, notes = present(["aiohttp"])
+    assert [one.name for one in found] == ["aiohttp"]
+    assert notes == []
+
+
+def test_cells_over_a_link_are_a_table_of_their_own() -> None:
+    far = [attrs.evolve(each, link="100 ms") for each in CELLS]
+    servers = {"plain": Server(kind="a", base_url=""), "100 ms": Server(kind="b", base_url="")}
+    found = section([*CELLS, *far], effort=Effort(), servers=servers, notes=(), failures=())
+    assert [table.title for table in found.tables] == [
+        "Concurrency 64",
+        "Concurrency 64, 100 ms",
     ]
-    assert read["judgements"][0]["met"] is True
-    assert read["versions"] == {"aiohttp": "3.14.5", "httpx": None}
+    assert "plain: a; 100 ms: b" in found.lead
+    assert all(isinstance(Cell(**each), Cell) for each in found.data["cells"])

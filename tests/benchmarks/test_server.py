@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalog import CONTENDERS, VARIANTS, Contender
+from benchmarks import authority
+from benchmarks.authority import Certificate
+from benchmarks.catalog import CONTENDERS, LINKS, NAMES, VARIANTS, Contender, Link
 from benchmarks.grid import CellError, CellTimeoutError, Effort, run_worker, worker_command
 from benchmarks.server import Server, answer_template, find_nginx, nginx_configuration, serving
 
@@ -82,12 +84,15 @@ def test_the_raw_server_takes_requests_in_pieces_and_in_rows(server: Server) -> 
         assert peer.recv(1) == b""
 
 
-@pytest.mark.parametrize("contender", [*CONTENDERS, *VARIANTS], ids=lambda one: one.name)
+DRIVEN = [one for one in (*CONTENDERS, *VARIANTS) if one.driver]
+
+
+@pytest.mark.parametrize("contender", DRIVEN, ids=lambda one: one.name)
 def test_every_contender_makes_its_calls(server: Server, contender: Contender) -> None:
     if missing := contender.missing():
         pytest.skip(f"{missing} not installed")
     effort = Effort(limit=24, warm_up=8, seconds=30)
-    command = worker_command(contender, 4, effort, server.base_url)
+    command = worker_command(contender, 4, effort, server)
     figures = run_worker(command, cores=None, timeout=45)
     assert figures["requests"] == 24
     assert figures["requests_per_second"] == pytest.approx(24 / figures["seconds"])
@@ -96,12 +101,71 @@ def test_every_contender_makes_its_calls(server: Server, contender: Contender) -
 
 def test_a_contender_that_fails_is_told(server: Server) -> None:
     broken = Contender(name="broken", what="x", driver="this_sdk", way="sideways")
-    command = worker_command(broken, 4, Effort(limit=4), server.base_url)
+    command = worker_command(broken, 4, Effort(limit=4), server)
     with pytest.raises(CellError, match="way is 'sideways'"):
         run_worker(command, cores=None, timeout=45)
 
 
 def test_a_contender_that_hangs_is_ended(server: Server) -> None:
-    command = worker_command(CONTENDERS[0], 4, Effort(seconds=3600), server.base_url)
+    command = worker_command(CONTENDERS[0], 4, Effort(seconds=3600), server)
     with pytest.raises(CellTimeoutError):
         run_worker(command, cores=None, timeout=0.1)
+
+
+def test_wrk_asks_for_another_device_each_time(server: Server) -> None:
+    if NAMES["wrk"].missing():
+        pytest.skip("wrk is not installed")
+    command = worker_command(NAMES["wrk"], 4, Effort(seconds=1), server)
+    figures = run_worker(command, cores=None, timeout=45)
+    assert figures["requests"] > 0
+    assert figures["requests_per_second"] == pytest.approx(figures["requests"] / figures["seconds"])
+
+
+@pytest.fixture(scope="module")
+def secured() -> Iterator[Server]:
+    if not authority.available():
+        pytest.skip("the openssl command is missing")
+    with serving("raw", link=Link(name="TLS", tls=True)) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "name", ["aiohttp", "sdk", "sdk-session", "sdk+orjson+uvloop", "official", "httpx"]
+)
+def test_contenders_trust_the_runs_own_authority(secured: Server, name: str) -> None:
+    if missing := NAMES[name].missing():
+        pytest.skip(f"{missing} not installed")
+    assert secured.base_url.startswith("https://127.0.0.1:")
+    effort = Effort(limit=24, warm_up=8, seconds=30)
+    command = worker_command(NAMES[name], 4, effort, secured)
+    assert run_worker(command, cores=None, timeout=45)["requests"] == 24
+    untrusted = [part for part in command if part not in ("--ca", str(secured.ca))]
+    with pytest.raises(CellError):
+        run_worker(untrusted, cores=None, timeout=45)
+
+
+def test_a_latency_is_on_every_answer_and_carries_all_at_once() -> None:
+    link = LINKS[-1]
+    effort = Effort(limit=64, seconds=0.01)
+    with serving(link=link) as far:
+        figures = run_worker(worker_command(NAMES["sdk"], 32, effort, far), cores=None, timeout=45)
+    assert figures["requests"] == 64
+    # Two turns of 32 each; one after another they would be 64.
+    assert 2 * link.latency <= figures["seconds"] < 64 * link.latency
+
+
+def test_nginx_speaks_tls_too() -> None:
+    if find_nginx() is None or not authority.available():
+        pytest.skip("nginx or the openssl command is missing")
+    with serving("nginx", link=LINKS[1]) as running:
+        command = worker_command(NAMES["sdk"], 4, Effort(limit=24, warm_up=8), running)
+        assert run_worker(command, cores=None, timeout=45)["requests"] == 24
+
+
+def test_nginx_serves_https_with_the_certificate() -> None:
+    files = Certificate(certificate=Path("/c.pem"), key=Path("/k.pem"), authority=Path("/a.pem"))
+    text = nginx_configuration(Path("/x"), 18_999, (), files)
+    assert "listen 127.0.0.1:18999 backlog=4096 ssl;" in text
+    assert 'ssl_certificate "/c.pem";' in text
+    assert 'ssl_certificate_key "/k.pem";' in text
+    assert "ssl" not in nginx_configuration(Path("/x"), 18_999, ())

@@ -1,0 +1,232 @@
+"""This SDK with exactly one of its safeties gone, so that the price of each can be seen.
+
+Only for measuring. A bypass replaces methods of one object; a method that is not there any
+more is an error, and so no bypass can quietly become none.
+"""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import aiohttp
+import attrs
+
+from benchmarks.decode import lenient_converter
+from benchmarks.drivers import NAME, TOKEN, Load, shared_among_tasks
+from enapter_async import Client, UpdateDevice
+from enapter_async._http import json_text
+from enapter_async._http.wire import Reply
+from enapter_async.hooks import Event
+from enapter_async.models.devices import Device
+
+
+class BypassError(Exception):
+    """What should be gone round is not where it was: the package has changed."""
+
+
+@attrs.frozen(kw_only=True)
+class Safety:
+    """One safety: its name, and how a client is opened without it."""
+
+    name: str
+    what: str
+    opened: "Callable[[AsyncExitStack, str], Any]"
+    adds: bool = False
+    """Whether it is not there by default, and the variant has it."""
+
+
+class _WithoutAcceptance(UpdateDevice):
+    """Takes an answer about whatever device."""
+
+    __slots__ = ()
+
+    def accepts(self, result: Any) -> bool:
+        return True
+
+
+def replace(thing: Any, **methods: Any) -> None:
+    """Give one object other methods.
+
+    Raises:
+        BypassError: It has no such method.
+    """
+    kind = type(thing)
+    if missing := [name for name in methods if not hasattr(kind, name)]:
+        raise BypassError(f"{kind.__name__} has no {', '.join(missing)}")
+    thing.__class__ = type(kind.__name__, (kind,), {"__slots__": (), **methods})
+
+
+def inside(client: Client, *names: str) -> Any:
+    """Give what lies in an open client's pipeline, such as its gate."""
+    thing: Any = client._open_pipeline()  # noqa: SLF001 - what is measured lies inside
+    for name in names:
+        if not hasattr(thing, name):
+            raise BypassError(f"{type(thing).__name__} has no {name}")
+        thing = getattr(thing, name)
+    return thing
+
+
+async def _client(stack: AsyncExitStack, base_url: str, **settings: Any) -> Client:
+    return await stack.enter_async_context(Client(TOKEN, base_url=base_url, **settings))
+
+
+def _load(
+    client: Client,
+    concurrency: int,
+    operation: type[UpdateDevice] = UpdateDevice,
+    device_id_of: Callable[[Any], str] = lambda device: device.id,
+) -> Load:
+    async def call(device_id: str) -> str:
+        return device_id_of(await client.execute(operation(device_id=device_id, name=NAME)))
+
+    return shared_among_tasks(call, concurrency)
+
+
+CONCURRENCY: Final = 64
+
+
+async def _whole(stack: AsyncExitStack, base_url: str) -> Load:
+    return _load(await _client(stack, base_url), CONCURRENCY)
+
+
+async def _over_a_session(stack: AsyncExitStack, base_url: str) -> Load:
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    )
+    return _load(await _client(stack, base_url, session=session), CONCURRENCY)
+
+
+async def _without_look(stack: AsyncExitStack, base_url: str) -> Load:
+    client = await _client(stack, base_url)
+    replace(inside(client, "transport"), _is_clean=lambda _self, _protocol: True)
+    return _load(client, CONCURRENCY)
+
+
+async def _without_cap(stack: AsyncExitStack, base_url: str) -> Load:
+    async def receive(_self: Any, protocol: Any, _max_bytes: int) -> Reply:
+        head, payload = await protocol.read()
+        return Reply(head.code, head.headers, await payload.read())
+
+    client = await _client(stack, base_url)
+    replace(inside(client, "transport"), _receive=receive)
+    return _load(client, CONCURRENCY)
+
+
+async def _without_gate(stack: AsyncExitStack, base_url: str) -> Load:
+    client = await _client(stack, base_url)
+    replace(
+        inside(client, "gate"),
+        try_enter=lambda _self: True,
+        leave=lambda _self: None,
+        widen=lambda _self, _epoch: None,
+    )
+    return _load(client, CONCURRENCY)
+
+
+async def _without_turn(stack: AsyncExitStack, base_url: str) -> Load:
+    client = await _client(stack, base_url)
+    replace(
+        inside(client, "turns"),
+        try_take=lambda _self, _key: True,
+        give=lambda _self, _key: None,
+    )
+    return _load(client, CONCURRENCY)
+
+
+async def _without_sweeper(stack: AsyncExitStack, base_url: str) -> Load:
+    class Idle:
+        late = False
+
+    idle = Idle()
+    client = await _client(stack, base_url)
+    replace(
+        inside(client, "transport", "_sweeper"),
+        watch=lambda _self, _transport, _until: idle,
+        forget=lambda _self, _watch: None,
+    )
+    return _load(client, CONCURRENCY)
+
+
+async def _without_acceptance(stack: AsyncExitStack, base_url: str) -> Load:
+    return _load(await _client(stack, base_url), CONCURRENCY, _WithoutAcceptance)
+
+
+async def _without_types(stack: AsyncExitStack, base_url: str) -> Load:
+    client = await _client(stack, base_url)
+    replace(
+        inside(client, "wire"),
+        read=lambda _self, _operation, reply: json_text.decode(reply.body)["device"],
+    )
+    return _load(client, CONCURRENCY, device_id_of=lambda device: str(device["id"]))
+
+
+async def _without_strictness(stack: AsyncExitStack, base_url: str) -> Load:
+    structure = lenient_converter().structure
+    client = await _client(stack, base_url)
+    replace(
+        inside(client, "wire"),
+        read=lambda _self, _operation, reply: structure(
+            json_text.decode(reply.body)["device"], Device
+        ),
+    )
+    return _load(client, CONCURRENCY)
+
+
+async def _with_a_hook(stack: AsyncExitStack, base_url: str) -> Load:
+    def listen(_event: Event, /) -> None:
+        pass
+
+    return _load(await _client(stack, base_url, hooks=[listen]), CONCURRENCY)
+
+
+WHOLE: Final = Safety(name="everything on", what="the default", opened=_whole)
+SAFETIES: Final = (
+    Safety(
+        name="nothing",
+        what="the default once more: what is found here is noise",
+        opened=_whole,
+    ),
+    Safety(
+        name="phase of a failure known",
+        what="DirectTransport beside the same over `ClientSession.request`",
+        opened=_over_a_session,
+    ),
+    Safety(
+        name="look for stale bytes",
+        what="the poll before each write, and whether the connection is open",
+        opened=_without_look,
+    ),
+    Safety(
+        name="size cap",
+        what="reading the body up to a cap, with 1xx answers counted",
+        opened=_without_cap,
+    ),
+    Safety(name="gate", what="limit in flight, pause after 429", opened=_without_gate),
+    Safety(name="writer's turn", what="one writer a device", opened=_without_turn),
+    Safety(
+        name="deadline's sweeper",
+        what="the eye on late exchanges",
+        opened=_without_sweeper,
+    ),
+    Safety(
+        name="whose answer it is",
+        what="the check of the answer's id",
+        opened=_without_acceptance,
+    ),
+    Safety(
+        name="reading the answer at all",
+        what="frozen, checked types beside a plain dict: status, media type, envelope, fields",
+        opened=_without_types,
+    ),
+    Safety(
+        name="strictness",
+        what="the same classes by a converter that checks nothing and coerces",
+        opened=_without_strictness,
+    ),
+    Safety(
+        name="a hook that listens",
+        what="not there by default; one that does nothing",
+        opened=_with_a_hook,
+        adds=True,
+    ),
+)
