@@ -1,42 +1,44 @@
 """What a journal costs: a fleet job with one and without, in turn, in one run.
 
-    python -m benchmarks.journal                    # throughput at concurrency 64
-    python -m benchmarks.journal --growth 1000 20000 100000    # memory and time an operation
+    python -m benchmarks.journal                       # against nginx: the least favourable
+    python -m benchmarks.journal --server emulator     # against a server of common speed
 
-Each cell is a process of its own, and the server another. Exit code 0: within the bounds
-(a journal costs at most a quarter of the throughput; from the smallest to the largest
-number of operations memory grows by less than 20 MiB, and time an operation by less than
-a half). 1: not.
+Each job is a process of its own, and the server another. Exit code 0: a journal costs at
+most a quarter of the throughput. 1: more. What a job costs by its size tells
+`benchmarks.growth`.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.drivers import NAME, TOKEN
+from benchmarks.figures import Verdict, spread
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.server import serving
+from benchmarks.parts import command_line, finish
+from benchmarks.report import Section, Table
+from benchmarks.server import ROOT, serving
+from benchmarks.worker import peak_rss_bytes
 from enapter_async import Client, Pacing, UpdateDevice, fleet
 from enapter_async.emulator import Device, Emulator, World
 
 LEAST_SHARE: Final = 0.75
-MOST_GROWTH_MIB: Final = 20.0
-MOST_SLOWING: Final = 1.5
+COUNT: Final = 20_000
+ROUNDS: Final = 5
 WARM_UP: Final = 500
 WAYS: Final = ("none", "journal", "known")
+WAYS_NAMED: Final = {"none": "none", "journal": "streamed", "known": "of a list"}
 PATIENCE_SECONDS: Final = 600
 
 
@@ -63,13 +65,12 @@ async def cell(base_url: str, *, count: int, way: str, concurrency: int) -> dict
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     if report.counts[fleet.State.APPLIED] != count:
         raise RuntimeError(f"the fleet's report is {dict(report.counts)}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "way": way,
         "count": count,
         "per_second": count / seconds,
         "cpu_us": cpu / count * 1e6,
-        "peak_mib": peak / (1024 * 1024 if sys.platform == "darwin" else 1024),
+        "peak_mib": (peak_rss_bytes() or 0) / 2**20,
     }
 
 
@@ -79,6 +80,7 @@ def in_a_process(base_url: str, cores: Cores | None, **settings: Any) -> dict[st
     with children_on(cores.client if cores else None):
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.journal", "--cell", base_url, *arguments],
+            cwd=ROOT,
             check=True,
             stdout=subprocess.PIPE,
             timeout=PATIENCE_SECONDS,
@@ -94,6 +96,7 @@ def emulated(devices: int, core: int | None) -> Iterator[str]:
         children_on(core),
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.journal", "--emulate", str(devices)],
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -125,74 +128,93 @@ async def emulate(devices: int) -> None:
         await asyncio.to_thread(sys.stdin.read)
 
 
-def throughput(options: argparse.Namespace, cores: Cores | None) -> bool:
-    """Measure the ways in turn, and judge the medians of their ratios within a round."""
-    ratios: dict[str, list[float]] = {way: [] for way in WAYS[1:]}
-    with contextlib.ExitStack() as stack:
-        core = cores.server if cores else None
-        if options.server == "emulator":
-            base_url = stack.enter_context(emulated(max(options.count, WARM_UP), core))
-        else:
-            base_url = stack.enter_context(serving(options.server, core=core)).base_url
-        for number in range(options.rounds):
-            order = WAYS[number % len(WAYS) :] + WAYS[: number % len(WAYS)]
-            found = {
-                way: in_a_process(
-                    base_url, cores, count=options.count, way=way, concurrency=options.concurrency
-                )
-                for way in order
-            }
-            for way in WAYS:
-                print(
-                    f"round {number + 1} {way:<8} {found[way]['per_second']:>8.0f}/s"
-                    f" {found[way]['cpu_us']:>6.1f} µs CPU {found[way]['peak_mib']:>6.1f} MiB"
-                )
-            for way, shares in ratios.items():
-                shares.append(found[way]["per_second"] / found["none"]["per_second"])
-    good = True
-    for way, shares in ratios.items():
-        median = statistics.median(shares)
-        good &= median >= LEAST_SHARE
-        print(
-            f"{way}: {median:.2f} of the throughput without one "
-            f"({min(shares):.2f} to {max(shares):.2f}), bound {LEAST_SHARE}"
-        )
-    return good
+def measure(
+    rounds: int,
+    count: int,
+    concurrency: int,
+    base_url: str,
+    cores: Cores | None,
+    *,
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Do the same job in each way in turn; give what was measured, round by round."""
+    found = []
+    for number in range(rounds):
+        tell(f"journal: round {number + 1} of {rounds}")
+        for way in WAYS[number % len(WAYS) :] + WAYS[: number % len(WAYS)]:
+            measured = in_a_process(base_url, cores, count=count, way=way, concurrency=concurrency)
+            found.append({"round": number, **measured})
+    return found
 
 
-def growth(options: argparse.Namespace, cores: Cores | None) -> bool:
-    """Measure jobs of several sizes, and judge the largest by the smallest."""
-    sizes = sorted(options.growth)
-    with emulated(sizes[-1], cores.server if cores else None) as base_url:
-        found = [
-            in_a_process(
-                base_url, cores, count=size, way="journal", concurrency=options.concurrency
+def section(found: Sequence[Mapping[str, Any]], kind: str) -> Section:
+    """Sum up, and judge the medians of the ratios within a round."""
+    plain = {cell["round"]: cell["per_second"] for cell in found if cell["way"] == "none"}
+    return Section(
+        name="journal",
+        title="What a journal costs",
+        lead=(
+            f"`fleet.apply` of {found[0]['count']:,} operations, server: {kind}; a streamed "
+            "input, and a list, which is written whole before the first request. "
+            f"{len(plain)} rounds, medians, ratios within a round."
+        ),
+        tables=(
+            Table(
+                headings=("journal", "a second", "CPU µs each", "peak MiB"),
+                rows=tuple(
+                    (name, *_figures([cell for cell in found if cell["way"] == way]))
+                    for way, name in WAYS_NAMED.items()
+                ),
+            ),
+        ),
+        verdicts=tuple(
+            Verdict(
+                what=f"{WAYS_NAMED[way]} / none",
+                found=spread(
+                    cell["per_second"] / plain[cell["round"]]
+                    for cell in found
+                    if cell["way"] == way
+                ),
+                bound=LEAST_SHARE,
             )
-            for size in sizes
-        ]
-    for each in found:
-        print(
-            f"{each['count']:>8} operations: {each['peak_mib']:.1f} MiB, "
-            f"{1e6 / each['per_second']:.0f} µs and {each['cpu_us']:.0f} µs CPU an operation"
-        )
-    grown = found[-1]["peak_mib"] - found[0]["peak_mib"]
-    slowed = found[-1]["cpu_us"] / found[0]["cpu_us"]
-    print(f"memory grew by {grown:.1f} MiB, CPU time an operation to {slowed:.2f} of the smallest")
-    return bool(grown < MOST_GROWTH_MIB and slowed < MOST_SLOWING)
+            for way in WAYS[1:]
+        ),
+        data={"jobs": list(found)},
+    )
+
+
+def _figures(cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for key in ("per_second", "cpu_us", "peak_mib"):
+        yield f"{statistics.median(cell[key] for cell in cells):,.1f}"
+
+
+def run(
+    cores: Cores | None,
+    *,
+    server: str,
+    rounds: int,
+    count: int,
+    concurrency: int = 64,
+    tell: Callable[[str], None],
+) -> Section:
+    """Measure and sum up."""
+    core = cores.server if cores else None
+    with contextlib.ExitStack() as stack:
+        if server == "emulator":
+            base_url, kind = stack.enter_context(emulated(max(count, WARM_UP), core)), server
+        else:
+            running = stack.enter_context(serving(server, core=core))
+            base_url, kind = running.base_url, running.kind
+        return section(measure(rounds, count, concurrency, base_url, cores, tell=tell), kind)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, measure, and give the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.journal",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--count", type=int, default=20_000, help="operations of a job")
+    parser = command_line("journal", __doc__)
+    parser.add_argument("--count", type=int, default=COUNT, help="operations of a job")
     parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--server", choices=("auto", "nginx", "raw", "emulator"), default="auto")
-    parser.add_argument("--growth", type=int, nargs="+", metavar="COUNT")
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     parser.add_argument("--way", choices=WAYS, default="journal", help=argparse.SUPPRESS)
     parser.add_argument("--emulate", type=int, help=argparse.SUPPRESS)
@@ -209,10 +231,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         print(json.dumps(asyncio.run(measured)))
         return 0
-    cores = choose_cores()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    good = growth(options, cores) if options.growth else throughput(options, cores)
-    return 0 if good else 1
+    found = run(
+        choose_cores(),
+        server=options.server,
+        rounds=options.rounds,
+        count=options.count,
+        concurrency=options.concurrency,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return finish(found, options)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ latency: at least 0.9 of the throughput of the best fixed concurrency not above 
 The servers are processes of their own. Exit code 0: within the bounds. 1: not.
 """
 
-import argparse
 import asyncio
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,11 +18,14 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from benchmarks.drivers import NAME, TOKEN
+from benchmarks.figures import Verdict, spread
+from benchmarks.parts import command_line, finish
+from benchmarks.report import Section, Table
 from benchmarks.server import ROOT, find_nginx, free_port
 from enapter_async import Client, UpdateDevice, fleet
 from enapter_async.hooks import AttemptFailed, CallEnded, Event
@@ -37,6 +38,8 @@ LATENCY: Final = 0.1
 CONCURRENCY: Final = 64
 FIXED: Final = (16, 32, 64)
 LEAST_SHARE: Final = 0.9
+OPERATIONS: Final = 3_000
+FAR: Final = 20_000
 
 
 @attrs.frozen(kw_only=True)
@@ -202,51 +205,85 @@ def over_a_long_way(count: int) -> tuple[Cell, list[Cell]]:
     return paced, others
 
 
-def judge(rated: Sequence[Cell], paced: Cell, others: Sequence[Cell]) -> tuple[list[str], bool]:
-    """Write the lines of the report; say whether all is within the bounds."""
-    lines, good = [], True
+def section(rated: Sequence[Cell], paced: Cell, others: Sequence[Cell]) -> Section:
+    """Sum up, and judge."""
+    verdicts, rows, failures = [], [], []
     for cell in rated:
-        ideal = (cell.operations - BURST) / RATE
-        share, over = cell.requests / max(1, cell.applied), cell.seconds / ideal
-        fine = cell.applied == cell.operations and share <= MOST_REQUESTS and over <= MOST_TIME
-        good &= fine
-        lines.append(
-            f"{cell.name:26} {cell.applied} of {cell.operations} applied, {share:.3f} requests "
-            f"for each, {cell.refused} refused; {cell.seconds:.1f} s, {over:.3f} of the ideal "
-            f"time  {'ok' if fine else 'OUT OF BOUNDS'}"
+        share, over = cell.requests / max(1, cell.applied), cell.seconds / ideal(cell)
+        rows.append(
+            (cell.name, f"{cell.applied:,}", f"{share:.3f}", str(cell.refused), f"{over:.3f}")
         )
+        verdicts += [
+            _at_most(f"requests for each success, {cell.name}", share, MOST_REQUESTS),
+            _at_most(f"time against the ideal, {cell.name}", over, MOST_TIME),
+        ]
     speeds = {cell.name: cell.operations / cell.seconds for cell in (paced, *others)}
     best = max(speeds[cell.name] for cell in others)
-    fine = paced.applied == paced.operations and speeds["paced"] >= LEAST_SHARE * best
-    told = ", ".join(f"{name} {speed:.0f}/s" for name, speed in speeds.items())
-    lines.append(
-        f"{paced.operations} operations at {LATENCY * 1000:.0f} ms: {told}; "
-        f"{speeds['paced'] / best:.3f} of the best  {'ok' if fine else 'OUT OF BOUNDS'}"
+    verdicts.append(
+        Verdict(
+            what=f"a job at {LATENCY * 1000:.0f} ms / the best fixed concurrency",
+            found=spread([speeds["paced"] / best]),
+            bound=LEAST_SHARE,
+        )
     )
-    return lines, good and fine
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pacing", description=__doc__)
-    parser.add_argument("--operations", type=int, default=3000, help="against the rate limit")
-    parser.add_argument("--far", type=int, default=20_000, help="operations at 100 ms of latency")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-    options = parser.parse_args(arguments)
-    rated = against_a_rate(options.operations)
-    paced, others = over_a_long_way(options.far)
-    lines, good = judge(rated, paced, others)
-    print("\n".join(lines))
-    if options.json:
-        told: dict[str, Any] = {
+    failures = [
+        f"{cell.name}: only {cell.applied} of {cell.operations} were applied"
+        for cell in (*rated, paced)
+        if cell.applied != cell.operations
+    ]
+    return Section(
+        name="pacing",
+        title="How a job finds its pace",
+        lead=(
+            f"`fleet.apply` without any setting, against {RATE:g} requests a second with "
+            f"{BURST} saved up, and at {LATENCY * 1000:.0f} ms of latency."
+        ),
+        tables=(
+            Table(
+                title=f"{rated[0].operations:,} operations against a rate limit",
+                headings=(
+                    *("server", "applied", "requests for each", "refused", "of the ideal time"),
+                ),
+                rows=tuple(rows),
+            ),
+            Table(
+                title=f"{paced.operations:,} operations at {LATENCY * 1000:.0f} ms",
+                headings=("concurrency", "a second"),
+                rows=tuple((name, f"{speed:,.0f}") for name, speed in speeds.items()),
+            ),
+        ),
+        verdicts=tuple(verdicts),
+        failures=tuple(failures),
+        data={
             "rate": RATE,
             "burst": BURST,
             "latency": LATENCY,
             "cells": [attrs.asdict(cell) for cell in (*rated, paced, *others)],
-            "within_bounds": good,
-        }
-        options.json.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-    return 0 if good else 1
+        },
+    )
+
+
+def ideal(cell: Cell) -> float:
+    """Give the seconds that nobody can undercut: the burst at once, the rest at the rate."""
+    return (cell.operations - BURST) / RATE
+
+
+def _at_most(what: str, value: float, bound: float) -> Verdict:
+    return Verdict(what=what, found=spread([value]), bound=bound, at_most=True)
+
+
+def run(*, operations: int = OPERATIONS, far: int = FAR) -> Section:
+    """Measure and sum up."""
+    return section(against_a_rate(operations), *over_a_long_way(far))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and give the exit code."""
+    parser = command_line("pacing", __doc__)
+    parser.add_argument("--operations", type=int, default=OPERATIONS, help="against the rate limit")
+    parser.add_argument("--far", type=int, default=FAR, help="operations at 100 ms of latency")
+    options = parser.parse_args(arguments)
+    return finish(run(operations=options.operations, far=options.far), options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+"""What `import enapter_async` costs a program, beside what it stands on.
+
+    python -m benchmarks.imports
+
+Fresh interpreters, in turn. The front door is lazy, so the names that a program uses are
+touched; byte code is there for all.
+"""
+
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from benchmarks.figures import Verdict, spread
+from benchmarks.machine import Cores, children_on, choose_cores
+from benchmarks.parts import command_line, finish
+from benchmarks.report import Section, Table, shown
+from benchmarks.server import ROOT
+
+ROUNDS: Final = 15
+MOST: Final = 1.15
+BASE: Final = "aiohttp, attrs, cattrs, tenacity"
+OURS: Final = "enapter_async.Client"
+STATEMENTS: Final = {
+    BASE: "import aiohttp, attrs, cattrs, tenacity",
+    OURS: "import enapter_async; enapter_async.Client",
+    "enapter_async.Client, .UpdateDevice, .fleet": (
+        "import enapter_async; "
+        "enapter_async.Client, enapter_async.UpdateDevice, enapter_async.fleet"
+    ),
+    "enapter_async, no name touched": "import enapter_async",
+    "aiohttp": "import aiohttp",
+    "official: enapter.http.api": "import enapter.http.api",
+    "httpx": "import httpx",
+}
+_PROGRAM: Final = """\
+import sys, time
+before, cpu, wall = len(sys.modules), time.process_time(), time.perf_counter()
+{statement}
+wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+print(wall * 1e3, cpu * 1e3, len(sys.modules) - before)
+"""
+
+
+def measure_one(statement: str, cores: Cores | None) -> tuple[float, float, int] | None:
+    """Give milliseconds of time and of CPU, and how many modules were new; None if it failed."""
+    with children_on(cores.client if cores else None):
+        done = subprocess.run(
+            [sys.executable, "-c", _PROGRAM.format(statement=statement)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    if done.returncode != 0:
+        return None
+    wall, cpu, modules = done.stdout.split()
+    return float(wall), float(cpu), int(modules)
+
+
+def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
+    """Sum up the interpreters of each statement; the first of them is not here."""
+    rows = []
+    for name, each in found.items():
+        wall, cpu = spread(one[0] for one in each), spread(one[1] for one in each)
+        if wall is not None and cpu is not None:
+            rows.append((name, shown(wall), shown(cpu), str(each[0][2])))
+    pairs = zip(found.get(OURS, ()), found.get(BASE, ()), strict=False)
+    data: dict[str, Any] = {name: list(each) for name, each in found.items()}
+    return Section(
+        name="imports",
+        title="Importing",
+        lead=("Milliseconds in fresh interpreters, in turn; byte code is there for all."),
+        tables=(
+            Table(
+                headings=("import", "ms (min-max)", "CPU ms (min-max)", "new modules"),
+                rows=tuple(rows),
+            ),
+        ),
+        verdicts=(
+            Verdict(
+                # By CPU time, for a disk, and what else a machine does, are in the other.
+                what=f"{OURS} / {BASE}, CPU time",
+                found=spread(ours[1] / base[1] for ours, base in pairs),
+                bound=MOST,
+                at_most=True,
+            ),
+        ),
+        notes=tuple(
+            f"{name} left out: it cannot be imported" for name in STATEMENTS if name not in found
+        ),
+        data=data,
+    )
+
+
+def run(cores: Cores | None, *, rounds: int = ROUNDS) -> Section:
+    """Measure and sum up."""
+    # The first time of each makes byte code, and shows who is not installed.
+    known = [name for name, each in STATEMENTS.items() if measure_one(each, cores) is not None]
+    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in known}
+    chance = random.Random(1)  # noqa: S311 - an order, no secret
+    for _ in range(rounds):
+        for name in chance.sample(known, len(known)):
+            each = measure_one(STATEMENTS[name], cores)
+            if each is not None:
+                found[name].append(each)
+    return section(found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and give the exit code."""
+    parser = command_line("imports", __doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args(arguments)
+    return finish(run(choose_cores(), rounds=options.rounds), options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""What each safety costs: CPU time of a call with all of them, and with one gone, in turn.
+
+    python -m benchmarks.safety              # half a minute
+
+All clients are open in one process and take turns in short blocks, so that a price of half a
+microsecond can be seen. The journal's price, and the fleet engine's, come from cells of the
+comparison's kind. A price below nothing means that the safety is also the faster way.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from importlib import import_module
+from types import ModuleType
+from typing import Any, Final, cast
+
+from benchmarks.catalog import NAMES
+from benchmarks.grid import CellError, Effort, run_worker, worker_command
+from benchmarks.machine import Cores, children_on, choose_cores
+from benchmarks.parts import command_line, finish
+from benchmarks.report import Section, Table
+from benchmarks.server import ROOT, Server, serving
+from benchmarks.worker import DeviceIds
+
+ROUNDS: Final = 60
+BLOCK: Final = 500
+JOBS: Final = 5
+BY_JOBS: Final = (
+    ("fleet engine", "sdk-fleet", "sdk"),
+    ("journal", "sdk-fleet-journal", "sdk-fleet"),
+)
+
+
+async def measure(base_url: str, *, rounds: int, block: int) -> dict[str, list[float]]:
+    """Give CPU microseconds a call for each variant, one value a round."""
+    # Here, so that orjson can be kept out before the package is imported.
+    bypassed = import_module("benchmarks.drivers.bypassed")
+    safeties = (bypassed.WHOLE, *bypassed.SAFETIES)
+    found: dict[str, list[float]] = {each.name: [] for each in safeties}
+    chance = random.Random(1)  # noqa: S311 - an order, no secret
+    first = 0
+    async with AsyncExitStack() as stack:
+        loads = {each.name: await each.opened(stack, base_url) for each in safeties}
+        for number in range(-1, rounds):  # the first round opens the connections
+            gc.collect()
+            for name in chance.sample(list(loads), len(loads)):
+                began = time.process_time()
+                await loads[name](DeviceIds(first=first, limit=block))
+                cpu = time.process_time() - began
+                first += block
+                if number >= 0:
+                    found[name].append(1e6 * cpu / block)
+    return found
+
+
+def in_a_process(
+    base_url: str, cores: Cores | None, *, rounds: int, block: int, orjson: bool
+) -> dict[str, list[float]]:
+    """Measure in a process of its own, on the client's core."""
+    with children_on(cores.client if cores else None):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "benchmarks.safety", "--cell", base_url),
+                *("--rounds", str(rounds), "--block", str(block)),
+                *(("--orjson",) if orjson else ()),
+            ],
+            cwd=ROOT,
+            check=True,
+            stdout=subprocess.PIPE,
+            timeout=600,
+        )
+    found: dict[str, list[float]] = json.loads(done.stdout)
+    return found
+
+
+def by_jobs(
+    server: Server, cores: Cores | None, *, jobs: int
+) -> tuple[dict[str, list[float]], list[str]]:
+    """Measure single calls, the fleet engine and its journal, in turn."""
+    names = list(dict.fromkeys(name for _, *pair in BY_JOBS for name in pair))
+    found: dict[str, list[float]] = {name: [] for name in names}
+    failures = []
+    for _ in range(jobs):
+        for name in names:
+            command = worker_command(NAMES[name], 64, Effort(seconds=0.7), server)
+            try:
+                figures = run_worker(command, cores=cores, timeout=60)
+            except CellError as error:
+                failures.append(f"{name}: {error}")
+            else:
+                found[name].append(figures["cpu_us_per_request"])
+    return found, failures
+
+
+def price(
+    whole: Sequence[float], without: Sequence[float], *, adds: bool
+) -> tuple[float, float, float]:
+    """Give what a safety costs: the quartiles of the rounds' differences, the median second."""
+    sign = -1 if adds else 1
+    differences = [sign * (one - other) for one, other in zip(whole, without, strict=False)]
+    if len(differences) < 2:
+        differences *= 2
+    low, middle, high = statistics.quantiles(differences, n=4, method="inclusive")
+    return low, middle, high
+
+
+def section(
+    found: Mapping[str, Sequence[float]],
+    jobs: Mapping[str, Sequence[float]],
+    failures: Sequence[str],
+) -> Section:
+    """Sum up what was measured."""
+    bypassed = import_module("benchmarks.drivers.bypassed")
+    whole = found[bypassed.WHOLE.name]
+    rows = [
+        _row(each.name, each.what, whole, found[each.name], adds=each.adds)
+        for each in bypassed.SAFETIES
+    ]
+    rows += [
+        _row(name, f"{dearer} beside {cheaper}", jobs[dearer], jobs[cheaper], adds=False)
+        for name, dearer, cheaper in BY_JOBS
+        if jobs[dearer] and jobs[cheaper]
+    ]
+    return Section(
+        name="safety",
+        title="The price of each safety",
+        lead=(
+            f"Microseconds of CPU a call, of {statistics.median(whole):.1f} with everything on; "
+            "concurrency 64, default loop, no orjson. Below nothing: the safe way is faster."
+        ),
+        tables=(
+            Table(
+                headings=("safety", "what is switched off", "µs (quartiles)"),
+                rows=tuple(rows),
+            ),
+        ),
+        failures=tuple(failures),
+        data={"blocks": dict(found), "jobs": dict(jobs)},
+    )
+
+
+def _row(
+    name: str, what: str, whole: Sequence[float], without: Sequence[float], *, adds: bool
+) -> tuple[str, str, str]:
+    low, middle, high = price(whole, without, adds=adds)
+    return name, what, f"{middle:.1f} ({low:.1f} to {high:.1f})"
+
+
+def run(
+    cores: Cores | None,
+    *,
+    server: str,
+    rounds: int = ROUNDS,
+    block: int = BLOCK,
+    jobs: int = JOBS,
+    tell: Callable[[str], None],
+) -> Section:
+    """Measure and sum up."""
+    with serving(server, core=cores.server if cores else None) as running:
+        tell("the price of each safety")
+        found = in_a_process(running.base_url, cores, rounds=rounds, block=block, orjson=False)
+        tell("the price of the fleet engine and its journal")
+        return section(found, *by_jobs(running, cores, jobs=jobs))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, and give the exit code."""
+    parser = command_line("safety", __doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--block", type=int, default=BLOCK, help="calls of a block")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="rounds of fleet jobs")
+    parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    parser.add_argument("--orjson", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.cell:
+        if not options.orjson:
+            cast("dict[str, ModuleType | None]", sys.modules)["orjson"] = None
+        found: Any = asyncio.run(measure(options.cell, rounds=options.rounds, block=options.block))
+        print(json.dumps(found))
+        return 0
+    found = run(
+        choose_cores(),
+        server=options.server,
+        rounds=options.rounds,
+        block=options.block,
+        jobs=options.jobs,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    return finish(found, options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+import json
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from benchmarks import decode, growth, imports, journal, pacing, safety, wrk
+from benchmarks.drivers import Load, bypassed
+from benchmarks.server import Server, serving
+from benchmarks.worker import DeviceIds
+from enapter_async.models.devices import Device
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serving("raw") as raw:
+        yield raw
+
+
+# --- decoding --------------------------------------------------------------------------
+
+
+def test_everybody_reads_the_same_devices() -> None:
+    names = set()
+    for way in decode.ways():
+        value = way.read()
+        value = getattr(value, "device", getattr(value, "devices", value))
+        devices = [value] if way.group == "one device" else list(value)  # type: ignore[call-overload]  # a device of three libraries, or a list of them
+        assert len(devices) == (1 if way.group == "one device" else 50)
+        for number, device in enumerate(devices):
+            assert device.id == f"5eba0000-45f2-4e9e-a6f0-{number:012x}"
+            assert device.updated_at.isoformat() == "2025-01-01T00:00:00+00:00"
+            assert "LUA" in str(device.type)
+        names.add(way.name)
+    assert {"structured: this SDK", "structured: official from_dto", "from bytes: msgspec"} <= names
+
+
+def test_the_page_is_judged_within_a_round() -> None:
+    group = "page of 50"
+    found = {
+        (group, "structured: this SDK"): [3.0, 8.0, 4.0],
+        (group, "structured: official from_dto"): [2.0, 10.0, 5.0],
+    }
+    section = decode.section(found, ["msgspec"])
+    (verdict,) = section.verdicts
+    assert verdict.found is not None
+    assert verdict.found.median == 0.8
+    assert verdict.met
+    assert section.notes == ("msgspec left out: not installed",)
+
+
+def test_each_way_is_timed_as_often() -> None:
+    ways = [way for way in decode.ways() if way.group == "one device"]
+    found = decode.measure(ways, rounds=2, block_seconds=0.001)
+    assert {len(values) for values in found.values()} == {2}
+    assert all(value > 0 for values in found.values() for value in values)
+
+
+# --- importing -------------------------------------------------------------------------
+
+
+def test_an_import_is_measured_in_an_interpreter_of_its_own() -> None:
+    found = imports.measure_one("import json", None)
+    assert found is not None
+    wall, cpu, modules = found
+    assert wall > 0
+    assert cpu > 0
+    assert modules >= 1
+    assert imports.measure_one("import no_such_package", None) is None
+
+
+def test_the_names_are_touched_for_the_front_door_is_lazy() -> None:
+    assert imports.STATEMENTS[imports.OURS].endswith("enapter_async.Client")
+    found = imports.section(
+        {imports.BASE: [(100.0, 100.0, 9), (50.0, 50.0, 9)], imports.OURS: [(99, 110, 10)] * 2}
+    )
+    (verdict,) = found.verdicts
+    assert verdict.found is not None
+    assert (verdict.found.least, verdict.found.most) == (1.1, 2.2)
+    assert "httpx left out: it cannot be imported" in found.notes
+
+
+# --- growth and journal ----------------------------------------------------------------
+
+
+def job(
+    way: str, count: int, *, peak_mib: float, cpu_us: float, rate: float = 1.0
+) -> dict[str, object]:
+    return {"way": way, "count": count, "peak_mib": peak_mib, "cpu_us": cpu_us, "per_second": rate}
+
+
+def test_the_largest_jobs_are_held_against_the_smallest() -> None:
+    found = {
+        ("none", 1_000): [job("none", 1_000, peak_mib=40, cpu_us=50)],
+        ("none", 1_000_000): [job("none", 1_000_000, peak_mib=55, cpu_us=50)],
+        ("journal", 1_000): [job("journal", 1_000, peak_mib=40, cpu_us=50)],
+        ("journal", 1_000_000): [job("journal", 1_000_000, peak_mib=56, cpu_us=60)],
+    }
+    section = growth.section(found, [])
+    assert [verdict.met for verdict in section.verdicts] == [True, True, False, False]
+    assert section.tables[0].rows[1] == ("1,000,000", "no", "55.0", "50.0", "1")
+
+
+def test_a_job_without_and_with_a_journal_is_measured(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "repeats", lambda _size: 1)
+    told: list[str] = []
+    found, failures = growth.measure([20], server.base_url, None, tell=told.append)
+    assert len(told) == 2
+    assert failures == []
+    assert {pair: len(cells) for pair, cells in found.items()} == {
+        ("none", 20): 1,
+        ("journal", 20): 1,
+    }
+    assert all(cell["cpu_us"] > 0 for cells in found.values() for cell in cells)
+
+
+def test_a_journals_share_is_taken_within_a_round() -> None:
+    rates = [("none", 0, 100), ("journal", 0, 80), ("known", 0, 70), ("none", 1, 50)]
+    rates += [("journal", 1, 40), ("known", 1, 30)]
+    found = [
+        {"round": number, **job(way, 10, peak_mib=1, cpu_us=1, rate=rate)}
+        for way, number, rate in rates
+    ]
+    streamed, listed = journal.section(found, "x").verdicts
+    assert streamed.found is not None
+    assert listed.found is not None
+    assert streamed.found.median == 0.8
+    assert streamed.met
+    assert listed.found.median == pytest.approx(0.65)
+    assert not listed.met
+
+
+# --- pacing ----------------------------------------------------------------------------
+
+
+def test_requests_and_time_are_held_against_the_ideal() -> None:
+    def cell(name: str, requests: int, seconds: float, applied: int = 510) -> pacing.Cell:
+        return pacing.Cell(
+            name=name,
+            operations=510,
+            applied=applied,
+            requests=requests,
+            refused=requests - applied,
+            seconds=seconds,
+        )
+
+    # Ten were saved up, and 500 at 50 a second take ten seconds.
+    found = pacing.section(
+        [cell("a", 510, 11.9), cell("b", 612, 12.1)],
+        cell("paced", 510, 1.0),
+        [
+            cell("fixed at 64", 510, 0.8),
+            cell("fixed at 16", 510, 4.0),
+        ],
+    )
+    assert [verdict.met for verdict in found.verdicts] == [True, True, False, False, False]
+    few = cell("a", 510, 10, applied=509)
+    lost = pacing.section([few], cell("paced", 510, 1), [cell("f", 1, 1)])
+    assert lost.failures == ("a: only 509 of 510 were applied",)
+
+
+# --- safety ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("safety", [bypassed.WHOLE, *bypassed.SAFETIES], ids=lambda one: one.name)
+async def test_a_client_without_one_safety_still_makes_its_calls(
+    server: Server, safety: bypassed.Safety
+) -> None:
+    async with AsyncExitStack() as stack:
+        load: Load = await safety.opened(stack, server.base_url)
+        device_ids = DeviceIds(first=0, limit=100)
+        await load(device_ids)
+        assert device_ids.given == 100
+
+
+def test_what_is_not_there_cannot_be_gone_round() -> None:
+    with pytest.raises(bypassed.BypassError, match="Device has no no_such_method"):
+        bypassed.replace(Device(id="x"), no_such_method=lambda _self: None)
+
+
+def test_a_price_is_the_difference_within_a_round() -> None:
+    assert safety.price([10, 20, 30], [9, 17, 25], adds=False) == (2.0, 3.0, 4.0)
+    assert safety.price([10, 20, 30], [11, 23, 35], adds=True) == (2.0, 3.0, 4.0)
+
+
+def test_the_prices_of_all_are_measured_in_one_process(server: Server) -> None:
+    found = safety.in_a_process(server.base_url, None, rounds=2, block=20, orjson=False)
+    assert {len(values) for values in found.values()} == {2}
+    jobs = {"sdk": [50.0], "sdk-fleet": [60.0], "sdk-fleet-journal": [80.0]}
+    rows = {row[0]: row for row in safety.section(found, jobs, []).tables[0].rows}
+    assert set(rows) == {each.name for each in bypassed.SAFETIES} | {"fleet engine", "journal"}
+    assert rows["journal"][2] == "20.0 (20.0 to 20.0)"
+
+
+# --- wrk -------------------------------------------------------------------------------
+
+
+def test_what_wrk_says_is_read() -> None:
+    assert wrk.read("  158000 requests in 1.10s, 40.1MB read\n") == (158_000, 1.1)
+    assert wrk.read("  3 requests in 500.00ms, 1KB read") == (3, 0.5)
+    with pytest.raises(ValueError, match="Non-2xx or 3xx responses: 7"):
+        wrk.read("  9 requests in 1.00s, 1KB read\n  Non-2xx or 3xx responses: 7\n")
+    with pytest.raises(ValueError, match="wrk said"):
+        wrk.read("unable to connect")
+
+
+# --- commands --------------------------------------------------------------------------
+
+
+def test_a_part_writes_its_json_and_says_by_its_exit_code_if_all_is_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "decode.json"
+    code = decode.main(["--rounds", "1", "--json", str(file)])
+    (section,) = json.loads(file.read_text("utf-8"))["sections"]
+    assert "Page of 50" in capsys.readouterr().out
+    assert (code == 0) is all(verdict["met"] for verdict in section["verdicts"])
+    assert decode.main(["--rounds", "1", "--markdown"]) in (0, 1)
+    assert "### Reading an answer" in capsys.readouterr().out
