@@ -1,0 +1,137 @@
+"""Puts a run's figures between the marks of the two READMEs, and draws its plots into docs/.
+
+    python -m benchmarks --all --json run.json
+    python -m benchmarks.publish run.json
+
+What stands between `<!-- benchmarks: NAME -->` and `<!-- /benchmarks: NAME -->` is replaced:
+`summary` in README.md, `figures` in benchmarks/README.md. Nothing else is touched. Exit code
+0: written. 1: a mark is missing, or the run is none of this version.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks import plots
+from benchmarks.catalog import BASELINE, PLAIN
+from benchmarks.figures import Cell, of, ratio
+from benchmarks.report import PLOTS, Report, as_markdown, from_json, verdict_rows
+from benchmarks.server import ROOT
+
+COMMAND: Final = "python -m benchmarks --all --json run.json"
+SUMMARY: Final = {
+    "sdk": "this SDK",
+    "sdk+orjson": "with orjson",
+    "sdk+orjson+uvloop": "with orjson and uvloop",
+    "sdk-fleet": "by `fleet.apply`",
+    "sdk-fleet-journal": "with a journal",
+    "sdk-session": "over a session of yours",
+    "official": "official SDK",
+    "httpx": "httpx",
+}
+"""The columns of README.md's table."""
+
+
+def replaced(text: str, name: str, inside: str) -> str:
+    """Give a text with what stands between two marks replaced.
+
+    Raises:
+        ValueError: The marks do not stand there exactly once.
+    """
+    begin, end = f"<!-- benchmarks: {name} -->", f"<!-- /benchmarks: {name} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise ValueError(f"{begin} … {end} does not stand there once")
+    # A function, so that nothing in the text is taken for a reference to a group.
+    return pattern.sub(lambda _: f"{begin}\n{inside.strip()}\n{end}", text)
+
+
+def summary(report: Report) -> str:
+    """Write what README.md shows: the ratios, the plot, the targets."""
+    comparison = report.section("comparison")
+    if comparison is None:
+        raise ValueError("the run has no comparison")
+    cells = [Cell(**each) for each in comparison.data["cells"]]
+    names = [name for name in SUMMARY if any(cell.contender == name for cell in cells)]
+    rounds = comparison.data["effort"]["rounds"]
+    server = comparison.data["servers"].get(PLAIN.name, "a server")
+    told = (
+        "Requests a second as multiples of bare aiohttp on the default loop in the same round, "
+        f"medians of {rounds} rounds, all safety on; one core for the client, one for {server}; "
+        f"{report.machine['python']}, {report.started[:10]}, `{COMMAND}`:"
+    )
+    concurrencies = sorted({cell.concurrency for cell in cells if cell.link == PLAIN.name})
+    lines = [
+        told,
+        "",
+        f"| at once | {' | '.join(SUMMARY[name] for name in names)} | aiohttp, requests/s |",
+        f"|---|{'---|' * (len(names) + 1)}",
+        *(f"| {at} | {' | '.join(_row(cells, names, at))} |" for at in concurrencies),
+    ]
+    lines += ["", f"![{PLOTS['comparison'][1]}](docs/{PLOTS['comparison'][0]})", ""]
+    verdicts = [verdict for section in report.sections for verdict in section.verdicts]
+    return "\n".join([*lines, *verdict_rows(verdicts)])
+
+
+def figures(report: Report) -> str:
+    """Write what benchmarks/README.md shows: everything."""
+    told = as_markdown(report, level=3, figures=Path("../docs"))
+    return f"Made by `{COMMAND}` and `python -m benchmarks.publish run.json`.\n\n{told}"
+
+
+def _row(cells: Sequence[Cell], names: Sequence[str], at: int) -> list[str]:
+    found = [ratio(cells, name, against=BASELINE, concurrency=at) for name in names]
+    rates = [cell.requests_per_second for cell in of(cells, BASELINE, at)]
+    return [
+        *(
+            "" if each is None else f"{each.median:.{3 if each.median < 0.1 else 2}f}"
+            for each in found
+        ),
+        f"{statistics.median(rates):,.0f}" if rates else "",
+    ]
+
+
+def publish(report: Report, root: Path) -> list[Path]:
+    """Write both READMEs of a checkout, and its plots; give the files written."""
+    texts = {
+        root / "README.md": ("summary", summary(report)),
+        root / "benchmarks" / "README.md": ("figures", figures(report)),
+    }
+    # All is made before anything is written, so that a missing mark leaves nothing half done.
+    made = {
+        path: replaced(path.read_text("utf-8"), name, inside)
+        for path, (name, inside) in texts.items()
+    }
+    for path, text in made.items():
+        path.write_text(text, "utf-8")
+    return [*made, *plots.draw(report, root / "docs")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Publish a run, and give the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.publish",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="what `--json` wrote")
+    options = parser.parse_args(arguments)
+    if not plots.available():
+        print("matplotlib is not installed, and the READMEs show plots", file=sys.stderr)
+        return 1
+    try:
+        written = publish(from_json(json.loads(options.run.read_text("utf-8"))), ROOT)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(str(path) for path in written))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
