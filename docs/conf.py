@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "command_line",
+    "dashes",
     "public_names",
 ]
 exclude_patterns = ["_build", "examples"]

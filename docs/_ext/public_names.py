@@ -1,11 +1,12 @@
 """Leads each name in a docstring or a signature to the public name that it is known by.
 
-In a docstring `UpdateDevice` is a link where a public thing is called so, and plain code
-where none is. In signatures Python tells where a class is defined, such as
-`enapter_async._http.retry.RetryPolicy`; readers know it as `enapter_async.RetryPolicy`.
+In a docstring, and in the code of a page's prose, `UpdateDevice` is a link where a public thing
+is called so, and plain code where none is. In signatures Python tells where a class is defined,
+such as `enapter_async._http.retry.RetryPolicy`; readers know it as `enapter_async.RetryPolicy`.
 """
 
 import functools
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, Final
@@ -21,6 +22,8 @@ DOORS: Final = ("enapter_async", "enapter_async.fleet", "enapter_async.emulator"
 """The modules whose `__all__` is public; where two have a name, the first is meant."""
 
 _OURS: Final = "enapter_async."
+_VERBS: Final = "enapter_async.api.devices.Devices"
+_CALLED: Final = re.compile(r"([A-Za-z_][\w.]*)(?:\(.*\))?$", re.DOTALL)
 _SOFT: Final = "name"
 """The kind of reference that a docstring's single backquotes make."""
 
@@ -75,6 +78,33 @@ def _resolve(
     return shown if "." not in node["reftarget"] and node["reftype"] in ("class", "obj") else None
 
 
+def _meant(code: str) -> str | None:
+    """Give the public name that a piece of code in prose is about, if it is about one."""
+    named = _CALLED.match(code)
+    if named is None:
+        return None
+    name = named[1]
+    if name.startswith("client."):
+        owner = _VERBS if name.startswith("client.devices.") else f"{DOORS[0]}.Client"
+        return f"{owner}.{name.rpartition('.')[2]}"
+    if name.startswith("fleet."):
+        return f"{DOORS[0]}.{name}"
+    return _public_names().get(name) if name[:1].isupper() else None
+
+
+def _link_code(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Make links of the code in prose that names something public."""
+    objects = app.env.domains.python_domain.objects
+    for code in list(doctree.findall(nodes.literal)):
+        if isinstance(code.parent, nodes.reference | nodes.title | pending_xref):
+            continue
+        entry = objects.get(_meant(code.astext()) or "")
+        if entry is not None and entry.docname != docname:
+            link = make_refnode(app.builder, docname, entry.docname, entry.node_id, [])
+            code.replace_self(link)
+            link += code
+
+
 class _NameRole(PyXRefRole):
     """A name in single backquotes, looked for among those of Python."""
 
@@ -96,4 +126,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Add the role of single backquotes, and the way from private homes to public names."""
     app.add_role(_SOFT, _NameRole())
     app.connect("missing-reference", _resolve)
+    app.connect("doctree-resolved", _link_code)
     return {"parallel_read_safe": False}
