@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 def _set(_: Sphinx, doctree: nodes.document) -> None:
     for text in list(doctree.findall(nodes.Text)):
         if " -- " in text and not isinstance(text.parent, nodes.literal | nodes.literal_block):
-            text.parent.replace(text, nodes.Text(text.replace(" -- ", " – ")))
+            text.parent.replace(text, nodes.Text(text.replace(" -- ", " \N{EN DASH} ")))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
