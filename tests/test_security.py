@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from enapter_async.client import Client
-from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError, RedirectError
+from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -24,10 +24,8 @@ from enapter_async.operations.devices import (
 from tests.faults.kinds import APPLIED, FINAL, MAYBE, REFUSED, each
 from tests.faults.replies import answer, errors, good, html
 from tests.faults.rig import (
-    ALL,
     CONFIG,
     GET,
-    METHOD,
     TOKEN,
     UPDATE,
     TransportKind,
@@ -140,43 +138,6 @@ def test_a_client_shows_no_token() -> None:
         pickle.dumps(client)
 
 
-# Redirects
-
-
-@pytest.fixture
-async def evil() -> AsyncIterator[FaultServer]:
-    async with FaultServer() as server:
-        yield server
-
-
-REDIRECTS = {
-    f"row23-{status}-{where}": (status, where)
-    for status in (301, 302, 303, 307, 308)
-    for where in ("{evil}/v3/devices/dev-1", "{own}/v3/devices/dev-2", "/v3/devices/dev-2", "")
-}
-
-
-@each("redirect", REDIRECTS)
-@each("operation", ALL)
-async def test_a_redirect_is_never_followed(
-    transport: TransportKind,
-    operation: Operation[Any],
-    redirect: tuple[int, str],
-    server: FaultServer,
-    evil: FaultServer,
-) -> None:
-    status, where = redirect
-    location = where.format(evil=evil.base_url, own=server.base_url)
-    headers = (("Location", location),) if location else ()
-    server.always(ignored(answer(status, None, *headers)))
-    async with open_rig(transport, server) as rig:
-        error = await rig.fails(operation)
-        assert type(error) is RedirectError
-        assert error.status == status
-    assert server.seen == [METHOD[operation]]
-    assert evil.connections == []
-
-
 # Addresses
 
 BAD_IDS = {
@@ -238,6 +199,12 @@ async def test_an_id_is_one_segment_of_the_path(transport: TransportKind, fine: 
 
 
 # What the environment and the server may not do
+
+
+@pytest.fixture
+async def evil() -> AsyncIterator[FaultServer]:
+    async with FaultServer() as server:
+        yield server
 
 
 async def test_the_environments_proxies_and_netrc_are_not_used(

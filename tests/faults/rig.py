@@ -48,7 +48,7 @@ METHOD = {GET: "GET", LIST: "GET", UPDATE: "PATCH", SLUG: "PATCH"} | {
     CONFIG: "POST",
 }
 
-BRISK = Timeouts(connect=0.15, read=0.1)
+BRISK = Timeouts(connect=0.15, read=0.2)
 """For attempts that are meant to run out of time."""
 
 

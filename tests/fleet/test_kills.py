@@ -30,7 +30,7 @@ ROUNDS = 3
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", POINTS, ids=[f"row47-{point}" for point in POINTS])
 async def test_a_killed_run_is_resumed_and_nothing_was_a_lie(point: str, seed: int) -> None:
     killed, broken = await tell_story(point, seed)
     assert broken == []

@@ -69,7 +69,7 @@ def operations(group: dict[str, Operation[Any]]) -> pytest.MarkDecorator:
 
 
 @operations(ALL)
-async def test_not_sent_is_sent_when_the_host_is_back(
+async def test_row01_not_sent_is_sent_when_the_host_is_back(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
     port = server.port
@@ -87,7 +87,7 @@ async def test_not_sent_is_sent_when_the_host_is_back(
 
 
 @operations(ALL)
-async def test_a_host_that_stays_down_is_told_so_and_never_ambiguous(
+async def test_row02_a_host_that_stays_down_is_told_so_and_never_ambiguous(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
     server.deafen()
@@ -145,6 +145,18 @@ async def test_maybe_is_sent_again(
         assert rig.certainties == [Certainty.MAYBE] * 2
         assert not rig.ended.settled
     assert len(server.world.effects) == (0 if operation in READS.values() else 1)
+
+
+@faults(FAILED)
+@operations(WRITES)
+async def test_row19_a_failing_server_sees_four_attempts_and_one_look(
+    transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
+) -> None:
+    server.always(ignored(fault))
+    async with open_rig(transport, server) as rig:
+        assert type(await rig.fails(operation)) is AmbiguousOutcomeError
+        assert rig.certainties == [Certainty.MAYBE] * 4
+    assert server.seen == [METHOD[operation]] * 4 + ["GET"]
 
 
 @faults(LATE)

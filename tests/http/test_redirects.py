@@ -1,0 +1,67 @@
+"""Redirects are told and never followed: another host sees no token, no body and no connection."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from enapter_async.errors import RedirectError
+from enapter_async.operation import Operation
+from tests.faults.kinds import each
+from tests.faults.replies import answer
+from tests.faults.rig import ALL, CONFIG, METHOD, UPDATE, TransportKind, open_rig
+from tests.faults.server import FaultServer, ignored
+from tests.faults.tls import Certificates
+
+
+@pytest.fixture
+async def evil() -> AsyncIterator[FaultServer]:
+    async with FaultServer() as server:
+        yield server
+
+
+REDIRECTS = {
+    f"row23-{status}-{where}": (status, where)
+    for status in (301, 302, 303, 307, 308)
+    for where in ("{evil}/v3/devices/dev-1", "{own}/v3/devices/dev-2", "/v3/devices/dev-2", "")
+}
+
+
+@each("redirect", REDIRECTS)
+@each("operation", ALL)
+async def test_a_redirect_is_never_followed(
+    transport: TransportKind,
+    operation: Operation[Any],
+    redirect: tuple[int, str],
+    server: FaultServer,
+    evil: FaultServer,
+) -> None:
+    status, where = redirect
+    location = where.format(evil=evil.base_url, own=server.base_url)
+    headers = (("Location", location),) if location else ()
+    server.always(ignored(answer(status, None, *headers)))
+    async with open_rig(transport, server) as rig:
+        error = await rig.fails(operation)
+        assert type(error) is RedirectError
+        assert error.status == status
+    assert server.seen == [METHOD[operation]]
+    assert evil.connections == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@each("operation", {"row23-update": UPDATE, "row23-config": CONFIG})
+async def test_a_redirect_out_of_tls_is_not_followed_either(
+    transport: TransportKind,
+    operation: Operation[Any],
+    status: int,
+    evil: FaultServer,
+    certificates: Certificates,
+) -> None:
+    async with FaultServer(ssl_context=certificates.server()) as server:
+        location = f"{evil.base_url}/v3/devices/dev-1"
+        server.always(ignored(answer(status, None, ("Location", location))))
+        context = certificates.trusting()
+        async with open_rig(transport, server, ssl_context=context) as rig:
+            assert type(await rig.fails(operation)) is RedirectError
+        assert server.seen == [METHOD[operation]]
+    assert evil.connections == []
