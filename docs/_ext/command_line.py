@@ -49,7 +49,7 @@ class _Writer:
     def __init__(self) -> None:
         root = click.Context(cli, info_name=_PROGRAM)
         self._shared = {
-            option.name
+            (option.name, option.help)
             for option in cli.params
             if isinstance(option, click.Option) and option.name not in ("version", "help")
         }
@@ -64,7 +64,9 @@ class _Writer:
         yield ""
         yield from _paragraphs(command.help or "")
         for option in command.params:
-            if isinstance(option, click.Option) and not (depth and option.name in self._shared):
+            if not isinstance(option, click.Option):
+                continue
+            if depth == 0 or (option.name, option.help) not in self._shared:
                 yield from _option(option, context)
         if isinstance(command, click.Group):
             for name in command.list_commands(context):

@@ -139,7 +139,7 @@ async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate
         faults.add(TooManyRequests(), when=is_under_way, times=3)
     with tempfile.TemporaryDirectory(prefix="enapter-demo-") as folder:
         async with Emulator(world=world, faults=faults) as emulator:
-            console.print(f"[bold]1[/] the emulator is at {emulator.base_url}, seed {seed}")
+            console.print(f"[bold]1[/] the emulator is at {emulator.base_url} with seed {seed}")
             console.print(f"[bold]2[/] of 100 requests to it, {rate * 100:g} meet a fault")
             operations = _plan(emulator.world, Path(folder), seed, console)
             told, interrupted = await _run(emulator, operations, Path(folder), max_rate)
