@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+import attrs
+
 from benchmarks import authority, comparison, everything, smoke
 from benchmarks.catalog import BASELINE, CONTENDERS, LINKS, NAMES, PLAIN, Link
 from benchmarks.grid import Effort
@@ -45,11 +47,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_whole, default=default.rounds)
     parser.add_argument("--seconds", type=_positive, default=default.seconds, help="for each cell")
     parser.add_argument("--seed", type=int, default=default.seed, help="of the shuffling")
+    parser.add_argument("--brief", action="store_true", help="with --all: to see that it runs")
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw PNG and SVG there")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.brief and not options.all:
+        parser.error("--brief goes with --all")
+    return options
 
 
 def chosen(options: argparse.Namespace) -> tuple[comparison.Scope, list[str]]:
@@ -74,6 +80,8 @@ def compared(options: argparse.Namespace, cores: Cores | None) -> Section:
     """Run the comparison that the options ask for."""
     scope, notes = chosen(options)
     effort = Effort(rounds=options.rounds, seconds=options.seconds, seed=options.seed)
+    if options.brief:
+        effort = attrs.evolve(effort, rounds=1, seconds=min(0.2, options.seconds))
     with contextlib.ExitStack() as stack:
         servers = {
             link.name: stack.enter_context(_serving(options, cores, link)) for link in scope.links
@@ -103,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _tell(f"the server did not start: {error}")
         return 1
     if options.all:
-        sections += everything.others(cores, server=options.server, tell=_tell)
+        sections += everything.others(cores, server=options.server, brief=options.brief, tell=_tell)
         good = all(section.good for section in sections)
     report = Report(
         started=started,

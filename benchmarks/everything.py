@@ -8,19 +8,24 @@ from benchmarks.machine import Cores
 from benchmarks.report import Report, Section
 
 
-def others(cores: Cores | None, *, server: str, tell: Callable[[str], None]) -> list[Section]:
-    """Run them, the quick ones first."""
+def others(
+    cores: Cores | None, *, server: str, brief: bool, tell: Callable[[str], None]
+) -> list[Section]:
+    """Run them, the quick ones first; `brief` to see that all of them run, not for figures."""
     tell("decoding")
-    found = [decode.run()]
+    found = [decode.run(rounds=3 if brief else decode.ROUNDS)]
     tell("importing")
-    found.append(imports.run(cores))
-    found.append(safety.run(cores, server=server, tell=tell))
-    found.append(
-        journal.run(cores, server=server, rounds=journal.ROUNDS, count=journal.COUNT, tell=tell)
-    )
-    found.append(growth.run(cores, sizes=growth.FULL, server=server, tell=tell))
-    tell("pacing: six minutes of waiting, mostly")
-    found.append(pacing.run())
+    found.append(imports.run(cores, rounds=3 if brief else imports.ROUNDS))
+    rounds = 10 if brief else safety.ROUNDS
+    jobs = 1 if brief else safety.JOBS
+    found.append(safety.run(cores, server=server, rounds=rounds, jobs=jobs, tell=tell))
+    rounds, count = (1, 2_000) if brief else (journal.ROUNDS, journal.COUNT)
+    found.append(journal.run(cores, server=server, rounds=rounds, count=count, tell=tell))
+    sizes = growth.SIZES[:2] if brief else growth.FULL
+    found.append(growth.run(cores, sizes=sizes, server=server, tell=tell))
+    tell("pacing: waiting, mostly")
+    operations, far = (300, 2_000) if brief else (pacing.OPERATIONS, pacing.FAR)
+    found.append(pacing.run(operations=operations, far=far))
     return found
 
 

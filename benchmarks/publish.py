@@ -1,4 +1,4 @@
-"""Puts a run's figures between the marks of the two READMEs, and draws its plots into docs/.
+"""Puts a run's figures between the marks of the two READMEs, and draws its plots into docs/images/.
 
     python -m benchmarks --all --json run.json
     python -m benchmarks.publish run.json
@@ -73,14 +73,14 @@ def summary(report: Report) -> str:
         f"|---|{'---|' * (len(names) + 1)}",
         *(f"| {at} | {' | '.join(_row(cells, names, at))} |" for at in concurrencies),
     ]
-    lines += ["", f"![{PLOTS['comparison'][1]}](docs/{PLOTS['comparison'][0]})", ""]
+    lines += ["", f"![{PLOTS['comparison'][1]}](docs/images/{PLOTS['comparison'][0]})", ""]
     verdicts = [verdict for section in report.sections for verdict in section.verdicts]
     return "\n".join([*lines, *verdict_rows(verdicts)])
 
 
 def figures(report: Report) -> str:
     """Write what benchmarks/README.md shows: everything."""
-    told = as_markdown(report, level=3, figures=Path("../docs"))
+    told = as_markdown(report, level=3, figures=Path("../docs/images"))
     return f"Made by `{COMMAND}` and `python -m benchmarks.publish run.json`.\n\n{told}"
 
 
@@ -109,7 +109,7 @@ def publish(report: Report, root: Path) -> list[Path]:
     }
     for path, text in made.items():
         path.write_text(text, "utf-8")
-    return [*made, *plots.draw(report, root / "docs")]
+    return [*made, *plots.draw(report, root / "docs" / "images")]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

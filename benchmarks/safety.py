@@ -138,7 +138,7 @@ def section(
         ),
         tables=(
             Table(
-                headings=("safety", "what is switched off", "µs (quartiles)"),
+                headings=("safety", "µs (quartiles)"),
                 rows=tuple(rows),
             ),
         ),
@@ -149,9 +149,9 @@ def section(
 
 def _row(
     name: str, what: str, whole: Sequence[float], without: Sequence[float], *, adds: bool
-) -> tuple[str, str, str]:
+) -> tuple[str, str]:
     low, middle, high = price(whole, without, adds=adds)
-    return name, what, f"{middle:.1f} ({low:.1f} to {high:.1f})"
+    return f"{name}: {what}", f"{middle:.1f} ({low:.1f} to {high:.1f})"
 
 
 def run(

@@ -65,17 +65,17 @@ def test_both_readmes_and_all_plots_are_written(checkout: Path) -> None:
     written = publish(WHOLE, checkout)
     assert len(written) == 2 + 2 * len(PLOTS)
     for name, _ in PLOTS.values():
-        svg = (checkout / "docs" / name).read_text("utf-8")
+        svg = (checkout / "docs" / "images" / name).read_text("utf-8")
         assert svg.startswith("<?xml")
-        png = (checkout / "docs" / name).with_suffix(".png").read_bytes()
+        png = (checkout / "docs" / "images" / name).with_suffix(".png").read_bytes()
         assert png.startswith(b"\x89PNG")
     figures = (checkout / "benchmarks" / "README.md").read_text("utf-8")
-    assert "](../docs/throughput.svg)" in figures
-    assert "](../docs/memory.svg)" in figures
+    assert "](../docs/images/throughput.svg)" in figures
+    assert "](../docs/images/memory.svg)" in figures
     assert "### Memory and time by number of operations" in figures
-    before = (checkout / "docs" / "throughput.svg").read_bytes()
+    before = (checkout / "docs" / "images" / "throughput.svg").read_bytes()
     publish(WHOLE, checkout)
-    assert (checkout / "docs" / "throughput.svg").read_bytes() == before
+    assert (checkout / "docs" / "images" / "throughput.svg").read_bytes() == before
 
 
 def test_a_missing_mark_leaves_nothing_half_done(checkout: Path) -> None:
