@@ -111,7 +111,7 @@ def _memory(jobs: Sequence[dict[str, Any]]) -> Any:
             axes.plot(sizes, peaks, marker="o", markersize=4, color=colour, label=WAYS[way])
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(job["peak_mib"] for job in jobs))
     axes.set_xlabel("operations")
     axes.set_ylabel("peak MiB of the process")
     _legend(axes)

@@ -24,6 +24,8 @@ from benchmarks.report import PLOTS, Report, as_markdown, from_json, verdict_row
 from benchmarks.server import ROOT
 
 COMMAND: Final = "python -m benchmarks --all --json run.json"
+LEAST_ROUNDS: Final = 3
+"""A run of fewer says too little of its own spread to be shown."""
 SUMMARY: Final = {
     "sdk": "this SDK",
     "sdk+orjson": "with orjson",
@@ -56,13 +58,15 @@ def summary(report: Report) -> str:
     comparison = report.section("comparison")
     if comparison is None:
         raise ValueError("the run has no comparison")
+    if comparison.data["effort"]["rounds"] < LEAST_ROUNDS:
+        raise ValueError(f"the run has fewer than {LEAST_ROUNDS} rounds")
     cells = [Cell(**each) for each in comparison.data["cells"]]
     names = [name for name in SUMMARY if any(cell.contender == name for cell in cells)]
     rounds = comparison.data["effort"]["rounds"]
     server = comparison.data["servers"].get(PLAIN.name, "a server")
     told = (
         "Requests a second as multiples of bare aiohttp on the default loop in the same round, "
-        f"medians of {rounds} rounds, all safety on; one core for the client, one for {server}; "
+        f"medians of {rounds} rounds,\nall safety on; one core for the client, one for {server}; "
         f"{report.machine['python']}, {report.started[:10]}, `{COMMAND}`:"
     )
     concurrencies = sorted({cell.concurrency for cell in cells if cell.link == PLAIN.name})
@@ -125,11 +129,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("matplotlib is not installed, and the READMEs show plots", file=sys.stderr)
         return 1
     try:
-        written = publish(from_json(json.loads(options.run.read_text("utf-8"))), ROOT)
+        report = from_json(json.loads(options.run.read_text("utf-8")))
+        written = publish(report, ROOT)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(str(path) for path in written))
+    for section in report.sections:
+        for failure in section.failures:
+            print(f"it has a failure: {section.name}: {failure}", file=sys.stderr)
     return 0
 
 

@@ -158,8 +158,10 @@ def describe(verdict: Verdict) -> str:
 
 
 def shown(found: Spread) -> str:
-    """Write a median and its spread."""
+    """Write a median, and its spread where there is one."""
     digits = 3 if abs(found.median) < 0.1 else 2
+    if found.values == 1:
+        return f"{found.median:.{digits}f}"
     return f"{found.median:.{digits}f} ({found.least:.{digits}f}-{found.most:.{digits}f})"
 
 

@@ -55,7 +55,7 @@ def test_the_summary_shows_ratios_and_targets() -> None:
     text = summary(REPORT)
     assert "| at once | this SDK | official SDK | aiohttp, requests/s |" in text
     assert "| 64 | 2.00 | 0.050 | 10,000 |" in text
-    assert "| sdk / aiohttp at 64 | at least 1.7 | 2.00 (2.00-2.00) | met |" in text
+    assert "| sdk / aiohttp at 64 | at least 1.7 | 2.00 | met |" in text
     assert "one for nginx/1.2.3; P, 2026-01-02" in text
 
 
@@ -76,6 +76,13 @@ def test_both_readmes_and_all_plots_are_written(checkout: Path) -> None:
     before = (checkout / "docs" / "images" / "throughput.svg").read_bytes()
     publish(WHOLE, checkout)
     assert (checkout / "docs" / "images" / "throughput.svg").read_bytes() == before
+
+
+def test_a_run_that_says_little_of_its_spread_is_refused() -> None:
+    (found,) = REPORT.sections
+    brief = {**found.data, "effort": {**found.data["effort"], "rounds": 2}}
+    with pytest.raises(ValueError, match="fewer than 3 rounds"):
+        summary(attrs.evolve(REPORT, sections=(attrs.evolve(found, data=brief),)))
 
 
 def test_a_missing_mark_leaves_nothing_half_done(checkout: Path) -> None:
