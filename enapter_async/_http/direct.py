@@ -7,6 +7,7 @@ installed aiohttp against it.
 """
 
 import asyncio
+import inspect
 import select
 import socket
 import weakref
@@ -84,15 +85,16 @@ class _Sweeper:
 def probe(session: aiohttp.ClientSession) -> str:
     """Say what this aiohttp lacks for `DirectTransport`, or nothing where all is there."""
     loop = asyncio.get_running_loop()
-    handler = ResponseHandler(loop)
+    connector: Any = session.connector
     wanted = {
-        "BaseConnector": (session.connector, ("connect",)),
+        "BaseConnector": (connector, ("connect",)),
         "ResponseHandler": (
-            handler,
+            ResponseHandler,
             ("transport", "set_response_params", "read", "is_connected", "should_close"),
         ),
         "Connection": (aiohttp.connector.Connection, ("protocol", "release", "close")),
-        "StreamReader": (aiohttp.StreamReader, ("readany", "is_eof")),
+        "StreamReader": (aiohttp.StreamReader, ("readany",)),
+        "RawResponseMessage": (aiohttp.http.RawResponseMessage, ("code", "headers", "chunked")),
     }
     missing = [
         f"{owner}.{name}"
@@ -100,14 +102,16 @@ def probe(session: aiohttp.ClientSession) -> str:
         for name in names
         if not hasattr(thing, name)
     ]
+    if missing:
+        return ", ".join(missing)
     try:
-        key = _key_request(session, URL("http://127.0.0.1/"), True).connection_key
-        handler.set_response_params(read_until_eof=True, auto_decompress=True)
-        if key.host != "127.0.0.1":
-            missing.append("ClientRequest.connection_key")
-    except (TypeError, AttributeError) as error:
-        missing.append(type(error).__name__)
-    return ", ".join(missing)
+        request = _key_request(session, URL("http://127.0.0.1/"), True)
+        inspect.signature(connector.connect).bind(request, [], client_timeout(1.0))
+        ResponseHandler(loop).set_response_params(read_until_eof=True, auto_decompress=True)
+        known = request.connection_key.host == "127.0.0.1"
+    except Exception as error:  # noqa: BLE001 - an aiohttp that is not known may raise anything
+        return type(error).__name__
+    return "" if known else "ClientRequest.connection_key"
 
 
 def _key_request(session: aiohttp.ClientSession, url: URL, ssl: Any) -> ClientRequest:
