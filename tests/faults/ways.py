@@ -16,14 +16,15 @@ from enapter_async._http import json_text, wire
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
-def uvloop_or_skip() -> asyncio.AbstractEventLoop:
-    if importlib.util.find_spec("uvloop") is None:
-        pytest.skip("uvloop is not installed")
+def uvloop() -> asyncio.AbstractEventLoop:
     loop: asyncio.AbstractEventLoop = importlib.import_module("uvloop").new_event_loop()
     return loop
 
 
-LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop_or_skip}
+LOOPS: Mapping[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+if importlib.util.find_spec("uvloop") is not None:
+    # A factory that skips instead would break every asynchronous test after it.
+    LOOPS = {**LOOPS, "uvloop": uvloop}
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
