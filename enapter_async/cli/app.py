@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
 from enapter_async.cli.exits import MEANINGS, Exit
@@ -18,10 +19,12 @@ from enapter_async.text import plain_lines
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "completion": ("enapter_async.cli.completion", "Let bash, zsh or fish complete commands."),
         "demo": ("enapter_async.cli.demo", "Watch a thousand devices being changed, and checked."),
         "devices": ("enapter_async.cli.devices", "List, read, change and delete single devices."),
         "emulator": ("enapter_async.cli.emulator", "Run a server that behaves as the API says."),
         "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
+        "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),
     }
 )
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
@@ -45,6 +48,16 @@ class _Root(click.Group):
         # The commands' own help would import all of them.
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # The names and texts are known here; asking the commands would import all of them.
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=text)
+            for name, (_, text) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli import completing
 from enapter_async.cli.demo_check import lies
 from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exits import Exit
@@ -100,6 +101,7 @@ class _Told:
     "--svg",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
+    shell_complete=completing.files,
     help="Write what was shown to this file, as a picture.",
 )
 def command(devices: int, seed: int, faults: float, max_rate: float, svg: Path | None) -> None:

@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from enapter_async.cli import completing
 from enapter_async.cli.exits import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.job import run_job
@@ -140,6 +141,7 @@ def assign_blueprint(settings: Settings, device: str, blueprint: str) -> None:
     "-o",
     "--output",
     metavar="FILE",
+    shell_complete=completing.files,
     help="Add the configuration to this file of JSON Lines; it is made with mode 0600.",
 )
 @click.option("--show", is_flag=True, help="Write the configuration to standard output.")

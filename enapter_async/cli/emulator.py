@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from enapter_async.cli import completing
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
 from enapter_async.cli.results import json_line
@@ -30,7 +31,12 @@ from enapter_async.text import plain
     show_default=True,
     help="How times are told: as on the API page, or as live servers do.",
 )
-@click.option("--fleet", metavar="FILE", help="Load this fleet of JSON instead of a seeded one.")
+@click.option(
+    "--fleet",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Load this fleet of JSON instead of a seeded one.",
+)
 @click.option(
     "--faults",
     type=click.FloatRange(0, 1),

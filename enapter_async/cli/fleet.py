@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli import completing
 from enapter_async.cli.applying import How, apply_all, guard_option
 from enapter_async.cli.confirm import yes_option
 from enapter_async.cli.options import Settings, connection_options
@@ -27,7 +28,7 @@ def command() -> None:
 
 @command.command("apply")
 @connection_options
-@click.argument("file")
+@click.argument("file", shell_complete=completing.files)
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
@@ -39,12 +40,14 @@ def command() -> None:
 @click.option(
     "--credentials",
     metavar="FILE",
+    shell_complete=completing.files,
     help="Add minted configurations to this file of JSON Lines; it is made with mode 0600. "
     "[default: credentials.jsonl in the run's folder]",
 )
 @click.option(
     "--results",
     metavar="FILE",
+    shell_complete=completing.files,
     help="Write every outcome to this new file: CSV if named .csv, else JSON Lines.",
 )
 @guard_option

@@ -7,26 +7,36 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 import click
 
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli.completing import files, profiles
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
 from enapter_async.logs import asked_for
+from enapter_async.profiles.connection import (
+    ENVIRONMENT,
+    PROFILE_VARIABLE,
+    Connection,
+    Setting,
+    choose,
+    resolve,
+)
 from enapter_async.text import plain
 
-_ENVIRONMENT: Final = "ENAPTER_HTTP_API_"
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
     """What the command line says of server, token and patience; None means the default."""
 
+    profile: str | None = None
     base_url: str | None = None
     token_file: str | None = None
     user: str | None = None
@@ -42,11 +52,12 @@ class Settings:
         return attrs.evolve(other, **given)
 
     def client(self, *, hooks: Sequence[Hook] = (), in_flight: int = 1) -> Client:
-        """Make the client that the settings, and below them the environment, describe.
+        """Make the client that the settings, the environment and the profile describe.
 
         Raises:
             ConfigurationError: there is no token, or a setting is wrong.
         """
+        connection = self.connection()
         policy = RetryPolicy()
         if self.attempts is not None:
             policy = attrs.evolve(policy, attempts=self.attempts)
@@ -55,31 +66,53 @@ class Settings:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             client = Client(
-                self._token(),
-                base_url=self.base_url or _environment("BASE_URL") or DEFAULT_BASE_URL,
-                user=self.user or _environment("USER"),
+                token_of(connection),
+                base_url=connection.base_url.value,
+                user=connection.user.value,
                 retry=policy,
                 pacing=Pacing(max_in_flight=max(in_flight, 1), max_rate=self.max_rate),
                 hooks=(*hooks, *asked_for(os.environ)),
-                allow_insecure_http=bool(self.allow_insecure_http),
+                ssl_context=connection.ssl_context(),
+                allow_insecure_http=connection.allow_insecure_http.value,
             )
+        if connection.mixed:
+            tell(f"warning: {plain(connection.mixed)}")
         for warning in caught:
             tell(f"warning: {warning.message}")
         return client
 
-    def _token(self) -> str:
-        if self.token_file is not None:
-            return read_token(self.token_file)
-        token = _environment("TOKEN")
-        if token is None:
-            raise ConfigurationError(
-                f"there is no token: give --token-file, or set {_ENVIRONMENT}TOKEN"
-            )
-        return token
+    def connection(self) -> Connection:
+        """Say where to, as whom and how secured, and why so; the token is not read yet.
+
+        Raises:
+            ConfigurationError: there is no such profile, or the configuration file is wrong.
+        """
+
+        def option(name: str, value: T | None) -> Setting[T] | None:
+            return None if not value else Setting(value, f"option {name}")
+
+        path = self.token_file
+        return resolve(
+            choose(self.profile, os.environ),
+            os.environ,
+            base_url=option("--base-url", self.base_url),
+            user=option("--user", self.user),
+            allow_insecure_http=option("--allow-insecure-http", self.allow_insecure_http),
+            token=option("--token-file", None if path is None else lambda: read_token(path)),
+        )
 
 
-def _environment(name: str) -> str | None:
-    return os.environ.get(_ENVIRONMENT + name) or None
+def token_of(connection: Connection) -> str:
+    """Read the token that a connection is made with.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be read.
+    """
+    if connection.token is None:
+        raise ConfigurationError(
+            f"there is no token: give --token-file or --profile, or set {ENVIRONMENT}TOKEN"
+        )
+    return connection.token.value()
 
 
 def read_token(path: str) -> str:
@@ -108,17 +141,25 @@ def tell(message: str) -> None:
 
 _CONNECTION: Final = (
     click.option(
+        "--profile",
+        metavar="NAME",
+        shell_complete=profiles,
+        help="Use this profile of the configuration file, below options and environment. "
+        f"[env {PROFILE_VARIABLE}; `enapter-async profiles` lists them]",
+    ),
+    click.option(
         "--base-url",
         metavar="URL",
-        help=f"Where the API is. [env {_ENVIRONMENT}BASE_URL; default {DEFAULT_BASE_URL}]",
+        help=f"Where the API is. [env {ENVIRONMENT}BASE_URL; default {DEFAULT_BASE_URL}]",
     ),
     click.option(
         "--token-file",
         metavar="FILE",
-        help=f"Read the token from a file, '-' for standard input. [env {_ENVIRONMENT}TOKEN: "
+        shell_complete=files,
+        help=f"Read the token from a file, '-' for standard input. [env {ENVIRONMENT}TOKEN: "
         "the token itself]",
     ),
-    click.option("--user", metavar="USER", help=f"Whom to act as. [env {_ENVIRONMENT}USER]"),
+    click.option("--user", metavar="USER", help=f"Whom to act as. [env {ENVIRONMENT}USER]"),
     click.option(
         "--allow-insecure-http",
         is_flag=True,

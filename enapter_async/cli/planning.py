@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 
 import click
 
+from enapter_async.cli import completing
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line
@@ -42,7 +43,13 @@ _PROGRESS_STEP: Final = 5000
 @click.command("template")
 @connection_options
 @selection_options
-@click.option("-o", "--output", metavar="FILE", help="Write to this new file.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Write to this new file.",
+)
 def template(settings: Settings, *, selection: Selection, output: str | None) -> None:
     """Write a CSV of the present fleet, to edit, plan and apply.
 
@@ -103,11 +110,17 @@ def _cells(device: Device) -> tuple[str | None, ...]:
 
 @click.command("plan")
 @connection_options
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=completing.files)
 @selection_options
 @click.option("--all", "everything", is_flag=True, help="Select every device.")
 @change_options
-@click.option("-o", "--output", metavar="PLAN", help="Write the plan to this new file.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="PLAN",
+    shell_complete=completing.files,
+    help="Write the plan to this new file.",
+)
 @click.option("--check", is_flag=True, help="End with exit code 6 if anything would change.")
 def make_plan(
     settings: Settings,

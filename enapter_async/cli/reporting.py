@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from enapter_async.cli import completing
 from enapter_async.cli.applying import guard_option
 from enapter_async.cli.exits import Exit, exit_of_report
 from enapter_async.cli.options import Settings, connection_options, tell
@@ -32,11 +33,12 @@ _LIES_SHOWN: Final = 20
 
 @click.command("report")
 @connection_options
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=completing.runs)
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
+    shell_complete=completing.files,
     help="Write to this new file. [default: report.html in the run's folder]",
 )
 def report_run(settings: Settings, *, run: str, output: str | None) -> None:
@@ -69,7 +71,7 @@ def _results(folder: RunFolder) -> Iterator[Path]:
 
 @click.command("rehearse")
 @connection_options
-@click.argument("plan")
+@click.argument("plan", shell_complete=completing.files)
 @click.option(
     "--faults",
     type=click.FloatRange(0, 1),
@@ -88,7 +90,13 @@ def _results(folder: RunFolder) -> Iterator[Path]:
 )
 @guard_option
 @staging_options
-@click.option("--report", "page", metavar="FILE", help="Write a page about it to this new file.")
+@click.option(
+    "--report",
+    "page",
+    metavar="FILE",
+    shell_complete=completing.files,
+    help="Write a page about it to this new file.",
+)
 def rehearse_plan(
     settings: Settings,
     *,

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 import attrs
 import click
 
+from enapter_async.cli import completing
 from enapter_async.cli.applying import guard_option
 from enapter_async.cli.exits import Exit
 from enapter_async.cli.journalled import Job, carry_out
@@ -98,7 +99,7 @@ def _time(facts: Mapping[str, str]) -> str | None:
 
 @click.command("resume")
 @connection_options
-@click.argument("run")
+@click.argument("run", shell_complete=completing.runs)
 @click.option("--retry-failed", is_flag=True, help="Run again what failed, too.")
 @click.option(
     "--ambiguous",
@@ -168,7 +169,7 @@ def resume(
 
 @click.command("status")
 @connection_options
-@click.argument("run", default="last")
+@click.argument("run", default="last", shell_complete=completing.runs)
 def status(settings: Settings, *, run: str) -> None:
     """Show how RUN stands, also while it goes on; nothing is sent.
 

@@ -6,6 +6,7 @@ import contextlib
 import attrs
 import click
 
+from enapter_async.cli import completing
 from enapter_async.cli.applying import How, apply_all, guard_option
 from enapter_async.cli.confirm import confirm
 from enapter_async.cli.exits import Exit
@@ -29,8 +30,14 @@ _WHY = {
 
 @click.command("undo")
 @connection_options
-@click.argument("run")
-@click.option("-o", "--output", metavar="PLAN", help="Only write the plan, to this new file.")
+@click.argument("run", shell_complete=completing.runs)
+@click.option(
+    "-o",
+    "--output",
+    metavar="PLAN",
+    shell_complete=completing.files,
+    help="Only write the plan, to this new file.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask before it is carried out.")
 @click.option(
     "--concurrency",

@@ -46,6 +46,8 @@ def emulator(world: World) -> Iterator[Emulator]:
 def environment(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
     return {
         "ENAPTER_STATE_DIR": str(tmp_path / "state"),
+        "ENAPTER_CONFIG": "",
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
         "ENAPTER_HTTP_API_TOKEN": emulator.token,
     }

@@ -1,0 +1,56 @@
+"""`enapter-async profiles`: the configuration file's profiles, without their secrets."""
+
+import os
+from typing import Any
+
+import click
+
+from enapter_async.cli.options import tell
+from enapter_async.cli.results import json_line
+from enapter_async.client import DEFAULT_BASE_URL
+from enapter_async.profiles.connection import PROFILE_VARIABLE
+from enapter_async.profiles.file import Profile, read_config
+from enapter_async.text import plain
+
+
+@click.command("profiles")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, one profile a line.")
+def command(*, as_json: bool) -> None:
+    """List the profiles of the configuration file; no token is read or shown.
+
+    The one that is used when none is named is marked with a star.
+    """
+    config = read_config()
+    chosen = os.environ.get(PROFILE_VARIABLE) or config.default
+    for profile in config.profiles.values():
+        used = profile.name == chosen
+        click.echo(json_line(_row(profile, used=used)) if as_json else _line(profile, used=used))
+    if not config.profiles:
+        tell(f"there is no profile in {config.path}")
+    else:
+        tell(f"from {config.path}")
+
+
+def _row(profile: Profile, *, used: bool) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "default": used,
+        "base_url": profile.base_url or DEFAULT_BASE_URL,
+        "user": profile.user,
+        "token": profile.token_source or None,
+        "ca_file": None if profile.ca_file is None else str(profile.ca_file),
+        "allow_insecure_http": bool(profile.allow_insecure_http),
+    }
+
+
+def _line(profile: Profile, *, used: bool) -> str:
+    row = _row(profile, used=used)
+    parts = [f"{'*' if used else ' '} {profile.name}", row["base_url"]]
+    parts.append(f"token: {row['token'] or 'none'}")
+    if profile.user is not None:
+        parts.append(f"user: {profile.user}")
+    if profile.ca_file is not None:
+        parts.append(f"authority: {profile.ca_file}")
+    if profile.allow_insecure_http:
+        parts.append("http allowed")
+    return plain("  ".join(parts))

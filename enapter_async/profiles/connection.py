@@ -1,0 +1,166 @@
+"""What holds in the end: given outright, by the environment, by a profile, or by default."""
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from enapter_async._http.endpoint import Secret
+from enapter_async.client import DEFAULT_BASE_URL, Client
+from enapter_async.errors import ConfigurationError
+from enapter_async.logs import asked_for
+from enapter_async.profiles.file import Profile, config_path, read_config
+
+PROFILE_VARIABLE: Final = "ENAPTER_PROFILE"
+ENVIRONMENT: Final = "ENAPTER_HTTP_API_"
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@attrs.frozen
+class Setting(Generic[T_co]):
+    """A value, and in plain words where it came from."""
+
+    value: T_co
+    source: str
+
+
+@attrs.frozen(kw_only=True)
+class Connection:
+    """Where to, as whom and how secured, each with its source; the token is not fetched yet."""
+
+    base_url: Setting[str]
+    user: Setting[str | None]
+    ca_file: Setting[Path | None]
+    allow_insecure_http: Setting[bool]
+    token: Setting[Callable[[], str]] | None
+    profile: Profile | None
+
+    @property
+    def mixed(self) -> str:
+        """Say that a profile's token goes to a server that the profile does not name, or nothing.
+
+        That is what happens when a variable that was set for another server is still set.
+        """
+        profile, token = self.profile, self.token
+        if profile is None or token is None or token.source != _of(profile):
+            return ""
+        own = profile.base_url or DEFAULT_BASE_URL
+        if self.base_url.value.rstrip("/") == own.rstrip("/"):
+            return ""
+        return (
+            f"the token of profile {profile.name} goes to {self.base_url.value}, "
+            f"as {self.base_url.source} says"
+        )
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Make the context that trusts `ca_file` alone; None where there is no such file.
+
+        Raises:
+            ConfigurationError: the file cannot be used.
+        """
+        if self.ca_file.value is None:
+            return None
+        try:
+            return ssl.create_default_context(cafile=self.ca_file.value)
+        except ssl.SSLError:
+            reason = "it holds no certificate in PEM form"
+        except OSError as error:
+            reason = error.strerror or "it cannot be read"
+        raise ConfigurationError(f"ca_file {self.ca_file.value} cannot be used: {reason}")
+
+
+def choose(name: str | None = None, environ: Mapping[str, str] | None = None) -> Profile | None:
+    """Give the profile of that name, or of `ENAPTER_PROFILE`, or the file's default, or None.
+
+    Raises:
+        ConfigurationError: there is no such profile, or the file is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    config = read_config(environ)
+    wanted = name or environ.get(PROFILE_VARIABLE) or config.default
+    if not wanted:
+        return None
+    profile = config.profiles.get(wanted)
+    if profile is None:
+        known = ", ".join(config.profiles) or "none"
+        raise ConfigurationError(f"{config.path} has no profile {wanted[:60]!a}; it has {known}")
+    return profile
+
+
+def resolve(
+    profile: Profile | None,
+    environ: Mapping[str, str],
+    *,
+    base_url: Setting[str] | None = None,
+    user: Setting[str] | None = None,
+    allow_insecure_http: Setting[bool] | None = None,
+    token: Setting[Callable[[], str]] | None = None,
+) -> Connection:
+    """Settle what holds: what is given, then the environment, then the profile, then defaults."""
+
+    def variable(name: str) -> Setting[str] | None:
+        value = environ.get(ENVIRONMENT + name)
+        return Setting(value, f"environment {ENVIRONMENT}{name}") if value else None
+
+    def own(value: T | None) -> Setting[T] | None:
+        return None if profile is None or value is None else Setting(value, _of(profile))
+
+    known = profile or Profile(name="", path=Path())
+    nobody: Setting[str | None] = Setting(None, "default")
+    if token is None and (found := variable("TOKEN")):
+        text = Secret(found.value)
+        token = Setting(text.reveal, found.source)
+    if token is None and known.token_source:
+        token = own(known.read_token)
+    return Connection(
+        base_url=base_url
+        or variable("BASE_URL")
+        or own(known.base_url)
+        or Setting(DEFAULT_BASE_URL, "default"),
+        user=user or variable("USER") or own(known.user) or nobody,
+        ca_file=own(known.ca_file) or Setting(None, "default"),
+        allow_insecure_http=allow_insecure_http
+        or own(known.allow_insecure_http)
+        or Setting(False, "default"),
+        token=token,
+        profile=profile,
+    )
+
+
+def from_profile(
+    name: str | None = None, *, environ: Mapping[str, str] | None = None, **settings: Any
+) -> Client:
+    """Make a client as a profile says, and the environment above it: `Client.from_env` and more.
+
+    `settings` are those of `Client`, and win. Without a `name` it is the profile that
+    `ENAPTER_PROFILE` names, or the file's default. A `token_command` is waited for, up to 30 s,
+    so call this before a server begins to serve.
+
+    Raises:
+        ConfigurationError: there is no such profile or no token, or a setting is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    connection = resolve(choose(name, environ), environ)
+    if settings.get("token") is None:
+        if connection.token is None:
+            raise ConfigurationError(
+                f"there is no token: set it in a profile of {config_path(environ)[0]}, "
+                f"set {ENVIRONMENT}TOKEN, or pass token=…"
+            )
+        settings["token"] = connection.token.value()
+    settings.setdefault("base_url", connection.base_url.value)
+    settings.setdefault("user", connection.user.value)
+    settings.setdefault("allow_insecure_http", connection.allow_insecure_http.value)
+    if settings.get("ssl_context") is None:
+        settings["ssl_context"] = connection.ssl_context()
+    settings["hooks"] = (*settings.get("hooks", ()), *asked_for(environ))
+    return Client(**settings)
+
+
+def _of(profile: Profile) -> str:
+    return f"profile {profile.name} in {profile.path}"

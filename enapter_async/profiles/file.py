@@ -1,0 +1,265 @@
+"""The configuration file: what it may hold, and what is wrong with one that holds more."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from enapter_async._http.endpoint import Secret
+from enapter_async.errors import ConfigurationError
+
+CONFIG_VARIABLE: Final = "ENAPTER_CONFIG"
+COMMAND_SECONDS: Final = 30.0
+"""How long a `token_command` may take."""
+
+_LARGEST_BYTES: Final = 1024 * 1024
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TOKEN_KEYS: Final = ("token", "token_file", "token_command")
+_WORDS: Final = {
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class Profile:
+    """One profile as the file at `path` has it; None is what it does not set."""
+
+    name: str
+    path: Path
+    base_url: str | None = None
+    user: str | None = None
+    token: Secret | None = None
+    token_file: Path | None = None
+    token_command: tuple[str, ...] | None = None
+    ca_file: Path | None = None
+    allow_insecure_http: bool | None = None
+
+    @property
+    def token_source(self) -> str:
+        """Say where its token comes from, without the token; empty where it has none."""
+        if self.token_command is not None:
+            return f"command {self.token_command[0]}"
+        if self.token_file is not None:
+            return f"file {self.token_file}"
+        return "" if self.token is None else "in the profile"
+
+    def read_token(self, *, seconds: float = COMMAND_SECONDS) -> str:
+        """Fetch the token: from the file, from another, or from a command, within `seconds`.
+
+        Raises:
+            ConfigurationError: there is none, or it cannot be had; says why, never the token.
+        """
+        where = f"{self.path}: profiles.{self.name}"
+        if self.token is not None:
+            return self.token.reveal()
+        if self.token_file is not None:
+            text = _read_unshared(self.token_file, f"{where}.token_file")
+            return text.removesuffix("\n").removesuffix("\r")
+        if self.token_command is not None:
+            return _run(self.token_command, f"{where}.token_command", seconds)
+        raise ConfigurationError(f"{where} has no token: set one of {', '.join(_TOKEN_KEYS)}")
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """What a configuration file holds; `default` is the profile for who names none."""
+
+    path: Path
+    default: str | None = None
+    profiles: Mapping[str, Profile] = attrs.field(factory=dict)
+
+
+def config_path(
+    environ: Mapping[str, str] | None = None, platform: str = sys.platform
+) -> tuple[Path, bool]:
+    """Give where the configuration file is, and whether the environment named it.
+
+    `$ENAPTER_CONFIG`, else `enapter-async/config.toml` in `%APPDATA%` on Windows, in
+    `~/Library/Application Support` on macOS, and elsewhere in `$XDG_CONFIG_HOME`, which is
+    `~/.config` where it is not set.
+
+    Source: XDG Base Directory Specification.
+    """
+    environ = os.environ if environ is None else environ
+    if given := environ.get(CONFIG_VARIABLE):
+        return Path(given).expanduser(), True
+    if platform == "win32":
+        base = Path(environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
+    elif platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return base / "enapter-async" / "config.toml", False
+
+
+def read_config(environ: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration file; one that is not there holds no profile.
+
+    Raises:
+        ConfigurationError: `ENAPTER_CONFIG` names a file that is not there, or something in
+            the file is wrong; says where.
+    """
+    path, named = config_path(environ)
+    try:
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            raw = file.read(_LARGEST_BYTES + 1)
+    except FileNotFoundError:
+        if named:
+            raise ConfigurationError(f"{path}, as {CONFIG_VARIABLE} says, is not there") from None
+        return Config(path=path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        if len(raw) > _LARGEST_BYTES:
+            raise ConfigurationError(f"{path} is larger than a configuration can be")
+        data = tomllib.loads(raw.decode())
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    return _Reader(path, _shared(state)).config(data)
+
+
+class _Reader:
+    """Makes profiles of tables, and says of what is wrong where it stands."""
+
+    def __init__(self, path: Path, shared: str) -> None:
+        self._path = path
+        self._shared = shared
+        self._readers: dict[str, Callable[[str, object], Any]] = {
+            "base_url": self._text,
+            "user": self._text,
+            "token": lambda where, value: Secret(self._text(where, value)),
+            "token_file": self._place,
+            "token_command": self._command,
+            "ca_file": self._place,
+            "allow_insecure_http": lambda where, value: self._typed(where, value, bool),
+        }
+
+    def config(self, data: Mapping[str, Any]) -> Config:
+        self._know("", data, ("default", "profiles"))
+        tables: dict[str, Any] = self._typed("profiles", data.get("profiles", {}), dict)
+        profiles = {name: self._profile(name, value) for name, value in tables.items()}
+        default = None
+        if "default" in data:
+            default = self._text("default", data["default"])
+            if default not in profiles:
+                raise self._wrong("default", f"names {default[:60]!a}, which is no profile of it")
+        return Config(path=self._path, default=default, profiles=profiles)
+
+    def _profile(self, name: str, value: object) -> Profile:
+        if not _NAME.fullmatch(name):
+            raise self._wrong(
+                f"the profile {name[:60]!a}", "must be named with letters, digits, '.', '_', '-'"
+            )
+        where = f"profiles.{name}"
+        table: dict[str, Any] = self._typed(where, value, dict)
+        self._know(where, table, tuple(self._readers))
+        tokens = [key for key in _TOKEN_KEYS if key in table]
+        if len(tokens) > 1:
+            raise self._wrong(where, f"has {' and '.join(tokens)}; keep one of them")
+        if self._shared and "token" in table:
+            raise self._wrong(
+                f"{where}.token",
+                f"stands in a file that {self._shared}; chmod 600, or use token_command",
+            )
+        values = {key: self._readers[key](f"{where}.{key}", entry) for key, entry in table.items()}
+        return Profile(name=name, path=self._path, **values)
+
+    def _wrong(self, where: str, reason: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._path}: {where} {reason}")
+
+    def _know(self, where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+        for key in table:
+            if key not in keys:
+                place = f"{where}.{key[:60]}" if where else key[:60]
+                owner = where or "the file"
+                raise self._wrong(ascii(place), f"is not known; {owner} may have {', '.join(keys)}")
+
+    def _typed(self, where: str, value: object, kind: type[T]) -> T:
+        if isinstance(value, kind):
+            return value
+        got = _WORDS.get(type(value), "a date or time")
+        raise self._wrong(where, f"must be {_WORDS[kind]}; it is {got}")
+
+    def _text(self, where: str, value: object) -> str:
+        text = self._typed(where, value, str)
+        if not text or "\0" in text:
+            raise self._wrong(where, "is empty, or holds a NUL")
+        return text
+
+    def _place(self, where: str, value: object) -> Path:
+        return self._path.parent / Path(self._text(where, value)).expanduser()
+
+    def _command(self, where: str, value: object) -> tuple[str, ...]:
+        words: list[object] = self._typed(where, value, list)
+        if not words:
+            raise self._wrong(where, "is empty; the program stands first")
+        return tuple(self._text(f"{where}[{index}]", word) for index, word in enumerate(words))
+
+
+def _shared(state: os.stat_result) -> str:
+    """Say why a file is no place for a secret, or nothing where it is one."""
+    if sys.platform == "win32":
+        return ""
+    if state.st_uid not in (os.geteuid(), 0):
+        return "belongs to another user"
+    mode = stat.S_IMODE(state.st_mode)
+    return f"others can read or change (mode {mode:04o})" if mode & 0o077 else ""
+
+
+def _read_unshared(path: Path, where: str) -> str:
+    """Read a token from a file that nobody else can read.
+
+    What is opened is what is looked at, so nobody can swap the file in between.
+    """
+    try:
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            shared = _shared(state)
+            raw = b"" if shared else file.read(_LARGEST_BYTES)
+        text = raw.decode()
+    except OSError as error:
+        raise ConfigurationError(f"{where}: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{where}: {path} is not UTF-8 text") from None
+    if shared:
+        raise ConfigurationError(f"{where}: {path} is a file that {shared}; chmod 600 mends that")
+    return text
+
+
+def _run(command: tuple[str, ...], where: str, seconds: float) -> str:
+    """Give the first line that a command prints; its standard error stays the terminal's."""
+    name = ascii(command[0])
+    try:
+        done = subprocess.run(  # noqa: S603 - a list that the user's own file gives, and no shell
+            command, stdout=subprocess.PIPE, check=False, timeout=seconds
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(f"{where}: {name} took longer than {seconds:g} s") from None
+    except OSError as error:
+        raise ConfigurationError(f"{where}: {name} cannot be run: {error.strerror}") from None
+    if done.returncode:
+        raise ConfigurationError(f"{where}: {name} ended with {done.returncode}")
+    try:
+        first = done.stdout.decode().partition("\n")[0].removesuffix("\r")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{where}: {name} printed no UTF-8 text") from None
+    if not first:
+        raise ConfigurationError(f"{where}: {name} printed no token")
+    return first

@@ -1,0 +1,117 @@
+"""Profiles on the command line: `--profile`, `ENAPTER_PROFILE`, and the list of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from enapter_async.cli.exits import Exit
+from enapter_async.emulator import Emulator
+from tests.cli.conftest import Run
+
+
+@pytest.fixture
+def config(emulator: Emulator, environment: dict[str, str], tmp_path: Path) -> Path:
+    """A configuration file, and no variable that stands above it."""
+    path = tmp_path / "config" / "enapter-async" / "config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f"""
+        [profiles.here]
+        base_url = "{emulator.base_url}"
+        token = "{emulator.token}"
+        [profiles.wrong]
+        base_url = "{emulator.base_url}"
+        token = "not-the-token"
+        user = "ann"
+        [profiles.cloud]
+        token_command = ["show-token", "a secret argument"]
+        """
+    )
+    path.chmod(0o600)
+    environment["ENAPTER_HTTP_API_BASE_URL"] = ""
+    environment["ENAPTER_HTTP_API_TOKEN"] = ""
+    return path
+
+
+@pytest.mark.usefixtures("config")
+def test_a_profile_says_where_and_with_which_token(run: Run, environment: dict[str, str]) -> None:
+    for arguments in (
+        ["devices", "list", "--profile", "here"],
+        ["--profile", "here", "devices", "list"],
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 0
+        assert len(result.stdout.splitlines()) == 40
+        assert result.stderr == ""
+    environment["ENAPTER_PROFILE"] = "here"
+    assert run("devices", "list").exit_code == 0
+    assert run("devices", "list", "--profile", "wrong").exit_code == Exit.FAILED
+    assert run("devices", "list").exit_code == 0
+
+
+@pytest.mark.usefixtures("config")
+def test_the_environment_stands_above_the_file(
+    run: Run, environment: dict[str, str], emulator: Emulator
+) -> None:
+    environment["ENAPTER_HTTP_API_TOKEN"] = emulator.token
+    assert run("devices", "list", "--profile", "wrong").exit_code == 0
+
+
+@pytest.mark.usefixtures("config")
+def test_a_profiles_token_for_another_server_is_told(run: Run, environment: dict[str, str]) -> None:
+    environment["ENAPTER_HTTP_API_BASE_URL"] = "http://127.0.0.1:1"
+    result = run("devices", "list", "--profile", "here", "--attempts", "1")
+    assert "warning: the token of profile here goes to http://127.0.0.1:1" in result.stderr
+
+
+@pytest.mark.usefixtures("config")
+def test_without_a_profile_the_file_changes_nothing(run: Run) -> None:
+    result = run("devices", "list")
+    assert result.exit_code == Exit.USAGE
+    assert "there is no token" in result.stderr
+
+
+def test_a_profile_that_is_not_there_is_wrong_usage(run: Run, config: Path) -> None:
+    result = run("devices", "list", "--profile", "paris")
+    assert result.exit_code == Exit.USAGE
+    assert f"{config} has no profile 'paris'; it has here, wrong, cloud" in result.stderr
+
+
+@pytest.mark.usefixtures("config")
+def test_the_list_shows_no_secret(
+    run: Run, environment: dict[str, str], emulator: Emulator
+) -> None:
+    environment["ENAPTER_PROFILE"] = "cloud"
+    result = run("profiles")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        f"  here  {emulator.base_url}  token: in the profile",
+        f"  wrong  {emulator.base_url}  token: in the profile  user: ann",
+        "* cloud  https://api.enapter.com  token: command show-token",
+    ]
+    rows = [json.loads(line) for line in run("profiles", "--json").stdout.splitlines()]
+    assert [(row["name"], row["default"]) for row in rows] == [
+        ("here", False),
+        ("wrong", False),
+        ("cloud", True),
+    ]
+    assert rows[1]["user"] == "ann"
+    for text in (result.output, json.dumps(rows)):
+        assert emulator.token not in text
+        assert "secret argument" not in text
+
+
+def test_a_list_of_nothing_says_where_it_looked(run: Run, tmp_path: Path) -> None:
+    result = run("profiles")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert str(tmp_path / "config" / "enapter-async" / "config.toml") in result.stderr
+
+
+def test_a_wrong_file_is_told_by_its_place(run: Run, config: Path) -> None:
+    config.write_text("[profiles.here]\ntokn = 1")
+    for command in (["profiles"], ["devices", "list"]):
+        result = run(*command)
+        assert result.exit_code == Exit.USAGE
+        assert f"{config}: 'profiles.here.tokn' is not known" in result.stderr

@@ -1,0 +1,215 @@
+"""The configuration file: where it is, what it may hold, and where it keeps a token."""
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.profiles import Profile, read_config
+from enapter_async.profiles.file import config_path
+
+TOKEN = "tok-9d1c77aa"
+
+
+def written(tmp_path: Path, text: str, mode: int = 0o600) -> dict[str, str]:
+    """Write a configuration file, and give the environment that names it."""
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+    return {"ENAPTER_CONFIG": str(path)}
+
+
+def the_profile(tmp_path: Path, text: str) -> Profile:
+    config = read_config(written(tmp_path, f"[profiles.one]\n{text}"))
+    return config.profiles["one"]
+
+
+def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("USERPROFILE", "/home/ann")
+    home = Path("/home/ann")
+    end = Path("enapter-async") / "config.toml"
+    assert config_path({}, "linux") == (home / ".config" / end, False)
+    assert config_path({"XDG_CONFIG_HOME": "/xdg"}, "linux") == (Path("/xdg") / end, False)
+    mac = home / "Library" / "Application Support" / end
+    assert config_path({"XDG_CONFIG_HOME": "/xdg"}, "darwin") == (mac, False)
+    assert config_path({"APPDATA": "/roaming"}, "win32") == (Path("/roaming") / end, False)
+    assert config_path({}, "win32") == (home / "AppData" / "Roaming" / end, False)
+    for platform in ("linux", "darwin", "win32"):
+        named = config_path({"ENAPTER_CONFIG": "~/x.toml", "XDG_CONFIG_HOME": "/xdg"}, platform)
+        assert named == (home / "x.toml", True)
+
+
+def test_a_file_that_is_not_there_holds_nothing_unless_it_was_named(tmp_path: Path) -> None:
+    assert read_config({"XDG_CONFIG_HOME": str(tmp_path)}).profiles == {}
+    with pytest.raises(ConfigurationError, match="as ENAPTER_CONFIG says, is not there"):
+        read_config({"ENAPTER_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    config = read_config(
+        written(
+            tmp_path,
+            """
+            default = "cloud"
+            [profiles.cloud]
+            token_command = ["pass", "show", "enapter"]
+            [profiles.berlin]
+            base_url = "http://gateway.test/api"
+            user = "ann"
+            token_file = "berlin.token"
+            ca_file = "/etc/berlin.pem"
+            allow_insecure_http = true
+            """,
+        )
+    )
+    assert config.default == "cloud"
+    assert config.profiles == {
+        "cloud": Profile(name="cloud", path=config.path, token_command=("pass", "show", "enapter")),
+        "berlin": Profile(
+            name="berlin",
+            path=config.path,
+            base_url="http://gateway.test/api",
+            user="ann",
+            token_file=tmp_path / "berlin.token",
+            ca_file=Path("/etc/berlin.pem"),
+            allow_insecure_http=True,
+        ),
+    }
+
+
+WRONG = {
+    'defualt = "x"': "'defualt' is not known; the file may have default, profiles",
+    "default = 3": "default must be a text; it is a number",
+    'default = "x"': "default names 'x', which is no profile of it",
+    "profiles = 1": "profiles must be a table; it is a number",
+    "[profiles]\none = 1": "profiles.one must be a table; it is a number",
+    '[profiles.one]\nbase-url = "x"': "'profiles.one.base-url' is not known; profiles.one may",
+    "[profiles.one]\nbase_url = true": "profiles.one.base_url must be a text; it is true or false",
+    '[profiles.one]\nbase_url = ""': "profiles.one.base_url is empty",
+    "[profiles.one]\nuser = 1979-05-27": "profiles.one.user must be a text; it is a date or time",
+    '[profiles.one]\nallow_insecure_http = "yes"': "must be true or false; it is a text",
+    '[profiles.one]\ntoken_command = "pass show x"': "token_command must be a list; it is a text",
+    "[profiles.one]\ntoken_command = []": "token_command is empty; the program stands first",
+    '[profiles.one]\ntoken_command = ["a", 1]': "token_command[1] must be a text; it is a number",
+    '[profiles.one]\ntoken = "x"\ntoken_file = "y"': "has token and token_file; keep one",
+    '[profiles."a b"]\nuser = "x"': "must be named with letters",
+    "[profiles.one": "is not TOML",
+    '[profiles.one]\nuser = "\\u001b[31m"\nx = 1': "'profiles.one.x' is not known",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG.items(), ids=WRONG.values())
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    environ = written(tmp_path, text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_config(environ)
+    assert str(caught.value).startswith(environ["ENAPTER_CONFIG"])
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_no_text_or_cannot_be_opened(tmp_path: Path) -> None:
+    environ = written(tmp_path, "")
+    path = Path(environ["ENAPTER_CONFIG"])
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="not UTF-8"):
+        read_config(environ)
+    path.write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(ConfigurationError, match="larger than"):
+        read_config(environ)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_config({"ENAPTER_CONFIG": str(tmp_path)})
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o602])
+def test_a_token_is_refused_in_a_file_for_others(tmp_path: Path, mode: int) -> None:
+    text = f'[profiles.one]\ntoken = "{TOKEN}"\n'
+    with pytest.raises(ConfigurationError, match=f"mode {mode:04o}.*chmod 600") as caught:
+        read_config(written(tmp_path, text, mode))
+    assert TOKEN not in str(caught.value)
+    secret = tmp_path / "token"
+    secret.write_text(TOKEN)
+    secret.chmod(mode)
+    profile = the_profile(tmp_path, 'token_file = "token"')
+    with pytest.raises(ConfigurationError, match=f"mode {mode:04o}.*chmod 600") as caught:
+        profile.read_token()
+    assert TOKEN not in str(caught.value)
+
+
+@posix
+def test_a_file_without_a_token_may_be_for_all(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, "[profiles.one]", 0o644)).profiles
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_token_comes_from_a_file_of_its_own(tmp_path: Path, mode: int) -> None:
+    secret = tmp_path / "token"
+    secret.write_text(f"{TOKEN}\r\n")
+    secret.chmod(mode)
+    profile = the_profile(tmp_path, 'token_file = "token"')
+    assert profile.read_token() == TOKEN
+    assert profile.token_source == f"file {secret}"
+
+
+def test_a_token_in_the_profile_shows_nowhere(tmp_path: Path) -> None:
+    profile = the_profile(tmp_path, f'token = "{TOKEN}"')
+    assert profile.read_token() == TOKEN
+    assert TOKEN not in repr(profile)
+    assert TOKEN not in profile.token_source
+
+
+def test_a_profile_without_a_token_says_what_may_be_set(tmp_path: Path) -> None:
+    profile = the_profile(tmp_path, "")
+    with pytest.raises(ConfigurationError, match=r"profiles\.one has no token: set one of token,"):
+        profile.read_token()
+
+
+def command(tmp_path: Path, program: str) -> Profile:
+    words = [sys.executable, "-c", program, "$HOME; echo no shell"]
+    return the_profile(tmp_path, f"token_command = {words!r}")
+
+
+def test_a_command_gives_its_first_line(tmp_path: Path) -> None:
+    assert command(tmp_path, "print('abc'); print('second')").read_token() == "abc"
+    # The words reach the program as they are: no shell stands between.
+    assert command(tmp_path, "import sys; print(sys.argv[1])").read_token() == (
+        "$HOME; echo no shell"
+    )
+
+
+FAILING = {
+    "print('tok'); raise SystemExit(3)": "ended with 3",
+    "pass": "printed no token",
+    "import sys; sys.stdout.buffer.write(bytes([255]))": "printed no UTF-8 text",
+}
+
+
+@pytest.mark.parametrize(("program", "said"), FAILING.items(), ids=FAILING.values())
+def test_a_command_that_fails_is_told_and_not_what_it_printed(
+    tmp_path: Path, program: str, said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        command(tmp_path, program).read_token()
+    assert "profiles.one.token_command" in str(caught.value)
+    assert "'tok'" not in str(caught.value)
+
+
+def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+    profile = the_profile(tmp_path, 'token_command = ["no-such-program-here"]')
+    with pytest.raises(ConfigurationError, match="'no-such-program-here' cannot be run: No such"):
+        profile.read_token()
+
+
+def test_a_command_has_a_time_limit(tmp_path: Path) -> None:
+    profile = command(tmp_path, "import time; time.sleep(60)")
+    began = time.monotonic()
+    with pytest.raises(ConfigurationError, match=r"took longer than 0\.1 s"):
+        profile.read_token(seconds=0.1)
+    assert time.monotonic() - began < 10
