@@ -7,6 +7,9 @@ import pytest
 from tests.faults.clock import FakeClock
 from tests.faults.server import FaultServer
 from tests.faults.tls import OPENSSL, Certificates
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 
 @pytest.fixture(params=["direct", "session"])
@@ -30,5 +33,5 @@ async def server() -> AsyncIterator[FaultServer]:
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     if OPENSSL is None:
-        pytest.skip("the openssl command is missing")
+        pytest.skip("openssl is not installed")
     return Certificates(tmp_path_factory.mktemp("tls"))

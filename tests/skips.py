@@ -1,0 +1,102 @@
+"""The only reasons for which a test may be skipped; any other skip makes the run red.
+
+A skipped test shows nothing, so each reason is named here with where it may be given. Take a
+line in where a test needs what not every machine has; a test that is merely broken gets none.
+"""
+
+from collections.abc import Generator, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, TypeVar
+
+import attrs
+import pytest
+
+ReportT = TypeVar("ReportT", pytest.TestReport, pytest.CollectReport)
+
+
+@attrs.frozen
+class AllowedSkip:
+    """A reason, and the node ids of the tests that may give it; `*` stands for anything."""
+
+    reason: str
+    tests: str
+
+
+ALLOWED: Sequence[AllowedSkip] = (
+    # What a machine may lack.
+    AllowedSkip("uvloop is not installed", "tests/*"),
+    AllowedSkip("orjson is not installed", "tests/*"),
+    AllowedSkip("openssl is not installed", "tests/*"),
+    AllowedSkip("nginx is not installed", "tests/*"),
+    AllowedSkip("nginx or the openssl command is missing", "tests/benchmarks/*"),
+    AllowedSkip("the openssl command is missing", "tests/benchmarks/*"),
+    AllowedSkip("wrk is not installed", "tests/benchmarks/*"),
+    AllowedSkip("matplotlib is not installed", "tests/benchmarks/*"),
+    AllowedSkip("uvloop not installed", "tests/benchmarks/*"),
+    AllowedSkip("orjson not installed", "tests/benchmarks/*"),
+    AllowedSkip("enapter not installed", "tests/benchmarks/*"),
+    AllowedSkip("no headless Chromium is installed", "tests/*"),
+    AllowedSkip("there is no browser here", "tests/fleet/test_reporting.py::*"),
+    AllowedSkip("strace is not installed", "tests/fleet/test_kills.py::*"),
+    AllowedSkip("strace may not trace here", "tests/fleet/test_kills.py::*"),
+    AllowedSkip("could not import 'sphinx.*", "tests/docs/*"),
+    # What another system than Linux lacks.
+    AllowedSkip("cannot measure memory", "tests/http/test_hostile.py::*"),
+    AllowedSkip("needs /proc/self/clear_refs to measure memory", "tests/http/*"),
+    AllowedSkip("there is no /dev/full", "tests/cli/test_fleet.py::*"),
+    AllowedSkip("signals are POSIX's", "tests/cli/*"),
+    AllowedSkip("Ctrl-C is no signal to another process there", "tests/test_readme*"),
+    AllowedSkip("modes are POSIX's", "tests/fleet/*"),
+    AllowedSkip("there is no SIGKILL", "tests/fleet/test_kills.py*"),
+    AllowedSkip("there is no limit on file sizes", "tests/fleet/test_truth.py::*"),
+    AllowedSkip("it asks the system for its use of memory", "tests/fleet/test_growth.py::*"),
+    AllowedSkip("the pages speak to a Unix shell", "tests/docs/*"),
+    # What cannot be tried in one of the ways in which a test is run.
+    AllowedSkip(
+        "aiohttp reads past interim answers without telling a session",
+        "tests/http/test_action_table.py::*session*row24-nine-interim-answers*",
+    ),
+    AllowedSkip(
+        "a session does not let us look at the connection before it is used",
+        "tests/http/test_network_faults.py::test_row13_*session*",
+    ),
+    AllowedSkip(
+        "the server's own transport sends RST only when the loop turns",
+        "tests/http/test_network_faults.py::test_row13_*rst-loop-not-turned*",
+    ),
+    AllowedSkip(
+        "a page is shaped differently; its own shapes are the models' tests",
+        "tests/http/test_action_table.py::test_a_read_with_an_unusable_answer_is_read_again*list*",
+    ),
+)
+
+
+def may_be_skipped(node_id: str, reason: str) -> bool:
+    """Say whether a test may be skipped for this reason."""
+    return any(
+        fnmatchcase(reason, allowed.reason) and fnmatchcase(node_id, allowed.tests)
+        for allowed in ALLOWED
+    )
+
+
+def judge(report: ReportT) -> ReportT:
+    """Let a report of a skip that is not allowed be one of a failure."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        told: Any = report.longrepr
+        reason = str(told[2] if isinstance(told, tuple) else told).removeprefix("Skipped: ")
+        if not may_be_skipped(report.nodeid, reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped for a reason that tests/skips.py does not allow: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judge the skip of one test."""
+    return judge((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Judge the skip of a whole module."""
+    return judge((yield))
