@@ -17,7 +17,7 @@ PAGES = {
     if "_build" not in path.parts
 }
 RUN = {page: shown for page, shown in PAGES.items() if any(b.language != "text" for b in shown)}
-FROM_NOTHING = {"tutorial"}
+FROM_NOTHING = {"howto/profiles", "tutorial"}
 """Pages that begin without a server and without settings."""
 SEEDED = {"howto/credentials"}
 """Pages whose commands are shown against `enapter-async emulator --devices 300 --seed 3`."""
@@ -50,7 +50,7 @@ def test_each_file_that_a_page_shows_is_used() -> None:
         told = "".join(block.text for block in shown)
         for file in {block.caption for block in shown if block.caption is not None}:
             module = Path(file).stem
-            used = f" {file}" in told or f"from {module} import" in told
+            used = re.search(rf"[ =]{re.escape(file)}|from {module} import", told)
             assert used, f"{page} shows {file}, and nothing uses it"
 
 
