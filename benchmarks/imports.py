@@ -6,10 +6,13 @@ Fresh interpreters, in turn. The front door is lazy, so the names that a program
 touched; byte code is there for all.
 """
 
+import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Verdict, spread
@@ -34,6 +37,7 @@ STATEMENTS: Final = {
     "official: enapter.http.api": "import enapter.http.api",
     "httpx": "import httpx",
 }
+_IN_THE_WAY: Final = ("PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONPROFILEIMPORTTIME")
 _PROGRAM: Final = """\
 import sys, time
 before, cpu, wall = len(sys.modules), time.process_time(), time.perf_counter()
@@ -43,12 +47,21 @@ print(wall * 1e3, cpu * 1e3, len(sys.modules) - before)
 """
 
 
-def measure_one(statement: str, cores: Cores | None) -> tuple[float, float, int] | None:
+def environment(folder: Path) -> dict[str, str]:
+    """Give an environment in which byte code is kept, in that folder and for everyone alike."""
+    wanted = {name: value for name, value in os.environ.items() if name not in _IN_THE_WAY}
+    return {**wanted, "PYTHONPYCACHEPREFIX": str(folder)}
+
+
+def measure_one(
+    statement: str, cores: Cores | None, environ: Mapping[str, str]
+) -> tuple[float, float, int] | None:
     """Give milliseconds of time and of CPU, and how many modules were new; None if it failed."""
     with children_on(cores.client if cores else None):
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM.format(statement=statement)],
             cwd=ROOT,
+            env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -98,15 +111,19 @@ def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
 
 def run(cores: Cores | None, *, rounds: int = ROUNDS) -> Section:
     """Measure and sum up."""
-    # The first time of each makes byte code, and shows who is not installed.
-    known = [name for name, each in STATEMENTS.items() if measure_one(each, cores) is not None]
-    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in known}
+    found: dict[str, list[tuple[float, float, int]]] = {}
     chance = random.Random(1)  # noqa: S311 - an order, no secret
-    for _ in range(rounds):
-        for name in chance.sample(known, len(known)):
-            each = measure_one(STATEMENTS[name], cores)
-            if each is not None:
-                found[name].append(each)
+    with tempfile.TemporaryDirectory(prefix="enapter-benchmarks-") as folder:
+        environ = environment(Path(folder))
+        for name, statement in STATEMENTS.items():
+            # The first time of each makes byte code, and shows who is not installed.
+            if measure_one(statement, cores, environ) is not None:
+                found[name] = []
+        for _ in range(rounds):
+            for name in chance.sample(list(found), len(found)):
+                each = measure_one(STATEMENTS[name], cores, environ)
+                if each is not None:
+                    found[name].append(each)
     return section(found)
 
 

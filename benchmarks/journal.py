@@ -39,7 +39,7 @@ ROUNDS: Final = 5
 WARM_UP: Final = 500
 WAYS: Final = ("none", "journal", "known")
 WAYS_NAMED: Final = {"none": "none", "journal": "streamed", "known": "a list"}
-PATIENCE_SECONDS: Final = 600
+PATIENCE_SECONDS: Final = 1_800
 
 
 def operations(count: int) -> Iterator[UpdateDevice]:

@@ -60,14 +60,20 @@ def test_each_way_is_timed_as_often() -> None:
 # --- importing -------------------------------------------------------------------------
 
 
-def test_an_import_is_measured_in_an_interpreter_of_its_own() -> None:
-    found = imports.measure_one("import json", None)
+def test_an_import_is_measured_in_an_interpreter_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    environ = imports.environment(tmp_path)
+    found = imports.measure_one("import json", None, environ)
     assert found is not None
     wall, cpu, modules = found
     assert wall > 0
     assert cpu > 0
     assert modules >= 1
-    assert imports.measure_one("import no_such_package", None) is None
+    assert imports.measure_one("import no_such_package", None, environ) is None
+    # Else whoever is not installed with byte code would pay for compiling each time.
+    assert list(tmp_path.rglob("json/*.pyc"))
 
 
 def test_the_names_are_touched_for_the_front_door_is_lazy() -> None:
