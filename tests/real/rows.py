@@ -78,7 +78,7 @@ NOT_DONE = {
         location @closed { add_header Retry-After 1 always; return 503; }"""
     ),
     "504-of-an-upstream-that-hangs-first": Row(
-        server="proxy_read_timeout 20ms;" + PASS, fault=Hang()
+        server="proxy_read_timeout 100ms;" + PASS, fault=Hang()
     ),
     "200-of-a-portal": Row(server="location / { return 200 'Please log in'; }"),
     "444-which-is-no-answer": Row(server="location / { return 444; }"),
@@ -93,14 +93,14 @@ DONE = {
         fault=Drop(after_effect=True),
     ),
     "504-after-the-upstream-took-it": Row(
-        server="proxy_read_timeout 20ms;" + PASS, fault=Hang(after_effect=True)
+        server="proxy_read_timeout 100ms;" + PASS, fault=Hang(after_effect=True)
     ),
     "a-body-cut-short": Row(fault=Truncate()),
     "a-body-cut-short-unbuffered": Row(server="proxy_buffering off;" + PASS, fault=Truncate()),
 }
 """Nobody can know, and it was done."""
 
-LATE = Row(server="proxy_read_timeout 20ms;" + PASS, fault=Latency(seconds=0.06))
+LATE = Row(server="proxy_read_timeout 100ms;" + PASS, fault=Latency(seconds=0.15))
 """504, and the upstream does it only then."""
 
 FINE = {

@@ -44,7 +44,7 @@ KINDS: dict[str, Any] = {
 
 async def carried_out(
     front: Front, operations: Sequence[Operation[Any]], folder: Path, **options: Any
-) -> tuple[Report, list[Outcome[Any]]]:
+) -> tuple[Report, list[Outcome[Any]], Report]:
     """Run a job, judge each outcome, and see that going on with it repeats nothing done."""
     outcomes: list[Outcome[Any]] = []
     options = {
@@ -63,9 +63,9 @@ async def carried_out(
             judge(front.world, outcome.operation, outcome.error or outcome.result)
     done = [one.operation.device_id for one in outcomes if one.state.done]
     seen = [len(front.world.arrivals_of(device_id)) for device_id in done]
-    await fleet.apply(front.client, operations, **options)
+    again = await fleet.apply(front.client, operations, **options)
     assert [len(front.world.arrivals_of(device_id)) for device_id in done] == seen
-    return report, outcomes
+    return report, outcomes, again
 
 
 LIMIT = """
@@ -90,7 +90,7 @@ async def test_a_job_against_a_limit_ends_with_all_applied(
     options: dict[str, Any] = {"server": row.server, "http": row.http, "devices": 60}
     async with open_front(transport, tmp_path, clock=HURRIED, retry=QUICK, **options) as front:
         operations = [make(n) for n in range(60)]
-        report, _ = await carried_out(front, operations, tmp_path)
+        report, _, _ = await carried_out(front, operations, tmp_path)
         assert report.counts[State.APPLIED] == 60
         assert front.world.count() == 60
         statuses = [line.status for line in await front.seen()]
@@ -111,10 +111,10 @@ ROWS = {
     ),
     "502-of-one-upstream-of-two": Row(http=HALF_DEAD, server=PASS_ON),
     "504-after-the-upstream-took-it": Row(
-        server="proxy_read_timeout 20ms;" + PASS, fault=Hang(after_effect=True)
+        server="proxy_read_timeout 100ms;" + PASS, fault=Hang(after_effect=True)
     ),
     "504-before-the-upstream-does-it": Row(
-        server="proxy_read_timeout 20ms;" + PASS, fault=Latency(seconds=0.06)
+        server="proxy_read_timeout 100ms;" + PASS, fault=Latency(seconds=0.15)
     ),
     "bodies-cut-short": Row(fault=Truncate()),
     "connections-that-end": Row(server="keepalive_requests 3; keepalive_timeout 4ms;" + PASS),
@@ -131,7 +131,7 @@ async def test_a_job_tells_the_truth_of_every_operation(
         if row.fault is not None:
             for number in range(0, 40, 5):
                 front.emulator.faults.add(row.fault, device=uuid(number))
-        report, outcomes = await carried_out(front, [make(n) for n in range(40)], tmp_path)
+        report, outcomes, _ = await carried_out(front, [make(n) for n in range(40)], tmp_path)
         unfinished = [each for each in outcomes if not each.state.done]
         if make is KINDS["config"]:
             # Three answers of the first ten that no schema fits stop a job, which holds the rest.
@@ -171,13 +171,12 @@ async def test_a_job_goes_on_when_the_server_was_gone_for_a_while(
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             tasks.create_task(restart())
             job = tasks.create_task(carried_out(front, operations, tmp_path, concurrency=4))
-        report, _ = job.result()
-        if make is KINDS["config"]:
-            ended = report.counts[State.APPLIED] + report.counts[State.UNKNOWN]
-            assert report.counts[State.UNKNOWN] <= 4, "no more than were under way"
-        else:
-            ended = report.counts[State.APPLIED] + report.counts[State.ABSENT]
-        assert ended == 60
+        report, outcomes, again = job.result()
+        assert {one.state for one in outcomes} <= {State.APPLIED, State.ABSENT, State.UNKNOWN}
+        assert report.counts[State.UNKNOWN] <= 4, "no more than were under way"
+        if make is not KINDS["config"]:
+            assert again.counts[State.UNKNOWN] == 0, "going on with the job finds out"
+            assert again.ok
 
 
 async def test_a_job_over_tls_is_carried_out(
@@ -191,7 +190,7 @@ async def test_a_job_over_tls_is_carried_out(
     }
     async with open_front(transport, tmp_path, clock=HURRIED, retry=QUICK, **options) as front:
         operations = [make(n) for n in range(60) for make in (KINDS["update"], KINDS["assign"])]
-        report, _ = await carried_out(front, operations, tmp_path)
+        report, _, _ = await carried_out(front, operations, tmp_path)
         assert report.counts[State.APPLIED] == report.attempts == 120
         assert front.world.count() == 120
 
@@ -207,7 +206,7 @@ async def test_a_job_against_a_certificate_that_ran_out_sends_nothing(
     }
     async with open_front(transport, tmp_path, clock=HURRIED, retry=QUICK, **options) as front:
         operations = [KINDS["update"](n) for n in range(60)]
-        report, _ = await carried_out(front, operations, tmp_path)
+        report, _, _ = await carried_out(front, operations, tmp_path)
         assert isinstance(report.stopped, TLSError)
         assert report.counts[State.HELD] >= 60 - 8
         assert await front.seen() == []
