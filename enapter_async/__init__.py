@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from enapter_async.errors import (
         AmbiguousOutcomeError,
         APIError,
+        ArgumentError,
         Attempt,
         AuthenticationError,
         BadRequestError,
@@ -89,6 +90,7 @@ __all__ = [
     "AccessRole",
     "AmbiguousOutcomeError",
     "Answer",
+    "ArgumentError",
     "AssignBlueprint",
     "Attempt",
     "AttemptFailed",

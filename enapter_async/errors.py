@@ -4,6 +4,7 @@
 
     EnapterError
     ├── ConfigurationError (also ValueError)   the call was wrong before anything was sent
+    │   └── ArgumentError                      an operation's own argument was
     ├── APIError                               the API answered "no", and nothing was done
     │   ├── RedirectError                3xx
     │   ├── BadRequestError              400
@@ -104,6 +105,13 @@ def _rebuild(
 
 class ConfigurationError(EnapterError, ValueError):
     """An argument, a setting or a file is wrong; nothing was sent."""
+
+
+class ArgumentError(ConfigurationError):
+    """An argument of an operation is wrong, such as an id with a slash; nothing was sent.
+
+    Told apart because in a backend it is mostly the request's fault, and no setting's.
+    """
 
 
 def check_number(name: str, value: object, *, least: float = 0.0, above: bool = False) -> None:

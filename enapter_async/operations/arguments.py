@@ -2,14 +2,14 @@
 
 They are used as attrs converters, not validators, because validators can be switched
 off for a whole process, and the rule for ids keeps an id from leaving its path segment.
-Each raises `ConfigurationError` and shows no more of a value than `shown` lets through.
+Each raises `ArgumentError` and shows no more of a value than `shown` lets through.
 """
 
 import re
 from collections.abc import Iterable
 from typing import Final
 
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import ArgumentError
 from enapter_async.operation import Unset
 
 LONGEST_TEXT: Final = 1024
@@ -32,7 +32,7 @@ def identifier(field: str, value: object) -> str:
     """Pass an id or a slug that can stand as one segment of a path, and nothing else."""
     if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
         return value
-    raise ConfigurationError(
+    raise ArgumentError(
         f"{field} must be 1 to 128 letters, digits, '_' or '-', beginning with a letter or"
         f" a digit; got {shown(value)}"
     )
@@ -45,7 +45,7 @@ def text(field: str, value: object) -> str | Unset | None:
             return value
     elif value is None or isinstance(value, Unset):
         return value
-    raise ConfigurationError(
+    raise ArgumentError(
         f"{field} must be None or at most {LONGEST_TEXT} characters of valid text without NUL;"
         f" got {shown(value)}"
     )
@@ -54,10 +54,10 @@ def text(field: str, value: object) -> str | Unset | None:
 def integer(field: str, value: object, *, least: int, most: int) -> int:
     """Pass a whole number within bounds; True and False are none."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigurationError(f"{field} must be a whole number; got {shown(value)}")
+        raise ArgumentError(f"{field} must be a whole number; got {shown(value)}")
     if not least <= value <= most:
         got = value if abs(value) <= most * 10 else "one far outside of that"
-        raise ConfigurationError(f"{field} must be {least} to {most}; got {got}")
+        raise ArgumentError(f"{field} must be {least} to {most}; got {got}")
     return value
 
 
@@ -68,12 +68,12 @@ def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]
     """
     choices = ", ".join(known)
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ConfigurationError(
+        raise ArgumentError(
             f"{field} must be a list of names out of {choices}; got {shown(values)}"
         )
     given: dict[str, None] = {}
     for name in values:
         if not isinstance(name, str) or name not in known:
-            raise ConfigurationError(f"{field} may hold {choices}; got {shown(name)}")
+            raise ArgumentError(f"{field} may hold {choices}; got {shown(name)}")
         given[name] = None
     return tuple(given)

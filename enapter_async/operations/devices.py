@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 
 import attrs
 
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import ArgumentError
 from enapter_async.models.configs import CommunicationConfig, MQTTProtocol
 from enapter_async.models.devices import Device
 from enapter_async.operation import MIB, UNSET, Answer, Operation, Repeat, RequestParts, Unset
@@ -73,7 +73,7 @@ def _protocol(value: str) -> MQTTProtocol:
         protocol = MQTTProtocol(value)
         if protocol in MQTTProtocol.known():
             return protocol
-    raise ConfigurationError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
+    raise ArgumentError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
 
 
 def _subject(device_id: str) -> str:
@@ -169,7 +169,7 @@ class UpdateDevice(Operation[Device]):
 
     def __attrs_post_init__(self) -> None:
         if self.name is UNSET and self.slug is UNSET:
-            raise ConfigurationError("an update must set name, slug or both; it sets neither")
+            raise ArgumentError("an update must set name, slug or both; it sets neither")
 
     def _changes(self) -> dict[str, str | None]:
         changes: dict[str, str | None] = {}
@@ -216,7 +216,7 @@ class UpdateDevice(Operation[Device]):
             return None
         try:
             return UpdateDevice(device_id=before.id, **old)
-        except ConfigurationError:
+        except ArgumentError:
             return None
 
 

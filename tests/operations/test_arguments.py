@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.errors import ConfigurationError
+from enapter_async.client import Client
+from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.operations import arguments
 from enapter_async.operations.devices import (
     EXPANDABLE,
@@ -183,3 +184,11 @@ def test_an_error_of_an_argument_drags_nothing_behind_it() -> None:
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert "a/b" in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_argument_of_an_operation_is_told_apart_from_a_setting() -> None:
+    with pytest.raises(ArgumentError):
+        GetDevice(device_id="a/b")
+    with pytest.raises(ConfigurationError) as caught:
+        Client("token", base_url="ftp://example.org")
+    assert not isinstance(caught.value, ArgumentError)
