@@ -14,7 +14,7 @@ from enapter_async.fleet.inputs import InputError, Problem, read_operations
 from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError, ResultDiffersError
 from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.journal.continuing import JournalOptions
-from enapter_async.fleet.journal.file import JournalError, RunRefusedError
+from enapter_async.fleet.journal.file import JournalError, RunBusyError, RunRefusedError
 from enapter_async.fleet.journal.merging import InputConflictError
 from enapter_async.fleet.pacing.pace import PausedTooLongError, Reason, Wait
 from enapter_async.fleet.pacing.progress import Estimate
@@ -62,6 +62,7 @@ __all__ = [
     "Rollout",
     "Run",
     "RunAbortedError",
+    "RunBusyError",
     "RunEvent",
     "RunGoesOn",
     "RunRefusedError",

@@ -20,6 +20,7 @@ from enapter_async.fleet.journal.file import (
     APPLICATION_ID,
     VERSION,
     Journal,
+    RunBusyError,
     RunRefusedError,
     _prepare,
 )
@@ -191,7 +192,7 @@ def test_a_second_runner_is_refused_and_the_first_goes_on(path: Path) -> None:
     first = RunLock.take(path)
     for _ in range(2):
         assert is_held(path)
-        with pytest.raises(RunRefusedError, match="another runner"):
+        with pytest.raises(RunBusyError, match="another runner"):
             RunLock.take(path)
     first.release()
     assert not is_held(path)

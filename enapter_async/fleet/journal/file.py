@@ -71,6 +71,10 @@ class RunRefusedError(ConfigurationError):
     """A run cannot be continued by this call: another input, server, token, version, runner."""
 
 
+class RunBusyError(RunRefusedError):
+    """Another runner is at work on the run, in this process or in another one."""
+
+
 class Journal:
     """One journal file, open. Blocking; used by one thread at a time, but for `checkpoint`."""
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials.private_files import check_private, open_private
-from enapter_async.fleet.journal.file import RunRefusedError
+from enapter_async.fleet.journal.file import RunBusyError
 
 
 class RunLock:
@@ -22,7 +22,7 @@ class RunLock:
         """Take the lock of a journal.
 
         Raises:
-            RunRefusedError: another runner holds it.
+            RunBusyError: another runner holds it.
             ConfigurationError: the lock's file cannot be used.
         """
         path = Path(f"{journal}.lock")
@@ -40,7 +40,7 @@ class RunLock:
         except sqlite3.OperationalError as error:
             connection.close()
             if "locked" in str(error):
-                raise RunRefusedError(f"another runner is at work on {journal}") from None
+                raise RunBusyError(f"another runner is at work on {journal}") from None
             raise ConfigurationError(f"{path} cannot be used as a lock: {error}") from None
         except sqlite3.DatabaseError as error:
             connection.close()

@@ -1,0 +1,102 @@
+"""A web backend on aiohttp.web: devices are renamed, and fleet jobs run and are watched.
+
+    ENAPTER_HTTP_API_TOKEN=… python docs/examples/aiohttp_app.py
+
+then open http://127.0.0.1:8080. To try it without an account, `enapter-async emulator` prints
+the variables to set. It has no login: put yours in front of it before others can reach it.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from enapter_async import Client, fleet
+from enapter_async.fleet.inputs import parse_operations
+from enapter_async.integrations import aiohttp_web
+
+PAGE = Path(__file__).with_name("job.html")
+FILES = ("text/csv", "application/x-ndjson")
+# Small waves first; each begins once the one before it went well.
+CAREFULLY = fleet.Rollout(waves=(1, 10, "10%", "rest"))
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/")
+async def page(_: web.Request) -> web.StreamResponse:
+    """Give the page that shows jobs; it loads nothing else."""
+    return web.FileResponse(PAGE)
+
+
+@routes.patch("/devices/{device}")
+async def rename(request: web.Request) -> web.Response:
+    """Rename one device; the body is `{"name": …}`."""
+    client = aiohttp_web.client_of(request)
+    wanted = await request.json()
+    device = await client.devices.update(request.match_info["device"], name=wanted["name"])
+    return web.json_response({"id": device.id, "name": device.name, "slug": device.slug})
+
+
+@routes.post("/jobs")
+async def start(request: web.Request) -> web.Response:
+    """Begin a job; the body is a file of operations, as `enapter-async fleet apply` takes it."""
+    # These types are none that a form of another site can send.
+    if request.content_type not in FILES:
+        raise web.HTTPUnsupportedMediaType(text=f"send one of {', '.join(FILES)}")
+    operations = parse_operations(await request.read(), source="the file")
+    source = request.query.get("source", "a file")
+    job = await aiohttp_web.jobs_of(request).start(operations, source=source, rollout=CAREFULLY)
+    return web.json_response(job.as_json(), status=201)
+
+
+@routes.get("/jobs")
+async def jobs(request: web.Request) -> web.Response:
+    """List the latest jobs."""
+    found = await aiohttp_web.jobs_of(request).list()
+    return web.json_response([job.as_json() for job in found])
+
+
+@routes.get("/jobs/{job}")
+async def job(request: web.Request) -> web.Response:
+    """Tell how one job stands."""
+    found = await aiohttp_web.jobs_of(request).get(request.match_info["job"])
+    return web.json_response(found.as_json())
+
+
+@routes.get("/jobs/{job}/events")
+async def events(request: web.Request) -> web.StreamResponse:
+    """Show a job live, as server-sent events."""
+    after = aiohttp_web.last_event_id(request)
+    watched = await aiohttp_web.jobs_of(request).watch(request.match_info["job"], after)
+    return await aiohttp_web.stream(request, watched)
+
+
+@routes.put("/jobs/{job}/stop")
+async def stop(request: web.Request) -> web.Response:
+    """Let a job start nothing more."""
+    stopped = await aiohttp_web.jobs_of(request).stop(request.match_info["job"])
+    return web.json_response(stopped.as_json())
+
+
+@routes.put("/jobs/{job}/resume")
+async def resume(request: web.Request) -> web.Response:
+    """Go on with a job."""
+    again = await aiohttp_web.jobs_of(request).resume(request.match_info["job"])
+    return web.json_response(again.as_json())
+
+
+def application(
+    make: Callable[[], Client] = Client.from_env, folder: str | None = None
+) -> web.Application:
+    """Make the application; `folder` is where its jobs are kept."""
+    app = web.Application(client_max_size=16 * 2**20)
+    aiohttp_web.install(app, make, jobs=folder or os.environ.get("JOBS_DIR", "jobs"))
+    app.add_routes(routes)
+    return app
+
+
+if __name__ == "__main__":
+    port = int(os.environ.get("PORT", "8080"))
+    web.run_app(application(), host="127.0.0.1", port=port, handler_cancellation=True)

@@ -1,0 +1,105 @@
+"""A web backend on FastAPI: devices are renamed, and fleet jobs run and are watched.
+
+    ENAPTER_HTTP_API_TOKEN=… python docs/examples/fastapi_app.py
+
+then open http://127.0.0.1:8080. To try it without an account, `enapter-async emulator` prints
+the variables to set. It has no login: put yours in front of it before others can reach it.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Body, Depends, FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse
+
+from enapter_async import Client, fleet
+from enapter_async.fleet.inputs import parse_operations
+from enapter_async.integrations import starlette
+from enapter_async.integrations.jobs import Jobs
+
+PAGE = Path(__file__).with_name("job.html")
+FILES = ("text/csv", "application/x-ndjson")
+MOST_BYTES = 16 * 2**20
+# Small waves first; each begins once the one before it went well.
+CAREFULLY = fleet.Rollout(waves=(1, 10, "10%", "rest"))
+
+TheClient = Annotated[Client, Depends(starlette.client_of)]
+TheJobs = Annotated[Jobs, Depends(starlette.jobs_of)]
+
+
+async def page() -> FileResponse:
+    """Give the page that shows jobs; it loads nothing else."""
+    return FileResponse(PAGE)
+
+
+async def rename(
+    device: str, name: Annotated[str, Body(embed=True)], client: TheClient
+) -> dict[str, str | None]:
+    """Rename one device; the body is `{"name": …}`."""
+    renamed = await client.devices.update(device, name=name)
+    return {"id": renamed.id, "name": renamed.name, "slug": renamed.slug}
+
+
+async def start(request: Request, jobs: TheJobs, source: str = "a file") -> dict[str, Any]:
+    """Begin a job; the body is a file of operations, as `enapter-async fleet apply` takes it."""
+    # These types are none that a form of another site can send.
+    if request.headers.get("content-type", "").partition(";")[0] not in FILES:
+        raise HTTPException(415, f"send one of {', '.join(FILES)}")
+    data = bytearray()
+    async for piece in request.stream():
+        data += piece
+        if len(data) > MOST_BYTES:
+            raise HTTPException(413, f"a file has at most {MOST_BYTES} bytes")
+    operations = parse_operations(bytes(data), source="the file")
+    return (await jobs.start(operations, source=source, rollout=CAREFULLY)).as_json()
+
+
+async def list_jobs(jobs: TheJobs) -> list[dict[str, Any]]:
+    """List the latest jobs."""
+    return [job.as_json() for job in await jobs.list()]
+
+
+async def get_job(job: str, jobs: TheJobs) -> dict[str, Any]:
+    """Tell how one job stands."""
+    return (await jobs.get(job)).as_json()
+
+
+async def events(job: str, request: Request, jobs: TheJobs) -> starlette.EventStream:
+    """Show a job live, as server-sent events."""
+    return starlette.EventStream(await jobs.watch(job, starlette.last_event_id(request)))
+
+
+async def stop(job: str, jobs: TheJobs) -> dict[str, Any]:
+    """Let a job start nothing more."""
+    return (await jobs.stop(job)).as_json()
+
+
+async def resume(job: str, jobs: TheJobs) -> dict[str, Any]:
+    """Go on with a job."""
+    return (await jobs.resume(job)).as_json()
+
+
+def application(make: Callable[[], Client] = Client.from_env, folder: str | None = None) -> FastAPI:
+    """Make the application; `folder` is where its jobs are kept."""
+    kept = folder or os.environ.get("JOBS_DIR", "jobs")
+    # FastAPI's own pages of documentation would be loaded from other hosts.
+    app = FastAPI(lifespan=starlette.lifespan(make, jobs=kept), docs_url=None, redoc_url=None)
+    starlette.install(app)
+    app.get("/", include_in_schema=False)(page)
+    app.patch("/devices/{device}")(rename)
+    app.post("/jobs", status_code=201)(start)
+    app.get("/jobs")(list_jobs)
+    app.get("/jobs/{job}")(get_job)
+    app.get("/jobs/{job}/events", response_model=None)(events)
+    app.put("/jobs/{job}/stop")(stop)
+    app.put("/jobs/{job}/resume")(resume)
+    return app
+
+
+if __name__ == "__main__":
+    port = int(os.environ.get("PORT", "8080"))
+    # Open streams would hold the end of the application up without the last setting.
+    uvicorn.run(application(), host="127.0.0.1", port=port, timeout_graceful_shutdown=3)

@@ -1,0 +1,171 @@
+"""The client in an aiohttp.web application: one for the process, opened and closed with it.
+
+::
+
+    app = web.Application()
+    aiohttp_web.install(app)                    # Client.from_env(), and errors as answers
+
+    async def rename(request: web.Request) -> web.Response:
+        client = aiohttp_web.client_of(request)
+        device = await client.devices.update(request.match_info["id"], name="Boiler")
+        return web.json_response({"name": device.name})
+
+    web.run_app(app, handler_cancellation=True)
+
+With `handler_cancellation=True` (of `run_app` and `AppRunner`; aiohttp's default is off) a
+request that the browser abandons cancels its handler, and so its call: the place at the gate and
+the writer's turn are free again, and hooks are told `CallEnded(cancelled=True)`. What was under
+way may then have been done; a write that must be waited for belongs into a job.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.integrations.answers import Answerer, answer_to
+from enapter_async.integrations.event_stream import (
+    HEADERS,
+    HEARTBEAT_SECONDS,
+    LAST_EVENT_ID,
+    StreamEvent,
+    encoded,
+)
+from enapter_async.integrations.jobs import Jobs
+
+CLIENT: Final = web.AppKey("enapter_client", Client)
+"""Where the application keeps its client."""
+JOBS: Final = web.AppKey("enapter_jobs", Jobs)
+"""Where the application keeps its fleet jobs, if it has any."""
+
+CleanupContext = Callable[[web.Application], AsyncIterator[None]]
+
+
+def install(
+    app: web.Application,
+    make: Callable[[], Client] = Client.from_env,
+    *,
+    jobs: str | os.PathLike[str] | None = None,
+    answer: Answerer | None = answer_to,
+    **jobs_options: Any,
+) -> None:
+    """Give an application its client and, with `jobs` (a folder), its fleet jobs.
+
+    `make` makes the client, not yet open, when the application starts. `answer` says what is
+    answered when a handler lets one of our errors out; None switches that off, and aiohttp
+    answers 500. `jobs_options` are those of `Jobs`.
+    """
+    if answer is not None:
+        app.middlewares.append(error_answers(answer))
+    app.cleanup_ctx.append(client_context(make))
+    if jobs is not None:
+        app.cleanup_ctx.append(jobs_context(jobs, **jobs_options))
+        app.on_shutdown.append(_end_watches)
+
+
+def client_context(make: Callable[[], Client] = Client.from_env) -> CleanupContext:
+    """Make a `cleanup_ctx` that opens a client as `app[CLIENT]`, and closes it at the end.
+
+    Raises, when the application starts:
+        ConfigurationError: a setting is wrong; the application does not start.
+    """
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        async with make() as client:
+            app[CLIENT] = client
+            yield
+
+    return context
+
+
+def jobs_context(folder: str | os.PathLike[str], **options: Any) -> CleanupContext:
+    """Make a `cleanup_ctx` that opens `Jobs` as `app[JOBS]`; it stands after the client's.
+
+    `options` are those of `Jobs`. When the application ends, jobs stop cleanly.
+    """
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        async with Jobs(app[CLIENT], folder, **options) as jobs:
+            app[JOBS] = jobs
+            yield
+
+    return context
+
+
+async def _end_watches(app: web.Application) -> None:
+    """End the streams first: aiohttp waits for open requests before it cleans up."""
+    app[JOBS].end_watches()
+
+
+def client_of(request: web.Request) -> Client:
+    """Give the application's client, also in a sub-application.
+
+    Raises:
+        ConfigurationError: the application has none.
+    """
+    try:
+        return request.config_dict[CLIENT]
+    except KeyError:
+        raise ConfigurationError(
+            "this application has no client: call aiohttp_web.install(app)"
+        ) from None
+
+
+def jobs_of(request: web.Request) -> Jobs:
+    """Give the application's fleet jobs, also in a sub-application.
+
+    Raises:
+        ConfigurationError: the application has none.
+    """
+    try:
+        return request.config_dict[JOBS]
+    except KeyError:
+        raise ConfigurationError(
+            "this application has no jobs: call aiohttp_web.install(app, jobs=…)"
+        ) from None
+
+
+def error_answers(answer: Answerer = answer_to) -> Any:
+    """Make a middleware that answers our errors, as `answers` tells.
+
+    An error after the response has begun is let through: there is nothing left to answer.
+    """
+
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except EnapterError as error:
+            told = answer(error)
+            return web.Response(status=told.status, headers=told.headers, body=told.body)
+
+    return middleware
+
+
+def last_event_id(request: web.Request) -> str | None:
+    """Give what a browser that comes again heard last, for `Jobs.watch`."""
+    return request.headers.get(LAST_EVENT_ID)
+
+
+async def stream(
+    request: web.Request,
+    events: AsyncGenerator[StreamEvent, None],
+    *,
+    heartbeat: float = HEARTBEAT_SECONDS,
+) -> web.StreamResponse:
+    """Send events as server-sent events until they end or the browser goes away."""
+    response = web.StreamResponse(headers=HEADERS)
+    # A browser that goes away while it is written to is no error.
+    with contextlib.suppress(ConnectionResetError):
+        async with contextlib.aclosing(encoded(events, heartbeat=heartbeat)) as chunks:
+            await response.prepare(request)
+            async for chunk in chunks:
+                await response.write(chunk)
+            await response.write_eof()
+    return response

@@ -1,0 +1,229 @@
+"""What a backend answers its browsers when a call of the SDK ended in an error.
+
+A pure mapping, shared by all web frameworks. The body is a problem detail (RFC 9457,
+`application/problem+json`) with our own words: no secret, and of the upstream's body only the
+codes of its errors.
+
+=======================================  ======  ================================================
+what was raised                          status  why
+=======================================  ======  ================================================
+`NotFoundError`                          404     by the API's own word
+`ConflictError`, `RunRefusedError`       409     another entity, or another runner, is in the way
+`UnprocessableError`                     422     understood, and cannot be carried out
+`BadRequestError`, `ArgumentError`       400     the values came with the request
+`RateLimitedError`                       429     with Retry-After, where it is known
+`HostDownError`, not sent, 503, 408, 425  503     nothing was done; it may be tried again
+`DeadlineExceededError`                  504     out of time; a write was not done
+`AuthenticationError`                    500     the backend's token is refused: its own fault
+`PermissionDeniedError`                  500     its token may not do that: its own fault, too
+`ConfigurationError`                     500     a setting of the backend is wrong
+anything else upstream                   502     a proxy's page, a broken answer, another 5xx
+`AmbiguousOutcomeError`                  202     nobody can say whether it was done
+`ResultLostError`                        202     it was done, and its answer is lost
+=======================================  ======  ================================================
+
+An upstream 401 or 403 is never passed on: a browser would take it for its own login's. It is
+500 and not 502, because 502 invites proxies to try again, and that mends nothing.
+
+An unknown outcome is neither success nor failure: 4xx and 5xx would have people repeat what may
+have been done. 202 is HTTP's word for "it might or might not be acted upon" (RFC 9110, 15.3.3).
+Such an answer has `outcome` "unknown" (or "done, answer lost") and the media type of a problem;
+a page that only looks whether the status is below 300 would take it for done.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    APIError,
+    ArgumentError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    DeadlineExceededError,
+    EnapterError,
+    HostDownError,
+    NotFoundError,
+    ResponseError,
+    ResultLostError,
+    TLSError,
+    TransportError,
+    UnprocessableError,
+)
+from enapter_async.fleet.inputs import InputError
+from enapter_async.fleet.journal.file import RunBusyError, RunRefusedError
+from enapter_async.fleet.journal.merging import InputConflictError
+from enapter_async.fleet.journal.runs import RunNotFoundError
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPES: Final = "urn:x-enapter-async:"
+"""What the type of each problem begins with; it names a kind, and leads to no page."""
+PROBLEMS_TOLD: Final = 20
+
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+@attrs.frozen(kw_only=True)
+class HttpAnswer:
+    """An answer that any framework can send: status, headers and body.
+
+    `problem` is the body before it is JSON, for backends that add to it.
+    """
+
+    status: int
+    problem: Mapping[str, Any]
+    retry_after: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers, Content-Type among them; such an answer is never cached."""
+        found = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
+        if self.retry_after is not None:
+            found["Retry-After"] = str(self.retry_after)
+        return found
+
+    @property
+    def body(self) -> bytes:
+        """The problem as JSON, in ASCII."""
+        return json.dumps(self.problem).encode()
+
+
+Answerer = Callable[[EnapterError], HttpAnswer]
+"""What says how an error is answered: `answer_to`, or a backend's own that calls it."""
+
+
+@attrs.frozen
+class _Kind:
+    """A kind of problem: its name, the status, and what it says in plain words."""
+
+    name: str
+    status: int
+    title: str
+
+
+_NOT_FOUND = _Kind("not-found", 404, "There is no such device.")
+_NO_JOB = _Kind("no-such-job", 404, "There is no such job.")
+_CONFLICT = _Kind("conflict", 409, "Something else is in the way; nothing was done.")
+_JOB_BUSY = _Kind("job-busy", 409, "Somebody is at work on the job already.")
+_JOB_REFUSED = _Kind("job-refused", 409, "The job cannot be begun or continued so.")
+_UNPROCESSABLE = _Kind("unprocessable", 422, "It cannot be carried out; nothing was done.")
+_BAD_INPUT = _Kind("invalid-operations", 422, "The operations cannot be used; nothing was sent.")
+_BAD_REQUEST = _Kind("bad-request", 400, "A value is not valid; nothing was done.")
+_TOO_MANY = _Kind("too-many-requests", 429, "Too many requests; nothing was done.")
+_NOT_NOW = _Kind("not-now", 503, "The device service cannot be reached now; try again later.")
+_TOO_LATE = _Kind("out-of-time", 504, "There was no answer in time; nothing was changed.")
+_NOT_ACCEPTED = _Kind("backend-not-accepted", 500, "This service is not let in upstream.")
+_NOT_PERMITTED = _Kind("backend-not-permitted", 500, "This service may not do that upstream.")
+_MISCONFIGURED = _Kind("backend-misconfigured", 500, "This service is not set up as it must be.")
+_BAD_UPSTREAM = _Kind("bad-upstream", 502, "The device service gave no usable answer.")
+_INTERNAL = _Kind("failed", 500, "It was not done.")
+_UNKNOWN = _Kind("unknown-outcome", 202, "Nobody can say whether it was done.")
+_LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
+
+
+def answer_to(error: EnapterError) -> HttpAnswer:
+    """Say what a backend answers when a call ended in this error; pure, and never raises.
+
+    The body has `type`, `title` and `status`; `codes`, where the API named its errors;
+    `request_id`, the API's name for the request; `retry_after` in seconds; `device_id`, `hint`
+    and `outcome` for what is unknown; `detail` or `problems` where the request's own values
+    were wrong.
+    """
+    kind = _kind_of(error)
+    problem: dict[str, Any] = {
+        "type": TYPES + kind.name,
+        "title": kind.title,
+        "status": kind.status,
+    }
+    if isinstance(error, APIError):
+        codes = [detail.code for detail in error.errors if _plain(detail.code)]
+        if codes:
+            problem["codes"] = codes
+    request_id = getattr(error, "request_id", None)
+    if _plain(request_id):
+        problem["request_id"] = request_id
+    retry_after = _retry_after(error, kind)
+    if retry_after is not None:
+        problem["retry_after"] = retry_after
+    problem |= _particulars(error)
+    return HttpAnswer(status=kind.status, problem=problem, retry_after=retry_after)
+
+
+_KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
+    (ResultLostError, _LOST),
+    (AmbiguousOutcomeError, _UNKNOWN),
+    (TLSError, _BAD_UPSTREAM),
+    (HostDownError, _NOT_NOW),
+    (DeadlineExceededError, _TOO_LATE),
+    (ArgumentError, _BAD_REQUEST),
+    (InputError, _BAD_INPUT),
+    (InputConflictError, _BAD_INPUT),
+    (RunNotFoundError, _NO_JOB),
+    (RunBusyError, _JOB_BUSY),
+    (RunRefusedError, _JOB_REFUSED),
+    (ConfigurationError, _MISCONFIGURED),
+    (ResponseError, _BAD_UPSTREAM),
+)
+"""The first that fits; a class stands before those that it derives from."""
+_REFUSALS: Final[tuple[tuple[type[APIError], _Kind], ...]] = (
+    (NotFoundError, _NOT_FOUND),
+    (ConflictError, _CONFLICT),
+    (UnprocessableError, _UNPROCESSABLE),
+    (BadRequestError, _BAD_REQUEST),
+)
+"""What only the API itself can say: a proxy's own page says nothing about a device."""
+_WHOEVER_SAYS_IT: Final[Mapping[int, _Kind]] = {
+    401: _NOT_ACCEPTED,
+    403: _NOT_PERMITTED,
+    408: _NOT_NOW,
+    425: _NOT_NOW,
+    429: _TOO_MANY,
+    503: _NOT_NOW,
+}
+
+
+def _kind_of(error: EnapterError) -> _Kind:
+    if isinstance(error, APIError):
+        refusals = _REFUSALS if error.from_api else ()
+        found = (kind for each, kind in refusals if isinstance(error, each))
+        return _WHOEVER_SAYS_IT.get(error.status) or next(found, _BAD_UPSTREAM)
+    if type(error) is TransportError:
+        return _BAD_UPSTREAM if error.sent else _NOT_NOW
+    # Anything else is ours, such as a journal on a full disk.
+    return next((kind for each, kind in _KINDS if isinstance(error, each)), _INTERNAL)
+
+
+def _particulars(error: EnapterError) -> dict[str, Any]:
+    """Give what a problem of this kind says besides: words of ours, and the request's own."""
+    match error:
+        case AmbiguousOutcomeError():
+            outcome = "done, answer lost" if isinstance(error, ResultLostError) else "unknown"
+            hint = "Look at the device before you repeat it."
+            return {"outcome": outcome, "device_id": error.subject, "hint": hint}
+        case ArgumentError():
+            return {"detail": str(error)}
+        case InputError():
+            return {"problems": [str(each) for each in error.problems[:PROBLEMS_TOLD]]}
+        case InputConflictError():
+            return {"problems": list(error.conflicts[:PROBLEMS_TOLD])}
+        case _:
+            return {}
+
+
+def _retry_after(error: EnapterError, kind: _Kind) -> int | None:
+    """Give whole seconds, rounded up, where the answer says to come again."""
+    seconds = error.retry_after if isinstance(error, APIError) else None
+    if seconds is None or kind.status not in (HTTPStatus.TOO_MANY_REQUESTS, 503):
+        return None
+    return max(0, math.ceil(seconds)) if math.isfinite(seconds) else None
+
+
+def _plain(text: str | None) -> bool:
+    return text is not None and _CODE.fullmatch(text) is not None

@@ -1,0 +1,208 @@
+"""One session of a fleet job in a backend: its run, and how it stands for those who watch."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.client import Client
+from enapter_async.fleet.engine import Run
+from enapter_async.fleet.events import RunEvent
+from enapter_async.fleet.journal.runs import RunFolder
+from enapter_async.fleet.report import Outcome, State
+from enapter_async.integrations.job_files import (
+    TROUBLES_TOLD,
+    JobFile,
+    JobSettings,
+    Look,
+    rfc3339,
+    trouble,
+)
+from enapter_async.integrations.progress import Job, Phase, Progress, Rate
+
+_SETTINGS: Final = attrs.fields(JobSettings)
+
+logger = logging.getLogger("enapter_async")
+
+
+class Session:
+    """One session of a job, at work in this process."""
+
+    run: Run[Any]
+
+    def __init__(
+        self,
+        client: Client,
+        folder: RunFolder,
+        file: JobFile,
+        *,
+        source: str,
+        total: int,
+        created_at: str | None = None,
+    ) -> None:
+        self.folder = folder
+        self.task: asyncio.Task[None] | None = None
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Looked at here, because whoever waits for it may have been cancelled.
+        self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
+        self.troubles: list[Mapping[str, Any]] = []
+        self.over = False
+        self._file = file
+        self._source = source
+        self._total = total
+        self._clock = client.clock
+        self._new = created_at is None
+        self._created_at = created_at if created_at is not None else rfc3339(client.clock.wall())
+        self._session = secrets.token_hex(4)
+        self._version = 0
+        self._news: asyncio.Event | None = None
+        self._rate = Rate(self._clock.monotonic())
+        self._progress = Progress(lambda: self.run.report)
+        self._stopping = False
+        self._leaving = False
+
+    def options(self) -> dict[str, Any]:
+        """Give what a `Run` of this job is told besides its operations."""
+        told = {field.name: getattr(self._file.settings, field.name) for field in _SETTINGS}
+        return {**told, "on_event": self._on_event}
+
+    async def carry_out(self) -> None:
+        """Run to the end; what is wanted of the job is then written down."""
+        try:
+            async with self.run as run:
+                self._begun()
+                async for outcome in run:
+                    self._take(outcome)
+            self._ended()
+        except Exception as error:
+            if self.opened.done():
+                logger.exception("job %s broke off", self.folder.id)
+            else:
+                if self._new:
+                    JobFile.remove(self.folder)
+                    self.folder.discard_if_unused()
+                self.opened.set_exception(error)
+        finally:
+            self.over = True
+            self.changed()
+
+    def stop(self) -> None:
+        """Start nothing more, because somebody asked for it."""
+        if not self._stopping:
+            self._stopping = True
+            self._file = attrs.evolve(self._file, wanted="stopped", why="it was stopped")
+            self._file.write(self.folder)
+            self.run.stop("it was stopped")
+            self.changed()
+
+    def leave(self) -> None:
+        """Start nothing more, because the backend closes: the job stays wanted."""
+        self._leaving = True
+        self.run.stop("the backend is closing")
+
+    def view(self) -> Job:
+        """Give how it stands now."""
+        now = self._clock.monotonic()
+        return Job(
+            id=self.folder.id,
+            phase=Phase.STOPPING if self._stopping or self._leaving else Phase.RUNNING,
+            source=self._source,
+            created_at=self._created_at,
+            counts=dict(self.run.report.counts),
+            total=self._total,
+            rate=self._rate.value(now),
+            waves=self._progress.waves(),
+            waiting=self._progress.waiting(now),
+            stopped=self._progress.stopped or self._file.why,
+        )
+
+    def mark(self, told: int) -> str:
+        """Name what has been told until now, for Last-Event-ID."""
+        return f"{self._session}.{self._version}.{told}"
+
+    def heard(self, after: str | None) -> tuple[int, bool]:
+        """Say how many troubles a watcher has heard of, and whether it knows the present state."""
+        session, _, rest = (after or "").partition(".")
+        version, _, told = rest.partition(".")
+        if session != self._session or not told.isdecimal():
+            return 0, False
+        return min(int(told), len(self.troubles)), version == str(self._version)
+
+    def changed(self) -> None:
+        """Wake the watchers."""
+        self._version += 1
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+    async def news(self, seconds: float) -> None:
+        """Wait for a change, but no longer than so many seconds."""
+        if not self.over:
+            self._news = self._news or asyncio.Event()
+            waiting = asyncio.ensure_future(self._news.wait())
+            try:
+                await asyncio.wait({waiting}, timeout=seconds)
+            finally:
+                waiting.cancel()
+
+    def _begun(self) -> None:
+        report = self.run.report
+        self._total -= report.merged
+        earlier = (*report.failures, *report.unknowns)
+        self.troubles = [trouble(outcome) for outcome in earlier]
+        if not self._new:
+            self._file.write(self.folder)
+        self.opened.set_result(None)
+
+    def _take(self, outcome: Outcome[Any]) -> None:
+        self._rate.take(self._clock.monotonic())
+        bad = outcome.state in (State.FAILED, State.UNKNOWN)
+        if bad and len(self.troubles) < TROUBLES_TOLD:
+            self.troubles.append(trouble(outcome))
+        self.changed()
+
+    def _on_event(self, event: RunEvent) -> None:
+        self._progress.tell(event)
+        self.changed()
+
+    def _ended(self) -> None:
+        report = self.run.report
+        wanted, why = self._file.wanted, self._file.why
+        if report.stopped is not None:
+            wanted, why = "stopped", str(report.stopped)
+        elif not self._stopping:
+            left = report.counts[State.HELD] + report.counts[State.UNKNOWN]
+            if not (self._leaving and left):
+                wanted, why = "ended", ""
+        waves = self._progress.waves()
+        self._file = attrs.evolve(self._file, wanted=wanted, why=why, waves=waves)
+        self._file.write(self.folder)
+
+
+def job_on_disk(folder: RunFolder, seen: Look) -> Job:
+    """Tell a job by its files alone."""
+    if seen.held_by_runner:
+        phase = Phase.ELSEWHERE
+    else:
+        phase = Phase.ENDED if seen.file.wanted == "ended" else Phase.STOPPED
+    why = seen.file.why
+    if phase is Phase.STOPPED and seen.file.wanted == "running":
+        why = "its process ended before it did"
+    counts = dict(seen.counts)
+    total = sum(counts.values())
+    if phase is Phase.ELSEWHERE:
+        counts[State.HELD] = 0  # what has no end yet is not held while somebody is at work
+    return Job(
+        id=folder.id,
+        phase=phase,
+        source=seen.facts.get("source", ""),
+        created_at=seen.created_at,
+        counts=counts,
+        total=total,
+        stopped=why,
+        # Those of an earlier session say nothing of the one that goes on elsewhere.
+        waves=() if phase is Phase.ELSEWHERE else seen.file.waves,
+    )

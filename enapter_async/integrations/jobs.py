@@ -1,0 +1,336 @@
+"""Fleet jobs in a backend: started, watched, stopped, and continued after a restart.
+
+Free of any web framework; `aiohttp_web` and `starlette` open it with the application.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Collection
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import attrs
+
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.engine import Run
+from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.journal.file import RunBusyError, RunRefusedError
+from enapter_async.fleet.journal.lock import is_held
+from enapter_async.fleet.journal.runs import RunFolder, all_runs
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.rollout.waves import Rollout
+from enapter_async.fleet.source import check_input
+from enapter_async.fleet.work import Work
+from enapter_async.integrations.event_stream import StreamEvent
+from enapter_async.integrations.job_files import (
+    TROUBLES_TOLD,
+    JobFile,
+    JobSettings,
+    find,
+    look,
+)
+from enapter_async.integrations.job_session import Session, job_on_disk
+from enapter_async.integrations.progress import Job
+
+GRACE_SECONDS: Final = 20.0
+TICK_SECONDS: Final = 0.25
+"""A watcher is told of changes at most so often."""
+STILL_SECONDS: Final = 1.0
+"""Where nothing changes, and where another process is at work, it is looked at so often."""
+
+logger = logging.getLogger("enapter_async")
+
+
+class Jobs:
+    """The fleet jobs of a backend: a folder of journals, and the runs that go on here.
+
+    ::
+
+        async with Jobs(client, "/var/lib/backend/jobs") as jobs:
+            job = await jobs.start(operations, source="renames of May")
+            async for event in await jobs.watch(job.id):
+                ...
+
+    Each job has a folder of its own (mode 0700) with its journal, its settings, and the
+    credentials that it mints; `enapter-async fleet status FOLDER` reads it, too. One process
+    is at work on a job at a time, and any other may list and watch it.
+
+    With `resume=True` jobs that were cut short by a restart or a kill go on when it is opened;
+    those that somebody stopped, or that stopped by themselves, do not. When it is closed,
+    jobs start nothing more and have `grace` seconds to end what is under way, which is cut
+    off then and told as unknown; keep it shorter than what the service's manager allows.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        folder: str | os.PathLike[str],
+        *,
+        resume: bool = True,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._folder = Path(folder)
+        self._resume = resume
+        self._grace = grace
+        self._live: dict[str, Session] = {}
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """Go on with what was cut short; what cannot go on is logged, and left as it is."""
+        if self._resume:
+            for folder in all_runs(self._folder):
+                try:
+                    if JobFile.read(folder).wanted == "running":
+                        await self.resume(folder.id)
+                except RunBusyError:
+                    logger.info("job %s goes on in another process", folder.id)
+                except EnapterError as error:
+                    logger.warning("job %s cannot go on: %s", folder.id, error)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the jobs cleanly; they are still wanted, and may go on at the next start."""
+        self.end_watches()
+        running = list(self._live.values())
+        tasks = [live.task for live in running if live.task is not None]
+        for live in running:
+            live.leave()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._grace)
+        finally:
+            for live in running:
+                if live.task is not None and not live.task.done():
+                    live.run.cut()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    def end_watches(self) -> None:
+        """End all streams of `watch`, and start nothing more: the backend is about to close."""
+        self._closing = True
+        for live in self._live.values():
+            live.changed()
+
+    async def start(
+        self,
+        operations: Collection[Any],
+        *,
+        source: str = "",
+        rollout: Rollout | None = None,
+        settings: JobSettings = JobSettings(),  # noqa: B008 - a frozen value
+    ) -> Job:
+        """Begin a job, and give how it stands once its journal holds all of its operations.
+
+        `operations` is a list of operations or a plan, of which a copy is taken. `source`
+        says in words where they came from. Configurations that it mints are kept in a
+        file of mode 0600 in its folder. A request that is abandoned meanwhile does not stop
+        it: `list` shows it. Not safe to repeat: that would be another job.
+
+        Raises:
+            ConfigurationError: the input is none, or the folder cannot be used.
+            InputConflictError: operations contradict each other.
+            RunRefusedError: a plan was made on another server, or the backend is closing.
+        """
+        if not isinstance(operations, Collection):
+            raise ConfigurationError(
+                "a job's operations must be a list or a plan, so that its journal holds all"
+            )
+        check_input(operations)
+        self._check_open()
+        if isinstance(operations, Plan):
+            operations.check_server(self._client)
+        works = tuple(operations)
+        folder = RunFolder.create(self._folder, now=self._client.clock.wall())
+        file = JobFile(settings=settings)
+        mints = any(_operation(each).answer.secret for each in works)
+        live = Session(self._client, folder, file, source=source, total=len(works))
+        live.run = Run(
+            self._client,
+            works,
+            journal=JournalOptions(path=folder.journal, facts={"source": source}),
+            credentials=folder.credentials if mints else None,
+            rollout=rollout,
+            **live.options(),
+        )
+        file.write(folder)
+        await self._begin(live)
+        return live.view()
+
+    async def resume(
+        self,
+        job: str,
+        *,
+        retry_failed: bool = False,
+        ambiguous: Literal["report", "regenerate", "skip"] = "report",
+        accept_new_token: bool = False,
+    ) -> Job:
+        """Go on with a job: what is finished is not sent again.
+
+        The options are those of `fleet.JournalOptions`. Safe to repeat.
+
+        Raises:
+            RunNotFoundError: there is no such job.
+            RunBusyError: somebody is at work on it, here or in another process.
+            RunRefusedError: it was begun with another server or token, or we are closing.
+        """
+        folder = find(self._folder, job)
+        self._check_open()
+        if job in self._live:
+            raise RunBusyError(f"job {job} is at work here already")
+        seen = await asyncio.to_thread(look, folder)
+        file = attrs.evolve(seen.file, wanted="running", why="", waves=())
+        live = Session(
+            self._client,
+            folder,
+            file,
+            source=seen.facts.get("source", ""),
+            total=sum(seen.counts.values()),
+            created_at=seen.created_at or "",
+        )
+        options = JournalOptions(
+            path=folder.journal,
+            retry_failed=retry_failed,
+            ambiguous=ambiguous,
+            accept_new_token=accept_new_token,
+        )
+        live.run = Run(self._client, None, journal=options, **live.options())
+        await self._begin(live)
+        return live.view()
+
+    async def stop(self, job: str) -> Job:
+        """Let a job start nothing more; what is under way ends, the rest is held.
+
+        It does not go on at the next start, but `resume` goes on with it. Safe to repeat.
+
+        Raises:
+            RunNotFoundError: there is no such job.
+            RunBusyError: another process is at work on it, and must be asked.
+        """
+        folder = find(self._folder, job)
+        live = self._live.get(job)
+        if live is not None:
+            live.stop()
+            return live.view()
+        if is_held(folder.journal):
+            raise RunBusyError(f"another process is at work on job {job}")
+        file = JobFile.read(folder)
+        if file.wanted == "running":
+            attrs.evolve(file, wanted="stopped", why="it was stopped").write(folder)
+        return await self.get(job)
+
+    async def get(self, job: str) -> Job:
+        """Give how a job stands, whoever is at work on it.
+
+        Raises:
+            RunNotFoundError: there is no such job.
+            RunRefusedError: its journal cannot be read.
+        """
+        folder = find(self._folder, job)
+        live = self._live.get(job)
+        if live is not None:
+            return live.view()
+        return job_on_disk(folder, await asyncio.to_thread(look, folder))
+
+    async def list(self, limit: int = 50) -> list[Job]:
+        """Give the latest jobs, the newest first; what cannot be read is left out, and logged."""
+        found = []
+        for folder in islice(reversed(list(all_runs(self._folder))), limit):
+            try:
+                found.append(await self.get(folder.id))
+            except EnapterError as error:
+                logger.warning("job %s cannot be read: %s", folder.id, error)
+        return found
+
+    async def watch(self, job: str, after: str | None = None) -> AsyncGenerator[StreamEvent, None]:
+        """Give a stream of how a job stands, until it is over or the backend closes.
+
+        Events are "job" (`Job.as_json`, whole each time), "troubles" (those that failed or
+        are unknown: `from` is the number of the first, `troubles` are at most 200 in all), and
+        "end", like "job", once nobody is at work on it. `after` is the id of the last event
+        that was heard (Last-Event-ID); what it told is not told again.
+
+        Nothing is kept for a watcher: who reads slowly is told less often, and always the
+        latest.
+
+        Raises:
+            RunNotFoundError: there is no such job.
+        """
+        folder = find(self._folder, job)
+        return self._watch(folder, after)
+
+    async def _watch(
+        self, folder: RunFolder, after: str | None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        live = self._live.get(folder.id)
+        told = 0
+        if live is not None:
+            async for event in self._watch_live(live, after):
+                yield event
+            told = TROUBLES_TOLD  # all of this session were told by it
+        last: Job | None = None
+        while not self._closing:
+            seen = await asyncio.to_thread(look, folder)
+            job = job_on_disk(folder, seen)
+            following = self._live.get(folder.id)
+            if following is not None and following is not live:
+                async for event in self._watch(folder, after):
+                    yield event
+                return
+            troubles = seen.troubles[told:]
+            if troubles:
+                data = {"from": told, "troubles": troubles}
+                told += len(troubles)
+                yield StreamEvent(id=f"disk.0.{told}", kind="troubles", data=data)
+            if not job.active:
+                yield StreamEvent(id=f"disk.0.{told}", kind="end", data=job.as_json())
+                return
+            if job != last:
+                last = job
+                yield StreamEvent(id=f"disk.0.{told}", kind="job", data=job.as_json())
+            await self._client.clock.sleep(STILL_SECONDS)
+
+    async def _watch_live(
+        self, live: Session, after: str | None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        told, heard = live.heard(after)
+        last = live.view() if heard else None
+        while not self._closing:
+            troubles = live.troubles[told:]
+            if troubles:
+                data = {"from": told, "troubles": troubles}
+                told += len(troubles)
+                yield StreamEvent(id=live.mark(told), kind="troubles", data=data)
+            job = live.view()
+            if job != last:
+                last = job
+                yield StreamEvent(id=live.mark(told), kind="job", data=job.as_json())
+            if live.over and told == len(live.troubles):
+                return
+            await live.news(STILL_SECONDS)
+            await self._client.clock.sleep(TICK_SECONDS)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise RunRefusedError("the backend is closing; nothing is begun any more")
+
+    async def _begin(self, live: Session) -> None:
+        """Start the session's task, and wait until it has opened its journal."""
+        self._live[live.folder.id] = live
+        live.task = asyncio.create_task(live.carry_out())
+        live.task.add_done_callback(lambda _: self._live.pop(live.folder.id, None))
+        # Shielded: a request that is abandoned meanwhile does not stop the job.
+        await asyncio.shield(live.opened)
+
+
+def _operation(each: Any) -> Any:
+    return each.operation if isinstance(each, Work) else each

@@ -1,0 +1,235 @@
+"""The client in a Starlette or FastAPI application: one for the process, opened with the app.
+
+The same in both; FastAPI is a Starlette application::
+
+    app = FastAPI(lifespan=starlette.lifespan())        # or Starlette(lifespan=…)
+    starlette.install(app)                              # errors as answers, and cancellation
+
+    @app.patch("/devices/{device_id}")
+    async def rename(
+        device_id: str, name: str, client: Annotated[Client, Depends(starlette.client_of)]
+    ) -> dict[str, str | None]:
+        device = await client.devices.update(device_id, name=name)
+        return {"name": device.name}
+
+In Starlette, where there is no `Depends`, a handler calls `client_of(request)`.
+
+A request that the browser abandons is cancelled by `CancelAbandoned`, and its call with it: the
+place at the gate and the writer's turn are free again, and hooks are told
+`CallEnded(cancelled=True)`. What was under way may then have been done; a write that must be
+waited for belongs into a job.
+
+Event streams stay open while people watch, and uvicorn waits for them before the application's
+end is told: give it `timeout_graceful_shutdown` (seconds), as the example does.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.integrations.answers import Answerer, answer_to
+from enapter_async.integrations.event_stream import (
+    HEADERS,
+    HEARTBEAT_SECONDS,
+    LAST_EVENT_ID,
+    StreamEvent,
+    encoded,
+)
+from enapter_async.integrations.jobs import Jobs
+
+CLIENT: Final = "enapter_client"
+"""The name of the client in the lifespan's state."""
+JOBS: Final = "enapter_jobs"
+"""The name of the fleet jobs in the lifespan's state."""
+
+_DISCONNECT: Final = "http.disconnect"
+
+Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[dict[str, Any]]]
+
+
+def lifespan(
+    make: Callable[[], Client] = Client.from_env,
+    *,
+    jobs: str | os.PathLike[str] | None = None,
+    **jobs_options: Any,
+) -> Lifespan:
+    """Make a lifespan that opens a client and, with `jobs` (a folder), the fleet jobs.
+
+    `make` makes the client, not yet open, when the application starts; `jobs_options` are
+    those of `Jobs`. When the application ends, jobs stop cleanly and the client is closed. It
+    gives the state in which `client_of` finds them; a lifespan of your own enters it and gives
+    that state on, `async with lifespan()(app) as state: yield {**state, …}`.
+
+    Raises, when the application starts:
+        ConfigurationError: a setting is wrong; the application does not start.
+    """
+
+    @contextlib.asynccontextmanager
+    async def context(_: Any) -> AsyncIterator[dict[str, Any]]:
+        async with contextlib.AsyncExitStack() as stack:
+            client = await stack.enter_async_context(make())
+            state: dict[str, Any] = {CLIENT: client}
+            if jobs is not None:
+                opened = Jobs(client, jobs, **jobs_options)
+                state[JOBS] = await stack.enter_async_context(opened)
+            yield state
+
+    return context
+
+
+def install(
+    app: Starlette, *, answer: Answerer | None = answer_to, cancel_abandoned: bool = True
+) -> None:
+    """Let an application answer our errors, and cancel what a browser has abandoned.
+
+    `answer` says what is answered when a handler lets one of our errors out; None switches
+    that off. Called before the application starts.
+    """
+    if answer is not None:
+        app.add_exception_handler(EnapterError, error_handler(answer))
+    if cancel_abandoned:
+        app.add_middleware(CancelAbandoned)
+
+
+def client_of(connection: HTTPConnection) -> Client:
+    """Give the application's client: to be called with a request, or for `Depends`.
+
+    Raises:
+        ConfigurationError: the application's lifespan opened none.
+    """
+    found = getattr(connection.state, CLIENT, None)
+    if not isinstance(found, Client):
+        raise ConfigurationError("this application has no client: give it starlette.lifespan()")
+    return found
+
+
+def jobs_of(connection: HTTPConnection) -> Jobs:
+    """Give the application's fleet jobs: to be called with a request, or for `Depends`.
+
+    Raises:
+        ConfigurationError: the application's lifespan opened none.
+    """
+    found = getattr(connection.state, JOBS, None)
+    if not isinstance(found, Jobs):
+        raise ConfigurationError("this application has no jobs: give lifespan(jobs=…) a folder")
+    return found
+
+
+def error_handler(answer: Answerer = answer_to) -> Callable[[Request, Exception], Response]:
+    """Make an exception handler for `EnapterError` that answers as `answers` tells."""
+
+    async def handler(_: Request, error: Exception) -> Response:
+        if not isinstance(error, EnapterError):
+            raise error
+        told = answer(error)
+        return Response(told.body, told.status, told.headers)
+
+    # Starlette calls coroutine functions on the loop, and others on a thread.
+    return handler  # type: ignore[return-value]  # its types know both, by another name
+
+
+def last_event_id(connection: HTTPConnection) -> str | None:
+    """Give what a browser that comes again heard last, for `Jobs.watch`."""
+    return connection.headers.get(LAST_EVENT_ID)
+
+
+class EventStream(StreamingResponse):
+    """Sends events as server-sent events until they end or the browser goes away."""
+
+    def __init__(
+        self, events: AsyncGenerator[StreamEvent, None], *, heartbeat: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._chunks = encoded(events, heartbeat=heartbeat)
+        super().__init__(self._chunks, headers=HEADERS)
+
+    async def stream_response(self, send: Send) -> None:
+        """Send it, and close the events at once, however it ends."""
+        async with contextlib.aclosing(self._chunks):
+            await super().stream_response(send)
+
+
+class CancelAbandoned:
+    """ASGI middleware: cancels a request's handler when its browser goes away.
+
+    Starlette by itself lets the handler go on for nobody. The body is passed on message by
+    message and not read ahead by more than one, so that a large upload still waits for its
+    handler; a browser that goes away is noticed once the handler has taken all of the body but
+    its last piece. Background tasks, which run after the response, are left alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = _Watched(receive, send)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an ASGI application runs in a task")
+        before = task.cancelling()
+        watcher = asyncio.ensure_future(request.watch(task))
+        try:
+            try:
+                await self.app(scope, request.receive, request.send)
+            finally:
+                watcher.cancel()
+                await asyncio.wait({watcher})
+        except asyncio.CancelledError:
+            # Ours alone ends here; a cancellation from outside, too, goes on.
+            if not request.abandoned or task.uncancel() > before:
+                raise
+
+
+class _Watched:
+    """Stands between the server and the application for one request."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
+        self._gone = asyncio.Event()
+        self._answered = False
+        self.abandoned = False
+
+    async def watch(self, task: "asyncio.Task[Any]") -> None:
+        """Take the messages in; cancel the task when the browser goes away unanswered."""
+        while True:
+            message = await self._receive()
+            if message["type"] == _DISCONNECT:
+                break
+            await self._messages.put(message)
+        self._gone.set()
+        if not self._answered:
+            self.abandoned = True
+            task.cancel()
+
+    async def receive(self) -> Message:
+        """Give the next message, and after the last one only that the browser is gone."""
+        if self._messages.empty() and self._gone.is_set():
+            return {"type": _DISCONNECT}
+        getting = asyncio.ensure_future(self._messages.get())
+        leaving = asyncio.ensure_future(self._gone.wait())
+        try:
+            await asyncio.wait({getting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            return getting.result() if getting.done() else {"type": _DISCONNECT}
+        finally:
+            getting.cancel()
+            leaving.cancel()
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the application answers."""
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._answered = True
+        await self._send(message)
