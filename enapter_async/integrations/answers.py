@@ -131,8 +131,8 @@ _LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
 def answer_to(error: EnapterError) -> HttpAnswer:
     """Say what a backend answers when a call ended in this error; pure, and never raises.
 
-    The body has `type`, `title` and `status`; `codes`, where the API named its errors;
-    `request_id`, the API's name for the request; `retry_after` in seconds; `device_id`, `hint`
+    The body has `type`, `title` and `status`; `codes`, where the API refused the request and
+    said why; `request_id`, the API's name for it; `retry_after` in seconds; `device_id`, `hint`
     and `outcome` for what is unknown; `detail` or `problems` where the request's own values
     were wrong.
     """
@@ -142,7 +142,8 @@ def answer_to(error: EnapterError) -> HttpAnswer:
         "title": kind.title,
         "status": kind.status,
     }
-    if isinstance(error, APIError):
+    # What is the backend's own fault, or upstream's, is none of a browser's business.
+    if isinstance(error, APIError) and kind.status < 500:
         codes = [detail.code for detail in error.errors if _plain(detail.code)]
         if codes:
             problem["codes"] = codes

@@ -59,8 +59,9 @@ class Job:
 
     `counts` maps each state to a number of operations, `total` is how many the job has;
     while it runs, `left` have no state yet. `rate` is operations ended a second, over the
-    last five. `waves` are those of its last session. `waiting` says in words what the whole job waits for, `stopped` what stopped
-    it; both are empty where there is nothing. `created_at` is in UTC (RFC 3339).
+    last five. `waves` are those of its last session. `waiting` says in words what the whole
+    job waits for, `stopped` what stopped it; both are empty where there is nothing.
+    `created_at` is in UTC (RFC 3339).
     """
 
     id: str
