@@ -34,7 +34,9 @@ from enapter_async.integrations.job_files import (
     look,
 )
 from enapter_async.integrations.job_session import Session, job_on_disk
-from enapter_async.integrations.progress import Job
+from enapter_async.integrations.progress import Job, Phase, Wave
+
+__all__ = ["Job", "JobSettings", "Jobs", "Phase", "StreamEvent", "Wave"]
 
 GRACE_SECONDS: Final = 20.0
 TICK_SECONDS: Final = 0.25

@@ -1,0 +1,351 @@
+"""Fleet jobs of a backend: begun, watched, stopped, continued; one process on each."""
+
+import asyncio
+import contextlib
+import json
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, Hang, Latency, Reply, World
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import (
+    AbortCriterion,
+    Change,
+    InputConflictError,
+    Rollout,
+    RunBusyError,
+    RunRefusedError,
+    Selection,
+    State,
+    plan,
+)
+from enapter_async.fleet.journal.lock import RunLock
+from enapter_async.fleet.journal.runs import RunFolder, RunNotFoundError
+from enapter_async.integrations.event_stream import StreamEvent
+from enapter_async.integrations.jobs import Job, Jobs, JobSettings, Phase
+from enapter_async.integrations.progress import Rate
+from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
+from tests.fleet.fleets import fleet_of, running, uuid
+
+
+def renames(number: int, name: str = "New") -> list[UpdateDevice]:
+    return [UpdateDevice(device_id=uuid(each), name=f"{name} {each}") for each in range(number)]
+
+
+@contextlib.asynccontextmanager
+async def backend(
+    folder: Path, number: int = 20, **options: Any
+) -> AsyncIterator[tuple[Emulator, Jobs]]:
+    async with (
+        running(fleet_of(number)) as (emulator, client),
+        Jobs(client, folder, **options) as jobs,
+    ):
+        yield emulator, jobs
+
+
+def names_in(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+async def end_of(jobs: Jobs, job: str, after: str | None = None) -> list[StreamEvent]:
+    """Watch a job to its end."""
+    async with asyncio.timeout(20):
+        return [event async for event in await jobs.watch(job, after)]
+
+
+async def until_applied(jobs: Jobs, job: str, number: int) -> None:
+    async with asyncio.timeout(10):
+        while (await jobs.get(job)).counts[State.APPLIED] < number:  # noqa: ASYNC110 - another's
+            await asyncio.sleep(0.005)
+
+
+async def test_a_job_is_begun_watched_and_told_to_its_end(tmp_path: Path) -> None:
+    async with backend(tmp_path / "jobs") as (emulator, jobs):
+        job = await jobs.start(renames(20), source="May", rollout=Rollout(waves=(1, 4)))
+        assert (job.phase, job.total, job.source) == (Phase.RUNNING, 20, "May")
+        events = await end_of(jobs, job.id)
+        assert [event.kind for event in events[:1] + events[-1:]] == ["job", "end"]
+        told = events[-1].data
+        assert (told["phase"], told["counts"]["applied"], told["left"]) == ("ended", 20, 0)
+        assert [
+            (wave["number"], wave["of"], wave["size"], wave["done"], wave["passed"])
+            for wave in told["waves"]
+        ] == [(1, 3, 1, 1, True), (2, 3, 4, 4, True), (3, 3, 15, 15, True)]
+        assert emulator.world.log.count("update") == 20
+        assert (await jobs.get(job.id)).as_json() == told
+        assert [each.id for each in await jobs.list()] == [job.id]
+    folder = tmp_path / "jobs" / job.id
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()} == {0o600}
+
+
+async def test_what_failed_is_told_one_by_one_and_once(tmp_path: Path) -> None:
+    works = [*renames(10), UpdateDevice(device_id=uuid(15), slug="device-1")]
+    works += [UpdateDevice(device_id=uuid(16), slug="device-2")]
+    async with backend(tmp_path) as (_, jobs):
+        job = await jobs.start(works, settings=JobSettings(abort=()))
+        events = await end_of(jobs, job.id)
+        troubles = [event for event in events if event.kind == "troubles"]
+        told = [each for event in troubles for each in event.data["troubles"]]
+        assert sorted((each["device_id"], each["status"]) for each in told) == [
+            (uuid(15), 409),
+            (uuid(16), 409),
+        ]
+        assert troubles[0].data["from"] == 0
+        assert events[-1].data["counts"]["failed"] == 2
+        # From the files it is the same, the error's class included.
+        [again, _] = await end_of(jobs, job.id)
+        assert {each["error"] for each in again.data["troubles"]} == {"ConflictError"}
+        assert json.loads(json.dumps(events[-1].data)) == events[-1].data
+
+
+async def test_who_comes_again_is_told_only_what_is_new(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (emulator, jobs):
+        emulator.faults.add(Hang(), device=uuid(19), method="PATCH")
+        bad = UpdateDevice(device_id=uuid(18), slug="device-1")
+        job = await jobs.start([*renames(10), bad, renames(20)[19]])
+        first = await jobs.watch(job.id)
+        last: StreamEvent | None = None
+        async with asyncio.timeout(10):
+            async for event in first:
+                last = event
+                if event.kind == "job" and event.data["left"] == 1:
+                    break
+        assert last is not None
+        session, version, told = last.id.split(".")
+        assert told == "1"
+        await first.aclose()
+
+        again = await jobs.watch(job.id, last.id)
+        nothing = asyncio.ensure_future(anext(again))
+        await asyncio.wait({nothing}, timeout=0.1)
+        assert not nothing.done(), "nothing has changed"
+        nothing.cancel()
+        await asyncio.wait({nothing})
+
+        for stranger in ("", "x", f"{session}.{version}.-1", "other.1.5", f"{session}.1.99.9"):
+            anew = await jobs.watch(job.id, stranger)
+            event = await anext(anew)
+            assert (event.kind, event.data["from"]) == ("troubles", 0)
+            await anew.aclose()
+        await jobs.stop(job.id)
+        jobs._live[job.id].run.cut()
+
+
+async def test_a_slow_watcher_hears_the_latest_and_nothing_is_kept(tmp_path: Path) -> None:
+    async with backend(tmp_path, 300) as (_, jobs):
+        job = await jobs.start(renames(300))
+        slow = await jobs.watch(job.id)
+        await anext(slow)
+        session = jobs._live[job.id].task
+        assert session is not None
+        await session
+        heard = [event.data["left"] async for event in slow]
+        assert heard[0] == 0, "what went on meanwhile is told as it stands now"
+        assert len(heard) <= 3
+
+
+async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) -> None:
+    async with running(fleet_of(20)) as (emulator, client):
+        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+        async with Jobs(client, tmp_path) as jobs:
+            settings = JobSettings(concurrency=1)
+            job = await jobs.start(renames(20), settings=settings)
+            await until_applied(jobs, job.id, 3)
+            assert (await jobs.stop(job.id)).phase is Phase.STOPPING
+            assert (await jobs.stop(job.id)).phase is Phase.STOPPING
+            told = (await end_of(jobs, job.id))[-1].data
+            assert (told["phase"], told["stopped"]) == ("stopped", "it was stopped")
+            assert 3 <= told["counts"]["applied"] < 20
+            assert told["counts"]["applied"] + told["counts"]["held"] == 20
+        async with Jobs(client, tmp_path) as jobs:
+            assert (await jobs.get(job.id)).phase is Phase.STOPPED
+            assert (await jobs.resume(job.id)).phase is Phase.RUNNING
+            assert jobs._live[job.id].options()["concurrency"] == 1, "as it was begun"
+            with pytest.raises(RunBusyError):
+                await jobs.resume(job.id)
+            told = (await end_of(jobs, job.id))[-1].data
+        assert (told["phase"], told["counts"]["applied"], told["stopped"]) == ("ended", 20, "")
+        assert emulator.world.log.count("update") == 20
+
+
+@pytest.mark.parametrize("grace", [5.0, 0.05])
+async def test_a_closed_backend_takes_its_jobs_up_again(tmp_path: Path, grace: float) -> None:
+    async with running(fleet_of(30)) as (emulator, client):
+        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+        if grace < 1:
+            emulator.faults.add(Hang(), device=uuid(5), method="PATCH")
+        async with Jobs(client, tmp_path, grace=grace) as jobs:
+            job = await jobs.start(renames(30), settings=JobSettings(concurrency=2))
+            await until_applied(jobs, job.id, 4)
+            watching = asyncio.ensure_future(end_of(jobs, job.id))
+            await asyncio.sleep(0.01)
+        assert "end" not in [event.kind for event in await watching], "streams end with it"
+        with pytest.raises(RunRefusedError, match="closing"):
+            await jobs.start(renames(1))
+        emulator.faults.clear()
+        done = emulator.world.log.count("update")
+        assert 4 <= done < 30
+
+        async with Jobs(client, tmp_path, resume=False) as jobs:
+            idle = await jobs.get(job.id)
+            assert (idle.phase, idle.stopped) == (Phase.STOPPED, "its process ended before it did")
+        async with Jobs(client, tmp_path) as jobs:
+            told = (await end_of(jobs, job.id))[-1].data
+        assert (told["phase"], told["counts"]["applied"]) == ("ended", 30)
+        assert emulator.world.log.count("update") == 30
+        async with Jobs(client, tmp_path) as jobs:
+            assert jobs._live == {}, "what is ended does not go on"
+
+
+async def test_a_job_that_stopped_by_itself_is_not_taken_up_again(tmp_path: Path) -> None:
+    async with running(fleet_of(20)) as (emulator, client):
+        refusal = Reply(status=409, body=b'{"errors":[]}', content_type="application/json")
+        emulator.faults.add(refusal, times=None, method="PATCH")
+        abort = (AbortCriterion(threshold_percentage=10.0, min_executed=2),)
+        async with Jobs(client, tmp_path) as jobs:
+            settings = JobSettings(abort=abort, concurrency=1)
+            job = await jobs.start(renames(20), settings=settings)
+            told = (await end_of(jobs, job.id))[-1].data
+        assert told["phase"] == "stopped"
+        assert "stop the run" in told["stopped"]
+        emulator.faults.clear()
+        async with Jobs(client, tmp_path) as jobs:
+            assert jobs._live == {}
+            assert (await jobs.get(job.id)).as_json() == told
+            await jobs.resume(job.id, retry_failed=True)
+            assert jobs._live[job.id].options()["abort"] == abort
+            told = (await end_of(jobs, job.id))[-1].data
+        assert (told["phase"], told["counts"]["applied"]) == ("ended", 20)
+
+
+async def test_a_job_of_another_process_is_seen_and_left_alone(tmp_path: Path) -> None:
+    async with running(fleet_of(20)) as (emulator, client):
+        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+        async with Jobs(client, tmp_path) as here:
+            job = await here.start(renames(20), settings=JobSettings(concurrency=2))
+            # Another worker of the backend: SQLite's lock is one for each connection.
+            async with Jobs(client, tmp_path) as there:
+                assert (await there.get(job.id)).phase is Phase.ELSEWHERE
+                for ask in (there.stop, there.resume):
+                    with pytest.raises(RunBusyError):
+                        await ask(job.id)
+                events = await end_of(there, job.id)
+        assert events[0].data["phase"] == "running elsewhere"
+        assert events[0].data["counts"]["held"] == 0
+        assert (events[-1].kind, events[-1].data["counts"]["applied"]) == ("end", 20)
+
+
+async def test_a_journal_that_somebody_holds_is_refused(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (_, jobs):
+        job = await jobs.start(renames(3))
+        await end_of(jobs, job.id)
+        lock = RunLock.take(RunFolder(tmp_path / job.id).journal)
+        with pytest.raises(RunBusyError):
+            await jobs.resume(job.id)
+        lock.release()
+        await jobs.resume(job.id)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", "last", "20250101T000000Z-abcd", "../jobs", "a/b", "\0", "x" * 500]
+)
+async def test_only_an_id_finds_a_job(tmp_path: Path, name: str) -> None:
+    async with backend(tmp_path / "jobs") as (_, jobs):
+        await jobs.start(renames(1))
+        for ask in (jobs.get, jobs.stop, jobs.resume, jobs.watch):
+            with pytest.raises(RunNotFoundError):
+                await ask(name)
+
+
+async def test_what_cannot_be_a_job_leaves_nothing(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (emulator, jobs):
+        twice = [renames(1)[0], UpdateDevice(device_id=uuid(0), name="Other")]
+        with pytest.raises(InputConflictError):
+            await jobs.start(twice)
+        for wrong in (iter(renames(2)), "text", [1]):
+            with pytest.raises(ConfigurationError):
+                await jobs.start(wrong)  # type: ignore[arg-type]  # the mistake is the point
+        assert emulator.world.log.count_arrivals() == 0
+    assert names_in(tmp_path) == set()
+
+
+async def test_a_plan_is_applied_as_it_was_made_and_need_not_stay_open(tmp_path: Path) -> None:
+    async with running(fleet_of(8)) as (_, client), Jobs(client, tmp_path) as jobs:
+        change = Change(selection=Selection(site_ids="site-0"), name="{name} (north)")
+        with await plan(client, change) as planned:
+            job = await jobs.start(planned)
+        told = (await end_of(jobs, job.id))[-1].data
+        assert told["counts"]["applied"] == 8
+        async with Emulator(world=World(fleet_of(8))) as other:
+            elsewhere = Client(other.token, base_url=other.base_url)
+            async with elsewhere, Jobs(elsewhere, tmp_path / "other") as others:
+                with await plan(client, change) as planned, pytest.raises(RunRefusedError):
+                    await others.start(planned)
+
+
+async def test_minted_configurations_are_kept_and_minted_once(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (emulator, jobs):
+        works = [GenerateConfig(device_id=uuid(each), protocol="MQTT") for each in range(4)]
+        job = await jobs.start([*works, DeleteDevice(device_id=uuid(9))])
+        await end_of(jobs, job.id)
+        kept = (tmp_path / job.id / "credentials.jsonl").read_text().splitlines()
+        assert len(kept) == 4
+        await jobs.resume(job.id)
+        told = (await end_of(jobs, job.id))[-1].data
+        assert told["counts"]["applied"] == 5
+        assert emulator.world.log.count("generate_config") == 4
+        secret = json.loads(kept[0])["config"]["mqtt_credentials"]["password"]
+        assert secret not in json.dumps(told)
+
+
+async def test_a_request_that_is_abandoned_while_it_begins_a_job_does_not_stop_it(
+    tmp_path: Path,
+) -> None:
+    async with backend(tmp_path) as (emulator, jobs):
+        asking = asyncio.ensure_future(jobs.start(renames(10)))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+        [job] = await jobs.list()
+        await end_of(jobs, job.id)
+        assert emulator.world.log.count("update") == 10
+
+
+async def test_a_damaged_job_is_left_out_of_the_list_and_hurts_no_other(tmp_path: Path) -> None:
+    async with running(fleet_of(3)) as (_, client):
+        async with Jobs(client, tmp_path) as jobs:
+            job = await jobs.start(renames(3))
+            await end_of(jobs, job.id)
+        damaged = tmp_path / "20200101T000000Z-0000"
+        damaged.mkdir()
+        (damaged / "journal.db").write_bytes(b"no journal")
+        (damaged / "job.json").write_text("{")
+        async with Jobs(client, tmp_path) as jobs:
+            assert [each.id for each in await jobs.list()] == [job.id]
+            with pytest.raises(ConfigurationError):
+                await jobs.get(damaged.name)
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    rate = Rate(0.0)
+    for second in range(10):
+        for _ in range(second):
+            rate.take(second + 0.5)
+    # Seconds 5 to 9, of which 5, 6, 7, 8 and 9 ended.
+    assert rate.value(9.9) == (5 + 6 + 7 + 8 + 9) / 5
+    assert rate.value(60.0) == 0.0
+    fresh = Rate(100.0)
+    fresh.take(100.1)
+    assert fresh.value(100.2) == 1.0
+
+
+def test_what_has_no_state_yet_is_left() -> None:
+    counts = dict.fromkeys(State, 0) | {State.APPLIED: 3, State.FAILED: 1}
+    job = Job(id="x", phase=Phase.RUNNING, source="", created_at=None, counts=counts, total=10)
+    assert (job.left, job.active) == (6, True)
