@@ -27,6 +27,7 @@ FLOORS = (
     ("client",),
     ("fleet",),
     ("profiles",),
+    ("diagnosis",),
     ("cli", "integrations", "emulator.plugin"),
 )
 """From the ground up; a file imports only from floors below its own, and from its own room."""

@@ -239,14 +239,15 @@ def _one_retry_after(value: str, date: str | None, wall: float) -> float | None:
     value = value.strip(" \t")
     if _SECONDS.fullmatch(value):
         return float(value) if len(value) <= 10 else BEYOND_ANY_CAP
-    until = _http_date(value)
+    until = http_date(value)
     if until is None:
         return None
-    now = None if date is None else _http_date(date)
+    now = None if date is None else http_date(date)
     return max(0.0, until - (wall if now is None else now))
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Read a date as HTTP writes it, in seconds since 1970; None where it is none."""
     try:
         moment = email.utils.parsedate_to_datetime(value)
         if moment.tzinfo is None:

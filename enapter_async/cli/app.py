@@ -22,6 +22,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "completion": ("enapter_async.cli.completion", "Let bash, zsh or fish complete commands."),
         "demo": ("enapter_async.cli.demo", "Watch a thousand devices being changed, and checked."),
         "devices": ("enapter_async.cli.devices", "List, read, change and delete single devices."),
+        "doctor": ("enapter_async.cli.doctor", "Find out why nothing works, and what to do."),
         "emulator": ("enapter_async.cli.emulator", "Run a server that behaves as the API says."),
         "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
         "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),

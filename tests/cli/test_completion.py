@@ -56,7 +56,7 @@ def offered(home: dict[str, str], words: str) -> list[str]:
 
 
 def test_what_is_offered(home: dict[str, str]) -> None:
-    assert offered(home, "enapter-async d") == ["plain,demo", "plain,devices"]
+    assert offered(home, "enapter-async d") == ["plain,demo", "plain,devices", "plain,doctor"]
     assert offered(home, "enapter-async fleet re") == [
         "plain,rehearse",
         "plain,report",

@@ -1,0 +1,98 @@
+"""`enapter-async doctor`: what stands between this machine and the API, and what to do."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Final
+
+import click
+
+from enapter_async.cli.exits import Exit
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.results import json_line
+from enapter_async.cli.screen import output_console
+from enapter_async.diagnosis.examination import Surroundings, examine
+from enapter_async.diagnosis.findings import Finding, Health, worst
+from enapter_async.errors import ConfigurationError
+from enapter_async.text import plain
+
+_SECONDS: Final = 10.0
+_COLOURS: Final = {
+    Health.OK: "green",
+    Health.WARNING: "yellow",
+    Health.FAILED: "red",
+    Health.SKIPPED: "dim",
+}
+
+
+@click.command("doctor")
+@connection_options
+def command(settings: Settings) -> None:
+    """Check configuration, name, connection, TLS, token, role and clock; change nothing.
+
+    Each check takes 10 seconds at most, or as many as --deadline says, and a token command 30.
+    What is asked of the server are a page of one device, a page of fifty, and its time.
+
+    \b
+    Exit codes:
+      0  nothing failed; there may be warnings
+      1  a check failed
+      2  the configuration is wrong, and nothing was sent
+    """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
+    found = asyncio.run(_show(settings))
+    click.get_current_context().exit(_exit(found))
+
+
+def _exit(found: list[Finding]) -> Exit:
+    if worst(found) is not Health.FAILED:
+        return Exit.DONE
+    wrong = any(each.check == "configuration" and each.health is Health.FAILED for each in found)
+    return Exit.USAGE if wrong else Exit.FAILED
+
+
+async def _show(settings: Settings) -> list[Finding]:
+    found = []
+    async for finding in _findings(settings):
+        found.append(finding)
+        if settings.as_json:
+            click.echo(json_line(_row(finding)))
+        else:
+            _print(finding)
+        sys.stdout.flush()
+    return found
+
+
+async def _findings(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        connection = settings.connection()
+    except ConfigurationError as error:
+        yield Finding(
+            check="configuration",
+            health=Health.FAILED,
+            said=plain(error),
+            advice="Nothing else can be checked before that is mended.",
+        )
+        return
+    async for finding in examine(connection, Surroundings(seconds=settings.deadline or _SECONDS)):
+        yield finding
+
+
+def _row(finding: Finding) -> dict[str, object]:
+    return {
+        "check": finding.check,
+        "health": str(finding.health),
+        "said": finding.said,
+        "advice": finding.advice or None,
+        "facts": dict(finding.facts),
+    }
+
+
+def _print(finding: Finding) -> None:
+    console = output_console()
+    lines = [f"{finding.health:<8} {finding.check:<14} {finding.said}"]
+    lines += [f"{'':24}{name}: {value}" for name, value in finding.facts.items()]
+    if finding.advice:
+        lines.append(f"{'':24}-> {finding.advice}")
+    for number, line in enumerate(lines):
+        style = _COLOURS[finding.health] if number == 0 else None
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

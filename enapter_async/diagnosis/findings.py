@@ -1,0 +1,227 @@
+"""What each check found, and what to do about it: decisions without I/O."""
+
+import enum
+import ssl
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.errors import (
+    APIError,
+    AuthenticationError,
+    DeadlineExceededError,
+    EnapterError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RedirectError,
+    ResponseError,
+    ServerError,
+)
+from enapter_async.models.devices import AccessRole, Device
+from enapter_async.text import plain
+
+EXPIRY_DAYS: Final = 21
+"""With fewer days left, a certificate's end is a warning."""
+CLOCK_SECONDS: Final = 30.0
+"""A difference of clocks above it is a warning."""
+
+_DAY: Final = 86400.0
+_FROM_OWNER_UP: Final = frozenset(AccessRole.known()[AccessRole.known().index(AccessRole.OWNER) :])
+# OpenSSL's verification codes (X509_V_ERR_*), and what to do about each.
+_REFUSED: Final[Mapping[int, tuple[str, str]]] = {
+    9: ("is not valid yet", "Set this machine's clock; if it is right, the server's is not."),
+    10: ("has expired", "Renew it on the server; if it is valid, set this machine's clock."),
+    18: (
+        "is signed by nobody but itself",
+        "Set ca_file of a profile to the server's certificate, if you trust it.",
+    ),
+    19: (
+        "ends in an authority that this machine does not know",
+        "Set ca_file of a profile to that authority's certificate, if you trust it.",
+    ),
+    20: (
+        "comes from an authority that this machine does not know, or its chain is incomplete",
+        "Let the server send its whole chain, or set ca_file of a profile to that authority's.",
+    ),
+    62: ("is for another name", "Use the name that it is for in base_url."),
+    64: ("is for another address", "Use the name that it is for in base_url, not an address."),
+}
+
+
+class Health(enum.StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """What one check found.
+
+    `said` is one line for people, `advice` what to do about it (empty where nothing is),
+    `facts` what was looked at, by name. None of them holds a token.
+    """
+
+    check: str
+    health: Health
+    said: str
+    advice: str = ""
+    facts: Mapping[str, str] = attrs.field(factory=dict)
+
+
+def judge_certificate(
+    certificate: Mapping[str, Any], now: float, facts: Mapping[str, str], *, what: str = "it"
+) -> Finding:
+    """Judge a certificate that was accepted, as `ssl` gives it; `now` is seconds since 1970."""
+    ends = ssl.cert_time_to_seconds(certificate["notAfter"])
+    days = (ends - now) / _DAY
+    until = datetime.fromtimestamp(ends, UTC).date().isoformat()
+    facts = {
+        **facts,
+        "issuer": _name(certificate.get("issuer", ())),
+        "names": ", ".join(plain(name) for _, name in certificate.get("subjectAltName", ())),
+        "valid until": until,
+    }
+    if days < 0:
+        said, advice = f"{what} has expired on {until}", "Replace it."
+    elif days < EXPIRY_DAYS:
+        said = f"{what} is accepted, and expires in {int(days)} days, on {until}"
+        advice = "Have it renewed in time; after that day nothing works."
+    else:
+        return Finding(
+            check="tls", health=Health.OK, said=f"{what} is accepted, until {until}", facts=facts
+        )
+    return Finding(check="tls", health=Health.WARNING, said=said, advice=advice, facts=facts)
+
+
+def judge_handshake(error: Exception, *, own_authority: str | None) -> Finding:
+    """Say why no secured connection came about."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said, advice = _REFUSED.get(
+            error.verify_code,
+            (f"is refused: {plain(error.verify_message)}", "Have it replaced on the server."),
+        )
+        if own_authority is not None and error.verify_code in (18, 19, 20):
+            said = f"was not issued by the authority in {own_authority}"
+            advice = "Set ca_file to the authority that issued it; it is the only one trusted."
+        return _failed("tls", f"the server's certificate {said}", advice)
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return _failed(
+            "tls",
+            "what answers there does not speak TLS",
+            "Look at base_url's port, and whether it should begin with http://.",
+        )
+    if isinstance(error, TimeoutError):
+        return _failed("tls", "no TLS handshake in time", "Something on the way holds it back.")
+    reason = getattr(error, "reason", None) or type(error).__name__
+    return _failed(
+        "tls",
+        f"no TLS connection could be agreed on ({plain(reason)})",
+        "The server must offer TLS 1.2 or newer.",
+    )
+
+
+def judge_clock(server: float | None, before: float, after: float) -> Finding:
+    """Compare the server's `Date` with the times just before and after; seconds since 1970."""
+    if server is None:
+        return Finding(
+            check="clock", health=Health.SKIPPED, said="the server does not tell its time"
+        )
+    # A Date has no fractions of a second: it stands for the second that begins there.
+    ahead = max(before - (server + 1), 0.0) or min(after - server, 0.0)
+    facts = {"difference_seconds": f"{ahead:+.0f}"}
+    if abs(ahead) <= CLOCK_SECONDS:
+        said = "this machine's clock and the server's agree"
+        return Finding(check="clock", health=Health.OK, said=said, facts=facts)
+    where = "ahead of" if ahead > 0 else "behind"
+    return Finding(
+        check="clock",
+        health=Health.WARNING,
+        said=f"this machine's clock is {abs(ahead):.0f} s {where} the server's",
+        advice="Let it be set by NTP: certificates are judged by it, and runs are dated by it.",
+        facts=facts,
+    )
+
+
+def judge_roles(devices: Sequence[Device]) -> Finding:
+    """Say whether writes would be allowed, by the roles that devices show; nothing is written.
+
+    Source: API page, "Update Device" and "Delete Device": the role OWNER.
+    """
+    if not devices:
+        return Finding(
+            check="role",
+            health=Health.WARNING,
+            said="the token is accepted, and sees no device",
+            advice="Give its user a role on a site with devices, or look at base_url and user.",
+        )
+    counted = Counter(plain(device.authorized_role or "not told") for device in devices)
+    facts = {role: f"{number} of {len(devices)} devices" for role, number in counted.items()}
+    able = sum(device.authorized_role in _FROM_OWNER_UP for device in devices)
+    some = "all devices looked at" if len(devices) > 1 else "the device looked at"
+    if able == len(devices):
+        said = f"writes would be allowed on {some}"
+        return Finding(check="role", health=Health.OK, said=said, facts=facts)
+    return Finding(
+        check="role",
+        health=Health.WARNING,
+        said=f"updates and deletions would be refused on {len(devices) - able} of {len(devices)} "
+        "devices looked at",
+        advice="They need the role OWNER; reading works without.",
+        facts=facts,
+    )
+
+
+def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
+    """Say why a harmless read failed, and what to do."""
+    said = plain(error)
+    match error:
+        case AuthenticationError():
+            advice = (
+                f"The server does not accept the token (from {token_source}). Make a new one, "
+                "or see that it is one for this server."
+            )
+        case PermissionDeniedError():
+            advice = (
+                f"The token (from {token_source}) is invalid or expired, or its user may not "
+                "read devices; if `user` is set, the token must be allowed to act as others."
+            )
+        case RateLimitedError():
+            advice = "The token is known, and its calls are too many now; wait and try again."
+            return Finding(check="token", health=Health.WARNING, said=said, advice=advice)
+        case RedirectError():
+            advice = "Redirects are never followed: set base_url to where it leads."
+        case ServerError():
+            advice = "The server is in trouble; try again later."
+        case APIError():
+            advice = "What answers there may be no Enapter API; look at base_url."
+        case ResponseError():
+            advice = "What answers there is no Enapter API, or a newer one; look at base_url."
+        case DeadlineExceededError():
+            advice = "The server is too slow, or something on the way holds the answer back."
+        case _:
+            advice = "The connection was lost; a proxy or firewall on the way may do that."
+    return _failed("token", said, advice)
+
+
+def worst(findings: Iterable[Finding]) -> Health:
+    """Give the worst of all findings: failed, then warning, else ok."""
+    seen = {finding.health for finding in findings}
+    return next((each for each in (Health.FAILED, Health.WARNING) if each in seen), Health.OK)
+
+
+def _failed(check: str, said: str, advice: str) -> Finding:
+    return Finding(check=check, health=Health.FAILED, said=said, advice=advice)
+
+
+def _name(pairs: Iterable[Iterable[tuple[str, str]]]) -> str:
+    """Write a distinguished name by the parts that people know it by."""
+    parts = dict(pair for group in pairs for pair in group)
+    known = [parts[key] for key in ("organizationName", "commonName") if key in parts]
+    return plain(", ".join(known))

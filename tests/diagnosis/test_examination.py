@@ -1,0 +1,297 @@
+"""The checks against real servers: good ones, and each that is wrong in its own way."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from enapter_async.clock import Clock
+from enapter_async.diagnosis.examination import Surroundings, examine
+from enapter_async.diagnosis.findings import Finding, Health
+from enapter_async.emulator import Emulator, World
+from enapter_async.profiles.connection import Connection, Setting, resolve
+from enapter_async.profiles.file import Profile
+from tests.faults.replies import answer, errors, hang, html
+from tests.faults.rig import TOKEN
+from tests.faults.server import FaultServer, ignored
+from tests.faults.tls import Certificates
+
+BRIEF = Surroundings(seconds=0.15, environ={})
+CALM = Surroundings(seconds=5.0, environ={})
+
+
+def to(
+    base_url: str, token: str | None = TOKEN, ca_file: Path | None = None, **more: Any
+) -> Connection:
+    profile = Profile(name="here", path=Path("/etc/config.toml"), ca_file=ca_file, **more)
+    return resolve(
+        profile,
+        {},
+        base_url=Setting(base_url, "test"),
+        token=None if token is None else Setting(lambda: token, "the test"),
+    )
+
+
+async def found(connection: Connection, around: Surroundings = CALM) -> dict[str, Finding]:
+    findings = [finding async for finding in examine(connection, around)]
+    names = [finding.check for finding in findings]
+    assert len(set(names)) == len(names), "each check is told once"
+    assert all(finding.advice for finding in findings if finding.health is Health.FAILED)
+    assert TOKEN not in repr(findings)
+    return {finding.check: finding for finding in findings}
+
+
+def healths(findings: dict[str, Finding]) -> dict[str, str]:
+    return {check: str(finding.health) for check, finding in findings.items()}
+
+
+ALL_WELL = {
+    "versions": "ok",
+    "configuration": "ok",
+    "name": "ok",
+    "connection": "ok",
+    "tls": "skipped",
+    "token": "ok",
+    "role": "ok",
+    "clock": "ok",
+}
+
+
+def after(check: str) -> dict[str, str]:
+    """Give what must be told when that check fails: what comes before is well."""
+    order = [*ALL_WELL]
+    place = order.index(check)
+    return {
+        **{name: "skipped" if name == "tls" else "ok" for name in order[:place]},
+        check: "failed",
+        **dict.fromkeys(order[place + 1 :], "skipped"),
+    }
+
+
+async def test_a_server_that_is_well() -> None:
+    async with Emulator(world=World.seeded(60, 1, role="OWNER"), token=TOKEN) as emulator:
+        base_url = emulator.base_url
+        findings = await found(to(base_url))
+        methods = {each.method for each in emulator.world.log.arrivals()}
+    assert healths(findings) == ALL_WELL
+    assert findings["role"].facts == {"OWNER": "50 of 50 devices"}
+    assert findings["configuration"].facts["base_url"] == f"{base_url} (test)"
+    assert findings["configuration"].facts["token"] == "set (the test)"
+    assert methods == {"GET", "HEAD"}, "nothing is written"
+
+
+async def test_a_role_that_may_not_write() -> None:
+    async with Emulator(world=World.seeded(10, 1, role="READONLY"), token=TOKEN) as emulator:
+        findings = await found(to(emulator.base_url))
+    assert healths(findings) == {**ALL_WELL, "role": "warning"}
+    assert "refused on 10 of 10" in findings["role"].said
+
+
+async def test_a_token_that_is_not_accepted() -> None:
+    async with Emulator(devices=3, token="another") as emulator:
+        findings = await found(to(emulator.base_url))
+    assert healths(findings) == {**ALL_WELL, "token": "failed", "role": "skipped"}
+    assert "(from the test)" in findings["token"].advice
+
+
+async def test_no_token_at_all() -> None:
+    async with Emulator(devices=3, token=TOKEN) as emulator:
+        findings = await found(to(emulator.base_url, token=None))
+    assert healths(findings) == {**ALL_WELL, "token": "failed", "role": "skipped"}
+
+
+async def test_a_closed_port(server: FaultServer) -> None:
+    await server.stop()
+    around = attrs.evolve(CALM, environ={"HTTPS_PROXY": "http://proxy.test"})
+    findings = await found(to(server.base_url), around)
+    assert healths(findings) == after("connection")
+    assert "Connection refused" in findings["connection"].said
+    assert "HTTPS_PROXY is set, and is not used" in findings["connection"].advice
+
+
+async def test_one_address_of_two_is_enough(server: FaultServer) -> None:
+    def two(_host: str, port: int) -> list[Any]:
+        return [
+            (socket.AF_INET, 1, 6, "", (address, port)) for address in ("127.0.0.9", "127.0.0.1")
+        ]
+
+    findings = await found(to(server.base_url), attrs.evolve(CALM, lookup=two))
+    assert findings["connection"].health is Health.WARNING
+    assert "1 of 2 addresses" in findings["connection"].said
+    assert findings["token"].health is Health.OK
+
+
+def unknown(_host: str, _port: int) -> list[Any]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    around = attrs.evolve(CALM, lookup=unknown)
+    findings = await found(to("https://gateway.local/api"), around)
+    assert healths(findings) == {**after("name"), "tls": "skipped"}
+    assert findings["name"].said == (
+        "the name gateway.local cannot be resolved: Name or service not known"
+    )
+    assert "mDNS" in findings["name"].advice
+
+
+@pytest.fixture
+def stuck() -> Iterator[threading.Event]:
+    """An event that a resolver hangs on, until the test is over."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def test_a_resolver_that_hangs_is_not_waited_for(stuck: threading.Event) -> None:
+    def hangs(_host: str, _port: int) -> list[Any]:
+        stuck.wait(30)
+        return []
+
+    began = time.monotonic()
+    findings = await found(to("https://api.test"), attrs.evolve(BRIEF, lookup=hangs))
+    assert time.monotonic() - began < 5
+    assert healths(findings) == after("name")
+    assert "within 0.15 s" in findings["name"].said
+
+
+CERTIFICATES: dict[str, tuple[dict[str, Any], str]] = {
+    "untrusted": ({"authority": "other"}, "was not issued by the authority in"),
+    "wrong-name": ({"names": "DNS:elsewhere.example.test"}, "is for another address"),
+    "expired": ({"days": -1}, "has expired"),
+}
+
+
+@pytest.mark.parametrize("case", CERTIFICATES.values(), ids=CERTIFICATES.keys())
+async def test_a_bad_certificate(
+    case: tuple[dict[str, Any], str], certificates: Certificates
+) -> None:
+    fault, word = case
+    async with FaultServer(ssl_context=certificates.server(**fault)) as server:
+        connection = to(server.base_url, ca_file=certificates.folder / "ca.pem")
+        findings = await found(connection)
+        assert healths(findings) == after("tls")
+        assert word in findings["tls"].said
+        assert server.arrivals == []
+
+
+async def test_the_systems_authorities_do_not_know_a_gateways(certificates: Certificates) -> None:
+    async with FaultServer(ssl_context=certificates.server()) as server:
+        findings = await found(to(server.base_url))
+    assert findings["tls"].health is Health.FAILED
+    assert "authority that this machine does not know" in findings["tls"].said
+
+
+async def test_an_authority_of_ones_own_and_an_end_that_is_near(certificates: Certificates) -> None:
+    """The test's certificates are for two days."""
+    async with FaultServer(ssl_context=certificates.server()) as server:
+        connection = to(server.base_url, ca_file=certificates.folder / "ca.pem")
+        findings = await found(connection)
+    tls = findings["tls"]
+    assert tls.health is Health.WARNING
+    assert "expires in 1 days" in tls.said
+    assert tls.facts["issuer"] == "ca"
+    assert tls.facts["names"] == "localhost, 127.0.0.1"
+    assert tls.facts["authorities"].endswith("ca.pem alone")
+    assert findings["token"].health is Health.OK
+    assert findings["clock"].health is Health.SKIPPED, "this server does not tell its time"
+
+
+async def test_a_port_that_does_not_speak_tls() -> None:
+    async with Emulator(devices=3, token=TOKEN) as emulator:
+        findings = await found(to(emulator.base_url.replace("http:", "https:")))
+    assert healths(findings) == after("tls")
+    assert "does not speak TLS" in findings["tls"].said
+
+
+async def test_a_server_that_accepts_and_says_nothing() -> None:
+    accepted: list[asyncio.StreamWriter] = []
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        await reader.read()
+
+    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        secured = await found(to(f"https://127.0.0.1:{port}"), BRIEF)
+        plain = await found(to(f"http://127.0.0.1:{port}"), BRIEF)
+    finally:
+        for writer in accepted:
+            writer.close()
+        listening.close()
+    assert healths(secured) == after("tls")
+    assert "in time" in secured["tls"].said
+    assert plain["token"].health is Health.FAILED
+    assert plain["clock"].health is Health.SKIPPED
+
+
+REFUSALS: dict[str, tuple[Any, str, str]] = {
+    "403": (errors(403), "failed", "invalid or expired"),
+    "429": (errors(429), "warning", "too many"),
+    "a proxy's page": (html(200), "failed", "no Enapter API"),
+    "a redirect": (answer(302, None, ("Location", "/login")), "failed", "never followed"),
+    "a failure": (errors(500), "failed", "in trouble"),
+    "silence": (hang(), "failed", ""),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS.values(), ids=REFUSALS.keys())
+async def test_a_server_that_refuses(case: tuple[Any, str, str], server: FaultServer) -> None:
+    reply, health, word = case
+    server.always(ignored(reply))
+    findings = await found(to(server.base_url), BRIEF)
+    assert str(findings["token"].health) == health
+    assert word in findings["token"].advice
+    assert findings["role"].health is Health.SKIPPED
+
+
+async def test_a_clock_that_is_wrong() -> None:
+    clock = Clock(wall=lambda: time.time() - 3600)
+    async with Emulator(devices=3, token=TOKEN) as emulator:
+        findings = await found(to(emulator.base_url), attrs.evolve(CALM, clock=clock))
+    assert findings["clock"].health is Health.WARNING
+    # Between the server's second and ours lies less than one, and the request.
+    assert -3602 <= int(findings["clock"].facts["difference_seconds"]) <= -3598
+    assert "behind the server's" in findings["clock"].said
+
+
+@pytest.mark.parametrize(
+    ("base_url", "more", "word"),
+    [
+        ("http://gateway.test", {}, "would send the token unencrypted"),
+        ("api.enapter.com", {}, "base_url must be such as"),
+        ("https://api.test", {"ca_file": Path("/no/such.pem")}, "ca_file /no/such.pem"),
+        ("https://api.test", {"token": "two words"}, "token has characters"),
+    ],
+)
+async def test_a_configuration_that_is_wrong(
+    base_url: str, more: dict[str, Any], word: str
+) -> None:
+    findings = await found(to(base_url, **more))
+    assert healths(findings) == {"versions": "ok", "configuration": "failed"}
+    assert word in findings["configuration"].said
+
+
+async def test_an_unencrypted_gateway_is_a_warning() -> None:
+    around = attrs.evolve(CALM, lookup=unknown)
+    findings = await found(to("http://gateway.test", allow_insecure_http=True), around)
+    assert findings["configuration"].health is Health.WARNING
+    assert "unencrypted" in findings["configuration"].said
+
+
+async def test_an_aiohttp_that_is_not_known(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "enapter_async.diagnosis.examination.probe", lambda _: "ResponseHandler.read"
+    )
+    findings = await found(to(server.base_url))
+    assert findings["versions"].health is Health.WARNING
+    assert "ResponseHandler.read" in findings["versions"].said
