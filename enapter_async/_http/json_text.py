@@ -1,6 +1,8 @@
 """JSON as UTF-8 bytes, by orjson where it is installed and by the standard library elsewhere.
 
-Both refuse the same: NaN, a byte order mark, other encodings than UTF-8, nesting too deep.
+Both refuse the same: NaN, a byte order mark, other encodings than UTF-8, nesting too deep. Of a
+name that an object holds twice both take the last value (RFC 8259, section 4, leaves it open):
+orjson cannot tell, and to look for it in another way costs more than reading the answer.
 """
 
 import contextlib

@@ -1,13 +1,19 @@
 """Answers that are too large, not quite as documented, or about errors."""
 
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from enapter_async.errors import APIError, ResponseError, ResultLostError
+from enapter_async.errors import (
+    APIError,
+    ResponseError,
+    ResponseMismatchError,
+    ResultLostError,
+)
 from enapter_async.operation import Operation
-from enapter_async.operations.devices import ListDevices
+from enapter_async.operations.devices import GetDevice, ListDevices
 from tests.faults.kinds import each
 from tests.faults.replies import (
     Headers,
@@ -131,6 +137,39 @@ async def test_row31_more_and_less_than_documented_is_read(
         assert found.type == "QUANTUM_UCM"
         assert found.name is None
         assert rig.attempts == ()
+
+
+ASKED, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
+
+
+@each(
+    "fields",
+    {"name": b'"name":"first","name":"last"', "escaped": b'"name":"x","n\\u0061me":"last"'},
+)
+async def test_row29_of_a_field_that_is_told_twice_the_last_one_counts(
+    transport: TransportKind, fields: bytes, server: FaultServer
+) -> None:
+    server.script(applied(answer(200, b'{"device":{"id":"dev-1",%b}}' % fields)))
+    async with open_rig(transport, server) as rig:
+        assert (await rig.run(GET)).name == "last"
+        assert rig.attempts == ()
+
+
+TWICE = {
+    "row29-two-devices": f'{{"device":{{"id":"{ASKED}"}},"device":{{"id":"{OTHER}"}}}}',
+    "row29-two-ids": f'{{"device":{{"id":"{ASKED}","id":"{OTHER}"}}}}',
+}
+
+
+@each("body", TWICE)
+async def test_an_answer_that_tells_two_devices_is_no_way_to_another_one(
+    transport: TransportKind, body: str
+) -> None:
+    async with FaultServer(devices=(ASKED,)) as server:
+        server.always(ignored(answer(200, body.encode())))
+        async with open_rig(transport, server, retry=attempts(1)) as rig:
+            error = await rig.fails(GetDevice(device_id=ASKED))
+            assert type(error) is ResponseMismatchError
 
 
 @each("body", {"missing": {}, "null": {"devices": None}, "empty": {"devices": []}})
