@@ -1,0 +1,236 @@
+"""A TCP proxy that does harm, to put in front of any real server.
+
+It knows no HTTP: it carries bytes, and per direction of each connection it may delay them
+(`latency`), ration them (`bandwidth`), cut them into `slices`, and after so many of them end
+the connection in one of four ways:
+
+    async with ChaosProxy(server.port) as proxy:
+        proxy.script(Weather(down=Trouble(after=100, end="reset")))    # the first connection
+        proxy.always = lambda number: Weather(up=Trouble(slices=1))    # all others
+
+Everything is bounded: connections by `limit`, what is held in memory by one piece and the
+buffers of asyncio for each direction, and every stall by the client's or the proxy's end.
+"""
+
+import asyncio
+import random
+import socket
+import struct
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import attrs
+
+End = Literal["cut", "reset", "half-close", "stall"]
+ENDS: Final[tuple[End, ...]] = ("cut", "reset", "half-close", "stall")
+PIECE: Final = 65536
+
+
+@attrs.frozen(kw_only=True)
+class Trouble:
+    """What happens to the bytes of one direction.
+
+    `latency` is seconds before each piece, `bandwidth` bytes a second, `slices` the most
+    bytes of one write. The byte after the first `after` ones is not passed on: it makes the
+    `end`. "cut" closes both sides after what was passed (FIN), "reset" both at once (RST),
+    "half-close" this direction alone (FIN), and "stall" passes nothing more this way.
+    """
+
+    latency: float = 0.0
+    bandwidth: float | None = None
+    slices: int | None = None
+    after: int | None = None
+    end: End = "cut"
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        size = self.slices or max(1, len(data))
+        return (data[at : at + size] for at in range(0, len(data), size))
+
+    def delay(self, piece: bytes) -> float:
+        """Give the seconds that a piece takes."""
+        return self.latency + (len(piece) / self.bandwidth if self.bandwidth else 0.0)
+
+
+NONE: Final = Trouble()
+
+
+@attrs.frozen(kw_only=True)
+class Weather:
+    """What happens to one connection: `up` from client to server, `down` the other way."""
+
+    up: Trouble = NONE
+    down: Trouble = NONE
+
+
+CALM: Final = Weather()
+
+
+def by_chance(chance: random.Random) -> Weather:
+    """Draw the weather of one connection; every second one is calm."""
+    if chance.random() < 0.5:
+        return CALM
+    return Weather(up=_trouble(chance, 900), down=_trouble(chance, 1500))
+
+
+def _trouble(chance: random.Random, most: int) -> Trouble:
+    ends = chance.random() < 0.6
+    return Trouble(
+        latency=chance.choice((0.0, 0.0, 0.001, 0.005)),
+        bandwidth=chance.choice((None, None, 1e5, 1e6)),
+        slices=chance.choice((None, None, 1000, 97)),
+        after=chance.randrange(most) if ends else None,
+        end=chance.choices(ENDS, (4, 4, 2, 1))[0],
+    )
+
+
+@attrs.define(eq=False)
+class _Link:
+    """One connection through the proxy: both its halves."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+
+    def reset(self) -> None:
+        for writer in (self.client, self.server):
+            if writer.transport.is_closing():
+                continue
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+    def close(self) -> None:
+        for writer in (self.client, self.server):
+            writer.close()
+
+
+class ChaosProxy:
+    """The proxy; `async with ChaosProxy(port)` listens on a port of 127.0.0.1 of its own.
+
+    `script` queues the weather of the connections to come, `always` gives that of the others
+    by their numbers, counted from 1. `sleep` is there for tests.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        *,
+        limit: int = 256,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.always: Callable[[int], Weather] = lambda _: CALM
+        self.port = 0
+        self.connections = 0
+        self.refused = 0
+        self.passed = {"up": 0, "down": 0}
+        self._target = target
+        self._limit = limit
+        self._sleep = sleep
+        self._script: deque[Weather] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def open(self) -> int:
+        """How many connections are carried now."""
+        return len(self._tasks)
+
+    def script(self, *weathers: Weather) -> None:
+        """Queue the weather of the next connections."""
+        self._script.extend(weathers)
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, backlog=1024)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        ends = await asyncio.gather(*self._tasks, return_exceptions=True)
+        odd = [end for end in ends if isinstance(end, Exception)]
+        if error is None and odd:
+            raise AssertionError(f"the chaos proxy failed: {odd!r}")
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= self._limit:
+            self.refused += 1
+            writer.transport.abort()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self.connections += 1
+        weather = self._script.popleft() if self._script else self.always(self.connections)
+        try:
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        link = _Link(writer, server_writer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._carry("up", reader, server_writer, link, weather.up))
+                group.create_task(self._carry("down", server_reader, writer, link, weather.down))
+        finally:
+            link.close()
+
+    async def _carry(
+        self,
+        way: str,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        link: _Link,
+        trouble: Trouble,
+    ) -> None:
+        """Carry one direction to its end; a connection that is lost ends it quietly."""
+        left = trouble.after
+        try:
+            while data := await source.read(PIECE):
+                kept = data if left is None else data[:left]
+                for piece in trouble.pieces(kept):
+                    if (seconds := trouble.delay(piece)) > 0:
+                        await self._sleep(seconds)
+                    target.write(piece)
+                    await target.drain()
+                    self.passed[way] += len(piece)
+                    if trouble.slices:
+                        await asyncio.sleep(0)
+                if left is not None:
+                    left -= len(kept)
+                    if len(kept) < len(data):
+                        await self._end(trouble.end, source, target, link)
+                        return
+            if target.can_write_eof():
+                target.write_eof()
+        except (ConnectionError, OSError, RuntimeError):
+            link.close()
+
+    async def _end(
+        self, end: End, source: asyncio.StreamReader, target: asyncio.StreamWriter, link: _Link
+    ) -> None:
+        match end:
+            case "cut":
+                link.close()
+            case "reset":
+                link.reset()
+            case "half-close" | "stall":
+                if end == "half-close":
+                    target.write_eof()
+                # Read and kept nowhere, so that a sender that goes away is noticed.
+                while await source.read(PIECE):
+                    pass
+                link.close()
