@@ -68,19 +68,24 @@ CALM: Final = Weather()
 
 
 def by_chance(chance: random.Random) -> Weather:
-    """Draw the weather of one connection; every second one is calm."""
-    if chance.random() < 0.5:
-        return CALM
-    return Weather(up=_trouble(chance, 900), down=_trouble(chance, 1500))
+    """Draw the weather of one connection; it ends within a few exchanges.
+
+    A connection that is left alone would be used again and again, and soon there were no
+    others.
+    """
+    way = chance.choice(("up", "down"))
+    return Weather(
+        up=_trouble(chance, ends=way == "up"),
+        down=_trouble(chance, ends=way == "down"),
+    )
 
 
-def _trouble(chance: random.Random, most: int) -> Trouble:
-    ends = chance.random() < 0.6
+def _trouble(chance: random.Random, *, ends: bool) -> Trouble:
     return Trouble(
         latency=chance.choice((0.0, 0.0, 0.001, 0.005)),
         bandwidth=chance.choice((None, None, 1e5, 1e6)),
         slices=chance.choice((None, None, 1000, 97)),
-        after=chance.randrange(most) if ends else None,
+        after=chance.randrange(1200) if ends else None,
         end=chance.choices(ENDS, (4, 4, 2, 1))[0],
     )
 
@@ -185,6 +190,9 @@ class ChaosProxy:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._carry("up", reader, server_writer, link, weather.up))
                 group.create_task(self._carry("down", server_reader, writer, link, weather.down))
+        except asyncio.CancelledError:
+            # The proxy ends, and asyncio would complain of a callback that was cancelled.
+            link.reset()
         finally:
             link.close()
 
