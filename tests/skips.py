@@ -35,6 +35,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("uvloop not installed", "tests/benchmarks/*"),
     AllowedSkip("orjson not installed", "tests/benchmarks/*"),
     AllowedSkip("enapter not installed", "tests/benchmarks/*"),
+    AllowedSkip("httpx not installed", "tests/benchmarks/*"),
     AllowedSkip("no headless Chromium is installed", "tests/*"),
     AllowedSkip("there is no browser here", "tests/fleet/test_reporting.py::*"),
     AllowedSkip("strace is not installed", "tests/fleet/test_kills.py::*"),

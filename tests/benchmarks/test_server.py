@@ -90,7 +90,7 @@ DRIVEN = [one for one in (*CONTENDERS, *VARIANTS) if one.driver]
 @pytest.mark.parametrize("contender", DRIVEN, ids=lambda one: one.name)
 def test_every_contender_makes_its_calls(server: Server, contender: Contender) -> None:
     if missing := contender.missing():
-        pytest.skip(f"{missing} not installed")
+        pytest.skip(f"{missing[0]} not installed")
     effort = Effort(limit=24, warm_up=8, seconds=30)
     command = worker_command(contender, 4, effort, server)
     figures = run_worker(command, cores=None, timeout=45)
@@ -134,7 +134,7 @@ def secured() -> Iterator[Server]:
 )
 def test_contenders_trust_the_runs_own_authority(secured: Server, name: str) -> None:
     if missing := NAMES[name].missing():
-        pytest.skip(f"{missing} not installed")
+        pytest.skip(f"{missing[0]} not installed")
     assert secured.base_url.startswith("https://127.0.0.1:")
     effort = Effort(limit=24, warm_up=8, seconds=30)
     command = worker_command(NAMES[name], 4, effort, secured)
