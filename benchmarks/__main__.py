@@ -8,12 +8,10 @@ ended by a signal.
 import argparse
 import contextlib
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import attrs
 
@@ -21,6 +19,7 @@ from benchmarks import authority, comparison, everything, smoke
 from benchmarks.catalog import BASELINE, CONTENDERS, LINKS, NAMES, PLAIN, Link
 from benchmarks.grid import Effort
 from benchmarks.machine import Cores, choose_cores, facts, pinning, versions
+from benchmarks.parts import begin
 from benchmarks.report import Report, Section, as_json, as_markdown, as_text
 from benchmarks.server import Server, ServerStartError, serving
 
@@ -165,12 +164,5 @@ def _positive(text: str) -> float:
     return number
 
 
-def _end(number: int, _: FrameType | None) -> None:
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    # Both leave by way of the `with` blocks, so that no server outlives the run.
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ending, _end)
-    sys.exit(main())
+    begin(main)

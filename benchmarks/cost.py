@@ -20,6 +20,7 @@ import attrs
 from benchmarks.catalog import BASELINE, NAMES, Contender
 from benchmarks.grid import CellError, Effort, run_worker, worker_command
 from benchmarks.machine import choose_cores
+from benchmarks.parts import begin
 from benchmarks.server import ROOT, serving
 
 
@@ -122,4 +123,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

@@ -12,7 +12,6 @@ import enum
 import gc
 import json
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -23,7 +22,7 @@ import attrs
 import cattrs
 
 from benchmarks.figures import Spread, Verdict, spread
-from benchmarks.parts import command_line, finish
+from benchmarks.parts import begin, command_line, finish
 from benchmarks.report import Section, Table, shown
 from benchmarks.server import answer_template
 from enapter_async._http.json_text import decode_plainly
@@ -256,4 +255,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from benchmarks.figures import Verdict, spread
 from benchmarks.journal import in_a_process
 from benchmarks.machine import Cores, choose_cores
-from benchmarks.parts import command_line, finish
+from benchmarks.parts import begin, command_line, finish
 from benchmarks.report import Section, Table
 from benchmarks.server import serving
 
@@ -156,4 +156,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from benchmarks.figures import Verdict, spread
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.parts import command_line, finish
+from benchmarks.parts import begin, command_line, finish
 from benchmarks.report import Section, Table, shown
 from benchmarks.server import ROOT
 
@@ -136,4 +136,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

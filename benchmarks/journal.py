@@ -26,7 +26,7 @@ from typing import Any, Final
 from benchmarks.drivers import NAME, TOKEN
 from benchmarks.figures import Verdict, spread
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.parts import command_line, finish
+from benchmarks.parts import begin, command_line, finish
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT, serving
 from benchmarks.worker import peak_rss_bytes
@@ -243,4 +243,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

@@ -24,7 +24,7 @@ import attrs
 
 from benchmarks.drivers import NAME, TOKEN
 from benchmarks.figures import Verdict, spread
-from benchmarks.parts import command_line, finish
+from benchmarks.parts import begin, command_line, finish
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT, find_nginx, free_port
 from enapter_async import Client, UpdateDevice, fleet
@@ -287,4 +287,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

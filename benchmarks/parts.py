@@ -2,8 +2,13 @@
 
 import argparse
 import json
+import signal
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from benchmarks.machine import choose_cores, facts, pinning, versions
 from benchmarks.report import Report, Section, as_json, as_markdown, as_text
@@ -34,3 +39,17 @@ def finish(section: Section, options: argparse.Namespace) -> int:
         options.json.write_text(json.dumps(as_json(report), indent=1) + "\n", "utf-8")
     print(as_markdown(report) if options.markdown else as_text(report))
     return 0 if section.good else 1
+
+
+def begin(main: Callable[[], int]) -> NoReturn:
+    """Run a command to its end, and end it cleanly where it is told to stop before.
+
+    Both signals leave by way of the `with` blocks, so that no server outlives the run.
+    """
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _end)
+    sys.exit(main())
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)

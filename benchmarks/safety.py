@@ -25,7 +25,7 @@ from typing import Any, Final, cast
 from benchmarks.catalog import NAMES
 from benchmarks.grid import CellError, Effort, run_worker, worker_command
 from benchmarks.machine import Cores, children_on, choose_cores
-from benchmarks.parts import command_line, finish
+from benchmarks.parts import begin, command_line, finish
 from benchmarks.report import Section, Table
 from benchmarks.server import ROOT, Server, serving
 from benchmarks.worker import DeviceIds
@@ -199,4 +199,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    begin(main)

@@ -46,6 +46,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("needs /proc/self/clear_refs to measure memory", "tests/http/*"),
     AllowedSkip("there is no /dev/full", "tests/cli/test_fleet.py::*"),
     AllowedSkip("signals are POSIX's", "tests/cli/*"),
+    AllowedSkip("signals are POSIX's", "tests/benchmarks/*"),
     AllowedSkip("Ctrl-C is no signal to another process there", "tests/test_readme*"),
     AllowedSkip("modes are POSIX's", "tests/fleet/*"),
     AllowedSkip("there is no SIGKILL", "tests/fleet/test_kills.py*"),

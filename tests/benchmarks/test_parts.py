@@ -1,13 +1,17 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from benchmarks import decode, growth, imports, journal, pacing, safety, wrk
+from benchmarks import decode, growth, imports, journal, pacing, profile, safety, wrk
 from benchmarks.drivers import Load, bypassed
-from benchmarks.server import Server, serving
+from benchmarks.server import ROOT, Server, serving
 from benchmarks.worker import DeviceIds
 from enapter_async.models.devices import Device
 
@@ -213,6 +217,35 @@ def test_what_wrk_says_is_read() -> None:
         wrk.read("unable to connect")
 
 
+# --- profile ---------------------------------------------------------------------------
+
+
+def test_samples_count_for_the_innermost_function_inside_the_runner() -> None:
+    outer = "main (benchmarks/worker.py:1);Runner.run (asyncio/runners.py:118)"
+    write = "Transport.write (/usr/lib/python3.11/asyncio/selector_events.py:1073)"
+    lines = [
+        f"{outer};execute (enapter_async/_http/pipeline.py:61) 7",
+        f"{outer};execute (enapter_async/_http/pipeline.py:95) 2",
+        f"{outer};{write} 3",
+        "main (benchmarks/worker.py:1);import_module (importlib/__init__.py:126) 99",
+    ]
+    found = profile.sum_up(lines, "asyncio/runners.py")
+    assert found == {
+        ("enapter_async/_http/pipeline.py", "execute"): 9,
+        ("asyncio/selector_events.py", "Transport.write"): 3,
+    }
+    sampled = profile.Sampled(samples=found, cpu_us=60.0)
+    assert sampled.cost(9) == 45.0
+    by_module, by_function = profile.section("sdk", sampled).tables
+    assert by_module.rows[0] == ("enapter_async/_http/pipeline.py", "45.0", "75.0%")
+    assert by_function.rows[1] == ("asyncio/selector_events.py: Transport.write", "15.0")
+
+
+def test_only_who_runs_here_can_be_profiled() -> None:
+    with pytest.raises(SystemExit):
+        profile.main(["wrk"])
+
+
 # --- commands --------------------------------------------------------------------------
 
 
@@ -226,3 +259,23 @@ def test_a_part_writes_its_json_and_says_by_its_exit_code_if_all_is_well(
     assert (code == 0) is all(verdict["met"] for verdict in section["verdicts"])
     assert decode.main(["--rounds", "1", "--markdown"]) in (0, 1)
     assert "### Reading an answer" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_no_server_outlives_a_run_that_is_ended() -> None:
+    command = [sys.executable, "-m", "benchmarks.growth", "--sizes", "100000000", "--server", "raw"]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as run:
+        assert run.stderr is not None
+        assert b"operations" in run.stderr.readline()  # by then the server answers
+        os.killpg(run.pid, 0)
+        run.terminate()
+        run.communicate(timeout=30)
+    assert run.returncode == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
