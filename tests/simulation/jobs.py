@@ -1,0 +1,375 @@
+"""Stories of fleet runs: sessions that are stopped, cut and killed, and go on from the journal."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.transport import Timeouts
+from enapter_async.errors import EnapterError
+from enapter_async.fleet import (
+    DEFAULT_ABORT,
+    AbortCriterion,
+    HealthGate,
+    JournalOptions,
+    Outcome,
+    Rollout,
+    Run,
+    Work,
+)
+from tests.simulation import weather
+from tests.simulation.loop import ProcessKilled, VirtualLoop, end
+from tests.simulation.network import SimulatedClient
+from tests.simulation.papers import has_begun, photograph, restore
+from tests.simulation.story import (
+    Story,
+    check_left,
+    check_tasks,
+    operation_of,
+    run,
+    shapes,
+)
+from tests.simulation.witness import Item, Session, Witness
+from tests.simulation.world import Asked
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own within it
+SCRATCH: Final = MEMORY if MEMORY.is_dir() else None
+LENGTH: Final = 40.0
+BETWEEN: Final = 30.0
+INTERRUPTIONS: Final = ("kill", "kill", "kill at a turn", "kill at a turn", "stop", "cut", "cancel", "leave")
+
+
+@attrs.frozen(kw_only=True)
+class Interruption:
+    """How a session ends before its time: after so many seconds, turns or outcomes."""
+
+    kind: str
+    after: float
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What is asked of a fleet, and how."""
+
+    items: tuple[Item, ...]
+    form: str
+    concurrency: int
+    journal: bool
+    power: bool
+    credentials: bool
+    rollout: Rollout | None
+    abort: Any
+    check: bool
+    retry_failed: bool
+    ambiguous: Any
+    max_pause: float
+    pacing: Pacing
+    policy: RetryPolicy
+    timeouts: Timeouts
+    slow: float
+    interruptions: tuple[Interruption, ...]
+
+
+def tell_job(story: Story) -> None:
+    """Let a run be begun, interrupted and ended, and judge what it told."""
+    job = _draw(story)
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        witness = Witness(story, job, Path(folder))
+        story.network.on_send = witness.on_send
+        now = 0.0
+        for number, interruption in enumerate((*job.interruptions, None)):
+            now = _play(story, job, witness, number, interruption, now) + story.chance.uniform(
+                0.0, BETWEEN
+            )
+            if not job.journal or story.broken:
+                break
+        story.world.settle_all()
+        witness.judge()
+
+
+def _draw(story: Story) -> Job:
+    chance = story.chance
+    story.people(shapes(chance.randint(1, 24)))
+    form = chance.choice(("list", "list", "list", "iterator", "async"))
+    items = _draw_items(story, planned=form == "list")
+    rollout = None
+    if form == "list" and chance.random() < 0.35:
+        rollout = Rollout(
+            waves=chance.choice(((1, "rest"), (1, 3, "50%"), (2, 2, 2), ("10%", "50%"))),
+            hold=chance.choice((0.0, 0.0, 20.0)),
+            per_group=chance.choice((None, None, 1, 2)),
+            health=HealthGate(most_lost=50.0) if chance.random() < 0.1 else None,
+        )
+    criterion = AbortCriterion(
+        failure_type=chance.choice(("all", "failed", "unknown")),
+        threshold_percentage=chance.choice((10.0, 20.0, 25.0, 33.33, 50.0)),
+        min_executed=chance.choice((1, 2, 3, 5, 10)),
+    )
+    journal = chance.random() < 0.85
+    kinds = [chance.choice(INTERRUPTIONS) for _ in range(chance.choice((0, 1, 1, 2, 3)))]
+    return Job(
+        items=items,
+        form=form,
+        concurrency=chance.choice((1, 2, 3, 8, 64)),
+        journal=journal,
+        power=chance.random() < 0.2,
+        credentials=chance.random() < 0.6,
+        rollout=rollout,
+        abort=chance.choice((None, None, DEFAULT_ABORT, criterion, criterion)),
+        check=chance.random() < 0.2,
+        retry_failed=chance.random() < 0.3,
+        ambiguous=chance.choice(("report", "report", "skip", "regenerate")),
+        max_pause=chance.choice((30.0, 900.0, 900.0)),
+        pacing=Pacing(max_in_flight=chance.choice((1, 4, 100, 100))),
+        policy=RetryPolicy(
+            attempts=chance.choice((1, 2, 4, 4)), deadline=chance.choice((10.0, 60.0, 60.0))
+        ),
+        timeouts=Timeouts(connect=5.0, read=chance.choice((1.0, 10.0))),
+        slow=chance.choice((0.0, 0.0, 0.0, 0.5)),
+        interruptions=tuple(_draw_interruption(story, kind) for kind in kinds),
+    )
+
+
+def _draw_interruption(story: Story, kind: str) -> Interruption:
+    chance = story.chance
+    if kind == "kill at a turn":
+        return Interruption(kind=kind, after=round(10.0 ** chance.uniform(0.0, 3.0)))
+    if kind == "leave":
+        return Interruption(kind=kind, after=chance.randint(0, 10))
+    return Interruption(kind=kind, after=10.0 ** chance.uniform(-2.0, 1.5))
+
+
+def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
+    """Ask one or more things of each device, deletions last, and mix the devices."""
+    chance = story.chance
+    as_works = planned and chance.random() < 0.5
+    mints = chance.random() < 0.6
+    queues: list[list[Asked]] = []
+    for number, device_id in enumerate(story.world.devices):
+        wishes = [
+            Asked("update", device_id, (("name", f"new-{number}"),)),
+            Asked("assign_blueprint", device_id, (("blueprint_id", f"bp-{number % 3 + 1}"),)),
+            Asked("update", device_id, (("slug", f"new-slug-{number}"),)),
+        ]
+        if mints:
+            wishes += [
+                Asked("generate_config", device_id, (("protocol", protocol),))
+                for protocol in ("MQTT", "MQTTS")
+            ]
+        queue = chance.sample(wishes, chance.choice((0, 1, 1, 1, 2, 3)))
+        if chance.random() < 0.25:
+            queue.append(Asked("delete", device_id))
+        queues.append(queue)
+    alone = {queue[0].address for queue in queues if len(queue) == 1}
+    found: list[Item] = []
+    while any(queues):
+        asked = chance.choice([queue for queue in queues if queue]).pop(0)
+        shape = story.world.devices[asked.address]
+        before = chance.random() < 0.3 and asked.address in alone
+        after = as_works and found and chance.random() < 0.1
+        found.append(
+            Item(
+                index=len(found),
+                asked=asked,
+                operation=operation_of(asked),
+                as_work=as_works,
+                group=shape.site_id if as_works else "",
+                after=chance.randrange(len(found)) if after else None,
+                before=shape.name if as_works and before else None,
+            )
+        )
+    return tuple(found)
+
+
+# One session.
+
+
+def _play(
+    story: Story,
+    job: Job,
+    witness: Witness,
+    number: int,
+    interruption: Interruption | None,
+    now: float,
+) -> float:
+    """Play one session, and give when it was over."""
+    chance, network = story.chance, story.network
+    last = interruption is None and number > 0
+    network.session = number
+    network.weather = weather.CALM if last else weather.draw(chance, start=now, length=LENGTH)
+    loop = story.loop(now)
+    if not last:
+        story.disturb(loop, now, LENGTH)
+    session = witness.begin(number, now)
+    kind = "" if interruption is None else interruption.kind
+    story.trace.tell(now, "session", "{} begins{}", number + 1, f", to meet: {kind}" if kind else "")
+    story.count("sessions")
+    picture: dict[str, bytes] = {}
+
+    def die() -> None:
+        picture.update(photograph(witness.folder))
+        network.dead = True
+        story.count("kills")
+        story.trace.tell(loop.time(), "session", "{} is killed", number + 1)
+
+    loop.on_kill = die
+    if interruption is not None and kind == "kill at a turn":
+        loop.kill_at_turn = int(interruption.after)
+    elif interruption is not None and kind == "kill":
+        loop.call_later(interruption.after, loop.kill)
+    try:
+        run(loop, _session(story, job, witness, session, interruption, loop))
+    except ProcessKilled:
+        session.how = "killed"
+    over = loop.time()
+    witness.close()
+    stubborn = end(loop)
+    if network.dead:
+        restore(witness.folder, picture)
+        network.dead = False
+    elif stubborn:
+        story.blame(over, f"tasks would not end: {stubborn}")
+    story.world.settle(over)
+    witness.over(session, over)
+    return over
+
+
+async def _session(
+    story: Story,
+    job: Job,
+    witness: Witness,
+    session: Session,
+    interruption: Interruption | None,
+    loop: VirtualLoop,
+) -> None:
+    client = SimulatedClient(
+        story.network,
+        retry=job.policy,
+        timeouts=job.timeouts,
+        pacing=job.pacing,
+        clock=story.clock(loop),
+        hooks=(story.hook(loop),),
+    )
+    async with client:
+        watched = WatchedRun(
+            witness,
+            session,
+            client,
+            _input(story, job, witness, first=session.number == 0),
+            concurrency=job.concurrency,
+            journal=_journal(job, witness),
+            rollout=job.rollout,
+            abort=job.abort,
+            credentials=witness.credentials if job.credentials else None,
+            check=job.check,
+            max_pause=job.max_pause,
+            on_event=session.on_event,
+        )
+        whole = asyncio.ensure_future(_whole(watched, witness, session, interruption, job.slow))
+        if interruption is not None and interruption.kind in ("stop", "cut", "cancel"):
+            acts = {"stop": watched.stop, "cut": watched.cut, "cancel": whole.cancel}
+            act = acts[interruption.kind]
+            loop.call_later(interruption.after, _act, story, session, interruption.kind, act)
+        try:
+            await whole
+        except asyncio.CancelledError:
+            session.how = "cancelled"
+        except EnapterError as error:
+            story.blame(loop.time(), f"the session ends in {type(error).__name__}: {error}")
+        session.report = watched.report
+        check_left(story, client, loop.time())
+        left = watched._pace.in_flight
+        if left:
+            story.blame(loop.time(), f"{left} operations are left under way")
+    check_tasks(story, loop.time())
+
+
+def _act(story: Story, session: Session, kind: str, act: Any) -> None:
+    if session.how == "over" and session.report is None:
+        story.count(kind)
+        story.trace.tell(asyncio.get_running_loop().time(), "session", "{}", kind)
+        if kind == "cut":
+            session.how = "cut"
+        session.asked_to_stop = True
+        act()
+
+
+async def _whole(
+    watched: "WatchedRun",
+    witness: Witness,
+    session: Session,
+    interruption: Interruption | None,
+    slow: float,
+) -> None:
+    leave = interruption is not None and interruption.kind == "leave"
+    async with watched:
+        async for outcome in watched:
+            witness.told(session, outcome)
+            if leave and interruption is not None and len(session.told) > interruption.after:
+                session.how = "left"
+                break
+            if slow:
+                await asyncio.sleep(slow)
+
+
+class WatchedRun(Run[Any]):
+    """A run whose outcomes are noted at the moment at which they are known."""
+
+    def __init__(self, witness: Witness, session: Session, *arguments: Any, **settings: Any) -> None:
+        self._witness = witness
+        self._session_log = session
+        super().__init__(*arguments, **settings)
+
+    def _take(self, outcome: Outcome[Any]) -> None:
+        self._witness.known(self._session_log, outcome)
+        super()._take(outcome)
+
+
+def _journal(job: Job, witness: Witness) -> JournalOptions | None:
+    if not job.journal:
+        return None
+    return JournalOptions(
+        path=witness.journal,
+        power=job.power,
+        retry_failed=job.retry_failed,
+        ambiguous=job.ambiguous,
+    )
+
+
+def _input(story: Story, job: Job, witness: Witness, *, first: bool) -> Any:
+    """Give the input in the job's form; or nothing, where the journal knows all of it."""
+    if not first and job.form == "list" and story.chance.random() < 0.5:
+        if has_begun(witness.journal):
+            return None
+    works = _works(job.items)
+    if job.form == "iterator":
+        return iter(works)
+    if job.form == "async":
+        return _slowly(works, story.chance.choice((0.0, 0.2)))
+    return works
+
+
+def _works(items: Sequence[Item]) -> list[Any]:
+    return [
+        Work(
+            seq=item.index,
+            operation=item.operation,
+            group=item.group,
+            after=item.after,
+            before=None if item.before is None else {"name": item.before},
+        )
+        if item.as_work
+        else item.operation
+        for item in items
+    ]
+
+
+async def _slowly(works: Iterable[Any], seconds: float) -> AsyncIterator[Any]:
+    for work in works:
+        await asyncio.sleep(seconds)
+        yield work

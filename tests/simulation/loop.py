@@ -1,0 +1,155 @@
+"""An event loop on which time passes only when nothing else can happen.
+
+It waits for nothing: where a real loop would sleep until the next timer, this one sets its
+clock to it. Work for threads is done on the loop, some milliseconds after it was asked for,
+and its end is told a little later; so everything happens in an order that a seed decides.
+"""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+MOST_TURNS: Final = 300_000
+"""A loop that turns so often has lost its way."""
+THREAD_SECONDS: Final = 0.004
+
+
+class ProcessKilled(KeyboardInterrupt):  # noqa: N818 - it is what SIGKILL is, and no error
+    """The process is gone: nothing of it runs on. It passes through every task at once."""
+
+
+class StuckError(Exception):
+    """Everything waits for something that will never come, or turns without end."""
+
+
+class _Selector(selectors.BaseSelector):
+    """Tells its loop instead of waiting; nothing that is registered ever becomes ready."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Any, selectors.SelectorKey] = {}
+        self.on_turn: Callable[[float | None], None] = lambda _: None
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        number = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        self._keys[fileobj] = key = selectors.SelectorKey(fileobj, number, events, data)
+        return key
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._keys.pop(fileobj)
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.on_turn(timeout)
+        return []
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._keys
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop with a clock of its own, which begins at `start` seconds.
+
+    `kill_at_turn` raises `ProcessKilled` between two turns; `connect` is asked for each bare
+    connection, and raises OSError where nobody answers.
+    """
+
+    def __init__(self, chance: random.Random, *, start: float = 0.0) -> None:
+        selector = _Selector()
+        selector.on_turn = self._turn
+        self._now = start
+        self._chance = chance
+        self.turns = 0
+        self.leapt = 0.0
+        """How many seconds were lost to leaps, as when a laptop sleeps."""
+        self.kill_at_turn: int | None = None
+        self.on_kill: Callable[[], None] = lambda: None
+        self.connect: Callable[[], Awaitable[None]] | None = None
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self._now
+
+    def leap(self, seconds: float) -> None:
+        """Let time pass at once, and everybody find out afterwards."""
+        self._now += seconds
+        self.leapt += seconds
+
+    def kill(self) -> None:
+        """End the process that this loop is; to be called by a timer."""
+        self.kill_at_turn = None
+        self.on_kill()
+        raise ProcessKilled
+
+    def _turn(self, timeout: float | None) -> None:
+        self.turns += 1
+        if self.kill_at_turn is not None and self.turns >= self.kill_at_turn:
+            self.kill()
+        if timeout is None:
+            raise StuckError("everything waits, and nothing will ever come")
+        if self.turns > MOST_TURNS:
+            raise StuckError(f"the loop turned {MOST_TURNS} times")
+        if timeout > 0:
+            self._now += timeout
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Do a thread's work on the loop: a little later, and its end is told later still."""
+        done = self.create_future()
+        self.call_later(self._chance.uniform(0.0, THREAD_SECONDS), self._work, done, func, args)
+        return done
+
+    def _work(
+        self, done: "asyncio.Future[Any]", func: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        result, error = None, None
+        try:
+            result = func(*args)
+        except Exception as raised:  # noqa: BLE001 - a thread hands on whatever was raised
+            error = raised
+        self.call_later(self._chance.uniform(0.0, THREAD_SECONDS), _tell, done, result, error)
+
+    async def create_connection(self, protocol_factory: Any, *args: Any, **settings: Any) -> Any:
+        """Make a connection over which nothing can be said: who knocks wants no more."""
+        if self.connect is None:
+            raise OSError("there is no network here")
+        await self.connect()
+        return _Silent(), protocol_factory()
+
+
+def _tell(done: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(result)
+    else:
+        done.set_exception(error)
+
+
+class _Silent(asyncio.Transport):
+    """One end of a connection that is only there to be closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed = False
+
+    def close(self) -> None:
+        self._closed = True
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+
+def end(loop: VirtualLoop) -> list[str]:
+    """End what is left on a loop, and close it; give the names of tasks that would not end."""
+    loop.kill_at_turn = None
+    for _ in range(20):
+        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        if not left:
+            break
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(left, timeout=3600.0))
+    stubborn = sorted(task.get_name() for task in asyncio.all_tasks(loop) if not task.done())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    return stubborn

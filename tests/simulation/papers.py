@@ -1,0 +1,119 @@
+"""What a run leaves on the disk, read with no code of the package's."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from tests.simulation.world import Asked
+
+INTENT: Final = "intent"
+ENDS: Final = ("applied", "unchanged", "absent", "failed", "unknown", "held")
+DONE: Final = ("applied", "unchanged", "absent")
+UNTOUCHED: Final = ""
+
+
+def asked_in(text: str) -> Asked:
+    """Read an operation as a journal writes it."""
+    told = json.loads(text)
+    verb, address = told.pop("operation"), told.pop("device_id")
+    return Asked(verb, address, tuple(sorted((name, str(told[name])) for name in told)))
+
+
+@attrs.define
+class Paper:
+    """What a journal says of one item. `kinds` are the intents and ends, in order."""
+
+    seq: int
+    asked: Asked
+    wave: int
+    kinds: list[str] = attrs.field(factory=list)
+
+    @property
+    def last(self) -> str:
+        return self.kinds[-1] if self.kinds else UNTOUCHED
+
+
+def has_begun(journal: Path) -> bool:
+    """Say whether a run was begun in a file."""
+    if not journal.exists():
+        return False
+    with closing(sqlite3.connect(journal)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'run'").fetchall()
+        return bool(tables and connection.execute("SELECT count(*) FROM run").fetchone()[0])
+
+
+def read_journal(journal: Path) -> dict[Asked, Paper]:
+    """Give what a journal says of each item; nothing where no run was begun."""
+    if not has_begun(journal):
+        return {}
+    with closing(sqlite3.connect(journal)) as connection:
+        rows = connection.execute("SELECT seq, operation, wave FROM item ORDER BY seq").fetchall()
+        papers = {seq: Paper(seq, asked_in(text), wave) for seq, text, wave in rows}
+        events = "SELECT seq, kind FROM event WHERE seq IS NOT NULL ORDER BY id"
+        for seq, kind in connection.execute(events):
+            if kind == INTENT or kind in ENDS:
+                papers[seq].kinds.append(kind)
+    return {paper.asked: paper for paper in papers.values()}
+
+
+class Reader:
+    """Reads a journal while a run writes to it, as another process would."""
+
+    def __init__(self, journal: Path) -> None:
+        self._connection = sqlite3.connect(journal)
+        self._seqs: dict[Asked, tuple[int, int]] = {}
+
+    def place(self, asked: Asked) -> tuple[int, int] | None:
+        """Give seq and wave of an item that is on the disk."""
+        if asked not in self._seqs:
+            for seq, text, wave in self._connection.execute("SELECT seq, operation, wave FROM item"):
+                self._seqs[asked_in(text)] = (seq, wave)
+        return self._seqs.get(asked)
+
+    def intents(self, asked: Asked) -> int:
+        """Count the intents of an item that are on the disk."""
+        place = self.place(asked)
+        if place is None:
+            return 0
+        counting = "SELECT count(*) FROM event WHERE seq = ? AND kind = 'intent'"
+        return int(self._connection.execute(counting, place[:1]).fetchone()[0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
+    """Give device and secret of each whole line in a file of credentials."""
+    if not credentials.exists():
+        return
+    for line in credentials.read_bytes().split(b"\n"):
+        try:
+            row: dict[str, Any] = json.loads(line)
+        except ValueError:
+            continue
+        told = row["config"]["mqtt_credentials"]
+        yield row["device_id"], told.get("password") or told["private_key"]
+
+
+def photograph(folder: Path) -> dict[str, bytes]:
+    """Give what is in the files of a folder, as a process leaves them that is killed now."""
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if not path.name.endswith(("-shm", ".lock"))
+    }
+
+
+def restore(folder: Path, picture: dict[str, bytes]) -> None:
+    """Make a folder what it was when the picture was taken."""
+    for path in folder.iterdir():
+        path.unlink()
+    for name, data in picture.items():
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(data)

@@ -1,0 +1,220 @@
+"""One seed's story: who takes part in it, and what was found wrong."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.clock import Clock
+from enapter_async.hooks import AttemptFailed, CallEnded, Event, Waiting
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import (
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    GetDevice,
+    UpdateDevice,
+)
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.network import Network, Send, join
+from tests.simulation.trace import Trace
+from tests.simulation.world import Asked, Shape, World, short
+
+EPOCH: Final = 1_750_000_000.0
+SITES: Final = ("site-a", "site-b", "site-c")
+LEEWAY: Final = 1e-6
+
+
+@attrs.define(eq=False)
+class Story:
+    """What a seed decides, and what became of it. `broken` tells each promise that was."""
+
+    seed: int
+    chance: random.Random = attrs.field(init=False)
+    trace: Trace = attrs.field(factory=Trace, init=False)
+    broken: list[str] = attrs.field(factory=list, init=False)
+    tried: dict[str, int] = attrs.field(factory=dict, init=False)
+    world: World = attrs.field(init=False)
+    network: Network = attrs.field(init=False)
+    wall_offset: float = attrs.field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.chance = random.Random(f"story {self.seed}")
+        self.people([])
+
+    def people(self, shapes: Sequence[Shape]) -> None:
+        """Begin the world anew, with these devices."""
+        self.world = World(shapes, lambda at, text: self.trace.tell(at, "world", "{}", text))
+        self.network = Network(self.world, random.Random(f"network {self.seed}"), self.trace)
+
+    def blame(self, at: float, text: str) -> None:
+        """Say that a promise was broken."""
+        self.trace.tell(at, "BROKEN", "{}", text)
+        self.broken.append(text)
+
+    def count(self, what: str) -> None:
+        """Count something that was tried, so that a long run can tell how often."""
+        self.tried[what] = self.tried.get(what, 0) + 1
+
+    def loop(self, start: float) -> VirtualLoop:
+        """Make the loop of one process, from some moment on."""
+        loop = VirtualLoop(random.Random(f"loop {self.seed} {start}"), start=start)
+        join(loop, self.network)
+        return loop
+
+    def clock(self, loop: VirtualLoop) -> Clock:
+        """Give the clock of a process: its wall may be moved by `jump`."""
+        chance = random.Random(f"clock {self.seed} {loop.time()}")
+        return Clock(
+            monotonic=loop.time,
+            wall=lambda: EPOCH + loop.time() + self.wall_offset,
+            sleep=asyncio.sleep,
+            uniform=chance.uniform,
+        )
+
+    def jump(self, at: float, seconds: float) -> None:
+        """Set the wall clock, as an NTP daemon or a person may."""
+        self.count("clock jumps")
+        self.trace.tell(at, "clock", "the wall clock jumps by {:g} s", seconds)
+        self.wall_offset += seconds
+
+    def leap(self, loop: VirtualLoop, seconds: float) -> None:
+        """Let the machine sleep."""
+        self.count("suspends")
+        self.trace.tell(loop.time(), "clock", "the machine sleeps for {:g} s", seconds)
+        loop.leap(seconds)
+
+    def disturb(self, loop: VirtualLoop, start: float, length: float) -> None:
+        """Plan what else may happen: clocks that jump, a machine that sleeps, other people."""
+        chance = self.chance
+        for _ in range(chance.choice((0, 0, 0, 1, 2))):
+            seconds = chance.choice((-86_400.0, -3600.0, -5.0, 5.0, 3600.0, 1e8))
+            at = start + chance.uniform(0.0, length)
+            loop.call_at(at, self.jump, at, seconds)
+        if chance.random() < 0.15:
+            at = start + chance.uniform(0.0, length)
+            loop.call_at(at, self.leap, loop, chance.choice((1.0, 30.0, 600.0, 7200.0)))
+        for number in range(chance.choice((0, 0, 0, 0, 1, 3))):
+            device_id = chance.choice(list(self.world.history))
+            at = start + chance.uniform(0.0, length)
+            fields = {} if chance.random() < 0.3 else {"name": f"foreign-{number}-{at:.0f}"}
+            self.world.plan(at, _meddling(self.world, device_id, fields))
+
+    def hook(self, loop: VirtualLoop) -> Callable[[Event], None]:
+        """Give a hook that tells the trace what the client says of itself."""
+
+        def tell(event: Event) -> None:
+            text = f"call {event.call}"
+            if isinstance(event, AttemptFailed):
+                text += f": attempt {event.attempt.number} failed, {event.attempt.certainty.value}"
+            elif isinstance(event, Waiting):
+                text += f": waits {event.seconds:.3f} s, {event.reason}"
+            elif isinstance(event, CallEnded):
+                ended = "well" if event.error is None else type(event.error).__name__
+                settled = ", settled" if event.settled else ""
+                text += f": ends {'cancelled' if event.cancelled else ended}{settled}"
+            else:
+                text += f": {type(event.operation).__name__}"
+            if not self.network.dead:
+                self.trace.tell(loop.time(), "client", "{}", text)
+
+        return tell
+
+
+def _meddling(
+    world: World, device_id: str, fields: Mapping[str, str]
+) -> Callable[[float], None]:
+    return lambda at: world.meddle(at, device_id, **fields)
+
+
+def shapes(count: int) -> list[Shape]:
+    """Make devices, each known by the end of its id."""
+    return [
+        Shape(
+            id=f"00000000-0000-4000-8000-{number:012x}",
+            name=f"first-{number}",
+            slug=f"slug-{number}",
+            blueprint_id="bp-0",
+            site_id=SITES[number % len(SITES)],
+        )
+        for number in range(count)
+    ]
+
+
+def operation_of(asked: Asked) -> Operation[Any]:
+    """Give the package's value for what is asked."""
+    fields: dict[str, Any] = dict(asked.fields)
+    kinds: dict[str, Callable[..., Operation[Any]]] = {
+        "get": GetDevice,
+        "update": UpdateDevice,
+        "delete": DeleteDevice,
+        "generate_config": GenerateConfig,
+        "assign_blueprint": AssignBlueprint,
+    }
+    return kinds[asked.verb](device_id=asked.address, **fields)
+
+
+def secret_in(result: Any) -> str:
+    """Give what is secret in a configuration."""
+    credentials = result.mqtt_credentials
+    return str(getattr(credentials, "password", None) or credentials.private_key)
+
+
+def check_pauses(story: Story, sends: Sequence[Send], longest: float) -> None:
+    """No request of a client begins within a pause that the server asked for with a 429."""
+    ended = [
+        each for each in sends if each.status == 429 and each.retry_after and each.ended is not None
+    ]
+    for told in ended:
+        assert told.ended is not None
+        assert told.retry_after is not None
+        over = told.ended + min(told.retry_after, longest)
+        for send in sends:
+            if told.ended < send.at < over - LEEWAY and send.session == told.session:
+                story.blame(
+                    send.at,
+                    f"request {send.number} begins {over - send.at:.3f} s before the pause is "
+                    f"over that the answer to request {told.number} asked for",
+                )
+                return
+
+
+def check_at_once(story: Story, send: Send, most: int) -> None:
+    """Before a request: not too many under way, and no second write to its device."""
+    others = [each for each in story.network.under_way if each.session == send.session]
+    if len(others) >= most:
+        story.blame(send.at, f"request {send.number} begins while {len(others)} are under way")
+    for other in others:
+        if send.asked.writes and other.asked.writes and other.asked.address == send.asked.address:
+            story.blame(
+                send.at,
+                f"requests {other.number} and {send.number} write to "
+                f"{short(send.asked.address)} at once",
+            )
+
+
+def check_left(story: Story, client: Any, at: float) -> None:
+    """Afterwards: nobody in the gate, and no turn held."""
+    pipeline = client._engine._pipeline
+    if pipeline.gate.in_flight or pipeline.gate._line:
+        story.blame(at, f"{pipeline.gate.in_flight} are left in the gate, {pipeline.gate._line}")
+    if pipeline.turns._waiting:
+        story.blame(at, f"turns are left: {sorted(pipeline.turns._waiting)}")
+
+
+def check_tasks(story: Story, at: float) -> None:
+    """Afterwards: no task but the one that asks."""
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    if left:
+        story.blame(at, f"tasks are left: {sorted(task.get_name() for task in left)}")
+
+
+def run(loop: VirtualLoop, main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's main coroutine on its loop."""
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(main)
+    finally:
+        asyncio.set_event_loop(None)

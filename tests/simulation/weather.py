@@ -1,0 +1,282 @@
+"""What may befall a request: how each exchange goes, drawn from a seed's own mixture.
+
+Times are seconds. What a course says is decided before the request is on its way; what the
+API answers is known only when the request is done, by the world as it then is.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from tests.simulation.world import Asked
+
+LATEST_EFFECT: Final = 300.0
+OLDEST_READ: Final = 30.0
+
+
+@attrs.frozen
+class Said:
+    """An answer that is not the API's honest one to what was done."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    json: Mapping[str, Any] | None = None
+    text: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Course:
+    """How one exchange goes.
+
+    `unsent` names why no connection comes about, after `connect` seconds. Else the request
+    arrives `trip` seconds after its sending, is done `works` seconds later (None: never), and
+    something is heard `heard` seconds after its sending (None: never): the API's answer, or
+    `said`, or with `dies` the end of the connection. `cut` loses the answer's body, `empty`
+    leaves it away, `other` answers about another device. `lag` is how old a read is. `twice`
+    lets a proxy hand the request to a second server, whose answer is the one that is heard.
+    """
+
+    name: str = "good"
+    connect: float = 0.0
+    unsent: str = ""
+    trip: float = 0.01
+    works: float | None = 0.0
+    heard: float | None = 0.02
+    said: Said | None = None
+    dies: bool = False
+    cut: bool = False
+    empty: bool = False
+    other: bool = False
+    twice: bool = False
+    lag: float = 0.0
+
+
+FATES: Final = (
+    "unsent",
+    "lost",
+    "silent",
+    "slow",
+    "throttled",
+    "busy",
+    "failed",
+    "refused",
+    "again",
+    "cut",
+    "empty",
+    "portal",
+    "proxy404",
+    "other",
+    "twice",
+    "stale",
+)
+UNSENT: Final = ("refused", "dns", "timeout", "tls", "disconnected")
+
+
+@attrs.frozen(kw_only=True)
+class Spell:
+    """Some time in which nearly all requests fare alike: "down", "partition" or "throttled"."""
+
+    kind: str
+    start: float
+    end: float
+
+
+@attrs.frozen(kw_only=True)
+class Weather:
+    """How often what happens, and when the host is down. `trouble` is the share that is not good."""
+
+    trouble: float = 0.0
+    weights: Mapping[str, float] = attrs.field(factory=dict)
+    spells: tuple[Spell, ...] = ()
+    latency: float = 0.05
+
+    def course(self, chance: random.Random, asked: Asked, now: float) -> Course:
+        """Draw how a request goes that begins now."""
+        trip = chance.uniform(0.001, self.latency)
+        back = chance.uniform(0.001, self.latency)
+        plain = Course(trip=trip, heard=trip + back)
+        for spell in self.spells:
+            if spell.start <= now < spell.end:
+                return _under(spell, plain, chance, now)
+        if not self.weights or chance.random() >= self.trouble:
+            return plain
+        fate = chance.choices(list(self.weights), list(self.weights.values()))[0]
+        return _COURSES[fate](plain, chance, asked)
+
+    def is_down(self, now: float) -> bool:
+        return any(s.start <= now < s.end for s in self.spells if s.kind != "throttled")
+
+
+CALM: Final = Weather()
+
+
+def draw(chance: random.Random, *, start: float, length: float) -> Weather:
+    """Draw a mixture of faults, and a few spells within some length of time."""
+    kinds = chance.sample(FATES, chance.randint(1, 7))
+    spells = []
+    for _ in range(chance.choice((0, 0, 0, 1, 1, 2))):
+        began = start + chance.uniform(0.0, length)
+        kind = chance.choice(("down", "partition", "throttled"))
+        lasts = chance.choice((0.5, 3.0, 20.0, 90.0, 400.0)) * chance.uniform(0.5, 2.0)
+        spells.append(Spell(kind=kind, start=began, end=began + lasts))
+    return Weather(
+        trouble=chance.choice((0.02, 0.1, 0.3, 0.3, 0.6, 0.9)),
+        weights={kind: chance.uniform(0.2, 2.0) for kind in kinds},
+        spells=tuple(spells),
+        latency=chance.choice((0.01, 0.05, 0.5, 3.0)),
+    )
+
+
+def _under(spell: Spell, plain: Course, chance: random.Random, now: float) -> Course:
+    if spell.kind == "down":
+        return attrs.evolve(plain, name="host down", unsent="refused", connect=0.002)
+    if spell.kind == "throttled":
+        left = spell.end - now
+        header = (("Retry-After", str(int(left) + 1)),)
+        said = Said(429, header if chance.random() < 0.7 else (), {"errors": []})
+        return attrs.evolve(plain, name="throttled", works=None, said=said)
+    if chance.random() < 0.5:
+        return attrs.evolve(plain, name="partition", unsent="timeout", connect=1e6)
+    # Over a connection that was open: the bytes wait in some buffer, and may yet arrive.
+    arrives = spell.end - now + chance.uniform(0.0, 5.0)
+    works = 0.0 if chance.random() < 0.5 else None
+    return attrs.evolve(plain, name="partition", trip=arrives, works=works, heard=None)
+
+
+def _maybe_done(chance: random.Random) -> float | None:
+    """Draw when a request is done whose answer will not be believed: now, later, or never."""
+    if chance.random() < 0.3:
+        return None
+    return 0.0 if chance.random() < 0.5 else chance.uniform(0.0, LATEST_EFFECT)
+
+
+def _unsent(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    why = chance.choices(UNSENT, (4, 1, 2, 1, 2))[0]
+    seconds = 1e6 if why == "timeout" else chance.uniform(0.0, 1.0)
+    return attrs.evolve(plain, name=f"unsent ({why})", unsent=why, connect=seconds)
+
+
+def _lost(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    works = _maybe_done(chance)
+    return attrs.evolve(plain, name=f"lost{_late(works)}", works=works, dies=True)
+
+
+def _silent(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    works = _maybe_done(chance)
+    return attrs.evolve(plain, name=f"silent{_late(works)}", works=works, heard=None)
+
+
+def _late(works: float | None) -> str:
+    if works is None:
+        return ", not done"
+    return f", done {works:.1f} s later" if works else ", done"
+
+
+def _slow(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    works = chance.uniform(0.0, 40.0)
+    heard = plain.trip + works + chance.uniform(0.0, 3.0)
+    return attrs.evolve(plain, name="slow", works=works, heard=heard)
+
+
+def _throttled(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    wait = chance.choice(("", "0", "1", "3", "17", "100", "3600", "soon"))
+    headers: tuple[tuple[str, str], ...] = (("Retry-After", wait),) if wait else ()
+    if chance.random() < 0.3:
+        # A date counts from the server's own clock, whatever ours says.
+        headers = (
+            ("Date", "Tue, 01 Jul 2025 10:00:00 GMT"),
+            ("Retry-After", "Tue, 01 Jul 2025 10:00:09 GMT"),
+        )
+    html = chance.random() < 0.3
+    said = Said(429, headers, None if html else {"errors": []}, "<html>" if html else "")
+    return attrs.evolve(plain, name="throttled", works=None, said=said)
+
+
+def _busy(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    wait = chance.choice(("1", "2", "9"))
+    said = Said(503, (("Retry-After", wait),), {"errors": [{"code": "busy"}]})
+    return attrs.evolve(plain, name="busy", works=None, said=said)
+
+
+def _failed(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    status = chance.choice((500, 502, 503, 504, 520))
+    html = status != 500
+    json = None if html else {"errors": [{"code": "internal"}]}
+    works = _maybe_done(chance)
+    return attrs.evolve(
+        plain,
+        name=f"failed {status}{_late(works)}",
+        works=works,
+        said=Said(status, (), json, "<html>" if html else ""),
+    )
+
+
+def _refused(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    statuses, weights = (400, 403, 409, 422, 401, 302), (3, 3, 3, 3, 0.3, 0.5)
+    status = chance.choices(statuses, weights)[0]
+    said = Said(status, (), {"errors": [{"code": "no", "message": "no"}]})
+    return attrs.evolve(plain, name=f"refused {status}", works=None, said=said)
+
+
+def _again(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    status = chance.choice((408, 425))
+    return attrs.evolve(plain, name=f"again {status}", works=None, said=Said(status, (), {}))
+
+
+def _cut(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    return attrs.evolve(plain, name="cut", cut=True)
+
+
+def _empty(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    return attrs.evolve(plain, name="empty", empty=True)
+
+
+def _portal(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    works = _maybe_done(chance)
+    said = Said(200, (), None, "<html>please log in</html>")
+    return attrs.evolve(plain, name=f"portal{_late(works)}", works=works, said=said)
+
+
+def _proxy404(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    said = Said(404, (), None, "<html>nothing here</html>")
+    return attrs.evolve(plain, name="a proxy's 404", works=None, said=said)
+
+
+def _other(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    if asked.verb not in ("get", "update", "assign_blueprint") or len(asked.address) != 36:
+        return plain  # where no id was asked for, or none is told, nobody could see it
+    return attrs.evolve(plain, name="about another", other=True, works=_maybe_done(chance))
+
+
+def _twice(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    # As nginx does it with a deletion, and never with a PATCH or POST.
+    return attrs.evolve(plain, name="twice", twice=True) if asked.verb == "delete" else plain
+
+
+def _stale(plain: Course, chance: random.Random, asked: Asked) -> Course:
+    if asked.writes:
+        return plain
+    lag = chance.uniform(0.0, OLDEST_READ)
+    return attrs.evolve(plain, name=f"stale by {lag:.1f} s", lag=lag)
+
+
+_COURSES: Final = {
+    "unsent": _unsent,
+    "lost": _lost,
+    "silent": _silent,
+    "slow": _slow,
+    "throttled": _throttled,
+    "busy": _busy,
+    "failed": _failed,
+    "refused": _refused,
+    "again": _again,
+    "cut": _cut,
+    "empty": _empty,
+    "portal": _portal,
+    "proxy404": _proxy404,
+    "other": _other,
+    "twice": _twice,
+    "stale": _stale,
+}

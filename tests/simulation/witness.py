@@ -1,0 +1,437 @@
+"""Watches a fleet run, request by request, and holds what it told against what happened.
+
+What may be known at once is checked at once: before each request, and at each outcome. What
+an effect that comes late may still change is judged in the end.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from enapter_async.fleet import Outcome, RunAbortedError
+from enapter_async.fleet.events import RunEvent, RunStopped, WaveBegan
+from enapter_async.operation import Operation
+from tests.simulation.network import Send
+from tests.simulation.papers import DONE, INTENT, Reader, kept_secrets, read_journal
+from tests.simulation.story import LEEWAY, Story, check_at_once, check_pauses, secret_in
+from tests.simulation.world import Asked, Effect, Shape, short, wanted_by
+
+LONGEST_PAUSE = 120.0
+"""What a client's pause is bound by, as its retry policy has it by default."""
+
+
+@attrs.frozen(kw_only=True)
+class Item:
+    """One thing that is asked of the fleet."""
+
+    index: int
+    asked: Asked
+    operation: Operation[Any]
+    as_work: bool = False
+    group: str = ""
+    after: int | None = None
+    before: str | None = None
+
+    def __str__(self) -> str:
+        return f"item {self.index}, {self.asked}"
+
+
+@attrs.frozen(kw_only=True)
+class Known:
+    """An outcome, when it was known, and how many requests had been sent by then."""
+
+    at: float
+    session: int
+    sends: int
+    state: str
+    settled: bool
+    error: str
+    secret: str
+
+
+@attrs.define(eq=False, kw_only=True)
+class Session:
+    """One process at work on the run."""
+
+    number: int
+    began: float
+    story: Story
+    standing: dict[Asked, str]
+    """How each item stood when it began: the last word of the journal."""
+    how: str = "over"
+    asked_to_stop: bool = False
+    over_at: float = 0.0
+    report: Any = None
+    stopped_at: int | None = None
+    """How many requests had been sent when the run stopped by itself."""
+    order: list[tuple[Asked, Known]] = attrs.field(factory=list)
+    ends: dict[Asked, Known] = attrs.field(factory=dict)
+    told: list[Any] = attrs.field(factory=list)
+    begun: set[Asked] = attrs.field(factory=set)
+
+    def on_event(self, event: RunEvent) -> None:
+        """Hear what the run says of itself."""
+        network = self.story.network
+        if network.dead:
+            return
+        now = asyncio.get_running_loop().time()
+        self.story.trace.tell(now, "run", "{}", type(event).__name__)
+        if isinstance(event, RunStopped):
+            self.stopped_at = len(network.sends)
+        if isinstance(event, WaveBegan):
+            writes = [each for each in network.under_way if each.asked.writes]
+            if writes:
+                self.story.blame(now, f"wave {event.number} begins while {writes[0].asked} goes on")
+
+
+class Witness:
+    """Sees all sessions of one run."""
+
+    def __init__(self, story: Story, job: Any, folder: Path) -> None:
+        self.story = story
+        self.job = job
+        self.folder = folder
+        self.journal = folder / "run.db"
+        self.credentials = folder / "credentials.jsonl"
+        self.items: dict[Asked, Item] = {item.asked: item for item in job.items}
+        self.sends: dict[Asked, list[Send]] = {asked: [] for asked in self.items}
+        self.sessions: list[Session] = []
+        self._reader: Reader | None = None
+
+    # The sessions.
+
+    def begin(self, number: int, now: float) -> Session:
+        standing = {asked: paper.last for asked, paper in read_journal(self.journal).items()}
+        session = Session(number=number, began=now, story=self.story, standing=standing)
+        self.sessions.append(session)
+        return session
+
+    def close(self) -> None:
+        """Let go of the journal, before it is put back."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def known(self, session: Session, outcome: Outcome[Any]) -> None:
+        """Take note of an outcome at the moment at which it is known."""
+        if self.story.network.dead:
+            return
+        now = asyncio.get_running_loop().time()
+        asked = self._asked(outcome)
+        result = outcome.result
+        known = Known(
+            at=now,
+            session=session.number,
+            sends=len(self.story.network.sends),
+            state=str(outcome.state),
+            settled=outcome.settled,
+            error=type(outcome.error).__name__ if outcome.error else "",
+            secret=secret_in(result) if asked.once and result is not None else "",
+        )
+        why = f": {outcome.error}" if outcome.error else ""
+        settled = ", settled" if outcome.settled else ""
+        index = self.items[asked].index
+        self.story.trace.tell(
+            now, "outcome", "item {}, {}: {}{}{}", index, asked, known.state, settled, why
+        )
+        if asked in session.ends:
+            self.story.blame(now, f"{self.items[asked]}: a second outcome, {known.state}")
+        self.story.count(f"item {known.state}")
+        session.ends[asked] = known
+        session.order.append((asked, known))
+
+    def told(self, session: Session, outcome: Outcome[Any]) -> None:
+        """Take note of an outcome that the run's user was told."""
+        session.told.append(outcome)
+
+    def _asked(self, outcome: Outcome[Any]) -> Asked:
+        for asked, item in self.items.items():
+            if item.operation is outcome.operation or item.operation == outcome.operation:
+                return asked
+        raise AssertionError(f"nobody asked for {outcome.operation!r}")
+
+    # Before each request.
+
+    def on_send(self, send: Send) -> None:
+        session = self.sessions[-1]
+        check_at_once(self.story, send, self.job.pacing.max_in_flight)
+        if not send.asked.writes:
+            return
+        item = self.items.get(send.asked)
+        if item is None:
+            self.story.blame(send.at, f"nobody asked for {send.asked}")
+            return
+        for problem in self._problems(session, item):
+            self.story.blame(send.at, f"request {send.number} ({item}): {problem}")
+        self.sends[item.asked].append(send)
+        session.begun.add(item.asked)
+
+    def _problems(self, session: Session, item: Item) -> Iterator[str]:
+        earlier = self.sends[item.asked]
+        mine = [each for each in earlier if each.session == session.number]
+        standing = session.standing.get(item.asked, "")
+        if item.asked in session.ends:
+            yield "it is sent after its outcome was known"
+        if standing in DONE or (standing == "failed" and not self.job.retry_failed):
+            yield f"it is sent again, and the journal says {standing}"
+        if item.asked.once and any(each.unsure for each in earlier):
+            again = self.job.ambiguous == "regenerate" and not any(each.unsure for each in mine)
+            if not again:
+                yield "a once-only operation is sent again after it may have been done"
+        if self.job.journal:
+            yield from self._unwritten(session, item, earlier)
+        yield from self._out_of_order(session, item)
+        if not mine:
+            yield from self._too_many(session, item)
+            if item.before is not None and not self._looked(session, item):
+                yield "it is sent, and nobody saw that its device is as planned"
+
+    def _unwritten(self, session: Session, item: Item, earlier: list[Send]) -> Iterator[str]:
+        if self._reader is None:
+            self._reader = Reader(self.journal)
+        intents = self._reader.intents(item.asked)
+        needed = 1 + sum(each.unsure for each in earlier)
+        if intents < needed:
+            yield f"{intents} intents are on the disk, and it may arrive the {needed}. time"
+        place = self._reader.place(item.asked)
+        if self.job.rollout is None or place is None:
+            return
+        for other in self.items.values():
+            where = self._reader.place(other.asked)
+            if where is not None and where[1] < place[1] and not self._end(session, other.asked):
+                yield f"it is of wave {place[1] + 1}, and {other} of wave {where[1] + 1} goes on"
+                return
+
+    def _end(self, session: Session, asked: Asked) -> str:
+        """Give how an item ended, in this session or an earlier one; "" where it did not."""
+        known = session.ends.get(asked)
+        if known is not None:
+            return known.state
+        standing = session.standing.get(asked, "")
+        if standing == INTENT:
+            return "unknown" if asked.once and self.job.ambiguous != "regenerate" else ""
+        if standing == "unknown" and (not asked.once or self.job.ambiguous == "regenerate"):
+            return ""
+        if standing == "failed" and self.job.retry_failed:
+            return ""
+        return "" if standing == "held" else standing
+
+    def _out_of_order(self, session: Session, item: Item) -> Iterator[str]:
+        for other in self.items.values():
+            before = other.asked.address == item.asked.address and other.index < item.index
+            if before or item.after == other.index:
+                end = self._end(session, other.asked)
+                if end not in DONE and not self._is_kept(other.asked):
+                    yield f"{other} comes before it, and is {end or 'not over'}"
+
+    def _too_many(self, session: Session, item: Item) -> Iterator[str]:
+        busy = [asked for asked in session.begun if asked not in session.ends]
+        if len(busy) >= self.job.concurrency:
+            yield f"{len(busy)} items are under way already"
+        most = self.job.rollout.per_group if self.job.rollout is not None else None
+        if most is not None and item.group:
+            of_group = [asked for asked in busy if self.items[asked].group == item.group]
+            if len(of_group) >= most:
+                yield f"{len(of_group)} items of {item.group} are under way already"
+        if session.stopped_at is not None:
+            late = {
+                each.asked
+                for each in self.story.network.sends[session.stopped_at :]
+                if each.asked.writes and each.session == session.number
+            }
+            new = [
+                asked
+                for asked in late | {item.asked}
+                if self.sends[asked][:1] == [] or self.sends[asked][0].number >= session.stopped_at
+            ]
+            if len(new) >= self.job.concurrency:
+                yield f"{len(new)} items were begun after the run had stopped"
+
+    def _looked(self, session: Session, item: Item) -> bool:
+        wanted = wanted_by(item.asked)
+
+        def as_planned(shape: Shape | None) -> bool:
+            return wanted(shape) or (shape is not None and shape.name == item.before)
+
+        return any(
+            as_planned(self.story.world.as_of(item.asked.address, each.as_of))
+            for each in self.story.network.sends
+            if each.session == session.number
+            and each.as_of is not None
+            and (each.asked.verb == "list" or each.asked.address == item.asked.address)
+        )
+
+    def _is_kept(self, asked: Asked) -> bool:
+        """Whether a secret of the item is in the file of credentials."""
+        if not (asked.once and self.job.credentials):
+            return False
+        kept = {secret for _, secret in kept_secrets(self.credentials)}
+        return any(each.secret in kept for each in self._effects(asked))
+
+    def _effects(self, asked: Asked) -> list[Effect]:
+        numbers = {each.number for each in self.sends[asked]}
+        return [each for each in self.story.world.effects if each.send in numbers]
+
+    # After each session.
+
+    def over(self, session: Session, now: float) -> None:
+        """Look at what a session left behind."""
+        session.over_at = now
+        blame = self.story.blame
+        papers = read_journal(self.journal) if self.job.journal else {}
+        for asked, known in session.ends.items():
+            paper = papers.get(asked)
+            if not self.job.journal:
+                continue
+            last = paper.last if paper is not None else ""
+            before = session.standing.get(asked, "")
+            right = {known.state, before} if known.state == "held" else {known.state}
+            if session.how == "killed":
+                right |= {INTENT, before}
+            if last not in right:
+                blame(now, f"{self.items[asked]}: told {known.state}, journalled {last or 'nothing'}")
+        if session.how == "killed":
+            return
+        if session.how in ("over", "cut"):
+            if [self._asked(each) for each in session.told] != [each for each, _ in session.order]:
+                blame(now, f"{len(session.order)} outcomes, and {len(session.told)} of them told")
+        self._check_counts(session, now)
+        self._check_abort(session, now)
+
+    def _check_counts(self, session: Session, now: float) -> None:
+        counts = dict.fromkeys(("applied", "unchanged", "absent", "failed", "unknown", "held"), 0)
+        for asked in self.items:
+            known = session.ends.get(asked)
+            if known is not None:
+                counts[known.state] += 1
+                continue
+            end = self._end(session, asked)
+            if end == "unknown" and self._is_kept(asked):
+                end = "applied"
+            if end:
+                counts[end] += 1
+        if session.report is None:
+            return
+        told = {str(state): number for state, number in session.report.counts.items()}
+        if told != counts:
+            blamed = {each: (told[each], counts[each]) for each in counts if told[each] != counts[each]}
+            self.story.blame(now, f"the report counts otherwise: {blamed} (told, happened)")
+        if session.report.complete and sum(counts.values()) != len(self.items):
+            self.story.blame(now, f"told as complete with {sum(counts.values())} items")
+        if session.how == "over" and not session.asked_to_stop and not session.report.stopped:
+            missing = [item for item in self.items.values() if not self._final(session, item.asked)]
+            if missing:
+                self.story.blame(now, f"the run is over, and nothing is told of {missing[0]}")
+
+    def _final(self, session: Session, asked: Asked) -> bool:
+        known = session.ends.get(asked)
+        if known is None:
+            return bool(self._end(session, asked)) or self._is_kept(asked)
+        if known.state != "held" or known.error == "StaleError":
+            return True
+        item = self.items[asked]
+        return any(
+            self._end(session, other.asked) not in DONE
+            for other in self.items.values()
+            if other.index == item.after
+            or (other.asked.address == asked.address and other.index < item.index)
+        )
+
+    def _check_abort(self, session: Session, now: float) -> None:
+        """Count for ourselves when a criterion is met."""
+        if session.report is None:
+            return
+        criteria = self.job.abort or ()
+        criteria = criteria if isinstance(criteria, tuple) else (criteria,)
+        executed, failed, unknown, timed_out, met = 0, 0, 0, 0, False
+        for _, known in session.order:
+            if known.state not in ("applied", "failed", "unknown"):
+                continue
+            executed += 1
+            failed += known.state == "failed"
+            unknown += known.state == "unknown"
+            timed_out += known.error == "DeadlineExceededError"
+            bad = {"failed": failed, "unknown": unknown, "all": failed + unknown}
+            met = met or any(
+                executed >= each.min_executed
+                and {**bad, "timed_out": timed_out}[each.failure_type] * 100
+                >= each.threshold_percentage * executed - LEEWAY
+                for each in criteria
+            )
+        stopped = session.report.stopped
+        by_schema = "fit no schema" in str(stopped)
+        if isinstance(stopped, RunAbortedError) and not met and not by_schema:
+            self.story.blame(now, f"the run was aborted, and no criterion is met: {stopped}")
+        if met and stopped is None:
+            self.story.blame(now, "a criterion for aborting is met, and the run went on")
+        if met:
+            self.story.count("aborts")
+
+    # In the end.
+
+    def judge(self) -> None:
+        """Hold every outcome against what happened until the end of all things."""
+        for session in self.sessions:
+            for asked, known in session.ends.items():
+                for lie in self._lies(session, asked, known):
+                    self.story.blame(known.at, f"{self.items[asked]}: told {known.state}, and {lie}")
+            sends = [each for each in self.story.network.sends if each.session == session.number]
+            check_pauses(self.story, sends, LONGEST_PAUSE)
+        for asked in self.items:
+            effects = self._effects(asked)
+            if asked.once and len(effects) > 1 and self.job.ambiguous != "regenerate":
+                self.story.blame(effects[1].at, f"{self.items[asked]} was done {len(effects)} times")
+
+    def _lies(self, session: Session, asked: Asked, known: Known) -> Iterator[str]:
+        sends = [each for each in self.sends[asked] if each.number < known.sends]
+        mine = [each for each in sends if each.session == session.number]
+        numbers = {each.number for each in mine}
+        done = [each for each in self._effects(asked) if each.send in numbers]
+        earlier = {each.number for each in sends} - numbers
+        done_earlier = [each for each in self._effects(asked) if each.send in earlier]
+        if known.state == "applied":
+            yield from self._not_applied(session, asked, known, done)
+        elif known.state in ("unchanged", "absent"):
+            if not self._held(session, asked, known.at):
+                yield "at no moment was it so"
+        elif known.state in ("failed", "held"):
+            if done:
+                yield f"it was done at {done[0].at:.3f}"
+            elif done_earlier:
+                yield f"an earlier session had it done at {done_earlier[0].at:.3f}"
+        elif not any(each.unsure for each in sends) and not self._was_intended(session, asked):
+            yield "it was never sent, or surely refused each time"
+
+    def _not_applied(
+        self, session: Session, asked: Asked, known: Known, done: list[Effect]
+    ) -> Iterator[str]:
+        if asked.once:
+            if known.secret not in [each.secret for each in done]:
+                yield f"nobody minted {known.secret or 'anything'}"
+            kept = set(kept_secrets(self.credentials))
+            if self.job.credentials and (asked.address, known.secret) not in kept:
+                yield f"{known.secret} of {short(asked.address)} is not kept"
+            return
+        if not self._held(session, asked, known.at):
+            yield "at no moment was it so"
+        if not known.settled and not done:
+            yield "no request of this session did it"
+
+    def _held(self, session: Session, asked: Asked, end: float) -> bool:
+        """Whether a device was as wanted, at a moment of the run or one that a read showed."""
+        looked = [
+            each.as_of
+            for each in self.story.network.sends
+            if each.as_of is not None
+            and each.session == session.number
+            and each.asked.address == asked.address
+        ]
+        start = min([session.began, *looked])
+        return self.story.world.ever(asked.address, start, end, wanted_by(asked))
+
+    def _was_intended(self, session: Session, asked: Asked) -> bool:
+        """Whether an earlier session wrote an intent of it and no more."""
+        return session.standing.get(asked) in (INTENT, "unknown")
