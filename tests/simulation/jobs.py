@@ -214,7 +214,6 @@ def _play(
     def die() -> None:
         picture.update(photograph(witness.folder))
         network.dead = True
-        story.count("kills")
         story.trace.tell(loop.time(), "session", "{} is killed", number + 1)
 
     loop.on_kill = die
@@ -225,11 +224,12 @@ def _play(
     try:
         run(loop, _session(story, job, witness, session, interruption, loop))
     except ProcessKilled:
-        session.how = "killed"
+        story.count("kills")
     over = loop.time()
     witness.close()
     stubborn = end(loop)
     if network.dead:
+        session.how = "killed"
         restore(witness.folder, picture)
         network.dead = False
     elif stubborn:
@@ -280,7 +280,12 @@ async def _session(
         except asyncio.CancelledError:
             session.how = "cancelled"
         except EnapterError as error:
-            story.blame(loop.time(), f"the session ends in {type(error).__name__}: {error}")
+            session.how = "not begun"
+            story.trace.tell(loop.time(), "session", "ends in {}: {}", type(error).__name__, error)
+            if session.begun or session.ends:
+                story.blame(loop.time(), f"{type(error).__name__} ends a session that had begun")
+        if story.network.dead:
+            return
         session.report = watched.report
         check_left(story, client, loop.time())
         left = watched._pace.in_flight
@@ -290,7 +295,7 @@ async def _session(
 
 
 def _act(story: Story, session: Session, kind: str, act: Any) -> None:
-    if session.how == "over" and session.report is None:
+    if session.how == "over" and session.report is None and not story.network.dead:
         story.count(kind)
         story.trace.tell(asyncio.get_running_loop().time(), "session", "{}", kind)
         if kind == "cut":

@@ -208,7 +208,7 @@ def check_tasks(story: Story, at: float) -> None:
     """Afterwards: no task but the one that asks."""
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     if left:
-        story.blame(at, f"tasks are left: {sorted(task.get_name() for task in left)}")
+        story.blame(at, f"tasks are left: {sorted(map(repr, left))}")
 
 
 def run(loop: VirtualLoop, main: Coroutine[Any, Any, None]) -> None:

@@ -292,7 +292,7 @@ class Witness:
             if session.how == "killed":
                 right |= {INTENT, before}
             if last not in right:
-                blame(now, f"{self.items[asked]}: told {known.state}, journalled {last or 'nothing'}")
+                blame(now, f"{self.items[asked]}: told {known.state}, journalled {paper and paper.kinds}")
         if session.how == "killed":
             return
         if session.how in ("over", "cut"):

@@ -255,6 +255,8 @@ def wanted_by(asked: Asked) -> Callable[[Shape | None], bool]:
     """Give the question whether a device is as a write wants it."""
     if asked.verb == "delete":
         return lambda shape: shape is None
+    if asked.once:
+        return lambda _: False
     fields = dict(asked.fields)
     return lambda shape: (
         shape is not None and all(getattr(shape, name) == fields[name] for name in fields)
