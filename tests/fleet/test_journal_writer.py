@@ -65,6 +65,20 @@ async def test_all_of_one_turn_is_one_transaction(journal: Journal, writer: Jour
     assert {thread for statement, thread in told.told if statement == "COMMIT"} == {main}
 
 
+async def test_a_group_is_written_in_its_order(journal: Journal, writer: JournalWriter) -> None:
+    rows = [
+        event_row(0, "intent", 1, attempt=1),
+        event_row(0, "held", 1, detail="{}"),
+        event_row(1, "held", 1, detail="{}"),
+        event_row(1, "intent", 1, attempt=1),
+    ]
+    for row in rows[:-1]:
+        writer.add(row)
+    await writer.commit(rows[-1])
+    told = [(event.seq, event.kind) for event in journal.events()]
+    assert told == [(0, "intent"), (0, "held"), (1, "held"), (1, "intent")]
+
+
 async def test_items_are_there_with_their_intents(journal: Journal, writer: JournalWriter) -> None:
     operation = UpdateDevice(device_id="a", name="b")
     writer.add_item(item_row(Work(seq=0, operation=operation)))

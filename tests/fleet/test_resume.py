@@ -1,5 +1,6 @@
 """A run that goes on: what is sent again and what is not, what is refused, what is told."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -13,13 +14,14 @@ from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Reply, World
-from enapter_async.fleet import JournalOptions, Report, RunRefusedError, State
+from enapter_async.fleet import AbortCriterion, JournalOptions, Report, RunRefusedError, State
 from enapter_async.fleet.journal.file import Journal
 from enapter_async.fleet.journal.lock import RunLock
 from enapter_async.fleet.journal.standing import Mark, Standing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 
+UNKNOWN_ONCE = AbortCriterion(failure_type="unknown", threshold_percentage=1.0)
 UNAUTHORIZED = Reply(status=401, body=b'{"errors": [{"code": "invalid_header"}]}')
 
 
@@ -258,6 +260,49 @@ async def test_a_convergent_intent_without_outcome_is_run_again(
     assert counts(await fleet.resume(client, path)) == {"applied": 30}
     assert world.log.count("update", device_id=renames[7].device_id) == 2
     assert [kind for kind in kinds(path, 7) if kind != "witness"] == ["intent"] * 2 + ["applied"]
+
+
+async def test_what_an_earlier_session_may_have_done_is_never_told_as_held(
+    client: Client, path: Path, renames: list[UpdateDevice]
+) -> None:
+    later = UpdateDevice(device_id=renames[7].device_id, slug="later")
+    await fleet.apply(client, [*renames, later], journal=path)
+    forget_the_outcome(path, 7, "applied")
+    forget_the_outcome(path, 30, "applied")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM event WHERE seq = 30")
+    async with fleet.Run(client, None, journal=path, abort=UNKNOWN_ONCE) as run:
+        run.stop()
+        outcomes = [outcome async for outcome in run]
+    left, held = outcomes
+    assert (left.operation, left.state) == (renames[7], State.UNKNOWN)
+    assert isinstance(left.error, fleet.LeftUnknownError)
+    assert (held.operation, held.state) == (later, State.HELD)
+    assert counts(run.report) == {"applied": 29, "unknown": 1, "held": 1}
+    assert run.report.stopped is None, "what this session did not carry out is no reason to abort"
+    assert marks(path)[7] is Mark.INTENDED
+    assert counts(await fleet.resume(client, path)) == {"applied": 31}
+
+
+@pytest.mark.parametrize("once", [True, False])
+async def test_what_is_cut_off_before_its_intent_is_written_was_not_sent(
+    *, world: World, client: Client, path: Path, standalone: list[str], once: bool
+) -> None:
+    device_id = standalone[0]
+    operations: list[Operation[Any]] = [
+        GenerateConfig(device_id=device_id, protocol="MQTT")
+        if once
+        else UpdateDevice(device_id=device_id, name="new")
+    ]
+    async with fleet.Run(client, operations, journal=path) as run:
+        while not run._crew._under_way:
+            await asyncio.sleep(0)
+        run.cut()
+        (outcome,) = [each async for each in run]
+    assert outcome.state is State.HELD
+    assert kinds(path, 0)[-1] == "held"
+    assert marks(path)[0] is Mark.UNTOUCHED
+    assert world.log.count_arrivals() == 0
 
 
 @pytest.mark.parametrize("shows", [True, False])

@@ -313,6 +313,7 @@ async def _whole(
 ) -> None:
     leave = interruption is not None and interruption.kind == "leave"
     async with watched:
+        session.entered = True
         async for outcome in watched:
             witness.told(session, outcome)
             if leave and interruption is not None and len(session.told) > interruption.after:

@@ -63,6 +63,7 @@ class Session:
     """How each item stood when it began: the last word of the journal."""
     how: str = "over"
     asked_to_stop: bool = False
+    entered: bool = False
     over_at: float = 0.0
     report: Any = None
     stopped_at: int | None = None
@@ -288,7 +289,9 @@ class Witness:
                 continue
             last = paper.last if paper is not None else ""
             before = session.standing.get(asked, "")
-            right = {known.state, before} if known.state == "held" else {known.state}
+            # An intent without an end says "unknown", and what was not begun is left as it was.
+            untouched = known.state == "held" or known.error in ("LeftUnknownError", "StaleError")
+            right = {known.state, before} if untouched else {known.state}
             if session.how == "killed":
                 right |= {INTENT, before}
             if last not in right:
@@ -313,7 +316,7 @@ class Witness:
                 end = "applied"
             if end:
                 counts[end] += 1
-        if session.report is None:
+        if session.report is None or not session.entered:
             return
         told = {str(state): number for state, number in session.report.counts.items()}
         if told != counts:
@@ -349,6 +352,8 @@ class Witness:
         executed, failed, unknown, timed_out, met = 0, 0, 0, 0, False
         for _, known in session.order:
             if known.state not in ("applied", "failed", "unknown"):
+                continue
+            if known.error == "LeftUnknownError":
                 continue
             executed += 1
             failed += known.state == "failed"
