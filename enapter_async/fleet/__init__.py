@@ -11,7 +11,12 @@ from enapter_async.fleet.events import (
     WavePassed,
 )
 from enapter_async.fleet.inputs import InputError, Problem, read_operations
-from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError, ResultDiffersError
+from enapter_async.fleet.item import (
+    CredentialsNotKeptError,
+    LeftUnknownError,
+    NoRoomError,
+    ResultDiffersError,
+)
 from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.journal.continuing import JournalOptions
 from enapter_async.fleet.journal.file import JournalError, RunBusyError, RunRefusedError
@@ -47,6 +52,7 @@ __all__ = [
     "JournalError",
     "JournalOptions",
     "Lasting",
+    "LeftUnknownError",
     "NoRoomError",
     "NotStartedError",
     "Outcome",

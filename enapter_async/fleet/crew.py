@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
-
 from enapter_async.fleet.item import Caller, Item, Keeper
 from enapter_async.fleet.journal.ledger import Ledger
 from enapter_async.fleet.lanes import Lanes
@@ -120,19 +118,20 @@ class Crew:
                 self._on_quiet()
 
     async def _outcome_of(self, work: Work, worker: int) -> Outcome[Any]:
-        if self._halt:
-            return self._not_started(Item(work.operation))
         ledger = self._ledger
+        page = None if ledger is None else ledger.page(work)
+        item = Item(work.operation, page)
+        if self._halt:
+            return self._not_started(item)
         blocked_by = self._lanes.blocked_by(work)
         if blocked_by:
-            outcome = Item(work.operation).held(blocked_by)
+            outcome = item.held(blocked_by)
             if ledger is not None:
                 ledger.held(work, outcome)
             return outcome
-        if ledger is None:
-            return await self._carry_out(work, Item(work.operation), worker)
-        page = ledger.page(work)
-        outcome = await self._carry_out(work, Item(work.operation, page), worker)
+        outcome = await self._carry_out(work, item, worker)
+        if ledger is None or page is None:
+            return outcome
         if isinstance(outcome.error, StaleError):
             ledger.held(work, outcome)
         else:
@@ -175,7 +174,7 @@ class Crew:
             if work.before is not None and self._guard is not None:
                 stale = await look(self._guard, work)
             if stale is not None:
-                return attrs.evolve(item.held(""), error=stale), False
+                return item.not_started(stale), False
             if self._halt:
                 return self._not_started(item), False
             outcome = await item.carry_out(

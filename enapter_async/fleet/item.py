@@ -41,6 +41,13 @@ class NoRoomError(EnapterError):
     """There is no room to keep credentials, so none are minted."""
 
 
+class LeftUnknownError(AmbiguousOutcomeError):
+    """An earlier session may have done it, and this one did not start it.
+
+    Unlike what is held, it may have happened.
+    """
+
+
 class ResultDiffersError(EnapterError):
     """The API said "done", and its answer shows another value than the one asked for."""
 
@@ -260,7 +267,19 @@ class Item(Generic[OperationT]):
 
     def held(self, message: str, because: EnapterError | None = None) -> Outcome[OperationT]:
         """Tell the outcome of an operation that was not started."""
-        return self._outcome(State.HELD, error=NotStartedError(message, because=because))
+        return self.not_started(NotStartedError(message, because=because))
+
+    def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
+        """Tell that this session did not start it: held, unless an earlier one may have done it."""
+        if not self._uncertain:
+            return self._outcome(State.HELD, error=error)
+        left = LeftUnknownError(
+            f"an earlier session may have done it, and this one did not start it: {error}",
+            subject=self.operation.subject(),
+            hint="read the device to see, or let the run go on",
+        )
+        left.__cause__ = error.because
+        return self._outcome(State.UNKNOWN, error=left)
 
     def _outcome(
         self, state: State, *, result: Any = None, error: EnapterError | None = None

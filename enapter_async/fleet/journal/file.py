@@ -6,6 +6,7 @@ is in it. When groups of rows are written is the writer's matter, what they mean
 """
 
 import contextlib
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -180,10 +181,9 @@ class Journal:
         with self._transaction():
             if items:
                 self._put_items(items)
-            if events:
-                put = self._connection.executemany
-                put(_ADD_EVENT, [row for row in events if len(row) > 5])
-                put(_ADD_BRIEF_EVENT, [row for row in events if len(row) == 5])
+            # In their order, for the last event of an item is how it stands.
+            for brief, rows in itertools.groupby(events, _is_brief):
+                self._connection.executemany(_ADD_BRIEF_EVENT if brief else _ADD_EVENT, rows)
             if facts:
                 self._put(facts)
 
@@ -285,6 +285,10 @@ class Journal:
         while page := self._connection.execute(sql, (last, PAGE_ROWS)).fetchall():
             yield page
             last = page[-1][0]
+
+
+def _is_brief(row: EventRow) -> bool:
+    return len(row) == 5
 
 
 def _event(row: tuple[Any, ...]) -> Event:

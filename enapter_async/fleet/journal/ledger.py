@@ -354,7 +354,9 @@ class Ledger:
         if outcome.state is State.HELD and (page.uncertain or not page.handed_in):
             return
         row = outcome_row(page.work.seq, outcome, self._at_ms())
-        self._open_writer().add(row, power=self._power)
+        # Cut off before its intent was written, it must not come before that.
+        power = self._power or (page.handed_in and not page.announced)
+        self._open_writer().add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
             self._witness(page.work, outcome.result)
 

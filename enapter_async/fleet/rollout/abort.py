@@ -12,6 +12,7 @@ from enapter_async.errors import (
     ResponseError,
     ResultLostError,
 )
+from enapter_async.fleet.item import LeftUnknownError
 from enapter_async.fleet.report import Outcome, State
 
 FailureType = Literal["all", "failed", "unknown", "timed_out"]
@@ -134,6 +135,8 @@ class AbortJudge:
         """Take note of an outcome; give the error to stop with once it is one too many."""
         if outcome.state not in (State.APPLIED, State.FAILED, State.UNKNOWN):
             return None
+        if isinstance(outcome.error, LeftUnknownError):
+            return None  # it was an earlier session that carried it out
         self.executed += 1
         if outcome.state is not State.APPLIED:
             self._counts["all"] += 1
