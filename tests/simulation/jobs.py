@@ -41,7 +41,16 @@ MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own within it
 SCRATCH: Final = MEMORY if MEMORY.is_dir() else None
 LENGTH: Final = 40.0
 BETWEEN: Final = 30.0
-INTERRUPTIONS: Final = ("kill", "kill", "kill at a turn", "kill at a turn", "stop", "cut", "cancel", "leave")
+INTERRUPTIONS: Final = (
+    "kill",
+    "kill",
+    "kill at a turn",
+    "kill at a turn",
+    "stop",
+    "cut",
+    "cancel",
+    "leave",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -207,7 +216,9 @@ def _play(
         story.disturb(loop, now, LENGTH)
     session = witness.begin(number, now)
     kind = "" if interruption is None else interruption.kind
-    story.trace.tell(now, "session", "{} begins{}", number + 1, f", to meet: {kind}" if kind else "")
+    story.trace.tell(
+        now, "session", "{} begins{}", number + 1, f", to meet: {kind}" if kind else ""
+    )
     story.count("sessions")
     picture: dict[str, bytes] = {}
 
@@ -326,7 +337,9 @@ async def _whole(
 class WatchedRun(Run[Any]):
     """A run whose outcomes are noted at the moment at which they are known."""
 
-    def __init__(self, witness: Witness, session: Session, *arguments: Any, **settings: Any) -> None:
+    def __init__(
+        self, witness: Witness, session: Session, *arguments: Any, **settings: Any
+    ) -> None:
         self._witness = witness
         self._session_log = session
         super().__init__(*arguments, **settings)

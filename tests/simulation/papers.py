@@ -71,7 +71,9 @@ class Reader:
     def place(self, asked: Asked) -> tuple[int, int] | None:
         """Give seq and wave of an item that is on the disk."""
         if asked not in self._seqs:
-            for seq, text, wave in self._connection.execute("SELECT seq, operation, wave FROM item"):
+            for seq, text, wave in self._connection.execute(
+                "SELECT seq, operation, wave FROM item"
+            ):
                 self._seqs[asked_in(text)] = (seq, wave)
         return self._seqs.get(asked)
 

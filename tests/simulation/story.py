@@ -123,9 +123,7 @@ class Story:
         return tell
 
 
-def _meddling(
-    world: World, device_id: str, fields: Mapping[str, str]
-) -> Callable[[float], None]:
+def _meddling(world: World, device_id: str, fields: Mapping[str, str]) -> Callable[[float], None]:
     return lambda at: world.meddle(at, device_id, **fields)
 
 

@@ -295,7 +295,10 @@ class Witness:
             if session.how == "killed":
                 right |= {INTENT, before}
             if last not in right:
-                blame(now, f"{self.items[asked]}: told {known.state}, journalled {paper and paper.kinds}")
+                blame(
+                    now,
+                    f"{self.items[asked]}: told {known.state}, journalled {paper and paper.kinds}",
+                )
         if session.how == "killed":
             return
         if session.how in ("over", "cut"):
@@ -320,7 +323,9 @@ class Witness:
             return
         told = {str(state): number for state, number in session.report.counts.items()}
         if told != counts:
-            blamed = {each: (told[each], counts[each]) for each in counts if told[each] != counts[each]}
+            blamed = {
+                each: (told[each], counts[each]) for each in counts if told[each] != counts[each]
+            }
             self.story.blame(now, f"the report counts otherwise: {blamed} (told, happened)")
         if session.report.complete and sum(counts.values()) != len(self.items):
             self.story.blame(now, f"told as complete with {sum(counts.values())} items")
@@ -382,13 +387,17 @@ class Witness:
         for session in self.sessions:
             for asked, known in session.ends.items():
                 for lie in self._lies(session, asked, known):
-                    self.story.blame(known.at, f"{self.items[asked]}: told {known.state}, and {lie}")
+                    self.story.blame(
+                        known.at, f"{self.items[asked]}: told {known.state}, and {lie}"
+                    )
             sends = [each for each in self.story.network.sends if each.session == session.number]
             check_pauses(self.story, sends, LONGEST_PAUSE)
         for asked in self.items:
             effects = self._effects(asked)
             if asked.once and len(effects) > 1 and self.job.ambiguous != "regenerate":
-                self.story.blame(effects[1].at, f"{self.items[asked]} was done {len(effects)} times")
+                self.story.blame(
+                    effects[1].at, f"{self.items[asked]} was done {len(effects)} times"
+                )
 
     def _lies(self, session: Session, asked: Asked, known: Known) -> Iterator[str]:
         sends = [each for each in self.sends[asked] if each.number < known.sends]
