@@ -20,6 +20,7 @@ from enapter_async.fleet.journal.lock import RunLock
 from enapter_async.fleet.journal.standing import Mark, Standing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
+from tests.fleet.callers import turns
 
 UNKNOWN_ONCE = AbortCriterion(failure_type="unknown", threshold_percentage=1.0)
 UNAUTHORIZED = Reply(status=401, body=b'{"errors": [{"code": "invalid_header"}]}')
@@ -290,8 +291,7 @@ async def test_what_is_cut_off_before_its_intent_is_written_was_not_sent(
     # A mint's intent is gathered for the disk, and other rows are not.
     mint = GenerateConfig(device_id=standalone[0], protocol="MQTT")
     async with fleet.Run(client, [mint], journal=path) as run:
-        while not run._crew._under_way:
-            await asyncio.sleep(0)
+        await turns(5)
         run.cut()
         (outcome,) = [each async for each in run]
     assert outcome.state is State.HELD

@@ -39,6 +39,7 @@ from tests.simulation.world import Asked
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own within it
 SCRATCH: Final = MEMORY if MEMORY.is_dir() else None
+ACTS: Final = ("stop", "cut", "cancel", "full disk")
 LENGTH: Final = 40.0
 BETWEEN: Final = 30.0
 INTERRUPTIONS: Final = (
@@ -50,6 +51,7 @@ INTERRUPTIONS: Final = (
     "cut",
     "cancel",
     "leave",
+    "full disk",
 )
 
 
@@ -70,7 +72,7 @@ class Job:
     concurrency: int
     journal: bool
     power: bool
-    credentials: bool
+    credentials: str
     rollout: Rollout | None
     abort: Any
     check: bool
@@ -127,16 +129,21 @@ def _draw(story: Story) -> Job:
         concurrency=chance.choice((1, 2, 3, 8, 64)),
         journal=journal,
         power=chance.random() < 0.2,
-        credentials=chance.random() < 0.6,
+        credentials=chance.choice(("file", "file", "file", "sink", "bad sink", "")),
         rollout=rollout,
         abort=chance.choice((None, None, DEFAULT_ABORT, criterion, criterion)),
         check=chance.random() < 0.2,
         retry_failed=chance.random() < 0.3,
         ambiguous=chance.choice(("report", "report", "skip", "regenerate")),
         max_pause=chance.choice((30.0, 900.0, 900.0)),
-        pacing=Pacing(max_in_flight=chance.choice((1, 4, 100, 100))),
+        pacing=Pacing(
+            max_in_flight=chance.choice((1, 4, 100, 100)),
+            max_rate=chance.choice((None, None, None, 5.0)),
+        ),
         policy=RetryPolicy(
-            attempts=chance.choice((1, 2, 4, 4)), deadline=chance.choice((10.0, 60.0, 60.0))
+            attempts=chance.choice((1, 2, 4, 4)),
+            deadline=chance.choice((10.0, 60.0, 60.0)),
+            on_ambiguous="regenerate" if chance.random() < 0.1 else "raise",
         ),
         timeouts=Timeouts(connect=5.0, read=chance.choice((1.0, 10.0))),
         slow=chance.choice((0.0, 0.0, 0.0, 0.5)),
@@ -233,7 +240,7 @@ def _play(
     elif interruption is not None and kind == "kill":
         loop.call_later(interruption.after, loop.kill)
     try:
-        run(loop, _session(story, job, witness, session, interruption, loop))
+        run(story, loop, _session(story, job, witness, session, interruption, loop))
     except ProcessKilled:
         story.count("kills")
     over = loop.time()
@@ -276,14 +283,19 @@ async def _session(
             journal=_journal(job, witness),
             rollout=job.rollout,
             abort=job.abort,
-            credentials=witness.credentials if job.credentials else None,
+            credentials=_keeper(job, witness),
             check=job.check,
             max_pause=job.max_pause,
             on_event=session.on_event,
         )
         whole = asyncio.ensure_future(_whole(watched, witness, session, interruption, job.slow))
-        if interruption is not None and interruption.kind in ("stop", "cut", "cancel"):
-            acts = {"stop": watched.stop, "cut": watched.cut, "cancel": whole.cancel}
+        if interruption is not None and interruption.kind in ACTS:
+            acts = {
+                "stop": watched.stop,
+                "cut": watched.cut,
+                "cancel": whole.cancel,
+                "full disk": watched.fill_disk,
+            }
             act = acts[interruption.kind]
             loop.call_later(interruption.after, _act, story, session, interruption.kind, act)
         try:
@@ -309,8 +321,8 @@ def _act(story: Story, session: Session, kind: str, act: Any) -> None:
     if session.how == "over" and session.report is None and not story.network.dead:
         story.count(kind)
         story.trace.tell(asyncio.get_running_loop().time(), "session", "{}", kind)
-        if kind == "cut":
-            session.how = "cut"
+        if kind in ("cut", "full disk"):
+            session.how = kind
         session.asked_to_stop = True
         act()
 
@@ -344,9 +356,24 @@ class WatchedRun(Run[Any]):
         self._session_log = session
         super().__init__(*arguments, **settings)
 
+    def fill_disk(self) -> None:
+        """Let SQLite find no room from now on."""
+        if self._ledger is not None:
+            self._ledger._journal._connection.execute("PRAGMA max_page_count=1")
+
     def _take(self, outcome: Outcome[Any]) -> None:
         self._witness.known(self._session_log, outcome)
         super()._take(outcome)
+
+
+def _keeper(job: Job, witness: Witness) -> Any:
+    return (
+        witness.credentials
+        if job.credentials == "file"
+        else witness.keep
+        if job.credentials
+        else None
+    )
 
 
 def _journal(job: Job, witness: Witness) -> JournalOptions | None:

@@ -142,6 +142,7 @@ class _Silent(asyncio.Transport):
 def end(loop: VirtualLoop) -> list[str]:
     """End what is left on a loop, and close it; give the names of tasks that would not end."""
     loop.kill_at_turn = None
+    loop.turns = 0
     for _ in range(20):
         left = [task for task in asyncio.all_tasks(loop) if not task.done()]
         if not left:

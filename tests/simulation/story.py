@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.clock import Clock
-from enapter_async.hooks import AttemptFailed, CallEnded, Event, Waiting
+from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Waiting
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -62,7 +62,14 @@ class Story:
         """Make the loop of one process, from some moment on."""
         loop = VirtualLoop(random.Random(f"loop {self.seed} {start}"), start=start)
         join(loop, self.network)
+        loop.set_exception_handler(lambda _, context: self._hear(loop, context))
         return loop
+
+    def _hear(self, loop: VirtualLoop, context: Mapping[str, Any]) -> None:
+        """Take a complaint of the loop's own, such as an error that nobody asked for."""
+        if not self.network.dead:
+            error = context.get("exception")
+            self.blame(loop.time(), f"the loop complains: {context['message']}: {error!r}")
 
     def clock(self, loop: VirtualLoop) -> Clock:
         """Give the clock of a process: its wall may be moved by `jump`."""
@@ -115,8 +122,10 @@ class Story:
                 ended = "well" if event.error is None else type(event.error).__name__
                 settled = ", settled" if event.settled else ""
                 text += f": ends {'cancelled' if event.cancelled else ended}{settled}"
-            else:
+            elif isinstance(event, CallStarted):
                 text += f": {type(event.operation).__name__}"
+            else:
+                return
             if not self.network.dead:
                 self.trace.tell(loop.time(), "client", "{}", text)
 
@@ -209,10 +218,12 @@ def check_tasks(story: Story, at: float) -> None:
         story.blame(at, f"tasks are left: {sorted(map(repr, left))}")
 
 
-def run(loop: VirtualLoop, main: Coroutine[Any, Any, None]) -> None:
-    """Run a process's main coroutine on its loop."""
+def run(story: Story, loop: VirtualLoop, main: Coroutine[Any, Any, None]) -> None:
+    """Run a process's main coroutine on its loop; what it raises is a promise broken."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(main)
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing should get out
+        story.blame(loop.time(), f"it ends in {type(error).__name__}: {error}")
     finally:
         asyncio.set_event_loop(None)

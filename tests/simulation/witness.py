@@ -101,6 +101,7 @@ class Witness:
         self.sends: dict[Asked, list[Send]] = {asked: [] for asked in self.items}
         self.sessions: list[Session] = []
         self._reader: Reader | None = None
+        self._in_sink: set[tuple[str, str]] = set()
 
     # The sessions.
 
@@ -180,7 +181,7 @@ class Witness:
             yield f"it is sent again, and the journal says {standing}"
         if item.asked.once and any(each.unsure for each in earlier):
             again = self.job.ambiguous == "regenerate" and not any(each.unsure for each in mine)
-            if not again:
+            if not again and self.job.policy.on_ambiguous != "regenerate":
                 yield "a once-only operation is sent again after it may have been done"
         if self.job.journal:
             yield from self._unwritten(session, item, earlier)
@@ -248,7 +249,8 @@ class Witness:
                 for asked in late | {item.asked}
                 if self.sends[asked][:1] == [] or self.sends[asked][0].number >= session.stopped_at
             ]
-            if len(new) >= self.job.concurrency:
+            # Those that were under way: looked at already, or waiting for their intents.
+            if len(new) > self.job.concurrency:
                 yield f"{len(new)} items were begun after the run had stopped"
 
     def _looked(self, session: Session, item: Item) -> bool:
@@ -267,10 +269,21 @@ class Witness:
 
     def _is_kept(self, asked: Asked) -> bool:
         """Whether a secret of the item is in the file of credentials."""
-        if not (asked.once and self.job.credentials):
+        if not (asked.once and self.job.credentials == "file"):
             return False
-        kept = {secret for _, secret in kept_secrets(self.credentials)}
+        kept = {secret for _, secret in self._kept()}
         return any(each.secret in kept for each in self._effects(asked))
+
+    def _kept(self) -> set[tuple[str, str]]:
+        return self._in_sink | set(kept_secrets(self.credentials))
+
+    async def keep(self, operation: Any, result: Any) -> None:
+        """Be a sink of credentials, which in some jobs fails now and then."""
+        await asyncio.sleep(self.story.chance.choice((0.0, 0.01)))
+        if self.job.credentials == "bad sink" and self.story.chance.random() < 0.2:
+            raise OSError(28, "No space left on device")
+        if not self.story.network.dead:
+            self._in_sink.add((operation.device_id, secret_in(result)))
 
     def _effects(self, asked: Asked) -> list[Effect]:
         numbers = {each.number for each in self.sends[asked]}
@@ -292,7 +305,7 @@ class Witness:
             # An intent without an end says "unknown", and what was not begun is left as it was.
             untouched = known.state == "held" or known.error in ("LeftUnknownError", "StaleError")
             right = {known.state, before} if untouched else {known.state}
-            if session.how == "killed":
+            if session.how in ("killed", "full disk"):
                 right |= {INTENT, before}
             if last not in right:
                 blame(
@@ -301,7 +314,7 @@ class Witness:
                 )
         if session.how == "killed":
             return
-        if session.how in ("over", "cut"):
+        if session.how in ("over", "cut", "full disk"):
             if [self._asked(each) for each in session.told] != [each for each, _ in session.order]:
                 blame(now, f"{len(session.order)} outcomes, and {len(session.told)} of them told")
         self._check_counts(session, now)
@@ -380,6 +393,10 @@ class Witness:
         if met:
             self.story.count("aborts")
 
+    @property
+    def _regenerates(self) -> bool:
+        return "regenerate" in (self.job.ambiguous, self.job.policy.on_ambiguous)
+
     # In the end.
 
     def judge(self) -> None:
@@ -394,7 +411,7 @@ class Witness:
             check_pauses(self.story, sends, LONGEST_PAUSE)
         for asked in self.items:
             effects = self._effects(asked)
-            if asked.once and len(effects) > 1 and self.job.ambiguous != "regenerate":
+            if asked.once and len(effects) > 1 and not self._regenerates:
                 self.story.blame(
                     effects[1].at, f"{self.items[asked]} was done {len(effects)} times"
                 )
@@ -425,8 +442,7 @@ class Witness:
         if asked.once:
             if known.secret not in [each.secret for each in done]:
                 yield f"nobody minted {known.secret or 'anything'}"
-            kept = set(kept_secrets(self.credentials))
-            if self.job.credentials and (asked.address, known.secret) not in kept:
+            if self.job.credentials and (asked.address, known.secret) not in self._kept():
                 yield f"{known.secret} of {short(asked.address)} is not kept"
             return
         if not self._held(session, asked, known.at):
