@@ -1,6 +1,5 @@
 """A run that goes on: what is sent again and what is not, what is refused, what is told."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator

@@ -10,7 +10,6 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import (
     AmbiguousOutcomeError,
-    ConfigurationError,
     EnapterError,
     NotFoundError,
     ResultLostError,
@@ -69,7 +68,11 @@ def tell_calls(story: Story) -> None:
     story.disturb(loop, 0.0, LENGTH)
     story.network.on_send = lambda send: _on_send(story, send, pacing)
     close_at = chance.uniform(0.0, LENGTH) if chance.random() < 0.1 else None
-    run(story, loop, _callers(story, loop, calls, pacing, timeouts, close_at))
+    run(
+        story,
+        loop,
+        _callers(story, loop, calls, pacing=pacing, timeouts=timeouts, close_at=close_at),
+    )
     if stubborn := end(loop):
         story.blame(loop.time(), f"tasks would not end: {stubborn}")
     story.world.settle_all()
@@ -118,6 +121,7 @@ async def _callers(
     story: Story,
     loop: VirtualLoop,
     calls: list[Told],
+    *,
     pacing: Pacing,
     timeouts: Timeouts,
     close_at: float | None,
@@ -193,7 +197,7 @@ def _lies(story: Story, call: Told) -> "list[str]":
     if call.well:
         wrong += _false_success(story, call, done)
     elif call.error is not None:
-        wrong += _false_error(story, call, done)
+        wrong += _false_error(call, done)
     return wrong
 
 
@@ -241,7 +245,7 @@ def _false_success(story: Story, call: Told, done: list[Effect]) -> list[str]:
     return wrong
 
 
-def _false_error(story: Story, call: Told, done: list[Effect]) -> list[str]:
+def _false_error(call: Told, done: list[Effect]) -> list[str]:
     error = call.error
     unsure = [each for each in call.sends if each.unsure]
     if isinstance(error, AmbiguousOutcomeError):
@@ -252,8 +256,6 @@ def _false_error(story: Story, call: Told, done: list[Effect]) -> list[str]:
         return []
     if not call.asked.writes or not done:
         return []
-    if isinstance(error, ConfigurationError):
-        return ["it was told as wrong, and was done"]
     if isinstance(error, NotFoundError) and call.asked.verb == "delete":
         # Whoever did it: a deletion's 404 claims only that the device is gone.
         return []

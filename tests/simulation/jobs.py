@@ -6,23 +6,16 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
-
-from enapter_async._http.pacing import Pacing
-from enapter_async._http.retry import RetryPolicy
-from enapter_async._http.transport import Timeouts
 from enapter_async.errors import EnapterError
 from enapter_async.fleet import (
-    DEFAULT_ABORT,
-    AbortCriterion,
-    HealthGate,
     JournalOptions,
     Outcome,
-    Rollout,
     Run,
     Work,
 )
 from tests.simulation import weather
+from tests.simulation.drawing import Interruption, Job, draw_job
+from tests.simulation.judge import Judge
 from tests.simulation.loop import ProcessKilled, VirtualLoop, end
 from tests.simulation.network import SimulatedClient
 from tests.simulation.papers import has_begun, photograph, restore
@@ -30,176 +23,32 @@ from tests.simulation.story import (
     Story,
     check_left,
     check_tasks,
-    operation_of,
     run,
-    shapes,
 )
-from tests.simulation.witness import Item, Session, Witness
-from tests.simulation.world import Asked
+from tests.simulation.witness import Item, Session
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own within it
 SCRATCH: Final = MEMORY if MEMORY.is_dir() else None
 ACTS: Final = ("stop", "cut", "cancel", "full disk")
 LENGTH: Final = 40.0
 BETWEEN: Final = 30.0
-INTERRUPTIONS: Final = (
-    "kill",
-    "kill",
-    "kill at a turn",
-    "kill at a turn",
-    "stop",
-    "cut",
-    "cancel",
-    "leave",
-    "full disk",
-)
-
-
-@attrs.frozen(kw_only=True)
-class Interruption:
-    """How a session ends before its time: after so many seconds, turns or outcomes."""
-
-    kind: str
-    after: float
-
-
-@attrs.frozen(kw_only=True)
-class Job:
-    """What is asked of a fleet, and how."""
-
-    items: tuple[Item, ...]
-    form: str
-    concurrency: int
-    journal: bool
-    power: bool
-    credentials: str
-    rollout: Rollout | None
-    abort: Any
-    check: bool
-    retry_failed: bool
-    ambiguous: Any
-    max_pause: float
-    pacing: Pacing
-    policy: RetryPolicy
-    timeouts: Timeouts
-    slow: float
-    interruptions: tuple[Interruption, ...]
 
 
 def tell_job(story: Story) -> None:
     """Let a run be begun, interrupted and ended, and judge what it told."""
-    job = _draw(story)
+    job = draw_job(story)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
-        witness = Witness(story, job, Path(folder))
+        witness = Judge(story, job, Path(folder))
         story.network.on_send = witness.on_send
         now = 0.0
         for number, interruption in enumerate((*job.interruptions, None)):
-            now = _play(story, job, witness, number, interruption, now) + story.chance.uniform(
-                0.0, BETWEEN
-            )
+            now = _play(
+                story, job, witness, number=number, interruption=interruption, now=now
+            ) + story.chance.uniform(0.0, BETWEEN)
             if not job.journal or story.broken:
                 break
         story.world.settle_all()
         witness.judge()
-
-
-def _draw(story: Story) -> Job:
-    chance = story.chance
-    story.people(shapes(chance.randint(1, 24)))
-    form = chance.choice(("list", "list", "list", "iterator", "async"))
-    items = _draw_items(story, planned=form == "list")
-    rollout = None
-    if form == "list" and chance.random() < 0.35:
-        rollout = Rollout(
-            waves=chance.choice(((1, "rest"), (1, 3, "50%"), (2, 2, 2), ("10%", "50%"))),
-            hold=chance.choice((0.0, 0.0, 20.0)),
-            per_group=chance.choice((None, None, 1, 2)),
-            health=HealthGate(most_lost=50.0) if chance.random() < 0.1 else None,
-        )
-    criterion = AbortCriterion(
-        failure_type=chance.choice(("all", "failed", "unknown")),
-        threshold_percentage=chance.choice((10.0, 20.0, 25.0, 33.33, 50.0)),
-        min_executed=chance.choice((1, 2, 3, 5, 10)),
-    )
-    journal = chance.random() < 0.85
-    kinds = [chance.choice(INTERRUPTIONS) for _ in range(chance.choice((0, 1, 1, 2, 3)))]
-    return Job(
-        items=items,
-        form=form,
-        concurrency=chance.choice((1, 2, 3, 8, 64)),
-        journal=journal,
-        power=chance.random() < 0.2,
-        credentials=chance.choice(("file", "file", "file", "sink", "bad sink", "")),
-        rollout=rollout,
-        abort=chance.choice((None, None, DEFAULT_ABORT, criterion, criterion)),
-        check=chance.random() < 0.2,
-        retry_failed=chance.random() < 0.3,
-        ambiguous=chance.choice(("report", "report", "skip", "regenerate")),
-        max_pause=chance.choice((30.0, 900.0, 900.0)),
-        pacing=Pacing(
-            max_in_flight=chance.choice((1, 4, 100, 100)),
-            max_rate=chance.choice((None, None, None, 5.0)),
-        ),
-        policy=RetryPolicy(
-            attempts=chance.choice((1, 2, 4, 4)),
-            deadline=chance.choice((10.0, 60.0, 60.0)),
-            on_ambiguous="regenerate" if chance.random() < 0.1 else "raise",
-        ),
-        timeouts=Timeouts(connect=5.0, read=chance.choice((1.0, 10.0))),
-        slow=chance.choice((0.0, 0.0, 0.0, 0.5)),
-        interruptions=tuple(_draw_interruption(story, kind) for kind in kinds),
-    )
-
-
-def _draw_interruption(story: Story, kind: str) -> Interruption:
-    chance = story.chance
-    if kind == "kill at a turn":
-        return Interruption(kind=kind, after=round(10.0 ** chance.uniform(0.0, 3.0)))
-    if kind == "leave":
-        return Interruption(kind=kind, after=chance.randint(0, 10))
-    return Interruption(kind=kind, after=10.0 ** chance.uniform(-2.0, 1.5))
-
-
-def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
-    """Ask one or more things of each device, deletions last, and mix the devices."""
-    chance = story.chance
-    as_works = planned and chance.random() < 0.5
-    mints = chance.random() < 0.6
-    queues: list[list[Asked]] = []
-    for number, device_id in enumerate(story.world.devices):
-        wishes = [
-            Asked("update", device_id, (("name", f"new-{number}"),)),
-            Asked("assign_blueprint", device_id, (("blueprint_id", f"bp-{number % 3 + 1}"),)),
-            Asked("update", device_id, (("slug", f"new-slug-{number}"),)),
-        ]
-        if mints:
-            wishes += [
-                Asked("generate_config", device_id, (("protocol", protocol),))
-                for protocol in ("MQTT", "MQTTS")
-            ]
-        queue = chance.sample(wishes, chance.choice((0, 1, 1, 1, 2, 3)))
-        if chance.random() < 0.25:
-            queue.append(Asked("delete", device_id))
-        queues.append(queue)
-    alone = {queue[0].address for queue in queues if len(queue) == 1}
-    found: list[Item] = []
-    while any(queues):
-        asked = chance.choice([queue for queue in queues if queue]).pop(0)
-        shape = story.world.devices[asked.address]
-        before = chance.random() < 0.3 and asked.address in alone
-        after = as_works and found and chance.random() < 0.1
-        found.append(
-            Item(
-                index=len(found),
-                asked=asked,
-                operation=operation_of(asked),
-                as_work=as_works,
-                group=shape.site_id if as_works else "",
-                after=chance.randrange(len(found)) if after else None,
-                before=shape.name if as_works and before else None,
-            )
-        )
-    return tuple(found)
 
 
 # One session.
@@ -208,7 +57,8 @@ def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
 def _play(
     story: Story,
     job: Job,
-    witness: Witness,
+    witness: Judge,
+    *,
     number: int,
     interruption: Interruption | None,
     now: float,
@@ -240,7 +90,11 @@ def _play(
     elif interruption is not None and kind == "kill":
         loop.call_later(interruption.after, loop.kill)
     try:
-        run(story, loop, _session(story, job, witness, session, interruption, loop))
+        run(
+            story,
+            loop,
+            _session(story, job, witness, session, interruption=interruption, loop=loop),
+        )
     except ProcessKilled:
         story.count("kills")
     over = loop.time()
@@ -260,8 +114,9 @@ def _play(
 async def _session(
     story: Story,
     job: Job,
-    witness: Witness,
+    witness: Judge,
     session: Session,
+    *,
     interruption: Interruption | None,
     loop: VirtualLoop,
 ) -> None:
@@ -329,7 +184,7 @@ def _act(story: Story, session: Session, kind: str, act: Any) -> None:
 
 async def _whole(
     watched: "WatchedRun",
-    witness: Witness,
+    witness: Judge,
     session: Session,
     interruption: Interruption | None,
     slow: float,
@@ -349,9 +204,7 @@ async def _whole(
 class WatchedRun(Run[Any]):
     """A run whose outcomes are noted at the moment at which they are known."""
 
-    def __init__(
-        self, witness: Witness, session: Session, *arguments: Any, **settings: Any
-    ) -> None:
+    def __init__(self, witness: Judge, session: Session, *arguments: Any, **settings: Any) -> None:
         self._witness = witness
         self._session_log = session
         super().__init__(*arguments, **settings)
@@ -366,7 +219,7 @@ class WatchedRun(Run[Any]):
         super()._take(outcome)
 
 
-def _keeper(job: Job, witness: Witness) -> Any:
+def _keeper(job: Job, witness: Judge) -> Any:
     return (
         witness.credentials
         if job.credentials == "file"
@@ -376,7 +229,7 @@ def _keeper(job: Job, witness: Witness) -> Any:
     )
 
 
-def _journal(job: Job, witness: Witness) -> JournalOptions | None:
+def _journal(job: Job, witness: Judge) -> JournalOptions | None:
     if not job.journal:
         return None
     return JournalOptions(
@@ -387,11 +240,11 @@ def _journal(job: Job, witness: Witness) -> JournalOptions | None:
     )
 
 
-def _input(story: Story, job: Job, witness: Witness, *, first: bool) -> Any:
+def _input(story: Story, job: Job, witness: Judge, *, first: bool) -> Any:
     """Give the input in the job's form; or nothing, where the journal knows all of it."""
-    if not first and job.form == "list" and story.chance.random() < 0.5:
-        if has_begun(witness.journal):
-            return None
+    from_journal = not first and job.form == "list" and story.chance.random() < 0.5
+    if from_journal and has_begun(witness.journal):
+        return None
     works = _works(job.items)
     if job.form == "iterator":
         return iter(works)

@@ -9,14 +9,18 @@ import asyncio
 import random
 import selectors
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
+
+_T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 MOST_TURNS: Final = 300_000
 """A loop that turns so often has lost its way."""
 THREAD_SECONDS: Final = 0.004
 
 
-class ProcessKilled(KeyboardInterrupt):  # noqa: N818 - it is what SIGKILL is, and no error
+class ProcessKilled(KeyboardInterrupt):
     """The process is gone: nothing of it runs on. It passes through every task at once."""
 
 
@@ -92,9 +96,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if timeout > 0:
             self._now += timeout
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
+    ) -> "asyncio.Future[_T]":
         """Do a thread's work on the loop: a little later, and its end is told later still."""
-        done = self.create_future()
+        done: asyncio.Future[_T] = self.create_future()
         self.call_later(self._chance.uniform(0.0, THREAD_SECONDS), self._work, done, func, args)
         return done
 

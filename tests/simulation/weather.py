@@ -85,7 +85,7 @@ class Spell:
 
 @attrs.frozen(kw_only=True)
 class Weather:
-    """How often what happens, and when the host is down. `trouble` is the share that is not good."""
+    """How often what happens: `trouble` is the share of all requests that anything befalls."""
 
     trouble: float = 0.0
     weights: Mapping[str, float] = attrs.field(factory=dict)
@@ -103,7 +103,8 @@ class Weather:
         if not self.weights or chance.random() >= self.trouble:
             return plain
         fate = chance.choices(list(self.weights), list(self.weights.values()))[0]
-        return _COURSES[fate](plain, chance, asked)
+        drawn: Course = getattr(_Fate(plain, chance, asked), fate)()
+        return drawn
 
     def is_down(self, now: float) -> bool:
         return any(s.start <= now < s.end for s in self.spells if s.kind != "throttled")
@@ -152,131 +153,117 @@ def _maybe_done(chance: random.Random) -> float | None:
     return 0.0 if chance.random() < 0.5 else chance.uniform(0.0, LATEST_EFFECT)
 
 
-def _unsent(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    why = chance.choices(UNSENT, (4, 1, 2, 1, 2))[0]
-    seconds = 1e6 if why == "timeout" else chance.uniform(0.0, 1.0)
-    return attrs.evolve(plain, name=f"unsent ({why})", unsent=why, connect=seconds)
-
-
-def _lost(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    works = _maybe_done(chance)
-    return attrs.evolve(plain, name=f"lost{_late(works)}", works=works, dies=True)
-
-
-def _silent(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    works = _maybe_done(chance)
-    return attrs.evolve(plain, name=f"silent{_late(works)}", works=works, heard=None)
-
-
 def _late(works: float | None) -> str:
     if works is None:
         return ", not done"
     return f", done {works:.1f} s later" if works else ", done"
 
 
-def _slow(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    works = chance.uniform(0.0, 40.0)
-    heard = plain.trip + works + chance.uniform(0.0, 3.0)
-    return attrs.evolve(plain, name="slow", works=works, heard=heard)
+@attrs.frozen
+class _Fate:
+    """Draws how one request fares; each method is named by what befalls it."""
 
+    plain: Course
+    chance: random.Random
+    asked: Asked
 
-def _throttled(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    wait = chance.choice(("", "0", "1", "3", "17", "100", "3600", "soon"))
-    headers: tuple[tuple[str, str], ...] = (("Retry-After", wait),) if wait else ()
-    if chance.random() < 0.3:
-        # A date counts from the server's own clock, whatever ours says.
-        headers = (
-            ("Date", "Tue, 01 Jul 2025 10:00:00 GMT"),
-            ("Retry-After", "Tue, 01 Jul 2025 10:00:09 GMT"),
+    def unsent(self) -> Course:
+        why = self.chance.choices(UNSENT, (4, 1, 2, 1, 2))[0]
+        seconds = 1e6 if why == "timeout" else self.chance.uniform(0.0, 1.0)
+        return attrs.evolve(self.plain, name=f"unsent ({why})", unsent=why, connect=seconds)
+
+    def lost(self) -> Course:
+        works = _maybe_done(self.chance)
+        return attrs.evolve(self.plain, name=f"lost{_late(works)}", works=works, dies=True)
+
+    def silent(self) -> Course:
+        works = _maybe_done(self.chance)
+        return attrs.evolve(self.plain, name=f"silent{_late(works)}", works=works, heard=None)
+
+    def slow(self) -> Course:
+        works = self.chance.uniform(0.0, 40.0)
+        heard = self.plain.trip + works + self.chance.uniform(0.0, 3.0)
+        return attrs.evolve(self.plain, name="slow", works=works, heard=heard)
+
+    def throttled(self) -> Course:
+        wait = self.chance.choice(("", "0", "1", "3", "17", "100", "3600", "soon"))
+        headers: tuple[tuple[str, str], ...] = (("Retry-After", wait),) if wait else ()
+        if self.chance.random() < 0.3:
+            # A date counts from the server's own clock, whatever ours says.
+            headers = (
+                ("Date", "Tue, 01 Jul 2025 10:00:00 GMT"),
+                ("Retry-After", "Tue, 01 Jul 2025 10:00:09 GMT"),
+            )
+        html = self.chance.random() < 0.3
+        said = Said(429, headers, None if html else {"errors": []}, "<html>" if html else "")
+        return attrs.evolve(self.plain, name="throttled", works=None, said=said)
+
+    def busy(self) -> Course:
+        wait = self.chance.choice(("1", "2", "9"))
+        said = Said(503, (("Retry-After", wait),), {"errors": [{"code": "busy"}]})
+        return attrs.evolve(self.plain, name="busy", works=None, said=said)
+
+    def failed(self) -> Course:
+        status = self.chance.choice((500, 502, 503, 504, 520))
+        html = status != 500
+        json = None if html else {"errors": [{"code": "internal"}]}
+        works = _maybe_done(self.chance)
+        return attrs.evolve(
+            self.plain,
+            name=f"failed {status}{_late(works)}",
+            works=works,
+            said=Said(status, (), json, "<html>" if html else ""),
         )
-    html = chance.random() < 0.3
-    said = Said(429, headers, None if html else {"errors": []}, "<html>" if html else "")
-    return attrs.evolve(plain, name="throttled", works=None, said=said)
 
+    def refused(self) -> Course:
+        statuses, weights = (400, 403, 409, 422, 401, 302), (3, 3, 3, 3, 0.3, 0.5)
+        status = self.chance.choices(statuses, weights)[0]
+        said = Said(status, (), {"errors": [{"code": "no", "message": "no"}]})
+        return attrs.evolve(self.plain, name=f"refused {status}", works=None, said=said)
 
-def _busy(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    wait = chance.choice(("1", "2", "9"))
-    said = Said(503, (("Retry-After", wait),), {"errors": [{"code": "busy"}]})
-    return attrs.evolve(plain, name="busy", works=None, said=said)
+    def again(self) -> Course:
+        status = self.chance.choice((408, 425))
+        return attrs.evolve(
+            self.plain, name=f"again {status}", works=None, said=Said(status, (), {})
+        )
 
+    def cut(self) -> Course:
+        return attrs.evolve(self.plain, name="cut", cut=True)
 
-def _failed(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    status = chance.choice((500, 502, 503, 504, 520))
-    html = status != 500
-    json = None if html else {"errors": [{"code": "internal"}]}
-    works = _maybe_done(chance)
-    return attrs.evolve(
-        plain,
-        name=f"failed {status}{_late(works)}",
-        works=works,
-        said=Said(status, (), json, "<html>" if html else ""),
-    )
+    def empty(self) -> Course:
+        return attrs.evolve(self.plain, name="empty", empty=True)
 
+    def portal(self) -> Course:
+        works = _maybe_done(self.chance)
+        said = Said(200, (), None, "<html>please log in</html>")
+        return attrs.evolve(self.plain, name=f"portal{_late(works)}", works=works, said=said)
 
-def _refused(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    statuses, weights = (400, 403, 409, 422, 401, 302), (3, 3, 3, 3, 0.3, 0.5)
-    status = chance.choices(statuses, weights)[0]
-    said = Said(status, (), {"errors": [{"code": "no", "message": "no"}]})
-    return attrs.evolve(plain, name=f"refused {status}", works=None, said=said)
+    def proxy404(self) -> Course:
+        said = Said(404, (), None, "<html>nothing here</html>")
+        return attrs.evolve(self.plain, name="a proxy's 404", works=None, said=said)
 
+    def other(self) -> Course:
+        if (
+            self.asked.verb not in ("get", "update", "assign_blueprint")
+            or len(self.asked.address) != 36
+        ):
+            return (
+                self.plain
+            )  # where no id was self.asked for, or none is told, nobody could see it
+        return attrs.evolve(
+            self.plain, name="about another", other=True, works=_maybe_done(self.chance)
+        )
 
-def _again(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    status = chance.choice((408, 425))
-    return attrs.evolve(plain, name=f"again {status}", works=None, said=Said(status, (), {}))
+    def twice(self) -> Course:
+        # As nginx does it with a deletion, and never with a PATCH or POST.
+        return (
+            attrs.evolve(self.plain, name="twice", twice=True)
+            if self.asked.verb == "delete"
+            else self.plain
+        )
 
-
-def _cut(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    return attrs.evolve(plain, name="cut", cut=True)
-
-
-def _empty(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    return attrs.evolve(plain, name="empty", empty=True)
-
-
-def _portal(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    works = _maybe_done(chance)
-    said = Said(200, (), None, "<html>please log in</html>")
-    return attrs.evolve(plain, name=f"portal{_late(works)}", works=works, said=said)
-
-
-def _proxy404(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    said = Said(404, (), None, "<html>nothing here</html>")
-    return attrs.evolve(plain, name="a proxy's 404", works=None, said=said)
-
-
-def _other(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    if asked.verb not in ("get", "update", "assign_blueprint") or len(asked.address) != 36:
-        return plain  # where no id was asked for, or none is told, nobody could see it
-    return attrs.evolve(plain, name="about another", other=True, works=_maybe_done(chance))
-
-
-def _twice(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    # As nginx does it with a deletion, and never with a PATCH or POST.
-    return attrs.evolve(plain, name="twice", twice=True) if asked.verb == "delete" else plain
-
-
-def _stale(plain: Course, chance: random.Random, asked: Asked) -> Course:
-    if asked.writes:
-        return plain
-    lag = chance.uniform(0.0, OLDEST_READ)
-    return attrs.evolve(plain, name=f"stale by {lag:.1f} s", lag=lag)
-
-
-_COURSES: Final = {
-    "unsent": _unsent,
-    "lost": _lost,
-    "silent": _silent,
-    "slow": _slow,
-    "throttled": _throttled,
-    "busy": _busy,
-    "failed": _failed,
-    "refused": _refused,
-    "again": _again,
-    "cut": _cut,
-    "empty": _empty,
-    "portal": _portal,
-    "proxy404": _proxy404,
-    "other": _other,
-    "twice": _twice,
-    "stale": _stale,
-}
+    def stale(self) -> Course:
+        if self.asked.writes:
+            return self.plain
+        lag = self.chance.uniform(0.0, OLDEST_READ)
+        return attrs.evolve(self.plain, name=f"stale by {lag:.1f} s", lag=lag)

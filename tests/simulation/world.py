@@ -196,22 +196,20 @@ class World:
         holder = self.find(fields["slug"], now) if "slug" in fields else None
         if holder not in (None, device_id):
             return refusal(409, "slug_taken")
-        secret = ""
-        if asked.verb == "update":
-            self._put(now, device_id, attrs.evolve(shape, **fields))
-        elif asked.verb == "delete":
-            self._put(now, device_id, None)
-        elif asked.verb == "assign_blueprint":
-            self._put(now, device_id, attrs.evolve(shape, **fields))
-        else:
-            secret = f"minted-{len(self.effects)}"
+        secret = f"minted-{len(self.effects)}" if asked.once else ""
+        if not asked.once:
+            changed = None if asked.verb == "delete" else attrs.evolve(shape, **fields)
+            self._put(now, device_id, changed)
         self.effects.append(Effect(now, send, asked, device_id, secret))
         self._told(now, f"done: {asked} (request {send})")
+        return Answer(200, self._shown(asked, device_id, secret))
+
+    def _shown(self, asked: Asked, device_id: str, secret: str) -> dict[str, Any]:
         if secret:
-            return Answer(200, {"config": _config(secret, fields["protocol"])})
+            return {"config": _config(secret, dict(asked.fields)["protocol"])}
         if asked.verb == "delete":
-            return Answer(200, {})
-        return Answer(200, {"device": self.devices[device_id].json()})
+            return {}
+        return {"device": self.devices[device_id].json()}
 
     def find(self, address: str, at: float) -> str | None:
         """Give the id of the device that goes by an address at a moment, or that ever had it."""

@@ -1,0 +1,54 @@
+"""1,000 stories on virtual time, and each promise of the package kept in all of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.__main__ import first_caught, problems_of, repeating
+from tests.simulation.breaks import BREAKS
+from tests.simulation.seeds import tell
+
+SEEDS = 1000
+CHUNK = 50
+LOOKED_THROUGH = 1000
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_no_promise_is_broken(first: int) -> None:
+    for seed in range(first, first + CHUNK):
+        problems, _ = problems_of(seed)
+        assert not problems, f"{problems[0]}\n{repeating(seed)}"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 4])
+def test_a_seed_always_tells_the_same_story(seed: int) -> None:
+    lines = tell(seed).trace.lines()
+    assert len(lines) > 5
+    assert tell(seed).trace.lines() == lines
+
+
+def test_another_process_tells_the_same_story() -> None:
+    told = [
+        subprocess.run(
+            [sys.executable, "-m", "tests.simulation", "--seed", "4", "--trace"],
+            env={**os.environ, "PYTHONHASHSEED": number, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            cwd=ROOT,
+        ).stdout
+        for number in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert "0 promises broken" in told[0]
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_break_is_found(name: str) -> None:
+    found = first_caught(name, range(LOOKED_THROUGH))
+    assert found is not None, f"no seed below {LOOKED_THROUGH} finds that {name}"
