@@ -271,7 +271,8 @@ async def test_what_an_earlier_session_may_have_done_is_never_told_as_held(
     forget_the_outcome(path, 30, "applied")
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM event WHERE seq = 30")
-    async with fleet.Run(client, None, journal=path, abort=UNKNOWN_ONCE) as run:
+    run: fleet.Run[Any] = fleet.Run(client, None, journal=path, abort=UNKNOWN_ONCE)
+    async with run:
         run.stop()
         outcomes = [outcome async for outcome in run]
     left, held = outcomes

@@ -88,7 +88,7 @@ def _draw(story: Story, number: int) -> Told:
     shape = chance.choice(list(story.world.devices.values()))
     address = shape.slug if chance.random() < 0.1 else shape.id
     verbs = ("get", "update", "assign_blueprint", "generate_config", "delete")
-    verb = chance.choices(verbs, (2, 4, 2, 3, 3))[0]
+    verb = chance.choices(verbs, (2, 4, 2, 3, 5))[0]
     fields: dict[str, str] = {}
     if verb == "update":
         chosen = chance.choice((("name",), ("slug",), ("name", "slug")))

@@ -71,7 +71,7 @@ def draw_job(story: Story) -> Job:
         )
     criterion = AbortCriterion(
         failure_type=chance.choice(("all", "failed", "unknown")),
-        threshold_percentage=chance.choice((10.0, 20.0, 25.0, 33.33, 50.0)),
+        threshold_percentage=chance.choice((10.0, 25.0, 33.33, 50.0, 100.0)),
         min_executed=chance.choice((1, 2, 3, 5, 10)),
     )
     journal = chance.random() < 0.85
@@ -84,7 +84,7 @@ def draw_job(story: Story) -> Job:
         power=chance.random() < 0.2,
         credentials=chance.choice(("file", "file", "file", "sink", "bad sink", "")),
         rollout=rollout,
-        abort=chance.choice((None, None, DEFAULT_ABORT, criterion, criterion)),
+        abort=chance.choice((None, DEFAULT_ABORT, criterion, criterion, criterion)),
         check=chance.random() < 0.2,
         retry_failed=chance.random() < 0.3,
         ambiguous=chance.choice(("report", "report", "skip", "regenerate")),
@@ -110,6 +110,9 @@ def _draw_interruption(story: Story, kind: str) -> Interruption:
         return Interruption(kind=kind, after=round(10.0 ** chance.uniform(0.0, 3.0)))
     if kind == "leave":
         return Interruption(kind=kind, after=chance.randint(0, 10))
+    if kind in ("cut", "cancel") and chance.random() < 0.5:
+        # While the first intents are on their way to the disk.
+        return Interruption(kind=kind, after=chance.uniform(0.0, 0.03))
     return Interruption(kind=kind, after=10.0 ** chance.uniform(-2.0, 1.5))
 
 
@@ -118,6 +121,7 @@ def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
     chance = story.chance
     as_works = planned and chance.random() < 0.5
     mints = chance.random() < 0.6
+    deleting = chance.choice((0.2, 0.2, 0.8))
     queues: list[list[Asked]] = []
     for number, device_id in enumerate(story.world.devices):
         wishes = [
@@ -131,7 +135,7 @@ def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
                 for protocol in ("MQTT", "MQTTS")
             ]
         queue = chance.sample(wishes, chance.choice((0, 1, 1, 1, 2, 3)))
-        if chance.random() < 0.25:
+        if chance.random() < deleting:
             queue.append(Asked("delete", device_id))
         queues.append(queue)
     alone = {queue[0].address for queue in queues if len(queue) == 1}

@@ -56,8 +56,6 @@ class Judge(Witness):
                 counts[known.state] += 1
                 continue
             end = self._end(session, asked)
-            if end in ("unknown", "") and self._is_kept(asked):
-                end = "applied"
             if end:
                 counts[end] += 1
         if session.report is None or not session.entered:
@@ -78,7 +76,7 @@ class Judge(Witness):
     def _final(self, session: Session, asked: Asked) -> bool:
         known = session.ends.get(asked)
         if known is None:
-            return bool(self._end(session, asked)) or self._is_kept(asked)
+            return bool(self._end(session, asked))
         if known.state != "held" or known.error == "StaleError":
             return True
         item = self.items[asked]

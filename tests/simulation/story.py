@@ -39,6 +39,7 @@ class Story:
     world: World = attrs.field(init=False)
     network: Network = attrs.field(init=False)
     wall_offset: float = attrs.field(default=0.0, init=False)
+    _numbers: dict[int, int] = attrs.field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.chance = random.Random(f"story {self.seed}")
@@ -113,7 +114,8 @@ class Story:
         """Give a hook that tells the trace what the client says of itself."""
 
         def tell(event: Event) -> None:
-            text = f"call {event.call}"
+            # Calls are numbered through a process, and this story may not be its first.
+            text = f"call {self._numbers.setdefault(event.call, len(self._numbers) + 1)}"
             if isinstance(event, AttemptFailed):
                 text += f": attempt {event.attempt.number} failed, {event.attempt.certainty.value}"
             elif isinstance(event, Waiting):

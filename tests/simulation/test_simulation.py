@@ -13,7 +13,7 @@ from tests.simulation.seeds import tell
 
 SEEDS = 1000
 CHUNK = 50
-LOOKED_THROUGH = 1000
+LOOKED_THROUGH = 400
 ROOT = Path(__file__).parents[2]
 
 

@@ -71,6 +71,19 @@ FATES: Final = (
     "twice",
     "stale",
 )
+PAIRS: Final = (
+    ("lost", "refused"),
+    ("lost", "proxy404"),
+    ("failed", "unsent"),
+    ("failed", "proxy404"),
+    ("silent", "throttled"),
+    ("twice", "cut"),
+    ("busy", "lost"),
+    ("refused", "stale"),
+    ("other", "again"),
+)
+"""What is most likely to be mistaken when one follows the other."""
+
 UNSENT: Final = ("refused", "dns", "timeout", "tls", "disconnected")
 
 
@@ -116,6 +129,10 @@ CALM: Final = Weather()
 def draw(chance: random.Random, *, start: float, length: float) -> Weather:
     """Draw a mixture of faults, and a few spells within some length of time."""
     kinds = chance.sample(FATES, chance.randint(1, 7))
+    trouble = chance.choice((0.02, 0.1, 0.3, 0.3, 0.6, 0.9))
+    if chance.random() < 0.5:
+        kinds = list(chance.choice(PAIRS))
+        trouble = chance.choice((0.5, 0.8))
     spells = []
     for _ in range(chance.choice((0, 0, 0, 1, 1, 2))):
         began = start + chance.uniform(0.0, length)
@@ -123,7 +140,7 @@ def draw(chance: random.Random, *, start: float, length: float) -> Weather:
         lasts = chance.choice((0.5, 3.0, 20.0, 90.0, 400.0)) * chance.uniform(0.5, 2.0)
         spells.append(Spell(kind=kind, start=began, end=began + lasts))
     return Weather(
-        trouble=chance.choice((0.02, 0.1, 0.3, 0.3, 0.6, 0.9)),
+        trouble=trouble,
         weights={kind: chance.uniform(0.2, 2.0) for kind in kinds},
         spells=tuple(spells),
         latency=chance.choice((0.01, 0.05, 0.5, 3.0)),

@@ -212,6 +212,8 @@ class Witness:
         if known is not None:
             return known.state
         standing = session.standing.get(asked, "")
+        if standing in (INTENT, "unknown") and self._is_kept(asked):
+            return "applied"
         if standing == INTENT:
             return "unknown" if asked.once and self.job.ambiguous != "regenerate" else ""
         if standing == "unknown" and (not asked.once or self.job.ambiguous == "regenerate"):
@@ -225,7 +227,7 @@ class Witness:
             before = other.asked.address == item.asked.address and other.index < item.index
             if before or item.after == other.index:
                 end = self._end(session, other.asked)
-                if end not in DONE and not self._is_kept(other.asked):
+                if end not in DONE:
                     yield f"{other} comes before it, and is {end or 'not over'}"
 
     def _too_many(self, session: Session, item: Item) -> Iterator[str]:
