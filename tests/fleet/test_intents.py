@@ -16,8 +16,11 @@ from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Faults, Hang, ServerFailure, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, State
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.standing import Mark, Standing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
+from tests.fleet.callers import turns
 
 ARRIVALS = 10_000
 
@@ -116,3 +119,26 @@ async def test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own(
     with closing(sqlite3.connect(path)) as connection:
         intents = connection.execute("SELECT count(*) FROM event WHERE kind = 'intent'").fetchone()
     assert intents == (witness.seen + len(standalone),)
+
+
+async def test_what_is_cut_off_before_its_intent_is_written_is_held_and_stays_so(
+    tmp_path: Path,
+) -> None:
+    world = World.seeded(10, 1, role="OWNER")
+    standalone = next(device.id for device in world if device.type == "STANDALONE")
+    # A mint's intent is gathered for the disk, and other rows are not.
+    mint = GenerateConfig(device_id=standalone, protocol="MQTT")
+    path = tmp_path / "run.db"
+    async with (
+        Emulator(world=world) as emulator,
+        Client(emulator.token, base_url=emulator.base_url) as client,
+        fleet.Run(client, [mint], journal=path) as run,
+    ):
+        await turns(5)
+        run.cut()
+        (outcome,) = [each async for each in run]
+    assert outcome.state is State.HELD
+    assert world.log.count_arrivals() == 0
+    with closing(Journal.read(path)) as journal:
+        assert [event.kind for event in journal.events() if event.seq == 0] == ["intent", "held"]
+        assert Standing(journal).with_mark(Mark.UNTOUCHED) == (0,)

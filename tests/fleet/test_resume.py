@@ -19,7 +19,6 @@ from enapter_async.fleet.journal.lock import RunLock
 from enapter_async.fleet.journal.standing import Mark, Standing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
-from tests.fleet.callers import turns
 
 UNKNOWN_ONCE = AbortCriterion(failure_type="unknown", threshold_percentage=1.0)
 UNAUTHORIZED = Reply(status=401, body=b'{"errors": [{"code": "invalid_header"}]}')
@@ -283,21 +282,6 @@ async def test_what_an_earlier_session_may_have_done_is_never_told_as_held(
     assert run.report.stopped is None, "what this session did not carry out is no reason to abort"
     assert marks(path)[7] is Mark.INTENDED
     assert counts(await fleet.resume(client, path)) == {"applied": 31}
-
-
-async def test_what_is_cut_off_before_its_intent_is_written_was_not_sent(
-    world: World, client: Client, path: Path, standalone: list[str]
-) -> None:
-    # A mint's intent is gathered for the disk, and other rows are not.
-    mint = GenerateConfig(device_id=standalone[0], protocol="MQTT")
-    async with fleet.Run(client, [mint], journal=path) as run:
-        await turns(5)
-        run.cut()
-        (outcome,) = [each async for each in run]
-    assert outcome.state is State.HELD
-    assert kinds(path, 0)[-1] == "held"
-    assert marks(path)[0] is Mark.UNTOUCHED
-    assert world.log.count_arrivals() == 0
 
 
 @pytest.mark.parametrize("shows", [True, False])

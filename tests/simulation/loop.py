@@ -6,6 +6,7 @@ and its end is told a little later; so everything happens in an order that a see
 """
 
 import asyncio
+import contextlib
 import random
 import selectors
 from collections.abc import Awaitable, Callable, Mapping
@@ -149,6 +150,9 @@ def end(loop: VirtualLoop) -> list[str]:
     """End what is left on a loop, and close it; give the names of tasks that would not end."""
     loop.kill_at_turn = None
     loop.turns = 0
+    with contextlib.suppress(RuntimeError):
+        # A process that was killed while it ended had told its loop to stop.
+        loop.run_until_complete(asyncio.sleep(0.0))
     for _ in range(20):
         left = [task for task in asyncio.all_tasks(loop) if not task.done()]
         if not left:
