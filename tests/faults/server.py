@@ -8,6 +8,7 @@ late (late.py), and a read may be answered from an older state. What happened is
 """
 
 import asyncio
+import itertools
 import socket
 import ssl
 import struct
@@ -182,6 +183,8 @@ class FaultServer:
     ) -> None:
         self.world = World(devices)
         self.late = Late(self.world)
+        self._arrival_numbers = itertools.count(1)
+        self._connection_numbers = itertools.count(1)
         self.arrivals: list[Arrival] = []
         self.connections: list[Connection] = []
         self.open: set[Connection] = set()
@@ -309,7 +312,7 @@ class FaultServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         peer = writer.get_extra_info("peername")
-        connection = Connection(len(self.connections) + 1, reader, writer, peer)
+        connection = Connection(next(self._connection_numbers), reader, writer, peer)
         self.connections.append(connection)
         self.open.add(connection)
         try:
@@ -392,7 +395,7 @@ class FaultServer:
         named = {name.lower(): value for name, value in headers}
         assert "transfer-encoding" not in named, "requests are sent with their length"
         body = await connection.reader.readexactly(int(named.get("content-length", "0")))
-        number = len(self.arrivals) + 1
+        number = next(self._arrival_numbers)
         now = time.monotonic()
         return Arrival(number, connection.number, now, method, target, headers, body)
 

@@ -78,7 +78,7 @@ class World:
 
     def aged(self, age: int) -> "World":
         """Give the world as it was so many changes of each device ago."""
-        twin = World(())
+        twin = type(self)(())
         twin.devices = dict(self.devices)
         for device_id, states in self.past.items() if age else ():
             state = states[max(0, len(states) - 1 - age)]
