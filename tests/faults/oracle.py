@@ -156,7 +156,7 @@ async def play_and_judge(
                 async with open_rig(kind, server, clock, **options) as rig:
                     tolds = await _calls(rig, plan, lag)
                     nothing_is_held(rig)
-                await server.over()
+                await quiet(server)
                 server.late.land()
         for told in tolds:
             judge(told, plan, server, deadline)
@@ -241,6 +241,18 @@ async def _give_up(task: "asyncio.Task[Any]", rig: Rig, cancel: Cancel) -> None:
             moment.cancel()
             await asyncio.wait({moment})
     task.cancel()
+
+
+async def quiet(server: FaultServer) -> None:
+    """Wait until every connection that was begun is accepted and gone again."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    except ConnectionRefusedError:  # the port was never opened
+        return
+    await server.accepted(writer.get_extra_info("sockname"))  # it is the last in the line
+    writer.close()
+    await writer.wait_closed()
+    await server.emptied()
 
 
 def nothing_is_held(rig: Rig) -> None:

@@ -236,23 +236,15 @@ class FaultServer:
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.arrivals) >= count)
 
+    async def accepted(self, peer: Any) -> None:
+        """Wait until the connection from that address is accepted."""
+        async with asyncio.timeout(PATIENCE), self._news:
+            await self._news.wait_for(lambda: any(each.peer == peer for each in self.connections))
+
     async def emptied(self) -> None:
         """Wait until no connection is open."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: not self.open)
-
-    async def over(self) -> None:
-        """Wait until every connection that was begun is accepted and gone again."""
-        if self._server is not None:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            last_in_line = writer.get_extra_info("sockname")
-            async with asyncio.timeout(PATIENCE), self._news:
-                await self._news.wait_for(
-                    lambda: any(each.peer == last_in_line for each in self.connections)
-                )
-            writer.close()
-            await writer.wait_closed()
-            await self.emptied()
 
     async def __aenter__(self) -> Self:
         if self._closed:

@@ -14,7 +14,7 @@ from enapter_async._http.transport import Timeouts
 from enapter_async.errors import EnapterError
 from enapter_async.operation import Operation
 from tests.faults.budget import IN_TIME, examples
-from tests.faults.oracle import LOOPS, Loop, nothing_is_held, play_and_judge, run_on
+from tests.faults.oracle import LOOPS, Loop, nothing_is_held, play_and_judge, quiet, run_on
 from tests.faults.plans import Plan, late_reads, late_writes, plans, reads, writes
 from tests.faults.rig import ASSIGN, CONFIG, SLUG, UPDATE, TransportKind, open_rig
 from tests.faults.server import FaultServer, Step
@@ -102,4 +102,4 @@ async def give_up(
             server.clear()
             rig.clock.skipped += 1000
             await asyncio.wait_for(rig.run(UPDATE), 2)
-        await server.over()
+        await quiet(server)

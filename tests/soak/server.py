@@ -108,14 +108,14 @@ class TroubledServer(FaultServer):
 async def serve(seed: int, effects: Path) -> None:
     loop = asyncio.get_running_loop()
     async with TroubledServer(seed) as server:
-        print(server.base_url, flush=True)  # noqa: T201 - this is how the parent learns of it
+        print(server.base_url, flush=True)
         await loop.run_in_executor(None, sys.stdin.read)
         server.late.land()
         with effects.open("w", encoding="utf-8") as file:
             file.writelines(
                 json.dumps(attrs.asdict(effect)) + "\n" for effect in server.world.effects
             )
-        print(server.arrived_in_all, flush=True)  # noqa: T201
+        print(server.arrived_in_all, flush=True)
 
 
 if __name__ == "__main__":
