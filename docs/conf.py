@@ -28,7 +28,7 @@ exclude_patterns = ["_build", "examples"]
 nitpicky = True
 # What is documented elsewhere: Python's own names, and those of the libraries below us.
 nitpick_ignore_regex = [
-    ("py:.*", r"(aiohttp|opentelemetry|yarl)\..*"),
+    ("py:.*", r"(aiohttp|contextlib|opentelemetry|starlette|yarl)\..*"),
     ("py:.*", r"(asyncio|collections|datetime|enum|os|pathlib|re|ssl|types|typing)\..*"),
 ]
 default_role = "name"
@@ -65,4 +65,4 @@ html_theme_options = {
     },
 }
 pygments_style = "friendly"
-pygments_dark_style = "native"
+pygments_dark_style = "github-dark"

@@ -41,6 +41,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("strace is not installed", "tests/fleet/test_kills.py::*"),
     AllowedSkip("strace may not trace here", "tests/fleet/test_kills.py::*"),
     AllowedSkip("could not import 'sphinx.*", "tests/docs/*"),
+    AllowedSkip("curl is not installed", "tests/docs/*"),
     # What another system than Linux lacks.
     AllowedSkip("cannot measure memory", "tests/http/test_hostile.py::*"),
     AllowedSkip("needs /proc/self/clear_refs to measure memory", "tests/http/*"),

@@ -7,7 +7,7 @@ such as `enapter_async._http.retry.RetryPolicy`; readers know it as `enapter_asy
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ def _public_names() -> dict[str, str]:
     return found
 
 
-def _candidates(node: pending_xref) -> Iterator[str]:
+def _candidates(node: pending_xref, known: Iterable[str]) -> Iterator[str]:
     public = _public_names()
     target = str(node["reftarget"]).removesuffix("()")
     if target in public:
@@ -58,6 +58,10 @@ def _candidates(node: pending_xref) -> Iterator[str]:
         yield f"{node.get('py:module')}.{inside}.{target}"
         yield f"{inside}.{target}"
     yield target
+    # A class that is documented without being at one of the doors.
+    ending = [name for name in known if name.endswith(f".{target}")]
+    if len(ending) == 1 and target[:1].isupper():
+        yield ending[0]
 
 
 def _resolve(
@@ -66,7 +70,7 @@ def _resolve(
     if node.get("refdomain") != "py":
         return None
     objects = env.domains.python_domain.objects
-    for name in _candidates(node):
+    for name in _candidates(node, objects):
         if (entry := objects.get(name)) is not None:
             return make_refnode(
                 app.builder, node["refdoc"], entry.docname, entry.node_id, [shown], name

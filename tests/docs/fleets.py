@@ -1,16 +1,8 @@
 """The fleet that the README and the pages speak of."""
 
+import json
 from typing import Any
 
-FLEET: list[dict[str, Any]] = [
-    {
-        "id": f"dev-{number}",
-        "name": f"Pump {number}",
-        "slug": f"pump-{number}",
-        "site_id": "site-1",
-        "blueprint_id": "bp-1",
-        "type": "STANDALONE",
-        "authorized_role": "OWNER",
-    }
-    for number in range(1, 6)
-]
+from tests.docs.shown import ROOT
+
+FLEET: list[dict[str, Any]] = json.loads((ROOT / "docs" / "fleet.json").read_text("utf-8"))

@@ -3,7 +3,8 @@
 A block with a caption is a file of that name; blocks of one name are put together. Other Python
 is a program (it calls `asyncio.run`) or a test. A `text` block after a program is what it prints.
 In a `console` block each line after a command must be seen in its output, in that order, `…`
-standing for anything, `^C` for pressing it; `# ends with N` is the exit code where it is not 0.
+standing for anything, `^C` for pressing it; `# ends with N` is the exit code where it is not 0,
+and what stands in a terminal of its own goes on until the page ends.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ import attrs
 
 ROOT = Path(__file__).parent.parent.parent
 INTERRUPT = "^C"
-PORT = "8080"
-"""The port that pages show; each run takes a free one in its place."""
+PORTS = ("8080", "8081", "8082")
+"""The ports that pages show; each run takes free ones in their place."""
 
 _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 _DIRECTIVE = re.compile(r"\{code-block\} *(\w+)")
@@ -62,7 +63,9 @@ class Command:
     @property
     def stays(self) -> bool:
         """Whether it goes on beside the commands after it, in a terminal of its own."""
-        return self.line.startswith("enapter-async emulator")
+        return self.line.startswith("enapter-async emulator") or self.line.endswith(
+            "# in a terminal of its own"
+        )
 
 
 def blocks(markdown: str) -> list[Block]:
@@ -126,10 +129,12 @@ class Workplace:
             "ENAPTER_STATE_DIR": str(folder / "state"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "error",
             **environment,
         }
-        self._port = str(free_port())
+        (folder / "docs").symlink_to(ROOT / "docs")
+        self._ports = {shown: str(free_port()) for shown in PORTS}
         self._staying: list[asyncio.subprocess.Process] = []
         self._printed: list[str] | None = None
 
@@ -138,11 +143,13 @@ class Workplace:
         for process in self._staying:
             process.send_signal(signal.SIGINT)
             await asyncio.wait_for(process.communicate(), _LONGEST)
-            assert process.returncode in (0, 130)
+            assert process.returncode in (0, 130, -signal.SIGINT)
 
     async def take(self, block: Block) -> None:
         """Write a block to its file, or run it."""
-        text = block.text.replace(PORT, self._port)
+        text = block.text
+        for shown, taken in self._ports.items():
+            text = text.replace(shown, taken)
         if block.caption is not None:
             with (self.folder / block.caption).open("a", encoding="utf-8") as file:
                 file.write(text)
