@@ -109,9 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ServerStartError as error:
         _tell(f"the server did not start: {error}")
         return 1
-    if options.all:
-        sections += everything.others(cores, server=options.server, brief=options.brief, tell=_tell)
-        good = all(section.good for section in sections)
     report = Report(
         started=started,
         machine=machine,
@@ -119,12 +116,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         pinning=pinning(cores),
         sections=tuple(sections),
     )
-    if options.json:
-        options.json.write_text(json.dumps(as_json(report), indent=1) + "\n", "utf-8")
+    _write(report, options.json)
+    if options.all:
+        for section in everything.others(
+            cores, server=options.server, brief=options.brief, tell=_tell
+        ):
+            report = attrs.evolve(report, sections=(*report.sections, section))
+            # After each, for all of it takes long.
+            _write(report, options.json)
+        good = all(section.good for section in report.sections)
     if options.plots:
         everything.draw(report, options.plots, tell=_tell)
     print(as_markdown(report) if options.markdown else as_text(report))
     return 0 if good else 1
+
+
+def _write(report: Report, file: Path | None) -> None:
+    if file is not None:
+        file.write_text(json.dumps(as_json(report), indent=1) + "\n", "utf-8")
 
 
 def _note(options: argparse.Namespace, cores: Cores | None, told: dict[str, object]) -> int:

@@ -1,6 +1,6 @@
 """Every other benchmark after the comparison, one after another: `python -m benchmarks --all`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import decode, growth, imports, journal, pacing, plots, safety
@@ -10,23 +10,36 @@ from benchmarks.report import Report, Section
 
 def others(
     cores: Cores | None, *, server: str, brief: bool, tell: Callable[[str], None]
-) -> list[Section]:
+) -> Iterator[Section]:
     """Run them, the quick ones first; `brief` to see that all of them run, not for figures."""
-    tell("decoding")
-    found = [decode.run(rounds=3 if brief else decode.ROUNDS)]
-    tell("importing")
-    found.append(imports.run(cores, rounds=3 if brief else imports.ROUNDS))
-    rounds = 10 if brief else safety.ROUNDS
-    jobs = 1 if brief else safety.JOBS
-    found.append(safety.run(cores, server=server, rounds=rounds, jobs=jobs, tell=tell))
-    rounds, count = (1, 2_000) if brief else (journal.ROUNDS, journal.COUNT)
-    found.append(journal.run(cores, server=server, rounds=rounds, count=count, tell=tell))
+    rounds = (
+        (3, 3, 10, 1) if brief else (decode.ROUNDS, imports.ROUNDS, safety.ROUNDS, journal.ROUNDS)
+    )
+    jobs, count = (1, 2_000) if brief else (safety.JOBS, journal.COUNT)
     sizes = growth.SIZES[:2] if brief else growth.FULL
-    found.append(growth.run(cores, sizes=sizes, server=server, tell=tell))
-    tell("pacing: waiting, mostly")
     operations, far = (300, 2_000) if brief else (pacing.OPERATIONS, pacing.FAR)
-    found.append(pacing.run(operations=operations, far=far))
-    return found
+    parts: dict[str, Callable[[], Section]] = {
+        "decode": lambda: decode.run(rounds=rounds[0]),
+        "imports": lambda: imports.run(cores, rounds=rounds[1]),
+        "safety": lambda: safety.run(cores, server=server, rounds=rounds[2], jobs=jobs, tell=tell),
+        "journal": lambda: journal.run(
+            cores, server=server, rounds=rounds[3], count=count, tell=tell
+        ),
+        "growth": lambda: growth.run(cores, sizes=sizes, server=server, tell=tell),
+        "pacing": lambda: pacing.run(operations=operations, far=far),
+    }
+    for name, run in parts.items():
+        tell(f"benchmarks.{name}")
+        yield attempted(name, run)
+
+
+def attempted(name: str, run: Callable[[], Section]) -> Section:
+    """Run one part; where it fails, say so in its place, for the others took their time."""
+    try:
+        return run()
+    except Exception as error:  # noqa: BLE001 - told as the section's failure, and the run's
+        failure = f"{type(error).__name__}: {error}"
+        return Section(name=name, title=f"benchmarks.{name}", failures=(failure,))
 
 
 def draw(report: Report, folder: Path, *, tell: Callable[[str], None]) -> None:

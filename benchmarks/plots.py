@@ -50,7 +50,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     if comparison is not None and (cells := [Cell(**each) for each in comparison.data["cells"]]):
         figure = _throughput(cells)
         written += _save(figure, folder, "comparison")
-    if growth is not None and (jobs := growth.data["jobs"]):
+    if growth is not None and (jobs := growth.data.get("jobs")):
         written += _save(_memory(jobs), folder, "growth")
     return written
 

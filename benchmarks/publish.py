@@ -26,6 +26,8 @@ from benchmarks.server import ROOT
 COMMAND: Final = "python -m benchmarks --all --json run.json"
 LEAST_ROUNDS: Final = 3
 """A run of fewer says too little of its own spread to be shown."""
+TARGETED: Final = ("comparison", "decode", "imports", "growth")
+"""The sections whose targets README.md shows."""
 SUMMARY: Final = {
     "sdk": "this SDK",
     "sdk+orjson": "with orjson",
@@ -78,7 +80,8 @@ def summary(report: Report) -> str:
         *(f"| {at} | {' | '.join(_row(cells, names, at))} |" for at in concurrencies),
     ]
     lines += ["", f"![{PLOTS['comparison'][1]}](docs/images/{PLOTS['comparison'][0]})", ""]
-    verdicts = [verdict for section in report.sections for verdict in section.verdicts]
+    found = [section for name in TARGETED if (section := report.section(name)) is not None]
+    verdicts = [verdict for section in found for verdict in section.verdicts]
     return "\n".join([*lines, *verdict_rows(verdicts)])
 
 

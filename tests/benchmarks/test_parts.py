@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import decode, growth, imports, journal, pacing, profile, safety, wrk
+from benchmarks import decode, everything, growth, imports, journal, pacing, profile, safety, wrk
 from benchmarks.drivers import Load, bypassed
+from benchmarks.report import Section
 from benchmarks.server import ROOT, Server, serving
 from benchmarks.worker import DeviceIds
 from enapter_async.models.devices import Device
@@ -244,6 +245,20 @@ def test_samples_count_for_the_innermost_function_inside_the_runner() -> None:
 def test_only_who_runs_here_can_be_profiled() -> None:
     with pytest.raises(SystemExit):
         profile.main(["wrk"])
+
+
+# --- everything ------------------------------------------------------------------------
+
+
+def test_a_part_that_fails_is_told_and_the_others_go_on() -> None:
+    def broken() -> Section:
+        raise RuntimeError("the fleet's report is wrong")
+
+    found = everything.attempted("growth", broken)
+    assert found.failures == ("RuntimeError: the fleet's report is wrong",)
+    assert not found.good
+    whole = Section(name="growth", title="x")
+    assert everything.attempted("growth", lambda: whole) is whole
 
 
 # --- commands --------------------------------------------------------------------------
