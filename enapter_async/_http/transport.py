@@ -26,6 +26,9 @@ from enapter_async.errors import (
 ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read; past it the connection is closed."""
 _NEVER_ROUND: Final = 1e9
+_APART_SECONDS: Final = 0.01
+"""A session's whole time ends so much after the time to connect: else, where a deadline cuts
+both, it could not be told that nothing was sent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +86,7 @@ class SessionTransport:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         way = _Way()
         connect = min(timeouts.connect, left)
+        total = max(min(timeouts.connect + timeouts.read, left), connect + _APART_SECONDS)
         try:
             response = await self._session.request(
                 message.method,
@@ -93,7 +97,7 @@ class SessionTransport:
                 raise_for_status=False,
                 auto_decompress=True,
                 ssl=self._ssl,
-                timeout=client_timeout(connect, min(timeouts.connect + timeouts.read, left)),
+                timeout=client_timeout(connect, total),
                 middlewares=(way.guard, *self._middlewares, way.watch),
             )
         except Exception as error:  # noqa: BLE001 - a session does not tell how far it came

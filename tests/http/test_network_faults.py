@@ -5,17 +5,18 @@ import socket
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Certainty,
+    DeadlineExceededError,
     HostDownError,
     TransportError,
 )
 from enapter_async.operations.devices import AssignBlueprint, GetDevice, UpdateDevice
 from tests.faults.clock import FakeClock
+from tests.faults.names import Here, NeverAnswers, NoSuchName
 from tests.faults.replies import (
     chunked,
     close_delimited,
@@ -92,6 +93,54 @@ async def test_row03_a_slow_resolver_is_cut(transport: TransportKind, server: Fa
         assert type(error) is HostDownError
         assert rig.certainties == [Certainty.NOT_SENT]
         assert rig.ended.elapsed < 0.3
+
+
+async def test_row03_a_slow_resolver_is_cut_by_the_deadline_too(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    address = f"http://localhost:{server.port}"
+    policy = attempts(4, deadline=0.15)
+    async with open_rig(transport, server, base_url=address, retry=policy) as rig:
+        rig.connector._resolver = NeverAnswers()  # type: ignore[attr-defined]  # as above
+        error = await rig.fails(CONFIG)
+        assert type(error) is DeadlineExceededError
+        assert rig.certainties == [Certainty.NOT_SENT]
+        assert rig.ended.elapsed < 0.15 + 0.15
+
+
+# (the host as given, as the request must name it; the port is the server's where it is not 80)
+HOSTS: dict[str, tuple[str, str]] = {
+    "port": ("gateway.example:{port}", "gateway.example:{port}"),
+    "default-port": ("gateway.example", "gateway.example"),
+    "port-80-said": ("gateway.example:80", "gateway.example"),
+    "case": ("Gateway.EXAMPLE:{port}", "gateway.example:{port}"),
+    "idna": ("bücher.example:{port}", "xn--bcher-kva.example:{port}"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:the token and all data travel unencrypted:UserWarning")
+@pytest.mark.parametrize(("given", "named"), HOSTS.values(), ids=HOSTS.keys())
+async def test_the_host_is_named_as_http_wants_it(
+    transport: TransportKind, given: str, named: str, server: FaultServer
+) -> None:
+    address = f"http://{given.format(port=server.port)}"
+    options: dict[str, Any] = {"base_url": address, "allow_insecure_http": True}
+    async with open_rig(transport, server, **options) as rig:
+        rig.connector._resolver = Here(server.port)  # type: ignore[attr-defined]  # as above
+        await rig.run(UPDATE)
+        assert rig.attempts == ()
+    assert server.arrivals[0].header("Host") == named.format(port=server.port)
+
+
+async def test_a_host_may_be_an_ipv6_address(transport: TransportKind) -> None:
+    server = FaultServer()
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listening:
+        await server.listen(sock=listening)
+        async with open_rig(transport, server, base_url=f"http://[::1]:{server.port}") as rig:
+            await rig.run(UPDATE)
+            assert rig.attempts == ()
+        assert server.arrivals[0].header("Host") == f"[::1]:{server.port}"
+        await server.stop()
 
 
 async def test_row04_a_dropped_syn_is_not_sent(transport: TransportKind) -> None:
@@ -331,20 +380,3 @@ def disturb(connection: Connection, event: str) -> None:
             connection.finish()
         case _:
             connection.reset()
-
-
-class NoSuchName(AbstractResolver):
-    async def resolve(self, *arguments: Any, **options: Any) -> list[ResolveResult]:
-        raise OSError("Name or service not known")
-
-    async def close(self) -> None:
-        pass
-
-
-class NeverAnswers(AbstractResolver):
-    async def resolve(self, *arguments: Any, **options: Any) -> list[ResolveResult]:
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError
-
-    async def close(self) -> None:
-        pass
