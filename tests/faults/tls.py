@@ -56,6 +56,17 @@ class Certificates:
         context.load_cert_chain(*self.issue(**issued))
         return context
 
-    def trusting(self) -> ssl.SSLContext:
-        """Make the context of a client that trusts the authority."""
-        return ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+    def signed_by_itself(self, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        """Make the contexts of a server that vouches for itself, and of a client that trusts it."""
+        self._made += 1
+        stem = f"itself-{self._made}"
+        files = ("-keyout", f"{stem}.key", "-out", f"{stem}.pem", "-days", "2")
+        owner = ("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+        _openssl(self.folder, "req", "-x509", *_KEY, *files, *owner)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.folder / f"{stem}.pem", self.folder / f"{stem}.key")
+        return context, self.trusting(stem)
+
+    def trusting(self, authority: str = "ca") -> ssl.SSLContext:
+        """Make the context of a client that trusts one authority."""
+        return ssl.create_default_context(cafile=str(self.folder / f"{authority}.pem"))

@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from enapter_async.errors import Certainty, ConfigurationError, TLSError
-from tests.faults.rig import ALL, CONFIG, GET, UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    Certainty,
+    ConfigurationError,
+    HostDownError,
+    TLSError,
+    TransportError,
+)
+from tests.faults.names import Here
+from tests.faults.rig import ALL, BRISK, CONFIG, GET, UPDATE, TransportKind, attempts, open_rig
+from tests.faults.server import Connection, FaultServer
 from tests.faults.tls import Certificates
 
 
@@ -82,6 +90,86 @@ async def test_row06_a_server_without_tls_is_tried_twice_more(
         assert isinstance(error, TLSError)
         assert rig.certainties == [Certainty.NOT_SENT] * 3
     assert server.arrivals == []
+
+
+async def test_row06_plain_http_to_a_tls_port_is_never_a_success(
+    transport: TransportKind, secured: FaultServer
+) -> None:
+    address = f"http://127.0.0.1:{secured.port}"
+    async with open_rig(transport, secured, base_url=address) as rig:
+        # The request did leave, and whoever took it may have been a server of any kind.
+        assert type(await rig.fails(CONFIG)) is AmbiguousOutcomeError
+        assert rig.certainties == [Certainty.MAYBE]
+    assert secured.arrivals == []
+
+
+@pytest.mark.parametrize("operation", [UPDATE, CONFIG], ids=["update", "config"])
+async def test_row06_a_server_without_a_protocol_in_common_is_sent_nothing(
+    transport: TransportKind, operation: Any, certificates: Certificates
+) -> None:
+    context = certificates.server()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    client = certificates.trusting()
+    client.minimum_version = ssl.TLSVersion.TLSv1_3
+    async with FaultServer(ssl_context=context) as server:
+        async with open_rig(transport, server, ssl_context=client) as rig:
+            # A server may say why before it closes, or may not: asyncio's own does not.
+            error = await rig.fails(operation)
+            assert isinstance(error, TLSError | HostDownError)
+            assert set(rig.certainties) == {Certainty.NOT_SENT}
+        assert server.arrivals == []
+
+
+@pytest.mark.parametrize("how", ["fin", "rst", "silence"])
+async def test_a_handshake_that_breaks_off_sent_nothing(
+    transport: TransportKind, how: str, certificates: Certificates, server: FaultServer
+) -> None:
+    async def break_off(connection: Connection) -> bool:
+        await connection.reader.read(1)
+        if how == "rst":
+            connection.reset()
+        elif how == "silence":
+            await connection.gone()
+        return False
+
+    server.on_connect = break_off
+    options: dict[str, Any] = {
+        "base_url": f"https://127.0.0.1:{server.port}",
+        "ssl_context": certificates.trusting(),
+        "timeouts": BRISK,
+        "retry": attempts(2),
+    }
+    async with open_rig(transport, server, **options) as rig:
+        error = await rig.fails(CONFIG)
+        assert isinstance(error, TransportError)
+        assert not error.sent
+        assert rig.certainties == [Certainty.NOT_SENT] * 2
+    assert server.arrivals == []
+
+
+@pytest.mark.parametrize("signed_by_itself", [True, False], ids=["itself", "its-own-authority"])
+async def test_a_gateway_with_its_own_authority_is_spoken_to(
+    transport: TransportKind, signed_by_itself: bool, certificates: Certificates
+) -> None:
+    name = "enapter-gateway.local"
+    if signed_by_itself:
+        context, client = certificates.signed_by_itself(name)
+    else:
+        context = certificates.server(names=f"DNS:{name}", authority="other")
+        client = certificates.trusting("other")
+    async with FaultServer(ssl_context=context, prefix="/api") as server:
+        address = f"https://{name}:{server.port}/api"
+        async with open_rig(transport, server, base_url=address, ssl_context=client) as rig:
+            rig.connector._resolver = Here(server.port)  # type: ignore[attr-defined]  # a resolver is set at its making only
+            await rig.run(UPDATE)
+            assert rig.attempts == ()
+        assert server.arrivals[0].target == "/api/v3/devices/dev-1"
+        assert server.arrivals[0].header("Host") == f"{name}:{server.port}"
+        strangers = certificates.trusting()
+        async with open_rig(transport, server, base_url=address, ssl_context=strangers) as rig:
+            rig.connector._resolver = Here(server.port)  # type: ignore[attr-defined]  # as above
+            assert type(await rig.fails(CONFIG)) is TLSError
+        assert len(server.arrivals) == 1
 
 
 def _unverified() -> ssl.SSLContext:
