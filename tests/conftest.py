@@ -1,6 +1,6 @@
 """What tests on every floor share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -35,3 +35,15 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     if OPENSSL is None:
         pytest.skip("openssl is not installed")
     return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests apart from the configuration file and the variables of whoever runs them."""
+    nothing = tmp_path_factory.mktemp("config") / "config.toml"
+    nothing.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENAPTER_CONFIG", str(nothing))
+        for name in ("ENAPTER_PROFILE", "ENAPTER_LOG"):
+            patch.delenv(name, raising=False)
+        yield

@@ -44,10 +44,11 @@ def emulator(world: World) -> Iterator[Emulator]:
 
 @pytest.fixture
 def environment(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
+    config = tmp_path / "config.toml"
+    config.touch()
     return {
         "ENAPTER_STATE_DIR": str(tmp_path / "state"),
-        "ENAPTER_CONFIG": "",
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "ENAPTER_CONFIG": str(config),
         "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
         "ENAPTER_HTTP_API_TOKEN": emulator.token,
     }

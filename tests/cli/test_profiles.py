@@ -13,8 +13,7 @@ from tests.cli.conftest import Run
 @pytest.fixture
 def config(emulator: Emulator, environment: dict[str, str], tmp_path: Path) -> Path:
     """A configuration file, and no variable that stands above it."""
-    path = tmp_path / "config" / "enapter-async" / "config.toml"
-    path.parent.mkdir(parents=True)
+    path = tmp_path / "config.toml"
     path.write_text(
         f"""
         [profiles.here]
@@ -106,7 +105,7 @@ def test_a_list_of_nothing_says_where_it_looked(run: Run, tmp_path: Path) -> Non
     result = run("profiles")
     assert result.exit_code == 0
     assert result.stdout == ""
-    assert str(tmp_path / "config" / "enapter-async" / "config.toml") in result.stderr
+    assert str(tmp_path / "config.toml") in result.stderr
 
 
 def test_a_wrong_file_is_told_by_its_place(run: Run, config: Path) -> None:

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 
+from enapter_async import fleet
 from enapter_async._http.pacing import Pacing
 from enapter_async.errors import AmbiguousOutcomeError, ResultLostError
 from enapter_async.hooks import AttemptStarted
@@ -251,6 +252,22 @@ async def test_concurrent_calls_are_children_of_their_own_callers(
         for point, _ in telescope.points("enapter.client.wait.duration")
     }
     assert reasons == {"turn", "gate"}
+
+
+async def test_a_fleet_jobs_calls_are_children_of_its_caller(
+    server: FaultServer, telescope: Telescope
+) -> None:
+    tracer = get_tracer("the caller", tracer_provider=telescope.tracers)
+    async with open_rig("direct", server, hooks=[telescope.hook]) as rig:
+        with tracer.start_as_current_span("job"):
+            operations = [UpdateDevice(device_id=f"dev-{n}", name="New") for n in (1, 2, 3)]
+            report = await fleet.apply(rig.client, operations)
+    assert report.counts[fleet.State.APPLIED] == 3
+    (job,) = [span for span in telescope.spans() if span.name == "job"]
+    calls = [span for span in telescope.spans() if span.name == "UpdateDevice"]
+    assert [span.parent for span in calls] == [job.context] * 3
+    ids = {attributes(span)["enapter.device.id"] for span in calls}
+    assert ids == {"dev-1", "dev-2", "dev-3"}
 
 
 async def test_nothing_is_current_after_a_call(server: FaultServer, telescope: Telescope) -> None:
