@@ -176,6 +176,5 @@ def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
         raise ConfigurationError(f"{VARIABLE} must be debug, info or off; got {wanted[:40]!a}")
     _TREE.setLevel(_LEVELS[wanted])
     _TREE.propagate = False
-    if _PRINTER not in _TREE.handlers:
-        _TREE.addHandler(_PRINTER)
+    _TREE.addHandler(_PRINTER)
     return (CallLog(),)

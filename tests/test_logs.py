@@ -8,7 +8,15 @@ import sys
 
 import pytest
 
-from enapter_async.errors import AmbiguousOutcomeError, AuthenticationError, ConfigurationError
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    APIError,
+    Attempt,
+    AuthenticationError,
+    Certainty,
+    ConfigurationError,
+)
+from enapter_async.hooks import AttemptFailed, CallEnded, ReadBack, Waited, Waiting
 from enapter_async.logs import CallLog, asked_for
 from enapter_async.operations.devices import UpdateDevice
 from tests.faults.clock import FakeClock
@@ -93,6 +101,22 @@ async def test_what_a_server_says_cannot_steer_a_terminal_and_no_secret_is_told(
     assert "401" in caplog.text
 
 
+def test_each_word_that_may_be_a_servers_is_made_safe(caplog: pytest.LogCaptureFixture) -> None:
+    hostile = "\x1b[2J\u202e one\nline\x9b1m"
+    error = APIError(hostile * 40, status=400, request_id=hostile)
+    attempt = Attempt(number=1, certainty=Certainty.REFUSED, error_type=hostile, elapsed=0.1)
+    with caplog.at_level(logging.DEBUG, "enapter_async"):
+        CallLog()(AttemptFailed(call=1, operation=GET, attempt=attempt))
+        CallLog()(ReadBack(call=1, operation=UPDATE, reading=GET, elapsed=0.1, error_type=hostile))
+        CallLog()(Waited(call=1, operation=GET, seconds=0.1, reason=hostile))
+        CallLog()(Waiting(call=1, operation=GET, seconds=0.1, reason=hostile))
+        CallLog()(CallEnded(call=1, operation=GET, elapsed=0.1, error=error))
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 5
+    assert all(each.isprintable() and " one line" in each for each in told)
+    assert all(len(each) < 500 for each in told)
+
+
 def test_nothing_is_asked_for_by_default() -> None:
     for value in ("", "off", "0", "OFF"):
         assert asked_for({"ENAPTER_LOG": value}) == ()
@@ -125,19 +149,24 @@ async def main():
 asyncio.run(main())
 print(logging.getLogger().handlers)
 """
+WITH_A_LOG_OF_ITS_OWN = (
+    "import logging, sys\nlogging.basicConfig(stream=sys.stdout, level=logging.DEBUG)\n"
+    + PROGRAM.removesuffix("print(logging.getLogger().handlers)\n")
+)
 
 
-def printed(level: str) -> list[str]:
+def printed(level: str, program: str = PROGRAM, out: str = "[]\n") -> list[str]:
     environment = {key: text for key, text in os.environ.items() if not key.startswith("ENAPTER")}
     done = subprocess.run(  # noqa: S603 - our own interpreter and text
-        [sys.executable, "-c", PROGRAM, level],
+        [sys.executable, "-c", program, level],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
         env=environment,
     )
-    assert done.stdout == "[]\n", "the root logger is the program's own"
+    lines = [line for line in done.stdout.splitlines(keepends=True) if "asyncio" not in line]
+    assert "".join(lines) == out, "the root logger is the program's own"
     assert "tok-secret-1" not in done.stderr
     return done.stderr.splitlines()
 
@@ -151,3 +180,7 @@ def test_a_process_is_quiet_until_its_environment_asks() -> None:
     debug = printed("debug")
     assert len(debug) == 6
     assert re.search(r"DEBUG   call \d+ ListDevices: attempt 1: HTTP 200, \d+ ms$", debug[1])
+
+
+def test_what_is_printed_is_not_told_twice_to_a_program_that_logs() -> None:
+    assert len(printed("info", WITH_A_LOG_OF_ITS_OWN, out="")) == 2
