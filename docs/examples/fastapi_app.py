@@ -102,4 +102,4 @@ def application(make: Callable[[], Client] = Client.from_env, folder: str | None
 if __name__ == "__main__":
     port = int(os.environ.get("PORT", "8080"))
     # Open streams would hold the end of the application up without the last setting.
-    uvicorn.run(application(), host="127.0.0.1", port=port, timeout_graceful_shutdown=3)
+    uvicorn.run(application(), host="127.0.0.1", port=port, timeout_graceful_shutdown=2)

@@ -116,13 +116,20 @@ class Look:
     @property
     def created_at(self) -> str | None:
         """When it was begun, in UTC (RFC 3339)."""
-        created = self.facts.get("created_ms")
-        return None if created is None else rfc3339(int(created) / 1000)
+        return _created_at(self.facts)
 
 
-def rfc3339(seconds: float) -> str:
-    """Write a time, in seconds since 1970, as text in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def created_at(folder: RunFolder) -> str | None:
+    """Read when a job was begun, in UTC (RFC 3339)."""
+    with contextlib.closing(Journal.read(folder.journal)) as journal:
+        return _created_at(journal.facts())
+
+
+def _created_at(facts: Mapping[str, str]) -> str | None:
+    created = facts.get("created_ms")
+    if created is None:
+        return None
+    return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
 
 
 def find(folder: Path, job: str) -> RunFolder:

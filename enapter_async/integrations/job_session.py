@@ -18,7 +18,7 @@ from enapter_async.integrations.job_files import (
     JobFile,
     JobSettings,
     Look,
-    rfc3339,
+    created_at,
     trouble,
 )
 from enapter_async.integrations.progress import Job, Phase, Progress, Rate
@@ -41,7 +41,7 @@ class Session:
         *,
         source: str,
         total: int,
-        created_at: str | None = None,
+        new: bool = False,
     ) -> None:
         self.folder = folder
         self.task: asyncio.Task[None] | None = None
@@ -54,8 +54,8 @@ class Session:
         self._source = source
         self._total = total
         self._clock = client.clock
-        self._new = created_at is None
-        self._created_at = created_at if created_at is not None else rfc3339(client.clock.wall())
+        self._new = new
+        self._created_at: str | None = None
         self._session = secrets.token_hex(4)
         self._version = 0
         self._news: asyncio.Event | None = None
@@ -153,6 +153,7 @@ class Session:
         self._total -= report.merged
         earlier = (*report.failures, *report.unknowns)
         self.troubles = [trouble(outcome) for outcome in earlier]
+        self._created_at = created_at(self.folder)
         if not self._new:
             self._file.write(self.folder)
         self.opened.set_result(None)

@@ -155,7 +155,7 @@ class Jobs:
         folder = RunFolder.create(self._folder, now=self._client.clock.wall())
         file = JobFile(settings=settings)
         mints = any(_operation(each).answer.secret for each in works)
-        live = Session(self._client, folder, file, source=source, total=len(works))
+        live = Session(self._client, folder, file, source=source, total=len(works), new=True)
         live.run = Run(
             self._client,
             works,
@@ -197,7 +197,6 @@ class Jobs:
             file,
             source=seen.facts.get("source", ""),
             total=sum(seen.counts.values()),
-            created_at=seen.created_at or "",
         )
         options = JournalOptions(
             path=folder.journal,

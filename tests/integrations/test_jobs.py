@@ -78,6 +78,7 @@ async def test_a_job_is_begun_watched_and_told_to_its_end(tmp_path: Path) -> Non
         ] == [(1, 3, 1, 1, True), (2, 3, 4, 4, True), (3, 3, 15, 15, True)]
         assert emulator.world.log.count("update") == 20
         assert (await jobs.get(job.id)).as_json() == told
+        assert told["created_at"] == job.created_at
         assert [each.id for each in await jobs.list()] == [job.id]
     folder = tmp_path / "jobs" / job.id
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -1,0 +1,232 @@
+"""The example applications work as they stand, as processes of their own, killed ones too."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from enapter_async.emulator import Emulator, Latency, World
+from tests.fleet.fleets import fleet_of, uuid
+from tests.integrations.backends import listening
+
+EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
+APPS = ("aiohttp_app.py", "fastapi_app.py")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DEVICES = 160
+
+
+@contextlib.asynccontextmanager
+async def backend(
+    app: str, emulator: Emulator, folder: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Start an example, and see to it that it is gone afterwards."""
+    with listening() as free:
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "ENAPTER_HTTP_API_TOKEN": emulator.token,
+        "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
+        "JOBS_DIR": str(folder),
+        "PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(EXAMPLES / app),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+            while process.returncode is None:
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    await (await session.get(f"{url}/jobs")).read()
+                    break
+                await asyncio.sleep(0.05)
+        yield process, url
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def operations() -> bytes:
+    """Half are renamed, half are given a new configuration, which must be made once."""
+    lines = ["operation,device_id,name,protocol"]
+    for number in range(DEVICES):
+        mint = f"generate_config,{uuid(number)},,MQTT"
+        lines.append(mint if number % 2 else f"update,{uuid(number)},New {number},")
+    return "\n".join(lines).encode()
+
+
+async def begun(session: aiohttp.ClientSession, url: str) -> str:
+    headers = {"Content-Type": "text/csv"}
+    where = f"{url}/jobs?source=new.csv"
+    async with session.post(where, data=operations(), headers=headers) as response:
+        assert response.status == 201, await response.text()
+        return str((await response.json())["id"])
+
+
+async def events_of(session: aiohttp.ClientSession, url: str, job: str) -> list[tuple[str, Any]]:
+    """Watch a job until its stream ends."""
+    found = []
+    async with session.get(f"{url}/jobs/{job}/events") as response:
+        assert response.status == 200
+        kind = ""
+        with contextlib.suppress(aiohttp.ClientPayloadError):
+            async for line in response.content:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                kind = value if name == "event" else kind
+                if name == "data":
+                    found.append((kind, json.loads(value)))
+    return found
+
+
+async def until_effects(emulator: Emulator, number: int) -> None:
+    async with asyncio.timeout(20):
+        while emulator.world.log.count() < number:  # noqa: ASYNC110 - another's log
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World(fleet_of(DEVICES))) as running:
+        # 8 at once, 10 ms each, growing: a second or so for all.
+        running.faults.add(Latency(seconds=0.01), times=None, when=lambda it: it.method != "GET")
+        yield running
+
+
+def check_the_log(emulator: Emulator) -> None:
+    """Nothing was done twice that must not be, and of the rest only what was under way."""
+    log = emulator.world.log
+    minted = Counter(effect.device_id for effect in log.effects(operation="generate_config"))
+    assert max(minted.values()) == 1
+    renamed = Counter(effect.device_id for effect in log.effects(operation="update"))
+    assert len(renamed) == DEVICES / 2
+    assert max(renamed.values()) <= 2
+    assert sum(number - 1 for number in renamed.values()) <= 64, "no more than were under way"
+
+
+@pytest.mark.parametrize("app", APPS)
+async def test_a_killed_backend_goes_on_with_its_job(
+    app: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with backend(app, emulator, tmp_path / "jobs") as (process, url):
+            job = await begun(session, url)
+            await until_effects(emulator, DEVICES // 3)
+            process.send_signal(signal.SIGKILL)
+            assert await process.wait() == -signal.SIGKILL
+        before = emulator.world.log.count()
+        assert before < DEVICES
+        async with backend(app, emulator, tmp_path / "jobs") as (_, url):
+            kind, told = (await events_of(session, url, job))[-1]
+        assert (kind, told["phase"], told["total"]) == ("end", "ended", DEVICES)
+        counts = told["counts"]
+        # What was being minted at the kill is known to nobody, and not minted again.
+        assert counts["applied"] + counts["unknown"] == DEVICES
+        assert counts["unknown"] <= 64
+    check_the_log(emulator)
+
+
+@pytest.mark.parametrize("app", APPS)
+async def test_a_backend_that_is_told_to_end_ends_although_somebody_watches(
+    app: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with backend(app, emulator, tmp_path / "jobs") as (process, url):
+            job = await begun(session, url)
+            watching = asyncio.ensure_future(events_of(session, url, job))
+            await until_effects(emulator, 20)
+            process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(15):
+                await process.wait()
+            seen = await watching
+        assert seen[0][0] == "job"
+        async with backend(app, emulator, tmp_path / "jobs") as (_, url):
+            kind, told = (await events_of(session, url, job))[-1]
+        assert (kind, told["phase"], told["counts"]["applied"]) == ("end", "ended", DEVICES)
+    check_the_log(emulator)
+    assert emulator.world.log.count() == DEVICES, "a clean end repeats nothing"
+
+
+@pytest.mark.parametrize("app", APPS)
+async def test_an_example_answers_as_it_says(app: str, emulator: Emulator, tmp_path: Path) -> None:
+    async with (
+        backend(app, emulator, tmp_path / "jobs") as (_, url),
+        aiohttp.ClientSession() as session,
+    ):
+
+        async def ask(method: str, path: str, **more: Any) -> tuple[int, Any]:
+            async with session.request(method, url + path, **more) as response:
+                body = await response.read()
+                is_json = response.content_type.endswith("json")
+                return response.status, json.loads(body) if is_json else body
+
+        wanted = {"id": uuid(1), "name": "Boiler", "slug": "device-1"}
+        assert await ask("PATCH", "/devices/device-1", json={"name": "Boiler"}) == (200, wanted)
+        status, told = await ask("PATCH", "/devices/nobody", json={"name": "Boiler"})
+        assert (status, told["codes"]) == (404, ["not_found"])
+        status, told = await ask("GET", "/jobs/20250101T000000Z-abcd")
+        assert (status, told["type"].rpartition(":")[2]) == (404, "no-such-job")
+        for path in ("/jobs/..%2f..%2fetc/events", "/jobs/last"):
+            assert (await ask("GET", path))[0] == 404
+        csv = {"Content-Type": "text/csv"}
+        status, told = await ask("POST", "/jobs", data=b"operation,device_id\nfly,x\n", headers=csv)
+        assert (status, len(told["problems"])) == (422, 1)
+        form = {"Content-Type": "text/plain"}
+        assert (await ask("POST", "/jobs", data=b"x", headers=form))[0] == 415
+        status, page = await ask("GET", "/")
+        assert (status, page) == (200, (EXAMPLES / "job.html").read_bytes())
+        assert await ask("GET", "/jobs") == (200, [])
+
+
+def test_the_page_loads_nothing_and_writes_no_markup() -> None:
+    page = (EXAMPLES / "job.html").read_text("utf-8")
+    assert "default-src 'none'" in page
+    for sign in ("http://", "https://", "innerHTML", "insertAdjacentHTML", "document.write"):
+        assert sign not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no browser here")
+async def test_a_browser_shows_a_job(emulator: Emulator, tmp_path: Path) -> None:
+    hostile = "</h2><script>document.title='taken'</script>.csv"
+    rows = operations() + b"\nupdate,no-such-device,X,\n"
+    async with (
+        backend("aiohttp_app.py", emulator, tmp_path / "jobs") as (_, url),
+        aiohttp.ClientSession() as session,
+    ):
+        where, headers = f"{url}/jobs", {"Content-Type": "text/csv"}
+        async with session.post(
+            where, data=rows, headers=headers, params={"source": hostile}
+        ) as response:
+            job = (await response.json())["id"]
+        assert (await events_of(session, url, job))[-1][0] == "end"
+        command = [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'browser'}",
+            "--virtual-time-budget=3000", "--dump-dom", f"{url}/#{job}",
+        ]  # fmt: skip
+        seen = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, check=False, timeout=50
+        )
+    assert "<title>Fleet jobs</title>" in seen.stdout
+    assert f"of {DEVICES + 1} ended" in seen.stdout
+    assert "&lt;/h2&gt;&lt;script&gt;" in seen.stdout
+    assert "no-such-device" in seen.stdout
+    assert "failed: not done" in seen.stdout
+    assert "1 of 4" in seen.stdout, "the waves"
+    assert "CONSOLE" not in seen.stderr

@@ -1,0 +1,23 @@
+"""A framework is imported by its own integration, and by nothing else."""
+
+import pytest
+
+from tests.test_house import loaded_by
+
+FRAMEWORKS = {"starlette", "fastapi", "uvicorn", "aiohttp.web", "opentelemetry"}
+
+
+@pytest.mark.parametrize(
+    ("code", "brings"),
+    [
+        ("from enapter_async import *; from enapter_async import fleet", set()),
+        ("import enapter_async.integrations.answers, enapter_async.integrations.jobs", set()),
+        ("import enapter_async.integrations.aiohttp_web", {"aiohttp.web"}),
+        ("import enapter_async.integrations.starlette", {"starlette"}),
+    ],
+)
+def test_a_framework_comes_with_its_own_integration_only(code: str, brings: set[str]) -> None:
+    loaded = loaded_by(code)
+    assert "enapter_async" in loaded
+    assert FRAMEWORKS & loaded == brings
+    assert brings or "enapter_async.integrations.starlette" not in loaded
