@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "command_line",
     "dashes",
+    "inlined_diagrams",
     "public_names",
 ]
 exclude_patterns = ["_build", "examples"]
