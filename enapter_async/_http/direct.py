@@ -26,6 +26,7 @@ from enapter_async._http.transport import (
     connect_failure,
     maybe,
     not_sent,
+    read_at_once,
     read_body,
 )
 from enapter_async._http.wire import Failure, Message, Reply, Wire
@@ -35,51 +36,87 @@ INTERIM_LIMIT: Final = 8
 """How many 1xx answers may come before the final one."""
 SWEEP_SECONDS: Final = 0.05
 """How often late exchanges are looked for."""
+REST_SECONDS: Final = 1.0
+"""How long a connection is kept at hand before it goes back to aiohttp's pool."""
 
 
-class _Watch:
-    """One exchange under the sweeper's eye."""
+class _Line:
+    """One connection in our hands: what an exchange on it needs, and by when it must end."""
 
-    __slots__ = ("late", "transport", "until")
+    __slots__ = ("connection", "late", "pending", "protocol", "rests_since", "transport", "until")
 
-    def __init__(self, transport: asyncio.Transport, until: float) -> None:
+    def __init__(
+        self,
+        connection: aiohttp.connector.Connection,
+        protocol: ResponseHandler,
+        transport: asyncio.Transport,
+        pending: Callable[[], bool],
+    ) -> None:
+        self.connection = connection
+        self.protocol = protocol
         self.transport = transport
-        self.until = until
+        self.pending = pending
+        """Asks whether there is something on the socket that nobody read."""
+        self.until = 0.0
         self.late = False
+        self.rests_since = 0.0
 
 
-class _Sweeper:
-    """Aborts the connections of late exchanges, with one timer for all of them."""
+class _Lines:
+    """The lines of one client: those at work under the sweeper's eye, those at rest at hand.
+
+    One timer serves all: it aborts the connections of late exchanges, and gives a line that
+    rested for a second back to aiohttp's pool, which minds how long a connection may idle.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[_Watch] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.working: set[_Line] = set()
+        self.resting: list[_Line] = []
+        """The last to come is the first to go again, so that few stay warm."""
 
-    def watch(self, transport: asyncio.Transport, until: float) -> _Watch:
-        watch = _Watch(transport, until)
-        self._watched.add(watch)
+    def work(self, line: _Line, until: float) -> None:
+        """Watch over an exchange that must end by then."""
+        line.until = until
+        line.late = False
+        self.working.add(line)
         if self._timer is None:
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
-        return watch
 
-    def forget(self, watch: _Watch) -> None:
-        self._watched.discard(watch)
+    def rest(self, line: _Line) -> None:
+        """Keep a line at hand for the next exchange."""
+        if self._closed:
+            line.connection.release()
+            return
+        line.rests_since = self._loop.time()
+        self.resting.append(line)
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """Watch no more, and give back what rests."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._give_back(len(self.resting))
 
     def _sweep(self) -> None:
         now = self._loop.time()
-        for watch in self._watched:
-            if watch.until <= now and not watch.late:
-                watch.late = True
-                watch.transport.abort()
+        for line in self.working:
+            if line.until <= now and not line.late:
+                line.late = True
+                line.transport.abort()
+        long_ago = now - REST_SECONDS
+        self._give_back(sum(line.rests_since <= long_ago for line in self.resting))
         self._timer = None
-        if self._watched:
+        if self.working or self.resting:
             self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _give_back(self, count: int) -> None:
+        for line in self.resting[:count]:
+            line.connection.release()
+        del self.resting[:count]
 
 
 def probe(session: aiohttp.ClientSession) -> str:
@@ -93,7 +130,10 @@ def probe(session: aiohttp.ClientSession) -> str:
             ("transport", "set_response_params", "read", "is_connected", "should_close"),
         ),
         "Connection": (aiohttp.connector.Connection, ("protocol", "release", "close")),
-        "StreamReader": (aiohttp.StreamReader, ("readany",)),
+        "StreamReader": (
+            aiohttp.StreamReader,
+            ("readany", "read_nowait", "is_eof", "exception", "total_bytes"),
+        ),
         "RawResponseMessage": (aiohttp.http.RawResponseMessage, ("code", "headers", "chunked")),
     }
     missing = [
@@ -131,17 +171,22 @@ class DirectTransport:
         self._secured = wire.origin.scheme == "https"
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
-        self._sweeper = _Sweeper(self._loop)
+        self._lines = _Lines(self._loop)
         self._pending: weakref.WeakKeyDictionary[ResponseHandler, Callable[[], bool]] = (
             weakref.WeakKeyDictionary()
         )
         self._connect_timeout = client_timeout(10.0)
         self._closed = False
 
+    @property
+    def resting(self) -> int:
+        """How many connections are kept at hand, without an exchange."""
+        return len(self._lines.resting)
+
     def close(self) -> None:
         """Begin nothing more; the session closes the connections."""
         self._closed = True
-        self._sweeper.stop()
+        self._lines.close()
 
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
@@ -149,39 +194,49 @@ class DirectTransport:
         """Send one request once and give its answer, within `left` seconds."""
         if self._closed:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
-        until = self._loop.time() + left
-        connection = await self._connect(min(timeouts.connect, left))
-        if isinstance(connection, Failure):
-            return connection
-        protocol = connection.protocol
-        transport = protocol.transport if protocol is not None else None
-        if protocol is None or transport is None:
-            connection.close()
-            return not_sent(
-                TransportError("the connection was lost before sending"), "Disconnected"
-            )
+        now = self._loop.time()
+        until = now + left
+        line = self._at_hand()
+        if line is None:
+            connected = await self._connect(min(timeouts.connect, left))
+            if isinstance(connected, Failure):
+                return connected
+            line = connected
+            now = self._loop.time()
+        lines, protocol = self._lines, line.protocol
+        # A new parser each time: what an old one may have begun to read is nobody's answer.
         protocol.set_response_params(read_until_eof=True, auto_decompress=True)
-        watch = self._sweeper.watch(transport, min(until, self._loop.time() + timeouts.read))
+        lines.work(line, min(until, now + timeouts.read))
         reply: Reply | None = None
         kind = ""
         try:
-            transport.write(self._serialize(message))
-            reply = await self._receive(protocol, max_bytes)
+            line.transport.write(self._serialize(message))
+            reply = await _receive(protocol, max_bytes)
         except Exception as error:  # noqa: BLE001 - whatever fails after the write: it may have been sent
             kind = type(error).__name__
         finally:
-            self._sweeper.forget(watch)
-            if reply is None or reply.cut or watch.late:
-                connection.close()
+            lines.working.discard(line)
+            if reply is None or reply.cut or line.late or protocol.should_close:
+                line.connection.close()
             else:
-                connection.release()
+                lines.rest(line)
         if reply is not None:
-            return _in_time(reply) if watch.late else reply
-        if watch.late:
+            return _in_time(reply) if line.late else reply
+        if line.late:
             return maybe("no answer in time", "ReadTimeout", timed_out=True)
         return maybe("the answer was lost", kind)
 
-    async def _connect(self, seconds: float) -> aiohttp.connector.Connection | Failure:
+    def _at_hand(self) -> _Line | None:
+        """Take a line that rests and on which nothing is pending, if there is one."""
+        resting = self._lines.resting
+        while resting:
+            line = resting.pop()
+            if _is_usable(line.protocol) and not line.pending():
+                return line
+            line.connection.close()
+        return None
+
+    async def _connect(self, seconds: float) -> _Line | Failure:
         """Take a connection on which nothing is pending, from the pool or newly made.
 
         Stale ones are replaced at once, for there are never more than the pool held; a new one
@@ -198,8 +253,9 @@ class DirectTransport:
                 failure = connect_failure(error, seconds)
             else:
                 protocol = connection.protocol
-                if protocol is not None and self._is_clean(protocol):
-                    return connection
+                line = None if protocol is None else self._clean(connection, protocol)
+                if line is not None:
+                    return line
                 connection.close()
                 if protocol in self._pending:
                     continue
@@ -212,35 +268,49 @@ class DirectTransport:
             HostDownError("no clean connection in time"), "StaleConnection", timed_out=True
         )
 
-    def _is_clean(self, protocol: ResponseHandler) -> bool:
-        """Whether nothing came on this connection since its last answer ended.
+    def _clean(
+        self, connection: aiohttp.connector.Connection, protocol: ResponseHandler
+    ) -> _Line | None:
+        """Make a line of a connection, if nothing came on it since its last answer ended.
 
         A byte that is pending belongs to no request of ours: taken for an answer, it would
         give this call, and each after it, its predecessor's. A new TLS connection is not looked
         at, for TLS 1.3 sends session tickets of its own accord.
         """
-        if not protocol.is_connected() or protocol.should_close or protocol.transport is None:
-            return False
+        transport = protocol.transport
+        if transport is None or not _is_usable(protocol):
+            return None
         pending = self._pending.get(protocol)
         if pending is None:
-            pending = _readable(protocol.transport.get_extra_info("socket"))
+            pending = _readable(transport.get_extra_info("socket"))
             if not self._secured and pending():
-                return False
+                return None
             self._pending[protocol] = pending
-            return True
-        return not pending()
+        elif pending():
+            return None
+        return _Line(connection, protocol, transport, pending)
 
-    async def _receive(self, protocol: ResponseHandler, max_bytes: int) -> Reply:
+
+def _is_usable(protocol: ResponseHandler) -> bool:
+    return protocol.is_connected() and not protocol.should_close
+
+
+async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
+    head, payload = await protocol.read()
+    code = head.code
+    interim = 0
+    while code < 200 and code != 101 and interim < INTERIM_LIMIT:
+        interim += 1
         head, payload = await protocol.read()
-        interim = 0
-        while head.code < 200 and head.code != 101 and interim < INTERIM_LIMIT:
-            interim += 1
-            head, payload = await protocol.read()
-        if head.code < 200:
-            raise NoFinalAnswer
-        body, cut, late = await read_body(payload, head.code, max_bytes)
-        framed = head.chunked or "Content-Length" in head.headers
-        return Reply(head.code, head.headers, body, cut, late, framed)
+        code = head.code
+    if code < 200:
+        raise NoFinalAnswer
+    headers = head.headers
+    framed = head.chunked or "Content-Length" in headers
+    body, cut, late = read_at_once(payload, code, max_bytes) or await read_body(
+        payload, code, max_bytes
+    )
+    return Reply(code, headers, body, cut, late, framed)
 
 
 def _in_time(reply: Reply) -> Reply:

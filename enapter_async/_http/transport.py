@@ -112,7 +112,10 @@ class SessionTransport:
             return maybe("the server sent no final answer", "NoFinalAnswer")
         reply: Reply | None = None
         try:
-            body, cut, late = await read_body(response.content, response.status, max_bytes)
+            status, content = response.status, response.content
+            body, cut, late = read_at_once(content, status, max_bytes) or await read_body(
+                content, status, max_bytes
+            )
             reply = Reply(response.status, response.headers, body, cut, late)
         finally:
             if reply is None or reply.cut:
@@ -122,6 +125,17 @@ class SessionTransport:
         return reply
 
 
+def read_at_once(
+    payload: aiohttp.StreamReader, status: int, max_bytes: int
+) -> tuple[bytes, str, bool] | None:
+    """Give what `read_body` would, where the whole body is there and fits its cap; else None."""
+    if not payload.is_eof() or payload.exception() is not None:
+        return None
+    if payload.total_bytes > _cap(status, max_bytes):
+        return None
+    return payload.read_nowait(), "", False
+
+
 async def read_body(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
 ) -> tuple[bytes, str, bool]:
@@ -129,8 +143,7 @@ async def read_body(
 
     Give it with the reason why it is not whole, if it is not, and whether time ran out.
     """
-    if not 200 <= status < 300:
-        max_bytes = min(max_bytes, ERROR_BODY_BYTES)
+    max_bytes = _cap(status, max_bytes)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -146,6 +159,10 @@ async def read_body(
         reason = f"the answer's body was lost ({type(error).__name__})"
         return b"".join(chunks), reason, False
     return b"".join(chunks), "", False
+
+
+def _cap(status: int, max_bytes: int) -> int:
+    return max_bytes if 200 <= status < 300 else min(max_bytes, ERROR_BODY_BYTES)
 
 
 class _Lost(Exception):  # noqa: N818 - it names what became of the request

@@ -8,6 +8,7 @@ import aiohttp
 import attrs
 import pytest
 
+from enapter_async._http.direct import DirectTransport
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
@@ -101,8 +102,8 @@ class Rig:
         return sum(isinstance(event, kind) for event in self.events)
 
     def held(self) -> int:
-        """Say how many connections of the pool are in use."""
-        return len(self.connector._acquired)
+        """Say how many connections are in use."""
+        return in_use(self.client, self.connector)
 
 
 Opener = Callable[..., contextlib.AbstractAsyncContextManager[Rig]]
@@ -129,7 +130,15 @@ async def open_rig(
         connector = connector_of(client) if kind == "direct" else session.connector
         assert connector is not None
         yield Rig(kind, server, clock, client, events, connector)
-        assert not connector._acquired, "a connection was not given back"
+        assert not in_use(client, connector), "a connection was not given back"
+
+
+def in_use(client: Client, connector: aiohttp.BaseConnector) -> int:
+    """Say how many connections are taken from the pool, and do not rest at hand."""
+    assert client._engine._pipeline is not None
+    transport = client._engine._pipeline.transport
+    resting = transport.resting if isinstance(transport, DirectTransport) else 0
+    return len(connector._acquired) - resting
 
 
 def connector_of(client: Client) -> aiohttp.BaseConnector:
