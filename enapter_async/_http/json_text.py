@@ -8,13 +8,13 @@ orjson cannot tell, and to look for it in another way costs more than reading th
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 
 def decode_plainly(body: bytes) -> Any:
     """Read JSON with the standard library; what is none is a ValueError."""
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode("utf-8"))
     except RecursionError:
         pass
     raise ValueError("nested too deeply")
@@ -22,11 +22,16 @@ def decode_plainly(body: bytes) -> Any:
 
 def encode_plainly(body: Mapping[str, Any]) -> bytes:
     """Write JSON with the standard library."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    return _ENCODER.encode(body).encode("utf-8")
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# `json.loads` and `json.dumps` would make these anew for each call.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 decode: Callable[[bytes], Any] = decode_plainly

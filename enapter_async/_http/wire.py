@@ -4,7 +4,6 @@
 operation's value or a `Failure` that says how certain it is that nothing was done.
 """
 
-import contextlib
 import email.utils
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -36,7 +35,7 @@ SHORTEST_SECRET: Final = 4
 BEYOND_ANY_CAP: Final = 1e10
 """Seconds that stand for a Retry-After of more than ten digits."""
 
-_PLAIN_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
@@ -111,12 +110,19 @@ class Wire:
         host = f"[{host}]" if ":" in host else host
         port = "" if base_url.is_default_port() else f":{base_url.port}"
         lines = {"Host": host + port, **self.headers}
-        self._head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._end_of_head = f" HTTP/1.1\r\n{fields}"
+        self._end_with_body = (
+            f"{self._end_of_head}Content-Type: application/json\r\nContent-Length: "
+        )
 
     def message(self, operation: Operation[Any]) -> Message:
         """Write an operation as a request, each path segment escaped on its own."""
         parts = operation.request()
-        target = self._prefix + "/".join([_segment(each) for each in parts.path])
+        path = "/".join(parts.path)
+        if not _PLAIN_PATH.fullmatch(path) or path.count("/") != len(parts.path) - 1:
+            path = "/".join([_segment(each) for each in parts.path])
+        target = self._prefix + path
         if parts.query:
             pairs = (
                 f"{quote(name, safe='.')}={quote(value, safe=',')}" for name, value in parts.query
@@ -126,12 +132,10 @@ class Wire:
 
     def serialize(self, message: Message) -> bytes:
         """Give the bytes of a request for HTTP/1.1."""
-        head = f"{message.method} {message.target} HTTP/1.1\r\n{self._head}"
-        if message.body is None:
-            return (head + "\r\n").encode("latin-1")
-        length = len(message.body)
-        head += f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        return head.encode("latin-1") + message.body
+        start, body = f"{message.method} {message.target}", message.body
+        if body is None:
+            return f"{start}{self._end_of_head}\r\n".encode("latin-1")
+        return f"{start}{self._end_with_body}{len(body)}\r\n\r\n".encode("latin-1") + body
 
     def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
         """Make of an answer the operation's value, or say how it failed."""
@@ -264,8 +268,6 @@ def printable(text: str, limit: int = 200) -> str:
 
 
 def _segment(text: str) -> str:
-    if _PLAIN_SEGMENT.fullmatch(text):
-        return text
     if text in ("", ".", ".."):
         raise ConfigurationError(f"{text!r} cannot be part of an address")
     return quote(text, safe="")
@@ -273,6 +275,9 @@ def _segment(text: str) -> str:
 
 def _may_be_json(reply: Reply) -> bool:
     """Whether this can be the API's word: not if it says that it is something else."""
+    media_type = reply.headers.get("Content-Type", "")
+    if media_type == "application/json":
+        return True
     media_type = _media_type(reply)
     if media_type and reply.status != 204:
         json_by_name = media_type in _JSON_TYPES or media_type.endswith("+json")
@@ -309,8 +314,10 @@ def _unwrap(answer: Answer[T], reply: Reply) -> T:
     if not reply.body:
         raise StructureError("", "the answer is empty")
     data: Any = UNSET
-    with contextlib.suppress(ValueError):
+    try:
         data = decode(reply.body)
+    except ValueError:
+        pass
     if not isinstance(data, dict):
         reason = "the answer is not JSON" if data is UNSET else "the answer is not a JSON object"
         raise StructureError("", reason)

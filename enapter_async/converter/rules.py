@@ -13,6 +13,7 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from enapter_async.converter.compiled import compile_reader
 from enapter_async.converter.leaves import (
     JSONObject,
     Mismatch,
@@ -168,24 +169,40 @@ _PLAINERS: Final[Mapping[type, Callable[[JSONObject], JSONObject]]] = {
     Communication: _plain_communication,
     CommunicationConfig: _plain_config,
 }
-_OWN_HOOKS: Final[Mapping[type, dict[str, Any]]] = {
-    CommunicationConfig: {
-        "mqtt_port": override(struct_hook=port),
-        "time_sync_port": override(struct_hook=optional_port),
-    },
+_OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
+    CommunicationConfig: {"mqtt_port": port, "time_sync_port": optional_port},
 }
 
 
 def _class_hook(kind: Any, converter: Converter) -> Hook:
-    build = make_dict_structure_fn(kind, converter, **_OWN_HOOKS.get(kind, {}))
+    build = _exact_builder if converter.detailed_validation else _quick_builder
+    read_fields = build(kind, converter, _OWN_HOOKS.get(kind, {}))
     plain = _PLAINERS.get(kind)
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise mismatch("an object", value)
-        return build(value if plain is None else plain(value), kind)
+        return read_fields(value if plain is None else plain(value))
 
     return read
+
+
+def _quick_builder(
+    kind: Any, converter: Converter, own: Mapping[str, Hook]
+) -> Callable[[JSONObject], Any]:
+    hooks = {
+        field.name: own.get(field.name) or converter.get_structure_hook(field.type)
+        for field in attrs.fields(kind)
+    }
+    return compile_reader(kind, hooks)
+
+
+def _exact_builder(
+    kind: Any, converter: Converter, own: Mapping[str, Hook]
+) -> Callable[[JSONObject], Any]:
+    overrides = {name: override(struct_hook=hook) for name, hook in own.items()}
+    build = make_dict_structure_fn(kind, converter, **overrides)
+    return lambda data: build(data, kind)
 
 
 def _connectivity_hook(kind: Any, converter: Converter) -> Hook:

@@ -41,7 +41,10 @@ def identifier(field: str, value: object) -> str:
 def text(field: str, value: object) -> str | Unset | None:
     """Pass text that JSON can carry; None and `UNSET` pass too."""
     if isinstance(value, str):
-        if len(value) <= LONGEST_TEXT and not _UNSENDABLE.search(value):
+        # What is printable holds neither NUL nor a surrogate; the search is for the rest.
+        if len(value) <= LONGEST_TEXT and (
+            value.isprintable() or not _UNSENDABLE.search(value)
+        ):
             return value
     elif value is None or isinstance(value, Unset):
         return value

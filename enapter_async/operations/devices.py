@@ -77,7 +77,8 @@ def _protocol(value: str) -> MQTTProtocol:
 
 
 def _subject(device_id: str) -> str:
-    return device_id.lower() if _UUID.fullmatch(device_id) else device_id
+    lower = device_id.lower()
+    return lower if lower == device_id or _UUID.fullmatch(device_id) else device_id
 
 
 def _is_about(asked: str, answered: str) -> bool:
