@@ -70,7 +70,9 @@ class Gate:
             return False
         if (self._paused_until or self._spacing) and self._shut_seconds() > 0:
             return False
-        self._admit()
+        if self._spacing:
+            self._space()
+        self._in_flight += 1
         return True
 
     async def enter(self) -> None:
@@ -91,13 +93,16 @@ class Gate:
             self._call_first()
             raise
         self._line.popleft()
-        self._admit()
+        if self._spacing:
+            self._space()
+        self._in_flight += 1
         self._call_first()
 
     def leave(self) -> None:
         """Give the place back."""
         self._in_flight -= 1
-        self._call_first()
+        if self._line:
+            self._call_first()
 
     def _shut_seconds(self) -> float:
         """Reopen if a pause is over; give how long nobody may pass yet."""
@@ -130,11 +135,8 @@ class Gate:
         if self._allowed < self._limit and not self._paused_until:
             self._allowed = min(self._limit, self._allowed * 2)
 
-    def _admit(self) -> None:
-        self._in_flight += 1
-        if self._spacing:
-            now = self._clock.monotonic()
-            self._next_start = max(now, self._next_start) + self._spacing
+    def _space(self) -> None:
+        self._next_start = max(self._clock.monotonic(), self._next_start) + self._spacing
 
     def _renew(self, place: asyncio.Future[None]) -> asyncio.Future[None]:
         """Swap a future that has been woken for a new one, at the same place in the line."""

@@ -116,27 +116,26 @@ class Pipeline:
     async def _take_turn(self, call: Call) -> Any | Failure:
         """Run the call as the only writer of its subject."""
         subject = call.operation.subject()
-        if subject is None:
-            return await self._run(call)
-        if not self.turns.try_take(subject):
+        if subject is not None and not self.turns.try_take(subject):
             began = self.clock.monotonic()
             came = await within(call.end - began, lambda: self.turns.take(subject))
             self._tell_waited(call, began, "turn")
             if not came:
                 return _held(DeadlineExceededError("out of time: another write to it is under way"))
         try:
-            return await self._run(call)
+            ended = await self._attempt(call)
+            return await self._go_on(call, ended) if isinstance(ended, Failure) else ended
         finally:
-            self.turns.give(subject)
+            if subject is not None:
+                self.turns.give(subject)
 
-    async def _run(self, call: Call) -> Any | Failure:
-        ended = await self._attempt(call)
-        if not isinstance(ended, Failure):
-            return ended
+    async def _go_on(self, call: Call, first: Failure) -> Any | Failure:
+        """Try again after a first failure as far as the policy allows, and say how it ended."""
+        ended: Any = first
         repeat = call.operation.repeat
-        if may_repeat(self.policy, repeat, ended):
+        if may_repeat(self.policy, repeat, first):
             ended = await drive(
-                ended,
+                first,
                 lambda: self._attempt(call),
                 attempts=self.policy.attempts,
                 may_repeat=lambda failure: may_repeat(self.policy, repeat, failure),
@@ -144,9 +143,7 @@ class Pipeline:
                 time_left=lambda: self._time_left(call),
                 sleep=lambda seconds, failure: self._sleep(call, seconds, failure),
             )
-            if not isinstance(ended, Failure):
-                return ended
-        return await self._conclude(call, ended)
+        return await self._conclude(call, ended) if isinstance(ended, Failure) else ended
 
     async def _attempt(self, call: Call) -> Any | Failure:
         gate = self.gate

@@ -42,9 +42,7 @@ def text(field: str, value: object) -> str | Unset | None:
     """Pass text that JSON can carry; None and `UNSET` pass too."""
     if isinstance(value, str):
         # What is printable holds neither NUL nor a surrogate; the search is for the rest.
-        if len(value) <= LONGEST_TEXT and (
-            value.isprintable() or not _UNSENDABLE.search(value)
-        ):
+        if len(value) <= LONGEST_TEXT and (value.isprintable() or not _UNSENDABLE.search(value)):
             return value
     elif value is None or isinstance(value, Unset):
         return value
