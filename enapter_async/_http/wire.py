@@ -313,11 +313,10 @@ def _unwrap(answer: Answer[T], reply: Reply) -> T:
         raise StructureError("", reply.cut)
     if not reply.body:
         raise StructureError("", "the answer is empty")
-    data: Any = UNSET
     try:
         data = decode(reply.body)
     except ValueError:
-        pass
+        data = UNSET  # raised below, so that no context holds what was read
     if not isinstance(data, dict):
         reason = "the answer is not JSON" if data is UNSET else "the answer is not a JSON object"
         raise StructureError("", reason)

@@ -200,7 +200,7 @@ def _quick_builder(
 def _exact_builder(
     kind: Any, converter: Converter, own: Mapping[str, Hook]
 ) -> Callable[[JSONObject], Any]:
-    overrides = {name: override(struct_hook=hook) for name, hook in own.items()}
+    overrides: dict[str, Any] = {name: override(struct_hook=hook) for name, hook in own.items()}
     build = make_dict_structure_fn(kind, converter, **overrides)
     return lambda data: build(data, kind)
 
