@@ -7,7 +7,7 @@ from typing import Any, Final
 from enapter_async.fleet.item import Caller, Item, Keeper
 from enapter_async.fleet.journal.ledger import Ledger
 from enapter_async.fleet.lanes import Lanes
-from enapter_async.fleet.pacing.admission import Admission
+from enapter_async.fleet.pacing.admission import Admission, Pass
 from enapter_async.fleet.planning.guard import Guard, StaleError, look
 from enapter_async.fleet.report import Outcome, State
 from enapter_async.fleet.rollout.halt import Halt
@@ -102,7 +102,8 @@ class Crew:
             )
 
     async def _work(self, number: int) -> None:
-        while (work := await self._ready.get()) is not None:
+        ready = self._ready
+        while (work := ready.get_nowait() if ready.qsize() else await ready.get()) is not None:
             outcome = await self._outcome_of(work, number)
             self._on_outcome(outcome)
             # What a stopped run holds need not be remembered: it holds everything.
@@ -143,11 +144,16 @@ class Crew:
             return item.unchanged()
         self._under_way[worker] = item
         try:
-            outcome, again = await self._try(work, item)
-            goes = 1
-            while again and goes < MOST_GOES:
-                outcome, again = await self._try(work, item)
-                goes += 1
+            for _ in range(MOST_GOES):
+                admitted = self._admission.try_enter(work.operation)
+                if admitted is None:
+                    admitted = await self._admission.enter(work.operation)
+                try:
+                    outcome, again = await self._go(work, item, admitted)
+                finally:
+                    admitted.leave()
+                if not again:
+                    break
         except asyncio.CancelledError:
             if not self._cut:
                 raise
@@ -160,33 +166,29 @@ class Crew:
             del self._under_way[worker]
         return outcome
 
-    async def _try(self, work: Work, item: Item[Any]) -> tuple[Outcome[Any], bool]:
-        """Carry a work out once the pace lets it.
+    async def _go(self, work: Work, item: Item[Any], admitted: Pass) -> tuple[Outcome[Any], bool]:
+        """Carry a work out that was let through.
 
         Give what became of it, and whether the host alone was in the way, so that it is to be
         tried again.
         """
-        admitted = await self._admission.enter(work.operation)
-        try:
-            if self._halt:
-                return self._not_started(item), False
-            stale = None
-            if work.before is not None and self._guard is not None:
-                stale = await look(self._guard, work)
-            if stale is not None:
-                return item.not_started(stale), False
-            if self._halt:
-                return self._not_started(item), False
-            outcome = await item.carry_out(
-                self._client, check=self._check, keeper=self._keeper, escort=admitted
-            )
-            if outcome.state is not State.FAILED or outcome.error is None:
-                return outcome, False
-            if not admitted.kept_out(outcome.error):
-                return outcome, False
-            return (self._not_started(item), False) if self._halt else (outcome, True)
-        finally:
-            admitted.leave()
+        if self._halt:
+            return self._not_started(item), False
+        stale = None
+        if work.before is not None and self._guard is not None:
+            stale = await look(self._guard, work)
+        if stale is not None:
+            return item.not_started(stale), False
+        if self._halt:
+            return self._not_started(item), False
+        outcome = await item.carry_out(
+            self._client, check=self._check, keeper=self._keeper, escort=admitted
+        )
+        if outcome.state is not State.FAILED or outcome.error is None:
+            return outcome, False
+        if not admitted.kept_out(outcome.error):
+            return outcome, False
+        return (self._not_started(item), False) if self._halt else (outcome, True)
 
     def _not_started(self, item: Item[Any]) -> Outcome[Any]:
         return item.held(self._halt.reason, self._halt.error)

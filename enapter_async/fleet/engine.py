@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Generic, Self
@@ -16,6 +16,7 @@ from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.crew import Crew
 from enapter_async.fleet.events import OnEvent, RunEvent, RunGoesOn, RunStopped, RunWaiting
 from enapter_async.fleet.feed import AHEAD, Feed
+from enapter_async.fleet.handing import Outcomes
 from enapter_async.fleet.item import Caller
 from enapter_async.fleet.journal.continuing import JournalOptions
 from enapter_async.fleet.journal.ledger import Ledger
@@ -140,7 +141,7 @@ class Run(Generic[OperationT]):
             on_outcome=self._take,
             on_quiet=self._end_if_done,
         )
-        self._outcomes: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
+        self._outcomes: Outcomes[OperationT] = Outcomes(self._taken)
         self._stages: Stages | None = None
         self._feed: Feed | None = None
         self._feeder: asyncio.Task[None] | None = None
@@ -246,11 +247,20 @@ class Run(Generic[OperationT]):
             raise ConfigurationError("a run is used inside `async with`")
         outcome = await self._outcomes.get()
         if outcome is None:
-            self._outcomes.put_nowait(None)  # for whoever asks again
             self._halt.raise_broken()
             raise StopAsyncIteration
-        self._feed.taken()
         return outcome
+
+    async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None]) -> None:
+        """Hand each outcome to a function as it comes, until the last; cheaper than iterating.
+
+        Raises:
+            Exception: what `on_outcome` raised, at once; or what the input raised, at the end.
+        """
+        if self._feed is None:
+            raise ConfigurationError("a run is used inside `async with`")
+        await self._outcomes.listen(on_outcome)
+        self._halt.raise_broken()
 
     # The beginning.
 
@@ -345,7 +355,11 @@ class Run(Generic[OperationT]):
         if self._stages is not None:
             self._stages.ended(outcome)
         self._tally.add(outcome)
-        self._outcomes.put_nowait(outcome)
+        self._outcomes.put(outcome)
+
+    def _taken(self) -> None:
+        if self._feed is not None:
+            self._feed.taken()
 
     def _halt_by(self, error: EnapterError) -> None:
         first = self._halt.error is None
@@ -380,7 +394,7 @@ class Run(Generic[OperationT]):
         if self._input_over and not self._crew.unfinished and self._ended is None:
             self._ended = self._clock.monotonic()
             self._crew.go_home()
-            self._outcomes.put_nowait(None)
+            self._outcomes.put(None)
 
     async def _drain(self) -> None:
         """Wait for the tasks; a cancellation meanwhile cuts them, and is raised after them."""

@@ -65,29 +65,31 @@ class Feed:
         if isinstance(self._works, AsyncIterable):
             async_pulls = aiter(self._works)
             while not self._halted:
-                await self._wait_for_room()
+                if self._ahead >= self._window:
+                    await self._wait_for_room()
                 try:
                     work = await anext(async_pulls)
                 except StopAsyncIteration:
                     self.ended = True
                     return
-                await self._take(work)
+                if self._before is not None:
+                    await self._before(work)
+                self._ahead += 1
+                self._admit(work)
             return
         pulls = iter(self._works)
         while not self._halted:
-            await self._wait_for_room()
+            if self._ahead >= self._window:
+                await self._wait_for_room()
             try:
                 work = next(pulls)
             except StopIteration:
                 self.ended = True
                 return
-            await self._take(work)
-
-    async def _take(self, work: Work) -> None:
-        if self._before is not None:
-            await self._before(work)
-        self._ahead += 1
-        self._admit(work)
+            if self._before is not None:
+                await self._before(work)
+            self._ahead += 1
+            self._admit(work)
 
     async def _wait_for_room(self) -> None:
         while self._ahead >= self._window:

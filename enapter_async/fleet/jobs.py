@@ -107,14 +107,16 @@ async def _whole(
 ) -> Report:
     try:
         async with run:
-            async for outcome in run:
-                if on_outcome is not None:
-                    on_outcome(outcome)
+            await run.tell(on_outcome or _ignore)
     except Exception as error:
         if run.report.total:
             error.add_note(f"fleet.apply, until then: {_counts(run.report)}")
         raise
     return run.report
+
+
+def _ignore(outcome: Outcome[Any]) -> None:
+    """Take an outcome that nobody asked for."""
 
 
 def _counts(report: Report) -> str:

@@ -16,7 +16,8 @@ class Lanes:
     """
 
     def __init__(self) -> None:
-        self._parked: dict[str, deque[Work]] = {}
+        self._parked: dict[str, deque[Work] | None] = {}
+        """Whose work is under way, with those that wait behind it, if any ever did."""
         self._unfinished: set[int] = set()
         self._followers: dict[int, list[Work]] = {}
         self._blocked: dict[str, str] = {}
@@ -40,12 +41,14 @@ class Lanes:
         self._unfinished.add(work.seq)
         subject = work.operation.subject()
         if subject is not None:
-            lane = self._parked.get(subject)
-            if lane is not None:
+            if subject in self._parked:
+                lane = self._parked[subject]
+                if lane is None:
+                    lane = self._parked[subject] = deque()
                 lane.append(work)
                 return False
-            self._parked[subject] = deque()
-        return self._may_start(work)
+            self._parked[subject] = None
+        return work.after is None or self._may_start(work)
 
     def release(self, work: Work, badly: State | None = None) -> list[Work]:
         """Take note that an admitted work ended, how if `badly`; give those that may start."""
@@ -64,6 +67,8 @@ class Lanes:
 
     def blocked_by(self, work: Work) -> str:
         """Tell which earlier work keeps this one from starting, and how it ended; or ""."""
+        if not self._blocked and not self._bad:
+            return ""
         if work.after is not None and self._ended_badly(work.after):
             return f"number {work.after}, which must be done before it, did not end well"
         subject = work.operation.subject()

@@ -34,7 +34,7 @@ def check_item(item: Any, index: int) -> None:
     Raises:
         ConfigurationError: says what stands where, counted from 0.
     """
-    if not isinstance(item, Operation | Work):
+    if not isinstance(item, (Operation, Work)):
         raise ConfigurationError(f"operations[{index}] is a {type(item).__name__}, no operation")
 
 

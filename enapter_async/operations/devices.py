@@ -91,6 +91,10 @@ def _is_about(asked: str, answered: str) -> bool:
     )
 
 
+def _alike(one: str | None, other: str | None) -> bool:
+    return one == other or not (one or other)
+
+
 def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (("expand", ",".join(expand)),) if expand else ()
 
@@ -198,9 +202,10 @@ class UpdateDevice(Operation[Device]):
 
     def holds(self, state: Device | None) -> bool:
         """Say whether the fields that are set are so already; None and "" are alike."""
-        return state is not None and all(
-            (getattr(state, field) or None) == (wanted or None)
-            for field, wanted in self._changes().items()
+        return (
+            state is not None
+            and (self.name is UNSET or _alike(state.name, self.name))
+            and (self.slug is UNSET or _alike(state.slug, self.slug))
         )
 
     def result_of(self, state: Device | None) -> Device:

@@ -58,11 +58,19 @@ class Admission:
         """What the run waits for, if for more than its next turn."""
         return self._pace.pause()
 
+    def try_enter(self, operation: Operation[Any]) -> "Pass | None":
+        """Give a pass where nobody waits and nothing holds back; the quick path of `enter`."""
+        stamp = None if self._new else self._pace.try_start()
+        return None if stamp is None else Pass(self, self._pace, operation, stamp)
+
     async def enter(self, operation: Operation[Any]) -> "Pass":
         """Wait until one more operation may be under way, and give its pass.
 
         Once `open_wide` was called everything is let through at once.
         """
+        admitted = self.try_enter(operation)
+        if admitted is not None:
+            return admitted
         if not self._new and (self._wide_open or self._pace.wait_to_start() is None):
             return Pass(self, self._pace, operation, self._pace.start())
         return Pass(self, self._pace, operation, await self._stand(self._new, operation))
@@ -78,10 +86,15 @@ class Admission:
         self._wide_open = True
         self.turn()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits, and there is nothing to wait for."""
+        return not (self._again or self._new or self._told or self._pace.troubled)
+
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
-        if not (self._again or self._new or self._told or self._pace.troubled):
-            return  # nobody waits, and there is nothing to wait for: the quick path
+        if self.idle:
+            return
         overdue = None if self._wide_open else self._pace.overdue()
         if overdue is not None:
             self._wide_open = True

@@ -36,13 +36,19 @@ class RetryBudget:
         self._left = RESERVE
         self._at = monotonic()
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing was retried of late, so that nothing is to be earned or waited for."""
+        return self._left >= RESERVE
+
     def began(self) -> None:
         """Take note that an operation begins."""
         self._add(RETRIES_PER_FIRST)
 
     def retried(self) -> None:
         """Take note of a retry; it happens even if the budget is spent."""
-        self._add(-1.0)
+        self._add(0.0)
+        self._left -= 1.0
 
     def wait(self) -> float:
         """Give the seconds until something new may begin; 0 or less where it may now."""

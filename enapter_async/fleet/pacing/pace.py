@@ -148,6 +148,22 @@ class Pace:
         why = self._down if self._breaker.is_open else "the server answered 429 to everything"
         return PausedTooLongError(f"nothing got through for {minutes(self._max_pause)}: {why}")
 
+    def try_start(self) -> Stamp | None:
+        """Begin a new operation where nothing at all is in its way; the quick path.
+
+        None says that `wait_to_start` has to be asked.
+        """
+        if (
+            self.in_flight >= self._concurrency.limit
+            or self._rate.limited
+            or self._pause_until
+            or not self._budget.full
+            or self._breaker.opened_at is not None
+        ):
+            return None
+        self.in_flight += 1
+        return Stamp(self._rate.epoch, self._concurrency.epoch, self._breaker.epoch)
+
     def wait_to_start(self) -> Wait | None:
         """Say what a new operation has to wait for, or None where it may start now."""
         pause = self.pause()

@@ -138,6 +138,8 @@ class AbortJudge:
         if isinstance(outcome.error, LeftUnknownError):
             return None  # it was an earlier session that carried it out
         self.executed += 1
+        if outcome.state is State.APPLIED and not self._counts["all"]:
+            return None  # no criterion is met by no failures
         if outcome.state is not State.APPLIED:
             self._counts["all"] += 1
             self._counts[outcome.state.value] += 1
