@@ -141,7 +141,7 @@ class Run(Generic[OperationT]):
             on_outcome=self._take,
             on_quiet=self._end_if_done,
         )
-        self._outcomes: Outcomes[OperationT] = Outcomes(self._taken)
+        self._outcomes: Outcomes[OperationT] = Outcomes()
         self._stages: Stages | None = None
         self._feed: Feed | None = None
         self._feeder: asyncio.Task[None] | None = None
@@ -202,14 +202,15 @@ class Run(Generic[OperationT]):
         except BaseException:
             await self._exits.aclose()
             raise
-        self._feed = Feed(
+        self._feed = feed = Feed(
             works,
             self._crew.admit,
             concurrency=self._concurrency,
             before=None if self._stages is None else self._before,
             ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
         )
-        self._feeder = self._feed.start(self._pull(self._feed))
+        self._outcomes.on_taken = feed.taken
+        self._feeder = feed.start(self._pull(feed))
         # A callback, because a task that is cancelled before its first step runs no `finally`.
         self._feeder.add_done_callback(lambda _: self._input_closed())
         return self
@@ -254,15 +255,10 @@ class Run(Generic[OperationT]):
     async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None]) -> None:
         """Hand each outcome to a function as it comes, until the last; cheaper than iterating.
 
-        Raises:
-            Exception: what `on_outcome` raised, at once; or what the input raised, at the end.
+        What `on_outcome` raises comes out at once, what the input raised at the end.
         """
-        if self._feed is None:
-            raise ConfigurationError("a run is used inside `async with`")
         await self._outcomes.listen(on_outcome)
         self._halt.raise_broken()
-
-    # The beginning.
 
     async def _open(self) -> Iterable[Work] | AsyncIterable[Work]:
         """Open what the run needs; give what is to be done."""
@@ -319,8 +315,6 @@ class Run(Generic[OperationT]):
         if isinstance(self._client, Client):
             await knock(self._client.base_url, self._client.timeouts.connect)
 
-    # The input.
-
     async def _pull(self, feed: Feed) -> None:
         try:
             await feed.pull()
@@ -346,8 +340,6 @@ class Run(Generic[OperationT]):
         except EnapterError as error:
             self._halt_by(error)
 
-    # What happens.
-
     def _take(self, outcome: Outcome[Any]) -> None:
         error = stopper(outcome) or self._judge.judge(outcome)
         if error is not None:
@@ -356,10 +348,6 @@ class Run(Generic[OperationT]):
             self._stages.ended(outcome)
         self._tally.add(outcome)
         self._outcomes.put(outcome)
-
-    def _taken(self) -> None:
-        if self._feed is not None:
-            self._feed.taken()
 
     def _halt_by(self, error: EnapterError) -> None:
         first = self._halt.error is None
@@ -383,8 +371,6 @@ class Run(Generic[OperationT]):
                 self._on_event(event)
             except Exception:
                 logger.exception("a listener failed on %s", type(event).__name__)
-
-    # The end.
 
     def _input_closed(self) -> None:
         self._input_over = True

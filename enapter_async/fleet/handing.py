@@ -10,12 +10,12 @@ from enapter_async.fleet.report import OperationT, Outcome
 class Outcomes(Generic[OperationT]):
     """Keeps outcomes for the one who iterates, or hands each at once to one who listens.
 
-    `on_taken` is called for each outcome that was taken. Listening is cheaper: no queue and
-    no task stands between.
+    Listening is cheaper: no queue and no task stands between.
     """
 
-    def __init__(self, on_taken: Callable[[], None]) -> None:
-        self._on_taken = on_taken
+    def __init__(self) -> None:
+        self.on_taken: Callable[[], None] = _nothing
+        """Called for each outcome that was taken."""
         self._queue: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
         self.put: Callable[[Outcome[OperationT] | None], None] = self._queue.put_nowait
         """Take an outcome in; None says that there are no more."""
@@ -26,7 +26,7 @@ class Outcomes(Generic[OperationT]):
         if outcome is None:
             self._queue.put_nowait(None)
         else:
-            self._on_taken()
+            self.on_taken()
         return outcome
 
     async def listen(self, listener: Callable[[Outcome[OperationT]], None]) -> None:
@@ -39,7 +39,7 @@ class Outcomes(Generic[OperationT]):
             if outcome is None:
                 over.set_result(None)
                 return
-            self._on_taken()
+            self.on_taken()
             try:
                 listener(outcome)
             except Exception as error:  # noqa: BLE001 - the listener is the caller's code
@@ -49,3 +49,7 @@ class Outcomes(Generic[OperationT]):
             hand_on(self._queue.get_nowait())
         self.put = hand_on
         await over
+
+
+def _nothing() -> None:
+    """Do what there is to do before anybody wants to know."""

@@ -157,10 +157,13 @@ async def test_the_log_is_kept_short_while_it_is_written(
 ) -> None:
     monkeypatch.setattr(journal_writer, "CHECKPOINT_ROWS", 200)
     monkeypatch.setattr(journal_writer, "SHORTEN_BYTES", 256 * 1024)
-    longest = 0
-    for seq in range(6000):
+    # How often depends on when the thread gets its turn; that it does, again and again, must hold.
+    shortened, before, seq = 0, 0, 0
+    while shortened < 3 and seq < 60_000:
         await writer.commit((seq, 0, "intent", 1, 1, 0, 0, "x" * 500, "", ""))
-        longest = max(longest, journal.log_bytes())
-    assert intents(journal) == list(range(6000))
-    # 6,000 commits of at least one page each would be 24 MiB.
-    assert longest < 12 * 1024 * 1024
+        now = journal.log_bytes()
+        shortened += now < before
+        before = now
+        seq += 1
+    assert shortened == 3
+    assert intents(journal) == list(range(seq))
