@@ -60,6 +60,10 @@ ALLOWED: Sequence[AllowedSkip] = (
         "tests/http/test_action_table.py::*session*row24-nine-interim-answers*",
     ),
     AllowedSkip(
+        "aiohttp reads past interim answers without telling a session",
+        "tests/contract/test_phases.py::*session*row24-nine-interim-answers*",
+    ),
+    AllowedSkip(
         "a session does not let us look at the connection before it is used",
         "tests/http/test_network_faults.py::test_row13_*session*",
     ),

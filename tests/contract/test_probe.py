@@ -26,7 +26,7 @@ from tests.faults.server import FaultServer, applied, ignored
 USED: dict[type, tuple[str, ...]] = {
     ResponseHandler: ("transport", "set_response_params", "read", "is_connected", "should_close"),
     Connection: ("protocol", "release", "close"),
-    aiohttp.StreamReader: ("readany",),
+    aiohttp.StreamReader: ("readany", "read_nowait", "is_eof", "exception", "total_bytes"),
     aiohttp.http.RawResponseMessage: ("code", "headers", "chunked"),
 }
 NAMES = {
