@@ -149,7 +149,7 @@ class Crew:
                 if admitted is None:
                     admitted = await self._admission.enter(work.operation)
                 try:
-                    outcome, again = await self._go(work, item, admitted)
+                    outcome, again = await self._try(work, item, admitted)
                 finally:
                     admitted.leave()
                 if not again:
@@ -166,7 +166,7 @@ class Crew:
             del self._under_way[worker]
         return outcome
 
-    async def _go(self, work: Work, item: Item[Any], admitted: Pass) -> tuple[Outcome[Any], bool]:
+    async def _try(self, work: Work, item: Item[Any], admitted: Pass) -> tuple[Outcome[Any], bool]:
         """Carry a work out that was let through.
 
         Give what became of it, and whether the host alone was in the way, so that it is to be
