@@ -1,4 +1,8 @@
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import attrs
 import pytest
@@ -6,6 +10,7 @@ import pytest
 from benchmarks import smoke
 from benchmarks.catalog import NAMES
 from benchmarks.figures import Cell, Spread, Verdict
+from benchmarks.machine import others_running
 from benchmarks.server import Server
 from tests.benchmarks.runs import cell
 
@@ -59,3 +64,20 @@ def test_a_server_has_its_own_reference(kind: str, family: str) -> None:
 def test_all_who_are_smoked_exist() -> None:
     assert {name for pair in smoke.PAIRS for name in pair} <= set(NAMES)
     assert smoke.TRIES * (smoke.EFFORT.budget or 99) < 60
+
+
+def test_who_else_wants_to_run_is_counted() -> None:
+    found = others_running(samples=2, pause=0.0)
+    if not Path("/proc/loadavg").exists():
+        assert found == 0.0
+        return
+    assert found >= 0.0
+    ending = time.monotonic() + 20
+    busy = "while True: pass"
+    with subprocess.Popen([sys.executable, "-c", busy]) as one:  # noqa: S603 - our own command
+        try:
+            while others_running(samples=3, pause=0.02) < 0.5 and time.monotonic() < ending:
+                pass
+            assert time.monotonic() < ending
+        finally:
+            one.kill()
