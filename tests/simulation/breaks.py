@@ -88,6 +88,14 @@ BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
             "self.gate.pause(min(call.delay, self.policy.max_retry_after), epoch)",
             "pass",
         ),
+        "all rush in after a pause": Break(
+            "_http.pacing:Gate._shut_seconds",
+            "self._allowed = PROBE",
+            "self._allowed = self._limit",
+        ),
+        "requests are not spaced": Break(
+            "_http.pacing:Gate._admit", "+ self._spacing", "+ 0.0 * self._spacing"
+        ),
         "the deadline does not count waiting": Break(
             "_http.pipeline:Pipeline._attempt", "left = call.end - began", "left = 60.0"
         ),

@@ -23,6 +23,7 @@ from tests.simulation.story import (
     check_at_once,
     check_left,
     check_pauses,
+    check_spacing,
     check_tasks,
     operation_of,
     run,
@@ -79,6 +80,7 @@ def tell_calls(story: Story) -> None:
     for call in calls:
         if call.ended is not None:
             _judge(story, call)
+    check_spacing(story, story.network.sends, pacing.max_rate)
     # A pause is never longer than what a call of the client would wait for.
     check_pauses(story, story.network.sends, min(call.policy.max_retry_after for call in calls))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from enapter_async.fleet import RunAbortedError
 from tests.simulation.papers import DONE, INTENT, read_journal
-from tests.simulation.story import LEEWAY, check_pauses
+from tests.simulation.story import LEEWAY, check_pauses, check_spacing
 from tests.simulation.witness import Known, Session, Witness
 from tests.simulation.world import Asked, Effect, short, wanted_by
 
@@ -135,6 +135,7 @@ class Judge(Witness):
                     )
             sends = [each for each in self.story.network.sends if each.session == session.number]
             check_pauses(self.story, sends, LONGEST_PAUSE)
+            check_spacing(self.story, sends, self.job.pacing.max_rate)
         for asked in self.items:
             effects = self._effects(asked)
             if asked.once and len(effects) > 1 and not self._regenerates:

@@ -1,6 +1,7 @@
 """One seed's story: who takes part in it, and what was found wrong."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
@@ -188,6 +189,34 @@ def check_pauses(story: Story, sends: Sequence[Send], longest: float) -> None:
                     f"over that the answer to request {told.number} asked for",
                 )
                 return
+        _check_probe(story, told, [each for each in sends if each.at >= over - LEEWAY])
+
+
+def _check_probe(story: Story, told: Send, after: Sequence[Send]) -> None:
+    """When a pause is over one request goes first, and no other before it has ended."""
+    mine = sorted(
+        (each for each in after if each.session == told.session), key=lambda each: each.at
+    )
+    if len(mine) > 1 and (mine[0].ended is None or mine[1].at < mine[0].ended):
+        story.blame(
+            mine[1].at,
+            f"request {mine[1].number} begins after the pause of request {told.number}, "
+            f"before request {mine[0].number} has shown how it is",
+        )
+
+
+def check_spacing(story: Story, sends: Sequence[Send], max_rate: float | None) -> None:
+    """No two requests of a client begin closer to each other than its rate allows."""
+    if max_rate is None:
+        return
+    begun = sorted(sends, key=lambda each: each.at)
+    for one, other in itertools.pairwise(begun):
+        if one.session == other.session and other.at - one.at < 1.0 / max_rate - LEEWAY:
+            story.blame(
+                other.at,
+                f"requests {one.number} and {other.number} begin {other.at - one.at:.3f} s apart",
+            )
+            return
 
 
 def check_at_once(story: Story, send: Send, most: int) -> None:
