@@ -26,7 +26,7 @@ from enapter_async.errors import (
 ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read; past it the connection is closed."""
 _NEVER_ROUND: Final = 1e9
-_APART_SECONDS: Final = 0.01
+_APART_SECONDS: Final = 0.05
 """A session's whole time ends so much after the time to connect: else, where a deadline cuts
 both, it could not be told that nothing was sent."""
 
