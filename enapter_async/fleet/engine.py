@@ -193,6 +193,7 @@ class Run(Generic[OperationT]):
         Raises:
             ConfigurationError: a file cannot be used, or the run was used before.
             RunRefusedError: the journal's run cannot be continued by this call.
+            EnapterError: the devices of a plan could not be read; nothing was sent.
         """
         if self._feeder is not None:
             raise ConfigurationError("a run is used once; make a new one")
