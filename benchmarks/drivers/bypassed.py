@@ -6,6 +6,7 @@ more is an error, and so no bypass can quietly become none.
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from types import FunctionType
 from typing import Any, Final
 
 import aiohttp
@@ -56,6 +57,19 @@ def replace(thing: Any, **methods: Any) -> None:
     thing.__class__ = type(kind.__name__, (kind,), {"__slots__": (), **methods})
 
 
+def calling(function: Any, **others: Any) -> Any:
+    """Give a copy of a function that calls others where it names functions of its module.
+
+    Raises:
+        BypassError: It names no such function.
+    """
+    if missing := set(others) - set(function.__code__.co_names):
+        raise BypassError(f"{function.__name__} does not call {', '.join(sorted(missing))}")
+    copy = FunctionType(function.__code__, {**function.__globals__, **others})
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
+
+
 def inside(client: Client, *names: str) -> Any:
     """Give what lies in an open client's pipeline, such as its gate."""
     thing: Any = client._open_pipeline()  # noqa: SLF001 - what is measured lies inside
@@ -98,17 +112,23 @@ async def _over_a_session(stack: AsyncExitStack, base_url: str) -> Load:
 
 async def _without_look(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
-    replace(inside(client, "transport"), _is_clean=lambda _self, _protocol: True)
+
+    def take(transport: Any) -> Any:
+        resting = transport._lines.resting  # noqa: SLF001 - what is gone round lies inside
+        return resting.pop() if resting else None
+
+    replace(inside(client, "transport"), _at_hand=take)
     return _load(client, CONCURRENCY)
 
 
 async def _without_cap(stack: AsyncExitStack, base_url: str) -> Load:
-    async def receive(_self: Any, protocol: Any, _max_bytes: int) -> Reply:
+    async def receive(protocol: Any, _max_bytes: int) -> Reply:
         head, payload = await protocol.read()
         return Reply(head.code, head.headers, await payload.read())
 
     client = await _client(stack, base_url)
-    replace(inside(client, "transport"), _receive=receive)
+    transport = inside(client, "transport")
+    replace(transport, exchange=calling(type(transport).exchange, _receive=receive))
     return _load(client, CONCURRENCY)
 
 
@@ -134,16 +154,8 @@ async def _without_turn(stack: AsyncExitStack, base_url: str) -> Load:
 
 
 async def _without_sweeper(stack: AsyncExitStack, base_url: str) -> Load:
-    class Idle:
-        late = False
-
-    idle = Idle()
     client = await _client(stack, base_url)
-    replace(
-        inside(client, "transport", "_sweeper"),
-        watch=lambda _self, _transport, _until: idle,
-        forget=lambda _self, _watch: None,
-    )
+    replace(inside(client, "transport", "_lines"), work=lambda _self, _line, _until: None)
     return _load(client, CONCURRENCY)
 
 

@@ -190,6 +190,8 @@ async def test_a_client_without_one_safety_still_makes_its_calls(
 def test_what_is_not_there_cannot_be_gone_round() -> None:
     with pytest.raises(bypassed.BypassError, match="Device has no no_such_method"):
         bypassed.replace(Device(id="x"), no_such_method=lambda _self: None)
+    with pytest.raises(bypassed.BypassError, match="replace does not call no_such_function"):
+        bypassed.calling(bypassed.replace, no_such_function=print)
 
 
 def test_a_price_is_the_difference_within_a_round() -> None:
