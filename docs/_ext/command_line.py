@@ -27,8 +27,11 @@ def _plain(text: str) -> str:
 
 def _paragraphs(text: str) -> Iterator[str]:
     for paragraph in inspect.cleandoc(text).split("\n\n"):
-        words = " ".join(paragraph.replace("\b", "").split())
-        if words.startswith(f"{_PROGRAM} "):
+        words = " ".join(paragraph.split())
+        if paragraph.startswith("\b\n"):  # click's mark for lines that stay as they are
+            lines = paragraph.removeprefix("\b\n").splitlines()
+            yield from (".. code-block:: text", "", *(f"    {line}" for line in lines), "")
+        elif words.startswith(f"{_PROGRAM} "):
             yield from (".. code-block:: text", "", f"    {words}", "")
         else:
             yield from (_plain(words), "")
