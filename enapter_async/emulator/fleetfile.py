@@ -33,10 +33,10 @@ def read(path: Path) -> list[Any]:
         raise FleetFileError(f"{path}: not UTF-8 text") from error
     try:
         values = [json.loads(text)]
-    except ValueError as whole:
+    except (ValueError, RecursionError) as whole:
         try:
             values = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
+        except (ValueError, RecursionError):
             raise FleetFileError(f"{path}: not JSON: {whole}") from whole
     if len(values) == 1 and isinstance(values[0], list):
         return list(values[0])

@@ -204,15 +204,18 @@ class Reserve:
 def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
     """Give item and intent of each result that a run has in a file of credentials.
 
-    Half a line, which a run that was killed may leave, holds nothing.
+    Half a line, which a run that was killed may leave, holds nothing; nor does any other line
+    that no run of this package wrote.
     """
     found: set[tuple[int, int]] = set()
     with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 row = json.loads(line)
                 if isinstance(row, dict) and row.get("run") == run and "config" in row:
-                    found.add((row["item"], row["intent"]))
+                    item, intent = row.get("item"), row.get("intent")
+                    if isinstance(item, int) and isinstance(intent, int):
+                        found.add((item, intent))
     return frozenset(found)
 
 

@@ -2,7 +2,8 @@
 
 import os
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import attrs
@@ -11,7 +12,7 @@ from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.item import Caller
-from enapter_async.fleet.journal.file import Journal, RunRefusedError
+from enapter_async.fleet.journal.file import MOST_ITEMS, Journal, RunRefusedError, damaged
 from enapter_async.fleet.journal.rows import digest_of, operation_text
 from enapter_async.fleet.journal.standing import Mark, Standing
 from enapter_async.fleet.work import Work
@@ -19,6 +20,14 @@ from enapter_async.operations.devices import GetDevice
 
 WITNESS: Final = "witness"
 WITNESSES: Final = 3
+_FACTS: Final[Mapping[str, Callable[[str], object]]] = {
+    "run": str,
+    "version": str,
+    "base_url": str,
+    "token": str,
+    "input": str,
+    "salt": bytes.fromhex,
+}
 AMBIGUOUS: Final = ("report", "regenerate", "skip")
 
 
@@ -80,6 +89,24 @@ def new_facts(client: Known, *, at_ms: int, known: bool, credentials: str | None
     return facts
 
 
+def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
+    """Refuse facts that no run wrote.
+
+    Raises:
+        RunRefusedError: names the first that is missing or cannot be read.
+    """
+    for name, read in _FACTS.items():
+        if name not in facts:
+            raise damaged(journal, f"it does not say {name}")
+        try:
+            read(facts[name])
+        except ValueError:
+            raise damaged(journal, f"{name} cannot be read") from None
+    count = facts.get("count", "0")
+    if not (count.isdecimal() and len(count) <= len(str(MOST_ITEMS))):
+        raise damaged(journal, "count cannot be read")
+
+
 def check_same(facts: Mapping[str, str], client: Known, credentials: str | None) -> bool:
     """Refuse another server or credentials file; say whether the token is the same.
 
@@ -129,8 +156,10 @@ def _comparable(journal: Journal, standing: Standing) -> Iterator[tuple[str, str
         if work.operation.holds(None) and standing.marks[work.seq] is not Mark.UNTOUCHED
     }
     for event in journal.events():
-        if event.kind == WITNESS and event.details["id"] not in gone:
-            yield event.details["id"], event.details["site_id"]
+        if event.kind == WITNESS:
+            device_id, site_id = event.details.get("id"), event.details.get("site_id")
+            if isinstance(device_id, str) and device_id not in gone:
+                yield device_id, site_id
     for work in journal.works():
         subject = work.operation.subject()
         if subject is not None and subject not in gone and not standing.marks[work.seq]:

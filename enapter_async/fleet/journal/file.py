@@ -6,18 +6,17 @@ is in it. When groups of rows are written is the writer's matter, what they mean
 """
 
 import contextlib
+import functools
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
-
-import attrs
+from typing import Any, Final, Self, TypeVar
 
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.credentials.private_files import check_private, open_private
-from enapter_async.fleet.journal.rows import Event, EventRow, ItemRow, work_of
+from enapter_async.fleet.journal.rows import Event, EventRow, ItemRow, event_of, work_of
 from enapter_async.fleet.work import Work
 
 APPLICATION_ID: Final = 0x454E4A4C
@@ -25,6 +24,10 @@ APPLICATION_ID: Final = 0x454E4A4C
 VERSION: Final = 1
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 PAGE_ROWS: Final = 500
+MOST_ITEMS: Final = 100_000_000
+"""A journal with an item beyond this is no journal of ours: a byte is kept for each."""
+
+Rows = TypeVar("Rows")
 
 _BUSY_SECONDS: Final = 1.0
 _SCHEMA: Final = """
@@ -74,6 +77,22 @@ class RunRefusedError(ConfigurationError):
 
 class RunBusyError(RunRefusedError):
     """Another runner is at work on the run, in this process or in another one."""
+
+
+def damaged(path: Path, error: Exception | str) -> RunRefusedError:
+    """Say that a journal holds what no run wrote, as a disk or another hand may leave it."""
+    return RunRefusedError(f"{path} is damaged, and cannot be gone on with: {error}")
+
+
+def _checked(read: Callable[["Journal"], Iterator[Rows]]) -> Callable[["Journal"], Iterator[Rows]]:
+    """Let a way of reading say "damaged" for whatever it meets that no run wrote."""
+
+    @functools.wraps(read)
+    def reading(journal: "Journal") -> Iterator[Rows]:
+        with journal._sound():  # noqa: SLF001 - a part of the class, written before it
+            yield from read(journal)
+
+    return reading
 
 
 class Journal:
@@ -146,16 +165,19 @@ class Journal:
 
     def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
         """Write what a new run is, all or nothing; to be iterated, so that a loop can breathe."""
-        with self._transaction():
-            self._put(facts)
-            batch: list[ItemRow] = []
-            for row in items:
-                batch.append(row)
-                if len(batch) == PAGE_ROWS:
-                    self._put_items(batch)
-                    batch.clear()
-                    yield
-            self._put_items(batch)
+        try:
+            with self._transaction():
+                self._put(facts)
+                batch: list[ItemRow] = []
+                for row in items:
+                    batch.append(row)
+                    if len(batch) == PAGE_ROWS:
+                        self._put_items(batch)
+                        batch.clear()
+                        yield
+                self._put_items(batch)
+        except sqlite3.IntegrityError as error:
+            raise damaged(self.path, error) from None
 
     def put(self, facts: Mapping[str, str]) -> None:
         """Write facts about the run, over those of the same name."""
@@ -220,21 +242,47 @@ class Journal:
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
 
-    # Reading: in pages, because a long read would keep the log from being shortened.
+    # Reading: in pages, because a long read would keep the log from being shortened. Each way
+    # raises RunRefusedError for rows that no run wrote.
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        problem: Exception | None = None
+        try:
+            yield
+        except RunRefusedError:
+            raise
+        except (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            problem = error
+        except RecursionError:
+            problem = ValueError("it is nested too deeply")
+        if problem is not None:
+            raise damaged(self.path, problem)
 
     def facts(self) -> dict[str, str]:
         """Give what is known of the run; empty where none was begun."""
-        return dict(self._connection.execute("SELECT key, value FROM run"))
+        with self._sound():
+            found = dict(self._connection.execute("SELECT key, value FROM run"))
+            if not all(isinstance(text, str) for pair in found.items() for text in pair):
+                raise ValueError("a fact is no text")
+        return found
 
     def last_seq(self) -> int:
         """Give the highest seq, or -1."""
-        return int(self._connection.execute("SELECT ifnull(max(seq), -1) FROM item").fetchone()[0])
+        sql = "SELECT ifnull(max(seq), -1), ifnull(min(seq), 0) FROM item"
+        with self._sound():
+            last, first = self._connection.execute(sql).fetchone()
+            if first < 0 or last >= MOST_ITEMS:
+                raise ValueError(f"its items go from {first} to {last}")
+        return int(last)
 
+    @_checked
     def digests(self) -> Iterator[tuple[int, bytes]]:
         """Give each item's seq and digest, in order."""
         for page in self._pages("SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"):
             yield from page
 
+    @_checked
     def works(self) -> Iterator[Work]:
         """Give the works, in order."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own column names
@@ -243,21 +291,25 @@ class Journal:
 
     def work(self, seq: int) -> Work | None:
         """Give one work, or None where there is none."""
-        row = self._connection.execute(
-            f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?",  # noqa: S608 - our own column names
-            (seq,),
-        ).fetchone()
-        return None if row is None else work_of(row)
+        sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?"  # noqa: S608 - our own column names
+        with self._sound():
+            row = self._connection.execute(sql, (seq,)).fetchone()
+            return None if row is None else work_of(row)
 
+    @_checked
     def events(self) -> Iterator[Event]:
         """Give the events, in the order in which they were written."""
         sql = "SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?"
         for page in self._pages(sql):
             for row in page:
-                yield _event(row)
+                yield event_of(row)
 
-    def marks(self) -> Iterator[tuple[int, int, str, int | None]]:
-        """Give id, seq, kind and attempt of the events about items, in order: the quick way."""
+    @_checked
+    def marks(self) -> Iterator[tuple[int, Any, Any, Any]]:
+        """Give id, seq, kind and attempt of the events about items, in order: the quick way.
+
+        What they are is not looked at.
+        """
         sql = (
             "SELECT id, seq, kind, attempt FROM event WHERE id > ? AND seq IS NOT NULL "
             "ORDER BY id LIMIT ?"
@@ -267,9 +319,11 @@ class Journal:
 
     def event(self, number: int) -> Event:
         """Give one event by its id."""
-        row = self._connection.execute("SELECT * FROM event WHERE id = ?", (number,)).fetchone()
-        return _event(row)
+        with self._sound():
+            sql = "SELECT * FROM event WHERE id = ?"
+            return event_of(self._connection.execute(sql, (number,)).fetchone())
 
+    @_checked
     def ends(self) -> Iterator[tuple[Work, Event | None, int | None]]:
         """Give each work with its last event, and when its unknown end was acknowledged.
 
@@ -278,7 +332,7 @@ class Journal:
         for row in self._connection.execute(_ENDS):
             work = work_of(row[: len(_ITEM_FIELDS)])
             event, acknowledged_ms = row[len(_ITEM_FIELDS) : -1], row[-1]
-            yield work, None if event[0] is None else _event(event), acknowledged_ms
+            yield work, None if event[0] is None else event_of(event), acknowledged_ms
 
     def _pages(self, sql: str) -> Iterator[list[Any]]:
         last = -1
@@ -289,13 +343,6 @@ class Journal:
 
 def _is_brief(row: EventRow) -> bool:
     return len(row) == 5
-
-
-def _event(row: tuple[Any, ...]) -> Event:
-    return Event(**dict(zip(_EVENT_FIELDS, row, strict=True)))
-
-
-_EVENT_FIELDS: Final = tuple(field.name for field in attrs.fields(Event))
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -148,6 +148,7 @@ class Ledger:
                 raise RunRefusedError(f"no run was begun in {self._journal.path}")
             await self._begin_new(client, operations, left_out, credentials)
             return
+        continuing.check_facts(self._journal.path, self.facts)
         same_token = continuing.check_same(self.facts, client, credentials)
         if not same_token and not self._options.accept_new_token:
             raise RunRefusedError(

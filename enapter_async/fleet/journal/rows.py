@@ -1,5 +1,6 @@
 """The rows of a journal, and works and outcomes written as such."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -16,6 +17,8 @@ from enapter_async.operation import Operation
 
 MESSAGE_CHARACTERS: Final = 500
 INTENT: Final = "intent"
+LATEST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -53,9 +56,11 @@ class Event:
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What `detail` says; empty where it says nothing."""
-        found: dict[str, Any] = {} if self.detail is None else json.loads(self.detail)
-        return found
+        """What `detail` says; empty where it says nothing that can be read."""
+        found: Any = None
+        with contextlib.suppress(ValueError, RecursionError):
+            found = None if self.detail is None else json.loads(self.detail)
+        return found if isinstance(found, dict) else {}
 
 
 class EarlierError(EnapterError):
@@ -106,17 +111,59 @@ def item_row(work: Work) -> ItemRow:
 
 
 def work_of(row: Sequence[Any]) -> Work:
-    """Read a work from its columns: all of an item's but the digest."""
+    """Read a work from its columns: all of an item's but the digest.
+
+    Raises:
+        TypeError, ValueError, RecursionError: no run wrote this.
+    """
     seq, operation, before, group, unit, wave, after, unchanged = row
+    planned = None if before is None else json.loads(before)
+    whole = [wave, *(number for number in (unit, after) if number is not None)]
+    if not (
+        all(isinstance(number, int) for number in whole)
+        and isinstance(group, str)
+        and isinstance(planned, dict | None)
+    ):
+        raise TypeError(f"item {seq} is none")
     return Work(
         seq=seq,
         operation=operation_from_json(json.loads(operation)),
-        before=None if before is None else json.loads(before),
+        before=planned,
         group=group,
         unit=unit,
         wave=wave,
         after=after,
         unchanged=bool(unchanged),
+    )
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """Read an event from its columns.
+
+    Raises:
+        TypeError, ValueError: no run wrote this.
+    """
+    number, seq, step, kind, attempt, at_ms, elapsed_ms, status, code, request_id, detail = row
+    if not (
+        all(isinstance(each, int | None) for each in (seq, attempt, elapsed_ms, status))
+        and all(isinstance(each, str | None) for each in (code, request_id, detail))
+        and isinstance(kind, str)
+        and isinstance(at_ms, int)
+        and 0 <= at_ms <= LATEST_MS
+    ):
+        raise TypeError(f"event {number} is none")
+    return Event(
+        id=number,
+        seq=seq,
+        step=step,
+        kind=kind,
+        attempt=attempt,
+        at_ms=at_ms,
+        elapsed_ms=elapsed_ms,
+        status=status,
+        code=code,
+        request_id=request_id,
+        detail=detail,
     )
 
 

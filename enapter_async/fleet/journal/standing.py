@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.file import Journal, damaged
 from enapter_async.fleet.journal.rows import ACKNOWLEDGED, INTENT
 from enapter_async.fleet.report import State
 
@@ -69,6 +69,10 @@ class Standing:
         for seq, _ in journal.digests():
             self.marks[seq] = Mark.UNTOUCHED
         for number, seq, kind, attempt in journal.marks():
+            if not (isinstance(seq, int) and 0 <= seq < len(self.marks)):
+                raise damaged(journal.path, f"event {number} is about an item {seq}")
+            if attempt is not None and not isinstance(attempt, int):
+                raise damaged(journal.path, f"event {number} counts no intent")
             self._take(number, seq, kind, attempt)
 
     def _take(self, number: int, seq: int, kind: str, attempt: int | None) -> None:

@@ -1,0 +1,111 @@
+"""Files that a disk or another hand spoiled are refused in our own words."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async.client import Client
+from enapter_async.emulator import fleetfile
+from enapter_async.fleet import RunRefusedError
+from enapter_async.fleet.credentials.file import kept_in
+from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.results import result_rows
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import UpdateDevice
+from tests.fleet.callers import ScriptedCaller
+
+OPERATIONS: list[Operation[Any]] = [UpdateDevice(device_id="dev-1", name="One")]
+
+
+class Known(ScriptedCaller):
+    """A caller that a journal knows again."""
+
+    base_url = "http://127.0.0.1:9"
+
+    def fingerprint(self, salt: bytes) -> str:
+        return Client("token").fingerprint(salt)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "journal.db"
+    await fleet.apply(Known(), OPERATIONS, journal=path)
+    return path
+
+
+def spoil(path: Path, sql: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(sql)
+        connection.commit()
+
+
+def wipe_all_but_the_first_page(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + bytes(len(data) - 4096))
+
+
+WRONG = {
+    "an item that is no operation": "UPDATE item SET operation = '{}'",
+    "an item that is no JSON": "UPDATE item SET operation = '{'",
+    "an item far beyond the last": "UPDATE item SET seq = 4611686018427387904",
+    "an event of no item": "UPDATE event SET seq = 5 WHERE seq = 0",
+    "a fact that is no text": "UPDATE run SET value = x'ff' WHERE key = 'base_url'",
+    "a fact that is missing": "DELETE FROM run WHERE key = 'base_url'",
+    "a salt that is none": "UPDATE run SET value = 'x' WHERE key = 'salt'",
+    "a count that is none": "UPDATE run SET value = 'x' WHERE key = 'count'",
+    "no facts, and items": "DELETE FROM run",
+    "no table of events": "DROP TABLE event",
+}
+
+
+@pytest.mark.parametrize("sql", WRONG.values(), ids=WRONG.keys())
+async def test_a_damaged_journal_is_not_gone_on_with(journal: Path, sql: str) -> None:
+    spoil(journal, sql)
+    caller = Known()
+    with pytest.raises(RunRefusedError):
+        await fleet.apply(caller, OPERATIONS, journal=journal)
+    assert caller.began == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE item SET operation = '['",
+        "UPDATE event SET at_ms = 4611686018427387904",
+        "UPDATE event SET elapsed_ms = 'x'",
+    ],
+)
+async def test_results_are_not_made_of_a_damaged_journal(journal: Path, sql: str) -> None:
+    spoil(journal, sql)
+    with closing(Journal.read(journal)) as opened, pytest.raises(RunRefusedError, match="damaged"):
+        list(result_rows(opened))
+
+
+async def test_a_journal_of_which_a_page_is_lost_is_refused(journal: Path) -> None:
+    spoil(journal, "PRAGMA journal_mode=DELETE")
+    wipe_all_but_the_first_page(journal)
+    with pytest.raises(RunRefusedError):
+        await fleet.apply(Known(), OPERATIONS, journal=journal)
+
+
+def test_lines_of_a_credentials_file_that_no_run_wrote_hold_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.jsonl"
+    lines = [
+        '{"run":"r","config":{}}',
+        '{"run":"r","config":{},"item":[],"intent":1}',
+        '{"run":"r","config":{},"item":2,"intent":1}',
+        "[" * 3000,
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert kept_in(path, "r") == {(2, 1)}
+
+
+def test_a_fleet_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.json"
+    path.write_text("[" * 3000, encoding="utf-8")
+    with pytest.raises(fleetfile.FleetFileError):
+        fleetfile.read(path)
