@@ -338,7 +338,11 @@ class Journal:
         last = -1
         while page := self._connection.execute(sql, (last, PAGE_ROWS)).fetchall():
             yield page
-            last = page[-1][0]
+            reached = page[-1][0]
+            if not reached > last:
+                # A damaged tree can lead back to where one came from, for ever.
+                raise ValueError("its rows are out of order")
+            last = reached
 
 
 def _is_brief(row: EventRow) -> bool:
