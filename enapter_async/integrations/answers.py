@@ -8,8 +8,10 @@ codes of its errors.
 what was raised                          status  why
 =======================================  ======  ================================================
 `NotFoundError`                          404     by the API's own word
+`RunNotFoundError`                       404     there is no such job
 `ConflictError`, `RunRefusedError`       409     another entity, or another runner, is in the way
 `UnprocessableError`                     422     understood, and cannot be carried out
+`InputError`, `InputConflictError`       422     the operations of a job cannot be used
 `BadRequestError`, `ArgumentError`       400     the values came with the request
 `RateLimitedError`                       429     with Retry-After, where it is known
 `HostDownError`, not sent, 503, 408, 425  503     nothing was done; it may be tried again

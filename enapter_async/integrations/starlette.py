@@ -51,6 +51,9 @@ CLIENT: Final = "enapter_client"
 JOBS: Final = "enapter_jobs"
 """The name of the fleet jobs in the lifespan's state."""
 
+ABANDONED: Final = 499
+"""What logs show as the status of an abandoned request, as with nginx."""
+
 _DISCONNECT: Final = "http.disconnect"
 
 Lifespan = Callable[[Any], contextlib.AbstractAsyncContextManager[dict[str, Any]]]
@@ -190,6 +193,7 @@ class CancelAbandoned:
             # Ours alone ends here; a cancellation from outside, too, goes on.
             if not request.abandoned or task.uncancel() > before:
                 raise
+            await request.say_abandoned()
 
 
 class _Watched:
@@ -200,6 +204,7 @@ class _Watched:
         self._send = send
         self._messages: asyncio.Queue[Message] = asyncio.Queue(maxsize=1)
         self._gone = asyncio.Event()
+        self._begun = False
         self._answered = False
         self.abandoned = False
 
@@ -230,6 +235,15 @@ class _Watched:
 
     async def send(self, message: Message) -> None:
         """Pass on what the application answers."""
+        self._begun = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._answered = True
         await self._send(message)
+
+    async def say_abandoned(self) -> None:
+        """Answer what nobody reads: middleware around us would take silence for an error."""
+        if not self._begun:
+            with contextlib.suppress(OSError):
+                start = {"type": "http.response.start", "status": ABANDONED, "headers": []}
+                await self._send(start)
+                await self._send({"type": "http.response.body", "body": b""})

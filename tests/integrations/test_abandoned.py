@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -76,6 +77,43 @@ async def test_a_lost_write_is_cancelled_told_and_leaves_gate_and_turn_free(kind
                 assert (response.status, await response.json()) == (200, {"done": "New"})
     # It was done although nobody heard of it: cancelled says that nothing is known.
     assert emulator.world.log.count("update") == 2
+
+
+@pytest.mark.parametrize("outside", [True, False])
+async def test_middleware_around_it_or_within_changes_nothing(
+    outside: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ends: list[str] = []
+    begun = asyncio.Event()
+    statuses: list[int] = []
+
+    class Passing(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            response = await call_next(request)
+            statuses.append(response.status_code)
+            return response
+
+    async def handler(_: Request) -> Response:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+        return Response()
+
+    app = Starlette(routes=[Route("/", handler, methods=["POST"])])
+    if not outside:
+        app.add_middleware(Passing)
+    starlette.install(app)
+    if outside:
+        app.add_middleware(Passing)  # what is added last is outermost
+    async with serving_asgi(app) as url:
+        async with asked(url, "/"):
+            await begun.wait()
+        await until(lambda: bool(ends))
+    assert statuses == ([starlette.ABANDONED] if outside else [])
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @contextlib.asynccontextmanager
