@@ -79,6 +79,22 @@ async def test_silence_is_filled_with_comments_and_loses_no_event() -> None:
     assert [chunk for chunk in left if chunk != HEARTBEAT] == [encode(event(2))]
 
 
+async def test_a_stream_that_is_closed_closes_its_events_at_once() -> None:
+    ends: list[str] = []
+
+    async def events() -> Events:
+        try:
+            yield event(1)
+        finally:
+            ends.append("closed")
+
+    given = events()  # held here, so that no collector closes it
+    stream = encoded(given)
+    assert [await anext(stream) for _ in range(2)] == [RETRY, encode(event(1))]
+    await stream.aclose()
+    assert ends == ["closed"]
+
+
 @contextlib.asynccontextmanager
 async def serving(kind: str, events: Events) -> AsyncIterator[str]:
     async def by_aiohttp(request: web.Request) -> web.StreamResponse:

@@ -85,7 +85,7 @@ async def events_of(session: aiohttp.ClientSession, url: str, job: str) -> list[
     async with session.get(f"{url}/jobs/{job}/events") as response:
         assert response.status == 200
         kind = ""
-        with contextlib.suppress(aiohttp.ClientPayloadError):
+        with contextlib.suppress(aiohttp.ClientError):
             async for line in response.content:
                 name, _, value = line.decode().rstrip("\n").partition(": ")
                 kind = value if name == "event" else kind
@@ -145,16 +145,21 @@ async def test_a_killed_backend_goes_on_with_its_job(
 async def test_a_backend_that_is_told_to_end_ends_although_somebody_watches(
     app: str, emulator: Emulator, tmp_path: Path
 ) -> None:
+    # It would take far longer than what a backend is given to end.
+    emulator.faults.clear()
+    emulator.faults.add(Latency(seconds=0.5), times=None, when=lambda it: it.method != "GET")
     async with aiohttp.ClientSession() as session:
         async with backend(app, emulator, tmp_path / "jobs") as (process, url):
             job = await begun(session, url)
             watching = asyncio.ensure_future(events_of(session, url, job))
-            await until_effects(emulator, 20)
+            await until_effects(emulator, 1)
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(20):
                 await process.wait()
             seen = await watching
         assert seen[0][0] == "job"
+        assert emulator.world.log.count() < DEVICES
+        emulator.faults.clear()
         async with backend(app, emulator, tmp_path / "jobs") as (_, url):
             kind, told = (await events_of(session, url, job))[-1]
         assert (kind, told["phase"], told["counts"]["applied"]) == ("end", "ended", DEVICES)

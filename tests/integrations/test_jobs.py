@@ -178,9 +178,9 @@ async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) ->
 @pytest.mark.parametrize("grace", [5.0, 0.05])
 async def test_a_closed_backend_takes_its_jobs_up_again(tmp_path: Path, grace: float) -> None:
     async with running(fleet_of(30)) as (emulator, client):
-        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
         if grace < 1:
-            emulator.faults.add(Hang(), device=uuid(5), method="PATCH")
+            emulator.faults.add(Hang(), device=uuid(2), method="PATCH")
+        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
         async with Jobs(client, tmp_path, grace=grace) as jobs:
             job = await jobs.start(renames(30), settings=JobSettings(concurrency=2))
             await until_applied(jobs, job.id, 4)
@@ -226,20 +226,31 @@ async def test_a_job_that_stopped_by_itself_is_not_taken_up_again(tmp_path: Path
 
 
 async def test_a_job_of_another_process_is_seen_and_left_alone(tmp_path: Path) -> None:
-    async with running(fleet_of(20)) as (emulator, client):
-        emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
-        async with Jobs(client, tmp_path) as here:
-            job = await here.start(renames(20), settings=JobSettings(concurrency=2))
-            # Another worker of the backend: SQLite's lock is one for each connection.
-            async with Jobs(client, tmp_path) as there:
-                assert (await there.get(job.id)).phase is Phase.ELSEWHERE
-                for ask in (there.stop, there.resume):
-                    with pytest.raises(RunBusyError):
-                        await ask(job.id)
-                events = await end_of(there, job.id)
-        assert events[0].data["phase"] == "running elsewhere"
-        assert events[0].data["counts"]["held"] == 0
-        assert (events[-1].kind, events[-1].data["counts"]["applied"]) == ("end", 20)
+    go_on = asyncio.Event()
+
+    async def wait(_: float) -> None:
+        await go_on.wait()
+
+    world = World(fleet_of(20))
+    async with (
+        Emulator(world=world, sleep=wait) as emulator,
+        Client(emulator.token, base_url=emulator.base_url) as client,
+        Jobs(client, tmp_path) as here,
+    ):
+        emulator.faults.add(Latency(seconds=1), device=uuid(7), method="PATCH")
+        job = await here.start(renames(20))
+        # Another worker of the backend: SQLite's lock is one for each connection.
+        async with Jobs(client, tmp_path) as there:
+            assert (await there.get(job.id)).phase is Phase.ELSEWHERE
+            for ask in (there.stop, there.resume):
+                with pytest.raises(RunBusyError):
+                    await ask(job.id)
+            watched = await there.watch(job.id)
+            first = await anext(watched)
+            go_on.set()
+            events = [event async for event in watched]
+    assert (first.data["phase"], first.data["counts"]["held"]) == ("running elsewhere", 0)
+    assert (events[-1].kind, events[-1].data["counts"]["applied"]) == ("end", 20)
 
 
 async def test_a_journal_that_somebody_holds_is_refused(tmp_path: Path) -> None:
@@ -277,17 +288,25 @@ async def test_what_cannot_be_a_job_leaves_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_plan_is_applied_as_it_was_made_and_need_not_stay_open(tmp_path: Path) -> None:
-    async with running(fleet_of(8)) as (_, client), Jobs(client, tmp_path) as jobs:
+    async with running(fleet_of(30)) as (_, client), Jobs(client, tmp_path) as jobs:
         change = Change(selection=Selection(site_ids="site-0"), name="{name} (north)")
         with await plan(client, change) as planned:
-            job = await jobs.start(planned)
+            job = await jobs.start(planned, settings=JobSettings(concurrency=1))
         told = (await end_of(jobs, job.id))[-1].data
-        assert told["counts"]["applied"] == 8
+        assert told["counts"]["applied"] == 30
         async with Emulator(world=World(fleet_of(8))) as other:
             elsewhere = Client(other.token, base_url=other.base_url)
             async with elsewhere, Jobs(elsewhere, tmp_path / "other") as others:
                 with await plan(client, change) as planned, pytest.raises(RunRefusedError):
                     await others.start(planned)
+
+
+async def test_a_list_is_copied_before_anybody_can_change_it(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (_, jobs):
+        works = renames(20)
+        job = await jobs.start(works, settings=JobSettings(concurrency=1))
+        works.clear()
+        assert (await end_of(jobs, job.id))[-1].data["counts"]["applied"] == 20
 
 
 async def test_minted_configurations_are_kept_and_minted_once(tmp_path: Path) -> None:
