@@ -32,6 +32,7 @@ from enapter_async.hooks import (
 )
 from tests.faults.clock import FakeClock
 from tests.faults.kinds import each
+from tests.faults.lag import timed
 from tests.faults.replies import close, errors, truncated
 from tests.faults.rig import (
     CONFIG,
@@ -253,6 +254,7 @@ async def test_other_options_are_for_that_client_alone(
         assert rig.client.retry.attempts == 4
 
 
+@timed
 async def test_a_call_tells_its_whole_story(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:

@@ -22,6 +22,7 @@ from enapter_async.hooks import CallEnded
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import GenerateConfig, GetDevice, ListDevices
 from tests.faults.clock import FakeClock
+from tests.faults.lag import Lag
 from tests.faults.plans import REFUSALS, Cancel, Plan
 from tests.faults.rig import TOKEN, Rig, TransportKind, open_rig
 from tests.faults.secrets import shown
@@ -61,32 +62,6 @@ class RealClock(FakeClock):
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
         await asyncio.sleep(seconds)
-
-
-class Lag:
-    """How late the loop comes to what is due: the time in which nobody could have acted."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self._loop = asyncio.get_running_loop()
-        self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-        self._ask()
-
-    def _ask(self) -> None:
-        now = self._loop.time()
-        if self._due:
-            self.total += max(0.0, now - self._due)
-        self._due = now + 0.005
-        self._timer = self._loop.call_at(self._due, self._ask)
-
-    def now(self) -> float:
-        """Give what has summed up, also of a delay that is not over."""
-        return self.total + max(0.0, self._loop.time() - self._due)
-
-    def stop(self) -> None:
-        assert self._timer is not None
-        self._timer.cancel()
 
 
 def run_on(loop: Loop, story: Any) -> Any:

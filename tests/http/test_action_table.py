@@ -34,6 +34,7 @@ from tests.faults.kinds import (
     UNREADABLE,
     each,
 )
+from tests.faults.lag import timed
 from tests.faults.replies import close, errors, truncated
 from tests.faults.rig import (
     ALL,
@@ -161,6 +162,7 @@ async def test_row19_a_failing_server_sees_four_attempts_and_one_look(
 
 @faults(LATE)
 @operations({"get": GET, "update": UPDATE, "delete": DELETE})
+@timed
 async def test_a_late_answer_is_maybe_and_its_connection_is_not_kept(
     transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
 ) -> None:
@@ -188,6 +190,7 @@ async def test_maybe_ends_a_once_only_operation_as_ambiguous(
 
 
 @faults(LATE)
+@timed
 async def test_a_late_answer_ends_a_once_only_operation_as_ambiguous(
     transport: TransportKind, fault: Reply, server: FaultServer
 ) -> None:

@@ -22,6 +22,7 @@ from enapter_async.operation import Operation
 from enapter_async.operations.devices import UpdateDevice
 from tests.faults.clock import FakeClock
 from tests.faults.kinds import each
+from tests.faults.lag import timed
 from tests.faults.replies import Headers, close, end, errors
 from tests.faults.rig import BRISK, CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
 from tests.faults.server import Exchange, FaultServer, applied, ignored
@@ -55,6 +56,7 @@ PAUSES: dict[str, tuple[Headers, float]] = {
 
 @each("pause", PAUSES)
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
+@timed
 async def test_a_wall_clock_that_is_set_anew_changes_no_wait(
     transport: TransportKind, jump: float, pause: tuple[Headers, float], server: FaultServer
 ) -> None:

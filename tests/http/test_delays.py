@@ -19,6 +19,7 @@ from enapter_async.errors import (
 from enapter_async.hooks import Waiting
 from tests.faults.clock import FakeClock, lower
 from tests.faults.kinds import each
+from tests.faults.lag import timed
 from tests.faults.replies import Headers, answer, close, errors, hang, html, truncated
 from tests.faults.rig import (
     ALL,
@@ -272,6 +273,7 @@ async def test_a_write_that_has_no_time_left_is_settled(
     assert server.seen == ["PATCH", "GET"]
 
 
+@timed
 async def test_the_deadline_cuts_an_attempt(transport: TransportKind, server: FaultServer) -> None:
     server.always(ignored(hang()))
     async with open_rig(transport, server, retry=attempts(4, deadline=0.15)) as rig:
@@ -282,6 +284,7 @@ async def test_the_deadline_cuts_an_attempt(transport: TransportKind, server: Fa
     assert server.seen == ["GET"]
 
 
+@timed
 async def test_the_deadline_cuts_a_body(transport: TransportKind, server: FaultServer) -> None:
     server.always(ignored(truncated("hang")))
     async with open_rig(transport, server, retry=attempts(4, deadline=0.15)) as rig:
@@ -290,6 +293,7 @@ async def test_the_deadline_cuts_a_body(transport: TransportKind, server: FaultS
         assert rig.ended.elapsed < 0.15 + 0.15
 
 
+@timed
 async def test_the_deadline_cuts_a_once_only_operation_as_ambiguous(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -300,6 +304,7 @@ async def test_the_deadline_cuts_a_once_only_operation_as_ambiguous(
     assert server.seen == ["POST"]
 
 
+@timed
 async def test_row40_the_callers_own_timeout_is_not_swallowed(
     transport: TransportKind, server: FaultServer
 ) -> None:

@@ -19,6 +19,7 @@ from enapter_async.errors import (
     TransportError,
 )
 from tests.faults.kinds import each
+from tests.faults.lag import timed
 from tests.faults.replies import awaiting, chunks, close, gzipped, hang, head, message, raw
 from tests.faults.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
 from tests.faults.server import Connection, Exchange, FaultServer, Reply, applied, ignored
@@ -78,6 +79,7 @@ POURS: dict[str, Reply] = {
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="cannot measure memory")
 @each("pour", POURS)
+@timed
 async def test_whatever_is_poured_does_not_fill_the_memory(
     transport: TransportKind, pour: Reply, server: FaultServer
 ) -> None:
@@ -194,6 +196,7 @@ async def test_a_session_that_does_not_unpack_is_understood(server: FaultServer)
             assert (await client.execute(UPDATE)).name == "New name"
 
 
+@timed
 async def test_out_of_time_in_line_is_told_as_such(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -232,6 +235,7 @@ async def test_a_server_that_forgets_every_connection_costs_no_attempt(
         assert rig.attempts == ()
 
 
+@timed
 async def test_an_exchange_that_is_over_is_never_found_late(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -244,6 +248,7 @@ async def test_an_exchange_that_is_over_is_never_found_late(
     assert len(server.connections) == 1
 
 
+@timed
 async def test_row24_101_is_not_waited_upon(transport: TransportKind, server: FaultServer) -> None:
     server.always(ignored(raw(head(101, ("Upgrade", "x")), "hang")))
     limits = Timeouts(connect=1.0, read=1.0)

@@ -16,6 +16,7 @@ from enapter_async.errors import (
 )
 from enapter_async.operations.devices import AssignBlueprint, GetDevice, UpdateDevice
 from tests.faults.clock import FakeClock
+from tests.faults.lag import timed
 from tests.faults.names import Here, NeverAnswers, NoSuchName
 from tests.faults.replies import (
     chunked,
@@ -84,6 +85,7 @@ async def test_row03_an_unknown_name_is_a_host_that_is_down(
     assert server.arrivals == []
 
 
+@timed
 async def test_row03_a_slow_resolver_is_cut(transport: TransportKind, server: FaultServer) -> None:
     address = f"http://localhost:{server.port}"
     options: dict[str, Any] = {"timeouts": Timeouts(connect=0.1), "retry": attempts(1)}
@@ -95,6 +97,7 @@ async def test_row03_a_slow_resolver_is_cut(transport: TransportKind, server: Fa
         assert rig.ended.elapsed < 0.3
 
 
+@timed
 async def test_row03_a_slow_resolver_is_cut_by_the_deadline_too(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -195,6 +198,7 @@ async def test_row08_rst_on_a_reused_connection(
     assert all(arrival.connection > 1 for arrival in server.arrivals[2:])
 
 
+@timed
 async def test_row11_an_answer_that_stops_in_its_body_was_applied(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -207,6 +211,7 @@ async def test_row11_an_answer_that_stops_in_its_body_was_applied(
     assert server.arrivals[0].connection != server.arrivals[1].connection
 
 
+@timed
 async def test_row12_an_answer_that_drips_is_cut(
     transport: TransportKind, server: FaultServer
 ) -> None:
@@ -219,6 +224,7 @@ async def test_row12_an_answer_that_drips_is_cut(
         assert rig.ended.elapsed < 0.5
 
 
+@timed
 async def test_row12_a_head_that_stalls_is_maybe(
     transport: TransportKind, server: FaultServer
 ) -> None:

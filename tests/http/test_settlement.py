@@ -16,6 +16,7 @@ from enapter_async.operation import Operation
 from enapter_async.operations.devices import AssignBlueprint, GetDevice, UpdateDevice
 from tests.faults.clock import FakeClock
 from tests.faults.kinds import FINAL
+from tests.faults.lag import timed
 from tests.faults.replies import answer, close, errors, good, hang, html, late_effect, truncated
 from tests.faults.rig import (
     ASSIGN,
@@ -243,6 +244,7 @@ async def test_a_renamed_address_is_ambiguous_and_never_not_found(
     assert server.world.done("update") == 1
 
 
+@timed
 async def test_a_late_effect_is_never_denied(transport: TransportKind, server: FaultServer) -> None:
     server.script(ignored(late_effect()))
     server.always(ignored(close()), method="GET")
@@ -262,6 +264,7 @@ async def test_a_once_only_operation_is_never_read_back(
 
 
 @EACH_WRITE
+@timed
 async def test_the_deadline_is_kept_with_the_reading_in_it(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
@@ -274,6 +277,7 @@ async def test_the_deadline_is_kept_with_the_reading_in_it(
     assert server.seen == [METHOD[operation], "GET"]
 
 
+@timed
 async def test_a_deadline_that_cuts_all_leaves_a_write_ambiguous(
     transport: TransportKind, server: FaultServer
 ) -> None:
