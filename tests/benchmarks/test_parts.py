@@ -69,6 +69,8 @@ def test_an_import_is_measured_in_an_interpreter_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    # Coverage that starts with the interpreter would have imported json before.
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
     environ = imports.environment(tmp_path)
     found = imports.measure_one("import json", None, environ)
     assert found is not None

@@ -94,7 +94,7 @@ BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
             "self._allowed = self._limit",
         ),
         "requests are not spaced": Break(
-            "_http.pacing:Gate._admit", "+ self._spacing", "+ 0.0 * self._spacing"
+            "_http.pacing:Gate._space", "+ self._spacing", "+ 0.0 * self._spacing"
         ),
         "the deadline does not count waiting": Break(
             "_http.pipeline:Pipeline._attempt", "left = call.end - began", "left = 60.0"
