@@ -208,7 +208,7 @@ class Wire:
         """Read the error envelope; None where the body is none."""
         try:
             data = self._masked(decode(body))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         entries = data.get("errors") if isinstance(data, dict) else None
         if not isinstance(entries, list):

@@ -14,6 +14,7 @@ from enapter_async.client import Client
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Certainty,
+    ConflictError,
     DeadlineExceededError,
     HostDownError,
     TransportError,
@@ -264,3 +265,17 @@ async def test_lost_and_found_in_turns(transport: TransportKind, server: FaultSe
         for _ in range(20):
             assert (await rig.run(UPDATE)).name == "New name"
             assert rig.certainties == [Certainty.MAYBE]
+
+
+@pytest.mark.parametrize("depth", [200, 495, 700, 900, 1000, 5000])
+async def test_a_deep_refusal_is_a_refusal(
+    transport: TransportKind, depth: int, server: FaultServer
+) -> None:
+    details = b'{"a":' * depth + b"1" + b"}" * depth
+    body = b'{"errors":[{"code":"deep","details":' + details + b"}]}"
+    server.always(ignored(raw(message(409, body, media_type=JSON_TYPE))))
+    async with open_rig(transport, server) as rig:
+        for operation in (CONFIG, UPDATE):
+            assert type(await rig.fails(operation)) is ConflictError
+            assert rig.certainties == [Certainty.REFUSED]
+    assert server.seen == ["POST", "PATCH"]
