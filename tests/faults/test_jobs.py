@@ -26,10 +26,11 @@ from enapter_async.fleet.journal.file import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.faults.kinds import each
-from tests.faults.replies import awaiting, errors, good, hang, html
+from tests.faults.replies import awaiting, errors, good, hang, html, message, raw
 from tests.faults.rig import Rig, TransportKind, open_rig
 from tests.faults.server import FaultServer, applied, ignored
 from tests.faults.tls import Certificates
+from tests.faults.world import JSON_TYPE
 
 NAMES = tuple(f"dev-{number}" for number in range(100))
 
@@ -291,3 +292,22 @@ async def test_row49_another_job_is_refused(
         with pytest.raises(RunRefusedError):
             await fleet.apply(rig.client, [rename("dev-2")], journal=journal)
     assert server.seen == ["PATCH"]
+
+
+async def test_text_without_utf8_in_a_refusal_is_journalled_with_all_else(
+    transport: TransportKind, tmp_path: Path
+) -> None:
+    said = b'{"errors":[{"code":"c\\ud83d","message":"half a sign: \\ud83d"}]}'
+    refusal = message(400, said, ("X-Request-Id", "req-\xff"), media_type=JSON_TYPE)
+    path = tmp_path / "run.db"
+    async with FaultServer(devices=NAMES) as server:
+        server.script(ignored(raw(refusal)))
+        async with open_rig(transport, server) as rig, asyncio.timeout(10):
+            works = [rename(name) for name in NAMES[:20]]
+            _, report = await outcomes_of(rig, works, journal=path, abort=None)
+        assert len(server.arrivals) == 20
+    assert (report.counts[State.FAILED], report.counts[State.APPLIED]) == (1, 19)
+    assert report.stopped is None
+    with closing(Journal.read(path)) as journal:
+        ends = [event.kind for event in journal.events() if event.kind in ("failed", "applied")]
+    assert sorted(ends) == ["applied"] * 19 + ["failed"]

@@ -131,6 +131,20 @@ async def test_a_power_group_that_fails_fails_its_waiters_too(
     assert len(failures) == 1
 
 
+@pytest.mark.parametrize("power", [False, True])
+async def test_a_row_that_cannot_be_a_row_leaves_nobody_waiting(
+    journal: Journal, writer: JournalWriter, failures: list[JournalError], power: bool
+) -> None:
+    writer.add((1, 0, "failed", 1, 1, 0, 400, "half \ud83d", "", ""))
+    async with asyncio.timeout(5):
+        with pytest.raises(JournalError):
+            await writer.commit(event_row(2, "intent", 1), power=power)
+        with pytest.raises(JournalError):
+            await writer.close()
+    assert len(failures) == 1
+    assert list(journal.events()) == []
+
+
 async def test_a_cancelled_waiter_does_not_hurt_the_others(
     journal: Journal, writer: JournalWriter
 ) -> None:

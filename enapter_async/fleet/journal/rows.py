@@ -22,6 +22,8 @@ LATEST_MS: Final = 253_402_300_799_999
 ACKNOWLEDGED: Final = "acknowledged"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+# What a server said may hold halves of surrogate pairs, which no file can: as escapes it can.
+_encode_told: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 BriefItem = tuple[int, bytes, str]
 """seq, digest, operation: a work that says no more."""
@@ -96,13 +98,13 @@ def item_row(work: Work) -> ItemRow:
         work.group or work.wave or work.unchanged or work.unit is not None or work.after is not None
     ):
         return (work.seq, digest_of(text), text)
-    before = None if work.before is None else _encode(work.before)
+    before = None if work.before is None else _encode_told(work.before)
     return (
         work.seq,
         digest_of(text),
         text,
         before,
-        work.group,
+        storable(work.group),
         work.unit,
         work.wave,
         work.after,
@@ -185,16 +187,17 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
     """Write an outcome: no result, and of an error its class and its message."""
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
+    request_id = getattr(error, "request_id", None)
     if error is None and not outcome.settled:
         return (seq, outcome.state.value, outcome.attempts, at_ms, elapsed_ms)
     details: dict[str, Any] = {"settled": True} if outcome.settled else {}
     status = code = None
     if error is not None:
         details["error"] = type(error).__name__
-        details["message"] = str(error)[:MESSAGE_CHARACTERS]
+        details["message"] = storable(str(error))[:MESSAGE_CHARACTERS]
     if isinstance(error, APIError):
         status = error.status
-        code = next((each.code for each in error.errors if each.code), None)
+        code = next((storable(each.code) for each in error.errors if each.code), None)
     return (
         seq,
         0,
@@ -204,14 +207,19 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
         elapsed_ms,
         status,
         code,
-        getattr(error, "request_id", None),
+        None if request_id is None else storable(request_id),
         told(details),
     )
 
 
 def told(details: Mapping[str, Any]) -> str:
     """Write an event's details; no secret and no body may be in them."""
-    return json.dumps(details, ensure_ascii=False, separators=(",", ":"))
+    return _encode_told(details)
+
+
+def storable(text: str) -> str:
+    """Write a server's text as UTF-8 can: a header and JSON may bring halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def earlier_outcome(work: Work, state: State, event: Event | None) -> Outcome[Any]:

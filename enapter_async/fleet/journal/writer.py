@@ -125,7 +125,7 @@ class JournalWriter:
         try:
             if self.failure is None:
                 self._journal.add(group.items, group.events, group.facts, full=False)
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the group is not written
             self._fail(error)
         self._release(group.waiters)
         self._rows += len(group.items) + len(group.events)
@@ -148,7 +148,7 @@ class JournalWriter:
                     await asyncio.to_thread(
                         self._journal.add, group.items, group.events, group.facts, full=True
                     )
-            except sqlite3.Error as error:
+            except Exception as error:  # noqa: BLE001 - as above
                 self._fail(error)
             self._release(group.waiters)
         self._go_on()
@@ -194,7 +194,7 @@ class JournalWriter:
             else:
                 waiter.set_exception(_copy(self.failure))
 
-    def _fail(self, error: sqlite3.Error) -> None:
+    def _fail(self, error: Exception) -> None:
         if self.failure is None:
             self.failure = JournalError(
                 f"the journal {self._journal.path} cannot be written: {error}"
