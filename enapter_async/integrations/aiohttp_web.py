@@ -142,6 +142,8 @@ def error_answers(answer: Answerer = answer_to) -> Any:
         try:
             return await handler(request)
         except EnapterError as error:
+            if request.writer.output_size:
+                raise  # a second head would stand in the middle of the first one's body
             told = answer(error)
             return web.Response(status=told.status, headers=told.headers, body=told.body)
 

@@ -8,8 +8,10 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
@@ -23,15 +25,23 @@ from enapter_async.emulator import (
     WrongJSON,
 )
 from enapter_async.emulator.faults import Fault
-from enapter_async.errors import APIError, EnapterError, ErrorDetail, ResponseError, api_error_type
+from enapter_async.errors import (
+    APIError,
+    EnapterError,
+    ErrorDetail,
+    HostDownError,
+    ResponseError,
+    api_error_type,
+)
 from enapter_async.fleet import InputError, JournalError, RunRefusedError
 from enapter_async.fleet.inputs import parse_operations
 from enapter_async.fleet.journal.runs import RunNotFoundError
+from enapter_async.integrations import aiohttp_web
 from enapter_async.integrations.answers import TYPES, HttpAnswer, answer_to
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, GetDevice, UpdateDevice
 from tests.emulator.fleets import METER, PUMP, UCM, small_world
-from tests.integrations.backends import KINDS, Kind, backend, listening
+from tests.integrations.backends import KINDS, Kind, backend, listening, serving_aiohttp
 
 TOKEN = "tok-4f1d9c7e5b3a"
 SECRET = "upstream words that no browser may read"
@@ -307,3 +317,27 @@ async def test_no_answer_is_made_of_a_cancellation() -> None:
         async with backend("aiohttp", make, act) as url, aiohttp.ClientSession() as session:
             with pytest.raises(aiohttp.ServerDisconnectedError):
                 await session.post(f"{url}/act")
+
+
+@pytest.mark.parametrize("length", [None, 400])
+async def test_an_error_after_the_answer_has_begun_adds_no_second_answer(
+    length: int | None,
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = length
+        await response.prepare(request)
+        await response.write(b"begun")
+        raise HostDownError("no connection")
+
+    app = web.Application(middlewares=[aiohttp_web.error_answers()])
+    app.router.add_get("/", handler)
+    async with serving_aiohttp(app) as url:
+        where = URL(url)
+        reader, writer = await asyncio.open_connection(where.host, where.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: backend\r\n\r\n")
+        async with asyncio.timeout(5):
+            told = await reader.read()
+        writer.close()
+    assert told.count(b"HTTP/1.1 ") == 1
+    assert told.rstrip().endswith(b"begun"), "nor does it look as if it were whole"
