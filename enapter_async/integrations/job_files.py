@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 import attrs
+from attrs.validators import instance_of
 
 from enapter_async.converter import operation_to_json
 from enapter_async.errors import APIError, ConfigurationError
@@ -32,6 +33,8 @@ Wanted = Literal["running", "stopped", "ended"]
 _FILE: Final = "job.json"
 _ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 _TEXT: Final = 300
+_DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What reading a file that nobody here wrote, or another version did, may end in."""
 _TROUBLES: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.INTENDED)
 
 
@@ -42,10 +45,10 @@ class JobSettings:
     How it is cut into waves is kept in its journal.
     """
 
-    concurrency: int = 64
-    check: bool = False
+    concurrency: int = attrs.field(default=64, validator=instance_of(int))
+    check: bool = attrs.field(default=False, validator=instance_of(bool))
     abort: tuple[AbortCriterion, ...] = attrs.field(default=DEFAULT_ABORT, converter=check_criteria)
-    max_pause: float = MAX_PAUSE
+    max_pause: float = attrs.field(default=MAX_PAUSE, validator=instance_of((int, float)))
 
 
 @attrs.frozen(kw_only=True)
@@ -71,11 +74,14 @@ class JobFile:
         """
         path = folder.path / _FILE
         try:
-            told = json.loads(path.read_text("utf-8"))
+            return cls._from_json(json.loads(path.read_text("utf-8")))
         except FileNotFoundError:
             return cls(wanted="stopped")
-        except (OSError, ValueError) as error:
+        except (OSError, *_DAMAGES) as error:
             raise ConfigurationError(f"{path} cannot be read: {type(error).__name__}") from None
+
+    @classmethod
+    def _from_json(cls, told: Any) -> Self:
         settings = told.pop("settings")
         settings["abort"] = [AbortCriterion(**each) for each in settings["abort"]]
         waves = tuple(Wave(**each) for each in told.pop("waves"))

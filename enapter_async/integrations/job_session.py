@@ -93,10 +93,11 @@ class Session:
         """Start nothing more, because somebody asked for it."""
         if not self._stopping:
             self._stopping = True
-            self._file = attrs.evolve(self._file, wanted="stopped", why="it was stopped")
-            self._file.write(self.folder)
+            # First, so that it stops even where the file cannot be written.
             self.run.stop("it was stopped")
             self.changed()
+            self._file = attrs.evolve(self._file, wanted="stopped", why="it was stopped")
+            self._file.write(self.folder)
 
     def leave(self) -> None:
         """Start nothing more, because the backend closes: the job stays wanted."""

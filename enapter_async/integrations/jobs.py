@@ -186,10 +186,10 @@ class Jobs:
             RunRefusedError: it was begun with another server or token, or we are closing.
         """
         folder = find(self._folder, job)
-        self._check_open()
-        if job in self._live:
-            raise RunBusyError(f"job {job} is at work here already")
+        self._check_idle(job)
         seen = await asyncio.to_thread(look, folder)
+        # Meanwhile somebody else may have asked for the same, or for the backend's end.
+        self._check_idle(job)
         file = attrs.evolve(seen.file, wanted="running", why="", waves=())
         live = Session(
             self._client,
@@ -323,6 +323,11 @@ class Jobs:
     def _check_open(self) -> None:
         if self._closing:
             raise RunRefusedError("the backend is closing; nothing is begun any more")
+
+    def _check_idle(self, job: str) -> None:
+        self._check_open()
+        if job in self._live:
+            raise RunBusyError(f"job {job} is at work here already")
 
     async def _begin(self, live: Session) -> None:
         """Start the session's task, and wait until it has opened its journal."""
