@@ -5,7 +5,7 @@ import hmac
 import os
 import ssl
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -256,15 +256,15 @@ class Client:
         """
         return await self._open_pipeline().execute(operation)
 
-    async def call(
+    def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Carry an operation out as `execute` does, and fill `record` with how it went.
 
         With `patient` the time spent waiting for the client's gate does not count against the
         deadline, which is what a worker of a fleet job wants.
         """
-        return await self._open_pipeline().execute(operation, record, patient=patient)
+        return self._open_pipeline().execute(operation, record, patient=patient)
 
     def __repr__(self) -> str:
         return f"<Client of {self._settings.base_url}, {self._engine.state}>"

@@ -1,6 +1,7 @@
 """The workers of a run: a fixed pool that takes works in order, one a device at a time."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -47,8 +48,9 @@ class Crew:
         self._on_outcome = on_outcome
         self._on_quiet = on_quiet
         self._lanes = Lanes()
-        self._groups = Groups(None)
-        self._ready: asyncio.Queue[Work | None] = asyncio.Queue()
+        self._groups: Groups | None = None
+        self._ready: deque[Work | None] = deque()
+        self._waiting: deque[asyncio.Future[Work | None]] = deque()
         self._under_way: dict[int, Item[Any]] = {}
         self._quiet = asyncio.Event()
         self._cut = False
@@ -62,14 +64,15 @@ class Crew:
         self._guard = guard
         self._keeper = keeper
         self._ledger = ledger
-        self._groups = Groups(per_group)
+        self._groups = None if per_group is None else Groups(per_group)
         for work, state in ledger.blocked if ledger is not None else ():
             self._lanes.block(work, state)
 
     def admit(self, work: Work) -> None:
         """Take a work; it starts once nothing of its device or its group is in its way."""
+        if not self.unfinished:
+            self._quiet.clear()
         self.unfinished += 1
-        self._quiet.clear()
         if self._lanes.admit(work):
             self._make_ready(work)
 
@@ -81,7 +84,7 @@ class Crew:
     def go_home(self) -> None:
         """Let the workers end: no work comes any more."""
         for _ in self.workers:
-            self._ready.put_nowait(None)
+            self._hand(None)
 
     def cut(self, *, spare_stored: bool) -> None:
         """Cancel what is under way, but for credentials on their way into a file."""
@@ -91,25 +94,38 @@ class Crew:
                 self.workers[worker].cancel()
 
     def _make_ready(self, work: Work) -> None:
-        if self._groups.admit(work):
+        if self._groups is None or self._groups.admit(work):
             self._enqueue(work)
 
     def _enqueue(self, work: Work) -> None:
-        self._ready.put_nowait(work)
+        self._hand(work)
         if len(self.workers) < self._concurrency:
             self.workers.append(
                 asyncio.create_task(self._work(len(self.workers)), name="fleet worker")
             )
 
+    def _hand(self, work: Work | None) -> None:
+        """Give a work to a worker that waits, or lay it ready for the next that comes."""
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(work)
+                return
+        self._ready.append(work)
+
+    async def _next(self) -> Work | None:
+        waiting: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        return await waiting
+
     async def _work(self, number: int) -> None:
         ready = self._ready
-        while (work := ready.get_nowait() if ready.qsize() else await ready.get()) is not None:
+        while (work := ready.popleft() if ready else await self._next()) is not None:
             outcome = await self._outcome_of(work, number)
             self._on_outcome(outcome)
             # What a stopped run holds need not be remembered: it holds everything.
             well = outcome.state.done or (outcome.state is State.HELD and self._halt)
-            freed = self._groups.release(work)
-            if freed is not None:
+            if self._groups is not None and (freed := self._groups.release(work)) is not None:
                 self._enqueue(freed)
             for following in self._lanes.release(work, None if well else outcome.state):
                 self._make_ready(following)
@@ -145,9 +161,9 @@ class Crew:
         self._under_way[worker] = item
         try:
             for _ in range(MOST_GOES):
-                admitted = self._admission.try_enter(work.operation)
-                if admitted is None:
-                    admitted = await self._admission.enter(work.operation)
+                admitted = self._admission.try_enter(work.operation) or await self._admission.enter(
+                    work.operation
+                )
                 try:
                     outcome, again = await self._try(work, item, admitted)
                 finally:
@@ -174,13 +190,12 @@ class Crew:
         """
         if self._halt:
             return self._not_started(item), False
-        stale = None
         if work.before is not None and self._guard is not None:
             stale = await look(self._guard, work)
-        if stale is not None:
-            return item.not_started(stale), False
-        if self._halt:
-            return self._not_started(item), False
+            if stale is not None:
+                return item.not_started(stale), False
+            if self._halt:
+                return self._not_started(item), False
         outcome = await item.carry_out(
             self._client, check=self._check, keeper=self._keeper, escort=admitted
         )

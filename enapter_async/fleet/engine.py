@@ -342,7 +342,8 @@ class Run(Generic[OperationT]):
             self._halt_by(error)
 
     def _take(self, outcome: Outcome[Any]) -> None:
-        error = stopper(outcome) or self._judge.judge(outcome)
+        error = None if outcome.error is None else stopper(outcome)
+        error = error or self._judge.judge(outcome)
         if error is not None:
             self._halt_by(error)
         if self._stages is not None:

@@ -51,7 +51,7 @@ class Feed:
     def taken(self) -> None:
         """Take note that an outcome was taken: there is room for one more."""
         self._ahead -= 1
-        if self._ahead <= self._wake_at:
+        if self._ahead == self._wake_at:
             self._room.set()
 
     def halt(self) -> None:

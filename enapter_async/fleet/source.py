@@ -45,7 +45,16 @@ def as_works(operations: Operations[Any]) -> Iterable[Work] | AsyncIterable[Work
     """
     if isinstance(operations, AsyncIterable):
         return _as_works_async(operations)
-    return (as_work(each, position) for position, each in enumerate(operations))
+    return _as_works(operations)
+
+
+def _as_works(operations: Iterable[Any]) -> Iterator[Work]:
+    for position, each in enumerate(operations):
+        yield (
+            Work(seq=position, operation=each)
+            if isinstance(each, Operation)
+            else as_work(each, position)
+        )
 
 
 async def _as_works_async(operations: AsyncIterable[Any]) -> AsyncIterator[Work]:
@@ -101,8 +110,9 @@ async def _without_secrets_async(
 def _refuse_secret(operation: Any, index: int) -> None:
     if isinstance(operation, Work):
         operation = operation.operation
-    if isinstance(operation, Operation) and operation.answer.secret:
-        raise ConfigurationError(
-            f"operations[{index}] mints credentials; say with `credentials=` where they go "
-            "(a path, or a callable), or use fleet.Run and take them from outcome.result"
-        )
+    if not isinstance(operation, Operation) or not operation.answer.secret:
+        return
+    raise ConfigurationError(
+        f"operations[{index}] mints credentials; say with `credentials=` where they go "
+        "(a path, or a callable), or use fleet.Run and take them from outcome.result"
+    )

@@ -91,10 +91,6 @@ def _is_about(asked: str, answered: str) -> bool:
     )
 
 
-def _alike(one: str | None, other: str | None) -> bool:
-    return one == other or not (one or other)
-
-
 def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (("expand", ",".join(expand)),) if expand else ()
 
@@ -204,8 +200,8 @@ class UpdateDevice(Operation[Device]):
         """Say whether the fields that are set are so already; None and "" are alike."""
         return (
             state is not None
-            and (self.name is UNSET or _alike(state.name, self.name))
-            and (self.slug is UNSET or _alike(state.slug, self.slug))
+            and (self.name is UNSET or state.name == self.name or not (state.name or self.name))
+            and (self.slug is UNSET or state.slug == self.slug or not (state.slug or self.slug))
         )
 
     def result_of(self, state: Device | None) -> Device:

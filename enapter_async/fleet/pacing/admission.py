@@ -86,15 +86,10 @@ class Admission:
         self._wide_open = True
         self.turn()
 
-    @property
-    def idle(self) -> bool:
-        """Whether nobody waits, and there is nothing to wait for."""
-        return not (self._again or self._new or self._told or self._pace.troubled)
-
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
-        if self.idle:
-            return
+        if not (self._again or self._new or self._told or self._pace.troubled):
+            return  # nobody waits, and there is nothing to wait for: the quick path
         overdue = None if self._wide_open else self._pace.overdue()
         if overdue is not None:
             self._wide_open = True

@@ -62,7 +62,7 @@ class Concurrency:
 
     def passed(self, in_flight: int) -> None:
         """Take note of a good answer; `in_flight` counts its own operation too."""
-        if self._limit >= self._most or in_flight * 2 < self.limit:
+        if self._limit >= self._most or in_flight * 2 < int(self._limit):
             return
         step = 1.0 if self._limit < self._careful_from else 1.0 / self._limit
         self._limit = min(float(self._most), self._limit + step)
@@ -199,7 +199,8 @@ class _Meter:
         if self._began is None:
             self._began = self._turned = now
             return
-        self._turn(now)
+        if now - self._turned >= WINDOW:
+            self._turn(now)
         self._new += 1
         self._all += 1
 
