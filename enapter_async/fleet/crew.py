@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from enapter_async.fleet.item import Caller, Item, Keeper
 from enapter_async.fleet.journal.ledger import Ledger
+from enapter_async.fleet.journal.pages import Page
 from enapter_async.fleet.lanes import Lanes
 from enapter_async.fleet.pacing.admission import Admission, Pass
 from enapter_async.fleet.planning.guard import Guard, StaleError, look
@@ -121,7 +122,13 @@ class Crew:
     async def _work(self, number: int) -> None:
         ready = self._ready
         while (work := ready.popleft() if ready else await self._next()) is not None:
-            outcome = await self._outcome_of(work, number)
+            page = None if self._ledger is None else self._ledger.page(work)
+            item = Item(work.operation, page)
+            outcome = self._decided(work, item)
+            if outcome is None:
+                outcome = await self._carry_out(work, item, number)
+                if page is not None:
+                    self._note(work, page, outcome)
             self._on_outcome(outcome)
             # What a stopped run holds need not be remembered: it holds everything.
             well = outcome.state.done or (outcome.state is State.HELD and self._halt)
@@ -134,26 +141,26 @@ class Crew:
                 self._quiet.set()
                 self._on_quiet()
 
-    async def _outcome_of(self, work: Work, worker: int) -> Outcome[Any]:
-        ledger = self._ledger
-        page = None if ledger is None else ledger.page(work)
-        item = Item(work.operation, page)
-        if self._halt:
+    def _decided(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
+        """Give the outcome of a work that need not be begun, None where it must be."""
+        if self._halt.reason:
             return self._not_started(item)
         blocked_by = self._lanes.blocked_by(work)
-        if blocked_by:
-            outcome = item.held(blocked_by)
-            if ledger is not None:
-                ledger.held(work, outcome)
-            return outcome
-        outcome = await self._carry_out(work, item, worker)
-        if ledger is None or page is None:
-            return outcome
-        if isinstance(outcome.error, StaleError):
-            ledger.held(work, outcome)
-        else:
-            ledger.ended(page, outcome)
+        if not blocked_by:
+            return None
+        outcome = item.held(blocked_by)
+        if self._ledger is not None:
+            self._ledger.held(work, outcome)
         return outcome
+
+    def _note(self, work: Work, page: Page, outcome: Outcome[Any]) -> None:
+        """Write down what became of a work that was begun."""
+        if self._ledger is None:
+            return
+        if isinstance(outcome.error, StaleError):
+            self._ledger.held(work, outcome)
+        else:
+            self._ledger.ended(page, outcome)
 
     async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
         if work.unchanged:
@@ -188,7 +195,7 @@ class Crew:
         Give what became of it, and whether the host alone was in the way, so that it is to be
         tried again.
         """
-        if self._halt:
+        if self._halt.reason:
             return self._not_started(item), False
         if work.before is not None and self._guard is not None:
             stale = await look(self._guard, work)

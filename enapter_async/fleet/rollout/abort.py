@@ -133,13 +133,14 @@ class AbortJudge:
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
         """Take note of an outcome; give the error to stop with once it is one too many."""
+        if outcome.state is State.APPLIED and not self._counts["all"] and outcome.error is None:
+            self.executed += 1
+            return None  # no criterion is met by no failures
         if outcome.state not in (State.APPLIED, State.FAILED, State.UNKNOWN):
             return None
         if isinstance(outcome.error, LeftUnknownError):
             return None  # it was an earlier session that carried it out
         self.executed += 1
-        if outcome.state is State.APPLIED and not self._counts["all"]:
-            return None  # no criterion is met by no failures
         if outcome.state is not State.APPLIED:
             self._counts["all"] += 1
             self._counts[outcome.state.value] += 1
