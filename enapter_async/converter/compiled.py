@@ -8,31 +8,35 @@ which alone decides. `test_compiled` holds these readers against cattrs' own.
 
 from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import attrs
 
-from enapter_async.converter.leaves import JSONObject
+from enapter_async.converter.leaves import mismatch
 from enapter_async.models.enumerations import OpenEnum
 
 Rule = Callable[[Any, Any], Any]
 
-_MISSING: Final = object()
-
 
 def compile_reader(
-    kind: type[attrs.AttrsInstance], rules: Mapping[str, Rule]
-) -> Callable[[JSONObject], Any]:
-    """Give a function that makes an instance of a frozen, slotted attrs class.
+    kind: type[attrs.AttrsInstance], rules: Mapping[str, Rule], old_names: Mapping[str, str]
+) -> Rule:
+    """Give a rule that makes an instance of a frozen, slotted attrs class.
 
-    `rules` has for each field the rule that reads it. A field that is missing has its
+    `rules` has for each field the rule that reads it; `old_names` what some servers call a
+    field, which counts where the field itself is missing or null. A field that is missing has its
     default; one that has none raises `KeyError`. The class may have neither converters nor
     validators, for the values are set past its `__init__`, which would cost as much again.
     """
     if hasattr(kind, "__attrs_post_init__"):
         raise TypeError(f"{kind.__name__} has an __attrs_post_init__")
-    known: dict[str, Any] = {"new": object.__new__, "kind": kind, "missing": _MISSING}
-    lines = ["def read(data):", "    self = new(kind)"]
+    known: dict[str, Any] = {"new": object.__new__, "kind": kind, "mismatch": mismatch}
+    lines = [
+        "def read(data, _):",
+        "    if data.__class__ is not dict and not isinstance(data, dict):",
+        "        raise mismatch('an object', data)",
+        "    self = new(kind)",
+    ]
     for field in attrs.fields(kind):
         if field.converter is not None or field.validator is not None:
             raise TypeError(f"{kind.__name__}.{field.name} has a converter or a validator")
@@ -41,39 +45,44 @@ def compile_reader(
         known[f"rule_{name}"] = rules[name]
         known[f"type_{name}"] = field.type
         known[f"default_{name}"] = field.default
-        lines += [f"    {line}" for line in _lines_of(name, field, known)]
+        old_name = old_names.get(name)
+        lines += [f"    {line}" for line in _lines_of(name, field, known, old_name)]
         lines.append(f"    set_{name}(self, value)")
     lines.append("    return self")
     source = compile("\n".join(lines), f"<reader of {kind.__name__}>", "exec")
     exec(source, known)  # noqa: S102 - the source is made of a class's own field names
-    read: Callable[[JSONObject], Any] = known["read"]
+    read: Rule = known["read"]
     return read
 
 
-def _lines_of(name: str, field: "attrs.Attribute[Any]", known: dict[str, Any]) -> list[str]:
+def _lines_of(
+    name: str, field: "attrs.Attribute[Any]", known: dict[str, Any], old_name: str | None
+) -> list[str]:
     """Write how one field comes to stand in `value`."""
-    by_rule = f"rule_{name}(value, type_{name})"
+    rule = f"rule_{name}({{}}, type_{name})"
+    by_rule = rule.format("value")
     if field.default is attrs.NOTHING:
         first = f"value = data[{name!r}]"
         if field.type is str:
             return [first, f"if value.__class__ is not str: value = {by_rule}"]
         return [first, f"value = {by_rule}"]
+    if old_name is not None and field.default is not None:
+        raise TypeError(f"{name} has an old name, and a default that is not None")
     inner = _optional(field.type)
     if inner is None or field.default is not None:
-        return [
-            f"value = data.get({name!r}, missing)",
-            f"value = default_{name} if value is missing else {by_rule}",
-        ]
-    first = f"value = data.get({name!r})"
+        found = rule.format(f"data[{name!r}]")
+        return [f"value = {found} if {name!r} in data else default_{name}"]
+    lines = [f"value = data[{name!r}] if {name!r} in data else None"]
+    if old_name is not None:
+        lines.append(f"if value is None: value = data.get({old_name!r})")
     if inner is str:
-        return [
-            first,
-            f"if value is not None and value.__class__ is not str: value = {by_rule}",
-        ]
-    if isinstance(inner, type) and issubclass(inner, OpenEnum):
+        lines.append(f"if value is not None and value.__class__ is not str: value = {by_rule}")
+    elif isinstance(inner, type) and issubclass(inner, OpenEnum):
         known[f"member_{name}"] = {str(member): member for member in inner.known()}.get
-        return [first, f"if value is not None: value = member_{name}(value) or {by_rule}"]
-    return [first, f"if value is not None: value = {by_rule}"]
+        lines.append(f"if value is not None: value = member_{name}(value) or {by_rule}")
+    else:
+        lines.append(f"if value is not None: value = {by_rule}")
+    return lines
 
 
 def _optional(kind: Any) -> Any:

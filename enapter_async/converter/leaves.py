@@ -117,6 +117,8 @@ def moment(value: Any, _: Any) -> datetime:
     """
     try:
         if isinstance(value, str):
+            if len(value) == 20 and value[4::3] == "--T::Z":  # as live servers write it
+                return datetime.fromisoformat(value)
             if _RFC3339.fullmatch(value):
                 moment = datetime.fromisoformat(value.upper())
                 if moment.tzinfo is UTC:

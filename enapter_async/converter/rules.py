@@ -133,18 +133,6 @@ def _tuple_hook(kind: Any, converter: Converter) -> Hook:
     return read_exactly if converter.detailed_validation else read
 
 
-def _plain_device(data: JSONObject) -> JSONObject:
-    if "communication_info" in data and data.get("communication") is None:
-        return {**data, "communication": data["communication_info"]}
-    return data
-
-
-def _plain_communication(data: JSONObject) -> JSONObject:
-    if "communication_type" in data and data.get("type") is None:
-        return {**data, "type": data["communication_type"]}
-    return data
-
-
 def _plain_config(data: JSONObject) -> JSONObject:
     """Settle the protocol, and write it where the choice of the credentials looks for it."""
     credentials = data.get("mqtt_credentials")
@@ -164,11 +152,11 @@ def _plain_config(data: JSONObject) -> JSONObject:
     }
 
 
-_PLAINERS: Final[Mapping[type, Callable[[JSONObject], JSONObject]]] = {
-    Device: _plain_device,
-    Communication: _plain_communication,
-    CommunicationConfig: _plain_config,
+_OLD_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
+    Device: {"communication": "communication_info"},
+    Communication: {"type": "communication_type"},
 }
+"""What some servers call a field; it counts where the field itself is missing or null."""
 _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
     CommunicationConfig: {"mqtt_port": port, "time_sync_port": optional_port},
 }
@@ -177,32 +165,37 @@ _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
 def _class_hook(kind: Any, converter: Converter) -> Hook:
     build = _exact_builder if converter.detailed_validation else _quick_builder
     read_fields = build(kind, converter, _OWN_HOOKS.get(kind, {}))
-    plain = _PLAINERS.get(kind)
+    if kind is not CommunicationConfig:
+        return read_fields
 
     def read(value: Any, _: Any) -> Any:
-        if not isinstance(value, dict):
-            raise mismatch("an object", value)
-        return read_fields(value if plain is None else plain(value))
+        return read_fields(_plain_config(value) if isinstance(value, dict) else value, _)
 
     return read
 
 
-def _quick_builder(
-    kind: Any, converter: Converter, own: Mapping[str, Hook]
-) -> Callable[[JSONObject], Any]:
+def _quick_builder(kind: Any, converter: Converter, own: Mapping[str, Hook]) -> Hook:
     hooks = {
         field.name: own.get(field.name) or converter.get_structure_hook(field.type)
         for field in attrs.fields(kind)
     }
-    return compile_reader(kind, hooks)
+    return compile_reader(kind, hooks, _OLD_NAMES.get(kind, {}))
 
 
-def _exact_builder(
-    kind: Any, converter: Converter, own: Mapping[str, Hook]
-) -> Callable[[JSONObject], Any]:
+def _exact_builder(kind: Any, converter: Converter, own: Mapping[str, Hook]) -> Hook:
     overrides: dict[str, Any] = {name: override(struct_hook=hook) for name, hook in own.items()}
     build = make_dict_structure_fn(kind, converter, **overrides)
-    return lambda data: build(data, kind)
+    old_names = _OLD_NAMES.get(kind, {})
+
+    def read(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise mismatch("an object", value)
+        for name, old in old_names.items():
+            if value.get(name) is None and old in value:
+                value = {**value, name: value[old]}
+        return build(value, kind)
+
+    return read
 
 
 def _connectivity_hook(kind: Any, converter: Converter) -> Hook:

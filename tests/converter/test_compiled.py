@@ -41,6 +41,7 @@ def of(kind: Any, read: Any, data: Any) -> Any:
 @given(data=st.data())
 def test_a_compiled_reader_says_what_cattrs_says(kind: Any, data: st.DataObject) -> None:
     names = [field.name for field in attrs.fields(kind)]
+    names += ["communication_info", "communication_type"]
     said = data.draw(st.dictionaries(st.sampled_from(names), SAID))
     if "id" in names:
         said.setdefault("id", "dev-1")
@@ -74,4 +75,4 @@ def test_a_class_whose_init_does_more_is_refused() -> None:
         name: str = attrs.field(converter=str)
 
     with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
-        compile_reader(Shouting, {"name": string})
+        compile_reader(Shouting, {"name": string}, {})
