@@ -67,6 +67,8 @@ class SessionTransport:
         self._session = session
         self._origin = wire.origin
         self._headers = wire.headers
+        self._headers_with_body = {**wire.headers, "Content-Type": "application/json"}
+        self._timeout = client_timeout(0.0, 0.0)
         self._ssl = ssl
         self._middlewares = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
         self._closed = False
@@ -79,32 +81,38 @@ class SessionTransport:
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
         """Send one request once and give its answer, within `left` seconds."""
-        headers = self._headers
-        if message.body is not None:
-            headers = {**headers, "Content-Type": "application/json"}
         if self._closed or self._session.closed:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         way = _Way()
         connect = min(timeouts.connect, left)
         total = max(min(timeouts.connect + timeouts.read, left), connect + _APART_SECONDS)
+        timeout = self._timeout
+        if (connect, total) != (timeout.connect, timeout.total):
+            timeout = self._timeout = client_timeout(connect, total)
+        others = self._middlewares
         try:
             response = await self._session.request(
                 message.method,
-                URL(f"{self._origin}{message.target}", encoded=True),
+                self._url(message.target),
                 data=message.body,
-                headers=headers,
+                headers=self._headers if message.body is None else self._headers_with_body,
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=True,
                 ssl=self._ssl,
-                timeout=client_timeout(connect, total),
-                middlewares=(way.guard, *self._middlewares, way.watch),
+                timeout=timeout,
+                middlewares=(way.guard, *others, way.watch) if others else (way.alone,),
             )
         except Exception as error:  # noqa: BLE001 - a session does not tell how far it came
             failure = way.failure(error, connect)
         else:
             return await self._read(response, max_bytes)
         return failure
+
+    def _url(self, target: str) -> URL:
+        if "?" in target:
+            return URL(f"{self._origin}{target}", encoded=True)
+        return self._origin.with_path(target, encoded=True)
 
     async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> Reply | Failure:
         if response.status < 200:
@@ -209,6 +217,23 @@ class _Way:
             raise
         finally:
             self.reached = self.reached or reached
+
+    async def alone(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Do what `guard` and `watch` do, where no middleware stands between them."""
+        request.headers.pop("Cookie", None)
+        try:
+            return await handler(request)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            self.reached = True
+            self.lost = type(error).__name__
+        except BaseException:
+            self.reached = True
+            raise
+        raise _Lost
 
     def failure(self, error: Exception, seconds: float) -> Failure:
         """Say how certain it is that a request which ended so was not sent."""
