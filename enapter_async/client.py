@@ -7,7 +7,7 @@ import ssl
 import warnings
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NoReturn, Self, TypeVar
 
 import aiohttp
 import attrs
@@ -323,15 +323,23 @@ class _Engine:
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"
             )
-        if asyncio.get_running_loop() is not self._loop:
-            raise ConfigurationError(
-                "this client was opened on another event loop; open one client on each loop"
-            )
+        # In a forked process the loop is not the running one, so the process need not be asked for.
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if not here:
+            self._refuse_loop()
+        return self._pipeline
+
+    def _refuse_loop(self) -> NoReturn:
         if os.getpid() != self._pid:
             raise ConfigurationError(
                 "this client was opened in another process; open a new one after a fork"
             )
-        return self._pipeline
+        raise ConfigurationError(
+            "this client was opened on another event loop; open one client on each loop"
+        )
 
     async def close(self) -> None:
         """Close what was opened here, once."""

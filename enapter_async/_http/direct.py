@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
-import attrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
@@ -231,7 +230,8 @@ class DirectTransport:
         resting = self._lines.resting
         while resting:
             line = resting.pop()
-            if _is_usable(line.protocol) and not line.pending():
+            protocol = line.protocol
+            if protocol.is_connected() and not protocol.should_close and not line.pending():
                 return line
             line.connection.close()
         return None
@@ -278,7 +278,7 @@ class DirectTransport:
         at, for TLS 1.3 sends session tickets of its own accord.
         """
         transport = protocol.transport
-        if transport is None or not _is_usable(protocol):
+        if transport is None or not protocol.is_connected() or protocol.should_close:
             return None
         pending = self._pending.get(protocol)
         if pending is None:
@@ -289,10 +289,6 @@ class DirectTransport:
         elif pending():
             return None
         return _Line(connection, protocol, transport, pending)
-
-
-def _is_usable(protocol: ResponseHandler) -> bool:
-    return protocol.is_connected() and not protocol.should_close
 
 
 async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
@@ -321,7 +317,7 @@ def _in_time(reply: Reply) -> Reply:
     """
     if reply.framed and not reply.cut:
         return reply
-    return attrs.evolve(reply, cut="the answer did not end in time", late=True)
+    return reply._replace(cut="the answer did not end in time", late=True)
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:
@@ -329,7 +325,8 @@ def _readable(sock: socket.socket) -> Callable[[], bool]:
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
-        return lambda: bool(poll.poll(0))
+        ask = poll.poll
+        return lambda: bool(ask(0))
     return lambda: bool(select.select([sock], [], [], 0)[0])
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import attrs
@@ -43,8 +43,7 @@ _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 _RETRIED_REFUSALS: Final = frozenset((408, 425, 429))
 
 
-@attrs.frozen
-class Message:
+class Message(NamedTuple):
     """A request that is ready to be sent: `target` is the escaped path with its query."""
 
     method: str
@@ -52,13 +51,13 @@ class Message:
     body: bytes | None
 
 
-@attrs.frozen
-class Reply:
+class Reply(NamedTuple):
     """An answer as it came: `body` is decoded and capped.
 
     `cut` says why the body is not whole, or is empty where it is; `late` whether that was
     for want of time; `framed` whether its end can be told from the connection's;
-    `headers` is a multidict of aiohttp's.
+    `headers` is a multidict of aiohttp's. Like `Message` it is made for every exchange, which
+    a tuple takes a third of the time for.
     """
 
     status: int
@@ -139,11 +138,8 @@ class Wire:
 
     def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
         """Make of an answer the operation's value, or say how it failed."""
-        if 200 <= reply.status < 300:
-            return self._accepted(operation, reply)
-        return self._refused(operation, reply)
-
-    def _accepted(self, operation: Operation[T], reply: Reply) -> T | Failure:
+        if not 200 <= reply.status < 300:
+            return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
         if not _may_be_json(reply):
             return _unusable(reply, "something other than the API answered", Certainty.MAYBE)
