@@ -74,8 +74,8 @@ class Crew:
         if not self.unfinished:
             self._quiet.clear()
         self.unfinished += 1
-        if self._lanes.admit(work):
-            self._make_ready(work)
+        if self._lanes.admit(work) and (self._groups is None or self._groups.admit(work)):
+            self._enqueue(work)
 
     async def quiet(self) -> None:
         """Wait until all works that were taken have ended."""
@@ -93,10 +93,6 @@ class Crew:
         for worker, item in self._under_way.items():
             if not (item.storing and spare_stored):
                 self.workers[worker].cancel()
-
-    def _make_ready(self, work: Work) -> None:
-        if self._groups is None or self._groups.admit(work):
-            self._enqueue(work)
 
     def _enqueue(self, work: Work) -> None:
         self._hand(work)
@@ -135,7 +131,8 @@ class Crew:
             if self._groups is not None and (freed := self._groups.release(work)) is not None:
                 self._enqueue(freed)
             for following in self._lanes.release(work, None if well else outcome.state):
-                self._make_ready(following)
+                if self._groups is None or self._groups.admit(following):
+                    self._enqueue(following)
             self.unfinished -= 1
             if not self.unfinished:
                 self._quiet.set()

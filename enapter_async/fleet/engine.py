@@ -253,7 +253,7 @@ class Run(Generic[OperationT]):
             raise StopAsyncIteration
         return outcome
 
-    async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None]) -> None:
+    async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None] | None) -> None:
         """Hand each outcome to a function as it comes, until the last; cheaper than iterating.
 
         What `on_outcome` raises comes out at once, what the input raised at the end.

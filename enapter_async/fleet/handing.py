@@ -29,8 +29,11 @@ class Outcomes(Generic[OperationT]):
             self.on_taken()
         return outcome
 
-    async def listen(self, listener: Callable[[Outcome[OperationT]], None]) -> None:
-        """Hand every outcome to a function, until there are no more; what it raises comes out."""
+    async def listen(self, listener: Callable[[Outcome[OperationT]], None] | None) -> None:
+        """Hand every outcome to a function, until there are no more; what it raises comes out.
+
+        None lets every outcome pass.
+        """
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def hand_on(outcome: Outcome[OperationT] | None) -> None:
@@ -40,6 +43,8 @@ class Outcomes(Generic[OperationT]):
                 over.set_result(None)
                 return
             self.on_taken()
+            if listener is None:
+                return
             try:
                 listener(outcome)
             except Exception as error:  # noqa: BLE001 - the listener is the caller's code

@@ -107,16 +107,12 @@ async def _whole(
 ) -> Report:
     try:
         async with run:
-            await run.tell(on_outcome or _ignore)
+            await run.tell(on_outcome)
     except Exception as error:
         if run.report.total:
             error.add_note(f"fleet.apply, until then: {_counts(run.report)}")
         raise
     return run.report
-
-
-def _ignore(outcome: Outcome[Any]) -> None:
-    """Take an outcome that nobody asked for."""
 
 
 def _counts(report: Report) -> str:

@@ -18,7 +18,8 @@ class Lanes:
     def __init__(self) -> None:
         self._parked: dict[str, deque[Work] | None] = {}
         """Whose work is under way, with those that wait behind it, if any ever did."""
-        self._unfinished: set[int] = set()
+        self._unfinished: dict[int, str | None] = {}
+        """The subject of each work that was admitted and has not ended."""
         self._followers: dict[int, list[Work]] = {}
         self._blocked: dict[str, str] = {}
         self._bad = bytearray()
@@ -38,8 +39,7 @@ class Lanes:
 
     def admit(self, work: Work) -> bool:
         """Say whether the work may start at once; otherwise park it."""
-        self._unfinished.add(work.seq)
-        subject = work.operation.subject()
+        subject = self._unfinished[work.seq] = work.operation.subject()
         if subject is not None:
             if subject in self._parked:
                 lane = self._parked[subject]
@@ -52,11 +52,10 @@ class Lanes:
 
     def release(self, work: Work, badly: State | None = None) -> list[Work]:
         """Take note that an admitted work ended, how if `badly`; give those that may start."""
-        self._unfinished.discard(work.seq)
+        subject = self._unfinished.pop(work.seq)
         if badly is not None:
             self.block(work, badly)
-        freed = self._followers.pop(work.seq, [])
-        subject = work.operation.subject()
+        freed = self._followers.pop(work.seq, []) if self._followers else []
         if subject is not None:
             lane = self._parked[subject]
             if not lane:

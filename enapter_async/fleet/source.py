@@ -91,9 +91,10 @@ def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT
     return operations
 
 
-def _without_secrets(operations: Iterable[OperationT]) -> Iterator[OperationT]:
+def _without_secrets(operations: Iterable[Any]) -> Iterator[Any]:
     for index, operation in enumerate(operations):
-        _refuse_secret(operation, index)
+        if not isinstance(operation, Operation) or operation.answer.secret:
+            _refuse_secret(operation, index)
         yield operation
 
 

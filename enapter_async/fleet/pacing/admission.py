@@ -86,10 +86,13 @@ class Admission:
         self._wide_open = True
         self.turn()
 
+    @property
+    def lingers(self) -> bool:
+        """Whether somebody waits, or there is something to wait for."""
+        return bool(self._again or self._new or self._told or self._pace.troubled)
+
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
-        if not (self._again or self._new or self._told or self._pace.troubled):
-            return  # nobody waits, and there is nothing to wait for: the quick path
         overdue = None if self._wide_open else self._pace.overdue()
         if overdue is not None:
             self._wide_open = True
@@ -227,7 +230,8 @@ class Pass:
     def passed(self) -> None:
         """Take note that an attempt brought a good answer."""
         self._pace.passed(self._stamp)
-        self._admission.turn()
+        if self._admission.lingers:
+            self._admission.turn()
 
     def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
         """Take note that an attempt failed; `pause` is how long the client then pauses."""
@@ -252,7 +256,8 @@ class Pass:
     def leave(self) -> None:
         """Take note that the operation ended."""
         self._pace.end(self._stamp)
-        self._admission.turn()
+        if self._admission.lingers:
+            self._admission.turn()
 
 
 def _never_sent(error: EnapterError) -> bool:

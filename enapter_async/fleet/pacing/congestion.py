@@ -51,35 +51,37 @@ class Concurrency:
     def __init__(self, most: int, *, first: int = FIRST) -> None:
         self._most = most
         self._limit = float(min(first, most))
+        self.limit = int(self._limit)
+        """How many may be under way now, 1 at the least."""
         # Up to here a round doubles; past it, it adds one.
         self._careful_from = float(most)
         self.epoch = 0
 
-    @property
-    def limit(self) -> int:
-        """How many may be under way now, 1 at the least."""
-        return int(self._limit)
-
     def passed(self, in_flight: int) -> None:
         """Take note of a good answer; `in_flight` counts its own operation too."""
-        if self._limit >= self._most or in_flight * 2 < int(self._limit):
+        if self._limit >= self._most or in_flight * 2 < self.limit:
             return
         step = 1.0 if self._limit < self._careful_from else 1.0 / self._limit
-        self._limit = min(float(self._most), self._limit + step)
+        self._allow(min(float(self._most), self._limit + step))
 
     def lost(self, epoch: int) -> bool:
         """Take note of a loss of a request that began in `epoch`; say whether it counted."""
         if epoch != self.epoch:
             return False
         self.epoch += 1
-        self._limit = self._careful_from = max(1.0, self._limit * BACK)
+        self._careful_from = max(1.0, self._limit * BACK)
+        self._allow(self._careful_from)
         return True
 
     def restart(self) -> None:
         """Begin again with one, as after an outage, when everything waits to rush in."""
         self.epoch += 1
         self._careful_from = max(1.0, self._limit * BACK)
-        self._limit = 1.0
+        self._allow(1.0)
+
+    def _allow(self, limit: float) -> None:
+        self._limit = limit
+        self.limit = int(limit)
 
 
 class Rate:
@@ -102,11 +104,8 @@ class Rate:
         self._trust = 1.0
         self._next = 0.0
         self.epoch = 0
-
-    @property
-    def limited(self) -> bool:
+        self.limited = False
         """Whether there was a 429, so that there is a rate."""
-        return self._base is not None
 
     def per_second(self) -> float | None:
         """Give the rate at which requests may begin now, or None where nothing limits it."""
@@ -159,6 +158,7 @@ class Rate:
         rate = self.per_second()
         if rate is None:
             self._base = max(LEAST_RATE, BACK * self._meter.lately(now))
+            self.limited = True
         else:
             self._find_ceiling(rate, now, pause)
         self._since = resume

@@ -35,11 +35,8 @@ class RetryBudget:
         self._monotonic = monotonic
         self._left = RESERVE
         self._at = monotonic()
-
-    @property
-    def full(self) -> bool:
+        self.full = True
         """Whether nothing was retried of late, so that nothing is to be earned or waited for."""
-        return self._left >= RESERVE
 
     def began(self) -> None:
         """Take note that an operation begins."""
@@ -49,6 +46,7 @@ class RetryBudget:
         """Take note of a retry; it happens even if the budget is spent."""
         self._add(0.0)
         self._left -= 1.0
+        self.full = False
 
     def wait(self) -> float:
         """Give the seconds until something new may begin; 0 or less where it may now."""
@@ -60,6 +58,7 @@ class RetryBudget:
         earned = (now - self._at) * RETRIES_PER_SECOND
         self._at = now
         self._left = min(RESERVE, self._left + earned + retries)
+        self.full = self._left >= RESERVE
 
 
 class Breaker:

@@ -242,7 +242,7 @@ class Pace:
         """Take note of an answer that says neither too much nor too late."""
         self._rate.passed()
         self._concurrency.passed(self.in_flight)
-        if not self._breaker.is_open:
+        if self._stuck_since is not None and not self._breaker.is_open:
             self._stuck_since = None
         if self._breaker.answered(stamp.breaker):
             self._stuck_since = None
