@@ -151,6 +151,8 @@ import aiohttp
 from enapter_async import Client
 
 async def main():
+    # Debug mode would tell of a machine that is busy, too.
+    asyncio.get_running_loop().slow_callback_duration = 60
     context = ssl.create_default_context(cafile=authority)
     options = {{"base_url": address, "ssl_context": context}}
     if kind == "direct":
