@@ -135,10 +135,14 @@ async def open_rig(
 
 def in_use(client: Client, connector: aiohttp.BaseConnector) -> int:
     """Say how many connections are taken from the pool, and do not rest at hand."""
+    return len(connector._acquired) - in_hand(client)
+
+
+def in_hand(client: Client) -> int:
+    """Say how many connections rest at hand, and are not in the pool."""
     assert client._engine._pipeline is not None
     transport = client._engine._pipeline.transport
-    resting = transport.resting if isinstance(transport, DirectTransport) else 0
-    return len(connector._acquired) - resting
+    return transport.resting if isinstance(transport, DirectTransport) else 0
 
 
 def connector_of(client: Client) -> aiohttp.BaseConnector:

@@ -24,6 +24,7 @@ from tests.faults.rig import (
     CONFIG,
     DELETE,
     GET,
+    METHOD,
     TOKEN,
     UPDATE,
     Rig,
@@ -166,16 +167,21 @@ async def test_row38_cancelled_in_the_moment_that_a_turn_comes(
     hold = asyncio.Event()
     server.script(applied(awaiting(hold)))
     async with open_rig(transport, server, pacing=Pacing(max_in_flight=2)) as rig:
-        first = asyncio.create_task(rig.run(UPDATE))
+
+        async def end_and_cancel() -> None:
+            await rig.run(UPDATE)
+            second.cancel()  # the turn is given already, and not yet taken
+
+        first = asyncio.create_task(end_and_cancel())
         await server.arrived(1)
         second = asyncio.create_task(rig.run(ASSIGN))
         third = asyncio.create_task(rig.run(CONFIG))
         await asyncio.sleep(0.01)
-        first.add_done_callback(lambda _: second.cancel())
         hold.set()
         await asyncio.gather(first, second, third, return_exceptions=True)
         assert second.cancelled()
         assert third.exception() is None
+        assert server.seen[:2] == ["PATCH", METHOD[CONFIG]]
         await all_is_free(rig)
 
 

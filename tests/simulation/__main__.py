@@ -13,7 +13,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tests.simulation.breaks import BREAKS
+from tests.faults.breaks import SIMULATED
 from tests.simulation.seeds import tell
 from tests.simulation.story import Story
 
@@ -42,7 +42,7 @@ def problems_of(seed: int) -> tuple[list[str], Counter[str]]:
 
 def first_caught(name: str, seeds: Iterable[int]) -> int | None:
     """Give the first of some seeds that finds a break, or None."""
-    with BREAKS[name].applied():
+    with SIMULATED[name].applied():
         return next((seed for seed in seeds if problems_of(seed)[0]), None)
 
 
@@ -85,7 +85,7 @@ def _found(seeds: range, jobs: int) -> Iterator[tuple[list[str], Counter[str]]]:
 
 def show_break(name: str, seeds: range) -> int:
     """Say which seed finds a break first."""
-    names = list(BREAKS) if name == "all" else [name]
+    names = list(SIMULATED) if name == "all" else [name]
     missed = 0
     for each in names:
         seed = first_caught(each, seeds)
@@ -108,7 +108,7 @@ def main() -> int:
         return show_break(asked.broken, seeds)
     with contextlib.ExitStack() as stack:
         if asked.broken is not None:
-            stack.enter_context(BREAKS[asked.broken].applied())
+            stack.enter_context(SIMULATED[asked.broken].applied())
         if asked.seed is not None:
             return show(asked.seed, trace=asked.trace)
         return tell_many(seeds, asked.jobs)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.breaks import SIMULATED
 from tests.simulation.__main__ import first_caught, problems_of, repeating
-from tests.simulation.breaks import BREAKS
 from tests.simulation.seeds import tell
 
 SEEDS = 1000
@@ -48,7 +48,7 @@ def test_another_process_tells_the_same_story() -> None:
     assert "0 promises broken" in told[0]
 
 
-@pytest.mark.parametrize("name", BREAKS)
+@pytest.mark.parametrize("name", SIMULATED)
 def test_each_break_is_found(name: str) -> None:
     found = first_caught(name, range(LOOKED_THROUGH))
     assert found is not None, f"no seed below {LOOKED_THROUGH} finds that {name}"

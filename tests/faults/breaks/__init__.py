@@ -1,0 +1,23 @@
+"""Named breaks of the package, each with the tests that must catch it.
+
+`python -m tests.faults.sabotage` shows that they do; `python -m tests.simulation --break all`
+shows that the simulation finds those which are marked for it. A break whose text does not
+stand in the package any more is an error, so that none can rot unnoticed.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tests.faults.breaks.breaking import Break, NotThereError
+from tests.faults.breaks.calls import CALLS
+from tests.faults.breaks.jobs import JOBS
+
+__all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
+
+BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **JOBS})
+
+SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
+    {name: each for name, each in BREAKS.items() if each.simulated}
+)
+"""Those which the simulation must find, too."""

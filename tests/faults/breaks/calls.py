@@ -1,0 +1,287 @@
+"""Breaks of one call: its promises, its answers, its connections and its secrets."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tests.faults.breaks.breaking import Break
+
+_CONCLUDE: Final = "_http.pipeline:Pipeline._conclude"
+_CARRY_OUT: Final = "fleet.item:Item.carry_out"
+_DIRECT: Final = "_http.direct:DirectTransport"
+_SESSION: Final = "_http.transport:SessionTransport"
+_NEVER: Final = "except ZeroDivisionError:\n        raise\n    else:"
+"""What stands in the place of a `finally` that shall not be kept."""
+
+CALLS: Final[Mapping[str, Break]] = MappingProxyType(
+    {
+        "a once-only operation is repeated after M": Break(
+            "_http.retry:may_repeat",
+            'return policy.on_ambiguous == "regenerate"',
+            "return True",
+            by="http/test_action_table.py::test_maybe_ends_a_once_only_operation_as_ambiguous",
+            simulated=True,
+        ),
+        "a negative read is taken as failure": Break(
+            _CONCLUDE,
+            'found = "a read after it does not show it, which proves nothing"',
+            "return last",
+            by="http/test_settlement.py::"
+            "test_whatever_ends_the_call_an_effect_that_does_not_show_is_ambiguous",
+            simulated=True,
+        ),
+        "a read that failed is taken as failure": Break(
+            _CONCLUDE,
+            'found = f"it could not be read back ({state.error})"',
+            "return last",
+            by="http/test_settlement.py::test_a_reading_that_fails_settles_nothing",
+            simulated=True,
+        ),
+        "only the last attempt is asked whether it was uncertain": Break(
+            _CONCLUDE,
+            "for each in call.record.attempts if",
+            "for each in call.record.attempts[-1:] if",
+            by="http/test_settlement.py::"
+            "test_row22_a_refusal_after_maybe_is_looked_into_before_it_is_told",
+        ),
+        "a first 404 on DELETE is success": Break(
+            _CONCLUDE,
+            "if operation.repeat is Repeat.READ or not uncertain:",
+            "if operation.repeat is Repeat.READ or not (uncertain or last.status == 404):",
+            by="http/test_settlement.py::test_a_deletion_that_finds_nothing_at_first_is_told",
+            simulated=True,
+        ),
+        "a proxy's 404 on DELETE is believed": Break(
+            _CONCLUDE,
+            "last.status == 404 and last.from_api",
+            "last.status == 404",
+            by="http/test_settlement.py::test_a_proxys_404_does_not_say_that_a_device_is_gone",
+            simulated=True,
+        ),
+        "Retry-After is ignored": Break(
+            "_http.retry:backoff",
+            "if failure.retry_after is not None:",
+            "if False:",
+            by="http/test_delays.py::test_retry_after_is_a_floor_with_jitter_above_it",
+            simulated=True,
+        ),
+        "a pause holds nobody else back": Break(
+            "_http.pipeline:Pipeline._failed",
+            "self.gate.pause(min(call.delay, self.policy.max_retry_after), epoch)",
+            "pass",
+            by="http/test_pacing.py::test_row15_a_429_makes_other_calls_wait_too",
+            simulated=True,
+        ),
+        "all rush in after a pause": Break(
+            "_http.pacing:Gate._shut_seconds",
+            "self._allowed = PROBE",
+            "self._allowed = self._limit",
+            by="http/test_pacing.py::test_after_a_pause_one_goes_first_then_more",
+            simulated=True,
+        ),
+        "requests are not spaced": Break(
+            "_http.pacing:Gate._space",
+            "+ self._spacing",
+            "+ 0.0 * self._spacing",
+            by="http/test_pacing.py::test_a_rate_is_kept",
+            simulated=True,
+        ),
+        "a retry object is shared between calls": Break(
+            "_http.retry:drive",
+            "await retrying(once)",
+            'await vars(drive).setdefault("kept", retrying)(once)',
+            by="contract/test_retrying.py::test_each_call_that_fails_drives_a_loop_of_its_own",
+        ),
+        "the deadline does not count waiting": Break(
+            "_http.pipeline:Pipeline._attempt",
+            "left = call.end - began",
+            "left = 60.0",
+            by="http/test_delays.py::test_the_deadline_cuts_an_attempt",
+            simulated=True,
+        ),
+        "no time is kept back for settling": Break(
+            "_http.retry:settle_reserve",
+            "min(SETTLE_SECONDS, left * SETTLE_SHARE) if",
+            "min(SETTLE_SECONDS, left * -SETTLE_SHARE) if",
+            by="http/test_settlement.py::test_the_deadline_is_kept_with_the_reading_in_it",
+            simulated=True,
+        ),
+        "two writers of one device": Break(
+            "_http.pacing:Turns.try_take",
+            "if key in self._waiting:",
+            "if False:",
+            by="http/test_pacing.py::test_two_writes_to_one_device_never_overlap",
+            simulated=True,
+        ),
+        "a cancelled waiter keeps its place in the gate": Break(
+            "_http.pacing:Gate.enter",
+            "self._line.remove(place)",
+            "pass",
+            by="http/test_cancellation.py::test_row38_cancelled_before_a_place_is_free",
+            simulated=True,
+        ),
+        "a cancelled call does not leave the gate": Break(
+            "_http.pipeline:Pipeline._exchange",
+            "finally:",
+            _NEVER,
+            by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request",
+        ),
+        "a cancelled call does not give its turn back": Break(
+            "_http.pipeline:Pipeline._take_turn",
+            "finally:",
+            _NEVER,
+            by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request "
+            "http/test_cancellation.py::test_row39_many_cancelled_calls_leak_nothing",
+        ),
+        "a turn that comes to a cancelled call is lost": Break(
+            "_http.pacing:Turns.take",
+            "elif not place.cancelled():",
+            "elif False:",
+            by="http/test_cancellation.py::test_row38_cancelled_in_the_moment_that_a_turn_comes",
+        ),
+        "half an answer is taken for a whole one": Break(
+            "_http.wire:_unwrap",
+            "if reply.cut:",
+            "if False:",
+            by="http/test_wire.py::test_an_answer_that_was_cut_is_not_whole_however_it_reads",
+        ),
+        "another device's answer is returned": Break(
+            "_http.wire:Wire._accepted",
+            "if not operation.accepts(result):",
+            "if False:",
+            by="http/test_settlement.py::test_row33_another_device_is_never_returned",
+        ),
+        "a portal's page is believed": Break(
+            "_http.wire:Wire._accepted",
+            "if not _may_be_json(reply):",
+            "if False:",
+            by="http/test_false_witnesses.py::test_a_portals_answer_is_no_deletion",
+        ),
+        "a 503 without Retry-After is a refusal": Break(
+            "_http.wire:Wire._refused",
+            "elif status == 503 and retry_after is not None and errors is not None:",
+            "elif status == 503:",
+            by="http/test_action_table.py::test_maybe_is_sent_again",
+        ),
+        "strict types are off": Break(
+            "converter.compiled:_lines_of",
+            'f"if value is not None and value.__class__ is not str: value = {by_rule}"',
+            '""',
+            by="converter/test_strictness.py::test_no_field_of_a_device_is_ever_coerced",
+        ),
+        "the cap on an answer's size is off": Break(
+            "_http.transport:read_body",
+            "if size > max_bytes:",
+            "if False:",
+            by="http/test_payload_faults.py::test_an_endless_answer_is_cut",
+        ),
+        "interim answers never end": Break(
+            "_http.direct:_receive",
+            "and interim < INTERIM_LIMIT",
+            "",
+            by="http/test_action_table.py::test_maybe_is_sent_again",
+        ),
+        "a redirect is followed": Break(
+            f"{_SESSION}.exchange",
+            "allow_redirects=False",
+            "allow_redirects=True",
+            by="http/test_redirects.py::test_a_redirect_is_never_followed",
+        ),
+        "aiohttp sends again by itself": Break(
+            "_http.transport:_Way.guard",
+            "raise _Lost",
+            "raise aiohttp.ServerDisconnectedError",
+            by="http/test_action_table.py::test_one_attempt_means_one_for_refusals_too "
+            "http/test_action_table.py::test_a_read_whose_answers_were_lost_was_sent",
+        ),
+        "a connection at rest is taken without a look": Break(
+            f"{_DIRECT}._at_hand",
+            "not line.pending()",
+            "True",
+            by="http/test_hostile.py::test_an_answer_before_any_question_is_given_to_nobody "
+            "http/test_network_faults.py::test_row13_what_happens_on_an_idle_connection_hurts_no_call",
+        ),
+        "a dirty connection is reused": Break(
+            f"{_DIRECT}._clean",
+            "elif pending():",
+            "elif False:",
+            by="http/test_network_faults.py::"
+            "test_row13_a_connection_of_the_pool_is_looked_at_before_it_is_used",
+        ),
+        "an old parser is reused": Break(
+            f"{_DIRECT}.exchange",
+            "protocol.set_response_params(",
+            "line.rests_since or protocol.set_response_params(",
+            by="http/test_network_faults.py::"
+            "test_row13_what_happens_on_an_idle_connection_hurts_no_call",
+        ),
+        "a connection that was given up is kept": Break(
+            f"{_DIRECT}.exchange",
+            "reply is None or reply.cut or line.late or protocol.should_close",
+            "False",
+            by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request",
+        ),
+        "a late sweep hits a released line": Break(
+            f"{_DIRECT}.exchange",
+            "lines.working.discard(line)",
+            "pass",
+            by="http/test_hostile.py::test_an_exchange_that_is_over_is_never_found_late",
+        ),
+        "what failed after the write was not sent": Break(
+            f"{_DIRECT}.exchange",
+            'return maybe("the answer was lost", kind)',
+            'return not_sent(TransportError("lost"), kind)',
+            by="http/test_action_table.py::test_maybe_ends_a_once_only_operation_as_ambiguous",
+        ),
+        "a token leaks in a cause": Break(
+            f"{_SESSION}.exchange",
+            "failure = way.failure(error, connect)",
+            "failure = way.failure(error, connect); failure.error.__cause__ = error",
+            by="test_security.py::test_no_secret_is_told_whatever_fails",
+        ),
+        "a hook is told the token": Break(
+            "_http.pipeline:Pipeline.execute",
+            "base_url = self.wire.base_url",
+            "base_url = self.wire.base_url.with_query(self.wire.headers)",
+            by="test_security.py::test_no_secret_is_told_whatever_fails",
+        ),
+        "a server's echo of the token is quoted": Break(
+            "_http.wire:Wire._masked",
+            "if self._secret is None:",
+            "if True:",
+            by="test_security.py::test_a_server_that_echoes_the_token_is_not_quoted",
+        ),
+        "an answer with a secret is quoted": Break(
+            "_http.wire:Wire._refused",
+            "if not errors and not operation.answer.secret:",
+            "if not errors:",
+            by="http/test_payload_faults.py::"
+            "test_no_excerpt_is_taken_where_the_answer_holds_a_secret",
+        ),
+        "path segments are not escaped": Break(
+            "_http.wire:_segment",
+            'return quote(text, safe="")',
+            "return text",
+            by="contract/test_requests.py::"
+            "test_a_segment_is_written_the_same_over_either_transport",
+        ),
+        "certificates are not looked at": Break(
+            "_http.endpoint:check_ssl_context",
+            "if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:",
+            "if False:",
+            by="http/test_tls.py::test_a_context_that_does_not_verify_is_refused",
+        ),
+        "the credentials file is readable by the group": Break(
+            "fleet.credentials.private_files:open_private",
+            "os.fchmod(descriptor, MODE)",
+            "os.fchmod(descriptor, 0o640)",
+            by="fleet/test_credentials.py::test_the_mode_is_0600_whatever_the_umask",
+        ),
+        "an old credentials file that others may read is taken": Break(
+            "fleet.credentials.private_files:_problem_of",
+            "if stat.S_IMODE(state.st_mode) != MODE:",
+            "if False:",
+            by="fleet/test_credentials.py::test_a_file_with_another_mode_is_refused",
+        ),
+    }
+)

@@ -1,0 +1,234 @@
+"""Breaks of a job: its journal, its credentials, its waves, its plan and its way back."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tests.faults.breaks.breaking import Break
+
+_CARRY_OUT: Final = "fleet.item:Item.carry_out"
+_LEDGER: Final = "fleet.journal.ledger:Ledger"
+_NEVER_HELD: Final = "test_what_an_earlier_session_may_have_done_is_never_told_as_held"
+
+JOBS: Final[Mapping[str, Break]] = MappingProxyType(
+    {
+        "sent before the intent is written": Break(
+            _CARRY_OUT,
+            "await page.announce()",
+            "page.announce().close()",
+            by="fleet/test_intents.py::test_every_arrival_finds_its_intent",
+            simulated=True,
+        ),
+        "sent again without a second intent": Break(
+            _CARRY_OUT,
+            "None if page is None else page.announce",
+            "None",
+            by="fleet/test_intents.py::"
+            "test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own",
+            simulated=True,
+        ),
+        "sent though the journal failed": Break(
+            _CARRY_OUT,
+            "return self.held(str(error), error)",
+            "pass",
+            by="fleet/test_journal_failure.py::test_nothing_is_sent_that_is_not_in_the_journal",
+        ),
+        "outcome before credentials": Break(
+            "fleet.item:Item._keep",
+            "await keeper.keep(self.operation, result, self._page)",
+            "keeper.keep(self.operation, result, self._page).close()",
+            by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_told",
+            simulated=True,
+        ),
+        "minted without room for the result": Break(
+            _CARRY_OUT,
+            "outcome = await self._make_room(keeper)",
+            "pass",
+            by="fleet/test_truth.py::test_without_room_for_all_in_flight_nothing_is_minted",
+        ),
+        "an answer with another value is success": Break(
+            "fleet.item:_difference",
+            'return f"the answer',
+            'return "" and f"the answer',
+            by="fleet/test_merging.py::test_an_answer_with_another_value_is_failed_and_shows_both",
+        ),
+        "what was cut off under way is told as held": Break(
+            "fleet.item:Item._may_have_happened",
+            "under_way = record.sent > len(record.attempts)",
+            "under_way = False",
+            by="fleet/test_leaving.py::test_cancelling_the_caller_cancels_what_is_under_way",
+        ),
+        "abort off by one": Break(
+            "fleet.rollout.abort:AbortCriterion.met",
+            "return failures * 10_000 >=",
+            "return failures * 10_000 >",
+            by="fleet/test_abort.py::test_a_share_that_is_reached_stops_and_one_below_does_not",
+            simulated=True,
+        ),
+        "abort one too late": Break(
+            "fleet.rollout.abort:AbortCriterion.met",
+            "executed < self.min_executed",
+            "executed <= self.min_executed",
+            by="fleet/test_abort.py::test_nothing_is_judged_before_the_least_number",
+            simulated=True,
+        ),
+        "an abort stops nothing": Break(
+            "fleet.rollout.halt:Halt.__bool__",
+            "return bool(self.reason)",
+            "return False",
+            by="fleet/test_stopping.py::"
+            "test_after_a_criterion_trips_only_what_is_under_way_completes",
+            simulated=True,
+        ),
+        "a 401 stops nothing": Break(
+            "fleet.rollout.halt:stopper",
+            "return error if isinstance(error, HARD_STOPS) else None",
+            "return None",
+            by="fleet/test_truth.py::test_a_401_stops_the_run",
+        ),
+        "resume by offset": Break(
+            f"{_LEDGER}.left",
+            "if work.seq < len(self._todo) and self._todo[work.seq]:",
+            "if work.seq >= sum(self.earlier.values()):",
+            by="fleet/test_resume.py::test_a_convergent_intent_without_outcome_is_run_again",
+            simulated=True,
+        ),
+        "an intent without outcome is done again": Break(
+            f"{_LEDGER}._settle",
+            "work.operation.repeat is not Repeat.ONCE or",
+            "True or",
+            by="fleet/test_resume.py::"
+            "test_a_mint_that_nobody_knows_of_is_reported_skipped_or_made_again",
+            simulated=True,
+        ),
+        "credentials in the file are forgotten": Break(
+            f"{_LEDGER}._kept",
+            "if path is None else",
+            "if True else",
+            by="fleet/test_resume.py::test_a_mint_that_is_in_the_credentials_file_was_done",
+            simulated=True,
+        ),
+        "an earlier session's attempt is forgotten": Break(
+            f"{_LEDGER}.page",
+            "uncertain=work.seq in self._uncertain",
+            "uncertain=False",
+            by=f"fleet/test_resume.py::{_NEVER_HELD}",
+            simulated=True,
+        ),
+        "a session tells as held what an earlier one sent": Break(
+            "fleet.item:Item.not_started",
+            "if not self._uncertain:",
+            "if True:",
+            by=f"fleet/test_resume.py::{_NEVER_HELD}",
+            simulated=True,
+        ),
+        "rows of a group are put in by their length": Break(
+            "fleet.journal.file:Journal.add",
+            "itertools.groupby(events, _is_brief)",
+            "itertools.groupby(sorted(events, key=_is_brief), _is_brief)",
+            by="fleet/test_journal_writer.py::test_a_group_is_written_in_its_order",
+            simulated=True,
+        ),
+        "a proxy's 404 is a device that is gone": Break(
+            "fleet.item:_is_not_there",
+            "isinstance(error, NotFoundError) and error.from_api",
+            "isinstance(error, NotFoundError)",
+            by="fleet/test_truth.py::test_a_proxys_404_page_does_not_say_that_a_device_is_absent",
+            simulated=True,
+        ),
+        "waves overlap": Break(
+            "fleet.engine:Run._before",
+            "await self._halt.unless(self._crew.quiet())",
+            "pass",
+            by="fleet/test_waves.py::test_each_wave_is_over_before_the_next_begins",
+            simulated=True,
+        ),
+        "a wave that went wrong passes": Break(
+            "fleet.rollout.stages:Stages.finish",
+            "if self._bad and not last:",
+            "if False:",
+            by="fleet/test_waves.py::test_one_failure_in_a_first_wave_stops_the_run",
+        ),
+        "a wave is not read back": Break(
+            "fleet.rollout.stages:Stages.finish",
+            "if differing:",
+            "if False:",
+            by="fleet/test_waves.py::test_a_wave_that_does_not_show_what_was_set_stops_the_run",
+        ),
+        "the health gate lets everything pass": Break(
+            "fleet.rollout.stages:Stages._check_health",
+            "if lost * 100 > gate.most_lost * len(were):",
+            "if False:",
+            by="fleet/test_waves.py::test_the_health_gate_compares_what_was_online",
+        ),
+        "a site has more under way than its places": Break(
+            "fleet.rollout.waves:Groups.admit",
+            "if busy >= self._most:",
+            "if False:",
+            by="fleet/test_rollout.py::test_no_group_ever_has_more_than_its_places",
+        ),
+        "a device's later work is not held": Break(
+            "fleet.lanes:Lanes.blocked_by",
+            'self._blocked.get(subject, "")',
+            '""',
+            by="fleet/test_engine.py::test_later_operations_of_a_device_that_failed_are_held",
+            simulated=True,
+        ),
+        "a device's works overtake each other": Break(
+            "fleet.lanes:Lanes.admit",
+            "lane.append(work)\n            return False",
+            "return True",
+            by="fleet/test_lanes.py::test_works_of_one_device_go_one_after_the_other",
+            simulated=True,
+        ),
+        "the guard is skipped": Break(
+            "fleet.crew:Crew._try",
+            "if work.before is not None and",
+            "if False and",
+            by="fleet/test_plan_applied.py::test_what_is_stale_is_held_and_a_resume_looks_again",
+            simulated=True,
+        ),
+        "what was changed since it was planned is overwritten": Break(
+            "fleet.planning.guard:staleness",
+            "if (now or None) != (planned or None):",
+            "if False:",
+            by="fleet/test_guard.py::test_only_the_guarded_fields_count",
+        ),
+        "contradictory operations are merged": Break(
+            "fleet.journal.merging:_Subject.take",
+            "if before != value:",
+            "if False:",
+            by="fleet/test_merging.py::test_contradictions_are_refused_with_their_places",
+        ),
+        "a plan's contradictions are carried out": Break(
+            "fleet.planning.verdicts:judge",
+            "reason = problem or _contradiction(asked)",
+            "reason = problem",
+            by="fleet/test_plan.py",
+        ),
+        "a plan's seal is not looked at": Break(
+            "fleet.planning.file:read_items",
+            'row != {"items": count, "sha256": seal.hexdigest()}',
+            "False",
+            by="fleet/test_planfile.py::test_any_change_of_the_file_is_found",
+        ),
+        "an undo overwrites a later change": Break(
+            "fleet.planning.verdicts:_unexpected",
+            "if (now or None) != (value or None):",
+            "if False:",
+            by="fleet/test_undo.py::test_who_was_changed_since_is_left_alone",
+        ),
+        "input is pulled without bound": Break(
+            "fleet.feed:Feed.__init__",
+            "self._window = ahead * concurrency",
+            "self._window = 2 * ahead * concurrency",
+            by="fleet/test_engine.py::test_input_is_pulled_at_most_twice_the_concurrency_ahead",
+        ),
+        "a second runner of a journal is let in": Break(
+            "fleet.journal.lock:RunLock.take",
+            'connection.execute("BEGIN EXCLUSIVE")',
+            "pass",
+            by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_goes_on",
+        ),
+    }
+)

@@ -1,0 +1,58 @@
+"""Which works may start: those of one device one by one, and none before what it follows."""
+
+from enapter_async.fleet.lanes import Lanes
+from enapter_async.fleet.report import State
+from enapter_async.fleet.work import Work
+from enapter_async.operations.devices import GenerateConfig, ListDevices, UpdateDevice
+
+
+def update(seq: int, device: str, after: int | None = None) -> Work:
+    return Work(seq=seq, operation=UpdateDevice(device_id=device, name=f"n{seq}"), after=after)
+
+
+def test_works_of_one_device_go_one_after_the_other() -> None:
+    lanes = Lanes()
+    first, second, other = update(0, "a"), update(1, "a"), update(2, "b")
+    third = Work(seq=3, operation=GenerateConfig(device_id="a", protocol="MQTT"))
+    assert [lanes.admit(each) for each in (first, second, other, third)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert lanes.release(other) == []
+    assert lanes.release(first) == [second]
+    assert lanes.release(second) == [third]
+    assert lanes.release(third) == []
+    assert lanes.admit(update(4, "a"))
+
+
+def test_reads_have_no_lane() -> None:
+    lanes = Lanes()
+    works = [Work(seq=seq, operation=ListDevices()) for seq in range(3)]
+    assert all(lanes.admit(each) for each in works)
+
+
+def test_a_work_waits_for_the_one_that_it_follows() -> None:
+    lanes = Lanes()
+    leader, follower, behind = update(0, "a"), update(1, "b", after=0), update(2, "b")
+    assert [lanes.admit(each) for each in (leader, follower, behind)] == [True, False, False]
+    assert lanes.release(leader) == [follower]
+    assert lanes.release(follower) == [behind]
+    assert lanes.admit(update(3, "c", after=0)), "what it follows has ended"
+
+
+def test_what_did_not_end_well_blocks_its_device_and_its_followers_and_nobody_else() -> None:
+    lanes = Lanes()
+    bad = update(9, "a")
+    assert lanes.admit(bad)
+    lanes.release(bad, State.UNKNOWN)
+    assert lanes.blocked_by(update(10, "a")) == (
+        "an earlier operation of a in this run is unknown: number 9"
+    )
+    assert lanes.blocked_by(update(11, "b", after=9)) == (
+        "number 9, which must be done before it, did not end well"
+    )
+    assert lanes.blocked_by(update(12, "b", after=8)) == ""
+    assert lanes.blocked_by(update(13, "b", after=17)) == ""
+    assert lanes.blocked_by(update(14, "b")) == ""
