@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from enapter_async._http import direct
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
@@ -19,10 +20,11 @@ from enapter_async.errors import (
     HostDownError,
     TransportError,
 )
+from enapter_async.operations.devices import GetDevice
 from tests.faults.kinds import each
 from tests.faults.lag import timed
 from tests.faults.replies import awaiting, chunks, close, gzipped, hang, head, message, raw
-from tests.faults.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
+from tests.faults.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, in_hand, open_rig
 from tests.faults.server import Connection, Exchange, FaultServer, Reply, applied, ignored
 from tests.faults.world import JSON_TYPE
 from tests.http.test_payload_faults import MIB, Peak
@@ -154,6 +156,21 @@ async def test_an_answer_before_any_question_is_given_to_nobody(
         assert rig.certainties == [Certainty.NOT_SENT] * 4
     assert server.world.effects == []
     assert len(server.connections) == 4, "it knocks once an attempt, and waits between them"
+
+
+async def test_an_answer_that_comes_in_the_pool_is_given_to_nobody(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "REST_SECONDS", 0.0)
+    async with open_rig("direct", server) as rig:
+        for name in ("dev-1", "dev-3", "dev-1"):
+            await rig.run(GetDevice(device_id="dev-2"))
+            await asyncio.sleep(0.12)
+            assert not in_hand(rig.client)
+            server.connections[-1].push(EVIL)
+            assert (await rig.run(GetDevice(device_id=name))).name == f"Name of {name}"
+            assert rig.attempts == ()
+    assert len(server.arrivals) == 6
 
 
 async def test_a_client_that_is_closed_under_a_call_ends_it_truthfully(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from enapter_async._http import direct
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import (
     AmbiguousOutcomeError,
@@ -46,7 +45,6 @@ from tests.faults.rig import (
     UPDATE,
     TransportKind,
     attempts,
-    in_hand,
     open_rig,
 )
 from tests.faults.server import Connection, FaultServer, Reply, applied
@@ -279,21 +277,6 @@ async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
             assert rig.attempts == ()
     assert server.world.done("assign_blueprint") == 10
     assert len(server.arrivals) == 20
-
-
-async def test_row13_a_connection_of_the_pool_is_looked_at_before_it_is_used(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 0.0)
-    async with open_rig("direct", server) as rig:
-        for name in ("dev-1", "dev-3", "dev-1"):
-            await rig.run(GetDevice(device_id="dev-2"))
-            await asyncio.sleep(0.12)
-            assert not in_hand(rig.client)
-            disturb(server.connections[-1], "answer")
-            assert (await rig.run(GetDevice(device_id=name))).name == f"Name of {name}"
-            assert rig.attempts == ()
-    assert len(server.arrivals) == 6
 
 
 async def test_stale_connections_do_not_use_up_attempts(server: FaultServer) -> None:

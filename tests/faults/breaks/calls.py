@@ -205,8 +205,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             f"{_DIRECT}._clean",
             "elif pending():",
             "elif False:",
-            by="http/test_network_faults.py::"
-            "test_row13_a_connection_of_the_pool_is_looked_at_before_it_is_used",
+            by="http/test_hostile.py::test_an_answer_that_comes_in_the_pool_is_given_to_nobody",
         ),
         "an old parser is reused": Break(
             f"{_DIRECT}.exchange",
