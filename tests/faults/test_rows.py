@@ -1,18 +1,54 @@
-"""Every row of the fault table has a test that bears its number."""
+"""The README beside this file is true: its rows, the tests that bear their numbers, its paths."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
-TESTS = Path(__file__).parent.parent
+import pytest
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parents[1]
+README = (FOLDER / "README.md").read_text("utf-8")
 ROWS = 55
 NUMBER = re.compile(r"row(\d\d)[-_]")
 
 
-def numbers_in(text: str) -> set[int]:
-    return {int(number) for number in NUMBER.findall(text)}
+def told() -> dict[int, set[str]]:
+    """Give the files that the README names for each row."""
+    lines = re.findall(r"^\| (\d\d) \|.*\| ([^|]+) \|$", README, re.MULTILINE)
+    return {int(number): set(re.findall(r"`([^`]+)`", files)) for number, files in lines}
 
 
-def test_each_row_of_the_fault_table_is_tried() -> None:
-    sources = [path for path in TESTS.rglob("*.py") if path != Path(__file__)]
-    tried = set[int]().union(*(numbers_in(path.read_text("utf-8")) for path in sources))
-    assert tried == set(range(1, ROWS + 1))
+def test_each_row_of_the_fault_table_is_told() -> None:
+    assert list(told()) == list(range(1, ROWS + 1))
+    assert all(told().values())
+
+
+def test_each_row_is_tried_where_it_is_told(request: pytest.FixtureRequest) -> None:
+    """The whole run holds the whole table against its tests, one of some files holds theirs."""
+    config = request.config
+    if config.option.keyword or any("::" in argument for argument in config.args):
+        return  # of the files only some tests are here
+    found = defaultdict[int, set[str]](set)
+    files = set[str]()
+    for item in request.session.items:
+        file, _, test = item.nodeid.removeprefix("tests/").partition("::")
+        files.add(file)
+        for number in NUMBER.findall(test):
+            found[int(number)].add(file)
+    here = {row: places & files for row, places in told().items()}
+    assert here == {row: found[row] for row in here}
+
+
+def test_what_it_tells_to_run_and_to_read_is_there() -> None:
+    commands = re.findall(r"`(?:\w+=\w+ )?(pytest [^`]+|python -m [^`]+)`", README)
+    assert len(commands) > 10
+    for command in commands:
+        for word in command.split():
+            if word.startswith("tests/"):
+                assert (ROOT / word).exists(), command
+            elif word.startswith("tests."):
+                path = ROOT / word.replace(".", "/")
+                assert (path / "__main__.py").exists() or path.with_suffix(".py").exists(), command
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (FOLDER / link).exists(), link
