@@ -90,9 +90,19 @@ class Crew:
     def cut(self, *, spare_stored: bool) -> None:
         """Cancel what is under way, but for credentials on their way into a file."""
         self._cut = True
+        here = asyncio.current_task()
         for worker, item in self._under_way.items():
-            if not (item.storing and spare_stored):
-                self.workers[worker].cancel()
+            if self.workers[worker] is here:
+                # A hook or a sink of the operation itself asks for it. Where that ends without
+                # another wait, a cancellation would meet the worker between two works.
+                loop = asyncio.get_running_loop()
+                loop.call_soon(self._cut_off, worker, item, spare_stored)
+            else:
+                self._cut_off(worker, item, spare_stored)
+
+    def _cut_off(self, worker: int, item: Item[Any], spare_stored: bool) -> None:
+        if self._under_way.get(worker) is item and not (item.storing and spare_stored):
+            self.workers[worker].cancel()
 
     def _enqueue(self, work: Work) -> None:
         self._hand(work)

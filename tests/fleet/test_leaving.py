@@ -109,3 +109,39 @@ async def test_cut_tells_reads_and_what_was_never_sent_as_held() -> None:
         async for outcome in run:
             states[outcome.operation] = outcome.state
     assert states == {operations[0]: State.UNKNOWN, operations[1]: State.HELD}
+
+
+async def test_a_cut_from_within_a_call_that_is_as_good_as_over_cuts_the_rest() -> None:
+    runs: list[fleet.Run[Any]] = []
+
+    async def answer(operation: Operation[Any]) -> None:
+        if operation.subject() == "d1":
+            runs[0].cut()
+
+    caller = ScriptedCaller(answer)
+    async with asyncio.timeout(5):
+        async with fleet.Run(
+            caller, [rename(f"d{each}") for each in range(9)], concurrency=1
+        ) as run:
+            runs.append(run)
+            told = [outcome.state async for outcome in run]
+    assert told == [State.APPLIED] * 2 + [State.HELD] * 7
+    assert len(caller.began) == 2
+
+
+async def test_a_cut_from_within_a_call_that_goes_on_cuts_it_too() -> None:
+    runs: list[fleet.Run[Any]] = []
+
+    async def answer(operation: Operation[Any]) -> None:
+        if operation.subject() == "d1":
+            runs[0].cut()
+            await asyncio.Event().wait()
+
+    caller = ScriptedCaller(answer)
+    async with asyncio.timeout(5):
+        async with fleet.Run(
+            caller, [rename(f"d{each}") for each in range(9)], concurrency=1
+        ) as run:
+            runs.append(run)
+            told = [outcome.state async for outcome in run]
+    assert told == [State.APPLIED, State.UNKNOWN] + [State.HELD] * 7
