@@ -207,3 +207,25 @@ def test_whatever_happens_all_get_in_and_never_too_many(ends: list[str]) -> None
         await door.admission.close()
 
     asyncio.run(all_of_them())
+
+
+@pytest.mark.parametrize(("looked_first", "begun"), [(True, 300), (False, 125)])
+async def test_what_follows_a_good_answer_is_no_retry(
+    door: Door, looked_first: bool, begun: int
+) -> None:
+    too_early = attrs.evolve(UNSENT, certainty=Certainty.REFUSED, status=425)
+    number = 0
+    # 100 retries are saved up; each operation but the first, which finds all, allows 0.2 more.
+    while number < 300 and door.pace.pause() is None:
+        admitted = await door.enter(rename(f"d{number}"))
+        assert admitted.may_begin()
+        if looked_first:
+            admitted.passed()
+        else:
+            admitted.failed(too_early, timed_out=False, pause=0.0)
+        assert not admitted.may_begin()
+        await admitted.begin()
+        admitted.passed()
+        admitted.leave()
+        number += 1
+    assert number == begun

@@ -75,11 +75,11 @@ class Admission:
             return Pass(self, self._pace, operation, self._pace.start())
         return Pass(self, self._pace, operation, await self._stand(self._new, operation))
 
-    async def repeat(self, operation: Operation[Any]) -> Stamp:
-        """Wait until an operation under way may be tried again."""
+    async def repeat(self, operation: Operation[Any], *, retry: bool = True) -> Stamp:
+        """Wait until an operation under way may be tried again, or send what comes next."""
         if not self._again and (self._wide_open or self._pace.wait_to_repeat() is None):
-            return self._pace.repeat()
-        return await self._stand(self._again, operation)
+            return self._pace.repeat(retry=retry)
+        return await self._stand(self._again, operation, retry=retry)
 
     def open_wide(self) -> None:
         """Hold nobody back any more: the run ends, and who waits has to look again."""
@@ -119,8 +119,10 @@ class Admission:
     def _blocked(self) -> Wait | None:
         return self._pace.wait_to_repeat() if self._again else self._pace.wait_to_start()
 
-    async def _stand(self, line: "deque[_Place]", operation: Operation[Any]) -> Stamp:
-        place = _Place(operation, asyncio.get_running_loop().create_future())
+    async def _stand(
+        self, line: "deque[_Place]", operation: Operation[Any], *, retry: bool = False
+    ) -> Stamp:
+        place = _Place(operation, asyncio.get_running_loop().create_future(), retry)
         line.append(place)
         self.turn()
         try:
@@ -140,8 +142,11 @@ class Admission:
         else:
             line.remove(place)
         if not place.stamp.done():
-            begin = self._pace.start if line is self._new else self._pace.repeat
-            place.stamp.set_result(begin(probe=probe))
+            if line is self._new:
+                stamp = self._pace.start(probe=probe)
+            else:
+                stamp = self._pace.repeat(probe=probe, retry=place.retry)
+            place.stamp.set_result(stamp)
 
     def _send_probe(self) -> None:
         """Let the first go that does no harm when it is sent twice, or knock where none is."""
@@ -198,6 +203,7 @@ class Admission:
 class _Place:
     operation: Operation[Any]
     stamp: "asyncio.Future[Stamp]"
+    retry: bool
 
 
 class Pass:
@@ -207,7 +213,7 @@ class Pass:
     later one waits anew.
     """
 
-    __slots__ = ("_admission", "_fresh", "_operation", "_pace", "_stamp")
+    __slots__ = ("_admission", "_fresh", "_operation", "_pace", "_retry", "_stamp")
 
     def __init__(
         self, admission: Admission, pace: Pace, operation: Operation[Any], stamp: Stamp
@@ -217,6 +223,7 @@ class Pass:
         self._operation = operation
         self._stamp = stamp
         self._fresh = True
+        self._retry = True
 
     def may_begin(self) -> bool:
         """Say whether an attempt may begin at once."""
@@ -225,10 +232,12 @@ class Pass:
 
     async def begin(self) -> None:
         """Wait until another attempt may begin."""
-        self._stamp = await self._admission.repeat(self._operation)
+        retry, self._retry = self._retry, True
+        self._stamp = await self._admission.repeat(self._operation, retry=retry)
 
     def passed(self) -> None:
         """Take note that an attempt brought a good answer."""
+        self._retry = False
         self._pace.passed(self._stamp)
         if self._admission.lingers:
             self._admission.turn()

@@ -221,9 +221,13 @@ class Pace:
         self._budget.began()
         return self._stamp(probe=probe)
 
-    def repeat(self, *, probe: bool = False) -> Stamp:
-        """Take note that an operation under way begins another attempt."""
-        self._budget.retried()
+    def repeat(self, *, probe: bool = False, retry: bool = True) -> Stamp:
+        """Take note that an operation under way begins another attempt.
+
+        It is no retry where it follows a good answer, as a write does that was looked at first.
+        """
+        if retry:
+            self._budget.retried()
         return self._stamp(probe=probe)
 
     def end(self, stamp: Stamp) -> None:
