@@ -10,11 +10,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import attrs
 
-from enapter_async._http.direct import SWEEP_SECONDS
+from enapter_async._http.direct import SWEEP_SECONDS, DirectTransport
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
@@ -23,10 +23,10 @@ from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import GenerateConfig, GetDevice, ListDevices
 from tests.faults.clock import FakeClock
 from tests.faults.lag import Lag
-from tests.faults.plans import REFUSALS, Cancel, Plan
+from tests.faults.plans import REFUSALS, Cancel, Greeting, Plan
 from tests.faults.rig import TOKEN, Rig, TransportKind, open_rig
 from tests.faults.secrets import shown
-from tests.faults.server import WRITES, Arrival, Connection, FaultServer
+from tests.faults.server import WRITES, Arrival, Connection, FaultServer, Step
 
 Loop = Literal["asyncio", "uvloop"]
 LOOPS: tuple[Loop, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
@@ -126,7 +126,9 @@ async def play_and_judge(
     try:
         with heard() as log:
             async with FaultServer(devices=devices, closed=plan.closed_for > 0) as server:
-                _prepare(server, clock, plan)
+                trouble(server, plan)
+                if plan.closed_for:
+                    open_after(plan.closed_for, server, clock)
                 options = {"retry": policy, "timeouts": timeouts or Timeouts()}
                 async with open_rig(kind, server, clock, **options) as rig:
                     tolds = await _calls(rig, plan, lag)
@@ -147,10 +149,23 @@ async def play_and_judge(
     return tolds
 
 
-def _prepare(server: FaultServer, clock: FakeClock, plan: Plan) -> None:
-    server.script(*plan.writes, method=WRITES)
-    server.script(*plan.reads, method="GET")
-    greetings = iter(plan.greetings)
+class Troubles(Protocol):
+    """What a server does with the arrivals and the connections to come, in order."""
+
+    @property
+    def writes(self) -> tuple[Step, ...]: ...
+    @property
+    def reads(self) -> tuple[Step, ...]: ...
+    @property
+    def greetings(self) -> tuple[Greeting, ...]: ...
+
+
+def trouble(server: FaultServer, troubles: Troubles) -> None:
+    """Let a server act so from now on; after that it is honest."""
+    server.clear()
+    server.script(*troubles.writes, method=WRITES)
+    server.script(*troubles.reads, method="GET")
+    greetings = iter(troubles.greetings)
 
     async def greet(connection: Connection) -> bool:
         greeting = next(greetings, "well")
@@ -159,13 +174,16 @@ def _prepare(server: FaultServer, clock: FakeClock, plan: Plan) -> None:
         return greeting == "well"
 
     server.on_connect = greet
-    if plan.closed_for:
 
-        async def reopen() -> None:
-            if len(clock.sleeps) >= plan.closed_for:
-                await asyncio.shield(server.unclose())
 
-        clock.on_sleep = reopen
+def open_after(sleeps: int, server: FaultServer, clock: FakeClock) -> None:
+    """Let the port of a closed server open once so many sleeps have begun."""
+
+    async def reopen() -> None:
+        if len(clock.sleeps) >= sleeps:
+            await asyncio.shield(server.unclose())
+
+    clock.on_sleep = reopen
 
 
 async def _calls(rig: Rig, plan: Plan, lag: Lag) -> list[Told]:
@@ -190,7 +208,7 @@ async def _call(
     told.began_at = len(past) - 1
     task = asyncio.ensure_future(rig.run(operation))
     if cancel is not None:
-        await _give_up(task, rig, cancel)
+        await cancel_at(cancel, task, rig)
     try:
         told.result = await task
     except EnapterError as error:
@@ -203,19 +221,25 @@ async def _call(
     return told
 
 
-async def _give_up(task: "asyncio.Task[Any]", rig: Rig, cancel: Cancel) -> None:
-    if cancel.after == "turns":
-        for _ in range(cancel.count):
-            await asyncio.sleep(0)
-    else:
-        happens = rig.server.arrived if cancel.after == "arrivals" else rig.clock.slept
-        moment = asyncio.ensure_future(happens(cancel.count))
-        try:
-            await asyncio.wait({task, moment}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            moment.cancel()
-            await asyncio.wait({moment})
+async def cancel_at(cancel: Cancel, task: "asyncio.Task[Any]", rig: Rig) -> None:
+    """Cancel a task at that moment, unless it ends before."""
+    await wait_for(cancel, task, rig)
     task.cancel()
+
+
+async def wait_for(moment: Cancel, task: "asyncio.Task[Any]", rig: Rig) -> None:
+    """Wait for that moment, or until the task ends."""
+    if moment.after == "turns":
+        for _ in range(moment.count):
+            await asyncio.sleep(0)
+        return
+    happens = rig.server.arrived if moment.after == "arrivals" else rig.clock.slept
+    moment_comes = asyncio.ensure_future(happens(moment.count))
+    try:
+        await asyncio.wait({task, moment_comes}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        moment_comes.cancel()
+        await asyncio.wait({moment_comes})
 
 
 async def quiet(server: FaultServer) -> None:
@@ -237,8 +261,8 @@ def nothing_is_held(rig: Rig) -> None:
     assert pipeline.gate.in_flight == 0
     assert not pipeline.gate._line
     assert pipeline.turns._waiting == {}
-    sweeper = getattr(pipeline.transport, "_sweeper", None)
-    assert sweeper is None or not sweeper._watched
+    if isinstance(pipeline.transport, DirectTransport):
+        assert not pipeline.transport._lines.working
 
 
 def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:

@@ -30,9 +30,9 @@ pytestmark = [
     pytest.mark.parametrize("loop", LOOPS),
 ]
 
-BRISK = Timeouts(connect=1.0, read=0.03)
+BRISK = Timeouts(connect=0.3, read=0.03)
 SOON = 3.0
-"""Seconds for one example, of which the server's silence takes no more than 0.1."""
+"""Seconds for one example, of which the server's silence takes no more than 0.4."""
 ROOM_KIB = 64 * 1024
 """How much the process may grow in one example."""
 

@@ -28,6 +28,11 @@ pytestmark = [
 BRISK = Timeouts(connect=0.15, read=0.03)
 
 
+@pytest.fixture(autouse=True)
+def json_library() -> None:
+    """Read and write JSON as installed: the folder's other tests try both libraries."""
+
+
 @given(plan=plans())
 @examples(250)
 def test_a_call_never_lies(kind: TransportKind, loop: Loop, plan: Plan) -> None:

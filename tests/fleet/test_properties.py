@@ -1,0 +1,48 @@
+"""Whatever becomes of a job's sessions: what it says of each device is what the server knows.
+
+What is held to be true of each story stands in `tests/fleet/stories.py`.
+"""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+
+from tests.faults.budget import IN_TIME, examples
+from tests.faults.oracle import LOOPS, Loop, run_on
+from tests.faults.rig import TransportKind
+from tests.fleet.stories import Play, Story, stories
+
+pytestmark = [
+    IN_TIME,
+    pytest.mark.parametrize("kind", ["direct", "session"]),
+    pytest.mark.parametrize("loop", LOOPS),
+]
+
+
+def play(kind: TransportKind, loop: Loop, story: Story) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run_on(loop, Play(kind, story, Path(folder)).play())
+
+
+@given(story=stories("whole", sessions=2))
+@examples(25)
+def test_a_job_never_lies(kind: TransportKind, loop: Loop, story: Story) -> None:
+    play(kind, loop, story)
+
+
+@given(story=stories("whole", "stop", "cut", "leave", "cancel"))
+@examples(40)
+def test_a_job_that_is_ended_at_any_moment_and_gone_on_with_never_lies(
+    kind: TransportKind, loop: Loop, story: Story
+) -> None:
+    play(kind, loop, story)
+
+
+@given(story=stories("stop", "cut", "leave", "cancel", sessions=2, slow=True))
+@examples(15)
+def test_a_job_that_is_ended_while_answers_are_awaited_never_lies(
+    kind: TransportKind, loop: Loop, story: Story
+) -> None:
+    play(kind, loop, story)
