@@ -20,20 +20,22 @@ pytestmark = [
     pytest.mark.parametrize("loop", LOOPS),
 ]
 
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - only a place without a disk's delays, where there is one
+
 
 def play(kind: TransportKind, loop: Loop, story: Story) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
         run_on(loop, Play(kind, story, Path(folder)).play())
 
 
 @given(story=stories("whole", sessions=2))
-@examples(25)
+@examples(12)
 def test_a_job_never_lies(kind: TransportKind, loop: Loop, story: Story) -> None:
     play(kind, loop, story)
 
 
 @given(story=stories("whole", "stop", "cut", "leave", "cancel"))
-@examples(40)
+@examples(30)
 def test_a_job_that_is_ended_at_any_moment_and_gone_on_with_never_lies(
     kind: TransportKind, loop: Loop, story: Story
 ) -> None:
@@ -41,7 +43,7 @@ def test_a_job_that_is_ended_at_any_moment_and_gone_on_with_never_lies(
 
 
 @given(story=stories("stop", "cut", "leave", "cancel", sessions=2, slow=True))
-@examples(15)
+@examples(10)
 def test_a_job_that_is_ended_while_answers_are_awaited_never_lies(
     kind: TransportKind, loop: Loop, story: Story
 ) -> None:
