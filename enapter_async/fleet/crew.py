@@ -151,7 +151,10 @@ class Crew:
     def _decided(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
         """Give the outcome of a work that need not be begun, None where it must be."""
         if self._halt.reason:
-            return self._not_started(item)
+            outcome = self._not_started(item)
+            if self._ledger is not None:
+                self._ledger.passed_over(work, outcome)
+            return outcome
         blocked_by = self._lanes.blocked_by(work)
         if not blocked_by:
             return None

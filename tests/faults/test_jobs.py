@@ -21,8 +21,9 @@ from enapter_async.errors import (
     PermissionDeniedError,
     TLSError,
 )
-from enapter_async.fleet import JournalError, Outcome, RunRefusedError, State
+from enapter_async.fleet import JournalError, JournalOptions, Outcome, RunRefusedError, State
 from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.standing import Standing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.faults.kinds import each
@@ -67,6 +68,25 @@ async def test_a_401_stops_a_job(transport: TransportKind, before: int) -> None:
         assert report.counts[State.APPLIED] == server.world.done("update") == before
         assert report.counts[State.HELD] == len(NAMES) - len(server.arrivals)
         assert len(told) == len(NAMES)
+
+
+async def test_row35_what_failed_and_was_not_tried_again_for_a_401_is_left_to_do(
+    transport: TransportKind, server: FaultServer, tmp_path: Path
+) -> None:
+    operations = [rename("dev-1"), rename("dev-2")]
+    options: dict[str, Any] = {"concurrency": 1, "journal": tmp_path / "run.db"}
+    again = JournalOptions(path=options["journal"], retry_failed=True)
+    server.script(ignored(errors(403)), ignored(errors(403)), ignored(errors(401)))
+    async with open_rig(transport, server) as rig:
+        _, first = await outcomes_of(rig, operations, **{**options, "abort": None})
+        _, second = await outcomes_of(rig, operations, **{**options, "journal": again})
+        with closing(Journal.read(options["journal"])) as journal:
+            standing = Standing(journal).counts()
+        _, third = await outcomes_of(rig, operations, **options)
+    assert first.counts[State.FAILED] == 2
+    assert (second.counts[State.FAILED], second.counts[State.HELD]) == (1, 1)
+    assert standing == second.counts
+    assert (third.counts[State.FAILED], third.counts[State.APPLIED]) == (1, 1)
 
 
 async def test_row36_a_403_is_one_items_failure(

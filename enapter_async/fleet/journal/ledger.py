@@ -353,6 +353,7 @@ class Ledger:
         earlier session may have done.
         """
         if outcome.state is State.HELD and (page.uncertain or not page.handed_in):
+            self.passed_over(page.work, outcome)
             return
         row = outcome_row(page.work.seq, outcome, self._at_ms())
         # Cut off before its intent was written, it must not come before that.
@@ -360,6 +361,15 @@ class Ledger:
         self._open_writer().add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
             self._witness(page.work, outcome.result)
+
+    def passed_over(self, work: Work, outcome: Outcome[Any]) -> None:
+        """Write down what a run that stopped had not come to, where the journal says otherwise.
+
+        That is what failed in an earlier session and should be tried again: it is left to do.
+        """
+        marks = b"" if self._standing is None else self._standing.marks
+        if work.seq < len(marks) and marks[work.seq] == Mark.FAILED:
+            self.held(work, outcome)
 
     def held(self, work: Work, outcome: Outcome[Any]) -> None:
         """Write down that a work was not started, for a reason of its own."""
