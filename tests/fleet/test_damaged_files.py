@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ WRONG = {
     "an item that is no operation": "UPDATE item SET operation = '{}'",
     "an item that is no JSON": "UPDATE item SET operation = '{'",
     "an item far beyond the last": "UPDATE item SET seq = 4611686018427387904",
+    "an item that follows itself": "UPDATE item SET follows = seq",
     "an event of no item": "UPDATE event SET seq = 5 WHERE seq = 0",
     "a fact that is no text": "UPDATE run SET value = x'ff' WHERE key = 'base_url'",
     "a fact that is missing": "DELETE FROM run WHERE key = 'base_url'",
@@ -90,6 +92,40 @@ async def test_a_journal_of_which_a_page_is_lost_is_refused(journal: Path) -> No
     wipe_all_but_the_first_page(journal)
     with pytest.raises(RunRefusedError):
         await fleet.apply(Known(), OPERATIONS, journal=journal)
+
+
+def test_a_journal_whose_tables_have_damaged_names_is_refused(journal: Path) -> None:
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET name = CAST(x'80' AS TEXT), sql = 'x'")
+        connection.commit()
+    for way in (Journal.open, lambda path: Journal.read(path).facts()):
+        with pytest.raises(RunRefusedError, match="damaged"):
+            way(journal)
+
+
+def swap_the_last_rows(path: Path, table: str) -> None:
+    """Let the rows of a table's only page come in another order than that of their keys."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (page,) = connection.execute(query, (table,)).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    data = bytearray(path.read_bytes())
+    start = (page - 1) * size
+    assert data[start] == 13, "it is no leaf"  # of SQLite's file format, 1.6
+    last = start + 8 + 2 * (int.from_bytes(data[start + 3 : start + 5]) - 1)
+    data[last - 2 : last + 2] = data[last : last + 2] + data[last - 2 : last]
+    path.write_bytes(data)
+
+
+def test_a_journal_whose_rows_lead_back_is_not_read_for_ever(journal: Path) -> None:
+    swap_the_last_rows(journal, "event")
+    with (
+        closing(Journal.read(journal)) as opened,
+        pytest.raises(RunRefusedError, match="out of order"),
+    ):
+        assert len(list(islice(opened.events(), 1000))) < 1000
 
 
 def test_lines_of_a_credentials_file_that_no_run_wrote_hold_nothing(tmp_path: Path) -> None:

@@ -124,6 +124,9 @@ class Journal:
         except sqlite3.Error as error:
             connection.close()
             raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
+        except UnicodeError:  # sqlite3 could not read what SQLite says of a damaged table
+            connection.close()
+            raise damaged(where, "its tables have no names") from None
         except BaseException:
             connection.close()
             raise

@@ -127,6 +127,8 @@ def work_of(row: Sequence[Any]) -> Work:
         and isinstance(planned, dict | None)
     ):
         raise TypeError(f"item {seq} is none")
+    if after is not None and after >= seq:
+        raise ValueError(f"item {seq} follows item {after}")
     return Work(
         seq=seq,
         operation=operation_from_json(json.loads(operation)),
