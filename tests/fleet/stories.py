@@ -8,7 +8,7 @@ those of `tests/faults/plans.py`: they fail in every way, and do not lie.
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,7 +122,9 @@ def _sessions(ends: tuple[End, ...], *, slow: bool) -> st.SearchStrategy[Session
         Session,
         end=st.sampled_from(ends),
         moment=_moments,
-        writes=st.lists(late_writes | writes if slow else writes, min_size=1, max_size=8).map(tuple),
+        writes=st.lists(late_writes | writes if slow else writes, min_size=1, max_size=8).map(
+            tuple
+        ),
         reads=st.lists(late_reads | reads if slow else reads, max_size=4).map(tuple),
         greetings=st.lists(st.sampled_from(["well", "fin", "rst"]), max_size=3).map(tuple),
         concurrency=st.integers(1, 4),
@@ -200,7 +202,12 @@ class Play:
             job = asyncio.ensure_future(_take(run, session, taken))
             if session.end in ("stop", "cut", "cancel"):
                 await wait_for(_from_now(session.moment, rig), job, rig)
-                {"stop": run.stop, "cut": run.cut, "cancel": job.cancel}[session.end]()
+                ways: dict[str, Callable[[], object]] = {
+                    "stop": run.stop,
+                    "cut": run.cut,
+                    "cancel": job.cancel,
+                }
+                ways[session.end]()
             try:
                 await job
             except asyncio.CancelledError:
