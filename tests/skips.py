@@ -46,6 +46,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("cannot measure memory", "tests/http/test_hostile.py::*"),
     AllowedSkip("needs /proc/self/clear_refs to measure memory", "tests/http/*"),
     AllowedSkip("there is no /dev/full", "tests/cli/test_fleet.py::*"),
+    AllowedSkip("there are no pseudo-terminals", "tests/cli/test_terminal.py::*"),
     AllowedSkip("signals are POSIX's", "tests/cli/*"),
     AllowedSkip("signals are POSIX's", "tests/benchmarks/*"),
     AllowedSkip("Ctrl-C is no signal to another process there", "tests/test_readme*"),

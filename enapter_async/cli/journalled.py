@@ -9,7 +9,7 @@ import click
 
 from enapter_async.cli.exits import Exit, exit_of_report
 from enapter_async.cli.job import run_job
-from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.options import Settings, drop_output, tell
 from enapter_async.cli.results import ResultsFile, json_line, outcome_row, report_row
 from enapter_async.cli.screen import Watch, show_report, tracker
 from enapter_async.cli.staging import ALL_AT_ONCE, Staging
@@ -73,10 +73,15 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
                 staging=job.staging,
                 on_event=tracking.tell,
             )
-    if settings.as_json:
-        click.echo(json_line(report_row(report)))
-    else:
-        show_report(report)
+    try:
+        if settings.as_json:
+            click.echo(json_line(report_row(report)))
+        else:
+            show_report(report)
+    except OSError as error:
+        # The journal has all of it: how the run ended is told by the exit code all the same.
+        tell(f"enapter-async: the report could not be written: {error.strerror}")
+        drop_output()
     _write_results(job.folder)
     _tell_what_next(job.folder, report)
     return exit_of_report(report) if cut_short is None else cut_short

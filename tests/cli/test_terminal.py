@@ -1,0 +1,126 @@
+"""Commands on a terminal of their own: tables, questions, the bar of a run; and a full disk."""
+
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from enapter_async.cli.exits import Exit
+from enapter_async.emulator import Drop, Emulator, TooManyRequests, World
+
+if sys.platform != "win32":
+    import pty
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+PATIENCE = 40.0
+COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def on_a_terminal(
+    *arguments: str, environment: Mapping[str, str], typed: str = ""
+) -> tuple[int, str]:
+    """Run a command on a terminal, type something, and give how it ended and what was shown."""
+    keyboard, terminal = pty.openpty()
+    told = {**os.environ, **environment, "TERM": "xterm", "COLUMNS": "220", "LINES": "50"}
+    for name in ("NO_COLOR", "CI"):
+        told.pop(name, None)
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "enapter_async", *arguments],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=told,
+    ) as process:
+        os.close(terminal)
+        os.write(keyboard, typed.encode())
+        shown = b""
+        ending = time.monotonic() + PATIENCE
+        try:
+            while time.monotonic() < ending:
+                if not select.select([keyboard], [], [], 1.0)[0]:
+                    continue
+                piece = os.read(keyboard, 65536)
+                if not piece:
+                    break
+                shown += piece
+        except OSError:  # what Linux says when the other side is gone
+            pass
+        finally:
+            os.close(keyboard)
+            if process.poll() is None and time.monotonic() >= ending:
+                process.kill()
+        code = process.wait(PATIENCE)
+    return code, COLOUR.sub("", shown.decode())
+
+
+@POSIX
+def test_a_list_on_a_terminal_is_a_table(world: World, environment: dict[str, str]) -> None:
+    code, shown = on_a_terminal("devices", "list", environment=environment)
+    assert code == 0
+    assert "│" in shown
+    assert all(device.id in shown for device in world)
+
+
+@POSIX
+@pytest.mark.parametrize(("typed", "gone"), [("y\n", True), ("n\n", False)], ids=["yes", "no"])
+def test_a_deletion_is_asked_about(
+    world: World, environment: dict[str, str], leaf: str, typed: str, gone: bool
+) -> None:
+    code, shown = on_a_terminal("devices", "delete", leaf, environment=environment, typed=typed)
+    assert f"Delete {leaf} for good?" in shown
+    assert (leaf not in world) is gone
+    assert (code == 0) is gone
+
+
+@POSIX
+def test_a_run_on_a_terminal_has_a_bar_with_its_states(
+    emulator: Emulator, world: World, environment: dict[str, str], tmp_path: Path
+) -> None:
+    rows = [
+        {"operation": "update", "device_id": device.id, "name": "new"} for device in world.devices
+    ]
+    path = tmp_path / "changes.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    emulator.faults.add(Drop(after_effect=True), method="PATCH", times=2)
+    emulator.faults.add(TooManyRequests(retry_after=1), method="PATCH")
+    code, shown = on_a_terminal("fleet", "apply", str(path), environment=environment)
+    assert code == 0, shown
+    count = len(rows)
+    assert f"{count}/{count}" in shown
+    assert f"{count} applied" in shown
+    assert "failed attempts" in shown
+    assert world.count("update") >= count
+
+
+def test_a_full_disk_behind_standard_output_stops_the_run(
+    world: World, environment: dict[str, str], tmp_path: Path
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    path = tmp_path / "changes.jsonl"
+    row = {"operation": "update", "name": "new"}
+    rows = [json.dumps({**row, "device_id": device.id}) + "\n" for device in world]
+    path.write_text("".join(rows))
+    command = ["fleet", "apply", "--json", "--concurrency", "1", str(path)]
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(  # noqa: S603 - our own program
+            [sys.executable, "-m", "enapter_async", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+            check=False,
+            timeout=PATIENCE,
+        )
+    assert ended.stderr.count("an outcome could not be written") == 1
+    assert "fleet resume" in ended.stderr
+    assert 1 <= world.count("update") < len(rows)
+    assert ended.returncode == Exit.STOPPED
