@@ -4,8 +4,10 @@ import gc
 import logging
 import ssl
 import warnings
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from yarl import URL
 
@@ -343,3 +345,53 @@ async def test_the_verbs_execute_operations(transport: TransportKind, server: Fa
         assert [device.id async for device in devices.list()] == ["dev-2", "dev-3"]
     assert server.seen[:5] == ["GET", "PATCH", "POST", "POST", "DELETE"]
     assert server.arrivals[1].body == b'{"name":"Boiler"}'
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"retry": 4},
+        {"timeouts": 10.0},
+        {"pacing": 100},
+        {"ssl_context": True},
+        {"session": "a session"},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_setting_of_another_type_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"^{name} is a .*; give "):
+        Client(token=TOKEN, **wrong)
+
+
+@pytest.mark.parametrize("count", [True, "3", 2.0])
+def test_attempts_are_a_whole_number(count: Any) -> None:
+    with pytest.raises(ConfigurationError, match="whole number"):
+        RetryPolicy(attempts=count)
+
+
+async def test_a_client_with_other_options_is_used_and_not_entered(server: FaultServer) -> None:
+    pacing = Pacing(max_in_flight=3)
+    async with Client(token=TOKEN, base_url=server.base_url, pacing=pacing) as client:
+        other = client.with_options(retry=attempts(1))
+        assert other.pacing == pacing
+        with pytest.raises(ConfigurationError, match="not to enter"):
+            await other.__aenter__()
+        assert (await other.execute(GET)).id == "dev-1"
+
+
+def test_a_context_that_writes_its_keys_to_a_file_is_warned_of(tmp_path: Path) -> None:
+    context = ssl.create_default_context()
+    context.keylog_filename = str(tmp_path / "keys")
+    with pytest.warns(UserWarning, match="session keys"):
+        Client(token=TOKEN, ssl_context=context)
+
+
+async def test_a_session_whose_context_verifies_nobody_is_refused() -> None:
+    anybody = ssl.create_default_context()
+    anybody.check_hostname = False
+    anybody.verify_mode = ssl.CERT_NONE
+    connector = aiohttp.TCPConnector(ssl=anybody)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        with pytest.raises(ConfigurationError, match="does not verify"):
+            await Client(token=TOKEN, session=session).__aenter__()

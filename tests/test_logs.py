@@ -184,3 +184,23 @@ def test_a_process_is_quiet_until_its_environment_asks() -> None:
 
 def test_what_is_printed_is_not_told_twice_to_a_program_that_logs() -> None:
     assert len(printed("info", WITH_A_LOG_OF_ITS_OWN, out="")) == 2
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (
+            CallEnded(call=1, operation=UPDATE, elapsed=0.1, cancelled=True),
+            "given up by its caller",
+        ),
+        (CallEnded(call=1, operation=UPDATE, elapsed=0.1, already_absent=True), "gone already"),
+        (CallEnded(call=1, operation=UPDATE, elapsed=0.1, settled=True), "done, as a read shows"),
+        (CallEnded(call=1, operation=UPDATE, elapsed=12.5), "done, 12.5 s"),
+    ],
+)
+def test_each_end_has_its_words(
+    event: CallEnded, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "enapter_async"):
+        CallLog()(event)
+    assert said in caplog.text

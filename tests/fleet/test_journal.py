@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import JournalOptions
 from enapter_async.fleet.journal.file import (
     APPLICATION_ID,
     VERSION,
@@ -218,3 +220,19 @@ def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
         finally:
             holder.kill()
     RunLock.take(path).release()
+
+
+def test_a_lock_file_that_is_none_is_refused_by_name(path: Path) -> None:
+    lock = Path(f"{path}.lock")
+    lock.write_bytes(b"x" * 8192)
+    lock.chmod(0o600)
+    assert not is_held(path)
+    with pytest.raises(ConfigurationError, match="cannot be used as a lock"):
+        RunLock.take(path)
+    assert lock.read_bytes() == b"x" * 8192
+
+
+def test_another_word_for_what_to_do_with_the_unknown_is_refused(path: Path) -> None:
+    word: Any = "repeat"
+    with pytest.raises(ConfigurationError, match="report, regenerate, skip"):
+        JournalOptions(path=path, ambiguous=word)

@@ -213,3 +213,14 @@ def test_a_command_has_a_time_limit(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"took longer than 0\.1 s"):
         profile.read_token(seconds=0.1)
     assert time.monotonic() - began < 10
+
+
+def test_a_token_file_that_cannot_be_read_as_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    for content, said in ((None, "cannot be read"), (b"tok-\xff\xfe", "not UTF-8")):
+        if content is not None:
+            path.write_bytes(content)
+            path.chmod(0o600)
+        profile = the_profile(tmp_path, f'token_file = "{path.as_posix()}"')
+        with pytest.raises(ConfigurationError, match=said):
+            profile.read_token()

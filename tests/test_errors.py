@@ -1,0 +1,41 @@
+"""Errors travel: out of a worker process, into a log, and back as what they were."""
+
+import pickle
+
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    APIError,
+    Attempt,
+    Certainty,
+    ConflictError,
+    EnapterError,
+    ErrorDetail,
+    TransportError,
+)
+
+ATTEMPT = Attempt(number=1, certainty=Certainty.MAYBE, error_type="Lost", elapsed=0.1)
+
+
+def sent_on(error: EnapterError) -> EnapterError:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, from just now
+    assert type(again) is type(error)
+    assert (str(again), again.attempts) == (str(error), error.attempts)
+    assert isinstance(again, EnapterError)
+    return again
+
+
+def test_an_error_is_what_it_was_after_a_pickle() -> None:
+    details = (ErrorDetail(code="slug_taken", message="no"),)
+    conflict = ConflictError("slug taken", status=409, errors=details, request_id="r-1")
+    again = sent_on(conflict)
+    assert isinstance(again, APIError)
+    assert (again.status, again.errors, again.request_id) == (409, details, "r-1")
+    lost = sent_on(TransportError("lost", sent=True))
+    assert isinstance(lost, TransportError)
+    assert lost.sent
+
+
+def test_an_ambiguous_error_keeps_its_attempts() -> None:
+    error = AmbiguousOutcomeError("nobody can say")
+    error.attempts = (ATTEMPT, ATTEMPT)
+    assert sent_on(error).attempts == (ATTEMPT, ATTEMPT)
