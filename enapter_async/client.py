@@ -5,6 +5,7 @@ import hmac
 import os
 import ssl
 import warnings
+import weakref
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, TypeVar
@@ -290,6 +291,7 @@ class _Engine:
         self._settings = settings
         self._pipeline: Pipeline | None = None
         self._session: aiohttp.ClientSession | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.state = "not open"
 
     def open(self) -> None:
@@ -313,9 +315,9 @@ class _Engine:
             hooks=settings.hooks,
             clock=settings.clock,
         )
-        self._loop = asyncio.get_running_loop()
-        self._pid = os.getpid()
+        self.loop = asyncio.get_running_loop()
         self.state = "open"
+        _OPENED.add(self)
 
     def pipeline(self) -> Pipeline:
         """Give the pipeline, or refuse a use that could only fail in obscure ways."""
@@ -323,9 +325,8 @@ class _Engine:
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"
             )
-        # In a forked process the loop is not the running one, so the process need not be asked for.
         try:
-            here = asyncio.get_running_loop() is self._loop
+            here = asyncio.get_running_loop() is self.loop
         except RuntimeError:
             here = False
         if not here:
@@ -333,13 +334,10 @@ class _Engine:
         return self._pipeline
 
     def _refuse_loop(self) -> NoReturn:
-        if os.getpid() != self._pid:
-            raise ConfigurationError(
-                "this client was opened in another process; open a new one after a fork"
-            )
-        raise ConfigurationError(
-            "this client was opened on another event loop; open one client on each loop"
-        )
+        where = "on another event loop; open one client on each loop"
+        if self.loop is None:
+            where = "in another process; open a new one after a fork"
+        raise ConfigurationError(f"this client was opened {where}")
 
     async def close(self) -> None:
         """Close what was opened here, once."""
@@ -371,6 +369,18 @@ class _Engine:
             stacklevel=4,
         )
         return SessionTransport(session, wire, tls)
+
+
+_OPENED: Final[weakref.WeakSet[_Engine]] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for engine in _OPENED:
+        engine.loop = None  # one connection would serve two processes
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)
 
 
 def _headers(settings: _Settings) -> dict[str, str]:

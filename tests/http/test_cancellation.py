@@ -3,6 +3,8 @@
 import asyncio
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -294,3 +296,46 @@ async def test_row43_a_client_after_a_fork_says_so(
         assert os.waitstatus_to_exitcode(ended) == 0
         await rig.run(GET)
     assert len(server.arrivals) == 1
+
+
+FORKED = """
+import asyncio, os, socket, threading
+from enapter_async import Client, ConfigurationError
+from enapter_async.operations.devices import GetDevice
+
+BODY = b'{"device":{"id":"dev-1"}}'
+HEAD = b"HTTP/1.1 200 OK\\r\\nContent-Type: application/json\\r\\nContent-Length: %d\\r\\n\\r\\n"
+server = socket.create_server(("127.0.0.1", 0))
+requests = []
+
+def serve():
+    connection, _ = server.accept()
+    while request := connection.recv(65536):
+        requests.append(request)
+        connection.sendall(HEAD % len(BODY) + BODY)
+
+threading.Thread(target=serve, daemon=True).start()
+loop = asyncio.new_event_loop()
+client = Client(base_url=f"http://127.0.0.1:{server.getsockname()[1]}")
+get = GetDevice(device_id="dev-1")
+loop.run_until_complete(client.__aenter__())
+loop.run_until_complete(client.execute(get))
+child = os.fork()
+if child == 0:
+    try:
+        loop.run_until_complete(client.execute(get))
+    except ConfigurationError as error:
+        os._exit(0 if "fork" in str(error) else 2)
+    os._exit(1)
+_, ended = os.waitpid(child, 0)
+loop.run_until_complete(client.execute(get))
+loop.run_until_complete(client.close())
+loop.close()
+print(os.waitstatus_to_exitcode(ended), len(requests))
+"""
+
+
+def test_row43_a_loop_that_is_forked_with_its_client_does_not_hide_the_fork() -> None:
+    python = (sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED)
+    ended = subprocess.run(python, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - ours
+    assert (ended.stdout, ended.stderr) == ("0 2\n", "")
