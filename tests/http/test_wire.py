@@ -2,29 +2,374 @@
 
 from typing import Any
 
+import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from enapter_async._http.wire import Failure, Reply, Wire
-from enapter_async.errors import Certainty
-from tests.faults.rig import DELETE, GET, TOKEN
+from enapter_async._http.wire import (
+    Failure,
+    Message,
+    Reply,
+    Wire,
+    http_date,
+    parse_retry_after,
+    printable,
+)
+from enapter_async.errors import (
+    APIError,
+    Certainty,
+    ErrorDetail,
+    RateLimitedError,
+    RedirectError,
+    ServerError,
+)
+from enapter_async.operation import Operation
+from tests.faults.rig import CONFIG, DELETE, GET, LIST, TOKEN, UPDATE
 
 JSON = {"Content-Type": "application/json"}
 DEVICE = b'{"device": {"id": "dev-1"}}'
+REFUSAL = b'{"errors": [{"code": "no", "message": "Not so"}]}'
 
 
-def wire(**options: Any) -> Wire:
+def wire(base_url: str = "http://127.0.0.1", **options: Any) -> Wire:
     given: dict[str, Any] = {"secret": TOKEN, "wall": lambda: 0.0, **options}
-    return Wire(URL("http://127.0.0.1"), {}, **given)
+    return Wire(URL(base_url), {"X-One": "1"}, **given)
 
 
-def reply(status: int, body: bytes, headers: Any = JSON, **more: Any) -> Reply:
+def reply(status: int, body: bytes = b"", headers: Any = JSON, **more: Any) -> Reply:
     return Reply(status, CIMultiDict(headers), body, **more)
 
 
-def test_an_answer_that_was_cut_is_not_whole_however_it_reads() -> None:
-    ended = wire().read(GET, reply(200, DEVICE, cut="the answer's body was lost"))
+def failed(answer: Reply, operation: Operation[Any] = GET, **options: Any) -> Failure:
+    ended = wire(**options).read(operation, answer)
     assert isinstance(ended, Failure)
+    return ended
+
+
+def refused(answer: Reply, operation: Operation[Any] = GET, **options: Any) -> APIError:
+    error = failed(answer, operation, **options).error
+    assert isinstance(error, APIError)
+    return error
+
+
+# Requests
+
+
+def test_a_request_with_and_without_a_body() -> None:
+    spoken = wire("http://127.0.0.1:8080/api/")
+    assert spoken.serialize(spoken.message(GET)) == (
+        b"GET /api/v3/devices/dev-1 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nX-One: 1\r\n\r\n"
+    )
+    assert spoken.serialize(Message("PATCH", "/x", b"{}")) == (
+        b"PATCH /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nX-One: 1\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
+
+
+def test_a_reply_is_whole_and_framed_unless_it_is_said_otherwise() -> None:
+    plain = reply(200)
+    assert (plain.cut, plain.late, plain.framed) == ("", False, True)
+
+
+# Good answers
+
+
+def test_an_answer_that_was_cut_is_not_whole_however_it_reads() -> None:
+    ended = failed(reply(200, DEVICE, cut="the answer's body was lost"))
     assert ended.certainty is Certainty.APPLIED
     assert "the answer's body was lost" in str(ended.error)
-    assert wire().read(DELETE, reply(200, DEVICE, cut="the answer's body was lost")) is None
+    assert not ended.timed_out
+    assert failed(reply(200, DEVICE, cut="late", late=True)).timed_out
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 299])
+def test_any_status_below_300_is_good(status: int) -> None:
+    assert wire().read(GET, reply(status, DEVICE)).id == "dev-1"  # type: ignore[union-attr]  # a failure has none
+
+
+def test_what_stands_at_300_is_a_redirect() -> None:
+    ended = failed(reply(300, DEVICE))
+    assert isinstance(ended.error, RedirectError)
+    assert (ended.certainty, ended.retries) == (Certainty.REFUSED, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (b"{", "not JSON"),
+        (b"[]", "no JSON object"),
+        (b"{}", "required field missing at device"),
+        (b'{"device": null}', "required field missing at device"),
+        (b'{"device": {"id": 1}}', "at device.id"),
+        (b'{"device": []}', "at device"),
+    ],
+)
+def test_what_cannot_be_read_was_done_all_the_same(body: bytes, reason: str) -> None:
+    ended = failed(reply(200, body), UPDATE)
+    assert ended.certainty is Certainty.APPLIED
+    assert ended.kind == "ResponseError"
+    assert ended.status == 200
+    assert reason.replace("no JSON object", "not a JSON object") in str(ended.error)
+
+
+def test_a_path_into_a_list_has_no_dot() -> None:
+    ended = failed(reply(200, b'{"devices": [{"id": 1}]}'), LIST)
+    assert "devices[0].id" in str(ended.error)
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"anything", DEVICE])
+def test_a_deletion_needs_no_body(body: bytes) -> None:
+    assert wire().read(DELETE, reply(200, body)) is None
+    assert wire().read(DELETE, reply(200, body, cut="lost")) is None
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body", "expected"),
+    [
+        ("application/json", b"", True),
+        ("application/json; charset=utf-8", b"<", True),
+        ("APPLICATION/JSON", b"<", True),
+        ("text/json", b"<", True),
+        ("application/problem+json", b"<", True),
+        ("text/plain", b"", True),
+        ("text/plain", b"x", False),
+        ("text/html", b"", False),
+        ("application/xhtml+xml", b"", False),
+        ("", b"", True),
+        ("", b"  {", True),
+        ("", b"[", True),
+        ("", b"<", False),
+    ],
+)
+def test_what_may_be_the_apis_word(media_type: str, body: bytes, expected: bool) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+    ended = wire().read(DELETE, reply(200, body, headers))
+    assert (ended is None) is expected
+    if isinstance(ended, Failure):
+        assert ended.certainty is Certainty.MAYBE
+        assert "something other than the API" in str(ended.error)
+
+
+def test_a_lost_body_of_another_kind_is_not_the_apis_word() -> None:
+    text = {"Content-Type": "text/plain"}
+    assert isinstance(wire().read(DELETE, reply(200, b"", text, cut="lost")), Failure)
+    assert wire().read(DELETE, reply(204, b"", {"Content-Type": "text/html"})) is None
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("status", "certainty", "retries"),
+    [
+        (400, Certainty.REFUSED, 0),
+        (404, Certainty.REFUSED, 0),
+        (408, Certainty.REFUSED, None),
+        (425, Certainty.REFUSED, None),
+        (429, Certainty.REFUSED, None),
+        (499, Certainty.REFUSED, 0),
+        (500, Certainty.MAYBE, None),
+        (502, Certainty.MAYBE, None),
+        (503, Certainty.MAYBE, None),
+        (600, Certainty.MAYBE, None),
+        (199, Certainty.MAYBE, None),
+    ],
+)
+def test_how_certain_a_status_is(status: int, certainty: Certainty, retries: int | None) -> None:
+    ended = failed(reply(status, REFUSAL))
+    assert (ended.certainty, ended.retries, ended.status) == (certainty, retries, status)
+    assert ended.kind == type(ended.error).__name__
+    assert ended.from_api
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "certainty"),
+    [
+        (503, {"Retry-After": "1"}, REFUSAL, Certainty.REFUSED),
+        (503, {"Retry-After": "soon"}, REFUSAL, Certainty.MAYBE),
+        (503, {"Retry-After": "1"}, b"busy", Certainty.MAYBE),
+        (502, {"Retry-After": "1"}, REFUSAL, Certainty.MAYBE),
+    ],
+)
+def test_only_the_apis_own_503_with_a_time_is_a_refusal(
+    status: int, headers: Any, body: bytes, certainty: Certainty
+) -> None:
+    assert failed(reply(status, body, {**JSON, **headers})).certainty is certainty
+
+
+@pytest.mark.parametrize(
+    ("status", "seconds"), [(429, 7.0), (503, 7.0), (500, None), (301, None), (400, None)]
+)
+def test_retry_after_means_something_in_two_answers(status: int, seconds: float | None) -> None:
+    ended = failed(reply(status, REFUSAL, {**JSON, "Retry-After": "7"}))
+    assert ended.retry_after == seconds
+    assert getattr(ended.error, "retry_after", None) == seconds
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (REFUSAL, (ErrorDetail(code="no", message="Not so", details=None),)),
+        (b'{"errors": [{"code": 1, "message": [], "details": "x"}]}', (ErrorDetail(),)),
+        (b'{"errors": [{"details": {"a": 1}}, 5]}', (ErrorDetail(details={"a": 1}),)),
+        (b'{"errors": []}', ()),
+        (b'{"errors": {}}', ()),
+        (b"[]", ()),
+        (b"{", ()),
+    ],
+)
+def test_error_details_are_read_as_far_as_they_are_there(
+    body: bytes, expected: tuple[ErrorDetail, ...]
+) -> None:
+    error = refused(reply(400, body))
+    assert error.errors == expected
+    assert error.excerpt == ("" if expected else body.decode())
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "cut", "expected"),
+    [
+        (REFUSAL, JSON, "", True),
+        (REFUSAL, {"Content-Type": "text/html"}, "", False),
+        (b'{"errors": []}', JSON, "", True),
+        (b"{}", JSON, "", False),
+        (b"", JSON, "", True),
+        (b"", {}, "", True),
+        (b"", {"Content-Type": "text/html"}, "", False),
+        (b"", JSON, "lost", False),
+        (b"x", {"Content-Type": "text/plain"}, "", False),
+    ],
+)
+def test_whose_word_a_refusal_is(body: bytes, headers: Any, cut: str, expected: bool) -> None:
+    ended = failed(reply(404, body, headers, cut=cut))
+    assert ended.from_api is expected
+    assert getattr(ended.error, "from_api", None) is expected
+
+
+def test_an_excerpt_is_4_kib_and_none_of_a_secret() -> None:
+    long = b"x" * 5000
+    plain = {"Content-Type": "text/plain"}
+    assert refused(reply(500, long, plain)).excerpt == "x" * 4096
+    assert refused(reply(500, long, plain), CONFIG).excerpt == ""
+
+
+@pytest.mark.parametrize(("secret", "shown"), [("abc", "abc"), ("abcd", "***"), (None, "abcd")])
+def test_a_secret_of_four_letters_is_not_quoted(secret: str | None, shown: str) -> None:
+    text = secret or "abcd"
+    headers = {"Content-Type": "text/plain", "X-Request-Id": text}
+    error = refused(reply(400, text.encode(), headers), secret=secret)
+    assert error.excerpt == shown
+    assert error.request_id == shown
+
+
+def test_a_secret_is_not_quoted_however_deep_it_stands() -> None:
+    body = b'{"errors": [{"message": "m", "details": {"%s": [{"a": "x%sy"}, 1]}}]}'
+    token = TOKEN.encode()
+    (detail,) = refused(reply(400, body % (token, token))).errors
+    assert detail.details == {"***": [{"a": "x***y"}, 1]}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, b"", "HTTP 400 Bad Request"),
+        (499, b"", "HTTP 499"),
+        (400, REFUSAL, "HTTP 400 Bad Request: Not so (no)"),
+        (400, b'{"errors": [{}]}', "HTTP 400 Bad Request: no message"),
+        (400, b'{"errors": [{}, {}]}', "HTTP 400 Bad Request: no message, and 1 more"),
+        (400, b'{"errors": [{}, {}, {}]}', "HTTP 400 Bad Request: no message, and 2 more"),
+    ],
+)
+def test_what_a_refusal_says(status: int, body: bytes, said: str) -> None:
+    assert str(refused(reply(status, body))).startswith(said)
+    assert said in str(refused(reply(status, body)))
+
+
+def test_a_code_is_told_short() -> None:
+    body = b'{"errors": [{"code": "%s"}]}' % (b"c" * 100)
+    assert f"({'c' * 79}…)" in str(refused(reply(400, body)))
+
+
+def test_each_status_has_its_error() -> None:
+    assert isinstance(refused(reply(429, REFUSAL)), RateLimitedError)
+    assert isinstance(refused(reply(503, REFUSAL)), ServerError)
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ((), None),
+        (("",), None),
+        (("soon",), None),
+        (("-1",), None),
+        (("1.5",), None),
+        (("0",), 0.0),
+        ((" 7\t",), 7.0),
+        (("1", "9", "5"), 9.0),
+        (("soon", "4"), 4.0),
+        (("9999999999",), 9999999999.0),
+        (("10000000001",), 1e10),
+        (("9" * 400,), 1e10),
+    ],
+)
+def test_retry_after_in_seconds(values: tuple[str, ...], seconds: float | None) -> None:
+    assert parse_retry_after(values, None, 0.0) == seconds
+
+
+NOON = "Sun, 06 Nov 1994 08:49:37 GMT"
+NOON_SECONDS = 784111777.0
+
+
+@pytest.mark.parametrize(
+    ("date", "wall", "seconds"),
+    [
+        (None, NOON_SECONDS - 30, 30.0),
+        (None, NOON_SECONDS + 30, 0.0),
+        ("Sun, 06 Nov 1994 08:49:27 GMT", 0.0, 10.0),
+        (NOON, 0.0, 0.0),
+        ("nonsense", NOON_SECONDS - 3, 3.0),
+    ],
+)
+def test_retry_after_as_a_date(date: str | None, wall: float, seconds: float) -> None:
+    assert parse_retry_after([NOON], date, wall) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (NOON, NOON_SECONDS),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", NOON_SECONDS),
+        ("Sun Nov  6 08:49:37 1994", NOON_SECONDS),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thu, 01 Jan 1970 01:00:00 +0100", 0.0),
+        ("", None),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+    ],
+)
+def test_a_date_is_read_in_each_form_that_http_has(text: str, seconds: float | None) -> None:
+    assert http_date(text) == seconds
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "x" * 199 + "…"),
+        ("a\r\n\x00b", "a b"),
+        ("a\u202eb\u2066c", "a b c"),
+    ],
+)
+def test_a_servers_text_is_one_short_line(text: str, expected: str) -> None:
+    assert printable(text) == expected
+
+
+def test_a_text_may_be_made_shorter() -> None:
+    assert printable("abcd", 4) == "abcd"
+    assert printable("abcde", 4) == "abc…"

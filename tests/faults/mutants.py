@@ -1,0 +1,212 @@
+"""Changes a module in many small ways, one at a time, and tells which no test notices.
+
+python -m tests.faults.mutants [--module enapter_async._http.retry] [--jobs 2] [--list]
+
+Each mutant takes the place of its module in a child process, which runs the tests that the
+table below names for it. Survivors that mean the same as the module are named in
+`equivalents.txt` with the reason. Exit code 1: another one survived, or a line of that list
+fits no survivor any more.
+"""
+
+import argparse
+import ast
+import functools
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Final
+
+from tests.faults.forked import ROOT, Trial, verdicts
+from tests.faults.mutating import Mutant, mutants_of
+from tests.faults.sabotage import IMPORTED_FIRST, say
+
+EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
+MOST_SECONDS: Final = 60.0
+"""How long the tests of one mutant may take; a mutant that hangs is killed."""
+
+_ONE_WAY: Final = ("-k", "not session and not uvloop and not orjson")
+"""One of the eight ways in which a test of a call is run."""
+
+TESTS: Final[Mapping[str, Sequence[str]]] = {
+    "enapter_async._http.retry": (
+        "tests/http/test_retry.py",
+        "tests/contract/test_retrying.py",
+        "tests/http/test_delays.py",
+        "tests/http/test_settlement.py",
+        *_ONE_WAY,
+    ),
+    "enapter_async._http.wire": (
+        "tests/http/test_wire.py",
+        "tests/contract/test_requests.py",
+        "tests/http/test_payload_faults.py",
+        "tests/http/test_false_witnesses.py",
+        "tests/test_security.py",
+        "tests/http/test_delays.py",
+        *_ONE_WAY,
+    ),
+    "enapter_async._http.pacing": (
+        "tests/http/test_gate.py",
+        "tests/http/test_pacing.py",
+        "tests/http/test_cancellation.py",
+        *_ONE_WAY,
+    ),
+    "enapter_async.fleet.rollout.abort": (
+        "tests/fleet/test_abort.py",
+        "tests/fleet/test_stopping.py",
+    ),
+    "enapter_async.fleet.rollout.halt": (
+        "tests/fleet/test_halt.py",
+        "tests/fleet/test_stopping.py",
+        "tests/fleet/test_truth.py",
+    ),
+    "enapter_async.fleet.rollout.health": ("tests/fleet/test_waves.py",),
+    "enapter_async.fleet.rollout.stages": (
+        "tests/fleet/test_waves.py",
+        "tests/fleet/test_plan_applied.py",
+    ),
+    "enapter_async.fleet.rollout.waves": (
+        "tests/fleet/test_rollout.py",
+        "tests/fleet/test_waves.py",
+        "tests/fleet/test_merging.py",
+    ),
+}
+
+
+def file_of(module: str) -> Path:
+    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
+
+
+class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives a module other code than its file holds."""
+
+    def __init__(self, name: str, code: CodeType) -> None:
+        self._name = name
+        self._code = code
+
+    def find_spec(
+        self, fullname: str, path: object, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_file_location(fullname, file_of(fullname), loader=self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self._code, vars(module))  # noqa: S102 - the package's own source with one change
+
+
+def take_place(module: str, tree: ast.Module) -> None:
+    """Let other code stand in the place of a module, for all who import it from now on."""
+    for name in importers(module):
+        del sys.modules[name]
+    sys.meta_path.insert(0, _Instead(module, compile(tree, str(file_of(module)), "exec")))
+    # Now, for pytest has a finder of its own, which would come first.
+    importlib.import_module(module)
+
+
+@functools.cache
+def importers(module: str) -> frozenset[str]:
+    """Give a module with all of ours that were imported and import it, be it through others."""
+    ours = [name for name in sys.modules if name.startswith(("enapter_async", "tests."))]
+    imports = {name: _imports_of(name) for name in ours}
+    found = {module}
+    while more := {name for name in ours if name not in found and imports[name] & found}:
+        found |= more
+    return frozenset(found & sys.modules.keys())
+
+
+def _imports_of(name: str) -> set[str]:
+    path = getattr(sys.modules[name], "__file__", None)
+    found = set()
+    for node in ast.walk(ast.parse(Path(path).read_text("utf-8"))) if path else ():
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def equivalents(module: str) -> dict[tuple[str, str], str]:
+    """Read the known survivors of a module: by change and line, the reason."""
+    found = {}
+    for line in EQUIVALENTS.read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, change, text, reason = line.split(" | ")
+            if name == module:
+                found[change, text] = reason
+    return found
+
+
+def survivors(module: str, *, jobs: int, tests: Sequence[str] = ()) -> tuple[int, list[Mutant]]:
+    """Try all mutants of a module; give how many there are, and those that no test noticed."""
+    mutants = list(mutants_of(file_of(module).read_text("utf-8")))
+    chosen = tests or TESTS[module]
+    trials = (
+        Trial(name=str(number), tests=chosen, prepare=partial(take_place, module, mutant.tree))
+        for number, mutant in enumerate(mutants)
+    )
+    # What cannot be imported, or does not end, is noticed by whoever runs it.
+    left = [
+        mutants[int(verdict.name)]
+        for verdict in verdicts(trials, jobs=jobs, seconds=MOST_SECONDS)
+        if verdict.state == "survived"
+    ]
+    return len(mutants), sorted(left, key=lambda mutant: mutant.line)
+
+
+def judge(module: str, *, jobs: int) -> bool:
+    """Try a module, tell what came of it, and say whether every survivor is explained."""
+    began = time.monotonic()
+    tree = ast.parse(file_of(module).read_text("utf-8"))
+    importers(module)  # once, before the children are forked
+    whole = Trial(
+        name="unchanged", tests=TESTS[module], prepare=partial(take_place, module, tree), timeout=60
+    )
+    for verdict in verdicts([whole], jobs=1, seconds=600):
+        if verdict.state != "survived":
+            say(f"{module}: its tests do not pass unchanged\n{verdict.told}")
+            return False
+    known = equivalents(module)
+    count, left = survivors(module, jobs=jobs)
+    unexplained = [each for each in left if (each.change, each.text) not in known]
+    stale = known.keys() - {(each.change, each.text) for each in left}
+    for each in unexplained:
+        say(f"SURVIVED {module}:{each}")
+    for change, text in sorted(stale):
+        say(f"NO SURVIVOR ANY MORE {module} | {change} | {text}")
+    equal = len(left) - len(unexplained)
+    seconds = time.monotonic() - began
+    say(
+        f"{module}: {count} mutants, {count - len(left)} killed, {equal} equivalent, "
+        f"{len(unexplained)} unexplained, in {seconds:.0f} s"
+    )
+    return not unexplained and not stale
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants", description=__doc__)
+    parser.add_argument("--module", choices=TESTS, action="append", help="this one; else all")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
+    parser.add_argument("--list", action="store_true", help="tell the mutants, and try none")
+    asked = parser.parse_args()
+    modules: list[str] = asked.module or list(TESTS)
+    if asked.list:
+        for module in modules:
+            for mutant in mutants_of(file_of(module).read_text("utf-8")):
+                say(f"{module}:{mutant}")
+        return 0
+    for name in IMPORTED_FIRST:
+        importlib.import_module(name)
+    explained = [judge(module, jobs=asked.jobs) for module in modules]
+    return 0 if all(explained) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Why a run starts nothing more, and which errors are reason enough."""
+
+import asyncio
+
+import pytest
+
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    APIError,
+    AuthenticationError,
+    EnapterError,
+    TLSError,
+)
+from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError
+from enapter_async.fleet.journal.file import JournalError
+from enapter_async.fleet.report import NotStartedError, Outcome, State
+from enapter_async.fleet.rollout.halt import Halt, stopper
+from enapter_async.operations.devices import DeleteDevice
+
+
+def outcome(error: EnapterError | None) -> Outcome[DeleteDevice]:
+    return Outcome(operation=DeleteDevice(device_id="d"), state=State.FAILED, error=error)
+
+
+def test_the_first_reason_stands_and_is_told_once() -> None:
+    told: list[str] = []
+    halt = Halt(lambda: told.append(halt.reason))
+    assert not halt
+    halt.because("enough")
+    halt.because("more than enough")
+    assert halt
+    assert halt.reason == "enough"
+    assert told == ["enough"]
+    assert halt.error is None
+
+
+def test_the_first_error_stands() -> None:
+    halt = Halt(lambda: None)
+    first, second = TLSError("one"), TLSError("two")
+    halt.by(first)
+    halt.by(second)
+    assert halt.error is first
+    assert halt.reason == "the run was stopped by TLSError"
+
+
+def test_what_broke_the_run_is_raised_once() -> None:
+    halt = Halt(lambda: None)
+    halt.raise_broken()
+    halt.by_break(ValueError("first"), "the input failed")
+    halt.by_break(ValueError("second"), "the input failed again")
+    assert halt.reason == "the input failed"
+    assert halt.error is None
+    with pytest.raises(ValueError, match="first"):
+        halt.raise_broken()
+    halt.raise_broken()
+
+
+async def test_waiting_ends_with_what_was_waited_for() -> None:
+    halt = Halt(lambda: None)
+    event = asyncio.Event()
+    waiting = asyncio.create_task(halt.unless(event.wait()))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    event.set()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_waiting_ends_with_the_run_and_leaves_no_task() -> None:
+    halt = Halt(lambda: None)
+    before = asyncio.all_tasks()
+    asyncio.get_running_loop().call_later(0.01, halt.because, "enough")
+    async with asyncio.timeout(1):
+        await halt.unless(asyncio.Event().wait())
+        assert asyncio.all_tasks() == before
+
+
+async def test_an_error_of_what_was_waited_for_comes_out() -> None:
+    async def fails() -> None:
+        raise JournalError("full")
+
+    with pytest.raises(JournalError):
+        await Halt(lambda: None).unless(fails())
+
+
+HARD: list[EnapterError] = [
+    AuthenticationError("no", status=401),
+    TLSError("no"),
+    CredentialsNotKeptError("gone"),
+    NoRoomError("full"),
+    JournalError("full"),
+]
+
+
+@pytest.mark.parametrize("error", HARD, ids=lambda error: type(error).__name__)
+def test_some_errors_stop_a_run_wherever_they_stand(error: EnapterError) -> None:
+    assert stopper(outcome(error)) is error
+    assert stopper(outcome(NotStartedError("held", because=error))) is error
+    wrapped = AmbiguousOutcomeError("lost")
+    wrapped.__cause__ = error
+    assert stopper(outcome(wrapped)) is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        APIError("no", status=403),
+        AmbiguousOutcomeError("lost"),
+        NotStartedError("held"),
+        NotStartedError("held", because=APIError("no", status=404)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_other_errors_stop_nothing(error: EnapterError | None) -> None:
+    assert stopper(outcome(error)) is None
