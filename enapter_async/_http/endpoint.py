@@ -114,7 +114,7 @@ def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
         if not allow_insecure_http:
             raise ConfigurationError(
                 f"base_url {url} would send the token unencrypted; use https, or for a gateway "
-                "on a network that you trust pass allow_insecure_http=True"
+                "on a network that you trust pass allow_insecure_http=True (--allow-insecure-http)"
             )
         warnings.warn(
             f"the token and all data travel unencrypted to {url.host}", UserWarning, stacklevel=4

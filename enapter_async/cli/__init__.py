@@ -20,6 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
     sys.stderr.write(
         f"enapter-async: {missing} is not installed; the command line needs the extra "
-        "'cli': pip install 'enapter-async[cli]'\n"
+        "'cli': pip install 'enapter-async[cli]', or '.[cli]' in a copy of the repository\n"
     )
     return 2

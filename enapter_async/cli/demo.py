@@ -145,7 +145,7 @@ async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate
             console.print(f"[bold]2[/] of 100 requests to it, {rate * 100:g} meet a fault")
             operations = _plan(emulator.world, Path(folder), seed, console)
             told, interrupted = await _run(emulator, operations, Path(folder), max_rate)
-    _show(console, world, told)
+    _show(console, world, told, interrupted=interrupted is not None)
     if told.lies:
         return Exit.FAILED
     return interrupted or Exit.DONE
@@ -202,7 +202,7 @@ async def _run(
     return told, interrupted
 
 
-def _show(console: Console, world: World, told: _Told) -> None:
+def _show(console: Console, world: World, told: _Told, *, interrupted: bool) -> None:
     report = told.report
     requests = world.log.count_arrivals()
     console.print()
@@ -229,6 +229,12 @@ def _show(console: Console, world: World, told: _Told) -> None:
     )
     if report.counts[State.UNKNOWN]:
         console.print(_unknown(told))
+    held = report.counts[State.HELD]
+    if held and not interrupted:
+        console.print(
+            f"[bold]{held}[/] were not started, since an earlier operation of the same device "
+            "had not been done for certain."
+        )
     console.print(
         f"[bold]{requests:,}[/] requests in [bold]{told.seconds:.1f} s[/], "
         f"{requests / told.seconds:,.0f} a second, pauses included\n"
@@ -252,13 +258,18 @@ def _unknown(told: _Told) -> Text:
         if outcome.state is State.UNKNOWN
     )
     named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
-    text = Text.assemble((f"{named} ended unknown", "magenta"), ": the answer was lost. ")
+    said = ["the answer was lost."]
     if kinds["GenerateConfig"]:
-        text.append(
+        said.append(
             "A configuration is made anew at each arrival, so it was not sent twice; "
             "nobody can read it back, and it is told so."
         )
-    return text
+    if kinds.total() > kinds["GenerateConfig"]:
+        said.append(
+            "What sets a state was sent again; the device could not be read either, or did not "
+            "show it."
+        )
+    return Text.assemble((f"{named} ended unknown", "magenta"), f": {' '.join(said)}")
 
 
 def _verdict(told: _Told) -> Panel:

@@ -8,11 +8,11 @@ from typing import Final
 import click
 
 from enapter_async.cli.exits import Exit
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.results import json_line
 from enapter_async.cli.screen import output_console
 from enapter_async.diagnosis.examination import Surroundings, examine
-from enapter_async.diagnosis.findings import Finding, Health, worst
+from enapter_async.diagnosis.findings import Finding, Health, summary, worst
 from enapter_async.errors import ConfigurationError
 from enapter_async.text import plain
 
@@ -40,6 +40,8 @@ def command(settings: Settings) -> None:
       2  the configuration is wrong, and nothing was sent
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     found = asyncio.run(_show(settings))
+    if not settings.as_json:
+        tell(summary(found))
     click.get_current_context().exit(_exit(found))
 
 

@@ -1,6 +1,7 @@
 """`enapter-async emulator`: the API on this machine, for trying things out."""
 
 import asyncio
+from typing import Final
 
 import click
 
@@ -8,12 +9,14 @@ from enapter_async.cli import completing
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
 from enapter_async.cli.results import json_line
-from enapter_async.emulator.faults import FaultProfile
+from enapter_async.emulator.faults import Drop, FaultProfile
 from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.state import Timestamps
 from enapter_async.emulator.world import World
 from enapter_async.text import plain
+
+_READING: Final = frozenset({"GET", "HEAD"})
 
 
 @click.command("emulator")
@@ -44,6 +47,12 @@ from enapter_async.text import plain
     metavar="RATE",
     help="Let this share of requests meet a fault. [default: 0]",
 )
+@click.option(
+    "--lose-answers",
+    type=click.Choice(["writes", "all"]),
+    help="Carry out what is asked, and end the connection without an answer: to all that "
+    "writes, or to reads, too.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Tell them as one JSON object.")
 def command(
     *,
@@ -53,6 +62,7 @@ def command(
     timestamps: Timestamps,
     fleet: str | None,
     faults: float,
+    lose_answers: str | None,
     as_json: bool,
 ) -> None:
     """Run a server on 127.0.0.1 that behaves as the API says, until Ctrl-C.
@@ -72,6 +82,12 @@ def command(
         timestamps=timestamps,
         faults=FaultProfile(rate=faults, seed=seed) if faults else None,
     )
+    if lose_answers is not None:
+        emulator.faults.add(
+            Drop(after_effect=True),
+            when=lambda target: lose_answers == "all" or target.method not in _READING,
+            times=None,
+        )
     try:
         asyncio.run(_serve(emulator, as_json=as_json))
     except OSError as error:

@@ -83,7 +83,7 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
         tell(f"enapter-async: the report could not be written: {error.strerror}")
         drop_output()
     _write_results(job.folder)
-    _tell_what_next(job.folder, report)
+    _tell_what_next(job.folder, report, max_rate=settings.max_rate)
     return exit_of_report(report) if cut_short is None else cut_short
 
 
@@ -98,12 +98,15 @@ def _write_results(folder: RunFolder) -> None:
         tell(f"enapter-async: the results could not be written: {reason}")
 
 
-def _tell_what_next(folder: RunFolder, report: Report) -> None:
+def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None) -> None:
+    # A session has a pace of its own; nobody who asked for a slow one means the next to be fast.
+    again = f"enapter-async fleet resume {folder.id}"
+    again += "" if max_rate is None else f" --max-rate {max_rate:g}"
     if report.merged:
         tell(f"{report.merged} operations equal others and were left out")
     tell(f"results: {folder.results('csv')}")
     open_ends = report.counts[State.UNKNOWN] > report.acknowledged
     if report.counts[State.HELD] or open_ends or not report.complete:
-        tell(f"to go on: enapter-async fleet resume {folder.id}")
+        tell(f"to go on: {again}")
     elif report.counts[State.FAILED]:
-        tell(f"to try again: enapter-async fleet resume {folder.id} --retry-failed")
+        tell(f"to try again: {again} --retry-failed")

@@ -162,7 +162,7 @@ def make_plan(
         # Written first: a reader of the output, such as `head`, may leave before its end.
         if output is not None:
             made.write(output)
-        show_plan(made, as_json=bool(settings.as_json))
+        show_plan(made, as_json=bool(settings.as_json), file=output)
         if output is not None:
             tell(f"plan: {plain(output)}")
         ending = Exit.DONE
@@ -186,8 +186,11 @@ def progress() -> Any:
     return on_read
 
 
-def show_plan(made: Plan, *, as_json: bool) -> None:
-    """Write a plan to standard output: all of it as JSON, or its counts and first lines."""
+def show_plan(made: Plan, *, as_json: bool, file: str | None = None) -> None:
+    """Write a plan to standard output: all of it as JSON, or its counts and first lines.
+
+    `file` is where it was written whole, if it was.
+    """
     if as_json:
         for line in made.lines():
             click.echo(json_line(json.loads(line)))
@@ -201,7 +204,8 @@ def show_plan(made: Plan, *, as_json: bool) -> None:
             for text in _first_lines(made, verdict):
                 click.echo(f"  {text}")
             if number > _SHOWN:
-                click.echo(f"  and {number - _SHOWN} more; -o PLAN and --json show all of them")
+                where = "-o PLAN and --json show" if file is None else f"{plain(file)} holds"
+                click.echo(f"  and {number - _SHOWN} more; {where} all of them")
 
 
 def _first_lines(made: Plan, verdict: Verdict) -> Iterator[str]:

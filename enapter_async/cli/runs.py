@@ -140,7 +140,8 @@ def resume(
 
     RUN is an id, a prefix of one, a path, or `last`. The server must be the same, and the
     token, unless another is accepted. The waves are those that the run was begun with; the
-    present one is judged by what this session does.
+    present one is judged by what this session does. All else is as given now, so give
+    --max-rate and --concurrency again where they matter.
     """
     folder = find_run(run, runs_directory())
     look = _Look.at(folder)

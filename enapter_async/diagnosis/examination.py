@@ -331,7 +331,7 @@ def _settings(connection: Connection, told: list[str]) -> Finding:
         check="configuration",
         health=Health.WARNING,
         said=plain("; ".join(trouble)),
-        advice="See below where each setting comes from, and whether that is meant.",
+        advice="Each setting is told with where it comes from; see whether that is meant.",
         facts=facts,
     )
 

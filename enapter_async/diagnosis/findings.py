@@ -200,7 +200,10 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
         case ServerError():
             advice = "The server is in trouble; try again later."
         case APIError():
-            advice = "What answers there may be no Enapter API; look at base_url."
+            advice = (
+                "What answers there may be no Enapter API; look at base_url, which ends in /api "
+                "for a gateway."
+            )
         case ResponseError():
             advice = "What answers there is no Enapter API, or a newer one; look at base_url."
         case DeadlineExceededError():
@@ -214,6 +217,17 @@ def worst(findings: Iterable[Finding]) -> Health:
     """Give the worst of all findings: failed, then warning, else ok."""
     seen = {finding.health for finding in findings}
     return next((each for each in (Health.FAILED, Health.WARNING) if each in seen), Health.OK)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """Say on one line how it ended, by the names of the checks that found something."""
+    failed, warned = (
+        ", ".join(each.check for each in findings if each.health is health)
+        for health in (Health.FAILED, Health.WARNING)
+    )
+    if failed:
+        return f"failed: {failed}; what to do stands after its ->"
+    return f"nothing failed; warnings: {warned}" if warned else "nothing failed"
 
 
 def _failed(check: str, said: str, advice: str) -> Finding:

@@ -27,6 +27,7 @@ def test_all_is_well(run: Run, emulator: Emulator) -> None:
     assert "base_url: " + emulator.base_url in result.stdout
     assert "(environment ENAPTER_HTTP_API_BASE_URL)" in result.stdout
     assert emulator.token not in result.output
+    assert result.stderr == "nothing failed\n"
     assert {each.method for each in emulator.world.log.arrivals()} == {"GET", "HEAD"}
 
 
@@ -35,6 +36,7 @@ def test_json_is_one_object_a_check(run: Run) -> None:
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["check"] for row in rows][-3:] == ["token", "role", "clock"]
     assert all({"check", "health", "said", "advice", "facts"} == set(row) for row in rows)
+    assert result.stderr == ""
 
 
 def test_a_failed_check_is_told_with_what_to_do(run: Run, environment: dict[str, str]) -> None:
@@ -44,6 +46,7 @@ def test_a_failed_check_is_told_with_what_to_do(run: Run, environment: dict[str,
     assert "failed   token" in result.stdout
     assert "(from environment ENAPTER_HTTP_API_TOKEN)" in result.stdout
     assert "not-the-token" not in result.output
+    assert result.stderr.startswith("failed: token; ")
 
 
 @pytest.mark.parametrize(

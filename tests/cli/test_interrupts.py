@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from enapter_async.cli.app import cli
 from enapter_async.cli.exits import Exit
 from enapter_async.emulator import Emulator, Hang, Latency, World
 from enapter_async.emulator.faults import Target
@@ -152,6 +154,24 @@ def test_the_emulator_ends_well_at_ctrl_c(environment: dict[str, str]) -> None:
         _, said = started.communicate(timeout=20)
     assert started.returncode == Exit.DONE
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("lost", "ending"), [("writes", Exit.DONE), ("all", Exit.UNKNOWN)])
+def test_the_emulator_loses_answers_where_it_is_told_to(
+    environment: dict[str, str], lost: str, ending: Exit
+) -> None:
+    arguments = ["emulator", "--devices", "3", "--seed", "1", "--json", "--lose-answers", lost]
+    owned = next(each for each in World.seeded(3, 1) if each.permits("OWNER"))
+    with process(*arguments, environment=environment) as started:
+        assert started.stdout is not None
+        told = json.loads(started.stdout.readline())
+        done = CliRunner(
+            env={**environment, "ENAPTER_HTTP_API_BASE_URL": told["base_url"]},
+        ).invoke(cli, ["--attempts", "1", "devices", "update", owned.id, "--name", "Boiler"])
+        started.send_signal(signal.SIGINT)
+        started.communicate(timeout=20)
+    assert done.exit_code == ending
+    assert ("Boiler" in done.stdout) is (ending is Exit.DONE)
 
 
 def test_the_third_signal_leaves_at_once() -> None:

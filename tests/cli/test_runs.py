@@ -180,14 +180,14 @@ def test_an_interrupted_run_names_the_command_that_goes_on(
 ) -> None:
     arrivals = Arrivals(enough=4)
     emulator.faults.add(Latency(seconds=0.15), when=arrivals, times=None)
-    arguments = ["fleet", "apply", changes, "--concurrency", "4"]
+    arguments = ["fleet", "apply", changes, "--concurrency", "4", "--max-rate", "500"]
     with process(*arguments, environment=environment) as started:
         assert arrivals.came.wait(20)
         started.send_signal(signal.SIGTERM)
         _, said = started.communicate(timeout=20)
     assert started.returncode == Exit.TERMINATED
     folder = the_run(runs)
-    assert f"to go on: enapter-async fleet resume {folder.id}" in said
+    assert f"to go on: enapter-async fleet resume {folder.id} --max-rate 500\n" in said
     emulator.faults.clear()
     assert run("fleet", "resume", folder.id).exit_code == Exit.DONE
     assert emulator.world.log.count("update") == 40

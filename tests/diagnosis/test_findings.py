@@ -16,6 +16,7 @@ from enapter_async.diagnosis.findings import (
     judge_handshake,
     judge_refusal,
     judge_roles,
+    summary,
     worst,
 )
 from enapter_async.errors import (
@@ -202,3 +203,19 @@ def test_the_worst_of_all() -> None:
     assert worst(found(Health.OK, Health.WARNING, Health.SKIPPED)) is Health.WARNING
     assert worst(found(Health.WARNING, Health.FAILED)) is Health.FAILED
     assert worst([]) is Health.OK
+
+
+def test_a_summary_names_what_to_look_at_first() -> None:
+    def told(**healths: Health) -> str:
+        return summary(
+            [Finding(check=each, health=health, said="") for each, health in healths.items()]
+        )
+
+    assert told(name=Health.OK, tls=Health.SKIPPED) == "nothing failed"
+    assert (
+        told(role=Health.WARNING, clock=Health.WARNING) == "nothing failed; warnings: role, clock"
+    )
+    assert (
+        told(role=Health.WARNING, tls=Health.FAILED)
+        == "failed: tls; what to do stands after its ->"
+    )
