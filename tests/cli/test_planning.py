@@ -85,6 +85,13 @@ def test_plan_apply_and_undo_come_back_to_where_they_began(
     assert names(world) == state
 
 
+def test_a_plan_that_is_too_long_to_show_says_where_the_rest_is(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "plan.jsonl"
+    change = ("fleet", "plan", "--all", "--set-name", "{name}!")
+    assert "and 20 more; -o PLAN and --json show all of them" in run(*change).stdout
+    assert f"and 20 more; {path} holds all of them" in run(*change, "-o", str(path)).stdout
+
+
 def test_a_plan_shows_what_changes_and_what_cannot_and_ends_with_1(
     run: Run, world: World, leaf: str, tmp_path: Path
 ) -> None:

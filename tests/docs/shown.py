@@ -20,7 +20,7 @@ import attrs
 
 ROOT = Path(__file__).parent.parent.parent
 INTERRUPT = "^C"
-PORTS = ("8080", "8081", "8082")
+PORTS = ("8080", "8081", "8082", "8083", "8084")
 """The ports that pages show; each run takes free ones in their place."""
 
 _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)

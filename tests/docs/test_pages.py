@@ -18,7 +18,7 @@ PAGES = {
     if "_build" not in path.parts
 }
 RUN = {page: shown for page, shown in PAGES.items() if any(b.language != "text" for b in shown)}
-FROM_NOTHING = {"howto/profiles", "tutorial"}
+FROM_NOTHING = {"howto/doctor", "howto/profiles", "tutorial"}
 """Pages that begin without a server and without settings."""
 SEEDED = {"howto/credentials"}
 """Pages whose commands are shown against `enapter-async emulator --devices 300 --seed 3`."""
