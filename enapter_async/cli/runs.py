@@ -115,6 +115,11 @@ def _time(facts: Mapping[str, str]) -> str | None:
     help="Go on with another token, once it has read three devices of the run.",
 )
 @click.option(
+    "--accept-wave",
+    is_flag=True,
+    help="Go on although the wave at which the run stopped did not pass.",
+)
+@click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     default=64,
@@ -131,6 +136,7 @@ def resume(
     retry_failed: bool,
     ambiguous: str,
     accept_new_token: bool,
+    accept_wave: bool,
     concurrency: int,
     check: bool,
     guard: str,
@@ -139,9 +145,9 @@ def resume(
     """Do what RUN has left; what is finished is not sent again.
 
     RUN is an id, a prefix of one, a path, or `last`. The server must be the same, and the
-    token, unless another is accepted. The waves are those that the run was begun with; the
-    present one is judged by what this session does. All else is as given now, so give
-    --max-rate and --concurrency again where they matter.
+    token, unless another is accepted. The waves are those that the run was begun with; one
+    that an earlier session carried out, and did not let pass, must pass before the next begins.
+    All else is as given now, so give --max-rate and --concurrency again where they matter.
     """
     folder = find_run(run, runs_directory())
     look = _Look.at(folder)
@@ -152,6 +158,7 @@ def resume(
         retry_failed=retry_failed,
         ambiguous=cast("Literal['report', 'regenerate', 'skip']", ambiguous),
         accept_new_token=accept_new_token,
+        accept_wave=accept_wave,
     )
     left = look.total - look.done
     tell(f"run {folder.id}: {look.done} of {look.total} done, {left} left")

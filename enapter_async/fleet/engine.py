@@ -299,6 +299,7 @@ class Run(Generic[OperationT]):
             self._clock,
             sizes=known.sizes if isinstance(known, Waves) else None,
             works_of=self._works_of,
+            log=None if self._ledger is None else self._ledger.wave_log(),
             guard=guard,
             on_event=self._tell,
         )
@@ -325,7 +326,7 @@ class Run(Generic[OperationT]):
         if self._stages is not None:
             await self._halt.unless(self._crew.quiet())
             if not self._halt:
-                await self._stage(self._stages.finish(last=True))
+                await self._stage(self._stages.finish())
 
     async def _before(self, work: Work) -> None:
         """Let a wave begin only once the one before it is over and went well."""

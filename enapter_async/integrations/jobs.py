@@ -175,6 +175,7 @@ class Jobs:
         retry_failed: bool = False,
         ambiguous: Literal["report", "regenerate", "skip"] = "report",
         accept_new_token: bool = False,
+        accept_wave: bool = False,
     ) -> Job:
         """Go on with a job: what is finished is not sent again.
 
@@ -203,6 +204,7 @@ class Jobs:
             retry_failed=retry_failed,
             ambiguous=ambiguous,
             accept_new_token=accept_new_token,
+            accept_wave=accept_wave,
         )
         live.run = Run(self._client, None, journal=options, **live.options())
         await self._begin(live)

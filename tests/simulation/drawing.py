@@ -1,5 +1,6 @@
 """What is asked of a fleet in one story, and what is to befall its sessions."""
 
+import random
 from typing import Any, Final
 
 import attrs
@@ -48,6 +49,7 @@ class Job:
     check: bool
     retry_failed: bool
     ambiguous: Any
+    accept_wave: bool
     max_pause: float
     pacing: Pacing
     policy: RetryPolicy
@@ -88,6 +90,7 @@ def draw_job(story: Story) -> Job:
         check=chance.random() < 0.2,
         retry_failed=chance.random() < 0.3,
         ambiguous=chance.choice(("report", "report", "skip", "regenerate")),
+        accept_wave=random.Random(f"wave {story.seed}").random() < 0.3,
         max_pause=chance.choice((30.0, 900.0, 900.0)),
         pacing=Pacing(
             max_in_flight=chance.choice((1, 4, 100, 100)),

@@ -237,6 +237,7 @@ def _journal(job: Job, witness: Judge) -> JournalOptions | None:
         power=job.power,
         retry_failed=job.retry_failed,
         ambiguous=job.ambiguous,
+        accept_wave=job.accept_wave,
     )
 
 

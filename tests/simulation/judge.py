@@ -55,7 +55,7 @@ class Judge(Witness):
             if known is not None:
                 counts[known.state] += 1
                 continue
-            end = self._end(session, asked)
+            end = self.end_of(session, asked)
             if end:
                 counts[end] += 1
         if session.report is None or not session.entered:
@@ -76,12 +76,12 @@ class Judge(Witness):
     def _final(self, session: Session, asked: Asked) -> bool:
         known = session.ends.get(asked)
         if known is None:
-            return bool(self._end(session, asked))
+            return bool(self.end_of(session, asked))
         if known.state != "held" or known.error == "StaleError":
             return True
         item = self.items[asked]
         return any(
-            self._end(session, other.asked) not in DONE
+            self.end_of(session, other.asked) not in DONE
             for other in self.items.values()
             if other.index == item.after
             or (other.asked.address == asked.address and other.index < item.index)

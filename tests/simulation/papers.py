@@ -61,6 +61,22 @@ def read_journal(journal: Path) -> dict[Asked, Paper]:
     return {paper.asked: paper for paper in papers.values()}
 
 
+def wave_notes(journal: Path) -> tuple[frozenset[int], frozenset[int]]:
+    """Give the waves that a journal says did not pass, and those accepted nonetheless."""
+    if not has_begun(journal):
+        return frozenset(), frozenset()
+    refused, accepted = set(), set()
+    with closing(sqlite3.connect(journal)) as connection:
+        events = "SELECT kind, detail FROM event WHERE seq IS NULL ORDER BY id"
+        for kind, detail in connection.execute(events):
+            wave = json.loads(detail or "{}").get("wave", 0) - 1
+            if kind == "wave not passed":
+                refused.add(wave)
+            elif kind == "wave passed" and json.loads(detail).get("accepted"):
+                accepted.add(wave)
+    return frozenset(refused), frozenset(accepted)
+
+
 class Reader:
     """Reads a journal while a run writes to it, as another process would."""
 
@@ -76,6 +92,11 @@ class Reader:
             ):
                 self._seqs[asked_in(text)] = (seq, wave)
         return self._seqs.get(asked)
+
+    def waves(self) -> dict[Asked, int]:
+        """Give the wave of each item that is on the disk."""
+        rows = self._connection.execute("SELECT operation, wave FROM item")
+        return {asked_in(text): wave for text, wave in rows}
 
     def intents(self, asked: Asked) -> int:
         """Count the intents of an item that are on the disk."""

@@ -14,7 +14,8 @@ from enapter_async.fleet import Outcome
 from enapter_async.fleet.events import RunEvent, RunStopped, WaveBegan
 from enapter_async.operation import Operation
 from tests.simulation.network import Send
-from tests.simulation.papers import DONE, INTENT, Reader, kept_secrets, read_journal
+from tests.simulation.papers import DONE, INTENT, Reader, kept_secrets, read_journal, wave_notes
+from tests.simulation.passing import unpassed
 from tests.simulation.story import Story, check_at_once, secret_in
 from tests.simulation.world import Asked, Effect, Shape, wanted_by
 
@@ -60,6 +61,11 @@ class Session:
     story: Story
     standing: dict[Asked, str]
     """How each item stood when it began: the last word of the journal."""
+    refused: frozenset[int] = frozenset()
+    """Waves that did not pass, by the journal's words when it began."""
+    accepted: frozenset[int] = frozenset()
+    """Waves that a person let pass nonetheless, in an earlier session."""
+    looked_at: set[int] = attrs.field(factory=set)
     how: str = "over"
     asked_to_stop: bool = False
     entered: bool = False
@@ -106,7 +112,15 @@ class Witness:
 
     def begin(self, number: int, now: float) -> Session:
         standing = {asked: paper.last for asked, paper in read_journal(self.journal).items()}
-        session = Session(number=number, began=now, story=self.story, standing=standing)
+        refused, accepted = wave_notes(self.journal)
+        session = Session(
+            number=number,
+            began=now,
+            story=self.story,
+            standing=standing,
+            refused=refused,
+            accepted=accepted,
+        )
         self.sessions.append(session)
         return session
 
@@ -200,13 +214,16 @@ class Witness:
         place = self._reader.place(item.asked)
         if self.job.rollout is None or place is None:
             return
+        if place[1] not in session.looked_at:
+            session.looked_at.add(place[1])
+            yield from unpassed(self, session, place[1], self._reader.waves())
         for other in self.items.values():
             where = self._reader.place(other.asked)
-            if where is not None and where[1] < place[1] and not self._end(session, other.asked):
+            if where is not None and where[1] < place[1] and not self.end_of(session, other.asked):
                 yield f"it is of wave {place[1] + 1}, and {other} of wave {where[1] + 1} goes on"
                 return
 
-    def _end(self, session: Session, asked: Asked) -> str:
+    def end_of(self, session: Session, asked: Asked) -> str:
         """Give how an item ended, in this session or an earlier one; "" where it did not."""
         known = session.ends.get(asked)
         if known is not None:
@@ -226,7 +243,7 @@ class Witness:
         for other in self.items.values():
             before = other.asked.address == item.asked.address and other.index < item.index
             if before or item.after == other.index:
-                end = self._end(session, other.asked)
+                end = self.end_of(session, other.asked)
                 if end not in DONE:
                     yield f"{other} comes before it, and is {end or 'not over'}"
 

@@ -15,7 +15,7 @@ import attrs
 
 from enapter_async.converter import operation_to_json
 from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.rows import INTENT, Event
+from enapter_async.fleet.journal.rows import INTENT, WAVE_BEGUN, Event
 from enapter_async.fleet.journal.standing import STATE_OF_MARK, Mark, Standing
 from enapter_async.fleet.report import State
 from enapter_async.fleet.reporting.course import Course
@@ -33,7 +33,7 @@ WAITING: Final = "waiting"
 
 _TEXT: Final = 300
 _VALUE: Final = 120
-_SESSION: Final = frozenset({"begin", "end"})
+_NOT_TOLD: Final = frozenset({"begin", "end", WAVE_BEGUN})
 _TOLD_FACTS: Final = ("source", "base_url", "version", "credentials")
 _NOT_STARTED: Final = "it was not started"
 _NO_OUTCOME: Final = "it was about to be sent when the run ended, and no outcome was written"
@@ -177,7 +177,7 @@ class _Chronicler:
         if seq is None:
             if event.kind == "begin":
                 self._course.begin(event.at_ms)
-            elif event.kind not in _SESSION and len(self._notes) < NOTES:
+            elif event.kind not in _NOT_TOLD and len(self._notes) < NOTES:
                 told = {key: _clip(value, _TEXT) for key, value in event.details.items()}
                 self._notes.append([event.at_ms, event.kind, told])
             return

@@ -42,7 +42,9 @@ class JournalOptions:
     nobody can say whether they were done: "report" leaves them unknown, "regenerate" does
     them again, "skip" leaves them unknown and takes note that somebody knows.
     `accept_new_token` goes on with another token, once three devices of the run were read
-    with it and are the same. `facts` are written into a new journal, to be shown.
+    with it and are the same. `accept_wave` goes on although the wave at which the run stopped
+    did not pass (see `WaveNotPassedError`): it is not looked at any more, but what comes after
+    it is. `facts` are written into a new journal, to be shown.
     """
 
     path: str | os.PathLike[str]
@@ -50,6 +52,7 @@ class JournalOptions:
     retry_failed: bool = False
     ambiguous: Literal["report", "regenerate", "skip"] = "report"
     accept_new_token: bool = False
+    accept_wave: bool = False
     facts: Mapping[str, str] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:

@@ -308,6 +308,13 @@ class Journal:
                 yield event_of(row)
 
     @_checked
+    def notes(self) -> Iterator[Event]:
+        """Give the events that are about the run and no item, in their order."""
+        sql = "SELECT * FROM event WHERE id > ? AND seq IS NULL ORDER BY id LIMIT ?"
+        for page in self._pages(sql):
+            yield from map(event_of, page)
+
+    @_checked
     def marks(self) -> Iterator[tuple[int, Any, Any, Any]]:
         """Give id, seq, kind and attempt of the events about items, in order: the quick way.
 

@@ -35,6 +35,7 @@ from enapter_async.fleet.journal.rows import (
     told,
 )
 from enapter_async.fleet.journal.standing import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.wave_log import WaveLog
 from enapter_async.fleet.journal.writer import JournalWriter
 from enapter_async.fleet.report import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.fleet.source import as_work
@@ -228,6 +229,17 @@ class Ledger:
         for work in self._journal.works():
             if work.seq < len(self._todo) and self._todo[work.seq]:
                 yield work
+
+    def wave_log(self) -> WaveLog:
+        """Read what the journal says of its waves, to be written on."""
+        return WaveLog(
+            self._journal,
+            self._open_writer(),
+            self._at_ms,
+            standing=self._standing,
+            left=self.blocked,
+            accept=self._options.accept_wave,
+        )
 
     def _left_and_streamed(self, pulls: Iterator[Any], position: int) -> Iterator[Work]:
         yield from self.left()

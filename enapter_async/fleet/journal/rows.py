@@ -20,6 +20,9 @@ INTENT: Final = "intent"
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
+WAVE_BEGUN: Final = "wave begun"
+WAVE_PASSED: Final = "wave passed"
+WAVE_NOT_PASSED: Final = "wave not passed"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # What a server said may hold halves of surrogate pairs, which no file can: as escapes it can.

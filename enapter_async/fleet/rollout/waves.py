@@ -24,7 +24,13 @@ LOOK_AHEAD: Final = 10
 
 
 class WaveNotPassedError(EnapterError):
-    """A wave did not go as it must before a larger one may begin; the run can go on later."""
+    """A wave did not go as it must before a larger one may begin.
+
+    A run with a journal can go on later. It then looks at that wave again, and stops again with
+    this error unless the wave has come right by then: what failed was done by `retry_failed`,
+    what is unknown was done or acknowledged by `ambiguous`, a device that did not show what was
+    set shows it now. `accept_wave` goes on all the same. See `JournalOptions`.
+    """
 
 
 def _sizes(value: Any) -> tuple[int | str, ...]:
@@ -84,8 +90,10 @@ class Rollout:
     after the last is one more wave. The works of a wave are spread over groups (sites): one
     of each first, then in proportion. The first two waves are read back, and pass only when
     every work of them is applied, unchanged or absent; for later ones the run's abort
-    criteria decide. `hold` seconds pass between two waves. `per_group` bounds how many works
-    of one group are under way together. `health` looks at devices after the hold.
+    criteria decide. With a journal that holds across sessions: no wave begins before the one
+    that came before it has passed, whichever session carried it out. `hold` seconds pass between
+    two waves. `per_group` bounds how many works of one group are under way together. `health`
+    looks at devices after the hold.
     """
 
     waves: tuple[int | str, ...] = attrs.field(default=(1, 10, "1%", "10%", REST), converter=_sizes)
