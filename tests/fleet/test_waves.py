@@ -332,7 +332,8 @@ async def test_a_run_goes_on_in_the_waves_that_it_was_begun_with(
     events: list[RunEvent] = []
     clock = FakeClock()
     async with Client(emulator.token, base_url=emulator.base_url, clock=clock.clock()) as client:
-        report = await fleet.resume(client, journal, on_event=events.append)
+        going_on = fleet.JournalOptions(path=journal, accept_wave=True)
+        report = await fleet.resume(client, going_on, on_event=events.append)
     assert report.counts[State.HELD] == 0
     assert report.counts[State.APPLIED] == 59
     assert [number for number, _ in waves_of(events)] == [3, 4]

@@ -117,10 +117,11 @@ class Stages:
             if present is None or wave != present.number:
                 recalled = await self._recall(wave)
                 found += [] if recalled is None else [recalled]
+        judged = [each for each in found if not log.is_accepted(each.number)]
         for each in found:
-            if log.is_accepted(each.number):
+            if each not in judged:
                 await log.accepted(each.number)
-        return [each for each in found if not log.is_accepted(each.number)]
+        return judged
 
     async def _recall(self, wave: int) -> Findings | None:
         """Give what earlier sessions left of a wave, or None where they left nothing."""

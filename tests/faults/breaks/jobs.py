@@ -144,16 +144,30 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "a wave that went wrong passes": Break(
-            "fleet.rollout.stages:Stages.finish",
-            "if self._bad and not last:",
+            "fleet.rollout.stages:Stages.turn_to",
+            "if each.bad:",
             "if False:",
             by="fleet/test_waves.py::test_one_failure_in_a_first_wave_stops_the_run",
         ),
         "a wave is not read back": Break(
-            "fleet.rollout.stages:Stages.finish",
+            "fleet.rollout.stages:Stages._read_back",
             "if differing:",
             "if False:",
             by="fleet/test_waves.py::test_a_wave_that_does_not_show_what_was_set_stops_the_run",
+        ),
+        "a resume reads back nothing of earlier sessions": Break(
+            "fleet.journal.wave_log:WaveLog.recall",
+            "if work.wave == wave and mark.done:",
+            "if False:",
+            by="fleet/test_passing.py::test_a_resume_reads_back_what_an_earlier_session_applied",
+            simulated=True,
+        ),
+        "a resume forgets what failed in a first wave": Break(
+            "fleet.journal.wave_log:WaveLog.recall",
+            "if work.seq not in standing.acknowledged:",
+            "if False:",
+            by="fleet/test_passing.py::test_a_resume_stops_again_while_what_failed_is_left_so",
+            simulated=True,
         ),
         "the health gate lets everything pass": Break(
             "fleet.rollout.stages:Stages._check_health",
