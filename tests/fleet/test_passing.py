@@ -1,4 +1,4 @@
-"""Waves across sessions: none begins before the one before it has passed, whoever carried it out."""
+"""Waves across sessions: none begins before the one before it has passed, whoever did it."""
 
 import json
 import sqlite3

@@ -92,12 +92,8 @@ class WaveLog:
         """Give the devices that were online before a wave; None where nobody has looked."""
         return self._online.get(wave)
 
-    def was_refused(self, wave: int) -> bool:
-        """Say whether a wave did not pass when it was last looked at."""
-        return wave in self._refused
-
     def is_accepted(self, wave: int) -> bool:
-        """Say whether the run goes on although a wave did not pass."""
+        """Say whether the run goes on although a wave did not pass when it was looked at."""
         return self._accept and wave in self._refused
 
     async def recall(self, wave: int) -> Findings | None:

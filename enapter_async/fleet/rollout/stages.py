@@ -24,9 +24,9 @@ AT_ONCE: Final = 8
 """How many reads are under way at once."""
 LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds before each look at a device: a copy that is read may lag behind."""
-AGAIN: Final = (
-    "it did not pass before, either: retry what failed (retry_failed, --retry-failed), or go on "
-    "all the same (accept_wave, --accept-wave)"
+HOW_TO_GO_ON: Final = (
+    "a resume looks again; it can retry what failed (retry_failed, --retry-failed), or go on all "
+    "the same (accept_wave, --accept-wave)"
 )
 EVERYTHING: Final = Rollout(waves=("rest",))
 
@@ -176,12 +176,11 @@ class Stages:
 
     def _refusal(self, findings: Findings, why: str) -> WaveNotPassedError:
         """Note that a wave did not pass, and say why."""
-        log, again = self._log, ""
-        if log is not None:
-            if log.was_refused(findings.number):
-                again = f"; {AGAIN}"
-            log.not_passed(findings.number, why)
-        return WaveNotPassedError(f"wave {findings.number + 1} did not pass: {why}{again}")
+        message = f"wave {findings.number + 1} did not pass: {why}"
+        if self._log is None:
+            return WaveNotPassedError(message)
+        self._log.not_passed(findings.number, why)
+        return WaveNotPassedError(f"{message}; {HOW_TO_GO_ON}")
 
     def _is_careful(self, findings: Findings) -> bool:
         return self._staged and findings.number < CAREFUL
