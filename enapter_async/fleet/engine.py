@@ -146,7 +146,6 @@ class Run(Generic[OperationT]):
         self._feed: Feed | None = None
         self._feeder: asyncio.Task[None] | None = None
         self._wait: Wait | None = None
-
         self._tally = Tally()
         self._began = 0.0
         self._ended: float | None = None

@@ -1,14 +1,7 @@
 """What a run with a journal knows: what is left to do, and a page for each work under way."""
 
 import asyncio
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Callable,
-    Iterable,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,12 +9,7 @@ from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials.file import kept_in
 from enapter_async.fleet.journal import continuing
-from enapter_async.fleet.journal.file import (
-    PAGE_ROWS,
-    Journal,
-    JournalError,
-    RunRefusedError,
-)
+from enapter_async.fleet.journal.file import PAGE_ROWS, Journal, JournalError, RunRefusedError
 from enapter_async.fleet.journal.lock import RunLock
 from enapter_async.fleet.journal.merging import merged, numbered
 from enapter_async.fleet.journal.pages import Page
