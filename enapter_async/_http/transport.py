@@ -159,14 +159,24 @@ async def read_body(
             chunks.append(chunk)
             size += len(chunk)
             if size > max_bytes:
-                whole = b"".join(chunks)
-                return whole[:max_bytes], f"the answer is larger than {max_bytes} bytes", False
+                cut = f"the answer is larger than {max_bytes} bytes"
+                return _beginning(chunks, min(max_bytes, ERROR_BODY_BYTES)), cut, False
     except TimeoutError:
         return b"".join(chunks), "the answer did not end in time", True
     except Exception as error:  # noqa: BLE001 - a head arrived; whatever ends the body ends it alone
         reason = f"the answer's body was lost ({type(error).__name__})"
         return b"".join(chunks), reason, False
     return b"".join(chunks), "", False
+
+
+def _beginning(chunks: list[bytes], size: int) -> bytes:
+    """Give so many of the first bytes, without a second copy of all."""
+    begun = bytearray()
+    for chunk in chunks:
+        begun += chunk
+        if len(begun) >= size:
+            break
+    return bytes(begun[:size])
 
 
 def _cap(status: int, max_bytes: int) -> int:

@@ -1,0 +1,47 @@
+"""`python -m tests.fuzz.held TRANSPORT PORT`: how much memory one answer makes a client hold.
+
+Asks for a page of devices of an honest server, then of the one at that port. Prints by how many
+KiB the process grew at the most for the second, and how that ended. Needs Linux's /proc, whose
+high-water mark, unlike `getrusage`'s, begins anew in a new process.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.transport import Timeouts
+from enapter_async.errors import EnapterError
+from enapter_async.operations.devices import ListDevices
+from tests.faults.rig import TransportKind, open_rig
+from tests.faults.server import FaultServer
+
+TIMEOUTS = Timeouts(connect=5.0, read=2.0)
+ONCE = RetryPolicy(attempts=1)
+
+
+async def ask(transport: str, port: int) -> None:
+    kind: TransportKind = "direct" if transport == "direct" else "session"
+    async with FaultServer() as server:
+        async with open_rig(kind, server, timeouts=TIMEOUTS) as rig:
+            await rig.run(ListDevices())
+        before = most_kib()
+        url = f"http://127.0.0.1:{port}"
+        async with open_rig(kind, server, base_url=url, timeouts=TIMEOUTS, retry=ONCE) as rig:
+            try:
+                await rig.run(ListDevices())
+                told = "a value"
+            except EnapterError as error:
+                told = f"{type(error).__name__}: {error}"
+    sys.stdout.write(f"{most_kib() - before} {told}\n")
+
+
+def most_kib() -> int:
+    """Give the most memory that this process ever held."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = (each for each in lines if each.startswith("VmHWM:"))
+    return int(line.split()[1])
+
+
+if __name__ == "__main__":
+    asyncio.run(ask(sys.argv[1], int(sys.argv[2])))

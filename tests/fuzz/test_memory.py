@@ -1,0 +1,80 @@
+"""What one answer can make a client hold, however it is made: a little more than its cap."""
+
+import asyncio
+import sys
+from typing import Final
+
+import pytest
+
+from tests.faults.kinds import each
+from tests.faults.replies import bomb, end, flood, gzip_bomb, head, interim, message, raw
+from tests.faults.server import Exchange, FaultServer, Reply, ignored
+from tests.faults.world import JSON_TYPE
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+MIB: Final = 2**20
+CAP_MIB: Final = 64
+"""The most that a page of devices may be."""
+ROOM_MIB: Final = 16
+START: Final = b"HTTP/1.1 200 OK\r\n"
+CHUNKED: Final = head(200, ("Content-Type", JSON_TYPE), ("Transfer-Encoding", "chunked"))
+GZIP: Final = ("Content-Encoding", "gzip")
+
+
+def poured(start: bytes, piece: bytes, times: int = 80) -> Reply:
+    """Send a piece again and again, until the client has gone."""
+
+    async def pour(exchange: Exchange) -> bool:
+        await exchange.send(start)
+        for _ in range(times):
+            await exchange.send(piece)
+        return await end("hang", exchange)
+
+    return pour
+
+
+LARGE: dict[str, Reply] = {
+    "gzip-bomb": gzip_bomb(80),
+    "body-without-length": flood(80),
+    "declared-length": poured(head(200, ("Content-Length", "9" * 18)), b"0" * MIB),
+}
+SMALL: dict[str, Reply] = {
+    "error-that-is-a-gzip-bomb": raw(message(500, bomb(80), GZIP, media_type=JSON_TYPE)),
+    "header-lines": poured(START, (b"X-A: " + b"a" * 8000 + b"\r\n") * 128),
+    "short-header-lines": poured(START, b"a:b\r\n" * 200_000),
+    "header-without-end": poured(START + b"X: ", b"a" * MIB),
+    "chunk-extension": poured(CHUNKED + b"1;", b"a" * MIB),
+    "chunks-of-one-byte": poured(CHUNKED, b"1\r\n0\r\n" * 170_000, 6),
+    "trailers": poured(CHUNKED + b"0\r\n", b"a:b\r\n" * 200_000),
+    "interim-answers": interim(100_000, 103),
+}
+
+
+async def grown_mib(reply: Reply) -> float:
+    """Let a new process ask for this answer, and give by how much it grew at the most."""
+    async with FaultServer() as server:
+        server.always(ignored(reply))
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.fuzz.held", "direct", str(server.port)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            told, _ = await asyncio.wait_for(child.communicate(), 30)
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+    assert child.returncode == 0
+    return int(told.split()[0]) / 1024
+
+
+@each("reply", LARGE)
+async def test_an_answer_beyond_its_cap_is_held_once(reply: Reply) -> None:
+    assert await grown_mib(reply) < CAP_MIB + ROOM_MIB
+
+
+@each("reply", SMALL)
+async def test_what_is_no_body_is_hardly_held(reply: Reply) -> None:
+    assert await grown_mib(reply) < ROOM_MIB
