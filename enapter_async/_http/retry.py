@@ -90,11 +90,7 @@ def settle_reserve(repeat: Repeat, left: float) -> float:
 
 
 class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity
-    """Carries a failure that may be retried through tenacity's loop; it never gets out."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__()
-        self.failure = failure
+    """Tells tenacity's loop that an attempt failed and may be repeated; it never gets out."""
 
 
 async def drive(
@@ -122,7 +118,7 @@ async def drive(
         if isinstance(ended, Failure):
             last = ended
             if may_repeat(ended):
-                raise _Again(ended)
+                raise _Again
         return ended
 
     def stop(state: tenacity.RetryCallState) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -57,7 +58,10 @@ Change = tuple[str, Callable[[ast.AST], ast.AST]]
 
 @attrs.frozen(kw_only=True)
 class Mutant:
-    """A module with one change: `text` is the line that holds it, without its indentation."""
+    """A module with one change: `text` is the line that holds it, without its indentation.
+
+    Where one change can be made in several places of a line, `change` counts them.
+    """
 
     line: int
     text: str
@@ -74,6 +78,7 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     lines = source.splitlines()
     nodes = list(ast.walk(tree))
     left_out = set(_left_out(tree))
+    met: Counter[tuple[int, str]] = Counter()
     for number, node in enumerate(nodes):
         if id(node) in left_out:
             continue
@@ -83,10 +88,12 @@ def mutants_of(source: str) -> Iterator[Mutant]:
             target = list(ast.walk(changed))[number]
             _replace(changed, target, ast.copy_location(make(target), target))
             line: int = getattr(node, "lineno", 0)
+            met[line, change] += 1
+            again = met[line, change]
             yield Mutant(
                 line=line,
                 text=lines[line - 1].strip(),
-                change=change,
+                change=change if again == 1 else f"{change} ({again})",
                 tree=ast.fix_missing_locations(changed),
             )
 

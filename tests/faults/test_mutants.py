@@ -47,6 +47,16 @@ def test_a_mutant_knows_its_line() -> None:
     assert str(first) == "3: the condition is turned round: if a:"
 
 
+def test_the_same_change_of_a_line_is_counted() -> None:
+    changes = [each.change for each in mutants_of("x = a < b < c")]
+    assert changes == [
+        "< becomes <=",
+        "< becomes >=",
+        "< becomes <= (2)",
+        "< becomes >= (2)",
+    ]
+
+
 def test_a_module_is_imported_by_those_who_need_it() -> None:
     assert fleet.apply is not None
     found = importers("enapter_async.fleet.rollout.halt")

@@ -112,6 +112,20 @@ def test_three_unusable_answers_of_the_first_ten_stop_without_any_criterion(
     assert [judge.judge(ended(state, error)) for _ in range(5)] == [None] * 5
 
 
+@pytest.mark.parametrize(
+    ("kinds", "stopped"),
+    [(("ResponseError", "ReadTimeout"), False), (("ReadTimeout", "ResponseError"), True)],
+)
+def test_the_last_attempt_tells_whether_an_answer_was_unusable(
+    kinds: tuple[str, ...], stopped: bool
+) -> None:
+    attempts = tuple(attempt for kind in kinds for attempt in lost(kind))
+    error = AmbiguousOutcomeError("lost", attempts=attempts)
+    judge = AbortJudge(())
+    errors = [judge.judge(ended(State.UNKNOWN, error)) for _ in range(3)]
+    assert (errors[-1] is not None) is stopped
+
+
 def test_other_failures_are_no_unusable_answers() -> None:
     judge = AbortJudge(())
     errors = [refusal(), AmbiguousOutcomeError("lost", attempts=lost("ServerDisconnectedError"))]
@@ -179,3 +193,16 @@ def test_a_criterion_is_read_as_the_command_line_writes_it() -> None:
     for wrong in ("", "all", "all:x", "all:5:x", "some:5"):
         with pytest.raises(ConfigurationError):
             parse_criterion(wrong)
+
+
+def test_the_extremes_of_a_criterion_are_taken() -> None:
+    assert AbortCriterion(threshold_percentage=100, min_executed=1).met(1, 1)
+    assert AbortCriterion(threshold_percentage=0.01).met(10_000, 1)
+    assert not AbortCriterion(threshold_percentage=0.01).met(10_001, 1)
+    assert AbortCriterion(threshold_percentage=5.0).min_executed == 1
+    assert AbortCriterion(threshold_percentage=5.0).failure_type == "all"
+    assert AbortCriterion(threshold_percentage=99.99).met(10_000, 9_999)
+    with pytest.raises(ConfigurationError, match="two decimals"):
+        AbortCriterion(threshold_percentage=99.995)
+    with pytest.raises(TypeError):
+        AbortCriterion("all")  # type: ignore[call-arg]  # what is wrong is the point

@@ -212,3 +212,61 @@ def test_no_group_ever_has_more_than_its_places(groups: list[str], most: int, ch
         following = limited.release(done)
         running += [following] if following is not None else []
     assert len(started) == len(groups)
+
+
+def test_the_extremes_are_taken() -> None:
+    most = Rollout(waves=(1,) * 100, hold=0.0, per_group=1, health=None)
+    assert len(most.waves) == 100
+    assert Rollout(waves=1).waves == (1,)
+    assert Rollout(waves="rest").sizes(7) == (7,)
+    assert Rollout(waves=("100%", "0.01%")).waves == ("100%", "0.01%")
+    assert HealthGate(most_lost=0, sample=1).sample == 1
+    assert HealthGate(most_lost=99.9, sample=200).sample == 200
+    assert (HealthGate().most_lost, HealthGate().sample) == (5.0, 200)
+    assert (Rollout().hold, Rollout().per_group, Rollout().health) == (0.0, None, None)
+
+
+def test_settings_are_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        Rollout((1,))  # type: ignore[call-arg]  # what is wrong is the point
+    with pytest.raises(TypeError):
+        HealthGate(5.0)  # type: ignore[call-arg]  # the same
+
+
+@pytest.mark.parametrize("health", [None, HealthGate(most_lost=2.5, sample=7)])
+def test_a_rollout_is_read_as_it_was_written(health: HealthGate | None) -> None:
+    rollout = Rollout(waves=(1, "2%"), hold=3.0, per_group=4, health=health)
+    assert Rollout.from_text(rollout.as_text()) == rollout
+
+
+def test_waves_are_a_collection_of_their_works() -> None:
+    waved = Waves(works(["a", "b", "a"]), Rollout(waves=(1, 1)))
+    assert len(waved) == 3
+    assert waved.sizes == [1, 1, 1]
+    assert [work.seq for work in waved] == [0, 1, 2]
+    assert all(work in waved for work in waved)
+    assert works(["a"] * 9)[8] not in waved
+    empty = Waves([], Rollout())
+    assert (len(empty), empty.sizes, list(empty)) == (0, [], [])
+
+
+def test_places_of_a_group_are_handed_on_in_order_and_given_back() -> None:
+    groups = Groups(1)
+    first, second, third, other = works(["a", "a", "a", ""])
+    assert [groups.admit(each) for each in (first, second, third)] == [True, False, False]
+    assert groups.admit(other), "a work without a group has no bound"
+    assert groups.release(other) is None
+    assert groups.release(first) is second
+    assert groups.release(second) is third
+    assert not groups.admit(first)
+    assert groups.release(third) is first
+    assert groups.release(first) is None
+    assert groups.admit(first), "all places are free again"
+    assert groups.release(first) is None
+
+
+def test_without_a_bound_all_are_admitted() -> None:
+    groups = Groups(None)
+    several = works(["a"] * 5)
+    assert all(groups.admit(each) for each in several)
+    assert all(groups.release(each) is None for each in several)

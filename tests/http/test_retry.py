@@ -120,6 +120,11 @@ def test_a_policy_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> No
         RetryPolicy(**settings)
 
 
+def test_a_policy_is_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        RetryPolicy(5)  # type: ignore[misc]  # what is wrong is the point
+
+
 def test_a_policy_may_do_the_least() -> None:
     least = RetryPolicy(attempts=1, base_delay=0, max_delay=0, max_retry_after=0, deadline=0.001)
     assert least.attempts == 1

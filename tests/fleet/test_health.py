@@ -1,0 +1,59 @@
+"""Is a device online? What is asked of the API for it, and what counts as no."""
+
+from typing import Any
+
+import pytest
+
+from enapter_async._http.call import CallRecord
+from enapter_async.errors import APIError, HostDownError
+from enapter_async.fleet.rollout.health import is_online
+from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
+
+UPDATE = UpdateDevice(device_id="d", name="n")
+
+
+class Answers:
+    """Gives one answer to whatever is asked, and remembers what that was."""
+
+    def __init__(self, answer: Device | Exception) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Operation[Any], bool]] = []
+
+    async def call(
+        self, operation: Operation[Any], *, record: CallRecord, patient: bool = False
+    ) -> Any:
+        self.asked.append((operation, patient))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def device(status: ConnectivityStatus | None) -> Device:
+    connectivity = None if status is None else Connectivity(status=status)
+    return Device(id="d", connectivity=connectivity)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (device(ConnectivityStatus.ONLINE), True),
+        (device(ConnectivityStatus.OFFLINE), False),
+        (device(None), False),
+        (APIError("no", status=404), False),
+        (HostDownError("down"), False),
+    ],
+    ids=["online", "offline", "says-nothing", "not-there", "host-down"],
+)
+async def test_only_who_says_so_is_online(answer: Device | Exception, expected: bool) -> None:
+    caller = Answers(answer)
+    assert await is_online(caller, UPDATE) is expected
+    asked = GetDevice(device_id="d", expand=("connectivity",))
+    assert caller.asked == [(asked, True)], "the look may wait at the gate as the job's writes do"
+
+
+async def test_what_is_about_no_device_is_not_online() -> None:
+    caller = Answers(device(ConnectivityStatus.ONLINE))
+    assert await is_online(caller, ListDevices()) is False
+    assert caller.asked == []
