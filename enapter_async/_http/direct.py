@@ -92,6 +92,11 @@ class _Lines:
         line.rests_since = self._loop.time()
         self.resting.append(line)
 
+    def drop(self) -> None:
+        """Close what rests."""
+        while self.resting:
+            self.resting.pop().connection.close()
+
     def close(self) -> None:
         """Watch no more, and give back what rests."""
         self._closed = True
@@ -181,6 +186,10 @@ class DirectTransport:
     def resting(self) -> int:
         """How many connections are kept at hand, without an exchange."""
         return len(self._lines.resting)
+
+    def distrust(self) -> None:
+        """Use none of the connections at hand again: the last to rest is the one."""
+        self._lines.drop()
 
     def close(self) -> None:
         """Begin nothing more; the session closes the connections."""

@@ -28,6 +28,7 @@ from enapter_async.errors import (
     DeadlineExceededError,
     EnapterError,
     RateLimitedError,
+    ResponseMismatchError,
 )
 from enapter_async.hooks import (
     AttemptFailed,
@@ -227,6 +228,7 @@ class Pipeline:
         call.request_id = getattr(failure.error, "request_id", None) or call.request_id
         if self.hooks:
             self._tell(AttemptFailed(call=call.number, operation=call.operation, attempt=attempt))
+        self._distrust(failure)
         throttled = failure.status == 429
         level = self.gate.level + (epoch == self.gate.epoch) if throttled else 0
         call.delay = backoff(self.policy, failure, max(number, level), self.clock.uniform)
@@ -317,6 +319,7 @@ class Pipeline:
             self._tell_read(call, reading, began, reply.status, state)
             if not isinstance(state, Failure):
                 return state
+            self._distrust(state)
             if state.status == 404 and state.from_api:
                 return None
             if state.status == 429:
@@ -325,6 +328,11 @@ class Pipeline:
             if state.certainty is not Certainty.NOT_SENT:
                 break
         return state
+
+    def _distrust(self, failure: Failure) -> None:
+        """Leave a connection whose answers have come out of step with its requests."""
+        if isinstance(failure.error, ResponseMismatchError):
+            self.transport.distrust()
 
     def _tell_waited(self, call: Call, began: float, reason: str) -> None:
         if self.hooks:

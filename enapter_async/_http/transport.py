@@ -56,6 +56,9 @@ class Transport(Protocol):
     ) -> Reply | Failure:
         """Send one request once and give its answer, within `left` seconds."""
 
+    def distrust(self) -> None:
+        """Take note that an answer was another call's: the next on its connection would be, too."""
+
     def close(self) -> None:
         """Let go of what the session's closing does not end."""
 
@@ -72,6 +75,9 @@ class SessionTransport:
         self._ssl = ssl
         self._middlewares = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
         self._closed = False
+
+    def distrust(self) -> None:
+        """Do nothing: which connection it was, a session does not tell."""
 
     def close(self) -> None:
         """Begin nothing more; the session is closed by its owner."""

@@ -8,12 +8,13 @@ import pytest
 
 from enapter_async.errors import (
     APIError,
+    Certainty,
     ResponseError,
     ResponseMismatchError,
     ResultLostError,
 )
 from enapter_async.operation import Operation
-from enapter_async.operations.devices import GetDevice, ListDevices
+from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
 from tests.faults.kinds import each
 from tests.faults.replies import (
     Headers,
@@ -21,6 +22,7 @@ from tests.faults.replies import (
     bomb,
     errors,
     flood,
+    good,
     gzip_bomb,
     half_head,
     truncated,
@@ -37,7 +39,7 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
-from tests.faults.server import FaultServer, Reply, applied, ignored
+from tests.faults.server import Exchange, FaultServer, Reply, applied, ignored
 from tests.faults.world import device
 
 MIB = 1024 * 1024
@@ -170,6 +172,24 @@ async def test_an_answer_that_tells_two_devices_is_no_way_to_another_one(
         async with open_rig(transport, server, retry=attempts(1)) as rig:
             error = await rig.fails(GetDevice(device_id=ASKED))
             assert type(error) is ResponseMismatchError
+
+
+@pytest.mark.parametrize("settling", [False, True])
+async def test_a_connection_that_gave_another_calls_answer_gives_no_other(settling: bool) -> None:
+    async def out_of_step(exchange: Exchange) -> bool:
+        evil = {"device": {"id": OTHER}}
+        reply = good() if exchange.connection.number > 1 else answer(200, evil)
+        return await reply(exchange)
+
+    operation = (
+        UpdateDevice(device_id=ASKED, name="New") if settling else GetDevice(device_id=ASKED)
+    )
+    async with FaultServer(devices=(ASKED,)) as server:
+        server.always(applied(out_of_step))
+        async with open_rig("direct", server, retry=attempts(1 if settling else 2)) as rig:
+            assert (await rig.run(operation)).id == ASKED
+            assert rig.certainties == [Certainty.MAYBE]
+        assert [arrival.connection for arrival in server.arrivals] == [1, 2]
 
 
 @each("body", {"missing": {}, "null": {"devices": None}, "empty": {"devices": []}})

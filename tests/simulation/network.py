@@ -228,6 +228,9 @@ class SimulatedTransport:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         return await self._network.exchange(message, left=left, timeouts=timeouts)
 
+    def distrust(self) -> None:
+        """Do nothing: it has no connections."""
+
     def close(self) -> None:
         """Begin nothing more."""
         self._closed = True
