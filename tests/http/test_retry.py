@@ -122,7 +122,7 @@ def test_a_policy_that_makes_no_sense_is_refused(settings: dict[str, Any]) -> No
 
 def test_a_policy_is_given_by_name() -> None:
     with pytest.raises(TypeError):
-        RetryPolicy(5)  # type: ignore[misc]  # what is wrong is the point
+        RetryPolicy(5)  # type: ignore[call-arg]  # what is wrong is the point
 
 
 def test_a_policy_may_do_the_least() -> None:
