@@ -9,9 +9,7 @@ from enapter_async.errors import APIError, HostDownError
 from enapter_async.fleet.rollout.health import is_online
 from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
 from enapter_async.operation import Operation
-from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
-
-UPDATE = UpdateDevice(device_id="d", name="n")
+from enapter_async.operations.devices import GetDevice
 
 
 class Answers:
@@ -48,12 +46,6 @@ def device(status: ConnectivityStatus | None) -> Device:
 )
 async def test_only_who_says_so_is_online(answer: Device | Exception, expected: bool) -> None:
     caller = Answers(answer)
-    assert await is_online(caller, UPDATE) is expected
+    assert await is_online(caller, "d") is expected
     asked = GetDevice(device_id="d", expand=("connectivity",))
     assert caller.asked == [(asked, True)], "the look may wait at the gate as the job's writes do"
-
-
-async def test_what_is_about_no_device_is_not_online() -> None:
-    caller = Answers(device(ConnectivityStatus.ONLINE))
-    assert await is_online(caller, ListDevices()) is False
-    assert caller.asked == []

@@ -89,6 +89,28 @@ async def test_who_gives_up_lets_the_next_one_go(gate: Callable[..., Gate]) -> N
     assert one.in_flight == 1
 
 
+async def test_who_gives_up_while_it_sleeps_first_in_line_leaves_its_place_to_the_next(
+    hands: Hands,
+) -> None:
+    gone = asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        if not gone.is_set():
+            await asyncio.Event().wait()
+        await hands.sleep(seconds)
+
+    two = Gate(Pacing(max_in_flight=2), Clock(monotonic=lambda: hands.now, sleep=sleep))
+    two.pause(7.0, two.epoch)
+    first, second = (asyncio.create_task(two.enter()) for _ in range(2))
+    await turned()
+    first.cancel()
+    gone.set()
+    await asyncio.gather(first, return_exceptions=True)
+    await turned(10)
+    assert second.done()
+    assert hands.slept == [7.0]
+
+
 async def test_a_pause_is_for_everybody_and_then_one_goes_first(
     gate: Callable[..., Gate], hands: Hands
 ) -> None:

@@ -52,6 +52,12 @@ def refused(answer: Reply, operation: Operation[Any] = GET, **options: Any) -> A
     return error
 
 
+def test_what_a_failure_says_of_itself_unless_it_is_said_otherwise() -> None:
+    plain = Failure(certainty=Certainty.MAYBE, error=ServerError("no", status=500), kind="x")
+    assert (plain.retries, plain.status, plain.retry_after) == (None, None, None)
+    assert (plain.timed_out, plain.from_api) == (False, False)
+
+
 # Requests
 
 

@@ -146,13 +146,13 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_wire.py::test_an_answer_that_was_cut_is_not_whole_however_it_reads",
         ),
         "another device's answer is returned": Break(
-            "_http.wire:Wire._accepted",
+            "_http.wire:Wire.read",
             "if not operation.accepts(result):",
             "if False:",
             by="http/test_settlement.py::test_row33_another_device_is_never_returned",
         ),
         "a portal's page is believed": Break(
-            "_http.wire:Wire._accepted",
+            "_http.wire:Wire.read",
             "if not _may_be_json(reply):",
             "if False:",
             by="http/test_false_witnesses.py::test_a_portals_answer_is_no_deletion",
