@@ -125,7 +125,7 @@ _NOT_ACCEPTED = _Kind("backend-not-accepted", 500, "This service is not let in u
 _NOT_PERMITTED = _Kind("backend-not-permitted", 500, "This service may not do that upstream.")
 _MISCONFIGURED = _Kind("backend-misconfigured", 500, "This service is not set up as it must be.")
 _BAD_UPSTREAM = _Kind("bad-upstream", 502, "The device service gave no usable answer.")
-_INTERNAL = _Kind("failed", 500, "It was not done.")
+_INTERNAL = _Kind("failed", 500, "Something of this service's own failed.")
 _UNKNOWN = _Kind("unknown-outcome", 202, "Nobody can say whether it was done.")
 _LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
 

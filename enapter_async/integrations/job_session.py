@@ -128,7 +128,8 @@ class Session:
         """Say how many troubles a watcher has heard of, and whether it knows the present state."""
         session, _, rest = (after or "").partition(".")
         version, _, told = rest.partition(".")
-        if session != self._session or not told.isdecimal():
+        # Longer than any count, and Python refuses to read it as a number.
+        if session != self._session or not told.isdecimal() or len(told) > 18:
             return 0, False
         return min(int(told), len(self.troubles)), version == str(self._version)
 

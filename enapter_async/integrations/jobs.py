@@ -20,6 +20,7 @@ from enapter_async.fleet.engine import Run
 from enapter_async.fleet.journal.continuing import JournalOptions
 from enapter_async.fleet.journal.file import RunBusyError, RunRefusedError
 from enapter_async.fleet.journal.lock import is_held
+from enapter_async.fleet.journal.rows import storable
 from enapter_async.fleet.journal.runs import RunFolder, all_runs
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout
@@ -151,7 +152,7 @@ class Jobs:
         self._check_open()
         if isinstance(operations, Plan):
             operations.check_server(self._client)
-        works = tuple(operations)
+        works, source = tuple(operations), storable(source)
         folder = RunFolder.create(self._folder, now=self._client.clock.wall())
         file = JobFile(settings=settings)
         mints = any(_operation(each).answer.secret for each in works)

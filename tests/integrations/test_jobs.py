@@ -369,3 +369,13 @@ def test_what_has_no_state_yet_is_left() -> None:
     counts = dict.fromkeys(State, 0) | {State.APPLIED: 3, State.FAILED: 1}
     job = Job(id="x", phase=Phase.RUNNING, source="", created_at=None, counts=counts, total=10)
     assert (job.left, job.active) == (6, True)
+
+
+async def test_an_odd_source_and_an_odd_last_event_id_are_taken(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (_, jobs):
+        job = await jobs.start(renames(3), source="half a pair: \ud83d")
+        assert job.source == "half a pair: \\ud83d"
+        first = (await end_of(jobs, job.id))[0]
+        session = (first.id or "").partition(".")[0]
+        again = await end_of(jobs, job.id, after=f"{session}.0.{'9' * 5000}")
+        assert again[-1].kind == "end"
