@@ -215,6 +215,13 @@ async def test_requests_are_spaced_evenly_and_never_made_up_for(
     assert hands.slept == [0.25] * 3
 
 
+async def test_at_the_beginning_of_all_time_the_first_goes_at_once(
+    gate: Callable[..., Gate], hands: Hands
+) -> None:
+    hands.now = 0.0
+    assert gate(max_rate=4.0).try_enter()
+
+
 async def test_writers_take_turns_in_order() -> None:
     turns = Turns()
     assert turns.try_take("a")
@@ -260,6 +267,11 @@ async def test_a_turn_goes_past_those_who_gave_up() -> None:
 async def test_a_wait_of_a_time_says_whether_it_came() -> None:
     assert await within(1.0, lambda: asyncio.sleep(0))
     assert not await within(0.01, lambda: asyncio.sleep(5))
+
+
+def test_pacing_is_given_by_name() -> None:
+    with pytest.raises(TypeError):
+        Pacing(5)  # type: ignore[call-arg]  # what is wrong is the point
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
