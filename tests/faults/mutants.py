@@ -73,6 +73,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "enapter_async.fleet.rollout.stages": (
         "tests/fleet/test_waves.py",
+        "tests/fleet/test_passing.py",
         "tests/fleet/test_plan_applied.py",
     ),
     "enapter_async.fleet.rollout.waves": (

@@ -55,6 +55,19 @@ async def test_as_many_pass_as_there_are_places(gate: Callable[..., Gate]) -> No
     assert not two.try_enter()
 
 
+async def test_places_that_become_free_together_are_all_used(gate: Callable[..., Gate]) -> None:
+    two = gate(max_in_flight=2)
+    assert two.try_enter()
+    assert two.try_enter()
+    waiting = [asyncio.create_task(two.enter()) for _ in range(2)]
+    await turned()
+    two.leave()
+    two.leave()
+    await turned()
+    assert all(task.done() for task in waiting)
+    assert two.in_flight == 2
+
+
 async def test_nobody_overtakes_who_waits(gate: Callable[..., Gate]) -> None:
     one = gate(max_in_flight=1)
     assert one.try_enter()
