@@ -13,11 +13,13 @@ from enapter_async.errors import (
     AmbiguousOutcomeError,
     Certainty,
     ConfigurationError,
+    EnapterError,
     ResponseError,
 )
+from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, ListDevices, UpdateDevice
 from tests.faults.replies import close, errors, good, hang, head, raw
-from tests.faults.rig import TOKEN, TransportKind, attempts, open_rig
+from tests.faults.rig import GET, TOKEN, TransportKind, attempts, open_rig
 from tests.faults.server import Exchange, FaultServer, applied, ignored
 
 DELETE = DeleteDevice(device_id="dev-1")
@@ -83,6 +85,27 @@ async def test_a_middleware_that_sends_again_cannot_hide_the_first_sending(
         with pytest.raises(AmbiguousOutcomeError):
             await client.execute(CONFIG)
     assert len(server.world.effects) == 1
+
+
+@pytest.mark.parametrize("operation", [GET, DELETE], ids=["get", "delete"])
+async def test_nothing_is_sent_again_below_a_callers_middleware(
+    operation: Operation[Any], server: FaultServer
+) -> None:
+    async def passive(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        return await handler(request)
+
+    server.always(ignored(close()))
+    async with (
+        aiohttp.ClientSession(middlewares=(passive,)) as session,
+        Client(TOKEN, base_url=server.base_url, session=session, retry=attempts(1)) as client,
+    ):
+        with pytest.raises(EnapterError) as caught:
+            await client.execute(operation)
+    assert len(caught.value.attempts) == 1
+    # One attempt, and one look for what a write may have done.
+    assert server.seen == (["GET"] if operation is GET else ["DELETE", "GET"])
 
 
 async def test_a_whole_answer_is_kept_though_the_loop_was_held_up(server: FaultServer) -> None:

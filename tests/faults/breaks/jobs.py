@@ -73,9 +73,9 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "an abort stops nothing": Break(
-            "fleet.rollout.halt:Halt.__bool__",
-            "return bool(self.reason)",
-            "return False",
+            "fleet.rollout.halt:Halt.because",
+            "self.reason = reason",
+            'self.reason = ""',
             by="fleet/test_stopping.py::"
             "test_after_a_criterion_trips_only_what_is_under_way_completes",
             simulated=True,
