@@ -34,7 +34,7 @@ from enapter_async.operations.devices import (
     GetDevice,
     UpdateDevice,
 )
-from tests.faults.rig import TOKEN, connector_of
+from tests.faults.rig import TOKEN, connector_of, in_use
 from tests.soak.server import NEW
 
 WINDOWS = 16
@@ -199,7 +199,7 @@ def sample(client: Client, calls: int) -> dict[str, float]:
     connector = connector_of(client)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     pipeline = client._open_pipeline()
-    assert not connector._acquired, "a connection was not given back"
+    assert not in_use(client, connector), "a connection was not given back"
     assert pipeline.gate.in_flight == 0, "a place at the gate was not given back"
     assert not pipeline.turns._waiting, "a writer's turn was not given back"
     return {
@@ -207,7 +207,8 @@ def sample(client: Client, calls: int) -> dict[str, float]:
         "rss_kib": pages * os.sysconf("SC_PAGE_SIZE") / 1024,
         "traced_kib": tracemalloc.get_traced_memory()[0] / 1024,
         "descriptors": sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        "connections": sum(len(each) for each in connector._conns.values()),
+        "connections": len(connector._acquired)
+        + sum(len(each) for each in connector._conns.values()),
         "tasks": len(asyncio.all_tasks()),
     }
 
