@@ -7,6 +7,7 @@ which alone decides. `test_compiled` holds these readers against cattrs' own.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -30,7 +31,12 @@ def compile_reader(
     """
     if hasattr(kind, "__attrs_post_init__"):
         raise TypeError(f"{kind.__name__} has an __attrs_post_init__")
-    known: dict[str, Any] = {"new": object.__new__, "kind": kind, "mismatch": mismatch}
+    known: dict[str, Any] = {
+        "new": object.__new__,
+        "kind": kind,
+        "mismatch": mismatch,
+        "fromisoformat": datetime.fromisoformat,
+    }
     lines = [
         "def read(data, _):",
         "    if data.__class__ is not dict and not isinstance(data, dict):",
@@ -80,6 +86,12 @@ def _lines_of(
     elif isinstance(inner, type) and issubclass(inner, OpenEnum):
         known[f"member_{name}"] = {str(member): member for member in inner.known()}.get
         lines.append(f"if value is not None: value = member_{name}(value) or {by_rule}")
+    elif inner is datetime:
+        lines += [
+            "if value.__class__ is str and len(value) == 20 and value[4::3] == '--T::Z':",
+            "    value = fromisoformat(value)",
+            f"elif value is not None: value = {by_rule}",
+        ]
     else:
         lines.append(f"if value is not None: value = {by_rule}")
     return lines
