@@ -7,6 +7,7 @@ little more than its tests. It leads a process group of its own, which ends with
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -59,8 +60,8 @@ class Trial:
 class Verdict:
     """What came of a trial.
 
-    "caught": a test failed, `test` is its id. "survived": all passed, or were skipped.
-    "broke down": pytest could not run them. "no end": they took too long.
+    "caught": a test failed, `test` is its id, whatever pytest did afterwards. "survived": all
+    passed, or were skipped. "broke down": pytest could not run them. "no end": they took too long.
     """
 
     name: str
@@ -81,8 +82,8 @@ class _Watch:
             self.failed = report.nodeid
 
 
-def _run(trial: Trial, answer: Connection) -> None:
-    """Be the child: break, test, answer."""
+def _run(trial: Trial, folder: Path, answer: Connection) -> None:
+    """Be the child: break, test in the folder, answer."""
     os.setsid()
     os.chdir(ROOT)
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
@@ -102,7 +103,9 @@ def _run(trial: Trial, answer: Connection) -> None:
         try:
             trial.prepare()
             limit = f"--timeout={trial.timeout}"
-            code = pytest.main([*OPTIONS, limit, *trial.tests], plugins=[watch])
+            # A folder of its own: pytest clears up a common one, and trials run side by side.
+            base = f"--basetemp={folder / 'tests'}"
+            code = pytest.main([*OPTIONS, limit, base, *trial.tests], plugins=[watch])
         except BaseException:  # noqa: BLE001 - whatever a break does, the parent is told
             traceback.print_exc()
         with contextlib.suppress(ValueError, OSError):
@@ -118,16 +121,18 @@ class _Child:
     trial: Trial
     process: BaseProcess
     answer: Connection
+    folder: Path
     began: float
 
     @classmethod
     def start(cls, trial: Trial) -> "_Child":
         fork = multiprocessing.get_context("fork")
         ours, theirs = fork.Pipe(duplex=False)
-        process = fork.Process(target=_run, args=(trial, theirs), daemon=False)
+        folder = Path(tempfile.mkdtemp(prefix="trial-"))
+        process = fork.Process(target=_run, args=(trial, folder, theirs), daemon=False)
         process.start()
         theirs.close()
-        return cls(trial, process, ours, time.monotonic())
+        return cls(trial, process, ours, folder, time.monotonic())
 
     def verdict(self) -> Verdict:
         seconds = time.monotonic() - self.began
@@ -136,7 +141,7 @@ class _Child:
         except EOFError:
             code, failed, told = pytest.ExitCode.INTERNAL_ERROR, "", "the child died"
         state: State = "broke down"
-        if code == pytest.ExitCode.TESTS_FAILED and failed:
+        if failed:
             state = "caught"
         elif code == pytest.ExitCode.OK:
             state = "survived"
@@ -149,6 +154,7 @@ class _Child:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.process.join()
         self.answer.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def verdicts(trials: Iterable[Trial], *, jobs: int, seconds: float) -> Iterator[Verdict]:
