@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -19,24 +18,34 @@ import pytest
 from enapter_async.emulator import Emulator, Latency, World
 from tests.fleet.fleets import fleet_of, uuid
 from tests.integrations.backends import listening
+from tests.integrations.browser import CHROMIUM, NO_CHROMIUM
 
 EXAMPLES = Path(__file__).parent.parent.parent / "docs" / "examples"
 APPS = ("aiohttp_app.py", "fastapi_app.py")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DEVICES = 160
+
+
+class Reachable(Protocol):
+    """Where the API is for a backend: an emulator, or what stands before one."""
+
+    @property
+    def token(self) -> str: ...
+
+    @property
+    def base_url(self) -> str: ...
 
 
 @contextlib.asynccontextmanager
 async def backend(
-    app: str, emulator: Emulator, folder: Path
+    app: str, server: Reachable, folder: Path
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Start an example, and see to it that it is gone afterwards."""
     with listening() as free:
         port = free.getsockname()[1]
     environment = {
         **os.environ,
-        "ENAPTER_HTTP_API_TOKEN": emulator.token,
-        "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
+        "ENAPTER_HTTP_API_TOKEN": server.token,
+        "ENAPTER_HTTP_API_BASE_URL": server.base_url,
         "JOBS_DIR": str(folder),
         "PORT": str(port),
     }
@@ -205,7 +214,7 @@ def test_the_page_loads_nothing_and_writes_no_markup() -> None:
         assert sign not in page.replace("http://www.w3.org/2000/svg", "")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no browser here")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 async def test_a_browser_shows_a_job(emulator: Emulator, tmp_path: Path) -> None:
     hostile = "</h2><script>document.title='taken'</script>.csv"
     rows = operations() + b"\nupdate,no-such-device,X,\n"

@@ -1,0 +1,172 @@
+"""The page of the examples, watched in a browser while its job runs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from enapter_async.emulator import Emulator, World
+from tests.fleet.fleets import fleet_of, uuid
+from tests.integrations.backends import serving_aiohttp
+from tests.integrations.browser import CHROMIUM, NO_CHROMIUM, Tab, chromium
+from tests.integrations.test_examples import APPS, backend
+
+DEVICES = 158
+REFUSED = 2
+TOTAL = DEVICES + REFUSED
+# The examples' waves are 1, 10, "10%" and the rest; those that are refused begin the last.
+WAVES = (1, 10, 16, 133)
+
+
+class Dam:
+    """Stands before the emulator, and lets so many writes through as it is told to."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.token = emulator.token
+        self.base_url = ""
+        self._emulator = emulator
+        self._places = asyncio.Semaphore(0)
+        self._open = False
+
+    def let(self, number: int) -> None:
+        """Let so many more through, in the order of their coming."""
+        for _ in range(number):
+            self._places.release()
+
+    def open(self) -> None:
+        """Let all through from now on."""
+        self._open = True
+        self.let(TOTAL)
+
+    @contextlib.asynccontextmanager
+    async def standing(self) -> AsyncIterator["Dam"]:
+        async with aiohttp.ClientSession() as session:
+
+            async def carry(request: web.Request) -> web.Response:
+                body = await request.read()
+                if request.method != "GET" and not self._open:
+                    await self._places.acquire()
+                url = self._emulator.base_url + request.path_qs
+                async with session.request(
+                    request.method, url, data=body, headers=request.headers
+                ) as answer:
+                    told = {"Content-Type": answer.headers["Content-Type"]}
+                    return web.Response(
+                        status=answer.status, body=await answer.read(), headers=told
+                    )
+
+            app = web.Application()
+            app.router.add_route("*", "/{path:.*}", carry)
+            async with serving_aiohttp(app) as self.base_url:
+                yield self
+
+
+def operations() -> str:
+    """Rename all; at the head of the last wave stand two that want another device's slug."""
+    rows = [f"update,{uuid(number)},New {number}," for number in range(DEVICES)]
+    refused = [f"update,{uuid(number)},,device-{number + 5}" for number in range(REFUSED)]
+    head = sum(WAVES[:3])
+    return "\n".join(["operation,device_id,name,slug", *rows[:head], *refused, *rows[head:]])
+
+
+def ended(number: int) -> str:
+    """Say in the page's language that so many operations have ended."""
+    return f"$('tiles').innerText.startsWith('{number}\\nof {TOTAL} ended')"
+
+
+async def tiles(tab: Tab) -> dict[str, int]:
+    """Give the figures that are shown, by the first word of what stands below each."""
+    shown = await tab.evaluate(
+        "[...document.querySelectorAll('#tiles div')].map((each) => each.innerText.split('\\n'))"
+    )
+    return {label.split(":")[0]: int(value) for value, label in shown}
+
+
+async def waves(tab: Tab) -> list[list[str]]:
+    """Give the waves that are shown: which, and how each stands."""
+    shown: list[list[str]] = await tab.evaluate(
+        "[...document.querySelectorAll('.wave')].map((each) =>"
+        " [each.firstChild.textContent, each.lastChild.textContent])"
+    )
+    return shown
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+@pytest.mark.parametrize("app", APPS)
+async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> None:
+    file = tmp_path / "names.csv"
+    file.write_text(operations(), "utf-8")
+    async with (
+        Emulator(world=World(fleet_of(DEVICES))) as emulator,
+        Dam(emulator).standing() as dam,
+        backend(app, dam, tmp_path / "jobs") as (_, url),
+        chromium(tmp_path / "browser") as tab,
+    ):
+        await tab.open(url)
+        assert await tab.evaluate("$('job').hidden"), "there is no job yet"
+        await tab.choose("#file", file)
+        await tab.press("#begin button")
+
+        await tab.until("$('phase').textContent === 'running'")
+        assert await tab.evaluate("$('source').textContent") == "names.csv"
+        await tab.until("document.querySelectorAll('.wave').length === 1")
+        assert await waves(tab) == [["1 of 4", "0 of 1"]]
+
+        # One for the first wave, four of the second's ten.
+        dam.let(1 + 4)
+        await tab.until(ended(5))
+        assert await waves(tab) == [["1 of 4", "passed, 1 read back"], ["2 of 4", "4 of 10"]]
+        assert await tab.evaluate("$('troubles-part').hidden")
+        assert await tab.evaluate("$('resume').hidden")
+
+        # To the end of the third wave, and eight of the last: two are refused.
+        dam.let(6 + 16 + 8)
+        await tab.until(ended(35))
+        await tab.until("document.querySelectorAll('#troubles li').length === 2")
+        shown = await tiles(tab)
+        assert (shown["applied"], shown["failed"]) == (33, 2)
+        assert 0 < shown["a second"] <= 35
+        assert [each[1] for each in await waves(tab)] == [
+            "passed, 1 read back",
+            "passed, 10 read back",
+            "passed",
+            "8 of 133",
+        ]
+        troubles = await tab.evaluate("$('troubles').innerText")
+        assert uuid(0) in troubles
+        assert uuid(1) in troubles
+        assert await tab.evaluate("$('rate').querySelectorAll('path').length") == 2
+
+        await tab.press("#stop")
+        await tab.until("$('phase').textContent === 'stopping'")
+        assert await tab.evaluate("$('stop').hidden")
+        dam.open()
+        await tab.until("$('phase').textContent === 'stopped'")
+        shown = await tiles(tab)
+        assert shown["held"] > 0
+        assert shown["applied"] + shown["held"] == DEVICES
+        assert shown["applied"] == emulator.world.log.count("update")
+        assert await tab.evaluate("$('stopped').textContent") == "Stopped: it was stopped"
+        await tab.until("$('jobs').innerText.includes('stopped')")
+
+        await tab.press("#resume")
+        await tab.until("$('phase').textContent === 'ended'")
+        assert await tiles(tab) | {"a second": 0} == {
+            f"of {TOTAL} ended": TOTAL,
+            "a second": 0,
+            "applied": DEVICES,
+            "failed": REFUSED,
+        }
+        assert emulator.world.log.count("update") == DEVICES, "nothing was done twice"
+        assert await tab.evaluate("$('stop').hidden && $('resume').hidden")
+
+        # Who comes later sees the same.
+        await tab.reload()
+        await tab.until("$('phase').textContent === 'ended'")
+        await tab.until("document.querySelectorAll('#troubles li').length === 2")
+        assert (await tiles(tab))["applied"] == DEVICES
+        assert tab.complaints == []
