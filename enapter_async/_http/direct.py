@@ -37,6 +37,9 @@ SWEEP_SECONDS: Final = 0.05
 """How often late exchanges are looked for."""
 REST_SECONDS: Final = 1.0
 """How long a connection is kept at hand before it goes back to aiohttp's pool."""
+RECEIVE_BYTES: Final = 64 * 1024
+"""How much is received at once. For asyncio's 256 KiB, glibc may ask the system for memory,
+and give it back, at each answer; so much it keeps."""
 
 
 class _Line:
@@ -295,6 +298,8 @@ class DirectTransport:
             if not self._secured and pending():
                 return None
             self._pending[protocol] = pending
+            if hasattr(transport, "max_size"):  # asyncio's own, and not uvloop's
+                transport.max_size = RECEIVE_BYTES
         elif pending():
             return None
         return _Line(connection, protocol, transport, pending)

@@ -1,4 +1,4 @@
-"""Readers of JSON objects, written out and compiled once for each class.
+"""Readers of JSON objects, and makers, written out and compiled once for each class.
 
 A page of fifty devices has about four hundred fields, and a call for each of them is what
 reading costs most. So a string is looked at where it stands, a known member of an
@@ -9,7 +9,7 @@ which alone decides. `test_compiled` holds these readers against cattrs' own.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 
@@ -17,6 +17,22 @@ from enapter_async.converter.leaves import mismatch
 from enapter_async.models.enumerations import OpenEnum
 
 Rule = Callable[[Any, Any], Any]
+T = TypeVar("T", bound=attrs.AttrsInstance)
+
+
+def compile_maker(kind: type[T]) -> Callable[..., T]:
+    """Give a function that makes an instance of a frozen, slotted attrs class, given all fields.
+
+    They are taken by position and set past `__init__`, which would take three times as long; so
+    the class may have neither converters nor validators.
+    """
+    known = _setters(kind)
+    names = [field.name for field in attrs.fields(kind)]
+    lines = [f"def make({', '.join(names)}):", "    self = new(kind)"]
+    lines += [f"    set_{name}(self, {name})" for name in names]
+    lines.append("    return self")
+    make: Callable[..., T] = _compiled("make", lines, known)
+    return make
 
 
 def compile_reader(
@@ -29,14 +45,8 @@ def compile_reader(
     default; one that has none raises `KeyError`. The class may have neither converters nor
     validators, for the values are set past its `__init__`, which would cost as much again.
     """
-    if hasattr(kind, "__attrs_post_init__"):
-        raise TypeError(f"{kind.__name__} has an __attrs_post_init__")
-    known: dict[str, Any] = {
-        "new": object.__new__,
-        "kind": kind,
-        "mismatch": mismatch,
-        "fromisoformat": datetime.fromisoformat,
-    }
+    known = _setters(kind)
+    known |= {"mismatch": mismatch, "fromisoformat": datetime.fromisoformat}
     lines = [
         "def read(data, _):",
         "    if data.__class__ is not dict and not isinstance(data, dict):",
@@ -44,10 +54,7 @@ def compile_reader(
         "    self = new(kind)",
     ]
     for field in attrs.fields(kind):
-        if field.converter is not None or field.validator is not None:
-            raise TypeError(f"{kind.__name__}.{field.name} has a converter or a validator")
         name = field.name
-        known[f"set_{name}"] = getattr(kind, name).__set__
         known[f"rule_{name}"] = rules[name]
         known[f"type_{name}"] = field.type
         known[f"default_{name}"] = field.default
@@ -55,10 +62,26 @@ def compile_reader(
         lines += [f"    {line}" for line in _lines_of(name, field, known, old_name)]
         lines.append(f"    set_{name}(self, value)")
     lines.append("    return self")
-    source = compile("\n".join(lines), f"<reader of {kind.__name__}>", "exec")
-    exec(source, known)  # noqa: S102 - the source is made of a class's own field names
-    read: Rule = known["read"]
+    read: Rule = _compiled("read", lines, known)
     return read
+
+
+def _setters(kind: type[attrs.AttrsInstance]) -> dict[str, Any]:
+    """Give the names by which a compiled function makes an instance and sets its fields."""
+    if hasattr(kind, "__attrs_post_init__"):
+        raise TypeError(f"{kind.__name__} has an __attrs_post_init__")
+    known: dict[str, Any] = {"new": object.__new__, "kind": kind}
+    for field in attrs.fields(kind):
+        if field.converter is not None or field.validator is not None:
+            raise TypeError(f"{kind.__name__}.{field.name} has a converter or a validator")
+        known[f"set_{field.name}"] = getattr(kind, field.name).__set__
+    return known
+
+
+def _compiled(name: str, lines: list[str], known: dict[str, Any]) -> Any:
+    source = compile("\n".join(lines), f"<{name} {known['kind'].__name__}>", "exec")
+    exec(source, known)  # noqa: S102 - the source is made of a class's own field names
+    return known[name]
 
 
 def _lines_of(

@@ -9,7 +9,7 @@ from enapter_async.fleet.item import Caller, Item, Keeper
 from enapter_async.fleet.journal.ledger import Ledger
 from enapter_async.fleet.journal.pages import Page
 from enapter_async.fleet.lanes import Lanes
-from enapter_async.fleet.pacing.admission import Admission, Pass
+from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.planning.guard import Guard, StaleError, look
 from enapter_async.fleet.report import Outcome, State
 from enapter_async.fleet.rollout.halt import Halt
@@ -75,7 +75,10 @@ class Crew:
             self._quiet.clear()
         self.unfinished += 1
         if self._lanes.admit(work) and (self._groups is None or self._groups.admit(work)):
-            self._enqueue(work)
+            if self._waiting or len(self.workers) < self._concurrency:
+                self._enqueue(work)
+            else:
+                self._ready.append(work)
 
     async def quiet(self) -> None:
         """Wait until all works that were taken have ended."""
@@ -130,14 +133,19 @@ class Crew:
         while (work := ready.popleft() if ready else await self._next()) is not None:
             page = None if self._ledger is None else self._ledger.page(work)
             item = Item(work.operation, page)
-            outcome = self._decided(work, item)
+            outcome = None
+            if self._halt.reason or self._lanes.block_any:
+                outcome = self._decided(work, item)
             if outcome is None:
-                outcome = await self._carry_out(work, item, number)
+                if work.unchanged:
+                    outcome = item.unchanged()
+                else:
+                    outcome = await self._carry_out(work, item, number)
                 if page is not None:
                     self._note(work, page, outcome)
             self._on_outcome(outcome)
             # What a stopped run holds need not be remembered: it holds everything.
-            well = outcome.state.done or (outcome.state is State.HELD and self._halt)
+            well = outcome.error is None or (outcome.state is State.HELD and self._halt)
             if self._groups is not None and (freed := self._groups.release(work)) is not None:
                 self._enqueue(freed)
             for following in self._lanes.release(work, None if well else outcome.state):
@@ -173,8 +181,6 @@ class Crew:
             self._ledger.ended(page, outcome)
 
     async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
-        if work.unchanged:
-            return item.unchanged()
         self._under_way[worker] = item
         try:
             for _ in range(MOST_GOES):
@@ -182,11 +188,20 @@ class Crew:
                     work.operation
                 )
                 try:
-                    outcome, again = await self._try(work, item, admitted)
+                    looks = self._halt.reason or work.before is not None
+                    held = await self._held_back(work, item) if looks else None
+                    outcome = held or await item.carry_out(
+                        self._client, check=self._check, keeper=self._keeper, escort=admitted
+                    )
+                    # What the host alone kept from being done is taken up again.
+                    if (
+                        outcome.error is None
+                        or outcome.state is not State.FAILED
+                        or not admitted.kept_out(outcome.error)
+                    ):
+                        break
                 finally:
                     admitted.leave()
-                if not again:
-                    break
         except asyncio.CancelledError:
             if not self._cut:
                 raise
@@ -199,28 +214,13 @@ class Crew:
             del self._under_way[worker]
         return outcome
 
-    async def _try(self, work: Work, item: Item[Any], admitted: Pass) -> tuple[Outcome[Any], bool]:
-        """Carry a work out that was let through.
-
-        Give what became of it, and whether the host alone was in the way, so that it is to be
-        tried again.
-        """
-        if self._halt.reason:
-            return self._not_started(item), False
-        if work.before is not None and self._guard is not None:
+    async def _held_back(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
+        """Give the outcome of a work that may not begin after all, though it was let through."""
+        if not self._halt and work.before is not None and self._guard is not None:
             stale = await look(self._guard, work)
             if stale is not None:
-                return item.not_started(stale), False
-            if self._halt:
-                return self._not_started(item), False
-        outcome = await item.carry_out(
-            self._client, check=self._check, keeper=self._keeper, escort=admitted
-        )
-        if outcome.state is not State.FAILED or outcome.error is None:
-            return outcome, False
-        if not admitted.kept_out(outcome.error):
-            return outcome, False
-        return (self._not_started(item), False) if self._halt else (outcome, True)
+                return item.not_started(stale)
+        return self._not_started(item) if self._halt else None
 
     def _not_started(self, item: Item[Any]) -> Outcome[Any]:
         return item.held(self._halt.reason, self._halt.error)

@@ -1,11 +1,12 @@
 """One operation of a run, from being taken up to its outcome."""
 
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
 from enapter_async._http.call import CallRecord
 from enapter_async._http.pacing import Escort
+from enapter_async.converter.compiled import compile_maker
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
@@ -18,6 +19,8 @@ from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, Sta
 from enapter_async.operation import Operation, Repeat
 
 T = TypeVar("T")
+
+_make_outcome: Final = compile_maker(Outcome)
 
 
 class Caller(Protocol):
@@ -284,30 +287,21 @@ class Item(Generic[OperationT]):
     def _outcome(
         self, state: State, *, result: Any = None, error: EnapterError | None = None
     ) -> Outcome[OperationT]:
+        sent, elapsed, settled = self.sent, self.elapsed, False
         record = self._record
-        if record is None:
-            return Outcome(
-                operation=self.operation,
-                state=state,
-                result=result,
-                error=error,
-                attempts=self.sent,
-                elapsed=self.elapsed,
-            )
-        return Outcome(
-            operation=self.operation,
-            state=state,
-            result=result,
-            error=error,
-            attempts=self.sent + record.sent,
-            elapsed=self.elapsed + record.elapsed,
-            settled=record.settled or record.already_absent,
+        if record is not None:
+            sent += record.sent
+            elapsed += record.elapsed
+            settled = record.settled or record.already_absent
+        outcome: Outcome[OperationT] = _make_outcome(
+            self.operation, state, result, error, sent, elapsed, settled
         )
+        return outcome
 
 
 def _difference(operation: Operation[Any], result: Any) -> str:
     """Tell in which field an answer differs from what was asked for; "" where in none."""
-    if result is None or operation.repeat is not Repeat.CONVERGENT or operation.holds(result):
+    if result is None or operation.holds(result) or operation.repeat is not Repeat.CONVERGENT:
         return ""
     wanted = operation.request().body or {}
     shown = [

@@ -24,9 +24,12 @@ class Lanes:
         self._blocked: dict[str, str] = {}
         self._bad = bytearray()
         """One bit for each seq, set where the work did not end well."""
+        self.block_any = False
+        """Whether a work did not end well, so that `blocked_by` may name it."""
 
     def block(self, work: Work, state: State) -> None:
         """Take note of a work that did not end well, also in an earlier session."""
+        self.block_any = True
         subject = work.operation.subject()
         place, bit = divmod(work.seq, 8)
         self._bad.extend(bytes(max(0, place + 1 - len(self._bad))))
@@ -57,17 +60,15 @@ class Lanes:
             self.block(work, badly)
         freed = self._followers.pop(work.seq, []) if self._followers else []
         if subject is not None:
-            lane = self._parked[subject]
-            if not lane:
-                del self._parked[subject]
-            elif self._may_start(following := lane.popleft()):
-                freed.append(following)
+            lane = self._parked.pop(subject)
+            if lane:
+                self._parked[subject] = lane
+                if self._may_start(following := lane.popleft()):
+                    freed.append(following)
         return freed
 
     def blocked_by(self, work: Work) -> str:
         """Tell which earlier work keeps this one from starting, and how it ended; or ""."""
-        if not self._blocked and not self._bad:
-            return ""
         if work.after is not None and self._ended_badly(work.after):
             return f"number {work.after}, which must be done before it, did not end well"
         subject = work.operation.subject()

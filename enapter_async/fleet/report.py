@@ -157,6 +157,8 @@ class Tally:
         self._attempts += outcome.attempts
         self._retried += outcome.attempts > 1
         self._settled += outcome.settled
+        if outcome.error is None:
+            return
         if outcome.state is State.FAILED:
             _keep(self._failures, outcome)
         elif outcome.state is State.UNKNOWN:

@@ -50,11 +50,7 @@ def as_works(operations: Operations[Any]) -> Iterable[Work] | AsyncIterable[Work
 
 def _as_works(operations: Iterable[Any]) -> Iterator[Work]:
     for position, each in enumerate(operations):
-        yield (
-            Work(seq=position, operation=each)
-            if isinstance(each, Operation)
-            else as_work(each, position)
-        )
+        yield Work(position, each) if isinstance(each, Operation) else as_work(each, position)
 
 
 async def _as_works_async(operations: AsyncIterable[Any]) -> AsyncIterator[Work]:
@@ -73,7 +69,7 @@ def as_work(each: Any, position: int) -> Work:
     if isinstance(each, Work):
         return each
     check_item(each, position)
-    return Work(seq=position, operation=each)
+    return Work(position, each)
 
 
 def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT]:

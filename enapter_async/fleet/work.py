@@ -1,14 +1,11 @@
 """One piece of work of a run: an operation, and all that the engine must know about it."""
 
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from enapter_async.operation import Operation
 
 
-@attrs.frozen(kw_only=True)
-class Work:
+class Work(NamedTuple):
     """An operation with its place in a run. The engine knows nothing but this.
 
     `seq` counts from 0, in execution order, and names the work within its run; `before` is

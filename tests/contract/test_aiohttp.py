@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ from aiohttp.client_reqrep import ClientRequest
 from aiohttp.connector import Connection
 from yarl import URL
 
-from enapter_async._http.direct import probe
+from enapter_async._http.direct import RECEIVE_BYTES, probe
 from enapter_async.client import Client
 from tests.faults.kinds import each
 from tests.faults.replies import close, good, half_head, reset
@@ -92,6 +93,40 @@ def test_the_names_of_the_parser_are_there() -> None:
     for name in ("release", "close"):
         assert not inspect.iscoroutinefunction(getattr(Connection, name))
     assert inspect.iscoroutinefunction(aiohttp.StreamReader.readany)
+
+
+@pytest.mark.parametrize(("told", "most"), [(None, 100 * 1024), (RECEIVE_BYTES, RECEIVE_BYTES)])
+def test_asyncio_receives_as_much_at_once_as_it_is_told(told: int | None, most: int) -> None:
+    class Listener(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.sizes: list[int] = []
+            self.over = asyncio.get_running_loop().create_future()
+
+        def connection_made(self, transport: Any) -> None:
+            assert transport.max_size > most or told is not None
+            if told is not None:
+                transport.max_size = told
+
+        def data_received(self, data: bytes) -> None:
+            self.sizes.append(len(data))
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.over.set_result(exc)
+
+    async def listen() -> list[int]:
+        here, there = socket.socketpair()
+        with there:
+            there.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1024 * 1024)
+            there.sendall(bytes(100 * 1024))
+        loop = asyncio.get_running_loop()
+        _, listener = await loop.create_connection(Listener, sock=here)
+        await listener.over
+        return listener.sizes
+
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        sizes = runner.run(listen())
+    assert sum(sizes) == 100 * 1024
+    assert max(sizes) == most
 
 
 async def test_a_connection_is_taken_used_and_given_back_as_we_do_it(server: FaultServer) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.converter import rules
-from enapter_async.converter.compiled import compile_reader
+from enapter_async.converter.compiled import compile_maker, compile_reader
 from enapter_async.converter.leaves import string
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import (
@@ -76,3 +76,21 @@ def test_a_class_whose_init_does_more_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
         compile_reader(Shouting, {"name": string}, {})
+    with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
+        compile_maker(Shouting)
+
+
+def test_what_is_made_is_what_the_class_makes() -> None:
+    @attrs.frozen
+    class Point:
+        x: int
+        y: int = 7
+
+    make = compile_maker(Point)
+    assert make(1, 2) == Point(1, 2)
+    assert hash(make(1, 2)) == hash(Point(1, 2))
+    assert attrs.evolve(make(1, 2), y=3) == Point(1, 3)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        make(1, 2).x = 3  # type: ignore[misc]  # that it cannot be set is what is shown
+    with pytest.raises(TypeError, match="y"):
+        make(1)

@@ -80,7 +80,7 @@ def test_without_a_429_there_is_no_rate() -> None:
     rate = Rate(clock.monotonic)
     for _ in range(1000):
         rate.begin()
-        rate.passed()
+        rate.passed(clock.now)
         assert rate.wait() <= 0
     assert rate.per_second() is None
 
@@ -90,7 +90,7 @@ def throttled(rate: Rate, clock: Ticking, *, per_second: float, seconds: float) 
     for _ in range(round(per_second * seconds)):
         clock.pass_by(1.0 / per_second)
         rate.begin()
-        rate.passed()
+        rate.passed(clock.now)
     rate.throttled(rate.epoch, 1.0)
     clock.pass_by(1.0)
 
@@ -148,7 +148,7 @@ def test_a_rate_is_never_less_than_the_least(steps: list[tuple[str, float]]) -> 
     for what, seconds in steps:
         clock.pass_by(seconds)
         if what == "pass":
-            rate.passed()
+            rate.passed(clock.now)
         elif what == "begin":
             rate.begin()
         else:
@@ -215,7 +215,7 @@ def simulate(count: int, server: Bucket, *, latency: float, asked: int | None, s
         clock.now, _, rate_epoch, places_epoch = heapq.heappop(under_way)
         if server.allows(clock.now):
             done += 1
-            rate.passed()
+            rate.passed(clock.now)
             places.passed(len(under_way) + 1)
             continue
         left += 1

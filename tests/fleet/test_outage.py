@@ -52,22 +52,24 @@ def test_no_more_is_saved_up_than_the_reserve(steps: list[str]) -> None:
         assert budget.wait() >= -RESERVE / 10
 
 
-def test_ten_attempts_without_a_connection_open_it_and_nine_do_not(breaker: Breaker) -> None:
+def test_ten_attempts_without_a_connection_open_it_and_nine_do_not(
+    breaker: Breaker, ticking: Ticking
+) -> None:
     assert not any(breaker.unanswered(0, sent=False) for _ in range(9))
-    breaker.answered(0)
+    breaker.answered(0, ticking.now)
     assert not any(breaker.unanswered(0, sent=False) for _ in range(9))
     assert breaker.unanswered(0, sent=False)
     assert breaker.is_open
 
 
-def test_half_of_twenty_bad_ones_open_it(breaker: Breaker) -> None:
+def test_half_of_twenty_bad_ones_open_it(breaker: Breaker, ticking: Ticking) -> None:
     for number in range(19):
         assert not breaker.is_open
         if number % 2:
-            breaker.answered(0)
+            breaker.answered(0, ticking.now)
         else:
             breaker.unanswered(0, sent=True)
-    breaker.answered(0)  # the tenth good one of twenty: half of them are bad
+    breaker.answered(0, ticking.now)  # the tenth good one of twenty: half of them are bad
     assert not breaker.is_open, "a good answer opens nothing"
     breaker.unanswered(0, sent=True)
     assert breaker.is_open
@@ -83,14 +85,14 @@ def test_only_a_probe_closes_it(breaker: Breaker, ticking: Ticking) -> None:
     early = breaker.epoch
     assert breaker.open()
     assert not breaker.open()
-    assert not breaker.answered(early), "an attempt from before the outage"
+    assert not breaker.answered(early, ticking.now), "an attempt from before the outage"
     assert breaker.probe_at == ticking.now + 1.0, "chance is at its top"
     ticking.pass_by(1.0)
     due = [breaker.probe_due]
     breaker.probe()
     due.append(breaker.probe_due)
     assert due == [True, False], "one probe at a time"
-    assert breaker.answered(breaker.epoch)
+    assert breaker.answered(breaker.epoch, ticking.now)
     assert not breaker.is_open
 
 
@@ -106,6 +108,6 @@ def test_each_probe_that_fails_doubles_the_time_up_to_a_minute(
         breaker.unanswered(breaker.epoch, sent=False)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     breaker.probe()
-    breaker.answered(breaker.epoch)
+    breaker.answered(breaker.epoch, ticking.now)
     breaker.open()
     assert breaker.probe_at - ticking.now == 1.0

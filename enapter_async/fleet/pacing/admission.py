@@ -52,6 +52,8 @@ class Admission:
         self._probe: asyncio.Task[None] | None = None
         self._told: Reason | None = None
         self._wide_open = False
+        self.lingers = False
+        """Whether somebody waits, or there is something to wait for."""
 
     @property
     def waiting(self) -> Wait | None:
@@ -86,13 +88,12 @@ class Admission:
         self._wide_open = True
         self.turn()
 
-    @property
-    def lingers(self) -> bool:
-        """Whether somebody waits, or there is something to wait for."""
-        return bool(self._again or self._new or self._told or self._pace.troubled)
-
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
+        self._look()
+        self.lingers = bool(self._again or self._new or self._told or self._pace.troubled)
+
+    def _look(self) -> None:
         overdue = None if self._wide_open else self._pace.overdue()
         if overdue is not None:
             self._wide_open = True

@@ -49,7 +49,7 @@ class Concurrency:
     """
 
     def __init__(self, most: int, *, first: int = FIRST) -> None:
-        self._most = most
+        self.most = most
         self._limit = float(min(first, most))
         self.limit = int(self._limit)
         """How many may be under way now, 1 at the least."""
@@ -59,10 +59,10 @@ class Concurrency:
 
     def passed(self, in_flight: int) -> None:
         """Take note of a good answer; `in_flight` counts its own operation too."""
-        if self._limit >= self._most or in_flight * 2 < self.limit:
+        if self._limit >= self.most or in_flight * 2 < self.limit:
             return
         step = 1.0 if self._limit < self._careful_from else 1.0 / self._limit
-        self._allow(min(float(self._most), self._limit + step))
+        self._allow(min(float(self.most), self._limit + step))
 
     def lost(self, epoch: int) -> bool:
         """Take note of a loss of a request that began in `epoch`; say whether it counted."""
@@ -97,6 +97,8 @@ class Rate:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._meter = _Meter()
+        self.passed = self._meter.count
+        """Take note of an answer of now that was no refusal for want of capacity."""
         self._base: float | None = None
         self._ceiling: float | None = None
         self._since = 0.0
@@ -136,10 +138,6 @@ class Rate:
         if rate is not None:
             # Up to `CATCH_UP` a late timer is made up for, or the rate would never be reached.
             self._next = max(self._next, self._monotonic() - CATCH_UP) + 1.0 / rate
-
-    def passed(self) -> None:
-        """Take note of an answer that was no refusal for want of capacity."""
-        self._meter.count(self._monotonic())
 
     def throttled(self, epoch: int, pause: float) -> bool:
         """Take note of a 429 to a request of `epoch`, and of the pause that follows it.

@@ -80,7 +80,6 @@ class Breaker:
         self._uniform = uniform
         self._unsent = 0
         self._last: deque[tuple[float, bool]] = deque(maxlen=LOOKED_AT)
-        self._bad = 0
         self._longest = FIRST_PROBE
         self._probing = False
         self.opened_at: float | None = None
@@ -103,13 +102,13 @@ class Breaker:
         """Whether a probe is under way."""
         return self._probing
 
-    def answered(self, epoch: int) -> bool:
-        """Take note that an attempt of `epoch` was answered; say whether that closed it."""
+    def answered(self, epoch: int, now: float) -> bool:
+        """Take note that an attempt of `epoch` was answered now; say whether that closed it."""
         if epoch != self.epoch:
             return False
         self._unsent = 0
         if self.opened_at is None:
-            self._note(bad=False)
+            self._last.append((now, False))
             return False
         self.opened_at = None
         self._probing = False
@@ -124,7 +123,7 @@ class Breaker:
             self.probe_failed()
             return False
         self._unsent = 0 if sent else self._unsent + 1
-        self._note(bad=True)
+        self._last.append((self._monotonic(), True))
         if self._unsent < UNSENT_IN_A_ROW and not self._mostly_bad():
             return False
         return self.open()
@@ -135,7 +134,7 @@ class Breaker:
             return False
         self.opened_at = self._monotonic()
         self.epoch += 1
-        self._unsent = self._bad = 0
+        self._unsent = 0
         self._last.clear()
         self._wait_for_probe()
         return True
@@ -155,13 +154,7 @@ class Breaker:
     def _wait_for_probe(self) -> None:
         self.probe_at = self._monotonic() + self._uniform(0.0, self._longest)
 
-    def _note(self, *, bad: bool) -> None:
-        if len(self._last) == LOOKED_AT:
-            self._bad -= self._last[0][1]
-        self._last.append((self._monotonic(), bad))
-        self._bad += bad
-
     def _mostly_bad(self) -> bool:
-        if len(self._last) < LOOKED_AT or self._bad * 2 < LOOKED_AT:
+        if len(self._last) < LOOKED_AT or sum(bad for _, bad in self._last) * 2 < LOOKED_AT:
             return False
         return self._last[-1][0] - self._last[0][0] <= WITHIN

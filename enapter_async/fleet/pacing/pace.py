@@ -108,6 +108,7 @@ class Pace:
         self._down = ""
         self._stuck_since: float | None = None
         self._too_long: float | None = None
+        self._stamp_of_all = self._new_stamp()
         self.in_flight = 0
 
     @property
@@ -162,7 +163,15 @@ class Pace:
         ):
             return None
         self.in_flight += 1
-        return Stamp(self._rate.epoch, self._concurrency.epoch, self._breaker.epoch)
+        # All that begin in the same epochs may have one: only a probe's is ever changed.
+        stamp = self._stamp_of_all
+        if (
+            stamp.concurrency != self._concurrency.epoch
+            or stamp.breaker != self._breaker.epoch
+            or stamp.rate != self._rate.epoch
+        ):
+            stamp = self._stamp_of_all = self._new_stamp()
+        return stamp
 
     def wait_to_start(self) -> Wait | None:
         """Say what a new operation has to wait for, or None where it may start now."""
@@ -240,15 +249,20 @@ class Pace:
         if probe:
             self._breaker.probe()
         self._rate.begin()
+        return self._new_stamp(probe=probe)
+
+    def _new_stamp(self, *, probe: bool = False) -> Stamp:
         return Stamp(self._rate.epoch, self._concurrency.epoch, self._breaker.epoch, probe)
 
     def passed(self, stamp: Stamp) -> None:
         """Take note of an answer that says neither too much nor too late."""
-        self._rate.passed()
-        self._concurrency.passed(self.in_flight)
+        now = self._monotonic()
+        self._rate.passed(now)
+        if self._concurrency.limit < self._concurrency.most:
+            self._concurrency.passed(self.in_flight)
         if self._stuck_since is not None and not self._breaker.is_open:
             self._stuck_since = None
-        if self._breaker.answered(stamp.breaker):
+        if self._breaker.answered(stamp.breaker, now):
             self._stuck_since = None
             stamp.probe = False
 
@@ -256,7 +270,7 @@ class Pace:
         """Take note of an attempt that failed; `pause` is that of the client after a 429."""
         status = attempt.status
         if status == 429 or (status == 503 and attempt.certainty is Certainty.REFUSED):
-            self._breaker.answered(stamp.breaker)
+            self._breaker.answered(stamp.breaker, self._monotonic())
             self._throttled(stamp, attempt, pause)
         elif attempt.certainty in (Certainty.REFUSED, Certainty.APPLIED):
             self.passed(stamp)
@@ -284,7 +298,7 @@ class Pace:
 
     def connected(self) -> None:
         """Take note that a bare connection, made in place of a probe, succeeded."""
-        self._breaker.answered(self._breaker.epoch)
+        self._breaker.answered(self._breaker.epoch, self._monotonic())
 
     def probe_bare(self) -> None:
         """Take note that a bare connection is tried in place of a probe."""

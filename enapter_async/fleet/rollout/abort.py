@@ -133,7 +133,7 @@ class AbortJudge:
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
         """Take note of an outcome; give the error to stop with once it is one too many."""
-        if outcome.state is State.APPLIED and not self._counts["all"] and outcome.error is None:
+        if outcome.error is None and not self._counts["all"] and outcome.state is State.APPLIED:
             self.executed += 1
             return None  # no criterion is met by no failures
         if outcome.state not in (State.APPLIED, State.FAILED, State.UNKNOWN):

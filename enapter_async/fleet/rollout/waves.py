@@ -164,7 +164,7 @@ class Waves(Collection[Work]):
                 if self._wave_of[position] == wave:
                     after = None if work.after is None else self._seq_of[work.after]
                     seq = self._seq_of[position]
-                    yield attrs.evolve(work, seq=seq, wave=wave, after=after)
+                    yield work._replace(seq=seq, wave=wave, after=after)
 
     def __contains__(self, work: object) -> bool:
         return any(each == work for each in self)
