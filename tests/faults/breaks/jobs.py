@@ -196,9 +196,9 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "the guard is skipped": Break(
-            "fleet.crew:Crew._try",
-            "if work.before is not None and",
-            "if False and",
+            "fleet.crew:Crew._held_back",
+            "work.before is not None and",
+            "False and",
             by="fleet/test_plan_applied.py::test_what_is_stale_is_held_and_a_resume_looks_again",
             simulated=True,
         ),
