@@ -51,18 +51,26 @@ from enapter_async.errors import (
     ConflictError,
     DeadlineExceededError,
     EnapterError,
+    ErrorDetail,
     HostDownError,
     NotFoundError,
     ResponseError,
+    ResponseMismatchError,
     ResultLostError,
     TLSError,
     TransportError,
     UnprocessableError,
+    api_error_type,
 )
 from enapter_async.fleet.inputs import InputError
-from enapter_async.fleet.journal.file import RunBusyError, RunRefusedError
+from enapter_async.fleet.item import CredentialsNotKeptError, LeftUnknownError, ResultDiffersError
+from enapter_async.fleet.journal.file import JournalError, RunBusyError, RunRefusedError
 from enapter_async.fleet.journal.merging import InputConflictError
+from enapter_async.fleet.journal.rows import EarlierError
 from enapter_async.fleet.journal.runs import RunNotFoundError
+from enapter_async.fleet.pacing.pace import PausedTooLongError
+from enapter_async.fleet.rollout.abort import RunAbortedError
+from enapter_async.fleet.rollout.waves import WaveNotPassedError
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:x-enapter-async:"
@@ -146,7 +154,7 @@ def answer_to(error: EnapterError) -> HttpAnswer:
     }
     # What is the backend's own fault, or upstream's, is none of a browser's business.
     if isinstance(error, APIError) and kind.status < 500:
-        codes = [detail.code for detail in error.errors if _plain(detail.code)]
+        codes = _codes(error)
         if codes:
             problem["codes"] = codes
     request_id = getattr(error, "request_id", None)
@@ -158,6 +166,48 @@ def answer_to(error: EnapterError) -> HttpAnswer:
     problem |= _particulars(error)
     return HttpAnswer(status=kind.status, problem=problem, retry_after=retry_after)
 
+
+def words_for(error: EnapterError) -> str:
+    """Say in a line how a job, or an operation of it, ended in this error; pure, never raises.
+
+    By the same rule as `answer_to`: our own words, and of the upstream's only the first code.
+    """
+    if isinstance(error, _OUR_WORDS):
+        return str(error)
+    if isinstance(error, EarlierError):
+        error = _as_it_was(error)
+    title = next((words for each, words in _TITLES if isinstance(error, each)), None)
+    kind = _kind_of(error)
+    said = title or kind.title
+    if isinstance(error, APIError) and kind.status < 500:
+        said += "".join(f" ({code})" for code in _codes(error)[:1])
+    return said
+
+
+def _codes(error: APIError) -> list[str]:
+    return [each.code for each in error.errors if each.code is not None and _plain(each.code)]
+
+
+def _as_it_was(earlier: EarlierError) -> EnapterError:
+    """Make of a journal's line the error again, without its message."""
+    if earlier.status is not None:
+        errors = () if earlier.code is None else (ErrorDetail(code=earlier.code),)
+        return api_error_type(earlier.status)(
+            "", status=earlier.status, errors=errors, from_api=bool(errors)
+        )
+    if earlier.error_type is None:
+        return AmbiguousOutcomeError("")  # it was about to be sent, and no more is known
+    return _BY_NAME.get(earlier.error_type, EnapterError)("")
+
+
+_OUR_WORDS: Final = (RunAbortedError, PausedTooLongError, WaveNotPassedError)
+"""In their messages stands nothing that a server said."""
+_TITLES: Final[tuple[tuple[type[EnapterError], str], ...]] = (
+    (ResultDiffersError, "The answer shows another value than the one asked for."),
+    (CredentialsNotKeptError, "Credentials were minted and could not be kept."),
+    (JournalError, "The job's journal cannot be written."),
+)
+"""What is said of errors that only jobs have."""
 
 _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
     (ResultLostError, _LOST),
@@ -182,6 +232,15 @@ _REFUSALS: Final[tuple[tuple[type[APIError], _Kind], ...]] = (
     (BadRequestError, _BAD_REQUEST),
 )
 """What only the API itself can say: a proxy's own page says nothing about a device."""
+_BY_NAME: Final[Mapping[str, type[EnapterError]]] = {
+    each.__name__: each
+    for each in (
+        *(each for each, _ in (*_TITLES, *_KINDS)),
+        LeftUnknownError,
+        ResponseMismatchError,
+        TransportError,
+    )
+}
 _WHOEVER_SAYS_IT: Final[Mapping[int, _Kind]] = {
     401: _NOT_ACCEPTED,
     403: _NOT_PERMITTED,

@@ -13,7 +13,7 @@ import attrs
 from attrs.validators import instance_of
 
 from enapter_async.converter import operation_to_json
-from enapter_async.errors import APIError, ConfigurationError
+from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials.private_files import open_private
 from enapter_async.fleet.journal.file import Journal
 from enapter_async.fleet.journal.lock import is_held
@@ -23,6 +23,7 @@ from enapter_async.fleet.journal.standing import STATE_OF_MARK, Mark, Standing
 from enapter_async.fleet.pacing.pace import MAX_PAUSE
 from enapter_async.fleet.report import Outcome, State
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
+from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.progress import Wave
 
 TROUBLES_TOLD: Final = 200
@@ -32,7 +33,6 @@ Wanted = Literal["running", "stopped", "ended"]
 
 _FILE: Final = "job.json"
 _ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
-_TEXT: Final = 300
 _DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What reading a file that nobody here wrote, or another version did, may end in."""
 _TROUBLES: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.INTENDED)
@@ -183,7 +183,7 @@ def _troubles(journal: Journal, standing: Standing, *, running: bool) -> list[Ma
 
 
 def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
-    """Write an outcome that was not done as plain JSON: no result, no body."""
+    """Write an outcome that was not done as plain JSON: no result, no text of the upstream's."""
     error = outcome.error
     fields = operation_to_json(outcome.operation)
     return {
@@ -191,6 +191,6 @@ def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
         "device_id": outcome.operation.subject(),
         "state": str(outcome.state),
         "error": getattr(error, "error_type", None) or (error and type(error).__name__),
-        "status": error.status if isinstance(error, APIError) else None,
-        "message": "" if error is None else str(error)[:_TEXT],
+        "status": getattr(error, "status", None),
+        "message": "" if error is None else words_for(error),
     }

@@ -13,6 +13,7 @@ from enapter_async.fleet.engine import Run
 from enapter_async.fleet.events import RunEvent
 from enapter_async.fleet.journal.runs import RunFolder
 from enapter_async.fleet.report import Outcome, State
+from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import (
     TROUBLES_TOLD,
     JobFile,
@@ -175,7 +176,9 @@ class Session:
         report = self.run.report
         wanted, why = self._file.wanted, self._file.why
         if report.stopped is not None:
-            wanted, why = "stopped", str(report.stopped)
+            wanted, why = "stopped", words_for(report.stopped)
+            # Those who watch are told no word of the upstream's; who runs the backend may read it.
+            logger.warning("job %s stopped: %s", self.folder.id, report.stopped)
         elif not self._stopping:
             left = report.counts[State.HELD] + report.counts[State.UNKNOWN]
             if not (self._leaving and left):

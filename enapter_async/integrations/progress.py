@@ -18,6 +18,7 @@ from enapter_async.fleet.events import (
 )
 from enapter_async.fleet.pacing.pace import Wait
 from enapter_async.fleet.report import Report, State
+from enapter_async.integrations.answers import words_for
 
 RATE_SECONDS: Final = 5.0
 """The rate is that of the last so many seconds."""
@@ -157,7 +158,7 @@ class Progress:
                     self._wave = passed
                     self._end_wave()
             case RunStopped(error=error):
-                self.stopped = str(error)
+                self.stopped = words_for(error)
 
     def waves(self) -> tuple[Wave, ...]:
         """Give the waves that began in this session, in order."""

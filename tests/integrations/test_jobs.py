@@ -37,6 +37,10 @@ def renames(number: int, name: str = "New") -> list[UpdateDevice]:
     return [UpdateDevice(device_id=uuid(each), name=f"{name} {each}") for each in range(number)]
 
 
+def by_device(troubles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(troubles, key=lambda each: str(each["device_id"]))
+
+
 @contextlib.asynccontextmanager
 async def backend(
     folder: Path, number: int = 20, **options: Any
@@ -101,6 +105,7 @@ async def test_what_failed_is_told_one_by_one_and_once(tmp_path: Path) -> None:
         assert events[-1].data["counts"]["failed"] == 2
         # From the files it is the same, the error's class included.
         [again, _] = await end_of(jobs, job.id)
+        assert by_device(again.data["troubles"]) == by_device(told)
         assert {each["error"] for each in again.data["troubles"]} == {"ConflictError"}
         assert json.loads(json.dumps(events[-1].data)) == events[-1].data
 

@@ -69,11 +69,23 @@ class Event:
 
 
 class EarlierError(EnapterError):
-    """What an earlier session's journal says of an error; `error_type` is its class's name."""
+    """What an earlier session's journal says of an error; `error_type` is its class's name.
 
-    def __init__(self, message: str, *, error_type: str | None = None) -> None:
+    `status` is the HTTP status and `code` the API's first, where it refused.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        error_type: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.error_type = error_type
+        self.status = status
+        self.code = code
 
 
 def operation_text(operation: Operation[Any]) -> str:
@@ -237,7 +249,7 @@ def earlier_outcome(work: Work, state: State, event: Event | None) -> Outcome[An
     return Outcome(
         operation=work.operation,
         state=state,
-        error=EarlierError(message, error_type=told_type),
+        error=EarlierError(message, error_type=told_type, status=event.status, code=event.code),
         attempts=event.attempt or 0,
         elapsed=(event.elapsed_ms or 0) / 1000,
     )

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
-from enapter_async.errors import EnapterError, NotFoundError
+from enapter_async.errors import APIError, EnapterError, NotFoundError
 from enapter_async.fleet.events import OnEvent, RunGoesOn, RunWaiting, WaveBegan, WavePassed
 from enapter_async.fleet.item import Caller
 from enapter_async.fleet.journal.wave_log import WaveLog
@@ -242,11 +242,11 @@ class Stages:
             except NotFoundError as error:
                 if not error.from_api:
                     # A proxy's own page says nothing about a device.
-                    problem = f" ({error})"
+                    problem = f" ({_kind_of(error)})"
                     continue
                 state = None
             except EnapterError as error:
-                problem = f" ({error})"
+                problem = f" ({_kind_of(error)})"
                 continue
             if operation.holds(state):
                 return ""
@@ -268,3 +268,8 @@ class Stages:
 
     def _now(self) -> float:
         return self._clock.monotonic()
+
+
+def _kind_of(error: EnapterError) -> str:
+    """Name an error without its message: the journal keeps this, and browsers are told it."""
+    return f"HTTP {error.status}" if isinstance(error, APIError) else type(error).__name__

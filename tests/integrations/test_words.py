@@ -1,0 +1,81 @@
+"""Who watches a job is told in our own words what became of it: the upstream may say anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.fleet import Rollout
+from enapter_async.integrations.jobs import Jobs, JobSettings
+from enapter_async.operations.devices import GenerateConfig
+from tests.faults.clock import FakeClock
+from tests.fleet.fleets import fleet_of, running, uuid
+from tests.integrations.test_jobs import end_of, renames
+
+HUSH = "upstream words that no browser may read"
+ONE_ATTEMPT = RetryPolicy(attempts=1)
+
+
+def upstream(status: int, code: str) -> Reply:
+    """Give an answer of the API's own form that says more than browsers may know."""
+    body = {"errors": [{"code": code, "message": HUSH, "details": {"was": HUSH}}]}
+    return Reply(status=status, body=json.dumps(body).encode(), content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (
+            upstream(409, "slug_taken"),
+            "Something else is in the way; nothing was done. (slug_taken)",
+        ),
+        (upstream(422, HUSH), "It cannot be carried out; nothing was done."),
+        (upstream(403, "no_access"), "This service may not do that upstream."),
+        (upstream(500, "broken"), "Nobody can say whether it was done."),
+        (upstream(200, "fine"), "It was done, and its answer is lost."),
+    ],
+)
+async def test_who_watches_is_told_no_word_of_the_upstreams(
+    tmp_path: Path, fault: Reply, said: str
+) -> None:
+    async with running(fleet_of(2)) as (emulator, client):
+        emulator.faults.add(fault, times=None)
+        async with Jobs(client.with_options(retry=ONE_ATTEMPT), tmp_path) as jobs:
+            settings = JobSettings(abort=())
+            job = await jobs.start(
+                [GenerateConfig(device_id=uuid(1), protocol="MQTT")], settings=settings
+            )
+            live = await end_of(jobs, job.id)
+            later = await end_of(jobs, job.id)
+    for events in (live, later):
+        [told] = [event.data["troubles"] for event in events if event.kind == "troubles"]
+        assert [each["message"] for each in told] == [said]
+        assert HUSH not in "".join(json.dumps(event.data) for event in events)
+
+
+@pytest.mark.parametrize("rollout", [None, Rollout(waves=(1,))])
+async def test_what_stops_a_job_is_told_without_a_word_of_the_upstreams(
+    tmp_path: Path, rollout: Rollout | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Emulator(world=World(fleet_of(4))) as emulator:
+        # Without waves the first write stops it; with them the wave that is read back.
+        status, method = (401, "PATCH") if rollout is None else (503, "GET")
+        emulator.faults.add(upstream(status, "some_code"), times=None, method=method)
+        fast = Client(
+            emulator.token,
+            base_url=emulator.base_url,
+            clock=FakeClock().clock(),
+            retry=ONE_ATTEMPT,
+        )
+        async with fast, Jobs(fast, tmp_path) as jobs:
+            job = await jobs.start(renames(4), rollout=rollout)
+            events = await end_of(jobs, job.id)
+    told = events[-1].data
+    assert told["phase"] == "stopped"
+    wanted = "This service is not let in upstream." if rollout is None else "(HTTP 503); "
+    assert wanted in told["stopped"]
+    assert HUSH not in "".join(json.dumps(event.data) for event in events)
+    assert f"job {job.id} stopped: " in caplog.text
