@@ -18,13 +18,14 @@ import importlib.util
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
-from tests.faults.forked import ROOT, Trial, verdicts
+from tests.faults.forked import ROOT, State, Trial, verdicts
 from tests.faults.mutating import mutants_of
 from tests.faults.sabotage import IMPORTED_FIRST, say
 
@@ -72,6 +73,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/fleet/test_waves.py",
     ),
     "enapter_async.fleet.rollout.stages": (
+        "tests/fleet/test_stages.py",
         "tests/fleet/test_waves.py",
         "tests/fleet/test_passing.py",
         "tests/fleet/test_plan_applied.py",
@@ -166,14 +168,19 @@ def judge(module: str, *, jobs: int) -> bool:
     met: set[tuple[str, str]] = set()
     mutants = list(mutants_of(source))
     left = unexplained = 0
+    unlike: Counter[State] = Counter()
     trials = (
         Trial(name=str(number), tests=tests, prepare=partial(take_place, module, mutant.tree))
         for number, mutant in enumerate(mutants)
     )
     for verdict in verdicts(trials, jobs=jobs, seconds=most):
-        # What cannot be imported, or does not end, is noticed by whoever runs it.
-        if verdict.state == "survived":
-            mutant = mutants[int(verdict.name)]
+        mutant = mutants[int(verdict.name)]
+        if verdict.state in ("broke down", "no end"):
+            # Noticed by whoever runs it; told, so that somebody sees that the mutant is to blame.
+            unlike[verdict.state] += 1
+            last = verdict.told.strip().splitlines()[-1:]
+            say(f"{verdict.state.upper()} {module}:{mutant}\n    {''.join(last)}")
+        elif verdict.state == "survived":
             met.add((mutant.change, mutant.text))
             left += 1
             if (mutant.change, mutant.text) not in known:
@@ -184,7 +191,8 @@ def judge(module: str, *, jobs: int) -> bool:
         say(f"NO SURVIVOR ANY MORE {module} | {change} | {text}")
     seconds = time.monotonic() - began
     say(
-        f"{module}: {len(mutants)} mutants, {len(mutants) - left} killed, "
+        f"{module}: {len(mutants)} mutants, {len(mutants) - left} killed "
+        f"({unlike['broke down']} broke down, {unlike['no end']} without end), "
         f"{left - unexplained} equivalent, {unexplained} unexplained, in {seconds:.0f} s"
     )
     return not unexplained and not stale

@@ -22,7 +22,7 @@ from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassed
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice, UpdateDevice
 from tests.faults.clock import FakeClock
-from tests.fleet.callers import Answer, ScriptedCaller, at_once, rename
+from tests.fleet.callers import Answer, ScriptedCaller, at_once, rename, turns
 
 REFUSED = Reply(
     status=409,
@@ -279,6 +279,31 @@ async def test_a_busy_site_does_not_keep_the_others_waiting() -> None:
         concurrency=4,
     )
     assert report.counts[State.APPLIED] == 35
+
+
+@pytest.mark.parametrize(("slow", "reached"), [(39, True), (40, False)])
+async def test_a_busy_site_is_looked_past_for_ten_times_the_concurrency(
+    slow: int, *, reached: bool
+) -> None:
+    opened = asyncio.Event()
+
+    async def answer(operation: Operation[Any]) -> None:
+        if operation.subject() != "quick":
+            await opened.wait()
+
+    given: list[Any] = [
+        Work(seq=seq, operation=rename(f"slow{seq}"), group="a") for seq in range(slow)
+    ]
+    given.append(Work(seq=slow, operation=rename("quick"), group="b"))
+    caller = Remembering(answer)
+    rollout = Rollout(waves=("rest",), per_group=1)
+    job = asyncio.create_task(fleet.apply(caller, given, rollout=rollout, concurrency=4))
+    await turns(50)
+    # Of 4 at once the input is read 40 works far.
+    assert [each.subject() for each in caller.under_way] == ["slow0"]
+    assert ("quick" in [each.subject() for each in caller.ended]) is reached
+    opened.set()
+    assert (await job).counts[State.APPLIED] == slow + 1
 
 
 @pytest.mark.parametrize(("most_lost", "passes"), [(20.0, True), (19.0, False)])
