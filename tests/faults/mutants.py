@@ -178,8 +178,9 @@ def judge(module: str, *, jobs: int) -> bool:
         if verdict.state in ("broke down", "no end"):
             # Noticed by whoever runs it; told, so that somebody sees that the mutant is to blame.
             unlike[verdict.state] += 1
-            last = verdict.told.strip().splitlines()[-1:]
-            say(f"{verdict.state.upper()} {module}:{mutant}\n    {''.join(last)}")
+            lines = verdict.told.strip().splitlines() or [""]
+            why = [line for line in lines if line.startswith("E  ")] or lines
+            say(f"{verdict.state.upper()} {module}:{mutant}\n    {why[-1]}")
         elif verdict.state == "survived":
             met.add((mutant.change, mutant.text))
             left += 1
