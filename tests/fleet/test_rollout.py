@@ -111,6 +111,12 @@ def test_each_group_is_met_once_before_one_is_met_twice() -> None:
     assert sum(met[3].values()) == 900
 
 
+def test_half_of_the_works_hold_half_of_each_group() -> None:
+    waved = Waves(works(["a"] * 8 + ["b"] * 2), Rollout(waves=(5, 5)))
+    met = [Counter(work.group for work in waved if work.wave == wave) for wave in range(2)]
+    assert met == [{"a": 4, "b": 1}] * 2
+
+
 def test_without_groups_the_order_of_the_input_stays() -> None:
     given_works = works([""] * 40)
     waved = list(Waves(given_works, Rollout()))

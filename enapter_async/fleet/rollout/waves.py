@@ -36,7 +36,7 @@ class WaveNotPassedError(EnapterError):
 def _sizes(value: Any) -> tuple[int | str, ...]:
     sizes = (value,) if isinstance(value, int | str) else tuple(value)
     for each in sizes:
-        _share(each)
+        _wanted(each, 0)
     if len(sizes) > MOST_WAVES:
         raise ConfigurationError(f"there are {len(sizes)} waves; the most are {MOST_WAVES}")
     if REST in sizes[:-1]:
@@ -44,19 +44,20 @@ def _sizes(value: Any) -> tuple[int | str, ...]:
     return sizes
 
 
-def _share(size: Any) -> float:
-    """Give the share that a size in percents is, or 0 for a number; refuse anything else."""
+def _wanted(size: Any, total: int) -> int:
+    """Give how many of all a size asks for; refuse what is no size."""
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
-        return 0.0
+        return size
     if size == REST:
-        return 1.0
+        return total
     if isinstance(size, str) and size.endswith("%"):
         try:
             percent = float(size[:-1])
         except ValueError:
             percent = math.nan
         if 0 < percent <= 100:
-            return percent / 100
+            # What a float makes of a percentage is no reason for one more device.
+            return math.ceil(round(percent / 100 * total, 6))
     raise ConfigurationError(
         f"{size!r} is no size of a wave; give a number from 1 up, percents such as '10%', or 'rest'"
     )
@@ -113,10 +114,7 @@ class Rollout:
         found: list[int] = []
         left = total
         for each in (*self.waves, REST):
-            share = _share(each)
-            # What a float makes of a percentage is no reason for one more device.
-            wanted = each if isinstance(each, int) else math.ceil(round(share * total, 6))
-            size = min(left, wanted)
+            size = min(left, _wanted(each, total))
             if size:
                 found.append(size)
                 left -= size
