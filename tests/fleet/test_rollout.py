@@ -141,6 +141,7 @@ def test_unchanged_works_are_no_canaries() -> None:
     waved = list(Waves(given_works, Rollout(waves=(1,))))
     assert [work.unchanged for work in waved if work.wave == 0] == [False]
     assert sum(not work.unchanged for work in waved if work.wave == 1) == 1
+    assert {work.wave for work in waved if work.unchanged} == {1}, "they come in the last one"
     assert next(iter(Waves(given_works[:10], Rollout()))).wave == 0
 
 
@@ -269,6 +270,7 @@ def test_places_of_a_group_are_handed_on_in_order_and_given_back() -> None:
     assert groups.release(first) is None
     assert groups.admit(first), "all places are free again"
     assert groups.release(first) is None
+    assert (groups._busy, groups._parked) == ({}, {}), "nothing is remembered of idle groups"
 
 
 def test_without_a_bound_all_are_admitted() -> None:

@@ -187,9 +187,9 @@ def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
     sizes = rollout.sizes(sum(links.changes))
     last = max(0, len(sizes) - 1)
     waves = array("h", [-1]) * len(links.ranks)
-    wave, room = 0, sizes[0] if sizes else 0
+    wave, room = -1, 0
     for position in sorted(range(len(waves)), key=links.ranks.__getitem__):
-        if waves[position] >= 0 or not links.changes[position]:
+        if not links.changes[position]:
             continue
         while room <= 0 and wave < last:
             wave += 1
