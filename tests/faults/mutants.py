@@ -30,7 +30,7 @@ from tests.faults.mutating import mutants_of
 from tests.faults.sabotage import IMPORTED_FIRST, say
 
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
-LEAST_SECONDS: Final = 60.0
+LEAST_SECONDS: Final = 30.0
 MOST_TIMES: Final = 5
 """How long a mutant's tests may take: so many times as long as the module's, and no less than
 so many seconds. One that takes longer hangs, and counts as killed."""
