@@ -23,6 +23,9 @@ import attrs
 import hypothesis
 import pytest
 
+if sys.platform != "win32":
+    import resource
+
 ROOT: Final = Path(__file__).parents[2]
 
 OPTIONS: Final = (
@@ -39,6 +42,9 @@ OPTIONS: Final = (
 )
 TOLD: Final = 3000
 """How many characters of what a trial printed are kept."""
+
+MOST_BYTES: Final = 2 << 30
+"""How much address space a trial may have; one that fills a list without end has failed."""
 
 State = Literal["caught", "survived", "broke down", "no end"]
 
@@ -86,6 +92,9 @@ def _run(trial: Trial, folder: Path, answer: Connection) -> None:
     """Be the child: break, test in the folder, answer."""
     os.setsid()
     os.chdir(ROOT)
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, most))
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(log.fileno(), stream.fileno())

@@ -41,3 +41,8 @@ def test_trials_side_by_side_have_a_folder_each_that_goes_with_them(tmp_path: Pa
     used = [Path(line) for line in places.read_text().splitlines()]
     assert len({each.parent for each in used}) == 3
     assert not [each for each in used if each.parent.parent.exists()]
+
+
+def test_a_trial_that_takes_all_memory_has_failed(tmp_path: Path) -> None:
+    greedy = _trial(tmp_path, "greedy", f"bytearray({3 << 30})")
+    assert [each.state for each in verdicts([greedy], jobs=1, seconds=30)] == ["caught"]
