@@ -1,8 +1,8 @@
 """Between two waves, without a server: what is looked at, what is told, and what is refused."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeVar
 
 import pytest
 
@@ -11,6 +11,7 @@ from enapter_async.clock import Clock
 from enapter_async.errors import HostDownError, NotFoundError
 from enapter_async.fleet.events import RunEvent, RunGoesOn, RunWaiting, WaveBegan, WavePassed
 from enapter_async.fleet.pacing.pace import Reason, Wait
+from enapter_async.fleet.planning.guard import Guard
 from enapter_async.fleet.report import Outcome, State
 from enapter_async.fleet.rollout.stages import Stages
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassedError
@@ -60,6 +61,27 @@ class Looking(ScriptedCaller):
         return [each.device_id for each in self.began if isinstance(each, GetDevice)]
 
 
+class Watching:
+    """A guard that notes what it is asked to look at; from wave 1 on it cannot look."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, list[str | None]]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Do nothing."""
+
+    async def before_wave(self, number: int, works: Callable[[], Iterator[Work]]) -> None:
+        self.asked.append((number, [work.operation.subject() for work in works()]))
+        if number:
+            raise HostDownError("down")
+
+    async def check(self, work: Work) -> str | None:
+        raise AssertionError("it is for the engine to ask")
+
+
 class Stand:
     """Stages with a clock that stands still but for its sleeps."""
 
@@ -70,6 +92,7 @@ class Stand:
         *,
         sizes: list[int] | None = None,
         shown: dict[str, list[Shown]] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.now = NOW
         self.slept: list[float] = []
@@ -83,7 +106,7 @@ class Stand:
             sizes=sizes,
             works_of=self._works_of,
             log=None,
-            guard=None,
+            guard=guard,
             on_event=self.events.append,
         )
 
@@ -326,3 +349,15 @@ async def test_where_none_was_online_nobody_is_looked_at_again() -> None:
     await stand.stages.turn_to(1)
     assert stand.caller.looked_at == ["d"]
     assert AFTER not in stand.events
+
+
+async def test_no_wave_begins_before_the_guard_has_looked_at_it() -> None:
+    works = [Work(seq=seq, operation=rename(f"d{seq}"), wave=int(seq > 0)) for seq in range(3)]
+    guard = Watching()
+    stand = Stand(Rollout(), works, guard=guard)
+    await stand.stages.turn_to(0)
+    with pytest.raises(HostDownError):
+        await stand.stages.turn_to(1)
+    assert guard.asked == [(0, ["d0"]), (1, ["d1", "d2"])]
+    assert stand.events == [WaveBegan(number=1), WavePassed(number=1, read_back=0)]
+    assert stand.stages.wave == 0
