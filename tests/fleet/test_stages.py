@@ -224,9 +224,9 @@ async def test_a_device_may_show_it_at_the_third_look(
     ("turns", "said"),
     [
         ([device("a", "old")], "UpdateDevice of a"),
-        ([HostDownError("down")], "UpdateDevice of a (down)"),
+        ([HostDownError("down")], "UpdateDevice of a (HostDownError)"),
         ([HostDownError("down"), device("a", "old")], "UpdateDevice of a"),
-        ([NotFoundError("a page", status=404)], "UpdateDevice of a (a page)"),
+        ([NotFoundError("a page", status=404)], "UpdateDevice of a (HTTP 404)"),
         ([NotFoundError("gone", status=404, from_api=True)], "UpdateDevice of a"),
     ],
 )
@@ -270,17 +270,18 @@ async def test_what_did_not_end_well_is_refused_before_anything_is_looked_at() -
     assert (stand.caller.began, stand.slept) == ([], [])
 
 
-async def test_a_hold_is_told_with_its_end() -> None:
-    stand = Stand(Rollout(hold=60.0))
+@pytest.mark.parametrize("seconds", [0.5, 60.0])
+async def test_a_hold_is_told_with_its_end(seconds: float) -> None:
+    stand = Stand(Rollout(hold=seconds))
     await stand.stages.turn_to(0)
     assert stand.slept == [], "nothing is over yet"
     await stand.stages.turn_to(1)
-    assert stand.slept == [60.0]
+    assert stand.slept == [seconds]
     detail = "the hold between two waves"
-    wait = Wait(reason=Reason.HOLD, since=NOW, until=NOW + 60.0, detail=detail)
+    wait = Wait(reason=Reason.HOLD, since=NOW, until=NOW + seconds, detail=detail)
     assert stand.events[1:3] == [RunWaiting(wait=wait), RunGoesOn()]
     await stand.stages.finish()
-    assert stand.slept == [60.0], "nothing comes after the last"
+    assert stand.slept == [seconds], "nothing comes after the last"
 
 
 def asks(detail: str) -> RunWaiting:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
@@ -82,17 +82,17 @@ class Stages:
             EnapterError: the devices could not be read.
         """
         ending = await self._not_passed_yet(before=wave)
-        read_back = []
+        passing = []
         for each in ending:
             if each.bad:
                 raise self._refusal(each, each.bad)
-            read_back.append(await self._read_back(each))
-        if ending:
+            passing.append((each, await self._read_back(each)))
+        if passing:
             await self._hold()
-        for each in ending:
+        for each, _ in passing:
             await self._check_health(each)
-        for each, number in zip(ending, read_back, strict=True):
-            await self._note_passed(each, number)
+        for each, read_back in passing:
+            await self._note_passed(each, read_back)
         await self._begin(wave)
 
     async def finish(self) -> None:
@@ -206,7 +206,7 @@ class Stages:
         sample = list(islice((each for each in present if each), gate.sample))
         online = await self._each(self._is_online, sample)
         self._on_event(RunGoesOn())
-        return tuple(each for each, yes in zip(sample, online, strict=True) if yes)
+        return tuple(compress(sample, online))
 
     async def _check_health(self, findings: Findings) -> None:
         gate, were = self._rollout.health, findings.online
