@@ -24,12 +24,12 @@ from enapter_async._http.endpoint import (
     parse_base_url,
     verification,
 )
+from enapter_async._http.headers import CarryingWire, ExtraHeaders, own_headers
 from enapter_async._http.pacing import Gate, Pacing, Turns
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import SessionTransport, Timeouts, Transport
 from enapter_async._http.wire import Wire
-from enapter_async._version import __version__
 from enapter_async.api.devices import Devices
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
@@ -53,6 +53,7 @@ class _Settings:
     timeouts: Timeouts
     pacing: Pacing
     hooks: tuple[Hook, ...]
+    extra_headers: ExtraHeaders | None
     ssl_context: ssl.SSLContext | None
     session: aiohttp.ClientSession | None
     allow_insecure_http: bool
@@ -80,6 +81,8 @@ class Client:
         timeouts: 10 s to connect, 30 s for an answer.
         pacing: At most 100 requests under way. After a 429 all calls of the client pause.
         hooks: Who is told about each call, attempt, wait and end; see `enapter_async.hooks`.
+        extra_headers: Gives more headers, such as `OpenTelemetry.trace_headers` does; asked just
+            before each request is written, in the task of its call. Never ours, and no body's.
         ssl_context: How to verify the server, such as with a gateway's own CA. A context that
             does not verify is refused.
         session: A session of your own, with its connector, proxy and middlewares. It is neither
@@ -104,6 +107,7 @@ class Client:
         timeouts: Timeouts = Timeouts(),
         pacing: Pacing = Pacing(),
         hooks: Sequence[Hook] = (),
+        extra_headers: ExtraHeaders | None = None,
         ssl_context: ssl.SSLContext | None = None,
         session: aiohttp.ClientSession | None = None,
         allow_insecure_http: bool = False,
@@ -123,6 +127,8 @@ class Client:
             if not isinstance(setting, kind):
                 wanted = getattr(kind, "__name__", kind)
                 raise ConfigurationError(f"{name} is a {type(setting).__name__}; give {wanted}")
+        if extra_headers is not None and not callable(extra_headers):
+            raise ConfigurationError("extra_headers is no function; give one that gives a mapping")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
         self._settings = _Settings(
@@ -133,6 +139,7 @@ class Client:
             timeouts=timeouts,
             pacing=pacing,
             hooks=tuple(hooks),
+            extra_headers=extra_headers,
             ssl_context=ssl_context,
             session=session,
             allow_insecure_http=allow_insecure_http,
@@ -299,12 +306,7 @@ class _Engine:
         if self.state != "not open":
             raise ConfigurationError(f"this client is {self.state}; make a new one to enter again")
         settings = self._settings
-        wire = Wire(
-            settings.base_url,
-            _headers(settings),
-            secret=None if settings.token is None else settings.token.reveal(),
-            wall=settings.clock.wall,
-        )
+        wire = _make_wire(settings)
         self._pipeline = Pipeline(
             transport=self._make_transport(wire),
             wire=wire,
@@ -383,16 +385,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disown_all)
 
 
-def _headers(settings: _Settings) -> dict[str, str]:
-    headers = {
-        "User-Agent": f"enapter-async/{__version__}",
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip, deflate",
+def _make_wire(settings: _Settings) -> Wire:
+    unencrypted = settings.allow_insecure_http and settings.base_url.scheme == "http"
+    headers = own_headers(settings.token, settings.user, allow_http=unencrypted)
+    more: dict[str, Any] = {
+        "secret": None if settings.token is None else settings.token.reveal(),
+        "wall": settings.clock.wall,
     }
-    if settings.token is not None:
-        headers["X-Enapter-Auth-Token"] = settings.token.reveal()
-    if settings.user is not None:
-        headers["X-Enapter-Auth-User"] = settings.user
-    if settings.allow_insecure_http and settings.base_url.scheme == "http":
-        headers["X-Enapter-Allow-HTTP"] = "true"
-    return headers
+    if settings.extra_headers is None:
+        return Wire(settings.base_url, headers, **more)
+    return CarryingWire(settings.base_url, headers, extra=settings.extra_headers, **more)

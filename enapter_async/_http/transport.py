@@ -73,7 +73,8 @@ class SessionTransport:
         self._headers_with_body = {**wire.headers, "Content-Type": "application/json"}
         self._timeout = client_timeout(0.0, 0.0)
         self._ssl = ssl
-        self._middlewares = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
+        others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
+        self._middlewares = (*wire.middlewares, *others)
         self._closed = False
 
     def distrust(self) -> None:

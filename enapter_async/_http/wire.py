@@ -90,6 +90,9 @@ class Failure:
 class Wire:
     """How one client speaks: base path, headers, and reading what comes back."""
 
+    middlewares: tuple[Any, ...] = ()
+    """What a session must put around each request, in aiohttp's form."""
+
     def __init__(
         self,
         base_url: URL,

@@ -11,17 +11,22 @@ Needs the extra `opentelemetry`, which is its API alone; where spans and figures
 the SDK that the program sets up. Nothing here holds a token, a name, credentials, a query or a
 body: attributes are ids, addresses, statuses and the names of errors.
 
-Source: OpenTelemetry semantic conventions for HTTP clients (stable since 1.23).
+Nothing goes to the server unless it is asked for: with `extra_headers=hook.trace_headers` each
+request carries the `traceparent` of its attempt.
+
+Sources: OpenTelemetry semantic conventions for HTTP clients (stable since 1.23); W3C Trace Context.
 """
 
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final
 
 import attrs
 from opentelemetry import context as contexts
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from yarl import URL
 
 from enapter_async._version import __version__
@@ -47,6 +52,11 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5
 _CALL_SECONDS: Final = (*_SECONDS, 20, 30, 60, 120)
 _ATTEMPTS: Final = (1, 2, 3, 4, 6, 8, 12)
 
+# Not the program's own: baggage, which that may carry too, is none of the server's business.
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+_CALL: Final[ContextVar[int]] = ContextVar("enapter_async_call", default=0)
+"""The number of the call that the current task makes, or made last."""
+
 Attributes = dict[str, str | int | float]
 
 
@@ -62,6 +72,8 @@ class _Call:
     attempts: int = 0
     attempt: Span | None = None
     began_ns: int = 0
+    reading: Operation[Any] | None = None
+    read: Span | None = None
 
 
 @attrs.frozen
@@ -139,6 +151,22 @@ class OpenTelemetry:
             "enapter.client.attempts", "{attempt}", "Attempts that ended, by certainty."
         )
 
+    def trace_headers(self) -> dict[str, str]:
+        """Give `traceparent` (and `tracestate`) of the request that this task is about to send.
+
+        It is for `Client(…, hooks=[hook], extra_headers=hook.trace_headers)`. The parent that the
+        server sees is the attempt's span, or that of the read which settles a call. Baggage is
+        not sent. Empty where no call of this hook is under way in the task, or nothing is traced.
+        """
+        call = self._calls.get(_CALL.get())
+        headers: dict[str, str] = {}
+        if call is not None:
+            span = call.attempt
+            if span is None and call.reading is not None:
+                span = call.read = self._request_span(call, call.reading, time.time_ns())
+            _PROPAGATOR.inject(headers, trace.set_span_in_context(span or call.span))
+        return headers
+
     def __call__(self, event: Event, /) -> None:
         """Take one event."""
         if isinstance(event, CallStarted):
@@ -158,8 +186,8 @@ class OpenTelemetry:
                 self._end_attempt(call, event.operation, end)
             case Waited(seconds=seconds, reason=reason):
                 self._waited(call, seconds, reason)
-            case Waiting(seconds=seconds, reason=reason) if reason != "settle":
-                self._waited(call, seconds, reason)
+            case Waiting():
+                self._waiting(call, event)
             case ReadBack():
                 self._read_back(call, event)
             case CallEnded():
@@ -172,6 +200,7 @@ class OpenTelemetry:
         span = self._tracer.start_span(
             type(operation).__name__, context, attributes={**labels, **_ids(operation)}
         )
+        _CALL.set(event.call)
         self._calls[event.call] = _Call(
             span=span,
             context=trace.set_span_in_context(span, context),
@@ -223,6 +252,12 @@ class OpenTelemetry:
             trace.set_span_in_context(span, call.context),
         )
 
+    def _waiting(self, call: _Call, event: Waiting) -> None:
+        if event.reason == "settle":
+            call.reading = event.operation.reads()
+        else:
+            self._waited(call, event.seconds, event.reason)
+
     def _waited(self, call: _Call, seconds: float, reason: str) -> None:
         why: Attributes = {"enapter.wait.reason": reason}
         call.span.add_event("enapter.wait", {**why, "enapter.wait.seconds": seconds})
@@ -230,7 +265,7 @@ class OpenTelemetry:
 
     def _read_back(self, call: _Call, event: ReadBack) -> None:
         began_ns = time.time_ns() - round(event.elapsed * 1e9)
-        span = self._request_span(call, event.reading, began_ns)
+        span, call.read = call.read or self._request_span(call, event.reading, began_ns), None
         kind = None if event.error_type is None else _error_type(event.status, event.error_type)
         self._end_request(
             call, span, event.reading, began_ns, _End(event.elapsed, event.status, kind)
@@ -241,6 +276,10 @@ class OpenTelemetry:
             elapsed = max(0.0, (time.time_ns() - call.began_ns) / 1e9)
             end = _End(elapsed, None, "cancelled", "cancelled")
             self._end_attempt(call, event.operation, end)
+        if call.read is not None:
+            call.read.set_attribute("error.type", "cancelled")
+            call.read.set_status(Status(StatusCode.ERROR))
+            call.read.end()
         outcome: Attributes = {"enapter.outcome": _outcome(event)}
         if event.error is not None:
             outcome["error.type"] = type(event.error).__name__

@@ -3,97 +3,21 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import pytest
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    HistogramDataPoint,
-    InMemoryMetricReader,
-    NumberDataPoint,
-)
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 
 from enapter_async import fleet
 from enapter_async._http.pacing import Pacing
 from enapter_async.errors import AmbiguousOutcomeError, ResultLostError
 from enapter_async.hooks import AttemptStarted
-from enapter_async.integrations.opentelemetry import OpenTelemetry
 from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
 from tests.faults.clock import FakeClock
 from tests.faults.replies import answer, close, errors, hang, truncated
 from tests.faults.rig import ASSIGN, CONFIG, DELETE, GET, TOKEN, UPDATE, TransportKind, open_rig
 from tests.faults.server import FaultServer, applied, ignored
-
-Point = tuple[dict[str, Any], Any]
-
-
-@attrs.define
-class Telescope:
-    """What was exported."""
-
-    hook: OpenTelemetry
-    tracers: TracerProvider
-    exporter: InMemorySpanExporter
-    reader: InMemoryMetricReader
-
-    def spans(self, kind: SpanKind | None = None) -> list[ReadableSpan]:
-        """Give the finished spans, in order of their start."""
-        found = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
-        return [span for span in found if kind is None or span.kind is kind]
-
-    def the_call(self) -> ReadableSpan:
-        (span,) = self.spans(SpanKind.INTERNAL)
-        return span
-
-    def points(self, name: str) -> list[Point]:
-        """Give what a metric holds: the labels and the count of a histogram, or the sum."""
-        data = self.reader.get_metrics_data()
-        assert data is not None
-        return [
-            (dict(point.attributes or {}), size_of(point))
-            for resource in data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-            for point in metric.data.data_points
-        ]
-
-    def everything(self) -> str:
-        data = self.reader.get_metrics_data()
-        return "".join(span.to_json() for span in self.spans()) + (data.to_json() if data else "")
-
-
-def size_of(point: object) -> int | float:
-    if isinstance(point, HistogramDataPoint):
-        return point.count
-    assert isinstance(point, NumberDataPoint)
-    return point.value
-
-
-@pytest.fixture
-def telescope() -> Iterator[Telescope]:
-    exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    tracers, meters = TracerProvider(), MeterProvider([reader])
-    tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    hook = OpenTelemetry(tracer_provider=tracers, meter_provider=meters)
-    yield Telescope(hook, tracers, exporter, reader)
-    assert hook._calls == {}, "a call that ended is forgotten"
-    tracers.shutdown()
-    meters.shutdown()
-
-
-def attributes(span: ReadableSpan) -> dict[str, Any]:
-    return dict(span.attributes or {})
-
-
-def parent_of(span: ReadableSpan) -> int | None:
-    return None if span.parent is None else span.parent.span_id
+from tests.integrations.telescope import Telescope, attributes, parent_of
 
 
 async def test_a_call_is_a_span_with_its_attempt_below(

@@ -1,0 +1,91 @@
+"""The headers that each request carries: a client's own, and those that its user adds."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+
+from enapter_async._http.endpoint import Secret
+from enapter_async._http.wire import Message, Wire
+from enapter_async._version import __version__
+
+ExtraHeaders = Callable[[], Mapping[str, str]]
+"""Asked just before each request is written, in the task of its call."""
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
+_OURS: Final = ("x-enapter-", "content-", "accept", "proxy-")
+_OUR_NAMES: Final = frozenset(
+    ("connection", "cookie", "expect", "host", "keep-alive", "te", "trailer",
+     "transfer-encoding", "upgrade", "user-agent")
+)  # fmt: skip
+"""What says who asks, where a message ends, or what its connection is for."""
+
+logger = logging.getLogger("enapter_async")
+
+
+def own_headers(
+    token: Secret | None, user: str | None, *, allow_http: bool = False
+) -> dict[str, str]:
+    """Give what a client sends with each request; `allow_http` is a word to gateways."""
+    headers = {
+        "User-Agent": f"enapter-async/{__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+    }
+    if token is not None:
+        headers["X-Enapter-Auth-Token"] = token.reveal()
+    if user is not None:
+        headers["X-Enapter-Auth-User"] = user
+    if allow_http:
+        headers["X-Enapter-Allow-HTTP"] = "true"
+    return headers
+
+
+class CarryingWire(Wire):
+    """Speaks as `Wire` does, and adds to each request what it asks for just before.
+
+    It stands in the place of the plain one only where somebody adds headers, so that nobody
+    else pays for the question.
+    """
+
+    def __init__(self, *arguments: Any, extra: ExtraHeaders, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._extra = extra
+        self.middlewares = (self._carry,)
+
+    def serialize(self, message: Message) -> bytes:
+        """Give the bytes of a request for HTTP/1.1."""
+        head, end, body = super().serialize(message).partition(b"\r\n\r\n")
+        fields = "".join(f"\r\n{name}: {value}" for name, value in self._asked().items())
+        return head + fields.encode("ascii") + end + body
+
+    async def _carry(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.update(self._asked())
+        return await handler(request)
+
+    def _asked(self) -> dict[str, str]:
+        """Ask for the headers; what cannot be sent is logged, and does not hurt the call."""
+        try:
+            asked = dict(self._extra())
+        except Exception:
+            logger.exception("extra_headers failed; the request goes without them")
+            return {}
+        good = {name: value for name, value in asked.items() if _may_be_sent(name, value)}
+        if len(good) < len(asked):
+            left_out = [name for name in asked if name not in good]
+            logger.warning("extra_headers gave what cannot be sent: %r", left_out)
+        return good
+
+
+def _may_be_sent(name: object, value: object) -> bool:
+    if not isinstance(name, str) or not isinstance(value, str):
+        return False
+    lower = name.lower()
+    ours = lower in _OUR_NAMES or lower.startswith(_OURS)
+    return not ours and bool(_NAME.fullmatch(name)) and bool(_VALUE.fullmatch(value))
