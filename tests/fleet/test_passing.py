@@ -285,6 +285,7 @@ async def test_an_older_journal_that_went_on_is_not_read_back(
     report = await again.run(None, path)
     assert report.stopped is None
     assert again.arrived == ["PATCH"] * 9
+    assert again.passed == [(3, 0)], "of the waves before it nothing is said"
 
 
 async def test_what_a_later_wave_set_anew_need_not_be_shown_when_a_first_one_is_retried(

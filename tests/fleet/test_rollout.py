@@ -111,10 +111,12 @@ def test_each_group_is_met_once_before_one_is_met_twice() -> None:
     assert sum(met[3].values()) == 900
 
 
-def test_half_of_the_works_hold_half_of_each_group() -> None:
-    waved = Waves(works(["a"] * 8 + ["b"] * 2), Rollout(waves=(5, 5)))
-    met = [Counter(work.group for work in waved if work.wave == wave) for wave in range(2)]
-    assert met == [{"a": 4, "b": 1}] * 2
+def test_after_the_first_of_each_group_any_part_holds_its_share_of_each() -> None:
+    waved = Waves(works(["a"] * 10 + ["b"] * 3), Rollout(waves=(1,) * 12))
+    groups = "".join(work.group for work in waved)
+    assert groups[:2] == "ab"
+    for length in range(3, 14):
+        assert groups[:length].count("b") == round(3 * length / 13)
 
 
 def test_without_groups_the_order_of_the_input_stays() -> None:
