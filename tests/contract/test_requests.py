@@ -96,6 +96,7 @@ class Odd(Operation[None]):
 # By RFC 3986, section 2: of these, only the tilde may stand as it is.
 ESCAPED = {
     "slash": ("a/b", "a%2Fb"),
+    "slashes": ("a/b/c", "a%2Fb%2Fc"),
     "parent": ("../sites", "..%2Fsites"),
     "escaped-dots": ("%2e%2e", "%252e%252e"),
     "query": ("a?x=1", "a%3Fx%3D1"),

@@ -74,6 +74,15 @@ def test_a_request_with_and_without_a_body() -> None:
     )
 
 
+def test_where_it_speaks_to_and_what_it_says_each_time_can_be_asked() -> None:
+    told = {"X-One": "1"}
+    spoken = Wire(URL("http://127.0.0.1:8080/api/"), told, secret=None, wall=lambda: 0.0)
+    told["X-Two"] = "2"
+    assert spoken.base_url == URL("http://127.0.0.1:8080/api/")
+    assert spoken.origin == URL("http://127.0.0.1:8080")
+    assert spoken.headers == {"X-One": "1"}
+
+
 def test_a_reply_is_whole_and_framed_unless_it_is_said_otherwise() -> None:
     plain = reply(200)
     assert (plain.cut, plain.late, plain.framed) == ("", False, True)
