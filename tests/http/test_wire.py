@@ -155,6 +155,7 @@ def test_a_deletion_needs_no_body(body: bytes) -> None:
         ("application/xhtml+xml", b"", False),
         ("", b"", True),
         ("", b"  {", True),
+        ("", b'{"a": 1}', True),
         ("", b"[", True),
         ("", b"<", False),
     ],
