@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import aiohttp
 import attrs
 from aiohttp.client_reqrep import ClientRequest
+from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._http.wire import Failure, Message, Reply, Wire
@@ -69,8 +70,10 @@ class SessionTransport:
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         self._session = session
         self._origin = wire.origin
-        self._headers = wire.headers
-        self._headers_with_body = {**wire.headers, "Content-Type": "application/json"}
+        # As aiohttp keeps them, so that it need not turn them into that for each request.
+        self._headers = CIMultiDict(wire.headers)
+        self._headers_with_body = CIMultiDict(wire.headers)
+        self._headers_with_body["Content-Type"] = "application/json"
         self._timeout = client_timeout(0.0, 0.0)
         self._ssl = ssl
         others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
