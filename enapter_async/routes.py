@@ -1,6 +1,6 @@
 """Where operations go, in words that are the same for all devices: for spans, metrics and logs."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import attrs
 
@@ -9,8 +9,7 @@ from enapter_async.operation import Operation
 _STAND_IN: Final = "route-{}"
 
 
-@attrs.frozen
-class Route:
+class Route(NamedTuple):
     """The method of a request, and its path below the base with a name for each id.
 
     `template` is such as `/v3/devices/{device_id}`.

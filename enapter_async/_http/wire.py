@@ -36,8 +36,9 @@ BEYOND_ANY_CAP: Final = 1e10
 """Seconds that stand for a Retry-After of more than ten digits."""
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
-_SECONDS: Final = re.compile(r"[0-9]+", re.ASCII)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+# Compiled once they are needed, which is seldom.
+_SECONDS: Final = r"[0-9]+"
+_CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 _RETRIED_REFUSALS: Final = frozenset((408, 425, 429))
@@ -240,7 +241,7 @@ def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> f
 
 def _one_retry_after(value: str, date: str | None, wall: float) -> float | None:
     value = value.strip(" \t")
-    if _SECONDS.fullmatch(value):
+    if re.fullmatch(_SECONDS, value):
         return float(value) if len(value) <= 10 else BEYOND_ANY_CAP
     until = http_date(value)
     if until is None:
@@ -262,7 +263,7 @@ def http_date(value: str) -> float | None:
 
 def printable(text: str, limit: int = 200) -> str:
     """Give a server's text fit for a message: one line, no control characters, not long."""
-    line = _CONTROL.sub(" ", text)
+    line = re.sub(_CONTROL, " ", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -12,12 +12,13 @@ from typing import Any, Final
 JSONObject = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMERIC: Final = re.compile(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
+# What is rarely met is compiled when it is met, for that takes longer than all of this module.
+_NUMERIC: Final = r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?"
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
-_DIGITS: Final = re.compile(r"[0-9]{1,5}")
+_DIGITS: Final = r"[0-9]{1,5}"
 _LARGEST_PORT: Final = 65535
 
 
@@ -96,7 +97,7 @@ def nothing(value: Any, _: Any) -> None:
 
 def port(value: Any, _: Any) -> int:
     """Read a port; some servers write it as a string."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_DIGITS, value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise mismatch("a port number", value)
@@ -124,7 +125,7 @@ def moment(value: Any, _: Any) -> datetime:
                 if moment.tzinfo is UTC:
                     return moment
                 return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-            if _NUMERIC.fullmatch(value):
+            if re.fullmatch(_NUMERIC, value):
                 return _EPOCH + timedelta(seconds=float(value))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             return _EPOCH + timedelta(seconds=value)

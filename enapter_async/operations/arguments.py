@@ -16,7 +16,7 @@ LONGEST_TEXT: Final = 1024
 """The most characters of a name or a slug."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_UNSENDABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_UNSENDABLE: Final = r"[\x00\ud800-\udfff]"
 _SHOWN_CHARACTERS: Final = 60
 
 
@@ -42,7 +42,9 @@ def text(field: str, value: object) -> str | Unset | None:
     """Pass text that JSON can carry; None and `UNSET` pass too."""
     if isinstance(value, str):
         # What is printable holds neither NUL nor a surrogate; the search is for the rest.
-        if len(value) <= LONGEST_TEXT and (value.isprintable() or not _UNSENDABLE.search(value)):
+        if len(value) <= LONGEST_TEXT and (
+            value.isprintable() or not re.search(_UNSENDABLE, value)
+        ):
             return value
     elif value is None or isinstance(value, Unset):
         return value
