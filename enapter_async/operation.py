@@ -6,7 +6,7 @@ This is the ground floor; it imports nothing of the package. Everything above
 
 import enum
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Generic, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, final
 
 import attrs
 
@@ -44,12 +44,12 @@ class Repeat(enum.Enum):
     """Does something new at each arrival, so an uncertain one is never sent again unasked."""
 
 
-@attrs.frozen(kw_only=True)
-class RequestParts:
+class RequestParts(NamedTuple):
     """How an operation looks on the wire, before any encoding.
 
     `path` holds the segments below `/v3`, not yet escaped; `query` the pairs in
-    order; `body` the JSON object, or None for a request without a body.
+    order; `body` the JSON object, or None for a request without a body. It is made for every
+    call, which a tuple takes half of the time for.
     """
 
     method: str

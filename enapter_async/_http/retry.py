@@ -17,6 +17,8 @@ from enapter_async.operation import Repeat
 T = TypeVar("T")
 
 SETTLE_SHARE: Final = 0.2
+_SETTLED: Final = Repeat.CONVERGENT
+"""What is settled by reading; every call asks, and a class finds its members slowly."""
 SETTLE_SECONDS: Final = 5.0
 
 
@@ -86,7 +88,7 @@ def backoff(
 
 def settle_reserve(repeat: Repeat, left: float) -> float:
     """Give how much of the seconds that are left is kept for reading back."""
-    return min(SETTLE_SECONDS, left * SETTLE_SHARE) if repeat is Repeat.CONVERGENT else 0.0
+    return min(SETTLE_SECONDS, left * SETTLE_SHARE) if repeat is _SETTLED else 0.0
 
 
 class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity
