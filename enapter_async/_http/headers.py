@@ -15,8 +15,9 @@ from enapter_async._version import __version__
 ExtraHeaders = Callable[[], Mapping[str, str]]
 """Asked just before each request is written, in the task of its call."""
 
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?")
+# Compiled once they are needed, which is seldom.
+_NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_VALUE: Final = r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?"
 _OURS: Final = ("x-enapter-", "content-", "accept", "proxy-")
 _OUR_NAMES: Final = frozenset(
     ("connection", "cookie", "expect", "host", "keep-alive", "te", "trailer",
@@ -88,4 +89,4 @@ def _may_be_sent(name: object, value: object) -> bool:
         return False
     lower = name.lower()
     ours = lower in _OUR_NAMES or lower.startswith(_OURS)
-    return not ours and bool(_NAME.fullmatch(name)) and bool(_VALUE.fullmatch(value))
+    return not ours and bool(re.fullmatch(_NAME, name)) and bool(re.fullmatch(_VALUE, value))
