@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from enapter_async.fleet.item import Caller, Item, Keeper
@@ -55,6 +56,7 @@ class Crew:
         self._under_way: dict[int, Item[Any]] = {}
         self._quiet = asyncio.Event()
         self._cut = False
+        self._called_back: set[int] = set()
         self.workers: list[asyncio.Task[None]] = []
         self.unfinished = 0
 
@@ -90,22 +92,37 @@ class Crew:
         for _ in self.workers:
             self._hand(None)
 
+    def call_back(self) -> None:
+        """Let nobody wait for a turn any more, and cancel what has sent nothing yet."""
+        self._admission.open_wide()
+        self._each_under_way(self._call_back)
+
     def cut(self, *, spare_stored: bool) -> None:
         """Cancel what is under way, but for credentials on their way into a file."""
         self._cut = True
-        here = asyncio.current_task()
+        self._each_under_way(partial(self._cut_off, spare_stored))
+
+    def _each_under_way(self, end: Callable[[int, Item[Any]], None]) -> None:
+        here = asyncio.current_task() if self._under_way else None
         for worker, item in self._under_way.items():
             if self.workers[worker] is here:
                 # A hook or a sink of the operation itself asks for it. Where that ends without
                 # another wait, a cancellation would meet the worker between two works.
-                loop = asyncio.get_running_loop()
-                loop.call_soon(self._cut_off, worker, item, spare_stored)
+                asyncio.get_running_loop().call_soon(end, worker, item)
             else:
-                self._cut_off(worker, item, spare_stored)
+                end(worker, item)
 
-    def _cut_off(self, worker: int, item: Item[Any], spare_stored: bool) -> None:
-        if self._under_way.get(worker) is item and not (item.storing and spare_stored):
+    def _call_back(self, worker: int, item: Item[Any]) -> None:
+        if self._is_at(worker, item) and not item.begun:
+            self._called_back.add(worker)
             self.workers[worker].cancel()
+
+    def _cut_off(self, spare_stored: bool, worker: int, item: Item[Any]) -> None:
+        if self._is_at(worker, item) and not (item.storing and spare_stored):
+            self.workers[worker].cancel()
+
+    def _is_at(self, worker: int, item: Item[Any]) -> bool:
+        return self._under_way.get(worker) is item and worker not in self._called_back
 
     def _enqueue(self, work: Work) -> None:
         self._hand(work)
@@ -203,15 +220,16 @@ class Crew:
                 finally:
                     admitted.leave()
         except asyncio.CancelledError:
-            if not self._cut:
+            if not self._cut and worker not in self._called_back:
                 raise
             self.workers[worker].uncancel()
-            return item.cut_off()
+            return item.cut_off() if self._cut else self._not_started(item)
         except Exception as error:  # noqa: BLE001 - told by the outcome and raised at the end
             self._halt.by_break(error, f"the run was stopped by {type(error).__name__}")
             return item.broken(error)
         finally:
             del self._under_way[worker]
+            self._called_back.discard(worker)
         return outcome
 
     async def _held_back(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:

@@ -358,7 +358,7 @@ class Run(Generic[OperationT]):
             self._tell(RunStopped(error=error))
 
     def _on_halt(self) -> None:
-        self._admission.open_wide()
+        self._crew.call_back()
         if self._feed is not None and (self._feed.is_async or self._leaving):
             self._feed.halt()
 

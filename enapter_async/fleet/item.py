@@ -129,6 +129,11 @@ class Item(Generic[OperationT]):
             return self._outcome(State.FAILED, error=ResultDiffersError(difference))
         return self._outcome(State.APPLIED, result=result)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was sent of it, other than a read that looks first."""
+        return bool(self.sent or (self._record is not None and self._record.sent))
+
     async def _make_room(self, keeper: Keeper) -> Outcome[OperationT] | None:
         """See to it that there is room for what is minted; give the outcome where there is none."""
         try:

@@ -1,11 +1,15 @@
 """How a run is left: early, by an error, by cancellation, by a stop or a cut."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from enapter_async import fleet
+from enapter_async._http.pacing import Pacing
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, World
 from enapter_async.errors import (
     AmbiguousOutcomeError,
 )
@@ -13,6 +17,7 @@ from enapter_async.fleet import State
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice
 from tests.fleet.callers import ScriptedCaller, fleet_tasks, forever, rename, turns
+from tests.fleet.fleets import fleet_of, uuid
 
 
 async def test_leaving_early_starts_nothing_more_and_drains() -> None:
@@ -145,3 +150,33 @@ async def test_a_cut_from_within_a_call_that_goes_on_cuts_it_too() -> None:
             runs.append(run)
             told = [outcome.state async for outcome in run]
     assert told == [State.APPLIED, State.UNKNOWN] + [State.HELD] * 7
+
+
+@pytest.mark.parametrize("way", ["stop", "cut", "leave"])
+@pytest.mark.parametrize("check", [False, True])
+async def test_what_waits_for_its_turn_at_a_rate_is_not_begun_after_a_stop(
+    way: str, tmp_path: Path, *, check: bool
+) -> None:
+    renames = [rename(uuid(number)) for number in range(20)]
+    journal = tmp_path / "journal.db"
+    async with Emulator(world=World(fleet_of(20))) as emulator:
+        # One at once, and each other one after half a minute more.
+        slow = Client(emulator.token, base_url=emulator.base_url, pacing=Pacing(max_rate=1 / 30))
+        run = fleet.Run(slow, renames, journal=journal, check=check)
+        async with slow, asyncio.timeout(10), run:
+            if not check:
+                assert (await anext(run)).state is State.APPLIED
+            await turns()
+            if way != "leave":
+                getattr(run, way)()
+                states = [outcome.state async for outcome in run]
+                assert set(states) == {State.HELD}
+        assert fleet_tasks() == []
+        done = 0 if check else 1
+        assert emulator.world.log.count("update") == done
+        assert run.report.counts[State.APPLIED] == done
+        assert run.report.counts[State.UNKNOWN] == 0
+        async with Client(emulator.token, base_url=emulator.base_url) as fast:
+            report = await fleet.apply(fast, renames, journal=journal)
+        assert (report.counts[State.APPLIED], report.counts[State.UNCHANGED]) == (20, 0)
+        assert emulator.world.log.count("update") == 20, "each once"
