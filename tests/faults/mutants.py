@@ -63,6 +63,10 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/fleet/test_abort.py",
         "tests/fleet/test_stopping.py",
     ),
+    "enapter_async.fleet.rollout.findings": (
+        "tests/fleet/test_findings.py",
+        "tests/fleet/test_passing.py",
+    ),
     "enapter_async.fleet.rollout.halt": (
         "tests/fleet/test_halt.py",
         "tests/fleet/test_stopping.py",

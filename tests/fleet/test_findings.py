@@ -1,0 +1,85 @@
+"""What a wave must show: what was set last, unless it was deleted or ended badly."""
+
+from typing import Any
+
+import pytest
+
+from enapter_async.fleet.report import State
+from enapter_async.fleet.rollout.findings import Findings
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import (
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    UpdateDevice,
+)
+
+NAME = UpdateDevice(device_id="a", name="n")
+OTHER_NAME = UpdateDevice(device_id="a", name="m")
+SLUG = UpdateDevice(device_id="a", slug="s")
+BOTH = UpdateDevice(device_id="a", name="n", slug="s")
+BLUEPRINT = AssignBlueprint(device_id="a", blueprint_id="bp")
+DELETION = DeleteDevice(device_id="a")
+MINTING = GenerateConfig(device_id="a", protocol="MQTT")
+ELSEWHERE = UpdateDevice(device_id="b", name="m")
+
+
+def applied(*operations: Operation[Any]) -> Findings:
+    findings = Findings(0)
+    for operation in operations:
+        findings.take(operation, State.APPLIED)
+    return findings
+
+
+def test_at_first_nothing_is_known() -> None:
+    findings = Findings(3)
+    assert (findings.number, findings.bad, findings.online) == (3, "", None)
+    assert findings.shown() == []
+
+
+@pytest.mark.parametrize(
+    ("operations", "shown"),
+    [
+        ([NAME], [NAME]),
+        ([NAME, OTHER_NAME], [OTHER_NAME]),
+        ([NAME, SLUG], [NAME, SLUG]),
+        ([BOTH, NAME], [BOTH, NAME]),
+        ([NAME, BOTH], [BOTH]),
+        ([NAME, BLUEPRINT], [NAME, BLUEPRINT]),
+        ([NAME, SLUG, DELETION], [DELETION]),
+        ([NAME, ELSEWHERE], [NAME, ELSEWHERE]),
+        ([MINTING], []),
+        ([NAME, MINTING], [NAME]),
+    ],
+)
+def test_what_is_set_anew_or_deleted_need_not_be_shown(
+    operations: list[Operation[Any]], shown: list[Operation[Any]]
+) -> None:
+    assert applied(*operations).shown() == shown
+
+
+@pytest.mark.parametrize("state", [State.UNCHANGED, State.ABSENT])
+def test_what_was_not_sent_is_not_looked_at_and_outdoes_what_was(state: State) -> None:
+    findings = applied(NAME)
+    findings.take(OTHER_NAME, state)
+    assert (findings.shown(), findings.bad) == ([], "")
+
+
+def test_what_a_later_wave_did_outdoes_what_this_one_set() -> None:
+    findings = applied(NAME, ELSEWHERE)
+    findings.outdo(OTHER_NAME)
+    assert findings.shown() == [ELSEWHERE]
+    findings.outdo(SLUG)
+    findings.outdo(UpdateDevice(device_id="c", name="m"))
+    assert findings.shown() == [ELSEWHERE]
+    findings.outdo(DeleteDevice(device_id="b"))
+    assert findings.shown() == []
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.UNKNOWN, State.HELD])
+def test_the_first_that_ended_badly_is_named_and_sets_nothing(state: State) -> None:
+    findings = applied(NAME)
+    findings.take(OTHER_NAME, state)
+    findings.take(ELSEWHERE, State.FAILED)
+    assert findings.bad == f"UpdateDevice of a is {state}"
+    assert findings.shown() == [NAME]
