@@ -267,6 +267,7 @@ async def test_a_turn_goes_past_those_who_gave_up() -> None:
     await turned()
     waiting[0].cancel()
     await turned()
+    assert len(turns._waiting["a"] or ()) == 2, "who gave up does not stay in line"
     turns.give("a")
     waiting[1].cancel()  # the turn is given to it, and not yet taken
     async with asyncio.timeout(1):
