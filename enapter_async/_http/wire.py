@@ -15,7 +15,7 @@ from urllib.parse import quote
 import attrs
 from yarl import URL
 
-from enapter_async._http.json_text import decode, encode
+from enapter_async._http.json_text import RepeatedNameError, decode, encode
 from enapter_async.converter import StructureError, structurer
 from enapter_async.errors import (
     Certainty,
@@ -313,12 +313,15 @@ def _unwrap(answer: Answer[T], reply: Reply) -> T:
         raise StructureError("", reply.cut)
     if not reply.body:
         raise StructureError("", "the answer is empty")
+    reason = "the answer is not a JSON object"
+    data: Any = None  # what is wrong is raised below, so that no context holds what was read
     try:
         data = decode(reply.body)
+    except RepeatedNameError:
+        reason = "an object in the answer holds a name twice"
     except ValueError:
-        data = UNSET  # raised below, so that no context holds what was read
+        reason = "the answer is not JSON"
     if not isinstance(data, dict):
-        reason = "the answer is not JSON" if data is UNSET else "the answer is not a JSON object"
         raise StructureError("", reason)
     key = answer.key or ""
     value = data.get(key)

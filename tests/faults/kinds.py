@@ -118,6 +118,8 @@ UNREADABLE: dict[str, Reply] = {
     "row29-5000-digits": _told(_DIGITS),
     "row29-bom": _told(b'\xef\xbb\xbf{"device":{"id":"dev-1"}}'),
     "row29-invalid-utf-8": _told(b'{"device":{"id":"dev-1","name":"\xff\xfe"}}'),
+    "row29-doubled-name": _told(b'{"device":{"id":"dev-1","name":"x","n\\u0061me":"New name"}}'),
+    "row29-doubled-device": _told(b'{"device":{"id":"dev-1"},"device":{"id":"dev-1"}}'),
     "row29-not-json": _told(b"device: dev-1"),
     "row30-number-as-id": _told({"device": {"id": 5}}),
     "row30-null-as-id": _told({"device": {"id": None}}),

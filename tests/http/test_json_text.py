@@ -1,0 +1,128 @@
+"""What both readers of JSON take and refuse."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enapter_async._http import json_text
+from enapter_async._http.json_text import RepeatedNameError
+
+READERS = {"orjson": json_text.decode, "stdlib": json_text.decode_plainly}
+
+
+@pytest.fixture(autouse=True)
+def json_library() -> None:
+    """Let these tests be run once: they ask both readers themselves."""
+
+
+@pytest.fixture(params=READERS)
+def reader(request: pytest.FixtureRequest) -> Any:
+    if request.param == "orjson":
+        pytest.importorskip("orjson", reason="orjson is not installed")
+    return READERS[request.param]
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object as it is written: names may come twice."""
+
+
+texts = st.text(alphabet='ab":\\ \n\u00e9', max_size=4)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | texts,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.lists(st.tuples(texts, inner), max_size=4).map(Pairs)
+    ),
+    max_leaves=12,
+)
+
+
+def written(value: Any, gap: str, colon: str, *, ascii_only: bool) -> str:
+    if isinstance(value, Pairs):
+        fields = (
+            json.dumps(name, ensure_ascii=ascii_only)
+            + colon
+            + written(each, gap, colon, ascii_only=ascii_only)
+            for name, each in value
+        )
+        return "{" + gap + f",{gap}".join(fields) + "}"
+    if isinstance(value, list):
+        inner = (written(each, gap, colon, ascii_only=ascii_only) for each in value)
+        return "[" + f",{gap}".join(inner) + gap + "]"
+    return json.dumps(value, ensure_ascii=ascii_only)
+
+
+def objects(value: Any) -> Iterator[Pairs]:
+    if isinstance(value, Pairs):
+        yield value
+    if isinstance(value, list):
+        for each in value:
+            yield from objects(each[1] if isinstance(value, Pairs) else each)
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, Pairs):
+        return {name: plain(each) for name, each in value}
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+@given(
+    values,
+    st.sampled_from(["", " ", "\n  "]),
+    st.sampled_from([":", ": ", " :", "\t: "]),
+    st.booleans(),
+)
+@pytest.mark.parametrize("name", READERS)
+def test_a_document_is_read_as_it_is_unless_a_name_stands_twice(
+    name: str, value: Any, gap: str, colon: str, ascii_only: bool
+) -> None:
+    if name == "orjson":
+        pytest.importorskip("orjson", reason="orjson is not installed")
+    body = written(value, gap, colon, ascii_only=ascii_only).encode()
+    twice = any(len({name for name, _ in each}) < len(each) for each in objects(value))
+    if twice:
+        with pytest.raises(RepeatedNameError):
+            READERS[name](body)
+    else:
+        assert READERS[name](body) == plain(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":1,"a":1}',
+        b'{"a":1,"\\u0061":2}',
+        b'[[{"b":{}}],{"b":0,"c":"\\":","b":1}]',
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(reader: Any, body: bytes) -> None:
+    with pytest.raises(RepeatedNameError, match="a name stands twice in an object"):
+        reader(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"a":"\\u0062 :","c":[1.50,1e3]}', {"a": "b :", "c": [1.5, 1000.0]}),
+        (b'{ "a" : {"a" : 1} }', {"a": {"a": 1}}),
+        (b'"a\\u003a"', "a:"),
+        (b'{"a":12345678901234567890123}', {"a": 12345678901234567890123}),
+    ],
+)
+def test_what_is_written_otherwise_than_it_would_be_here_is_read(
+    reader: Any, body: bytes, expected: Any
+) -> None:
+    assert reader(body) == expected
+
+
+@pytest.mark.parametrize("depth", [300, 900])
+def test_what_is_too_deep_to_be_written_again_is_read_or_refused_alike(
+    reader: Any, depth: int
+) -> None:
+    found = reader(b"[" * depth + b"]" * depth)
+    for _ in range(depth - 1):
+        (found,) = found
+    assert found == []
