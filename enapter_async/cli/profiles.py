@@ -1,7 +1,8 @@
 """`enapter-async profiles`: the configuration file's profiles, without their secrets."""
 
 import os
-from typing import Any
+from textwrap import indent
+from typing import Any, Final
 
 import click
 
@@ -12,8 +13,26 @@ from enapter_async.profiles.connection import PROFILE_VARIABLE
 from enapter_async.profiles.file import Profile, read_config
 from enapter_async.text import plain
 
+EXAMPLE: Final = """\
+default = "cloud"
 
-@click.command("profiles")
+[profiles.cloud]
+token_command = ["pass", "show", "enapter"]
+
+[profiles.gateway]
+base_url = "http://enapter-gateway.local/api"
+allow_insecure_http = true
+token_file = "gateway.token"
+"""
+_EPILOG: Final = (
+    "\b\nThe file is ~/.config/enapter-async/config.toml, on macOS\n"
+    "~/Library/Application Support/enapter-async/config.toml, or where\n"
+    "ENAPTER_CONFIG says. An example, with the token from a command and\n"
+    "from a file of mode 0600:\n\n\b\n" + indent(EXAMPLE, "  ").replace("\n\n", "\n  \n")
+)
+
+
+@click.command("profiles", epilog=_EPILOG)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, one profile a line.")
 def command(*, as_json: bool) -> None:
     """List the profiles of the configuration file; no token is read or shown.
@@ -26,7 +45,7 @@ def command(*, as_json: bool) -> None:
         used = profile.name == chosen
         click.echo(json_line(_row(profile, used=used)) if as_json else _line(profile, used=used))
     if not config.profiles:
-        tell(f"there is no profile in {config.path}")
+        tell(f"there is no profile in {config.path}; `enapter-async profiles --help` shows one")
     else:
         tell(f"from {config.path}")
 

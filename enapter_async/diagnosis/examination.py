@@ -84,6 +84,7 @@ async def examine(
     The token is read, which may run the command that the profile names.
     """
     yield await look_at_versions()
+    token_known = connection.token is None
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -93,10 +94,11 @@ async def examine(
             )
             context = connection.ssl_context()
             token = None if connection.token is None else connection.token.value()
+            token_known = True
             client = _client(connection, token, context, around)
     except ConfigurationError as error:
         yield attrs.evolve(
-            _settings(connection, []),
+            _settings(connection, [], token_known=token_known),
             health=Health.FAILED,
             said=plain(error),
             advice="Nothing else can be checked before that is mended.",
@@ -305,7 +307,7 @@ def _client(
     )
 
 
-def _settings(connection: Connection, told: list[str]) -> Finding:
+def _settings(connection: Connection, told: list[str], *, token_known: bool = True) -> Finding:
     """Say what holds, and where each setting came from."""
     settings = {
         "base_url": connection.base_url,
@@ -319,7 +321,8 @@ def _settings(connection: Connection, told: list[str]) -> Finding:
         if setting.source != "default" or name == "base_url"
     }
     token = connection.token
-    facts["token"] = "none" if token is None else plain(f"set ({token.source})")
+    state = "set" if token_known else "not read"
+    facts["token"] = "none" if token is None else plain(f"{state} ({token.source})")
     profile = connection.profile
     facts["profile"] = "none" if profile is None else plain(f"{profile.name} ({profile.path})")
     trouble = [connection.mixed] if connection.mixed else []

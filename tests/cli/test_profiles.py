@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from enapter_async.cli.exits import Exit
+from enapter_async.cli.profiles import EXAMPLE
 from enapter_async.emulator import Emulator
 from tests.cli.conftest import Run
 
@@ -114,3 +115,18 @@ def test_a_wrong_file_is_told_by_its_place(run: Run, config: Path) -> None:
         result = run(*command)
         assert result.exit_code == Exit.USAGE
         assert f"{config}: 'profiles.here.tokn' is not known" in result.stderr
+
+
+def test_who_has_no_profile_is_shown_one_that_can_be_read(
+    run: Run, environment: dict[str, str]
+) -> None:
+    assert "profiles --help" in run("profiles").stderr
+    shown = run("profiles", "--help").stdout
+    lines = iter(shown.splitlines())
+    assert all(any(line.strip() == wanted for line in lines) for wanted in EXAMPLE.splitlines())
+    Path(environment["ENAPTER_CONFIG"]).write_text(EXAMPLE, "utf-8")
+    told = [json.loads(line) for line in run("profiles", "--json").stdout.splitlines()]
+    assert [(each["name"], each["default"]) for each in told] == [
+        ("cloud", True),
+        ("gateway", False),
+    ]

@@ -15,6 +15,7 @@ from enapter_async.clock import Clock
 from enapter_async.diagnosis.examination import Surroundings, examine
 from enapter_async.diagnosis.findings import Finding, Health
 from enapter_async.emulator import Emulator, World
+from enapter_async.errors import ConfigurationError
 from enapter_async.profiles.connection import Connection, Setting, resolve
 from enapter_async.profiles.file import Profile
 from tests.faults.replies import answer, errors, hang, html
@@ -277,6 +278,18 @@ async def test_a_configuration_that_is_wrong(
     findings = await found(to(base_url, **more))
     assert healths(findings) == {"versions": "ok", "configuration": "failed"}
     assert word in findings["configuration"].said
+
+
+@pytest.mark.parametrize("ca_file", [Path("/no/such.pem"), None], ids=["not come to", "not there"])
+async def test_a_token_that_was_not_read_is_not_told_as_set(ca_file: Path | None) -> None:
+    def unreadable() -> str:
+        raise ConfigurationError("token_command: 'pass' cannot be run")
+
+    connection = attrs.evolve(
+        to("https://api.test", ca_file=ca_file), token=Setting(unreadable, "profile here")
+    )
+    findings = await found(connection)
+    assert findings["configuration"].facts["token"] == "not read (profile here)"
 
 
 async def test_an_unencrypted_gateway_is_a_warning() -> None:
