@@ -243,4 +243,5 @@ async def test_a_browser_shows_a_job(emulator: Emulator, tmp_path: Path) -> None
     assert "no-such-device" in seen.stdout
     assert "failed: not done" in seen.stdout
     assert "1 of 4" in seen.stdout, "the waves"
+    assert "over, 1 not done" in seen.stdout, "a wave in which something failed"
     assert "CONSOLE" not in seen.stderr
