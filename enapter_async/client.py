@@ -24,7 +24,7 @@ from enapter_async._http.endpoint import (
     parse_base_url,
     verification,
 )
-from enapter_async._http.headers import CarryingWire, ExtraHeaders, own_headers
+from enapter_async._http.headers import ExtraHeaders, make_wire
 from enapter_async._http.pacing import Gate, Pacing, Turns
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
@@ -306,7 +306,14 @@ class _Engine:
         if self.state != "not open":
             raise ConfigurationError(f"this client is {self.state}; make a new one to enter again")
         settings = self._settings
-        wire = _make_wire(settings)
+        wire = make_wire(
+            settings.base_url,
+            settings.token,
+            settings.user,
+            allow_insecure_http=settings.allow_insecure_http,
+            extra=settings.extra_headers,
+            wall=settings.clock.wall,
+        )
         self._pipeline = Pipeline(
             transport=self._make_transport(wire),
             wire=wire,
@@ -383,15 +390,3 @@ def _disown_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_disown_all)
-
-
-def _make_wire(settings: _Settings) -> Wire:
-    unencrypted = settings.allow_insecure_http and settings.base_url.scheme == "http"
-    headers = own_headers(settings.token, settings.user, allow_http=unencrypted)
-    more: dict[str, Any] = {
-        "secret": None if settings.token is None else settings.token.reveal(),
-        "wall": settings.clock.wall,
-    }
-    if settings.extra_headers is None:
-        return Wire(settings.base_url, headers, **more)
-    return CarryingWire(settings.base_url, headers, extra=settings.extra_headers, **more)

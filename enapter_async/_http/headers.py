@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
+from yarl import URL
 
 from enapter_async._http.endpoint import Secret
 from enapter_async._http.wire import Message, Wire
@@ -44,6 +45,24 @@ def own_headers(
     if allow_http:
         headers["X-Enapter-Allow-HTTP"] = "true"
     return headers
+
+
+def make_wire(
+    base_url: URL,
+    token: Secret | None,
+    user: str | None,
+    *,
+    allow_insecure_http: bool,
+    extra: ExtraHeaders | None,
+    wall: Callable[[], float],
+) -> Wire:
+    """Say how a client speaks; `wall` is the time in seconds since 1970."""
+    allow_http = allow_insecure_http and base_url.scheme == "http"
+    headers = own_headers(token, user, allow_http=allow_http)
+    secret = None if token is None else token.reveal()
+    if extra is None:
+        return Wire(base_url, headers, secret=secret, wall=wall)
+    return CarryingWire(base_url, headers, extra=extra, secret=secret, wall=wall)
 
 
 class CarryingWire(Wire):

@@ -16,18 +16,32 @@ from enapter_async.emulator.world import PAGE_LIMIT, World, invalid_parameter
 TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
 
+_SHAPES: Final = tuple(
+    (noun, tuple(path.split("/")))
+    for noun, path in (
+        ("devices", "v3/devices"),
+        ("devices", "v3/devices/{device}"),
+        ("devices", "v3/devices/{device}/{verb}"),
+        ("devices", "v3/sites/{site_id}/devices"),
+        ("devices", "v3/sites/{site_id}/devices/{device}"),
+    )
+)
+"""The paths that there are, and what each is about."""
+
+
 @attrs.frozen(kw_only=True)
 class Call:
     """One request, taken apart.
 
-    `path` is as sent, without the query. `device` and `site_id` are what it addresses, each
-    None where it addresses none; `verb` what stands behind the device. `known` is False
-    where no endpoint has such a path.
+    `path` is as sent, without the query. `noun` is what it is about; `device` and `site_id`
+    are what it addresses, each None where it addresses none; `verb` what stands behind the
+    device. `known` is False where no endpoint has such a path.
     """
 
     method: str
     path: str
     known: bool = False
+    noun: str = ""
     site_id: str | None = None
     device: str | None = None
     verb: str | None = None
@@ -35,20 +49,14 @@ class Call:
 
 def parse(method: str, path: str) -> Call:
     """Take a path apart; it begins with `/v3`, or with `/api/v3` as on a gateway."""
-    segments = path.split("/")[1:]
-    if segments and segments[0] == "api":
-        segments = segments[1:]
-    match [unquote(segment) for segment in segments]:
-        case ["v3", "devices"]:
-            return Call(method=method, path=path, known=True)
-        case ["v3", "devices", device]:
-            return Call(method=method, path=path, known=True, device=device)
-        case ["v3", "devices", device, verb]:
-            return Call(method=method, path=path, known=True, device=device, verb=verb)
-        case ["v3", "sites", site, "devices"]:
-            return Call(method=method, path=path, known=True, site_id=site)
-        case ["v3", "sites", site, "devices", device]:
-            return Call(method=method, path=path, known=True, site_id=site, device=device)
+    raw = path.split("/")[1:]
+    segments = [unquote(each) for each in (raw[1:] if raw[:1] == ["api"] else raw)]
+    for noun, shape in _SHAPES:
+        if len(shape) == len(segments):
+            found = dict(zip(shape, segments, strict=True))
+            ids = {name.strip("{}"): text for name, text in found.items() if name[0] == "{"}
+            if all(name == text for name, text in found.items() if name[0] != "{"):
+                return Call(method=method, path=path, known=True, noun=noun, **ids)
     return Call(method=method, path=path)
 
 
@@ -91,7 +99,7 @@ class Routes:
         self, call: Call, role: str | None, query: Iterable[tuple[str, str]], body: bytes
     ) -> dict[str, Any]:
         match call:
-            case Call(method="GET", known=True, device=None):
+            case Call(method="GET", noun="devices", device=None):
                 return self._page(call, role, query)
             case Call(method="GET", device=str(device), verb=None):
                 found = self._world.get(device, site_id=call.site_id)

@@ -4,9 +4,7 @@ Plain state without I/O or HTTP. It imports nothing of the SDK, so that what it 
 a test is the word of an independent witness.
 """
 
-import base64
 import bisect
-import hashlib
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -17,6 +15,7 @@ import attrs
 
 from enapter_async.emulator import fleetfile, seeding
 from enapter_async.emulator.log import Arrival, Effect, Log
+from enapter_async.emulator.minting import credentials
 from enapter_async.emulator.state import (
     EXPANDABLE,
     RUNS_ON_UPSTREAM,
@@ -304,7 +303,7 @@ class World:
         config = {
             "mqtt_host": MQTT_HOST,
             "mqtt_port": MQTT_PORTS[protocol],
-            "mqtt_credentials": self._mint(protocol),
+            "mqtt_credentials": credentials(protocol, f"{self._seed}/{self._minted}"),
             "mqtt_protocol": protocol,
             "time_sync_protocol": "HTTP",
             "time_sync_host": "127.0.0.1",
@@ -363,21 +362,6 @@ class World:
         self._devices[new.id] = new
         return new
 
-    def _mint(self, protocol: str) -> dict[str, str]:
-        if protocol == "MQTT":
-            return {
-                "username": f"device-{self._secret('username')[:20].hex()}",
-                "password": base64.urlsafe_b64encode(self._secret("password")).decode(),
-            }
-        return {
-            "private_key": _pem("EC PRIVATE KEY", self._secret("private_key") * 4),
-            "certificate": _pem("CERTIFICATE", self._secret("certificate") * 16),
-            "ca_chain": _pem("CERTIFICATE", hashlib.sha256(b"authority").digest() * 16),
-        }
-
-    def _secret(self, label: str) -> bytes:
-        return hashlib.sha256(f"{self._seed}/{self._minted}/{label}".encode()).digest()
-
 
 def invalid_parameter(name: str, message: str) -> Refusal:
     """Give the 400 for a parameter that is missing or not valid."""
@@ -388,9 +372,3 @@ def invalid_parameter(name: str, message: str) -> Refusal:
 
 def _not_found(message: str) -> Refusal:
     return Refusal(status=404, code="not_found", message=message)
-
-
-def _pem(label: str, content: bytes) -> str:
-    text = base64.b64encode(content).decode()
-    lines = "\n".join(text[start : start + 64] for start in range(0, len(text), 64))
-    return f"-----BEGIN {label}-----\n{lines}\n-----END {label}-----\n"

@@ -180,6 +180,22 @@ def test_a_body_that_is_no_json_object_is_400(method: str, path: str, body: byte
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "/v3/devices/%7Bdevice%7D",
+        "/v3/devices/{device}",
+        "/v3/sites",
+        "/v3/devices/a/b/c",
+        "/%61pi/v3/devices",
+        "/",
+        "",
+    ],
+)
+def test_what_is_no_address_of_anything_is_404(path: str) -> None:
+    assert code_of(ask("GET", path)) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
     ("method", "verb", "body"),
     [
         ("PATCH", "", {"name": 5}),
