@@ -93,13 +93,13 @@ class SessionTransport:
         """Send one request once and give its answer, within `left` seconds."""
         if self._closed or self._session.closed:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
-        way = _Way()
+        others = self._middlewares
+        way = _Way(alone=not others)
         connect = min(timeouts.connect, left)
         total = max(min(timeouts.connect + timeouts.read, left), connect + _APART_SECONDS)
         timeout = self._timeout
         if (connect, total) != (timeout.connect, timeout.total):
             timeout = self._timeout = client_timeout(connect, total)
-        others = self._middlewares
         try:
             response = await self._session.request(
                 message.method,
@@ -111,7 +111,7 @@ class SessionTransport:
                 auto_decompress=True,
                 ssl=self._ssl,
                 timeout=timeout,
-                middlewares=(way.guard, *others, way.watch) if others else (way.alone,),
+                middlewares=(way.guard, *others, way.watch) if others else (way.guard,),
             )
         except Exception as error:  # noqa: BLE001 - a session does not tell how far it came
             failure = way.failure(error, connect)
@@ -201,14 +201,15 @@ class _Way:
     """The way of one request through a session: how far it came, and that it goes once.
 
     aiohttp re-sends GET, PUT and DELETE once after a lost connection, even one that had taken
-    the whole request; and a middleware of the session's own may do as it likes. So one of
-    these two stands outside of all middlewares, and one inside: `reached` is True once
-    anything but a failure to connect was seen.
+    the whole request; and a middleware of the session's own may do as it likes. So `guard`
+    stands outside of all middlewares, and where there are others, `watch` inside: `reached` is
+    True once anything but a failure to connect was seen.
     """
 
-    __slots__ = ("lost", "reached")
+    __slots__ = ("_alone", "lost", "reached")
 
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool) -> None:
+        self._alone = alone
         self.reached = False
         self.lost = ""
 
@@ -222,7 +223,11 @@ class _Way:
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            self.reached = self.reached or self._alone
             self.lost = type(error).__name__
+        except BaseException:
+            self.reached = self.reached or self._alone
+            raise
         raise _Lost
 
     async def watch(
@@ -237,23 +242,6 @@ class _Way:
             raise
         finally:
             self.reached = self.reached or reached
-
-    async def alone(
-        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Do what `guard` and `watch` do, where no middleware stands between them."""
-        request.headers.pop("Cookie", None)
-        try:
-            return await handler(request)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            self.reached = True
-            self.lost = type(error).__name__
-        except BaseException:
-            self.reached = True
-            raise
-        raise _Lost
 
     def failure(self, error: Exception, seconds: float) -> Failure:
         """Say how certain it is that a request which ended so was not sent."""

@@ -188,18 +188,18 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_redirects.py::test_a_redirect_is_never_followed",
         ),
         "aiohttp sends again by itself": Break(
-            "_http.transport:_Way.alone",
+            "_http.transport:_Way.guard",
             "raise _Lost",
             "raise aiohttp.ServerDisconnectedError",
             by="http/test_action_table.py::test_one_attempt_means_one_for_refusals_too "
             "http/test_action_table.py::test_a_read_whose_answers_were_lost_was_sent",
         ),
-        "aiohttp sends again below a middleware": Break(
-            "_http.transport:_Way.guard",
-            "raise _Lost",
-            "raise aiohttp.ServerDisconnectedError",
+        "what a middleware sent is denied": Break(
+            "_http.transport:_Way.watch",
+            "reached = True",
+            "reached = False",
             by="http/test_false_witnesses.py::"
-            "test_nothing_is_sent_again_below_a_callers_middleware",
+            "test_a_middleware_that_sends_again_cannot_hide_the_first_sending",
         ),
         "a connection at rest is taken without a look": Break(
             f"{_DIRECT}._at_hand",
