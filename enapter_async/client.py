@@ -82,7 +82,8 @@ class Client:
         pacing: At most 100 requests under way. After a 429 all calls of the client pause.
         hooks: Who is told about each call, attempt, wait and end; see `enapter_async.hooks`.
         extra_headers: Gives more headers, such as `OpenTelemetry.trace_headers` does; asked just
-            before each request is written, in the task of its call. Never ours, and no body's.
+            before each request is written, in the task of its call. What is the SDK's own, such
+            as Host or the token, cannot be set so.
         ssl_context: How to verify the server, such as with a gateway's own CA. A context that
             does not verify is refused.
         session: A session of your own, with its connector, proxy and middlewares. It is neither

@@ -76,7 +76,7 @@ def test_other_timestamps_are_an_error_at_once() -> None:
         ("GET", "/v3"),
         ("GET", "/v2/devices"),
         ("GET", "/v3/devices/"),
-        ("GET", "/v3/sites"),
+        ("GET", "/v3/nothing"),
         ("POST", "/v3/devices"),
         ("PUT", f"/v3/devices/{PUMP}"),
         ("GET", f"/v3/devices/{PUMP}/generate_config"),
@@ -184,7 +184,7 @@ def test_a_body_that_is_no_json_object_is_400(method: str, path: str, body: byte
     [
         "/v3/devices/%7Bdevice%7D",
         "/v3/devices/{device}",
-        "/v3/sites",
+        "/v3/nothing",
         "/v3/devices/a/b/c",
         "/%61pi/v3/devices",
         "/",
