@@ -1,6 +1,6 @@
 """Changes a module in many small ways, one at a time, and tells which no test notices.
 
-python -m tests.faults.mutants [--module enapter_async._http.retry] [--jobs 2] [--list]
+python -m tests.faults.mutants [--module enapter_async._http.retry] [--only TEXT] [--jobs 2] [--list]
 
 Each mutant takes the place of its module in a child process, which runs the tests that the
 table below names for it. Survivors that mean the same as the module are named in
@@ -154,8 +154,11 @@ def equivalents(module: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def judge(module: str, *, jobs: int) -> bool:
-    """Try a module, tell what came of it, and say whether every survivor is explained."""
+def judge(module: str, *, jobs: int, only: str) -> bool:
+    """Try a module, tell what came of it, and say whether every survivor is explained.
+
+    Lines without the text `only` are left as they are.
+    """
     began = time.monotonic()
     source = file_of(module).read_text("utf-8")
     tests = TESTS[module]
@@ -168,9 +171,9 @@ def judge(module: str, *, jobs: int) -> bool:
         if verdict.state != "survived":
             say(f"{module}: its tests do not pass unchanged\n{verdict.told}")
             return False
-    known = equivalents(module)
+    known = {each: reason for each, reason in equivalents(module).items() if only in each[1]}
     met: set[tuple[str, str]] = set()
-    mutants = list(mutants_of(source))
+    mutants = [mutant for mutant in mutants_of(source) if only in mutant.text]
     left = unexplained = 0
     unlike: Counter[State] = Counter()
     trials = (
@@ -206,6 +209,7 @@ def judge(module: str, *, jobs: int) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants", description=__doc__)
     parser.add_argument("--module", choices=TESTS, action="append", help="this one; else all")
+    parser.add_argument("--only", default="", help="change only lines that hold this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
     parser.add_argument("--list", action="store_true", help="tell the mutants, and try none")
     asked = parser.parse_args()
@@ -217,7 +221,7 @@ def main() -> int:
         return 0
     for name in IMPORTED_FIRST:
         importlib.import_module(name)
-    explained = [judge(module, jobs=asked.jobs) for module in modules]
+    explained = [judge(module, jobs=asked.jobs, only=asked.only) for module in modules]
     return 0 if all(explained) else 1
 
 
