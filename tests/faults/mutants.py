@@ -1,6 +1,6 @@
 """Changes a module in many small ways, one at a time, and tells which no test notices.
 
-python -m tests.faults.mutants [--module enapter_async._http.retry] [--only TEXT] [--jobs 2] [--list]
+python -m tests.faults.mutants [--module enapter_async._http.retry] [--only TEXT] [--list]
 
 Each mutant takes the place of its module in a child process, which runs the tests that the
 table below names for it. Survivors that mean the same as the module are named in
@@ -217,7 +217,8 @@ def main() -> int:
     if asked.list:
         for module in modules:
             for mutant in mutants_of(file_of(module).read_text("utf-8")):
-                say(f"{module}:{mutant}")
+                if asked.only in mutant.text:
+                    say(f"{module}:{mutant}")
         return 0
     for name in IMPORTED_FIRST:
         importlib.import_module(name)
