@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.rollout.waves import Groups, HealthGate, Rollout, Waves
 from enapter_async.fleet.work import Work
+from enapter_async.operations.devices import GetDevice
 from tests.fleet.callers import rename
 
 
@@ -145,6 +146,19 @@ def test_unchanged_works_are_no_canaries() -> None:
     assert sum(not work.unchanged for work in waved if work.wave == 1) == 1
     assert {work.wave for work in waved if work.unchanged} == {1}, "they come in the last one"
     assert next(iter(Waves(given_works[:10], Rollout()))).wave == 0
+
+
+def test_a_work_about_no_device_draws_no_other_into_its_wave() -> None:
+    same, look, renaming = rename("a"), GetDevice(device_id="a"), rename("b")
+    waved = Waves(
+        [
+            Work(seq=0, operation=same, unchanged=True),
+            Work(seq=1, operation=look),
+            Work(seq=2, operation=renaming),
+        ],
+        Rollout(waves=(1,)),
+    )
+    assert [(work.operation, work.wave) for work in waved] == [(look, 0), (same, 1), (renaming, 1)]
 
 
 def test_works_must_be_numbered_in_order() -> None:
