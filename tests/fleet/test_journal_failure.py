@@ -14,8 +14,13 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalError, JournalOptions, State
+from enapter_async.fleet.item import Item
 from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.pages import Page
+from enapter_async.fleet.report import NotStartedError
+from enapter_async.fleet.work import Work
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
+from tests.fleet.callers import ScriptedCaller
 
 
 @pytest.fixture
@@ -90,6 +95,22 @@ async def test_nothing_is_sent_that_is_not_in_the_journal(
     again = await fleet.apply(client, iter(renames) if streamed else renames, journal=options)
     assert again.counts[State.APPLIED] == 60
     assert again.complete
+
+
+async def test_an_operation_whose_intent_was_not_written_holds_by_itself() -> None:
+    def refused(_: Page) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter.set_exception(JournalError("the disk is full"))
+        return waiter
+
+    caller = ScriptedCaller()
+    work = Work(seq=0, operation=UpdateDevice(device_id="dev-1", name="New"))
+    item = Item(work.operation, Page(work, 0, refused, uncertain=False))
+    outcome = await item.carry_out(caller, check=False, keeper=None)
+    assert outcome.state is State.HELD
+    assert isinstance(outcome.error, NotStartedError)
+    assert isinstance(outcome.error.because, JournalError)
+    assert caller.began == []
 
 
 async def test_a_mint_is_not_sent_either(

@@ -31,7 +31,8 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             _CARRY_OUT,
             "return self.held(str(error), error)",
             "pass",
-            by="fleet/test_journal_failure.py::test_nothing_is_sent_that_is_not_in_the_journal",
+            by="fleet/test_journal_failure.py::"
+            "test_an_operation_whose_intent_was_not_written_holds_by_itself",
         ),
         "outcome before credentials": Break(
             "fleet.item:Item._keep",
