@@ -56,7 +56,7 @@ class Send:
     status: int | None = None
     retry_after: float | None = None
     believable: bool = False
-    """Whether the answer is whole and the API's own."""
+    """Whether the answer is the API's own, and tells all that it has to tell."""
     as_of: float | None = None
 
     @property
@@ -198,6 +198,7 @@ def _reply(send: Send, course: Course, answers: list[Answer]) -> Reply:
     send.as_of = answer.as_of
     body = json.dumps(answer.body).encode()
     if course.empty:
+        send.believable = answer.status == 404  # which says all without a body
         return Reply(answer.status, CIMultiDict(), b"")
     if course.cut:
         return Reply(answer.status, CIMultiDict((JSON_TYPE,)), body[:9], "the body was lost")
