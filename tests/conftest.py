@@ -3,13 +3,25 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.faults.budget import LONG
 from tests.faults.clock import FakeClock
 from tests.faults.server import FaultServer
 from tests.faults.tls import OPENSSL, Certificates
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
+# No example is judged by how long it took, which is the machine's matter; see `budget` for more.
+settings.register_profile(
+    "unhurried",
+    deadline=None,
+    derandomize=not LONG,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 @pytest.fixture(params=["direct", "session"])

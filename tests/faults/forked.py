@@ -37,6 +37,7 @@ OPTIONS: Final = (
     "no:cacheprovider",
     "-p",
     "no:xdist",
+    "--hypothesis-profile=broken",
     "-W",
     "ignore::pytest.PytestAssertRewriteWarning",
 )
@@ -106,7 +107,6 @@ def _run(trial: Trial, folder: Path, answer: Connection) -> None:
             phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
             suppress_health_check=list(hypothesis.HealthCheck),
         )
-        hypothesis.settings.load_profile("broken")
         watch = _Watch()
         code: int = pytest.ExitCode.INTERNAL_ERROR
         try:
