@@ -7,6 +7,7 @@ and its end is told a little later; so everything happens in an order that a see
 
 import asyncio
 import contextlib
+import itertools
 import random
 import selectors
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,6 +28,17 @@ class ProcessKilled(KeyboardInterrupt):
 
 class StuckError(Exception):
     """Everything waits for something that will never come, or turns without end."""
+
+
+class _Task(asyncio.Task[Any]):
+    """A task whose place in a set is decided by when it was made, and not by where it lies."""
+
+    def __init__(self, *args: Any, number: int, **settings: Any) -> None:
+        self._number = number
+        super().__init__(*args, **settings)
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class _Selector(selectors.BaseSelector):
@@ -71,6 +83,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.on_kill: Callable[[], None] = lambda: None
         self.connect: Callable[[], Awaitable[None]] | None = None
         super().__init__(selector)
+        numbers = itertools.count()
+        self.set_task_factory(
+            lambda loop, work, **settings: _Task(work, loop=loop, number=next(numbers), **settings)
+        )
 
     def time(self) -> float:
         return self._now
