@@ -197,7 +197,7 @@ def _as_it_was(earlier: EarlierError) -> EnapterError:
         )
     if earlier.error_type is None:
         return AmbiguousOutcomeError("")  # it was about to be sent, and no more is known
-    return _BY_NAME.get(earlier.error_type, EnapterError)("")
+    return _BY_NAME.get(str(earlier.error_type), EnapterError)("")
 
 
 _OUR_WORDS: Final = (RunAbortedError, PausedTooLongError, WaveNotPassedError)
@@ -240,6 +240,7 @@ _BY_NAME: Final[Mapping[str, type[EnapterError]]] = {
         ResponseMismatchError,
         TransportError,
     )
+    if each is not InputError  # it needs more than a message, and ends no operation
 }
 _WHOEVER_SAYS_IT: Final[Mapping[int, _Kind]] = {
     401: _NOT_ACCEPTED,

@@ -2,13 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.errors import EnapterError
 from enapter_async.fleet import Rollout
+from enapter_async.fleet.journal.rows import EarlierError
+from enapter_async.integrations import answers
+from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.jobs import Jobs, JobSettings
 from enapter_async.operations.devices import GenerateConfig
 from tests.faults.clock import FakeClock
@@ -17,6 +22,12 @@ from tests.integrations.test_jobs import end_of, renames
 
 HUSH = "upstream words that no browser may read"
 ONE_ATTEMPT = RetryPolicy(attempts=1)
+ERRORS: Final = [
+    name
+    for name, each in vars(answers).items()
+    if isinstance(each, type) and issubclass(each, EnapterError)
+]
+"""What errors the answers know, by name."""
 
 
 def upstream(status: int, code: str) -> Reply:
@@ -79,3 +90,10 @@ async def test_what_stops_a_job_is_told_without_a_word_of_the_upstreams(
     assert wanted in told["stopped"]
     assert HUSH not in "".join(json.dumps(event.data) for event in events)
     assert f"job {job.id} stopped: " in caplog.text
+
+
+@pytest.mark.parametrize("error_type", [*sorted(set(ERRORS)), "no such class", "", ["a", "list"]])
+def test_whatever_a_journal_says_of_an_error_is_told_in_words(error_type: Any) -> None:
+    said = words_for(EarlierError(HUSH, error_type=error_type))
+    assert said.endswith(".")
+    assert HUSH not in said
