@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import CredentialsFile
+from enapter_async.fleet.credentials.file import ROOM_BYTES
 from enapter_async.models.configs import (
     CommunicationConfig,
     MQTTProtocol,
@@ -139,3 +141,33 @@ async def test_a_cancelled_store_is_written_before_the_file_closes(tmp_path: Pat
         storing.cancel()
     assert storing.cancelled()
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
+
+
+async def test_room_that_nobody_waits_for_any_more_is_given_up_at_the_end(tmp_path: Path) -> None:
+    path, reserve = tmp_path / "c.jsonl", str(tmp_path / "c.jsonl.reserve")
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        async with CredentialsFile(path, in_flight=100) as file:
+            making = asyncio.create_task(file.make_room())
+            for _ in range(100_000):
+                await asyncio.sleep(0)
+                if os.access(reserve, os.F_OK):
+                    break
+            # As a run does that stops: that ends no thread.
+            making.cancel()
+            await asyncio.gather(making, return_exceptions=True)
+        # The only thread does this after whatever was begun before.
+        assert not await asyncio.to_thread(os.access, reserve, os.F_OK)
+
+
+async def test_room_is_made_by_one_thread_at_a_time(tmp_path: Path) -> None:
+    async with CredentialsFile(tmp_path / "c.jsonl") as file:
+        first = asyncio.create_task(file.make_room())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(file.make_room())
+        await asyncio.sleep(0)
+        first.cancel()
+        await second
+        assert first.cancelled()
+        assert (tmp_path / "c.jsonl.reserve").stat().st_size == ROOM_BYTES
+    assert not (tmp_path / "c.jsonl.reserve").exists()

@@ -54,6 +54,7 @@ class CredentialsFile:
         self._descriptor = -1
         self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._taking: asyncio.Task[None] | None = None
         self._making_room = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -84,13 +85,23 @@ class CredentialsFile:
     ) -> None:
         """Finish what is being written, and close the file."""
         try:
+            if under_way := self._under_way():
+                await asyncio.wait(under_way)
             if self._writer is not None:
-                await asyncio.shield(self._writer)
+                self._writer.result()
         finally:
-            if self._writer is None or self._writer.done():
-                self._close()
-            else:
-                self._writer.add_done_callback(lambda _: self._close())
+            self._close_when_done()
+
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        """Give what threads are at: who waited for it may be gone, but they go on."""
+        tasks = (self._writer, self._taking)
+        return [task for task in tasks if task is not None and not task.done()]
+
+    def _close_when_done(self, _: object = None) -> None:
+        if under_way := self._under_way():
+            under_way[0].add_done_callback(self._close_when_done)
+        else:
+            self._close()
 
     def _close(self) -> None:
         self._reserve.release()
@@ -106,8 +117,11 @@ class CredentialsFile:
         """
         if not self._reserve.held:
             async with self._making_room:
+                if self._taking is not None:
+                    await asyncio.wait([self._taking])
                 if not self._reserve.held:
-                    await asyncio.to_thread(self._reserve.take)
+                    self._taking = asyncio.create_task(asyncio.to_thread(self._reserve.take))
+                    await asyncio.shield(self._taking)
 
     async def store(
         self, operation: Operation[Any], result: Any, mark: Mapping[str, Any] | None = None
