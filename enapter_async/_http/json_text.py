@@ -54,9 +54,10 @@ with contextlib.suppress(ImportError):
         """Read JSON with orjson; what is none is a ValueError."""
         data = orjson.loads(body)
         # It takes the last of two values and says nothing. But what is written again as it was
-        # read, as almost all is, had no second one; the rest is read once more.
+        # read, up to a line's end, had no second one; only the rest is read once more.
         try:
-            if orjson.dumps(data) == body:
+            written = orjson.dumps(data)
+            if written == body or written == body.rstrip():
                 return data
         except TypeError:
             pass  # nested too deeply to be written

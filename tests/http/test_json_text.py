@@ -126,3 +126,18 @@ def test_what_is_too_deep_to_be_written_again_is_read_or_refused_alike(
     for _ in range(depth - 1):
         (found,) = found
     assert found == []
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b" \r\n"])
+def test_what_is_written_compactly_is_read_once(
+    end: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("orjson", reason="orjson is not installed")
+
+    def again(_: bytes) -> None:
+        raise AssertionError("read twice")
+
+    monkeypatch.setattr(json_text, "decode_plainly", again)
+    assert READERS["orjson"](b'{"a":[1,{"b":"c d"}]}' + end) == {"a": [1, {"b": "c d"}]}
+    with pytest.raises(AssertionError, match="read twice"):
+        READERS["orjson"](b'{"a": 1}' + end)
