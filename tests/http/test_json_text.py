@@ -98,7 +98,7 @@ def test_a_document_is_read_as_it_is_unless_a_name_stands_twice(
         b'[[{"b":{}}],{"b":0,"c":"\\":","b":1}]',
     ],
 )
-def test_a_name_that_stands_twice_is_refused(reader: Any, body: bytes) -> None:
+def test_row29_a_name_that_stands_twice_is_refused(reader: Any, body: bytes) -> None:
     with pytest.raises(RepeatedNameError, match="a name stands twice in an object"):
         reader(body)
 
