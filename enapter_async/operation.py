@@ -91,7 +91,7 @@ class Operation(Generic[T_co]):
 
     def request(self) -> RequestParts:
         """Give the request that this operation is."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must say what its request is")
 
     def subject(self) -> str | None:
         """Name the thing that is written to, or None for a read.
@@ -114,7 +114,7 @@ class Operation(Generic[T_co]):
 
     def result_of(self, state: Any | None) -> T_co:
         """Give what this operation returns when `state`, just read, shows that it holds."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must say what it returns of a state")
 
     def undo(self, before: Any) -> "Operation[Any] | None":
         """Give the operation that brings `before` back, or None where nothing can."""

@@ -334,6 +334,16 @@ def test_an_undo_holds_in_the_state_that_it_brings_back(old: dict[str, Any]) -> 
         assert undo.holds(before)
 
 
+def test_an_operation_that_leaves_out_what_it_must_say_is_told_by_name() -> None:
+    class Bare(Operation[None]):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Bare must say what its request is"):
+        Bare().request()
+    with pytest.raises(NotImplementedError, match="Bare must say what it returns of a state"):
+        Bare().result_of(None)
+
+
 def test_type_checkers_know_what_an_operation_returns() -> None:
     async def execute(operation: Operation[T]) -> T:
         raise NotImplementedError
