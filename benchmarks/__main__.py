@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> tuple[comparison.Scope, list[str]]:
-    """Give what is to be compared, and notes on what cannot be."""
+    """Return what is to be compared, and notes on what cannot be."""
     names = [one.name for one in CONTENDERS]
     if options.full or options.all:
         names = list(NAMES)

@@ -33,7 +33,7 @@ class Scope:
     links: Sequence[Link]
 
     def planned(self, effort: Effort) -> Iterator[Planned]:
-        """Give the cells in the order to be measured."""
+        """Yield the cells in the order to be measured."""
         for link in self.links:
             who = [one for one in self.contenders if link is PLAIN or one.name in LINKED]
             where = [each for each in self.concurrencies if each in (link.concurrencies or (each,))]
@@ -41,7 +41,7 @@ class Scope:
 
 
 def present(names: Sequence[str]) -> tuple[list[Contender], list[str]]:
-    """Give those contenders that can be measured, and notes on those that cannot."""
+    """Return those contenders that can be measured, and notes on those that cannot."""
     found, notes = [], []
     for name in names:
         if missing := NAMES[name].missing():
@@ -110,7 +110,7 @@ def verdicts(cells: Sequence[Cell]) -> list[Verdict]:
 
 
 def ranked(cells: Sequence[Cell], link: str, concurrency: int) -> list[str]:
-    """Give the contenders of one concurrency over one link, the fastest first."""
+    """Return the contenders of one concurrency over one link, the fastest first."""
     names = {
         cell.contender for cell in cells if (cell.link, cell.concurrency) == (link, concurrency)
     }

@@ -42,7 +42,7 @@ class Cost:
 
 
 def subjects(names: Sequence[str], beside: Path | None) -> list[Subject]:
-    """Give what is measured: each contender here, and this SDK's also in the other checkout."""
+    """Return what is measured: each contender here, and this SDK's also in the other checkout."""
     found = []
     for name in names:
         found.append(Subject(name=name, contender=NAMES[name], root=ROOT))

@@ -47,13 +47,13 @@ class Way:
 
 
 def one_device() -> dict[str, Any]:
-    """Give the API page's example."""
+    """Return the API page's example."""
     found: dict[str, Any] = json.loads(answer_template(_device_id(0)))
     return found
 
 
 def page() -> dict[str, Any]:
-    """Give 50 devices, no two alike, as a list answers them."""
+    """Return 50 devices, no two alike, as a list answers them."""
     pattern = one_device()["device"]
     devices = [
         {**pattern, "id": _device_id(number), "name": f"Pump {number}", "slug": f"pump-{number}"}
@@ -63,7 +63,7 @@ def page() -> dict[str, Any]:
 
 
 def ways() -> list[Way]:
-    """Give all ways that can be gone here."""
+    """Return all ways that can be gone here."""
     found: list[Way] = []
     page_of = tuple[Device, ...]
     for group, value, key, kind in (
@@ -81,7 +81,7 @@ def ways() -> list[Way]:
 def measure(
     those: Sequence[Way], *, rounds: int, block_seconds: float = BLOCK_SECONDS
 ) -> dict[tuple[str, str], list[float]]:
-    """Give microseconds a reading, by group and name, one value a round."""
+    """Return microseconds a reading, by group and name, one value a round."""
     counts = {way: _count(way.read, block_seconds) for way in those}
     found: dict[tuple[str, str], list[float]] = {(way.group, way.name): [] for way in those}
     chance = random.Random(1)  # noqa: S311 - an order, no secret

@@ -64,7 +64,7 @@ def spread(values: Iterable[float]) -> Spread | None:
 def of(
     cells: Iterable[Cell], contender: str, concurrency: int, link: str = PLAIN.name
 ) -> list[Cell]:
-    """Give a contender's cells at one concurrency over one link, by round."""
+    """Return a contender's cells at one concurrency over one link, by round."""
     wanted = (contender, concurrency, link)
     found = [cell for cell in cells if (cell.contender, cell.concurrency, cell.link) == wanted]
     return sorted(found, key=lambda cell: cell.round)

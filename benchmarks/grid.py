@@ -69,7 +69,7 @@ def plan(
     effort: Effort,
     link: Link = PLAIN,
 ) -> Iterator[Planned]:
-    """Give the cells of one link in the order to be measured.
+    """Yield the cells of one link in the order to be measured.
 
     What is compared stands close together in time: a concurrency's contenders follow each
     other, in another order each round.

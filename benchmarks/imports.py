@@ -48,7 +48,7 @@ print(wall * 1e3, cpu * 1e3, len(sys.modules) - before)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Give an environment in which byte code is kept, in that folder and for everyone alike."""
+    """Return an environment in which byte code is kept, in that folder and for everyone alike."""
     wanted = {name: value for name, value in os.environ.items() if name not in _IN_THE_WAY}
     return {**wanted, "PYTHONPYCACHEPREFIX": str(folder)}
 
@@ -56,7 +56,7 @@ def environment(folder: Path) -> dict[str, str]:
 def measure_one(
     statement: str, cores: Cores | None, environ: Mapping[str, str]
 ) -> tuple[float, float, int] | None:
-    """Give milliseconds of time and of CPU, and how many modules were new; None if it failed."""
+    """Return milliseconds of time and of CPU, and how many modules were new; None if it failed."""
     with children_on(cores.client if cores else None):
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM.format(statement=statement)],

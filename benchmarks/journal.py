@@ -43,12 +43,12 @@ PATIENCE_SECONDS: Final = 1_800
 
 
 def operations(count: int) -> Iterator[UpdateDevice]:
-    """Give updates of so many devices, the same ones each time."""
+    """Return updates of so many devices, the same ones each time."""
     return (UpdateDevice(device_id=device_id(number), name=NAME) for number in range(1, count + 1))
 
 
 def device_id(number: int) -> str:
-    """Give a device's id, a UUID, so that the check of each answer's id is on."""
+    """Return a device's id, a UUID, so that the check of each answer's id is on."""
     return str(uuid.UUID(int=number, version=4))
 
 

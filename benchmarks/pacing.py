@@ -72,7 +72,7 @@ class Count:
 
 
 def operations(count: int) -> list[UpdateDevice]:
-    """Give updates of so many devices."""
+    """Return updates of so many devices."""
     ids = (str(uuid.UUID(int=number, version=4)) for number in range(1, count + 1))
     return [UpdateDevice(device_id=each, name=NAME) for each in ids]
 
@@ -264,7 +264,7 @@ def section(rated: Sequence[Cell], paced: Cell, others: Sequence[Cell]) -> Secti
 
 
 def ideal(cell: Cell) -> float:
-    """Give the seconds that nobody can undercut: the burst at once, the rest at the rate."""
+    """Return the seconds that nobody can undercut: the burst at once, the rest at the rate."""
     return (cell.operations - BURST) / RATE
 
 

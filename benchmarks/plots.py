@@ -56,7 +56,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 
 def lines(cells: Sequence[Cell]) -> Iterator[tuple[str, list[int], list[float]]]:
-    """Give each contender's concurrencies and its requests a second there, as medians."""
+    """Yield each contender's concurrencies and its requests a second there, as medians."""
     concurrencies = sorted({cell.concurrency for cell in cells if cell.link == PLAIN.name})
     known = {name for at in concurrencies for name in ranked(cells, PLAIN.name, at)}
     for name in SHOWN:

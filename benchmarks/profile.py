@@ -45,12 +45,12 @@ class Sampled:
         return sum(self.samples.values())
 
     def cost(self, samples: int) -> float:
-        """Give the microseconds a call that so many samples stand for."""
+        """Return the microseconds a call that so many samples stand for."""
         return self.cpu_us * samples / max(1, self.total)
 
 
 def place(frame: str) -> tuple[str, str]:
-    """Give module and function of a frame as py-spy writes it."""
+    """Return module and function of a frame as py-spy writes it."""
     found = _FRAME.match(frame)
     if found is None:
         return frame, ""

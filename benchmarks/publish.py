@@ -42,7 +42,7 @@ SUMMARY: Final = {
 
 
 def replaced(text: str, name: str, inside: str) -> str:
-    """Give a text with what stands between two marks replaced.
+    """Return a text with what stands between two marks replaced.
 
     Raises:
         ValueError: The marks do not stand there exactly once.

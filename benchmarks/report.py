@@ -71,7 +71,7 @@ def circumstances(report: Report) -> Iterator[str]:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Give the report as JSON, with every figure measured."""
+    """Return the report as JSON, with every figure measured."""
     written: dict[str, Any] = cattrs.unstructure(report)
     for each, section in zip(written["sections"], report.sections, strict=True):
         for line, verdict in zip(each["verdicts"], section.verdicts, strict=True):

@@ -40,7 +40,7 @@ BY_JOBS: Final = (
 
 
 async def measure(base_url: str, *, rounds: int, block: int) -> dict[str, list[float]]:
-    """Give CPU microseconds a call for each variant, one value a round."""
+    """Return CPU microseconds a call for each variant, one value a round."""
     # Here, so that orjson can be kept out before the package is imported.
     bypassed = import_module("benchmarks.drivers.bypassed")
     safeties = (bypassed.WHOLE, *bypassed.SAFETIES)
@@ -103,7 +103,7 @@ def by_jobs(
 def price(
     whole: Sequence[float], without: Sequence[float], *, adds: bool
 ) -> tuple[float, float, float]:
-    """Give what a safety costs: the quartiles of the rounds' differences, the median second."""
+    """Return what a safety costs: the quartiles of the rounds' differences, the median second."""
     sign = -1 if adds else 1
     differences = [sign * (one - other) for one, other in zip(whole, without, strict=False)]
     if len(differences) < 2:

@@ -235,7 +235,7 @@ def _ask(port: int, certificate: Certificate | None) -> str:
 
 
 def free_port() -> int:
-    """Give a port of 127.0.0.1 that nobody listens on now."""
+    """Return a port of 127.0.0.1 that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port

@@ -40,7 +40,7 @@ def family(server: Server) -> str:
 
 
 def ratios(cells: Sequence[Cell], *, by_cpu: bool) -> dict[str, float]:
-    """Give the median ratio of each pair that was measured."""
+    """Return the median ratio of each pair that was measured."""
     return {
         f"{name} / {against}": round(found.median, 3)
         for name, against in PAIRS
@@ -89,7 +89,7 @@ def smoke(
 
 
 def better(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """Give each pair's better try: who has truly fallen behind is behind in both."""
+    """Return each pair's better try: who has truly fallen behind is behind in both."""
     if not first:
         return tuple(second)
 

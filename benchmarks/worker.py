@@ -42,11 +42,11 @@ class DeviceIds:
         self._until = until
 
     def __iter__(self) -> Self:
-        """Give itself: tasks share it."""
+        """Return itself: tasks share it."""
         return self
 
     def __next__(self) -> str:
-        """Give the next id."""
+        """Return the next id."""
         if self.given >= self._limit:
             raise StopIteration
         if self.given >= self._least and time.perf_counter() >= self._until:

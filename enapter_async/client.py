@@ -179,7 +179,7 @@ class Client:
         return self._settings.base_url
 
     def fingerprint(self, salt: bytes) -> str:
-        """Give an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
+        """Return an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
 
         It tells whether two clients act as the same one, and shows nothing of the token.
         """
@@ -233,7 +233,7 @@ class Client:
     def with_options(
         self, *, retry: RetryPolicy | None = None, timeouts: Timeouts | None = None
     ) -> Self:
-        """Give this client with another policy: how one call gets its own deadline.
+        """Return this client with another policy: how one call gets its own deadline.
 
         It is cheap, needs no `async with`, and shares session, pacing and writers' turns with
         the client that it comes from; it can be used while that one is open.
@@ -249,7 +249,7 @@ class Client:
         return other
 
     def _give_nouns(self) -> None:
-        """Give this very client its nouns, so that their calls go by its own options."""
+        """Attach the nouns to this very client, so that their calls use its own options."""
         self.devices = Devices(self)
 
     async def execute(self, operation: Operation[T]) -> T:
@@ -330,7 +330,7 @@ class _Engine:
         _OPENED.add(self)
 
     def pipeline(self) -> Pipeline:
-        """Give the pipeline, or refuse a use that could only fail in obscure ways."""
+        """Return the pipeline, or refuse a use that could only fail in obscure ways."""
         if self._pipeline is None or self.state != "open":
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"

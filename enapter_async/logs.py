@@ -162,7 +162,7 @@ _PRINTER.setFormatter(
 
 
 def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
-    """Give the hooks that `ENAPTER_LOG` asks for, and let their lines reach standard error.
+    """Return the hooks that `ENAPTER_LOG` asks for, and let their lines reach standard error.
 
     While it is set, the tree `enapter_async` goes there and nowhere else. Safe to repeat.
 

@@ -90,7 +90,7 @@ class Operation(Generic[T_co]):
     answer: ClassVar[Answer[Any]]
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         raise NotImplementedError(f"{type(self).__name__} must say what its request is")
 
     def subject(self) -> str | None:
@@ -105,7 +105,7 @@ class Operation(Generic[T_co]):
         return True
 
     def reads(self) -> "Operation[Any] | None":
-        """Give the operation that reads the state this one concerns, or None."""
+        """Return the operation that reads the state this one concerns, or None."""
         return None
 
     def holds(self, state: Any | None) -> bool:
@@ -113,9 +113,9 @@ class Operation(Generic[T_co]):
         return False
 
     def result_of(self, state: Any | None) -> T_co:
-        """Give what this operation returns when `state`, just read, shows that it holds."""
+        """Return what this operation returns when `state`, just read, shows that it holds."""
         raise NotImplementedError(f"{type(self).__name__} must say what it returns of a state")
 
     def undo(self, before: Any) -> "Operation[Any] | None":
-        """Give the operation that brings `before` back, or None where nothing can."""
+        """Return the operation that brings `before` back, or None where nothing can."""
         return None

@@ -20,7 +20,7 @@ class Route(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Give both in one text, such as `PATCH /v3/devices/{device_id}`."""
+        """Return both in one text, such as `PATCH /v3/devices/{device_id}`."""
         return f"{self.method} {self.template}".rstrip()
 
 
@@ -28,12 +28,12 @@ _KNOWN: Final[dict[tuple[type[Operation[Any]], tuple[str, ...]], Route]] = {}
 
 
 def ids_of(operation: Operation[Any]) -> dict[str, str]:
-    """Give the ids that an operation names, by field: all fields whose name ends in `_id`."""
+    """Return the ids that an operation names, by field: all fields whose name ends in `_id`."""
     return {name: text for name, text in _texts(operation).items() if name.endswith("_id")}
 
 
 def route_of(operation: Operation[Any]) -> Route:
-    """Give the route of an operation, the same for all devices.
+    """Return the route of an operation, the same for all devices.
 
     It is found by building the operation with other texts in its fields and looking where they
     turn up in the path, so an id that equals another part of the path misleads nobody.

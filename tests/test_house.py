@@ -53,7 +53,7 @@ def modules() -> list[tuple[str, ast.Module]]:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """Give each imported module's name, and whether the import stands inside a function."""
+    """Yield each imported module's name, and whether the import stands inside a function."""
     inside = {
         id(child)
         for node in ast.walk(tree)

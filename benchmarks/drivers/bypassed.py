@@ -46,7 +46,7 @@ class _WithoutAcceptance(UpdateDevice):
 
 
 def replace(thing: Any, **methods: Any) -> None:
-    """Give one object other methods.
+    """Return one object other methods.
 
     Raises:
         BypassError: It has no such method.
@@ -58,7 +58,7 @@ def replace(thing: Any, **methods: Any) -> None:
 
 
 def calling(function: Any, **others: Any) -> Any:
-    """Give a copy of a function that calls others where it names functions of its module.
+    """Return a copy of a function that calls others where it names functions of its module.
 
     Raises:
         BypassError: It names no such function.
@@ -71,7 +71,7 @@ def calling(function: Any, **others: Any) -> Any:
 
 
 def inside(client: Client, *names: str) -> Any:
-    """Give what lies in an open client's pipeline, such as its gate."""
+    """Return what lies in an open client's pipeline, such as its gate."""
     thing: Any = client._open_pipeline()  # noqa: SLF001 - what is measured lies inside
     for name in names:
         if not hasattr(thing, name):

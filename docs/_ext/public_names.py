@@ -83,7 +83,7 @@ def _resolve(
 
 
 def _meant(code: str) -> str | None:
-    """Give the public name that a piece of code in prose is about, if it is about one."""
+    """Return the public name that a piece of code in prose is about, if it is about one."""
     named = _CALLED.match(code)
     if named is None:
         return None

@@ -26,7 +26,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/")
 async def page(_: web.Request) -> web.StreamResponse:
-    """Give the page that shows jobs; it loads nothing else."""
+    """Return the page that shows jobs; it loads nothing else."""
     return web.FileResponse(PAGE)
 
 

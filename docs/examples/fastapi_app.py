@@ -31,7 +31,7 @@ TheJobs = Annotated[Jobs, Depends(starlette.jobs_of)]
 
 
 async def page() -> FileResponse:
-    """Give the page that shows jobs; it loads nothing else."""
+    """Return the page that shows jobs; it loads nothing else."""
     return FileResponse(PAGE)
 
 

@@ -85,7 +85,7 @@ class Call:
         self.end += seconds
 
     def reserve(self, left: float) -> float:
-        """Give how much of the time left is kept for settling, once that may be needed."""
+        """Return how much of the time left is kept for settling, once that may be needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
         return settle_reserve(self.operation.repeat, left) if uncertain else 0.0
 

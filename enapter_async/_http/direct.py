@@ -324,7 +324,7 @@ async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
 
 
 def _in_time(reply: Reply) -> Reply:
-    """Give what a reply is worth whose connection the sweeper aborted.
+    """Return what a reply is worth whose connection the sweeper aborted.
 
     One that was whole by its own framing came in time after all; of another the end was
     the connection's end, and that was our own doing.
@@ -335,7 +335,7 @@ def _in_time(reply: Reply) -> Reply:
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:
-    """Give a quick question: has this socket bytes, or an end, that nobody read?"""
+    """Return a quick question: has this socket bytes, or an end, that nobody read?"""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)

@@ -24,7 +24,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the text itself."""
+        """Return the text itself."""
         return self._text
 
     def __repr__(self) -> str:
@@ -35,7 +35,7 @@ class Secret:
 
 
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
-    """Give what aiohttp verifies with: the caller's context, or the default one.
+    """Return what aiohttp verifies with: the caller's context, or the default one.
 
     A default context writes its session keys to the file that SSLKEYLOGFILE names, so where
     that is set one is made that does not.

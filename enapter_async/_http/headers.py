@@ -32,7 +32,7 @@ logger = logging.getLogger("enapter_async")
 def own_headers(
     token: Secret | None, user: str | None, *, allow_http: bool = False
 ) -> dict[str, str]:
-    """Give what a client sends with each request; `allow_http` is a word to gateways."""
+    """Return what a client sends with each request; `allow_http` is a word to gateways."""
     headers = {
         "User-Agent": f"enapter-async/{__version__}",
         "Accept": "application/json",
@@ -78,7 +78,7 @@ class CarryingWire(Wire):
         self.middlewares = (self._carry,)
 
     def serialize(self, message: Message) -> bytes:
-        """Give the bytes of a request for HTTP/1.1."""
+        """Return the bytes of a request for HTTP/1.1."""
         head, end, body = super().serialize(message).partition(b"\r\n\r\n")
         fields = "".join(f"\r\n{name}: {value}" for name, value in self._asked().items())
         return head + fields.encode("ascii") + end + body

@@ -99,7 +99,7 @@ class Gate:
         self._call_first()
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Return the place back."""
         self._in_flight -= 1
         if self._line:
             self._call_first()
@@ -113,7 +113,7 @@ class Gate:
         return max(self._paused_until, self._next_start) - now
 
     def pause_seconds(self) -> float:
-        """Give how much of a pause after 429 is left; 0 or less where there is none."""
+        """Return how much of a pause after 429 is left; 0 or less where there is none."""
         return self._paused_until - self._clock.monotonic() if self._paused_until else 0.0
 
     def pause(self, seconds: float, epoch: int) -> None:
@@ -179,7 +179,7 @@ class Turns:
             raise
 
     def give(self, key: str) -> None:
-        """Give the turn to the next in line, or free it."""
+        """Return the turn to the next in line, or free it."""
         line = self._waiting[key]
         while line:
             place = line.popleft()

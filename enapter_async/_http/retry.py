@@ -73,7 +73,7 @@ def may_repeat(policy: RetryPolicy, repeat: Repeat, failure: Failure) -> bool:
 def backoff(
     policy: RetryPolicy, failure: Failure, number: int, uniform: Callable[[float, float], float]
 ) -> float:
-    """Give the seconds to sleep after the failed attempt `number`, counted from 1.
+    """Return the seconds to sleep after the failed attempt `number`, counted from 1.
 
     Full jitter, so that many callers do not come back together; a Retry-After is a floor with
     jitter above it, and never undercut. Source: "Exponential Backoff And Jitter", AWS
@@ -87,7 +87,7 @@ def backoff(
 
 
 def settle_reserve(repeat: Repeat, left: float) -> float:
-    """Give how much of the seconds that are left is kept for reading back."""
+    """Return how much of the seconds that are left is kept for reading back."""
     return min(SETTLE_SECONDS, left * SETTLE_SHARE) if repeat is _SETTLED else 0.0
 
 

@@ -146,7 +146,7 @@ class SessionTransport:
 def read_at_once(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
 ) -> tuple[bytes, str, bool] | None:
-    """Give what `read_body` would, where the whole body is there and fits its cap; else None."""
+    """Return what `read_body` would, where the whole body is there and fits its cap; else None."""
     if not payload.is_eof() or payload.exception() is not None:
         return None
     if payload.total_bytes > _cap(status, max_bytes):
@@ -180,7 +180,7 @@ async def read_body(
 
 
 def _beginning(chunks: list[bytes], size: int) -> bytes:
-    """Give so many of the first bytes, without a second copy of all."""
+    """Return so many of the first bytes, without a second copy of all."""
     begun = bytearray()
     for chunk in chunks:
         begun += chunk

@@ -134,7 +134,7 @@ class Wire:
         return Message(parts.method, target, None if parts.body is None else encode(parts.body))
 
     def serialize(self, message: Message) -> bytes:
-        """Give the bytes of a request for HTTP/1.1."""
+        """Return the bytes of a request for HTTP/1.1."""
         start, body = f"{message.method} {message.target}", message.body
         if body is None:
             return f"{start}{self._end_of_head}\r\n".encode("latin-1")
@@ -216,7 +216,7 @@ class Wire:
         return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
 
     def _masked(self, value: Any) -> Any:
-        """Give a server's text, or JSON value, without the token that it may echo."""
+        """Return a server's text, or JSON value, without the token that it may echo."""
         if self._secret is None:
             return value
         if isinstance(value, str):
@@ -229,7 +229,7 @@ class Wire:
 
 
 def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
-    """Give the seconds that a server asks to wait, or None where it does not say.
+    """Return the seconds that a server asks to wait, or None where it does not say.
 
     Several values: the largest counts. A date is held against the answer's own `date` where
     that can be read, else against `wall`, seconds since 1970. What cannot be read is as
@@ -262,7 +262,7 @@ def http_date(value: str) -> float | None:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Give a server's text fit for a message: one line, no control characters, not long."""
+    """Return a server's text fit for a message: one line, no control characters, not long."""
     line = re.sub(_CONTROL, " ", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

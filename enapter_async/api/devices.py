@@ -114,7 +114,7 @@ class Devices:
         return await self._executor.execute(GenerateConfig(device_id=device_id, protocol=protocol))
 
     async def assign_blueprint(self, device_id: str, *, blueprint_id: str) -> Device:
-        """Give a device another blueprint, and give the updated device.
+        """Return a device another blueprint, and give the updated device.
 
         Safe to repeat: it sets an absolute state.
 

@@ -19,7 +19,7 @@ def lies(
     outcomes: Iterable[Outcome[Any]],
     credentials: Path,
 ) -> Iterator[str]:
-    """Give everything that was told and is not so; nothing, if all of it is true.
+    """Yield everything that was told and is not so; nothing, if all of it is true.
 
     Each operation has one outcome. Applied: the effect is there, as asked for; where it was
     settled by looking, the device is as asked for. Failed, held, absent: there is no effect.

@@ -42,7 +42,7 @@ def write_plan(world: World, path: Path, seed: int) -> None:
 
 
 def plan(world: World, chance: Random) -> Iterator[Row]:
-    """Give the rows; a device has no kind of operation twice, so that each can be checked."""
+    """Yield the rows; a device has no kind of operation twice, so that each can be checked."""
     devices = list(world.devices)
     chance.shuffle(devices)
     count = len(devices)

@@ -124,7 +124,7 @@ def delete_device(settings: Settings, device: str, yes: bool) -> None:
 @click.argument("device")
 @click.argument("blueprint")
 def assign_blueprint(settings: Settings, device: str, blueprint: str) -> None:
-    """Give a device another blueprint."""
+    """Return a device another blueprint."""
     _write(settings, AssignBlueprint(device_id=device, blueprint_id=blueprint))
 
 

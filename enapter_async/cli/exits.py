@@ -38,7 +38,7 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
 
 
 def exit_of_state(state: State) -> Exit:
-    """Give the exit code of a single operation that ended so.
+    """Return the exit code of a single operation that ended so.
 
     For one device that was named, "already gone" is a failure: the id may be mistyped.
     """
@@ -50,7 +50,7 @@ def exit_of_state(state: State) -> Exit:
 
 
 def exit_of_report(report: Report) -> Exit:
-    """Give the exit code of a run."""
+    """Return the exit code of a run."""
     if report.counts[State.UNKNOWN] > report.acknowledged:
         return Exit.UNKNOWN
     if report.stopped is not None or not report.complete:

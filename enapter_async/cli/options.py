@@ -48,7 +48,7 @@ class Settings:
     as_json: bool | None = None
 
     def over(self, other: "Settings") -> "Settings":
-        """Give these settings, and those of `other` where these say nothing."""
+        """Return these settings, and those of `other` where these say nothing."""
         given = attrs.asdict(self, filter=lambda _, value: value is not None)
         return attrs.evolve(other, **given)
 

@@ -174,7 +174,7 @@ def make_plan(
 
 
 def progress() -> Any:
-    """Give a callable that tells now and then how many devices were read."""
+    """Return a callable that tells now and then how many devices were read."""
     told = 0
 
     def on_read(number: int) -> None:

@@ -139,7 +139,7 @@ class _Planned(Device):
         role: str | None = None,
         site: Any = None,
     ) -> dict[str, Any]:
-        """Give the device as the API shows it, without a slug until it was given one."""
+        """Return the device as the API shows it, without a slug until it was given one."""
         shown = Device.to_json(self, expand=expand, timestamps=timestamps, role=role, site=site)
         return {**shown, "slug": ""} if self.slug == self.id else shown
 
@@ -197,7 +197,7 @@ def _before(item: PlanItem) -> Mapping[str, str | None]:
 
 
 def lies(world: World, outcomes: Iterable[Outcome[Any]]) -> Iterator[str]:
-    """Give each outcome that the emulator's own log contradicts; nothing, if all are true.
+    """Yield each outcome that the emulator's own log contradicts; nothing, if all are true.
 
     Nobody else is in this world, so what was told applied was done in it; of what was told
     failed, held or unchanged nothing was done; what was told absent is not there; and what

@@ -68,7 +68,7 @@ def fancy(stream: Any) -> bool:
 
 
 def output_console(*, width: int | None = None, record: bool = False) -> Console:
-    """Give a console on standard output; off a terminal it is wide and draws plainly."""
+    """Return a console on standard output; off a terminal it is wide and draws plainly."""
     if fancy(sys.stdout):
         return Console(file=sys.stdout, width=width, record=record)
     return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)
@@ -111,7 +111,7 @@ class Tracker(Protocol):
 
 
 def tracker(total: int, watch: Watch) -> Tracker:
-    """Give the tracker that fits standard error: a bar on a terminal, else a few lines."""
+    """Return the tracker that fits standard error: a bar on a terminal, else a few lines."""
     return _Bar(total, watch) if fancy(sys.stderr) else _Lines(total, watch)
 
 
@@ -282,7 +282,7 @@ def show_report(report: Report) -> None:
 
 
 def states_table(report: Report) -> Table:
-    """Give the table of how many operations ended in which state."""
+    """Return the table of how many operations ended in which state."""
     table = Table(title="What became of the operations", title_justify="left")
     table.add_column("state")
     table.add_column("operations", justify="right")

@@ -84,7 +84,7 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def change_of(selection: Selection, becoming: dict[str, Any], *, everything: bool) -> Change:
-    """Give what the options ask for.
+    """Return what the options ask for.
 
     Raises:
         click.UsageError: no device is selected, and `everything` is not said.

@@ -44,7 +44,7 @@ class StructureError(ValueError):
 
 @functools.cache
 def structurer(kind: Any) -> Callable[[Any], Any]:
-    """Give the function that turns JSON values into `kind`; fetch it once, call it often.
+    """Return the function that turns JSON values into `kind`; fetch it once, call it often.
 
     It raises as `structure` does.
     """

@@ -21,7 +21,7 @@ T = TypeVar("T", bound=attrs.AttrsInstance)
 
 
 def compile_maker(kind: type[T]) -> Callable[..., T]:
-    """Give a function that makes an instance of a frozen, slotted attrs class, given all fields.
+    """Return a function that makes an instance of a frozen, slotted attrs class, given all fields.
 
     They are taken by position and set past `__init__`, which would take three times as long; so
     the class may have neither converters nor validators.
@@ -38,7 +38,7 @@ def compile_maker(kind: type[T]) -> Callable[..., T]:
 def compile_reader(
     kind: type[attrs.AttrsInstance], rules: Mapping[str, Rule], old_names: Mapping[str, str]
 ) -> Rule:
-    """Give a rule that makes an instance of a frozen, slotted attrs class.
+    """Return a rule that makes an instance of a frozen, slotted attrs class.
 
     `rules` has for each field the rule that reads it; `old_names` what some servers call a
     field, which counts where the field itself is missing or null. A field that is missing has its
@@ -67,7 +67,7 @@ def compile_reader(
 
 
 def _setters(kind: type[attrs.AttrsInstance]) -> dict[str, Any]:
-    """Give the names by which a compiled function makes an instance and sets its fields."""
+    """Return the names by which a compiled function makes an instance and sets its fields."""
     if hasattr(kind, "__attrs_post_init__"):
         raise TypeError(f"{kind.__name__} has an __attrs_post_init__")
     known: dict[str, Any] = {"new": object.__new__, "kind": kind}
@@ -121,7 +121,7 @@ def _lines_of(
 
 
 def _optional(kind: Any) -> Any:
-    """Give X of `X | None`, else None."""
+    """Return X of `X | None`, else None."""
     if get_origin(kind) not in (UnionType, Union):
         return None
     members = [member for member in get_args(kind) if member is not NoneType]

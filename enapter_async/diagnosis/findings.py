@@ -214,7 +214,7 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
 
 
 def worst(findings: Iterable[Finding]) -> Health:
-    """Give the worst of all findings: failed, then warning, else ok."""
+    """Return the worst of all findings: failed, then warning, else ok."""
     seen = {finding.health for finding in findings}
     return next((each for each in (Health.FAILED, Health.WARNING) if each in seen), Health.OK)
 

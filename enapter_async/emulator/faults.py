@@ -201,7 +201,7 @@ class FaultProfile:
             raise ValueError("a fault profile needs at least one kind of fault")
 
     def draw(self, target: Target, asked_before: int) -> Fault | None:
-        """Give the fault of a request, or None; the same arguments give the same."""
+        """Return the fault of a request, or None; the same arguments give the same."""
         if self.methods is not None and target.method not in self.methods:
             return None
         key = f"{self.seed}/{target.method}/{target.path}/{asked_before}"
@@ -270,7 +270,7 @@ class Faults:
         self.profile = None
 
     def pick(self, target: Target) -> Fault | None:
-        """Give the fault that this request meets, or None, and count it as met."""
+        """Return the fault that this request meets, or None, and count it as met."""
         for rule in self._rules:
             if rule.matches(target):
                 rule.met += 1

@@ -88,7 +88,7 @@ class Log:
     def effects(
         self, device_id: str | None = None, operation: str | None = None
     ) -> tuple[Effect, ...]:
-        """Give the effects in order, of one device or of all, of one operation or of all."""
+        """Return the effects in order, of one device or of all, of one operation or of all."""
         self._need_records()
         known = self._effects if device_id is None else self._effects_by_device.get(device_id, [])
         return tuple(e for e in known if operation is None or e.operation == operation)
@@ -96,7 +96,7 @@ class Log:
     def arrivals(
         self, device_id: str | None = None, method: str | None = None
     ) -> tuple[Arrival, ...]:
-        """Give the arrivals in order, for one device or for all, of one method or of all."""
+        """Return the arrivals in order, for one device or for all, of one method or of all."""
         self._need_records()
         known = self._arrivals if device_id is None else self._arrivals_by_device.get(device_id, [])
         return tuple(a for a in known if method is None or a.method == method)
@@ -118,7 +118,7 @@ class Log:
         return self._fault_counts.total() if fault is None else self._fault_counts[fault]
 
     def fault_counts(self) -> dict[str, int]:
-        """Give how often each fault was met, by its name."""
+        """Return how often each fault was met, by its name."""
         return dict(self._fault_counts)
 
     def clear(self) -> None:

@@ -70,7 +70,7 @@ class Refusal(Exception):  # noqa: N818 - the API's word "no", which the server 
         return f"{self.status} {self.code}: {self.message}"
 
     def envelope(self) -> dict[str, Any]:
-        """Give the body of the error answer (API page, "Errors")."""
+        """Return the body of the error answer (API page, "Errors")."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.details:
             error["details"] = dict(self.details)
@@ -104,7 +104,7 @@ class Site:
     authorized_role: str = "OWNER"
 
     def to_json(self) -> dict[str, Any]:
-        """Give the site as the API shows it below `device.site`."""
+        """Return the site as the API shows it below `device.site`."""
         return {
             "id": self.id,
             "name": self.name,
@@ -153,7 +153,7 @@ class Device:
         role: str | None = None,
         site: Site | None = None,
     ) -> dict[str, Any]:
-        """Give the device as the API shows it; a field that is not expanded is absent.
+        """Return the device as the API shows it; a field that is not expanded is absent.
 
         `role` is shown in place of the device's own. Like the live API, it leaves out what
         is empty: no profiles, an unknown connectivity status, unset communication ids.

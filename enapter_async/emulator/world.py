@@ -116,7 +116,7 @@ class World:
         return cls(made, sites, seed=seed, keep_records=keep_records, now=now)
 
     def to_json(self, *, timestamps: Timestamps = "rfc3339") -> dict[str, Any]:
-        """Give the whole fleet, every field expanded; `from_json` takes it back."""
+        """Return the whole fleet, every field expanded; `from_json` takes it back."""
         expand = [name for name in EXPANDABLE if name != "site"]
         return {
             "sites": [site.to_json() for site in self._sites.values()],
@@ -150,23 +150,23 @@ class World:
         return tuple(self._sites.values())
 
     def id_of(self, address: str) -> str | None:
-        """Give the id of the device with this id or slug, or None."""
+        """Return the id of the device with this id or slug, or None."""
         return address if address in self._devices else self._id_by_slug.get(address)
 
     def device(self, address: str) -> Device:
-        """Give the device with this id or slug; `Refusal` 404 where there is none."""
+        """Return the device with this id or slug; `Refusal` 404 where there is none."""
         return self._find(address, None)
 
     def below(self, device_id: str) -> tuple[str, ...]:
-        """Give the ids of the devices that hang below this one."""
+        """Return the ids of the devices that hang below this one."""
         return tuple(sorted(self._below.get(device_id, ())))
 
     def effects_of(self, device_id: str, operation: str | None = None) -> tuple[Effect, ...]:
-        """Give what was applied to a device, in order; of one operation, or of all."""
+        """Return what was applied to a device, in order; of one operation, or of all."""
         return self.log.effects(device_id, operation)
 
     def arrivals_of(self, device_id: str, method: str | None = None) -> tuple[Arrival, ...]:
-        """Give the requests that arrived for a device, in order; of one method, or of all."""
+        """Return the requests that arrived for a device, in order; of one method, or of all."""
         return self.log.arrivals(device_id, method)
 
     def count(self, operation: str | None = None, *, device_id: str | None = None) -> int:
@@ -216,13 +216,13 @@ class World:
     # The operations of the API
 
     def get(self, address: str, *, site_id: str | None = None) -> Device:
-        """Give a device. Any role will do."""
+        """Return a device. Any role will do."""
         return self._find(address, site_id)
 
     def page(
         self, *, offset: int = 0, limit: int = PAGE_LIMIT, site_id: str | None = None
     ) -> tuple[list[Device], int]:
-        """Give one page of the account or of a site, ordered by id, and the total count."""
+        """Return one page of the account or of a site, ordered by id, and the total count."""
         if site_id is None:
             order = self._order
         elif site_id in self._sites:
@@ -233,7 +233,7 @@ class World:
         return [self._devices[device_id] for device_id in ids], len(order)
 
     def site(self, site_id: str) -> Site:
-        """Give a site of the world."""
+        """Return a site of the world."""
         return self._sites[site_id]
 
     def update(
@@ -322,7 +322,7 @@ class World:
         role: str | None = None,
         site_id: str | None = None,
     ) -> Device:
-        """Give a device another blueprint (API page, "Change Blueprint")."""
+        """Return a device another blueprint (API page, "Change Blueprint")."""
         device = self._writable(address, role, site_id)
         if not blueprint_id:
             raise invalid_parameter("blueprint_id", "It must not be empty.")
@@ -364,7 +364,7 @@ class World:
 
 
 def invalid_parameter(name: str, message: str) -> Refusal:
-    """Give the 400 for a parameter that is missing or not valid."""
+    """Return the 400 for a parameter that is missing or not valid."""
     return Refusal(
         status=400, code="invalid_parameter", message=message, details={"parameter": name}
     )

@@ -63,7 +63,7 @@ class Crew:
     def equip(
         self, guard: Guard, *, keeper: Keeper | None, ledger: Ledger | None, per_group: int | None
     ) -> None:
-        """Give what is open only once the run begins: guard, credentials, journal."""
+        """Return what is open only once the run begins: guard, credentials, journal."""
         self._guard = guard
         self._keeper = keeper
         self._ledger = ledger
@@ -132,7 +132,7 @@ class Crew:
             )
 
     def _hand(self, work: Work | None) -> None:
-        """Give a work to a worker that waits, or lay it ready for the next that comes."""
+        """Return a work to a worker that waits, or lay it ready for the next that comes."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
@@ -174,7 +174,7 @@ class Crew:
                 self._on_quiet()
 
     def _decided(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
-        """Give the outcome of a work that need not be begun, None where it must be."""
+        """Return the outcome of a work that need not be begun, None where it must be."""
         if self._halt.reason:
             outcome = self._not_started(item)
             if self._ledger is not None:
@@ -233,7 +233,7 @@ class Crew:
         return outcome
 
     async def _held_back(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
-        """Give the outcome of a work that may not begin after all, though it was let through."""
+        """Return the outcome of a work that may not begin after all, though it was let through."""
         if not self._halt and work.before is not None and self._guard is not None:
             stale = await look(self._guard, work)
             if stale is not None:

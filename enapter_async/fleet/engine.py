@@ -239,7 +239,7 @@ class Run(Generic[OperationT]):
         return self
 
     async def __anext__(self) -> Outcome[OperationT]:
-        """Give the next outcome.
+        """Return the next outcome.
 
         Raises:
             Exception: what the input raised, once all other outcomes were given.

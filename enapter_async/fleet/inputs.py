@@ -121,7 +121,7 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
 
 
 def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Give each row with the line it begins at, or what is wrong there."""
+    """Yield each row with the line it begins at, or what is wrong there."""
     first = _LINE_END.split(text.lstrip(), maxsplit=1)[0]
     reader = csv.reader(
         io.StringIO(text, newline=""),
@@ -163,7 +163,7 @@ def _wrong_header(header: list[str]) -> str:
 
 
 def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Give each line's object, or what is wrong with it."""
+    """Yield each line's object, or what is wrong with it."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():

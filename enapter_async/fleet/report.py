@@ -165,7 +165,7 @@ class Tally:
             _keep(self._unknowns, outcome)
 
     def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
-        """Give the report of what was counted so far."""
+        """Return the report of what was counted so far."""
         return Report(
             counts=MappingProxyType(self._counts.copy()),
             failures=tuple(self._failures),

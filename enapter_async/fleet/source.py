@@ -39,7 +39,7 @@ def check_item(item: Any, index: int) -> None:
 
 
 def as_works(operations: Operations[Any]) -> Iterable[Work] | AsyncIterable[Work]:
-    """Give the works of an input, lazily: a work as it is, an operation under its position.
+    """Return the works of an input, lazily: a work as it is, an operation under its position.
 
     A thing that is neither raises `ConfigurationError` when it is pulled.
     """
@@ -61,7 +61,7 @@ async def _as_works_async(operations: AsyncIterable[Any]) -> AsyncIterator[Work]
 
 
 def as_work(each: Any, position: int) -> Work:
-    """Give a thing of the input as a work.
+    """Return a thing of the input as a work.
 
     Raises:
         ConfigurationError: it is neither an operation nor a work.

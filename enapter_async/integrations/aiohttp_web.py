@@ -53,7 +53,7 @@ def install(
     answer: Answerer | None = answer_to,
     **jobs_options: Any,
 ) -> None:
-    """Give an application its client and, with `jobs` (a folder), its fleet jobs.
+    """Return an application its client and, with `jobs` (a folder), its fleet jobs.
 
     `make` makes the client, not yet open, when the application starts. `answer` says what is
     answered when a handler lets one of our errors out; None switches that off, and aiohttp
@@ -102,7 +102,7 @@ async def _end_watches(app: web.Application) -> None:
 
 
 def client_of(request: web.Request) -> Client:
-    """Give the application's client, also in a sub-application.
+    """Return the application's client, also in a sub-application.
 
     Raises:
         ConfigurationError: the application has none.
@@ -116,7 +116,7 @@ def client_of(request: web.Request) -> Client:
 
 
 def jobs_of(request: web.Request) -> Jobs:
-    """Give the application's fleet jobs, also in a sub-application.
+    """Return the application's fleet jobs, also in a sub-application.
 
     Raises:
         ConfigurationError: the application has none.
@@ -151,7 +151,7 @@ def error_answers(answer: Answerer = answer_to) -> Any:
 
 
 def last_event_id(request: web.Request) -> str | None:
-    """Give what a browser that comes again heard last, for `Jobs.watch`."""
+    """Return what a browser that comes again heard last, for `Jobs.watch`."""
     return request.headers.get(LAST_EVENT_ID)
 
 

@@ -264,7 +264,7 @@ def _kind_of(error: EnapterError) -> _Kind:
 
 
 def _particulars(error: EnapterError) -> dict[str, Any]:
-    """Give what a problem of this kind says besides: words of ours, and the request's own."""
+    """Return what a problem of this kind says besides: words of ours, and the request's own."""
     match error:
         case AmbiguousOutcomeError():
             outcome = "done, answer lost" if isinstance(error, ResultLostError) else "unknown"
@@ -281,7 +281,7 @@ def _particulars(error: EnapterError) -> dict[str, Any]:
 
 
 def _retry_after(error: EnapterError, kind: _Kind) -> int | None:
-    """Give whole seconds, rounded up, where the answer says to come again."""
+    """Return whole seconds, rounded up, where the answer says to come again."""
     seconds = error.retry_after if isinstance(error, APIError) else None
     if seconds is None or kind.status not in (HTTPStatus.TOO_MANY_REQUESTS, 503):
         return None

@@ -66,7 +66,7 @@ class Session:
         self._leaving = False
 
     def options(self) -> dict[str, Any]:
-        """Give what a `Run` of this job is told besides its operations."""
+        """Return what a `Run` of this job is told besides its operations."""
         told = {field.name: getattr(self._file.settings, field.name) for field in _SETTINGS}
         return {**told, "on_event": self._on_event}
 
@@ -106,7 +106,7 @@ class Session:
         self.run.stop("the backend is closing")
 
     def view(self) -> Job:
-        """Give how it stands now."""
+        """Return how it stands now."""
         now = self._clock.monotonic()
         return Job(
             id=self.folder.id,

@@ -233,7 +233,7 @@ class Jobs:
         return await self.get(job)
 
     async def get(self, job: str) -> Job:
-        """Give how a job stands, whoever is at work on it.
+        """Return how a job stands, whoever is at work on it.
 
         Raises:
             RunNotFoundError: there is no such job.
@@ -246,7 +246,7 @@ class Jobs:
         return job_on_disk(folder, await asyncio.to_thread(look, folder))
 
     async def list(self, limit: int = 50) -> list[Job]:
-        """Give the latest jobs, the newest first; what cannot be read is left out, and logged."""
+        """Return the latest jobs, the newest first; what cannot be read is left out, and logged."""
         found = []
         for folder in islice(reversed(list(all_runs(self._folder))), limit):
             try:
@@ -256,7 +256,7 @@ class Jobs:
         return found
 
     async def watch(self, job: str, after: str | None = None) -> AsyncGenerator[StreamEvent, None]:
-        """Give a stream of how a job stands, until it is over or the backend closes.
+        """Return a stream of how a job stands, until it is over or the backend closes.
 
         Events are "job" (`Job.as_json`, whole each time), "troubles" (those that failed or
         are unknown: `from` is the number of the first, `troubles` are at most 200 in all), and

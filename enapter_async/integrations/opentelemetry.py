@@ -152,7 +152,7 @@ class OpenTelemetry:
         )
 
     def trace_headers(self) -> dict[str, str]:
-        """Give `traceparent` (and `tracestate`) of the request that this task is about to send.
+        """Return `traceparent` (and `tracestate`) of the request that this task is about to send.
 
         It is for `Client(…, hooks=[hook], extra_headers=hook.trace_headers)`. The parent that the
         server sees is the attempt's span, or that of the read which settles a call. Baggage is
@@ -331,6 +331,6 @@ def _route(route: Route) -> Attributes:
 
 
 def _ids(operation: Operation[Any]) -> Attributes:
-    """Give ids as attributes: `device_id` becomes `enapter.device.id`."""
+    """Return ids as attributes: `device_id` becomes `enapter.device.id`."""
     ids: Mapping[str, str] = ids_of(operation)
     return {f"enapter.{name.removesuffix('_id')}.id": value for name, value in ids.items()}

@@ -87,7 +87,7 @@ class Job:
         return self.phase in (Phase.RUNNING, Phase.STOPPING, Phase.ELSEWHERE)
 
     def as_json(self) -> dict[str, Any]:
-        """Give it as plain JSON, with `left` and `active`."""
+        """Return the progress as plain JSON, with `left` and `active`."""
         return {
             "id": self.id,
             "phase": str(self.phase),
@@ -120,7 +120,7 @@ class Rate:
         self._seconds[-1][1] += 1
 
     def value(self, now: float) -> float:
-        """Give operations a second over the last five, or since the beginning."""
+        """Return operations a second over the last five, or since the beginning."""
         self._forget(now)
         over = min(RATE_SECONDS, max(1.0, now - self._began))
         return sum(number for _, number in self._seconds) / over
@@ -161,7 +161,7 @@ class Progress:
                 self.stopped = words_for(error)
 
     def waves(self) -> tuple[Wave, ...]:
-        """Give the waves that began in this session, in order."""
+        """Return the waves that began in this session, in order."""
         present = self._present()
         return tuple(self._ended if present is None else [*self._ended, present])
 

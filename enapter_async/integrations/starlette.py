@@ -104,7 +104,7 @@ def install(
 
 
 def client_of(connection: HTTPConnection) -> Client:
-    """Give the application's client: to be called with a request, or for `Depends`.
+    """Return the application's client: to be called with a request, or for `Depends`.
 
     Raises:
         ConfigurationError: the application's lifespan opened none.
@@ -116,7 +116,7 @@ def client_of(connection: HTTPConnection) -> Client:
 
 
 def jobs_of(connection: HTTPConnection) -> Jobs:
-    """Give the application's fleet jobs: to be called with a request, or for `Depends`.
+    """Return the application's fleet jobs: to be called with a request, or for `Depends`.
 
     Raises:
         ConfigurationError: the application's lifespan opened none.
@@ -141,7 +141,7 @@ def error_handler(answer: Answerer = answer_to) -> Callable[[Request, Exception]
 
 
 def last_event_id(connection: HTTPConnection) -> str | None:
-    """Give what a browser that comes again heard last, for `Jobs.watch`."""
+    """Return what a browser that comes again heard last, for `Jobs.watch`."""
     return connection.headers.get(LAST_EVENT_ID)
 
 
@@ -221,7 +221,7 @@ class _Watched:
             task.cancel()
 
     async def receive(self) -> Message:
-        """Give the next message, and after the last one only that the browser is gone."""
+        """Return the next message, and after the last one only that the browser is gone."""
         if self._messages.empty() and self._gone.is_set():
             return {"type": _DISCONNECT}
         getting = asyncio.ensure_future(self._messages.get())

@@ -25,7 +25,7 @@ class OpenEnum(str):
             setattr(cls, name, member)
 
     def __new__(cls, value: str) -> Self:
-        """Give the known member that `value` names in any case, or keep it as it is."""
+        """Return the known member that `value` names in any case, or keep it as it is."""
         member: Self | None = cls._known.get(value)
         if member is None:
             member = cls._known.get(value.upper())
@@ -33,5 +33,5 @@ class OpenEnum(str):
 
     @classmethod
     def known(cls) -> tuple[Self, ...]:
-        """Give the values that this version of the package knows, in the API's order."""
+        """Return the values that this version of the package knows, in the API's order."""
         return tuple(cls._known.values())

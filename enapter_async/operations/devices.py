@@ -111,7 +111,7 @@ class GetDevice(Operation[Device]):
     expand: tuple[str, ...] = attrs.field(default=(), converter=_expand)
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         return RequestParts(
             method="GET", path=("devices", self.device_id), query=_expand_query(self.expand)
         )
@@ -143,7 +143,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
     limit: int = attrs.field(default=LARGEST_PAGE, converter=_limit)
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         site = () if self.site_id is None else ("sites", self.site_id)
         paging = (("offset", str(self.offset)), ("limit", str(self.limit)))
         return RequestParts(
@@ -181,7 +181,7 @@ class UpdateDevice(Operation[Device]):
         return changes
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         return RequestParts(method="PATCH", path=("devices", self.device_id), body=self._changes())
 
     def subject(self) -> str:
@@ -193,7 +193,7 @@ class UpdateDevice(Operation[Device]):
         return _is_about(self.device_id, result.id)
 
     def reads(self) -> GetDevice:
-        """Give the operation that reads the device."""
+        """Return the operation that reads the device."""
         return GetDevice(device_id=self.device_id)
 
     def holds(self, state: Device | None) -> bool:
@@ -205,11 +205,11 @@ class UpdateDevice(Operation[Device]):
         )
 
     def result_of(self, state: Device | None) -> Device:
-        """Give the device that was read."""
+        """Return the device that was read."""
         return _found(state)
 
     def undo(self, before: Device) -> "UpdateDevice | None":
-        """Give the update that brings the old values back; None where one cannot be set.
+        """Return the update that brings the old values back; None where one cannot be set.
 
         An empty value cannot be set through this API.
         """
@@ -238,7 +238,7 @@ class DeleteDevice(Operation[None]):
     device_id: str = attrs.field(converter=_device_id)
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         return RequestParts(method="DELETE", path=("devices", self.device_id))
 
     def subject(self) -> str:
@@ -246,7 +246,7 @@ class DeleteDevice(Operation[None]):
         return _subject(self.device_id)
 
     def reads(self) -> GetDevice:
-        """Give the operation that reads the device."""
+        """Return the operation that reads the device."""
         return GetDevice(device_id=self.device_id)
 
     def holds(self, state: Device | None) -> bool:
@@ -254,7 +254,7 @@ class DeleteDevice(Operation[None]):
         return state is None
 
     def result_of(self, state: Device | None) -> None:
-        """Give nothing, as a deletion does."""
+        """Return None, as a deletion does."""
 
 
 @attrs.frozen(kw_only=True)
@@ -277,7 +277,7 @@ class GenerateConfig(Operation[CommunicationConfig]):
     protocol: MQTTProtocol = attrs.field(converter=_protocol)
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         return RequestParts(
             method="POST",
             path=("devices", self.device_id, "generate_config"),
@@ -291,7 +291,7 @@ class GenerateConfig(Operation[CommunicationConfig]):
 
 @attrs.frozen(kw_only=True)
 class AssignBlueprint(Operation[Device]):
-    """Give a device another blueprint.
+    """Assign another blueprint to a device.
 
     Sets an absolute state, so it is safe to repeat.
 
@@ -305,7 +305,7 @@ class AssignBlueprint(Operation[Device]):
     blueprint_id: str = attrs.field(converter=_blueprint_id)
 
     def request(self) -> RequestParts:
-        """Give the request that this operation is."""
+        """Return the request that this operation is."""
         return RequestParts(
             method="POST",
             path=("devices", self.device_id, "assign_blueprint"),
@@ -321,7 +321,7 @@ class AssignBlueprint(Operation[Device]):
         return _is_about(self.device_id, result.id)
 
     def reads(self) -> GetDevice:
-        """Give the operation that reads the device."""
+        """Return the operation that reads the device."""
         return GetDevice(device_id=self.device_id)
 
     def holds(self, state: Device | None) -> bool:
@@ -329,11 +329,11 @@ class AssignBlueprint(Operation[Device]):
         return state is not None and state.blueprint_id == self.blueprint_id
 
     def result_of(self, state: Device | None) -> Device:
-        """Give the device that was read."""
+        """Return the device that was read."""
         return _found(state)
 
     def undo(self, before: Device) -> "AssignBlueprint | None":
-        """Give the assignment of the old blueprint; None where there was none."""
+        """Return the assignment of the old blueprint; None where there was none."""
         if not before.blueprint_id:
             return None
         return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)

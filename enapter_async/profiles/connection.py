@@ -75,7 +75,7 @@ class Connection:
 
 
 def choose(name: str | None = None, environ: Mapping[str, str] | None = None) -> Profile | None:
-    """Give the profile of that name, or of `ENAPTER_PROFILE`, or the file's default, or None.
+    """Return the profile of that name, or of `ENAPTER_PROFILE`, or the file's default, or None.
 
     Raises:
         ConfigurationError: there is no such profile, or the file is wrong.

@@ -86,7 +86,7 @@ class Config:
 def config_path(
     environ: Mapping[str, str] | None = None, platform: str = sys.platform
 ) -> tuple[Path, bool]:
-    """Give where the configuration file is, and whether the environment named it.
+    """Return where the configuration file is, and whether the environment named it.
 
     `$ENAPTER_CONFIG`, else `enapter-async/config.toml` in `%APPDATA%` on Windows, in
     `~/Library/Application Support` on macOS, and elsewhere in `$XDG_CONFIG_HOME`, which is
@@ -244,7 +244,7 @@ def _read_unshared(path: Path, where: str) -> str:
 
 
 def _run(command: tuple[str, ...], where: str, seconds: float) -> str:
-    """Give the first line that a command prints; its standard error stays the terminal's."""
+    """Return the first line that a command prints; its standard error stays the terminal's."""
     name = ascii(command[0])
     try:
         done = subprocess.run(  # noqa: S603 - a list that the user's own file gives, and no shell

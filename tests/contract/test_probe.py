@@ -42,7 +42,7 @@ class Gone:
 
 
 def seen_with(owner: type, **changed: Any) -> tuple[str, Any]:
-    """Give a name of `direct`, and what it would stand for were `owner` so changed."""
+    """Return a name of `direct`, and what it would stand for were `owner` so changed."""
     other = type(owner.__name__, (owner,), changed)
     if owner is ResponseHandler:
         return "ResponseHandler", other

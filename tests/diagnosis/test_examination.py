@@ -65,7 +65,7 @@ ALL_WELL = {
 
 
 def after(check: str) -> dict[str, str]:
-    """Give what must be told when that check fails: what comes before is well."""
+    """Return what must be told when that check fails: what comes before is well."""
     order = [*ALL_WELL]
     place = order.index(check)
     return {

@@ -104,7 +104,7 @@ def is_shown(shown: str, line: str) -> bool:
 
 
 def missing(shown: Sequence[str], output: Sequence[str]) -> list[str]:
-    """Give the shown lines that do not come, in their order, in an output."""
+    """Return the shown lines that do not come, in their order, in an output."""
     waiting = list(shown)
     for line in output:
         if waiting and is_shown(waiting[0], line):

@@ -57,7 +57,7 @@ def exists(name: str) -> bool:
 
 
 def foreign(html: str) -> list[str]:
-    """Give what a page would load from another host."""
+    """Return what a page would load from another host."""
     loads = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=\"([^\"]+)\"", html)
     return [each for each in loads if "//" in each]
 

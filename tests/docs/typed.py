@@ -27,7 +27,7 @@ def write_out(folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    """Give mypy's own exit code."""
+    """Return mypy's own exit code."""
     with tempfile.TemporaryDirectory() as folder:
         files = write_out(Path(folder))
         command = [sys.executable, "-m", "mypy", *map(str, files)]

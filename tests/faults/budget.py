@@ -18,7 +18,7 @@ IN_TIME: Final = pytest.mark.timeout(3600 if LONG else 60)
 
 
 def examples(count: int) -> settings:
-    """Give the settings of a property that the main run tries with so many examples."""
+    """Return the settings of a property that the main run tries with so many examples."""
     return settings(
         max_examples=count * LONG_FACTOR if LONG else count,
         deadline=None,

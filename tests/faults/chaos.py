@@ -49,7 +49,7 @@ class Trouble:
         return (data[at : at + size] for at in range(0, len(data), size))
 
     def delay(self, piece: bytes) -> float:
-        """Give the seconds that a piece takes."""
+        """Return the seconds that a piece takes."""
         return self.latency + (len(piece) / self.bandwidth if self.bandwidth else 0.0)
 
 

@@ -47,7 +47,7 @@ class Lag:
         self.longest = max(self.longest, late)
 
     def now(self) -> float:
-        """Give what has summed up, also of a delay that is not over."""
+        """Return what has summed up, also of a delay that is not over."""
         return self.total + max(0.0, self._loop.time() - self._due)
 
     def stop(self) -> None:

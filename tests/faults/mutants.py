@@ -123,7 +123,7 @@ def take_place(module: str, tree: ast.Module) -> None:
 
 @functools.cache
 def importers(module: str) -> frozenset[str]:
-    """Give a module with all of ours that were imported and import it, be it through others."""
+    """Return a module with all of ours that were imported and import it, be it through others."""
     ours = [name for name in sys.modules if name.startswith(("enapter_async", "tests."))]
     imports = {name: _imports_of(name) for name in ours}
     found = {module}

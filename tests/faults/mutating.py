@@ -73,7 +73,7 @@ class Mutant:
 
 
 def mutants_of(source: str) -> Iterator[Mutant]:
-    """Give every mutant of a module, in the order of its lines; annotations stay as they are."""
+    """Yield every mutant of a module, in the order of its lines; annotations stay as they are."""
     tree = ast.parse(source)
     lines = source.splitlines()
     nodes = list(ast.walk(tree))
@@ -99,7 +99,7 @@ def mutants_of(source: str) -> Iterator[Mutant]:
 
 
 def _left_out(tree: ast.Module) -> Iterator[int]:
-    """Give the nodes that say nothing when the module runs: annotations, docstrings, imports."""
+    """Yield the nodes that say nothing when the module runs: annotations, docstrings, imports."""
     for node in ast.walk(tree):
         quiet: list[ast.AST | None] = []
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

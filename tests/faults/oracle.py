@@ -298,7 +298,7 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
 
 
 def arrivals_of(told: Told, server: FaultServer) -> list[Arrival]:
-    """Give the arrivals of a call: nobody else speaks about its device, or asks for its page."""
+    """Return the arrivals of a call: nobody else speaks about its device, or asks for its page."""
     if isinstance(told.operation, ListDevices):
         return [each for each in server.arrivals if f"offset={told.number}" in each.target]
     addresses = (told.device_id, f"slug-of-{told.device_id}")

@@ -109,7 +109,7 @@ class Plan:
 
 
 def operations_on(number: int) -> st.SearchStrategy[Operation[Any]]:
-    """Give any operation about the device of that number, by its id or by its slug."""
+    """Return any operation about the device of that number, by its id or by its slug."""
     addresses = st.sampled_from([f"dev-{number}", f"slug-of-dev-{number}"])
     return addresses.flatmap(
         lambda address: st.sampled_from(
@@ -141,7 +141,7 @@ def plans(
     cancelled: bool = False,
     greeted: bool = True,
 ) -> st.SearchStrategy[Plan]:
-    """Give plans of up to so many calls, steps and attempts."""
+    """Return plans of up to so many calls, steps and attempts."""
     return st.integers(1, calls).flatmap(
         lambda count: st.builds(
             Plan,

@@ -47,7 +47,7 @@ class Arrival:
     step: "Step | None" = None
 
     def header(self, name: str) -> str | None:
-        """Give a header's value; an error if it came twice."""
+        """Return a header's value; an error if it came twice."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) <= 1, f"{name} came {len(values)} times"
         return values[0] if values else None

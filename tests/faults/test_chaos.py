@@ -233,7 +233,7 @@ QUICK = RetryPolicy(attempts=4, base_delay=0.01, max_delay=0.05, deadline=30.0)
 
 
 def operations_on(world: World) -> list[Operation[Any]]:
-    """Give one operation for each device: a mint where one is possible, else one of the others."""
+    """Return one operation for each device: a mint where one is possible, else some other."""
     made: list[Operation[Any]] = []
     for number, device in enumerate(world.devices):
         match number % 3:
@@ -264,7 +264,7 @@ def effects_on(world: World, operation: Operation[Any]) -> int:
 
 
 def lies(world: World, told: Sequence[tuple[Operation[Any], bool, bool]]) -> list[str]:
-    """Give what was told (done, in doubt) and is not so."""
+    """Return what was told (done, in doubt) and is not so."""
     found = []
     for operation, done, doubted in told:
         count = effects_on(world, operation)

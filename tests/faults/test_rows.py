@@ -14,7 +14,7 @@ NUMBER = re.compile(r"row(\d\d)[-_]")
 
 
 def told() -> dict[int, set[str]]:
-    """Give the files that the README names for each row."""
+    """Return the files that the README names for each row."""
     lines = re.findall(r"^\| (\d\d) \|.*\| ([^|]+) \|$", README, re.MULTILINE)
     return {int(number): set(re.findall(r"`([^`]+)`", files)) for number, files in lines}
 

@@ -77,7 +77,7 @@ class World:
         return self.aged(0).serve(arrival, method, target, body)
 
     def aged(self, age: int) -> "World":
-        """Give the world as it was so many changes of each device ago."""
+        """Return the world as it was so many changes of each device ago."""
         twin = type(self)(())
         twin.devices = dict(self.devices)
         for device_id, states in self.past.items() if age else ():

@@ -18,7 +18,7 @@ def uuid(number: int) -> str:
 
 
 def device(number: int, **fields: Any) -> Device:
-    """Give a device named "Device 7" with the slug "device-7", on the site "site-0"."""
+    """Return a device named "Device 7" with the slug "device-7", on the site "site-0"."""
     given = {
         "name": f"Device {number}",
         "slug": f"device-{number}",

@@ -35,7 +35,7 @@ class PageParser(HTMLParser):
         return next(each["content"] or "" for _, each in self.elements if "http-equiv" in each)
 
     def hashes(self) -> dict[str, str]:
-        """Give the hash of the style and of the script that is no data."""
+        """Return the hash of the style and of the script that is no data."""
         return {
             tag: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             for tag, text in self.texts
@@ -44,7 +44,7 @@ class PageParser(HTMLParser):
 
 
 def data_of(path: Path) -> Any:
-    """Give the data in a page."""
+    """Return the data in a page."""
     parser = PageParser(path.read_text("utf-8"))
     scripts = [text for tag, text in parser.texts if tag == "script"]
     return json.loads(scripts[0])

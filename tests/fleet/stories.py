@@ -96,7 +96,7 @@ class Story:
 
 
 def _works(number: int) -> st.SearchStrategy[tuple[Operation[Any], ...]]:
-    """Give what is asked of the device of that number: one thing, or two in their order."""
+    """Return what is asked of the device of that number: one thing, or two in their order."""
     device_id = f"dev-{number}"
     name = UpdateDevice(device_id=device_id, name=f"Name {number}")
     slug = UpdateDevice(device_id=f"slug-of-{device_id}", slug=f"slug-{number}")
@@ -138,7 +138,7 @@ def _sessions(ends: tuple[End, ...], *, slow: bool) -> st.SearchStrategy[Session
 def stories(
     *ends: End, sessions: int = 3, devices: int = 5, slow: bool = False
 ) -> st.SearchStrategy[Story]:
-    """Give stories whose sessions end so; with `slow` some answers never come."""
+    """Return stories whose sessions end so; with `slow` some answers never come."""
     operations = st.integers(2, devices).flatmap(
         lambda count: st.tuples(*(_works(number) for number in range(1, count + 1)))
     )
@@ -240,7 +240,7 @@ class Play:
         )
 
     def _closed(self, server: FaultServer, session: Session) -> dict[Operation[Any], int]:
-        """Give what a session has nothing to do with any more, and how often each was sent."""
+        """Return what a session has nothing to do with any more, and how often each was sent."""
         ended = set(DONE)
         if not session.retry_failed:
             ended.add(State.FAILED)
@@ -256,7 +256,7 @@ class Play:
         }
 
     def _states(self) -> dict[Operation[Any], State]:
-        """Give how each operation stands by the journal's results, once each."""
+        """Return how each operation stands by the journal's results, once each."""
         if not self._journal.exists():
             return {}
         with closing(Journal.read(self._journal)) as journal:
@@ -363,7 +363,7 @@ def _counted(states: Iterable[str]) -> dict[State, int]:
 
 
 def sent(operation: Operation[Any], server: FaultServer) -> list[Arrival]:
-    """Give the arrivals of an operation; no other one has its method and its path."""
+    """Return the arrivals of an operation; no other one has its method and its path."""
     request = operation.request()
     target = "/v3/" + "/".join(request.path)
     return [

@@ -108,7 +108,7 @@ class Session:
 
 
 def at(reason: Reason) -> Callable[[RunEvent], bool]:
-    """Give the question whether an event says that a run waits for something."""
+    """Return the question whether an event says that a run waits for something."""
     return lambda event: isinstance(event, RunWaiting) and event.wait.reason is reason
 
 
@@ -122,7 +122,7 @@ def notes(path: Path) -> list[tuple[str, int]]:
 
 
 def nth_change(number: int) -> Callable[[Target], bool]:
-    """Give the question whether a request is the change of that number, from 1."""
+    """Return the question whether a request is the change of that number, from 1."""
     seen = 0
 
     def when(target: Target) -> bool:

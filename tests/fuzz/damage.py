@@ -45,7 +45,7 @@ edits = st.builds(
 
 
 def damaged(*wholes: bytes) -> st.SearchStrategy[bytes]:
-    """Give one of some bytes after up to four edits."""
+    """Return one of some bytes after up to four edits."""
 
     def apply(whole: bytes, changes: list[Edit]) -> bytes:
         for change in changes:

@@ -37,7 +37,7 @@ async def ask(transport: str, port: int) -> None:
 
 
 def most_kib() -> int:
-    """Give the most memory that this process ever held."""
+    """Return the most memory that this process ever held."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (line,) = (each for each in lines if each.startswith("VmHWM:"))
     return int(line.split()[1])

@@ -23,7 +23,7 @@ Extra = Callable[[], Mapping[str, str]]
 
 
 def counted() -> Extra:
-    """Give another value at each question."""
+    """Return another value at each question."""
     numbers: Iterator[int] = iter(range(1, 100))
     return lambda: {"X-Number": f"no. {next(numbers)}"}
 

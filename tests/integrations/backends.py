@@ -24,7 +24,7 @@ Act = Callable[[Client], Awaitable[Any]]
 
 
 def listening() -> socket.socket:
-    """Give a socket bound to a free port of 127.0.0.1."""
+    """Return a socket bound to a free port of 127.0.0.1."""
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind(("127.0.0.1", 0))

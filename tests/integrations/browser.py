@@ -80,7 +80,7 @@ class Tab:
             await self._loaded.wait()
 
     async def evaluate(self, expression: str) -> Any:
-        """Give the value of an expression; of a promise, what comes of it."""
+        """Return the value of an expression; of a promise, what comes of it."""
         told = await self.ask(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )

@@ -27,7 +27,7 @@ class Telescope:
     reader: InMemoryMetricReader
 
     def spans(self, kind: SpanKind | None = None) -> list[ReadableSpan]:
-        """Give the finished spans, in order of their start."""
+        """Return the finished spans, in order of their start."""
         found = sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
         return [span for span in found if kind is None or span.kind is kind]
 
@@ -36,7 +36,7 @@ class Telescope:
         return span
 
     def points(self, name: str) -> list[Point]:
-        """Give what a metric holds: the labels and the count of a histogram, or the sum."""
+        """Return what a metric holds: the labels and the count of a histogram, or the sum."""
         data = self.reader.get_metrics_data()
         assert data is not None
         return [

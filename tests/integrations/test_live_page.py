@@ -79,7 +79,7 @@ def ended(number: int) -> str:
 
 
 async def tiles(tab: Tab) -> dict[str, int]:
-    """Give the figures that are shown, by the first word of what stands below each."""
+    """Return the figures that are shown, by the first word of what stands below each."""
     shown = await tab.evaluate(
         "[...document.querySelectorAll('#tiles div')].map((each) => each.innerText.split('\\n'))"
     )
@@ -87,7 +87,7 @@ async def tiles(tab: Tab) -> dict[str, int]:
 
 
 async def waves(tab: Tab) -> list[list[str]]:
-    """Give the waves that are shown: which, and how each stands."""
+    """Return the waves that are shown: which, and how each stands."""
     shown: list[list[str]] = await tab.evaluate(
         "[...document.querySelectorAll('.wave')].map((each) =>"
         " [each.firstChild.textContent, each.lastChild.textContent])"

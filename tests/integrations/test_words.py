@@ -31,7 +31,7 @@ ERRORS: Final = [
 
 
 def upstream(status: int, code: str) -> Reply:
-    """Give an answer of the API's own form that says more than browsers may know."""
+    """Return an answer of the API's own form that says more than browsers may know."""
     body = {"errors": [{"code": code, "message": HUSH, "details": {"was": HUSH}}]}
     return Reply(status=status, body=json.dumps(body).encode(), content_type="application/json")
 

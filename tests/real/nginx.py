@@ -160,7 +160,7 @@ http {{
 
 
 def two_free_ports() -> tuple[int, int]:
-    """Give two ports of 127.0.0.1 that nobody listens on now."""
+    """Return two ports of 127.0.0.1 that nobody listens on now."""
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,

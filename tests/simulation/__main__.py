@@ -27,12 +27,12 @@ def say(line: str) -> None:
 
 
 def repeating(seed: int) -> str:
-    """Give the command that tells a seed's story again."""
+    """Return the command that tells a seed's story again."""
     return f"python -m tests.simulation --seed {seed} --trace"
 
 
 def problems_of(seed: int) -> tuple[list[str], Counter[str]]:
-    """Give what is wrong with a seed's story, and what was tried in it."""
+    """Return what is wrong with a seed's story, and what was tried in it."""
     try:
         story = tell(seed)
     except Exception:  # noqa: BLE001 - a story that cannot be told is a finding, too
@@ -41,7 +41,7 @@ def problems_of(seed: int) -> tuple[list[str], Counter[str]]:
 
 
 def first_caught(name: str, seeds: Iterable[int]) -> int | None:
-    """Give the first of some seeds that finds a break, or None."""
+    """Return the first of some seeds that finds a break, or None."""
     with SIMULATED[name].applied():
         return next((seed for seed in seeds if problems_of(seed)[0]), None)
 

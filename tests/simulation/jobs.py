@@ -242,7 +242,7 @@ def _journal(job: Job, witness: Judge) -> JournalOptions | None:
 
 
 def _input(story: Story, job: Job, witness: Judge, *, first: bool) -> Any:
-    """Give the input in the job's form; or nothing, where the journal knows all of it."""
+    """Return the input in the job's form; or nothing, where the journal knows all of it."""
     from_journal = not first and job.form == "list" and story.chance.random() < 0.5
     if from_journal and has_begun(witness.journal):
         return None

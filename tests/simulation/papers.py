@@ -48,7 +48,7 @@ def has_begun(journal: Path) -> bool:
 
 
 def read_journal(journal: Path) -> dict[Asked, Paper]:
-    """Give what a journal says of each item; nothing where no run was begun."""
+    """Return what a journal says of each item; nothing where no run was begun."""
     if not has_begun(journal):
         return {}
     with closing(sqlite3.connect(journal)) as connection:
@@ -62,7 +62,7 @@ def read_journal(journal: Path) -> dict[Asked, Paper]:
 
 
 def wave_notes(journal: Path) -> tuple[frozenset[int], frozenset[int]]:
-    """Give the waves that a journal says did not pass, and those accepted nonetheless."""
+    """Return the waves that a journal says did not pass, and those accepted nonetheless."""
     if not has_begun(journal):
         return frozenset(), frozenset()
     refused, accepted = set(), set()
@@ -85,7 +85,7 @@ class Reader:
         self._seqs: dict[Asked, tuple[int, int]] = {}
 
     def place(self, asked: Asked) -> tuple[int, int] | None:
-        """Give seq and wave of an item that is on the disk."""
+        """Return seq and wave of an item that is on the disk."""
         if asked not in self._seqs:
             for seq, text, wave in self._connection.execute(
                 "SELECT seq, operation, wave FROM item"
@@ -94,7 +94,7 @@ class Reader:
         return self._seqs.get(asked)
 
     def waves(self) -> dict[Asked, int]:
-        """Give the wave of each item that is on the disk."""
+        """Return the wave of each item that is on the disk."""
         rows = self._connection.execute("SELECT operation, wave FROM item")
         return {asked_in(text): wave for text, wave in rows}
 
@@ -111,7 +111,7 @@ class Reader:
 
 
 def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
-    """Give device and secret of each whole line in a file of credentials."""
+    """Yield device and secret of each whole line in a file of credentials."""
     if not credentials.exists():
         return
     for line in credentials.read_bytes().split(b"\n"):
@@ -124,7 +124,7 @@ def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
 
 
 def photograph(folder: Path) -> dict[str, bytes]:
-    """Give what is in the files of a folder, as a process leaves them that is killed now."""
+    """Return what is in the files of a folder, as a process leaves them that is killed now."""
     return {
         path.name: path.read_bytes()
         for path in folder.iterdir()

@@ -74,7 +74,7 @@ class Story:
             self.blame(loop.time(), f"the loop complains: {context['message']}: {error!r}")
 
     def clock(self, loop: VirtualLoop) -> Clock:
-        """Give the clock of a process: its wall may be moved by `jump`."""
+        """Return the clock of a process: its wall may be moved by `jump`."""
         chance = random.Random(f"clock {self.seed} {loop.time()}")
         return Clock(
             monotonic=loop.time,
@@ -112,7 +112,7 @@ class Story:
             self.world.plan(at, _meddling(self.world, device_id, fields))
 
     def hook(self, loop: VirtualLoop) -> Callable[[Event], None]:
-        """Give a hook that tells the trace what the client says of itself."""
+        """Return a hook that tells the trace what the client says of itself."""
 
         def tell(event: Event) -> None:
             # Calls are numbered through a process, and this story may not be its first.
@@ -154,7 +154,7 @@ def shapes(count: int) -> list[Shape]:
 
 
 def operation_of(asked: Asked) -> Operation[Any]:
-    """Give the package's value for what is asked."""
+    """Return the package's value for what is asked."""
     fields: dict[str, Any] = dict(asked.fields)
     kinds: dict[str, Callable[..., Operation[Any]]] = {
         "get": GetDevice,
@@ -167,7 +167,7 @@ def operation_of(asked: Asked) -> Operation[Any]:
 
 
 def secret_in(result: Any) -> str:
-    """Give what is secret in a configuration."""
+    """Return what is secret in a configuration."""
     credentials = result.mqtt_credentials
     return str(getattr(credentials, "password", None) or credentials.private_key)
 

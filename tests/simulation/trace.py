@@ -16,7 +16,7 @@ class Trace:
         self.entries.append((at, who, text, values))
 
     def lines(self) -> list[str]:
-        """Give the lines by time; what came at one time stays in the order it was told in."""
+        """Return the lines by time; what came at one time stays in the order it was told in."""
         return [
             f"{at:12.4f}  {who:<10} {text.format(*values)}"
             for at, who, text, values in sorted(self.entries, key=lambda entry: entry[0])

@@ -224,7 +224,7 @@ class Witness:
                 return
 
     def end_of(self, session: Session, asked: Asked) -> str:
-        """Give how an item ended, in this session or an earlier one; "" where it did not."""
+        """Return how an item ended, in this session or an earlier one; "" where it did not."""
         known = session.ends.get(asked)
         if known is not None:
             return known.state

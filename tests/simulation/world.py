@@ -37,7 +37,7 @@ class Asked:
 
 
 def short(address: str) -> str:
-    """Give an id as people can tell it apart: the end of a UUID."""
+    """Return an id as people can tell it apart: the end of a UUID."""
     return f"…{address[-4:]}" if len(address) == 36 else address
 
 
@@ -138,7 +138,7 @@ class World:
     # What was, and when.
 
     def as_of(self, device_id: str, at: float) -> Shape | None:
-        """Give a device as it stood at a moment."""
+        """Return a device as it stood at a moment."""
         found: Shape | None = None
         for since, shape in self.history.get(device_id, ()):
             if since <= at:
@@ -166,7 +166,7 @@ class World:
         return False
 
     def known_as(self, address: str) -> list[str]:
-        """Give the ids of all devices that ever went by an address."""
+        """Return the ids of all devices that ever went by an address."""
         return [
             device_id
             for device_id, line in self.history.items()
@@ -212,7 +212,7 @@ class World:
         return {"device": self.devices[device_id].json()}
 
     def find(self, address: str, at: float) -> str | None:
-        """Give the id of the device that goes by an address at a moment, or that ever had it."""
+        """Return the id of the device that goes by an address at a moment, or that ever had it."""
         if address in self.history:
             return address
         for device_id in self.history:
@@ -250,7 +250,7 @@ def _config(secret: str, protocol: str) -> dict[str, Any]:
 
 
 def wanted_by(asked: Asked) -> Callable[[Shape | None], bool]:
-    """Give the question whether a device is as a write wants it."""
+    """Return the question whether a device is as a write wants it."""
     if asked.verb == "delete":
         return lambda shape: shape is None
     if asked.once:

@@ -87,7 +87,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def quarters(samples: list[dict[str, Any]], key: str) -> tuple[float, float]:
-    """Give the medians of the second and of the last quarter."""
+    """Return the medians of the second and of the last quarter."""
     quarter = len(samples) // 4
     values = [sample[key] for sample in samples]
     return median(values[quarter : 2 * quarter]), median(values[-quarter:])

@@ -19,14 +19,14 @@ _NUMBER = re.compile(r"(?:new|name|slug|bp)-([0-9]+)")
 
 
 def number_of(effect: Mapping[str, Any]) -> int | None:
-    """Give the number of the call that an effect is of; None where it bears none."""
+    """Return the number of the call that an effect is of; None where it bears none."""
     said = [effect["device_id"], *(str(value) for value in effect["change"].values())]
     numbers = {int(found[1]) for text in said if (found := _NUMBER.fullmatch(text))}
     return numbers.pop() if len(numbers) == 1 else None
 
 
 def problems(told: Iterable[Mapping[str, Any]], effects: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Give everything that was told and is not so.
+    """Return everything that was told and is not so.
 
     A row of `told` is `{"call": number, "kind": operation, "told": word}`.
     """

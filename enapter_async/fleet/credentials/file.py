@@ -93,7 +93,7 @@ class CredentialsFile:
             self._close_when_done()
 
     def _under_way(self) -> list[asyncio.Task[None]]:
-        """Give what threads are at: who waited for it may be gone, but they go on."""
+        """Return what threads are at: who waited for it may be gone, but they go on."""
         tasks = (self._writer, self._taking)
         return [task for task in tasks if task is not None and not task.done()]
 
@@ -208,7 +208,7 @@ class Reserve:
         self.held = True
 
     def release(self) -> None:
-        """Give the room back; safe to repeat."""
+        """Return the room back; safe to repeat."""
         if self.held:
             self.held = False
             with contextlib.suppress(OSError):
@@ -216,7 +216,7 @@ class Reserve:
 
 
 def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
-    """Give item and intent of each result that a run has in a file of credentials.
+    """Return item and intent of each result that a run has in a file of credentials.
 
     Half a line, which a run that was killed may leave, holds nothing; nor does any other line
     that no run of this package wrote.

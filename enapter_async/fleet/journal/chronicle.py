@@ -255,6 +255,6 @@ def _generalized(message: str, device: str | None) -> str:
 
 
 def _rollout(facts: Mapping[str, str]) -> Any:
-    """Give what the run's waves were asked to be, or None."""
+    """Return what the run's waves were asked to be, or None."""
     text = facts.get("rollout")
     return None if text is None else json.loads(text)

@@ -76,7 +76,7 @@ class Known(Caller, Protocol):
 
 
 def new_facts(client: Known, *, at_ms: int, known: bool, credentials: str | None) -> dict[str, str]:
-    """Give the facts about a new run that a later session is compared with."""
+    """Return the facts about a new run that a later session is compared with."""
     salt = secrets.token_bytes(16)
     facts = {
         "run": secrets.token_hex(8),
@@ -152,7 +152,7 @@ async def check_new_token(journal: Journal, standing: Standing, client: Caller) 
 
 
 def _comparable(journal: Journal, standing: Standing) -> Iterator[tuple[str, str | None]]:
-    """Give devices by which a token can be recognised: those that answered, then the others."""
+    """Yield devices by which a token can be recognised: those that answered, then the others."""
     gone = {
         work.operation.subject()
         for work in journal.works()

@@ -263,7 +263,7 @@ class Journal:
             raise damaged(self.path, problem)
 
     def facts(self) -> dict[str, str]:
-        """Give what is known of the run; empty where none was begun."""
+        """Return what is known of the run; empty where none was begun."""
         with self._sound():
             found = dict(self._connection.execute("SELECT key, value FROM run"))
             if not all(isinstance(text, str) for pair in found.items() for text in pair):
@@ -271,7 +271,7 @@ class Journal:
         return found
 
     def last_seq(self) -> int:
-        """Give the highest seq, or -1."""
+        """Return the highest seq, or -1."""
         sql = "SELECT ifnull(max(seq), -1), ifnull(min(seq), 0) FROM item"
         with self._sound():
             last, first = self._connection.execute(sql).fetchone()
@@ -281,19 +281,19 @@ class Journal:
 
     @_checked
     def digests(self) -> Iterator[tuple[int, bytes]]:
-        """Give each item's seq and digest, in order."""
+        """Yield each item's seq and digest, in order."""
         for page in self._pages("SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"):
             yield from page
 
     @_checked
     def works(self) -> Iterator[Work]:
-        """Give the works, in order."""
+        """Yield the works, in order."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own column names
         for page in self._pages(sql):
             yield from map(work_of, page)
 
     def work(self, seq: int) -> Work | None:
-        """Give one work, or None where there is none."""
+        """Return one work, or None where there is none."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?"  # noqa: S608 - our own column names
         with self._sound():
             row = self._connection.execute(sql, (seq,)).fetchone()
@@ -301,7 +301,7 @@ class Journal:
 
     @_checked
     def events(self) -> Iterator[Event]:
-        """Give the events, in the order in which they were written."""
+        """Yield the events, in the order in which they were written."""
         sql = "SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?"
         for page in self._pages(sql):
             for row in page:
@@ -309,14 +309,14 @@ class Journal:
 
     @_checked
     def notes(self) -> Iterator[Event]:
-        """Give the events that are about the run and no item, in their order."""
+        """Yield the events that are about the run and no item, in their order."""
         sql = "SELECT * FROM event WHERE id > ? AND seq IS NULL ORDER BY id LIMIT ?"
         for page in self._pages(sql):
             yield from map(event_of, page)
 
     @_checked
     def marks(self) -> Iterator[tuple[int, Any, Any, Any]]:
-        """Give id, seq, kind and attempt of the events about items, in order: the quick way.
+        """Yield id, seq, kind and attempt of the events about items, in order: the quick way.
 
         What they are is not looked at.
         """
@@ -328,14 +328,14 @@ class Journal:
             yield from page
 
     def event(self, number: int) -> Event:
-        """Give one event by its id."""
+        """Return one event by its id."""
         with self._sound():
             sql = "SELECT * FROM event WHERE id = ?"
             return event_of(self._connection.execute(sql, (number,)).fetchone())
 
     @_checked
     def ends(self) -> Iterator[tuple[Work, Event | None, int | None]]:
-        """Give each work with its last event, and when its unknown end was acknowledged.
+        """Yield each work with its last event, and when its unknown end was acknowledged.
 
         One long read: for runs that nobody is writing to.
         """

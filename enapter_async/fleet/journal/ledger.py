@@ -213,7 +213,7 @@ class Ledger:
         return self._standing is not None
 
     def left(self) -> Iterator[Work]:
-        """Give what a run that goes on has left, anew at each call."""
+        """Yield what a run that goes on has left, anew at each call."""
         for work in self._journal.works():
             if work.seq < len(self._todo) and self._todo[work.seq]:
                 yield work

@@ -48,7 +48,7 @@ class RunLock:
         return cls(connection)
 
     def release(self) -> None:
-        """Give it back; safe to repeat."""
+        """Release the lock; safe to repeat."""
         self._connection.close()
 
 

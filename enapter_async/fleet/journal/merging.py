@@ -30,12 +30,12 @@ class InputConflictError(ConfigurationError):
 
 
 def numbered(operations: Collection[Any]) -> Iterator[Work]:
-    """Give the works of an input: a work as it is, an operation under its position."""
+    """Return the works of an input: a work as it is, an operation under its position."""
     return (as_work(each, position) for position, each in enumerate(operations))
 
 
 def merged(operations: Collection[Any]) -> frozenset[int]:
-    """Give the seq of each operation that equals an earlier one, and is therefore left out.
+    """Return the seq of each operation that equals an earlier one, and is therefore left out.
 
     Raises:
         InputConflictError: two values are set for one field of one device, or something is
@@ -61,7 +61,7 @@ def merged(operations: Collection[Any]) -> frozenset[int]:
 
 
 def _repeated_subjects(operations: Collection[Any]) -> frozenset[int]:
-    """Give the hashes of devices that come more than once, in eight bytes an operation."""
+    """Return the hashes of devices that come more than once, in eight bytes an operation."""
     hashes = array("q")
     for work in numbered(operations):
         name = work.operation.subject()

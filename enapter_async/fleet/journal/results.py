@@ -34,7 +34,7 @@ _NO_OUTCOME: Final = "it was about to be sent when the run ended, and no outcome
 
 
 def result_rows(journal: Journal) -> Iterator[dict[str, Any]]:
-    """Give what became of each item, in order; a row has the operation's fields first."""
+    """Yield what became of each item, in order; a row has the operation's fields first."""
     for work, event, acknowledged_ms in journal.ends():
         yield _row(work, event, acknowledged_ms)
 

@@ -98,7 +98,7 @@ def operation_text(operation: Operation[Any]) -> str:
 
 
 def digest_of(text: str) -> bytes:
-    """Give what an operation is recognised by."""
+    """Return what an operation is recognised by."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 

@@ -81,7 +81,7 @@ class RunFolder:
 
 
 def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
-    """Give the folder of all runs: `$ENAPTER_STATE_DIR/runs`, else in the user's state folder."""
+    """Return the folder of all runs: `$ENAPTER_STATE_DIR/runs`, else in the user's state folder."""
     environ = os.environ if environ is None else environ
     if given := environ.get(STATE_VARIABLE):
         return Path(given) / "runs"
@@ -95,7 +95,7 @@ def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def all_runs(runs: Path) -> Iterator[RunFolder]:
-    """Give the runs, oldest first: a name begins with its time."""
+    """Yield the runs, oldest first: a name begins with its time."""
     if runs.is_dir():
         for path in sorted(runs.iterdir()):
             if (path / _JOURNAL).is_file():

@@ -94,7 +94,7 @@ class Standing:
             self.told[seq] = number
 
     def with_mark(self, *marks: Mark) -> tuple[int, ...]:
-        """Give the items that stand so, in order."""
+        """Return the items that stand so, in order."""
         wanted = bytes(marks)
         return tuple(seq for seq, mark in enumerate(self.marks) if mark in wanted)
 

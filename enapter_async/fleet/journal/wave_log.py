@@ -78,7 +78,7 @@ class WaveLog:
     # What it says.
 
     def unpassed(self, *, before: int, careful: int) -> list[int]:
-        """Give the waves before one that may not have passed, in order.
+        """Return the waves before one that may not have passed, in order.
 
         They are those that were begun and have no other note; and in journals of older versions,
         which hold no notes, the first `careful` ones.
@@ -89,7 +89,7 @@ class WaveLog:
         return sorted(found)
 
     def online(self, wave: int) -> tuple[str, ...] | None:
-        """Give the devices that were online before a wave; None where nobody has looked."""
+        """Return the devices that were online before a wave; None where nobody has looked."""
         return self._online.get(wave)
 
     def is_accepted(self, wave: int) -> bool:
@@ -97,7 +97,7 @@ class WaveLog:
         return self._accept and wave in self._refused
 
     async def recall(self, wave: int) -> Findings | None:
-        """Give what earlier sessions did in a wave; None where they did nothing.
+        """Return what earlier sessions did in a wave; None where they did nothing.
 
         None, too, where an older version, which made no notes, went on to later waves. What was
         set and then set anew by a later wave need not be shown any more. The journal is read by
@@ -128,7 +128,7 @@ class WaveLog:
     async def _standing_from(
         self, wave: int, standing: Standing
     ) -> AsyncIterator[tuple[Work, Mark]]:
-        """Give the works of a wave, and of those after it, with how they stand."""
+        """Yield the works of a wave, and of those after it, with how they stand."""
         for position, work in enumerate(self._journal.works()):
             if not position % PAGE_ROWS:
                 await asyncio.sleep(0)

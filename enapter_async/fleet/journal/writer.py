@@ -203,5 +203,5 @@ class JournalWriter:
 
 
 def _copy(error: JournalError) -> JournalError:
-    """Give each waiter an error of its own: one that is raised twice grows two tracebacks."""
+    """Return each waiter an error of its own: one that is raised twice grows two tracebacks."""
     return JournalError(str(error))

@@ -61,7 +61,7 @@ class Admission:
         return self._pace.pause()
 
     def try_enter(self, operation: Operation[Any]) -> "Pass | None":
-        """Give a pass where nobody waits and nothing holds back; the quick path of `enter`."""
+        """Return a pass where nobody waits and nothing holds back; the quick path of `enter`."""
         stamp = None if self._new else self._pace.try_start()
         return None if stamp is None else Pass(self, self._pace, operation, stamp)
 

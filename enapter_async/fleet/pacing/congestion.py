@@ -110,7 +110,7 @@ class Rate:
         """Whether there was a 429, so that there is a rate."""
 
     def per_second(self) -> float | None:
-        """Give the rate at which requests may begin now, or None where nothing limits it."""
+        """Return the rate at which requests may begin now, or None where nothing limits it."""
         if self._base is None:
             return None
         now = self._monotonic()
@@ -129,7 +129,7 @@ class Rate:
         return max(LEAST_RATE, min(rate, max(known, used)))
 
     def wait(self) -> float:
-        """Give the seconds until the next request may begin; 0 or less where it may now."""
+        """Return the seconds until the next request may begin; 0 or less where it may now."""
         return 0.0 if self._base is None else self._next - self._monotonic()
 
     def begin(self) -> None:
@@ -203,7 +203,7 @@ class _Meter:
         self._all += 1
 
     def lately(self, now: float) -> float:
-        """Give the answers a second of about the last `WINDOW`."""
+        """Return the answers a second of about the last `WINDOW`."""
         if self._began is None:
             return 0.0
         self._turn(now)
@@ -213,7 +213,7 @@ class _Meter:
         return (self._old * (1.0 - span / WINDOW) + self._new) / WINDOW
 
     def average(self, now: float) -> float:
-        """Give the answers a second since the first one."""
+        """Return the answers a second since the first one."""
         return 0.0 if self._began is None else self._all / max(now - self._began, SHORTEST)
 
     def _turn(self, now: float) -> None:

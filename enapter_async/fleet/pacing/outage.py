@@ -49,7 +49,7 @@ class RetryBudget:
         self.full = False
 
     def wait(self) -> float:
-        """Give the seconds until something new may begin; 0 or less where it may now."""
+        """Return the seconds until something new may begin; 0 or less where it may now."""
         self._add(0.0)
         return -self._left / RETRIES_PER_SECOND
 

@@ -137,7 +137,7 @@ class Pace:
         return None if self._stuck_since is None else self._stuck_since + self._max_pause
 
     def overdue(self) -> PausedTooLongError | None:
-        """Give the error to stop with, where nothing got through for too long."""
+        """Return the error to stop with, where nothing got through for too long."""
         if self._too_long is not None:
             return PausedTooLongError(
                 f"the server asks for a pause of {minutes(self._too_long)}; "

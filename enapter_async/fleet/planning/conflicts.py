@@ -214,7 +214,7 @@ def _refuse_dependents(scratch: sqlite3.Connection) -> None:
 
 
 def _find_levels(scratch: sqlite3.Connection) -> None:
-    """Give each step a level above all that it needs; `pending` stays where that never ends."""
+    """Return each step a level above all that it needs; `pending` stays where that never ends."""
     scratch.execute(
         "UPDATE step SET level = 0, pending = (SELECT count(*) FROM edge WHERE edge.line = "
         "step.line) WHERE line IN (SELECT line FROM edge)"

@@ -24,7 +24,7 @@ IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
 
 
 def as_change(operation: Any) -> Change:
-    """Give an operation back if it writes to a device.
+    """Return an operation back if it writes to a device.
 
     Raises:
         ConfigurationError: it is anything else, which cannot be planned.
@@ -37,7 +37,7 @@ def as_change(operation: Any) -> Change:
 
 
 def wanted(operation: Operation[Any]) -> dict[str, str]:
-    """Give the fields that an operation sets, with what it sets them to.
+    """Return the fields that an operation sets, with what it sets them to.
 
     A field that is None or "" is left out: the API takes both for "leave it alone".
     """
@@ -62,12 +62,12 @@ def guarded(operation: Operation[Any]) -> tuple[str, ...]:
 
 
 def before_of(operation: Operation[Any], state: Device) -> dict[str, str | None]:
-    """Give the guarded fields of a device as plain JSON; a field that is empty is None."""
+    """Return the guarded fields of a device as plain JSON; a field that is empty is None."""
     return {field: getattr(state, field) or None for field in guarded(operation)}
 
 
 def effect(operation: Operation[Any], state: Device | None) -> Device | None:
-    """Give what a device is like after the operation; None where it is gone."""
+    """Return what a device is like after the operation; None where it is gone."""
     if state is None or isinstance(operation, DeleteDevice):
         return None
     if isinstance(operation, UpdateDevice | AssignBlueprint):

@@ -77,7 +77,7 @@ def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable
 
 
 def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]:
-    """Give the lines of a plan's file: the header, the items, and the seal over all of them."""
+    """Yield the lines of a plan's file: the header, the items, and the seal over all of them."""
     seal = hashlib.sha256()
     first = {"format": FORMAT, "version": VERSION, **attrs.asdict(header)}
     yield _line(first, seal)

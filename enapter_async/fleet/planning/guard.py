@@ -67,7 +67,7 @@ class Guard(Protocol):
         """
 
     async def check(self, work: Work) -> str | None:
-        """Give None where the work may be sent, else why it is held.
+        """Return None where the work may be sent, else why it is held.
 
         Called before the intent of the work is journalled, and not for a work that is
         `unchanged`. Raises `EnapterError` where the device could not be read; the work is
@@ -209,7 +209,7 @@ class StateGuard:
         return first or isinstance(work.operation, DeleteDevice | GenerateConfig)
 
     async def check(self, work: Work) -> str | None:
-        """Give None where the work may be sent, else why it is held.
+        """Return None where the work may be sent, else why it is held.
 
         Raises:
             EnapterError: the device could not be read.

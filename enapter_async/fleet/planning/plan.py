@@ -59,13 +59,13 @@ class Plan(Collection[Any]):
 
     @abstractmethod
     def items(self) -> Iterator[PlanItem]:
-        """Give all that was asked for: first what is executed, in order, then the rest.
+        """Return all that was asked for: first what is executed, in order, then the rest.
 
         Each call begins anew. Raises `PlanFileError` where the plan's file was changed.
         """
 
     def __iter__(self) -> Iterator[Work]:
-        """Give the works, in order of execution."""
+        """Yield the works, in order of execution."""
         for item in self.items():
             if item.operation is None or item.seq is None:
                 continue  # to the end of the file, which is where its seal is
@@ -88,7 +88,7 @@ class Plan(Collection[Any]):
         return any(each == work for each in self)
 
     def lines(self) -> Iterator[bytes]:
-        """Give the lines of the plan's file."""
+        """Return the lines of the plan's file."""
         return plan_lines(self.header, self.items())
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -116,7 +116,7 @@ class Plan(Collection[Any]):
         """Let go of what the plan holds; safe to repeat."""
 
     def __enter__(self) -> Self:
-        """Give the plan."""
+        """Return the plan."""
         return self
 
     def __exit__(
@@ -161,7 +161,7 @@ class ScratchPlan(Plan):
         super().__init__(header)
 
     def items(self) -> Iterator[PlanItem]:
-        """Give all that was asked for, as `Plan.items` does."""
+        """Yield all that was asked for, as `Plan.items` does."""
         columns = (
             "line, verdict, address, seq, ifnull(name, ''), grp, operation, before, why, "
             "follows, unit"

@@ -240,7 +240,7 @@ class Planner:
 
 
 def _slugs(texts: Iterator[str | None]) -> Iterator[str]:
-    """Give the slugs that operations want, as addresses: who holds them must be known."""
+    """Yield the slugs that operations want, as addresses: who holds them must be known."""
     for text in texts:
         if text is not None:
             slug = wanted(operation_from_json(json.loads(text))).get("slug")

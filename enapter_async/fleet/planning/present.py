@@ -61,7 +61,7 @@ def open_scratch() -> sqlite3.Connection:
 
 
 def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Give the items in lists of at most `BATCH`."""
+    """Yield the items in lists of at most `BATCH`."""
     pulls = iter(items)
     while batch := list(islice(pulls, BATCH)):
         yield batch
@@ -234,12 +234,12 @@ class Present:
         return Found(device=self.by_id(device_id))
 
     def by_id(self, device_id: str) -> Device:
-        """Give a device that was read."""
+        """Return a device that was read."""
         row = self._scratch.execute("SELECT * FROM device WHERE id = ?", (device_id,)).fetchone()
         return as_device(row)
 
     def sites_of(self, addresses: str) -> list[str]:
-        """Give the sites of the devices whose addresses a query of the scratch file gives."""
+        """Return the sites of the devices whose addresses a query of the scratch file gives."""
         rows = self._scratch.execute(
             f"WITH given (address) AS ({addresses}) "  # noqa: S608 - our own text
             "SELECT site_id FROM given JOIN device ON device.id = given.address UNION "

@@ -170,7 +170,7 @@ class Selection:
         return frozenset((*numbers, *self.name_matches.groupindex))
 
     def match(self, device: Device) -> Groups | None:
-        """Give the groups of a device that is meant (none without an expression), else None."""
+        """Return the groups of a device that is meant (none without an expression), else None."""
         status = device.connectivity.status if device.connectivity else ConnectivityStatus.UNKNOWN
         meant = (
             _meets(device.site_id, self.site_ids)
@@ -238,7 +238,7 @@ class Change:
                 )
 
     def operations(self, device: Device, groups: Groups) -> tuple[Operation[Any], ...]:
-        """Give what is to be done to one selected device, in order.
+        """Return what is to be done to one selected device, in order.
 
         Raises:
             ConfigurationError: a template cannot be filled in, or gives what is no name.

@@ -164,7 +164,7 @@ class _WayBack:
             kept.append(example)
 
     def operations(self) -> Iterator[tuple[Change, Mapping[str, str | None]]]:
-        """Give what sets each device back, with what it must show for that; the last first."""
+        """Yield what sets each device back, with what it must show for that; the last first."""
         rows = self._scratch.execute(
             "SELECT device_id, json_group_object(field, json_array(original, final)) FROM net "
             "WHERE device_id NOT IN (SELECT device_id FROM gone) AND original IS NOT final "

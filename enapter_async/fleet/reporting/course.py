@@ -66,7 +66,7 @@ class Course:
         self._stands[event.seq] = number
 
     def tell(self) -> dict[str, Any]:
-        """Give the course as plain JSON, times in milliseconds from the beginning.
+        """Return the course as plain JSON, times in milliseconds from the beginning.
 
         `ended` has for each state how many items had ended so at the end of each of the
         steps of `step_ms`; `rate` how many ended in it; `took` how long they took: the
@@ -111,7 +111,7 @@ class Course:
 
 
 def quantile(ordered: Sequence[int], share: float) -> int | None:
-    """Give the value that so large a share is not above (nearest rank); None where there is none.
+    """Return the value that so large a share is not above (nearest rank); None where there is none.
 
     `ordered` must be in order.
     """

@@ -99,7 +99,7 @@ def _hash(text: str) -> str:
 
 
 def _link(target: Path, folder: Path) -> str:
-    """Give a link that still leads there when the folder of both is moved."""
+    """Return a link that still leads there when the folder of both is moved."""
     try:
         return quote(Path(os.path.relpath(target.absolute(), folder.absolute())).as_posix())
     except ValueError:  # on another drive

@@ -84,7 +84,7 @@ Abort = Iterable[AbortCriterion] | AbortCriterion | None
 
 
 def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
-    """Give the criteria as a tuple; None stands for none.
+    """Return the criteria as a tuple; None stands for none.
 
     Raises:
         ConfigurationError: it is none, or a thing in it is none.

@@ -41,5 +41,5 @@ class Findings:
         ]
 
     def shown(self) -> list[Operation[Any]]:
-        """Give the operations whose effect the devices must show now."""
+        """Return the operations whose effect the devices must show now."""
         return [each for done in self._set.values() for each in done]

@@ -73,7 +73,7 @@ class Halt:
 
 
 def stopper(outcome: Outcome[Any]) -> EnapterError | None:
-    """Give the error in an outcome after which nothing more may start, or None."""
+    """Return the error in an outcome after which nothing more may start, or None."""
     error: BaseException | None = outcome.error
     if error is None:
         return None

@@ -108,7 +108,7 @@ class Stages:
             await self._note_passed(each, await self._read_back(each))
 
     async def _not_passed_yet(self, *, before: int | None) -> list[Findings]:
-        """Give what is known of the waves that must pass now; `before` None: nothing comes."""
+        """Return what is known of the waves that must pass now; `before` None: nothing comes."""
         present, log = self._present, self._log
         found = [] if present is None or not self._staged else [present]
         if log is None:
@@ -124,7 +124,7 @@ class Stages:
         return judged
 
     async def _recall(self, wave: int) -> Findings | None:
-        """Give what earlier sessions left of a wave, or None where they left nothing."""
+        """Return what earlier sessions left of a wave, or None where they left nothing."""
         log = self._log
         if log is None:
             return None

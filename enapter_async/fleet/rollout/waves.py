@@ -45,7 +45,7 @@ def _sizes(value: Any) -> tuple[int | str, ...]:
 
 
 def _wanted(size: Any, total: int) -> int:
-    """Give how many of all a size asks for; refuse what is no size."""
+    """Return how many of all a size asks for; refuse what is no size."""
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
     if size == REST:
@@ -110,7 +110,7 @@ class Rollout:
             raise ConfigurationError(f"per_group is {most!r}; give a whole number from 1 up")
 
     def sizes(self, total: int) -> tuple[int, ...]:
-        """Give the number of works in each wave, for so many in all; none is empty."""
+        """Return the number of works in each wave, for so many in all; none is empty."""
         found: list[int] = []
         left = total
         for each in (*self.waves, REST):
@@ -169,7 +169,7 @@ class Waves(Collection[Work]):
 
 
 def in_waves(operations: Any, rollout: Rollout | None) -> Any:
-    """Give an input in the waves of a rollout; where one of the two is None, as it is.
+    """Return an input in the waves of a rollout; where one of the two is None, as it is.
 
     Raises:
         ConfigurationError: its length is not known before it is read.
@@ -182,7 +182,7 @@ def in_waves(operations: Any, rollout: Rollout | None) -> Any:
 
 
 def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
-    """Give the wave of each work, by its position in the input."""
+    """Return the wave of each work, by its position in the input."""
     links = _Links(operations)
     sizes = rollout.sizes(sum(links.changes))
     last = max(0, len(sizes) - 1)

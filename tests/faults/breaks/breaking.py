@@ -34,7 +34,7 @@ class Break:
     simulated: bool = attrs.field(default=False, kw_only=True)
 
     def place(self) -> tuple[Any, Any, str]:
-        """Give the module, the class or module that holds the function, and its name.
+        """Return the module, the class or module that holds the function, and its name.
 
         Raises:
             NotThereError: there is no such function.
@@ -52,7 +52,7 @@ class Break:
         return module, owner, name
 
     def changed(self) -> str:
-        """Give the function's source with the text replaced.
+        """Return the function's source with the text replaced.
 
         Raises:
             NotThereError: the text does not stand there exactly once.
