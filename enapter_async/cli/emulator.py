@@ -12,7 +12,7 @@ from enapter_async.cli.results import json_line
 from enapter_async.emulator.faults import Drop, FaultProfile
 from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.server import Emulator
-from enapter_async.emulator.state import Timestamps
+from enapter_async.emulator.state import SlugScope, Timestamps
 from enapter_async.emulator.world import World
 from enapter_async.text import plain
 
@@ -53,6 +53,13 @@ _READING: Final = frozenset({"GET", "HEAD"})
     help="Carry out what is asked, and end the connection without an answer: to all that "
     "writes, or to reads, too.",
 )
+@click.option(
+    "--unique-slugs",
+    type=click.Choice(["account", "site"]),
+    default="account",
+    show_default=True,
+    help="Where a slug may be used once: the API does not say which it is.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Tell them as one JSON object.")
 def command(
     *,
@@ -63,6 +70,7 @@ def command(
     fleet: str | None,
     faults: float,
     lose_answers: str | None,
+    unique_slugs: SlugScope,
     as_json: bool,
 ) -> None:
     """Run a server on 127.0.0.1 that behaves as the API says, until Ctrl-C.
@@ -71,9 +79,9 @@ def command(
     """
     try:
         if fleet is None:
-            world = World.seeded(devices, seed, keep_records=False)
+            world = World.seeded(devices, seed, keep_records=False, unique_slugs=unique_slugs)
         else:
-            world = World.from_json(fleet, seed=seed, keep_records=False)
+            world = World.from_json(fleet, seed=seed, keep_records=False, unique_slugs=unique_slugs)
     except (OSError, FleetFileError) as error:
         raise click.UsageError(f"{plain(fleet)}: {plain(error)}") from None
     emulator = Emulator(

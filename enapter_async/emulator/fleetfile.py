@@ -1,10 +1,11 @@
 """Fleets from JSON: device objects as the API shows them, checked, with the place of each error."""
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Hashable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from enapter_async.emulator.seeding import slug_of
 from enapter_async.emulator.state import (
@@ -14,11 +15,17 @@ from enapter_async.emulator.state import (
     ROLES,
     Device,
     Site,
+    SlugScope,
     moment,
 )
 
 _HOME: Final = "00000000-0000-4000-8000-000000000001"
 """The site of devices that name none."""
+_NEWER_WORD: Final = re.compile(r"[A-Z][A-Z0-9_]*")
+"""A value that the API may have learnt since: kept as it is, and shown again."""
+
+
+KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 class FleetFileError(ValueError):
@@ -43,7 +50,9 @@ def read(path: Path) -> list[Any]:
     return values
 
 
-def fleet(values: Iterable[Any], *, now: datetime) -> tuple[list[Device], list[Site]]:
+def fleet(
+    values: Iterable[Any], *, now: datetime, unique_slugs: SlugScope = "account"
+) -> tuple[list[Device], list[Site]]:
     """Turn parsed values into devices and sites.
 
     `values` are device objects, or one object with `devices` and, if it likes, `sites`.
@@ -58,12 +67,13 @@ def fleet(values: Iterable[Any], *, now: datetime) -> tuple[list[Device], list[S
         listed = _list(listed[0]["devices"], place)
     devices: list[Device] = []
     ids: dict[str, str] = {}
-    slugs: dict[str, str] = {}
+    slugs: dict[tuple[str, str], str] = {}
     for number, value in enumerate(listed):
         where = f"{place}[{number}]"
         device = _device(value, where, now, sites)
         _once(ids, device.id, f"{where}.id")
-        _once(slugs, device.slug, f"{where}.slug")
+        scope = device.site_id if unique_slugs == "site" else ""
+        _once(slugs, (scope, device.slug), f"{where}.slug")
         devices.append(device)
     return devices, list(sites.values())
 
@@ -116,7 +126,7 @@ def _site(value: Any, where: str) -> Site:
     )
 
 
-def _once(seen: dict[str, str], key: str, where: str) -> None:
+def _once(seen: dict[KeyT, str], key: KeyT, where: str) -> None:
     if key in seen:
         raise FleetFileError(f"{where}: the same as {seen[key]}")
     seen[key] = where
@@ -152,9 +162,13 @@ def _one_of(fields: Mapping[str, Any], key: str, where: str, known: tuple[str, .
     value = _text(fields, key, where)
     if not value:
         return None
-    if value.upper() not in known:
-        raise FleetFileError(f"{where}.{key}: expected one of {', '.join(known)}")
-    return value.upper()
+    if value.upper() in known:
+        return value.upper()
+    if _NEWER_WORD.fullmatch(value) is None:
+        raise FleetFileError(
+            f"{where}.{key}: expected one of {', '.join(known)}, or a newer word in capitals"
+        )
+    return value
 
 
 def _time(value: Any, where: str, now: datetime) -> datetime:

@@ -24,6 +24,7 @@ _SHAPES: Final = tuple(
         ("devices", "v3/devices/{device}/{verb}"),
         ("devices", "v3/sites/{site_id}/devices"),
         ("devices", "v3/sites/{site_id}/devices/{device}"),
+        ("devices", "v3/sites/{site_id}/devices/{device}/{verb}"),
     )
 )
 """The paths that there are, and what each is about."""
@@ -107,24 +108,29 @@ class Routes:
             case Call(method="DELETE", device=str(device), verb=None):
                 self._world.delete(device, role=role, site_id=call.site_id)
                 return {}
-            case Call(device=str(device), site_id=None):
+            case Call(device=str(device)):
                 return self._change(call, device, role, body)
         raise _no_endpoint()
 
     def _change(self, call: Call, device: str, role: str | None, body: bytes) -> dict[str, Any]:
-        world = self._world
+        world, site_id = self._world, call.site_id
         match call.method, call.verb:
             case "PATCH", None:
                 asked = _object(body)
                 name, slug = _text(asked, "name"), _text(asked, "slug")
-                changed = world.update(device, name=name, slug=slug, role=role)
+                changed = world.update(device, name=name, slug=slug, role=role, site_id=site_id)
                 return {"device": self._show(changed, role)}
             case "POST", "generate_config":
                 protocol = _text(_object(body), "protocol") or ""
-                return {"config": world.generate_config(device, protocol=protocol, role=role)}
+                config = world.generate_config(
+                    device, protocol=protocol, role=role, site_id=site_id
+                )
+                return {"config": config}
             case "POST", "assign_blueprint":
                 blueprint_id = _text(_object(body), "blueprint_id") or ""
-                changed = world.assign_blueprint(device, blueprint_id=blueprint_id, role=role)
+                changed = world.assign_blueprint(
+                    device, blueprint_id=blueprint_id, role=role, site_id=site_id
+                )
                 return {"device": self._show(changed, role)}
         raise _no_endpoint()
 

@@ -136,7 +136,8 @@ class Emulator:
         except web.HTTPRequestEntityTooLarge:
             refusal = Refusal(status=400, code="too_large", message="The body is too large.")
             return _answer(refusal.status, refusal.envelope())
-        device_id = None if call.device is None else self.world.id_of(call.device)
+        address, site_id = call.device, call.site_id
+        device_id = None if address is None else self.world.id_of(address, site_id=site_id)
         target = Target(
             method=call.method, path=call.path, device=call.device, device_id=device_id, body=body
         )

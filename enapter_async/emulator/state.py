@@ -13,6 +13,9 @@ import attrs
 Timestamps = Literal["unix", "rfc3339"]
 """How times are told: Unix seconds, as on the API page, or RFC 3339, as live servers do."""
 
+SlugScope = Literal["account", "site"]
+"""Where a slug may be used once: in the whole account, or in each site."""
+
 ROLES: Final = ("READONLY", "USER", "OWNER", "INSTALLER", "VENDOR", "SYSTEM")
 """Access roles from the lowest to the highest; each includes the lower ones."""
 
@@ -78,8 +81,8 @@ class Refusal(Exception):  # noqa: N818 - the API's word "no", which the server 
 
 
 def permits(role: str, needed: str) -> bool:
-    """Say whether `role` includes the level `needed`."""
-    return ROLES.index(role) >= ROLES.index(needed)
+    """Return whether `role` includes the level `needed`; a role that is not known never does."""
+    return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
 
 
 def moment(seconds: float) -> datetime:

@@ -22,6 +22,7 @@ from enapter_async.emulator.state import (
     Device,
     Refusal,
     Site,
+    SlugScope,
     Timestamps,
     moment,
     permits,
@@ -42,9 +43,11 @@ class World:
     request came below a site. Each method raises `Refusal` where the API says no.
 
     Where the API page is silent the world chooses: OWNER is needed for generate_config and
-    assign_blueprint too, slugs are unique in the whole account, a taken slug and a deletion
-    above running devices are 409, an impossible configuration 422, and whatever hangs below
-    a device counts as running. `blueprints` are the ids that may be assigned; None: any.
+    assign_blueprint too, a taken slug and a deletion above running devices are 409, an
+    impossible configuration 422, and whatever hangs below a device counts as running.
+    Slugs are unique in the whole account; with `unique_slugs="site"` only within each site,
+    and a slug that several sites have means, outside of a site, the first of them by id.
+    `blueprints` are the ids that may be assigned; None: any.
     """
 
     def __init__(
@@ -55,16 +58,20 @@ class World:
         seed: int = 0,
         blueprints: Collection[str] | None = None,
         keep_records: bool = True,
+        unique_slugs: SlugScope = "account",
         now: Callable[[], float] = time.time,
     ) -> None:
+        if unique_slugs not in ("account", "site"):
+            raise ValueError('unique_slugs is "account" or "site"')
         self.log = Log(keep_records=keep_records)
+        self._slugs_by_site = unique_slugs == "site"
         self.blueprints = None if blueprints is None else frozenset(blueprints)
         self._seed = seed
         self._minted = 0
         self._now = now
         self._sites: dict[str, Site] = {site.id: site for site in sites}
         self._devices: dict[str, Device] = {}
-        self._id_by_slug: dict[str, str] = {}
+        self._id_by_slug: dict[tuple[str, str], str] = {}
         self._below: dict[str, set[str]] = {}
         self._order: list[str] = []
         self._order_by_site: dict[str, list[str]] = {}
@@ -79,6 +86,7 @@ class World:
         *,
         role: str | None = None,
         keep_records: bool = True,
+        unique_slugs: SlugScope = "account",
         now: Callable[[], float] = time.time,
     ) -> Self:
         """Make a world of `devices` devices; the same seed gives the same fleet.
@@ -86,7 +94,9 @@ class World:
         Roles are mixed, mostly OWNER and INSTALLER, unless `role` is given for all.
         """
         made, sites = seeding.fleet(devices, seed, role=role)
-        return cls(made, sites, seed=seed, keep_records=keep_records, now=now)
+        return cls(
+            made, sites, seed=seed, keep_records=keep_records, unique_slugs=unique_slugs, now=now
+        )
 
     @classmethod
     def from_json(
@@ -95,6 +105,7 @@ class World:
         *,
         seed: int = 0,
         keep_records: bool = True,
+        unique_slugs: SlugScope = "account",
         now: Callable[[], float] = time.time,
     ) -> Self:
         """Load a fleet from a file, or from device objects as the API shows them.
@@ -112,8 +123,10 @@ class World:
             values = [source]
         else:
             values = list(source)
-        made, sites = fleetfile.fleet(values, now=moment(now()))
-        return cls(made, sites, seed=seed, keep_records=keep_records, now=now)
+        made, sites = fleetfile.fleet(values, now=moment(now()), unique_slugs=unique_slugs)
+        return cls(
+            made, sites, seed=seed, keep_records=keep_records, unique_slugs=unique_slugs, now=now
+        )
 
     def to_json(self, *, timestamps: Timestamps = "rfc3339") -> dict[str, Any]:
         """Return the whole fleet, every field expanded; `from_json` takes it back."""
@@ -149,9 +162,15 @@ class World:
         """All sites."""
         return tuple(self._sites.values())
 
-    def id_of(self, address: str) -> str | None:
+    def id_of(self, address: str, *, site_id: str | None = None) -> str | None:
         """Return the id of the device with this id or slug, or None."""
-        return address if address in self._devices else self._id_by_slug.get(address)
+        if address in self._devices:
+            return address
+        if not self._slugs_by_site:
+            return self._id_by_slug.get(("", address))
+        scopes = self._sites if site_id is None else (site_id,)
+        found = (self._id_by_slug.get((scope, address)) for scope in scopes)
+        return min((each for each in found if each is not None), default=None)
 
     def device(self, address: str) -> Device:
         """Return the device with this id or slug; `Refusal` 404 where there is none."""
@@ -177,14 +196,14 @@ class World:
 
     def add(self, device: Device) -> None:
         """Put a device into the world; `ValueError` where its id or slug is taken."""
-        if device.id in self._devices or device.id in self._id_by_slug:
+        if self.id_of(device.id) is not None:
             raise ValueError(f"there is a device {device.id!r} already")
-        if device.slug in self._id_by_slug or device.slug in self._devices:
+        if device.slug in self._devices or self._slug_key(device) in self._id_by_slug:
             raise ValueError(f"there is a device with the slug {device.slug!r} already")
         if device.site_id not in self._sites:
             self._sites[device.site_id] = Site(id=device.site_id, name=f"Site {len(self._sites)}")
         self._devices[device.id] = device
-        self._id_by_slug[device.slug] = device.id
+        self._id_by_slug[self._slug_key(device)] = device.id
         bisect.insort(self._order, device.id)
         bisect.insort(self._order_by_site.setdefault(device.site_id, []), device.id)
         if device.upstream_id is not None:
@@ -200,14 +219,14 @@ class World:
             raise ValueError(f"cannot be changed: {', '.join(sorted(fixed))}")
         device = self._devices[device_id]
         changed: Device = attrs.evolve(device, **fields)
-        if self._id_by_slug.get(changed.slug, device_id) != device_id:
+        if self._id_by_slug.get(self._slug_key(changed), device_id) != device_id:
             raise ValueError(f"there is a device with the slug {changed.slug!r} already")
         return self._put(device, changed)
 
     def remove(self, device_id: str) -> None:
         """Take a device out behind the API's back; nothing is logged."""
         device = self._devices.pop(device_id)
-        del self._id_by_slug[device.slug]
+        del self._id_by_slug[self._slug_key(device)]
         for order in (self._order, self._order_by_site[device.site_id]):
             del order[bisect.bisect_left(order, device_id)]
         if device.upstream_id is not None:
@@ -248,7 +267,8 @@ class World:
         """Set name and slug; None and "" leave alone (API page, "Update Device")."""
         device = self._writable(address, role, site_id)
         asked = {key: value for key, value in (("name", name), ("slug", slug)) if value}
-        if slug and self._id_by_slug.get(slug, device.id) != device.id:
+        changed = attrs.evolve(device, name=name or device.name, slug=slug or device.slug)
+        if self._id_by_slug.get(self._slug_key(changed), device.id) != device.id:
             raise Refusal(
                 status=409,
                 code="already_exists",
@@ -256,13 +276,7 @@ class World:
                 details={"parameter": "slug"},
             )
         if asked:
-            changed = attrs.evolve(
-                device,
-                name=name or device.name,
-                slug=slug or device.slug,
-                updated_at=moment(self._now()),
-            )
-            device = self._put(device, changed)
+            device = self._put(device, attrs.evolve(changed, updated_at=moment(self._now())))
         self.log.applied("update", device.id, asked)
         return device
 
@@ -336,7 +350,7 @@ class World:
         return changed
 
     def _find(self, address: str, site_id: str | None) -> Device:
-        device_id = self.id_of(address)
+        device_id = self.id_of(address, site_id=site_id)
         if device_id is not None:
             device = self._devices[device_id]
             if site_id is None or device.site_id == site_id:
@@ -355,10 +369,13 @@ class World:
             )
         return device
 
+    def _slug_key(self, device: Device) -> tuple[str, str]:
+        return (device.site_id if self._slugs_by_site else "", device.slug)
+
     def _put(self, old: Device, new: Device) -> Device:
         if new.slug != old.slug:
-            del self._id_by_slug[old.slug]
-            self._id_by_slug[new.slug] = new.id
+            del self._id_by_slug[self._slug_key(old)]
+            self._id_by_slug[self._slug_key(new)] = new.id
         self._devices[new.id] = new
         return new
 

@@ -16,6 +16,26 @@ def test_a_dumped_world_comes_back(tmp_path: Path) -> None:
     assert World.from_json(str(tmp_path / "fleet.json")).to_json() == world.to_json()
 
 
+def test_a_dump_with_words_newer_than_this_package_comes_back(tmp_path: Path) -> None:
+    world = World.from_json(
+        [
+            {
+                "id": "a",
+                "type": "SUPER_NEW",
+                "authorized_role": "GUEST",
+                "connectivity": {"status": "ASLEEP"},
+                "communication": {"type": "MQTT_V2_TLS"},
+            }
+        ]
+    )
+    device = world.get("a")
+    assert (device.type, device.authorized_role) == ("SUPER_NEW", "GUEST")
+    assert (device.connectivity, device.communication_type) == ("ASLEEP", "MQTT_V2_TLS")
+    assert not device.permits("READONLY")
+    world.dump(tmp_path / "fleet.json")
+    assert World.from_json(tmp_path / "fleet.json").to_json() == world.to_json()
+
+
 def test_a_device_needs_only_an_id() -> None:
     world = World.from_json([{"id": "dev-1"}], now=lambda: 1735689600.0)
     device = world.get("dev-1")
@@ -47,7 +67,7 @@ def test_devices_are_read_in_the_shapes_of_the_api(tmp_path: Path) -> None:
         ([{"id": 5}], r"devices\[0\]\.id: a string"),
         ([{"id": "a"}, {"id": "a"}], r"devices\[1\]\.id: the same as devices\[0\]\.id"),
         ([{"id": "a", "slug": "s"}, {"id": "b", "slug": "s"}], r"devices\[1\]\.slug: the same"),
-        ([{"id": "a", "type": "TOASTER"}], r"devices\[0\]\.type: expected one of STANDALONE"),
+        ([{"id": "a", "type": "toaster"}], r"devices\[0\]\.type: expected one of STANDALONE"),
         ([{"id": "a", "communication": {"type": "x"}}], r"devices\[0\]\.communication\.type"),
         ([{"id": "a", "connectivity": "ONLINE"}], r"devices\[0\]\.connectivity: an object"),
         ([{"id": "a", "updated_at": "yesterday"}], r"devices\[0\]\.updated_at: Unix seconds"),

@@ -81,14 +81,18 @@ def test_other_timestamps_are_an_error_at_once() -> None:
         ("PUT", f"/v3/devices/{PUMP}"),
         ("GET", f"/v3/devices/{PUMP}/generate_config"),
         ("POST", f"/v3/devices/{PUMP}/explode"),
-        ("PATCH", f"/v3/sites/{BARN}/devices/{PUMP}"),
+        ("PATCH", f"/v3/sites/{HARBOUR}/devices/{PUMP}"),
+        ("DELETE", f"/v3/sites/{HARBOUR}/devices/{METER}"),
+        ("POST", f"/v3/sites/{HARBOUR}/devices/{PUMP}/generate_config"),
+        ("POST", f"/v3/sites/{HARBOUR}/devices/{PUMP}/assign_blueprint"),
         ("GET", f"/v3/sites/{HARBOUR}/devices/{PUMP}"),
         ("GET", "/v3/sites/nowhere/devices"),
         ("GET", "/v3/devices/nobody"),
     ],
 )
 def test_what_there_is_not_is_404(method: str, path: str) -> None:
-    assert code_of(ask(method, path, {"name": "x"})) == (404, "not_found")
+    body = {"name": "x", "protocol": "MQTT", "blueprint_id": "b"}
+    assert code_of(ask(method, path, body)) == (404, "not_found")
 
 
 @pytest.mark.parametrize("base", ["/v3", "/api/v3"])
@@ -101,6 +105,24 @@ def test_the_site_scoped_twins() -> None:
     assert ask("GET", f"/v3/sites/{BARN}/devices/{PUMP}") == ask("GET", f"/v3/devices/{PUMP}")
     assert ask("GET", f"/v3/sites/{BARN}/devices")[1]["total_count"] == 5
     assert ask("DELETE", f"/v3/sites/{BARN}/devices/{METER}") == (200, {})
+
+
+@pytest.mark.parametrize(
+    ("method", "verb", "body", "effect"),
+    [
+        ("PATCH", "", {"name": "Boiler"}, "update"),
+        ("POST", "/generate_config", {"protocol": "MQTTS"}, "generate_config"),
+        ("POST", "/assign_blueprint", {"blueprint_id": "bp-1"}, "assign_blueprint"),
+    ],
+)
+def test_the_site_scoped_twins_of_writes(
+    method: str, verb: str, body: dict[str, str], effect: str
+) -> None:
+    world = small_world()
+    routes = Routes(world, tokens=TOKENS)
+    status, _ = ask(method, f"/v3/sites/{BARN}/devices/pump{verb}", body, routes=routes)
+    assert status == 200
+    assert world.count() == world.count(effect, device_id=PUMP) == 1
 
 
 def test_an_escaped_segment_is_one_segment() -> None:

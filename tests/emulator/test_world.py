@@ -4,6 +4,7 @@ from typing import Any
 import attrs
 import pytest
 
+from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.state import Refusal
 from enapter_async.emulator.world import World
 from tests.emulator.fleets import (
@@ -192,6 +193,28 @@ def test_a_slug_is_unique_in_the_account() -> None:
     assert refusal(error) == (409, "already_exists")
     assert world.get(PUMP).name == "Pump"
     assert world.count("update") == 0
+
+
+def test_a_slug_may_be_unique_in_each_site_only() -> None:
+    fleet = [
+        {"id": "d1", "site_id": "s1", "slug": "boiler"},
+        {"id": "d2", "site_id": "s2", "slug": "boiler"},
+        {"id": "d3", "site_id": "s2", "slug": "other"},
+    ]
+    with pytest.raises(FleetFileError, match=r"devices\[1\]\.slug"):
+        World.from_json(fleet)
+    world = World.from_json(fleet, unique_slugs="site")
+    assert world.get("boiler", site_id="s2").id == "d2"
+    assert world.get("boiler").id == "d1"
+    with pytest.raises(Refusal) as error:
+        world.update("d3", slug="boiler")
+    assert refusal(error) == (409, "already_exists")
+    world.remove("d1")
+    assert world.get("boiler").id == "d2"
+    assert world.update("boiler", slug="new").slug == "new"
+    assert "boiler" not in world
+    with pytest.raises(ValueError, match="unique_slugs"):
+        World(unique_slugs="planet")  # type: ignore[arg-type]  # the point
 
 
 def test_a_device_may_keep_its_own_slug() -> None:
