@@ -66,12 +66,15 @@ class Contender:
 
 @attrs.frozen(kw_only=True)
 class Bound:
-    """The least ratio expected of a contender against another, as median of the rounds."""
+    """The most CPU time that a contender's request may take, in units of another's.
+
+    It is held against the median of the rounds.
+    """
 
     contender: str
     against: str
     concurrency: int = 64
-    at_least: float
+    at_most: float
 
 
 _AIOHTTP: Final = Contender(
@@ -141,11 +144,11 @@ SMOKED: Final = (
 """Who is measured by the smoke run."""
 
 TARGETS: Final = (
-    Bound(contender="sdk", against=BASELINE, at_least=1.7),
-    Bound(contender="sdk+orjson", against=BASELINE, at_least=2.0),
-    Bound(contender="sdk+orjson+uvloop", against=BASELINE, at_least=3.3),
-    Bound(contender="sdk-session", against=BASELINE, at_least=0.85),
-    Bound(contender="sdk", against="official", at_least=25.0),
-    Bound(contender="sdk-fleet", against="sdk", at_least=0.9),
-    Bound(contender="sdk-fleet-journal", against="sdk", at_least=0.75),
+    Bound(contender="sdk", against=BASELINE, at_most=0.5),
+    Bound(contender="sdk+orjson", against=BASELINE, at_most=0.5),
+    Bound(contender="sdk+orjson+uvloop", against=BASELINE, at_most=0.3),
+    Bound(contender="sdk-session", against=BASELINE, at_most=1.18),
+    Bound(contender="sdk", against="official", at_most=0.04),
+    Bound(contender="sdk-fleet", against="sdk", at_most=1.15),
+    Bound(contender="sdk-fleet-journal", against="sdk", at_most=1.4),
 )

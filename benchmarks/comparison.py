@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from benchmarks.catalog import BASELINE, LINKED, LINKS, NAMES, PLAIN, TARGETS, Contender, Link
-from benchmarks.figures import Cell, Verdict, judge, of, ratio
+from benchmarks.figures import Cell, Verdict, cpu_ratio, judge, of, wall_ratio
 from benchmarks.grid import Effort, Planned, measure, plan
 from benchmarks.machine import Cores
 from benchmarks.report import Section, Table, shown
@@ -17,9 +17,10 @@ NAME: Final = "comparison"
 
 _HEADINGS: Final = (
     "contender",
-    f"times {BASELINE} (min-max)",
-    "requests/s",
     "CPU µs/request",
+    f"of {BASELINE}'s CPU (min-max)",
+    "requests/s",
+    f"times {BASELINE} (min-max)",
     "peak MiB",
 )
 
@@ -110,14 +111,14 @@ def verdicts(cells: Sequence[Cell]) -> list[Verdict]:
 
 
 def ranked(cells: Sequence[Cell], link: str, concurrency: int) -> list[str]:
-    """Return the contenders of one concurrency over one link, the fastest first."""
+    """Return the contenders of one concurrency over one link, the cheapest first."""
     names = {
         cell.contender for cell in cells if (cell.link, cell.concurrency) == (link, concurrency)
     }
 
     def rank(name: str) -> tuple[float, str]:
         own = of(cells, name, concurrency, link)
-        return -statistics.median(cell.requests_per_second for cell in own), name
+        return statistics.median(cell.cpu_us_per_request for cell in own), name
 
     return sorted(names, key=rank)
 
@@ -138,12 +139,14 @@ def _tables(cells: Sequence[Cell]) -> Iterator[Table]:
 
 def _row(cells: Sequence[Cell], contender: str, concurrency: int, link: str) -> tuple[str, ...]:
     own = of(cells, contender, concurrency, link)
-    found = ratio(cells, contender, against=BASELINE, concurrency=concurrency, link=link)
+    by_cpu = cpu_ratio(cells, contender, against=BASELINE, concurrency=concurrency, link=link)
+    by_wall = wall_ratio(cells, contender, against=BASELINE, concurrency=concurrency, link=link)
     peaks = [cell.peak_rss_bytes for cell in own if cell.peak_rss_bytes is not None]
     return (
         contender,
-        "" if found is None else shown(found),
-        f"{statistics.median(cell.requests_per_second for cell in own):,.0f}",
         f"{statistics.median(cell.cpu_us_per_request for cell in own):,.1f}",
+        "" if by_cpu is None else shown(by_cpu),
+        f"{statistics.median(cell.requests_per_second for cell in own):,.0f}",
+        "" if by_wall is None else shown(by_wall),
         f"{statistics.median(peaks) / 2**20:.1f}" if peaks else "",
     )

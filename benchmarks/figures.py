@@ -1,7 +1,7 @@
 """What cells say together: ratios of contenders within a round. Arithmetic only."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -70,42 +70,63 @@ def of(
     return sorted(found, key=lambda cell: cell.round)
 
 
-def ratio(
+def cpu_ratio(
     cells: Sequence[Cell],
     contender: str,
     *,
     against: str,
     concurrency: int,
     link: str = PLAIN.name,
-    by_cpu: bool = False,
 ) -> Spread | None:
-    """Sum up a contender's requests per second in units of another's, round by round.
+    """Return a contender's CPU time per request in units of another's, round by round.
 
-    With `by_cpu` it is requests per second of CPU time. A round in which one of the two is
-    missing does not count.
+    Less is better. A round in which one of the two is missing does not count.
     """
-
-    def rate(cell: Cell) -> float:
-        return 1e6 / cell.cpu_us_per_request if by_cpu else cell.requests_per_second
-
-    units = {cell.round: rate(cell) for cell in of(cells, against, concurrency, link)}
-    return spread(
-        rate(cell) / units[cell.round]
-        for cell in of(cells, contender, concurrency, link)
-        if cell.round in units
+    return _ratio(
+        of(cells, contender, concurrency, link),
+        of(cells, against, concurrency, link),
+        lambda cell: cell.cpu_us_per_request,
     )
 
 
+def wall_ratio(
+    cells: Sequence[Cell],
+    contender: str,
+    *,
+    against: str,
+    concurrency: int,
+    link: str = PLAIN.name,
+) -> Spread | None:
+    """Return a contender's requests per second in units of another's, round by round.
+
+    More is better; on a shared machine it swings twofold. A round in which one of the two
+    is missing does not count.
+    """
+    return _ratio(
+        of(cells, contender, concurrency, link),
+        of(cells, against, concurrency, link),
+        lambda cell: cell.requests_per_second,
+    )
+
+
+def _ratio(
+    own: Sequence[Cell], others: Sequence[Cell], figure: Callable[[Cell], float]
+) -> Spread | None:
+    units = {cell.round: figure(cell) for cell in others}
+    return spread(figure(cell) / units[cell.round] for cell in own if cell.round in units)
+
+
 def judge(cells: Sequence[Cell], bounds: Iterable[Bound]) -> list[Verdict]:
-    """Hold each bound whose concurrency was measured against its figures."""
+    """Hold each bound on CPU time whose concurrency was measured against its figures."""
     measured = {cell.concurrency for cell in cells if cell.link == PLAIN.name}
     return [
         Verdict(
-            what=f"{bound.contender} / {bound.against} at {bound.concurrency}",
-            found=ratio(
+            what=f"CPU of {bound.contender} / {bound.against} at {bound.concurrency}",
+            found=cpu_ratio(
                 cells, bound.contender, against=bound.against, concurrency=bound.concurrency
             ),
-            bound=bound.at_least,
+            bound=bound.at_most,
+            at_most=True,
         )
         for bound in bounds
         if bound.concurrency in measured

@@ -2,9 +2,7 @@
 
 import os
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -57,23 +55,6 @@ def children_on(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def others_running(samples: int = 10, pause: float = 0.1) -> float:
-    """Tell how many other tasks want to run right now, as a mean; 0 where nobody can say.
-
-    The load average would not do: it still has what ran a minute ago, such as the tests.
-    """
-    path = Path("/proc/loadavg")
-    if not path.exists():
-        return 0.0
-    found = []
-    for _ in range(samples):
-        # "0.20 0.18 0.12 2/80 11206": the fourth is how many are running, of how many.
-        running, _, _ = path.read_text("ascii").split()[3].partition("/")
-        found.append(max(0, int(running) - 1))
-        time.sleep(pause)
-    return statistics.fmean(found)
 
 
 def facts() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The two plots of a run, as SVG and PNG: throughput by concurrency, memory by operations.
+"""The two plots of a run, as SVG and PNG: CPU time by concurrency, memory by operations.
 
 They stand on a light card of their own, so that they can be read in a dark theme, too. A
 plot needs matplotlib; a run without it does without plots, and says so.
@@ -48,7 +48,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
     written: list[Path] = []
     comparison, growth = report.section("comparison"), report.section("growth")
     if comparison is not None and (cells := [Cell(**each) for each in comparison.data["cells"]]):
-        figure = _throughput(cells)
+        figure = _cpu(cells)
         written += _save(figure, folder, "comparison")
     if growth is not None and (jobs := growth.data.get("jobs")):
         written += _save(_memory(jobs), folder, "growth")
@@ -56,7 +56,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 
 def lines(cells: Sequence[Cell]) -> Iterator[tuple[str, list[int], list[float]]]:
-    """Yield each contender's concurrencies and its requests a second there, as medians."""
+    """Yield each contender's concurrencies and its CPU µs per request there, as medians."""
     concurrencies = sorted({cell.concurrency for cell in cells if cell.link == PLAIN.name})
     known = {name for at in concurrencies for name in ranked(cells, PLAIN.name, at)}
     for name in SHOWN:
@@ -64,19 +64,19 @@ def lines(cells: Sequence[Cell]) -> Iterator[tuple[str, list[int], list[float]]]
             points = [
                 (at, found.median)
                 for at in concurrencies
-                if (found := spread(cell.requests_per_second for cell in of(cells, name, at)))
+                if (found := spread(cell.cpu_us_per_request for cell in of(cells, name, at)))
             ]
-            yield name, [at for at, _ in points], [rate for _, rate in points]
+            yield name, [at for at, _ in points], [cpu for _, cpu in points]
 
 
-def _throughput(cells: Sequence[Cell]) -> Any:
-    figure, axes = _card("Requests a second by concurrency; one process on one core")
+def _cpu(cells: Sequence[Cell]) -> Any:
+    figure, axes = _card("CPU time per operation by concurrency; less is better")
     concurrencies: set[int] = set()
-    for name, where, rates in lines(cells):
+    for name, where, times in lines(cells):
         concurrencies.update(where)
         axes.plot(
             where,
-            rates,
+            times,
             marker="o",
             markersize=4,
             linewidth=1.8,
@@ -87,8 +87,8 @@ def _throughput(cells: Sequence[Cell]) -> Any:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(sorted(concurrencies), [str(each) for each in sorted(concurrencies)])
-    axes.set_xlabel("calls under way at once")
-    axes.set_ylabel("requests a second")
+    axes.set_xlabel("calls in flight at once")
+    axes.set_ylabel("CPU µs per operation")
     axes.yaxis.set_major_formatter("{x:,.0f}")
     _legend(axes)
     return figure

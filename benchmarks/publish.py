@@ -19,7 +19,7 @@ from typing import Final
 
 from benchmarks import plots
 from benchmarks.catalog import BASELINE, PLAIN
-from benchmarks.figures import Cell, of, ratio
+from benchmarks.figures import Cell, Spread, cpu_ratio, of, wall_ratio
 from benchmarks.report import PLOTS, Report, as_markdown, from_json, verdict_rows
 from benchmarks.server import ROOT
 
@@ -66,16 +66,18 @@ def summary(report: Report) -> str:
     names = [name for name in SUMMARY if any(cell.contender == name for cell in cells)]
     rounds = comparison.data["effort"]["rounds"]
     server = comparison.data["servers"].get(PLAIN.name, "a server")
-    told = (
-        "Requests a second as multiples of bare aiohttp on the default loop in the same round, "
-        f"medians of {rounds} rounds,\nall safety on; one core for the client, one for {server}; "
-        f"{report.machine['python']}, {report.started[:10]}, `{COMMAND}`:"
+    lead = (
+        "CPU time per operation in units of bare aiohttp's on the default loop in the same round "
+        "(less is better), and behind the\nslash requests per second in the same units (more is "
+        f"better; wall time swings on shared machines). Medians of {rounds} rounds,\nall safety "
+        f"on; one core for the client, one for {server}; {report.machine['python']}, "
+        f"{report.started[:10]}, `{COMMAND}`:"
     )
     concurrencies = sorted({cell.concurrency for cell in cells if cell.link == PLAIN.name})
     lines = [
-        told,
+        lead,
         "",
-        f"| at once | {' | '.join(SUMMARY[name] for name in names)} | aiohttp, requests/s |",
+        f"| at once | {' | '.join(SUMMARY[name] for name in names)} | aiohttp |",
         f"|---|{'---|' * (len(names) + 1)}",
         *(f"| {at} | {' | '.join(_row(cells, names, at))} |" for at in concurrencies),
     ]
@@ -92,15 +94,21 @@ def figures(report: Report) -> str:
 
 
 def _row(cells: Sequence[Cell], names: Sequence[str], at: int) -> list[str]:
-    found = [ratio(cells, name, against=BASELINE, concurrency=at) for name in names]
-    rates = [cell.requests_per_second for cell in of(cells, BASELINE, at)]
-    return [
-        *(
-            "" if each is None else f"{each.median:.{3 if each.median < 0.1 else 2}f}"
-            for each in found
-        ),
-        f"{statistics.median(rates):,.0f}" if rates else "",
+    own = of(cells, BASELINE, at)
+    ratios = [
+        f"{_short(cpu_ratio(cells, name, against=BASELINE, concurrency=at))} / "
+        f"{_short(wall_ratio(cells, name, against=BASELINE, concurrency=at))}"
+        for name in names
     ]
+    if not own:
+        return [*ratios, ""]
+    cpu = statistics.median(cell.cpu_us_per_request for cell in own)
+    rate = statistics.median(cell.requests_per_second for cell in own)
+    return [*ratios, f"{cpu:,.0f} µs / {rate:,.0f} a second"]
+
+
+def _short(found: Spread | None) -> str:
+    return "" if found is None else f"{found.median:.{3 if found.median < 0.1 else 2}f}"
 
 
 def publish(report: Report, root: Path) -> list[Path]:

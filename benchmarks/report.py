@@ -9,7 +9,7 @@ import cattrs
 
 from benchmarks.figures import Spread, Verdict
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Raised when a field of the JSON changes its meaning."""
 
 
@@ -117,7 +117,7 @@ def as_markdown(report: Report, *, level: int = 3, figures: Path | None = None) 
 
 
 PLOTS: Final = {
-    "comparison": ("throughput.svg", "Requests a second by concurrency"),
+    "comparison": ("cpu.svg", "CPU time per operation by concurrency"),
     "growth": ("memory.svg", "Peak memory by number of operations"),
 }
 """For each section that has a plot: its file, and what it shows."""

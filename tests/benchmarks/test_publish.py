@@ -53,9 +53,9 @@ def test_marks_that_are_missing_or_doubled_are_refused(text: str) -> None:
 
 def test_the_summary_shows_ratios_and_targets() -> None:
     text = summary(REPORT)
-    assert "| at once | this SDK | official SDK | aiohttp, requests/s |" in text
-    assert "| 64 | 2.00 | 0.050 | 10,000 |" in text
-    assert "| sdk / aiohttp at 64 | at least 1.7 | 2.00 | met |" in text
+    assert "| at once | this SDK | official SDK | aiohttp |" in text
+    assert "| 64 | 0.50 / 2.00 | 20.00 / 0.050 | 100 µs / 10,000 a second |" in text
+    assert "| CPU of sdk / aiohttp at 64 | at most 0.5 | 0.50 | met |" in text
     assert "one for nginx/1.2.3; P, 2026-01-02" in text
 
 
@@ -70,12 +70,12 @@ def test_both_readmes_and_all_plots_are_written(checkout: Path) -> None:
         png = (checkout / "docs" / "images" / name).with_suffix(".png").read_bytes()
         assert png.startswith(b"\x89PNG")
     figures = (checkout / "benchmarks" / "README.md").read_text("utf-8")
-    assert "](../docs/images/throughput.svg)" in figures
+    assert "](../docs/images/cpu.svg)" in figures
     assert "](../docs/images/memory.svg)" in figures
     assert "### Memory and time by number of operations" in figures
-    before = (checkout / "docs" / "images" / "throughput.svg").read_bytes()
+    before = (checkout / "docs" / "images" / "cpu.svg").read_bytes()
     publish(WHOLE, checkout)
-    assert (checkout / "docs" / "images" / "throughput.svg").read_bytes() == before
+    assert (checkout / "docs" / "images" / "cpu.svg").read_bytes() == before
 
 
 def test_a_run_that_says_little_of_its_spread_is_refused() -> None:
@@ -93,11 +93,11 @@ def test_a_missing_mark_leaves_nothing_half_done(checkout: Path) -> None:
 
 
 def test_the_lines_are_the_medians_by_concurrency() -> None:
-    more = [attrs.evolve(each, concurrency=1, requests_per_second=7.0) for each in CELLS]
-    again = [attrs.evolve(more[0], round=1, requests_per_second=9.0)]
+    more = [attrs.evolve(each, concurrency=1, cpu_us_per_request=7.0) for each in CELLS]
+    again = [attrs.evolve(more[0], round=1, cpu_us_per_request=9.0)]
     found = {name: (where, rates) for name, where, rates in plots.lines([*CELLS, *more, *again])}
-    assert found["aiohttp"] == ([1, 64], [8.0, 10_000.0])
-    assert found["sdk"] == ([1, 64], [7.0, 20_000.0])
+    assert found["aiohttp"] == ([1, 64], [8.0, 100.0])
+    assert found["sdk"] == ([1, 64], [7.0, 50.0])
 
 
 def test_a_run_of_another_version_is_refused(

@@ -20,34 +20,34 @@ from benchmarks.server import Server
 from tests.benchmarks.runs import CELLS, REPORT
 
 
-def test_the_text_shows_each_contender_beside_aiohttp_the_fastest_first() -> None:
+def test_the_text_shows_each_contender_beside_aiohttp_the_cheapest_first() -> None:
     lines = as_text(REPORT).splitlines()
     rows = [line.split() for line in lines[lines.index("Concurrency 64") + 2 :][:3]]
     assert rows == [
-        ["sdk", "2.00", "20,000", "50.0", "39.0"],
-        ["aiohttp", "1.00", "10,000", "100.0", "40.0"],
-        ["official", "0.050", "500", "2,000.0"],
+        ["sdk", "50.0", "0.50", "20,000", "2.00", "39.0"],
+        ["aiohttp", "100.0", "1.00", "10,000", "1.00", "40.0"],
+        ["official", "2,000.0", "20.00", "500", "0.050"],
     ]
 
 
 def test_targets_failures_and_what_was_left_out_are_told() -> None:
     text = as_text(REPORT)
-    assert "sdk / official at 64: 40.00; at least 25: met" in text
+    assert "CPU of sdk / official at 64: 0.025; at most 0.04: met" in text
     assert "FAILED: sdk-fleet at 64, round 1: exit 1: x" in text
     assert "sdk+uvloop left out: uvloop not installed" in text
     assert "plain: nginx/1.2.3" in text
     assert "aiohttp 3.14.5" in text
     assert "httpx" not in text
     markdown = as_markdown(REPORT)
-    assert "| sdk / official at 64 | at least 25 | 40.00 | met |" in markdown
+    assert "| CPU of sdk / official at 64 | at most 0.04 | 0.025 | met |" in markdown
     assert "- FAILED: sdk-fleet at 64, round 1: exit 1: x" in markdown
 
 
 def test_a_missed_target_says_so() -> None:
-    slow = [attrs.evolve(each, requests_per_second=10_000.0) for each in CELLS]
+    slow = [attrs.evolve(each, cpu_us_per_request=100.0) for each in CELLS]
     found = section(slow, effort=Effort(), servers={}, notes=(), failures=())
     report = attrs.evolve(REPORT, sections=(found,))
-    assert "sdk / aiohttp at 64: 1.00; at least 1.7: MISSED" in as_text(report)
+    assert "CPU of sdk / aiohttp at 64: 1.00; at most 0.5: MISSED" in as_text(report)
     assert not found.good
 
 
