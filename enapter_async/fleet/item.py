@@ -1,12 +1,11 @@
 """One operation of a run, from being taken up to its outcome."""
 
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
 from enapter_async._http.call import CallRecord
 from enapter_async._http.pacing import Escort
-from enapter_async.converter.compiled import compile_maker
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
@@ -19,8 +18,6 @@ from enapter_async.fleet.report import NotStartedError, OperationT, Outcome, Sta
 from enapter_async.operation import Operation, Repeat
 
 T = TypeVar("T")
-
-_make_outcome: Final = compile_maker(Outcome)
 
 
 class Caller(Protocol):
@@ -298,10 +295,15 @@ class Item(Generic[OperationT]):
             sent += record.sent
             elapsed += record.elapsed
             settled = record.settled or record.already_absent
-        outcome: Outcome[OperationT] = _make_outcome(
-            self.operation, state, result, error, sent, elapsed, settled
+        return Outcome(
+            operation=self.operation,
+            state=state,
+            result=result,
+            error=error,
+            attempts=sent,
+            elapsed=elapsed,
+            settled=settled,
         )
-        return outcome
 
 
 def _difference(operation: Operation[Any], result: Any) -> str:
