@@ -222,13 +222,13 @@ def test_undo_of_the_last_run_sets_back_the_run_that_was_begun_last(
     before = regretted.name
     for round_ in range(3):
         for device, name in ((kept, f"kept {round_}"), (regretted, f"regretted {round_}")):
-            changes, plan = tmp_path / f"{name}.csv", tmp_path / f"{name}.jsonl"
+            changes = tmp_path / f"{name}.csv"
             changes.write_text(f"operation,device_id,name\nupdate,{device.id},{name}\n")
-            assert run("fleet", "plan", str(changes), "-o", str(plan)).exit_code == Exit.DONE
-            assert run("fleet", "apply", str(plan)).exit_code == Exit.DONE
-        assert run("fleet", "undo", "last", "--yes").exit_code == Exit.DONE
-        names = [world[device.id].name for device in (kept, regretted)]
-        assert names == [f"kept {round_}", before]
+            plan = planned(run, tmp_path / f"{name}.jsonl", str(changes))
+            assert run("fleet", "apply", str(plan)).exit_code == 0
+        assert run("fleet", "undo", "last", "--yes").exit_code == 0
+        shown = [names(world)[device.id][0] for device in (kept, regretted)]
+        assert shown == [f"kept {round_}", before]
 
 
 def test_what_was_changed_since_is_left_alone_by_undo(
