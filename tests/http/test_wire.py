@@ -11,6 +11,7 @@ from enapter_async._http.wire import (
     Message,
     Reply,
     Wire,
+    certainty_of,
     http_date,
     parse_retry_after,
     printable,
@@ -104,10 +105,25 @@ def test_any_status_below_300_is_good(status: int) -> None:
     assert wire().read(GET, reply(status, DEVICE)).id == "dev-1"  # type: ignore[union-attr]  # a failure has none
 
 
-def test_what_stands_at_300_is_a_redirect() -> None:
-    ended = failed(reply(300, DEVICE))
+@pytest.mark.parametrize(
+    ("status", "certainty"),
+    [
+        (300, Certainty.MAYBE),
+        (301, Certainty.REFUSED),
+        (302, Certainty.MAYBE),
+        (303, Certainty.MAYBE),
+        (304, Certainty.MAYBE),
+        (307, Certainty.REFUSED),
+        (308, Certainty.REFUSED),
+        (399, Certainty.MAYBE),
+    ],
+)
+def test_only_a_redirect_to_another_address_says_not_done(
+    status: int, certainty: Certainty
+) -> None:
+    ended = failed(reply(status, DEVICE))
     assert isinstance(ended.error, RedirectError)
-    assert (ended.certainty, ended.retries) == (Certainty.REFUSED, 0)
+    assert (ended.certainty, ended.retries) == (certainty, 0)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +191,16 @@ def test_a_lost_body_of_another_kind_is_not_the_apis_word() -> None:
     assert wire().read(DELETE, reply(204, b"", {"Content-Type": "text/html"})) is None
 
 
+@pytest.mark.parametrize("label", ["text/plain; charset=utf-8", "application/octet-stream"])
+def test_an_answer_of_the_right_form_is_read_whatever_its_label(label: str) -> None:
+    headers = {"Content-Type": label}
+    assert wire().read(UPDATE, reply(200, DEVICE, headers)).id == "dev-1"  # type: ignore[union-attr]  # a failure has none
+    unlike = failed(reply(200, b'{"status": "fine"}', headers), UPDATE)
+    assert unlike.certainty is Certainty.MAYBE
+    page = failed(reply(200, DEVICE, {"Content-Type": "text/html"}), UPDATE)
+    assert page.certainty is Certainty.MAYBE
+
+
 # Refusals
 
 
@@ -183,10 +209,11 @@ def test_a_lost_body_of_another_kind_is_not_the_apis_word() -> None:
     [
         (400, Certainty.REFUSED, 0),
         (404, Certainty.REFUSED, 0),
-        (408, Certainty.REFUSED, None),
+        (408, Certainty.MAYBE, None),
         (425, Certainty.REFUSED, None),
         (429, Certainty.REFUSED, None),
-        (499, Certainty.REFUSED, 0),
+        (498, Certainty.REFUSED, 0),
+        (499, Certainty.MAYBE, None),
         (500, Certainty.MAYBE, None),
         (502, Certainty.MAYBE, None),
         (503, Certainty.MAYBE, None),
@@ -195,6 +222,7 @@ def test_a_lost_body_of_another_kind_is_not_the_apis_word() -> None:
     ],
 )
 def test_how_certain_a_status_is(status: int, certainty: Certainty, retries: int | None) -> None:
+    assert certainty_of(status, dated=False) is certainty
     ended = failed(reply(status, REFUSAL))
     assert (ended.certainty, ended.retries, ended.status) == (certainty, retries, status)
     assert ended.kind == type(ended.error).__name__
@@ -249,11 +277,14 @@ def test_error_details_are_read_as_far_as_they_are_there(
     ("body", "headers", "cut", "expected"),
     [
         (REFUSAL, JSON, "", True),
-        (REFUSAL, {"Content-Type": "text/html"}, "", False),
-        (b'{"errors": []}', JSON, "", True),
+        (REFUSAL, {"Content-Type": "text/plain; charset=utf-8"}, "", True),
+        (REFUSAL, {"Content-Type": "text/html"}, "", True),
+        (REFUSAL, {}, "", True),
+        (b'{"errors": []}', JSON, "", False),
+        (b'{"errors": ["not found"]}', JSON, "", False),
         (b"{}", JSON, "", False),
-        (b"", JSON, "", True),
-        (b"", {}, "", True),
+        (b"", JSON, "", False),
+        (b"", {}, "", False),
         (b"", {"Content-Type": "text/html"}, "", False),
         (b"", JSON, "lost", False),
         (b"x", {"Content-Type": "text/plain"}, "", False),
