@@ -65,7 +65,7 @@ async def test_what_a_redirect_follows_was_done(
     server.script(applied(answer(status, None, ("Location", "/v3/devices/dev-1"))))
     async with open_rig(transport, server) as rig:
         if operation is UPDATE:
-            assert (await rig.run(operation)).name == UPDATE.name  # type: ignore[attr-defined]  # an update has one
+            assert (await rig.run(operation)).name == UPDATE.name
             assert rig.ended.settled
         else:
             assert type(await rig.fails(operation)) is AmbiguousOutcomeError
