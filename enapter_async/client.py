@@ -16,7 +16,11 @@ from yarl import URL
 
 from enapter_async._http.call import CallRecord
 from enapter_async._http.direct import DirectTransport, probe
-from enapter_async._http.endpoint import (
+from enapter_async._http.headers import ExtraHeaders, make_wire
+from enapter_async._http.pacing import Gate, Pacing, Turns
+from enapter_async._http.pipeline import Pipeline
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.security import (
     Secret,
     check_connector,
     check_header_value,
@@ -24,10 +28,6 @@ from enapter_async._http.endpoint import (
     parse_base_url,
     verification,
 )
-from enapter_async._http.headers import ExtraHeaders, make_wire
-from enapter_async._http.pacing import Gate, Pacing, Turns
-from enapter_async._http.pipeline import Pipeline
-from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import SessionTransport, Timeouts, Transport
 from enapter_async._http.wire import Wire
 from enapter_async.api.devices import Devices

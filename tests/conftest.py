@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.faults.budget import LONG
-from tests.faults.clock import FakeClock
-from tests.faults.server import FaultServer
-from tests.faults.tls import OPENSSL, Certificates
-from tests.faults.ways import mark_other_ways
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+from tests.support.budget import LONG
+from tests.support.clock import FakeClock
+from tests.support.server import FaultServer
+from tests.support.tls import OPENSSL, Certificates
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
@@ -23,12 +22,6 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the main run leaves out, before pytest selects by marker."""
-    mark_other_ways(items)
 
 
 @pytest.fixture(params=["direct", "session"])

@@ -32,21 +32,12 @@ from enapter_async.hooks import (
     ReadBack,
     Waiting,
 )
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import each
-from tests.faults.lag import timed
-from tests.faults.replies import close, errors, truncated
-from tests.faults.rig import (
-    CONFIG,
-    DELETE,
-    GET,
-    TOKEN,
-    UPDATE,
-    TransportKind,
-    attempts,
-    open_rig,
-)
-from tests.faults.server import FaultServer, applied, ignored
+from tests.support.clock import FakeClock
+from tests.support.kinds import each
+from tests.support.lag import timed
+from tests.support.replies import close, errors, truncated
+from tests.support.rig import CONFIG, DELETE, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
+from tests.support.server import FaultServer, applied, ignored
 
 GOOD_URLS = {
     "": "/v3/devices/dev-1",
@@ -260,7 +251,7 @@ async def test_other_options_are_for_that_client_alone(
 async def test_a_call_tells_its_whole_story(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
-    server.script(ignored(errors(425)), applied(truncated()))
+    server.script(ignored(errors(408)), applied(truncated()))
     async with open_rig(transport, server, clock) as rig:
         await rig.run(UPDATE)
         kinds = [type(event) for event in rig.events]
@@ -279,7 +270,7 @@ async def test_a_call_tells_its_whole_story(
         assert all(event.operation == UPDATE for event in rig.events)
         assert rig.waits == [("backoff", 1.0), ("settle", 0.0)]
         first, second = rig.attempts
-        assert (first.number, first.certainty, first.status) == (1, Certainty.REFUSED, 425)
+        assert (first.number, first.certainty, first.status) == (1, Certainty.REFUSED, 408)
         assert (second.number, second.certainty, second.status) == (2, Certainty.APPLIED, 200)
         assert rig.ended.settled
         assert rig.ended.elapsed == pytest.approx(1.0, abs=0.2)

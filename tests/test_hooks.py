@@ -15,10 +15,10 @@ from enapter_async.hooks import (
     ReadBack,
     Waited,
 )
-from tests.faults.clock import FakeClock
-from tests.faults.replies import errors, hang, truncated
-from tests.faults.rig import ASSIGN, GET, UPDATE, Rig, TransportKind, open_rig
-from tests.faults.server import FaultServer, applied
+from tests.support.clock import FakeClock
+from tests.support.replies import errors, hang, truncated
+from tests.support.rig import ASSIGN, GET, UPDATE, Rig, TransportKind, open_rig
+from tests.support.server import FaultServer, applied
 
 
 def kinds(rig: Rig, call: int) -> list[type]:

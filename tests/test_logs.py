@@ -19,10 +19,10 @@ from enapter_async.errors import (
 from enapter_async.hooks import AttemptFailed, CallEnded, ReadBack, Waited, Waiting
 from enapter_async.logs import CallLog, asked_for
 from enapter_async.operations.devices import UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.replies import answer, close, errors, truncated
-from tests.faults.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer, applied, ignored
+from tests.support.clock import FakeClock
+from tests.support.replies import answer, close, errors, truncated
+from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
+from tests.support.server import FaultServer, applied, ignored
 
 CALL = "call N UpdateDevice dev-1"
 

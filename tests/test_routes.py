@@ -17,7 +17,7 @@ from enapter_async.operations.devices import (
     UpdateDevice,
 )
 from enapter_async.routes import ids_of, route_of
-from tests.faults.rig import ALL
+from tests.support.rig import ALL
 
 # The addresses of the API page, word for word.
 ROUTES = [

@@ -21,19 +21,11 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
-from tests.faults.kinds import APPLIED, FINAL, MAYBE, REFUSED, each
-from tests.faults.replies import answer, errors, good, html
-from tests.faults.rig import (
-    CONFIG,
-    GET,
-    TOKEN,
-    UPDATE,
-    TransportKind,
-    attempts,
-    open_rig,
-)
-from tests.faults.secrets import shown, traceback_of
-from tests.faults.server import FaultServer, Reply, applied, ignored
+from tests.support.kinds import APPLIED, FINAL, MAYBE, REFUSED, each
+from tests.support.replies import answer, errors, good, html
+from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
+from tests.support.secrets import shown, traceback_of
+from tests.support.server import FaultServer, Reply, applied, ignored
 
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
 

@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from enapter_async.cli.app import cli
-from enapter_async.cli.exits import MEANINGS
+from enapter_async.cli.exit_codes import MEANINGS
 
 _PROGRAM: Final = "enapter-async"
 _SPECIAL: Final = re.compile(r"([\\*|_<>]|:(?=//))")

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from enapter_async import Client, fleet
-from enapter_async.fleet.inputs import parse_operations
+from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.integrations import aiohttp_web
 
 PAGE = Path(__file__).with_name("job.html")

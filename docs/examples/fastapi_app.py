@@ -16,7 +16,7 @@ from fastapi import Body, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
 from enapter_async import Client, fleet
-from enapter_async.fleet.inputs import parse_operations
+from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.integrations import starlette
 from enapter_async.integrations.jobs import Jobs
 

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
-from enapter_async._http.endpoint import Secret
+from enapter_async._http.security import Secret
 from enapter_async._http.wire import Message, Wire
 from enapter_async._version import __version__
 

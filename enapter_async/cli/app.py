@@ -11,10 +11,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
-from enapter_async.cli.exits import MEANINGS, Exit
+from enapter_async.cli.exit_codes import MEANINGS, Exit
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.journal.file import RunRefusedError
+from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.text import plain_lines
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(

@@ -1,7 +1,11 @@
 """`enapter-async completion`: the script that lets a shell complete commands."""
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal.run_folders import LAST, all_runs, runs_directory
+from enapter_async.profiles.file import read_config
 
 _SHELLS = ("bash", "zsh", "fish")
 PROGRAM = "enapter-async"
@@ -24,3 +28,41 @@ def command(context: click.Context, *, shell: str) -> None:
         raise click.UsageError(f"this version of click knows no {shell}")
     script = kind(context.find_root().command, {}, PROGRAM, VARIABLE).source()
     click.echo(script)
+
+
+_MOST_RUNS = 50
+
+
+def profiles(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer the profiles of the configuration file, each with where it leads."""
+    try:
+        known = read_config().profiles.values()
+    except ConfigurationError:
+        return []
+    return [
+        CompletionItem(profile.name, help=profile.base_url)
+        for profile in known
+        if profile.name.startswith(incomplete)
+    ]
+
+
+def runs(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Offer `last` and the newest runs by id; what looks like a path is completed as one."""
+    if "/" in incomplete or incomplete.startswith((".", "~")):
+        return [CompletionItem(incomplete, type="file")]
+    try:
+        newest = [run.id for run in all_runs(runs_directory())][: -_MOST_RUNS - 1 : -1]
+    except OSError:
+        newest = []
+    return [CompletionItem(name) for name in (LAST, *newest) if name.startswith(incomplete)]
+
+
+def files(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Leave it to the shell to offer files."""
+    return [CompletionItem(incomplete, type="file")]

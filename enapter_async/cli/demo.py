@@ -18,14 +18,15 @@ from rich.text import Text
 
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
-from enapter_async.cli import completing
+from enapter_async.cli import completion
 from enapter_async.cli.demo_check import lies
 from enapter_async.cli.demo_plan import make_world, write_plan
-from enapter_async.cli.exits import Exit
-from enapter_async.cli.job import run_job
-from enapter_async.cli.results import reason_of
-from enapter_async.cli.screen import Watch, output_console, save_picture, states_table, tracker
-from enapter_async.cli.staging import NEVER_STOP
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.progress import Watch, tracker
+from enapter_async.cli.rows import reason_of
+from enapter_async.cli.run_options import NEVER_STOP
+from enapter_async.cli.runner import run_job
+from enapter_async.cli.summary import output_console, save_picture, states_table
 from enapter_async.client import Client
 from enapter_async.emulator.faults import (
     Drop,
@@ -40,8 +41,8 @@ from enapter_async.emulator.faults import (
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
 from enapter_async.errors import APIError
-from enapter_async.fleet.inputs import read_operations
-from enapter_async.fleet.report import Outcome, Report, State
+from enapter_async.fleet.operation_files import read_operations
+from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
 
@@ -101,7 +102,7 @@ class _Told:
     "--svg",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    shell_complete=completing.files,
+    shell_complete=completion.files,
     help="Write what was shown to this file, as a picture.",
 )
 def command(devices: int, seed: int, faults: float, max_rate: float, svg: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from enapter_async.converter import operation_to_json
 from enapter_async.emulator.log import Effect
 from enapter_async.emulator.world import World
-from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.operation import Operation, Repeat
 
 

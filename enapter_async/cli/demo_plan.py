@@ -9,7 +9,7 @@ from typing import Final
 
 from enapter_async.emulator.state import RUNS_ON_UPSTREAM, Device
 from enapter_async.emulator.world import World
-from enapter_async.fleet.inputs import COLUMNS
+from enapter_async.fleet.operation_files import COLUMNS
 
 Row = dict[str, str]
 

@@ -10,16 +10,16 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from enapter_async.cli import completing
-from enapter_async.cli.exits import Exit, exit_of_state
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.job import run_job
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.results import json_line, outcome_row, reason_of
-from enapter_async.cli.screen import UNKNOWN_ADVICE, fancy, line_of, output_console
+from enapter_async.cli.rows import json_line, outcome_row, reason_of
+from enapter_async.cli.runner import run_job
+from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.devices import (
@@ -141,7 +141,7 @@ def assign_blueprint(settings: Settings, device: str, blueprint: str) -> None:
     "-o",
     "--output",
     metavar="FILE",
-    shell_complete=completing.files,
+    shell_complete=completion.files,
     help="Add the configuration to this file of JSON Lines; it is made with mode 0600.",
 )
 @click.option("--show", is_flag=True, help="Write the configuration to standard output.")

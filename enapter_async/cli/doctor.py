@@ -7,10 +7,10 @@ from typing import Final
 
 import click
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.results import json_line
-from enapter_async.cli.screen import output_console
+from enapter_async.cli.rows import json_line
+from enapter_async.cli.summary import output_console
 from enapter_async.diagnosis.examination import Surroundings, examine
 from enapter_async.diagnosis.findings import Finding, Health, summary, worst
 from enapter_async.errors import ConfigurationError

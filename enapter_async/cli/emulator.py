@@ -5,10 +5,10 @@ from typing import Final
 
 import click
 
-from enapter_async.cli import completing
+from enapter_async.cli import completion
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
-from enapter_async.cli.results import json_line
+from enapter_async.cli.rows import json_line
 from enapter_async.emulator.faults import Drop, FaultProfile
 from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.server import Emulator
@@ -37,7 +37,7 @@ _READING: Final = frozenset({"GET", "HEAD"})
 @click.option(
     "--fleet",
     metavar="FILE",
-    shell_complete=completing.files,
+    shell_complete=completion.files,
     help="Load this fleet of JSON instead of a seeded one.",
 )
 @click.option(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 
 
 class Interrupts:

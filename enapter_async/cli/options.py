@@ -15,7 +15,7 @@ import click
 
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
-from enapter_async.cli.completing import files, profiles
+from enapter_async.cli.completion import files, profiles
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from enapter_async.cli.options import tell
-from enapter_async.cli.results import json_line
+from enapter_async.cli.rows import json_line
 from enapter_async.client import DEFAULT_BASE_URL
 from enapter_async.profiles.connection import PROFILE_VARIABLE
 from enapter_async.profiles.file import Profile, read_config

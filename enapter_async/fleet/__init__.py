@@ -1,41 +1,53 @@
 """Many operations, one intention: `fleet.plan`, `fleet.apply`, `fleet.Run`, `fleet.undo`."""
 
-from enapter_async.fleet.credentials.file import CredentialsFile
-from enapter_async.fleet.engine import Run
-from enapter_async.fleet.events import (
+from enapter_async.fleet.credentials import CredentialsFile
+from enapter_async.fleet.errors import (
+    CredentialsNotKeptError,
+    InputConflictError,
+    InputError,
+    JournalError,
+    LeftUnknownError,
+    NoRoomError,
+    NotStartedError,
+    PausedTooLongError,
+    PlanFileError,
+    Problem,
+    ResultDiffersError,
+    RunAbortedError,
+    RunBusyError,
+    RunRefusedError,
+    StaleError,
+    UnsteadyFleetError,
+    WaveNotPassedError,
+)
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.jobs import apply, resume
+from enapter_async.fleet.operation_files import read_operations
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.outcomes import (
+    Outcome,
+    Report,
     RunEvent,
     RunGoesOn,
     RunStopped,
     RunWaiting,
+    State,
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.inputs import InputError, Problem, read_operations
-from enapter_async.fleet.item import (
-    CredentialsNotKeptError,
-    LeftUnknownError,
-    NoRoomError,
-    ResultDiffersError,
-)
-from enapter_async.fleet.jobs import apply, resume
-from enapter_async.fleet.journal.continuing import JournalOptions
-from enapter_async.fleet.journal.file import JournalError, RunBusyError, RunRefusedError
-from enapter_async.fleet.journal.merging import InputConflictError
-from enapter_async.fleet.pacing.pace import PausedTooLongError, Reason, Wait
+from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.pacing.progress import Estimate
-from enapter_async.fleet.planning.file import PlanFileError, PlanHeader, PlanItem
-from enapter_async.fleet.planning.guard import Guard, GuardMode, StaleError, StateGuard
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.planning.plan import Plan, read_plan
+from enapter_async.fleet.planning.plan_file import PlanHeader, PlanItem
 from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
 from enapter_async.fleet.planning.selection import Change, Selection, Template
-from enapter_async.fleet.planning.sweep import UnsteadyFleetError
-from enapter_async.fleet.planning.undoing import Lasting, Undo, undo
-from enapter_async.fleet.planning.verdicts import Verdict
-from enapter_async.fleet.report import NotStartedError, Outcome, Report, State
-from enapter_async.fleet.reporting.page import write_report
-from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, RunAbortedError
-from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassedError
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.reporting.html import write_report
+from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout
+from enapter_async.fleet.run import Run
 
 __all__ = [
     "DEFAULT_ABORT",

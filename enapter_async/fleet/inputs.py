@@ -1,190 +1,140 @@
-"""Reads operations from a file, CSV or JSON Lines, all of it before anything is sent."""
+"""What may be given as the input of a run, and what is refused before it is sent."""
 
-import csv
-import io
-import json
-import os
-import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
-import attrs
-
-from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal.cells import plain_cell
-from enapter_async.operation import Operation, Repeat
-from enapter_async.operations.devices import BY_NAME
+from enapter_async.fleet.outcomes import OperationT
+from enapter_async.operation import Operation
 
-COLUMNS: Final = ("operation", "device_id", "name", "slug", "blueprint_id", "protocol")
-PROBLEMS_SHOWN: Final = 20
-
-_NEEDED_COLUMNS: Final = ("operation", "device_id")
-_DELIMITERS: Final = (",", ";", "\t")
-_WRITES: Final = tuple(name for name, kind in BY_NAME.items() if kind.repeat is not Repeat.READ)
-_LINE_END: Final = re.compile(r"[\r\n]")
-_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+Operations = Iterable[OperationT] | AsyncIterable[OperationT]
 
 
-@attrs.frozen(kw_only=True)
-class Problem:
-    """One thing that is wrong in a file. `line` counts from 1; 0 means the whole file."""
+class Work(NamedTuple):
+    """An operation with its place in a run. The engine knows nothing but this.
 
-    line: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.message}" if self.line else self.message
-
-
-class InputError(ConfigurationError):
-    """A file of operations has problems; nothing was sent.
-
-    `problems` holds all of them in order of lines; the message shows the first 20.
+    `seq` counts from 0, in execution order, and names the work within its run; `before` is
+    the plain JSON of the guarded fields as they were planned, or None where nothing was
+    planned; `group` is what waves are spread over, a site's id, or ""; `unit` numbers the
+    works that are finished together or not at all, None for a work of its own; `wave`
+    counts from 0; `after` is the `seq` that must end well first; `unchanged` says that the
+    wanted state held when it was planned, so that nothing is sent.
     """
 
-    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
-        shown = [f"  {problem}" for problem in problems[:PROBLEMS_SHOWN]]
-        if len(problems) > PROBLEMS_SHOWN:
-            shown.append(f"  and {len(problems) - PROBLEMS_SHOWN} more")
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"{source}: {count}, nothing was sent", *shown]))
-        self.problems = problems
+    seq: int
+    operation: Operation[Any]
+    before: Any | None = None
+    group: str = ""
+    unit: int | None = None
+    wave: int = 0
+    after: int | None = None
+    unchanged: bool = False
 
 
-def read_operations(path: str | os.PathLike[str]) -> list[Operation[Any]]:
-    """Read a file of operations and check all of it; nothing is sent.
-
-    A CSV file has a header with the columns operation and device_id, and as needed name,
-    slug, blueprint_id, protocol; others are ignored. Operations are update, delete,
-    generate_config and assign_blueprint ('-' will do for '_'). An empty cell leaves alone;
-    spaces around a cell do not count, nor does a ' before = + - or @, which keeps a results
-    file's names from being formulas; delimiters are ',', ';' or tabs. JSON Lines hold one
-    object a line with the same keys and no others. Text is UTF-8, with or without a byte
-    order mark.
+def check_input(operations: Any) -> None:
+    """Refuse what is no input, and a collection with a thing in it that is no operation.
 
     Raises:
-        InputError: with the line number of each problem.
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: says what was given.
     """
-    source = Path(path)
-    try:
-        data = source.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{source} cannot be read: {error.strerror}") from None
-    return parse_operations(data, source=str(source))
+    wrong_kind = isinstance(operations, (str, bytes, Mapping, Operation))
+    if wrong_kind or not isinstance(operations, (Iterable, AsyncIterable)):
+        raise ConfigurationError(
+            f"operations is a {type(operations).__name__}; give an iterable of operations, "
+            "plain or asynchronous"
+        )
+    if isinstance(operations, Collection):
+        for index, item in enumerate(operations):
+            check_item(item, index)
 
 
-def parse_operations(data: bytes, *, source: str) -> list[Operation[Any]]:
-    """Read operations from the bytes of a file; `source` names it in errors.
+def check_item(item: Any, index: int) -> None:
+    """Refuse what is no operation.
 
     Raises:
-        InputError: with the line number of each problem.
+        ConfigurationError: says what stands where, counted from 0.
     """
-    text = _decode(data, source)
-    is_json = text.lstrip().startswith(("{", "["))
-    operations: list[Operation[Any]] = []
-    problems: list[Problem] = []
-    for line, found in _rows_of_json(text) if is_json else _rows_of_csv(text):
-        if isinstance(found, str):
-            problems.append(Problem(line=line, message=found))
-            continue
-        try:
-            operations.append(_operation(found))
-        except ConfigurationError as error:
-            problems.append(Problem(line=line, message=str(error)))
-    if problems:
-        raise InputError(source, tuple(problems))
+    if not isinstance(item, (Operation, Work)):
+        raise ConfigurationError(f"operations[{index}] is a {type(item).__name__}, no operation")
+
+
+def as_works(operations: Operations[Any]) -> Iterable[Work] | AsyncIterable[Work]:
+    """Return the works of an input, lazily: a work as it is, an operation under its position.
+
+    A thing that is neither raises `ConfigurationError` when it is pulled.
+    """
+    if isinstance(operations, AsyncIterable):
+        return _as_works_async(operations)
+    return _as_works(operations)
+
+
+def _as_works(operations: Iterable[Any]) -> Iterator[Work]:
+    for position, each in enumerate(operations):
+        yield Work(position, each) if isinstance(each, Operation) else as_work(each, position)
+
+
+async def _as_works_async(operations: AsyncIterable[Any]) -> AsyncIterator[Work]:
+    position = 0
+    async for each in operations:
+        yield as_work(each, position)
+        position += 1
+
+
+def as_work(each: Any, position: int) -> Work:
+    """Return a thing of the input as a work.
+
+    Raises:
+        ConfigurationError: it is neither an operation nor a work.
+    """
+    if isinstance(each, Work):
+        return each
+    check_item(each, position)
+    return Work(position, each)
+
+
+def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT]:
+    """Refuse operations that mint credentials: a collection at once, else as they come.
+
+    Raises:
+        ConfigurationError: says where the first one stands, counted from 0.
+    """
+    if isinstance(operations, AsyncIterable):
+        return _without_secrets_async(operations)
+    if not isinstance(operations, Collection):
+        return _without_secrets(operations)
+    for index, operation in enumerate(operations):
+        _refuse_secret(operation, index)
     return operations
 
 
-def _decode(data: bytes, source: str) -> str:
-    if data.startswith(_UTF16_MARKS):
-        problem = Problem(line=0, message="it is UTF-16; save it as UTF-8")
-        raise InputError(source, (problem,))
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(source, (Problem(line=line, message="it is not UTF-8"),)) from None
+def _without_secrets(operations: Iterable[Any]) -> Iterator[Any]:
+    for index, operation in enumerate(operations):
+        if not isinstance(operation, Operation) or operation.answer.secret:
+            _refuse_secret(operation, index)
+        yield operation
 
 
-def _operation(row: dict[str, Any]) -> Operation[Any]:
-    name = row.get("operation")
-    if isinstance(name, str) and name.replace("-", "_") not in _WRITES:
-        raise ConfigurationError(f"operation must be one of {', '.join(_WRITES)}")
-    for key, value in row.items():
-        if value is None or value == "":
-            raise ConfigurationError(f"{key} is empty; leave the key out to leave it alone")
-    return operation_from_json(row)
+async def _without_secrets_async(
+    operations: AsyncIterable[OperationT],
+) -> AsyncIterator[OperationT]:
+    index = 0
+    async for operation in operations:
+        _refuse_secret(operation, index)
+        yield operation
+        index += 1
 
 
-def _rows_of_csv(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield each row with the line it begins at, or what is wrong there."""
-    first = _LINE_END.split(text.lstrip(), maxsplit=1)[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=max(_DELIMITERS, key=first.count),
-        strict=True,
-    )
-    header: list[str] | None = None
-    line = 1
-    try:
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                pass
-            elif header is None:
-                header = [cell.strip().lower() for cell in cells]
-                wrong = _wrong_header(header)
-                if wrong:
-                    yield line, wrong
-                    return
-            elif len(cells) != len(header):
-                yield line, f"it has {len(cells)} cells, and the header has {len(header)}"
-            else:
-                row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
-                yield line, {key: plain_cell(row[key]) for key in COLUMNS if row.get(key)}
-            line = reader.line_num + 1
-    except csv.Error as error:
-        # It cannot be said where the next row begins, so this is the last problem told.
-        yield line, f"it is no valid CSV: {error}"
+def _refuse_secret(operation: Any, index: int) -> None:
+    if isinstance(operation, Work):
+        operation = operation.operation
+    if not isinstance(operation, Operation) or not operation.answer.secret:
         return
-    if header is None:
-        yield 0, "it is empty; a CSV file begins with a header"
+    raise ConfigurationError(
+        f"operations[{index}] mints credentials; say with `credentials=` where they go "
+        "(a path, or a callable), or use fleet.Run and take them from outcome.result"
+    )
 
 
-def _wrong_header(header: list[str]) -> str:
-    missing = [column for column in _NEEDED_COLUMNS if column not in header]
-    if missing:
-        return f"the header lacks {' and '.join(missing)}"
-    twice = [column for column in COLUMNS if header.count(column) > 1]
-    return f"the header has {twice[0]} twice" if twice else ""
-
-
-def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield each line's object, or what is wrong with it."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line, object_pairs_hook=_object)
-        except _TwiceError as error:
-            yield number, f"the key {error} stands there twice"
-        except (ValueError, RecursionError):
-            yield number, "it is no JSON object on one line"
-        else:
-            yield number, value if isinstance(value, dict) else "it is no JSON object"
-
-
-class _TwiceError(Exception):
-    """A key stands twice in a JSON object, and nobody can say which one counts."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _TwiceError(ascii(next(key for key in keys if keys.count(key) > 1))[:60])
-    return found
+def numbered(operations: Collection[Any]) -> Iterator[Work]:
+    """Return the works of an input: a work as it is, an operation under its position."""
+    return (as_work(each, position) for position, each in enumerate(operations))

@@ -4,17 +4,16 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from enapter_async.fleet.engine import Run
-from enapter_async.fleet.events import OnEvent
-from enapter_async.fleet.item import Caller
-from enapter_async.fleet.journal.continuing import JournalOptions
+from enapter_async.fleet.inputs import Operations, check_input, without_secrets
 from enapter_async.fleet.opening import Credentials
-from enapter_async.fleet.pacing.pace import MAX_PAUSE
-from enapter_async.fleet.planning.guard import Guard
-from enapter_async.fleet.report import OperationT, Outcome, Report, State
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.outcomes import OnEvent, OperationT, Outcome, Report, State
+from enapter_async.fleet.pacing.controller import MAX_PAUSE
+from enapter_async.fleet.planning.drift import Guard
+from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort
 from enapter_async.fleet.rollout.waves import Rollout
-from enapter_async.fleet.source import Operations, check_input, without_secrets
+from enapter_async.fleet.run import Run
 
 
 async def apply(

@@ -9,14 +9,18 @@ from typing import Any
 import attrs
 
 from enapter_async.clock import Clock
-from enapter_async.fleet.credentials.file import CredentialsFile, CredentialsSink
-from enapter_async.fleet.credentials.keeping import FileKeeper, SinkKeeper
-from enapter_async.fleet.item import Keeper
-from enapter_async.fleet.journal.continuing import JournalOptions
-from enapter_async.fleet.journal.file import JournalError
-from enapter_async.fleet.journal.ledger import Ledger
-from enapter_async.fleet.source import as_works
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.credentials import (
+    CredentialsFile,
+    CredentialsSink,
+    FileKeeper,
+    Keeper,
+    SinkKeeper,
+)
+from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.inputs import Work, as_works
+from enapter_async.fleet.journal.session import Ledger
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.rollout.waves import ROLLOUT, Rollout
 
 Credentials = str | os.PathLike[str] | CredentialsSink
 
@@ -28,6 +32,18 @@ class Opened:
     works: Iterable[Work] | AsyncIterable[Work]
     ledger: Ledger | None = None
     keeper: Keeper | None = None
+
+
+def journal_options(
+    journal: str | os.PathLike[str] | JournalOptions | None, rollout: Rollout | None
+) -> JournalOptions | None:
+    """Return the options of a journal, with the rollout that a new one shall keep."""
+    if journal is None:
+        return None
+    options = journal if isinstance(journal, JournalOptions) else JournalOptions(path=journal)
+    if rollout is None:
+        return options
+    return attrs.evolve(options, facts={**options.facts, ROLLOUT: rollout.as_text()})
 
 
 async def open_files(

@@ -62,15 +62,21 @@ from enapter_async.errors import (
     UnprocessableError,
     api_error_type,
 )
-from enapter_async.fleet.inputs import InputError
-from enapter_async.fleet.item import CredentialsNotKeptError, LeftUnknownError, ResultDiffersError
-from enapter_async.fleet.journal.file import JournalError, RunBusyError, RunRefusedError
-from enapter_async.fleet.journal.merging import InputConflictError
-from enapter_async.fleet.journal.rows import EarlierError
-from enapter_async.fleet.journal.runs import RunNotFoundError
-from enapter_async.fleet.pacing.pace import PausedTooLongError
-from enapter_async.fleet.rollout.abort import RunAbortedError
-from enapter_async.fleet.rollout.waves import WaveNotPassedError
+from enapter_async.fleet.errors import (
+    CredentialsNotKeptError,
+    EarlierError,
+    InputConflictError,
+    InputError,
+    JournalError,
+    LeftUnknownError,
+    PausedTooLongError,
+    ResultDiffersError,
+    RunAbortedError,
+    RunBusyError,
+    RunNotFoundError,
+    RunRefusedError,
+    WaveNotPassedError,
+)
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:x-enapter-async:"

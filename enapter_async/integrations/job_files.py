@@ -14,14 +14,14 @@ from attrs.validators import instance_of
 
 from enapter_async.converter import operation_to_json
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.credentials.private_files import open_private
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.lock import is_held
-from enapter_async.fleet.journal.rows import earlier_outcome
-from enapter_async.fleet.journal.runs import RunFolder, RunNotFoundError
-from enapter_async.fleet.journal.standing import STATE_OF_MARK, Mark, Standing
-from enapter_async.fleet.pacing.pace import MAX_PAUSE
-from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.errors import RunNotFoundError
+from enapter_async.fleet.journal.records import earlier_outcome
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.run_folders import RunFolder, is_held
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.pacing.controller import MAX_PAUSE
+from enapter_async.fleet.private_files import open_private
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.progress import Wave
@@ -32,7 +32,7 @@ TROUBLES_TOLD: Final = 200
 Wanted = Literal["running", "stopped", "ended"]
 
 _FILE: Final = "job.json"
-_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z(?:-[0-9]{6,18})?-[0-9a-f]{4}")
+_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 _DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What reading a file that nobody here wrote, or another version did, may end in."""
 _TROUBLES: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.INTENDED)

@@ -9,10 +9,9 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.fleet.engine import Run
-from enapter_async.fleet.events import RunEvent
-from enapter_async.fleet.journal.runs import RunFolder
-from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.outcomes import Outcome, RunEvent, State
+from enapter_async.fleet.run import Run
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import (
     TROUBLES_TOLD,

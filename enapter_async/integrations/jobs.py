@@ -16,16 +16,14 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.engine import Run
-from enapter_async.fleet.journal.continuing import JournalOptions
-from enapter_async.fleet.journal.file import RunBusyError, RunRefusedError
-from enapter_async.fleet.journal.lock import is_held
-from enapter_async.fleet.journal.rows import storable
-from enapter_async.fleet.journal.runs import RunFolder, all_runs
+from enapter_async.fleet.errors import RunBusyError, RunRefusedError
+from enapter_async.fleet.inputs import Work, check_input
+from enapter_async.fleet.journal.records import storable
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, is_held
+from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout
-from enapter_async.fleet.source import check_input
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.run import Run
 from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.job_files import (
     TROUBLES_TOLD,

@@ -8,16 +8,17 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.fleet.events import (
+from enapter_async.fleet.outcomes import (
+    Report,
     RunEvent,
     RunGoesOn,
     RunStopped,
     RunWaiting,
+    State,
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.pace import Wait
-from enapter_async.fleet.report import Report, State
+from enapter_async.fleet.pacing.controller import Wait
 from enapter_async.integrations.answers import words_for
 
 RATE_SECONDS: Final = 5.0

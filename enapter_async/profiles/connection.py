@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from enapter_async._http.endpoint import Secret
+from enapter_async._http.security import Secret
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.logs import asked_for

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.endpoint import Secret
+from enapter_async._http.security import Secret
 from enapter_async.errors import ConfigurationError
 
 CONFIG_VARIABLE: Final = "ENAPTER_CONFIG"

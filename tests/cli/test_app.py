@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from enapter_async import __version__
 from enapter_async.cli import main
 from enapter_async.cli.app import cli
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Emulator
 from tests.cli.conftest import Run
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from enapter_async.cli.app import cli
 from enapter_async.cli.demo_check import lies
 from enapter_async.cli.demo_plan import make_world, plan, write_plan
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import World
 from enapter_async.fleet import Outcome, State, read_operations
 from enapter_async.operation import Operation

@@ -4,7 +4,7 @@ import json
 import stat
 from pathlib import Path
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from tests.cli.conftest import Run
 

@@ -4,7 +4,7 @@ import json
 import socket
 from pathlib import Path
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from tests.cli.conftest import Run
 from tests.cli.processes import process
 

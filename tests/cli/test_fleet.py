@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async.cli.exits import Exit, exit_of_report
+from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.errors import AuthenticationError
 from enapter_async.fleet import Report, State

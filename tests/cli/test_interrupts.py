@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from enapter_async.cli.app import cli
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Emulator, Hang, Latency, World
 from enapter_async.emulator.faults import Target
 from tests.cli.processes import process

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.profiles import EXAMPLE
 from enapter_async.emulator import Emulator
 from tests.cli.conftest import Run

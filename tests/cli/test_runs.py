@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Drop, Emulator, Latency, Reply, World
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal.lock import RunLock
-from enapter_async.fleet.journal.results import write_results
-from enapter_async.fleet.journal.runs import RunFolder, find_run, runs_directory
+from enapter_async.fleet.journal.run_folders import RunFolder, RunLock, find_run, runs_directory
+from enapter_async.fleet.reporting.results import write_results
 from tests.cli.conftest import Run
 from tests.cli.processes import process
 from tests.cli.test_interrupts import Arrivals

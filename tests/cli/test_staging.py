@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from enapter_async.cli.exits import Exit
-from enapter_async.cli.screen import Watch, event_text, tracker
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.progress import Watch, event_text, tracker
 from enapter_async.emulator import Emulator, Reply, TooManyRequests, World
 from enapter_async.errors import AuthenticationError
 from enapter_async.fleet import (
@@ -19,7 +19,7 @@ from enapter_async.fleet import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.pace import Reason
+from enapter_async.fleet.pacing.controller import Reason
 from tests.cli.conftest import Run
 
 REFUSED = Reply(
@@ -150,11 +150,11 @@ def test_lines_off_a_terminal_tell_waits(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_bar_shows_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enapter_async.cli.screen.fancy", lambda _: True)
+    monkeypatch.setattr("enapter_async.cli.progress.fancy", lambda _: True)
     now = time.monotonic()
     wait = Wait(reason=Reason.HOST_DOWN, since=now - 5, until=now + 60, detail="no connection")
     console = Console(force_terminal=True, width=200, record=True)
-    monkeypatch.setattr("enapter_async.cli.screen.Console", lambda **_: console)
+    monkeypatch.setattr("enapter_async.cli.progress.Console", lambda **_: console)
     with tracker(10, Watch()) as tracking:
         tracking.tell(WaveBegan(number=1, size=1, waves=5))
         tracking.tell(RunWaiting(wait=wait))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from enapter_async.cli.exits import Exit
+from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Drop, Emulator, TooManyRequests, World
 
 if sys.platform != "win32":

@@ -14,17 +14,10 @@ from yarl import URL
 
 from enapter_async._http.direct import RECEIVE_BYTES, probe
 from enapter_async.client import Client
-from tests.faults.kinds import each
-from tests.faults.replies import close, good, half_head, reset
-from tests.faults.rig import (
-    ALL,
-    CONFIG,
-    METHOD,
-    TransportKind,
-    attempts,
-    open_rig,
-)
-from tests.faults.server import FaultServer, Reply, ignored
+from tests.support.kinds import each
+from tests.support.replies import close, good, half_head, reset
+from tests.support.rig import ALL, CONFIG, METHOD, TransportKind, attempts, open_rig
+from tests.support.server import FaultServer, Reply, ignored
 
 SILENT: dict[str, Reply] = {"fin": close(), "rst": reset(), "half-head": half_head()}
 

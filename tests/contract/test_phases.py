@@ -17,11 +17,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import AmbiguousOutcomeError, Certainty, HostDownError, TLSError
-from tests.faults.kinds import BROKEN, LATE, LOST, NINE_INTERIMS, each
-from tests.faults.lag import timed
-from tests.faults.rig import BRISK, CONFIG, TransportKind, open_rig
-from tests.faults.server import Connection, FaultServer, Reply, applied
-from tests.faults.tls import Certificates
+from tests.support.kinds import BROKEN, LATE, LOST, NINE_INTERIMS, each
+from tests.support.lag import timed
+from tests.support.rig import BRISK, CONFIG, TransportKind, open_rig
+from tests.support.server import Connection, FaultServer, Reply, applied
+from tests.support.tls import Certificates
 
 BRIEF = aiohttp.ClientTimeout(total=None, connect=0.1, sock_connect=0.1, sock_read=0.1)
 PATIENT = aiohttp.ClientTimeout(total=None, connect=20.0, sock_connect=20.0, sock_read=20.0)

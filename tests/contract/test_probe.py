@@ -18,10 +18,10 @@ from enapter_async._http.direct import DirectTransport, probe
 from enapter_async._http.transport import SessionTransport
 from enapter_async.client import Client
 from enapter_async.errors import AmbiguousOutcomeError
-from tests.faults.kinds import each
-from tests.faults.replies import good, reset
-from tests.faults.rig import CONFIG, CONVERGENT_WITH_ANSWER, DELETE, READS, TOKEN, attempts
-from tests.faults.server import FaultServer, applied, ignored
+from tests.support.kinds import each
+from tests.support.replies import good, reset
+from tests.support.rig import CONFIG, CONVERGENT_WITH_ANSWER, DELETE, READS, TOKEN, attempts
+from tests.support.server import FaultServer, applied, ignored
 
 USED: dict[type, tuple[str, ...]] = {
     ResponseHandler: ("transport", "set_response_params", "read", "is_connected", "should_close"),

@@ -11,10 +11,10 @@ from enapter_async._http.wire import Wire
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, RedirectError
 from enapter_async.operation import Answer, Operation, Repeat, RequestParts
-from tests.faults.kinds import each
-from tests.faults.replies import answer
-from tests.faults.rig import CONFIG, METHOD, TOKEN, UPDATE, WRITES, TransportKind, open_rig
-from tests.faults.server import FaultServer, applied, ignored
+from tests.support.kinds import each
+from tests.support.replies import answer
+from tests.support.rig import CONFIG, METHOD, TOKEN, UPDATE, WRITES, TransportKind, open_rig
+from tests.support.server import FaultServer, applied, ignored
 
 # Redirects
 

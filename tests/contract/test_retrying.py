@@ -11,10 +11,10 @@ from enapter_async._http.retry import drive
 from enapter_async._http.transport import maybe
 from enapter_async._http.wire import Failure
 from enapter_async.operations.devices import GetDevice
-from tests.faults.clock import FakeClock
-from tests.faults.replies import errors, reset
-from tests.faults.rig import UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer, ignored
+from tests.support.clock import FakeClock
+from tests.support.replies import errors, reset
+from tests.support.rig import UPDATE, TransportKind, open_rig
+from tests.support.server import FaultServer, ignored
 
 MANY = tuple(f"dev-{number}" for number in range(50))
 

@@ -9,7 +9,7 @@ import pytest
 from enapter_async.converter import StructureError, structure
 from enapter_async.models.configs import CommunicationConfig, MQTTCredentials, MQTTSCredentials
 from enapter_async.models.devices import Device
-from tests.faults.kinds import each
+from tests.support.kinds import each
 
 
 @attrs.frozen

@@ -18,10 +18,10 @@ from enapter_async.emulator import Emulator, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.profiles.connection import Connection, Setting, resolve
 from enapter_async.profiles.file import Profile
-from tests.faults.replies import answer, errors, hang, html
-from tests.faults.rig import TOKEN
-from tests.faults.server import FaultServer, ignored
-from tests.faults.tls import Certificates
+from tests.support.replies import answer, errors, hang, html
+from tests.support.rig import TOKEN
+from tests.support.server import FaultServer, ignored
+from tests.support.tls import Certificates
 
 BRIEF = Surroundings(seconds=0.15, environ={})
 CALM = Surroundings(seconds=5.0, environ={})

@@ -25,8 +25,8 @@ MOST_SECONDS: Final = 120.0
 IMPORTED_FIRST: Final = (
     "enapter_async.emulator",
     "enapter_async.fleet",
-    "tests.faults.rig",
-    "tests.faults.tls",
+    "tests.support.rig",
+    "tests.support.tls",
     "tests.fleet.callers",
     "tests.fleet.fleets",
 )

@@ -25,9 +25,9 @@ from enapter_async.operations.devices import (
     UpdateDevice,
 )
 from tests.faults.chaos import CALM, ENDS, ChaosProxy, End, Trouble, Weather, by_chance
-from tests.faults.clock import FakeClock
-from tests.faults.rig import TransportKind, open_rig
-from tests.faults.server import FaultServer
+from tests.support.clock import FakeClock
+from tests.support.rig import TransportKind, open_rig
+from tests.support.server import FaultServer
 
 TEXT = bytes(range(256)) * 40
 

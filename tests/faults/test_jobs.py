@@ -22,16 +22,16 @@ from enapter_async.errors import (
     TLSError,
 )
 from enapter_async.fleet import JournalError, JournalOptions, Outcome, RunRefusedError, State
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.standing import Standing
+from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
-from tests.faults.kinds import each
-from tests.faults.replies import awaiting, errors, good, hang, html, message, raw
-from tests.faults.rig import Rig, TransportKind, open_rig
-from tests.faults.server import FaultServer, applied, ignored
-from tests.faults.tls import Certificates
-from tests.faults.world import JSON_TYPE
+from tests.support.kinds import each
+from tests.support.replies import awaiting, errors, good, hang, html, message, raw
+from tests.support.rig import Rig, TransportKind, open_rig
+from tests.support.server import FaultServer, applied, ignored
+from tests.support.tls import Certificates
+from tests.support.world import JSON_TYPE
 
 NAMES = tuple(f"dev-{number}" for number in range(100))
 

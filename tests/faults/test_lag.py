@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tests.faults.clock import FakeClock
-from tests.faults.lag import LATE, TRIES, Lag, timed
-from tests.faults.server import FaultServer
+from tests.support.clock import FakeClock
+from tests.support.lag import LATE, TRIES, Lag, timed
+from tests.support.server import FaultServer
 
 
 def hold_the_loop() -> None:

@@ -59,14 +59,14 @@ def test_the_same_change_of_a_line_is_counted() -> None:
 
 def test_a_module_is_imported_by_those_who_need_it() -> None:
     assert fleet.apply is not None
-    found = importers("enapter_async.fleet.rollout.halt")
-    assert {"enapter_async.fleet.rollout.halt", "enapter_async.fleet.engine"} <= found
+    found = importers("enapter_async.fleet.stop")
+    assert {"enapter_async.fleet.stop", "enapter_async.fleet.run"} <= found
     assert "enapter_async.fleet.rollout.abort" not in found
     assert "enapter_async.operations.devices" not in found
 
 
 def test_a_mutant_that_matters_is_killed_and_one_that_does_not_survives() -> None:
-    module = "enapter_async.fleet.rollout.halt"
+    module = "enapter_async.fleet.stop"
     whole = file_of(module).read_text("utf-8")
     trials = [
         Trial(

@@ -19,9 +19,9 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json
 from enapter_async.fleet import JournalOptions, Run
-from enapter_async.fleet.credentials.file import CredentialsFile
+from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.journal import writer as journal_writer
-from enapter_async.fleet.journal.file import Journal
+from enapter_async.fleet.journal.store import Journal
 
 
 @attrs.frozen(kw_only=True)

@@ -22,10 +22,10 @@ import attrs
 from enapter_async.converter import operation_to_json
 from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.emulator.faults import Target
-from enapter_async.fleet.credentials.file import kept_in
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.rows import INTENT
-from enapter_async.fleet.journal.standing import Mark, Standing
+from enapter_async.fleet.credentials import kept_in
+from enapter_async.fleet.journal.records import INTENT
+from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 

@@ -3,7 +3,7 @@
 Each session runs the same operations over the same journal with a client of its own, as a
 process that was started again would. A session ends by itself, or is stopped, cut, left or
 cancelled at any moment; the last one is honest and runs to its end. Servers and networks are
-those of `tests/faults/plans.py`: they fail in every way, and do not lie.
+those of `tests/support/plans.py`: they fail in every way, and do not lie.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.fleet import JournalOptions, Outcome, State
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.results import result_rows, write_results
-from enapter_async.fleet.journal.standing import Standing
+from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.reporting.results import result_rows, write_results
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -31,9 +31,9 @@ from enapter_async.operations.devices import (
     GenerateConfig,
     UpdateDevice,
 )
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import FINAL
-from tests.faults.oracle import (
+from tests.support.clock import FakeClock
+from tests.support.kinds import FINAL
+from tests.support.oracle import (
     SECRETS,
     heard,
     nothing_is_held,
@@ -42,19 +42,11 @@ from tests.faults.oracle import (
     trouble,
     wait_for,
 )
-from tests.faults.plans import (
-    REFUSALS,
-    Cancel,
-    Greeting,
-    late_reads,
-    late_writes,
-    reads,
-    writes,
-)
-from tests.faults.rig import Rig, TransportKind, open_rig
-from tests.faults.secrets import shown
-from tests.faults.server import Arrival, FaultServer, Step
-from tests.faults.world import Effect
+from tests.support.plans import REFUSALS, Cancel, Greeting, late_reads, late_writes, reads, writes
+from tests.support.rig import Rig, TransportKind, open_rig
+from tests.support.secrets import shown
+from tests.support.server import Arrival, FaultServer, Step
+from tests.support.world import Effect
 
 DENIALS: Final = REFUSALS | frozenset(FINAL.values())
 """The replies by which a server says that it has not done it."""

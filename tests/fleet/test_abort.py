@@ -17,12 +17,12 @@ from enapter_async.errors import (
     ResponseError,
     ResultLostError,
 )
-from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.errors import RunAbortedError
+from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.rollout.abort import (
     DEFAULT_ABORT,
     AbortCriterion,
     AbortJudge,
-    RunAbortedError,
     check_criteria,
     parse_criterion,
 )

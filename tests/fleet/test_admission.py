@@ -16,9 +16,10 @@ from enapter_async.errors import (
     HostDownError,
     NotFoundError,
 )
+from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.pacing.adaptive_limits import FIRST
 from enapter_async.fleet.pacing.admission import Admission, Pass
-from enapter_async.fleet.pacing.congestion import FIRST
-from enapter_async.fleet.pacing.pace import Pace, PausedTooLongError, Reason, Wait
+from enapter_async.fleet.pacing.controller import Pace, Reason, Wait
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.callers import rename, turns

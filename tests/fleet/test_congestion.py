@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.fleet.pacing.congestion import FIRST, LEAST_RATE, Concurrency, Rate
+from enapter_async.fleet.pacing.adaptive_limits import FIRST, LEAST_RATE, Concurrency, Rate
 from tests.fleet.ticking import Ticking
 
 

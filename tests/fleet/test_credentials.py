@@ -13,7 +13,7 @@ import pytest
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import CredentialsFile
-from enapter_async.fleet.credentials.file import ROOM_BYTES
+from enapter_async.fleet.credentials import ROOM_BYTES
 from enapter_async.models.configs import (
     CommunicationConfig,
     MQTTProtocol,

@@ -12,9 +12,9 @@ from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.emulator import fleetfile
 from enapter_async.fleet import RunRefusedError
-from enapter_async.fleet.credentials.file import kept_in
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.results import result_rows
+from enapter_async.fleet.credentials import kept_in
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import UpdateDevice
 from tests.fleet.callers import ScriptedCaller

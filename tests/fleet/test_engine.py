@@ -19,7 +19,7 @@ from enapter_async.errors import (
     TLSError,
 )
 from enapter_async.fleet import NotStartedError, Outcome, State
-from enapter_async.fleet.report import FAILURES_KEPT
+from enapter_async.fleet.outcomes import FAILURES_KEPT
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice, UpdateDevice
 from tests.fleet.callers import ScriptedCaller, fleet_tasks, follow, forever, refusal, rename, turns

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from enapter_async.fleet.report import State
-from enapter_async.fleet.rollout.findings import Findings
+from enapter_async.fleet.journal.wave_findings import Findings
+from enapter_async.fleet.outcomes import State
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,

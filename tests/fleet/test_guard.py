@@ -9,9 +9,9 @@ from enapter_async.client import Client
 from enapter_async.emulator.faults import ServerFailure
 from enapter_async.emulator.server import Emulator
 from enapter_async.errors import ServerError
-from enapter_async.fleet.planning.guard import GuardMode, StateGuard, staleness
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.planning.drift import GuardMode, StateGuard, staleness
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.work import Work
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (

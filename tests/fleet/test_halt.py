@@ -11,10 +11,14 @@ from enapter_async.errors import (
     EnapterError,
     TLSError,
 )
-from enapter_async.fleet.item import CredentialsNotKeptError, NoRoomError
-from enapter_async.fleet.journal.file import JournalError
-from enapter_async.fleet.report import NotStartedError, Outcome, State
-from enapter_async.fleet.rollout.halt import Halt, stopper
+from enapter_async.fleet.errors import (
+    CredentialsNotKeptError,
+    JournalError,
+    NoRoomError,
+    NotStartedError,
+)
+from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.stop import Halt, stopper
 from enapter_async.operations.devices import DeleteDevice
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from enapter_async._http.call import CallRecord
 from enapter_async.errors import APIError, HostDownError
-from enapter_async.fleet.rollout.health import is_online
+from enapter_async.fleet.reading import is_online
 from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from enapter_async.converter import operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import InputError, read_operations
-from enapter_async.fleet.inputs import parse_operations
+from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,

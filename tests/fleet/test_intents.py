@@ -16,8 +16,8 @@ from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Faults, Hang, ServerFailure, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, State
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.standing import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import turns

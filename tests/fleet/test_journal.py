@@ -18,18 +18,12 @@ from hypothesis import strategies as st
 from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import JournalOptions
-from enapter_async.fleet.journal.file import (
-    APPLICATION_ID,
-    VERSION,
-    Journal,
-    RunBusyError,
-    RunRefusedError,
-    _prepare,
-)
-from enapter_async.fleet.journal.lock import RunLock, is_held
-from enapter_async.fleet.journal.rows import digest_of, event_row, item_row, operation_text
-from enapter_async.fleet.journal.standing import Mark, Standing
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.errors import RunBusyError, RunRefusedError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.records import digest_of, event_row, item_row, operation_text
+from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.run_folders import RunLock, is_held
+from enapter_async.fleet.journal.store import APPLICATION_ID, VERSION, Journal, _prepare
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
@@ -204,7 +198,7 @@ def test_a_second_runner_is_refused_and_the_first_goes_on(path: Path) -> None:
 def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
     code = (
         "import sys, pathlib, time\n"
-        "from enapter_async.fleet.journal.lock import RunLock\n"
+        "from enapter_async.fleet.journal.run_folders import RunLock\n"
         "lock = RunLock.take(pathlib.Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
         "time.sleep(60)\n"

@@ -14,11 +14,11 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalError, JournalOptions, State
-from enapter_async.fleet.item import Item
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.pages import Page
-from enapter_async.fleet.report import NotStartedError
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.errors import NotStartedError
+from enapter_async.fleet.execution import Item
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.records import Page
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import ScriptedCaller
 

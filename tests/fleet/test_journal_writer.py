@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.inputs import Work
 from enapter_async.fleet.journal import writer as journal_writer
-from enapter_async.fleet.journal.file import Journal, JournalError
-from enapter_async.fleet.journal.rows import event_row, item_row
+from enapter_async.fleet.journal.records import event_row, item_row
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.journal.writer import JournalWriter
-from enapter_async.fleet.work import Work
 from enapter_async.operations.devices import UpdateDevice
 
 

@@ -1,8 +1,8 @@
 """Which works may start: those of one device one by one, and none before what it follows."""
 
-from enapter_async.fleet.lanes import Lanes
-from enapter_async.fleet.report import State
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.ordering import Lanes
+from enapter_async.fleet.outcomes import State
 from enapter_async.operations.devices import GenerateConfig, ListDevices, UpdateDevice
 
 

@@ -12,8 +12,8 @@ from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.fleet import InputConflictError, ResultDiffersError, State
-from enapter_async.fleet.journal.merging import merged
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.resume import merged
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -22,8 +22,8 @@ from enapter_async.operations.devices import (
     GetDevice,
     UpdateDevice,
 )
-from tests.faults.replies import answer
-from tests.faults.server import FaultServer, applied
+from tests.support.replies import answer
+from tests.support.server import FaultServer, applied
 
 NAME_A = UpdateDevice(device_id="d", name="a")
 NAME_B = UpdateDevice(device_id="d", name="b")

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.fleet.pacing.outage import RESERVE, Breaker, RetryBudget
-from tests.faults.clock import upper
+from enapter_async.fleet.pacing.circuit_breaker import RESERVE, Breaker, RetryBudget
 from tests.fleet.ticking import Ticking
+from tests.support.clock import upper
 
 
 @pytest.fixture

@@ -16,13 +16,14 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, TooManyRequests, World
 from enapter_async.emulator.faults import ServerFailure
 from enapter_async.fleet import Outcome, State
-from enapter_async.fleet.events import RunEvent, RunGoesOn, RunStopped, RunWaiting
-from enapter_async.fleet.pacing.pace import PausedTooLongError, Reason
+from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.outcomes import RunEvent, RunGoesOn, RunStopped, RunWaiting
+from enapter_async.fleet.pacing.controller import Reason
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig
-from tests.faults.clock import FakeClock
 from tests.fleet.callers import rename
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture

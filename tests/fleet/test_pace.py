@@ -4,8 +4,8 @@ import attrs
 import pytest
 
 from enapter_async.errors import Attempt, Certainty, HostDownError
-from enapter_async.fleet.pacing.congestion import FIRST
-from enapter_async.fleet.pacing.pace import Pace, Reason, Stamp, Wait, minutes
+from enapter_async.fleet.pacing.adaptive_limits import FIRST
+from enapter_async.fleet.pacing.controller import Pace, Reason, Stamp, Wait, minutes
 from tests.fleet.ticking import Ticking
 
 

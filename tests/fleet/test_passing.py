@@ -15,15 +15,16 @@ from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, Report, State
-from enapter_async.fleet.events import RunEvent, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.journal.chronicle import chronicle
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.pacing.pace import Reason
-from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassedError
+from enapter_async.fleet.errors import WaveNotPassedError
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.outcomes import RunEvent, RunWaiting, WaveBegan, WavePassed
+from enapter_async.fleet.pacing.controller import Reason
+from enapter_async.fleet.reporting.summary import chronicle
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
-from tests.faults.clock import FakeClock
 from tests.fleet.callers import rename
+from tests.support.clock import FakeClock
 
 REFUSED = Reply(
     status=409,

@@ -9,11 +9,11 @@ from enapter_async.client import Client
 from enapter_async.emulator.faults import Reply
 from enapter_async.emulator.state import Device
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.planning.file import PlanItem
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.planning.selection import Change, Selection
-from enapter_async.fleet.planning.verdicts import Verdict
-from enapter_async.fleet.work import Work
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,

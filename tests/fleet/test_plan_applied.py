@@ -6,12 +6,13 @@ from typing import Any
 from enapter_async.emulator.faults import Reply
 from enapter_async.emulator.state import Device
 from enapter_async.errors import AuthenticationError
-from enapter_async.fleet.engine import Run
+from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.jobs import apply, resume
-from enapter_async.fleet.planning.guard import GuardMode, StaleError, StateGuard
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.planning.drift import GuardMode, StateGuard
 from enapter_async.fleet.planning.plan import read_plan
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.report import State
+from enapter_async.fleet.run import Run
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 from tests.fleet.fleets import device, fleet_of, running, uuid

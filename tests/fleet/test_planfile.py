@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.planning.file import (
-    PlanFileError,
+from enapter_async.fleet.errors import PlanFileError
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan import read_plan
+from enapter_async.fleet.planning.plan_file import (
     PlanHeader,
     PlanItem,
     is_plan,
@@ -22,9 +24,7 @@ from enapter_async.fleet.planning.file import (
     read_items,
     write_plan,
 )
-from enapter_async.fleet.planning.plan import read_plan
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.verdicts import Verdict
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 from tests.fleet.fleets import fleet_of, running, uuid

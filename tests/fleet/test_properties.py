@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from tests.faults.budget import IN_TIME, examples
-from tests.faults.oracle import LOOPS, Loop, run_on
-from tests.faults.rig import TransportKind
 from tests.fleet.stories import Play, Story, stories
+from tests.support.budget import IN_TIME, examples
+from tests.support.oracle import LOOPS, Loop, run_on
+from tests.support.rig import TransportKind
 
 pytestmark = [
     IN_TIME,

@@ -18,14 +18,14 @@ from enapter_async import DeleteDevice, GenerateConfig, UpdateDevice, fleet
 from enapter_async.emulator import Reply
 from enapter_async.errors import ConflictError
 from enapter_async.fleet import Outcome, RunRefusedError, State
-from enapter_async.fleet.journal.chronicle import CAUSES, ROWS
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.lock import RunLock
-from enapter_async.fleet.journal.rows import Event, event_row, item_row, outcome_row
-from enapter_async.fleet.reporting.course import Course, quantile
-from enapter_async.fleet.reporting.page import json_for_page, write_report
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.records import Event, event_row, item_row, outcome_row
+from enapter_async.fleet.journal.run_folders import RunLock
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.reporting.html import json_for_page, write_report
+from enapter_async.fleet.reporting.summary import CAUSES, ROWS
+from enapter_async.fleet.reporting.timeline import Course, quantile
 from enapter_async.fleet.rollout.waves import Rollout
-from enapter_async.fleet.work import Work
 from tests.fleet.fleets import device, fleet_of, running, uuid
 from tests.fleet.pages import PageParser, data_of
 

@@ -14,9 +14,9 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.fleet import AbortCriterion, JournalOptions, Report, RunRefusedError, State
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.lock import RunLock
-from enapter_async.fleet.journal.standing import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.run_folders import RunLock
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 

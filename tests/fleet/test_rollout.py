@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.rollout.waves import Groups, HealthGate, Rollout, Waves
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.ordering import Groups
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout, Waves
 from enapter_async.operations.devices import GetDevice
 from tests.fleet.callers import rename
 

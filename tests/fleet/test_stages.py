@@ -9,13 +9,21 @@ import pytest
 from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import HostDownError, NotFoundError
-from enapter_async.fleet.events import RunEvent, RunGoesOn, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.pacing.pace import Reason, Wait
-from enapter_async.fleet.planning.guard import Guard
-from enapter_async.fleet.report import Outcome, State
-from enapter_async.fleet.rollout.stages import Stages
-from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassedError
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.errors import WaveNotPassedError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.outcomes import (
+    Outcome,
+    RunEvent,
+    RunGoesOn,
+    RunWaiting,
+    State,
+    WaveBegan,
+    WavePassed,
+)
+from enapter_async.fleet.pacing.controller import Reason, Wait
+from enapter_async.fleet.planning.drift import Guard
+from enapter_async.fleet.rollout.wave_runner import Stages
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice

@@ -20,8 +20,9 @@ from enapter_async.errors import (
     EnapterError,
 )
 from enapter_async.fleet import NotStartedError, Outcome, State
-from enapter_async.fleet.events import RunEvent, RunStopped
-from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, RunAbortedError
+from enapter_async.fleet.errors import RunAbortedError
+from enapter_async.fleet.outcomes import RunEvent, RunStopped
+from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.operation import Operation
 from tests.fleet.callers import ScriptedCaller, refusal, rename
 

@@ -8,7 +8,8 @@ from enapter_async.client import Client
 from enapter_async.emulator.faults import Faults, Reply
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
-from enapter_async.fleet.planning.sweep import UnsteadyFleetError, sweep
+from enapter_async.fleet.errors import UnsteadyFleetError
+from enapter_async.fleet.planning.snapshot import sweep
 from tests.fleet.fleets import device, fleet_of, running, uuid
 
 PAGE = 50

@@ -11,10 +11,10 @@ from enapter_async.emulator.faults import Drop
 from enapter_async.emulator.server import Emulator
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.jobs import apply
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.undoing import Lasting, undo
-from enapter_async.fleet.planning.verdicts import Verdict
-from enapter_async.fleet.report import State
+from enapter_async.fleet.planning.rollback import Lasting, undo
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,

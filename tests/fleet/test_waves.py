@@ -15,14 +15,15 @@ from enapter_async.emulator import Emulator, Reply, World
 from enapter_async.emulator.faults import Target
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, State, Work
-from enapter_async.fleet.events import RunEvent, RunStopped, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.pacing.pace import Reason
-from enapter_async.fleet.rollout.abort import AbortCriterion, RunAbortedError
-from enapter_async.fleet.rollout.waves import HealthGate, Rollout, WaveNotPassedError
+from enapter_async.fleet.errors import RunAbortedError, WaveNotPassedError
+from enapter_async.fleet.outcomes import RunEvent, RunStopped, RunWaiting, WaveBegan, WavePassed
+from enapter_async.fleet.pacing.controller import Reason
+from enapter_async.fleet.rollout.abort import AbortCriterion
+from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice, UpdateDevice
-from tests.faults.clock import FakeClock
 from tests.fleet.callers import Answer, ScriptedCaller, at_once, rename, turns
+from tests.support.clock import FakeClock
 
 REFUSED = Reply(
     status=409,

@@ -3,7 +3,7 @@
 import attrs
 
 from enapter_async.clock import Clock
-from tests.faults.clock import upper
+from tests.support.clock import upper
 
 
 @attrs.define

@@ -13,8 +13,8 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import EnapterError
 from enapter_async.operations.devices import ListDevices
-from tests.faults.rig import TransportKind, open_rig
-from tests.faults.server import FaultServer
+from tests.support.rig import TransportKind, open_rig
+from tests.support.server import FaultServer
 
 TIMEOUTS = Timeouts(connect=5.0, read=2.0)
 ONCE = RetryPolicy(attempts=1)

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import EnapterError
 from enapter_async.operation import Operation
-from tests.faults.budget import IN_TIME, examples
-from tests.faults.oracle import LOOPS, Loop, run_on
-from tests.faults.replies import chunks, head, message, raw
-from tests.faults.rig import ALL, GET, TransportKind, attempts, open_rig
-from tests.faults.secrets import shown
-from tests.faults.server import FaultServer, ignored
-from tests.faults.world import JSON_TYPE, World
 from tests.fuzz.damage import damaged
+from tests.support.budget import IN_TIME, examples
+from tests.support.oracle import LOOPS, Loop, run_on
+from tests.support.replies import chunks, head, message, raw
+from tests.support.rig import ALL, GET, TransportKind, attempts, open_rig
+from tests.support.secrets import shown
+from tests.support.server import FaultServer, ignored
+from tests.support.world import JSON_TYPE, World
 
 if sys.platform != "win32":
     import resource

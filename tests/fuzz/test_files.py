@@ -19,27 +19,27 @@ from enapter_async.cli.app import run as command_line
 from enapter_async.client import Client
 from enapter_async.emulator import fleetfile
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.credentials.file import count_in, kept_in
-from enapter_async.fleet.inputs import parse_operations
-from enapter_async.fleet.journal.continuing import JournalOptions
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.results import result_rows
-from enapter_async.fleet.journal.standing import Standing
-from enapter_async.fleet.planning.file import (
+from enapter_async.fleet.credentials import count_in, kept_in
+from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.operation_files import parse_operations
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan import read_plan
+from enapter_async.fleet.planning.plan_file import (
     PlanHeader,
     PlanItem,
     is_plan,
     plan_lines,
     read_header,
 )
-from enapter_async.fleet.planning.plan import read_plan
-from enapter_async.fleet.planning.verdicts import Verdict
+from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
-from tests.faults.budget import IN_TIME, examples
-from tests.faults.oracle import run_on
 from tests.fleet.callers import ScriptedCaller
 from tests.fuzz.damage import damaged, edits
+from tests.support.budget import IN_TIME, examples
+from tests.support.oracle import run_on
 
 pytestmark = IN_TIME
 

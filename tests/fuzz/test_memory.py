@@ -6,10 +6,10 @@ from typing import Final
 
 import pytest
 
-from tests.faults.kinds import each
-from tests.faults.replies import bomb, end, flood, gzip_bomb, head, interim, message, raw
-from tests.faults.server import Exchange, FaultServer, Reply, ignored
-from tests.faults.world import JSON_TYPE
+from tests.support.kinds import each
+from tests.support.replies import bomb, end, flood, gzip_bomb, head, interim, message, raw
+from tests.support.server import Exchange, FaultServer, Reply, ignored
+from tests.support.world import JSON_TYPE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 

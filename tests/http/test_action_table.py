@@ -18,8 +18,8 @@ from enapter_async.errors import (
 )
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import (
+from tests.support.clock import FakeClock
+from tests.support.kinds import (
     APPLIED,
     BROKEN,
     FAILED,
@@ -34,9 +34,9 @@ from tests.faults.kinds import (
     UNREADABLE,
     each,
 )
-from tests.faults.lag import timed
-from tests.faults.replies import close, errors, truncated
-from tests.faults.rig import (
+from tests.support.lag import timed
+from tests.support.replies import close, errors, truncated
+from tests.support.rig import (
     ALL,
     BRISK,
     CONFIG,
@@ -51,7 +51,7 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
-from tests.faults.server import FaultServer, Reply, applied, ignored
+from tests.support.server import FaultServer, Reply, applied, ignored
 
 REPEATED: dict[str, Operation[Any]] = {**READS, **WRITES}
 

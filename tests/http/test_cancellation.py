@@ -18,10 +18,10 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import CallEnded
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import each
-from tests.faults.replies import awaiting, close, errors, half_head, hang, meet, slowly, truncated
-from tests.faults.rig import (
+from tests.support.clock import FakeClock
+from tests.support.kinds import each
+from tests.support.replies import awaiting, close, errors, half_head, hang, meet, slowly, truncated
+from tests.support.rig import (
     ASSIGN,
     CONFIG,
     DELETE,
@@ -33,8 +33,8 @@ from tests.faults.rig import (
     TransportKind,
     open_rig,
 )
-from tests.faults.server import FaultServer, Reply, applied, ignored
-from tests.faults.tls import Certificates
+from tests.support.server import FaultServer, Reply, applied, ignored
+from tests.support.tls import Certificates
 
 OTHER = GetDevice(device_id="dev-2")
 WRITES = {"update": UPDATE, "config": CONFIG, "delete": DELETE, "assign": ASSIGN}
@@ -187,7 +187,6 @@ async def test_row38_cancelled_in_the_moment_that_a_turn_comes(
         await all_is_free(rig)
 
 
-@pytest.mark.every_way
 async def test_row38_cancelled_in_the_handshake(
     transport: TransportKind, certificates: Certificates
 ) -> None:
@@ -221,7 +220,6 @@ async def test_a_cancelled_call_tells_its_end(
         assert rig.told(CallEnded) == 1
 
 
-@pytest.mark.every_way
 async def test_row39_many_cancelled_calls_leak_nothing(transport: TransportKind) -> None:
     names = tuple(f"dev-{number}" for number in range(100))
     async with FaultServer(devices=names) as server:

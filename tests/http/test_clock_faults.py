@@ -20,13 +20,13 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import each
-from tests.faults.lag import timed
-from tests.faults.replies import Headers, close, end, errors
-from tests.faults.rig import BRISK, CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
-from tests.faults.server import Exchange, FaultServer, applied, ignored
-from tests.faults.tls import Certificates
+from tests.support.clock import FakeClock
+from tests.support.kinds import each
+from tests.support.lag import timed
+from tests.support.replies import Headers, close, end, errors
+from tests.support.rig import BRISK, CONFIG, GET, TOKEN, UPDATE, TransportKind, open_rig
+from tests.support.server import Exchange, FaultServer, applied, ignored
+from tests.support.tls import Certificates
 
 HOUR = 3600.0
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp()

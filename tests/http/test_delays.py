@@ -17,11 +17,11 @@ from enapter_async.errors import (
     TransportError,
 )
 from enapter_async.hooks import Waiting
-from tests.faults.clock import FakeClock, lower
-from tests.faults.kinds import each
-from tests.faults.lag import timed
-from tests.faults.replies import Headers, answer, close, errors, hang, html, truncated
-from tests.faults.rig import (
+from tests.support.clock import FakeClock, lower
+from tests.support.kinds import each
+from tests.support.lag import timed
+from tests.support.replies import Headers, answer, close, errors, hang, html, truncated
+from tests.support.rig import (
     ALL,
     CONFIG,
     DELETE,
@@ -32,10 +32,10 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
-from tests.faults.server import FaultServer, Step, applied, ignored
+from tests.support.server import FaultServer, Step, applied, ignored
 
 EACH = each("operation", ALL)
-MAYBE, REFUSED, GONE = ignored(close()), ignored(errors(425)), ignored(html(502))
+MAYBE, REFUSED, GONE = ignored(close()), ignored(errors(408)), ignored(html(502))
 
 # (what fails, the upper bounds of the delays: base * 2 ** (n - 1), base doubled after a refusal)
 BOUNDS: dict[str, tuple[list[Step], list[float]]] = {

@@ -9,10 +9,10 @@ from enapter_async._http.call import CallRecord
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.errors import Attempt, NotFoundError
 from enapter_async.operations.devices import UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.replies import close, errors, html
-from tests.faults.rig import UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer, ignored
+from tests.support.clock import FakeClock
+from tests.support.replies import close, errors, html
+from tests.support.rig import UPDATE, TransportKind, open_rig
+from tests.support.server import FaultServer, ignored
 
 
 @attrs.define

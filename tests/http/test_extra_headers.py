@@ -15,9 +15,9 @@ from enapter_async._http.headers import CarryingWire
 from enapter_async._http.wire import Message, Wire
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
-from tests.faults.replies import close, errors
-from tests.faults.rig import GET, TOKEN, UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer, applied, ignored
+from tests.support.replies import close, errors
+from tests.support.rig import GET, TOKEN, UPDATE, TransportKind, open_rig
+from tests.support.server import FaultServer, applied, ignored
 
 Extra = Callable[[], Mapping[str, str]]
 

@@ -18,9 +18,9 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, ListDevices, UpdateDevice
-from tests.faults.replies import close, errors, good, hang, head, raw
-from tests.faults.rig import GET, TOKEN, TransportKind, attempts, open_rig
-from tests.faults.server import Exchange, FaultServer, applied, ignored
+from tests.support.replies import close, errors, good, hang, head, raw
+from tests.support.rig import GET, TOKEN, TransportKind, attempts, open_rig
+from tests.support.server import Exchange, FaultServer, applied, ignored
 
 DELETE = DeleteDevice(device_id="dev-1")
 CONFIG = GenerateConfig(device_id="dev-1", protocol="MQTTS")

@@ -21,13 +21,13 @@ from enapter_async.errors import (
     TransportError,
 )
 from enapter_async.operations.devices import GetDevice
-from tests.faults.kinds import each
-from tests.faults.lag import timed
-from tests.faults.replies import awaiting, chunks, close, gzipped, hang, head, message, raw
-from tests.faults.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, in_hand, open_rig
-from tests.faults.server import Connection, Exchange, FaultServer, Reply, applied, ignored
-from tests.faults.world import JSON_TYPE
 from tests.http.test_payload_faults import MIB, Peak
+from tests.support.kinds import each
+from tests.support.lag import timed
+from tests.support.replies import awaiting, chunks, close, gzipped, hang, head, message, raw
+from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, in_hand, open_rig
+from tests.support.server import Connection, Exchange, FaultServer, Reply, applied, ignored
+from tests.support.world import JSON_TYPE
 
 EVIL = message(
     200, b'{"device":{"id":"dev-1","name":"nobody asked for this"}}', media_type=JSON_TYPE

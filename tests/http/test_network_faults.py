@@ -15,10 +15,10 @@ from enapter_async.errors import (
     TransportError,
 )
 from enapter_async.operations.devices import AssignBlueprint, GetDevice, UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.lag import timed
-from tests.faults.names import Here, NeverAnswers, NoSuchName
-from tests.faults.replies import (
+from tests.support.clock import FakeClock
+from tests.support.lag import timed
+from tests.support.names import Here, NeverAnswers, NoSuchName
+from tests.support.replies import (
     chunked,
     close_delimited,
     drip,
@@ -36,7 +36,7 @@ from tests.faults.replies import (
     said_close,
     truncated,
 )
-from tests.faults.rig import (
+from tests.support.rig import (
     ALL,
     BRISK,
     CONFIG,
@@ -47,8 +47,8 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
-from tests.faults.server import Connection, FaultServer, Reply, applied
-from tests.faults.world import JSON_TYPE
+from tests.support.server import Connection, FaultServer, Reply, applied
+from tests.support.world import JSON_TYPE
 
 EVIL = message(
     200, b'{"device":{"id":"dev-1","name":"another call\'s answer"}}', media_type=JSON_TYPE
@@ -182,7 +182,6 @@ async def test_a_port_that_ends_each_new_connection_is_knocked_at_once_an_attemp
     assert server.arrivals == []
 
 
-@pytest.mark.every_way
 @pytest.mark.parametrize("operation", ALL.values(), ids=ALL.keys())
 async def test_row08_rst_on_a_reused_connection(
     transport: TransportKind, operation: Any, server: FaultServer
@@ -225,7 +224,6 @@ async def test_row12_an_answer_that_drips_is_cut(
         assert rig.ended.elapsed < 0.5
 
 
-@pytest.mark.every_way
 @timed
 async def test_row12_a_head_that_stalls_is_maybe(
     transport: TransportKind, server: FaultServer
@@ -259,7 +257,6 @@ async def test_bytes_after_the_body_reach_no_other_call(
             assert (found.id, found.name) == (name, f"Name of {name}")
 
 
-@pytest.mark.every_way
 @pytest.mark.parametrize("looked_away", [True, False], ids=["loop-turned", "loop-not-turned"])
 @pytest.mark.parametrize("event", ["answer", "half-answer", "fin", "rst"])
 async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
@@ -282,7 +279,6 @@ async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
     assert len(server.arrivals) == 20
 
 
-@pytest.mark.every_way
 async def test_stale_connections_do_not_use_up_attempts(server: FaultServer) -> None:
     server.always(applied(meet(asyncio.Barrier(20))))
     async with open_rig("direct", server, retry=attempts(1)) as rig:

@@ -17,11 +17,11 @@ from enapter_async.operations.devices import (
     GetDevice,
     UpdateDevice,
 )
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import each
-from tests.faults.replies import awaiting, close, errors, meet, slowly
-from tests.faults.rig import ASSIGN, CONFIG, DELETE, GET, UPDATE, TransportKind, attempts, open_rig
-from tests.faults.server import Exchange, FaultServer, applied, ignored
+from tests.support.clock import FakeClock
+from tests.support.kinds import each
+from tests.support.replies import awaiting, close, errors, meet, slowly
+from tests.support.rig import ASSIGN, CONFIG, DELETE, GET, UPDATE, TransportKind, attempts, open_rig
+from tests.support.server import Exchange, FaultServer, applied, ignored
 
 OTHER = GetDevice(device_id="dev-2")
 MANY = tuple(f"dev-{number}" for number in range(1, 65))

@@ -14,8 +14,8 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
-from tests.faults.kinds import each
-from tests.faults.replies import (
+from tests.support.kinds import each
+from tests.support.replies import (
     Headers,
     answer,
     bomb,
@@ -26,7 +26,7 @@ from tests.faults.replies import (
     half_head,
     truncated,
 )
-from tests.faults.rig import (
+from tests.support.rig import (
     ASSIGN,
     CONFIG,
     DELETE,
@@ -38,8 +38,8 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
-from tests.faults.server import Exchange, FaultServer, Reply, applied, ignored
-from tests.faults.world import device
+from tests.support.server import Exchange, FaultServer, Reply, applied, ignored
+from tests.support.world import device
 
 MIB = 1024 * 1024
 

@@ -1,6 +1,6 @@
 """Whatever a server does, in whatever order: what a call says is what the server knows.
 
-The numbers in `tests/faults/oracle.py` are those of the properties in `tests/faults/README.md`.
+The numbers in `tests/support/oracle.py` are those of the properties in `tests/faults/README.md`.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from enapter_async._http.transport import Timeouts
 from enapter_async.errors import EnapterError
 from enapter_async.operation import Operation
-from tests.faults.budget import IN_TIME, examples
-from tests.faults.oracle import LOOPS, Loop, nothing_is_held, play_and_judge, quiet, run_on
-from tests.faults.plans import Plan, late_reads, late_writes, plans, reads, writes
-from tests.faults.rig import ASSIGN, CONFIG, SLUG, UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer, Step
+from tests.support.budget import IN_TIME, examples
+from tests.support.oracle import LOOPS, Loop, nothing_is_held, play_and_judge, quiet, run_on
+from tests.support.plans import Plan, late_reads, late_writes, plans, reads, writes
+from tests.support.rig import ASSIGN, CONFIG, SLUG, UPDATE, TransportKind, open_rig
+from tests.support.server import FaultServer, Step
 
 pytestmark = [
     IN_TIME,

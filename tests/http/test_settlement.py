@@ -14,11 +14,11 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import AssignBlueprint, GetDevice, UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.kinds import FINAL
-from tests.faults.lag import timed
-from tests.faults.replies import answer, close, errors, good, hang, html, late_effect, truncated
-from tests.faults.rig import (
+from tests.support.clock import FakeClock
+from tests.support.kinds import FINAL
+from tests.support.lag import timed
+from tests.support.replies import answer, close, errors, good, hang, html, late_effect, truncated
+from tests.support.rig import (
     ASSIGN,
     BRISK,
     CONFIG,
@@ -31,8 +31,8 @@ from tests.faults.rig import (
     attempts,
     open_rig,
 )
-from tests.faults.server import FaultServer, Reply, Step, applied, ignored
-from tests.faults.world import device
+from tests.support.server import FaultServer, Reply, Step, applied, ignored
+from tests.support.world import device
 
 EACH_WRITE = pytest.mark.parametrize("operation", WRITES.values(), ids=WRITES.keys())
 ENDS: dict[str, Step] = {

@@ -14,10 +14,10 @@ from enapter_async.errors import (
     TLSError,
     TransportError,
 )
-from tests.faults.names import Here
-from tests.faults.rig import ALL, BRISK, CONFIG, GET, UPDATE, TransportKind, attempts, open_rig
-from tests.faults.server import Connection, FaultServer
-from tests.faults.tls import Certificates
+from tests.support.names import Here
+from tests.support.rig import ALL, BRISK, CONFIG, GET, UPDATE, TransportKind, attempts, open_rig
+from tests.support.server import Connection, FaultServer
+from tests.support.tls import Certificates
 
 
 @pytest.fixture

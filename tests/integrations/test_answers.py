@@ -34,8 +34,8 @@ from enapter_async.errors import (
     api_error_type,
 )
 from enapter_async.fleet import InputError, JournalError, RunRefusedError
-from enapter_async.fleet.inputs import parse_operations
-from enapter_async.fleet.journal.runs import RunNotFoundError
+from enapter_async.fleet.errors import RunNotFoundError
+from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.integrations import aiohttp_web
 from enapter_async.integrations.answers import TYPES, HttpAnswer, answer_to
 from enapter_async.operation import Operation
@@ -104,13 +104,12 @@ ROWS = {
         {"retry_after": 200},
         "200",
     ),
-    "408": Row(503, "not-now", GET, envelope(408)),
-    "425": Row(503, "not-now", RENAME, envelope(425)),
+    "408": Row(503, "not-now", RENAME, envelope(408)),
     "502": Row(502, "bad-upstream", GET, ServerFailure(status=502)),
     "500 of the API": Row(502, "bad-upstream", GET, envelope(500)),
     "405": Row(502, "bad-upstream", RENAME, envelope(405)),
     "redirect": Row(
-        502, "bad-upstream", RENAME, Reply(status=307, headers={"Location": "http://127.0.0.1/"})
+        502, "bad-upstream", RENAME, Reply(status=302, headers={"Location": "http://127.0.0.1/"})
     ),
     "not JSON": Row(502, "bad-upstream", GET, WrongJSON()),
     "lost read": Row(502, "bad-upstream", GET, Drop()),

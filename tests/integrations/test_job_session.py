@@ -8,7 +8,7 @@ import pytest
 from enapter_async.emulator import Emulator, Latency
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import RunRefusedError
-from enapter_async.fleet.journal.runs import RunFolder
+from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.integrations.job_files import JobFile
 from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
 from tests.fleet.fleets import fleet_of, running

@@ -24,8 +24,8 @@ from enapter_async.fleet import (
     State,
     plan,
 )
-from enapter_async.fleet.journal.lock import RunLock
-from enapter_async.fleet.journal.runs import RunFolder, RunNotFoundError
+from enapter_async.fleet.errors import RunNotFoundError
+from enapter_async.fleet.journal.run_folders import RunFolder, RunLock
 from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.jobs import Job, Jobs, JobSettings, Phase
 from enapter_async.integrations.progress import Rate
@@ -340,13 +340,6 @@ async def test_a_request_that_is_abandoned_while_it_begins_a_job_does_not_stop_i
         [job] = await jobs.list()
         await end_of(jobs, job.id)
         assert emulator.world.log.count("update") == 10
-
-
-async def test_the_latest_jobs_are_those_begun_last_also_within_a_second(tmp_path: Path) -> None:
-    async with backend(tmp_path) as (_, jobs):
-        begun = [(await jobs.start(renames(1))).id for _ in range(4)]
-        assert [job.id for job in await jobs.list()] == begun[::-1]
-        assert [job.id for job in await jobs.list(limit=2)] == begun[:1:-1]
 
 
 async def test_a_damaged_job_is_left_out_of_the_list_and_hurts_no_other(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from enapter_async._http.pacing import Pacing
 from enapter_async.errors import AmbiguousOutcomeError, ResultLostError
 from enapter_async.hooks import AttemptStarted
 from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.replies import answer, close, errors, hang, truncated
-from tests.faults.rig import ASSIGN, CONFIG, DELETE, GET, TOKEN, UPDATE, TransportKind, open_rig
-from tests.faults.server import FaultServer, applied, ignored
 from tests.integrations.telescope import Telescope, attributes, parent_of
+from tests.support.clock import FakeClock
+from tests.support.replies import answer, close, errors, hang, truncated
+from tests.support.rig import ASSIGN, CONFIG, DELETE, GET, TOKEN, UPDATE, TransportKind, open_rig
+from tests.support.server import FaultServer, applied, ignored
 
 
 async def test_a_call_is_a_span_with_its_attempt_below(

@@ -10,11 +10,11 @@ from opentelemetry.trace import NoOpTracerProvider, SpanKind, get_tracer
 from enapter_async.client import Client
 from enapter_async.integrations.opentelemetry import OpenTelemetry
 from enapter_async.operations.devices import UpdateDevice
-from tests.faults.clock import FakeClock
-from tests.faults.replies import close, errors, hang
-from tests.faults.rig import GET, TOKEN, UPDATE, TransportKind, open_rig
-from tests.faults.server import Arrival, FaultServer, applied, ignored
 from tests.integrations.telescope import Telescope, attributes
+from tests.support.clock import FakeClock
+from tests.support.replies import close, errors, hang
+from tests.support.rig import GET, TOKEN, UPDATE, TransportKind, open_rig
+from tests.support.server import Arrival, FaultServer, applied, ignored
 
 
 def sent_by(arrival: Arrival) -> tuple[int, int]:

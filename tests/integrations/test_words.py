@@ -11,14 +11,14 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Reply, World
 from enapter_async.errors import EnapterError
 from enapter_async.fleet import Rollout
-from enapter_async.fleet.journal.rows import EarlierError
+from enapter_async.fleet.errors import EarlierError
 from enapter_async.integrations import answers
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.jobs import Jobs, JobSettings
 from enapter_async.operations.devices import GenerateConfig
-from tests.faults.clock import FakeClock
 from tests.fleet.fleets import fleet_of, running, uuid
 from tests.integrations.test_jobs import end_of, renames
+from tests.support.clock import FakeClock
 
 HUSH = "upstream words that no browser may read"
 ONE_ATTEMPT = RetryPolicy(attempts=1)

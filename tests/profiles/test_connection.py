@@ -9,10 +9,10 @@ from enapter_async.logs import CallLog
 from enapter_async.operations.devices import ListDevices
 from enapter_async.profiles import from_profile
 from enapter_async.profiles.connection import Setting, choose, resolve
-from tests.faults.replies import errors
-from tests.faults.rig import GET
-from tests.faults.server import FaultServer, ignored
-from tests.faults.tls import Certificates
+from tests.support.replies import errors
+from tests.support.rig import GET
+from tests.support.server import FaultServer, ignored
+from tests.support.tls import Certificates
 
 ENV = "ENAPTER_HTTP_API_"
 

@@ -27,9 +27,9 @@ from enapter_async.operations.devices import (
     GetDevice,
     UpdateDevice,
 )
-from tests.faults.clock import FakeClock
 from tests.fleet.fleets import fleet_of, uuid
 from tests.real.nginx import Line, Nginx
+from tests.support.clock import FakeClock
 
 TransportKind = Literal["direct", "session"]
 

@@ -13,7 +13,6 @@ from enapter_async.errors import (
     api_error_type,
 )
 from enapter_async.operation import Operation
-from tests.faults.kinds import each
 from tests.real.front import (
     ALL,
     CONFIG,
@@ -28,6 +27,7 @@ from tests.real.front import (
 )
 from tests.real.nginx import Line
 from tests.real.rows import DONE, FINAL, FINE, LATE, LIMITED, NOT_DONE, STATUS, Row
+from tests.support.kinds import each
 
 LIMITS = {id(row) for row in (*LIMITED.values(), NOT_DONE["503-by-limit_req"])}
 

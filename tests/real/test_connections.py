@@ -19,8 +19,6 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
-from tests.faults.kinds import each
-from tests.faults.tls import Certificates
 from tests.fleet.fleets import uuid
 from tests.real.front import (
     ALL,
@@ -33,6 +31,8 @@ from tests.real.front import (
     open_front,
 )
 from tests.real.rows import PASS
+from tests.support.kinds import each
+from tests.support.tls import Certificates
 
 ONCE = RetryPolicy(attempts=1)
 

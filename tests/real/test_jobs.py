@@ -21,11 +21,11 @@ from enapter_async.operations.devices import (
     GenerateConfig,
     UpdateDevice,
 )
-from tests.faults.kinds import each
-from tests.faults.tls import Certificates
 from tests.fleet.fleets import uuid
 from tests.real.front import Front, TransportKind, judge, open_front
 from tests.real.rows import PASS, Row
+from tests.support.kinds import each
+from tests.support.tls import Certificates
 
 QUICK = RetryPolicy(attempts=4, base_delay=0.02, max_delay=0.2, deadline=60.0)
 HURRY = 20.0

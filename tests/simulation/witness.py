@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from enapter_async.fleet import Outcome
-from enapter_async.fleet.events import RunEvent, RunStopped, WaveBegan
+from enapter_async.fleet.outcomes import RunEvent, RunStopped, WaveBegan
 from enapter_async.operation import Operation
 from tests.simulation.network import Send
 from tests.simulation.papers import DONE, INTENT, Reader, kept_secrets, read_journal, wave_notes

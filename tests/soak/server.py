@@ -13,10 +13,10 @@ from typing import Any
 
 import attrs
 
-from tests.faults.kinds import APPLIED, FINAL, MAYBE, NINE_INTERIMS, REFUSED
-from tests.faults.late import MOMENTS
-from tests.faults.replies import drip, errors, half_head, hang, slowly, truncated
-from tests.faults.server import (
+from tests.support.kinds import APPLIED, FINAL, MAYBE, NINE_INTERIMS, REFUSED
+from tests.support.late import MOMENTS
+from tests.support.replies import drip, errors, half_head, hang, slowly, truncated
+from tests.support.server import (
     HONEST,
     Connection,
     FaultServer,
@@ -26,7 +26,7 @@ from tests.faults.server import (
     ignored,
     later,
 )
-from tests.faults.world import World, device
+from tests.support.world import World, device
 
 FAULTY_SHARE = 0.1
 RESET_SHARE = 0.01
@@ -46,7 +46,7 @@ _APPLIED: list[Reply] = list(APPLIED.values())
 _FINAL: list[Reply] = [
     reply for name, reply in FINAL.items() if name not in {"status-401", "status-404"}
 ]
-_BRIEFLY_REFUSED: list[Reply] = [REFUSED["row21-425"]]
+_BRIEFLY_REFUSED: list[Reply] = [REFUSED["row21-408"], REFUSED["row21-425"]]
 _SILENT: list[Reply] = [hang(), half_head("hang"), truncated("hang")]
 
 

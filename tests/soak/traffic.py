@@ -24,8 +24,8 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
-from enapter_async.fleet.journal.file import Journal
-from enapter_async.fleet.journal.results import result_rows
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -34,8 +34,8 @@ from enapter_async.operations.devices import (
     GetDevice,
     UpdateDevice,
 )
-from tests.faults.rig import TOKEN, connector_of, in_use
 from tests.soak.server import NEW
+from tests.support.rig import TOKEN, connector_of, in_use
 
 WINDOWS = 16
 WORKERS = 16

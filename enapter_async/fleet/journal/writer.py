@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.fleet.journal.file import Journal, JournalError
-from enapter_async.fleet.journal.rows import EventRow, ItemRow
+from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.journal.records import EventRow, ItemRow
+from enapter_async.fleet.journal.store import Journal
 
 GATHER_SECONDS: Final = 0.010
 CHECKPOINT_ROWS: Final = 10_000

@@ -17,7 +17,7 @@ from enapter_async.errors import (
     HostDownError,
     RateLimitedError,
 )
-from enapter_async.fleet.pacing.pace import TOLD_FROM, Pace, Reason, Stamp, Wait
+from enapter_async.fleet.pacing.controller import TOLD_FROM, Pace, Reason, Stamp, Wait
 from enapter_async.operation import Operation, Repeat
 
 

@@ -11,9 +11,11 @@ from typing import Any, Self
 
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json, operation_to_json
-from enapter_async.fleet.journal.file import RunRefusedError
+from enapter_async.fleet.errors import RunRefusedError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.effects import as_change
-from enapter_async.fleet.planning.file import (
+from enapter_async.fleet.planning.plan_file import (
     EXECUTED,
     PlanHeader,
     PlanItem,
@@ -22,9 +24,7 @@ from enapter_async.fleet.planning.file import (
     read_items,
     write_plan,
 )
-from enapter_async.fleet.planning.present import BATCH
-from enapter_async.fleet.planning.verdicts import Verdict
-from enapter_async.fleet.work import Work
+from enapter_async.fleet.planning.snapshot import BATCH
 from enapter_async.operation import Operation
 
 

@@ -10,14 +10,14 @@ from typing import Any, Final
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.inputs import Operations, check_input
 from enapter_async.fleet.planning import conflicts
+from enapter_async.fleet.planning.decisions import Asked, Decision, judge
 from enapter_async.fleet.planning.effects import as_change, wanted
-from enapter_async.fleet.planning.file import PlanHeader
 from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of
-from enapter_async.fleet.planning.present import Present, batches, open_scratch
+from enapter_async.fleet.planning.plan_file import PlanHeader
 from enapter_async.fleet.planning.selection import Change
-from enapter_async.fleet.planning.verdicts import Asked, Decision, judge
-from enapter_async.fleet.source import Operations, check_input
+from enapter_async.fleet.planning.snapshot import Present, batches, open_scratch
 from enapter_async.models.devices import Device
 
 _ASKED: Final = """

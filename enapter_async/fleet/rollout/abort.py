@@ -12,8 +12,8 @@ from enapter_async.errors import (
     ResponseError,
     ResultLostError,
 )
-from enapter_async.fleet.item import LeftUnknownError
-from enapter_async.fleet.report import Outcome, State
+from enapter_async.fleet.errors import LeftUnknownError, RunAbortedError
+from enapter_async.fleet.outcomes import Outcome, State
 
 FailureType = Literal["all", "failed", "unknown", "timed_out"]
 
@@ -24,10 +24,6 @@ UNUSABLE_MOST: Final = 3
 """so many whose answers fit no schema stop the run: it speaks with something else."""
 
 _UNUSABLE: Final = frozenset(("ResponseError", "ResponseMismatchError"))
-
-
-class RunAbortedError(EnapterError):
-    """A criterion was met, so that nothing more was started; the run can go on later."""
 
 
 @attrs.frozen(kw_only=True)

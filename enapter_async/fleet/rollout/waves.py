@@ -3,16 +3,16 @@
 import json
 import math
 from array import array
-from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any, Final, Self
 
 import attrs
 
-from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.journal.merging import numbered
-from enapter_async.fleet.work import Work
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.inputs import Work, numbered
 
+ROLLOUT: Final = "rollout"
+"""The fact in a journal that says how its run is cut into waves."""
 REST: Final = "rest"
 CAREFUL: Final = 2
 """How many waves are read back and must be without a fault."""
@@ -21,16 +21,6 @@ SAMPLE: Final = 200
 """How many devices of a wave the health gate looks at, at the most."""
 LOOK_AHEAD: Final = 10
 """The input is read so many times the concurrency ahead where a group's places are limited."""
-
-
-class WaveNotPassedError(EnapterError):
-    """A wave did not go as it must before a larger one may begin.
-
-    A run with a journal can go on later. It then looks at that wave again, and stops again with
-    this error unless the wave has come right by then: what failed was done by `retry_failed`,
-    what is unknown was done or acknowledged by `ambiguous`, a device that did not show what was
-    set shows it now. `accept_wave` goes on all the same. See `JournalOptions`.
-    """
 
 
 def _sizes(value: Any) -> tuple[int | str, ...]:
@@ -259,41 +249,3 @@ class _Links:
             )
             waiting.extend(self._mates.get(each, ()))
         return placed
-
-
-class Groups:
-    """Bounds how many works of one group may be under way together. It knows no tasks.
-
-    A work without a group has no such bound.
-    """
-
-    def __init__(self, most: int | None) -> None:
-        self._most = most
-        self._busy: dict[str, int] = {}
-        self._parked: dict[str, deque[Work]] = {}
-
-    def admit(self, work: Work) -> bool:
-        """Say whether the work may start at once; otherwise park it."""
-        if self._most is None or not work.group:
-            return True
-        busy = self._busy.get(work.group, 0)
-        if busy >= self._most:
-            self._parked.setdefault(work.group, deque()).append(work)
-            return False
-        self._busy[work.group] = busy + 1
-        return True
-
-    def release(self, work: Work) -> Work | None:
-        """Take note that an admitted work ended; give the one that may start in its place."""
-        if self._most is None or not work.group:
-            return None
-        parked = self._parked.get(work.group)
-        if parked:
-            following = parked.popleft()
-            if not parked:
-                del self._parked[work.group]
-            return following
-        self._busy[work.group] -= 1
-        if not self._busy[work.group]:
-            del self._busy[work.group]
-        return None

@@ -7,7 +7,7 @@ from typing import Final
 from tests.faults.breaks.breaking import Break
 
 _CONCLUDE: Final = "_http.pipeline:Pipeline._conclude"
-_CARRY_OUT: Final = "fleet.item:Item.carry_out"
+_CARRY_OUT: Final = "fleet.execution:Item.carry_out"
 _DIRECT: Final = "_http.direct:DirectTransport"
 _SESSION: Final = "_http.transport:SessionTransport"
 _NEVER: Final = "except ZeroDivisionError:\n        raise\n    else:"
@@ -158,27 +158,15 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_false_witnesses.py::test_a_portals_answer_is_no_deletion",
         ),
         "a 503 without Retry-After is a refusal": Break(
-            "_http.wire:certainty_of",
-            "refused = dated",
-            "refused = True",
+            "_http.wire:Wire._refused",
+            "elif status == 503 and retry_after is not None and errors is not None:",
+            "elif status == 503:",
             by="http/test_action_table.py::test_maybe_is_sent_again",
         ),
-        "a 408 is a refusal": Break(
-            "_http.wire:certainty_of",
-            "and status not in _GIVEN_UP",
-            "",
-            by="http/test_action_table.py::test_maybe_ends_a_once_only_operation_as_ambiguous",
-        ),
-        "what follows a write as after a form is a refusal": Break(
-            "_http.wire:certainty_of",
-            "refused = status in _LIVES_ELSEWHERE",
-            "refused = True",
-            by="http/test_redirects.py::test_what_a_redirect_follows_was_done",
-        ),
         "strict types are off": Break(
-            "converter.leaves:optional_string",
-            "if isinstance(value, str) or value is None:",
-            "if True:",
+            "converter.compiled:_lines_of",
+            'f"if value is not None and value.__class__ is not str: value = {by_rule}"',
+            '""',
             by="converter/test_strictness.py::test_no_field_of_a_device_is_ever_coerced",
         ),
         "the cap on an answer's size is off": Break(
@@ -284,19 +272,19 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "test_a_segment_is_written_the_same_over_either_transport",
         ),
         "certificates are not looked at": Break(
-            "_http.endpoint:check_ssl_context",
+            "_http.security:check_ssl_context",
             "if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:",
             "if False:",
             by="http/test_tls.py::test_a_context_that_does_not_verify_is_refused",
         ),
         "the credentials file is readable by the group": Break(
-            "fleet.credentials.private_files:open_private",
+            "fleet.private_files:open_private",
             "os.fchmod(descriptor, MODE)",
             "os.fchmod(descriptor, 0o640)",
             by="fleet/test_credentials.py::test_the_mode_is_0600_whatever_the_umask",
         ),
         "an old credentials file that others may read is taken": Break(
-            "fleet.credentials.private_files:_problem_of",
+            "fleet.private_files:_problem_of",
             "if stat.S_IMODE(state.st_mode) != MODE:",
             "if False:",
             by="fleet/test_credentials.py::test_a_file_with_another_mode_is_refused",

@@ -6,8 +6,8 @@ from typing import Final
 
 from tests.faults.breaks.breaking import Break
 
-_CARRY_OUT: Final = "fleet.item:Item.carry_out"
-_LEDGER: Final = "fleet.journal.ledger:Ledger"
+_CARRY_OUT: Final = "fleet.execution:Item.carry_out"
+_LEDGER: Final = "fleet.journal.session:Ledger"
 _NEVER_HELD: Final = "test_what_an_earlier_session_may_have_done_is_never_told_as_held"
 
 JOBS: Final[Mapping[str, Break]] = MappingProxyType(
@@ -35,7 +35,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "test_an_operation_whose_intent_was_not_written_holds_by_itself",
         ),
         "outcome before credentials": Break(
-            "fleet.item:Item._keep",
+            "fleet.execution:Item._keep",
             "await keeper.keep(self.operation, result, self._page)",
             "keeper.keep(self.operation, result, self._page).close()",
             by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_told",
@@ -48,13 +48,13 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_truth.py::test_without_room_for_all_in_flight_nothing_is_minted",
         ),
         "an answer with another value is success": Break(
-            "fleet.item:_difference",
+            "fleet.execution:_difference",
             'return f"the answer',
             'return "" and f"the answer',
             by="fleet/test_merging.py::test_an_answer_with_another_value_is_failed_and_shows_both",
         ),
         "what was cut off under way is told as held": Break(
-            "fleet.item:Item._may_have_happened",
+            "fleet.execution:Item._may_have_happened",
             "under_way = record.sent > len(record.attempts)",
             "under_way = False",
             by="fleet/test_leaving.py::test_cancelling_the_caller_cancels_what_is_under_way",
@@ -74,7 +74,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "an abort stops nothing": Break(
-            "fleet.rollout.halt:Halt.because",
+            "fleet.stop:Halt.because",
             "self.reason = reason",
             'self.reason = ""',
             by="fleet/test_stopping.py::"
@@ -82,7 +82,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "a 401 stops nothing": Break(
-            "fleet.rollout.halt:stopper",
+            "fleet.stop:stopper",
             "return error if isinstance(error, HARD_STOPS) else None",
             "return None",
             by="fleet/test_truth.py::test_a_401_stops_the_run",
@@ -117,130 +117,130 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "a session tells as held what an earlier one sent": Break(
-            "fleet.item:Item.not_started",
+            "fleet.execution:Item.not_started",
             "if not self._uncertain:",
             "if True:",
             by=f"fleet/test_resume.py::{_NEVER_HELD}",
             simulated=True,
         ),
         "rows of a group are put in by their length": Break(
-            "fleet.journal.file:Journal.add",
+            "fleet.journal.store:Journal.add",
             "itertools.groupby(events, _is_brief)",
             "itertools.groupby(sorted(events, key=_is_brief), _is_brief)",
             by="fleet/test_journal_writer.py::test_a_group_is_written_in_its_order",
             simulated=True,
         ),
         "a proxy's 404 is a device that is gone": Break(
-            "fleet.item:_is_not_there",
+            "fleet.execution:_is_not_there",
             "isinstance(error, NotFoundError) and error.from_api",
             "isinstance(error, NotFoundError)",
             by="fleet/test_truth.py::test_a_proxys_404_page_does_not_say_that_a_device_is_absent",
             simulated=True,
         ),
         "waves overlap": Break(
-            "fleet.engine:Run._before",
+            "fleet.run:Run._before",
             "await self._halt.unless(self._crew.quiet())",
             "pass",
             by="fleet/test_waves.py::test_each_wave_is_over_before_the_next_begins",
             simulated=True,
         ),
         "a wave that went wrong passes": Break(
-            "fleet.rollout.stages:Stages.turn_to",
+            "fleet.rollout.wave_runner:Stages.turn_to",
             "if each.bad:",
             "if False:",
             by="fleet/test_waves.py::test_one_failure_in_a_first_wave_stops_the_run",
         ),
         "a wave is not read back": Break(
-            "fleet.rollout.stages:Stages._read_back",
+            "fleet.rollout.wave_runner:Stages._read_back",
             "if differing:",
             "if False:",
             by="fleet/test_waves.py::test_a_wave_that_does_not_show_what_was_set_stops_the_run",
         ),
         "a resume reads back nothing of earlier sessions": Break(
-            "fleet.journal.wave_log:WaveLog.recall",
+            "fleet.journal.waves:WaveLog.recall",
             "if work.wave == wave and mark.done:",
             "if False:",
             by="fleet/test_passing.py::test_a_resume_reads_back_what_an_earlier_session_applied",
             simulated=True,
         ),
         "a resume forgets what failed in a first wave": Break(
-            "fleet.journal.wave_log:WaveLog.recall",
+            "fleet.journal.waves:WaveLog.recall",
             "if work.seq not in standing.acknowledged:",
             "if False:",
             by="fleet/test_passing.py::test_a_resume_stops_again_while_what_failed_is_left_so",
             simulated=True,
         ),
         "the health gate lets everything pass": Break(
-            "fleet.rollout.stages:Stages._check_health",
+            "fleet.rollout.wave_runner:Stages._check_health",
             "if lost * 100 > gate.most_lost * len(were):",
             "if False:",
             by="fleet/test_waves.py::test_the_health_gate_compares_what_was_online",
         ),
         "a site has more under way than its places": Break(
-            "fleet.rollout.waves:Groups.admit",
+            "fleet.ordering:Groups.admit",
             "if busy >= self._most:",
             "if False:",
             by="fleet/test_rollout.py::test_no_group_ever_has_more_than_its_places",
         ),
         "a device's later work is not held": Break(
-            "fleet.lanes:Lanes.blocked_by",
+            "fleet.ordering:Lanes.blocked_by",
             'self._blocked.get(subject, "")',
             '""',
             by="fleet/test_engine.py::test_later_operations_of_a_device_that_failed_are_held",
             simulated=True,
         ),
         "a device's works overtake each other": Break(
-            "fleet.lanes:Lanes.admit",
+            "fleet.ordering:Lanes.admit",
             "lane.append(work)\n            return False",
             "return True",
             by="fleet/test_lanes.py::test_works_of_one_device_go_one_after_the_other",
             simulated=True,
         ),
         "the guard is skipped": Break(
-            "fleet.crew:Crew._held_back",
+            "fleet.workers:Crew._held_back",
             "work.before is not None and",
             "False and",
             by="fleet/test_plan_applied.py::test_what_is_stale_is_held_and_a_resume_looks_again",
             simulated=True,
         ),
         "what was changed since it was planned is overwritten": Break(
-            "fleet.planning.guard:staleness",
+            "fleet.planning.drift:staleness",
             "if (now or None) != (planned or None):",
             "if False:",
             by="fleet/test_guard.py::test_only_the_guarded_fields_count",
         ),
         "contradictory operations are merged": Break(
-            "fleet.journal.merging:_Subject.take",
+            "fleet.journal.resume:_Subject.take",
             "if before != value:",
             "if False:",
             by="fleet/test_merging.py::test_contradictions_are_refused_with_their_places",
         ),
         "a plan's contradictions are carried out": Break(
-            "fleet.planning.verdicts:judge",
+            "fleet.planning.decisions:judge",
             "reason = problem or _contradiction(asked)",
             "reason = problem",
             by="fleet/test_plan.py",
         ),
         "a plan's seal is not looked at": Break(
-            "fleet.planning.file:read_items",
+            "fleet.planning.plan_file:read_items",
             'row != {"items": count, "sha256": seal.hexdigest()}',
             "False",
             by="fleet/test_planfile.py::test_any_change_of_the_file_is_found",
         ),
         "an undo overwrites a later change": Break(
-            "fleet.planning.verdicts:_unexpected",
+            "fleet.planning.decisions:_unexpected",
             "if (now or None) != (value or None):",
             "if False:",
             by="fleet/test_undo.py::test_who_was_changed_since_is_left_alone",
         ),
         "input is pulled without bound": Break(
-            "fleet.feed:Feed.__init__",
+            "fleet.workers:Feed.__init__",
             "self._window = ahead * concurrency",
             "self._window = 2 * ahead * concurrency",
             by="fleet/test_engine.py::test_input_is_pulled_at_most_twice_the_concurrency_ahead",
         ),
         "a second runner of a journal is let in": Break(
-            "fleet.journal.lock:RunLock.take",
+            "fleet.journal.run_folders:RunLock.take",
             'connection.execute("BEGIN EXCLUSIVE")',
             "pass",
             by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_goes_on",

@@ -1,0 +1,60 @@
+"""Exit codes: what a script learns without reading a line."""
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from enapter_async.fleet.outcomes import Report, State
+
+
+class Exit(enum.IntEnum):
+    """What the process ends with."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    UNKNOWN = 3
+    STOPPED = 4
+    REFUSED = 5
+    CHANGES = 6
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
+    {
+        Exit.DONE: "all was done",
+        Exit.FAILED: "something failed, and was not done",
+        Exit.USAGE: "wrong usage or input; nothing was sent",
+        Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",
+        Exit.STOPPED: "stopped, such as by a 401; `fleet resume` does what was not started",
+        Exit.REFUSED: "refused: another runner, input, server, token or version; nothing was sent",
+        Exit.CHANGES: "`fleet plan --check` found that something would change",
+        Exit.INTERRUPTED: "interrupted by Ctrl-C (SIGINT)",
+        Exit.TERMINATED: "interrupted by SIGTERM",
+    }
+)
+
+
+def exit_of_state(state: State) -> Exit:
+    """Return the exit code of a single operation that ended so.
+
+    For one device that was named, "already gone" is a failure: the id may be mistyped.
+    """
+    if state in (State.APPLIED, State.UNCHANGED):
+        return Exit.DONE
+    if state is State.UNKNOWN:
+        return Exit.UNKNOWN
+    return Exit.STOPPED if state is State.HELD else Exit.FAILED
+
+
+def exit_of_report(report: Report) -> Exit:
+    """Return the exit code of a run."""
+    if report.counts[State.UNKNOWN] > report.acknowledged:
+        return Exit.UNKNOWN
+    if report.stopped is not None or not report.complete:
+        return Exit.STOPPED
+    if report.counts[State.FAILED]:
+        return Exit.FAILED
+    return Exit.STOPPED if report.counts[State.HELD] else Exit.DONE

@@ -1,0 +1,196 @@
+"""`enapter-async fleet apply`: operations or a plan, in a run folder of its own."""
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import attrs
+import click
+
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.prompts import confirm_lasting, yes_option
+from enapter_async.cli.run_options import ALL_AT_ONCE, Staging, guard_option, staging_options
+from enapter_async.cli.runner import Job, carry_out
+from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
+from enapter_async.fleet.operation_files import parse_operations, read_operations
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.planning.plan import Plan, read_plan
+from enapter_async.fleet.planning.plan_file import is_plan
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import DeleteDevice, GenerateConfig
+
+
+@attrs.frozen(kw_only=True)
+class How:
+    """How to apply: the options that `apply` and `undo` share."""
+
+    concurrency: int
+    check: bool = False
+    credentials: str | None = None
+    results: str | None = None
+    guard: GuardMode = GuardMode.AUTO
+    staging: Staging = ALL_AT_ONCE
+    yes: bool = False
+    skip_refused: bool = False
+    power: bool = False
+
+
+def apply_all(settings: Settings, operations: Collection[Any], how: How, *, source: str) -> Exit:
+    """Confirm, make the run's folder, carry out; give the exit code.
+
+    Raises:
+        click.UsageError: it must be confirmed and cannot be, or the plan has refused items.
+        click.Abort: it was not confirmed.
+    """
+    if isinstance(operations, Plan):
+        _check_plan(operations, how)
+        deletions, configurations = operations.deletions, operations.configurations
+    else:
+        kinds = _kinds(operations)
+        deletions, configurations = kinds[DeleteDevice], kinds[GenerateConfig]
+    confirm_lasting(deletions, configurations, yes=how.yes)
+    folder = RunFolder.create(runs_directory(), now=time.time())
+    copy = folder.path / "plan.jsonl"
+    try:
+        if isinstance(operations, Plan):
+            operations.write(copy)
+        tell(_told(operations))
+        tell(f"run {folder.id}")
+        default = str(folder.credentials) if configurations else None
+        job = Job(
+            folder=folder,
+            journal=JournalOptions(path=folder.journal, power=how.power, facts={"source": source}),
+            operations=operations,
+            total=len(operations),
+            concurrency=how.concurrency,
+            check=how.check,
+            credentials=how.credentials or default,
+            results=how.results,
+            guard=how.guard,
+            staging=how.staging,
+        )
+        return asyncio.run(carry_out(settings, job))
+    finally:
+        if not folder.journal.exists():
+            copy.unlink(missing_ok=True)
+        folder.discard_if_unused()
+
+
+def _check_plan(plan: Plan, how: How) -> None:
+    refused = plan.counts[Verdict.REFUSED]
+    if refused and not how.skip_refused:
+        raise click.UsageError(
+            f"the plan has {refused} operations that cannot be done; look at them, and mend "
+            "the input, or leave them out with --skip-refused"
+        )
+
+
+def _kinds(operations: Collection[Operation[Any]]) -> Counter[type]:
+    return Counter(type(each) for each in operations)
+
+
+def _told(operations: Collection[Any]) -> str:
+    if isinstance(operations, Plan):
+        counts = {str(verdict): number for verdict, number in operations.counts.items()}
+    else:
+        kinds = _kinds(operations).most_common()
+        counts = {kind.__name__: number for kind, number in kinds}
+    named = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    return f"{len(operations)} operations{': ' if named else ''}{named}"
+
+
+@click.command("apply")
+@connection_options
+@click.argument("file", shell_complete=completion.files)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="How many devices to change at once.",
+)
+@click.option("--check", is_flag=True, help="Read each device first; write only what differs.")
+@click.option(
+    "--credentials",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Add minted configurations to this file of JSON Lines; it is made with mode 0600. "
+    "[default: credentials.jsonl in the run's folder]",
+)
+@click.option(
+    "--results",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Write every outcome to this new file: CSV if named .csv, else JSON Lines.",
+)
+@guard_option
+@staging_options
+@click.option(
+    "--power",
+    is_flag=True,
+    help="Let the journal survive a power loss, too: every request waits up to 10 ms for the disk, "
+    "not only those that make configurations.",
+)
+@click.option("--skip-refused", is_flag=True, help="Leave out what a plan says cannot be done.")
+@yes_option
+def apply_file(
+    settings: Settings,
+    *,
+    file: str,
+    concurrency: int,
+    check: bool,
+    credentials: str | None,
+    results: str | None,
+    guard: str,
+    staging: Staging,
+    power: bool,
+    skip_refused: bool,
+    yes: bool,
+) -> None:
+    """Carry out FILE: a plan, or operations as CSV or JSON Lines; '-' is standard input.
+
+    \b
+    operation,device_id,name,slug,blueprint_id,protocol
+    update,dev-1,Boiler pump,,,
+    assign_blueprint,dev-1,,,bp-2,
+    generate_config,dev-2,,,,MQTTS
+    delete,dev-3,,,,
+
+    An empty cell leaves alone, other columns are ignored. The whole file is checked before
+    the first request. Operations of one device go in the order of the file; once one of
+    them fails, its later ones are held. Equal operations are merged; two values for one
+    field, or anything after a deletion, is refused.
+
+    A plan, which `fleet plan` writes, is applied exactly, and only to devices that are still
+    as planned; the API has no conditional write, so a change by somebody else between look
+    and write is overwritten. Deletions and new configurations are confirmed by typing their
+    number, or by --yes.
+
+    Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
+    journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.
+    """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
+    how = How(
+        concurrency=concurrency,
+        check=check,
+        credentials=credentials,
+        results=results,
+        guard=GuardMode(guard),
+        staging=staging,
+        yes=yes,
+        skip_refused=skip_refused,
+        power=power,
+    )
+    click.get_current_context().exit(apply_all(settings, _read(file), how, source=file))
+
+
+def _read(file: str) -> Collection[Any]:
+    if file == "-":
+        return parse_operations(sys.stdin.buffer.read(), source="standard input")
+    return read_plan(file) if is_plan(file) else read_operations(file)

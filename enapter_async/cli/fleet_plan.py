@@ -1,0 +1,331 @@
+"""The options that select devices and say what they shall become."""
+
+import asyncio
+import csv
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TextIO
+
+import click
+
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.rows import json_line
+from enapter_async.fleet.operation_files import (
+    COLUMNS,
+    parse_operations,
+    read_operations,
+    safe_cell,
+)
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.effects import wanted
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.plan_file import PlanItem
+from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.planning.selection import Change, Selection
+from enapter_async.fleet.planning.snapshot import sweep
+from enapter_async.fleet.private_files import open_private
+from enapter_async.models.devices import Device
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import DeleteDevice, GenerateConfig
+from enapter_async.text import plain
+
+_SELECTION: Final = (
+    click.option("--site", "site_ids", metavar="ID", multiple=True, help="Devices of this site."),
+    click.option("--type", "types", metavar="TYPE", multiple=True, help="Devices of this type."),
+    click.option(
+        "--role", "roles", metavar="ROLE", multiple=True, help="Devices where your role is this."
+    ),
+    click.option(
+        "--status",
+        "statuses",
+        metavar="STATUS",
+        multiple=True,
+        help="Devices that are ONLINE, OFFLINE or UNKNOWN.",
+    ),
+    click.option(
+        "--name-matches",
+        metavar="REGEX",
+        help="Devices in whose name this regular expression is found.",
+    ),
+)
+_BECOMING: Final = (
+    click.option("--set-name", "name", metavar="TEMPLATE", help="Give them this name."),
+    click.option("--set-slug", "slug", metavar="TEMPLATE", help="Give them this slug."),
+    click.option("--assign-blueprint", "blueprint_id", metavar="ID", help="Assign this blueprint."),
+    click.option(
+        "--generate-config",
+        "protocol",
+        type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
+        help="Mint a new configuration for each.",
+    ),
+    click.option("--delete", is_flag=True, help="Delete them."),
+)
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a selection to a command, which gets it as `selection`."""
+
+    @functools.wraps(command)
+    def with_selection(
+        *given: Any,
+        site_ids: tuple[str, ...],
+        types: tuple[str, ...],
+        roles: tuple[str, ...],
+        statuses: tuple[str, ...],
+        name_matches: str | None,
+        **arguments: Any,
+    ) -> Any:
+        selection = Selection(
+            site_ids=site_ids,
+            types=types,
+            roles=roles,
+            statuses=statuses,
+            name_matches=name_matches,
+        )
+        return command(*given, selection=selection, **arguments)
+
+    for option in reversed(_SELECTION):
+        with_selection = option(with_selection)
+    return with_selection
+
+
+def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a change, which a command gets as `becoming`: a dict of what is set."""
+
+    @functools.wraps(command)
+    def with_change(*given: Any, **arguments: Any) -> Any:
+        names = ("name", "slug", "blueprint_id", "protocol", "delete")
+        becoming = {name: arguments.pop(name) for name in names}
+        becoming = {name: value for name, value in becoming.items() if value}
+        return command(*given, becoming=becoming, **arguments)
+
+    for option in reversed(_BECOMING):
+        with_change = option(with_change)
+    return with_change
+
+
+def change_of(selection: Selection, becoming: dict[str, Any], *, everything: bool) -> Change:
+    """Return what the options ask for.
+
+    Raises:
+        click.UsageError: no device is selected, and `everything` is not said.
+        ConfigurationError: the change makes no sense; says why.
+    """
+    if selection.everything and not everything:
+        raise click.UsageError("select devices by --site, --type, ..., or say --all")
+    return Change(selection=selection, **becoming)
+
+
+_PRESENT_COLUMNS: Final = (
+    "present_type",
+    "present_site_id",
+    "present_blueprint_id",
+    "present_role",
+    "present_status",
+)
+_SHOWN: Final = 20
+_PROGRESS_STEP: Final = 5000
+
+
+@click.command("template")
+@connection_options
+@selection_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Write to this new file.",
+)
+def template(settings: Settings, *, selection: Selection, output: str | None) -> None:
+    """Write a CSV of the present fleet, to edit, plan and apply.
+
+    Each device is a row that updates it to the name and the slug that it has, so that an
+    unedited row changes nothing. Change cells, or the operation; delete rows. The columns
+    that begin with `present_` are for you: plan and apply ignore them.
+    """
+
+    async def work(file: TextIO) -> None:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*COLUMNS, *_PRESENT_COLUMNS))
+        count = nameless = 0
+        async for device in _selected(settings, selection):
+            if not device.name and not device.slug:
+                nameless += 1
+                continue
+            writer.writerow([safe_cell(cell) for cell in _cells(device)])
+            count += 1
+        tell(f"{count} devices")
+        if nameless:
+            tell(f"{nameless} devices have neither name nor slug, and were left out")
+
+    if output is None:
+        asyncio.run(work(sys.stdout))
+        return
+    with open(  # noqa: PTH123 - a descriptor, and no path
+        open_private(output), "w", encoding="utf-8", newline=""
+    ) as file:
+        asyncio.run(work(file))
+
+
+async def _selected(settings: Settings, selection: Selection) -> Any:
+    seen_sites = dict.fromkeys(selection.site_ids) or (None,)
+    async with settings.client() as client:
+        for site_id in seen_sites:
+            async for page in sweep(client, site_id=site_id, expand=("connectivity",)):
+                for device in page:
+                    if selection.match(device) is not None:
+                        yield device
+
+
+def _cells(device: Device) -> tuple[str | None, ...]:
+    status = None if device.connectivity is None else device.connectivity.status
+    return (
+        "update",
+        device.id,
+        device.name,
+        device.slug,
+        None,
+        None,
+        device.type,
+        device.site_id,
+        device.blueprint_id,
+        device.authorized_role,
+        status,
+    )
+
+
+@click.command("plan")
+@connection_options
+@click.argument("file", required=False, shell_complete=completion.files)
+@selection_options
+@click.option("--all", "everything", is_flag=True, help="Select every device.")
+@change_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="PLAN",
+    shell_complete=completion.files,
+    help="Write the plan to this new file.",
+)
+@click.option("--check", is_flag=True, help="End with exit code 6 if anything would change.")
+def make_plan(
+    settings: Settings,
+    *,
+    file: str | None,
+    selection: Selection,
+    everything: bool,
+    becoming: dict[str, Any],
+    output: str | None,
+    check: bool,
+) -> None:
+    """Say what FILE, or a change of selected devices, would do now; nothing is changed.
+
+    FILE is what `fleet apply` takes, '-' standard input. Without it, select devices and
+    say what they shall become:
+
+    \b
+    enapter-async fleet plan --site SITE --name-matches 'Pump (.+)' --set-name 'P{1}'
+
+    A TEMPLATE may hold {name}, {slug}, {site_id}, {id} and groups of --name-matches, as
+    {1} or {group}. The plan tells what changes, from what to what, what is so already, and
+    what cannot be done and why. `fleet apply PLAN` then does exactly that.
+    """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
+    operations: list[Operation[Any]] | Change
+    if file is None:
+        operations = change_of(selection, becoming, everything=everything)
+    elif becoming or everything or not selection.everything:
+        raise click.UsageError("give a FILE, or select devices; not both")
+    elif file == "-":
+        operations = parse_operations(sys.stdin.buffer.read(), source="standard input")
+    else:
+        operations = read_operations(file)
+
+    async def work() -> Plan:
+        async with settings.client() as client:
+            return await plan(client, operations, on_read=progress())
+
+    with asyncio.run(work()) as made:
+        # Written first: a reader of the output, such as `head`, may leave before its end.
+        if output is not None:
+            made.write(output)
+        show_plan(made, as_json=bool(settings.as_json), file=output)
+        if output is not None:
+            tell(f"plan: {plain(output)}")
+        ending = Exit.DONE
+        if made.counts[Verdict.REFUSED]:
+            ending = Exit.FAILED
+        elif check and made.counts[Verdict.CHANGE]:
+            ending = Exit.CHANGES
+    click.get_current_context().exit(ending)
+
+
+def progress() -> Any:
+    """Return a callable that tells now and then how many devices were read."""
+    told = 0
+
+    def on_read(number: int) -> None:
+        nonlocal told
+        if number // _PROGRESS_STEP > told:
+            told = number // _PROGRESS_STEP
+            tell(f"{number} devices read")
+
+    return on_read
+
+
+def show_plan(made: Plan, *, as_json: bool, file: str | None = None) -> None:
+    """Write a plan to standard output: all of it as JSON, or its counts and first lines.
+
+    `file` is where it was written whole, if it was.
+    """
+    if as_json:
+        for line in made.lines():
+            click.echo(json_line(json.loads(line)))
+        return
+    named = ", ".join(f"{made.counts[each]} {each}" for each in Verdict if made.counts[each])
+    click.echo(f"{sum(made.counts.values())} operations: {named or 'none'}")
+    for verdict, title in ((Verdict.CHANGE, "To be done"), (Verdict.REFUSED, "Refused")):
+        number = made.counts[verdict]
+        if number:
+            click.echo(f"\n{title}:")
+            for text in _first_lines(made, verdict):
+                click.echo(f"  {text}")
+            if number > _SHOWN:
+                where = "-o PLAN and --json show" if file is None else f"{plain(file)} holds"
+                click.echo(f"  and {number - _SHOWN} more; {where} all of them")
+
+
+def _first_lines(made: Plan, verdict: Verdict) -> Iterator[str]:
+    shown = 0
+    for item in made.items():
+        if item.verdict is verdict:
+            yield line_of_item(item)
+            shown += 1
+            if shown == _SHOWN:
+                return
+
+
+def line_of_item(item: PlanItem) -> str:
+    """Write an item of a plan on one line that is safe on a terminal."""
+    device = plain(item.device) + (f" ({plain(item.name)})" if item.name else "")
+    if item.verdict is not Verdict.CHANGE or item.operation is None:
+        return f"{device}: {plain(item.why)}"
+    if isinstance(item.operation, DeleteDevice):
+        return f"{device}: delete"
+    if isinstance(item.operation, GenerateConfig):
+        return f"{device}: mint a configuration for {item.operation.protocol}"
+    before = item.before or {}
+    changes = (
+        f"{field} {_told(before.get(field))} -> {_told(value)}"
+        for field, value in wanted(item.operation).items()
+        if value != before.get(field)
+    )
+    return f"{device}: {', '.join(changes)}"
+
+
+def _told(value: str | None) -> str:
+    return "(empty)" if not value else f"'{plain(value)}'"

@@ -1,0 +1,279 @@
+"""`enapter-async fleet resume`, `status` and `runs`: what became of runs, and going on."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import attrs
+import click
+
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.rows import json_line
+from enapter_async.cli.run_options import Staging, caution_options, guard_option
+from enapter_async.cli.runner import Job, carry_out
+from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.credentials import count_in
+from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.run_folders import (
+    RunFolder,
+    all_runs,
+    find_run,
+    is_held,
+    runs_directory,
+)
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.options import AMBIGUOUS, JournalOptions
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.reporting.html import write_report
+from enapter_async.fleet.reporting.results import write_results
+from enapter_async.text import plain
+
+
+@attrs.frozen(kw_only=True)
+class _Look:
+    """What a journal says of its run at a glance."""
+
+    facts: Mapping[str, str]
+    counts: Mapping[State, int]
+    intents: int
+    acknowledged: int
+    running: bool
+    credentials: str | None
+    kept: int
+
+    @classmethod
+    def at(cls, folder: RunFolder) -> "_Look":
+        with contextlib.closing(Journal.read(folder.journal)) as journal:
+            facts = journal.facts()
+            standing = Standing(journal)
+        path = facts.get("credentials")
+        return cls(
+            facts=facts,
+            counts=standing.counts(),
+            intents=standing.sent,
+            acknowledged=len(standing.acknowledged),
+            running=is_held(folder.journal),
+            credentials=path,
+            kept=0 if path is None else count_in(Path(path)),
+        )
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def done(self) -> int:
+        return sum(number for state, number in self.counts.items() if state.done)
+
+    @property
+    def exit(self) -> Exit:
+        if self.counts[State.UNKNOWN] > self.acknowledged:
+            return Exit.UNKNOWN
+        if self.counts[State.HELD] or "count" not in self.facts:
+            return Exit.STOPPED
+        return Exit.FAILED if self.counts[State.FAILED] else Exit.DONE
+
+    def row(self, folder: RunFolder) -> dict[str, Any]:
+        return {
+            "run": folder.id,
+            "path": str(folder.path),
+            "created_at": _time(self.facts),
+            "base_url": self.facts.get("base_url"),
+            "source": self.facts.get("source"),
+            "running": self.running,
+            "complete_input": "count" in self.facts,
+            "counts": {str(state): number for state, number in self.counts.items()},
+            "acknowledged": self.acknowledged,
+            "intents": self.intents,
+            "credentials": self.credentials,
+            "credentials_kept": self.kept,
+        }
+
+
+def _time(facts: Mapping[str, str]) -> str | None:
+    created = facts.get("created_ms")
+    if created is None:
+        return None
+    return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
+
+
+@click.command("resume")
+@connection_options
+@click.argument("run", shell_complete=completion.runs)
+@click.option("--retry-failed", is_flag=True, help="Run again what failed, too.")
+@click.option(
+    "--ambiguous",
+    type=click.Choice(AMBIGUOUS),
+    default="report",
+    show_default=True,
+    help="What to do about configurations of which nobody can say whether they were made: leave "
+    "them unknown, make them anew, or leave them and take note that you know.",
+)
+@click.option(
+    "--accept-new-token",
+    is_flag=True,
+    help="Go on with another token, once it has read three devices of the run.",
+)
+@click.option(
+    "--accept-wave",
+    is_flag=True,
+    help="Go on although the wave at which the run stopped did not pass.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="How many devices to change at once.",
+)
+@click.option("--check", is_flag=True, help="Read each device first; write only what differs.")
+@guard_option
+@caution_options
+def resume(
+    settings: Settings,
+    *,
+    run: str,
+    retry_failed: bool,
+    ambiguous: str,
+    accept_new_token: bool,
+    accept_wave: bool,
+    concurrency: int,
+    check: bool,
+    guard: str,
+    staging: Staging,
+) -> None:
+    """Do what RUN has left; what is finished is not sent again.
+
+    RUN is an id, a prefix of one, a path, or `last`. The server must be the same, and the
+    token, unless another is accepted. The waves are those that the run was begun with; one
+    that an earlier session carried out, and did not let pass, must pass before the next begins.
+    All else is as given now, so give --max-rate and --concurrency again where they matter.
+    """
+    folder = find_run(run, runs_directory())
+    look = _Look.at(folder)
+    if settings.base_url is None and look.facts:
+        settings = attrs.evolve(settings, base_url=look.facts["base_url"])
+    options = JournalOptions(
+        path=folder.journal,
+        retry_failed=retry_failed,
+        ambiguous=cast("Literal['report', 'regenerate', 'skip']", ambiguous),
+        accept_new_token=accept_new_token,
+        accept_wave=accept_wave,
+    )
+    left = look.total - look.done
+    tell(f"run {folder.id}: {look.done} of {look.total} done, {left} left")
+    job = Job(
+        folder=folder,
+        journal=options,
+        operations=None,
+        total=left,
+        concurrency=concurrency,
+        check=check,
+        guard=GuardMode(guard),
+        staging=staging,
+    )
+    click.get_current_context().exit(asyncio.run(carry_out(settings, job)))
+
+
+@click.command("status")
+@connection_options
+@click.argument("run", default="last", shell_complete=completion.runs)
+def status(settings: Settings, *, run: str) -> None:
+    """Show how RUN stands, also while it goes on; nothing is sent.
+
+    RUN is an id, a prefix of one, a path, or `last`. The exit code is the run's own.
+    """
+    folder = find_run(run, runs_directory())
+    look = _Look.at(folder)
+    if settings.as_json:
+        click.echo(json_line(look.row(folder)))
+    else:
+        _show(folder, look)
+    click.get_current_context().exit(look.exit)
+
+
+def _show(folder: RunFolder, look: _Look) -> None:
+    console = output_console()
+    going = "is going on" if look.running else "is not running"
+    source = plain(look.facts.get("source", "operations"))
+    lines = [
+        f"Run {folder.id} of {source} {going}",
+        f"begun {_time(look.facts)}, about {plain(look.facts.get('base_url'))}",
+        f"in {folder.path}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for state, number in look.counts.items():
+        if number:
+            text = f"  {number:>8} {state:<10} {MEANINGS[state]}"
+            console.print(text, style=COLOURS[state], markup=False, highlight=False)
+    if look.acknowledged:
+        console.print(f"{look.acknowledged} of the unknown ones were acknowledged")
+    if look.credentials is not None:
+        text = f"{look.kept} configurations are kept in {plain(look.credentials)}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if look.exit in (Exit.STOPPED, Exit.UNKNOWN) and not look.running:
+        console.print(f"to go on: enapter-async fleet resume {folder.id}", highlight=False)
+
+
+@click.command("runs")
+@connection_options
+def runs(settings: Settings) -> None:
+    """List the runs, oldest first."""
+    found = False
+    for folder in all_runs(runs_directory()):
+        found = True
+        look = _Look.at(folder)
+        if settings.as_json:
+            click.echo(json_line(look.row(folder)))
+            continue
+        going = "running" if look.running else look.exit.name.lower()
+        source = plain(look.facts.get("source", ""))
+        click.echo(f"{folder.id}  {look.done:>7} of {look.total:<7} done  {going:<8}  {source}")
+    if not found and not settings.as_json:
+        tell(f"there is no run in {runs_directory()}")
+
+
+@click.command("report")
+@connection_options
+@click.argument("run", default="last", shell_complete=completion.runs)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Write to this new file. [default: report.html in the run's folder]",
+)
+def report_run(settings: Settings, *, run: str, output: str | None) -> None:
+    """Write a page about RUN that any browser opens from disk; nothing is sent.
+
+    RUN is an id, a prefix of one, a path, or `last`. The page tells what was asked and what
+    became of it, its waves, how it went over time, why what was not done was not, and each
+    of up to 5,000 such operations. It has all in itself, and no secret; only you can read it.
+    """
+    folder = find_run(run, runs_directory())
+    path = folder.path / "report.html" if output is None else Path(output)
+    if output is not None and path.exists():
+        raise ConfigurationError(f"{output} exists already")
+    try:
+        write_report(folder.journal, path, run=folder.id, results=list(_results(folder)))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+    click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
+
+
+def _results(folder: RunFolder) -> Iterator[Path]:
+    """Write the results as they stand; give the files. A run that goes on has none yet."""
+    if is_held(folder.journal):
+        return
+    with contextlib.closing(Journal.read(folder.journal)) as journal:
+        for form in ("csv", "jsonl"):
+            write_results(journal, folder.results(form), form)
+            yield folder.results(form)

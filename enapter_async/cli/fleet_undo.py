@@ -1,0 +1,107 @@
+"""`enapter-async fleet undo`: the way back of a run."""
+
+import asyncio
+import contextlib
+
+import attrs
+import click
+
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_apply import How, apply_all
+from enapter_async.cli.fleet_plan import progress, show_plan
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.prompts import confirm
+from enapter_async.cli.run_options import Staging, guard_option, staging_options
+from enapter_async.fleet.journal.run_folders import find_run, runs_directory
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
+from enapter_async.text import plain
+
+_WHY = {
+    Lasting.DELETION: "deleted devices stay deleted",
+    Lasting.CONFIGURATION: "minted configurations stay minted",
+    Lasting.EMPTY: "fields were empty, and cannot be emptied again",
+    Lasting.NO_BEFORE: "changes were not planned, so that nobody knows what was there before",
+}
+
+
+@click.command("undo")
+@connection_options
+@click.argument("run", shell_complete=completion.runs)
+@click.option(
+    "-o",
+    "--output",
+    metavar="PLAN",
+    shell_complete=completion.files,
+    help="Only write the plan, to this new file.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before it is carried out.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="How many devices to change at once.",
+)
+@guard_option
+@staging_options
+def undo_run(
+    settings: Settings,
+    *,
+    run: str,
+    output: str | None,
+    yes: bool,
+    concurrency: int,
+    guard: str,
+    staging: Staging,
+) -> None:
+    """Set back what RUN changed, as far as that can be done.
+
+    RUN is an id, a prefix of one, a path, or `last`. What cannot be undone is told first:
+    deletions, minted configurations, fields that were empty, and runs without a plan. A
+    device that does not show any more what RUN set is left alone. The rest is a plan,
+    shown, confirmed and carried out as any other.
+    """
+    folder = find_run(run, runs_directory())
+    if settings.base_url is None:
+        with contextlib.closing(Journal.read(folder.journal)) as journal:
+            settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
+
+    async def work() -> Undo:
+        async with settings.client() as client:
+            return await undo(client, folder.journal, on_read=progress())
+
+    back = asyncio.run(work())
+    with back.plan as plan:
+        _tell_lasting(back)
+        show_plan(plan, as_json=bool(settings.as_json))
+        changes = plan.counts[Verdict.CHANGE]
+        if output is not None:
+            plan.write(output)
+            tell(f"plan: {plain(output)}")
+            ending = Exit.DONE
+        elif not changes:
+            tell("there is nothing to set back")
+            ending = Exit.DONE
+        else:
+            confirm(f"this sets back what run {folder.id} changed", changes, yes=yes)
+            how = How(
+                concurrency=concurrency,
+                guard=GuardMode(guard),
+                staging=staging,
+                yes=True,
+                skip_refused=True,
+            )
+            ending = apply_all(settings, plan, how, source=f"undo of {folder.id}")
+    click.get_current_context().exit(ending)
+
+
+def _tell_lasting(back: Undo) -> None:
+    for why, number in back.lasting.items():
+        if number:
+            named = ", ".join(plain(example) for example in back.examples[why][:3])
+            more = ", ..." if number > 3 else ""
+            tell(f"cannot be undone: {number} {_WHY[why]}: {named}{more}")

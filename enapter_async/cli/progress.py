@@ -1,0 +1,220 @@
+"""Progress while a run goes on: a bar on a terminal, else a few lines."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final, Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from enapter_async.cli.options import tell
+from enapter_async.cli.rows import reason_of
+from enapter_async.cli.summary import COLOURS, fancy
+from enapter_async.fleet.outcomes import (
+    Outcome,
+    RunEvent,
+    RunGoesOn,
+    RunStopped,
+    RunWaiting,
+    State,
+    WaveBegan,
+    WavePassed,
+)
+from enapter_async.fleet.pacing.controller import Wait, minutes
+from enapter_async.fleet.pacing.progress import Estimate
+from enapter_async.hooks import AttemptFailed, Event
+from enapter_async.text import plain
+
+_PLAIN_STEPS: Final = 10
+
+
+class Watch:
+    """A hook that counts failed attempts, all and by what went wrong."""
+
+    def __init__(self) -> None:
+        self.failed: Counter[str] = Counter()
+
+    def __call__(self, event: Event, /) -> None:
+        """Take one event."""
+        if isinstance(event, AttemptFailed):
+            attempt = event.attempt
+            what = f"HTTP {attempt.status}" if attempt.status else attempt.error_type
+            self.failed[f"{what}: {attempt.certainty.value}"] += 1
+
+
+class Tracker(Protocol):
+    """Shows how a run gets on."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Show the last state and end."""
+
+    def advance(self, outcome: Outcome[Any]) -> None:
+        """Take one outcome."""
+
+    def tell(self, event: RunEvent) -> None:
+        """Take one event of the run."""
+
+
+def tracker(total: int, watch: Watch) -> Tracker:
+    """Return the tracker that fits standard error: a bar on a terminal, else a few lines."""
+    return _Bar(total, watch) if fancy(sys.stderr) else _Lines(total, watch)
+
+
+class _Bar:
+    def __init__(self, total: int, watch: Watch) -> None:
+        self._total = total
+        self._watch = watch
+        self._counts: Counter[State] = Counter()
+        self._began = time.monotonic()
+        self._estimate = Estimate(time.monotonic)
+        self._wait: Wait | None = None
+        self._progress = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>6.0f}/s"),
+            TimeElapsedColumn(),
+            _LiveColumn(self._left),
+            _StatesColumn(),
+            console=Console(stderr=True),
+            refresh_per_second=12,
+        )
+        self._task = self._progress.add_task("", total=total, rate=0.0, states=Text())
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+    def advance(self, outcome: Outcome[Any]) -> None:
+        self._counts[outcome.state] += 1
+        self._estimate.advance()
+        done = self._counts.total()
+        self._progress.update(
+            self._task,
+            completed=done,
+            rate=done / max(time.monotonic() - self._began, 1e-6),
+            states=self._states(),
+        )
+
+    def tell(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting):
+            self._wait = event.wait
+            self._estimate.pause()
+        elif isinstance(event, RunGoesOn):
+            self._wait = None
+            self._estimate.go_on()
+        else:
+            self._progress.console.print(event_text(event), markup=False, highlight=False)
+
+    def _left(self) -> Text:
+        """Say what is waited for, or how long it will go on; drawn anew all the time."""
+        if self._wait is not None:
+            return Text(plain(self._wait.text(time.monotonic())), "yellow")
+        seconds = self._estimate.left(self._total - self._counts.total())
+        return Text("" if seconds is None else f"{minutes(seconds)} left", "dim")
+
+    def _states(self) -> Text:
+        text = Text()
+        for state in State:
+            if self._counts[state]:
+                text.append(f" {self._counts[state]} {state}", style=COLOURS[state])
+        failed = self._watch.failed.total()
+        if failed:
+            text.append(f" · {failed} failed attempts", style="dim")
+        return text
+
+
+class _StatesColumn(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Any) -> Text:
+        states: Text = task.fields["states"]
+        return states
+
+
+class _LiveColumn(TextColumn):
+    def __init__(self, text: Callable[[], Text]) -> None:
+        super().__init__("")
+        self._text = text
+
+    def render(self, task: Any) -> Text:
+        return self._text()
+
+
+class _Lines:
+    def __init__(self, total: int, watch: Watch) -> None:
+        self._total = total
+        self._watch = watch
+        self._counts: Counter[State] = Counter()
+        self._estimate = Estimate(time.monotonic)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def advance(self, outcome: Outcome[Any]) -> None:
+        self._counts[outcome.state] += 1
+        done = self._counts.total()
+        self._estimate.advance()
+        steps = done * _PLAIN_STEPS // self._total
+        if steps > (done - 1) * _PLAIN_STEPS // self._total:
+            tell(
+                f"{done} of {self._total}: {counts_text(self._counts)}, "
+                f"{self._watch.failed.total()} failed attempts{self._left(self._total - done)}"
+            )
+
+    def tell(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting):
+            self._estimate.pause()
+        elif isinstance(event, RunGoesOn):
+            self._estimate.go_on()
+        tell(event_text(event))
+
+    def _left(self, number: int) -> str:
+        seconds = self._estimate.left(number)
+        return f", {minutes(seconds)} left" if seconds is not None and number else ""
+
+
+def event_text(event: RunEvent) -> str:
+    """Write an event of a run on one line."""
+    match event:
+        case RunWaiting(wait=wait):
+            return plain(wait.text(time.monotonic()))
+        case RunGoesOn():
+            return "goes on"
+        case WaveBegan(number=number, size=size, waves=waves):
+            of = "" if waves is None else f" of {waves}"
+            return f"wave {number}{of}{'' if size is None else f': {_operations(size)}'}"
+        case WavePassed(number=number, read_back=read_back):
+            told = f", {_operations(read_back)} read back" if read_back else ""
+            return f"wave {number} passed{told}"
+        case RunStopped(error=error):
+            return f"stopped: {reason_of(error)}"
+
+
+def _operations(number: int) -> str:
+    return f"{number} operation{'' if number == 1 else 's'}"
+
+
+def counts_text(counts: Any) -> str:
+    """Write counts of states on one line; nothing of those that are 0."""
+    return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "none"

@@ -1,0 +1,349 @@
+"""`enapter-async fleet rehearse`: a plan carried out against an emulator."""
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import click
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.progress import Watch, tracker
+from enapter_async.cli.rows import json_line, report_row
+from enapter_async.cli.run_options import ALL_AT_ONCE, Staging, guard_option, staging_options
+from enapter_async.cli.runner import run_job
+from enapter_async.cli.summary import show_report
+from enapter_async.client import Client
+from enapter_async.emulator.faults import Drop, FaultProfile, Latency, ServerFailure, Truncate
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.state import Device, Timestamps
+from enapter_async.emulator.world import World
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.outcomes import Outcome, Report, State
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.planning.effects import wanted
+from enapter_async.fleet.planning.plan import Plan, kind_of, read_plan
+from enapter_async.fleet.planning.plan_file import PlanItem
+from enapter_async.fleet.reporting.html import write_report
+from enapter_async.logs import asked_for
+from enapter_async.operation import Repeat
+from enapter_async.operations.devices import DeleteDevice
+from enapter_async.text import plain
+
+KINDS: Final = (
+    Latency(seconds=0.02),
+    ServerFailure(status=502),
+    ServerFailure(status=502, after_effect=True),
+    ServerFailure(status=503),
+    ServerFailure(status=504, after_effect=True),
+    Drop(),
+    Drop(after_effect=True),
+    Drop(after_effect=True, reset=True),
+    Truncate(),
+)
+"""What requests may meet. No 429: a rate limit is a matter of rates, and not of chance."""
+
+# Short, because the emulator is near.
+_POLICY: Final = RetryPolicy(base_delay=0.02, max_delay=0.3, deadline=10.0)
+_NO_SITE: Final = "00000000-0000-4000-8000-000000000001"
+_PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Rehearsal:
+    """What became of a plan. `lies` are outcomes that the emulator's own log contradicts."""
+
+    report: Report
+    cut_short: Exit | None
+    requests: int
+    faults: Mapping[str, int]
+    lies: tuple[str, ...]
+
+
+async def rehearse(
+    plan: Plan,
+    folder: Path,
+    *,
+    faults: float,
+    seed: int,
+    concurrency: int = 64,
+    guard: GuardMode = GuardMode.AUTO,
+    staging: Staging = ALL_AT_ONCE,
+) -> Rehearsal:
+    """Carry a plan out on this machine alone; the journal and what is minted go to `folder`.
+
+    The emulator's devices are as the plan says they were before. `faults` is the share of
+    requests that meets a fault, the same ones for one `seed`.
+    """
+    world = world_of(plan)
+    profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None
+    watch = Watch()
+    outcomes: list[Outcome[Any]] = []
+    async with Emulator(world=world, faults=profile) as emulator:
+        client = Client(
+            emulator.token,
+            base_url=emulator.base_url,
+            retry=_POLICY,
+            pacing=Pacing(max_in_flight=concurrency),
+            hooks=[watch, *asked_for(os.environ)],
+        )
+        async with client:
+            with tracker(max(len(plan), 1), watch) as tracking:
+
+                def on_outcome(outcome: Outcome[Any]) -> None:
+                    outcomes.append(attrs.evolve(outcome, result=None))
+                    tracking.advance(outcome)
+
+                report, cut_short = await run_job(
+                    client,
+                    plan,
+                    on_outcome=on_outcome,
+                    concurrency=concurrency,
+                    credentials=str(folder / "credentials.jsonl") if plan.configurations else None,
+                    journal=JournalOptions(
+                        path=folder / "journal.db", facts={"source": "rehearsal"}
+                    ),
+                    guard=guard,
+                    staging=staging,
+                    on_event=tracking.tell,
+                )
+    return Rehearsal(
+        report=report,
+        cut_short=cut_short,
+        requests=world.log.count_arrivals(),
+        faults=world.log.fault_counts(),
+        lies=tuple(lies(world, outcomes)),
+    )
+
+
+# The world before.
+
+
+@attrs.frozen(kw_only=True)
+class _Planned(Device):
+    """A device of which the plan tells no slug; the world needs one, and shows none."""
+
+    def to_json(
+        self,
+        *,
+        expand: Collection[str] = (),
+        timestamps: Timestamps = "unix",
+        role: str | None = None,
+        site: Any = None,
+    ) -> dict[str, Any]:
+        """Return the device as the API shows it, without a slug until it was given one."""
+        shown = Device.to_json(self, expand=expand, timestamps=timestamps, role=role, site=site)
+        return {**shown, "slug": ""} if self.slug == self.id else shown
+
+
+def world_of(plan: Plan) -> World:
+    """Make the world that a plan was made in, as far as the plan tells of it.
+
+    Its devices are those that the plan changes or finds unchanged, with what was in their
+    fields before the first change of each. Where a deletion waits for another one, the
+    first of the two devices hangs below the second.
+
+    Raises:
+        ConfigurationError: there can be no such world, as where two devices have one slug.
+    """
+    found: dict[str, dict[str, str | None]] = {}
+    deleted: dict[int, str] = {}
+    upstream: dict[str, str] = {}
+    for item in plan.items():
+        if item.seq is None or item.operation is None or item.verdict is Verdict.ABSENT:
+            continue
+        fields = found.setdefault(item.device, {"name": item.name, "site_id": item.site})
+        for field, value in _before(item).items():
+            fields.setdefault(field, value)
+        if isinstance(item.operation, DeleteDevice):
+            deleted[item.seq] = item.device
+            if item.after in deleted:
+                upstream[deleted[item.after]] = item.device
+    devices = [
+        _Planned(
+            id=device_id,
+            name=fields["name"] or "",
+            slug=fields.get("slug") or device_id,
+            site_id=fields["site_id"] or _NO_SITE,
+            blueprint_id=fields.get("blueprint_id") or "",
+            updated_at=_PLANNED_AT,
+            authorized_role="OWNER",
+            upstream_id=upstream.get(device_id),
+        )
+        for device_id, fields in found.items()
+    ]
+    try:
+        return World(devices)
+    except ValueError as error:
+        raise ConfigurationError(f"the plan cannot be rehearsed: {error}") from None
+
+
+def _before(item: PlanItem) -> Mapping[str, str | None]:
+    if item.before is not None:
+        return item.before
+    # What is unchanged is as it is wanted.
+    return {} if item.operation is None else dict(wanted(item.operation))
+
+
+# The truth afterwards.
+
+
+def lies(world: World, outcomes: Iterable[Outcome[Any]]) -> Iterator[str]:
+    """Yield each outcome that the emulator's own log contradicts; nothing, if all are true.
+
+    Nobody else is in this world, so what was told applied was done in it; of what was told
+    failed, held or unchanged nothing was done; what was told absent is not there; and what
+    may be done once only was done once at the most.
+    """
+    effects = Counter(
+        _Effect(each.operation, each.device_id, frozenset(each.set.items()))
+        for each in world.log.effects()
+    )
+    for outcome in outcomes:
+        operation = outcome.operation
+        device_id = operation.subject() or ""
+        fields = frozenset(wanted(operation).items())
+        done = effects[_Effect(kind_of(operation), device_id, fields)]
+        problem = _problem(outcome, done, is_there=device_id in world)
+        if problem:
+            yield f"{type(operation).__name__} of {device_id} was told {outcome.state}: {problem}"
+
+
+@attrs.frozen
+class _Effect:
+    operation: str
+    device_id: str
+    fields: frozenset[tuple[str, str]]
+
+
+def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
+    if outcome.operation.repeat is Repeat.ONCE and done > 1:
+        return f"it was done {done} times, and may be done once only"
+    if outcome.state is State.APPLIED:
+        return "" if done else "it was not done"
+    if outcome.state is State.ABSENT:
+        return "the device is there" if is_there else ""
+    return "it was done" if done and outcome.state is not State.UNKNOWN else ""
+
+
+_LIES_SHOWN: Final = 20
+
+
+@click.command("rehearse")
+@connection_options
+@click.argument("plan", shell_complete=completion.files)
+@click.option(
+    "--faults",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    metavar="RATE",
+    help="What share of requests meets a fault.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Which faults.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="How many devices to change at once.",
+)
+@guard_option
+@staging_options
+@click.option(
+    "--report",
+    "page",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Write a page about it to this new file.",
+)
+def rehearse_plan(
+    settings: Settings,
+    *,
+    plan: str,
+    faults: float,
+    seed: int,
+    concurrency: int,
+    guard: str,
+    staging: Staging,
+    page: str | None,
+) -> None:
+    """Carry out PLAN against an emulator on this machine, with faults; nothing real is touched.
+
+    The emulator has the devices of the plan, as they were when it was planned. The very
+    plan is applied to it, as `fleet apply` would, while requests are delayed, refused,
+    dropped before and after they took effect, and answered by halves; then each outcome
+    is compared with the emulator's own log. The exit code is the one that the run would
+    end with, or 1 if anything was told that is not so.
+
+    It shows how the plan fares in a bad network, and not what the real fleet will answer:
+    other devices, roles and rate limits are not in the plan. The options about server,
+    token and patience mean nothing here.
+    """
+    if page is not None and Path(page).exists():
+        raise ConfigurationError(f"{page} exists already")
+    with (
+        read_plan(plan) as read,
+        tempfile.TemporaryDirectory(prefix="enapter-rehearsal-") as folder,
+    ):
+        tell(f"{len(read)} operations, rehearsed on this machine; {faults * 100:g} % faults")
+        if read.counts[Verdict.REFUSED]:
+            tell(f"{read.counts[Verdict.REFUSED]} that cannot be done are left out")
+        rehearsed = asyncio.run(
+            rehearse(
+                read,
+                Path(folder),
+                faults=faults,
+                seed=seed,
+                concurrency=concurrency,
+                guard=GuardMode(guard),
+                staging=staging,
+            )
+        )
+        if page is not None:
+            name = f"rehearsal of {Path(plan).name}"
+            write_report(Path(folder) / "journal.db", page, name=name)
+    _show(rehearsed, as_json=bool(settings.as_json))
+    if page is not None:
+        tell(f"report: {plain(page)}")
+    click.get_current_context().exit(_exit_of(rehearsed))
+
+
+def _exit_of(rehearsed: Rehearsal) -> Exit:
+    if rehearsed.lies:
+        return Exit.FAILED
+    cut_short = rehearsed.cut_short
+    return exit_of_report(rehearsed.report) if cut_short is None else cut_short
+
+
+def _show(rehearsed: Rehearsal, *, as_json: bool) -> None:
+    if as_json:
+        row = {
+            "requests": rehearsed.requests,
+            "faults": dict(rehearsed.faults),
+            "lies": list(rehearsed.lies),
+        }
+        click.echo(json_line({**report_row(rehearsed.report), "rehearsal": row}))
+        return
+    show_report(rehearsed.report)
+    met = ", ".join(f"{number} {name}" for name, number in sorted(rehearsed.faults.items()))
+    click.echo(f"{rehearsed.requests} requests; faults: {met or 'none'}")
+    if not rehearsed.lies:
+        click.echo(
+            "CHECKED: every outcome is so by the emulator's own log; no real server was asked"
+        )
+        return
+    click.echo(f"NOT TRUE: {len(rehearsed.lies)} outcomes")
+    for lie in rehearsed.lies[:_LIES_SHOWN]:
+        click.echo(f"  {plain(lie)}")

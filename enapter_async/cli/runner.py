@@ -1,0 +1,170 @@
+"""Runs operations as `fleet apply`, the demo and the single commands do: with Ctrl-C, aloud."""
+
+import contextlib
+from collections.abc import Callable, Collection
+from typing import Any
+
+import attrs
+import click
+
+from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.options import Settings, drop_output, tell
+from enapter_async.cli.progress import Watch, tracker
+from enapter_async.cli.rows import ResultsFile, json_line, outcome_row, report_row
+from enapter_async.cli.run_options import ALL_AT_ONCE, Staging
+from enapter_async.cli.summary import show_report
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.outcomes import OnEvent, Outcome, Report, State
+from enapter_async.fleet.planning.drift import GuardMode, StateGuard
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.reporting.results import write_results
+from enapter_async.fleet.run import Run
+
+
+async def run_job(
+    client: Client,
+    operations: Collection[Any] | None,
+    *,
+    on_outcome: Callable[[Outcome[Any]], None],
+    concurrency: int = 64,
+    credentials: str | None = None,
+    check: bool = False,
+    journal: JournalOptions | None = None,
+    guard: GuardMode = GuardMode.AUTO,
+    staging: Staging = ALL_AT_ONCE,
+    on_event: OnEvent | None = None,
+) -> tuple[Report, Exit | None]:
+    """Carry operations out; give the report, and an exit code where it was cut short.
+
+    The first signal lets what is under way end, the second cuts it off. Where `on_outcome`
+    cannot write (`OSError`), nothing more is started.
+    """
+    run: Run[Any] = Run(
+        client,
+        operations,
+        concurrency=concurrency,
+        credentials=credentials,
+        check=check,
+        journal=journal,
+        rollout=staging.rollout,
+        abort=staging.abort,
+        max_pause=staging.max_pause,
+        on_event=on_event,
+        # What the default looks at depends on the waves, which the run itself knows.
+        guard=None if guard is GuardMode.AUTO else StateGuard(client, guard),
+    )
+    unwritten = False
+
+    def drain() -> None:
+        tell("stopping: what is under way may end; once more to cut it off")
+        run.stop("it was interrupted")
+
+    def cut() -> None:
+        tell("cut off: what is under way is unknown; once more to leave at once")
+        run.cut()
+
+    with Interrupts(drain, cut) as interrupts:
+        async with run:
+            async for outcome in run:
+                try:
+                    on_outcome(outcome)
+                except OSError as error:
+                    if not unwritten:
+                        tell(f"enapter-async: an outcome could not be written: {error.strerror}")
+                    unwritten = True
+                    run.stop("an earlier outcome could not be written")
+    return run.report, interrupts.exit or (Exit.STOPPED if unwritten else None)
+
+
+@attrs.frozen(kw_only=True)
+class Job:
+    """What a run is about: `operations` None means all that its journal has left.
+
+    `total` is how many outcomes are to be expected, for progress; `credentials` and
+    `results` are paths, None where the run's folder or its journal says it.
+    """
+
+    folder: RunFolder
+    journal: JournalOptions
+    operations: Collection[Any] | None
+    total: int
+    concurrency: int
+    check: bool = False
+    credentials: str | None = None
+    results: str | None = None
+    guard: GuardMode = GuardMode.AUTO
+    staging: Staging = ALL_AT_ONCE
+
+
+async def carry_out(settings: Settings, job: Job) -> Exit:
+    """Carry a job out, show what became of it, and give the exit code."""
+    watch = Watch()
+    with contextlib.ExitStack() as stack:
+        client = settings.client(hooks=[watch], in_flight=job.concurrency)
+        if isinstance(job.operations, Plan):
+            job.operations.check_server(client)
+        written = stack.enter_context(ResultsFile(job.results)) if job.results else None
+        tracking = stack.enter_context(tracker(max(job.total, 1), watch))
+
+        def on_outcome(outcome: Outcome[Any]) -> None:
+            tracking.advance(outcome)
+            if settings.as_json:
+                click.echo(json_line(outcome_row(outcome)))
+            if written is not None:
+                written.write(outcome)
+
+        async with client:
+            report, cut_short = await run_job(
+                client,
+                job.operations,
+                on_outcome=on_outcome,
+                concurrency=job.concurrency,
+                credentials=job.credentials,
+                check=job.check,
+                journal=job.journal,
+                guard=job.guard,
+                staging=job.staging,
+                on_event=tracking.tell,
+            )
+    try:
+        if settings.as_json:
+            click.echo(json_line(report_row(report)))
+        else:
+            show_report(report)
+    except OSError as error:
+        # The journal has all of it: how the run ended is told by the exit code all the same.
+        tell(f"enapter-async: the report could not be written: {error.strerror}")
+        drop_output()
+    _write_results(job.folder)
+    _tell_what_next(job.folder, report, max_rate=settings.max_rate)
+    return exit_of_report(report) if cut_short is None else cut_short
+
+
+def _write_results(folder: RunFolder) -> None:
+    try:
+        journal = Journal.read(folder.journal)
+        with contextlib.closing(journal):
+            for form in ("csv", "jsonl"):
+                write_results(journal, folder.results(form), form)
+    except (OSError, ConfigurationError) as error:
+        reason = getattr(error, "strerror", None) or error
+        tell(f"enapter-async: the results could not be written: {reason}")
+
+
+def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None) -> None:
+    # A session has a pace of its own; nobody who asked for a slow one means the next to be fast.
+    again = f"enapter-async fleet resume {folder.id}"
+    again += "" if max_rate is None else f" --max-rate {max_rate:g}"
+    if report.merged:
+        tell(f"{report.merged} operations equal others and were left out")
+    tell(f"results: {folder.results('csv')}")
+    open_ends = report.counts[State.UNKNOWN] > report.acknowledged
+    if report.counts[State.HELD] or open_ends or not report.complete:
+        tell(f"to go on: {again}")
+    elif report.counts[State.FAILED]:
+        tell(f"to try again: {again} --retry-failed")

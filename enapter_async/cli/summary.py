@@ -1,0 +1,112 @@
+"""The summary of a run, and the words and colours of its states."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from enapter_async.cli.rows import reason_of
+from enapter_async.fleet.outcomes import (
+    Outcome,
+    Report,
+    State,
+)
+from enapter_async.text import plain
+
+COLOURS: Final = {
+    State.APPLIED: "green",
+    State.UNCHANGED: "cyan",
+    State.ABSENT: "blue",
+    State.FAILED: "red",
+    State.UNKNOWN: "magenta",
+    State.HELD: "yellow",
+}
+MEANINGS: Final = {
+    State.APPLIED: "done",
+    State.UNCHANGED: "was so already",
+    State.ABSENT: "was already gone",
+    State.FAILED: "not done",
+    State.UNKNOWN: "may or may not have been done",
+    State.HELD: "not started",
+}
+UNKNOWN_ADVICE: Final = (
+    "What is unknown may or may not have been done. Updates, deletions and blueprints can "
+    "simply be applied again. A configuration cannot be read back: look at the device first, "
+    "then generate it again if need be."
+)
+_SHOWN: Final = 20
+
+
+def fancy(stream: Any) -> bool:
+    """Say whether a stream is a terminal that can be drawn on."""
+    return bool(stream.isatty()) and os.environ.get("TERM", "") != "dumb"
+
+
+def output_console(*, width: int | None = None, record: bool = False) -> Console:
+    """Return a console on standard output; off a terminal it is wide and draws plainly."""
+    if fancy(sys.stdout):
+        return Console(file=sys.stdout, width=width, record=record)
+    return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)
+
+
+def save_picture(console: Console, path: Path, title: str) -> None:
+    """Write what a recording console has shown as SVG, which loads nothing from elsewhere."""
+    picture = console.export_svg(title=title, unique_id="terminal")
+    path.write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
+
+
+def show_report(report: Report) -> None:
+    """Write the summary of a run to standard output."""
+    console = output_console()
+    console.print(states_table(report))
+    console.print(
+        f"{report.attempts} attempts, {report.retried} operations tried more than once, "
+        f"{report.settled} settled by reading back, {report.elapsed:.1f} s",
+        style="dim",
+    )
+    _show_list(console, "Failed", report.failures, report.counts[State.FAILED], "red")
+    _show_list(console, "Unknown", report.unknowns, report.counts[State.UNKNOWN], "magenta")
+    if report.counts[State.UNKNOWN]:
+        console.print(UNKNOWN_ADVICE)
+    if report.stopped is not None:
+        console.print(Text(f"Stopped: {reason_of(report.stopped)}", "bold red"))
+    if not report.complete:
+        console.print("The input was not read to its end.", style="yellow")
+
+
+def states_table(report: Report) -> Table:
+    """Return the table of how many operations ended in which state."""
+    table = Table(title="What became of the operations", title_justify="left")
+    table.add_column("state")
+    table.add_column("operations", justify="right")
+    table.add_column("meaning", style="dim")
+    for state, number in report.counts.items():
+        style = COLOURS[state] if number else "dim"
+        table.add_row(Text(str(state), style), Text(str(number), style), MEANINGS[state])
+    table.add_row(Text("total", "bold"), Text(str(report.total), "bold"), "")
+    return table
+
+
+def _show_list(
+    console: Console, title: str, outcomes: Sequence[Outcome[Any]], number: int, style: str
+) -> None:
+    if not outcomes:
+        return
+    console.print(Text(f"\n{title}:", style))
+    for outcome in outcomes[:_SHOWN]:
+        console.print(Text(f"  {line_of(outcome)}"), soft_wrap=True)
+    if number > _SHOWN:
+        console.print(f"  and {number - _SHOWN} more; --results FILE writes all of them")
+
+
+def line_of(outcome: Outcome[Any]) -> str:
+    """Write an outcome on one line."""
+    reason = "" if outcome.error is None else f": {reason_of(outcome.error)}"
+    name = type(outcome.operation).__name__
+    return plain(f"{name} of {outcome.operation.subject()} {outcome.state}") + reason

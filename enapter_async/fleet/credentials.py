@@ -1,0 +1,293 @@
+"""Where minted credentials go: a file of JSON Lines that only its owner can read."""
+
+import asyncio
+import contextlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from enapter_async.clock import Clock
+from enapter_async.converter import operation_to_json, unstructure
+from enapter_async.errors import (
+    ConfigurationError,
+)
+from enapter_async.fleet.journal.records import Page
+from enapter_async.fleet.private_files import open_private, write_durably
+from enapter_async.operation import Operation
+
+if sys.platform != "win32":
+    import fcntl
+
+ROOM_BYTES: Final = 64 * 1024
+"""Room that is held for one result; a configuration with three certificates has some 8 KiB."""
+
+CredentialsSink = Callable[[Operation[Any], Any], Awaitable[None] | None]
+"""Takes an operation and its secret result, and returns only once it is kept safe."""
+
+
+class CredentialsFile:
+    """Keeps secret results in a file: each is on the disk before `store` returns.
+
+    One JSON object a line: `device_id`, `protocol`, `generated_at` (RFC 3339, UTC) and
+    `config` as the API gave it. The file is created with mode 0600, or continued if it
+    is a plain file of this user with that mode; a second writer is refused.
+    Results that come while a write is under way share the next one, so that the disk's
+    slowness is paid once for many. Not safe to use from two event loops.
+
+    `in_flight` is how many results may be on their way at once: `make_room` holds so much
+    room for each in a file beside this one, `<path>.reserve`, which is given up when the
+    disk is full, and removed at the end.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        in_flight: int = 1,
+        clock: Clock | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._reserve = Reserve(Path(f"{self.path}.reserve"), in_flight * ROOM_BYTES)
+        self._clock = clock or Clock()
+        self._descriptor = -1
+        self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._taking: asyncio.Task[None] | None = None
+        self._making_room = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        """Open the file.
+
+        Raises:
+            ConfigurationError: it cannot be used; says why. Nothing was changed.
+        """
+        descriptor = open_private(self.path, append=True)
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise ConfigurationError(f"{self.path} is in use by another run") from None
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            # A run that was killed while it wrote: its half line is left to be seen.
+            os.write(descriptor, b"\n")
+        self._descriptor = descriptor
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Finish what is being written, and close the file."""
+        try:
+            if under_way := self._under_way():
+                await asyncio.wait(under_way)
+            if self._writer is not None:
+                self._writer.result()
+        finally:
+            self._close_when_done()
+
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        """Return what threads are at: who waited for it may be gone, but they go on."""
+        tasks = (self._writer, self._taking)
+        return [task for task in tasks if task is not None and not task.done()]
+
+    def _close_when_done(self, _: object = None) -> None:
+        if under_way := self._under_way():
+            under_way[0].add_done_callback(self._close_when_done)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._reserve.release()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    async def make_room(self) -> None:
+        """See to it that whatever is in flight can be written, before more is asked for.
+
+        Raises:
+            OSError: there is no room.
+        """
+        if not self._reserve.held:
+            async with self._making_room:
+                if self._taking is not None:
+                    await asyncio.wait([self._taking])
+                if not self._reserve.held:
+                    self._taking = asyncio.create_task(asyncio.to_thread(self._reserve.take))
+                    await asyncio.shield(self._taking)
+
+    async def store(
+        self, operation: Operation[Any], result: Any, mark: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write one result, and return once it is on the disk.
+
+        `mark` is written with it, and says which item of which run it belongs to.
+
+        Raises:
+            OSError: it could not be written, as on a full disk; the file ends with the
+                last whole line.
+        """
+        if self._descriptor < 0:
+            raise ConfigurationError("a credentials file is used inside `async with` only")
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[None] = loop.create_future()
+        self._pending.append((self._line(operation, result, mark or {}), stored))
+        if self._writer is None or self._writer.done():
+            self._writer = loop.create_task(self._write_pending())
+        await stored
+
+    def _line(self, operation: Operation[Any], result: Any, mark: Mapping[str, Any]) -> bytes:
+        told = operation_to_json(operation)
+        generated_at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        row = {
+            "device_id": told.get("device_id"),
+            "protocol": told.get("protocol"),
+            "generated_at": generated_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            **mark,
+            "config": unstructure(result),
+        }
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+    async def _write_pending(self) -> None:
+        while self._pending:
+            group, self._pending = self._pending, []
+            data = b"".join(line for line, _ in group)
+            try:
+                await asyncio.to_thread(self._write, data)
+            except OSError as error:
+                for _, stored in group:
+                    if not stored.done():
+                        stored.set_exception(OSError(error.errno, error.strerror))
+            else:
+                for _, stored in group:
+                    if not stored.done():
+                        stored.set_result(None)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            write_durably(self._descriptor, data)
+        except OSError:
+            if not self._reserve.held:
+                raise
+            # What is here was minted already: now is the time that the reserve is for.
+            self._reserve.release()
+            write_durably(self._descriptor, data)
+
+
+class Reserve:
+    """Room on a disk, held by a file; blocking."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+        self.held = False
+
+    def take(self) -> None:
+        """Fill the file; safe to repeat.
+
+        Raises:
+            OSError: there is no room; nothing is left of the file.
+        """
+        self._path.unlink(missing_ok=True)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            # Not zeros, which a file system may keep in no room at all.
+            write_durably(descriptor, os.urandom(self._size))
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        self.held = True
+
+    def release(self) -> None:
+        """Return the room back; safe to repeat."""
+        if self.held:
+            self.held = False
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+
+def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
+    """Return item and intent of each result that a run has in a file of credentials.
+
+    Half a line, which a run that was killed may leave, holds nothing; nor does any other line
+    that no run of this package wrote.
+    """
+    found: set[tuple[int, int]] = set()
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, RecursionError):
+                row = json.loads(line)
+                if isinstance(row, dict) and row.get("run") == run and "config" in row:
+                    item, intent = row.get("item"), row.get("intent")
+                    if isinstance(item, int) and isinstance(intent, int):
+                        found.add((item, intent))
+    return frozenset(found)
+
+
+def count_in(path: Path) -> int:
+    """Count the results in a file of credentials; 0 where there is no file."""
+    try:
+        with path.open("rb") as lines:
+            return sum(line.endswith(b"}\n") for line in lines)
+    except FileNotFoundError:
+        return 0
+
+
+class Keeper(Protocol):
+    """Where minted credentials go."""
+
+    async def make_room(self) -> None:
+        """See to it that there is room before anything is minted; raises `OSError`."""
+        ...
+
+    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+        """Keep a result safe before returning."""
+        ...
+
+
+class FileKeeper:
+    """Keeps results in a file; in a run with a journal, with the item that each belongs to."""
+
+    def __init__(self, file: CredentialsFile, run: str) -> None:
+        self._file = file
+        self._run = run
+
+    async def make_room(self) -> None:
+        """See to it that what is in flight can be written; raises `OSError` where not."""
+        await self._file.make_room()
+
+    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+        """Write a result, and return once it is on the disk."""
+        mark = None
+        if page is not None:
+            mark = {"run": self._run, "item": page.work.seq, "intent": page.number}
+        await self._file.store(operation, result, mark)
+
+
+class SinkKeeper:
+    """Keeps results by a function of the caller's."""
+
+    def __init__(self, sink: CredentialsSink) -> None:
+        self._sink = sink
+
+    async def make_room(self) -> None:
+        """Do nothing: whether there is room is the caller's knowledge."""
+
+    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+        """Hand a result to the function, and wait for what it returns."""
+        waiting = self._sink(operation, result)
+        if inspect.isawaitable(waiting):
+            await waiting

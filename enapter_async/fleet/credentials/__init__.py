@@ -1,1 +1,0 @@
-"""Where minted credentials are kept."""

@@ -1,0 +1,280 @@
+"""One operation of a run, from being taken up to its outcome."""
+
+from typing import Any, Final, Generic
+
+import attrs
+
+from enapter_async._http.call import CallRecord
+from enapter_async._http.pacing import Escort
+from enapter_async.converter.compiled import compile_maker
+from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
+from enapter_async.fleet.credentials import Keeper
+from enapter_async.fleet.errors import (
+    CredentialsNotKeptError,
+    JournalError,
+    LeftUnknownError,
+    NoRoomError,
+    NotStartedError,
+    ResultDiffersError,
+)
+from enapter_async.fleet.journal.records import Page
+from enapter_async.fleet.outcomes import OperationT, Outcome, State
+from enapter_async.fleet.reading import Caller
+from enapter_async.operation import Operation, Repeat
+
+_make_outcome: Final = compile_maker(Outcome)
+
+
+class Item(Generic[OperationT]):
+    """Carries one operation out, and can say at any time what became of it.
+
+    `storing` is true from when the result is given to the sink.
+    """
+
+    __slots__ = (
+        "_escort",
+        "_page",
+        "_record",
+        "_result",
+        "elapsed",
+        "operation",
+        "sent",
+        "storing",
+    )
+
+    def __init__(self, operation: OperationT, page: Page | None = None) -> None:
+        self.operation = operation
+        self._page = page
+        self._record: CallRecord | None = None
+        self._escort: Escort | None = None
+        self._result: Any = None
+        self.elapsed = 0.0
+        self.sent = 0
+        self.storing = False
+
+    async def carry_out(
+        self, client: Caller, *, check: bool, keeper: Keeper | None, escort: Escort | None = None
+    ) -> Outcome[OperationT]:
+        """Do it; only what is no `EnapterError` gets out.
+
+        It may be done again where it failed and nothing was sent, or all of it was refused.
+        """
+        self._escort = escort
+        if self._record is not None:
+            self.sent += self._record.sent
+            self.elapsed += self._record.elapsed
+            self._record = None
+        outcome = await self._look(client) if check else None
+        if outcome is None and self.operation.answer.secret and keeper is not None:
+            outcome = await self._make_room(keeper)
+        if outcome is not None:
+            return outcome
+        page = self._page
+        if page is not None and not page.announced:
+            try:
+                await page.announce()
+            except JournalError as error:
+                return self.held(str(error), error)
+        self._record = record = CallRecord(None if page is None else page.announce, escort)
+        try:
+            result = await client.call(self.operation, record=record, patient=True)
+        except EnapterError as error:
+            return await self._refused(client, error)
+        if self.operation.answer.secret and keeper is not None:
+            return await self._keep(keeper, result)
+        difference = _difference(self.operation, result)
+        if difference:
+            return self._outcome(State.FAILED, error=ResultDiffersError(difference))
+        return self._outcome(State.APPLIED, result=result)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was sent of it, other than a read that looks first."""
+        return bool(self.sent or (self._record is not None and self._record.sent))
+
+    async def _make_room(self, keeper: Keeper) -> Outcome[OperationT] | None:
+        """See to it that there is room for what is minted; give the outcome where there is none."""
+        try:
+            await keeper.make_room()
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+            message = f"there is no room to keep credentials: {problem}"
+            return self.held(message, NoRoomError(message))
+        return None
+
+    async def _refused(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
+        """Say what became of an operation whose call ended in an error."""
+        if isinstance(error, JournalError):
+            error = self._ambiguous(str(error), error)
+        if isinstance(error, AmbiguousOutcomeError):
+            return self._outcome(State.UNKNOWN, error=error)
+        if _is_not_there(error) and self.operation.holds(None):
+            if not self._uncertain:
+                return self._outcome(State.ABSENT)
+            # The deletion of an earlier session did it, as far as anybody can say.
+            return attrs.evolve(self._outcome(State.APPLIED), settled=True)
+        if self._uncertain:
+            return await self._settle(client, error)
+        return self._outcome(State.FAILED, error=error)
+
+    @property
+    def _uncertain(self) -> bool:
+        return self._page is not None and self._page.uncertain
+
+    async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
+        """Look, where this session's refusal does not say what an earlier attempt did."""
+        reading: Operation[Any] | None = self.operation.reads()
+        if reading is not None and self.operation.repeat is Repeat.CONVERGENT:
+            try:
+                state = await client.call(reading, record=CallRecord(), patient=True)
+            except EnapterError as unread:
+                if not _is_not_there(unread):
+                    return self._outcome(State.UNKNOWN, error=self._earlier(error))
+                state = None
+            if self.operation.holds(state):
+                outcome = self._outcome(State.APPLIED, result=self.operation.result_of(state))
+                return attrs.evolve(outcome, settled=True)
+        return self._outcome(State.UNKNOWN, error=self._earlier(error))
+
+    def _earlier(self, error: EnapterError) -> AmbiguousOutcomeError:
+        return self._ambiguous(
+            f"an earlier attempt may have been done; this one was not: {error}", error
+        )
+
+    def _ambiguous(self, message: str, cause: EnapterError) -> AmbiguousOutcomeError:
+        ambiguous = AmbiguousOutcomeError(
+            message, subject=self.operation.subject(), hint="read the device to see"
+        )
+        ambiguous.__cause__ = cause
+        return ambiguous
+
+    async def _look(self, client: Caller) -> Outcome[OperationT] | None:
+        """Read first, and give the outcome where that already says it."""
+        read: Operation[Any] | None = self.operation.reads()
+        if read is None:
+            return None
+        record = CallRecord(escort=self._escort)
+        state: Any = None
+        try:
+            state = await client.call(read, record=record, patient=True)
+        except EnapterError as error:
+            if not _is_not_there(error):
+                if self._uncertain:
+                    return self._outcome(State.UNKNOWN, error=self._earlier(error))
+                return self._outcome(State.FAILED, error=error)
+        finally:
+            self.elapsed += record.elapsed
+        if not self.operation.holds(state):
+            return None
+        if state is None:
+            return self._outcome(State.ABSENT)
+        return self._outcome(State.UNCHANGED, result=self.operation.result_of(state))
+
+    async def _keep(self, keeper: Keeper, result: Any) -> Outcome[OperationT]:
+        self.storing = True
+        self._result = result
+        problem = ""
+        try:
+            await keeper.keep(self.operation, result, self._page)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - whatever it is, the credentials are not kept
+            # Its text may hold what it was given, and an outcome is what people log.
+            problem = type(error).__name__
+        if not problem:
+            return self._outcome(State.APPLIED, result=result)
+        return self._outcome(State.UNKNOWN, result=result, error=self._not_kept(problem))
+
+    def _not_kept(self, problem: str) -> CredentialsNotKeptError:
+        return CredentialsNotKeptError(
+            f"credentials of {self.operation.subject()} were minted and could not be kept: "
+            f"{problem}",
+            subject=self.operation.subject(),
+            hint="generate them again once they can be kept; what becomes of the lost ones "
+            "is for the server to say",
+        )
+
+    def unchanged(self) -> Outcome[OperationT]:
+        """Tell the outcome of an operation whose wanted state held when it was planned."""
+        return self._outcome(State.UNCHANGED)
+
+    def cut_off(self) -> Outcome[OperationT]:
+        """Tell the outcome of an operation that was cancelled under way."""
+        if self.storing:
+            return self._outcome(
+                State.UNKNOWN, result=self._result, error=self._not_kept("the run was cut off")
+            )
+        if not self._may_have_happened():
+            return self.held("the run was cut off before this was done")
+        error = AmbiguousOutcomeError(
+            f"the run was cut off while {self.operation.subject()} was under way: "
+            "it may or may not have been done",
+            subject=self.operation.subject(),
+            hint="read the device to see",
+        )
+        return self._outcome(State.UNKNOWN, error=error)
+
+    def _may_have_happened(self) -> bool:
+        record = self._record
+        if self._uncertain:
+            return True
+        if record is None or self.operation.repeat is Repeat.READ:
+            return False
+        under_way = record.sent > len(record.attempts)
+        return under_way or any(attempt.certainty.uncertain for attempt in record.attempts)
+
+    def broken(self, error: Exception) -> Outcome[OperationT]:
+        """Tell the outcome of an operation that ended in what is no error of ours."""
+        wrapped = AmbiguousOutcomeError(
+            f"ended in {type(error).__name__}, so nobody can say whether it was done",
+            subject=self.operation.subject(),
+        )
+        return self._outcome(State.UNKNOWN, error=wrapped)
+
+    def held(self, message: str, because: EnapterError | None = None) -> Outcome[OperationT]:
+        """Tell the outcome of an operation that was not started."""
+        return self.not_started(NotStartedError(message, because=because))
+
+    def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
+        """Tell that this session did not start it: held, unless an earlier one may have done it."""
+        if not self._uncertain:
+            return self._outcome(State.HELD, error=error)
+        left = LeftUnknownError(
+            f"an earlier session may have done it, and this one did not start it: {error}",
+            subject=self.operation.subject(),
+            hint="read the device to see, or let the run go on",
+        )
+        left.__cause__ = error.because
+        return self._outcome(State.UNKNOWN, error=left)
+
+    def _outcome(
+        self, state: State, *, result: Any = None, error: EnapterError | None = None
+    ) -> Outcome[OperationT]:
+        sent, elapsed, settled = self.sent, self.elapsed, False
+        record = self._record
+        if record is not None:
+            sent += record.sent
+            elapsed += record.elapsed
+            settled = record.settled or record.already_absent
+        outcome: Outcome[OperationT] = _make_outcome(
+            self.operation, state, result, error, sent, elapsed, settled
+        )
+        return outcome
+
+
+def _difference(operation: Operation[Any], result: Any) -> str:
+    """Tell in which field an answer differs from what was asked for; "" where in none."""
+    if result is None or operation.holds(result) or operation.repeat is not Repeat.CONVERGENT:
+        return ""
+    wanted = operation.request().body or {}
+    shown = [
+        f"{field} is {getattr(result, field, None)!r}, and {value!r} was asked for"
+        for field, value in wanted.items()
+        if value and getattr(result, field, None) != value
+    ]
+    return f"the answer shows another value: {'; '.join(shown) or 'it does not hold'}"
+
+
+def _is_not_there(error: EnapterError) -> bool:
+    """Say whether the API itself says so: a proxy's 404 page says nothing about a device."""
+    return isinstance(error, NotFoundError) and error.from_api

@@ -1,0 +1,281 @@
+"""The rows of a journal, and works and outcomes written as such."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from json.encoder import encode_basestring as _quoted
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.errors import APIError
+from enapter_async.fleet.errors import EarlierError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.operation import Operation
+
+MESSAGE_CHARACTERS: Final = 500
+INTENT: Final = "intent"
+LATEST_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+ACKNOWLEDGED: Final = "acknowledged"
+WAVE_BEGUN: Final = "wave begun"
+WAVE_PASSED: Final = "wave passed"
+WAVE_NOT_PASSED: Final = "wave not passed"
+
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+# What a server said may hold halves of surrogate pairs, which no file can: as escapes it can.
+_encode_told: Final = json.JSONEncoder(separators=(",", ":")).encode
+
+BriefItem = tuple[int, bytes, str]
+"""seq, digest, operation: a work that says no more."""
+FullItem = tuple[int, bytes, str, str | None, str, int | None, int, int | None, int]
+ItemRow = BriefItem | FullItem
+
+BriefEvent = tuple[int | None, str, int | None, int, int | None]
+"""seq (None: about the run), kind, attempt, at_ms, elapsed_ms."""
+FullEvent = tuple[
+    int | None, int, str, int | None, int,
+    int | None, int | None, str | None, str | None, str | None,
+]  # fmt: skip
+"""seq, step, kind, attempt, at_ms, elapsed_ms, status, code, request_id, detail (JSON text)."""
+EventRow = BriefEvent | FullEvent
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One row of the journal's events; times are milliseconds, `at_ms` since 1970."""
+
+    id: int
+    seq: int | None
+    step: int
+    kind: str
+    attempt: int | None
+    at_ms: int
+    elapsed_ms: int | None
+    status: int | None
+    code: str | None
+    request_id: str | None
+    detail: str | None
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What `detail` says; empty where it says nothing that can be read."""
+        found: Any = None
+        with contextlib.suppress(ValueError, RecursionError):
+            found = None if self.detail is None else json.loads(self.detail)
+        return found if isinstance(found, dict) else {}
+
+
+def operation_text(operation: Operation[Any]) -> str:
+    """Write an operation as a journal does: the same one always gives the same text."""
+    fields = operation_to_json(operation)
+    try:  # flat and of texts, as almost all are: several times as fast as the general way
+        return "{" + ",".join([f'"{key}":{_quoted(value)}' for key, value in fields.items()]) + "}"
+    except TypeError:
+        return _encode(fields)
+
+
+def digest_of(text: str) -> bytes:
+    """Return what an operation is recognised by."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def item_row(work: Work) -> ItemRow:
+    """Write a work as a row.
+
+    Raises:
+        ConfigurationError: the operation's class has no name in files.
+    """
+    text = operation_text(work.operation)
+    if work.before is None and not (
+        work.group or work.wave or work.unchanged or work.unit is not None or work.after is not None
+    ):
+        return (work.seq, digest_of(text), text)
+    before = None if work.before is None else _encode_told(work.before)
+    return (
+        work.seq,
+        digest_of(text),
+        text,
+        before,
+        storable(work.group),
+        work.unit,
+        work.wave,
+        work.after,
+        int(work.unchanged),
+    )
+
+
+def work_of(row: Sequence[Any]) -> Work:
+    """Read a work from its columns: all of an item's but the digest.
+
+    Raises:
+        TypeError, ValueError, RecursionError: no run wrote this.
+    """
+    seq, operation, before, group, unit, wave, after, unchanged = row
+    planned = None if before is None else json.loads(before)
+    whole = [wave, *(number for number in (unit, after) if number is not None)]
+    if not (
+        all(isinstance(number, int) for number in whole)
+        and isinstance(group, str)
+        and isinstance(planned, dict | None)
+    ):
+        raise TypeError(f"item {seq} is none")
+    if after is not None and after >= seq:
+        raise ValueError(f"item {seq} follows item {after}")
+    return Work(
+        seq=seq,
+        operation=operation_from_json(json.loads(operation)),
+        before=planned,
+        group=group,
+        unit=unit,
+        wave=wave,
+        after=after,
+        unchanged=bool(unchanged),
+    )
+
+
+def event_of(row: Sequence[Any]) -> Event:
+    """Read an event from its columns.
+
+    Raises:
+        TypeError, ValueError: no run wrote this.
+    """
+    number, seq, step, kind, attempt, at_ms, elapsed_ms, status, code, request_id, detail = row
+    if not (
+        all(isinstance(each, int | None) for each in (seq, attempt, elapsed_ms, status))
+        and all(isinstance(each, str | None) for each in (code, request_id, detail))
+        and isinstance(kind, str)
+        and isinstance(at_ms, int)
+        and 0 <= at_ms <= LATEST_MS
+    ):
+        raise TypeError(f"event {number} is none")
+    return Event(
+        id=number,
+        seq=seq,
+        step=step,
+        kind=kind,
+        attempt=attempt,
+        at_ms=at_ms,
+        elapsed_ms=elapsed_ms,
+        status=status,
+        code=code,
+        request_id=request_id,
+        detail=detail,
+    )
+
+
+def event_row(
+    seq: int | None,
+    kind: str,
+    at_ms: int,
+    *,
+    attempt: int | None = None,
+    detail: str | None = None,
+) -> EventRow:
+    """Write an event that is no outcome."""
+    if detail is None:
+        return (seq, kind, attempt, at_ms, None)
+    return (seq, 0, kind, attempt, at_ms, None, None, None, None, detail)
+
+
+def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
+    """Write an outcome: no result, and of an error its class and its message."""
+    error = outcome.error
+    elapsed_ms = int(outcome.elapsed * 1000)
+    request_id = getattr(error, "request_id", None)
+    if error is None and not outcome.settled:
+        return (seq, outcome.state.value, outcome.attempts, at_ms, elapsed_ms)
+    details: dict[str, Any] = {"settled": True} if outcome.settled else {}
+    status = code = None
+    if error is not None:
+        details["error"] = type(error).__name__
+        details["message"] = storable(str(error))[:MESSAGE_CHARACTERS]
+    if isinstance(error, APIError):
+        status = error.status
+        code = next((storable(each.code) for each in error.errors if each.code), None)
+    return (
+        seq,
+        0,
+        outcome.state.value,
+        outcome.attempts,
+        at_ms,
+        elapsed_ms,
+        status,
+        code,
+        None if request_id is None else storable(request_id),
+        told(details),
+    )
+
+
+def told(details: Mapping[str, Any]) -> str:
+    """Write an event's details; no secret and no body may be in them."""
+    return _encode_told(details)
+
+
+def storable(text: str) -> str:
+    """Write a server's text as UTF-8 can: a header and JSON may bring halves of surrogate pairs."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def earlier_outcome(work: Work, state: State, event: Event | None) -> Outcome[Any]:
+    """Read what an earlier session said of a work that ended badly; None: it said nothing."""
+    if event is None or event.kind == INTENT:
+        message = "it was about to be sent when the run ended, and no outcome was written"
+        return Outcome(operation=work.operation, state=state, error=EarlierError(message))
+    told_type = event.details.get("error")
+    message = event.details.get("message") or f"an earlier session says: {event.kind}"
+    return Outcome(
+        operation=work.operation,
+        state=state,
+        error=EarlierError(message, error_type=told_type, status=event.status, code=event.code),
+        attempts=event.attempt or 0,
+        elapsed=(event.elapsed_ms or 0) / 1000,
+    )
+
+
+class Page:
+    """One work's place in the journal."""
+
+    __slots__ = ("_commit", "_intend", "number", "uncertain", "work")
+
+    def __init__(
+        self,
+        work: Work,
+        number: int,
+        intend: Callable[["Page"], "asyncio.Future[None]"],
+        *,
+        uncertain: bool,
+    ) -> None:
+        self._intend = intend
+        self._commit: asyncio.Future[None] | None = None
+        self.work = work
+        self.number = number
+        """How many intents were handed in for the work, in all sessions."""
+        self.uncertain = uncertain
+
+    @property
+    def handed_in(self) -> bool:
+        """Whether an intent may be in the journal: one was handed in by this session."""
+        return self._commit is not None
+
+    @property
+    def announced(self) -> bool:
+        """Whether the last intent is in the journal, so that the work may be sent."""
+        done = self._commit
+        return (
+            done is not None and done.done() and not done.cancelled() and done.exception() is None
+        )
+
+    def announce(self) -> "asyncio.Future[None]":
+        """Write the intent; what is returned is done when it is committed.
+
+        Raises, when it is awaited:
+            JournalError: it was not written, and nothing may be sent.
+        """
+        self.number += 1
+        self._commit = self._intend(self)
+        return self._commit

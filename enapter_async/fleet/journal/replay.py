@@ -1,0 +1,107 @@
+"""What a journal says of each item: one pass over its events, one byte an item."""
+
+import enum
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from enapter_async.fleet.journal.records import ACKNOWLEDGED, INTENT
+from enapter_async.fleet.journal.store import Journal, damaged
+from enapter_async.fleet.outcomes import State
+
+
+class Mark(enum.IntEnum):
+    """How an item stands by its last event."""
+
+    UNTOUCHED = 0
+    """Nothing was sent, or it is sure that nothing was done: not started, or held."""
+    INTENDED = 1
+    """An intent without an outcome: it may have been sent, and nobody can say more."""
+    APPLIED = 2
+    UNCHANGED = 3
+    ABSENT = 4
+    FAILED = 5
+    UNKNOWN = 6
+    MISSING = 255
+    """There is no such item: an operation that was merged with an equal one."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the device was as wanted when the item ended."""
+        return self in _DONE
+
+
+_DONE: Final = frozenset({Mark.APPLIED, Mark.UNCHANGED, Mark.ABSENT})
+_MARK_OF_KIND: Final[Mapping[str, Mark]] = {
+    INTENT: Mark.INTENDED,
+    State.APPLIED: Mark.APPLIED,
+    State.UNCHANGED: Mark.UNCHANGED,
+    State.ABSENT: Mark.ABSENT,
+    State.FAILED: Mark.FAILED,
+    State.UNKNOWN: Mark.UNKNOWN,
+    State.HELD: Mark.UNTOUCHED,
+}
+STATE_OF_MARK: Final[Mapping[Mark, State]] = {
+    Mark.UNTOUCHED: State.HELD,
+    Mark.INTENDED: State.UNKNOWN,
+    Mark.APPLIED: State.APPLIED,
+    Mark.UNCHANGED: State.UNCHANGED,
+    Mark.ABSENT: State.ABSENT,
+    Mark.FAILED: State.FAILED,
+    Mark.UNKNOWN: State.UNKNOWN,
+}
+
+
+class Standing:
+    """How the items of a run stand.
+
+    `marks` holds a `Mark` for each seq; `intents` how often an intent was written for an
+    item that is not done; `told` the id of the last event of items that ended badly or were
+    held by name; `acknowledged` the items whose unknown end somebody has taken note of.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self.marks = bytearray([Mark.MISSING]) * (journal.last_seq() + 1)
+        self.intents: dict[int, int] = {}
+        self.told: dict[int, int] = {}
+        self.acknowledged: set[int] = set()
+        self.sent = 0
+        for seq, _ in journal.digests():
+            self.marks[seq] = Mark.UNTOUCHED
+        for number, seq, kind, attempt in journal.marks():
+            if not (isinstance(seq, int) and 0 <= seq < len(self.marks)):
+                raise damaged(journal.path, f"event {number} is about an item {seq}")
+            if attempt is not None and not isinstance(attempt, int):
+                raise damaged(journal.path, f"event {number} counts no intent")
+            self._take(number, seq, kind, attempt)
+
+    def _take(self, number: int, seq: int, kind: str, attempt: int | None) -> None:
+        if kind == ACKNOWLEDGED:
+            self.acknowledged.add(seq)
+            return
+        mark = _MARK_OF_KIND.get(kind)
+        if mark is None:
+            return
+        self.marks[seq] = mark
+        if mark is Mark.INTENDED:
+            self.sent += 1
+            self.intents[seq] = attempt or 1
+            self.acknowledged.discard(seq)
+        elif mark.done:
+            self.intents.pop(seq, None)
+            self.told.pop(seq, None)
+        else:
+            self.told[seq] = number
+
+    def with_mark(self, *marks: Mark) -> tuple[int, ...]:
+        """Return the items that stand so, in order."""
+        wanted = bytes(marks)
+        return tuple(seq for seq, mark in enumerate(self.marks) if mark in wanted)
+
+    def counts(self) -> dict[State, int]:
+        """Count the items by state, as a report does; what was not started is held."""
+        found = Counter(self.marks)
+        counts = dict.fromkeys(State, 0)
+        for mark, state in STATE_OF_MARK.items():
+            counts[state] += found[mark]
+        return counts

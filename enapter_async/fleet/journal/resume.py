@@ -1,0 +1,259 @@
+"""What must be the same when a run goes on, and which operations are one."""
+
+import itertools
+import secrets
+from array import array
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from enapter_async._http.call import CallRecord
+from enapter_async._version import __version__
+from enapter_async.errors import EnapterError
+from enapter_async.fleet.errors import InputConflictError, RunRefusedError
+from enapter_async.fleet.inputs import Work, numbered
+from enapter_async.fleet.journal.records import digest_of, operation_text
+from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.store import MOST_ITEMS, Journal, damaged
+from enapter_async.fleet.reading import Caller, Known
+from enapter_async.operation import Operation, Repeat
+from enapter_async.operations.devices import GetDevice
+
+WITNESS: Final = "witness"
+WITNESSES: Final = 3
+_FACTS: Final[Mapping[str, Callable[[str], object]]] = {
+    "run": str,
+    "version": str,
+    "base_url": str,
+    "token": str,
+    "input": str,
+    "salt": bytes.fromhex,
+}
+
+
+def new_facts(client: Known, *, at_ms: int, known: bool, credentials: str | None) -> dict[str, str]:
+    """Return the facts about a new run that a later session is compared with."""
+    salt = secrets.token_bytes(16)
+    facts = {
+        "run": secrets.token_hex(8),
+        "version": __version__,
+        "created_ms": str(at_ms),
+        "base_url": str(client.base_url),
+        "salt": salt.hex(),
+        "token": client.fingerprint(salt),
+        "input": "known" if known else "streamed",
+    }
+    if credentials is not None:
+        facts["credentials"] = credentials
+    return facts
+
+
+def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
+    """Refuse facts that no run wrote.
+
+    Raises:
+        RunRefusedError: names the first that is missing or cannot be read.
+    """
+    for name, read in _FACTS.items():
+        if name not in facts:
+            raise damaged(journal, f"it does not say {name}")
+        try:
+            read(facts[name])
+        except ValueError:
+            raise damaged(journal, f"{name} cannot be read") from None
+    count = facts.get("count", "0")
+    if not (count.isdecimal() and len(count) <= len(str(MOST_ITEMS))):
+        raise damaged(journal, "count cannot be read")
+
+
+def check_same(facts: Mapping[str, str], client: Known, credentials: str | None) -> bool:
+    """Refuse another server or credentials file; say whether the token is the same.
+
+    Raises:
+        RunRefusedError: names what differs.
+    """
+    if facts["base_url"] != str(client.base_url):
+        raise RunRefusedError(
+            f"this run is about {facts['base_url']}, and the client about {client.base_url}"
+        )
+    kept = facts.get("credentials")
+    if credentials is not None and kept is not None and credentials != kept:
+        raise RunRefusedError(f"this run keeps its credentials in {kept}, not in {credentials}")
+    return facts["token"] == client.fingerprint(bytes.fromhex(facts["salt"]))
+
+
+async def check_new_token(journal: Journal, standing: Standing, client: Caller) -> None:
+    """Read up to three devices of the run with a new token, and compare id and site.
+
+    Raises:
+        RunRefusedError: a device is not there or another one, or none can be compared.
+    """
+    compared = 0
+    for device_id, site_id in _comparable(journal, standing):
+        try:
+            device = await client.call(
+                GetDevice(device_id=device_id), record=CallRecord(), patient=True
+            )
+        except EnapterError as error:
+            raise RunRefusedError(
+                f"the new token cannot read {device_id}, a device of this run: {error}"
+            ) from None
+        if device_id not in (device.id, device.slug) or (site_id and device.site_id != site_id):
+            raise RunRefusedError(f"the new token sees another device as {device_id}")
+        compared += 1
+        if compared == WITNESSES:
+            return
+    if not compared:
+        raise RunRefusedError("the new token cannot be checked: this run has no device to read")
+
+
+def _comparable(journal: Journal, standing: Standing) -> Iterator[tuple[str, str | None]]:
+    """Yield devices by which a token can be recognised: those that answered, then the others."""
+    gone = {
+        work.operation.subject()
+        for work in journal.works()
+        if work.operation.holds(None) and standing.marks[work.seq] is not Mark.UNTOUCHED
+    }
+    for event in journal.events():
+        if event.kind == WITNESS:
+            device_id, site_id = event.details.get("id"), event.details.get("site_id")
+            if isinstance(device_id, str) and device_id not in gone:
+                yield device_id, site_id
+    for work in journal.works():
+        subject = work.operation.subject()
+        if subject is not None and subject not in gone and not standing.marks[work.seq]:
+            yield subject, work.group or None
+
+
+class Comparison:
+    """Compares an input with the journal, one operation after the other, before any send.
+
+    `take` gets each; `finished` says that there is nothing left to compare, so that a
+    streamed input may go on from here; `end` is told where the input ends before that.
+    """
+
+    def __init__(self, journal: Journal, facts: Mapping[str, str]) -> None:
+        self._rows = iter(journal.digests())
+        self._next = next(self._rows, None)
+        self._known = facts["input"] == "known"
+        self._total = int(facts["count"]) if "count" in facts else None
+        self.position = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the input may go on with what the journal does not know."""
+        return self._next is None and self._total is None
+
+    def take(self, operation: Any) -> None:
+        """Compare the next operation.
+
+        Raises:
+            RunRefusedError: it is the first that differs; names it.
+        """
+        seq = operation.seq if isinstance(operation, Work) else self.position
+        operation = operation.operation if isinstance(operation, Work) else operation
+        if self._total is not None and self.position >= self._total:
+            raise RunRefusedError(
+                f"this is another input: it goes on after its {self._total} operations in the "
+                "journal"
+            )
+        self.position += 1
+        if self._next is None or self._next[0] > seq:
+            if not self._known:
+                raise RunRefusedError(
+                    f"this is another input: operation {seq} is not in the journal"
+                )
+            return  # it was merged with an equal one
+        if self._next[0] != seq or self._next[1] != digest_of(operation_text(operation)):
+            raise RunRefusedError(
+                f"this is another input: operation {seq} ({type(operation).__name__} of "
+                f"{operation.subject()}) differs from the journal's"
+            )
+        self._next = next(self._rows, None)
+
+    def end(self) -> None:
+        """Say that the input ended.
+
+        Raises:
+            RunRefusedError: the journal has more.
+        """
+        if self._next is not None or (self._total is not None and self.position < self._total):
+            raise RunRefusedError(
+                f"this is another input: it ends after {self.position} operations, and the "
+                "journal has more"
+            )
+
+
+def is_known(operations: Any) -> bool:
+    """Say whether an input is known before it is read: it has a length, and can be read twice."""
+    return isinstance(operations, Collection)
+
+
+def merged(operations: Collection[Any]) -> frozenset[int]:
+    """Return the seq of each operation that equals an earlier one, and is therefore left out.
+
+    Raises:
+        InputConflictError: two values are set for one field of one device, or something is
+            asked of a device after its deletion.
+    """
+    repeated = _repeated_subjects(operations)
+    by_subject: dict[str, _Subject] = {}
+    equal: list[int] = []
+    conflicts: list[str] = []
+    if repeated:
+        for work in numbered(operations):
+            name = work.operation.subject()
+            if name is None or hash(name) not in repeated:
+                continue
+            subject = by_subject.setdefault(name, _Subject())
+            if subject.holds_equal(work):
+                equal.append(work.seq)
+            else:
+                conflicts.extend(subject.take(work))
+    if conflicts:
+        raise InputConflictError(tuple(conflicts))
+    return frozenset(equal)
+
+
+def _repeated_subjects(operations: Collection[Any]) -> frozenset[int]:
+    """Return the hashes of devices that come more than once, in eight bytes an operation."""
+    hashes = array("q")
+    for work in numbered(operations):
+        name = work.operation.subject()
+        if name is not None:
+            hashes.append(hash(name))
+    found = sorted(hashes)
+    return frozenset(one for one, other in itertools.pairwise(found) if one == other)
+
+
+class _Subject:
+    """What an input asks of one device."""
+
+    __slots__ = ("_deleted_at", "_fields", "_operations")
+
+    def __init__(self) -> None:
+        self._operations: list[Operation[Any]] = []
+        self._fields: dict[str, tuple[Any, int]] = {}
+        self._deleted_at: int | None = None
+
+    def holds_equal(self, work: Work) -> bool:
+        return work.unit is None and work.operation in self._operations
+
+    def take(self, work: Work) -> Iterator[str]:
+        """Add a work, and tell what it contradicts."""
+        operation = work.operation
+        name = operation.subject()
+        self._operations.append(operation)
+        if self._deleted_at is not None:
+            yield f"operation {work.seq} comes after operation {self._deleted_at} deletes {name}"
+        if operation.repeat is not Repeat.CONVERGENT or work.unit is not None:
+            return
+        if operation.holds(None):
+            self._deleted_at = work.seq
+        for field, value in (operation.request().body or {}).items():
+            before, seq = self._fields.setdefault(field, (value, work.seq))
+            if before != value:
+                yield (
+                    f"operations {seq} and {work.seq} set {field} of {name} "
+                    f"to {before!r} and {value!r}"
+                )

@@ -1,0 +1,187 @@
+"""Folders of runs, and the lock that lets one runner at a time work on a run."""
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import RunBusyError, RunNotFoundError
+from enapter_async.fleet.private_files import check_private, open_private
+
+STATE_VARIABLE: Final = "ENAPTER_STATE_DIR"
+LAST: Final = "last"
+
+_JOURNAL: Final = "journal.db"
+_TRIES: Final = 16
+
+
+@attrs.frozen
+class RunFolder:
+    """The folder of one run: its journal, credentials and results."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, *, now: float) -> Self:
+        """Make a folder of mode 0700, named `<UTC time>-<4 hex>`; `now` is seconds since 1970.
+
+        Raises:
+            ConfigurationError: it cannot be made.
+        """
+        time = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
+        try:
+            runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for _ in range(_TRIES):
+                path = runs / f"{time}-{secrets.token_hex(2)}"
+                try:
+                    path.mkdir(mode=0o700)
+                except FileExistsError:
+                    continue
+                # The umask may have taken more away than was asked for, and never less.
+                path.chmod(0o700)
+                return cls(path)
+        except OSError as error:
+            raise ConfigurationError(f"{runs} cannot hold a run: {error.strerror}") from None
+        raise ConfigurationError(f"{runs} has too many runs of this second")
+
+    @property
+    def id(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        """Where its journal is."""
+        return self.path / _JOURNAL
+
+    @property
+    def credentials(self) -> Path:
+        """Where configurations that it mints go, unless it was told otherwise."""
+        return self.path / "credentials.jsonl"
+
+    def results(self, form: str) -> Path:
+        """Where its results are; `form` is "csv" or "jsonl"."""
+        return self.path / f"results.{form}"
+
+    def discard_if_unused(self) -> None:
+        """Remove the folder of a run that never began; safe to repeat."""
+        if not self.journal.exists():
+            for name in (f"{_JOURNAL}.lock",):
+                (self.path / name).unlink(missing_ok=True)
+            if self.path.is_dir() and not any(self.path.iterdir()):
+                self.path.rmdir()
+
+
+def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of all runs: `$ENAPTER_STATE_DIR/runs`, else in the user's state folder."""
+    environ = os.environ if environ is None else environ
+    if given := environ.get(STATE_VARIABLE):
+        return Path(given) / "runs"
+    if sys.platform == "win32":
+        base = Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "enapter-async" / "runs"
+
+
+def all_runs(runs: Path) -> Iterator[RunFolder]:
+    """Yield the runs, oldest first: a name begins with its time."""
+    if runs.is_dir():
+        for path in sorted(runs.iterdir()):
+            if (path / _JOURNAL).is_file():
+                yield RunFolder(path)
+
+
+def find_run(text: str, runs: Path) -> RunFolder:
+    """Find a run by its id, a prefix of only one id, a path (folder or journal), or `last`.
+
+    Raises:
+        RunNotFoundError: there is none, or more than one.
+    """
+    known = list(all_runs(runs))
+    if text == LAST:
+        if not known:
+            raise RunNotFoundError(f"there is no run in {runs}")
+        return known[-1]
+    given = Path(text)
+    if (given / _JOURNAL).is_file():
+        return RunFolder(given.absolute())
+    if given.name == _JOURNAL and given.is_file():
+        return RunFolder(given.absolute().parent)
+    found = [run for run in known if run.id == text] or [
+        run for run in known if text and run.id.startswith(text)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise RunNotFoundError(f"there is no run {text!r} in {runs}; `fleet runs` lists them")
+    raise RunNotFoundError(
+        f"{text!r} may be any of {len(found)} runs: {', '.join(run.id for run in found[:5])}"
+    )
+
+
+class RunLock:
+    """Holds `<journal>.lock` by SQLite's BEGIN EXCLUSIVE: free again after SIGKILL, too."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def take(cls, journal: Path) -> Self:
+        """Take the lock of a journal.
+
+        Raises:
+            RunBusyError: another runner holds it.
+            ConfigurationError: the lock's file cannot be used.
+        """
+        path = Path(f"{journal}.lock")
+        try:
+            # Never opened by ourselves when it is there: closing it would free the lock that
+            # another run of this process holds, as POSIX locks have it.
+            check_private(path)
+        except FileNotFoundError:
+            # Somebody else may have made it meanwhile; SQLite then decides who holds it.
+            with contextlib.suppress(ConfigurationError):
+                os.close(open_private(path))
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if "locked" in str(error):
+                raise RunBusyError(f"another runner is at work on {journal}") from None
+            raise ConfigurationError(f"{path} cannot be used as a lock: {error}") from None
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise ConfigurationError(f"{path} cannot be used as a lock: {error}") from None
+        return cls(connection)
+
+    def release(self) -> None:
+        """Release the lock; safe to repeat."""
+        self._connection.close()
+
+
+def is_held(journal: Path) -> bool:
+    """Say whether a runner is at work on a journal; changes nothing."""
+    path = Path(f"{journal}.lock")
+    if not path.is_file():
+        return False
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
+    with contextlib.closing(connection):
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            return "locked" in str(error)
+        except sqlite3.DatabaseError:
+            return False
+    return False

@@ -1,0 +1,382 @@
+"""The journal of a run: one SQLite file that says what was asked, tried and found out.
+
+`run` holds facts about the whole; `item` one row for each operation, written once; `event`
+is only ever added to: an intent before each send, an outcome after it. No secret and no body
+is in it. When groups of rows are written is the writer's matter, what they mean the ledger's.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import RunRefusedError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.records import Event, EventRow, ItemRow, event_of, work_of
+from enapter_async.fleet.private_files import check_private, open_private
+
+APPLICATION_ID: Final = 0x454E4A4C
+"""What marks an SQLite file as a journal: "ENJL"."""
+VERSION: Final = 1
+SIZE_LIMIT: Final = 64 * 1024 * 1024
+PAGE_ROWS: Final = 500
+MOST_ITEMS: Final = 100_000_000
+"""A journal with an item beyond this is no journal of ours: a byte is kept for each."""
+
+Rows = TypeVar("Rows")
+
+_BUSY_SECONDS: Final = 1.0
+_SCHEMA: Final = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE item (
+    seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, operation TEXT NOT NULL, before TEXT,
+    grp TEXT NOT NULL, unit INTEGER, wave INTEGER NOT NULL, follows INTEGER,
+    unchanged INTEGER NOT NULL
+);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, seq INTEGER, step INTEGER NOT NULL, kind TEXT NOT NULL,
+    attempt INTEGER, at_ms INTEGER NOT NULL, elapsed_ms INTEGER, status INTEGER, code TEXT,
+    request_id TEXT, detail TEXT
+);
+"""
+_ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Most rows are of these kinds, and each value that need not be bound saves time.
+_ADD_BRIEF_ITEM: Final = (
+    "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
+)
+_ADD_BRIEF_EVENT: Final = (
+    "INSERT INTO event (seq, step, kind, attempt, at_ms, elapsed_ms) VALUES (?, 0, ?, ?, ?, ?)"
+)
+_ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchanged"
+_ITEM_FIELDS: Final = tuple(_ITEM_COLUMNS.split(", "))
+_ENDS: Final = (
+    f"SELECT {', '.join(f'item.{field}' for field in _ITEM_FIELDS)}, event.*, told.at_ms "  # noqa: S608 - our own column names
+    "FROM item LEFT JOIN ("
+    "  SELECT seq, max(id) AS id FROM event"
+    "  WHERE kind IN ('intent', 'applied', 'unchanged', 'absent', 'failed', 'unknown', 'held')"
+    "  GROUP BY seq"
+    ") AS last ON last.seq = item.seq LEFT JOIN event ON event.id = last.id LEFT JOIN ("
+    "  SELECT seq, max(id) AS id, at_ms FROM event WHERE kind = 'acknowledged' GROUP BY seq"
+    ") AS told ON told.seq = item.seq AND told.id > last.id "
+    "ORDER BY item.seq"
+)
+
+
+def damaged(path: Path, error: Exception | str) -> RunRefusedError:
+    """Say that a journal holds what no run wrote, as a disk or another hand may leave it."""
+    return RunRefusedError(f"{path} is damaged, and cannot be gone on with: {error}")
+
+
+def _checked(read: Callable[["Journal"], Iterator[Rows]]) -> Callable[["Journal"], Iterator[Rows]]:
+    """Let a way of reading say "damaged" for whatever it meets that no run wrote."""
+
+    @functools.wraps(read)
+    def reading(journal: "Journal") -> Iterator[Rows]:
+        with journal._sound():  # noqa: SLF001 - a part of the class, written before it
+            yield from read(journal)
+
+    return reading
+
+
+class Journal:
+    """One journal file, open. Blocking; used by one thread at a time, but for `checkpoint`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._full = True
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a journal to write to it, or create it with mode 0600.
+
+        Raises:
+            RunRefusedError: it is no journal, or one of another version.
+            ConfigurationError: the file cannot be used; says why.
+        """
+        where = Path(path)
+        try:
+            check_private(where)
+        except FileNotFoundError:
+            os.close(open_private(where))
+        connection = sqlite3.connect(
+            where, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            _prepare(connection, where)
+        except sqlite3.Error as error:
+            connection.close()
+            raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
+        except UnicodeError:  # sqlite3 could not read what SQLite says of a damaged table
+            connection.close()
+            raise damaged(where, "its tables have no names") from None
+        except BaseException:
+            connection.close()
+            raise
+        return cls(where, connection)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a journal only to look, also while a run writes to it.
+
+        Raises:
+            RunRefusedError: it is no journal, or one of another version.
+        """
+        where = Path(path)
+        if not where.is_file():
+            raise RunRefusedError(f"there is no journal at {where}")
+        # Not `mode=ro`: who only reads may not clear the log away that it had to open.
+        connection = sqlite3.connect(
+            f"{where.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+        )
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            _check_version(connection, where)
+        except sqlite3.Error as error:
+            connection.close()
+            raise RunRefusedError(f"{where} cannot be read as a journal: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return cls(where, connection)
+
+    def close(self) -> None:
+        """Close it; safe to repeat."""
+        self._connection.close()
+
+    # Writing.
+
+    def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
+        """Write what a new run is, all or nothing; to be iterated, so that a loop can breathe."""
+        try:
+            with self._transaction():
+                self._put(facts)
+                batch: list[ItemRow] = []
+                for row in items:
+                    batch.append(row)
+                    if len(batch) == PAGE_ROWS:
+                        self._put_items(batch)
+                        batch.clear()
+                        yield
+                self._put_items(batch)
+        except sqlite3.IntegrityError as error:
+            raise damaged(self.path, error) from None
+
+    def put(self, facts: Mapping[str, str]) -> None:
+        """Write facts about the run, over those of the same name."""
+        with self._transaction():
+            self._put(facts)
+
+    def add(
+        self,
+        items: list[ItemRow],
+        events: list[EventRow],
+        facts: Mapping[str, str],
+        *,
+        full: bool,
+    ) -> None:
+        """Write a group; with `full` return only once it is on the disk.
+
+        Raises:
+            sqlite3.Error: nothing of it was written.
+        """
+        if full is not self._full:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+            self._full = full
+        with self._transaction():
+            if items:
+                self._put_items(items)
+            # In their order, for the last event of an item is how it stands.
+            for brief, rows in itertools.groupby(events, _is_brief):
+                self._connection.executemany(_ADD_BRIEF_EVENT if brief else _ADD_EVENT, rows)
+            if facts:
+                self._put(facts)
+
+    def _put_items(self, rows: list[ItemRow]) -> None:
+        self._connection.executemany(_ADD_ITEM, [row for row in rows if len(row) > 3])
+        self._connection.executemany(_ADD_BRIEF_ITEM, [row for row in rows if len(row) == 3])
+
+    def _put(self, facts: Mapping[str, str]) -> None:
+        self._connection.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite itself may have rolled back already, as it does on a full disk.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def log_bytes(self) -> int:
+        """Say how long the write-ahead log is."""
+        with contextlib.suppress(OSError):
+            return Path(f"{self.path}-wal").stat().st_size
+        return 0
+
+    def checkpoint(self, *, shorten: bool = False) -> None:
+        """Bring the log into the file, over a connection of its own: on any thread.
+
+        With `shorten` the log begins anew, for which nobody may be writing.
+        """
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
+
+    # Reading: in pages, because a long read would keep the log from being shortened. Each way
+    # raises RunRefusedError for rows that no run wrote.
+
+    @contextlib.contextmanager
+    def _sound(self) -> Iterator[None]:
+        problem: Exception | None = None
+        try:
+            yield
+        except RunRefusedError:
+            raise
+        except (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            problem = error
+        except RecursionError:
+            problem = ValueError("it is nested too deeply")
+        if problem is not None:
+            raise damaged(self.path, problem)
+
+    def facts(self) -> dict[str, str]:
+        """Return what is known of the run; empty where none was begun."""
+        with self._sound():
+            found = dict(self._connection.execute("SELECT key, value FROM run"))
+            if not all(isinstance(text, str) for pair in found.items() for text in pair):
+                raise ValueError("a fact is no text")
+        return found
+
+    def last_seq(self) -> int:
+        """Return the highest seq, or -1."""
+        sql = "SELECT ifnull(max(seq), -1), ifnull(min(seq), 0) FROM item"
+        with self._sound():
+            last, first = self._connection.execute(sql).fetchone()
+            if first < 0 or last >= MOST_ITEMS:
+                raise ValueError(f"its items go from {first} to {last}")
+        return int(last)
+
+    @_checked
+    def digests(self) -> Iterator[tuple[int, bytes]]:
+        """Yield each item's seq and digest, in order."""
+        for page in self._pages("SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"):
+            yield from page
+
+    @_checked
+    def works(self) -> Iterator[Work]:
+        """Yield the works, in order."""
+        sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own column names
+        for page in self._pages(sql):
+            yield from map(work_of, page)
+
+    def work(self, seq: int) -> Work | None:
+        """Return one work, or None where there is none."""
+        sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?"  # noqa: S608 - our own column names
+        with self._sound():
+            row = self._connection.execute(sql, (seq,)).fetchone()
+            return None if row is None else work_of(row)
+
+    @_checked
+    def events(self) -> Iterator[Event]:
+        """Yield the events, in the order in which they were written."""
+        sql = "SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?"
+        for page in self._pages(sql):
+            for row in page:
+                yield event_of(row)
+
+    @_checked
+    def notes(self) -> Iterator[Event]:
+        """Yield the events that are about the run and no item, in their order."""
+        sql = "SELECT * FROM event WHERE id > ? AND seq IS NULL ORDER BY id LIMIT ?"
+        for page in self._pages(sql):
+            yield from map(event_of, page)
+
+    @_checked
+    def marks(self) -> Iterator[tuple[int, Any, Any, Any]]:
+        """Yield id, seq, kind and attempt of the events about items, in order: the quick way.
+
+        What they are is not looked at.
+        """
+        sql = (
+            "SELECT id, seq, kind, attempt FROM event WHERE id > ? AND seq IS NOT NULL "
+            "ORDER BY id LIMIT ?"
+        )
+        for page in self._pages(sql):
+            yield from page
+
+    def event(self, number: int) -> Event:
+        """Return one event by its id."""
+        with self._sound():
+            sql = "SELECT * FROM event WHERE id = ?"
+            return event_of(self._connection.execute(sql, (number,)).fetchone())
+
+    @_checked
+    def ends(self) -> Iterator[tuple[Work, Event | None, int | None]]:
+        """Yield each work with its last event, and when its unknown end was acknowledged.
+
+        One long read: for runs that nobody is writing to.
+        """
+        for row in self._connection.execute(_ENDS):
+            work = work_of(row[: len(_ITEM_FIELDS)])
+            event, acknowledged_ms = row[len(_ITEM_FIELDS) : -1], row[-1]
+            yield work, None if event[0] is None else event_of(event), acknowledged_ms
+
+    def _pages(self, sql: str) -> Iterator[list[Any]]:
+        last = -1
+        while page := self._connection.execute(sql, (last, PAGE_ROWS)).fetchall():
+            yield page
+            reached = page[-1][0]
+            if not reached > last:
+                # A damaged tree can lead back to where one came from, for ever.
+                raise ValueError("its rows are out of order")
+            last = reached
+
+
+def _is_brief(row: EventRow) -> bool:
+    return len(row) == 5
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:
+        _check_version(connection, path)
+        fresh = False
+    answer = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if answer != "wal":
+        raise ConfigurationError(
+            f"{path} cannot hold a journal: SQLite answers {answer!r} where WAL is needed; "
+            "keep it on a local disk"
+        )
+    connection.execute(f"PRAGMA journal_size_limit={SIZE_LIMIT}")
+    # The writer's threads do this, so that no commit on the event loop ever has to.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA synchronous=FULL")
+    if fresh:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise RunRefusedError(f"{path} is no journal of a fleet run")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise RunRefusedError(
+            f"{path} is a journal of version {version}, and this release reads version {VERSION}"
+        )

@@ -1,0 +1,45 @@
+"""What is known of a wave that is to pass: what went wrong in it, and what it should show."""
+
+from typing import Any
+
+from enapter_async.fleet.outcomes import State
+from enapter_async.operation import Operation, Repeat
+
+
+class Findings:
+    """Takes the ends of a wave's works, those of one device in their order.
+
+    `number` counts from 0. `bad` names the first that did not end well, or is "". `online` are
+    devices that were online before the wave, None where nobody has looked.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.bad = ""
+        self.online: tuple[str, ...] | None = None
+        self._set: dict[str, list[Operation[Any]]] = {}
+
+    def take(self, operation: Operation[Any], state: State) -> None:
+        """Take note of how a work ended."""
+        if not state.done:
+            self.bad = self.bad or f"{type(operation).__name__} of {operation.subject()} is {state}"
+            return
+        self.outdo(operation)
+        if state is State.APPLIED and operation.repeat is Repeat.CONVERGENT:
+            self._set.setdefault(operation.subject() or "", []).append(operation)
+
+    def outdo(self, operation: Operation[Any]) -> None:
+        """Take note of a later operation: what it sets anew, or deletes, need not hold any more."""
+        subject = operation.subject() or ""
+        if subject not in self._set:
+            return
+        fields = (operation.request().body or {}).keys()
+        self._set[subject] = [
+            each
+            for each in self._set[subject]
+            if not operation.holds(None) and (each.request().body or {}).keys() - fields
+        ]
+
+    def shown(self) -> list[Operation[Any]]:
+        """Return the operations whose effect the devices must show now."""
+        return [each for done in self._set.values() for each in done]

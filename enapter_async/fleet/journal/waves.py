@@ -1,0 +1,178 @@
+"""What a journal says of the waves of its run: which were begun, and which passed.
+
+Three notes: *begun*, before anything of a wave is sent; *passed*, on the disk before anything
+of the next one is sent; *not passed*, and why. Of *begun* and *passed* the last one holds, so
+that a wave that is begun anew, to try again what failed in it, has to pass anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.records import (
+    WAVE_BEGUN,
+    WAVE_NOT_PASSED,
+    WAVE_PASSED,
+    Event,
+    EventRow,
+    event_row,
+    told,
+)
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
+from enapter_async.fleet.journal.wave_findings import Findings
+from enapter_async.fleet.journal.writer import JournalWriter
+from enapter_async.fleet.outcomes import State
+
+_NOT_BEGUN: Final = bytes((Mark.UNTOUCHED, Mark.UNCHANGED, Mark.MISSING))
+_MAYBE_DONE: Final = frozenset({Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.UNKNOWN})
+
+
+class WaveLog:
+    """The notes about waves, read once and written on. Waves count from 0, in notes from 1.
+
+    `standing` is how the works of earlier sessions stood when this one began, None for a new
+    run; `left` are those that ended badly and are left so. `accept` says that somebody goes
+    on although a wave did not pass.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        writer: JournalWriter,
+        at_ms: Callable[[], int],
+        *,
+        standing: Standing | None,
+        left: Sequence[tuple[Work, State]],
+        accept: bool,
+    ) -> None:
+        self._journal = journal
+        self._writer = writer
+        self._at_ms = at_ms
+        self._standing = standing
+        self._left = left
+        self._accept = accept
+        self._online: dict[int, tuple[str, ...]] = {}
+        """The devices that were online before each wave that was begun and has not passed."""
+        self._passed: set[int] = set()
+        self._refused: set[int] = set()
+        for event in journal.notes():
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        number = event.details.get("wave")
+        if not isinstance(number, int):
+            return
+        wave = number - 1
+        if event.kind == WAVE_BEGUN:
+            online = event.details.get("online")
+            names = online if isinstance(online, list) else ()
+            self._passed.discard(wave)
+            self._online[wave] = tuple(each for each in names if isinstance(each, str))
+        elif event.kind == WAVE_PASSED:
+            self._close(wave)
+        elif event.kind == WAVE_NOT_PASSED:
+            self._refused.add(wave)
+
+    # What it says.
+
+    def unpassed(self, *, before: int, careful: int) -> list[int]:
+        """Return the waves before one that may not have passed, in order.
+
+        They are those that were begun and have no other note; and in journals of older versions,
+        which hold no notes, the first `careful` ones.
+        """
+        found = {wave for wave in self._online if wave < before}
+        if self._standing is not None:
+            found |= {wave for wave in range(min(before, careful)) if wave not in self._passed}
+        return sorted(found)
+
+    def online(self, wave: int) -> tuple[str, ...] | None:
+        """Return the devices that were online before a wave; None where nobody has looked."""
+        return self._online.get(wave)
+
+    def is_accepted(self, wave: int) -> bool:
+        """Say whether the run goes on although a wave did not pass when it was looked at."""
+        return self._accept and wave in self._refused
+
+    async def recall(self, wave: int) -> Findings | None:
+        """Return what earlier sessions did in a wave; None where they did nothing.
+
+        None, too, where an older version, which made no notes, went on to later waves. What was
+        set and then set anew by a later wave need not be shown any more. The journal is read by
+        pages; only operations of this wave are kept.
+        """
+        standing = self._standing
+        if standing is None:
+            return None
+        findings = Findings(wave)
+        noted = wave in self._online
+        left = [(work, state) for work, state in self._left if work.wave == wave]
+        for work, state in left:
+            if work.seq not in standing.acknowledged:
+                findings.take(work.operation, state)
+        known, later = noted or bool(left), False
+        async for work, mark in self._standing_from(wave, standing):
+            if work.wave == wave and mark.done:
+                known = True
+                findings.take(work.operation, STATE_OF_MARK[mark])
+            elif work.wave > wave:
+                if not later and not standing.marks[work.seq :].strip(_NOT_BEGUN):
+                    break
+                later = True
+                if mark in _MAYBE_DONE:
+                    findings.outdo(work.operation)
+        return findings if noted or (known and not later) else None
+
+    async def _standing_from(
+        self, wave: int, standing: Standing
+    ) -> AsyncIterator[tuple[Work, Mark]]:
+        """Yield the works of a wave, and of those after it, with how they stand."""
+        for position, work in enumerate(self._journal.works()):
+            if not position % PAGE_ROWS:
+                await asyncio.sleep(0)
+            if work.wave >= wave and work.seq < len(standing.marks):
+                yield work, Mark(standing.marks[work.seq])
+
+    # What is written.
+
+    def begun(self, wave: int, online: Sequence[str]) -> None:
+        """Note that a wave begins, and which devices of it are online."""
+        self._passed.discard(wave)
+        self._online[wave] = tuple(online)
+        details: dict[str, Any] = {"online": list(online)} if online else {}
+        self._writer.add(self._row(wave, WAVE_BEGUN, details))
+
+    async def passed(self, wave: int, *, read_back: int = 0) -> None:
+        """Note that a wave passed; return once that is on the disk.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        await self._writer.commit(
+            self._row(wave, WAVE_PASSED, {"read_back": read_back}), power=True
+        )
+        self._close(wave)
+
+    async def accepted(self, wave: int) -> None:
+        """Note that the run goes on although a wave did not pass; as `passed`.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        await self._writer.commit(self._row(wave, WAVE_PASSED, {"accepted": True}), power=True)
+        self._close(wave)
+
+    def not_passed(self, wave: int, why: str) -> None:
+        """Note that a wave did not pass."""
+        self._refused.add(wave)
+        self._writer.add(self._row(wave, WAVE_NOT_PASSED, {"why": why}))
+
+    def _close(self, wave: int) -> None:
+        self._passed.add(wave)
+        self._refused.discard(wave)
+        self._online.pop(wave, None)
+
+    def _row(self, wave: int, kind: str, details: Mapping[str, Any]) -> EventRow:
+        return event_row(None, kind, self._at_ms(), detail=told({"wave": wave + 1, **details}))

@@ -1,0 +1,272 @@
+"""What became of each operation of a run, of all of them together, and how it is told."""
+
+import asyncio
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
+
+import attrs
+
+from enapter_async.errors import EnapterError
+from enapter_async.fleet.pacing.controller import Wait
+from enapter_async.operation import Operation
+
+OperationT = TypeVar("OperationT", bound=Operation[Any])
+
+FAILURES_KEPT: Final = 100
+"""How many failed and how many unknown outcomes a report keeps, the first ones of each."""
+
+
+class State(enum.StrEnum):
+    """What became of an operation. Equal to its own text: `outcome.state == "applied"`."""
+
+    APPLIED = "applied"
+    """The device is as the operation wants it, by the API's own answer; or, where `settled`,
+    by what a look at it showed after the answer was lost."""
+    UNCHANGED = "unchanged"
+    """It already was so; nothing was sent but the read that `check=True` asked for."""
+    ABSENT = "absent"
+    """The device to delete was already gone."""
+    FAILED = "failed"
+    """It was not done; `error` says why."""
+    UNKNOWN = "unknown"
+    """Nobody can say whether it was done, or its result is lost; `error` says more."""
+    HELD = "held"
+    """It was not started; `error` says why."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the device is now as the operation wants it."""
+        return self in _DONE
+
+
+_DONE: Final = frozenset({State.APPLIED, State.UNCHANGED, State.ABSENT})
+
+
+@attrs.frozen(kw_only=True)
+class Outcome(Generic[OperationT]):
+    """What became of one operation.
+
+    `result` is what the operation returns (for `unchanged`, what the read showed), else
+    None; it stays there, too, when minted credentials could not be stored and the state
+    is `unknown`, so that a program can still save them. `error` is None where the state is
+    applied, unchanged or absent.
+    `attempts` counts how often the operation itself was tried: 0 where nothing was sent;
+    reads that settle or check are not counted. `elapsed` is seconds, from being taken up
+    to its end, pauses included. `settled` says that the answer was lost, and that a look
+    (for a deletion: a 404 when it was sent again) showed the device to be as wanted. That
+    it is so is sure; that this run did it, and nobody else, is only likely.
+    """
+
+    operation: OperationT
+    state: State
+    result: Any = attrs.field(default=None, repr=False)
+    error: EnapterError | None = None
+    attempts: int = 0
+    elapsed: float = 0.0
+    settled: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """How a run went: counts, and the first failures, however long the run was.
+
+    `counts` maps each state to a number, `total` is their sum. `failures` and `unknowns`
+    hold the first 100 outcomes of those states, without results. `attempts` is the sum of
+    all attempts, `retried` the number of operations that took more than one, `settled` of
+    those that a later read found done. `elapsed` is seconds. `complete` says that the
+    input was read to its end, so that every operation of it is counted. `stopped` is the
+    error that stopped the run before its end, such as a 401; None where nothing did.
+
+    Of a run with a journal, `counts` count all sessions, `earlier` what this one found
+    finished or left as it was; `merged` is the number of operations that equal others and
+    were left out, `acknowledged` how many unknown ones somebody took note of.
+    """
+
+    counts: Mapping[State, int]
+    failures: tuple[Outcome[Any], ...] = ()
+    unknowns: tuple[Outcome[Any], ...] = ()
+    attempts: int = 0
+    retried: int = 0
+    settled: int = 0
+    elapsed: float = 0.0
+    complete: bool = False
+    stopped: EnapterError | None = None
+    earlier: int = 0
+    merged: int = 0
+    acknowledged: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many operations are counted."""
+        return sum(self.counts.values())
+
+    @property
+    def ok(self) -> bool:
+        """Whether every operation of the input was done."""
+        done = sum(number for state, number in self.counts.items() if state.done)
+        return self.complete and done == self.total
+
+
+class Tally:
+    """Counts outcomes as they come, in memory that does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(State, 0)
+        self._failures: list[Outcome[Any]] = []
+        self._unknowns: list[Outcome[Any]] = []
+        self._attempts = 0
+        self._retried = 0
+        self._settled = 0
+        self._earlier = 0
+        self._merged = 0
+        self._acknowledged = 0
+
+    def start_from(
+        self,
+        counts: Mapping[State, int],
+        outcomes: Iterable[Outcome[Any]] = (),
+        *,
+        merged: int = 0,
+        acknowledged: int = 0,
+    ) -> None:
+        """Begin with what earlier sessions of the same run finished; `outcomes` to be shown."""
+        for outcome in outcomes:
+            kept = self._failures if outcome.state is State.FAILED else self._unknowns
+            _keep(kept, outcome)
+        for state, number in counts.items():
+            self._counts[state] += number
+            self._earlier += number
+        self._merged = merged
+        self._acknowledged = acknowledged
+
+    def add(self, outcome: Outcome[Any]) -> None:
+        """Count one outcome."""
+        self._counts[outcome.state] += 1
+        self._attempts += outcome.attempts
+        self._retried += outcome.attempts > 1
+        self._settled += outcome.settled
+        if outcome.error is None:
+            return
+        if outcome.state is State.FAILED:
+            _keep(self._failures, outcome)
+        elif outcome.state is State.UNKNOWN:
+            _keep(self._unknowns, outcome)
+
+    def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
+        """Return the report of what was counted so far."""
+        return Report(
+            counts=MappingProxyType(self._counts.copy()),
+            failures=tuple(self._failures),
+            unknowns=tuple(self._unknowns),
+            attempts=self._attempts,
+            retried=self._retried,
+            settled=self._settled,
+            elapsed=elapsed,
+            complete=complete,
+            stopped=stopped,
+            earlier=self._earlier,
+            merged=self._merged,
+            acknowledged=self._acknowledged,
+        )
+
+
+def _keep(kept: list[Outcome[Any]], outcome: Outcome[Any]) -> None:
+    if len(kept) < FAILURES_KEPT:
+        # A result may hold a secret, and a report is what people log.
+        kept.append(attrs.evolve(outcome, result=None))
+
+
+@attrs.frozen(kw_only=True)
+class RunWaiting:
+    """Nothing new begins until what `wait` names is over; `wait.text(now)` says it in words."""
+
+    wait: Wait
+
+
+@attrs.frozen(kw_only=True)
+class RunGoesOn:
+    """What was waited for is over."""
+
+
+@attrs.frozen(kw_only=True)
+class WaveBegan:
+    """A wave begins. `number` counts from 1; `size` and `waves` are None where unknown."""
+
+    number: int
+    size: int | None = None
+    waves: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class WavePassed:
+    """A wave is over, and the next one may begin. `read_back` is how many were looked at."""
+
+    number: int
+    read_back: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class RunStopped:
+    """Nothing more is started, because of `error`; what is under way ends."""
+
+    error: EnapterError
+
+
+RunEvent = RunWaiting | RunGoesOn | WaveBegan | WavePassed | RunStopped
+
+OnEvent = Callable[[RunEvent], None]
+
+
+class Outcomes(Generic[OperationT]):
+    """Keeps outcomes for the one who iterates, or hands each at once to one who listens.
+
+    Listening is cheaper: no queue and no task stands between.
+    """
+
+    def __init__(self) -> None:
+        self.on_taken: Callable[[], None] = _nothing
+        """Called for each outcome that was taken."""
+        self._queue: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
+        self.put: Callable[[Outcome[OperationT] | None], None] = self._queue.put_nowait
+        """Take an outcome in; None says that there are no more."""
+
+    async def get(self) -> Outcome[OperationT] | None:
+        """Wait for the next outcome; None once there are no more, however often one asks."""
+        outcome = await self._queue.get()
+        if outcome is None:
+            self._queue.put_nowait(None)
+        else:
+            self.on_taken()
+        return outcome
+
+    async def listen(self, listener: Callable[[Outcome[OperationT]], None] | None) -> None:
+        """Hand every outcome to a function, until there are no more; what it raises comes out.
+
+        None lets every outcome pass.
+        """
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def hand_on(outcome: Outcome[OperationT] | None) -> None:
+            if over.done():
+                return
+            if outcome is None:
+                over.set_result(None)
+                return
+            self.on_taken()
+            if listener is None:
+                return
+            try:
+                listener(outcome)
+            except Exception as error:  # noqa: BLE001 - the listener is the caller's code
+                over.set_exception(error)
+
+        while not self._queue.empty():
+            hand_on(self._queue.get_nowait())
+        self.put = hand_on
+        await over
+
+
+def _nothing() -> None:
+    """Do what there is to do before anybody wants to know."""

@@ -1,0 +1,264 @@
+"""Looks at a device before it is changed: is it still as it was planned?
+
+The API has no conditional write, so a look narrows the race and cannot close it: who
+changes a device between the look and the write is overwritten.
+"""
+
+import asyncio
+import enum
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from enapter_async._http.call import CallRecord
+from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.errors import EnapterError, NotFoundError
+from enapter_async.fleet.errors import StaleError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.planning.effects import effect
+from enapter_async.fleet.planning.snapshot import Present, batches, open_scratch
+from enapter_async.fleet.reading import Caller
+from enapter_async.models.devices import Device
+from enapter_async.operation import Operation
+from enapter_async.operations.arguments import shown
+from enapter_async.operations.devices import DeleteDevice, GenerateConfig, GetDevice
+
+WorkSource = Callable[[], Iterator[Work]]
+"""Begins to give works, in order of `seq`; each call begins anew."""
+
+STAGED_WAVES: Final = 2
+"""In so many first waves of a staged run each device is read directly before its change."""
+
+_SCHEMA: Final = """
+CREATE TABLE expected (
+    seq INTEGER PRIMARY KEY, device_id TEXT, operation TEXT, before TEXT
+);
+CREATE TABLE stale (seq INTEGER PRIMARY KEY, reason TEXT);
+"""
+
+
+class Guard(Protocol):
+    """What the engine asks: once before each wave, and directly before each send.
+
+    It is entered when the run begins, and left when it is over.
+    """
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    async def before_wave(self, number: int, works: WorkSource) -> None:
+        """Take note of the wave that is about to begin; `number` counts from 0.
+
+        Called before the first work of a wave is started, and again for what is left of it
+        in a resume. Without waves everything is wave 0. Raises `EnapterError` where the
+        fleet could not be read; then nothing of the wave may be started.
+        """
+
+    async def check(self, work: Work) -> str | None:
+        """Return None where the work may be sent, else why it is held.
+
+        Called before the intent of the work is journalled, and not for a work that is
+        `unchanged`. Raises `EnapterError` where the device could not be read; the work is
+        held then, too.
+        """
+
+
+async def look(guard: Guard, work: Work) -> StaleError | None:
+    """Ask a guard about a work; give why it is held, or None where it may be sent."""
+    try:
+        reason = await guard.check(work)
+    except EnapterError as error:
+        return StaleError(f"nobody can say whether it is as planned: {error}", because=error)
+    return None if reason is None else StaleError(reason)
+
+
+class GuardMode(enum.StrEnum):
+    """How a run looks at devices before it changes them."""
+
+    AUTO = "auto"
+    """`each` for deletions, configurations and the first two waves; `wave` for the rest."""
+    EACH = "each"
+    """Each device is read directly before it is changed: one more request for each."""
+    WAVE = "wave"
+    """The fleet is read by pages before a wave begins."""
+    NONE = "none"
+    """Nobody looks."""
+
+
+def staleness(work: Work, state: Device | None) -> str | None:
+    """Say why a device that was just read is no longer as planned, or None where it is.
+
+    Only the fields in `work.before` count. A device that already is as wanted is not stale.
+    """
+    before: Mapping[str, Any] | None = work.before
+    if before is None or work.operation.holds(state):
+        return None
+    if state is None:
+        return "the device is gone since it was planned"
+    for field, planned in before.items():
+        now = getattr(state, field)
+        if (now or None) != (planned or None):
+            return (
+                f"the {field} is not as planned any more: it was {_told(planned)}, "
+                f"and is {_told(now)}"
+            )
+    return None
+
+
+def _told(value: Any) -> str:
+    return "empty" if not value else shown(value)
+
+
+class StateGuard:
+    """Reads devices before they are changed, and holds what is no longer as planned.
+
+    What no sweep before its wave has seen is read directly before it is changed.
+
+    `staged` says that the run has waves: without them, nothing is a first wave. Works
+    without `before` are let pass. Use it inside `async with`. Changes nothing.
+    """
+
+    def __init__(
+        self, client: Caller, mode: GuardMode = GuardMode.AUTO, *, staged: bool = False
+    ) -> None:
+        self._client = client
+        self._mode = mode
+        self._staged = staged
+        self._wave = 0
+        self._swept: sqlite3.Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Forget what was read."""
+        self._forget()
+
+    async def before_wave(self, number: int, works: WorkSource) -> None:
+        """Read the fleet by pages, where that is this wave's guard.
+
+        Raises:
+            EnapterError: it could not be read.
+        """
+        self._forget()
+        self._wave = number
+        swept = open_scratch()
+        try:
+            swept.executescript(_SCHEMA)
+            if not await self._expect(swept, works):
+                swept.close()
+                return
+            present = Present(self._client, swept)
+            for rows in batches(swept.execute("SELECT DISTINCT device_id FROM expected")):
+                present.want(device_id for (device_id,) in rows)
+            await present.look()
+            await asyncio.to_thread(_compare, swept, present)
+        except BaseException:
+            swept.close()
+            raise
+        self._swept = swept
+
+    async def _expect(self, swept: sqlite3.Connection, works: WorkSource) -> bool:
+        """Keep what this wave expects; say whether it is anything."""
+        any_expected = False
+        guarded = (work for work in works() if self._needs_sweep(work))
+        for batch in batches(guarded):
+            swept.executemany(
+                "INSERT INTO expected VALUES (?, ?, ?, ?)",
+                (
+                    (
+                        work.seq,
+                        work.operation.subject(),
+                        json.dumps(operation_to_json(work.operation)),
+                        json.dumps(work.before),
+                    )
+                    for work in batch
+                ),
+            )
+            any_expected = True
+            await asyncio.sleep(0)
+        return any_expected
+
+    def _needs_sweep(self, work: Work) -> bool:
+        if self._mode is GuardMode.NONE:
+            return False
+        return work.before is not None and not work.unchanged and not self._looks_at_each(work)
+
+    def _looks_at_each(self, work: Work) -> bool:
+        if self._mode is not GuardMode.AUTO:
+            return self._mode is GuardMode.EACH
+        first = self._staged and self._wave < STAGED_WAVES
+        return first or isinstance(work.operation, DeleteDevice | GenerateConfig)
+
+    async def check(self, work: Work) -> str | None:
+        """Return None where the work may be sent, else why it is held.
+
+        Raises:
+            EnapterError: the device could not be read.
+        """
+        subject = work.operation.subject()
+        if self._mode is GuardMode.NONE or work.before is None or subject is None:
+            return None
+        if not self._looks_at_each(work):
+            looked, reason = self._swept_reason(work)
+            if looked:
+                return reason
+        request = GetDevice(device_id=subject)
+        state: Device | None = None
+        try:
+            state = await self._client.call(request, record=CallRecord(), patient=True)
+        except NotFoundError as error:
+            if error.excerpt and not error.errors:
+                # A proxy's own page says nothing about a device.
+                raise
+        return staleness(work, state)
+
+    def _swept_reason(self, work: Work) -> tuple[bool, str | None]:
+        """Say whether the work was looked at before its wave, and why it is held."""
+        if self._swept is None:
+            return False, None
+        row = self._swept.execute(
+            "SELECT reason FROM expected LEFT JOIN stale USING (seq) WHERE seq = ?", (work.seq,)
+        ).fetchone()
+        return (False, None) if row is None else (True, row[0])
+
+    def _forget(self) -> None:
+        if self._swept is not None:
+            self._swept.close()
+            self._swept = None
+
+
+def _compare(swept: sqlite3.Connection, present: Present) -> None:
+    """Write down which works are stale, each device's works in their order.
+
+    A work counts on what the earlier ones of its device in this wave will have set.
+    """
+    device_id = None
+    state: Device | None = None
+    rows = swept.execute("SELECT * FROM expected ORDER BY device_id, seq")
+    for seq, subject, operation_text, before in rows:
+        if subject != device_id:
+            device_id = subject
+            found = present.find(subject)
+            state = found.device
+            unreadable = found.problem
+        operation: Operation[Any] = operation_from_json(json.loads(operation_text))
+        work = Work(seq=seq, operation=operation, before=json.loads(before))
+        reason = unreadable or staleness(work, state)
+        if reason is not None:
+            swept.execute("INSERT INTO stale VALUES (?, ?)", (seq, reason))
+        state = effect(operation, state)

@@ -1,0 +1,234 @@
+"""A plan as a file: JSON Lines, versioned, in the order of its execution, sealed at the end."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import PlanFileError
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.effects import IDENTITY, Change, as_change
+from enapter_async.fleet.private_files import open_private
+
+FORMAT: Final = "enapter-async plan"
+VERSION: Final = 1
+LONGEST_LINE: Final = 16 * 1024 * 1024
+
+EXECUTED: Final = frozenset((Verdict.CHANGE, Verdict.UNCHANGED, Verdict.ABSENT))
+"""Verdicts of what is part of a run: what is sent, and what a run tells without sending."""
+
+_PROTECTED: Final = frozenset(IDENTITY)
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@attrs.frozen(kw_only=True)
+class PlanItem:
+    """What is planned for one operation of the input.
+
+    `line` is its place in the input, from 1; `seq` its place in the execution, from 0, or
+    None where nothing is executed. `device` is the device's id, or the address that led to
+    none; `name` and `site` (an id) are the device's, or empty. `operation` is None where a
+    template could not be filled in. `before` holds the fields that must be as planned when
+    it is sent; `after` the `seq` that must end well first; `unit` numbers what is done
+    together; `why` says in words what the verdict does not.
+    """
+
+    line: int
+    verdict: Verdict
+    device: str
+    seq: int | None = None
+    name: str = ""
+    site: str = ""
+    operation: Change | None = None
+    before: Mapping[str, str | None] | None = None
+    why: str = ""
+    after: int | None = None
+    unit: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PlanHeader:
+    """Where and when a plan was made: `base_url` of the API, `created_at` in RFC 3339, UTC."""
+
+    base_url: str
+    created_at: str
+
+
+def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable[PlanItem]) -> None:
+    """Write a plan to a new file, readable by its owner only.
+
+    Raises:
+        ConfigurationError: the file exists already, or cannot be made.
+        OSError: it could not be written to its end.
+    """
+    with os.fdopen(open_private(path), "wb") as file:
+        for line in plan_lines(header, items):
+            file.write(line)
+
+
+def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]:
+    """Yield the lines of a plan's file: the header, the items, and the seal over all of them."""
+    seal = hashlib.sha256()
+    first = {"format": FORMAT, "version": VERSION, **attrs.asdict(header)}
+    yield _line(first, seal)
+    count = 0
+    for item in items:
+        yield _line(_row(item), seal)
+        count += 1
+    yield _encode({"items": count, "sha256": seal.hexdigest()}).encode() + b"\n"
+
+
+def _line(row: Mapping[str, Any], seal: Any) -> bytes:
+    # Halves of surrogate pairs, which a server can send, have no UTF-8.
+    line = _encode(row).encode("utf-8", "backslashreplace") + b"\n"
+    seal.update(line)
+    return line
+
+
+def _row(item: PlanItem) -> dict[str, Any]:
+    row = attrs.asdict(item, recurse=False)
+    row["verdict"] = str(item.verdict)
+    row["operation"] = None if item.operation is None else operation_to_json(item.operation)
+    before = row.pop("before")
+    ordered = {"seq": row.pop("seq"), **row}
+    kept = {key: value for key, value in ordered.items() if value is not None and value != ""}
+    return kept if before is None else {**kept, "before": dict(before)}
+
+
+def is_plan(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file begins as a plan does; False also where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return _is_header(file.readline(LONGEST_LINE))
+    except OSError:
+        return False
+
+
+def _is_header(line: bytes) -> bool:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and value.get("format") == FORMAT
+
+
+def read_header(path: str | os.PathLike[str]) -> PlanHeader:
+    """Read the header of a plan's file.
+
+    Raises:
+        PlanFileError: it is no plan, or one of another version.
+        ConfigurationError: the file cannot be read.
+    """
+    with _opened(path) as file:
+        line = file.readline(LONGEST_LINE)
+    if not _is_header(line):
+        raise PlanFileError(f"{os.fspath(path)} is no plan")
+    value = json.loads(line)
+    if value.get("version") != VERSION:
+        raise PlanFileError(
+            f"{os.fspath(path)} is a plan of version {value.get('version')}, and this program "
+            f"reads version {VERSION}: plan again"
+        )
+    base_url, created_at = value.get("base_url"), value.get("created_at")
+    if not isinstance(base_url, str) or not isinstance(created_at, str):
+        raise PlanFileError(f"{os.fspath(path)} is a plan with a broken header")
+    return PlanHeader(base_url=base_url, created_at=created_at)
+
+
+def read_items(path: str | os.PathLike[str]) -> Iterator[PlanItem]:
+    """Read the items of a plan's file, one after the other, and the seal at its end.
+
+    Raises:
+        PlanFileError: a line is no item, or the file was cut or changed; then what was given
+            so far is not to be trusted either.
+        ConfigurationError: the file cannot be read.
+    """
+    seal = hashlib.sha256()
+    count = 0
+    expected_seq = 0
+    with _opened(path) as file:
+        seal.update(file.readline(LONGEST_LINE))
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
+            where = f"{os.fspath(path)}, line {number}"
+            row = _object(line, where)
+            if "sha256" in row:
+                if row != {"items": count, "sha256": seal.hexdigest()} or file.read(1):
+                    break
+                return
+            seal.update(line)
+            count += 1
+            item = _item(row, where)
+            if item.seq is not None:
+                if item.seq != expected_seq:
+                    raise PlanFileError(f"{where}: seq is {item.seq}, and not {expected_seq}")
+                expected_seq += 1
+            yield item
+    raise PlanFileError(
+        f"{os.fspath(path)} was cut or changed after it was planned; a plan is applied exactly "
+        "or not at all: plan again"
+    )
+
+
+def _opened(path: str | os.PathLike[str]) -> Any:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise PlanFileError(f"{where}: it is no JSON object")
+    return value
+
+
+def _item(row: Mapping[str, Any], where: str) -> PlanItem:
+    try:
+        verdict = Verdict(row.get("verdict", ""))
+        given = row.get("operation")
+        operation = None if given is None else as_change(operation_from_json(given))
+    except ValueError as error:
+        raise PlanFileError(f"{where}: {error}") from None
+    if not row.keys() <= attrs.fields_dict(PlanItem).keys() or not _well_typed(row):
+        raise PlanFileError(f"{where}: it is no item of a plan")
+    executed = verdict in EXECUTED
+    if executed is (row.get("seq") is None) or (executed and operation is None):
+        raise PlanFileError(f"{where}: its verdict does not fit the rest")
+    return PlanItem(
+        line=row["line"],
+        verdict=verdict,
+        device=row["device"],
+        seq=row.get("seq"),
+        name=row.get("name", ""),
+        site=row.get("site", ""),
+        operation=operation,
+        before=row.get("before"),
+        why=row.get("why", ""),
+        after=row.get("after"),
+        unit=row.get("unit"),
+    )
+
+
+def _well_typed(row: Mapping[str, Any]) -> bool:
+    numbers = [row.get(key) for key in ("seq", "after", "unit")]
+    texts = [row.get(key, "") for key in ("name", "site", "why")]
+    before = row.get("before", {})
+    return (
+        type(row.get("line")) is int
+        and isinstance(row.get("device"), str)
+        and all(number is None or (type(number) is int and number >= 0) for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and isinstance(before, dict)
+        and before.keys() <= _PROTECTED
+        and all(value is None or isinstance(value, str) for value in before.values())
+    )

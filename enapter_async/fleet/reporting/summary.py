@@ -1,0 +1,260 @@
+"""What a journal tells of its run: what was asked, how it went over time, and what went wrong.
+
+Only read, in pages, also while the run goes on. Of each item it keeps a few bytes, and rows
+of words for the first of those that were not done.
+"""
+
+import json
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.converter import operation_to_json
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.records import INTENT, WAVE_BEGUN, Event
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.reporting.timeline import Course
+
+ROWS: Final = 5000
+"""So many items that were not done are told one by one."""
+CAUSES: Final = 200
+"""So many causes are told apart; what comes after them is told by its code alone."""
+NOTES: Final = 200
+EXAMPLES: Final = 3
+UNDER_WAY: Final = "under way"
+WAITING: Final = "waiting"
+"""What an intent without an outcome is, and an untouched item, while the run goes on."""
+
+_TEXT: Final = 300
+_VALUE: Final = 120
+_NOT_TOLD: Final = frozenset({"begin", "end", WAVE_BEGUN})
+_TOLD_FACTS: Final = ("source", "base_url", "version", "credentials")
+_NOT_STARTED: Final = "it was not started"
+_NO_OUTCOME: Final = "it was about to be sent when the run ended, and no outcome was written"
+_PARTICULAR: Final = re.compile(
+    r"(?P<id>\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b)"
+    r"|(?P<text>(?<!\w)(?:'[^']*'|\"[^\"]*\")(?!\w))"
+    r"|(?P<number>(?<!HTTP )\b\d+\b)"
+)
+_GENERAL: Final = {"id": "<id>", "text": "'…'", "number": "<n>"}
+
+
+@attrs.frozen
+class _Cause:
+    """What items that were not done have in common; `message` without what is theirs alone."""
+
+    state: str
+    error: str | None
+    status: int | None
+    code: str | None
+    message: str | None
+
+
+def chronicle(journal: Journal, *, running: bool = False) -> dict[str, Any]:
+    """Tell a run as plain JSON: facts, counts, what was asked, waves, course, causes, rows.
+
+    Times are milliseconds. `running` says that a session goes on, so that what has no
+    outcome is under way or waiting, and neither unknown nor held. No secret is in it, and
+    of the facts only those that people need. Changes nothing; safe to repeat.
+    """
+    return _Chronicler(journal, running=running).tell()
+
+
+class _Chronicler:
+    def __init__(self, journal: Journal, *, running: bool) -> None:
+        self._journal = journal
+        self._standing = Standing(journal)
+        self._running = running
+        self._wave_of = array("i", bytes(4 * len(self._standing.marks)))
+        self._wrong = (Mark.FAILED, Mark.UNKNOWN, *(() if running else (Mark.INTENDED,)))
+        self._not_done = 0
+        self._rows: dict[int, list[Any]] = {seq: [] for seq in self._chosen()}
+        self._asked: dict[tuple[str, str], Counter[str]] = {}
+        self._waves: dict[int, Counter[str]] = {}
+        self._sites: set[str] = set()
+        self._course = Course(len(self._standing.marks))
+        self._causes: dict[_Cause, list[int]] = {}
+        self._examples: dict[int, list[str]] = {}
+        self._notes: list[list[Any]] = []
+
+    def tell(self) -> dict[str, Any]:
+        for work in self._journal.works():
+            if work.seq < len(self._wave_of):
+                self._take_work(work)
+        for event in self._journal.events():
+            self._take_event(event)
+        self._take_untouched()
+        facts = self._journal.facts()
+        marks = Counter(self._standing.marks)
+        counts: Counter[str] = Counter()
+        for mark in STATE_OF_MARK:
+            counts[self._state(mark)] += marks[mark]
+        return {
+            "facts": {key: facts[key] for key in _TOLD_FACTS if key in facts},
+            "created_ms": int(facts["created_ms"]) if "created_ms" in facts else None,
+            "running": self._running,
+            "complete": "count" in facts,
+            "total": sum(counts.values()),
+            "merged": marks[Mark.MISSING],
+            "acknowledged": len(self._standing.acknowledged),
+            "sites": len(self._sites),
+            "counts": counts,
+            "asked": [
+                {"operation": kind, "fields": fields, "counts": states}
+                for (kind, fields), states in sorted(self._asked.items())
+            ],
+            "rollout": _rollout(facts),
+            "waves": list(self._told_waves("rollout" in facts)),
+            "course": self._course.tell(),
+            "notes": self._notes,
+            "causes": [
+                {**attrs.asdict(cause), "number": number, "examples": self._examples.get(index, [])}
+                for cause, (index, number) in self._causes.items()
+            ],
+            "rows": [row for row in self._rows.values() if row],
+            "not_done": self._not_done,
+        }
+
+    def _state(self, mark: Mark) -> str:
+        if self._running and mark is Mark.INTENDED:
+            return UNDER_WAY
+        if self._running and mark is Mark.UNTOUCHED:
+            return WAITING
+        return str(STATE_OF_MARK[mark])
+
+    def _chosen(self) -> Iterator[int]:
+        """Choose what is told one by one: what went wrong before what was not started.
+
+        While the run goes on, what is under way and what waits are none of it.
+        """
+        standing = self._standing
+        wrong = list(standing.with_mark(*self._wrong))
+        untouched = standing.with_mark(Mark.UNTOUCHED)
+        wrong += [seq for seq in untouched if seq in standing.told]
+        if not self._running:
+            wrong += [seq for seq in untouched if seq not in standing.told]
+        self._not_done = len(wrong)
+        yield from wrong[:ROWS]
+
+    # The works.
+
+    def _take_work(self, work: Work) -> None:
+        mark = Mark(self._standing.marks[work.seq])
+        if mark is Mark.MISSING:
+            return
+        state = self._state(mark)
+        fields = operation_to_json(work.operation)
+        kind, device = fields.pop("operation"), fields.pop("device_id", None)
+        self._asked.setdefault((kind, ", ".join(fields)), Counter())[state] += 1
+        self._wave_of[work.seq] = work.wave
+        self._waves.setdefault(work.wave, Counter())[state] += 1
+        if work.group:
+            self._sites.add(work.group)
+        if work.seq in self._rows:
+            before = work.before if isinstance(work.before, Mapping) else {}
+            changes = [
+                [field, _clip(value, _VALUE), *(_was(before, field))]
+                for field, value in fields.items()
+            ]
+            self._rows[work.seq] = [work.seq, device, kind, changes, state]
+
+    def _told_waves(self, staged: bool) -> Iterator[dict[str, Any]]:
+        if staged or len(self._waves) > 1:
+            for wave, counts in sorted(self._waves.items()):
+                began, ended = self._course.spans.get(wave, (None, None))
+                yield {"number": wave + 1, "counts": counts, "began": began, "ended": ended}
+
+    # The events.
+
+    def _take_event(self, event: Event) -> None:
+        seq = event.seq
+        if seq is None:
+            if event.kind == "begin":
+                self._course.begin(event.at_ms)
+            elif event.kind not in _NOT_TOLD and len(self._notes) < NOTES:
+                told = {key: _clip(value, _TEXT) for key, value in event.details.items()}
+                self._notes.append([event.at_ms, event.kind, told])
+            return
+        if seq >= len(self._wave_of):
+            return
+        self._course.take(event, self._wave_of[seq])
+        if self._is_last(seq, event):
+            self._take_end(seq, event)
+
+    def _is_last(self, seq: int, event: Event) -> bool:
+        """Say whether an item that is not done stands as it does because of this event."""
+        standing = self._standing
+        if standing.marks[seq] == Mark.INTENDED:
+            return event.kind == INTENT and (event.attempt or 1) == standing.intents.get(seq)
+        return standing.told.get(seq) == event.id
+
+    def _take_end(self, seq: int, event: Event) -> None:
+        """Take the event by which an item that was not done ended."""
+        row = self._rows.get(seq, [])
+        details = event.details
+        message: str | None = _clip(details.get("message"), _TEXT)
+        state = self._state(Mark(self._standing.marks[seq]))
+        if event.kind == State.HELD:
+            state = str(State.HELD)
+        if event.kind == INTENT:
+            if self._running:
+                return
+            message = _NO_OUTCOME
+        general = None if message is None else _generalized(message, row[1] if row else None)
+        cause = _Cause(state, details.get("error"), event.status, event.code, general)
+        index = self._count(cause, row)
+        if row:
+            acknowledged = seq in self._standing.acknowledged
+            row += [index, event.at_ms, event.attempt, message, event.request_id, acknowledged]
+
+    def _count(self, cause: _Cause, row: list[Any], number: int = 1) -> int:
+        if cause not in self._causes and len(self._causes) >= CAUSES:
+            cause = attrs.evolve(cause, message=None)
+        entry = self._causes.setdefault(cause, [len(self._causes), 0])
+        entry[1] += number
+        examples = self._examples.setdefault(entry[0], [])
+        if row and row[1] is not None and len(examples) < EXAMPLES:
+            examples.append(row[1])
+        return entry[0]
+
+    def _take_untouched(self) -> None:
+        """Take what nothing was written of: it was never started."""
+        standing = self._standing
+        number = sum(seq not in standing.told for seq in standing.with_mark(Mark.UNTOUCHED))
+        if not number or self._running:
+            return
+        cause = _Cause(str(State.HELD), None, None, None, _NOT_STARTED)
+        index = self._count(cause, [], number)
+        for row in self._rows.values():
+            if len(row) == 5:
+                row += [index, None, 0, _NOT_STARTED, None, False]
+
+
+def _was(before: Mapping[str, Any], field: str) -> list[Any]:
+    return [_clip(before[field], _VALUE)] if field in before else []
+
+
+def _clip(value: Any, most: int) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _generalized(message: str, device: str | None) -> str:
+    """Take out of a message what is one item's alone, so that equal causes look equal."""
+    if device:
+        message = message.replace(device, "<id>")
+    return _PARTICULAR.sub(lambda found: _GENERAL[found.lastgroup or "text"], message)
+
+
+def _rollout(facts: Mapping[str, str]) -> Any:
+    """Return what the run's waves were asked to be, or None."""
+    text = facts.get("rollout")
+    return None if text is None else json.loads(text)

@@ -1,0 +1,118 @@
+"""How a run went over time: its sessions, what had ended when, and how long it took."""
+
+import math
+from array import array
+from collections.abc import Sequence
+from typing import Any, Final
+
+from enapter_async.fleet.journal.records import INTENT, Event
+from enapter_async.fleet.outcomes import State
+
+POINTS: Final = 120
+"""At most so many points on the line of time."""
+NO_TIME: Final = -1
+
+_ENDED: Final = (State.APPLIED, State.UNCHANGED, State.ABSENT, State.FAILED, State.UNKNOWN)
+_NUMBER_OF: Final = {str(state): number for number, state in enumerate(_ENDED, start=1)}
+_NOT_ENDED: Final = 0
+_NUMBER_OF[str(State.HELD)] = _NOT_ENDED
+
+
+class Course:
+    """Takes the events of a run in their order, and gives its course.
+
+    Time is that of the sessions, one after the other: the breaks between them are left out,
+    and a clock that is set back stands still. Keeps some 20 bytes for each outcome.
+    """
+
+    def __init__(self, items: int) -> None:
+        self.sessions: list[dict[str, int]] = []
+        self.spans: dict[int, tuple[int, int]] = {}
+        """When the first item of each wave was sent, and when the last one ended."""
+        self._now = 0
+        self._stands = bytearray(items)
+        self._ends = array("q")
+        self._took = array("q")
+        self._from = bytearray()
+        self._to = bytearray()
+        self._attempts = self._retried = self._settled = 0
+
+    def begin(self, at_ms: int) -> None:
+        """Take the beginning of a session."""
+        self.sessions.append({"at": self._now, "began_ms": at_ms, "ended_ms": at_ms})
+
+    def take(self, event: Event, wave: int) -> None:
+        """Take an event of an item of a wave."""
+        number = _NUMBER_OF.get(event.kind)
+        if number is None and event.kind != INTENT:
+            return
+        if not self.sessions:
+            self.begin(event.at_ms)
+        session = self.sessions[-1]
+        session["ended_ms"] = max(session["ended_ms"], event.at_ms)
+        self._now = max(self._now, session["at"] + event.at_ms - session["began_ms"])
+        began, _ = self.spans.get(wave, (self._now, 0))
+        self.spans[wave] = (began, self._now)
+        if number is None or event.seq is None:
+            return
+        tries = event.attempt or 0
+        self._attempts += tries
+        self._retried += tries > 1
+        self._settled += bool(event.detail and event.details.get("settled"))
+        self._ends.append(self._now)
+        self._took.append(event.elapsed_ms if tries and event.elapsed_ms is not None else NO_TIME)
+        self._from.append(self._stands[event.seq])
+        self._to.append(number)
+        self._stands[event.seq] = number
+
+    def tell(self) -> dict[str, Any]:
+        """Return the course as plain JSON, times in milliseconds from the beginning.
+
+        `ended` has for each state how many items had ended so at the end of each of the
+        steps of `step_ms`; `rate` how many ended in it; `took` how long they took: the
+        middle one, nine of ten, and the longest, None where none was sent.
+        """
+        step = max(1, math.ceil((self._now + 1) / POINTS))
+        steps = self._now // step + 1
+        ended = {state: [0] * steps for state in _ENDED}
+        rate = [0] * steps
+        took: list[list[int]] = [[] for _ in range(steps)]
+        for at, elapsed, was, now in zip(self._ends, self._took, self._from, self._to, strict=True):
+            place = at // step
+            if was != _NOT_ENDED:
+                ended[_ENDED[was - 1]][place] -= 1
+            if now != _NOT_ENDED:
+                ended[_ENDED[now - 1]][place] += 1
+                rate[place] += 1
+            if elapsed != NO_TIME:
+                took[place].append(elapsed)
+        for counts in ended.values():
+            for place in range(1, steps):
+                counts[place] += counts[place - 1]
+        for times in took:
+            times.sort()
+        every = sorted(elapsed for elapsed in self._took if elapsed != NO_TIME)
+        return {
+            "step_ms": step,
+            "total_ms": self._now,
+            "sessions": self.sessions,
+            "ended": {str(state): counts for state, counts in ended.items()},
+            "rate": rate,
+            "took": {
+                "half": [quantile(times, 0.5) for times in took],
+                "most": [quantile(times, 0.9) for times in took],
+                "longest": [quantile(times, 1.0) for times in took],
+            },
+            "overall": [quantile(every, share) for share in (0.5, 0.9, 0.99, 1.0)],
+            "attempts": self._attempts,
+            "retried": self._retried,
+            "settled": self._settled,
+        }
+
+
+def quantile(ordered: Sequence[int], share: float) -> int | None:
+    """Return the value that so large a share is not above (nearest rank); None where there is none.
+
+    `ordered` must be in order.
+    """
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None

@@ -1,0 +1,281 @@
+"""What happens between two waves: reading back, the hold, the health gate, the guard's look."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, islice
+from typing import Any, Final
+
+from enapter_async._http.call import CallRecord
+from enapter_async.clock import Clock
+from enapter_async.errors import APIError, EnapterError, NotFoundError
+from enapter_async.fleet.errors import WaveNotPassedError
+from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.journal.wave_findings import Findings
+from enapter_async.fleet.journal.waves import WaveLog
+from enapter_async.fleet.outcomes import (
+    OnEvent,
+    Outcome,
+    RunGoesOn,
+    RunWaiting,
+    WaveBegan,
+    WavePassed,
+)
+from enapter_async.fleet.pacing.controller import Reason, Wait
+from enapter_async.fleet.planning.drift import Guard
+from enapter_async.fleet.reading import Caller, is_online
+from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
+from enapter_async.operation import Operation
+
+AT_ONCE: Final = 8
+"""How many reads are under way at once."""
+LOOKS: Final = (0.0, 1.0, 3.0)
+"""Seconds before each look at a device: a copy that is read may lag behind."""
+HOW_TO_GO_ON: Final = (
+    "a resume looks again; it can retry what failed (retry_failed, --retry-failed), or go on all "
+    "the same (accept_wave, --accept-wave)"
+)
+EVERYTHING: Final = Rollout(waves=("rest",))
+
+
+class Stages:
+    """Takes a run from wave to wave. `works_of` begins anew to give the works of a wave.
+
+    Without a `rollout` everything is one wave, which is not read back. `log` is what the run's
+    journal says of its waves; None where it has no journal.
+    """
+
+    def __init__(
+        self,
+        rollout: Rollout | None,
+        client: Caller,
+        clock: Clock,
+        *,
+        sizes: list[int] | None,
+        works_of: Callable[[int], Iterator[Work]],
+        log: WaveLog | None,
+        guard: Guard | None,
+        on_event: OnEvent,
+    ) -> None:
+        self._staged = rollout is not None
+        self._rollout = rollout or EVERYTHING
+        self._client = client
+        self._clock = clock
+        self._sizes = sizes
+        self._works_of = works_of
+        self._guard = guard
+        self._on_event = on_event
+        self._log = log
+        self._present: Findings | None = None
+
+    @property
+    def wave(self) -> int | None:
+        """The wave that is under way, counted from 0; None before the first."""
+        return None if self._present is None else self._present.number
+
+    def ended(self, outcome: Outcome[Any]) -> None:
+        """Take note of an outcome of the present wave."""
+        if self._present is not None and self._is_careful(self._present):
+            self._present.take(outcome.operation, outcome.state)
+
+    async def turn_to(self, wave: int) -> None:
+        """End the present wave, if there is one, and begin another; nothing is under way.
+
+        A wave of an earlier session that has not passed yet is ended in the same way.
+
+        Raises:
+            WaveNotPassedError: a wave before it did not go as it must.
+            JournalError: it cannot be noted that it did.
+            EnapterError: the devices could not be read.
+        """
+        ending = await self._not_passed_yet(before=wave)
+        passing = []
+        for each in ending:
+            if each.bad:
+                raise self._refusal(each, each.bad)
+            passing.append((each, await self._read_back(each)))
+        if passing:
+            await self._hold()
+        for each, _ in passing:
+            await self._check_health(each)
+        for each, read_back in passing:
+            await self._note_passed(each, read_back)
+        await self._begin(wave)
+
+    async def finish(self) -> None:
+        """End the last wave: nothing is left to begin.
+
+        What failed in it is told by its outcome, and stops nothing any more.
+
+        Raises:
+            WaveNotPassedError: a first wave does not show what was set.
+            JournalError: it cannot be noted that it does.
+        """
+        for each in await self._not_passed_yet(before=None):
+            await self._note_passed(each, await self._read_back(each))
+
+    async def _not_passed_yet(self, *, before: int | None) -> list[Findings]:
+        """Return what is known of the waves that must pass now; `before` None: nothing comes."""
+        present, log = self._present, self._log
+        found = [] if present is None or not self._staged else [present]
+        if log is None:
+            return found
+        for wave in log.unpassed(before=CAREFUL if before is None else before, careful=CAREFUL):
+            if present is None or wave != present.number:
+                recalled = await self._recall(wave)
+                found += [] if recalled is None else [recalled]
+        judged = [each for each in found if not log.is_accepted(each.number)]
+        for each in found:
+            if each not in judged:
+                await log.accepted(each.number)
+        return judged
+
+    async def _recall(self, wave: int) -> Findings | None:
+        """Return what earlier sessions left of a wave, or None where they left nothing."""
+        log = self._log
+        if log is None:
+            return None
+        online = log.online(wave)
+        found = Findings(wave)
+        if wave < CAREFUL:
+            recalled = await log.recall(wave)
+            if recalled is None and online is None:
+                return None
+            found = recalled or found
+        found.online = online
+        return found
+
+    async def _begin(self, wave: int) -> None:
+        present = await self._recall(wave) or Findings(wave)
+        if present.online is None:
+            present.online = await self._look_before(wave)
+        if self._guard is not None:
+            await self._guard.before_wave(wave, lambda: self._works_of(wave))
+        if self._log is not None:
+            self._log.begun(wave, present.online)
+        self._present = present
+        if self._staged:
+            size = self._sizes[wave] if self._sizes else None
+            waves = len(self._sizes) if self._sizes else None
+            self._on_event(WaveBegan(number=wave + 1, size=size, waves=waves))
+
+    async def _read_back(self, findings: Findings) -> int:
+        """Look whether the devices of a wave show what was set; give how many were looked at."""
+        wanted = findings.shown()
+        if not wanted:
+            return 0
+        detail = f"wave {findings.number + 1} is read back"
+        self._wait(Wait(reason=Reason.READ_BACK, since=self._now(), detail=detail))
+        differing = [each for each in await self._each(self._shows, wanted) if each]
+        self._on_event(RunGoesOn())
+        if differing:
+            raise self._refusal(
+                findings,
+                f"{len(differing)} of {len(wanted)} read back do not show what was set, "
+                f"the first being {differing[0]}",
+            )
+        return len(wanted)
+
+    async def _note_passed(self, findings: Findings, read_back: int) -> None:
+        if self._log is not None:
+            await self._log.passed(findings.number, read_back=read_back)
+        self._on_event(WavePassed(number=findings.number + 1, read_back=read_back))
+
+    def _refusal(self, findings: Findings, why: str) -> WaveNotPassedError:
+        """Note that a wave did not pass, and say why."""
+        message = f"wave {findings.number + 1} did not pass: {why}"
+        if self._log is None:
+            return WaveNotPassedError(message)
+        self._log.not_passed(findings.number, why)
+        return WaveNotPassedError(f"{message}; {HOW_TO_GO_ON}")
+
+    def _is_careful(self, findings: Findings) -> bool:
+        return self._staged and findings.number < CAREFUL
+
+    async def _hold(self) -> None:
+        seconds = self._rollout.hold
+        if seconds > 0:
+            now = self._now()
+            detail = "the hold between two waves"
+            self._wait(Wait(reason=Reason.HOLD, since=now, until=now + seconds, detail=detail))
+            await self._clock.sleep(seconds)
+            self._on_event(RunGoesOn())
+
+    async def _look_before(self, wave: int) -> tuple[str, ...]:
+        """Find devices of the wave that are online, for the health gate."""
+        gate = self._rollout.health
+        if gate is None:
+            return ()
+        self._tell_health("the devices of the next wave are looked at")
+        operations = (work.operation for work in self._works_of(wave) if not work.unchanged)
+        # A deleted device is meant to be gone.
+        present = (each.subject() for each in operations if not each.holds(None))
+        sample = list(islice((each for each in present if each), gate.sample))
+        online = await self._each(self._is_online, sample)
+        self._on_event(RunGoesOn())
+        return tuple(compress(sample, online))
+
+    async def _check_health(self, findings: Findings) -> None:
+        gate, were = self._rollout.health, findings.online
+        if gate is None or not were:
+            return
+        self._tell_health("the devices of the last wave are looked at")
+        lost = (await self._each(self._is_online, were)).count(False)
+        self._on_event(RunGoesOn())
+        if lost * 100 > gate.most_lost * len(were):
+            raise self._refusal(
+                findings,
+                f"{lost} of {len(were)} devices that were online before it are not any more; "
+                f"the most is {gate.most_lost:g} %",
+            )
+
+    def _tell_health(self, detail: str) -> None:
+        self._wait(Wait(reason=Reason.HEALTH, since=self._now(), detail=detail))
+
+    async def _is_online(self, device_id: str) -> bool:
+        return await is_online(self._client, device_id)
+
+    async def _shows(self, operation: Operation[Any]) -> str:
+        """Look at a device; give "" where it shows what was set, else what was asked of it."""
+        reading = operation.reads()
+        if reading is None:
+            return ""
+        problem = ""
+        for seconds in LOOKS:
+            if seconds:
+                await self._clock.sleep(seconds)
+            try:
+                state = await self._client.call(reading, record=CallRecord(), patient=True)
+            except NotFoundError as error:
+                if not error.from_api:
+                    # A proxy's own page says nothing about a device.
+                    problem = f" ({_kind_of(error)})"
+                    continue
+                state = None
+            except EnapterError as error:
+                problem = f" ({_kind_of(error)})"
+                continue
+            if operation.holds(state):
+                return ""
+            problem = ""
+        return f"{type(operation).__name__} of {operation.subject()}{problem}"
+
+    async def _each(self, look: Any, wanted: Sequence[Any]) -> list[Any]:
+        """Look at all, a few at once; give what each look gave, in order."""
+        found: list[Any] = []
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            async with asyncio.TaskGroup() as tasks:
+                looks = [tasks.create_task(look(each)) for each in some]
+            found += [each.result() for each in looks]
+        return found
+
+    def _wait(self, wait: Wait) -> None:
+        self._on_event(RunWaiting(wait=wait))
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+
+def _kind_of(error: EnapterError) -> str:
+    """Name an error without its message: the journal keeps this, and browsers are told it."""
+    return f"HTTP {error.status}" if isinstance(error, APIError) else type(error).__name__

@@ -1,0 +1,396 @@
+"""The engine: a fixed pool of workers, a lazy input, outcomes handed on as they come."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Generic, Self
+
+from enapter_async.client import Client
+from enapter_async.clock import Clock
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.inputs import Operations, Work, check_input, numbered
+from enapter_async.fleet.journal.session import Ledger
+from enapter_async.fleet.opening import Credentials, journal_options, open_files
+from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.outcomes import (
+    OnEvent,
+    OperationT,
+    Outcome,
+    Outcomes,
+    Report,
+    RunEvent,
+    RunGoesOn,
+    RunStopped,
+    RunWaiting,
+    Tally,
+)
+from enapter_async.fleet.pacing.admission import Admission, knock
+from enapter_async.fleet.pacing.controller import MAX_PAUSE, Pace, Wait
+from enapter_async.fleet.planning.drift import Guard, StateGuard
+from enapter_async.fleet.reading import Caller
+from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
+from enapter_async.fleet.rollout.wave_runner import Stages
+from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves, in_waves
+from enapter_async.fleet.stop import Halt, stopper
+from enapter_async.fleet.workers import AHEAD, Crew, Feed
+
+logger = logging.getLogger("enapter_async")
+
+
+class Run(Generic[OperationT]):
+    """Carries many operations out, and hands each outcome on as it comes.
+
+    ::
+
+        async with fleet.Run(client, operations) as run:
+            async for outcome in run:
+                ...
+        print(run.report.counts)
+
+    `operations` is any iterable or async iterable. It is pulled on the event loop, at most
+    twice `concurrency` ahead of the outcomes that were taken, so that a slow taker slows
+    the input down and memory does not grow with its length. Operations of one device go
+    in input order, one at a time; once one of them failed or is unknown, the later ones
+    are held. `check=True` reads each device first, and writes only where its state is not
+    the wanted one. `credentials` is the path of a file (created with mode 0600, see
+    `CredentialsFile`) or a callable that takes each minted configuration before its
+    outcome is told; without it they are in `outcome.result` only.
+
+    `journal` is the path of a file, or `JournalOptions`. Each operation is written there
+    before it is sent, and what became of it after; where the file exists, the run goes on
+    with what is left, and `operations` must be the same again (None: all that the file
+    holds). A known input (it has a length) is then checked whole before the first request:
+    equal operations are merged, contradictory ones refused.
+
+    What a plan gives is sent only while its device is as planned: `guard` looks, by default
+    a `StateGuard`. What is stale is held, and looked at again when the run goes on.
+
+    The run begins with at most 8 operations at once, and finds by itself how many up to
+    `concurrency`, and how many requests a second, the server bears. While the host is down
+    or asks to wait, nothing new begins and nothing fails for it; after `max_pause` seconds
+    without anything getting through the run stops. `rollout` cuts a known input into waves;
+    what a run was begun with is kept in its journal. When a criterion of `abort` is met (None:
+    there is none) nothing more is started. `on_event` is told what the run waits for.
+
+    A 401, a secured connection that cannot be made, and credentials or a journal that
+    cannot be kept stop the run: what is under way ends, the rest is held. A plain iterable
+    is then read to its end and counted; an async one is not pulled further, and
+    `report.complete` is False.
+
+    An error of the input itself, or a thing in it that is no operation, is raised by the
+    iteration after the outcomes of all that was started. Leaving `async with` early
+    starts nothing more and waits for what is under way; leaving it by cancellation does not
+    wait, and counts what was under way as `unknown`. A run is used once.
+    """
+
+    def __init__(
+        self,
+        client: Caller,
+        operations: Operations[OperationT] | None,
+        *,
+        concurrency: int = 64,
+        journal: str | os.PathLike[str] | JournalOptions | None = None,
+        rollout: Rollout | None = None,
+        abort: Abort = DEFAULT_ABORT,
+        credentials: Credentials | None = None,
+        check: bool = False,
+        guard: Guard | None = None,
+        max_pause: float = MAX_PAUSE,
+        on_event: OnEvent | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency is {concurrency}; the least is 1")
+        if not max_pause > 0:
+            raise ConfigurationError(f"max_pause is {max_pause!r}; give seconds above 0")
+        if operations is not None or journal is None:
+            check_input(operations)
+        self._client = client
+        self._operations = in_waves(operations, rollout)
+        self._journal = journal_options(journal, rollout)
+        self._ledger: Ledger | None = None
+        self._rollout = rollout
+        self._concurrency = concurrency
+        self._guard = guard
+        self._credentials = credentials
+        self._on_event = on_event
+
+        self._clock = client.clock if isinstance(client, Client) else Clock()
+        self._pace = Pace(concurrency, self._clock, max_pause=max_pause)
+        self._admission = Admission(
+            self._pace,
+            self._clock,
+            connect=self._knock,
+            on_overdue=self._halt_by,
+            on_wait=self._on_wait,
+        )
+        self._halt = Halt(self._on_halt)
+        self._judge = AbortJudge(check_criteria(abort))
+        self._crew = Crew(
+            client,
+            self._admission,
+            self._halt,
+            concurrency=concurrency,
+            check=check,
+            on_outcome=self._take,
+            on_quiet=self._end_if_done,
+        )
+        self._outcomes: Outcomes[OperationT] = Outcomes()
+        self._stages: Stages | None = None
+        self._feed: Feed | None = None
+        self._feeder: asyncio.Task[None] | None = None
+        self._wait: Wait | None = None
+        self._tally = Tally()
+        self._began = 0.0
+        self._ended: float | None = None
+        self._leaving = False
+        self._input_over = False
+        self._complete = False
+        self._exits = AsyncExitStack()
+
+    @property
+    def report(self) -> Report:
+        """How it stands now; the final report once the run is over."""
+        ended = self._clock.monotonic() if self._ended is None else self._ended
+        return self._tally.report(
+            elapsed=ended - self._began if self._began else 0.0,
+            complete=self._complete,
+            stopped=self._halt.error,
+        )
+
+    @property
+    def waiting(self) -> Wait | None:
+        """What the whole run waits for now, or None where it goes on."""
+        return self._wait
+
+    def stop(self, reason: str = "the run was stopped") -> None:
+        """Start nothing more; what is under way ends, the rest is held. Safe to repeat.
+
+        The iteration goes on until every outcome is told.
+        """
+        self._halt.because(reason)
+        self._on_halt()
+
+    def cut(self) -> None:
+        """Stop, and do not wait: what is under way is cancelled and told as `unknown`.
+
+        What was surely not done is told as `held`. A configuration that is on its way into
+        a credentials file is still written.
+        """
+        self.stop("the run was cut off")
+        self._crew.cut(spare_stored=not callable(self._credentials))
+
+    async def __aenter__(self) -> Self:
+        """Open journal and credentials, and begin.
+
+        Raises:
+            ConfigurationError: a file cannot be used, or the run was used before.
+            RunRefusedError: the journal's run cannot be continued by this call.
+            EnapterError: the devices of a plan could not be read; nothing was sent.
+        """
+        if self._feeder is not None:
+            raise ConfigurationError("a run is used once; make a new one")
+        self._began = self._clock.monotonic()
+        try:
+            works = await self._open()
+        except BaseException:
+            await self._exits.aclose()
+            raise
+        self._feed = feed = Feed(
+            works,
+            self._crew.admit,
+            concurrency=self._concurrency,
+            before=None if self._stages is None else self._before,
+            ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
+        )
+        self._outcomes.on_taken = feed.taken
+        self._feeder = feed.start(self._pull(feed))
+        # A callback, because a task that is cancelled before its first step runs no `finally`.
+        self._feeder.add_done_callback(lambda _: self._input_closed())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Start nothing more, wait for what is under way, and close the credentials file."""
+        self._leaving = True
+        if self._ended is None:
+            self.stop("the run was left early")
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            self.cut()
+        try:
+            await self._drain()
+        finally:
+            await self._exits.aclose()
+        if kind is None:
+            self._halt.raise_broken()
+
+    def __aiter__(self) -> Self:
+        """Iterate over the outcomes, in the order in which they come."""
+        return self
+
+    async def __anext__(self) -> Outcome[OperationT]:
+        """Return the next outcome.
+
+        Raises:
+            Exception: what the input raised, once all other outcomes were given.
+        """
+        if self._feed is None:
+            raise ConfigurationError("a run is used inside `async with`")
+        outcome = await self._outcomes.get()
+        if outcome is None:
+            self._halt.raise_broken()
+            raise StopAsyncIteration
+        return outcome
+
+    async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None] | None) -> None:
+        """Hand each outcome to a function as it comes, until the last; cheaper than iterating.
+
+        What `on_outcome` raises comes out at once, what the input raised at the end.
+        """
+        await self._outcomes.listen(on_outcome)
+        self._halt.raise_broken()
+
+    async def _open(self) -> Iterable[Work] | AsyncIterable[Work]:
+        """Open what the run needs; give what is to be done."""
+        exits, known = self._exits, self._operations
+        opened = await open_files(
+            exits,
+            self._client,
+            known,
+            self._journal,
+            credentials=self._credentials,
+            concurrency=self._concurrency,
+            clock=self._clock,
+            on_failure=self._halt_by,
+        )
+        ledger = self._ledger = opened.ledger
+        if ledger is not None:
+            ledger.tell(self._tally)
+            if ROLLOUT in ledger.facts:
+                self._rollout = Rollout.from_text(ledger.facts[ROLLOUT])
+        exits.push_async_callback(self._admission.close)
+        rollout = self._rollout
+        guard = self._guard or StateGuard(self._client, staged=rollout is not None)
+        await exits.enter_async_context(guard)
+        per_group = None if rollout is None else rollout.per_group
+        self._crew.equip(guard, keeper=opened.keeper, ledger=ledger, per_group=per_group)
+        if rollout is not None:
+            self._stages = self._make_stages(rollout, guard)
+        elif isinstance(known, Collection):
+            await guard.before_wave(0, lambda: numbered(known))
+        return opened.works
+
+    def _make_stages(self, rollout: Rollout, guard: Guard) -> Stages:
+        known = self._operations
+        return Stages(
+            rollout,
+            self._client,
+            self._clock,
+            sizes=known.sizes if isinstance(known, Waves) else None,
+            works_of=self._works_of,
+            log=None if self._ledger is None else self._ledger.wave_log(),
+            guard=guard,
+            on_event=self._tell,
+        )
+
+    def _works_of(self, wave: int) -> Iterator[Work]:
+        ledger, known = self._ledger, self._operations
+        works: Iterable[Work] = ()
+        if ledger is not None and ledger.resumed:
+            works = ledger.left()
+        elif isinstance(known, Waves):
+            works = known
+        return (work for work in works if work.wave == wave)
+
+    async def _knock(self) -> None:
+        if isinstance(self._client, Client):
+            await knock(self._client.base_url, self._client.timeouts.connect)
+
+    async def _pull(self, feed: Feed) -> None:
+        try:
+            await feed.pull()
+        except Exception as error:  # noqa: BLE001 - the input is the caller's code
+            self._halt.by_break(error, "the input failed")
+        self._complete = feed.ended and (self._ledger is None or self._ledger.input_known)
+        if self._stages is not None:
+            await self._halt.unless(self._crew.quiet())
+            if not self._halt:
+                await self._stage(self._stages.finish())
+
+    async def _before(self, work: Work) -> None:
+        """Let a wave begin only once the one before it is over and went well."""
+        stages = self._stages
+        if stages is not None and work.wave != stages.wave and not self._halt:
+            await self._halt.unless(self._crew.quiet())
+            if not self._halt:
+                await self._stage(stages.turn_to(work.wave))
+
+    async def _stage(self, step: Coroutine[Any, Any, None]) -> None:
+        try:
+            await self._halt.unless(step)
+        except EnapterError as error:
+            self._halt_by(error)
+
+    def _take(self, outcome: Outcome[Any]) -> None:
+        error = None if outcome.error is None else stopper(outcome)
+        error = error or self._judge.judge(outcome)
+        if error is not None:
+            self._halt_by(error)
+        if self._stages is not None:
+            self._stages.ended(outcome)
+        self._tally.add(outcome)
+        self._outcomes.put(outcome)
+
+    def _halt_by(self, error: EnapterError) -> None:
+        first = self._halt.error is None
+        self._halt.by(error)
+        if first:
+            self._tell(RunStopped(error=error))
+
+    def _on_halt(self) -> None:
+        self._crew.call_back()
+        if self._feed is not None and (self._feed.is_async or self._leaving):
+            self._feed.halt()
+
+    def _on_wait(self, wait: Wait | None) -> None:
+        self._tell(RunGoesOn() if wait is None else RunWaiting(wait=wait))
+
+    def _tell(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting | RunGoesOn):
+            self._wait = event.wait if isinstance(event, RunWaiting) else None
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                logger.exception("a listener failed on %s", type(event).__name__)
+
+    def _input_closed(self) -> None:
+        self._input_over = True
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._input_over and not self._crew.unfinished and self._ended is None:
+            self._ended = self._clock.monotonic()
+            self._crew.go_home()
+            self._outcomes.put(None)
+
+    async def _drain(self) -> None:
+        """Wait for the tasks; a cancellation meanwhile cuts them, and is raised after them."""
+        cancelled: asyncio.CancelledError | None = None
+        while running := [
+            task for task in (self._feeder, *self._crew.workers) if task and not task.done()
+        ]:
+            try:
+                await asyncio.wait(running)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self.cut()
+        self._input_closed()
+        if cancelled is not None:
+            raise cancelled

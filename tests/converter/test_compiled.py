@@ -1,0 +1,96 @@
+"""The compiled readers against cattrs' own: the same value, or a refusal by both."""
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enapter_async.converter import rules
+from enapter_async.converter.compiled import compile_maker, compile_reader
+from enapter_async.converter.leaves import string
+from enapter_async.models.configs import CommunicationConfig
+from enapter_async.models.devices import (
+    AccessRole,
+    Communication,
+    CommunicationType,
+    Connectivity,
+    Device,
+    DeviceType,
+)
+from tests.converter.samples import JSON_VALUES
+
+CLASSES = (Device, Communication, Connectivity, CommunicationConfig)
+SAID = st.one_of(
+    JSON_VALUES,
+    st.sampled_from(
+        ("", "lua", "LUA", "Owner", "UCM_EMBBEDED", "ONLINE", "2026-11-23T01:02:03Z", "MQTTS", 1)
+    ),
+)
+
+
+def of(kind: Any, read: Any, data: Any) -> Any:
+    try:
+        return read(data, kind)
+    except Exception:  # noqa: BLE001 - whatever it raises, it refuses
+        return "refused"
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_a_compiled_reader_says_what_cattrs_says(kind: Any, data: st.DataObject) -> None:
+    names = [field.name for field in attrs.fields(kind)]
+    names += ["communication_info", "communication_type"]
+    said = data.draw(st.dictionaries(st.sampled_from(names), SAID))
+    if "id" in names:
+        said.setdefault("id", "dev-1")
+    quick = of(kind, rules.quick.get_structure_hook(kind), said)
+    exact = of(kind, rules.exact.structure, said)
+    assert quick == exact
+    assert type(quick) is type(exact)
+
+
+def test_known_members_are_the_same_objects() -> None:
+    device = rules.quick.structure({"id": "a", "type": "LUA", "authorized_role": "OWNER"}, Device)
+    assert device.type is DeviceType.LUA
+    assert device.authorized_role is AccessRole.OWNER
+    said = {"id": "a", "communication": {"type": "ucm_embbeded"}}
+    communication = rules.quick.structure(said, Device).communication
+    assert communication is not None
+    assert communication.type is CommunicationType.UCM_EMBEDDED
+
+
+def test_what_is_missing_has_its_default_and_what_is_set_is_a_whole_value() -> None:
+    device = rules.quick.structure({"id": "a"}, Device)
+    assert device == Device(id="a")
+    assert hash(device) == hash(Device(id="a"))
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        device.name = "b"  # type: ignore[misc]  # that it cannot be set is what is shown
+
+
+def test_a_class_whose_init_does_more_is_refused() -> None:
+    @attrs.frozen
+    class Shouting:
+        name: str = attrs.field(converter=str)
+
+    with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
+        compile_reader(Shouting, {"name": string}, {})
+    with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
+        compile_maker(Shouting)
+
+
+def test_what_is_made_is_what_the_class_makes() -> None:
+    @attrs.frozen
+    class Point:
+        x: int
+        y: int = 7
+
+    make = compile_maker(Point)
+    assert make(1, 2) == Point(1, 2)
+    assert hash(make(1, 2)) == hash(Point(1, 2))
+    assert attrs.evolve(make(1, 2), y=3) == Point(1, 3)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        make(1, 2).x = 3  # type: ignore[misc]  # that it cannot be set is what is shown
+    with pytest.raises(TypeError, match="y"):
+        make(1)

@@ -1,0 +1,61 @@
+"""Requests that take effect after their time: a server's queue, a replica, a proxy that was slow.
+
+For a client there is no difference between a request that was lost and one that is still on
+its way, and what it says of the one must be true of the other.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Literal, get_args
+
+import attrs
+
+from tests.support.world import World
+
+Moment = Literal["tick", "gone", "read", "request", "end"]
+"""When a request takes effect: at the loop's next tick; once its connection is gone; after the
+next read was answered, such as the one that settles the call; after the next request of any
+kind was; or when the test says so, after the call (`Late.land`)."""
+
+MOMENTS: Final[tuple[Moment, ...]] = get_args(Moment)
+
+Asked = tuple[int, str, str, bytes]
+"""A request as `World.serve` takes it."""
+
+
+@attrs.frozen(eq=False)
+class _Waiting:
+    moment: Moment
+    connection: int
+    asked: Asked
+
+
+class Late:
+    """What was received and is not yet done."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._waiting: list[_Waiting] = []
+
+    def put_off(self, moment: Moment, connection: int, asked: Asked) -> None:
+        """Keep a request until its moment."""
+        waiting = _Waiting(moment, connection, asked)
+        self._waiting.append(waiting)
+        if moment == "tick":
+            asyncio.get_running_loop().call_soon(self._ripen, lambda each: each is waiting)
+
+    def connection_gone(self, number: int) -> None:
+        self._ripen(lambda each: each.moment == "gone" and each.connection == number)
+
+    def request_served(self, *, read: bool) -> None:
+        self._ripen(lambda each: each.moment == "request" or (read and each.moment == "read"))
+
+    def land(self) -> None:
+        """Do all that is left: no request is on its way any more."""
+        self._ripen(lambda _: True)
+
+    def _ripen(self, ripe: Callable[[_Waiting], bool]) -> None:
+        landed = [each for each in self._waiting if ripe(each)]
+        self._waiting = [each for each in self._waiting if not ripe(each)]
+        for each in landed:
+            self._world.serve(*each.asked)

@@ -1,0 +1,160 @@
+"""What a server, a network, a caller and somebody else may do to a call, drawn by chance.
+
+These servers fail in every way and at every moment, but they do not lie: one that says "no"
+has not done it and never will, one that says "yes" has done it.
+"""
+
+from typing import Any, Literal
+
+import attrs
+from hypothesis import strategies as st
+
+from enapter_async.operation import Operation
+from enapter_async.operations.devices import (
+    AssignBlueprint,
+    DeleteDevice,
+    GenerateConfig,
+    GetDevice,
+    ListDevices,
+    UpdateDevice,
+)
+from tests.support.kinds import APPLIED, FINAL, MAYBE, NINE_INTERIMS, REFUSED
+from tests.support.late import MOMENTS
+from tests.support.replies import errors, followed_by, good, half_head, hang, truncated
+from tests.support.server import Exchange, Reply, Step, applied, ignored, later, stale
+
+FAR_OFF = errors(429, ("Retry-After", "3600"))
+REFUSALS = frozenset((*REFUSED.values(), FAR_OFF))
+"""The replies that say "not now": what was asked for may be sent again, whatever it is."""
+
+Greeting = Literal["well", "fin", "rst"]
+"""How a new connection is met: served, or ended before a request was read."""
+
+# A session does not see the interim answers that aiohttp reads past. "Not found" is left to
+# the honest answers.
+_maybe = st.sampled_from([reply for reply in MAYBE.values() if reply is not NINE_INTERIMS])
+_applied = st.sampled_from(list(APPLIED.values()))
+_final = st.sampled_from([reply for name, reply in FINAL.items() if name != "status-404"])
+_moments = st.sampled_from(MOMENTS)
+
+
+def meddled(reply: Reply) -> Reply:
+    """Let somebody else rename the device between the effect and the answer."""
+
+    async def meddle_then(exchange: Exchange) -> bool:
+        exchange.server.world.meddle(exchange.arrival.address, name="Somebody else's")
+        return await reply(exchange)
+
+    return meddle_then
+
+
+writes = st.one_of(
+    st.builds(ignored, _maybe),
+    st.builds(applied, st.one_of(_maybe, _applied)),
+    st.builds(later, _moments, _maybe),
+    st.builds(applied, st.builds(meddled, _maybe)),
+    st.builds(ignored, st.one_of(st.sampled_from(list(REFUSED.values())), _final)),
+    st.just(ignored(FAR_OFF)),
+    st.just(applied(good())),
+    st.just(applied(followed_by(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))),
+)
+"""What is done with an arrival that changes something."""
+
+reads = st.one_of(
+    st.builds(stale, st.integers(1, 3), st.just(good())),
+    st.just(applied(good())),
+    st.builds(applied, st.one_of(_maybe, _applied, _final)),
+    st.builds(ignored, st.sampled_from(list(REFUSED.values()))),
+)
+"""What is done with an arrival that only reads."""
+
+late_writes = st.sampled_from(
+    [
+        *(applied(reply) for reply in (hang(), half_head("hang"), truncated("hang"))),
+        *(later(moment, hang()) for moment in MOMENTS),
+        ignored(hang()),
+    ]
+)
+late_reads = st.sampled_from([applied(hang()), applied(truncated("hang")), stale(1, good())])
+"""Answers that the client has to give up waiting for."""
+
+
+@attrs.frozen
+class Cancel:
+    """When the caller gives up: after so many turns of the loop, arrivals or sleeps."""
+
+    after: Literal["turns", "arrivals", "sleeps"]
+    count: int
+
+
+@attrs.frozen
+class Plan:
+    """One story. Its operations are about different devices, so that each arrival tells its call.
+
+    `writes` and `reads` are what is done with the arrivals, in order; after them the server is
+    honest. `greetings` are for the connections. `closed_for` is how many sleeps the port stays
+    closed. `cancels` has one entry an operation, or none. With `together` the calls
+    overlap.
+    """
+
+    operations: tuple[Operation[Any], ...]
+    writes: tuple[Step, ...] = ()
+    reads: tuple[Step, ...] = ()
+    greetings: tuple[Greeting, ...] = ()
+    closed_for: int = 0
+    attempts: int = 4
+    regenerate: bool = False
+    cancels: tuple[Cancel | None, ...] = ()
+    together: bool = False
+
+
+def operations_on(number: int) -> st.SearchStrategy[Operation[Any]]:
+    """Return any operation about the device of that number, by its id or by its slug."""
+    addresses = st.sampled_from([f"dev-{number}", f"slug-of-dev-{number}"])
+    return addresses.flatmap(
+        lambda address: st.sampled_from(
+            [
+                UpdateDevice(device_id=address, name=f"Name {number}"),
+                UpdateDevice(device_id=address, slug=f"slug-{number}"),
+                UpdateDevice(device_id=address, name=f"Name {number}", slug=f"slug-{number}"),
+                DeleteDevice(device_id=address),
+                AssignBlueprint(device_id=address, blueprint_id=f"bp-of-{number}"),
+                GenerateConfig(device_id=address, protocol="MQTT"),
+                GenerateConfig(device_id=address, protocol="MQTTS"),
+                GetDevice(device_id=address),
+                ListDevices(offset=number),
+            ]
+        )
+    )
+
+
+CANCELS = st.builds(Cancel, st.sampled_from(["turns", "arrivals", "sleeps"]), st.integers(1, 8))
+
+
+def plans(
+    *,
+    writes: st.SearchStrategy[Step] = writes,
+    reads: st.SearchStrategy[Step] = reads,
+    calls: int = 3,
+    steps: int = 6,
+    attempts: int = 4,
+    cancelled: bool = False,
+    greeted: bool = True,
+) -> st.SearchStrategy[Plan]:
+    """Return plans of up to so many calls, steps and attempts."""
+    return st.integers(1, calls).flatmap(
+        lambda count: st.builds(
+            Plan,
+            operations=st.tuples(*(operations_on(number) for number in range(1, count + 1))),
+            writes=st.lists(writes, max_size=steps).map(tuple),
+            reads=st.lists(reads, max_size=steps).map(tuple),
+            greetings=st.lists(st.sampled_from(["well", "fin", "rst"]), max_size=3).map(tuple)
+            if greeted
+            else st.just(()),
+            closed_for=st.sampled_from([0, 0, 0, 1, 2, 5]) if greeted else st.just(0),
+            attempts=st.integers(1, attempts),
+            regenerate=st.booleans(),
+            cancels=st.tuples(*(CANCELS for _ in range(count))) if cancelled else st.just(()),
+            together=st.booleans(),
+        )
+    )
