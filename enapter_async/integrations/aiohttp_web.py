@@ -27,7 +27,7 @@ from aiohttp import web
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.integrations.answers import Answerer, answer_to
+from enapter_async.integrations.answers import Answerer, answer_to, log_answer
 from enapter_async.integrations.event_stream import (
     HEADERS,
     HEARTBEAT_SECONDS,
@@ -130,7 +130,7 @@ def jobs_of(request: web.Request) -> Jobs:
 
 
 def error_answers(answer: Answerer = answer_to) -> Any:
-    """Make a middleware that answers our errors, as `answers` tells.
+    """Make a middleware that answers our errors, as `answers` tells, and logs what it hides.
 
     An error after the response has begun is let through: there is nothing left to answer.
     """
@@ -145,6 +145,7 @@ def error_answers(answer: Answerer = answer_to) -> Any:
             if request.writer.output_size:
                 raise  # a second head would stand in the middle of the first one's body
             told = answer(error)
+            log_answer(error, told.status, request.method, request.path)
             return web.Response(status=told.status, headers=told.headers, body=told.body)
 
     return middleware

@@ -34,6 +34,7 @@ a page that only looks whether the status is below 300 would take it for done.
 """
 
 import json
+import logging
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -77,6 +78,9 @@ from enapter_async.fleet.errors import (
     RunRefusedError,
     WaveNotPassedError,
 )
+from enapter_async.text import plain
+
+logger = logging.getLogger("enapter_async")
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:x-enapter-async:"
@@ -171,6 +175,19 @@ def answer_to(error: EnapterError) -> HttpAnswer:
         problem["retry_after"] = retry_after
     problem |= _particulars(error)
     return HttpAnswer(status=kind.status, problem=problem, retry_after=retry_after)
+
+
+def log_answer(error: EnapterError, status: int, method: str, path: str) -> None:
+    """Log why a request was answered so, where its browser is not told: 5xx, and unknown ends.
+
+    What needs somebody at the backend (500, 502) comes with its traceback.
+    """
+    if status < 500 and not isinstance(error, AmbiguousOutcomeError):
+        return
+    level = logging.ERROR if status in (500, 502) else logging.WARNING
+    said = f"{plain(method)} {plain(path)} was answered {status}"
+    traceback = error if level == logging.ERROR else None
+    logger.log(level, "%s: %s: %s", said, type(error).__name__, plain(error), exc_info=traceback)
 
 
 def words_for(error: EnapterError) -> str:

@@ -36,7 +36,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.integrations.answers import Answerer, answer_to
+from enapter_async.integrations.answers import Answerer, answer_to, log_answer
 from enapter_async.integrations.event_stream import (
     HEADERS,
     HEARTBEAT_SECONDS,
@@ -128,12 +128,13 @@ def jobs_of(connection: HTTPConnection) -> Jobs:
 
 
 def error_handler(answer: Answerer = answer_to) -> Callable[[Request, Exception], Response]:
-    """Make an exception handler for `EnapterError` that answers as `answers` tells."""
+    """Make an exception handler for `EnapterError`: answers as `answers` tells, and logs why."""
 
-    async def handler(_: Request, error: Exception) -> Response:
+    async def handler(request: Request, error: Exception) -> Response:
         if not isinstance(error, EnapterError):
             raise error
         told = answer(error)
+        log_answer(error, told.status, request.method, request.url.path)
         return Response(told.body, told.status, told.headers)
 
     # Starlette calls coroutine functions on the loop, and others on a thread.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -161,7 +162,9 @@ async def answered(kind: Kind, make: Callable[[], Client], act: Any) -> tuple[An
 # FastAPI is a Starlette application; what both do alike is tried with one of them here.
 @pytest.mark.parametrize("kind", ["aiohttp", "fastapi"])
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
-async def test_an_error_is_answered_as_it_must_be(row: Row, kind: Kind) -> None:
+async def test_an_error_is_answered_as_it_must_be(
+    row: Row, kind: Kind, caplog: pytest.LogCaptureFixture
+) -> None:
     tokens = {"low": "READONLY"}
     async with Emulator(world=small_world(), token=TOKEN, tokens=tokens) as emulator:
         if row.fault is not None:
@@ -179,6 +182,15 @@ async def test_an_error_is_answered_as_it_must_be(row: Row, kind: Kind) -> None:
         assert body.get("codes") == row.body.get("codes")
     for name in ("retry_after", "outcome", "device_id"):
         assert body.get(name) == row.body.get(name)
+    reasons = [each for each in caplog.records if "POST /act was answered" in each.getMessage()]
+    if row.status >= 500 or row.status == 202:
+        assert [each.name for each in reasons] == ["enapter_async"]
+        said = reasons[0].getMessage()
+        assert re.fullmatch(rf"POST /act was answered {row.status}: [A-Z]\w+Error: .{{10,}}", said)
+        assert bool(reasons[0].exc_info) == (row.status in (500, 502))
+    else:
+        assert reasons == []
+    assert TOKEN not in caplog.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
