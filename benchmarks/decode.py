@@ -32,7 +32,7 @@ from enapter_async.models.devices import AccessRole, Device, DeviceType
 PAGE: Final = 50
 ROUNDS: Final = 15
 BLOCK_SECONDS: Final = 0.03
-LIMIT: Final = 1.0
+LIMIT: Final = 1.5
 
 Read = Callable[[], object]
 

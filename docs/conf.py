@@ -24,6 +24,7 @@ extensions = [
     "dashes",
     "inlined_diagrams",
     "public_names",
+    "real_defaults",
 ]
 exclude_patterns = ["_build", "examples"]
 nitpicky = True
@@ -39,7 +40,6 @@ autodoc_class_signature = "mixed"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False

@@ -10,6 +10,7 @@ from tests.support.budget import LONG
 from tests.support.clock import FakeClock
 from tests.support.server import FaultServer
 from tests.support.tls import OPENSSL, Certificates
+from tests.support.ways import mark_other_ways
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
@@ -22,6 +23,12 @@ settings.register_profile(
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what the main run leaves out, before pytest selects by marker."""
+    mark_other_ways(items)
 
 
 @pytest.fixture(params=["direct", "session"])

@@ -251,7 +251,7 @@ async def test_other_options_are_for_that_client_alone(
 async def test_a_call_tells_its_whole_story(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
-    server.script(ignored(errors(408)), applied(truncated()))
+    server.script(ignored(errors(425)), applied(truncated()))
     async with open_rig(transport, server, clock) as rig:
         await rig.run(UPDATE)
         kinds = [type(event) for event in rig.events]
@@ -270,7 +270,7 @@ async def test_a_call_tells_its_whole_story(
         assert all(event.operation == UPDATE for event in rig.events)
         assert rig.waits == [("backoff", 1.0), ("settle", 0.0)]
         first, second = rig.attempts
-        assert (first.number, first.certainty, first.status) == (1, Certainty.REFUSED, 408)
+        assert (first.number, first.certainty, first.status) == (1, Certainty.REFUSED, 425)
         assert (second.number, second.certainty, second.status) == (2, Certainty.APPLIED, 200)
         assert rig.ended.settled
         assert rig.ended.elapsed == pytest.approx(1.0, abs=0.2)

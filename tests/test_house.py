@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -162,15 +163,16 @@ def test_an_unknown_name_at_the_front_door_is_an_attribute_error() -> None:
         _ = enapter_async.Clyent  # type: ignore[attr-defined]  # the mistake is the point
 
 
-def loaded_by(code: str) -> set[str]:
+def words_of(program: str) -> set[str]:
+    """Run a program in an interpreter of its own; return the words that it prints."""
     run = subprocess.run(  # noqa: S603 - our own interpreter and text
-        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     return set(run.stdout.split())
+
+
+def loaded_by(code: str) -> set[str]:
+    return words_of(f"{code}\nimport sys\nprint(*sys.modules)")
 
 
 def test_the_front_door_brings_in_no_command_line_and_no_emulator() -> None:
@@ -178,6 +180,18 @@ def test_the_front_door_brings_in_no_command_line_and_no_emulator() -> None:
     assert "enapter_async.client" in loaded
     apart = {"enapter_async.cli", "enapter_async.emulator"}
     assert not (apart | {"click", "opentelemetry", "rich", "uvloop"}) & loaded
+
+
+@pytest.mark.parametrize("door", ["enapter_async", "enapter_async.fleet", "enapter_async.emulator"])
+def test_each_public_name_is_completed_at_a_prompt(door: str) -> None:
+    offered = words_of(
+        f"import rlcompleter, {door} as door\n"
+        "complete = rlcompleter.Completer({'door': door}).complete\n"
+        "found = {complete('door.', number) for number in range(500)} - {None}\n"
+        "print(*(each.removeprefix('door.').rstrip('()') for each in found))"
+    )
+    # What begins with an underscore is offered once that was typed.
+    assert set(import_module(door).__all__) - {"__version__"} <= offered
 
 
 def test_the_pytest_plugin_costs_no_import_of_aiohttp() -> None:

@@ -1,6 +1,8 @@
 """What the README shows works as it stands: each block is run, and each link leads somewhere."""
 
 import re
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,14 @@ def test_each_file_that_it_leads_to_is_there() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_only_the_systems_that_are_tested_are_claimed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    claimed = [each for each in project["classifiers"] if each.startswith("Operating System")]
+    assert claimed == ["Operating System :: POSIX :: Linux"]
+    assert sys.platform == "linux", "the suite passes here: claim this system, too"
+    assert "on Linux alone" in README
 
 
 def test_it_is_short() -> None:

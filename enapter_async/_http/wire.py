@@ -41,7 +41,11 @@ _SECONDS: Final = r"[0-9]+"
 _CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
-_RETRIED_REFUSALS: Final = frozenset((408, 425, 429))
+_NOT_NOW: Final = frozenset((425, 429))
+_GIVEN_UP: Final = frozenset((408, 499))
+"""A proxy that gave up waiting says so after it passed the request on."""
+_LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
+"""Redirects that come before anything is done; 302 and 303 are also what follows a form."""
 
 
 class Message(NamedTuple):
@@ -145,9 +149,10 @@ class Wire:
         if not 200 <= reply.status < 300:
             return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
-        if not _may_be_json(reply):
+        labelled = _may_be_json(reply)
+        if not labelled and not _looks_like_json(reply):
             return _unusable(reply, "something other than the API answered", Certainty.MAYBE)
-        if answer.key is None and (reply.body or reply.cut or answer.empty_allowed):
+        if answer.key is None and labelled and (reply.body or reply.cut or answer.empty_allowed):
             return operation.result_of(None)
         problem: tuple[str, str] | None = None
         try:
@@ -155,7 +160,8 @@ class Wire:
         except StructureError as error:
             problem = (error.reason, error.path)
         if problem is not None:
-            return _unusable(reply, problem[0], path=problem[1])
+            certainty = Certainty.APPLIED if labelled else Certainty.MAYBE
+            return _unusable(reply, problem[0], certainty, path=problem[1])
         if not operation.accepts(result):
             return Failure(
                 certainty=Certainty.MAYBE,
@@ -167,7 +173,7 @@ class Wire:
 
     def _refused(self, operation: Operation[Any], reply: Reply) -> Failure:
         status, headers = reply.status, reply.headers
-        errors = self._error_details(reply.body) if _may_be_json(reply) else None
+        errors = self._error_details(reply.body)
         retry_after = None
         if status in (429, 503):
             retry_after = parse_retry_after(
@@ -176,43 +182,35 @@ class Wire:
         excerpt = ""
         if not errors and not operation.answer.secret:
             excerpt = self._masked(reply.body[:EXCERPT_BYTES].decode("utf-8", "replace"))
-        # An API may refuse without a body; a body that was lost may have been anybody's.
-        from_api = errors is not None or not (reply.body or reply.cut or _is_html(reply))
         error = api_error_type(status)(
-            _say(status, errors or ()),
+            _say(status, errors),
             status=status,
-            errors=errors or (),
+            errors=errors,
             request_id=self._masked(headers.get("X-Request-Id")),
             retry_after=retry_after,
             excerpt=excerpt,
-            from_api=from_api,
+            from_api=bool(errors),
         )
-        certainty = Certainty.MAYBE
-        retries = None
-        if 300 <= status < 500:
-            certainty = Certainty.REFUSED
-            retries = None if status in _RETRIED_REFUSALS else 0
-        elif status == 503 and retry_after is not None and errors is not None:
-            certainty = Certainty.REFUSED
+        final = 300 <= status < 500 and status not in _NOT_NOW and status not in _GIVEN_UP
         return Failure(
-            certainty=certainty,
+            certainty=certainty_of(status, dated=bool(errors) and retry_after is not None),
             error=error,
             kind=type(error).__name__,
-            retries=retries,
+            retries=0 if final else None,
             status=status,
             retry_after=retry_after,
-            from_api=from_api,
+            from_api=bool(errors),
         )
 
-    def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...] | None:
-        """Read the error envelope; None where the body is none."""
+    def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:
+        """Return the entries of the error envelope, known by its form; () where it is none."""
         try:
             data = self._masked(decode(body))
         except (ValueError, RecursionError):
-            return None
+            return ()
         entries = data.get("errors") if isinstance(data, dict) else None
         if not isinstance(entries, list):
-            return None
+            return ()
         return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
 
     def _masked(self, value: Any) -> Any:
@@ -226,6 +224,22 @@ class Wire:
         if isinstance(value, dict):
             return {self._masked(key): self._masked(each) for key, each in value.items()}
         return value
+
+
+def certainty_of(status: int, *, dated: bool) -> Certainty:
+    """Return what a status outside of 2xx says of a write: REFUSED, or MAYBE.
+
+    `dated` says that the answer has the API's own form and names a time to come again, which
+    tells its 503 from a proxy's. A redirect is a refusal where it says that the address is
+    elsewhere; 302 and 303 also follow something that was done, and the others mean nothing here.
+    """
+    if 300 <= status < 400:
+        refused = status in _LIVES_ELSEWHERE
+    elif status == 503:
+        refused = dated
+    else:
+        refused = 400 <= status < 500 and status not in _GIVEN_UP
+    return Certainty.REFUSED if refused else Certainty.MAYBE
 
 
 def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
@@ -283,6 +297,11 @@ def _may_be_json(reply: Reply) -> bool:
         json_by_name = media_type in _JSON_TYPES or media_type.endswith("+json")
         return json_by_name or not (reply.body or reply.cut or _is_html(reply))
     return not reply.body or reply.body.lstrip()[:1] in (b"{", b"[")
+
+
+def _looks_like_json(reply: Reply) -> bool:
+    """Whether the body has the form of the API's word under another label, as Go servers put it."""
+    return not _is_html(reply) and reply.body.lstrip()[:1] == b"{"
 
 
 def _is_html(reply: Reply) -> bool:

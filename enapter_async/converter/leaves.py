@@ -18,6 +18,7 @@ _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})?"
 )
+_from_iso: Final = datetime.fromisoformat
 _DIGITS: Final = r"[0-9]{1,5}"
 _LARGEST_PORT: Final = 65535
 
@@ -58,7 +59,7 @@ def string(value: Any, _: Any) -> str:
 
 def optional_string(value: Any, _: Any) -> str | None:
     """Read a string or null."""
-    if value is None or isinstance(value, str):
+    if isinstance(value, str) or value is None:
         return value
     raise mismatch("a string", value)
 
@@ -118,8 +119,6 @@ def moment(value: Any, _: Any) -> datetime:
     """
     try:
         if isinstance(value, str):
-            if len(value) == 20 and value[4::3] == "--T::Z":  # as live servers write it
-                return datetime.fromisoformat(value)
             if _RFC3339.fullmatch(value):
                 moment = datetime.fromisoformat(value.upper())
                 if moment.tzinfo is UTC:
@@ -132,6 +131,16 @@ def moment(value: Any, _: Any) -> datetime:
     except (ValueError, OverflowError):
         raise Mismatch("expected a time, got one that does not exist or is out of range") from None
     raise mismatch("a time (seconds since 1970, or RFC 3339)", value)
+
+
+def optional_moment(value: Any, _: Any) -> datetime | None:
+    """Read a time, or nothing where it is null or empty."""
+    if isinstance(value, str) and value[4::3] == "--T::Z" and len(value) == 20:
+        try:
+            return _from_iso(value)  # as live servers write it, without a regular expression
+        except ValueError:
+            pass  # `moment` says what is wrong with it
+    return None if value is None or value == "" else moment(value, _)
 
 
 def moment_text(value: datetime) -> str:

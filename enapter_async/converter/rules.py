@@ -13,7 +13,6 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from enapter_async.converter.compiled import compile_reader
 from enapter_async.converter.leaves import (
     JSONObject,
     Mismatch,
@@ -27,6 +26,7 @@ from enapter_async.converter.leaves import (
     moment_text,
     nothing,
     number,
+    optional_moment,
     optional_port,
     optional_string,
     port,
@@ -90,17 +90,36 @@ def _is_optional(kind: Any) -> bool:
 def _optional_hook(kind: Any, converter: Converter) -> Hook:
     (inner,) = (member for member in get_args(kind) if member is not NoneType)
     read_inner = converter.get_structure_hook(inner)
-    has_empty_form = isinstance(inner, type) and issubclass(
-        inner, OpenEnum | datetime | Connectivity
-    )
 
     def read(value: Any, _: Any) -> Any:
         return None if value is None else read_inner(value, inner)
 
-    def read_or_empty(value: Any, _: Any) -> Any:
-        return None if value is None or value == "" else read_inner(value, inner)
+    return read
 
-    return read_or_empty if has_empty_form else read
+
+def _is_optional_enumeration(kind: Any) -> bool:
+    if not _is_optional(kind):
+        return False
+    return any(isinstance(each, type) and issubclass(each, OpenEnum) for each in get_args(kind))
+
+
+def _optional_enumeration_hook(kind: Any, converter: Converter) -> Hook:
+    """Read a member, or None where it is missing, null or empty."""
+    (inner,) = (member for member in get_args(kind) if member is not NoneType)
+    read_inner = converter.get_structure_hook(inner)
+    quick: dict[Any, Any] = {
+        "": None,
+        None: None,
+        **{str(member): member for member in inner.known()},
+    }
+
+    def read(value: Any, _: Any) -> Any:
+        try:
+            return quick[value]
+        except (KeyError, TypeError):
+            return read_inner(value, inner)
+
+    return read
 
 
 def _is_tuple(kind: Any) -> bool:
@@ -152,9 +171,9 @@ def _plain_config(data: JSONObject) -> JSONObject:
     }
 
 
-_OLD_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
-    Device: {"communication": "communication_info"},
-    Communication: {"type": "communication_type"},
+_OLD_NAMES: Final[Mapping[type, tuple[str, str]]] = {
+    Device: ("communication", "communication_info"),
+    Communication: ("type", "communication_type"),
 }
 """What some servers call a field; it counts where the field itself is missing or null."""
 _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
@@ -163,39 +182,30 @@ _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
 
 
 def _class_hook(kind: Any, converter: Converter) -> Hook:
-    build = _exact_builder if converter.detailed_validation else _quick_builder
-    read_fields = build(kind, converter, _OWN_HOOKS.get(kind, {}))
-    if kind is not CommunicationConfig:
-        return read_fields
-
-    def read(value: Any, _: Any) -> Any:
-        return read_fields(_plain_config(value) if isinstance(value, dict) else value, _)
-
-    return read
-
-
-def _quick_builder(kind: Any, converter: Converter, own: Mapping[str, Hook]) -> Hook:
-    hooks = {
-        field.name: own.get(field.name) or converter.get_structure_hook(field.type)
-        for field in attrs.fields(kind)
+    overrides: dict[str, Any] = {
+        name: override(struct_hook=hook) for name, hook in _OWN_HOOKS.get(kind, {}).items()
     }
-    return compile_reader(kind, hooks, _OLD_NAMES.get(kind, {}))
-
-
-def _exact_builder(kind: Any, converter: Converter, own: Mapping[str, Hook]) -> Hook:
-    overrides: dict[str, Any] = {name: override(struct_hook=hook) for name, hook in own.items()}
     build = make_dict_structure_fn(kind, converter, **overrides)
-    old_names = _OLD_NAMES.get(kind, {})
+    name, old = _OLD_NAMES.get(kind, ("", ""))
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise mismatch("an object", value)
-        for name, old in old_names.items():
-            if value.get(name) is None and old in value:
-                value = {**value, name: value[old]}
-        return build(value, kind)
+        return build(value)
 
-    return read
+    def read_either(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict):
+            raise mismatch("an object", value)
+        if old in value and value.get(name) is None:
+            value = {**value, name: value[old]}
+        return build(value)
+
+    def read_config(value: Any, _: Any) -> Any:
+        return read(_plain_config(value) if isinstance(value, dict) else value, _)
+
+    if kind is CommunicationConfig:
+        return read_config
+    return read_either if old else read
 
 
 def _connectivity_hook(kind: Any, converter: Converter) -> Hook:
@@ -291,6 +301,8 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
         (lambda kind: kind is Connectivity, _connectivity_hook),
         (lambda kind: kind == _Credentials, _credentials_hook),
         (_is_optional, _optional_hook),
+        (_is_optional_enumeration, _optional_enumeration_hook),
+        (lambda kind: kind == (datetime | None), lambda *_: optional_moment),
         (lambda kind: kind == (str | None), lambda *_: optional_string),
     )
     for is_meant, make_hook in reading:

@@ -7,11 +7,13 @@
         await my_code(enapter_client, device.id)
         assert enapter_emulator.world.count("update", device_id=device.id) == 1
 
-They run with pytest-asyncio, in its auto mode and its strict mode. Loading this file costs
-next to nothing: aiohttp and the SDK are imported when a test first asks for a fixture.
+The emulator serves from a thread of its own: synchronous tests, and what blocks the event loop,
+get their answers, too. The client runs with pytest-asyncio, in its auto mode and its strict
+mode, and with anyio on asyncio. Loading this file costs next to nothing: aiohttp and the SDK
+are imported when a test first asks for a fixture.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -62,32 +64,34 @@ def _enapter_event_loop(request: pytest.FixtureRequest) -> None:
     by_anyio = "anyio_backend" in request.fixturenames
     if not by_asyncio and not by_anyio:
         pytest.fail(
-            "The fixtures enapter_emulator and enapter_client are asynchronous: "
-            "install pytest-asyncio (and do not switch it off) to use them.",
+            "The fixture enapter_client is asynchronous: install pytest-asyncio "
+            "(and do not switch it off) to use it; enapter_emulator needs no plugin.",
             pytrace=False,
         )
     if by_asyncio and by_anyio:
         pytest.fail(
-            "pytest-asyncio would start the emulator on its own event loop, not on anyio's: "
-            "switch it off with `-p no:asyncio`, or write `async with Emulator()` in the test.",
+            "pytest-asyncio would open the client on its own event loop, not on anyio's: "
+            "switch it off with `-p no:asyncio`, or write `async with Client(…)` in the test.",
             pytrace=False,
         )
+    if by_anyio and request.getfixturevalue("anyio_backend_name") != "asyncio":
+        pytest.skip("enapter_async runs on asyncio only; this is another of anyio's backends")
 
 
-@_async_fixture
-async def enapter_emulator(
-    _enapter_event_loop: None, enapter_emulator_settings: dict[str, Any]
-) -> "AsyncIterator[Emulator]":
-    """A started `Emulator` of its own for each test."""
+@pytest.fixture
+def enapter_emulator(enapter_emulator_settings: dict[str, Any]) -> "Iterator[Emulator]":
+    """A started `Emulator` of its own for each test, in a thread of its own."""
     from enapter_async.emulator.server import Emulator  # noqa: PLC0415 - only if it is used
 
-    async with Emulator(**enapter_emulator_settings) as emulator:
+    with Emulator(**enapter_emulator_settings) as emulator:
         yield emulator
 
 
 @_async_fixture
 async def enapter_client(
-    enapter_emulator: "Emulator", enapter_client_settings: dict[str, Any]
+    _enapter_event_loop: None,
+    enapter_emulator: "Emulator",
+    enapter_client_settings: dict[str, Any],
 ) -> "AsyncIterator[Client]":
     """An opened `Client` against the test's `enapter_emulator`."""
     from enapter_async.client import Client  # noqa: PLC0415 - only if it is used

@@ -7,8 +7,10 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import ExitStack
 from email.utils import formatdate
 from http import HTTPStatus
+from threading import Thread
 from typing import Any, Final, Self
 
 from aiohttp import web
@@ -52,6 +54,9 @@ class Emulator:
             ...
             emulator.world.effects_of(device_id, "update")     # what really happened
 
+    A plain `with` serves from a thread of its own, so that a program or a test that knows no
+    event loop, or blocks it, gets its answers, too; faults are then picked in that thread.
+
     `token` is accepted with the role that the fleet gives on each device; `tokens` maps
     further tokens to the role they have on every device (None: the fleet's). `timestamps`
     is "unix" as on the API page or "rfc3339" as live servers answer. `world` replaces the
@@ -92,6 +97,25 @@ class Emulator:
         self._runner: web.ServerRunner | None = None
         self._port = 0
         self._waiting: set[asyncio.Task[Any]] = set()
+        self._thread = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            loop = asyncio.new_event_loop()
+            stack.callback(loop.close)
+            thread = Thread(target=loop.run_forever, name="emulator", daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(loop.call_soon_threadsafe, loop.stop)
+            asyncio.run_coroutine_threadsafe(self.__aenter__(), loop).result()
+            stack.callback(
+                lambda: asyncio.run_coroutine_threadsafe(self.__aexit__(), loop).result()
+            )
+            self._thread = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._thread.close()
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:

@@ -1,12 +1,11 @@
 """One operation of a run, from being taken up to its outcome."""
 
-from typing import Any, Final, Generic
+from typing import Any, Generic
 
 import attrs
 
 from enapter_async._http.call import CallRecord
 from enapter_async._http.pacing import Escort
-from enapter_async.converter.compiled import compile_maker
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
 from enapter_async.fleet.credentials import Keeper
 from enapter_async.fleet.errors import (
@@ -21,8 +20,6 @@ from enapter_async.fleet.journal.records import Page
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
 from enapter_async.fleet.reading import Caller
 from enapter_async.operation import Operation, Repeat
-
-_make_outcome: Final = compile_maker(Outcome)
 
 
 class Item(Generic[OperationT]):
@@ -256,10 +253,15 @@ class Item(Generic[OperationT]):
             sent += record.sent
             elapsed += record.elapsed
             settled = record.settled or record.already_absent
-        outcome: Outcome[OperationT] = _make_outcome(
-            self.operation, state, result, error, sent, elapsed, settled
+        return Outcome(
+            operation=self.operation,
+            state=state,
+            result=result,
+            error=error,
+            attempts=sent,
+            elapsed=elapsed,
+            settled=settled,
         )
-        return outcome
 
 
 def _difference(operation: Operation[Any], result: Any) -> str:

@@ -32,7 +32,7 @@ TROUBLES_TOLD: Final = 200
 Wanted = Literal["running", "stopped", "ended"]
 
 _FILE: Final = "job.json"
-_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
+_ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z(?:-[0-9]{6,18})?-[0-9a-f]{4}")
 _DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What reading a file that nobody here wrote, or another version did, may end in."""
 _TROUBLES: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.INTENDED)

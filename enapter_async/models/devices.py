@@ -109,11 +109,13 @@ class Communication:
 class Device:
     """A device as the API answered it: frozen, compared by value, hashable.
 
-    Only `id` is sure to be there; a field that the server left out, or that was not
-    asked for with `expand`, is None (or the empty tuple). `updated_at` is an aware UTC
-    datetime. `manifest`, `properties` and `site` are plain JSON objects, as sent; treat
-    them as read-only. They, `connectivity`, `communication` and `raised_alert_names`
-    come only when expanded.
+    Only `id` is always present; a field that the server left out or sent as null is None.
+    The fields of `EXPANDABLE` (`communication`, `connectivity`, `manifest`, `properties`,
+    `raised_alert_names`, `site`) are None unless `expand` asked for them, and then hold what
+    the server sent, empty or not: `raised_alert_names=()` says that no alert is raised, None
+    that nothing is known of alerts. `implemented_profiles` is the empty tuple where the server
+    left it out. `updated_at` is an aware UTC datetime. `manifest`, `properties` and `site` are
+    plain JSON objects, as sent; treat them as read-only.
 
     Source: API page, "Device Management".
     """
@@ -129,7 +131,7 @@ class Device:
     implemented_profiles: tuple[str, ...] = ()
     connectivity: Connectivity | None = None
     communication: Communication | None = None
-    raised_alert_names: tuple[str, ...] = ()
+    raised_alert_names: tuple[str, ...] | None = None
     # JSON objects have no hash; leaving them out of it keeps every device hashable, and
     # equal devices still hash alike.
     manifest: dict[str, Any] | None = attrs.field(default=None, hash=False)

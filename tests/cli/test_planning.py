@@ -215,6 +215,22 @@ def test_undo_may_only_write_the_plan(run: Run, world: World, leaf: str, tmp_pat
     assert world.device(leaf).name != "X"
 
 
+def test_undo_of_the_last_run_sets_back_the_run_that_was_begun_last(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    kept, regretted = list(world)[:2]
+    before = regretted.name
+    for round_ in range(3):
+        for device, name in ((kept, f"kept {round_}"), (regretted, f"regretted {round_}")):
+            changes = tmp_path / f"{name}.csv"
+            changes.write_text(f"operation,device_id,name\nupdate,{device.id},{name}\n")
+            plan = planned(run, tmp_path / f"{name}.jsonl", str(changes))
+            assert run("fleet", "apply", str(plan)).exit_code == 0
+        assert run("fleet", "undo", "last", "--yes").exit_code == 0
+        shown = [names(world)[device.id][0] for device in (kept, regretted)]
+        assert shown == [f"kept {round_}", before]
+
+
 def test_what_was_changed_since_is_left_alone_by_undo(
     run: Run, world: World, leaf: str, tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ def test_missing_and_null_are_the_same() -> None:
     assert read(**dict.fromkeys(optional)) == read() == Device(id="a")
 
 
-@pytest.mark.parametrize("field", ["type", "authorized_role", "updated_at", "connectivity"])
+@pytest.mark.parametrize("field", ["type", "authorized_role", "updated_at"])
 def test_empty_means_missing_where_empty_text_is_no_value(field: str) -> None:
     assert getattr(read(**{field: ""}), field) is None
 
@@ -56,6 +56,24 @@ def test_empty_means_missing_where_empty_text_is_no_value(field: str) -> None:
 def test_empty_text_and_empty_lists_are_kept_as_they_are() -> None:
     device = read(name="", slug="", blueprint_id="", implemented_profiles=[])
     assert device == Device(id="a", name="", slug="", blueprint_id="")
+
+
+@pytest.mark.parametrize(
+    ("field", "empty", "expected"),
+    [
+        ("communication", {}, Communication()),
+        ("connectivity", {}, Connectivity()),
+        ("manifest", {}, {}),
+        ("properties", {}, {}),
+        ("raised_alert_names", [], ()),
+        ("site", {}, {}),
+    ],
+)
+def test_an_expanded_field_that_is_empty_differs_from_one_that_was_not_asked_for(
+    field: str, empty: Any, expected: Any
+) -> None:
+    assert getattr(read(), field) is None
+    assert getattr(read(**{field: empty}), field) == expected
 
 
 def test_unknown_fields_are_passed_over() -> None:
@@ -84,6 +102,7 @@ def test_enumerations_are_folded_and_unknown_values_kept(field: str) -> None:
         ({}, Connectivity(status=ConnectivityStatus.UNKNOWN)),
         ("ONLINE", Connectivity(status=ConnectivityStatus.ONLINE)),
         ("online", Connectivity(status=ConnectivityStatus.ONLINE)),
+        ("", Connectivity(status=ConnectivityStatus.UNKNOWN)),
         ({"status": "ASLEEP"}, Connectivity(status=ConnectivityStatus("ASLEEP"))),
         (None, None),
     ],

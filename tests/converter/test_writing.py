@@ -55,7 +55,7 @@ A_DEVICE = st.builds(
         hardware_id=STRINGS,
         channel_id=STRINGS,
     ),
-    raised_alert_names=st.lists(st.text(max_size=9), max_size=3).map(tuple),
+    raised_alert_names=st.none() | st.lists(st.text(max_size=9), max_size=3).map(tuple),
     manifest=st.none() | JSON_OBJECTS,
     properties=st.none() | JSON_OBJECTS,
     site=st.none() | JSON_OBJECTS,

@@ -172,7 +172,8 @@ class Workplace:
 
     async def _test(self, text: str) -> None:
         (self.folder / "test_shown.py").write_text(text, "utf-8")
-        settings = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        # The mode is pytest-asyncio's default: what a reader has who configured nothing.
+        settings = "asyncio_default_fixture_loop_scope = function\n"
         (self.folder / "pytest.ini").write_text(f"[pytest]\n{settings}", "utf-8")
         output, code = await self._run("python -m pytest -q -p no:cacheprovider test_shown.py")
         assert code == 0, output

@@ -1,5 +1,7 @@
 """The site builds without a warning, and its reference holds every public name."""
 
+import ast
+import html
 import pkgutil
 import re
 import subprocess
@@ -46,6 +48,44 @@ def test_the_site_builds_and_holds_every_public_name(tmp_path: Path) -> None:
         assert exists(name), f"the reference tells {name}, which there is not"
     for page in tmp_path.rglob("*.html"):
         assert foreign(page.read_text("utf-8")) == [], page.name
+    assert_defaults_are_real(tmp_path / "reference")
+
+
+def assert_defaults_are_real(reference: Path) -> None:
+    """Each default is Python that makes the value, and these are the documented ones."""
+    defaults = [each for page in reference.rglob("*.html") for each in shown_defaults(page)]
+    assert len(defaults) > 200
+    for _, text in defaults:
+        ast.parse(text, mode="eval")
+        assert "attr_dict" not in text
+        assert "NOTHING" not in text
+        assert text == "UNSET" or not re.fullmatch("[A-Z_]+", text), "a constant hides its value"
+    expected = {
+        ("attempts", "4"),
+        ("deadline", "60.0"),
+        ("base_url", "'https://api.enapter.com'"),
+        ("max_pause", "900.0"),
+        ("retry", "RetryPolicy()"),
+        ("name", "UNSET"),
+        ("clock", "Clock()"),
+        ("settings", "JobSettings()"),
+        ("details", "{}"),
+        ("now", "time.time"),
+    }
+    assert expected <= set(defaults)
+
+
+def shown_defaults(page: Path) -> list[tuple[str, str]]:
+    """Return the parameters of a page that have a default, with it."""
+    found = re.findall(
+        r'<em class="sig-param">(.*?)</em>(?=</dd>|,|<span class="sig-paren">)', page.read_text()
+    )
+    words = [html.unescape(re.sub(r"<[^>]+>", "", each)) for each in found]
+    return [
+        (name.partition(":")[0].strip(), default.strip())
+        for name, equals, default in (each.partition("=") for each in words)
+        if equals
+    ]
 
 
 def exists(name: str) -> bool:
@@ -56,9 +96,9 @@ def exists(name: str) -> bool:
     return True
 
 
-def foreign(html: str) -> list[str]:
+def foreign(page: str) -> list[str]:
     """Return what a page would load from another host."""
-    loads = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=\"([^\"]+)\"", html)
+    loads = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=\"([^\"]+)\"", page)
     return [each for each in loads if "//" in each]
 
 

@@ -51,7 +51,26 @@ ANYIO_TEST = f"""
     @pytest.fixture
     def anyio_backend():
         return "asyncio"
-{EMULATOR_TEST}
+{CLIENT_TEST}
+"""
+
+SYNCHRONOUS_TEST = """
+    import asyncio
+    from urllib.request import urlopen, Request
+
+    from enapter_async import Client
+
+    async def number(client):
+        async with client:
+            return len([device async for device in client.devices.list()])
+
+    def test_it(enapter_emulator):
+        client = Client(enapter_emulator.token, base_url=enapter_emulator.base_url)
+        assert asyncio.run(number(client)) == 200
+        headers = {"X-Enapter-Auth-Token": enapter_emulator.token}
+        url = f"{enapter_emulator.base_url}/v3/devices"
+        with urlopen(Request(url, headers=headers), timeout=10) as answer:
+            assert answer.status == 200
 """
 
 NOT_USED_TEST = """
@@ -86,7 +105,7 @@ def run(folder: Path, test: str, *, mode: str | None = "auto") -> tuple[int, str
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [
             *(sys.executable, "-c", "\n".join(program)),
-            *("-q", "-W", "error", "-p", "no:cacheprovider", "-c", "/dev/null"),
+            *("-q", "-rs", "-W", "error", "-p", "no:cacheprovider", "-c", "/dev/null"),
             *(f"--rootdir={folder}", *chosen, str(folder)),
         ],
         cwd=folder,
@@ -119,6 +138,20 @@ def test_it_works_with_anyio_alone(tmp_path: Path) -> None:
     assert code == 0
 
 
+def test_on_another_backend_of_anyio_it_is_skipped_and_says_why(tmp_path: Path) -> None:
+    code, output = run(tmp_path, ANYIO_TEST.replace('"asyncio"', '"trio"'), mode=None)
+    assert "1 skipped" in output, output
+    assert "asyncio only" in output
+    assert code == 0
+
+
+@pytest.mark.parametrize("mode", ["strict", None])
+def test_a_test_that_blocks_is_answered(tmp_path: Path, mode: str | None) -> None:
+    code, output = run(tmp_path, SYNCHRONOUS_TEST, mode=mode)
+    assert "1 passed" in output, output
+    assert code == 0
+
+
 def test_anyio_beside_pytest_asyncio_is_told_and_does_not_hang(tmp_path: Path) -> None:
     _, output = run(tmp_path, ANYIO_TEST, mode="strict")
     assert "not on anyio's" in output, output
@@ -127,7 +160,7 @@ def test_anyio_beside_pytest_asyncio_is_told_and_does_not_hang(tmp_path: Path) -
 def test_without_pytest_asyncio_it_loads_and_tells_what_is_missing(tmp_path: Path) -> None:
     code, output = run(tmp_path, NOT_USED_TEST, mode=None)
     assert (code, "1 passed" in output) == (0, True), output
-    sync = EMULATOR_TEST.replace("async def", "def").partition("headers")[0] + "pass\n"
+    sync = "def test_it(enapter_client):\n    pass\n"
     code, output = run(tmp_path, sync, mode=None)
     assert "install pytest-asyncio" in output, output
     assert code == 1

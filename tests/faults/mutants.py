@@ -35,7 +35,7 @@ MOST_TIMES: Final = 5
 """How long a mutant's tests may take: so many times as long as the module's, and no less than
 so many seconds. One that takes longer hangs, and counts as killed."""
 
-_ONE_WAY: Final = ("-k", "not session and not uvloop and not orjson")
+_ONE_WAY: Final = ("-k", "not session and not uvloop and not stdlib")
 """One of the eight ways in which a test of a call is run."""
 
 TESTS: Final[Mapping[str, Sequence[str]]] = {
@@ -48,6 +48,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "enapter_async._http.wire": (
         "tests/http/test_wire.py",
+        "tests/http/test_retry_after.py",
         "tests/contract/test_requests.py",
         "tests/http/test_false_witnesses.py",
         "tests/test_security.py",

@@ -187,6 +187,7 @@ async def test_row38_cancelled_in_the_moment_that_a_turn_comes(
         await all_is_free(rig)
 
 
+@pytest.mark.every_way
 async def test_row38_cancelled_in_the_handshake(
     transport: TransportKind, certificates: Certificates
 ) -> None:
@@ -220,6 +221,7 @@ async def test_a_cancelled_call_tells_its_end(
         assert rig.told(CallEnded) == 1
 
 
+@pytest.mark.every_way
 async def test_row39_many_cancelled_calls_leak_nothing(transport: TransportKind) -> None:
     names = tuple(f"dev-{number}" for number in range(100))
     async with FaultServer(devices=names) as server:

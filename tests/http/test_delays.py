@@ -35,7 +35,7 @@ from tests.support.rig import (
 from tests.support.server import FaultServer, Step, applied, ignored
 
 EACH = each("operation", ALL)
-MAYBE, REFUSED, GONE = ignored(close()), ignored(errors(408)), ignored(html(502))
+MAYBE, REFUSED, GONE = ignored(close()), ignored(errors(425)), ignored(html(502))
 
 # (what fails, the upper bounds of the delays: base * 2 ** (n - 1), base doubled after a refusal)
 BOUNDS: dict[str, tuple[list[Step], list[float]]] = {

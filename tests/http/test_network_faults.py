@@ -182,6 +182,7 @@ async def test_a_port_that_ends_each_new_connection_is_knocked_at_once_an_attemp
     assert server.arrivals == []
 
 
+@pytest.mark.every_way
 @pytest.mark.parametrize("operation", ALL.values(), ids=ALL.keys())
 async def test_row08_rst_on_a_reused_connection(
     transport: TransportKind, operation: Any, server: FaultServer
@@ -224,6 +225,7 @@ async def test_row12_an_answer_that_drips_is_cut(
         assert rig.ended.elapsed < 0.5
 
 
+@pytest.mark.every_way
 @timed
 async def test_row12_a_head_that_stalls_is_maybe(
     transport: TransportKind, server: FaultServer
@@ -257,6 +259,7 @@ async def test_bytes_after_the_body_reach_no_other_call(
             assert (found.id, found.name) == (name, f"Name of {name}")
 
 
+@pytest.mark.every_way
 @pytest.mark.parametrize("looked_away", [True, False], ids=["loop-turned", "loop-not-turned"])
 @pytest.mark.parametrize("event", ["answer", "half-answer", "fin", "rst"])
 async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
@@ -279,6 +282,7 @@ async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
     assert len(server.arrivals) == 20
 
 
+@pytest.mark.every_way
 async def test_stale_connections_do_not_use_up_attempts(server: FaultServer) -> None:
     server.always(applied(meet(asyncio.Barrier(20))))
     async with open_rig("direct", server, retry=attempts(1)) as rig:

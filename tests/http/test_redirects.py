@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from enapter_async.errors import RedirectError
-from enapter_async.operation import Operation
+from enapter_async.errors import AmbiguousOutcomeError, Certainty, RedirectError
+from enapter_async.operation import Operation, Repeat
 from tests.support.kinds import each
 from tests.support.replies import answer
 from tests.support.rig import ALL, CONFIG, METHOD, UPDATE, TransportKind, open_rig
-from tests.support.server import FaultServer, ignored
+from tests.support.server import FaultServer, applied, ignored
 from tests.support.tls import Certificates
 
 
@@ -20,9 +20,13 @@ async def evil() -> AsyncIterator[FaultServer]:
         yield server
 
 
+ELSEWHERE = (301, 307, 308)
+"""Say that the address is another one, before anything is done."""
+AFTERWARDS = (302, 303)
+"""Also follow something that was done, as after a form."""
 REDIRECTS = {
     f"row23-{status}-{where}": (status, where)
-    for status in (301, 302, 303, 307, 308)
+    for status in (*ELSEWHERE, *AFTERWARDS)
     for where in ("{evil}/v3/devices/dev-1", "{own}/v3/devices/dev-2", "/v3/devices/dev-2", "")
 }
 
@@ -42,13 +46,34 @@ async def test_a_redirect_is_never_followed(
     server.always(ignored(answer(status, None, *headers)))
     async with open_rig(transport, server) as rig:
         error = await rig.fails(operation)
-        assert type(error) is RedirectError
-        assert error.status == status
-    assert server.seen == [METHOD[operation]]
+        assert [attempt.status for attempt in error.attempts] == [status]
+        if status in ELSEWHERE or operation.repeat is Repeat.READ:
+            assert type(error) is RedirectError
+            assert server.seen == [METHOD[operation]]
+        else:
+            looks = ["GET"] if operation.repeat is Repeat.CONVERGENT else []
+            assert type(error) is AmbiguousOutcomeError
+            assert server.seen == [METHOD[operation], *looks]
     assert evil.connections == []
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", AFTERWARDS)
+@each("operation", {"row23-update": UPDATE, "row23-config": CONFIG})
+async def test_what_a_redirect_follows_was_done(
+    transport: TransportKind, operation: Operation[Any], status: int, server: FaultServer
+) -> None:
+    server.script(applied(answer(status, None, ("Location", "/v3/devices/dev-1"))))
+    async with open_rig(transport, server) as rig:
+        if operation is UPDATE:
+            assert (await rig.run(operation)).name == UPDATE.name
+            assert rig.ended.settled
+        else:
+            assert type(await rig.fails(operation)) is AmbiguousOutcomeError
+        assert rig.certainties == [Certainty.MAYBE]
+    assert server.world.done() == 1
+
+
+@pytest.mark.parametrize("status", ELSEWHERE)
 @each("operation", {"row23-update": UPDATE, "row23-config": CONFIG})
 async def test_a_redirect_out_of_tls_is_not_followed_either(
     transport: TransportKind,

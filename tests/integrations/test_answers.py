@@ -105,12 +105,13 @@ ROWS = {
         {"retry_after": 200},
         "200",
     ),
-    "408": Row(503, "not-now", RENAME, envelope(408)),
+    "408": Row(503, "not-now", GET, envelope(408)),
+    "425": Row(503, "not-now", RENAME, envelope(425)),
     "502": Row(502, "bad-upstream", GET, ServerFailure(status=502)),
     "500 of the API": Row(502, "bad-upstream", GET, envelope(500)),
     "405": Row(502, "bad-upstream", RENAME, envelope(405)),
     "redirect": Row(
-        502, "bad-upstream", RENAME, Reply(status=302, headers={"Location": "http://127.0.0.1/"})
+        502, "bad-upstream", RENAME, Reply(status=307, headers={"Location": "http://127.0.0.1/"})
     ),
     "not JSON": Row(502, "bad-upstream", GET, WrongJSON()),
     "lost read": Row(502, "bad-upstream", GET, Drop()),

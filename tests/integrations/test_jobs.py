@@ -342,6 +342,13 @@ async def test_a_request_that_is_abandoned_while_it_begins_a_job_does_not_stop_i
         assert emulator.world.log.count("update") == 10
 
 
+async def test_the_latest_jobs_are_those_begun_last_also_within_a_second(tmp_path: Path) -> None:
+    async with backend(tmp_path) as (_, jobs):
+        begun = [(await jobs.start(renames(1))).id for _ in range(4)]
+        assert [job.id for job in await jobs.list()] == begun[::-1]
+        assert [job.id for job in await jobs.list(limit=2)] == begun[:1:-1]
+
+
 async def test_a_damaged_job_is_left_out_of_the_list_and_hurts_no_other(tmp_path: Path) -> None:
     async with running(fleet_of(3)) as (_, client):
         async with Jobs(client, tmp_path) as jobs:

@@ -31,7 +31,7 @@ def test_every_field_of_the_api_page_is_there() -> None:
 
 def test_only_the_id_is_required() -> None:
     device = Device(id="a")
-    empty = {"implemented_profiles": (), "raised_alert_names": ()}
+    empty = {"implemented_profiles": ()}
     expected = dict.fromkeys(FIELDS, None) | empty | {"id": "a"}
     assert {name: getattr(device, name) for name in FIELDS} == expected
 

@@ -68,7 +68,7 @@ class Send:
             return True
         if self.status == 503:
             return not (self.retry_after is not None and self.believable)
-        return not 300 <= self.status < 500
+        return self.status == 408 or not 300 <= self.status < 500
 
 
 class Network:
@@ -198,7 +198,7 @@ def _reply(send: Send, course: Course, answers: list[Answer]) -> Reply:
     send.as_of = answer.as_of
     body = json.dumps(answer.body).encode()
     if course.empty:
-        send.believable = answer.status == 404  # which says all without a body
+        send.believable = False
         return Reply(answer.status, CIMultiDict(), b"")
     if course.cut:
         return Reply(answer.status, CIMultiDict((JSON_TYPE,)), body[:9], "the body was lost")

@@ -221,7 +221,7 @@ class _Fate:
         return attrs.evolve(self.plain, name="busy", works=None, said=said)
 
     def failed(self) -> Course:
-        status = self.chance.choice((500, 502, 503, 504, 520))
+        status = self.chance.choice((500, 502, 503, 504, 520, 408))
         html = status != 500
         json = None if html else {"errors": [{"code": "internal"}]}
         works = _maybe_done(self.chance)
@@ -233,16 +233,13 @@ class _Fate:
         )
 
     def refused(self) -> Course:
-        statuses, weights = (400, 403, 409, 422, 401, 302), (3, 3, 3, 3, 0.3, 0.5)
+        statuses, weights = (400, 403, 409, 422, 401, 307), (3, 3, 3, 3, 0.3, 0.5)
         status = self.chance.choices(statuses, weights)[0]
         said = Said(status, (), {"errors": [{"code": "no", "message": "no"}]})
         return attrs.evolve(self.plain, name=f"refused {status}", works=None, said=said)
 
     def again(self) -> Course:
-        status = self.chance.choice((408, 425))
-        return attrs.evolve(
-            self.plain, name=f"again {status}", works=None, said=Said(status, (), {})
-        )
+        return attrs.evolve(self.plain, name="again 425", works=None, said=Said(425, (), {}))
 
     def cut(self) -> Course:
         return attrs.evolve(self.plain, name="cut", cut=True)

@@ -46,7 +46,7 @@ _APPLIED: list[Reply] = list(APPLIED.values())
 _FINAL: list[Reply] = [
     reply for name, reply in FINAL.items() if name not in {"status-401", "status-404"}
 ]
-_BRIEFLY_REFUSED: list[Reply] = [REFUSED["row21-408"], REFUSED["row21-425"]]
+_BRIEFLY_REFUSED: list[Reply] = [REFUSED["row21-425"]]
 _SILENT: list[Reply] = [hang(), half_head("hang"), truncated("hang")]
 
 

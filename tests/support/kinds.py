@@ -69,6 +69,12 @@ FAILED: dict[str, Reply] = {
 }
 """Maybe: the server failed."""
 
+GIVEN_UP: dict[str, Reply] = {
+    "row21-408": answer(408, b"stream timeout", media_type="text/plain"),
+    "row21-499": errors(499),
+}
+"""Maybe: a proxy gave up waiting for a server that had the request."""
+
 ODD: dict[str, Reply] = {
     "row24-999": errors(999),
     "row24-600": answer(600),
@@ -82,13 +88,12 @@ PORTAL: dict[str, Reply] = {
 }
 """Maybe: somebody else answered."""
 
-MAYBE: dict[str, Reply] = {**LOST, **FAILED, **ODD, **PORTAL}
+MAYBE: dict[str, Reply] = {**LOST, **FAILED, **GIVEN_UP, **ODD, **PORTAL}
 
 REFUSED: dict[str, Reply] = {
     "row15-429-json": errors(429),
     "row15-429-html": html(429, text="Too Many Requests"),
     "row20-503-json-with-retry-after": errors(503, ("Retry-After", "1")),
-    "row21-408": errors(408),
     "row21-425": errors(425),
 }
 """Refused for now: sent again, whatever the operation."""

@@ -2,12 +2,18 @@
 
 A folder whose `conftest.py` takes in the two functions of this module runs each of its tests
 in every way; the test's id tells which, as in `test_row01_…[uvloop-stdlib-direct]`.
+
+The main run takes two of the eight ways (loop, JSON library, transport), which together try
+each of the six at least once; the others bear the marker `other_way`, and
+`pytest -m "not lowest"` runs them as well. A test that shows something only in one of the
+others, as a socket's state on uvloop, bears `every_way`.
 """
 
 import asyncio
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 import pytest
 
@@ -30,6 +36,25 @@ if importlib.util.find_spec("uvloop") is not None:
 def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
     """Run each asynchronous test on both event loops."""
     return LOOPS
+
+
+MAIN_WAYS: Final = (
+    {"_asyncio_loop_factory": asyncio.new_event_loop, "json_library": "orjson"}
+    | {"transport": "direct"},
+    {"_asyncio_loop_factory": uvloop, "json_library": "stdlib", "transport": "session"},
+)
+"""The two ways of the main run, by the names and values of the parameters."""
+
+
+def mark_other_ways(items: Iterable[pytest.Item]) -> None:
+    """Mark each test that is run in a way the main run leaves out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("every_way") is None:
+            chosen = getattr(item, "callspec", None)
+            given = {} if chosen is None else chosen.params
+            ways = [{name: way[name] for name in way if name in given} for way in MAIN_WAYS]
+            if "json_library" in given and {name: given[name] for name in ways[0]} not in ways:
+                item.add_marker("other_way")
 
 
 @pytest.fixture(params=["orjson", "stdlib"], autouse=True)

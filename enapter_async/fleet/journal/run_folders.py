@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import sqlite3
 import sys
@@ -20,7 +21,8 @@ STATE_VARIABLE: Final = "ENAPTER_STATE_DIR"
 LAST: Final = "last"
 
 _JOURNAL: Final = "journal.db"
-_TRIES: Final = 16
+_TRIES: Final = 1000
+_NUMBERED: Final = re.compile(r"(?:[0-9]{8}T[0-9]{6}Z-|\.)([0-9]{6,18})(?:-[0-9a-f]{4})?")
 
 
 @attrs.frozen
@@ -31,7 +33,10 @@ class RunFolder:
 
     @classmethod
     def create(cls, runs: Path, *, now: float) -> Self:
-        """Make a folder of mode 0700, named `<UTC time>-<4 hex>`; `now` is seconds since 1970.
+        """Make a folder of mode 0700, `<UTC time>-<number>-<4 hex>`; `now` is seconds since 1970.
+
+        The number is higher than that of every run begun before it in `runs`, by this process
+        or another one, so that the order of runs depends on no clock.
 
         Raises:
             ConfigurationError: it cannot be made.
@@ -40,17 +45,23 @@ class RunFolder:
         try:
             runs.mkdir(mode=0o700, parents=True, exist_ok=True)
             for _ in range(_TRIES):
-                path = runs / f"{time}-{secrets.token_hex(2)}"
+                number = 1 + _highest(runs)
+                # Who has made this folder is the only one that may take the number now.
+                claim = runs / f".{number:06d}"
                 try:
-                    path.mkdir(mode=0o700)
+                    claim.mkdir(mode=0o700)
                 except FileExistsError:
                     continue
+                path = runs / f"{time}-{number:06d}-{secrets.token_hex(2)}"
+                if _highest(runs, but=claim.name) >= number:
+                    claim.rmdir()  # it was taken, and given its name, before the claim
+                    continue
                 # The umask may have taken more away than was asked for, and never less.
-                path.chmod(0o700)
-                return cls(path)
+                claim.chmod(0o700)
+                return cls(claim.rename(path))
         except OSError as error:
             raise ConfigurationError(f"{runs} cannot hold a run: {error.strerror}") from None
-        raise ConfigurationError(f"{runs} has too many runs of this second")
+        raise ConfigurationError(f"{runs} cannot hold a run: too many are begun at once")
 
     @property
     def id(self) -> str:
@@ -94,10 +105,20 @@ def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
     return base / "enapter-async" / "runs"
 
 
+def _highest(runs: Path, *, but: str = "") -> int:
+    return max((_number(each.name) for each in runs.iterdir() if each.name != but), default=0)
+
+
+def _number(name: str) -> int:
+    """Return the number in the name of a run, or of a claim; 0 in one of an older version."""
+    found = _NUMBERED.fullmatch(name)
+    return 0 if found is None else int(found[1])
+
+
 def all_runs(runs: Path) -> Iterator[RunFolder]:
-    """Yield the runs, oldest first: a name begins with its time."""
+    """Yield the runs, oldest first: by their numbers, before them those of older versions."""
     if runs.is_dir():
-        for path in sorted(runs.iterdir()):
+        for path in sorted(runs.iterdir(), key=lambda path: (_number(path.name), path.name)):
             if (path / _JOURNAL).is_file():
                 yield RunFolder(path)
 

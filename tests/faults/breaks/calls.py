@@ -158,15 +158,27 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_false_witnesses.py::test_a_portals_answer_is_no_deletion",
         ),
         "a 503 without Retry-After is a refusal": Break(
-            "_http.wire:Wire._refused",
-            "elif status == 503 and retry_after is not None and errors is not None:",
-            "elif status == 503:",
+            "_http.wire:certainty_of",
+            "refused = dated",
+            "refused = True",
             by="http/test_action_table.py::test_maybe_is_sent_again",
         ),
+        "a 408 is a refusal": Break(
+            "_http.wire:certainty_of",
+            "and status not in _GIVEN_UP",
+            "",
+            by="http/test_action_table.py::test_maybe_ends_a_once_only_operation_as_ambiguous",
+        ),
+        "what follows a write as after a form is a refusal": Break(
+            "_http.wire:certainty_of",
+            "refused = status in _LIVES_ELSEWHERE",
+            "refused = True",
+            by="http/test_redirects.py::test_what_a_redirect_follows_was_done",
+        ),
         "strict types are off": Break(
-            "converter.compiled:_lines_of",
-            'f"if value is not None and value.__class__ is not str: value = {by_rule}"',
-            '""',
+            "converter.leaves:optional_string",
+            "if isinstance(value, str) or value is None:",
+            "if True:",
             by="converter/test_strictness.py::test_no_field_of_a_device_is_ever_coerced",
         ),
         "the cap on an answer's size is off": Break(

@@ -1,4 +1,4 @@
-"""The compiled readers against cattrs' own: the same value, or a refusal by both."""
+"""The quick converter against the exact one: the same value, or a refusal by both."""
 
 from typing import Any
 
@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.converter import rules
-from enapter_async.converter.compiled import compile_maker, compile_reader
-from enapter_async.converter.leaves import string
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import (
     AccessRole,
@@ -39,7 +37,7 @@ def of(kind: Any, read: Any, data: Any) -> Any:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
-def test_a_compiled_reader_says_what_cattrs_says(kind: Any, data: st.DataObject) -> None:
+def test_the_quick_converter_reads_what_the_exact_one_reads(kind: Any, data: st.DataObject) -> None:
     names = [field.name for field in attrs.fields(kind)]
     names += ["communication_info", "communication_type"]
     said = data.draw(st.dictionaries(st.sampled_from(names), SAID))
@@ -67,30 +65,3 @@ def test_what_is_missing_has_its_default_and_what_is_set_is_a_whole_value() -> N
     assert hash(device) == hash(Device(id="a"))
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         device.name = "b"  # type: ignore[misc]  # that it cannot be set is what is shown
-
-
-def test_a_class_whose_init_does_more_is_refused() -> None:
-    @attrs.frozen
-    class Shouting:
-        name: str = attrs.field(converter=str)
-
-    with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
-        compile_reader(Shouting, {"name": string}, {})
-    with pytest.raises(TypeError, match=r"Shouting\.name has a converter or a validator"):
-        compile_maker(Shouting)
-
-
-def test_what_is_made_is_what_the_class_makes() -> None:
-    @attrs.frozen
-    class Point:
-        x: int
-        y: int = 7
-
-    make = compile_maker(Point)
-    assert make(1, 2) == Point(1, 2)
-    assert hash(make(1, 2)) == hash(Point(1, 2))
-    assert attrs.evolve(make(1, 2), y=3) == Point(1, 3)
-    with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        make(1, 2).x = 3  # type: ignore[misc]  # that it cannot be set is what is shown
-    with pytest.raises(TypeError, match="y"):
-        make(1)

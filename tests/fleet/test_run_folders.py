@@ -1,0 +1,58 @@
+"""The folders of runs: in the order in which they were begun, whatever the clock says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, find_run
+
+_MAKER = """
+import sys
+from pathlib import Path
+from enapter_async.fleet.journal.run_folders import RunFolder
+for _ in range(25):
+    print(RunFolder.create(Path(sys.argv[1]), now=0.0).id)
+"""
+
+
+def _begun(runs: Path, *, now: float) -> RunFolder:
+    folder = RunFolder.create(runs, now=now)
+    folder.journal.touch()
+    return folder
+
+
+def test_runs_of_one_second_and_of_a_clock_set_back_are_in_their_order(tmp_path: Path) -> None:
+    begun = [_begun(tmp_path, now=now) for now in (864_000.5, 864_000.5, 864_000.5, 5.0, 6.0)]
+    assert list(all_runs(tmp_path)) == begun
+    assert find_run("last", tmp_path) == begun[-1]
+
+
+def test_runs_of_older_versions_come_before_all_others(tmp_path: Path) -> None:
+    older = [tmp_path / name for name in ("20250101T000000Z-ffff", "20991231T235959Z-1234")]
+    for path in reversed(older):
+        path.mkdir()
+        (path / "journal.db").touch()
+    newest = _begun(tmp_path, now=0.0)
+    assert [run.path for run in all_runs(tmp_path)] == [*older, newest.path]
+
+
+def test_a_number_that_a_killed_process_took_is_passed_over(tmp_path: Path) -> None:
+    first = _begun(tmp_path, now=9.0)
+    (tmp_path / ".000002").mkdir()
+    second = _begun(tmp_path, now=9.0)
+    assert "-000003-" in second.id
+    assert list(all_runs(tmp_path)) == [first, second]
+
+
+def test_processes_that_begin_runs_at_once_never_share_a_number(tmp_path: Path) -> None:
+    makers = [
+        subprocess.Popen(  # noqa: S603 - this very Python, and a program of this test
+            [sys.executable, "-c", _MAKER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    told = [maker.communicate(timeout=60)[0].split() for maker in makers]
+    assert [maker.returncode for maker in makers] == [0, 0, 0]
+    numbers = [[int(name.split("-")[1]) for name in names] for names in told]
+    assert all(each == sorted(each) for each in numbers)
+    assert len({number for each in numbers for number in each}) == 75
