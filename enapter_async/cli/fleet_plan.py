@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, TextIO
 
 import click
@@ -297,21 +298,25 @@ def show_plan(made: Plan, *, as_json: bool, file: str | None = None) -> None:
             if number > _SHOWN:
                 where = "-o PLAN and --json show" if file is None else f"{plain(file)} holds"
                 click.echo(f"  and {number - _SHOWN} more; {where} all of them")
+    warned = list(islice(_warned(made), _SHOWN))
+    if warned:
+        click.echo("\nWarnings:")
+        for item in warned:
+            click.echo(f"  {_named(item)}: {plain(item.why)}")
 
 
 def _first_lines(made: Plan, verdict: Verdict) -> Iterator[str]:
-    shown = 0
-    for item in made.items():
-        if item.verdict is verdict:
-            yield line_of_item(item)
-            shown += 1
-            if shown == _SHOWN:
-                return
+    chosen = (item for item in made.items() if item.verdict is verdict)
+    return map(line_of_item, islice(chosen, _SHOWN))
+
+
+def _warned(made: Plan) -> Iterator[PlanItem]:
+    return (item for item in made.items() if item.verdict is Verdict.CHANGE and item.why)
 
 
 def line_of_item(item: PlanItem) -> str:
     """Write an item of a plan on one line that is safe on a terminal."""
-    device = plain(item.device) + (f" ({plain(item.name)})" if item.name else "")
+    device = _named(item)
     if item.verdict is not Verdict.CHANGE or item.operation is None:
         return f"{device}: {plain(item.why)}"
     if isinstance(item.operation, DeleteDevice):
@@ -325,6 +330,10 @@ def line_of_item(item: PlanItem) -> str:
         if value != before.get(field)
     )
     return f"{device}: {', '.join(changes)}"
+
+
+def _named(item: PlanItem) -> str:
+    return plain(item.device) + (f" ({plain(item.name)})" if item.name else "")
 
 
 def _told(value: str | None) -> str:

@@ -27,7 +27,7 @@ from enapter_async.fleet.outcomes import (
     RunWaiting,
     Tally,
 )
-from enapter_async.fleet.pacing.admission import Admission
+from enapter_async.fleet.pacing.admission import Admission, knock
 from enapter_async.fleet.pacing.controller import MAX_PAUSE, Pace, Wait
 from enapter_async.fleet.planning.drift import Guard, StateGuard
 from enapter_async.fleet.reading import Caller
@@ -310,7 +310,7 @@ class Run(Generic[OperationT]):
 
     async def _knock(self) -> None:
         if isinstance(self._client, Client):
-            await self._client.reach()
+            await knock(self._client.base_url, self._client.timeouts.connect)
 
     async def _pull(self, feed: Feed) -> None:
         try:

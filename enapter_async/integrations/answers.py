@@ -55,7 +55,6 @@ from enapter_async.errors import (
     ErrorDetail,
     HostDownError,
     NotFoundError,
-    ProxyError,
     ResponseError,
     ResponseMismatchError,
     ResultLostError,
@@ -79,10 +78,9 @@ from enapter_async.fleet.errors import (
     RunRefusedError,
     WaveNotPassedError,
 )
-from enapter_async.logs import BACKEND
 from enapter_async.text import plain
 
-logger = logging.getLogger(BACKEND)
+logger = logging.getLogger("enapter_async")
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:x-enapter-async:"
@@ -238,7 +236,6 @@ _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
     (ResultLostError, _LOST),
     (AmbiguousOutcomeError, _UNKNOWN),
     (TLSError, _BAD_UPSTREAM),
-    (ProxyError, _MISCONFIGURED),
     (HostDownError, _NOT_NOW),
     (DeadlineExceededError, _TOO_LATE),
     (ArgumentError, _BAD_REQUEST),

@@ -22,11 +22,10 @@ from enapter_async.integrations.job_files import (
     trouble,
 )
 from enapter_async.integrations.progress import Job, Phase, Progress, Rate
-from enapter_async.logs import BACKEND
 
 _SETTINGS: Final = attrs.fields(JobSettings)
 
-logger = logging.getLogger(BACKEND)
+logger = logging.getLogger("enapter_async")
 
 
 class Session:

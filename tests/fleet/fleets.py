@@ -36,10 +36,10 @@ def fleet_of(number: int) -> list[Device]:
 
 
 @asynccontextmanager
-async def running(devices: list[Device]) -> AsyncIterator[tuple[Emulator, Client]]:
-    """Run an emulator over a fleet, and open a client on it."""
+async def running(devices: list[Device], **options: Any) -> AsyncIterator[tuple[Emulator, Client]]:
+    """Run an emulator over a fleet, whose world has `options`, and open a client on it."""
     async with (
-        Emulator(world=World(devices)) as emulator,
+        Emulator(world=World(devices, **options)) as emulator,
         Client(emulator.token, base_url=emulator.base_url) as client,
     ):
         yield emulator, client

@@ -88,6 +88,15 @@ async def test_what_is_so_already_is_unchanged_and_is_part_of_the_run() -> None:
             ]
 
 
+async def test_what_is_so_already_needs_no_role() -> None:
+    devices = [device(0, authorized_role="USER")]
+    unedited = UpdateDevice(device_id=uuid(0), name="Device 0", slug="device-0")
+    items = await planned(
+        devices, [unedited, AssignBlueprint(device_id=uuid(0), blueprint_id="bp-1")]
+    )
+    assert verdicts(items) == ["unchanged", "unchanged"]
+
+
 async def test_slugs_become_ids() -> None:
     items = await planned(fleet_of(3), [UpdateDevice(device_id="device-2", name="New")])
     assert items[0].operation == rename(2)

@@ -15,7 +15,6 @@ import attrs
 from multidict import CIMultiDict
 
 from enapter_async._http.direct import SWEEP_SECONDS
-from enapter_async._http.engine import Engine
 from enapter_async._http.transport import (
     Timeouts,
     Transport,
@@ -24,8 +23,9 @@ from enapter_async._http.transport import (
     not_sent,
 )
 from enapter_async._http.wire import Failure, Message, Reply, Wire
-from enapter_async.client import Client
+from enapter_async.client import Client, _Engine
 from enapter_async.errors import HostDownError, TLSError, TransportError
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.trace import Trace
 from tests.simulation.weather import CALM, Course, Weather
 from tests.simulation.world import Answer, Asked, World, understand
@@ -86,13 +86,14 @@ class Network:
         self.under_way: list[Send] = []
         self.on_send: Callable[[Send], None] = lambda _: None
 
-    async def reach(self) -> Failure | None:
-        """Make a bare connection."""
+    async def connect(self) -> None:
+        """Make a bare connection, or raise OSError."""
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(0.002)
         down = self.weather.is_down(now)
         self.trace.tell(now, "network", "a knock: {}", "nobody answers" if down else "somebody")
-        return _unsent("refused", 0.0) if down else None
+        if down:
+            raise ConnectionRefusedError(111, "Connection refused")
 
     async def exchange(
         self, message: Message, *, left: float, timeouts: Timeouts
@@ -228,10 +229,6 @@ class SimulatedTransport:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         return await self._network.exchange(message, left=left, timeouts=timeouts)
 
-    async def reach(self, seconds: float) -> Failure | None:
-        """Make a bare connection."""
-        return await self._network.reach()
-
     def distrust(self) -> None:
         """Do nothing: it has no connections."""
 
@@ -240,7 +237,7 @@ class SimulatedTransport:
         self._closed = True
 
 
-class _SimulatedEngine(Engine):
+class _SimulatedEngine(_Engine):
     def __init__(self, settings: Any, network: Network) -> None:
         super().__init__(settings)
         self._network = network
@@ -255,3 +252,8 @@ class SimulatedClient(Client):
     def __init__(self, network: Network, **settings: Any) -> None:
         super().__init__("simulated-token", base_url=BASE_URL, **settings)
         self._engine = _SimulatedEngine(self._settings, network)
+
+
+def join(loop: VirtualLoop, network: Network) -> None:
+    """Let bare connections of a loop go over the network."""
+    loop.connect = network.connect

@@ -3,6 +3,10 @@
 Works on the table `step` of a scratch database, one row an operation, so that memory stays
 flat however many there are. An edge says that one step must end well before another:
 a slug is freed before it is taken, and what hangs below a device is deleted before it.
+
+Whether slugs are unique in an account or only within a site, the API does not say. Within a site,
+and where the site is unknown, a slug that two devices would have is refused; across sites the
+plan warns, and keeps the order that serves both.
 """
 
 import sqlite3
@@ -38,10 +42,14 @@ CREATE INDEX edge_by_needs ON edge (needs, line);
 """
 
 _SLUG_TWICE: Final = """
+WITH taking AS (
+    SELECT takes, grp, count(DISTINCT device_id) AS devices FROM step
+    WHERE verdict = 'change' AND takes IS NOT NULL GROUP BY takes, grp
+)
 UPDATE step SET verdict = 'refused', why = 'another operation of this plan wants its slug, too'
-WHERE verdict = 'change' AND takes IN (
-    SELECT takes FROM step WHERE verdict = 'change' AND takes IS NOT NULL
-    GROUP BY takes HAVING count(DISTINCT device_id) > 1
+WHERE verdict = 'change' AND (
+    (takes, grp) IN (SELECT takes, grp FROM taking WHERE devices > 1)
+    OR takes IN (SELECT takes FROM taking GROUP BY takes HAVING min(grp) = '' AND count(*) > 1)
 )
 """
 
@@ -51,20 +59,36 @@ WHERE freeing.device_id = holder.id AND freeing.verdict = 'change'
 AND (freeing.kind = 'delete' OR freeing.frees = step.takes)
 """
 
+_HELD: Final = "device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id"
+_ELSEWHERE: Final = "(step.grp <> '' AND holder.site_id <> '' AND step.grp <> holder.site_id)"
+
 _SLUG_EDGES: Final = f"""
 INSERT INTO edge
-SELECT step.line, ({_FREEING}) AS needs, 'slug'
-FROM step JOIN device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id
+SELECT step.line, ({_FREEING}) AS needs, CASE WHEN {_ELSEWHERE} THEN 'elsewhere' ELSE 'slug' END
+FROM step JOIN {_HELD}
 WHERE step.verdict = 'change' AND step.takes IS NOT NULL AND needs IS NOT NULL
 """  # noqa: S608 - our own text, no value of anybody's
 
-_SLUG_HELD: Final = """
+_SLUG_HELD: Final = f"""
 SELECT step.line, step.takes, holder.id, holder.name
-FROM step JOIN device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id
-WHERE step.verdict = 'change' AND NOT EXISTS (
-    SELECT 1 FROM edge WHERE edge.line = step.line AND edge.kind = 'slug'
+FROM step JOIN {_HELD}
+WHERE step.verdict = 'change' AND NOT ifnull({_ELSEWHERE}, 0) AND ({_FREEING}) IS NULL
+"""  # noqa: S608 - as above
+
+_SLUG_WARNINGS: Final = f"""
+SELECT step.line, step.takes, holder.id, holder.name
+FROM step JOIN {_HELD}
+WHERE step.verdict = 'change' AND {_ELSEWHERE} AND NOT EXISTS (
+    SELECT 1 FROM edge WHERE edge.line = step.line AND edge.needs = ({_FREEING})
 )
-"""
+UNION ALL
+SELECT step.line, step.takes, other.device_id, other.name
+FROM step JOIN step AS other ON other.takes = step.takes AND other.device_id <> step.device_id
+WHERE step.verdict = 'change' AND other.verdict = 'change' AND other.line = (
+    SELECT min(line) FROM step AS each WHERE each.takes = step.takes
+    AND each.verdict = 'change' AND each.device_id <> step.device_id
+)
+"""  # noqa: S608 - as above
 
 _BELOW_EDGES: Final = """
 INSERT INTO edge
@@ -97,6 +121,7 @@ _FIND_LOST: Final = """
 WITH RECURSIVE found (line) AS (
     SELECT line FROM step WHERE verdict = 'refused'
     UNION SELECT edge.line FROM edge JOIN found ON edge.needs = found.line
+    WHERE edge.kind <> 'elsewhere'
 )
 INSERT OR IGNORE INTO lost SELECT line FROM found
 """
@@ -104,7 +129,8 @@ INSERT OR IGNORE INTO lost SELECT line FROM found
 _REFUSE_LOST: Final = """
 UPDATE step SET verdict = 'refused', why = (
     SELECT 'it needs operation ' || min(edge.needs) || ' first, which is refused'
-    FROM edge CROSS JOIN lost ON lost.line = edge.needs WHERE edge.line = step.line
+    FROM edge CROSS JOIN lost ON lost.line = edge.needs
+    WHERE edge.line = step.line AND edge.kind <> 'elsewhere'
 )
 WHERE verdict = 'change' AND line IN (SELECT line FROM lost)
 """
@@ -113,6 +139,10 @@ _DROP_EDGES: Final = """
 DELETE FROM edge WHERE EXISTS (
     SELECT 1 FROM step WHERE step.line IN (edge.line, edge.needs) AND step.verdict <> 'change'
 )
+"""
+
+_DROP_CIRCLES_ELSEWHERE: Final = """
+DELETE FROM edge WHERE kind = 'elsewhere' AND line IN (SELECT line FROM step WHERE pending > 0)
 """
 
 _CHAIN_DELETIONS: Final = """
@@ -139,7 +169,8 @@ WHERE line IN (SELECT line FROM placed)
 _FOLLOW_SLUGS: Final = """
 UPDATE step SET follows = (
     SELECT freeing.seq FROM edge JOIN step AS freeing ON freeing.line = edge.needs
-    WHERE edge.line = step.line AND edge.kind = 'slug'
+    WHERE edge.line = step.line AND edge.kind IN ('slug', 'elsewhere')
+    ORDER BY edge.kind DESC, freeing.seq DESC LIMIT 1
 )
 WHERE takes IS NOT NULL AND verdict = 'change'
 """
@@ -172,8 +203,12 @@ def settle(scratch: sqlite3.Connection) -> None:
     scratch.execute(_DEVICE_EDGES)
     _refuse_dependents(scratch)
     _find_levels(scratch)
+    if scratch.execute(_DROP_CIRCLES_ELSEWHERE).rowcount:
+        scratch.execute("UPDATE step SET pending = 0 WHERE pending > 0")
+        _find_levels(scratch)
     _refuse_circles(scratch)
     _refuse_dependents(scratch)
+    _warn_across_sites(scratch)
     scratch.execute(_CHAIN_DELETIONS)
     scratch.execute(_PLACE)
     scratch.execute(_NUMBER)
@@ -196,6 +231,17 @@ def _refuse_held_slugs(scratch: sqlite3.Connection) -> None:
             _refuse(
                 scratch, line, f"the slug {shown(slug)} stays with {holder} ({shown(name or '')})"
             )
+
+
+def _warn_across_sites(scratch: sqlite3.Connection) -> None:
+    shared = scratch.execute(_SLUG_WARNINGS)
+    while rows := shared.fetchmany(500):
+        for line, slug, holder, name in rows:
+            why = (
+                f"the slug {shown(slug)} would also be that of {holder} ({shown(name or '')}) "
+                "on another site, which the API may refuse"
+            )
+            scratch.execute("UPDATE step SET why = ? WHERE line = ?", (why, line))
 
 
 def _refuse_used_upstreams(scratch: sqlite3.Connection) -> None:

@@ -121,11 +121,13 @@ def _decide(each: Asked, operation: Change, state: Device | None) -> Decision:
         if isinstance(operation, DeleteDevice):
             return _decided(each, operation, Verdict.ABSENT, "the device is already gone")
         return _refused(each, operation, NOT_THERE)
-    reason = _unexpected(each, state) or _impossible(operation, state)
+    reason = _unexpected(each, state) or _senseless(operation)
+    if reason is None and operation.holds(state):
+        # Before the role is looked at: what need not be sent needs no role.
+        return _decided(each, operation, Verdict.UNCHANGED, "it is so already")
+    reason = reason or _impossible(operation, state)
     if reason is not None:
         return _refused(each, operation, reason)
-    if operation.holds(state):
-        return _decided(each, operation, Verdict.UNCHANGED, "it is so already")
     after = effect(operation, state)
     slug = None if after is None else after.slug
     return Decision(
@@ -149,13 +151,18 @@ def _unexpected(each: Asked, state: Device) -> str | None:
     return None
 
 
-def _impossible(operation: Change, state: Device) -> str | None:
-    """Say what the API page says against it, where the device itself shows that."""
+def _senseless(operation: Change) -> str | None:
+    """Return why the operation would be refused for any device, or None."""
     if isinstance(operation, UpdateDevice):
         for field in ("name", "slug"):
             value = getattr(operation, field)
             if value is not UNSET and not value:
                 return f"an empty {field} changes nothing: the API takes it for 'leave it alone'"
+    return None
+
+
+def _impossible(operation: Change, state: Device) -> str | None:
+    """Return what the API page says against it, where the device itself shows that, or None."""
     if isinstance(operation, UpdateDevice | DeleteDevice):
         role = state.authorized_role
         if role in _ROLES and _ROLES.index(role) < _ROLES.index(AccessRole.OWNER):
