@@ -31,7 +31,7 @@ in a caller's code can never repeat an operation that may have been done.
 import enum
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self, final
 
 import attrs
 
@@ -52,6 +52,35 @@ class Certainty(enum.Enum):
     def uncertain(self) -> bool:
         """Whether the attempt may have changed something."""
         return self is Certainty.MAYBE or self is Certainty.APPLIED
+
+
+@final
+class RawAnswer:
+    """The bytes of an answer that may hold secrets and could not be read.
+
+    `reveal` returns them. They show in no `repr`, text or log, and a pickle leaves them behind.
+    """
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def reveal(self) -> bytes:
+        """Return the body of the answer, as the server sent it."""
+        return self._body
+
+    def __repr__(self) -> str:
+        return f"<RawAnswer of {len(self._body)} bytes>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RawAnswer, (b"",)
 
 
 @attrs.frozen(kw_only=True)
@@ -240,7 +269,9 @@ class AmbiguousOutcomeError(EnapterError):
     """The operation may or may not have happened; do not repeat it without looking.
 
     `subject` names the device; `hint` says how to find out; `request_id` is the
-    server's name for the last request, if it gave one.
+    server's name for the last request, if it gave one. `answer` holds what the server
+    sent where the result exists nowhere else, as new credentials do: it could not be read
+    as such, and `answer.reveal()` returns its bytes. Otherwise it is None.
     """
 
     def __init__(
@@ -250,16 +281,18 @@ class AmbiguousOutcomeError(EnapterError):
         subject: str | None = None,
         hint: str = "",
         request_id: str | None = None,
+        answer: RawAnswer | None = None,
         attempts: tuple[Attempt, ...] = (),
     ) -> None:
         super().__init__(message, attempts=attempts)
         self.subject = subject
         self.hint = hint
         self.request_id = request_id
+        self.answer = answer
 
 
 class ResultLostError(AmbiguousOutcomeError):
-    """The API said that the operation happened, and its answer is lost."""
+    """The API said that the operation was done, and its answer is lost or cannot be used."""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from enapter_async._http.pacing import Escort
 from enapter_async._http.retry import settle_reserve
-from enapter_async._http.wire import Message
+from enapter_async._http.wire import Failure, Message
 from enapter_async.errors import AmbiguousOutcomeError, Attempt, ResultLostError
 from enapter_async.operation import Operation
 
@@ -90,21 +90,31 @@ class Call:
         return settle_reserve(self.operation.repeat, left) if uncertain else 0.0
 
 
-def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:
-    """Make the error of a call that nobody can say the end of."""
+def ambiguous(
+    call: Call, attempt: Attempt, found: str, *, applied: bool, last: Failure
+) -> AmbiguousOutcomeError:
+    """Return the error of a call whose end is unknown, or whose result is lost."""
     operation = call.operation
     name = f"{type(operation).__name__} of {operation.subject()}"
     if applied:
         kind: type[AmbiguousOutcomeError] = ResultLostError
-        said = f"{name} happened by the server's word, and its answer is lost"
+        said = f"the server reports {name} as done, and its answer is lost"
     else:
         kind = AmbiguousOutcomeError
         said = f"{name} may or may not have happened"
     reading = operation.reads()
     hint = f"Execute {reading!r} to look." if reading is not None else "Look at the device itself."
+    how = f"attempt {attempt.number} ended in {attempt.error_type}, and {found}"
+    if last.answer is not None:
+        how = f"{last.error}. What arrived is kept, unread"
+        hint = (
+            "Save what `answer.reveal()` of this error returns, which exists nowhere else; with "
+            "a credentials file it is there, as a line with `raw`."
+        )
     return kind(
-        f"{said}: attempt {attempt.number} ended in {attempt.error_type}, and {found}",
+        f"{said}: {how}",
         subject=operation.subject(),
         hint=f"{hint} Do not repeat the operation before.",
         request_id=call.request_id,
+        answer=last.answer,
     )

@@ -294,7 +294,8 @@ class Pipeline:
             else:
                 found = "a read after it does not show it, which proves nothing"
         applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
-        return attrs.evolve(last, error=ambiguous(call, uncertain[-1], found, applied=applied))
+        error = ambiguous(call, uncertain[-1], found, applied=applied, last=last)
+        return attrs.evolve(last, error=error)
 
     async def _read_back(self, call: Call, reading: Operation[Any]) -> Any | Failure:
         """Read the state that an uncertain call concerns; None stands for "not found"."""

@@ -15,18 +15,20 @@ from urllib.parse import quote
 import attrs
 from yarl import URL
 
-from enapter_async._http.json_text import RepeatedNameError, decode, encode
-from enapter_async.converter import StructureError, structurer
+from enapter_async._http.envelope import unwrap
+from enapter_async._http.json_text import decode, encode
+from enapter_async.converter import StructureError
 from enapter_async.errors import (
     Certainty,
     ConfigurationError,
     EnapterError,
     ErrorDetail,
+    RawAnswer,
     ResponseError,
     ResponseMismatchError,
     api_error_type,
 )
-from enapter_async.operation import UNSET, Answer, Operation
+from enapter_async.operation import Answer, Operation
 
 T = TypeVar("T")
 
@@ -79,7 +81,8 @@ class Failure:
 
     `error` is what the call raises if it ends here; `retries` how often such a failure may
     be retried within one call, None for as often as the policy allows; `timed_out` whether a
-    limit of ours cut the attempt; `from_api` whether the API itself said it, and no proxy.
+    limit of ours cut the attempt; `from_api` whether the API itself said it, and no proxy;
+    `answer` what came of an answer that may hold a secret and could not be read.
     """
 
     certainty: Certainty
@@ -90,6 +93,7 @@ class Failure:
     retry_after: float | None = None
     timed_out: bool = False
     from_api: bool = False
+    answer: RawAnswer | None = None
 
 
 class Wire:
@@ -151,17 +155,18 @@ class Wire:
         answer: Answer[T] = operation.answer
         labelled = _may_be_json(reply)
         if not labelled and not _looks_like_json(reply):
-            return _unusable(reply, "something other than the API answered", Certainty.MAYBE)
+            reason = "something other than the API answered"
+            return _unusable(answer, reply, reason, Certainty.MAYBE)
         if answer.key is None and labelled and (reply.body or reply.cut or answer.empty_allowed):
             return operation.result_of(None)
         problem: tuple[str, str] | None = None
         try:
-            result = _unwrap(answer, reply)
+            result = unwrap(answer, reply.body, reply.cut)
         except StructureError as error:
             problem = (error.reason, error.path)
         if problem is not None:
             certainty = Certainty.APPLIED if labelled else Certainty.MAYBE
-            return _unusable(reply, problem[0], certainty, path=problem[1])
+            return _unusable(answer, reply, problem[0], certainty, path=problem[1])
         if not operation.accepts(result):
             return Failure(
                 certainty=Certainty.MAYBE,
@@ -314,54 +319,21 @@ def _media_type(reply: Reply) -> str:
 
 
 def _unusable(
-    reply: Reply, reason: str, certainty: Certainty = Certainty.APPLIED, *, path: str = ""
+    answer: Answer[Any], reply: Reply, reason: str, certainty: Certainty, *, path: str = ""
 ) -> Failure:
-    where = f" at {path}" if path else ""
+    if path:
+        reason = f"{path} {reason}" if reason.startswith("is ") else f"{path}: {reason}"
+    keeps = answer.secret and bool(reply.body) and not _is_html(reply)
     return Failure(
         certainty=certainty,
-        error=ResponseError(f"HTTP {reply.status}, but {reason}{where}", path=path),
+        error=ResponseError(f"HTTP {reply.status}, but {reason}", path=path),
         kind="ResponseError",
+        # Asked again, the server would make other secrets, and answer alike.
+        retries=0 if keeps else None,
         status=reply.status,
         timed_out=reply.late,
+        answer=RawAnswer(reply.body) if keeps else None,
     )
-
-
-def _unwrap(answer: Answer[T], reply: Reply) -> T:
-    """Take the answer's value out of its envelope, or raise `StructureError`."""
-    if reply.cut:
-        raise StructureError("", reply.cut)
-    if not reply.body:
-        raise StructureError("", "the answer is empty")
-    reason = "the answer is not a JSON object"
-    data: Any = None  # what is wrong is raised below, so that no context holds what was read
-    try:
-        data = decode(reply.body)
-    except RepeatedNameError:
-        reason = "an object in the answer holds a name twice"
-    except ValueError:
-        reason = "the answer is not JSON"
-    if not isinstance(data, dict):
-        raise StructureError("", reason)
-    key = answer.key or ""
-    value = data.get(key)
-    if value is not None:
-        problem: tuple[str, str] | None = None
-        try:
-            result: T = structurer(answer.type)(value)
-        except StructureError as error:
-            problem = (_join(key, error.path), error.reason)
-        if problem is None:
-            return result
-        raise StructureError(*problem)
-    if answer.default is UNSET or "errors" in data:
-        raise StructureError(key, "required field missing")
-    return answer.default
-
-
-def _join(key: str, path: str) -> str:
-    if not path or path.startswith("["):
-        return key + path
-    return f"{key}.{path}"
 
 
 def _error_detail(entry: Mapping[str, Any]) -> ErrorDetail:

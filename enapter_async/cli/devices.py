@@ -203,14 +203,11 @@ def _write(
 
 
 def _show_outcome(outcome: Outcome[Any], settings: Settings, *, show_secret: bool) -> None:
-    secret = outcome.operation.answer.secret
+    secret = _secret_of(outcome) if show_secret else {}
     if settings.as_json:
-        row = outcome_row(outcome, with_result=True)
-        if secret and show_secret and outcome.result is not None:
-            row["config"] = unstructure(outcome.result)
-        click.echo(json_line(row))
-    elif secret and show_secret and outcome.result is not None:
-        click.echo(json_line(unstructure(outcome.result)))
+        click.echo(json_line(outcome_row(outcome, with_result=True) | secret))
+    elif secret:
+        click.echo(json_line(secret.get("config", secret)))
     elif isinstance(outcome.result, Device):
         _show_device(outcome.result, settings)
     if outcome.state is State.ABSENT:
@@ -224,6 +221,16 @@ def _show_outcome(outcome: Outcome[Any], settings: Settings, *, show_secret: boo
         hint = getattr(outcome.error, "hint", "")
         if hint:
             tell(plain(hint))
+
+
+def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:
+    """Return what a secret answer brought: its configuration, or what could not be read."""
+    if not outcome.operation.answer.secret:
+        return {}
+    answer = getattr(outcome.error, "answer", None)
+    if answer is not None:
+        return {"raw": answer.reveal().decode("utf-8", "backslashreplace")}
+    return {} if outcome.result is None else {"config": unstructure(outcome.result)}
 
 
 async def _first(devices: AsyncIterator[Device], limit: int | None) -> AsyncIterator[Device]:

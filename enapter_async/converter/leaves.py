@@ -64,6 +64,13 @@ def optional_string(value: Any, _: Any) -> str | None:
     raise mismatch("a string", value)
 
 
+def optional_label(value: Any, _: Any) -> str | None:
+    """Read a name that some servers write as a whole number, or null."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return optional_string(value, _)
+
+
 def boolean(value: Any, _: Any) -> bool:
     """Read true or false."""
     if isinstance(value, bool):
@@ -97,8 +104,9 @@ def nothing(value: Any, _: Any) -> None:
 
 
 def port(value: Any, _: Any) -> int:
-    """Read a port; some servers write it as a string."""
-    if isinstance(value, str) and re.fullmatch(_DIGITS, value):
+    """Read a port; some servers write it as a string, or as 8883.0."""
+    text = isinstance(value, str) and re.fullmatch(_DIGITS, value)
+    if text or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise mismatch("a port number", value)

@@ -26,6 +26,7 @@ from enapter_async.converter.leaves import (
     moment_text,
     nothing,
     number,
+    optional_label,
     optional_moment,
     optional_port,
     optional_string,
@@ -174,10 +175,17 @@ def _plain_config(data: JSONObject) -> JSONObject:
 _OLD_NAMES: Final[Mapping[type, tuple[str, str]]] = {
     Device: ("communication", "communication_info"),
     Communication: ("type", "communication_type"),
+    CommunicationConfig: ("mqtt_port", "mqtt_post"),
 }
-"""What some servers call a field; it counts where the field itself is missing or null."""
+"""What some servers, and the API page, call a field too; it counts where the field itself is
+missing or null."""
 _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
-    CommunicationConfig: {"mqtt_port": port, "time_sync_port": optional_port},
+    CommunicationConfig: {
+        "mqtt_port": port,
+        "time_sync_port": optional_port,
+        "hardware_id": optional_label,
+        "channel_id": optional_label,
+    },
 }
 
 
@@ -200,12 +208,14 @@ def _class_hook(kind: Any, converter: Converter) -> Hook:
             value = {**value, name: value[old]}
         return build(value)
 
-    def read_config(value: Any, _: Any) -> Any:
-        return read(_plain_config(value) if isinstance(value, dict) else value, _)
+    read_named = read_either if old else read
+    if kind is not CommunicationConfig:
+        return read_named
 
-    if kind is CommunicationConfig:
-        return read_config
-    return read_either if old else read
+    def read_config(value: Any, _: Any) -> Any:
+        return read_named(_plain_config(value) if isinstance(value, dict) else value, _)
+
+    return read_config
 
 
 def _connectivity_hook(kind: Any, converter: Converter) -> Hook:

@@ -1,6 +1,7 @@
 """Where minted credentials go: a file of JSON Lines that only its owner can read."""
 
 import asyncio
+import base64
 import contextlib
 import inspect
 import json
@@ -14,9 +15,7 @@ from typing import Any, Final, Protocol, Self
 
 from enapter_async.clock import Clock
 from enapter_async.converter import operation_to_json, unstructure
-from enapter_async.errors import (
-    ConfigurationError,
-)
+from enapter_async.errors import ConfigurationError, RawAnswer
 from enapter_async.fleet.journal.records import Page
 from enapter_async.fleet.private_files import open_private, write_durably
 from enapter_async.operation import Operation
@@ -28,15 +27,20 @@ ROOM_BYTES: Final = 64 * 1024
 """Room that is held for one result; a configuration with three certificates has some 8 KiB."""
 
 CredentialsSink = Callable[[Operation[Any], Any], Awaitable[None] | None]
-"""Takes an operation and its secret result, and returns only once it is kept safe."""
+"""Takes an operation and its secret result, and returns only once it is kept safe.
+
+Where the answer arrived and cannot be read as a result, it is handed over as a `RawAnswer`.
+"""
 
 
 class CredentialsFile:
     """Keeps secret results in a file: each is on the disk before `store` returns.
 
     One JSON object a line: `device_id`, `protocol`, `generated_at` (RFC 3339, UTC) and
-    `config` as the API gave it. The file is created with mode 0600, or continued if it
-    is a plain file of this user with that mode; a second writer is refused.
+    `config` as the API gave it; in place of `config` an answer that could not be read has
+    `raw`, its body as text (or `raw_base64`, where that is not UTF-8). The file is created
+    with mode 0600, or continued if it is a plain file of this user with that mode; a second
+    writer is refused.
     Results that come while a write is under way share the next one, so that the disk's
     slowness is paid once for many. Not safe to use from two event loops.
 
@@ -155,7 +159,7 @@ class CredentialsFile:
             "protocol": told.get("protocol"),
             "generated_at": generated_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             **mark,
-            "config": unstructure(result),
+            **_written(result),
         }
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
@@ -219,6 +223,17 @@ class Reserve:
                 self._path.unlink()
 
 
+def _written(result: Any) -> dict[str, Any]:
+    """Return a result as its field of a line: as it was read, or as it came."""
+    if not isinstance(result, RawAnswer):
+        return {"config": unstructure(result)}
+    body = result.reveal()
+    try:
+        return {"raw": body.decode()}
+    except UnicodeDecodeError:
+        return {"raw_base64": base64.b64encode(body).decode()}
+
+
 def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
     """Return item and intent of each result that a run has in a file of credentials.
 
@@ -238,10 +253,10 @@ def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
 
 
 def count_in(path: Path) -> int:
-    """Count the results in a file of credentials; 0 where there is no file."""
+    """Count the results in a file of credentials that could be read; 0 where there is no file."""
     try:
         with path.open("rb") as lines:
-            return sum(line.endswith(b"}\n") for line in lines)
+            return sum(b'"config": ' in line and line.endswith(b"}\n") for line in lines)
     except FileNotFoundError:
         return 0
 

@@ -6,7 +6,12 @@ import attrs
 
 from enapter_async._http.call import CallRecord
 from enapter_async._http.pacing import Escort
-from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    EnapterError,
+    NotFoundError,
+    RawAnswer,
+)
 from enapter_async.fleet.credentials import Keeper
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
@@ -76,7 +81,7 @@ class Item(Generic[OperationT]):
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except EnapterError as error:
-            return await self._refused(client, error)
+            return await self._refused(client, error, keeper)
         if self.operation.answer.secret and keeper is not None:
             return await self._keep(keeper, result)
         difference = _difference(self.operation, result)
@@ -99,11 +104,15 @@ class Item(Generic[OperationT]):
             return self.held(message, NoRoomError(message))
         return None
 
-    async def _refused(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
-        """Say what became of an operation whose call ended in an error."""
+    async def _refused(
+        self, client: Caller, error: EnapterError, keeper: Keeper | None
+    ) -> Outcome[OperationT]:
+        """Return what became of an operation whose call ended in an error."""
         if isinstance(error, JournalError):
             error = self._ambiguous(str(error), error)
         if isinstance(error, AmbiguousOutcomeError):
+            if error.answer is not None and keeper is not None:
+                return await self._keep(keeper, error.answer, unread=error)
             return self._outcome(State.UNKNOWN, error=error)
         if _is_not_there(error) and self.operation.holds(None):
             if not self._uncertain:
@@ -167,7 +176,10 @@ class Item(Generic[OperationT]):
             return self._outcome(State.ABSENT)
         return self._outcome(State.UNCHANGED, result=self.operation.result_of(state))
 
-    async def _keep(self, keeper: Keeper, result: Any) -> Outcome[OperationT]:
+    async def _keep(
+        self, keeper: Keeper, result: Any, *, unread: AmbiguousOutcomeError | None = None
+    ) -> Outcome[OperationT]:
+        """Keep a result safe; `unread` is the error of a call whose answer is kept as it came."""
         self.storing = True
         self._result = result
         problem = ""
@@ -178,18 +190,24 @@ class Item(Generic[OperationT]):
         except Exception as error:  # noqa: BLE001 - whatever it is, the credentials are not kept
             # Its text may hold what it was given, and an outcome is what people log.
             problem = type(error).__name__
-        if not problem:
-            return self._outcome(State.APPLIED, result=result)
-        return self._outcome(State.UNKNOWN, result=result, error=self._not_kept(problem))
+        if problem:
+            return self._not_kept(problem)
+        if unread is not None:
+            return self._outcome(State.UNKNOWN, error=unread)
+        return self._outcome(State.APPLIED, result=result)
 
-    def _not_kept(self, problem: str) -> CredentialsNotKeptError:
-        return CredentialsNotKeptError(
-            f"credentials of {self.operation.subject()} were minted and could not be kept: "
+    def _not_kept(self, problem: str) -> Outcome[OperationT]:
+        answer = self._result if isinstance(self._result, RawAnswer) else None
+        error = CredentialsNotKeptError(
+            f"credentials of {self.operation.subject()} were generated and could not be stored: "
             f"{problem}",
             subject=self.operation.subject(),
-            hint="generate them again once they can be kept; what becomes of the lost ones "
+            hint="generate them again once they can be stored; what becomes of the lost ones "
             "is for the server to say",
+            answer=answer,
         )
+        result = None if answer is not None else self._result
+        return self._outcome(State.UNKNOWN, result=result, error=error)
 
     def unchanged(self) -> Outcome[OperationT]:
         """Tell the outcome of an operation whose wanted state held when it was planned."""
@@ -198,9 +216,7 @@ class Item(Generic[OperationT]):
     def cut_off(self) -> Outcome[OperationT]:
         """Tell the outcome of an operation that was cancelled under way."""
         if self.storing:
-            return self._outcome(
-                State.UNKNOWN, result=self._result, error=self._not_kept("the run was cut off")
-            )
+            return self._not_kept("the run was cut off")
         if not self._may_have_happened():
             return self.held("the run was cut off before this was done")
         error = AmbiguousOutcomeError(

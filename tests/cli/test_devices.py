@@ -119,6 +119,21 @@ def test_a_lost_configuration_is_unknown(
     assert world.log.count("generate_config") == 1
 
 
+def test_a_configuration_that_cannot_be_read_is_shown_as_it_came(
+    run: Run, emulator: Emulator, leaf: str
+) -> None:
+    body = b'{"config": {"mqtt_credentials": {"username": "u", "password": "PASSWORD-SECRET"}}}'
+    reply = Reply(body=body, content_type="application/json", after_effect=True)
+    emulator.faults.add(reply, method="POST", times=2)
+    shown = run("devices", "generate-config", leaf, "--show")
+    assert shown.exit_code == Exit.UNKNOWN
+    assert json.loads(shown.stdout) == {"raw": body.decode()}
+    assert "config.mqtt_host is missing" in shown.stderr
+    assert "PASSWORD-SECRET" not in shown.stderr
+    as_json = run("devices", "generate-config", leaf, "--show", "--json")
+    assert json.loads(as_json.stdout)["raw"] == body.decode()
+
+
 def test_attempts_and_deadline_are_obeyed(run: Run, emulator: Emulator, leaf: str) -> None:
     emulator.faults.add(Reply(status=429), times=None)
     result = run("devices", "get", leaf, "--attempts", "1", "--deadline", "5")

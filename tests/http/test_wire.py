@@ -130,10 +130,10 @@ def test_only_a_redirect_to_another_address_says_not_done(
         (b"", "empty"),
         (b"{", "not JSON"),
         (b"[]", "no JSON object"),
-        (b"{}", "required field missing at device"),
-        (b'{"device": null}', "required field missing at device"),
-        (b'{"device": {"id": 1}}', "at device.id"),
-        (b'{"device": []}', "at device"),
+        (b"{}", "device is missing"),
+        (b'{"device": null}', "device is missing"),
+        (b'{"device": {"id": 1}}', "device.id: expected a string, got a number"),
+        (b'{"device": []}', "device: expected an object, got a list"),
     ],
 )
 def test_what_cannot_be_read_was_done_all_the_same(body: bytes, reason: str) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from enapter_async._http import json_text, wire
+from enapter_async._http import envelope, json_text, wire
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -62,7 +62,8 @@ def json_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """Let the package read and write JSON with orjson, or as if that were not installed."""
     library: str = request.param
     if library == "stdlib":
-        monkeypatch.setattr(wire, "decode", json_text.decode_plainly)
+        for module in (wire, envelope):
+            monkeypatch.setattr(module, "decode", json_text.decode_plainly)
         monkeypatch.setattr(wire, "encode", json_text.encode_plainly)
     elif importlib.util.find_spec("orjson") is None:
         pytest.skip("orjson is not installed")

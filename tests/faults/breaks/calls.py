@@ -140,8 +140,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_cancellation.py::test_row38_cancelled_in_the_moment_that_a_turn_comes",
         ),
         "half an answer is taken for a whole one": Break(
-            "_http.wire:_unwrap",
-            "if reply.cut:",
+            "_http.envelope:unwrap",
+            "if cut:",
             "if False:",
             by="http/test_wire.py::test_an_answer_that_was_cut_is_not_whole_however_it_reads",
         ),
@@ -153,8 +153,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a portal's page is believed": Break(
             "_http.wire:Wire.read",
-            "if not _may_be_json(reply):",
-            "if False:",
+            "labelled = _may_be_json(reply)",
+            "labelled = True",
             by="http/test_false_witnesses.py::test_a_portals_answer_is_no_deletion",
         ),
         "a 503 without Retry-After is a refusal": Break(

@@ -1,0 +1,59 @@
+"""From the bytes of a good answer to the operation's value, out of its envelope."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from enapter_async._http.json_text import RepeatedNameError, decode
+from enapter_async.converter import StructureError, structurer
+from enapter_async.operation import UNSET, Answer
+
+T = TypeVar("T")
+
+
+def unwrap(answer: Answer[T], body: bytes, cut: str) -> T:
+    """Take the answer's value out of its envelope, or raise `StructureError`."""
+    if cut:
+        raise StructureError("", cut)
+    if not body:
+        raise StructureError("", "the answer is empty")
+    reason = "the answer is not a JSON object"
+    data: Any = None  # what is wrong is raised below, so that no context holds what was read
+    try:
+        data = decode(body)
+    except RepeatedNameError:
+        reason = "an object in the answer holds a name twice"
+    except ValueError:
+        reason = "the answer is not JSON"
+    if not isinstance(data, dict):
+        raise StructureError("", reason)
+    return _from_envelope(answer, data)
+
+
+def _from_envelope(answer: Answer[T], data: Mapping[str, Any]) -> T:
+    """Return the value under the answer's key, or its default, or raise `StructureError`."""
+    key = answer.key or ""
+    value = data.get(key)
+    if value is not None:
+        problem: tuple[str, str] | None = None
+        try:
+            result: T = structurer(answer.type)(value)
+        except StructureError as error:
+            problem = (_join(key, error.path), error.reason)
+        if problem is None:
+            return result
+        raise StructureError(*problem)
+    if answer.secret:
+        # Nothing repeats such an answer: without its envelope it is taken, too, if it is whole.
+        with contextlib.suppress(StructureError):
+            bare: T = structurer(answer.type)(data)
+            return bare
+    if answer.default is UNSET or "errors" in data:
+        raise StructureError(key, "is missing")
+    return answer.default
+
+
+def _join(key: str, path: str) -> str:
+    if not path or path.startswith("["):
+        return key + path
+    return f"{key}.{path}"
