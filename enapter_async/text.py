@@ -1,21 +1,32 @@
 """Text that a server sent, made safe for a terminal."""
 
 import re
+import unicodedata
 from typing import Any, Final
 
 # Whole escape sequences first, so that no "[31m" is left standing; then every control
-# character (C0, DEL, C1), the marks that turn the reading direction, line and paragraph
-# separators, and halves of surrogate pairs, which no terminal can be given. They are compiled
-# once they are used, for most programs print nothing.
+# character (C0, DEL, C1), and whatever shows nothing: marks that turn the reading direction,
+# joiners, fillers, variation selectors, tags (which can hold a whole text), and halves of
+# surrogate pairs, which no terminal can be given. They are compiled once they are used, for
+# most programs print nothing.
 _SEQUENCES: Final = (
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
 _BREAKS: Final = r"[\t\n\v\f\r\x85\u2028\u2029]+"
-_UNSAFE: Final = (
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+_CONTROLS: Final = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+# Source: Default_Ignorable_Code_Point of Unicode's DerivedCoreProperties.txt, and the
+# annotation marks U+FFF9 to U+FFFB.
+_INVISIBLE: Final = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+_UNSAFE: Final = f"[{_CONTROLS}{_INVISIBLE}]"
+# Letters of Cyrillic and Greek that look like Latin ones.
+_LOOK: Final = "АВЕКМНОРСТУХаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"  # noqa: RUF001 - that is the point
+_LIKE: Final = "ABEKMHOPCTYXaeopcyxijsABEZHIKMNOPTYXo"
 
 
 def plain(value: Any) -> str:
@@ -27,3 +38,18 @@ def plain(value: Any) -> str:
 def plain_lines(value: Any) -> str:
     """Do the same, and keep line ends."""
     return "\n".join(plain(line) for line in str(value).split("\n"))
+
+
+def quoted(text: str) -> str:
+    r"""Write a text in quotes and whole: what a terminal does not show as an escape, `\u200b`."""
+    return "'" + re.sub(_UNSAFE, lambda found: ascii(found.group())[1:-1], text) + "'"
+
+
+def quoted_apart(one: str, other: str) -> tuple[str, str]:
+    """Write two different texts in quotes, all in ASCII where they would look the same."""
+    pair = quoted(one), quoted(other)
+    return (ascii(one), ascii(other)) if _look(pair[0]) == _look(pair[1]) else pair
+
+
+def _look(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).translate(str.maketrans(_LOOK, _LIKE))

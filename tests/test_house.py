@@ -18,7 +18,7 @@ PACKAGE = ROOT / "enapter_async"
 FLOORS = (
     ("operation", "clock", "text", "_version"),
     ("errors", "routes"),
-    ("hooks",),
+    ("folders", "hooks"),
     ("logs",),
     ("models",),
     ("operations",),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.text import plain, plain_lines
+from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from enapter_async.text import plain, plain_lines
         ("abc\u202egnp.exe", "abcgnp.exe"),
         ("\u2066x\u2069\u200f", "x"),
         ("half \ud83d", "half "),
+        ("a\U000e0001\U000e0041\u2064\u00ad\ufe0f\U000e0100\u3164b", "ab"),
         (5, "5"),
         ("[bold]not markup[/]", "[bold]not markup[/]"),
     ],
@@ -35,8 +36,35 @@ def test_nothing_but_letters_comes_out(text: str) -> None:
     shown = plain(text)
     assert all(unicodedata.category(each) not in {"Cc", "Cs", "Zl", "Zp"} for each in shown)
     assert not any(unicodedata.bidirectional(each) in {"RLO", "LRO", "RLI"} for each in shown)
+    assert all(unicodedata.category(each) not in {"Cc", "Cs"} for each in quoted(text))
     assert plain(shown) == shown
 
 
 def test_line_ends_may_be_kept() -> None:
     assert plain_lines("a\x1b[1m\nb\x07") == "a\nb"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shown"),
+    [
+        ("old", "new", ("'old'", "'new'")),
+        ("Kühlung", "温泉", ("'Kühlung'", "'温泉'")),
+        ("two\u200b", "two", (r"'two\u200b'", "'two'")),
+        ("温泉\U000e0041", "温泉", (r"'温泉\U000e0041'", "'温泉'")),
+        ("a\x1b[31m", "a", (r"'a\x1b[31m'", "'a'")),
+        # Without anything that shows nothing, and yet they look the same.
+        ("Pump", "\u0420ump", ("'Pump'", r"'\u0420ump'")),
+        ("caf\u00e9", "cafe\u0301", (r"'caf\xe9'", r"'cafe\u0301'")),
+        ("a b", "a\xa0b", ("'a b'", r"'a\xa0b'")),
+        ("a\u200b", r"a\u200b", (r"'a\u200b'", r"'a\\u200b'")),
+    ],
+)
+def test_two_texts_are_shown_so_that_they_differ(
+    one: str, other: str, shown: tuple[str, str]
+) -> None:
+    assert quoted_apart(one, other) == shown
+
+
+@given(st.text(), st.text())
+def test_different_texts_are_never_shown_as_one(one: str, other: str) -> None:
+    assert (one == other) is (len(set(quoted_apart(one, other))) == 1)

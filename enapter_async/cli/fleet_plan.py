@@ -1,8 +1,8 @@
 """The options that select devices and say what they shall become."""
 
 import asyncio
-import csv
 import functools
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -15,11 +15,12 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
+from enapter_async.cli.summary import fancy
+from enapter_async.errors import ArgumentError
 from enapter_async.fleet.operation_files import (
     COLUMNS,
     parse_operations,
     read_operations,
-    safe_cell,
 )
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.effects import wanted
@@ -28,11 +29,13 @@ from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.planning.selection import Change, Selection
 from enapter_async.fleet.planning.snapshot import sweep
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
+from enapter_async.operations.arguments import text
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig
-from enapter_async.text import plain
+from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
 _SELECTION: Final = (
     click.option("--site", "site_ids", metavar="ID", multiple=True, help="Devices of this site."),
@@ -147,30 +150,37 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
 
     Each device is a row that updates it to the name and the slug that it has, so that an
     unedited row changes nothing. Change cells, or the operation; delete rows. The columns
-    that begin with `present_` are for you: plan and apply ignore them.
+    that begin with `present_` are for you: plan and apply ignore them. The file is UTF-8
+    with a byte order mark, whatever the locale, and is written once all of it is known; on
+    a terminal it is for looking only.
     """
 
     async def work(file: TextIO) -> None:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*COLUMNS, *_PRESENT_COLUMNS))
+        write = row_writer(file, (*COLUMNS, *_PRESENT_COLUMNS))
         count = nameless = 0
         async for device in _selected(settings, selection):
-            if not device.name and not device.slug:
+            row = _row(device)
+            if row is None:
                 nameless += 1
                 continue
-            writer.writerow([safe_cell(cell) for cell in _cells(device)])
+            write(row)
             count += 1
         tell(f"{count} devices")
         if nameless:
-            tell(f"{nameless} devices have neither name nor slug, and were left out")
+            tell(f"{nameless} devices have no name or slug that could be written, and are left out")
 
-    if output is None:
-        asyncio.run(work(sys.stdout))
+    if output is not None:
+        with written_whole(output, new=True) as file:
+            asyncio.run(work(file))
         return
-    with open(  # noqa: PTH123 - a descriptor, and no path
-        open_private(output), "w", encoding="utf-8", newline=""
-    ) as file:
-        asyncio.run(work(file))
+    whole = io.StringIO(newline="")
+    asyncio.run(work(whole))
+    rows = whole.getvalue()
+    if fancy(sys.stdout):
+        click.echo(plain_lines(rows))
+    else:
+        # In UTF-8 and byte by byte, whatever the locale says of letters and line ends.
+        click.echo(rows.encode("utf-8", "backslashreplace"), nl=False)
 
 
 async def _selected(settings: Settings, selection: Selection) -> Any:
@@ -183,21 +193,30 @@ async def _selected(settings: Settings, selection: Selection) -> Any:
                         yield device
 
 
-def _cells(device: Device) -> tuple[str | None, ...]:
-    status = None if device.connectivity is None else device.connectivity.status
-    return (
-        "update",
-        device.id,
-        device.name,
-        device.slug,
-        None,
-        None,
-        device.type,
-        device.site_id,
-        device.blueprint_id,
-        device.authorized_role,
-        status,
-    )
+def _row(device: Device) -> dict[str, str | None] | None:
+    """Write a device as the update that leaves it as it is; None where no field can be set."""
+    fields = {name: _settable(name, getattr(device, name)) for name in ("name", "slug")}
+    if not any(fields.values()):
+        return None
+    return {
+        "operation": "update",
+        "device_id": device.id,
+        **fields,
+        "present_type": device.type,
+        "present_site_id": device.site_id,
+        "present_blueprint_id": device.blueprint_id,
+        "present_role": device.authorized_role,
+        "present_status": None if device.connectivity is None else device.connectivity.status,
+    }
+
+
+def _settable(field: str, value: str | None) -> str | None:
+    """Pass a value that an update can set; what a server has and would refuse is left alone."""
+    try:
+        text(field, value)
+    except ArgumentError:
+        return None
+    return value
 
 
 @click.command("plan")
@@ -325,7 +344,7 @@ def line_of_item(item: PlanItem) -> str:
         return f"{device}: mint a configuration for {item.operation.protocol}"
     before = item.before or {}
     changes = (
-        f"{field} {_told(before.get(field))} -> {_told(value)}"
+        _change(field, before.get(field), value)
         for field, value in wanted(item.operation).items()
         if value != before.get(field)
     )
@@ -336,5 +355,7 @@ def _named(item: PlanItem) -> str:
     return plain(item.device) + (f" ({plain(item.name)})" if item.name else "")
 
 
-def _told(value: str | None) -> str:
-    return "(empty)" if not value else f"'{plain(value)}'"
+def _change(field: str, before: str | None, value: str) -> str:
+    if not before:
+        return f"{field} (empty) -> {quoted(value)}"
+    return f"{field} {' -> '.join(quoted_apart(before, value))}"

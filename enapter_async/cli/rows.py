@@ -1,7 +1,6 @@
 """Outcomes as rows: for `--json`, and for the file that `--results` writes."""
 
 import contextlib
-import csv
 import io
 import json
 import os
@@ -11,9 +10,10 @@ from typing import Any, Final, Self
 
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
-from enapter_async.fleet.operation_files import COLUMNS, safe_cell
+from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.outcomes import Outcome, Report
 from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.text import plain
 
 _OUTCOME_COLUMNS: Final = (
@@ -104,11 +104,8 @@ class ResultsFile:
         self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", newline="")
         if self._as_csv:
             columns = (*COLUMNS, *_OUTCOME_COLUMNS)
-            writer = csv.DictWriter(self._file, columns, restval="", extrasaction="ignore")
-            writer.writeheader()
-            self._write = lambda outcome: writer.writerow(
-                {key: safe_cell(value) for key, value in outcome_row(outcome).items()}
-            )
+            write = row_writer(self._file, columns)
+            self._write = lambda outcome: write(outcome_row(outcome))
         return self
 
     def __exit__(

@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import json
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +16,8 @@ from enapter_async.clock import Clock
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import ConfigurationError, RawAnswer
 from enapter_async.fleet.journal.records import Page
-from enapter_async.fleet.private_files import open_private, write_durably
+from enapter_async.fleet.private_files import lock, open_private, unlock, write_durably
 from enapter_async.operation import Operation
-
-if sys.platform != "win32":
-    import fcntl
 
 ROOM_BYTES: Final = 64 * 1024
 """Room that is held for one result; a configuration with three certificates has some 8 KiB."""
@@ -72,10 +68,7 @@ class CredentialsFile:
             ConfigurationError: it cannot be used; says why. Nothing was changed.
         """
         descriptor = open_private(self.path, append=True)
-        try:
-            if sys.platform != "win32":
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not lock(descriptor):
             os.close(descriptor)
             raise ConfigurationError(f"{self.path} is in use by another run") from None
         size = os.fstat(descriptor).st_size
@@ -114,6 +107,7 @@ class CredentialsFile:
     def _close(self) -> None:
         self._reserve.release()
         if self._descriptor >= 0:
+            unlock(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -2,14 +2,22 @@
 
 import contextlib
 import os
+import secrets
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from enapter_async.errors import ConfigurationError
 
+if sys.platform != "win32":
+    import fcntl
+
 MODE: Final = 0o600
+
+_PART: Final = ".enapter-async-{}.part"
+_TRIES: Final = 16
 
 # What a platform lacks of these is left out: 0 changes nothing.
 _NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
@@ -32,14 +40,31 @@ def open_private(path: str | os.PathLike[str], *, append: bool = False) -> int:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, MODE)
     except FileExistsError:
         if not append:
-            raise ConfigurationError(f"{os.fspath(path)} exists already") from None
+            raise _exists(path) from None
         return _reopen(path, flags)
     except OSError as error:
         raise _unusable(path, error) from None
+    try:
+        _make_private(descriptor)
+        _sync_directory(Path(path).parent)
+    except BaseException as error:
+        os.close(descriptor)
+        Path(path).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise ConfigurationError(
+                f"{os.fspath(path)} cannot be made readable by you alone: {error.strerror}; choose "
+                "a folder on a file system that keeps modes"
+            ) from None
+        raise
+    return descriptor
+
+
+def _make_private(descriptor: int) -> None:
     if sys.platform != "win32":
         os.fchmod(descriptor, MODE)
-        _sync_directory(Path(path).parent)
-    return descriptor
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if mode != MODE:
+            raise OSError(0, f"its mode stays {mode:04o}")
 
 
 def _reopen(path: str | os.PathLike[str], flags: int) -> int:
@@ -83,18 +108,103 @@ def _problem_of(state: os.stat_result) -> str:
     return ""
 
 
+def _exists(path: str | os.PathLike[str]) -> ConfigurationError:
+    return ConfigurationError(f"{os.fspath(path)} exists already; name a new file")
+
+
 def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:
     return ConfigurationError(f"{os.fspath(path)} cannot be opened: {error.strerror}")
 
 
 def _sync_directory(directory: Path) -> None:
     # Without it, a power loss can take the new file's name away.
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems have no such thing
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):  # some network file systems have no such thing
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def lock(descriptor: int) -> bool:
+    """Take the one lock of an open file; say whether nobody else has it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Release the lock, also for children of this process that have the file open, too."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[TextIO]:
+    """Write a file of mode 0600 that has its name once it is whole, and else is not there.
+
+    It takes the place of an older one, or with `new` is refused where there is one. It is
+    written beside its place; what a process that was killed left there is removed.
+
+    Raises:
+        ConfigurationError: the file cannot be made, or exists already.
+        OSError: it cannot be written; an older file is as it was.
+    """
+    where = Path(path)
+    if new and os.path.lexists(where):
+        raise _exists(where)
+    _remove_parts(where.parent)
+    part, descriptor = _open_part(where.parent)
+    try:
+        with os.fdopen(
+            descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+            if new:
+                _rename_to_new(part, where)
+            else:
+                part.replace(where)
+        _sync_directory(where.parent)
     finally:
-        os.close(descriptor)
+        part.unlink(missing_ok=True)
+
+
+def _open_part(folder: Path) -> tuple[Path, int]:
+    for _ in range(_TRIES):
+        part = folder / _PART.format(secrets.token_hex(8))
+        descriptor = open_private(part)
+        if lock(descriptor) and os.fstat(descriptor).st_nlink:
+            return part, descriptor
+        os.close(descriptor)  # somebody took it for a leftover before it was locked
+    raise ConfigurationError(f"{folder} cannot hold a new file: others remove it")
+
+
+def _remove_parts(folder: Path) -> None:
+    for part in folder.glob(_PART.format("*")):
+        with contextlib.suppress(ConfigurationError):
+            descriptor = _reopen(part, os.O_RDWR | _NO_FOLLOW | _CLOSE_ON_EXEC)
+            if sys.platform != "win32" and lock(descriptor):
+                part.unlink(missing_ok=True)
+            os.close(descriptor)
+
+
+def _rename_to_new(part: Path, where: Path) -> None:
+    try:
+        os.link(part, where)
+    except FileExistsError:
+        raise _exists(where) from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(where):
+            raise _exists(where) from None
+        part.rename(where)
 
 
 def write_durably(descriptor: int, data: bytes) -> None:

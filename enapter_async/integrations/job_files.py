@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder, is_held
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.pacing.controller import MAX_PAUSE
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.progress import Wave
@@ -94,14 +93,8 @@ class JobFile:
             ConfigurationError: it cannot be made.
             OSError: it could not be written; an older one is as it was.
         """
-        path = folder.path / _FILE
-        beside = path.with_name(f".{_FILE}.{os.getpid()}")
-        beside.unlink(missing_ok=True)
-        with os.fdopen(open_private(beside), "w", encoding="utf-8") as file:
+        with written_whole(folder.path / _FILE) as file:
             json.dump(attrs.asdict(self), file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
 
     @staticmethod
     def remove(folder: RunFolder) -> None:

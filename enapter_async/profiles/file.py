@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -14,6 +15,7 @@ import attrs
 
 from enapter_async._http.security import Secret
 from enapter_async.errors import ConfigurationError
+from enapter_async.folders import NoHomeError, expanded, user_folder
 
 CONFIG_VARIABLE: Final = "ENAPTER_CONFIG"
 COMMAND_SECONDS: Final = 30.0
@@ -67,7 +69,7 @@ class Profile:
         if self.token is not None:
             return self.token.reveal()
         if self.token_file is not None:
-            text = _read_unshared(self.token_file, f"{where}.token_file")
+            text = _read_token_file(self.token_file, f"{where}.token_file")
             return text.removesuffix("\n").removesuffix("\r")
         if self.token_command is not None:
             return _run(self.token_command, f"{where}.token_command", seconds)
@@ -90,30 +92,33 @@ def config_path(
 
     `$ENAPTER_CONFIG`, else `enapter-async/config.toml` in `%APPDATA%` on Windows, in
     `~/Library/Application Support` on macOS, and elsewhere in `$XDG_CONFIG_HOME`, which is
-    `~/.config` where it is not set.
+    `~/.config` where it is not set, or not absolute.
+
+    Raises:
+        NoHomeError: it would be in the home folder, and there is none.
 
     Source: XDG Base Directory Specification.
     """
     environ = os.environ if environ is None else environ
     if given := environ.get(CONFIG_VARIABLE):
-        return Path(given).expanduser(), True
-    if platform == "win32":
-        base = Path(environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "enapter-async" / "config.toml", False
+        return expanded(given), True
+    return user_folder("config", environ, platform) / "config.toml", False
 
 
 def read_config(environ: Mapping[str, str] | None = None) -> Config:
     """Read the configuration file; one that is not there holds no profile.
 
     Raises:
-        ConfigurationError: `ENAPTER_CONFIG` names a file that is not there, or something in
-            the file is wrong; says where.
+        ConfigurationError: `ENAPTER_CONFIG` names a file that is not there, somebody else can
+            change the file, or something in it is wrong; says where.
     """
-    path, named = config_path(environ)
+    environ = os.environ if environ is None else environ
+    try:
+        path, named = config_path(environ)
+    except NoHomeError:
+        if environ.get(CONFIG_VARIABLE):
+            raise
+        return Config(path=Path("~"))
     try:
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
@@ -124,6 +129,12 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
         return Config(path=path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if writers := _writers(state):
+        # All of it is refused: who can change it can name a program, a server or an authority.
+        raise ConfigurationError(
+            f"{path} is not used, for it {writers}, and can name programs that run as you; "
+            "own it, and chmod 600 it"
+        )
     try:
         if len(raw) > _LARGEST_BYTES:
             raise ConfigurationError(f"{path} is larger than a configuration can be")
@@ -176,7 +187,7 @@ class _Reader:
         if self._shared and "token" in table:
             raise self._wrong(
                 f"{where}.token",
-                f"stands in a file that {self._shared}; chmod 600, or use token_command",
+                f"is in a file that {self._shared}; chmod 600 it, or use token_command",
             )
         values = {key: self._readers[key](f"{where}.{key}", entry) for key, entry in table.items()}
         return Profile(name=name, path=self._path, **values)
@@ -204,7 +215,7 @@ class _Reader:
         return text
 
     def _place(self, where: str, value: object) -> Path:
-        return self._path.parent / Path(self._text(where, value)).expanduser()
+        return self._path.parent / expanded(self._text(where, value))
 
     def _command(self, where: str, value: object) -> tuple[str, ...]:
         words: list[object] = self._typed(where, value, list)
@@ -213,34 +224,52 @@ class _Reader:
         return tuple(self._text(f"{where}[{index}]", word) for index, word in enumerate(words))
 
 
-def _shared(state: os.stat_result) -> str:
-    """Say why a file is no place for a secret, or nothing where it is one."""
+def _writers(state: os.stat_result) -> str:
+    """Say why somebody else than this user and root can change a file, or nothing."""
     if sys.platform == "win32":
         return ""
     if state.st_uid not in (os.geteuid(), 0):
-        return "belongs to another user"
+        return f"belongs to another user (uid {state.st_uid})"
     mode = stat.S_IMODE(state.st_mode)
-    return f"others can read or change (mode {mode:04o})" if mode & 0o077 else ""
+    return f"can be changed by others (mode {mode:04o})" if mode & 0o022 else ""
 
 
-def _read_unshared(path: Path, where: str) -> str:
-    """Read a token from a file that nobody else can read.
+def _shared(state: os.stat_result) -> str:
+    """Say why a file is no place for a secret, or nothing where it is one."""
+    mode = stat.S_IMODE(state.st_mode)
+    readable = sys.platform != "win32" and mode & 0o044
+    return _writers(state) or (f"can be read by others (mode {mode:04o})" if readable else "")
 
-    What is opened is what is looked at, so nobody can swap the file in between.
+
+def _read_token_file(path: Path, where: str) -> str:
+    """Read a token from a file that nobody else can read, where that can be had.
+
+    A secret that was mounted, as Docker and Kubernetes do it, cannot be given another mode by
+    who uses it: that others can read it is warned of, and no more. What is opened is what is
+    looked at, so nobody can swap the file in between.
     """
     try:
         with path.open("rb") as file:
             state = os.fstat(file.fileno())
             shared = _shared(state)
-            raw = b"" if shared else file.read(_LARGEST_BYTES)
+            warned = shared and not _writers(state) and _is_mounted(file.fileno(), state)
+            raw = file.read(_LARGEST_BYTES) if warned or not shared else b""
         text = raw.decode()
     except OSError as error:
         raise ConfigurationError(f"{where}: {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{where}: {path} is not UTF-8 text") from None
-    if shared:
-        raise ConfigurationError(f"{where}: {path} is a file that {shared}; chmod 600 mends that")
+    if warned:
+        warnings.warn(f"{where}: {path} {shared}", stacklevel=3)
+    elif shared:
+        raise ConfigurationError(f"{where}: {path} {shared}; own it, and chmod 600 it")
     return text
+
+
+def _is_mounted(descriptor: int, state: os.stat_result) -> bool:
+    """Say whether this user cannot change a file's mode."""
+    read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
+    return read_only or os.geteuid() not in (state.st_uid, 0)
 
 
 def _run(command: tuple[str, ...], where: str, seconds: float) -> str:

@@ -42,6 +42,13 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         assert named == (home / "x.toml", True)
 
 
+def test_a_folder_that_is_not_absolute_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    for given in ("here", "~/xdg", ""):
+        path, _ = config_path({"XDG_CONFIG_HOME": given}, "linux")
+        assert path == Path("/home/ann/.config/enapter-async/config.toml")
+
+
 def test_a_file_that_is_not_there_holds_nothing_unless_it_was_named(tmp_path: Path) -> None:
     assert read_config({"XDG_CONFIG_HOME": str(tmp_path)}).profiles == {}
     with pytest.raises(ConfigurationError, match="as ENAPTER_CONFIG says, is not there"):
@@ -143,8 +150,11 @@ def test_a_token_is_refused_in_a_file_for_others(tmp_path: Path, mode: int) -> N
 
 
 @posix
-def test_a_file_without_a_token_may_be_for_all(tmp_path: Path) -> None:
+def test_a_file_without_a_token_may_be_read_by_all_and_changed_by_none(tmp_path: Path) -> None:
     assert read_config(written(tmp_path, "[profiles.one]", 0o644)).profiles
+    for mode in (0o664, 0o646):
+        with pytest.raises(ConfigurationError, match=f"changed by others .mode {mode:04o}"):
+            read_config(written(tmp_path, "[profiles.one]", mode))
 
 
 @posix

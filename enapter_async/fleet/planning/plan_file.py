@@ -14,7 +14,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import PlanFileError
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.effects import IDENTITY, Change, as_change
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.private_files import written_whole
 
 FORMAT: Final = "enapter-async plan"
 VERSION: Final = 1
@@ -65,11 +65,11 @@ def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable
 
     Raises:
         ConfigurationError: the file exists already, or cannot be made.
-        OSError: it could not be written to its end.
+        OSError: it cannot be written, and is not there.
     """
-    with os.fdopen(open_private(path), "wb") as file:
+    with written_whole(path, new=True) as file:
         for line in plan_lines(header, items):
-            file.write(line)
+            file.write(line.decode())
 
 
 def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]:

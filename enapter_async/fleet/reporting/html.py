@@ -15,7 +15,7 @@ from urllib.parse import quote
 from enapter_async.clock import Clock
 from enapter_async.fleet.journal.run_folders import is_held
 from enapter_async.fleet.journal.store import Journal
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.reporting.summary import chronicle
 
 _DATA: Final = "@data@"
@@ -60,15 +60,8 @@ def write_report(
         "results": [[each.name, _link(each, where.parent)] for each in results],
     }
     page = render(data)
-    beside = where.with_name(f".{where.name}.{os.getpid()}")
-    descriptor = open_private(beside)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-        beside.replace(where)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with written_whole(where) as file:
+        file.write(page)
 
 
 def render(data: Any) -> str:

@@ -1,8 +1,6 @@
 """The results of a journalled run as files, one row an item: CSV, and JSON Lines."""
 
-import csv
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +10,10 @@ from enapter_async.converter import operation_to_json
 from enapter_async.fleet.inputs import Work
 from enapter_async.fleet.journal.records import INTENT, Event
 from enapter_async.fleet.journal.store import Journal
-from enapter_async.fleet.operation_files import COLUMNS, safe_cell
+from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.fleet.spreadsheets import row_writer
 
 RESULT_COLUMNS: Final = (
     "state",
@@ -72,23 +71,14 @@ def write_results(journal: Journal, path: Path, form: str) -> None:
         OSError: it cannot be written; an older file is as it was.
         ConfigurationError: the file cannot be made.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = open_private(beside)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            rows = result_rows(journal)
-            if form == "csv":
-                columns = ("item", *COLUMNS, *RESULT_COLUMNS)
-                writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-                writer.writeheader()
-                for row in rows:
-                    writer.writerow({key: safe_cell(value) for key, value in row.items()})
-            else:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        rows = result_rows(journal)
+        if form == "csv":
+            write = row_writer(file, ("item", *COLUMNS, *RESULT_COLUMNS))
+            for row in rows:
+                write(row)
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _time(at_ms: int) -> str:

@@ -1,0 +1,89 @@
+"""Whose files are believed: the user's own and root's, and what can be said to anybody else."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.profiles import read_config
+
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
+)
+NOBODY = 65534
+TOKEN = "tok-9d1c77aa"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration in a folder that anybody can look into."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    path = tmp_path / "config.toml"
+    path.write_text('[profiles.one]\ntoken_file = "token"\n')
+    path.chmod(0o600)
+    return path
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Run as another user than root."""
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[profiles.one]\ntoken_command = ["id"]\n', '[profiles.one]\nbase_url = "https://x"\n', ""],
+    ids=["a-command", "a-server", "nothing"],
+)
+def test_the_configuration_of_another_user_is_refused_whole(config: Path, text: str) -> None:
+    config.write_text(text)
+    os.chown(config, NOBODY, 0)
+    with pytest.raises(ConfigurationError, match=f"belongs to another user .uid {NOBODY}"):
+        read_config({"ENAPTER_CONFIG": str(config)})
+
+
+def test_what_root_owns_is_believed(config: Path) -> None:
+    config.chmod(0o644)
+    with as_nobody():
+        assert read_config({"ENAPTER_CONFIG": str(config)}).profiles
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o440, 0o644])
+def test_a_secret_that_was_mounted_is_used_with_a_warning(config: Path, mode: int) -> None:
+    secret = config.parent / "token"
+    secret.write_text(TOKEN)
+    config.chmod(0o644)
+    os.chown(secret, 0, os.getegid())
+    secret.chmod(mode)
+    with as_nobody():
+        profile = read_config({"ENAPTER_CONFIG": str(config)}).profiles["one"]
+        with pytest.warns(UserWarning, match=rf"token can be read by others \(mode {mode:04o}\)"):
+            assert profile.read_token() == TOKEN
+    secret.chmod(0o466)
+    with (
+        as_nobody(),
+        pytest.raises(ConfigurationError, match="can be changed by others") as caught,
+    ):
+        profile.read_token()
+    assert TOKEN not in str(caught.value)
+
+
+def test_without_a_home_folder_there_is_no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME", "ENAPTER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    os.setreuid(54321, 0)
+    try:
+        assert read_config().profiles == {}
+        with pytest.raises(ConfigurationError, match="home folder of '~' is not known: HOME"):
+            read_config({"ENAPTER_CONFIG": "~/c.toml"})
+    finally:
+        os.setreuid(0, 0)
