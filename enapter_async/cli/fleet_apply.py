@@ -1,7 +1,6 @@
 """`enapter-async fleet apply`: operations or a plan, in a run folder of its own."""
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -14,10 +13,10 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm_lasting, yes_option
+from enapter_async.cli.rows import operations_of
 from enapter_async.cli.run_options import ALL_AT_ONCE, Staging, guard_option, staging_options
 from enapter_async.cli.runner import Job, carry_out
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
-from enapter_async.fleet.operation_files import parse_operations, read_operations
 from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.drift import GuardMode
@@ -163,10 +162,10 @@ def apply_file(
     generate_config,dev-2,,,,MQTTS
     delete,dev-3,,,,
 
-    An empty cell leaves alone, other columns are ignored. The whole file is checked before
-    the first request. Operations of one device go in the order of the file; once one of
-    them fails, its later ones are held. Equal operations are merged; two values for one
-    field, or anything after a deletion, is refused.
+    An empty cell leaves alone; other columns are named and ignored. The whole file is
+    checked before the first request. Operations of one device go in the order of the file;
+    once one of them fails, its later ones are held. Equal operations are merged; two values
+    for one field, or anything after a deletion, is refused.
 
     A plan, which `fleet plan` writes, is applied exactly, and only to devices that are still
     as planned; the API has no conditional write, so a change by somebody else between look
@@ -191,6 +190,4 @@ def apply_file(
 
 
 def _read(file: str) -> Collection[Any]:
-    if file == "-":
-        return parse_operations(sys.stdin.buffer.read(), source="standard input")
-    return read_plan(file) if is_plan(file) else read_operations(file)
+    return read_plan(file) if file != "-" and is_plan(file) else operations_of(file)

@@ -14,14 +14,10 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.rows import json_line
+from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.summary import fancy
 from enapter_async.errors import ArgumentError
-from enapter_async.fleet.operation_files import (
-    COLUMNS,
-    parse_operations,
-    read_operations,
-)
+from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.effects import wanted
 from enapter_async.fleet.planning.plan import Plan
@@ -260,10 +256,8 @@ def make_plan(
         operations = change_of(selection, becoming, everything=everything)
     elif becoming or everything or not selection.everything:
         raise click.UsageError("give a FILE, or select devices; not both")
-    elif file == "-":
-        operations = parse_operations(sys.stdin.buffer.read(), source="standard input")
     else:
-        operations = read_operations(file)
+        operations = operations_of(file)
 
     async def work() -> Plan:
         async with settings.client() as client:

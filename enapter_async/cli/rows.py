@@ -1,20 +1,26 @@
-"""Outcomes as rows: for `--json`, and for the file that `--results` writes."""
+"""Rows: operations from a file, outcomes for `--json` and for the file of `--results`."""
 
 import contextlib
 import io
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
+from enapter_async.cli.options import tell
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
-from enapter_async.fleet.operation_files import COLUMNS
+from enapter_async.fleet.operation_files import COLUMNS, parse_operations, read_operations
 from enapter_async.fleet.outcomes import Outcome, Report
 from enapter_async.fleet.private_files import open_private
 from enapter_async.fleet.spreadsheets import row_writer
+from enapter_async.operation import Operation
 from enapter_async.text import plain
+
+PRESENT: Final = "present_"
+"""What the columns of `fleet template` begin with that are only for people."""
 
 _OUTCOME_COLUMNS: Final = (
     "state",
@@ -26,6 +32,25 @@ _OUTCOME_COLUMNS: Final = (
     "request_id",
     "error",
 )
+
+
+def operations_of(file: str) -> list[Operation[Any]]:
+    """Read the operations of a file, '-' being standard input; names the columns it ignores.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or has problems.
+    """
+    if file != "-":
+        return read_operations(file, on_ignored=_tell_ignored)
+    data = sys.stdin.buffer.read()
+    return parse_operations(data, source="standard input", on_ignored=_tell_ignored)
+
+
+def _tell_ignored(columns: Sequence[str]) -> None:
+    ours = ("item", "acknowledged_at", "at", "code", *_OUTCOME_COLUMNS)
+    others = [name for name in columns if name not in ours and not name.startswith(PRESENT)]
+    if others:
+        tell(f"columns that are ignored: {plain(', '.join(others))}")
 
 
 def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""Private files: whole or not there, whoever was killed before, and on whatever is mounted."""
+
+import asyncio
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import CredentialsFile
+from enapter_async.fleet.private_files import open_private, written_whole
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+
+KILLED = """
+import os, signal, sys
+from enapter_async.fleet.private_files import written_whole
+with written_whole(sys.argv[1]) as file:
+    file.write("half of it")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_file_is_private_and_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("older")
+    with written_whole(path) as file:
+        file.write("newer\ud800")
+        assert path.read_text() == "older"
+    assert path.read_text() == "newer\\ud800"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with pytest.raises(ZeroDivisionError), written_whole(path) as file:
+        file.write(f"half {1 // 0}")
+    assert path.read_text() == "newer\\ud800"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_file_takes_no_other_s_place(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.csv"
+    with pytest.raises(ConfigurationError, match="exists already"), written_whole(path, new=True):
+        path.write_text("somebody else's, meanwhile")
+    assert path.read_text() == "somebody else's, meanwhile"
+    with pytest.raises(ConfigurationError, match="exists already"), written_whole(path, new=True):
+        pytest.fail("it was there before")
+    path.unlink()
+    with written_whole(path, new=True) as file:
+        file.write("ours")
+    assert path.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "results.csv"
+    ended = subprocess.run([sys.executable, "-c", KILLED, path], check=False)  # noqa: S603 - ours
+    assert ended.returncode == -9
+    (left,) = tmp_path.iterdir()
+    with written_whole(tmp_path / "other") as file:
+        assert not left.exists()
+        with written_whole(path) as second:
+            second.write("second")
+        file.write("first")
+    assert (tmp_path / "other").read_text() == "first"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "results.csv"]
+
+
+def refuse(_: int, __: int) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def ignore(_: int, __: int) -> None:
+    """Do as vfat does, where every file has the mode that it was mounted with."""
+
+
+@pytest.mark.parametrize("without_modes", [refuse, ignore])
+def test_a_file_system_without_modes_is_refused_and_nothing_is_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_modes: Callable[[int, int], None]
+) -> None:
+    monkeypatch.setattr(os, "fchmod", without_modes)
+    before = os.umask(0o200)  # so that the system makes it with another mode than it should have
+    try:
+        for append in (True, False):
+            with pytest.raises(ConfigurationError, match="file system that keeps modes"):
+                open_private(tmp_path / "t.csv", append=append)
+    finally:
+        os.umask(before)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_child_that_goes_on_does_not_keep_the_credentials_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    async with CredentialsFile(path) as file:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", "input()"),
+            stdin=subprocess.PIPE,
+            pass_fds=[file._descriptor],  # as a forked worker has it
+        )
+        with pytest.raises(ConfigurationError, match="in use by another run"):
+            async with CredentialsFile(path):
+                pass
+    async with CredentialsFile(path):
+        pass
+    assert child.returncode is None
+    child.kill()
+    await child.wait()
