@@ -17,7 +17,7 @@ from yarl import URL
 from enapter_async._http.call import CallRecord
 from enapter_async._http.direct import DirectTransport, probe
 from enapter_async._http.headers import ExtraHeaders, make_wire
-from enapter_async._http.pacing import Gate, Pacing, Turns
+from enapter_async._http.pacing import Gate, KeyedLock, Pacing
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
@@ -319,7 +319,7 @@ class _Engine:
             transport=self._make_transport(wire),
             wire=wire,
             gate=Gate(settings.pacing, settings.clock),
-            turns=Turns(),
+            turns=KeyedLock(),
             policy=settings.retry,
             timeouts=settings.timeouts,
             hooks=settings.hooks,

@@ -98,7 +98,7 @@ class Slow:
 
 async def test_what_a_job_holds_back_is_told(server: FaultServer, clock: FakeClock) -> None:
     async with open_rig("direct", server, clock) as rig:
-        await rig.client.call(GET, record=CallRecord(escort=Slow(clock)))
+        await rig.client.call(GET, record=CallRecord(observer=Slow(clock)))
         (waited,) = [event for event in rig.events if isinstance(event, Waited)]
     assert waited.reason == "pace"
     assert 1.0 <= waited.seconds < 1.5

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from enapter_async._http.pacing import Escort
+from enapter_async._http.pacing import AttemptObserver
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.wire import Failure, Message
 from enapter_async.errors import AmbiguousOutcomeError, Attempt, ResultLostError
@@ -26,7 +26,7 @@ class CallRecord:
         "attempts",
         "before_again",
         "elapsed",
-        "escort",
+        "observer",
         "sent",
         "settled",
     )
@@ -34,10 +34,10 @@ class CallRecord:
     def __init__(
         self,
         before_again: Callable[[], Awaitable[None]] | None = None,
-        escort: Escort | None = None,
+        observer: AttemptObserver | None = None,
     ) -> None:
         self.before_again = before_again
-        self.escort = escort
+        self.observer = observer
         self.attempts: tuple[Attempt, ...] = ()
         self.sent = 0
         self.elapsed = 0.0

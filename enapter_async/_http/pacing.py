@@ -149,7 +149,7 @@ class Gate:
             self._line[0].set_result(None)
 
 
-class Turns:
+class KeyedLock:
     """One writer at a time for each device: a key is held by one call, others wait in order."""
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ class Turns:
         del self._waiting[key]
 
 
-class Escort(Protocol):
+class AttemptObserver(Protocol):
     """Goes with one call: has a say in when its attempts begin, and hears how they end."""
 
     def may_begin(self) -> bool:

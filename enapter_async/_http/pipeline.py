@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from enapter_async._http.call import Call, CallRecord, ambiguous
-from enapter_async._http.pacing import Gate, Turns, within
+from enapter_async._http.pacing import Gate, KeyedLock, within
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Failure, Message, Reply, Wire
@@ -65,7 +65,7 @@ class Pipeline:
     transport: Transport
     wire: Wire
     gate: Gate
-    turns: Turns
+    turns: KeyedLock
     policy: RetryPolicy
     timeouts: Timeouts
     hooks: Sequence[Hook]
@@ -148,10 +148,10 @@ class Pipeline:
 
     async def _attempt(self, call: Call) -> Any | Failure:
         gate = self.gate
-        escort = call.record.escort
-        if escort is not None and not escort.may_begin():
+        observer = call.record.observer
+        if observer is not None and not observer.may_begin():
             before = self.clock.monotonic()
-            await escort.begin()
+            await observer.begin()
             call.put_off(self.clock.monotonic() - before)
             self._tell_waited(call, before, "pace")
         if not gate.try_enter():
@@ -186,8 +186,8 @@ class Pipeline:
                     elapsed=self.clock.monotonic() - began,
                 )
             )
-        if escort is not None:
-            escort.passed()
+        if observer is not None:
+            observer.passed()
         return ended
 
     async def _exchange(
@@ -234,9 +234,9 @@ class Pipeline:
         call.delay = backoff(self.policy, failure, max(number, level), self.clock.uniform)
         if throttled:
             self.gate.pause(min(call.delay, self.policy.max_retry_after), epoch)
-        if (escort := call.record.escort) is not None:
+        if (observer := call.record.observer) is not None:
             pause = self.gate.pause_seconds() if throttled else 0.0
-            escort.failed(attempt, timed_out=failure.timed_out, pause=pause)
+            observer.failed(attempt, timed_out=failure.timed_out, pause=pause)
         reserve = settle_reserve(call.operation.repeat, self.policy.deadline)
         if failure.timed_out and now >= call.end - reserve - TIMER_SECONDS:
             error = DeadlineExceededError(f"out of time: {failure.error}")

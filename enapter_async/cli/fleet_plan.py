@@ -24,7 +24,7 @@ from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.planning.selection import Change, Selection
-from enapter_async.fleet.planning.snapshot import sweep
+from enapter_async.fleet.planning.snapshot import read_pages
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.models.devices import Device
@@ -183,7 +183,7 @@ async def _selected(settings: Settings, selection: Selection) -> Any:
     seen_sites = dict.fromkeys(selection.site_ids) or (None,)
     async with settings.client() as client:
         for site_id in seen_sites:
-            async for page in sweep(client, site_id=site_id, expand=("connectivity",)):
+            async for page in read_pages(client, site_id=site_id, expand=("connectivity",)):
                 for device in page:
                     if selection.match(device) is not None:
                         yield device

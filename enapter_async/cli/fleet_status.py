@@ -19,7 +19,7 @@ from enapter_async.cli.runner import Job, carry_out
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import count_in
-from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.run_folders import (
     RunFolder,
     all_runs,
@@ -52,7 +52,7 @@ class _Look:
     def at(cls, folder: RunFolder) -> "_Look":
         with contextlib.closing(Journal.read(folder.journal)) as journal:
             facts = journal.facts()
-            standing = Standing(journal)
+            standing = Replay(journal)
         path = facts.get("credentials")
         return cls(
             facts=facts,

@@ -20,7 +20,7 @@ from enapter_async.fleet.errors import (
     UnsteadyFleetError,
     WaveNotPassedError,
 )
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.operation_files import read_operations
 from enapter_async.fleet.options import JournalOptions
@@ -48,6 +48,9 @@ from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.run import Run
+
+Work = WorkItem
+"""The name under which programs have known it so far."""
 
 __all__ = [
     "DEFAULT_ABORT",
@@ -99,6 +102,7 @@ __all__ = [
     "WaveNotPassedError",
     "WavePassed",
     "Work",
+    "WorkItem",
     "apply",
     "plan",
     "read_operations",

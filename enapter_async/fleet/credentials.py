@@ -1,4 +1,4 @@
-"""Where minted credentials go: a file of JSON Lines that only its owner can read."""
+"""Where generated credentials go: a file of JSON Lines that only its owner can read."""
 
 import asyncio
 import base64
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, Self
 from enapter_async.clock import Clock
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import ConfigurationError, RawAnswer
-from enapter_async.fleet.journal.records import Page
+from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.private_files import lock, open_private, unlock, write_durably
 from enapter_async.operation import Operation
 
@@ -37,7 +37,7 @@ class CredentialsFile:
     `raw`, its body as text (or `raw_base64`, where that is not UTF-8). The file is created
     with mode 0600, or continued if it is a plain file of this user with that mode; a second
     writer is refused.
-    Results that come while a write is under way share the next one, so that the disk's
+    Results that come while a write is in flight share the next one, so that the disk's
     slowness is paid once for many. Not safe to use from two event loops.
 
     `in_flight` is how many results may be on their way at once: `make_room` holds so much
@@ -178,7 +178,7 @@ class CredentialsFile:
         except OSError:
             if not self._reserve.held:
                 raise
-            # What is here was minted already: now is the time that the reserve is for.
+            # What is here was generated already: now is the time that the reserve is for.
             self._reserve.release()
             write_durably(self._descriptor, data)
 
@@ -255,19 +255,21 @@ def count_in(path: Path) -> int:
         return 0
 
 
-class Keeper(Protocol):
-    """Where minted credentials go."""
+class CredentialStore(Protocol):
+    """Where generated credentials go."""
 
     async def make_room(self) -> None:
-        """See to it that there is room before anything is minted; raises `OSError`."""
+        """See to it that there is room before anything is generated; raises `OSError`."""
         ...
 
-    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+    async def keep(
+        self, operation: Operation[Any], result: Any, item_record: ItemRecord | None
+    ) -> None:
         """Keep a result safe before returning."""
         ...
 
 
-class FileKeeper:
+class FileStore:
     """Keeps results in a file; in a run with a journal, with the item that each belongs to."""
 
     def __init__(self, file: CredentialsFile, run: str) -> None:
@@ -278,15 +280,17 @@ class FileKeeper:
         """See to it that what is in flight can be written; raises `OSError` where not."""
         await self._file.make_room()
 
-    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+    async def keep(
+        self, operation: Operation[Any], result: Any, item_record: ItemRecord | None
+    ) -> None:
         """Write a result, and return once it is on the disk."""
         mark = None
-        if page is not None:
-            mark = {"run": self._run, "item": page.work.seq, "intent": page.number}
+        if item_record is not None:
+            mark = {"run": self._run, "item": item_record.item.seq, "intent": item_record.number}
         await self._file.store(operation, result, mark)
 
 
-class SinkKeeper:
+class SinkStore:
     """Keeps results by a function of the caller's."""
 
     def __init__(self, sink: CredentialsSink) -> None:
@@ -295,7 +299,9 @@ class SinkKeeper:
     async def make_room(self) -> None:
         """Do nothing: whether there is room is the caller's knowledge."""
 
-    async def keep(self, operation: Operation[Any], result: Any, page: Page | None) -> None:
+    async def keep(
+        self, operation: Operation[Any], result: Any, item_record: ItemRecord | None
+    ) -> None:
         """Hand a result to the function, and wait for what it returns."""
         waiting = self._sink(operation, result)
         if inspect.isawaitable(waiting):

@@ -25,7 +25,7 @@ class NotStartedError(EnapterError):
 
 
 class StaleError(NotStartedError):
-    """A work was held: its device is no longer as planned, or could not be read."""
+    """An item was held: its device is no longer as planned, or could not be read."""
 
 
 class JournalError(EnapterError):
@@ -117,14 +117,14 @@ class InputConflictError(ConfigurationError):
 
 
 class CredentialsNotKeptError(ResultLostError):
-    """Credentials were minted, and the sink that should keep them did not take them.
+    """Credentials were generated, and the sink that should keep them did not take them.
 
     The run stops at the first one, because the next would be lost alike.
     """
 
 
 class NoRoomError(EnapterError):
-    """There is no room to keep credentials, so none are minted."""
+    """There is no room to keep credentials, so none are generated."""
 
 
 class LeftUnknownError(AmbiguousOutcomeError):

@@ -5,14 +5,14 @@ from typing import Any, Generic
 import attrs
 
 from enapter_async._http.call import CallRecord
-from enapter_async._http.pacing import Escort
+from enapter_async._http.pacing import AttemptObserver
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
     NotFoundError,
     RawAnswer,
 )
-from enapter_async.fleet.credentials import Keeper
+from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
     JournalError,
@@ -21,21 +21,21 @@ from enapter_async.fleet.errors import (
     NotStartedError,
     ResultDiffersError,
 )
-from enapter_async.fleet.journal.records import Page
+from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
 from enapter_async.fleet.reading import Caller
 from enapter_async.operation import Operation, Repeat
 
 
-class Item(Generic[OperationT]):
+class Execution(Generic[OperationT]):
     """Carries one operation out, and can say at any time what became of it.
 
     `storing` is true from when the result is given to the sink.
     """
 
     __slots__ = (
-        "_escort",
-        "_page",
+        "_item_record",
+        "_observer",
         "_record",
         "_result",
         "elapsed",
@@ -44,46 +44,53 @@ class Item(Generic[OperationT]):
         "storing",
     )
 
-    def __init__(self, operation: OperationT, page: Page | None = None) -> None:
+    def __init__(self, operation: OperationT, item_record: ItemRecord | None = None) -> None:
         self.operation = operation
-        self._page = page
+        self._item_record = item_record
         self._record: CallRecord | None = None
-        self._escort: Escort | None = None
+        self._observer: AttemptObserver | None = None
         self._result: Any = None
         self.elapsed = 0.0
         self.sent = 0
         self.storing = False
 
     async def carry_out(
-        self, client: Caller, *, check: bool, keeper: Keeper | None, escort: Escort | None = None
+        self,
+        client: Caller,
+        *,
+        check: bool,
+        credential_store: CredentialStore | None,
+        observer: AttemptObserver | None = None,
     ) -> Outcome[OperationT]:
         """Do it; only what is no `EnapterError` gets out.
 
         It may be done again where it failed and nothing was sent, or all of it was refused.
         """
-        self._escort = escort
+        self._observer = observer
         if self._record is not None:
             self.sent += self._record.sent
             self.elapsed += self._record.elapsed
             self._record = None
         outcome = await self._look(client) if check else None
-        if outcome is None and self.operation.answer.secret and keeper is not None:
-            outcome = await self._make_room(keeper)
+        if outcome is None and self.operation.answer.secret and credential_store is not None:
+            outcome = await self._make_room(credential_store)
         if outcome is not None:
             return outcome
-        page = self._page
-        if page is not None and not page.announced:
+        item_record = self._item_record
+        if item_record is not None and not item_record.intent_written:
             try:
-                await page.announce()
+                await item_record.write_intent()
             except JournalError as error:
                 return self.held(str(error), error)
-        self._record = record = CallRecord(None if page is None else page.announce, escort)
+        self._record = record = CallRecord(
+            None if item_record is None else item_record.write_intent, observer
+        )
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except EnapterError as error:
-            return await self._refused(client, error, keeper)
-        if self.operation.answer.secret and keeper is not None:
-            return await self._keep(keeper, result)
+            return await self._refused(client, error, credential_store)
+        if self.operation.answer.secret and credential_store is not None:
+            return await self._keep(credential_store, result)
         difference = _difference(self.operation, result)
         if difference:
             return self._outcome(State.FAILED, error=ResultDiffersError(difference))
@@ -94,10 +101,10 @@ class Item(Generic[OperationT]):
         """Whether anything was sent of it, other than a read that looks first."""
         return bool(self.sent or (self._record is not None and self._record.sent))
 
-    async def _make_room(self, keeper: Keeper) -> Outcome[OperationT] | None:
-        """See to it that there is room for what is minted; give the outcome where there is none."""
+    async def _make_room(self, credential_store: CredentialStore) -> Outcome[OperationT] | None:
+        """Make room for what is generated; return the outcome where there is none."""
         try:
-            await keeper.make_room()
+            await credential_store.make_room()
         except OSError as error:
             problem = error.strerror or type(error).__name__
             message = f"there is no room to keep credentials: {problem}"
@@ -105,14 +112,14 @@ class Item(Generic[OperationT]):
         return None
 
     async def _refused(
-        self, client: Caller, error: EnapterError, keeper: Keeper | None
+        self, client: Caller, error: EnapterError, credential_store: CredentialStore | None
     ) -> Outcome[OperationT]:
         """Return what became of an operation whose call ended in an error."""
         if isinstance(error, JournalError):
             error = self._ambiguous(str(error), error)
         if isinstance(error, AmbiguousOutcomeError):
-            if error.answer is not None and keeper is not None:
-                return await self._keep(keeper, error.answer, unread=error)
+            if error.answer is not None and credential_store is not None:
+                return await self._keep(credential_store, error.answer, unread=error)
             return self._outcome(State.UNKNOWN, error=error)
         if _is_not_there(error) and self.operation.holds(None):
             if not self._uncertain:
@@ -125,7 +132,7 @@ class Item(Generic[OperationT]):
 
     @property
     def _uncertain(self) -> bool:
-        return self._page is not None and self._page.uncertain
+        return self._item_record is not None and self._item_record.uncertain
 
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
         """Look, where this session's refusal does not say what an earlier attempt did."""
@@ -159,7 +166,7 @@ class Item(Generic[OperationT]):
         read: Operation[Any] | None = self.operation.reads()
         if read is None:
             return None
-        record = CallRecord(escort=self._escort)
+        record = CallRecord(observer=self._observer)
         state: Any = None
         try:
             state = await client.call(read, record=record, patient=True)
@@ -177,14 +184,18 @@ class Item(Generic[OperationT]):
         return self._outcome(State.UNCHANGED, result=self.operation.result_of(state))
 
     async def _keep(
-        self, keeper: Keeper, result: Any, *, unread: AmbiguousOutcomeError | None = None
+        self,
+        credential_store: CredentialStore,
+        result: Any,
+        *,
+        unread: AmbiguousOutcomeError | None = None,
     ) -> Outcome[OperationT]:
         """Keep a result safe; `unread` is the error of a call whose answer is kept as it came."""
         self.storing = True
         self._result = result
         problem = ""
         try:
-            await keeper.keep(self.operation, result, self._page)
+            await credential_store.keep(self.operation, result, self._item_record)
         except OSError as error:
             problem = error.strerror or type(error).__name__
         except Exception as error:  # noqa: BLE001 - whatever it is, the credentials are not kept
@@ -214,7 +225,7 @@ class Item(Generic[OperationT]):
         return self._outcome(State.UNCHANGED)
 
     def cut_off(self) -> Outcome[OperationT]:
-        """Tell the outcome of an operation that was cancelled under way."""
+        """Tell the outcome of an operation that was cancelled in flight."""
         if self.storing:
             return self._not_kept("the run was cut off")
         if not self._may_have_happened():

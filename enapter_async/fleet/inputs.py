@@ -10,13 +10,13 @@ from enapter_async.operation import Operation
 Operations = Iterable[OperationT] | AsyncIterable[OperationT]
 
 
-class Work(NamedTuple):
+class WorkItem(NamedTuple):
     """An operation with its place in a run. The engine knows nothing but this.
 
-    `seq` counts from 0, in execution order, and names the work within its run; `before` is
+    `seq` counts from 0, in execution order, and names the item within its run; `before` is
     the plain JSON of the guarded fields as they were planned, or None where nothing was
     planned; `group` is what waves are spread over, a site's id, or ""; `unit` numbers the
-    works that are finished together or not at all, None for a work of its own; `wave`
+    items that are finished together or not at all, None for an item of its own; `wave`
     counts from 0; `after` is the `seq` that must end well first; `unchanged` says that the
     wanted state held when it was planned, so that nothing is sent.
     """
@@ -54,42 +54,42 @@ def check_item(item: Any, index: int) -> None:
     Raises:
         ConfigurationError: says what stands where, counted from 0.
     """
-    if not isinstance(item, (Operation, Work)):
+    if not isinstance(item, (Operation, WorkItem)):
         raise ConfigurationError(f"operations[{index}] is a {type(item).__name__}, no operation")
 
 
-def as_works(operations: Operations[Any]) -> Iterable[Work] | AsyncIterable[Work]:
-    """Return the works of an input, lazily: a work as it is, an operation under its position.
+def as_items(operations: Operations[Any]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
+    """Return the items of an input, lazily: an item as it is, an operation under its position.
 
     A thing that is neither raises `ConfigurationError` when it is pulled.
     """
     if isinstance(operations, AsyncIterable):
-        return _as_works_async(operations)
-    return _as_works(operations)
+        return _as_items_async(operations)
+    return _as_items(operations)
 
 
-def _as_works(operations: Iterable[Any]) -> Iterator[Work]:
+def _as_items(operations: Iterable[Any]) -> Iterator[WorkItem]:
     for position, each in enumerate(operations):
-        yield Work(position, each) if isinstance(each, Operation) else as_work(each, position)
+        yield WorkItem(position, each) if isinstance(each, Operation) else as_item(each, position)
 
 
-async def _as_works_async(operations: AsyncIterable[Any]) -> AsyncIterator[Work]:
+async def _as_items_async(operations: AsyncIterable[Any]) -> AsyncIterator[WorkItem]:
     position = 0
     async for each in operations:
-        yield as_work(each, position)
+        yield as_item(each, position)
         position += 1
 
 
-def as_work(each: Any, position: int) -> Work:
-    """Return a thing of the input as a work.
+def as_item(each: Any, position: int) -> WorkItem:
+    """Return a thing of the input as an item.
 
     Raises:
-        ConfigurationError: it is neither an operation nor a work.
+        ConfigurationError: it is neither an operation nor an item.
     """
-    if isinstance(each, Work):
+    if isinstance(each, WorkItem):
         return each
     check_item(each, position)
-    return Work(position, each)
+    return WorkItem(position, each)
 
 
 def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT]:
@@ -125,7 +125,7 @@ async def _without_secrets_async(
 
 
 def _refuse_secret(operation: Any, index: int) -> None:
-    if isinstance(operation, Work):
+    if isinstance(operation, WorkItem):
         operation = operation.operation
     if not isinstance(operation, Operation) or not operation.answer.secret:
         return
@@ -135,6 +135,6 @@ def _refuse_secret(operation: Any, index: int) -> None:
     )
 
 
-def numbered(operations: Collection[Any]) -> Iterator[Work]:
-    """Return the works of an input: a work as it is, an operation under its position."""
-    return (as_work(each, position) for position, each in enumerate(operations))
+def numbered(operations: Collection[Any]) -> Iterator[WorkItem]:
+    """Return the items of an input: an item as it is, an operation under its position."""
+    return (as_item(each, position) for position, each in enumerate(operations))

@@ -37,13 +37,13 @@ async def apply(
     outcome as it comes, for progress. Nothing is retried here that the client does not
     retry, and it never reads before it writes unless `check=True` or a plan asks for it.
     Giving the same operations again is safe where they set an absolute state (updates,
-    blueprints, deletions); configurations are minted anew each time, unless a `journal`
+    blueprints, deletions); configurations are generated anew each time, unless a `journal`
     knows of them.
 
     Raises:
         ConfigurationError: before anything is sent, where the input is none or, without
-            `credentials`, an operation mints credentials. An input that is pulled lazily is
-            refused at the first such operation; what was under way then has ended.
+            `credentials`, an operation generates credentials. An input that is pulled lazily is
+            refused at the first such operation; what was in flight then has ended.
         RunRefusedError: the journal's run cannot be continued by this call.
         Exception: what the input or `on_outcome` raised; a note on it tells the counts.
     """

@@ -12,13 +12,13 @@ from enapter_async.clock import Clock
 from enapter_async.fleet.credentials import (
     CredentialsFile,
     CredentialsSink,
-    FileKeeper,
-    Keeper,
-    SinkKeeper,
+    CredentialStore,
+    FileStore,
+    SinkStore,
 )
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.inputs import Work, as_works
-from enapter_async.fleet.journal.session import Ledger
+from enapter_async.fleet.inputs import WorkItem, as_items
+from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.rollout.waves import ROLLOUT, Rollout
 
@@ -29,9 +29,9 @@ Credentials = str | os.PathLike[str] | CredentialsSink
 class Opened:
     """What is to be done, and where what becomes of it is written."""
 
-    works: Iterable[Work] | AsyncIterable[Work]
-    ledger: Ledger | None = None
-    keeper: Keeper | None = None
+    items: Iterable[WorkItem] | AsyncIterable[WorkItem]
+    session: JournalSession | None = None
+    credential_store: CredentialStore | None = None
 
 
 def journal_options(
@@ -66,30 +66,30 @@ async def open_files(
     path = None
     if credentials is not None and not callable(credentials):
         path = _absolute(credentials)
-    ledger = None
+    session = None
     if journal is not None:
-        ledger = await Ledger.open(
+        session = await JournalSession.open(
             journal, client, operations, credentials=path, on_failure=on_failure, clock=clock
         )
-        exits.push_async_callback(_close, ledger, on_failure)
-        path = path or ledger.facts.get("credentials")
-    keeper: Keeper | None = None
+        exits.push_async_callback(_close, session, on_failure)
+        path = path or session.facts.get("credentials")
+    credential_store: CredentialStore | None = None
     if callable(credentials):
-        keeper = SinkKeeper(credentials)
+        credential_store = SinkStore(credentials)
     elif path is not None:
         file = CredentialsFile(path, in_flight=concurrency)
-        run = "" if ledger is None else ledger.run
-        keeper = FileKeeper(await exits.enter_async_context(file), run)
-    works = as_works(operations or ()) if ledger is None else ledger.works
-    return Opened(works=works, ledger=ledger, keeper=keeper)
+        run = "" if session is None else session.run
+        credential_store = FileStore(await exits.enter_async_context(file), run)
+    items = as_items(operations or ()) if session is None else session.items
+    return Opened(items=items, session=session, credential_store=credential_store)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
     return str(Path(path).absolute())
 
 
-async def _close(ledger: Ledger, on_failure: Callable[[JournalError], None]) -> None:
+async def _close(session: JournalSession, on_failure: Callable[[JournalError], None]) -> None:
     try:
-        await ledger.close()
+        await session.close()
     except JournalError as error:
         on_failure(error)

@@ -49,7 +49,7 @@ class Outcome(Generic[OperationT]):
     """What became of one operation.
 
     `result` is what the operation returns (for `unchanged`, what the read showed), else
-    None; it stays there, too, when minted credentials could not be stored and the state
+    None; it stays there, too, when generated credentials could not be stored and the state
     is `unknown`, so that a program can still save them. `error` is None where the state is
     applied, unchanged or absent.
     `attempts` counts how often the operation itself was tried: 0 where nothing was sent;
@@ -209,7 +209,7 @@ class WavePassed:
 
 @attrs.frozen(kw_only=True)
 class RunStopped:
-    """Nothing more is started, because of `error`; what is under way ends."""
+    """Nothing more is started, because of `error`; what is in flight ends."""
 
     error: EnapterError
 
@@ -219,7 +219,7 @@ RunEvent = RunWaiting | RunGoesOn | WaveBegan | WavePassed | RunStopped
 OnEvent = Callable[[RunEvent], None]
 
 
-class Outcomes(Generic[OperationT]):
+class OutcomeStream(Generic[OperationT]):
     """Keeps outcomes for the one who iterates, or hands each at once to one who listens.
 
     Listening is cheaper: no queue and no task stands between.

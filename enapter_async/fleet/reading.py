@@ -21,7 +21,7 @@ class Caller(Protocol):
         ...
 
 
-class Known(Caller, Protocol):
+class KnownClient(Caller, Protocol):
     """What a journal must know of a client to recognise it again, and what `Client` is."""
 
     @property

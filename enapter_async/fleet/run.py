@@ -11,15 +11,15 @@ from typing import Any, Generic, Self
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.inputs import Operations, Work, check_input, numbered
-from enapter_async.fleet.journal.session import Ledger
+from enapter_async.fleet.inputs import Operations, WorkItem, check_input, numbered
+from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.opening import Credentials, journal_options, open_files
 from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.outcomes import (
     OnEvent,
     OperationT,
     Outcome,
-    Outcomes,
+    OutcomeStream,
     Report,
     RunEvent,
     RunGoesOn,
@@ -27,15 +27,15 @@ from enapter_async.fleet.outcomes import (
     RunWaiting,
     Tally,
 )
-from enapter_async.fleet.pacing.admission import Admission, knock
-from enapter_async.fleet.pacing.controller import MAX_PAUSE, Pace, Wait
+from enapter_async.fleet.pacing.admission import Admission, probe_tcp
+from enapter_async.fleet.pacing.controller import MAX_PAUSE, Controller, Wait
 from enapter_async.fleet.planning.drift import Guard, StateGuard
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
-from enapter_async.fleet.rollout.wave_runner import Stages
+from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves, in_waves
-from enapter_async.fleet.stop import Halt, stopper
-from enapter_async.fleet.workers import AHEAD, Crew, Feed
+from enapter_async.fleet.stop import StopSignal, stop_error
+from enapter_async.fleet.workers import AHEAD, Producer, WorkerPool
 
 logger = logging.getLogger("enapter_async")
 
@@ -56,7 +56,7 @@ class Run(Generic[OperationT]):
     in input order, one at a time; once one of them failed or is unknown, the later ones
     are held. `check=True` reads each device first, and writes only where its state is not
     the wanted one. `credentials` is the path of a file (created with mode 0600, see
-    `CredentialsFile`) or a callable that takes each minted configuration before its
+    `CredentialsFile`) or a callable that takes each generated configuration before its
     outcome is told; without it they are in `outcome.result` only.
 
     `journal` is the path of a file, or `JournalOptions`. Each operation is written there
@@ -76,14 +76,14 @@ class Run(Generic[OperationT]):
     there is none) nothing more is started. `on_event` is told what the run waits for.
 
     A 401, a secured connection that cannot be made, and credentials or a journal that
-    cannot be kept stop the run: what is under way ends, the rest is held. A plain iterable
+    cannot be kept stop the run: what is in flight ends, the rest is held. A plain iterable
     is then read to its end and counted; an async one is not pulled further, and
     `report.complete` is False.
 
     An error of the input itself, or a thing in it that is no operation, is raised by the
     iteration after the outcomes of all that was started. Leaving `async with` early
-    starts nothing more and waits for what is under way; leaving it by cancellation does not
-    wait, and counts what was under way as `unknown`. A run is used once.
+    starts nothing more and waits for what is in flight; leaving it by cancellation does not
+    wait, and counts what was in flight as `unknown`. A run is used once.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Run(Generic[OperationT]):
         self._client = client
         self._operations = in_waves(operations, rollout)
         self._journal = journal_options(journal, rollout)
-        self._ledger: Ledger | None = None
+        self._session: JournalSession | None = None
         self._rollout = rollout
         self._concurrency = concurrency
         self._guard = guard
@@ -118,29 +118,29 @@ class Run(Generic[OperationT]):
         self._on_event = on_event
 
         self._clock = client.clock if isinstance(client, Client) else Clock()
-        self._pace = Pace(concurrency, self._clock, max_pause=max_pause)
+        self._controller = Controller(concurrency, self._clock, max_pause=max_pause)
         self._admission = Admission(
-            self._pace,
+            self._controller,
             self._clock,
-            connect=self._knock,
-            on_overdue=self._halt_by,
+            connect=self._probe_tcp,
+            on_overdue=self._stop_by,
             on_wait=self._on_wait,
         )
-        self._halt = Halt(self._on_halt)
+        self._stop_signal = StopSignal(self._on_stop)
         self._judge = AbortJudge(check_criteria(abort))
-        self._crew = Crew(
+        self._pool = WorkerPool(
             client,
             self._admission,
-            self._halt,
+            self._stop_signal,
             concurrency=concurrency,
             check=check,
             on_outcome=self._take,
-            on_quiet=self._end_if_done,
+            on_idle=self._end_if_done,
         )
-        self._outcomes: Outcomes[OperationT] = Outcomes()
-        self._stages: Stages | None = None
-        self._feed: Feed | None = None
-        self._feeder: asyncio.Task[None] | None = None
+        self._outcomes: OutcomeStream[OperationT] = OutcomeStream()
+        self._wave_runner: WaveRunner | None = None
+        self._producer: Producer | None = None
+        self._producing: asyncio.Task[None] | None = None
         self._wait: Wait | None = None
         self._tally = Tally()
         self._began = 0.0
@@ -157,7 +157,7 @@ class Run(Generic[OperationT]):
         return self._tally.report(
             elapsed=ended - self._began if self._began else 0.0,
             complete=self._complete,
-            stopped=self._halt.error,
+            stopped=self._stop_signal.error,
         )
 
     @property
@@ -166,21 +166,21 @@ class Run(Generic[OperationT]):
         return self._wait
 
     def stop(self, reason: str = "the run was stopped") -> None:
-        """Start nothing more; what is under way ends, the rest is held. Safe to repeat.
+        """Start nothing more; what is in flight ends, the rest is held. Safe to repeat.
 
         The iteration goes on until every outcome is told.
         """
-        self._halt.because(reason)
-        self._on_halt()
+        self._stop_signal.because(reason)
+        self._on_stop()
 
     def cut(self) -> None:
-        """Stop, and do not wait: what is under way is cancelled and told as `unknown`.
+        """Stop, and do not wait: what is in flight is cancelled and told as `unknown`.
 
         What was surely not done is told as `held`. A configuration that is on its way into
         a credentials file is still written.
         """
         self.stop("the run was cut off")
-        self._crew.cut(spare_stored=not callable(self._credentials))
+        self._pool.cut(spare_stored=not callable(self._credentials))
 
     async def __aenter__(self) -> Self:
         """Open journal and credentials, and begin.
@@ -190,25 +190,25 @@ class Run(Generic[OperationT]):
             RunRefusedError: the journal's run cannot be continued by this call.
             EnapterError: the devices of a plan could not be read; nothing was sent.
         """
-        if self._feeder is not None:
+        if self._producing is not None:
             raise ConfigurationError("a run is used once; make a new one")
         self._began = self._clock.monotonic()
         try:
-            works = await self._open()
+            items = await self._open()
         except BaseException:
             await self._exits.aclose()
             raise
-        self._feed = feed = Feed(
-            works,
-            self._crew.admit,
+        self._producer = producer = Producer(
+            items,
+            self._pool.admit,
             concurrency=self._concurrency,
-            before=None if self._stages is None else self._before,
+            before=None if self._wave_runner is None else self._before,
             ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
         )
-        self._outcomes.on_taken = feed.taken
-        self._feeder = feed.start(self._pull(feed))
+        self._outcomes.on_taken = producer.taken
+        self._producing = producer.start(self._pull(producer))
         # A callback, because a task that is cancelled before its first step runs no `finally`.
-        self._feeder.add_done_callback(lambda _: self._input_closed())
+        self._producing.add_done_callback(lambda _: self._input_closed())
         return self
 
     async def __aexit__(
@@ -217,7 +217,7 @@ class Run(Generic[OperationT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Start nothing more, wait for what is under way, and close the credentials file."""
+        """Start nothing more, wait for what is in flight, and close the credentials file."""
         self._leaving = True
         if self._ended is None:
             self.stop("the run was left early")
@@ -228,7 +228,7 @@ class Run(Generic[OperationT]):
         finally:
             await self._exits.aclose()
         if kind is None:
-            self._halt.raise_broken()
+            self._stop_signal.raise_broken()
 
     def __aiter__(self) -> Self:
         """Iterate over the outcomes, in the order in which they come."""
@@ -240,11 +240,11 @@ class Run(Generic[OperationT]):
         Raises:
             Exception: what the input raised, once all other outcomes were given.
         """
-        if self._feed is None:
+        if self._producer is None:
             raise ConfigurationError("a run is used inside `async with`")
         outcome = await self._outcomes.get()
         if outcome is None:
-            self._halt.raise_broken()
+            self._stop_signal.raise_broken()
             raise StopAsyncIteration
         return outcome
 
@@ -254,9 +254,9 @@ class Run(Generic[OperationT]):
         What `on_outcome` raises comes out at once, what the input raised at the end.
         """
         await self._outcomes.listen(on_outcome)
-        self._halt.raise_broken()
+        self._stop_signal.raise_broken()
 
-    async def _open(self) -> Iterable[Work] | AsyncIterable[Work]:
+    async def _open(self) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
         """Open what the run needs; give what is to be done."""
         exits, known = self._exits, self._operations
         opened = await open_files(
@@ -267,96 +267,98 @@ class Run(Generic[OperationT]):
             credentials=self._credentials,
             concurrency=self._concurrency,
             clock=self._clock,
-            on_failure=self._halt_by,
+            on_failure=self._stop_by,
         )
-        ledger = self._ledger = opened.ledger
-        if ledger is not None:
-            ledger.tell(self._tally)
-            if ROLLOUT in ledger.facts:
-                self._rollout = Rollout.from_text(ledger.facts[ROLLOUT])
+        session = self._session = opened.session
+        if session is not None:
+            session.tell(self._tally)
+            if ROLLOUT in session.facts:
+                self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)
         rollout = self._rollout
         guard = self._guard or StateGuard(self._client, staged=rollout is not None)
         await exits.enter_async_context(guard)
         per_group = None if rollout is None else rollout.per_group
-        self._crew.equip(guard, keeper=opened.keeper, ledger=ledger, per_group=per_group)
+        self._pool.configure(
+            guard, credential_store=opened.credential_store, session=session, per_group=per_group
+        )
         if rollout is not None:
-            self._stages = self._make_stages(rollout, guard)
+            self._wave_runner = self._make_wave_runner(rollout, guard)
         elif isinstance(known, Collection):
             await guard.before_wave(0, lambda: numbered(known))
-        return opened.works
+        return opened.items
 
-    def _make_stages(self, rollout: Rollout, guard: Guard) -> Stages:
+    def _make_wave_runner(self, rollout: Rollout, guard: Guard) -> WaveRunner:
         known = self._operations
-        return Stages(
+        return WaveRunner(
             rollout,
             self._client,
             self._clock,
             sizes=known.sizes if isinstance(known, Waves) else None,
-            works_of=self._works_of,
-            log=None if self._ledger is None else self._ledger.wave_log(),
+            items_of=self._items_of,
+            log=None if self._session is None else self._session.wave_log(),
             guard=guard,
             on_event=self._tell,
         )
 
-    def _works_of(self, wave: int) -> Iterator[Work]:
-        ledger, known = self._ledger, self._operations
-        works: Iterable[Work] = ()
-        if ledger is not None and ledger.resumed:
-            works = ledger.left()
+    def _items_of(self, wave: int) -> Iterator[WorkItem]:
+        session, known = self._session, self._operations
+        items: Iterable[WorkItem] = ()
+        if session is not None and session.resumed:
+            items = session.left()
         elif isinstance(known, Waves):
-            works = known
-        return (work for work in works if work.wave == wave)
+            items = known
+        return (item for item in items if item.wave == wave)
 
-    async def _knock(self) -> None:
+    async def _probe_tcp(self) -> None:
         if isinstance(self._client, Client):
-            await knock(self._client.base_url, self._client.timeouts.connect)
+            await probe_tcp(self._client.base_url, self._client.timeouts.connect)
 
-    async def _pull(self, feed: Feed) -> None:
+    async def _pull(self, producer: Producer) -> None:
         try:
-            await feed.pull()
+            await producer.pull()
         except Exception as error:  # noqa: BLE001 - the input is the caller's code
-            self._halt.by_break(error, "the input failed")
-        self._complete = feed.ended and (self._ledger is None or self._ledger.input_known)
-        if self._stages is not None:
-            await self._halt.unless(self._crew.quiet())
-            if not self._halt:
-                await self._stage(self._stages.finish())
+            self._stop_signal.by_break(error, "the input failed")
+        self._complete = producer.ended and (self._session is None or self._session.input_known)
+        if self._wave_runner is not None:
+            await self._stop_signal.unless(self._pool.idle())
+            if not self._stop_signal:
+                await self._unless_stopped(self._wave_runner.finish())
 
-    async def _before(self, work: Work) -> None:
+    async def _before(self, item: WorkItem) -> None:
         """Let a wave begin only once the one before it is over and went well."""
-        stages = self._stages
-        if stages is not None and work.wave != stages.wave and not self._halt:
-            await self._halt.unless(self._crew.quiet())
-            if not self._halt:
-                await self._stage(stages.turn_to(work.wave))
+        wave_runner = self._wave_runner
+        if wave_runner is not None and item.wave != wave_runner.wave and not self._stop_signal:
+            await self._stop_signal.unless(self._pool.idle())
+            if not self._stop_signal:
+                await self._unless_stopped(wave_runner.turn_to(item.wave))
 
-    async def _stage(self, step: Coroutine[Any, Any, None]) -> None:
+    async def _unless_stopped(self, step: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._halt.unless(step)
+            await self._stop_signal.unless(step)
         except EnapterError as error:
-            self._halt_by(error)
+            self._stop_by(error)
 
     def _take(self, outcome: Outcome[Any]) -> None:
-        error = None if outcome.error is None else stopper(outcome)
+        error = None if outcome.error is None else stop_error(outcome)
         error = error or self._judge.judge(outcome)
         if error is not None:
-            self._halt_by(error)
-        if self._stages is not None:
-            self._stages.ended(outcome)
+            self._stop_by(error)
+        if self._wave_runner is not None:
+            self._wave_runner.ended(outcome)
         self._tally.add(outcome)
         self._outcomes.put(outcome)
 
-    def _halt_by(self, error: EnapterError) -> None:
-        first = self._halt.error is None
-        self._halt.by(error)
+    def _stop_by(self, error: EnapterError) -> None:
+        first = self._stop_signal.error is None
+        self._stop_signal.by(error)
         if first:
             self._tell(RunStopped(error=error))
 
-    def _on_halt(self) -> None:
-        self._crew.call_back()
-        if self._feed is not None and (self._feed.is_async or self._leaving):
-            self._feed.halt()
+    def _on_stop(self) -> None:
+        self._pool.cancel_unsent()
+        if self._producer is not None and (self._producer.is_async or self._leaving):
+            self._producer.stop_signal()
 
     def _on_wait(self, wait: Wait | None) -> None:
         self._tell(RunGoesOn() if wait is None else RunWaiting(wait=wait))
@@ -375,16 +377,16 @@ class Run(Generic[OperationT]):
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self._input_over and not self._crew.unfinished and self._ended is None:
+        if self._input_over and not self._pool.unfinished and self._ended is None:
             self._ended = self._clock.monotonic()
-            self._crew.go_home()
+            self._pool.dismiss()
             self._outcomes.put(None)
 
     async def _drain(self) -> None:
         """Wait for the tasks; a cancellation meanwhile cuts them, and is raised after them."""
         cancelled: asyncio.CancelledError | None = None
         while running := [
-            task for task in (self._feeder, *self._crew.workers) if task and not task.done()
+            task for task in (self._producing, *self._pool.workers) if task and not task.done()
         ]:
             try:
                 await asyncio.wait(running)

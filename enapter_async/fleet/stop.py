@@ -23,7 +23,7 @@ HARD_STOPS: Final = (
 """One of these ends a run, whatever its abort criteria are."""
 
 
-class Halt:
+class StopSignal:
     """Whether a run stops, why, and by which error. `then` is called once, when it first does."""
 
     def __init__(self, then: Callable[[], None]) -> None:
@@ -76,7 +76,7 @@ class Halt:
             await asyncio.gather(task, called, return_exceptions=True)
 
 
-def stopper(outcome: Outcome[Any]) -> EnapterError | None:
+def stop_error(outcome: Outcome[Any]) -> EnapterError | None:
     """Return the error in an outcome after which nothing more may start, or None."""
     error: BaseException | None = outcome.error
     if error is None:

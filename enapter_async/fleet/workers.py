@@ -1,4 +1,4 @@
-"""The workers of a run: a fixed pool that takes works in order, one a device at a time."""
+"""The workers of a run: a fixed pool that takes items in order, one a device at a time."""
 
 import asyncio
 from collections import deque
@@ -6,27 +6,27 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Itera
 from functools import partial
 from typing import Any, Final
 
-from enapter_async.fleet.credentials import Keeper
+from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import StaleError
-from enapter_async.fleet.execution import Item
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.journal.records import Page
-from enapter_async.fleet.journal.session import Ledger
-from enapter_async.fleet.ordering import Groups, Lanes
+from enapter_async.fleet.execution import Execution
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.records import ItemRecord
+from enapter_async.fleet.journal.session import JournalSession
+from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.planning.drift import Guard, look
 from enapter_async.fleet.reading import Caller
-from enapter_async.fleet.stop import Halt
+from enapter_async.fleet.stop import StopSignal
 
 MOST_GOES: Final = 100
-"""How often an operation that the host alone kept from being done is taken up, at the most."""
+"""How often an operation that the host alone kept from being done is taken up, at most."""
 
 
-class Crew:
-    """Carries works out.
+class WorkerPool:
+    """Carries items out.
 
-    `on_outcome` takes each outcome before the next work is begun; `on_quiet` is called when
+    `on_outcome` takes each outcome before the next work is begun; `on_idle` is called when
     all that was taken has ended.
     """
 
@@ -34,239 +34,254 @@ class Crew:
         self,
         client: Caller,
         admission: Admission,
-        halt: Halt,
+        stop_signal: StopSignal,
         *,
         concurrency: int,
         check: bool,
         on_outcome: Callable[[Outcome[Any]], None],
-        on_quiet: Callable[[], None],
+        on_idle: Callable[[], None],
     ) -> None:
         self._client = client
         self._admission = admission
-        self._halt = halt
+        self._stop_signal = stop_signal
         self._guard: Guard | None = None
         self._concurrency = concurrency
         self._check = check
-        self._keeper: Keeper | None = None
-        self._ledger: Ledger | None = None
+        self._credential_store: CredentialStore | None = None
+        self._session: JournalSession | None = None
         self._on_outcome = on_outcome
-        self._on_quiet = on_quiet
-        self._lanes = Lanes()
-        self._groups: Groups | None = None
-        self._ready: deque[Work | None] = deque()
-        self._waiting: deque[asyncio.Future[Work | None]] = deque()
-        self._under_way: dict[int, Item[Any]] = {}
-        self._quiet = asyncio.Event()
+        self._on_idle = on_idle
+        self._ordering = Ordering()
+        self._group_limit: GroupLimit | None = None
+        self._ready: deque[WorkItem | None] = deque()
+        self._waiting: deque[asyncio.Future[WorkItem | None]] = deque()
+        self._in_flight: dict[int, Execution[Any]] = {}
+        self._idle = asyncio.Event()
         self._cut = False
-        self._called_back: set[int] = set()
+        self._cancelled_unsent: set[int] = set()
         self.workers: list[asyncio.Task[None]] = []
         self.unfinished = 0
 
-    def equip(
-        self, guard: Guard, *, keeper: Keeper | None, ledger: Ledger | None, per_group: int | None
+    def configure(
+        self,
+        guard: Guard,
+        *,
+        credential_store: CredentialStore | None,
+        session: JournalSession | None,
+        per_group: int | None,
     ) -> None:
         """Return what is open only once the run begins: guard, credentials, journal."""
         self._guard = guard
-        self._keeper = keeper
-        self._ledger = ledger
-        self._groups = None if per_group is None else Groups(per_group)
-        for work, state in ledger.blocked if ledger is not None else ():
-            self._lanes.block(work, state)
+        self._credential_store = credential_store
+        self._session = session
+        self._group_limit = None if per_group is None else GroupLimit(per_group)
+        for item, state in session.blocked if session is not None else ():
+            self._ordering.block(item, state)
 
-    def admit(self, work: Work) -> None:
-        """Take a work; it starts once nothing of its device or its group is in its way."""
+    def admit(self, item: WorkItem) -> None:
+        """Take an item; it starts once nothing of its device or its group is in its way."""
         if not self.unfinished:
-            self._quiet.clear()
+            self._idle.clear()
         self.unfinished += 1
-        if self._lanes.admit(work) and (self._groups is None or self._groups.admit(work)):
+        if self._ordering.admit(item) and (
+            self._group_limit is None or self._group_limit.admit(item)
+        ):
             if self._waiting or len(self.workers) < self._concurrency:
-                self._enqueue(work)
+                self._enqueue(item)
             else:
-                self._ready.append(work)
+                self._ready.append(item)
 
-    async def quiet(self) -> None:
-        """Wait until all works that were taken have ended."""
+    async def idle(self) -> None:
+        """Wait until all items that were taken have ended."""
         while self.unfinished:
-            await self._quiet.wait()
+            await self._idle.wait()
 
-    def go_home(self) -> None:
-        """Let the workers end: no work comes any more."""
+    def dismiss(self) -> None:
+        """Let the workers end: no item comes any more."""
         for _ in self.workers:
             self._hand(None)
 
-    def call_back(self) -> None:
+    def cancel_unsent(self) -> None:
         """Let nobody wait for a turn any more, and cancel what has sent nothing yet."""
-        self._admission.open_wide()
-        self._each_under_way(self._call_back)
+        self._admission.release_all()
+        self._each_in_flight(self._cancel_if_unsent)
 
     def cut(self, *, spare_stored: bool) -> None:
-        """Cancel what is under way, but for credentials on their way into a file."""
+        """Cancel what is in flight, but for credentials on their way into a file."""
         self._cut = True
-        self._each_under_way(partial(self._cut_off, spare_stored))
+        self._each_in_flight(partial(self._cut_off, spare_stored))
 
-    def _each_under_way(self, end: Callable[[int, Item[Any]], None]) -> None:
-        here = asyncio.current_task() if self._under_way else None
-        for worker, item in self._under_way.items():
+    def _each_in_flight(self, end: Callable[[int, Execution[Any]], None]) -> None:
+        here = asyncio.current_task() if self._in_flight else None
+        for worker, execution in self._in_flight.items():
             if self.workers[worker] is here:
                 # A hook or a sink of the operation itself asks for it. Where that ends without
-                # another wait, a cancellation would meet the worker between two works.
-                asyncio.get_running_loop().call_soon(end, worker, item)
+                # another wait, a cancellation would meet the worker between two items.
+                asyncio.get_running_loop().call_soon(end, worker, execution)
             else:
-                end(worker, item)
+                end(worker, execution)
 
-    def _call_back(self, worker: int, item: Item[Any]) -> None:
-        if self._is_at(worker, item) and not item.begun:
-            self._called_back.add(worker)
+    def _cancel_if_unsent(self, worker: int, execution: Execution[Any]) -> None:
+        if self._is_at(worker, execution) and not execution.begun:
+            self._cancelled_unsent.add(worker)
             self.workers[worker].cancel()
 
-    def _cut_off(self, spare_stored: bool, worker: int, item: Item[Any]) -> None:
-        if self._is_at(worker, item) and not (item.storing and spare_stored):
+    def _cut_off(self, spare_stored: bool, worker: int, execution: Execution[Any]) -> None:
+        if self._is_at(worker, execution) and not (execution.storing and spare_stored):
             self.workers[worker].cancel()
 
-    def _is_at(self, worker: int, item: Item[Any]) -> bool:
-        return self._under_way.get(worker) is item and worker not in self._called_back
+    def _is_at(self, worker: int, execution: Execution[Any]) -> bool:
+        return self._in_flight.get(worker) is execution and worker not in self._cancelled_unsent
 
-    def _enqueue(self, work: Work) -> None:
-        self._hand(work)
+    def _enqueue(self, item: WorkItem) -> None:
+        self._hand(item)
         if len(self.workers) < self._concurrency:
             self.workers.append(
                 asyncio.create_task(self._work(len(self.workers)), name="fleet worker")
             )
 
-    def _hand(self, work: Work | None) -> None:
-        """Return a work to a worker that waits, or lay it ready for the next that comes."""
+    def _hand(self, item: WorkItem | None) -> None:
+        """Return an item to a worker that waits, or lay it ready for the next that comes."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
-                waiting.set_result(work)
+                waiting.set_result(item)
                 return
-        self._ready.append(work)
+        self._ready.append(item)
 
-    async def _next(self) -> Work | None:
-        waiting: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()
+    async def _next(self) -> WorkItem | None:
+        waiting: asyncio.Future[WorkItem | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         return await waiting
 
     async def _work(self, number: int) -> None:
         ready = self._ready
-        while (work := ready.popleft() if ready else await self._next()) is not None:
-            page = None if self._ledger is None else self._ledger.page(work)
-            item = Item(work.operation, page)
+        while (item := ready.popleft() if ready else await self._next()) is not None:
+            item_record = None if self._session is None else self._session.item_record(item)
+            execution = Execution(item.operation, item_record)
             outcome = None
-            if self._halt.reason or self._lanes.block_any:
-                outcome = self._decided(work, item)
+            if self._stop_signal.reason or self._ordering.block_any:
+                outcome = self._decided(item, execution)
             if outcome is None:
-                if work.unchanged:
-                    outcome = item.unchanged()
+                if item.unchanged:
+                    outcome = execution.unchanged()
                 else:
-                    outcome = await self._carry_out(work, item, number)
-                if page is not None:
-                    self._note(work, page, outcome)
+                    outcome = await self._carry_out(item, execution, number)
+                if item_record is not None:
+                    self._note(item, item_record, outcome)
             self._on_outcome(outcome)
             # What a stopped run holds need not be remembered: it holds everything.
-            well = outcome.error is None or (outcome.state is State.HELD and self._halt)
-            if self._groups is not None and (freed := self._groups.release(work)) is not None:
+            well = outcome.error is None or (outcome.state is State.HELD and self._stop_signal)
+            if (
+                self._group_limit is not None
+                and (freed := self._group_limit.release(item)) is not None
+            ):
                 self._enqueue(freed)
-            for following in self._lanes.release(work, None if well else outcome.state):
-                if self._groups is None or self._groups.admit(following):
+            for following in self._ordering.release(item, None if well else outcome.state):
+                if self._group_limit is None or self._group_limit.admit(following):
                     self._enqueue(following)
             self.unfinished -= 1
             if not self.unfinished:
-                self._quiet.set()
-                self._on_quiet()
+                self._idle.set()
+                self._on_idle()
 
-    def _decided(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
-        """Return the outcome of a work that need not be begun, None where it must be."""
-        if self._halt.reason:
-            outcome = self._not_started(item)
-            if self._ledger is not None:
-                self._ledger.passed_over(work, outcome)
+    def _decided(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
+        """Return the outcome of an item that need not be begun, None where it must be."""
+        if self._stop_signal.reason:
+            outcome = self._not_started(execution)
+            if self._session is not None:
+                self._session.passed_over(item, outcome)
             return outcome
-        blocked_by = self._lanes.blocked_by(work)
+        blocked_by = self._ordering.blocked_by(item)
         if not blocked_by:
             return None
-        outcome = item.held(blocked_by)
-        if self._ledger is not None:
-            self._ledger.held(work, outcome)
+        outcome = execution.held(blocked_by)
+        if self._session is not None:
+            self._session.held(item, outcome)
         return outcome
 
-    def _note(self, work: Work, page: Page, outcome: Outcome[Any]) -> None:
-        """Write down what became of a work that was begun."""
-        if self._ledger is None:
+    def _note(self, item: WorkItem, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
+        """Write down what became of an item that was begun."""
+        if self._session is None:
             return
         if isinstance(outcome.error, StaleError):
-            self._ledger.held(work, outcome)
+            self._session.held(item, outcome)
         else:
-            self._ledger.ended(page, outcome)
+            self._session.ended(item_record, outcome)
 
-    async def _carry_out(self, work: Work, item: Item[Any], worker: int) -> Outcome[Any]:
-        self._under_way[worker] = item
+    async def _carry_out(
+        self, item: WorkItem, execution: Execution[Any], worker: int
+    ) -> Outcome[Any]:
+        self._in_flight[worker] = execution
         try:
             for _ in range(MOST_GOES):
-                admitted = self._admission.try_enter(work.operation) or await self._admission.enter(
-                    work.operation
+                permit = self._admission.try_enter(item.operation) or await self._admission.enter(
+                    item.operation
                 )
                 try:
-                    looks = self._halt.reason or work.before is not None
-                    held = await self._held_back(work, item) if looks else None
-                    outcome = held or await item.carry_out(
-                        self._client, check=self._check, keeper=self._keeper, escort=admitted
+                    looks = self._stop_signal.reason or item.before is not None
+                    held = await self._held_back(item, execution) if looks else None
+                    outcome = held or await execution.carry_out(
+                        self._client,
+                        check=self._check,
+                        credential_store=self._credential_store,
+                        observer=permit,
                     )
                     # What the host alone kept from being done is taken up again.
                     if (
                         outcome.error is None
                         or outcome.state is not State.FAILED
-                        or not admitted.kept_out(outcome.error)
+                        or not permit.kept_out(outcome.error)
                     ):
                         break
                 finally:
-                    admitted.leave()
+                    permit.leave()
         except asyncio.CancelledError:
-            if not self._cut and worker not in self._called_back:
+            if not self._cut and worker not in self._cancelled_unsent:
                 raise
             self.workers[worker].uncancel()
-            return item.cut_off() if self._cut else self._not_started(item)
+            return execution.cut_off() if self._cut else self._not_started(execution)
         except Exception as error:  # noqa: BLE001 - told by the outcome and raised at the end
-            self._halt.by_break(error, f"the run was stopped by {type(error).__name__}")
-            return item.broken(error)
+            self._stop_signal.by_break(error, f"the run was stopped by {type(error).__name__}")
+            return execution.broken(error)
         finally:
-            del self._under_way[worker]
-            self._called_back.discard(worker)
+            del self._in_flight[worker]
+            self._cancelled_unsent.discard(worker)
         return outcome
 
-    async def _held_back(self, work: Work, item: Item[Any]) -> Outcome[Any] | None:
-        """Return the outcome of a work that may not begin after all, though it was let through."""
-        if not self._halt and work.before is not None and self._guard is not None:
-            stale = await look(self._guard, work)
+    async def _held_back(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
+        """Return the outcome of an item that may not begin after all, though it was let through."""
+        if not self._stop_signal and item.before is not None and self._guard is not None:
+            stale = await look(self._guard, item)
             if stale is not None:
-                return item.not_started(stale)
-        return self._not_started(item) if self._halt else None
+                return execution.not_started(stale)
+        return self._not_started(execution) if self._stop_signal else None
 
-    def _not_started(self, item: Item[Any]) -> Outcome[Any]:
-        return item.held(self._halt.reason, self._halt.error)
+    def _not_started(self, execution: Execution[Any]) -> Outcome[Any]:
+        return execution.held(self._stop_signal.reason, self._stop_signal.error)
 
 
 AHEAD: Final = 2
 """The input is pulled at most this many times the concurrency ahead of the taken outcomes."""
 
 
-class Feed:
-    """Pulls works and admits each, while there is room.
+class Producer:
+    """Pulls items and admits each, while there is room.
 
     One task pulls, so that an async iterable is never pulled twice at once. `before` is awaited
-    between pulling a work and admitting it. `ended` says that the input came to its end.
+    between pulling an item and admitting it. `ended` says that the input came to its end.
     """
 
     def __init__(
         self,
-        works: Iterable[Work] | AsyncIterable[Work],
-        admit: Callable[[Work], None],
+        items: Iterable[WorkItem] | AsyncIterable[WorkItem],
+        admit: Callable[[WorkItem], None],
         *,
         concurrency: int,
-        before: Callable[[Work], Awaitable[None]] | None = None,
+        before: Callable[[WorkItem], Awaitable[None]] | None = None,
         ahead: int = AHEAD,
     ) -> None:
-        self._works = works
+        self._items = items
         self._admit = admit
         self._before = before
         self._window = ahead * concurrency
@@ -274,19 +289,19 @@ class Feed:
         self._wake_at = self._window - max(1, concurrency // 4)
         self._ahead = 0
         self._room = asyncio.Event()
-        self._halted = False
+        self._stopped = False
         self._task: asyncio.Task[None] | None = None
         self.ended = False
 
     def start(self, pulling: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Begin the task that pulls."""
-        self._task = asyncio.create_task(pulling, name="fleet feeder")
+        self._task = asyncio.create_task(pulling, name="fleet producer")
         return self._task
 
     @property
     def is_async(self) -> bool:
         """Whether the input waits by itself, so that it is not read on after a stop."""
-        return isinstance(self._works, AsyncIterable)
+        return isinstance(self._items, AsyncIterable)
 
     def taken(self) -> None:
         """Take note that an outcome was taken: there is room for one more."""
@@ -294,42 +309,42 @@ class Feed:
         if self._ahead == self._wake_at:
             self._room.set()
 
-    def halt(self) -> None:
+    def stop_signal(self) -> None:
         """Pull nothing more; safe to repeat."""
-        self._halted = True
+        self._stopped = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def pull(self) -> None:
         """Pull until the input ends or is halted; what the input raises comes out."""
-        if isinstance(self._works, AsyncIterable):
-            async_pulls = aiter(self._works)
-            while not self._halted:
+        if isinstance(self._items, AsyncIterable):
+            async_pulls = aiter(self._items)
+            while not self._stopped:
                 if self._ahead >= self._window:
                     await self._wait_for_room()
                 try:
-                    work = await anext(async_pulls)
+                    item = await anext(async_pulls)
                 except StopAsyncIteration:
                     self.ended = True
                     return
                 if self._before is not None:
-                    await self._before(work)
+                    await self._before(item)
                 self._ahead += 1
-                self._admit(work)
+                self._admit(item)
             return
-        pulls = iter(self._works)
-        while not self._halted:
+        pulls = iter(self._items)
+        while not self._stopped:
             if self._ahead >= self._window:
                 await self._wait_for_room()
             try:
-                work = next(pulls)
+                item = next(pulls)
             except StopIteration:
                 self.ended = True
                 return
             if self._before is not None:
-                await self._before(work)
+                await self._before(item)
             self._ahead += 1
-            self._admit(work)
+            self._admit(item)
 
     async def _wait_for_room(self) -> None:
         while self._ahead >= self._window:

@@ -15,7 +15,7 @@ from enapter_async.converter import operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.records import earlier_outcome
-from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.run_folders import RunFolder, is_held
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import Outcome, State
@@ -152,7 +152,7 @@ def look(folder: RunFolder) -> Look:
     with contextlib.closing(Journal.read(folder.journal)) as journal:
         # Asked first: what ends meanwhile is then told as going on, and looked at again.
         held = is_held(folder.journal)
-        standing = Standing(journal)
+        standing = Replay(journal)
         return Look(
             facts=journal.facts(),
             counts=standing.counts(),
@@ -162,13 +162,13 @@ def look(folder: RunFolder) -> Look:
         )
 
 
-def _troubles(journal: Journal, standing: Standing, *, running: bool) -> list[Mapping[str, Any]]:
+def _troubles(journal: Journal, standing: Replay, *, running: bool) -> list[Mapping[str, Any]]:
     marks = _TROUBLES[:2] if running else _TROUBLES
     found = []
     for seq in standing.with_mark(*marks)[:TROUBLES_TOLD]:
-        work = journal.work(seq)
+        work = journal.item(seq)
         if work is not None:
-            number = standing.told.get(seq)
+            number = standing.last_event.get(seq)
             event = None if number is None else journal.event(number)
             state = STATE_OF_MARK[Mark(standing.marks[seq])]
             found.append(trouble(earlier_outcome(work, state, event)))

@@ -17,7 +17,7 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
-from enapter_async.fleet.inputs import Work, check_input
+from enapter_async.fleet.inputs import WorkItem, check_input
 from enapter_async.fleet.journal.records import storable
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, is_held
 from enapter_async.fleet.options import JournalOptions
@@ -340,4 +340,4 @@ class Jobs:
 
 
 def _operation(each: Any) -> Any:
-    return each.operation if isinstance(each, Work) else each
+    return each.operation if isinstance(each, WorkItem) else each

@@ -22,7 +22,7 @@ from enapter_async.errors import (
     TLSError,
 )
 from enapter_async.fleet import JournalError, JournalOptions, Outcome, RunRefusedError, State
-from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
@@ -81,7 +81,7 @@ async def test_row35_what_failed_and_was_not_tried_again_for_a_401_is_left_to_do
         _, first = await outcomes_of(rig, operations, **{**options, "abort": None})
         _, second = await outcomes_of(rig, operations, **{**options, "journal": again})
         with closing(Journal.read(options["journal"])) as journal:
-            standing = Standing(journal).counts()
+            standing = Replay(journal).counts()
         _, third = await outcomes_of(rig, operations, **options)
     assert first.counts[State.FAILED] == 2
     assert (second.counts[State.FAILED], second.counts[State.HELD]) == (1, 1)

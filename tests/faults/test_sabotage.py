@@ -69,7 +69,7 @@ def test_what_no_test_catches_is_told() -> None:
         by="fleet/test_lanes.py::test_reads_have_no_lane",
     )
     harmful = Break(
-        "fleet.ordering:Lanes.admit",
+        "fleet.ordering:Ordering.admit",
         "if subject is not None:",
         "if True:",
         by="fleet/test_lanes.py::test_reads_have_no_lane",
@@ -84,7 +84,10 @@ def test_what_no_test_catches_is_told() -> None:
 
 def test_tests_that_are_gone_catch_nothing() -> None:
     broken = Break(
-        "fleet.ordering:Lanes.admit", "if subject is not None:", "if True:", by="fleet/test_gone.py"
+        "fleet.ordering:Ordering.admit",
+        "if subject is not None:",
+        "if True:",
+        by="fleet/test_gone.py",
     )
     told: list[str] = []
     assert sabotage({"broken": broken}, jobs=1, told=told.append) == ["broken"]

@@ -24,7 +24,7 @@ from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.journal.records import INTENT
-from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
@@ -126,7 +126,7 @@ class Story:
             if not journal.facts():
                 return
             intents = Counter(event.seq for event in journal.events() if event.kind == INTENT)
-            open_ends = Standing(journal).with_mark(Mark.INTENDED)
+            open_ends = Replay(journal).with_mark(Mark.INTENDED)
         log = self.emulator.world.log
         for seq, operation in enumerate(self.operations):
             arrivals = len(log.arrivals(operation.subject(), operation.request().method))
@@ -139,7 +139,7 @@ class Story:
     def _check_the_end(self) -> None:
         """When all is over: everything is as asked, but for mints that were cut in the middle."""
         with closing(Journal.read(self.journal)) as journal:
-            marks = Standing(journal).marks
+            marks = Replay(journal).marks
             kept = Counter(seq for seq, _ in kept_in(self.credentials, journal.facts()["run"]))
         world = self.emulator.world
         for seq, operation in enumerate(self.operations):

@@ -21,7 +21,7 @@ from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.fleet import JournalOptions, Outcome, State
-from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.results import result_rows, write_results
 from enapter_async.operation import Operation, Repeat
@@ -253,7 +253,7 @@ class Play:
             return {}
         with closing(Journal.read(self._journal)) as journal:
             rows = list(result_rows(journal))
-            counts = Standing(journal).counts()
+            counts = Replay(journal).counts()
         numbers = [row["item"] for row in rows]
         assert numbers == sorted(set(numbers)), "an item has two ends"
         assert counts == _counted(row["state"] for row in rows)

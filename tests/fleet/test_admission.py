@@ -18,8 +18,8 @@ from enapter_async.errors import (
 )
 from enapter_async.fleet.errors import PausedTooLongError
 from enapter_async.fleet.pacing.adaptive_limits import FIRST
-from enapter_async.fleet.pacing.admission import Admission, Pass
-from enapter_async.fleet.pacing.controller import Pace, Reason, Wait
+from enapter_async.fleet.pacing.admission import Admission, Permit
+from enapter_async.fleet.pacing.controller import Controller, Reason, Wait
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.callers import rename, turns
@@ -39,11 +39,11 @@ class Door:
     knocks: int = 0
     waits: list[Wait | None] = attrs.Factory(list)
     overdue: list[EnapterError] = attrs.Factory(list)
-    pace: Pace = attrs.field(init=False)
+    pace: Controller = attrs.field(init=False)
     admission: Admission = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.pace = Pace(64, self.ticking.clock())
+        self.pace = Controller(64, self.ticking.clock())
         self.admission = Admission(
             self.pace,
             self.ticking.clock(),
@@ -57,10 +57,10 @@ class Door:
         if not self.reachable:
             raise ConnectionRefusedError(111, "Connection refused")
 
-    async def enter(self, operation: Operation[Any] | None = None) -> Pass:
+    async def enter(self, operation: Operation[Any] | None = None) -> Permit:
         return await self.admission.enter(operation or rename("d"))
 
-    def enter_later(self, operation: Operation[Any] | None = None) -> "asyncio.Task[Pass]":
+    def enter_later(self, operation: Operation[Any] | None = None) -> "asyncio.Task[Permit]":
         return asyncio.create_task(self.enter(operation))
 
     async def go_down(self) -> None:
@@ -152,7 +152,7 @@ async def test_nothing_getting_through_for_too_long_is_told_once_and_opens_wide(
 async def test_open_wide_lets_everybody_in(door: Door) -> None:
     await door.go_down()
     waiting = [door.enter_later() for _ in range(100)]
-    door.admission.open_wide()
+    door.admission.release_all()
     await asyncio.gather(*waiting)
     assert door.pace.in_flight == 100
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from enapter_async.fleet.journal.wave_findings import Findings
+from enapter_async.fleet.journal.wave_verification import WaveVerification
 from enapter_async.fleet.outcomes import State
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
@@ -24,15 +24,15 @@ MINTING = GenerateConfig(device_id="a", protocol="MQTT")
 ELSEWHERE = UpdateDevice(device_id="b", name="m")
 
 
-def applied(*operations: Operation[Any]) -> Findings:
-    findings = Findings(0)
+def applied(*operations: Operation[Any]) -> WaveVerification:
+    findings = WaveVerification(0)
     for operation in operations:
         findings.take(operation, State.APPLIED)
     return findings
 
 
 def test_at_first_nothing_is_known() -> None:
-    findings = Findings(3)
+    findings = WaveVerification(3)
     assert (findings.number, findings.bad, findings.online) == (3, "", None)
     assert findings.shown() == []
 

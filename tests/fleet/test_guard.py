@@ -9,7 +9,7 @@ from enapter_async.client import Client
 from enapter_async.emulator.faults import ServerFailure
 from enapter_async.emulator.server import Emulator
 from enapter_async.errors import ServerError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.drift import GuardMode, StateGuard, staleness
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.models.devices import Device
@@ -50,11 +50,11 @@ def test_only_the_guarded_fields_count(
     state: Device | None,
     reason: str | None,
 ) -> None:
-    told = staleness(Work(seq=0, operation=operation, before=before), state)
+    told = staleness(WorkItem(seq=0, operation=operation, before=before), state)
     assert told is None if reason is None else reason in (told or "")
 
 
-async def works_of(client: Client, operations: list[Operation[Any]]) -> list[Work]:
+async def items_of(client: Client, operations: list[Operation[Any]]) -> list[WorkItem]:
     with await plan(client, operations) as made:
         return list(made)
 
@@ -63,12 +63,12 @@ def renames(number: int) -> list[Operation[Any]]:
     return [UpdateDevice(device_id=uuid(each), name=f"New {each}") for each in range(number)]
 
 
-async def reasons(guard: StateGuard, works: list[Work]) -> list[str | None]:
+async def reasons(guard: StateGuard, works: list[WorkItem]) -> list[str | None]:
     return [await guard.check(work) for work in works]
 
 
-async def before(guard: StateGuard, number: int, works: list[Work]) -> None:
-    def source() -> Iterator[Work]:
+async def before(guard: StateGuard, number: int, works: list[WorkItem]) -> None:
+    def source() -> Iterator[WorkItem]:
         return iter(works)
 
     await guard.before_wave(number, source)
@@ -80,7 +80,7 @@ def reads(emulator: Emulator) -> int:
 
 async def test_each_looks_directly_before_the_change() -> None:
     async with running(fleet_of(3)) as (emulator, client):
-        works = await works_of(client, renames(3))
+        works = await items_of(client, renames(3))
         async with StateGuard(client, GuardMode.EACH) as guard:
             await before(guard, 5, works)
             asked = reads(emulator)
@@ -93,7 +93,7 @@ async def test_each_looks_directly_before_the_change() -> None:
 
 async def test_wave_looks_by_pages_and_never_again() -> None:
     async with running(fleet_of(100)) as (emulator, client):
-        works = await works_of(client, renames(100))
+        works = await items_of(client, renames(100))
         emulator.world.change(uuid(7), name="By hand")
         emulator.world.remove(uuid(8))
         asked = reads(emulator)
@@ -114,7 +114,7 @@ async def test_a_work_counts_on_what_the_earlier_ones_of_its_wave_will_set() -> 
         GenerateConfig(device_id=uuid(0), protocol="MQTT"),
     ]
     async with running(fleet_of(1)) as (_, client):
-        works = await works_of(client, operations)
+        works = await items_of(client, operations)
         async with StateGuard(client, GuardMode.WAVE) as guard:
             await before(guard, 0, works)
             assert await reasons(guard, works) == [None] * 4
@@ -127,7 +127,7 @@ async def test_a_work_counts_on_what_the_earlier_ones_of_its_wave_will_set() -> 
 
 async def test_none_looks_at_nothing() -> None:
     async with running(fleet_of(2)) as (emulator, client):
-        works = await works_of(client, renames(2))
+        works = await items_of(client, renames(2))
         emulator.world.change(uuid(0), name="By hand")
         asked = reads(emulator)
         async with StateGuard(client, GuardMode.NONE) as guard:
@@ -144,7 +144,7 @@ async def test_auto_is_strict_where_it_matters(staged: bool, wave: int, singly: 
         GenerateConfig(device_id=uuid(3), protocol="MQTT"),
     ]
     async with running(fleet_of(4)) as (emulator, client):
-        works = await works_of(client, operations)
+        works = await items_of(client, operations)
         async with StateGuard(client, staged=staged) as guard:
             await before(guard, wave, works)
             asked = reads(emulator)
@@ -154,7 +154,7 @@ async def test_auto_is_strict_where_it_matters(staged: bool, wave: int, singly: 
 
 async def test_what_was_not_planned_is_not_guarded() -> None:
     async with running(fleet_of(1)) as (emulator, client):
-        work = Work(seq=0, operation=UpdateDevice(device_id=uuid(0), name="x"))
+        work = WorkItem(seq=0, operation=UpdateDevice(device_id=uuid(0), name="x"))
         async with StateGuard(client, GuardMode.EACH) as guard:
             assert await guard.check(work) is None
         assert reads(emulator) == 0
@@ -162,7 +162,7 @@ async def test_what_was_not_planned_is_not_guarded() -> None:
 
 async def test_a_fleet_that_cannot_be_read_is_an_error_and_no_yes() -> None:
     async with running(fleet_of(2)) as (emulator, client):
-        works = await works_of(client, renames(2))
+        works = await items_of(client, renames(2))
         once = client.with_options(retry=type(client.retry)(attempts=1))
         emulator.faults.add(ServerFailure(status=500), times=None)
         async with StateGuard(once, GuardMode.EACH) as guard:
@@ -177,7 +177,7 @@ async def test_a_fleet_that_cannot_be_read_is_an_error_and_no_yes() -> None:
 
 async def test_what_no_sweep_has_seen_is_looked_at_directly() -> None:
     async with running(fleet_of(2)) as (emulator, client):
-        works = await works_of(client, renames(2))
+        works = await items_of(client, renames(2))
         async with StateGuard(client, GuardMode.WAVE) as guard:
             await before(guard, 0, works[:1])
             emulator.world.change(uuid(1), name="By hand")

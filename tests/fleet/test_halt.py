@@ -18,7 +18,7 @@ from enapter_async.fleet.errors import (
     NotStartedError,
 )
 from enapter_async.fleet.outcomes import Outcome, State
-from enapter_async.fleet.stop import Halt, stopper
+from enapter_async.fleet.stop import StopSignal, stop_error
 from enapter_async.operations.devices import DeleteDevice
 
 
@@ -28,7 +28,7 @@ def outcome(error: EnapterError | None) -> Outcome[DeleteDevice]:
 
 def test_the_first_reason_stands_and_is_told_once() -> None:
     told: list[str] = []
-    halt = Halt(lambda: told.append(halt.reason))
+    halt = StopSignal(lambda: told.append(halt.reason))
     assert not halt
     halt.because("enough")
     halt.because("more than enough")
@@ -39,7 +39,7 @@ def test_the_first_reason_stands_and_is_told_once() -> None:
 
 
 def test_the_first_error_stands() -> None:
-    halt = Halt(lambda: None)
+    halt = StopSignal(lambda: None)
     first, second = TLSError("one"), TLSError("two")
     halt.by(first)
     halt.by(second)
@@ -48,7 +48,7 @@ def test_the_first_error_stands() -> None:
 
 
 def test_what_broke_the_run_is_raised_once() -> None:
-    halt = Halt(lambda: None)
+    halt = StopSignal(lambda: None)
     halt.raise_broken()
     halt.by_break(ValueError("first"), "the input failed")
     halt.by_break(ValueError("second"), "the input failed again")
@@ -60,7 +60,7 @@ def test_what_broke_the_run_is_raised_once() -> None:
 
 
 async def test_waiting_ends_with_what_was_waited_for() -> None:
-    halt = Halt(lambda: None)
+    halt = StopSignal(lambda: None)
     event = asyncio.Event()
     waiting = asyncio.create_task(halt.unless(event.wait()))
     await asyncio.sleep(0)
@@ -70,7 +70,7 @@ async def test_waiting_ends_with_what_was_waited_for() -> None:
 
 
 async def test_waiting_ends_with_the_run_and_leaves_no_task() -> None:
-    halt = Halt(lambda: None)
+    halt = StopSignal(lambda: None)
     before = asyncio.all_tasks()
     asyncio.get_running_loop().call_later(0.01, halt.because, "enough")
     async with asyncio.timeout(1):
@@ -83,7 +83,7 @@ async def test_an_error_of_what_was_waited_for_comes_out() -> None:
         raise JournalError("full")
 
     with pytest.raises(JournalError):
-        await Halt(lambda: None).unless(fails())
+        await StopSignal(lambda: None).unless(fails())
 
 
 HARD: list[EnapterError] = [
@@ -97,11 +97,11 @@ HARD: list[EnapterError] = [
 
 @pytest.mark.parametrize("error", HARD, ids=lambda error: type(error).__name__)
 def test_some_errors_stop_a_run_wherever_they_stand(error: EnapterError) -> None:
-    assert stopper(outcome(error)) is error
-    assert stopper(outcome(NotStartedError("held", because=error))) is error
+    assert stop_error(outcome(error)) is error
+    assert stop_error(outcome(NotStartedError("held", because=error))) is error
     wrapped = AmbiguousOutcomeError("lost")
     wrapped.__cause__ = error
-    assert stopper(outcome(wrapped)) is error
+    assert stop_error(outcome(wrapped)) is error
 
 
 @pytest.mark.parametrize(
@@ -116,4 +116,4 @@ def test_some_errors_stop_a_run_wherever_they_stand(error: EnapterError) -> None
     ids=lambda error: type(error).__name__,
 )
 def test_other_errors_stop_nothing(error: EnapterError | None) -> None:
-    assert stopper(outcome(error)) is None
+    assert stop_error(outcome(error)) is None

@@ -16,7 +16,7 @@ from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Faults, Hang, ServerFailure, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, State
-from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
@@ -141,4 +141,4 @@ async def test_what_is_cut_off_before_its_intent_is_written_is_held_and_stays_so
     assert world.log.count_arrivals() == 0
     with closing(Journal.read(path)) as journal:
         assert [event.kind for event in journal.events() if event.seq == 0] == ["intent", "held"]
-        assert Standing(journal).with_mark(Mark.UNTOUCHED) == (0,)
+        assert Replay(journal).with_mark(Mark.UNTOUCHED) == (0,)

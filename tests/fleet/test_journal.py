@@ -19,9 +19,9 @@ from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import JournalOptions
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import digest_of, event_row, item_row, operation_text
-from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.run_folders import RunLock, is_held
 from enapter_async.fleet.journal.store import APPLICATION_ID, VERSION, Journal, _prepare
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
@@ -123,16 +123,16 @@ def test_a_journal_to_read_must_be_there(path: Path) -> None:
 
 
 def test_a_reader_sees_what_is_committed_while_it_is_written(path: Path, journal: Journal) -> None:
-    journal.add([item_row(Work(seq=0, operation=rename("a")))], [], {"x": "y"}, full=False)
+    journal.add([item_row(WorkItem(seq=0, operation=rename("a")))], [], {"x": "y"}, full=False)
     with closing(Journal.read(path)) as reader:
         assert reader.facts() == {"x": "y"}
-        assert [work.operation for work in reader.works()] == [rename("a")]
+        assert [work.operation for work in reader.items()] == [rename("a")]
         with pytest.raises(sqlite3.OperationalError):
             reader.put({"x": "z"})
 
 
 def test_a_work_is_read_as_it_was_written(journal: Journal) -> None:
-    full = Work(
+    full = WorkItem(
         seq=3,
         operation=DeleteDevice(device_id="b"),
         before={"name": "Ü\n", "slug": None},
@@ -142,16 +142,18 @@ def test_a_work_is_read_as_it_was_written(journal: Journal) -> None:
         after=1,
         unchanged=True,
     )
-    brief = Work(seq=1, operation=rename("a", "=\u2028\U0001f600"))
+    brief = WorkItem(seq=1, operation=rename("a", "=\u2028\U0001f600"))
     for _ in journal.begin({}, [item_row(brief), item_row(full)]):
         pass
-    assert list(journal.works()) == [brief, full]
-    assert journal.work(3) == full
-    assert journal.work(2) is None
+    assert list(journal.items()) == [brief, full]
+    assert journal.item(3) == full
+    assert journal.item(2) is None
 
 
 def test_what_is_begun_is_there_whole_or_not_at_all(journal: Journal) -> None:
-    rows = (item_row(Work(seq=number, operation=rename(f"d{number}"))) for number in range(1200))
+    rows = (
+        item_row(WorkItem(seq=number, operation=rename(f"d{number}"))) for number in range(1200)
+    )
     steps = journal.begin({"run": "r"}, rows)
     next(steps)
     steps.close()  # type: ignore[attr-defined]  # a generator, as a loop that is left closes it
@@ -172,16 +174,18 @@ def test_an_operations_text_is_json_and_says_all_of_it(name: str) -> None:
 
 
 def test_the_last_event_says_how_an_item_stands(journal: Journal) -> None:
-    for _ in journal.begin({}, [item_row(Work(seq=n, operation=rename(f"d{n}"))) for n in (0, 2)]):
+    for _ in journal.begin(
+        {}, [item_row(WorkItem(seq=n, operation=rename(f"d{n}"))) for n in (0, 2)]
+    ):
         pass
     for kind in ("intent", "unknown", "acknowledged", "intent"):
         journal.add([], [event_row(2, kind, 1, attempt=5)], {}, full=False)
-    standing = Standing(journal)
+    standing = Replay(journal)
     assert list(standing.marks) == [Mark.UNTOUCHED, Mark.MISSING, Mark.INTENDED]
     assert standing.intents == {2: 5}
     assert standing.acknowledged == set(), "a new intent makes an old acknowledgement void"
     journal.add([], [event_row(2, "held", 1)], {}, full=False)
-    assert Standing(journal).marks[2] == Mark.UNTOUCHED
+    assert Replay(journal).marks[2] == Mark.UNTOUCHED
 
 
 def test_a_second_runner_is_refused_and_the_first_goes_on(path: Path) -> None:

@@ -15,9 +15,9 @@ from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalError, JournalOptions, State
 from enapter_async.fleet.errors import NotStartedError
-from enapter_async.fleet.execution import Item
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.journal.records import Page
+from enapter_async.fleet.execution import Execution
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import ScriptedCaller
@@ -98,15 +98,15 @@ async def test_nothing_is_sent_that_is_not_in_the_journal(
 
 
 async def test_an_operation_whose_intent_was_not_written_holds_by_itself() -> None:
-    def refused(_: Page) -> asyncio.Future[None]:
+    def refused(_: ItemRecord) -> asyncio.Future[None]:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter.set_exception(JournalError("the disk is full"))
         return waiter
 
     caller = ScriptedCaller()
-    work = Work(seq=0, operation=UpdateDevice(device_id="dev-1", name="New"))
-    item = Item(work.operation, Page(work, 0, refused, uncertain=False))
-    outcome = await item.carry_out(caller, check=False, keeper=None)
+    work = WorkItem(seq=0, operation=UpdateDevice(device_id="dev-1", name="New"))
+    item = Execution(work.operation, ItemRecord(work, 0, refused, uncertain=False))
+    outcome = await item.carry_out(caller, check=False, credential_store=None)
     assert outcome.state is State.HELD
     assert isinstance(outcome.error, NotStartedError)
     assert isinstance(outcome.error.because, JournalError)

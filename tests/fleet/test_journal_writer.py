@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal import writer as journal_writer
 from enapter_async.fleet.journal.records import event_row, item_row
 from enapter_async.fleet.journal.store import Journal
@@ -82,9 +82,9 @@ async def test_a_group_is_written_in_its_order(journal: Journal, writer: Journal
 
 async def test_items_are_there_with_their_intents(journal: Journal, writer: JournalWriter) -> None:
     operation = UpdateDevice(device_id="a", name="b")
-    writer.add_item(item_row(Work(seq=0, operation=operation)))
+    writer.add_item(item_row(WorkItem(seq=0, operation=operation)))
     await writer.commit(event_row(0, "intent", 1), power=True)
-    assert [work.operation for work in journal.works()] == [operation]
+    assert [work.operation for work in journal.items()] == [operation]
 
 
 async def test_the_power_level_gathers_and_syncs_on_a_thread(

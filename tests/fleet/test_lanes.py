@@ -1,19 +1,19 @@
 """Which works may start: those of one device one by one, and none before what it follows."""
 
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.ordering import Lanes
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.ordering import Ordering
 from enapter_async.fleet.outcomes import State
 from enapter_async.operations.devices import GenerateConfig, ListDevices, UpdateDevice
 
 
-def update(seq: int, device: str, after: int | None = None) -> Work:
-    return Work(seq=seq, operation=UpdateDevice(device_id=device, name=f"n{seq}"), after=after)
+def update(seq: int, device: str, after: int | None = None) -> WorkItem:
+    return WorkItem(seq=seq, operation=UpdateDevice(device_id=device, name=f"n{seq}"), after=after)
 
 
 def test_works_of_one_device_go_one_after_the_other() -> None:
-    lanes = Lanes()
+    lanes = Ordering()
     first, second, other = update(0, "a"), update(1, "a"), update(2, "b")
-    third = Work(seq=3, operation=GenerateConfig(device_id="a", protocol="MQTT"))
+    third = WorkItem(seq=3, operation=GenerateConfig(device_id="a", protocol="MQTT"))
     assert [lanes.admit(each) for each in (first, second, other, third)] == [
         True,
         False,
@@ -28,13 +28,13 @@ def test_works_of_one_device_go_one_after_the_other() -> None:
 
 
 def test_reads_have_no_lane() -> None:
-    lanes = Lanes()
-    works = [Work(seq=seq, operation=ListDevices()) for seq in range(3)]
+    lanes = Ordering()
+    works = [WorkItem(seq=seq, operation=ListDevices()) for seq in range(3)]
     assert all(lanes.admit(each) for each in works)
 
 
 def test_a_work_waits_for_the_one_that_it_follows() -> None:
-    lanes = Lanes()
+    lanes = Ordering()
     leader, follower, behind = update(0, "a"), update(1, "b", after=0), update(2, "b")
     assert [lanes.admit(each) for each in (leader, follower, behind)] == [True, False, False]
     assert lanes.release(leader) == [follower]
@@ -43,7 +43,7 @@ def test_a_work_waits_for_the_one_that_it_follows() -> None:
 
 
 def test_what_did_not_end_well_blocks_its_device_and_its_followers_and_nobody_else() -> None:
-    lanes = Lanes()
+    lanes = Ordering()
     bad = update(9, "a")
     assert lanes.admit(bad)
     lanes.release(bad, State.UNKNOWN)

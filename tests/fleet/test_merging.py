@@ -12,7 +12,7 @@ from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.fleet import InputConflictError, ResultDiffersError, State
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.resume import merged
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
@@ -70,8 +70,8 @@ def test_contradictions_are_refused_with_their_places(operations: list[Any], wor
 
 def test_works_of_one_unit_may_set_a_field_twice() -> None:
     works = [
-        Work(seq=5, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
-        Work(seq=6, operation=UpdateDevice(device_id="d", slug="end"), unit=1),
+        WorkItem(seq=5, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
+        WorkItem(seq=6, operation=UpdateDevice(device_id="d", slug="end"), unit=1),
     ]
     assert merged(works) == frozenset()
 

@@ -5,7 +5,7 @@ import pytest
 
 from enapter_async.errors import Attempt, Certainty, HostDownError
 from enapter_async.fleet.pacing.adaptive_limits import FIRST
-from enapter_async.fleet.pacing.controller import Pace, Reason, Stamp, Wait, minutes
+from enapter_async.fleet.pacing.controller import Controller, Epoch, Reason, Wait, minutes
 from tests.fleet.ticking import Ticking
 
 
@@ -15,8 +15,8 @@ def ticking() -> Ticking:
 
 
 @pytest.fixture
-def pace(ticking: Ticking) -> Pace:
-    return Pace(64, ticking.clock(), max_pause=900.0)
+def pace(ticking: Ticking) -> Controller:
+    return Controller(64, ticking.clock(), max_pause=900.0)
 
 
 def attempt(
@@ -39,7 +39,7 @@ NOT_FOUND = attempt(Certainty.REFUSED, 404)
 THROTTLED = attempt(Certainty.REFUSED, 429)
 
 
-def fail(pace: Pace, what: Attempt, *, pause: float = 0.0, timed_out: bool = False) -> Stamp:
+def fail(pace: Controller, what: Attempt, *, pause: float = 0.0, timed_out: bool = False) -> Epoch:
     stamp = pace.start()
     pace.failed(stamp, what, timed_out=timed_out, pause=pause)
     pace.end(stamp)
@@ -50,7 +50,7 @@ def reason(wait: Wait | None) -> Reason | None:
     return None if wait is None else wait.reason
 
 
-def test_a_job_begins_with_eight(pace: Pace) -> None:
+def test_a_job_begins_with_eight(pace: Controller) -> None:
     for _ in range(FIRST):
         assert pace.wait_to_start() is None
         pace.start()
@@ -58,7 +58,7 @@ def test_a_job_begins_with_eight(pace: Pace) -> None:
     assert pace.wait_to_repeat() is None, "a retry has its place already"
 
 
-def test_a_429_makes_all_wait_and_spaces_them_after(pace: Pace, ticking: Ticking) -> None:
+def test_a_429_makes_all_wait_and_spaces_them_after(pace: Controller, ticking: Ticking) -> None:
     for _ in range(100):
         ticking.pass_by(0.01)
         stamp = pace.start()
@@ -78,14 +78,14 @@ def test_a_429_makes_all_wait_and_spaces_them_after(pace: Pace, ticking: Ticking
     assert reason(pace.wait_to_repeat()) is Reason.RATE, "retries are spaced, too"
 
 
-def test_what_the_api_refuses_for_good_slows_nothing(pace: Pace) -> None:
+def test_what_the_api_refuses_for_good_slows_nothing(pace: Controller) -> None:
     for _ in range(500):
         fail(pace, NOT_FOUND)
     assert pace.wait_to_start() is None
     assert pace.rate is None
 
 
-def test_a_time_out_takes_places_and_a_lost_connection_does_not(pace: Pace) -> None:
+def test_a_time_out_takes_places_and_a_lost_connection_does_not(pace: Controller) -> None:
     before = pace.limit
     fail(pace, LOST)
     assert pace.limit == before
@@ -93,7 +93,7 @@ def test_a_time_out_takes_places_and_a_lost_connection_does_not(pace: Pace) -> N
     assert pace.limit < before
 
 
-def test_a_host_that_is_down_is_waited_for(pace: Pace, ticking: Ticking) -> None:
+def test_a_host_that_is_down_is_waited_for(pace: Controller, ticking: Ticking) -> None:
     for _ in range(10):
         fail(pace, UNSENT)
     wait = pace.wait_to_start()
@@ -112,7 +112,9 @@ def test_a_host_that_is_down_is_waited_for(pace: Pace, ticking: Ticking) -> None
     assert pace.limit == 2, "one goes first, then two"
 
 
-def test_a_probe_that_ends_without_an_attempt_is_no_answer(pace: Pace, ticking: Ticking) -> None:
+def test_a_probe_that_ends_without_an_attempt_is_no_answer(
+    pace: Controller, ticking: Ticking
+) -> None:
     for _ in range(10):
         fail(pace, UNSENT)
     ticking.pass_by(1.0)
@@ -124,7 +126,7 @@ def test_a_probe_that_ends_without_an_attempt_is_no_answer(pace: Pace, ticking: 
     assert due == [False, True]
 
 
-def test_an_operation_that_never_reached_the_host_is_enough(pace: Pace) -> None:
+def test_an_operation_that_never_reached_the_host_is_enough(pace: Controller) -> None:
     unresolved = attrs.evolve(UNSENT, error_type="ClientConnectorDNSError")
     pace.unreachable(HostDownError("no such name", attempts=(UNSENT, unresolved)))
     wait = pace.wait_to_start()
@@ -132,7 +134,7 @@ def test_an_operation_that_never_reached_the_host_is_enough(pace: Pace) -> None:
     assert wait.detail == "the host's name cannot be resolved"
 
 
-def test_half_the_answers_being_502_is_an_outage_and_429s_are_none(pace: Pace) -> None:
+def test_half_the_answers_being_502_is_an_outage_and_429s_are_none(pace: Controller) -> None:
     for _ in range(19):
         fail(pace, BAD_GATEWAY)
     assert reason(pace.pause()) is None
@@ -140,14 +142,14 @@ def test_half_the_answers_being_502_is_an_outage_and_429s_are_none(pace: Pace) -
     wait = pace.pause()
     assert wait is not None
     assert wait.detail == "the host answers HTTP 502"
-    other = Pace(64, Ticking().clock())
+    other = Controller(64, Ticking().clock())
     for _ in range(100):
         fail(other, THROTTLED)
     assert reason(other.pause()) is not Reason.HOST_DOWN
 
 
 def test_too_many_retries_hold_new_operations_back_and_fail_none(
-    pace: Pace, ticking: Ticking
+    pace: Controller, ticking: Ticking
 ) -> None:
     pace.start()
     for _ in range(130):
@@ -161,7 +163,7 @@ def test_too_many_retries_hold_new_operations_back_and_fail_none(
     assert pace.wait_to_start() is None
 
 
-def test_a_pause_beyond_the_cap_is_told_at_once(pace: Pace) -> None:
+def test_a_pause_beyond_the_cap_is_told_at_once(pace: Controller) -> None:
     fail(pace, attempt(Certainty.REFUSED, 429, retry_after=3600.0), pause=120.0)
     error = pace.overdue()
     assert error is not None
@@ -169,7 +171,7 @@ def test_a_pause_beyond_the_cap_is_told_at_once(pace: Pace) -> None:
     assert "15:00" in str(error)
 
 
-def test_nothing_getting_through_for_too_long_is_told(pace: Pace, ticking: Ticking) -> None:
+def test_nothing_getting_through_for_too_long_is_told(pace: Controller, ticking: Ticking) -> None:
     for _ in range(10):
         fail(pace, UNSENT)
     assert pace.gives_up_at == ticking.now + 900.0
@@ -181,7 +183,7 @@ def test_nothing_getting_through_for_too_long_is_told(pace: Pace, ticking: Ticki
     assert "nothing got through for 15:00" in str(error)
 
 
-def test_what_gets_through_between_429s_is_progress(pace: Pace, ticking: Ticking) -> None:
+def test_what_gets_through_between_429s_is_progress(pace: Controller, ticking: Ticking) -> None:
     for _ in range(100):
         fail(pace, THROTTLED, pause=60.0)
         ticking.pass_by(60.0)
@@ -191,7 +193,7 @@ def test_what_gets_through_between_429s_is_progress(pace: Pace, ticking: Ticking
     assert pace.overdue() is None
 
 
-def test_a_pause_that_ended_an_operation_is_waited_for(pace: Pace, ticking: Ticking) -> None:
+def test_a_pause_that_ended_an_operation_is_waited_for(pace: Controller, ticking: Ticking) -> None:
     pace.refused_for_now(300.0)
     wait = pace.wait_to_start()
     assert wait is not None

@@ -19,7 +19,7 @@ from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import RunEvent, RunWaiting, WaveBegan, WavePassed
 from enapter_async.fleet.pacing.controller import Reason
-from enapter_async.fleet.reporting.summary import chronicle
+from enapter_async.fleet.reporting.summary import summarize
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
@@ -345,7 +345,7 @@ async def test_the_report_tells_which_wave_did_not_pass(
     emulator.faults.add(REFUSED, method="PATCH")
     await Session(emulator).run(renames, path, rollout=ROLLOUT)
     with closing(Journal.read(path)) as journal:
-        told = chronicle(journal)["notes"]
+        told = summarize(journal)["notes"]
     assert [kind for _, kind, _ in told] == ["wave not passed"]
     assert told[0][2]["wave"] == 1
     assert json.dumps(told[0][2]).count("is failed") == 1

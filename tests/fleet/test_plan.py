@@ -9,7 +9,7 @@ from enapter_async.client import Client
 from enapter_async.emulator.faults import Reply
 from enapter_async.emulator.state import Device
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
@@ -82,9 +82,11 @@ async def test_what_is_so_already_is_unchanged_and_is_part_of_the_run() -> None:
             assert made.counts[Verdict.UNCHANGED] == made.counts[Verdict.ABSENT] == 1
             assert len(made) == 3
             assert list(made) == [
-                Work(seq=0, operation=operations[0], group="site-0", unchanged=True),
-                Work(seq=1, operation=operations[1], unchanged=True),
-                Work(seq=2, operation=operations[2], group="site-0", before={"name": "Device 1"}),
+                WorkItem(seq=0, operation=operations[0], group="site-0", unchanged=True),
+                WorkItem(seq=1, operation=operations[1], unchanged=True),
+                WorkItem(
+                    seq=2, operation=operations[2], group="site-0", before={"name": "Device 1"}
+                ),
             ]
 
 

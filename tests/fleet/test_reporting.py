@@ -18,13 +18,13 @@ from enapter_async import DeleteDevice, GenerateConfig, UpdateDevice, fleet
 from enapter_async.emulator import Reply
 from enapter_async.errors import ConflictError
 from enapter_async.fleet import Outcome, RunRefusedError, State
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import Event, event_row, item_row, outcome_row
 from enapter_async.fleet.journal.run_folders import RunLock
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.html import json_for_page, write_report
 from enapter_async.fleet.reporting.summary import CAUSES, ROWS
-from enapter_async.fleet.reporting.timeline import Course, quantile
+from enapter_async.fleet.reporting.timeline import Timeline, quantile
 from enapter_async.fleet.rollout.waves import Rollout
 from tests.fleet.fleets import device, fleet_of, running, uuid
 from tests.fleet.pages import PageParser, data_of
@@ -51,7 +51,7 @@ def facts(count: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def journal_of(path: Path, works: list[Work]) -> Iterator[Journal]:
+def journal_of(path: Path, works: list[WorkItem]) -> Iterator[Journal]:
     with contextlib.closing(Journal.open(path)) as journal:
         for _ in journal.begin(facts(len(works)), map(item_row, works)):
             pass
@@ -197,7 +197,7 @@ async def test_what_was_mended_by_a_later_session_is_told_as_done(tmp_path: Path
 
 def test_an_intent_without_an_outcome_is_unknown_unless_the_run_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    works = [Work(seq=n, operation=rename(n)) for n in range(3)]
+    works = [WorkItem(seq=n, operation=rename(n)) for n in range(3)]
     with journal_of(path, works) as journal:
         journal.add([], [event_row(1, "intent", 2000, attempt=1)], {}, full=False)
     lock = RunLock.take(path)
@@ -214,7 +214,7 @@ def test_an_intent_without_an_outcome_is_unknown_unless_the_run_goes_on(tmp_path
 
 def test_a_failure_that_was_begun_anew_and_not_ended_is_no_failure_any_more(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    works = [Work(seq=0, operation=rename(0))]
+    works = [WorkItem(seq=0, operation=rename(0))]
     refused = Outcome(
         operation=rename(0), state=State.FAILED, error=ConflictError("no", status=409)
     )
@@ -236,7 +236,9 @@ def test_a_run_that_sent_nothing_has_a_page(tmp_path: Path) -> None:
 
 def long_journal(path: Path, number: int) -> None:
     """Write a journal in which two of three failed, each with words of its own."""
-    works = [Work(seq=n, operation=rename(n), before={"name": "é" * 1000}) for n in range(number)]
+    works = [
+        WorkItem(seq=n, operation=rename(n), before={"name": "é" * 1000}) for n in range(number)
+    ]
     with journal_of(path, works) as journal:
         for work in works:
             journal.add(
@@ -275,7 +277,7 @@ def test_a_long_run_has_a_page_of_a_few_megabytes_at_once(tmp_path: Path) -> Non
 
 def test_causes_without_end_are_told_by_their_code(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    works = [Work(seq=n, operation=rename(n)) for n in range(CAUSES + 50)]
+    works = [WorkItem(seq=n, operation=rename(n)) for n in range(CAUSES + 50)]
     with journal_of(path, works) as journal:
         for work in works:
             word = "".join(chr(97 + int(digit)) for digit in str(work.seq))
@@ -296,7 +298,7 @@ def event(kind: str, at_ms: int, *, seq: int = 0, elapsed_ms: int | None = None)
 
 
 def test_breaks_between_sessions_are_left_out_and_a_clock_set_back_stands_still() -> None:
-    course = Course(3)
+    course = Timeline(3)
     course.begin(1_000)
     course.take(event("intent", 1_000), 0)
     course.take(event("applied", 1_040, elapsed_ms=40), 0)

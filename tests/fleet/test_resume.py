@@ -14,7 +14,7 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.fleet import AbortCriterion, JournalOptions, Report, RunRefusedError, State
-from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.run_folders import RunLock
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
@@ -72,7 +72,7 @@ def counts(report: Report) -> dict[str, int]:
 
 def marks(path: Path) -> list[Mark]:
     with closing(Journal.read(path)) as journal:
-        return [Mark(value) for value in Standing(journal).marks]
+        return [Mark(value) for value in Replay(journal).marks]
 
 
 def kinds(path: Path, seq: int) -> list[str]:

@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.ordering import Groups
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.ordering import GroupLimit
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout, Waves
 from enapter_async.operations.devices import GetDevice
 from tests.fleet.callers import rename
 
 
-def works(groups: list[str]) -> list[Work]:
+def works(groups: list[str]) -> list[WorkItem]:
     return [
-        Work(seq=seq, operation=rename(f"d{seq}"), group=group) for seq, group in enumerate(groups)
+        WorkItem(seq=seq, operation=rename(f"d{seq}"), group=group)
+        for seq, group in enumerate(groups)
     ]
 
 
@@ -140,7 +141,7 @@ def test_plain_operations_are_taken_too() -> None:
 
 def test_unchanged_works_are_no_canaries() -> None:
     given_works = [
-        Work(seq=seq, operation=rename(f"d{seq}"), unchanged=seq < 10) for seq in range(12)
+        WorkItem(seq=seq, operation=rename(f"d{seq}"), unchanged=seq < 10) for seq in range(12)
     ]
     waved = list(Waves(given_works, Rollout(waves=(1,))))
     assert [work.unchanged for work in waved if work.wave == 0] == [False]
@@ -153,9 +154,9 @@ def test_a_work_about_no_device_draws_no_other_into_its_wave() -> None:
     same, look, renaming = rename("a"), GetDevice(device_id="a"), rename("b")
     waved = Waves(
         [
-            Work(seq=0, operation=same, unchanged=True),
-            Work(seq=1, operation=look),
-            Work(seq=2, operation=renaming),
+            WorkItem(seq=0, operation=same, unchanged=True),
+            WorkItem(seq=1, operation=look),
+            WorkItem(seq=2, operation=renaming),
         ],
         Rollout(waves=(1,)),
     )
@@ -164,18 +165,18 @@ def test_a_work_about_no_device_draws_no_other_into_its_wave() -> None:
 
 def test_works_must_be_numbered_in_order() -> None:
     with pytest.raises(ConfigurationError, match="has the number 7"):
-        Waves([Work(seq=7, operation=rename("a"))], Rollout())
+        Waves([WorkItem(seq=7, operation=rename("a"))], Rollout())
 
 
 @st.composite
-def inputs(draw: st.DrawFn) -> list[Work]:
+def inputs(draw: st.DrawFn) -> list[WorkItem]:
     """Draw works of few devices in few groups, some of which follow others or are units."""
-    found: list[Work] = []
+    found: list[WorkItem] = []
     for seq in range(draw(st.integers(0, 40))):
         device = draw(st.integers(0, 12))
         follows = draw(st.none() | st.integers(0, seq - 1)) if seq else None
         found.append(
-            Work(
+            WorkItem(
                 seq=seq,
                 operation=rename(f"d{device}", f"n{seq}"),
                 group=f"g{device % 3}",
@@ -188,7 +189,7 @@ def inputs(draw: st.DrawFn) -> list[Work]:
 
 
 @given(inputs(), st.lists(st.integers(1, 9), max_size=5))
-def test_waves_keep_every_order_that_matters(given_works: list[Work], sizes: list[int]) -> None:
+def test_waves_keep_every_order_that_matters(given_works: list[WorkItem], sizes: list[int]) -> None:
     waved = list(Waves(given_works, Rollout(waves=tuple(sizes))))
     assert [work.seq for work in waved] == list(range(len(given_works)))
     assert Counter(work.operation for work in waved) == Counter(
@@ -197,7 +198,7 @@ def test_waves_keep_every_order_that_matters(given_works: list[Work], sizes: lis
     assert [work.wave for work in waved] == sorted(work.wave for work in waved)
     by_operation = {work.operation: work for work in waved}
     units: dict[int, set[int]] = {}
-    latest: dict[str | None, Work] = {}
+    latest: dict[str | None, WorkItem] = {}
     for work in given_works:
         now = by_operation[work.operation]
         changes = not work.unchanged
@@ -217,9 +218,9 @@ def test_waves_keep_every_order_that_matters(given_works: list[Work], sizes: lis
 
 @given(st.lists(st.sampled_from(["a", "b", ""]), max_size=60), st.integers(1, 4), st.randoms())
 def test_no_group_ever_has_more_than_its_places(groups: list[str], most: int, chance: Any) -> None:
-    limited = Groups(most)
-    running: list[Work] = []
-    started: list[Work] = []
+    limited = GroupLimit(most)
+    running: list[WorkItem] = []
+    started: list[WorkItem] = []
     for work in works(groups):
         if limited.admit(work):
             running.append(work)
@@ -275,7 +276,7 @@ def test_waves_are_a_collection_of_their_works() -> None:
 
 
 def test_places_of_a_group_are_handed_on_in_order_and_given_back() -> None:
-    groups = Groups(1)
+    groups = GroupLimit(1)
     first, second, third, other = works(["a", "a", "a", ""])
     assert [groups.admit(each) for each in (first, second, third)] == [True, False, False]
     assert groups.admit(other), "a work without a group has no bound"
@@ -291,7 +292,7 @@ def test_places_of_a_group_are_handed_on_in_order_and_given_back() -> None:
 
 
 def test_without_a_bound_all_are_admitted() -> None:
-    groups = Groups(None)
+    groups = GroupLimit(None)
     several = works(["a"] * 5)
     assert all(groups.admit(each) for each in several)
     assert all(groups.release(each) is None for each in several)

@@ -10,7 +10,7 @@ from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import HostDownError, NotFoundError
 from enapter_async.fleet.errors import WaveNotPassedError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.outcomes import (
     Outcome,
     RunEvent,
@@ -22,7 +22,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.planning.drift import Guard
-from enapter_async.fleet.rollout.wave_runner import Stages
+from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
 from enapter_async.operation import Operation
@@ -81,12 +81,12 @@ class Watching:
     async def __aexit__(self, *_: object) -> None:
         """Do nothing."""
 
-    async def before_wave(self, number: int, works: Callable[[], Iterator[Work]]) -> None:
+    async def before_wave(self, number: int, works: Callable[[], Iterator[WorkItem]]) -> None:
         self.asked.append((number, [work.operation.subject() for work in works()]))
         if number:
             raise HostDownError("down")
 
-    async def check(self, work: Work) -> str | None:
+    async def check(self, work: WorkItem) -> str | None:
         raise AssertionError("it is for the engine to ask")
 
 
@@ -96,7 +96,7 @@ class Stand:
     def __init__(
         self,
         rollout: Rollout | None,
-        works: Sequence[Work] = (),
+        works: Sequence[WorkItem] = (),
         *,
         sizes: list[int] | None = None,
         shown: dict[str, list[Shown]] | None = None,
@@ -107,12 +107,12 @@ class Stand:
         self.events: list[RunEvent] = []
         self.caller = Looking(shown or {})
         self._works = works
-        self.stages = Stages(
+        self.stages = WaveRunner(
             rollout,
             self.caller,
             Clock(monotonic=lambda: self.now, sleep=self._sleep),
             sizes=sizes,
-            works_of=self._works_of,
+            items_of=self._items_of,
             log=None,
             guard=guard,
             on_event=self.events.append,
@@ -122,7 +122,7 @@ class Stand:
         self.slept.append(seconds)
         self.now += seconds
 
-    def _works_of(self, wave: int) -> Iterator[Work]:
+    def _items_of(self, wave: int) -> Iterator[WorkItem]:
         return (work for work in self._works if work.wave == wave)
 
     def applied(self, *operations: Operation[Any]) -> None:
@@ -307,7 +307,7 @@ async def test_the_gate_samples_devices_that_will_be_changed_and_stay() -> None:
         *((rename(f"d{number}"), False) for number in range(4)),
     ]
     works = [
-        Work(seq=seq, operation=operation, unchanged=unchanged)
+        WorkItem(seq=seq, operation=operation, unchanged=unchanged)
         for seq, (operation, unchanged) in enumerate(operations)
     ]
     online: dict[str, list[Shown]] = {
@@ -334,7 +334,7 @@ async def test_the_gate_counts_those_that_were_online_and_are_not(
     most_lost: float, *, passes: bool
 ) -> None:
     """One of three is 33.3 %."""
-    works = [Work(seq=seq, operation=rename(f"d{seq}")) for seq in range(3)]
+    works = [WorkItem(seq=seq, operation=rename(f"d{seq}")) for seq in range(3)]
     shown: dict[str, list[Shown]] = {"d1": [device("d1", online=True), device("d1")]}
     shown |= {each: [device(each, online=True)] for each in ("d0", "d2")}
     stand = Stand(Rollout(health=HealthGate(most_lost=most_lost)), works, shown=shown)
@@ -352,7 +352,7 @@ async def test_the_gate_counts_those_that_were_online_and_are_not(
 
 
 async def test_where_none_was_online_nobody_is_looked_at_again() -> None:
-    works = [Work(seq=0, operation=rename("d"))]
+    works = [WorkItem(seq=0, operation=rename("d"))]
     stand = Stand(Rollout(health=HealthGate(most_lost=0.0)), works, shown={"d": [device("d")]})
     await stand.stages.turn_to(0)
     await stand.stages.turn_to(1)
@@ -361,7 +361,7 @@ async def test_where_none_was_online_nobody_is_looked_at_again() -> None:
 
 
 async def test_no_wave_begins_before_the_guard_has_looked_at_it() -> None:
-    works = [Work(seq=seq, operation=rename(f"d{seq}"), wave=int(seq > 0)) for seq in range(3)]
+    works = [WorkItem(seq=seq, operation=rename(f"d{seq}"), wave=int(seq > 0)) for seq in range(3)]
     guard = Watching()
     stand = Stand(Rollout(), works, guard=guard)
     await stand.stages.turn_to(0)

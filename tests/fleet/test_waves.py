@@ -14,7 +14,7 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Reply, World
 from enapter_async.emulator.faults import Target
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet import Outcome, State, Work
+from enapter_async.fleet import Outcome, State, WorkItem
 from enapter_async.fleet.errors import RunAbortedError, WaveNotPassedError
 from enapter_async.fleet.outcomes import RunEvent, RunStopped, RunWaiting, WaveBegan, WavePassed
 from enapter_async.fleet.pacing.controller import Reason
@@ -41,7 +41,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 def works(emulator: Emulator) -> list[Any]:
     return [
-        Work(seq=seq, operation=rename(device.id, f"{device.name} new"), group=device.site_id)
+        WorkItem(seq=seq, operation=rename(device.id, f"{device.name} new"), group=device.site_id)
         for seq, device in enumerate(emulator.world)
     ]
 
@@ -163,8 +163,8 @@ async def test_deletions_are_read_back_as_gone(emulator: Emulator) -> None:
 async def test_what_a_later_operation_sets_anew_need_not_hold() -> None:
     caller = Remembering()
     operations: list[Any] = [
-        Work(seq=0, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
-        Work(seq=1, operation=UpdateDevice(device_id="d", slug="new"), unit=1),
+        WorkItem(seq=0, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
+        WorkItem(seq=1, operation=UpdateDevice(device_id="d", slug="new"), unit=1),
     ]
     report = await fleet.apply(caller, operations, rollout=Rollout(waves=("rest",)))
     assert report.ok
@@ -242,7 +242,7 @@ async def test_no_site_has_more_under_way_than_its_places() -> None:
         busy[site] -= 1
 
     operations: list[Any] = [
-        Work(seq=seq, operation=rename(device), group=site)
+        WorkItem(seq=seq, operation=rename(device), group=site)
         for seq, (device, site) in enumerate(site_of.items())
     ]
     report = await fleet.apply(
@@ -269,9 +269,9 @@ async def test_a_busy_site_does_not_keep_the_others_waiting() -> None:
             others_done.set()
 
     slow: list[Any] = [
-        Work(seq=seq, operation=rename(f"slow{seq}"), group="a") for seq in range(30)
+        WorkItem(seq=seq, operation=rename(f"slow{seq}"), group="a") for seq in range(30)
     ]
-    quick = [Work(seq=seq, operation=rename(f"quick{seq}"), group="b") for seq in range(30, 35)]
+    quick = [WorkItem(seq=seq, operation=rename(f"quick{seq}"), group="b") for seq in range(30, 35)]
     # The group limit looks ahead ten times the concurrency, past the thirty of one site.
     report = await fleet.apply(
         Remembering(answer),
@@ -293,9 +293,9 @@ async def test_a_busy_site_is_looked_past_for_ten_times_the_concurrency(
             await opened.wait()
 
     given: list[Any] = [
-        Work(seq=seq, operation=rename(f"slow{seq}"), group="a") for seq in range(slow)
+        WorkItem(seq=seq, operation=rename(f"slow{seq}"), group="a") for seq in range(slow)
     ]
-    given.append(Work(seq=slow, operation=rename("quick"), group="b"))
+    given.append(WorkItem(seq=slow, operation=rename("quick"), group="b"))
     caller = Remembering(answer)
     rollout = Rollout(waves=("rest",), per_group=1)
     job = asyncio.create_task(fleet.apply(caller, given, rollout=rollout, concurrency=4))

@@ -20,7 +20,7 @@ from enapter_async.client import Client
 from enapter_async.emulator import fleetfile
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.credentials import count_in, kept_in
-from enapter_async.fleet.journal.replay import Standing
+from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.fleet.options import JournalOptions
@@ -247,10 +247,10 @@ def look(path: Path) -> None:
         ways: list[Callable[[], Any]] = [
             journal.facts,
             lambda: list(journal.digests()),
-            lambda: list(journal.works()),
+            lambda: list(journal.items()),
             lambda: [event.details for event in journal.events()],
             lambda: list(result_rows(journal)),
-            lambda: Standing(journal).counts(),
+            lambda: Replay(journal).counts(),
         ]
         for way in ways:
             try:

@@ -46,7 +46,7 @@ async def test_an_escort_is_asked_before_and_told_after_each_attempt(
     server.script(ignored(errors(429, ("Retry-After", "2"))), ignored(close()))
     diary = Diary(clock)
     async with open_rig(transport, server, clock) as rig:
-        await rig.client.call(UPDATE, record=CallRecord(escort=diary))
+        await rig.client.call(UPDATE, record=CallRecord(observer=diary))
     # a Retry-After of 2 s has up to 0.25 * 2 + 0.5 s of jitter above it, and chance is at its top
     assert diary.entries == [
         "began",
@@ -64,7 +64,7 @@ async def test_waiting_for_the_escort_is_not_the_deadlines(
     server.script(ignored(html(502)))
     diary = Diary(clock, holds_for=3600.0)
     async with open_rig(transport, server, clock, retry=RetryPolicy(deadline=5.0)) as rig:
-        await rig.client.call(UPDATE, record=CallRecord(escort=diary))
+        await rig.client.call(UPDATE, record=CallRecord(observer=diary))
     assert diary.entries == ["began", (502, False, 0), "asked", "passed"]
 
 
@@ -75,6 +75,6 @@ async def test_a_refusal_for_good_is_told_too(
     async with open_rig(transport, server, clock) as rig:
         with pytest.raises(NotFoundError):
             await rig.client.call(
-                UpdateDevice(device_id="dev-99", name="Nobody"), record=CallRecord(escort=diary)
+                UpdateDevice(device_id="dev-99", name="Nobody"), record=CallRecord(observer=diary)
             )
     assert diary.entries == ["began", (404, False, 0)]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from enapter_async._http.pacing import Gate, Pacing, Turns, within
+from enapter_async._http.pacing import Gate, KeyedLock, Pacing, within
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 
@@ -236,7 +236,7 @@ async def test_at_the_beginning_of_all_time_the_first_goes_at_once(
 
 
 async def test_writers_take_turns_in_order() -> None:
-    turns = Turns()
+    turns = KeyedLock()
     assert turns.try_take("a")
     assert turns.try_take("b")
     assert not turns.try_take("a")
@@ -261,7 +261,7 @@ async def test_writers_take_turns_in_order() -> None:
 
 
 async def test_a_turn_goes_past_those_who_gave_up() -> None:
-    turns = Turns()
+    turns = KeyedLock()
     assert turns.try_take("a")
     waiting = [asyncio.create_task(turns.take("a")) for _ in range(3)]
     await turned()

@@ -122,7 +122,7 @@ def _draw_interruption(story: Story, kind: str) -> Interruption:
 def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
     """Ask one or more things of each device, deletions last, and mix the devices."""
     chance = story.chance
-    as_works = planned and chance.random() < 0.5
+    as_items = planned and chance.random() < 0.5
     mints = chance.random() < 0.6
     deleting = chance.choice((0.2, 0.2, 0.8))
     queues: list[list[Asked]] = []
@@ -147,16 +147,16 @@ def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
         asked = chance.choice([queue for queue in queues if queue]).pop(0)
         shape = story.world.devices[asked.address]
         before = chance.random() < 0.3 and asked.address in alone
-        after = as_works and found and chance.random() < 0.1
+        after = as_items and found and chance.random() < 0.1
         found.append(
             Item(
                 index=len(found),
                 asked=asked,
                 operation=operation_of(asked),
-                as_work=as_works,
-                group=shape.site_id if as_works else "",
+                as_item=as_items,
+                group=shape.site_id if as_items else "",
                 after=chance.randrange(len(found)) if after else None,
-                before=shape.name if as_works and before else None,
+                before=shape.name if as_items and before else None,
             )
         )
     return tuple(found)

@@ -11,7 +11,7 @@ from enapter_async.fleet import (
     JournalOptions,
     Outcome,
     Run,
-    Work,
+    WorkItem,
 )
 from tests.simulation import weather
 from tests.simulation.drawing import Interruption, Job, draw_job
@@ -166,7 +166,7 @@ async def _session(
             return
         session.report = watched.report
         check_left(story, client, loop.time())
-        left = watched._pace.in_flight
+        left = watched._controller.in_flight
         if left:
             story.blame(loop.time(), f"{left} operations are left under way")
     check_tasks(story, loop.time())
@@ -211,8 +211,8 @@ class WatchedRun(Run[Any]):
 
     def fill_disk(self) -> None:
         """Let SQLite find no room from now on."""
-        if self._ledger is not None:
-            self._ledger._journal._connection.execute("PRAGMA max_page_count=1")
+        if self._session is not None:
+            self._session._journal._connection.execute("PRAGMA max_page_count=1")
 
     def _take(self, outcome: Outcome[Any]) -> None:
         self._witness.known(self._session_log, outcome)
@@ -256,14 +256,14 @@ def _input(story: Story, job: Job, witness: Judge, *, first: bool) -> Any:
 
 def _works(items: Sequence[Item]) -> list[Any]:
     return [
-        Work(
+        WorkItem(
             seq=item.index,
             operation=item.operation,
             group=item.group,
             after=item.after,
             before=None if item.before is None else {"name": item.before},
         )
-        if item.as_work
+        if item.as_item
         else item.operation
         for item in items
     ]

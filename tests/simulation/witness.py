@@ -30,7 +30,7 @@ class Item:
     index: int
     asked: Asked
     operation: Operation[Any]
-    as_work: bool = False
+    as_item: bool = False
     group: str = ""
     after: int | None = None
     before: str | None = None

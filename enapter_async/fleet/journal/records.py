@@ -1,4 +1,4 @@
-"""The rows of a journal, and works and outcomes written as such."""
+"""The rows of a journal, and items and outcomes written as such."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import attrs
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import APIError
 from enapter_async.fleet.errors import EarlierError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.operation import Operation
 
@@ -28,10 +28,10 @@ WAVE_NOT_PASSED: Final = "wave not passed"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # What a server said may hold halves of surrogate pairs, which no file can: as escapes it can.
-_encode_told: Final = json.JSONEncoder(separators=(",", ":")).encode
+_encode_detail: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 BriefItem = tuple[int, bytes, str]
-"""seq, digest, operation: a work that says no more."""
+"""seq, digest, operation: an item that says no more."""
 FullItem = tuple[int, bytes, str, str | None, str, int | None, int, int | None, int]
 ItemRow = BriefItem | FullItem
 
@@ -84,33 +84,33 @@ def digest_of(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def item_row(work: Work) -> ItemRow:
-    """Write a work as a row.
+def item_row(item: WorkItem) -> ItemRow:
+    """Write an item as a row.
 
     Raises:
         ConfigurationError: the operation's class has no name in files.
     """
-    text = operation_text(work.operation)
-    if work.before is None and not (
-        work.group or work.wave or work.unchanged or work.unit is not None or work.after is not None
+    text = operation_text(item.operation)
+    if item.before is None and not (
+        item.group or item.wave or item.unchanged or item.unit is not None or item.after is not None
     ):
-        return (work.seq, digest_of(text), text)
-    before = None if work.before is None else _encode_told(work.before)
+        return (item.seq, digest_of(text), text)
+    before = None if item.before is None else _encode_detail(item.before)
     return (
-        work.seq,
+        item.seq,
         digest_of(text),
         text,
         before,
-        storable(work.group),
-        work.unit,
-        work.wave,
-        work.after,
-        int(work.unchanged),
+        storable(item.group),
+        item.unit,
+        item.wave,
+        item.after,
+        int(item.unchanged),
     )
 
 
-def work_of(row: Sequence[Any]) -> Work:
-    """Read a work from its columns: all of an item's but the digest.
+def item_of(row: Sequence[Any]) -> WorkItem:
+    """Read an item from its columns: all of an item's but the digest.
 
     Raises:
         TypeError, ValueError, RecursionError: no run wrote this.
@@ -126,7 +126,7 @@ def work_of(row: Sequence[Any]) -> Work:
         raise TypeError(f"item {seq} is none")
     if after is not None and after >= seq:
         raise ValueError(f"item {seq} follows item {after}")
-    return Work(
+    return WorkItem(
         seq=seq,
         operation=operation_from_json(json.loads(operation)),
         before=planned,
@@ -207,13 +207,13 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
         status,
         code,
         None if request_id is None else storable(request_id),
-        told(details),
+        detail_text(details),
     )
 
 
-def told(details: Mapping[str, Any]) -> str:
+def detail_text(details: Mapping[str, Any]) -> str:
     """Write an event's details; no secret and no body may be in them."""
-    return _encode_told(details)
+    return _encode_detail(details)
 
 
 def storable(text: str) -> str:
@@ -221,15 +221,15 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def earlier_outcome(work: Work, state: State, event: Event | None) -> Outcome[Any]:
-    """Read what an earlier session said of a work that ended badly; None: it said nothing."""
+def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcome[Any]:
+    """Read what an earlier session said of an item that ended badly; None: it said nothing."""
     if event is None or event.kind == INTENT:
         message = "it was about to be sent when the run ended, and no outcome was written"
-        return Outcome(operation=work.operation, state=state, error=EarlierError(message))
+        return Outcome(operation=item.operation, state=state, error=EarlierError(message))
     told_type = event.details.get("error")
     message = event.details.get("message") or f"an earlier session says: {event.kind}"
     return Outcome(
-        operation=work.operation,
+        operation=item.operation,
         state=state,
         error=EarlierError(message, error_type=told_type, status=event.status, code=event.code),
         attempts=event.attempt or 0,
@@ -237,45 +237,45 @@ def earlier_outcome(work: Work, state: State, event: Event | None) -> Outcome[An
     )
 
 
-class Page:
-    """One work's place in the journal."""
+class ItemRecord:
+    """One item's place in the journal."""
 
-    __slots__ = ("_commit", "_intend", "number", "uncertain", "work")
+    __slots__ = ("_add_intent", "_commit", "item", "number", "uncertain")
 
     def __init__(
         self,
-        work: Work,
+        item: WorkItem,
         number: int,
-        intend: Callable[["Page"], "asyncio.Future[None]"],
+        add_intent: Callable[["ItemRecord"], "asyncio.Future[None]"],
         *,
         uncertain: bool,
     ) -> None:
-        self._intend = intend
+        self._add_intent = add_intent
         self._commit: asyncio.Future[None] | None = None
-        self.work = work
+        self.item = item
         self.number = number
-        """How many intents were handed in for the work, in all sessions."""
+        """How many intents were handed in for the item, in all sessions."""
         self.uncertain = uncertain
 
     @property
-    def handed_in(self) -> bool:
+    def has_intent(self) -> bool:
         """Whether an intent may be in the journal: one was handed in by this session."""
         return self._commit is not None
 
     @property
-    def announced(self) -> bool:
-        """Whether the last intent is in the journal, so that the work may be sent."""
+    def intent_written(self) -> bool:
+        """Whether the last intent is in the journal, so that the item may be sent."""
         done = self._commit
         return (
             done is not None and done.done() and not done.cancelled() and done.exception() is None
         )
 
-    def announce(self) -> "asyncio.Future[None]":
+    def write_intent(self) -> "asyncio.Future[None]":
         """Write the intent; what is returned is done when it is committed.
 
         Raises, when it is awaited:
             JournalError: it was not written, and nothing may be sent.
         """
         self.number += 1
-        self._commit = self._intend(self)
+        self._commit = self._add_intent(self)
         return self._commit

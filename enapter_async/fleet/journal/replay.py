@@ -52,7 +52,7 @@ STATE_OF_MARK: Final[Mapping[Mark, State]] = {
 }
 
 
-class Standing:
+class Replay:
     """How the items of a run stand.
 
     `marks` holds a `Mark` for each seq; `intents` how often an intent was written for an
@@ -63,7 +63,7 @@ class Standing:
     def __init__(self, journal: Journal) -> None:
         self.marks = bytearray([Mark.MISSING]) * (journal.last_seq() + 1)
         self.intents: dict[int, int] = {}
-        self.told: dict[int, int] = {}
+        self.last_event: dict[int, int] = {}
         self.acknowledged: set[int] = set()
         self.sent = 0
         for seq, _ in journal.digests():
@@ -89,9 +89,9 @@ class Standing:
             self.acknowledged.discard(seq)
         elif mark.done:
             self.intents.pop(seq, None)
-            self.told.pop(seq, None)
+            self.last_event.pop(seq, None)
         else:
-            self.told[seq] = number
+            self.last_event[seq] = number
 
     def with_mark(self, *marks: Mark) -> tuple[int, ...]:
         """Return the items that stand so, in order."""

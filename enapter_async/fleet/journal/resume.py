@@ -11,11 +11,11 @@ from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
-from enapter_async.fleet.inputs import Work, numbered
+from enapter_async.fleet.inputs import WorkItem, numbered
 from enapter_async.fleet.journal.records import digest_of, operation_text
-from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import MOST_ITEMS, Journal, damaged
-from enapter_async.fleet.reading import Caller, Known
+from enapter_async.fleet.reading import Caller, KnownClient
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import GetDevice
 
@@ -31,7 +31,9 @@ _FACTS: Final[Mapping[str, Callable[[str], object]]] = {
 }
 
 
-def new_facts(client: Known, *, at_ms: int, known: bool, credentials: str | None) -> dict[str, str]:
+def new_facts(
+    client: KnownClient, *, at_ms: int, known: bool, credentials: str | None
+) -> dict[str, str]:
     """Return the facts about a new run that a later session is compared with."""
     salt = secrets.token_bytes(16)
     facts = {
@@ -66,7 +68,7 @@ def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
         raise damaged(journal, "count cannot be read")
 
 
-def check_same(facts: Mapping[str, str], client: Known, credentials: str | None) -> bool:
+def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str | None) -> bool:
     """Refuse another server or credentials file; say whether the token is the same.
 
     Raises:
@@ -82,14 +84,14 @@ def check_same(facts: Mapping[str, str], client: Known, credentials: str | None)
     return facts["token"] == client.fingerprint(bytes.fromhex(facts["salt"]))
 
 
-async def check_new_token(journal: Journal, standing: Standing, client: Caller) -> None:
+async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> None:
     """Read up to three devices of the run with a new token, and compare id and site.
 
     Raises:
         RunRefusedError: a device is not there or another one, or none can be compared.
     """
     compared = 0
-    for device_id, site_id in _comparable(journal, standing):
+    for device_id, site_id in _comparable(journal, replay):
         try:
             device = await client.call(
                 GetDevice(device_id=device_id), record=CallRecord(), patient=True
@@ -107,22 +109,22 @@ async def check_new_token(journal: Journal, standing: Standing, client: Caller) 
         raise RunRefusedError("the new token cannot be checked: this run has no device to read")
 
 
-def _comparable(journal: Journal, standing: Standing) -> Iterator[tuple[str, str | None]]:
+def _comparable(journal: Journal, replay: Replay) -> Iterator[tuple[str, str | None]]:
     """Yield devices by which a token can be recognised: those that answered, then the others."""
     gone = {
-        work.operation.subject()
-        for work in journal.works()
-        if work.operation.holds(None) and standing.marks[work.seq] is not Mark.UNTOUCHED
+        item.operation.subject()
+        for item in journal.items()
+        if item.operation.holds(None) and replay.marks[item.seq] is not Mark.UNTOUCHED
     }
     for event in journal.events():
         if event.kind == WITNESS:
             device_id, site_id = event.details.get("id"), event.details.get("site_id")
             if isinstance(device_id, str) and device_id not in gone:
                 yield device_id, site_id
-    for work in journal.works():
-        subject = work.operation.subject()
-        if subject is not None and subject not in gone and not standing.marks[work.seq]:
-            yield subject, work.group or None
+    for item in journal.items():
+        subject = item.operation.subject()
+        if subject is not None and subject not in gone and not replay.marks[item.seq]:
+            yield subject, item.group or None
 
 
 class Comparison:
@@ -150,8 +152,8 @@ class Comparison:
         Raises:
             RunRefusedError: it is the first that differs; names it.
         """
-        seq = operation.seq if isinstance(operation, Work) else self.position
-        operation = operation.operation if isinstance(operation, Work) else operation
+        seq = operation.seq if isinstance(operation, WorkItem) else self.position
+        operation = operation.operation if isinstance(operation, WorkItem) else operation
         if self._total is not None and self.position >= self._total:
             raise RunRefusedError(
                 f"this is another input: it goes on after its {self._total} operations in the "
@@ -201,15 +203,15 @@ def merged(operations: Collection[Any]) -> frozenset[int]:
     equal: list[int] = []
     conflicts: list[str] = []
     if repeated:
-        for work in numbered(operations):
-            name = work.operation.subject()
+        for item in numbered(operations):
+            name = item.operation.subject()
             if name is None or hash(name) not in repeated:
                 continue
             subject = by_subject.setdefault(name, _Subject())
-            if subject.holds_equal(work):
-                equal.append(work.seq)
+            if subject.holds_equal(item):
+                equal.append(item.seq)
             else:
-                conflicts.extend(subject.take(work))
+                conflicts.extend(subject.take(item))
     if conflicts:
         raise InputConflictError(tuple(conflicts))
     return frozenset(equal)
@@ -218,8 +220,8 @@ def merged(operations: Collection[Any]) -> frozenset[int]:
 def _repeated_subjects(operations: Collection[Any]) -> frozenset[int]:
     """Return the hashes of devices that come more than once, in eight bytes an operation."""
     hashes = array("q")
-    for work in numbered(operations):
-        name = work.operation.subject()
+    for item in numbered(operations):
+        name = item.operation.subject()
         if name is not None:
             hashes.append(hash(name))
     found = sorted(hashes)
@@ -236,24 +238,24 @@ class _Subject:
         self._fields: dict[str, tuple[Any, int]] = {}
         self._deleted_at: int | None = None
 
-    def holds_equal(self, work: Work) -> bool:
-        return work.unit is None and work.operation in self._operations
+    def holds_equal(self, item: WorkItem) -> bool:
+        return item.unit is None and item.operation in self._operations
 
-    def take(self, work: Work) -> Iterator[str]:
-        """Add a work, and tell what it contradicts."""
-        operation = work.operation
+    def take(self, item: WorkItem) -> Iterator[str]:
+        """Add an item, and tell what it contradicts."""
+        operation = item.operation
         name = operation.subject()
         self._operations.append(operation)
         if self._deleted_at is not None:
-            yield f"operation {work.seq} comes after operation {self._deleted_at} deletes {name}"
-        if operation.repeat is not Repeat.CONVERGENT or work.unit is not None:
+            yield f"operation {item.seq} comes after operation {self._deleted_at} deletes {name}"
+        if operation.repeat is not Repeat.CONVERGENT or item.unit is not None:
             return
         if operation.holds(None):
-            self._deleted_at = work.seq
+            self._deleted_at = item.seq
         for field, value in (operation.request().body or {}).items():
-            before, seq = self._fields.setdefault(field, (value, work.seq))
+            before, seq = self._fields.setdefault(field, (value, item.seq))
             if before != value:
                 yield (
-                    f"operations {seq} and {work.seq} set {field} of {name} "
+                    f"operations {seq} and {item.seq} set {field} of {name} "
                     f"to {before!r} and {value!r}"
                 )

@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def credentials(self) -> Path:
-        """Where configurations that it mints go, unless it was told otherwise."""
+        """Where configurations that it generates go, unless it was told otherwise."""
         return self.path / "credentials.jsonl"
 
     def results(self, form: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a run with a journal knows: what is left to do, and a page for each work under way."""
+"""What a run with a journal knows: what is left to do, and a record of each item in flight."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -9,19 +9,19 @@ from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.errors import JournalError, RunRefusedError
-from enapter_async.fleet.inputs import Work, as_work, numbered
+from enapter_async.fleet.inputs import WorkItem, as_item, numbered
 from enapter_async.fleet.journal import resume
 from enapter_async.fleet.journal.records import (
     ACKNOWLEDGED,
     INTENT,
-    Page,
+    ItemRecord,
+    detail_text,
     earlier_outcome,
     event_row,
     item_row,
     outcome_row,
-    told,
 )
-from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.resume import merged
 from enapter_async.fleet.journal.run_folders import RunLock
 from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
@@ -32,7 +32,7 @@ from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.operation import Repeat
 
 
-class Ledger:
+class JournalSession:
     """The journal of one session of a run, with its lock."""
 
     def __init__(
@@ -43,20 +43,20 @@ class Ledger:
         self._journal = journal
         self._clock = clock
         self._writer: JournalWriter | None = None
-        self._standing: Standing | None = None
+        self._replay: Replay | None = None
         self._todo = bytearray()
         self._uncertain: set[int] = set()
         self._power = options.power
         self._witnesses = resume.WITNESSES
         self.facts: dict[str, str] = {}
-        self.works: Iterable[Work] | AsyncIterable[Work] = ()
+        self.items: Iterable[WorkItem] | AsyncIterable[WorkItem] = ()
         self.input_known = False
         """Whether the journal holds the whole input."""
         self.earlier: dict[State, int] = dict.fromkeys(State, 0)
         """What earlier sessions finished, and what this one leaves as it is."""
         self.acknowledged = 0
-        self.blocked: list[tuple[Work, State]] = []
-        """Works that ended badly and are left so: what follows them must not start."""
+        self.blocked: list[tuple[WorkItem, State]] = []
+        """Items that ended badly and are left so: what follows them must not start."""
         self.left_badly: list[Outcome[Any]] = []
         """The first failed and unknown ones of earlier sessions, that are left so."""
         self.merged = 0
@@ -89,18 +89,18 @@ class Ledger:
         except BaseException:
             lock.release()
             raise
-        ledger = cls(options, lock, journal, clock)
+        session = cls(options, lock, journal, clock)
         try:
-            await ledger._begin(client, operations, left_out, credentials)
-            ledger._power = options.power or ledger.facts.get("level") == "power"
-            ledger._writer = JournalWriter(journal, on_failure)
-            ledger._note("begin", {"client": ledger.facts["version"]})
-            ledger._settle_old()
+            await session._begin(client, operations, left_out, credentials)
+            session._power = options.power or session.facts.get("level") == "power"
+            session._writer = JournalWriter(journal, on_failure)
+            session._note("begin", {"client": session.facts["version"]})
+            session._settle_old()
         except BaseException:
             journal.close()
             lock.release()
             raise
-        return ledger
+        return session
 
     async def close(self) -> None:
         """Write what is left, and let go of the run.
@@ -145,14 +145,14 @@ class Ledger:
                 "this run was begun with another token; to go on with this one, accept it "
                 "(accept_new_token, --accept-new-token)"
             )
-        self._standing = Standing(self._journal)
+        self._replay = Replay(self._journal)
         rest = await self._compare(operations)
         if not same_token:
-            await resume.check_new_token(self._journal, self._standing, client)
+            await resume.check_new_token(self._journal, self._replay, client)
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
             self._journal.put({"token": self.facts["token"]})
         self.input_known = "count" in self.facts
-        self.works = self.left() if rest is None else rest
+        self.items = self.left() if rest is None else rest
 
     async def _begin_new(
         self, client: Any, operations: Any, left_out: frozenset[int], credentials: str | None
@@ -171,7 +171,7 @@ class Ledger:
         if not known:
             for _ in self._journal.begin(self.facts):
                 pass
-            self.works = self._streamed(operations, 0)
+            self.items = self._streamed(operations, 0)
             return
         self.facts["count"] = str(len(operations))
         self.merged = len(left_out)
@@ -179,9 +179,11 @@ class Ledger:
         for _ in self._journal.begin(self.facts, rows):
             await asyncio.sleep(0)
         self.input_known = True
-        self.works = (each for each in numbered(operations) if each.seq not in left_out)
+        self.items = (each for each in numbered(operations) if each.seq not in left_out)
 
-    async def _compare(self, operations: Any) -> Iterable[Work] | AsyncIterable[Work] | None:
+    async def _compare(
+        self, operations: Any
+    ) -> Iterable[WorkItem] | AsyncIterable[WorkItem] | None:
         """Refuse another input; give what is left to do where the input goes on."""
         if operations is None:
             return None
@@ -206,18 +208,18 @@ class Ledger:
                 await asyncio.sleep(0)
         return self._left_and_streamed(pulls, comparison.position)
 
-    # The works.
+    # The items.
 
     @property
     def resumed(self) -> bool:
         """Whether an earlier session began this run."""
-        return self._standing is not None
+        return self._replay is not None
 
-    def left(self) -> Iterator[Work]:
+    def left(self) -> Iterator[WorkItem]:
         """Yield what a run that goes on has left, anew at each call."""
-        for work in self._journal.works():
-            if work.seq < len(self._todo) and self._todo[work.seq]:
-                yield work
+        for item in self._journal.items():
+            if item.seq < len(self._todo) and self._todo[item.seq]:
+                yield item
 
     def wave_log(self) -> WaveLog:
         """Read what the journal says of its waves, to be written on."""
@@ -225,29 +227,31 @@ class Ledger:
             self._journal,
             self._open_writer(),
             self._at_ms,
-            standing=self._standing,
+            replay=self._replay,
             left=self.blocked,
             accept=self._options.accept_wave,
         )
 
-    def _left_and_streamed(self, pulls: Iterator[Any], position: int) -> Iterator[Work]:
+    def _left_and_streamed(self, pulls: Iterator[Any], position: int) -> Iterator[WorkItem]:
         yield from self.left()
         yield from self._streamed_plain(pulls, position)
 
     async def _left_and_streamed_async(
         self, pulls: AsyncIterator[Any], position: int
-    ) -> AsyncIterator[Work]:
-        for work in self.left():
-            yield work
-        async for work in self._streamed_async(pulls, position):
-            yield work
+    ) -> AsyncIterator[WorkItem]:
+        for item in self.left():
+            yield item
+        async for item in self._streamed_async(pulls, position):
+            yield item
 
-    def _streamed(self, operations: Any, position: int) -> Iterable[Work] | AsyncIterable[Work]:
+    def _streamed(
+        self, operations: Any, position: int
+    ) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
         if isinstance(operations, AsyncIterable):
             return self._streamed_async(aiter(operations), position)
         return self._streamed_plain(iter(operations), position)
 
-    def _streamed_plain(self, pulls: Iterator[Any], position: int) -> Iterator[Work]:
+    def _streamed_plain(self, pulls: Iterator[Any], position: int) -> Iterator[WorkItem]:
         for operation in pulls:
             yield self._pulled(operation, position)
             position += 1
@@ -255,17 +259,17 @@ class Ledger:
 
     async def _streamed_async(
         self, pulls: AsyncIterator[Any], position: int
-    ) -> AsyncIterator[Work]:
+    ) -> AsyncIterator[WorkItem]:
         async for operation in pulls:
             yield self._pulled(operation, position)
             position += 1
         self._input_ended(position)
 
-    def _pulled(self, operation: Any, position: int) -> Work:
+    def _pulled(self, operation: Any, position: int) -> WorkItem:
         """Journal an operation of a streamed input, with or before its intent."""
-        work = as_work(operation, position)
-        self._open_writer().add_item(item_row(work))
-        return work
+        item = as_item(operation, position)
+        self._open_writer().add_item(item_row(item))
+        return item
 
     def _input_ended(self, count: int) -> None:
         self.input_known = True
@@ -275,12 +279,12 @@ class Ledger:
 
     def _settle_old(self) -> None:
         """Decide for each item of earlier sessions whether it is left to do."""
-        standing = self._standing
-        if standing is None:
+        replay = self._replay
+        if replay is None:
             return
-        self._todo = bytearray(len(standing.marks))
+        self._todo = bytearray(len(replay.marks))
         kept: frozenset[tuple[int, int]] | None = None
-        for seq, value in enumerate(standing.marks):
+        for seq, value in enumerate(replay.marks):
             mark = Mark(value)
             if mark is Mark.UNTOUCHED:
                 self._todo[seq] = 1
@@ -289,111 +293,111 @@ class Ledger:
             elif mark is Mark.FAILED and self._options.retry_failed:
                 self._todo[seq] = 1
             elif mark is not Mark.MISSING:
-                work = self._journal.work(seq)
-                if work is None:
+                item = self._journal.item(seq)
+                if item is None:
                     continue
                 if kept is None:
                     kept = self._kept()
-                self._settle(work, mark, standing, kept)
+                self._settle(item, mark, replay, kept)
 
     def _settle(
-        self, work: Work, mark: Mark, standing: Standing, kept: frozenset[tuple[int, int]]
+        self, item: WorkItem, mark: Mark, replay: Replay, kept: frozenset[tuple[int, int]]
     ) -> None:
-        seq = work.seq
+        seq = item.seq
         if mark is Mark.FAILED:
-            self._leave(work, State.FAILED)
-        elif (seq, standing.intents.get(seq, 1)) in kept:
+            self._leave(item, State.FAILED)
+        elif (seq, replay.intents.get(seq, 1)) in kept:
             # Killed between the credentials and the outcome: they are kept, so it was done.
-            self._add(seq, State.APPLIED, told({"found": "in the credentials file"}))
+            self._add(seq, State.APPLIED, detail_text({"found": "in the credentials file"}))
             self.earlier[State.APPLIED] += 1
-        elif work.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
+        elif item.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
             self._todo[seq] = 1
             self._uncertain.add(seq)
         else:
-            if self._options.ambiguous == "skip" and seq not in standing.acknowledged:
+            if self._options.ambiguous == "skip" and seq not in replay.acknowledged:
                 self._add(seq, ACKNOWLEDGED)
-                standing.acknowledged.add(seq)
-            self.acknowledged += seq in standing.acknowledged
-            self._leave(work, State.UNKNOWN)
+                replay.acknowledged.add(seq)
+            self.acknowledged += seq in replay.acknowledged
+            self._leave(item, State.UNKNOWN)
 
     def _kept(self) -> frozenset[tuple[int, int]]:
         path = self.facts.get("credentials")
         return frozenset() if path is None else kept_in(Path(path), self.run)
 
-    def _leave(self, work: Work, state: State) -> None:
+    def _leave(self, item: WorkItem, state: State) -> None:
         self.earlier[state] += 1
-        self.blocked.append((work, state))
+        self.blocked.append((item, state))
         kept = self.left_badly
         if sum(each.state is state for each in kept) < FAILURES_KEPT:
-            number = None if self._standing is None else self._standing.told.get(work.seq)
+            number = None if self._replay is None else self._replay.last_event.get(item.seq)
             event = None if number is None else self._journal.event(number)
-            kept.append(earlier_outcome(work, state, event))
+            kept.append(earlier_outcome(item, state, event))
 
-    # The work of a session.
+    # The item of a session.
 
-    def page(self, work: Work) -> Page:
-        """Open a work's page."""
-        standing = self._standing
-        number = 0 if standing is None else standing.intents.get(work.seq, 0)
-        return Page(work, number, self.intend, uncertain=work.seq in self._uncertain)
+    def item_record(self, item: WorkItem) -> ItemRecord:
+        """Return the record of an item."""
+        replay = self._replay
+        number = 0 if replay is None else replay.intents.get(item.seq, 0)
+        return ItemRecord(item, number, self.add_intent, uncertain=item.seq in self._uncertain)
 
-    def intend(self, page: Page) -> "asyncio.Future[None]":
-        """Write the intent of a work; what is returned is done when it is committed.
+    def add_intent(self, item_record: ItemRecord) -> "asyncio.Future[None]":
+        """Write the intent of an item; what is returned is done when it is committed.
 
         Raises, when it is awaited:
             JournalError: it was not written.
         """
-        power = self._power or page.work.operation.repeat is Repeat.ONCE
-        event = event_row(page.work.seq, INTENT, self._at_ms(), attempt=page.number)
+        power = self._power or item_record.item.operation.repeat is Repeat.ONCE
+        event = event_row(item_record.item.seq, INTENT, self._at_ms(), attempt=item_record.number)
         return self._open_writer().commit(event, power=power)
 
-    def ended(self, page: Page, outcome: Outcome[Any]) -> None:
+    def ended(self, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
         """Write an outcome down, with the next group.
 
         What was held before anything was written of it stays as it was; so does what an
         earlier session may have done.
         """
-        if outcome.state is State.HELD and (page.uncertain or not page.handed_in):
-            self.passed_over(page.work, outcome)
+        if outcome.state is State.HELD and (item_record.uncertain or not item_record.has_intent):
+            self.passed_over(item_record.item, outcome)
             return
-        row = outcome_row(page.work.seq, outcome, self._at_ms())
+        row = outcome_row(item_record.item.seq, outcome, self._at_ms())
         # Cut off before its intent was written, it must not come before that.
-        power = self._power or (page.handed_in and not page.announced)
+        power = self._power or (item_record.has_intent and not item_record.intent_written)
         self._open_writer().add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
-            self._witness(page.work, outcome.result)
+            self._witness(item_record.item, outcome.result)
 
-    def passed_over(self, work: Work, outcome: Outcome[Any]) -> None:
+    def passed_over(self, item: WorkItem, outcome: Outcome[Any]) -> None:
         """Write down what a run that stopped had not come to, where the journal says otherwise.
 
         That is what failed in an earlier session and should be tried again: it is left to do.
         """
-        marks = b"" if self._standing is None else self._standing.marks
-        if work.seq < len(marks) and marks[work.seq] == Mark.FAILED:
-            self.held(work, outcome)
+        marks = b"" if self._replay is None else self._replay.marks
+        if item.seq < len(marks) and marks[item.seq] == Mark.FAILED:
+            self.held(item, outcome)
 
-    def held(self, work: Work, outcome: Outcome[Any]) -> None:
-        """Write down that a work was not started, for a reason of its own."""
-        if work.seq not in self._uncertain:
-            self._open_writer().add(outcome_row(work.seq, outcome, self._at_ms()))
+    def held(self, item: WorkItem, outcome: Outcome[Any]) -> None:
+        """Write down that an item was not started, for a reason of its own."""
+        if item.seq not in self._uncertain:
+            self._open_writer().add(outcome_row(item.seq, outcome, self._at_ms()))
 
-    def _witness(self, work: Work, result: Any) -> None:
+    def _witness(self, item: WorkItem, result: Any) -> None:
         device_id = getattr(result, "id", None)
-        if not work.operation.answer.secret and device_id:
+        if not item.operation.answer.secret and device_id:
             self._witnesses -= 1
             details = {"id": device_id, "site_id": getattr(result, "site_id", None)}
-            self._add(work.seq, resume.WITNESS, told(details))
+            self._add(item.seq, resume.WITNESS, detail_text(details))
 
     def _add(self, seq: int | None, kind: str, detail: str | None = None) -> None:
         self._open_writer().add(event_row(seq, kind, self._at_ms(), detail=detail))
 
     def _note(self, kind: str, details: Mapping[str, Any]) -> None:
-        self._add(None, kind, told(details))
+        self._add(None, kind, detail_text(details))
 
     def _at_ms(self) -> int:
         return int(self._clock.wall() * 1000)
 
     def _open_writer(self) -> JournalWriter:
         if self._writer is None:
-            raise ConfigurationError("a ledger is used while it is open")
+            raise ConfigurationError("a journal session is used while it is open")
         return self._writer

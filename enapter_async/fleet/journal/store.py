@@ -2,7 +2,8 @@
 
 `run` holds facts about the whole; `item` one row for each operation, written once; `event`
 is only ever added to: an intent before each send, an outcome after it. No secret and no body
-is in it. When groups of rows are written is the writer's matter, what they mean the ledger's.
+is in it. When groups of rows are written is the writer's matter, what they mean
+the session's.
 """
 
 import contextlib
@@ -16,8 +17,8 @@ from typing import Any, Final, Self, TypeVar
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.journal.records import Event, EventRow, ItemRow, event_of, work_of
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.records import Event, EventRow, ItemRow, event_of, item_of
 from enapter_async.fleet.private_files import check_private, open_private
 
 APPLICATION_ID: Final = 0x454E4A4C
@@ -275,18 +276,18 @@ class Journal:
             yield from page
 
     @_checked
-    def works(self) -> Iterator[Work]:
-        """Yield the works, in order."""
+    def items(self) -> Iterator[WorkItem]:
+        """Yield the items, in order."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own column names
         for page in self._pages(sql):
-            yield from map(work_of, page)
+            yield from map(item_of, page)
 
-    def work(self, seq: int) -> Work | None:
-        """Return one work, or None where there is none."""
+    def item(self, seq: int) -> WorkItem | None:
+        """Return one item, or None where there is none."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?"  # noqa: S608 - our own column names
         with self._sound():
             row = self._connection.execute(sql, (seq,)).fetchone()
-            return None if row is None else work_of(row)
+            return None if row is None else item_of(row)
 
     @_checked
     def events(self) -> Iterator[Event]:
@@ -323,15 +324,15 @@ class Journal:
             return event_of(self._connection.execute(sql, (number,)).fetchone())
 
     @_checked
-    def ends(self) -> Iterator[tuple[Work, Event | None, int | None]]:
-        """Yield each work with its last event, and when its unknown end was acknowledged.
+    def ends(self) -> Iterator[tuple[WorkItem, Event | None, int | None]]:
+        """Yield each item with its last event, and when its unknown end was acknowledged.
 
         One long read: for runs that nobody is writing to.
         """
         for row in self._connection.execute(_ENDS):
-            work = work_of(row[: len(_ITEM_FIELDS)])
+            item = item_of(row[: len(_ITEM_FIELDS)])
             event, acknowledged_ms = row[len(_ITEM_FIELDS) : -1], row[-1]
-            yield work, None if event[0] is None else event_of(event), acknowledged_ms
+            yield item, None if event[0] is None else event_of(event), acknowledged_ms
 
     def _pages(self, sql: str) -> Iterator[list[Any]]:
         last = -1

@@ -9,19 +9,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import (
     WAVE_BEGUN,
     WAVE_NOT_PASSED,
     WAVE_PASSED,
     Event,
     EventRow,
+    detail_text,
     event_row,
-    told,
 )
-from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
-from enapter_async.fleet.journal.wave_findings import Findings
+from enapter_async.fleet.journal.wave_verification import WaveVerification
 from enapter_async.fleet.journal.writer import JournalWriter
 from enapter_async.fleet.outcomes import State
 
@@ -32,7 +32,7 @@ _MAYBE_DONE: Final = frozenset({Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.U
 class WaveLog:
     """The notes about waves, read once and written on. Waves count from 0, in notes from 1.
 
-    `standing` is how the works of earlier sessions stood when this one began, None for a new
+    `replay` is how the items of earlier sessions stood when this one began, None for a new
     run; `left` are those that ended badly and are left so. `accept` says that somebody goes
     on although a wave did not pass.
     """
@@ -43,14 +43,14 @@ class WaveLog:
         writer: JournalWriter,
         at_ms: Callable[[], int],
         *,
-        standing: Standing | None,
-        left: Sequence[tuple[Work, State]],
+        replay: Replay | None,
+        left: Sequence[tuple[WorkItem, State]],
         accept: bool,
     ) -> None:
         self._journal = journal
         self._writer = writer
         self._at_ms = at_ms
-        self._standing = standing
+        self._replay = replay
         self._left = left
         self._accept = accept
         self._online: dict[int, tuple[str, ...]] = {}
@@ -84,7 +84,7 @@ class WaveLog:
         which hold no notes, the first `careful` ones.
         """
         found = {wave for wave in self._online if wave < before}
-        if self._standing is not None:
+        if self._replay is not None:
             found |= {wave for wave in range(min(before, careful)) if wave not in self._passed}
         return sorted(found)
 
@@ -96,44 +96,42 @@ class WaveLog:
         """Say whether the run goes on although a wave did not pass when it was looked at."""
         return self._accept and wave in self._refused
 
-    async def recall(self, wave: int) -> Findings | None:
+    async def recall(self, wave: int) -> WaveVerification | None:
         """Return what earlier sessions did in a wave; None where they did nothing.
 
         None, too, where an older version, which made no notes, went on to later waves. What was
         set and then set anew by a later wave need not be shown any more. The journal is read by
         pages; only operations of this wave are kept.
         """
-        standing = self._standing
-        if standing is None:
+        replay = self._replay
+        if replay is None:
             return None
-        findings = Findings(wave)
+        verification = WaveVerification(wave)
         noted = wave in self._online
-        left = [(work, state) for work, state in self._left if work.wave == wave]
-        for work, state in left:
-            if work.seq not in standing.acknowledged:
-                findings.take(work.operation, state)
+        left = [(item, state) for item, state in self._left if item.wave == wave]
+        for item, state in left:
+            if item.seq not in replay.acknowledged:
+                verification.take(item.operation, state)
         known, later = noted or bool(left), False
-        async for work, mark in self._standing_from(wave, standing):
-            if work.wave == wave and mark.done:
+        async for item, mark in self._replayed(wave, replay):
+            if item.wave == wave and mark.done:
                 known = True
-                findings.take(work.operation, STATE_OF_MARK[mark])
-            elif work.wave > wave:
-                if not later and not standing.marks[work.seq :].strip(_NOT_BEGUN):
+                verification.take(item.operation, STATE_OF_MARK[mark])
+            elif item.wave > wave:
+                if not later and not replay.marks[item.seq :].strip(_NOT_BEGUN):
                     break
                 later = True
                 if mark in _MAYBE_DONE:
-                    findings.outdo(work.operation)
-        return findings if noted or (known and not later) else None
+                    verification.outdo(item.operation)
+        return verification if noted or (known and not later) else None
 
-    async def _standing_from(
-        self, wave: int, standing: Standing
-    ) -> AsyncIterator[tuple[Work, Mark]]:
-        """Yield the works of a wave, and of those after it, with how they stand."""
-        for position, work in enumerate(self._journal.works()):
+    async def _replayed(self, wave: int, replay: Replay) -> AsyncIterator[tuple[WorkItem, Mark]]:
+        """Yield the items of a wave, and of those after it, with how they stand."""
+        for position, item in enumerate(self._journal.items()):
             if not position % PAGE_ROWS:
                 await asyncio.sleep(0)
-            if work.wave >= wave and work.seq < len(standing.marks):
-                yield work, Mark(standing.marks[work.seq])
+            if item.wave >= wave and item.seq < len(replay.marks):
+                yield item, Mark(replay.marks[item.seq])
 
     # What is written.
 
@@ -175,4 +173,6 @@ class WaveLog:
         self._online.pop(wave, None)
 
     def _row(self, wave: int, kind: str, details: Mapping[str, Any]) -> EventRow:
-        return event_row(None, kind, self._at_ms(), detail=told({"wave": wave + 1, **details}))
+        return event_row(
+            None, kind, self._at_ms(), detail=detail_text({"wave": wave + 1, **details})
+        )

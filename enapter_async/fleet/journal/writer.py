@@ -181,8 +181,8 @@ class JournalWriter:
         if not self._gathered.empty:
             self._gather()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
+    def _start(self, writing: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(writing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,7 +1,7 @@
 """How much a server bears: how many operations at once, and how many requests a second.
 
 Two state machines without I/O. Both learn from what attempts met, and both take back only
-once for all that was under way together, because sixty-four answers 429 to requests that
+once for all that was in flight together, because sixty-four answers 429 to requests that
 were sent together are one event and not sixty-four.
 """
 
@@ -18,7 +18,7 @@ LEAST_RATE: Final = 0.5
 RECOVERY: Final = 2.0
 """Seconds until a rate that was taken back is again where the server said no."""
 PLATEAU: Final = 5.0
-"""Seconds for which it stays about there, at the least."""
+"""Seconds for which it stays about there, at least."""
 FIRST_PLATEAU: Final = 2.5
 """The same for the first ceiling, which was passed at a run and is known badly."""
 PLATEAU_PAUSES: Final = 10.0
@@ -30,7 +30,7 @@ MOST_TRUST: Final = 8.0
 BELOW: Final = 0.96
 """Where to stay, of a ceiling: a bucket at its brim refuses the next that is early."""
 SHORTEST: Final = 0.25
-"""Seconds that a measurement covers at the least."""
+"""Seconds that a measurement covers at least."""
 UNSEEN: Final = 2.0
 """Good answers a second that a measurement of so short a time may miss."""
 WINDOW: Final = 1.0
@@ -40,7 +40,7 @@ CATCH_UP: Final = 0.002
 
 
 class Concurrency:
-    """How many operations may be under way: doubled each round until a loss, then AIMD.
+    """How many operations may be in flight: doubled each round until a loss, then AIMD.
 
     A round is as many good answers as there are places. After the first loss a round adds
     one place, and each loss takes three tenths. Nothing grows while less than half of the
@@ -52,7 +52,7 @@ class Concurrency:
         self.most = most
         self._limit = float(min(first, most))
         self.limit = int(self._limit)
-        """How many may be under way now, 1 at the least."""
+        """How many may be in flight now, 1 at least."""
         # Up to here a round doubles; past it, it adds one.
         self._careful_from = float(most)
         self.epoch = 0
@@ -181,7 +181,7 @@ class Rate:
 class _Meter:
     """Counts good answers: of the last second or two, and since it was restarted.
 
-    Time runs from the first answer, which is not counted: what was under way before it
+    Time runs from the first answer, which is not counted: what was in flight before it
     says nothing of how fast they come.
     """
 

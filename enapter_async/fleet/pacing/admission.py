@@ -1,4 +1,4 @@
-"""Lets operations and their attempts through as the pace says, in order of arrival."""
+"""Lets operations and their attempts through as the controller says, in order of arrival."""
 
 import asyncio
 from collections import deque
@@ -17,12 +17,12 @@ from enapter_async.errors import (
     HostDownError,
     RateLimitedError,
 )
-from enapter_async.fleet.pacing.controller import TOLD_FROM, Pace, Reason, Stamp, Wait
+from enapter_async.fleet.pacing.controller import TOLD_FROM, Controller, Epoch, Reason, Wait
 from enapter_async.operation import Operation, Repeat
 
 
 class Admission:
-    """The door to a run: `enter` waits until one more operation may be under way.
+    """The door to a run: `enter` waits until one more operation may be in flight.
 
     While the host is down, the first in line that does no harm when sent twice goes as the
     probe; where all are once-only, `connect` tries a bare connection instead, and raises
@@ -33,14 +33,14 @@ class Admission:
 
     def __init__(
         self,
-        pace: Pace,
+        controller: Controller,
         clock: Clock,
         *,
         connect: Callable[[], Awaitable[None]],
         on_overdue: Callable[[EnapterError], None],
         on_wait: Callable[[Wait | None], None],
     ) -> None:
-        self._pace = pace
+        self._controller = controller
         self._clock = clock
         self._connect = connect
         self._on_overdue = on_overdue
@@ -51,64 +51,64 @@ class Admission:
         self._wakes_at = 0.0
         self._probe: asyncio.Task[None] | None = None
         self._told: Reason | None = None
-        self._wide_open = False
+        self._released = False
         self.lingers = False
         """Whether somebody waits, or there is something to wait for."""
 
     @property
     def waiting(self) -> Wait | None:
         """What the run waits for, if for more than its next turn."""
-        return self._pace.pause()
+        return self._controller.pause()
 
-    def try_enter(self, operation: Operation[Any]) -> "Pass | None":
-        """Return a pass where nobody waits and nothing holds back; the quick path of `enter`."""
-        stamp = None if self._new else self._pace.try_start()
-        return None if stamp is None else Pass(self, self._pace, operation, stamp)
+    def try_enter(self, operation: Operation[Any]) -> "Permit | None":
+        """Return a permit where nobody waits and nothing holds back; the quick path of `enter`."""
+        epoch = None if self._new else self._controller.try_start()
+        return None if epoch is None else Permit(self, self._controller, operation, epoch)
 
-    async def enter(self, operation: Operation[Any]) -> "Pass":
-        """Wait until one more operation may be under way, and give its pass.
+    async def enter(self, operation: Operation[Any]) -> "Permit":
+        """Wait until one more operation may be in flight, and return its permit.
 
-        Once `open_wide` was called everything is let through at once.
+        Once `release_all` was called everything is let through at once.
         """
         admitted = self.try_enter(operation)
         if admitted is not None:
             return admitted
-        if not self._new and (self._wide_open or self._pace.wait_to_start() is None):
-            return Pass(self, self._pace, operation, self._pace.start())
-        return Pass(self, self._pace, operation, await self._stand(self._new, operation))
+        if not self._new and (self._released or self._controller.wait_to_start() is None):
+            return Permit(self, self._controller, operation, self._controller.start())
+        return Permit(self, self._controller, operation, await self._stand(self._new, operation))
 
-    async def repeat(self, operation: Operation[Any], *, retry: bool = True) -> Stamp:
-        """Wait until an operation under way may be tried again, or send what comes next."""
-        if not self._again and (self._wide_open or self._pace.wait_to_repeat() is None):
-            return self._pace.repeat(retry=retry)
+    async def repeat(self, operation: Operation[Any], *, retry: bool = True) -> Epoch:
+        """Wait until an operation in flight may be tried again, or send what comes next."""
+        if not self._again and (self._released or self._controller.wait_to_repeat() is None):
+            return self._controller.repeat(retry=retry)
         return await self._stand(self._again, operation, retry=retry)
 
-    def open_wide(self) -> None:
+    def release_all(self) -> None:
         """Hold nobody back any more: the run ends, and who waits has to look again."""
-        self._wide_open = True
+        self._released = True
         self.turn()
 
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
         self._look()
-        self.lingers = bool(self._again or self._new or self._told or self._pace.troubled)
+        self.lingers = bool(self._again or self._new or self._told or self._controller.troubled)
 
     def _look(self) -> None:
-        overdue = None if self._wide_open else self._pace.overdue()
+        overdue = None if self._released else self._controller.overdue()
         if overdue is not None:
-            self._wide_open = True
+            self._released = True
             self._on_overdue(overdue)
         while self._again or self._new:
-            wait = None if self._wide_open else self._blocked()
+            wait = None if self._released else self._blocked()
             if wait is None:
                 self._let_through(self._again or self._new)
-            elif self._pace.probe_due:
+            elif self._controller.probe_due:
                 self._send_probe()
             else:
                 self._tell(wait)
                 self._sleep_until(wait.until)
                 return
-        self._tell(self._pace.pause())
+        self._tell(self._controller.pause())
 
     async def close(self) -> None:
         """End the timer and the bare probe."""
@@ -118,21 +118,23 @@ class Admission:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _blocked(self) -> Wait | None:
-        return self._pace.wait_to_repeat() if self._again else self._pace.wait_to_start()
+        return (
+            self._controller.wait_to_repeat() if self._again else self._controller.wait_to_start()
+        )
 
     async def _stand(
         self, line: "deque[_Place]", operation: Operation[Any], *, retry: bool = False
-    ) -> Stamp:
+    ) -> Epoch:
         place = _Place(operation, asyncio.get_running_loop().create_future(), retry)
         line.append(place)
         self.turn()
         try:
-            return await place.stamp
+            return await place.epoch
         except asyncio.CancelledError:
             if place in line:
                 line.remove(place)
-            elif line is self._new and not place.stamp.cancelled():
-                self._pace.end(place.stamp.result())
+            elif line is self._new and not place.epoch.cancelled():
+                self._controller.end(place.epoch.result())
             self.turn()
             raise
 
@@ -142,36 +144,36 @@ class Admission:
             place = line.popleft()
         else:
             line.remove(place)
-        if not place.stamp.done():
+        if not place.epoch.done():
             if line is self._new:
-                stamp = self._pace.start(probe=probe)
+                epoch = self._controller.start(probe=probe)
             else:
-                stamp = self._pace.repeat(probe=probe, retry=place.retry)
-            place.stamp.set_result(stamp)
+                epoch = self._controller.repeat(probe=probe, retry=place.retry)
+            place.epoch.set_result(epoch)
 
     def _send_probe(self) -> None:
-        """Let the first go that does no harm when it is sent twice, or knock where none is."""
+        """Let the first go that is safe to send twice, or probe over TCP where none is."""
         for line in (self._again, self._new):
             for place in line:
-                if place.operation.repeat is not Repeat.ONCE and not place.stamp.done():
+                if place.operation.repeat is not Repeat.ONCE and not place.epoch.done():
                     self._let_through(line, place)
                     return
-        self._pace.probe_bare()
+        self._controller.probe_bare()
         self._probe = asyncio.get_running_loop().create_task(self._probe_bare())
 
     async def _probe_bare(self) -> None:
         try:
             await self._connect()
         except OSError as error:
-            self._pace.not_connected(f"no connection to the host ({error.strerror or error})")
+            self._controller.not_connected(f"no connection to the host ({error.strerror or error})")
         else:
-            self._pace.connected()
+            self._controller.connected()
         self.turn()
 
     def _sleep_until(self, until: float | None) -> None:
         if until is None:
             return  # somebody's end or answer will call `turn`
-        gives_up_at = self._pace.gives_up_at
+        gives_up_at = self._controller.gives_up_at
         wakes_at = until if gives_up_at is None else min(until, gives_up_at)
         if self._sleeper is not None and not self._sleeper.done():
             if self._wakes_at <= wakes_at:
@@ -203,26 +205,26 @@ class Admission:
 @attrs.define(eq=False)
 class _Place:
     operation: Operation[Any]
-    stamp: "asyncio.Future[Stamp]"
+    epoch: "asyncio.Future[Epoch]"
     retry: bool
 
 
-class Pass:
-    """Lets one operation be under way, goes with its calls, and tells the pace what they meet.
+class Permit:
+    """Lets one operation be in flight, and reports to the controller what its calls meet.
 
-    It is the `Escort` of the operation's calls: the first attempt begins with the pass, each
-    later one waits anew.
+    It is the `AttemptObserver` of the operation's calls: the first attempt begins with the
+    permit, each later one waits anew.
     """
 
-    __slots__ = ("_admission", "_fresh", "_operation", "_pace", "_retry", "_stamp")
+    __slots__ = ("_admission", "_controller", "_fresh", "_operation", "_retry", "_stamp")
 
     def __init__(
-        self, admission: Admission, pace: Pace, operation: Operation[Any], stamp: Stamp
+        self, admission: Admission, controller: Controller, operation: Operation[Any], epoch: Epoch
     ) -> None:
         self._admission = admission
-        self._pace = pace
+        self._controller = controller
         self._operation = operation
-        self._stamp = stamp
+        self._stamp = epoch
         self._fresh = True
         self._retry = True
 
@@ -239,13 +241,13 @@ class Pass:
     def passed(self) -> None:
         """Take note that an attempt brought a good answer."""
         self._retry = False
-        self._pace.passed(self._stamp)
+        self._controller.passed(self._stamp)
         if self._admission.lingers:
             self._admission.turn()
 
     def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
         """Take note that an attempt failed; `pause` is how long the client then pauses."""
-        self._pace.failed(self._stamp, attempt, timed_out=timed_out, pause=pause)
+        self._controller.failed(self._stamp, attempt, timed_out=timed_out, pause=pause)
         self._admission.turn()
 
     def kept_out(self, error: EnapterError) -> bool:
@@ -255,9 +257,9 @@ class Pass:
         the pause that this makes everything take.
         """
         if isinstance(error, RateLimitedError):
-            self._pace.refused_for_now(error.retry_after or 0.0)
+            self._controller.refused_for_now(error.retry_after or 0.0)
         elif isinstance(error, HostDownError) or _never_sent(error):
-            self._pace.unreachable(error)
+            self._controller.unreachable(error)
         else:
             return False
         self._admission.turn()
@@ -265,7 +267,7 @@ class Pass:
 
     def leave(self) -> None:
         """Take note that the operation ended."""
-        self._pace.end(self._stamp)
+        self._controller.end(self._stamp)
         if self._admission.lingers:
             self._admission.turn()
 
@@ -279,7 +281,7 @@ def _never_sent(error: EnapterError) -> bool:
     )
 
 
-async def knock(base_url: URL, seconds: float) -> None:
+async def probe_tcp(base_url: URL, seconds: float) -> None:
     """Make a bare connection and end it: nothing is sent.
 
     Raises:

@@ -99,7 +99,7 @@ class Breaker:
 
     @property
     def probing(self) -> bool:
-        """Whether a probe is under way."""
+        """Whether a probe is in flight."""
         return self._probing
 
     def answered(self, epoch: int, now: float) -> bool:

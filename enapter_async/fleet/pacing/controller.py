@@ -1,7 +1,7 @@
 """How fast a job goes, and what it waits for: the state of it, without I/O.
 
 The client's own gate bounds and spaces what all its calls send, and lets them pause together
-after a 429. The pace sits above: it decides whether one more operation may be under way, and
+after a 429. The controller sits above: it decides whether one more operation may be in flight, and
 when an attempt may begin. All times are monotonic.
 """
 
@@ -32,7 +32,7 @@ class Reason(enum.StrEnum):
     """What a job waits for. Equal to its own text."""
 
     FULL = "full"
-    """As much is under way as may be."""
+    """As much is in flight as may be."""
     RATE = "rate"
     """Requests are spaced, because the server answered 429 before."""
     THROTTLED = "throttled"
@@ -80,7 +80,7 @@ def minutes(seconds: float) -> str:
 
 
 @attrs.define
-class Stamp:
+class Epoch:
     """When an attempt began, in the epochs of those who judge it."""
 
     rate: int
@@ -89,7 +89,7 @@ class Stamp:
     probe: bool = False
 
 
-class Pace:
+class Controller:
     """Decides whether one more may begin, and learns from what each attempt meets."""
 
     def __init__(self, most: int, clock: Clock, *, max_pause: float = MAX_PAUSE) -> None:
@@ -105,12 +105,12 @@ class Pace:
         self._down = ""
         self._stuck_since: float | None = None
         self._too_long: float | None = None
-        self._stamp_of_all = self._new_stamp()
+        self._shared_epoch = self._new_epoch()
         self.in_flight = 0
 
     @property
     def limit(self) -> int:
-        """How many operations may be under way now."""
+        """How many operations may be in flight now."""
         return self._concurrency.limit
 
     @property
@@ -146,7 +146,7 @@ class Pace:
         why = self._down if self._breaker.is_open else "the server answered 429 to everything"
         return PausedTooLongError(f"nothing got through for {minutes(self._max_pause)}: {why}")
 
-    def try_start(self) -> Stamp | None:
+    def try_start(self) -> Epoch | None:
         """Begin a new operation where nothing at all is in its way; the quick path.
 
         None says that `wait_to_start` has to be asked.
@@ -161,14 +161,14 @@ class Pace:
             return None
         self.in_flight += 1
         # All that begin in the same epochs may have one: only a probe's is ever changed.
-        stamp = self._stamp_of_all
+        epoch = self._shared_epoch
         if (
-            stamp.concurrency != self._concurrency.epoch
-            or stamp.breaker != self._breaker.epoch
-            or stamp.rate != self._rate.epoch
+            epoch.concurrency != self._concurrency.epoch
+            or epoch.breaker != self._breaker.epoch
+            or epoch.rate != self._rate.epoch
         ):
-            stamp = self._stamp_of_all = self._new_stamp()
-        return stamp
+            epoch = self._shared_epoch = self._new_epoch()
+        return epoch
 
     def wait_to_start(self) -> Wait | None:
         """Say what a new operation has to wait for, or None where it may start now."""
@@ -180,7 +180,7 @@ class Pace:
         return self._spacing()
 
     def wait_to_repeat(self) -> Wait | None:
-        """Say what another attempt of an operation under way has to wait for, or None."""
+        """Say what another attempt of an operation in flight has to wait for, or None."""
         if not self._breaker.is_open:
             return self._spacing()
         return self.pause()
@@ -221,14 +221,14 @@ class Pace:
         now = self._monotonic()
         return Wait(reason=Reason.RATE, since=now, until=now + seconds)
 
-    def start(self, *, probe: bool = False) -> Stamp:
+    def start(self, *, probe: bool = False) -> Epoch:
         """Take note that an operation begins; give what its first attempt is judged by."""
         self.in_flight += 1
         self._budget.began()
         return self._stamp(probe=probe)
 
-    def repeat(self, *, probe: bool = False, retry: bool = True) -> Stamp:
-        """Take note that an operation under way begins another attempt.
+    def repeat(self, *, probe: bool = False, retry: bool = True) -> Epoch:
+        """Take note that an operation in flight begins another attempt.
 
         It is no retry where it follows a good answer, as a write does that was looked at first.
         """
@@ -236,22 +236,22 @@ class Pace:
             self._budget.retried()
         return self._stamp(probe=probe)
 
-    def end(self, stamp: Stamp) -> None:
+    def end(self, epoch: Epoch) -> None:
         """Take note that an operation ended, however it did."""
         self.in_flight -= 1
-        if stamp.probe and stamp.breaker == self._breaker.epoch:
+        if epoch.probe and epoch.breaker == self._breaker.epoch:
             self._breaker.probe_failed()  # it ended without an attempt that said anything
 
-    def _stamp(self, *, probe: bool) -> Stamp:
+    def _stamp(self, *, probe: bool) -> Epoch:
         if probe:
             self._breaker.probe()
         self._rate.begin()
-        return self._new_stamp(probe=probe)
+        return self._new_epoch(probe=probe)
 
-    def _new_stamp(self, *, probe: bool = False) -> Stamp:
-        return Stamp(self._rate.epoch, self._concurrency.epoch, self._breaker.epoch, probe)
+    def _new_epoch(self, *, probe: bool = False) -> Epoch:
+        return Epoch(self._rate.epoch, self._concurrency.epoch, self._breaker.epoch, probe)
 
-    def passed(self, stamp: Stamp) -> None:
+    def passed(self, epoch: Epoch) -> None:
         """Take note of an answer that says neither too much nor too late."""
         now = self._monotonic()
         self._rate.passed(now)
@@ -259,27 +259,27 @@ class Pace:
             self._concurrency.passed(self.in_flight)
         if self._stuck_since is not None and not self._breaker.is_open:
             self._stuck_since = None
-        if self._breaker.answered(stamp.breaker, now):
+        if self._breaker.answered(epoch.breaker, now):
             self._stuck_since = None
-            stamp.probe = False
+            epoch.probe = False
 
-    def failed(self, stamp: Stamp, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
+    def failed(self, epoch: Epoch, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
         """Take note of an attempt that failed; `pause` is that of the client after a 429."""
         status = attempt.status
         if status == 429 or (status == 503 and attempt.certainty is Certainty.REFUSED):
-            self._breaker.answered(stamp.breaker, self._monotonic())
-            self._throttled(stamp, attempt, pause)
+            self._breaker.answered(epoch.breaker, self._monotonic())
+            self._throttled(epoch, attempt, pause)
         elif attempt.certainty in (Certainty.REFUSED, Certainty.APPLIED):
-            self.passed(stamp)
+            self.passed(epoch)
         else:
             if timed_out:
-                self._concurrency.lost(stamp.concurrency)
+                self._concurrency.lost(epoch.concurrency)
             sent = attempt.certainty is not Certainty.NOT_SENT
-            if self._breaker.unanswered(stamp.breaker, sent=sent):
+            if self._breaker.unanswered(epoch.breaker, sent=sent):
                 self._went_down(_why(attempt))
             if self._breaker.is_open:
                 self._down = _why(attempt)
-                stamp.probe = False
+                epoch.probe = False
 
     def unreachable(self, error: EnapterError) -> None:
         """Take note that an operation ended without ever having reached the host."""
@@ -306,7 +306,7 @@ class Pace:
         self._down = why
         self._breaker.probe_failed()
 
-    def _throttled(self, stamp: Stamp, attempt: Attempt, pause: float) -> None:
+    def _throttled(self, epoch: Epoch, attempt: Attempt, pause: float) -> None:
         pause = max(pause, attempt.retry_after or 0.0)
         if pause > self._max_pause:
             self._too_long = pause
@@ -314,10 +314,10 @@ class Pace:
         unlimited = not self._rate.limited
         busy = self.in_flight * 2 >= self._concurrency.limit
         if attempt.status == 429:
-            self._rate.throttled(stamp.rate, pause)
+            self._rate.throttled(epoch.rate, pause)
         # Once there is a rate it answers a 429, unless the places are what was used up.
         if unlimited or busy or attempt.status != 429:
-            self._concurrency.lost(stamp.concurrency)
+            self._concurrency.lost(epoch.concurrency)
         self._pause_for(pause)
 
     def _pause_for(self, seconds: float) -> None:

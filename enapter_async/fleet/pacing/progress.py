@@ -32,11 +32,11 @@ class Estimate:
             self._since = self._monotonic()
 
     def worked(self) -> float:
-        """Return the seconds of work until now, without pauses."""
+        """Return the seconds of item until now, without pauses."""
         return self._worked + (0.0 if self._since is None else self._monotonic() - self._since)
 
     def left(self, number: int) -> float | None:
-        """Return the seconds of work that so many operations will take; None: not known yet."""
+        """Return the seconds of item that so many operations will take; None: not known yet."""
         worked = self.worked()
         if not self._done or worked < LEAST_SECONDS:
             return None

@@ -1,6 +1,6 @@
 """Finds what operations on different devices do to each other, and puts them in order.
 
-Works on the table `step` of a scratch database, one row an operation, so that memory stays
+Items on the table `step` of a scratch database, one row an operation, so that memory stays
 flat however many there are. An edge says that one step must end well before another:
 a slug is freed before it is taken, and what hangs below a device is deleted before it.
 
@@ -272,7 +272,7 @@ def _find_levels(scratch: sqlite3.Connection) -> None:
     )
     while scratch.execute("SELECT 1 FROM front LIMIT 1").fetchone():
         scratch.execute("DELETE FROM reached")
-        # Works of one device keep the order of the input, so they may share a level.
+        # Items of one device keep the order of the input, so they may share a level.
         scratch.execute(
             "INSERT INTO reached "
             "SELECT edge.line, count(*), max(step.level + (edge.kind <> 'device')) FROM front "

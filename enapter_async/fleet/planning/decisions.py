@@ -34,7 +34,7 @@ class Verdict(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class PlanRequest:
     """One operation that is asked for. `line` counts from 1 in the order of the input.
 
     `expected` are fields that the device must show now, else it is refused; None: any.
@@ -63,7 +63,9 @@ class Decision:
     takes: str | None = None
 
 
-def judge(asked: Sequence[Asked], state: Device | None, problem: str | None) -> list[Decision]:
+def judge(
+    asked: Sequence[PlanRequest], state: Device | None, problem: str | None
+) -> list[Decision]:
     """Judge all that is asked of one device, in the order of the input.
 
     `state` is the device now, None where there is none; `problem` says why nobody knows.
@@ -93,7 +95,7 @@ def judge(asked: Sequence[Asked], state: Device | None, problem: str | None) -> 
     return decisions
 
 
-def _contradiction(asked: Sequence[Asked]) -> str | None:
+def _contradiction(asked: Sequence[PlanRequest]) -> str | None:
     """Say where operations of one device contradict each other, or None."""
     values: dict[str, tuple[str, int]] = {}
     deleted: int | None = None
@@ -116,7 +118,7 @@ def _addressed(operation: Change, device_id: str) -> Change:
     return changed
 
 
-def _decide(each: Asked, operation: Change, state: Device | None) -> Decision:
+def _decide(each: PlanRequest, operation: Change, state: Device | None) -> Decision:
     if state is None:
         if isinstance(operation, DeleteDevice):
             return _decided(each, operation, Verdict.ABSENT, "the device is already gone")
@@ -140,7 +142,7 @@ def _decide(each: Asked, operation: Change, state: Device | None) -> Decision:
     )
 
 
-def _unexpected(each: Asked, state: Device) -> str | None:
+def _unexpected(each: PlanRequest, state: Device) -> str | None:
     for field, value in (each.expected or {}).items():
         now = getattr(state, field)
         if (now or None) != (value or None):
@@ -174,9 +176,9 @@ def _impossible(operation: Change, state: Device) -> str | None:
     return None
 
 
-def _decided(each: Asked, operation: Change, verdict: Verdict, why: str) -> Decision:
+def _decided(each: PlanRequest, operation: Change, verdict: Verdict, why: str) -> Decision:
     return Decision(line=each.line, operation=operation, verdict=verdict, why=why)
 
 
-def _refused(each: Asked, operation: Change, why: str) -> Decision:
+def _refused(each: PlanRequest, operation: Change, why: str) -> Decision:
     return _decided(each, operation, Verdict.REFUSED, why)

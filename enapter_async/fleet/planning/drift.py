@@ -16,17 +16,17 @@ from enapter_async._http.call import CallRecord
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError, NotFoundError
 from enapter_async.fleet.errors import StaleError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.effects import effect
-from enapter_async.fleet.planning.snapshot import Present, batches, open_scratch
+from enapter_async.fleet.planning.snapshot import Snapshot, batches, open_scratch
 from enapter_async.fleet.reading import Caller
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, GetDevice
 
-WorkSource = Callable[[], Iterator[Work]]
-"""Begins to give works, in order of `seq`; each call begins anew."""
+WorkSource = Callable[[], Iterator[WorkItem]]
+"""Begins to give items, in order of `seq`; each call begins anew."""
 
 STAGED_WAVES: Final = 2
 """In so many first waves of a staged run each device is read directly before its change."""
@@ -54,27 +54,27 @@ class Guard(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    async def before_wave(self, number: int, works: WorkSource) -> None:
+    async def before_wave(self, number: int, items: WorkSource) -> None:
         """Take note of the wave that is about to begin; `number` counts from 0.
 
-        Called before the first work of a wave is started, and again for what is left of it
+        Called before the first item of a wave is started, and again for what is left of it
         in a resume. Without waves everything is wave 0. Raises `EnapterError` where the
         fleet could not be read; then nothing of the wave may be started.
         """
 
-    async def check(self, work: Work) -> str | None:
-        """Return None where the work may be sent, else why it is held.
+    async def check(self, item: WorkItem) -> str | None:
+        """Return None where the item may be sent, else why it is held.
 
-        Called before the intent of the work is journalled, and not for a work that is
-        `unchanged`. Raises `EnapterError` where the device could not be read; the work is
+        Called before the intent of the item is journalled, and not for an item that is
+        `unchanged`. Raises `EnapterError` where the device could not be read; the item is
         held then, too.
         """
 
 
-async def look(guard: Guard, work: Work) -> StaleError | None:
-    """Ask a guard about a work; give why it is held, or None where it may be sent."""
+async def look(guard: Guard, item: WorkItem) -> StaleError | None:
+    """Ask a guard about an item; give why it is held, or None where it may be sent."""
     try:
-        reason = await guard.check(work)
+        reason = await guard.check(item)
     except EnapterError as error:
         return StaleError(f"nobody can say whether it is as planned: {error}", because=error)
     return None if reason is None else StaleError(reason)
@@ -93,13 +93,13 @@ class GuardMode(enum.StrEnum):
     """Nobody looks."""
 
 
-def staleness(work: Work, state: Device | None) -> str | None:
+def staleness(item: WorkItem, state: Device | None) -> str | None:
     """Say why a device that was just read is no longer as planned, or None where it is.
 
-    Only the fields in `work.before` count. A device that already is as wanted is not stale.
+    Only the fields in `item.before` count. A device that already is as wanted is not stale.
     """
-    before: Mapping[str, Any] | None = work.before
-    if before is None or work.operation.holds(state):
+    before: Mapping[str, Any] | None = item.before
+    if before is None or item.operation.holds(state):
         return None
     if state is None:
         return "the device is gone since it was planned"
@@ -120,9 +120,9 @@ def _told(value: Any) -> str:
 class StateGuard:
     """Reads devices before they are changed, and holds what is no longer as planned.
 
-    What no sweep before its wave has seen is read directly before it is changed.
+    What no reading before its wave has shown is read directly before it is changed.
 
-    `staged` says that the run has waves: without them, nothing is a first wave. Works
+    `staged` says that the run has waves: without them, nothing is a first wave. Items
     without `before` are let pass. Use it inside `async with`. Changes nothing.
     """
 
@@ -148,7 +148,7 @@ class StateGuard:
         """Forget what was read."""
         self._forget()
 
-    async def before_wave(self, number: int, works: WorkSource) -> None:
+    async def before_wave(self, number: int, items: WorkSource) -> None:
         """Read the fleet by pages, where that is this wave's guard.
 
         Raises:
@@ -159,62 +159,62 @@ class StateGuard:
         swept = open_scratch()
         try:
             swept.executescript(_SCHEMA)
-            if not await self._expect(swept, works):
+            if not await self._expect(swept, items):
                 swept.close()
                 return
-            present = Present(self._client, swept)
+            snapshot = Snapshot(self._client, swept)
             for rows in batches(swept.execute("SELECT DISTINCT device_id FROM expected")):
-                present.want(device_id for (device_id,) in rows)
-            await present.look()
-            await asyncio.to_thread(_compare, swept, present)
+                snapshot.want(device_id for (device_id,) in rows)
+            await snapshot.look()
+            await asyncio.to_thread(_compare, swept, snapshot)
         except BaseException:
             swept.close()
             raise
         self._swept = swept
 
-    async def _expect(self, swept: sqlite3.Connection, works: WorkSource) -> bool:
+    async def _expect(self, swept: sqlite3.Connection, items: WorkSource) -> bool:
         """Keep what this wave expects; say whether it is anything."""
         any_expected = False
-        guarded = (work for work in works() if self._needs_sweep(work))
+        guarded = (item for item in items() if self._needs_sweep(item))
         for batch in batches(guarded):
             swept.executemany(
                 "INSERT INTO expected VALUES (?, ?, ?, ?)",
                 (
                     (
-                        work.seq,
-                        work.operation.subject(),
-                        json.dumps(operation_to_json(work.operation)),
-                        json.dumps(work.before),
+                        item.seq,
+                        item.operation.subject(),
+                        json.dumps(operation_to_json(item.operation)),
+                        json.dumps(item.before),
                     )
-                    for work in batch
+                    for item in batch
                 ),
             )
             any_expected = True
             await asyncio.sleep(0)
         return any_expected
 
-    def _needs_sweep(self, work: Work) -> bool:
+    def _needs_sweep(self, item: WorkItem) -> bool:
         if self._mode is GuardMode.NONE:
             return False
-        return work.before is not None and not work.unchanged and not self._looks_at_each(work)
+        return item.before is not None and not item.unchanged and not self._looks_at_each(item)
 
-    def _looks_at_each(self, work: Work) -> bool:
+    def _looks_at_each(self, item: WorkItem) -> bool:
         if self._mode is not GuardMode.AUTO:
             return self._mode is GuardMode.EACH
         first = self._staged and self._wave < STAGED_WAVES
-        return first or isinstance(work.operation, DeleteDevice | GenerateConfig)
+        return first or isinstance(item.operation, DeleteDevice | GenerateConfig)
 
-    async def check(self, work: Work) -> str | None:
-        """Return None where the work may be sent, else why it is held.
+    async def check(self, item: WorkItem) -> str | None:
+        """Return None where the item may be sent, else why it is held.
 
         Raises:
             EnapterError: the device could not be read.
         """
-        subject = work.operation.subject()
-        if self._mode is GuardMode.NONE or work.before is None or subject is None:
+        subject = item.operation.subject()
+        if self._mode is GuardMode.NONE or item.before is None or subject is None:
             return None
-        if not self._looks_at_each(work):
-            looked, reason = self._swept_reason(work)
+        if not self._looks_at_each(item):
+            looked, reason = self._swept_reason(item)
             if looked:
                 return reason
         request = GetDevice(device_id=subject)
@@ -225,14 +225,14 @@ class StateGuard:
             if error.excerpt and not error.errors:
                 # A proxy's own page says nothing about a device.
                 raise
-        return staleness(work, state)
+        return staleness(item, state)
 
-    def _swept_reason(self, work: Work) -> tuple[bool, str | None]:
-        """Say whether the work was looked at before its wave, and why it is held."""
+    def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
+        """Say whether the item was looked at before its wave, and why it is held."""
         if self._swept is None:
             return False, None
         row = self._swept.execute(
-            "SELECT reason FROM expected LEFT JOIN stale USING (seq) WHERE seq = ?", (work.seq,)
+            "SELECT reason FROM expected LEFT JOIN stale USING (seq) WHERE seq = ?", (item.seq,)
         ).fetchone()
         return (False, None) if row is None else (True, row[0])
 
@@ -242,10 +242,10 @@ class StateGuard:
             self._swept = None
 
 
-def _compare(swept: sqlite3.Connection, present: Present) -> None:
-    """Write down which works are stale, each device's works in their order.
+def _compare(swept: sqlite3.Connection, snapshot: Snapshot) -> None:
+    """Write down which items are stale, each device's items in their order.
 
-    A work counts on what the earlier ones of its device in this wave will have set.
+    An item counts on what the earlier ones of its device in this wave will have set.
     """
     device_id = None
     state: Device | None = None
@@ -253,12 +253,12 @@ def _compare(swept: sqlite3.Connection, present: Present) -> None:
     for seq, subject, operation_text, before in rows:
         if subject != device_id:
             device_id = subject
-            found = present.find(subject)
+            found = snapshot.find(subject)
             state = found.device
             unreadable = found.problem
         operation: Operation[Any] = operation_from_json(json.loads(operation_text))
-        work = Work(seq=seq, operation=operation, before=json.loads(before))
-        reason = unreadable or staleness(work, state)
+        item = WorkItem(seq=seq, operation=operation, before=json.loads(before))
+        reason = unreadable or staleness(item, state)
         if reason is not None:
             swept.execute("INSERT INTO stale VALUES (?, ?)", (seq, reason))
         state = effect(operation, state)

@@ -12,7 +12,7 @@ from typing import Any, Self
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.fleet.errors import RunRefusedError
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.effects import as_change
 from enapter_async.fleet.planning.plan_file import (
@@ -28,9 +28,9 @@ from enapter_async.fleet.planning.snapshot import BATCH
 from enapter_async.operation import Operation
 
 
-# Of anything, and not of works, so that type checkers let it stand where operations may.
+# Of anything, and not of items, so that type checkers let it stand where operations may.
 class Plan(Collection[Any]):
-    """What would be done, in order; iterated, it gives the works that `fleet.apply` takes.
+    """What would be done, in order; iterated, it gives the items that `fleet.apply` takes.
 
     `len` is their number; `items` gives all that was asked for with what is said of it;
     `counts` maps each verdict to a number. `deletions` and `configurations` are how many of
@@ -64,12 +64,12 @@ class Plan(Collection[Any]):
         Each call begins anew. Raises `PlanFileError` where the plan's file was changed.
         """
 
-    def __iter__(self) -> Iterator[Work]:
-        """Yield the works, in order of execution."""
+    def __iter__(self) -> Iterator[WorkItem]:
+        """Yield the items, in order of execution."""
         for item in self.items():
             if item.operation is None or item.seq is None:
                 continue  # to the end of the file, which is where its seal is
-            yield Work(
+            yield WorkItem(
                 seq=item.seq,
                 operation=item.operation,
                 before=None if item.before is None else dict(item.before),
@@ -80,12 +80,12 @@ class Plan(Collection[Any]):
             )
 
     def __len__(self) -> int:
-        """Say how many works there are."""
+        """Say how many items there are."""
         return sum(self.counts[verdict] for verdict in EXECUTED)
 
-    def __contains__(self, work: object) -> bool:
-        """Say whether a work is part of the plan, by looking at each."""
-        return any(each == work for each in self)
+    def __contains__(self, item: object) -> bool:
+        """Say whether an item is part of the plan, by looking at each."""
+        return any(each == item for each in self)
 
     def lines(self) -> Iterator[bytes]:
         """Return the lines of the plan's file."""

@@ -12,12 +12,12 @@ from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Operations, check_input
 from enapter_async.fleet.planning import conflicts
-from enapter_async.fleet.planning.decisions import Asked, Decision, judge
+from enapter_async.fleet.planning.decisions import Decision, PlanRequest, judge
 from enapter_async.fleet.planning.effects import as_change, wanted
 from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of
 from enapter_async.fleet.planning.plan_file import PlanHeader
 from enapter_async.fleet.planning.selection import Change
-from enapter_async.fleet.planning.snapshot import Present, batches, open_scratch
+from enapter_async.fleet.planning.snapshot import Snapshot, batches, open_scratch
 from enapter_async.models.devices import Device
 
 _ASKED: Final = """
@@ -46,7 +46,7 @@ async def plan(
     unchanged, absent, the same as an earlier one, or refused, and why: such as a role that is
     too low, two values for one field, a slug that is wanted twice or stays with another
     device, or a device that others hang below. `on_read` is called with the number of devices
-    read so far. Planning works in a scratch file; memory does not grow with the plan.
+    read so far. Planning items in a scratch file; memory does not grow with the plan.
 
     It is no promise: others may change the fleet before the plan is applied, which looks
     again by its guard. Safe to repeat.
@@ -75,7 +75,7 @@ class Planner:
         self._client = client
         self._scratch = open_scratch()
         self._scratch.executescript(_ASKED + conflicts.SCHEMA)
-        self._present = Present(client, self._scratch, on_read=on_read)
+        self._snapshot = Snapshot(client, self._scratch, on_read=on_read)
         self._lines = 0
 
     def close(self) -> None:
@@ -100,11 +100,11 @@ class Planner:
     def _ask_for(self, operation: Any) -> None:
         line = self._lines + 1
         try:
-            self.add(Asked(line=line, operation=as_change(operation)))
+            self.add(PlanRequest(line=line, operation=as_change(operation)))
         except ConfigurationError as error:
             raise ConfigurationError(f"operation {line}: {error}") from None
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: PlanRequest) -> None:
         """Take one operation in; its line must be the next."""
         operation = asked.operation
         self._lines += 1
@@ -123,7 +123,7 @@ class Planner:
     async def select(self, change: Change) -> None:
         """Read the fleet, and take in what is to be done to each selected device."""
         selection = change.selection
-        self._present.expand = tuple({"communication", *selection.expand})
+        self._snapshot.expand = tuple({"communication", *selection.expand})
 
         def take(devices: list[Device]) -> None:
             for device in devices:
@@ -132,7 +132,7 @@ class Planner:
                     self._select(change, device, groups)
 
         for site_id in dict.fromkeys(selection.site_ids) or (None,):
-            await self._present.sweep(site_id, on_new=take)
+            await self._snapshot.read_pages(site_id, on_new=take)
 
     def _select(self, change: Change, device: Device, groups: Mapping[str, str | None]) -> None:
         try:
@@ -145,7 +145,7 @@ class Planner:
             )
             return
         for operation in operations:
-            self.add(Asked(line=self._lines + 1, operation=as_change(operation)))
+            self.add(PlanRequest(line=self._lines + 1, operation=as_change(operation)))
 
     async def compile(self) -> Plan:
         """Read what must be known, judge each operation, and put all in order."""
@@ -159,26 +159,26 @@ class Planner:
         return await asyncio.to_thread(ScratchPlan, self._scratch, header)
 
     async def _read(self) -> None:
-        present, scratch = self._present, self._scratch
+        snapshot, scratch = self._snapshot, self._scratch
         kinds = {kind for (kind,) in scratch.execute("SELECT DISTINCT kind FROM asked")}
-        if kinds & {"delete", "generate_config"} and not present.read:
-            present.expand = ("communication",)
+        if kinds & {"delete", "generate_config"} and not snapshot.read:
+            snapshot.expand = ("communication",)
         for rows in batches(scratch.execute("SELECT address, operation FROM asked")):
-            present.want(address for address, _ in rows)
-            present.want(_slugs(operation for _, operation in rows))
-        await present.look()
-        if "delete" not in kinds or present.complete:
+            snapshot.want(address for address, _ in rows)
+            snapshot.want(_slugs(operation for _, operation in rows))
+        await snapshot.look()
+        if "delete" not in kinds or snapshot.complete:
             return
         # What hangs below a device is not shown by the device.
-        sites: list[str] = present.sites_of("SELECT address FROM asked WHERE kind = 'delete'")
+        sites: list[str] = snapshot.sites_of("SELECT address FROM asked WHERE kind = 'delete'")
         for site_id in sites if len(sites) <= _MOST_SITES else (None,):
-            await present.sweep(site_id)
+            await snapshot.read_pages(site_id)
 
     def _judge(self) -> None:
         scratch = self._scratch
         scratch.execute("BEGIN")
         for batch in batches(scratch.execute("SELECT line, address FROM asked ORDER BY line")):
-            found = [(self._present.find(address), line) for line, address in batch]
+            found = [(self._snapshot.find(address), line) for line, address in batch]
             scratch.executemany(
                 "UPDATE asked SET device = ?, problem = ifnull(problem, ?) WHERE line = ?",
                 ((each.device and each.device.id, each.problem, line) for each, line in found),
@@ -193,10 +193,10 @@ class Planner:
         conflicts.settle(scratch)
 
     def _judge_device(self, address: str, rows: list[tuple[Any, ...]]) -> None:
-        state = None if rows[0][5] is None else self._present.by_id(rows[0][5])
+        state = None if rows[0][5] is None else self._snapshot.by_id(rows[0][5])
         problem = next((row[4] for row in rows if row[4] is not None), None)
         asked = [
-            Asked(
+            PlanRequest(
                 line=line,
                 operation=as_change(operation_from_json(json.loads(operation))),
                 expected=None if expected is None else json.loads(expected),

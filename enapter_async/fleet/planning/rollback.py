@@ -15,10 +15,10 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.journal.replay import Mark, Standing
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Journal
-from enapter_async.fleet.planning.decisions import Asked
+from enapter_async.fleet.planning.decisions import PlanRequest
 from enapter_async.fleet.planning.effects import Change, wanted
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.planner import Planner
@@ -53,7 +53,7 @@ class Lasting(enum.StrEnum):
     DELETION = "deletion"
     """Nothing brings a deleted device back."""
     CONFIGURATION = "configuration"
-    """A minted configuration cannot be taken back."""
+    """A generated configuration cannot be taken back."""
     EMPTY = "empty"
     """The field was empty, and the API takes null and "" for "leave it alone"."""
     NO_BEFORE = "no before-values"
@@ -94,7 +94,7 @@ async def undo(
     """
     scratch = open_scratch()
     try:
-        way_back = _WayBack(scratch)
+        way_back = _Rollback(scratch)
         await asyncio.to_thread(way_back.collect, journal, str(client.base_url))
         return await _plan(client, way_back, on_read)
     finally:
@@ -102,12 +102,12 @@ async def undo(
 
 
 async def _plan(
-    client: Client, way_back: "_WayBack", on_read: Callable[[int], None] | None
+    client: Client, way_back: "_Rollback", on_read: Callable[[int], None] | None
 ) -> Undo:
     planner = Planner(client, on_read=on_read)
     try:
         for line, (operation, expected) in enumerate(way_back.operations(), start=1):
-            planner.add(Asked(line=line, operation=operation, expected=expected))
+            planner.add(PlanRequest(line=line, operation=operation, expected=expected))
             if not line % BATCH:
                 await asyncio.sleep(0)
         plan = await planner.compile()
@@ -119,7 +119,7 @@ async def _plan(
     return Undo(plan=plan, lasting=MappingProxyType(lasting), examples=MappingProxyType(examples))
 
 
-class _WayBack:
+class _Rollback:
     """What a run made of each field of each device, from first to last."""
 
     def __init__(self, scratch: sqlite3.Connection) -> None:
@@ -136,25 +136,25 @@ class _WayBack:
                 raise ConfigurationError(
                     f"that run was about {about}, and the client is about {base_url}"
                 )
-            standing = Standing(journal)
+            replay = Replay(journal)
             self._scratch.execute("BEGIN")
-            for work in journal.works():
-                if standing.marks[work.seq] in _CHANGED and not work.unchanged:
-                    self._take(work)
+            for item in journal.items():
+                if replay.marks[item.seq] in _CHANGED and not item.unchanged:
+                    self._take(item)
             self._scratch.execute("COMMIT")
 
-    def _take(self, work: Work) -> None:
-        device_id = work.operation.subject() or ""
-        if isinstance(work.operation, DeleteDevice):
+    def _take(self, item: WorkItem) -> None:
+        device_id = item.operation.subject() or ""
+        if isinstance(item.operation, DeleteDevice):
             self._scratch.execute("INSERT OR IGNORE INTO gone VALUES (?)", (device_id,))
             self._tell(Lasting.DELETION, device_id)
-        elif isinstance(work.operation, GenerateConfig):
+        elif isinstance(item.operation, GenerateConfig):
             self._tell(Lasting.CONFIGURATION, device_id)
-        elif work.before is None:
+        elif item.before is None:
             self._tell(Lasting.NO_BEFORE, device_id)
         else:
-            for field, value in wanted(work.operation).items():
-                row = (device_id, field, work.before.get(field), value, work.seq)
+            for field, value in wanted(item.operation).items():
+                row = (device_id, field, item.before.get(field), value, item.seq)
                 self._scratch.execute(_KEEP_NET, row)
 
     def _tell(self, why: Lasting, example: str) -> None:

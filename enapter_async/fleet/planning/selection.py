@@ -206,7 +206,7 @@ class Change:
     """What every selected device is to become, for `fleet.plan`.
 
     `selection` says which devices; `name` and `slug` are templates of the new ones;
-    `blueprint_id` is assigned; `protocol` mints a configuration for each; `delete` deletes
+    `blueprint_id` is assigned; `protocol` generates a configuration for each; `delete` deletes
     each, and stands alone.
 
     Raises:

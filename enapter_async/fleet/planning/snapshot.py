@@ -23,12 +23,12 @@ from enapter_async.models.devices import AccessRole, Communication, Communicatio
 from enapter_async.operations.devices import LARGEST_PAGE, GetDevice, ListDevices
 
 STEPS_BACK: Final = 5
-"""How often in a row a sweep steps back by a page before it gives up."""
+"""How often in a row the reading steps back by a page before it gives up."""
 
 _REMEMBERED: Final = (STEPS_BACK + 1) * LARGEST_PAGE
 
 
-async def sweep(
+async def read_pages(
     client: Caller, *, site_id: str | None = None, expand: Iterable[str] = ()
 ) -> AsyncGenerator[tuple[Device, ...], None]:
     """Read every device of the account, or of one site, page by page.
@@ -146,7 +146,7 @@ class Found:
     problem: str | None = None
 
 
-class Present:
+class Snapshot:
     """Reads the present of a fleet into a scratch database, each device once.
 
     `wanted` addresses (ids and slugs) are looked for. `complete` says that every device of
@@ -215,7 +215,7 @@ class Present:
 
     async def _look_by_pages(self, unmet: str) -> None:
         most_pages = self._scratch.execute(_COUNT_UNMET, ("",)).fetchone()[0]
-        async with contextlib.aclosing(sweep(self._client, expand=self.expand)) as pages:
+        async with contextlib.aclosing(read_pages(self._client, expand=self.expand)) as pages:
             read = 0
             async for page in pages:
                 self.add(page)
@@ -231,7 +231,7 @@ class Present:
         row = self._scratch.execute(_NEXT_UNMET, (address, 1)).fetchone()
         return None if row is None else str(row[0])
 
-    async def sweep(
+    async def read_pages(
         self,
         site_id: str | None = None,
         *,
@@ -242,7 +242,7 @@ class Present:
         Raises:
             EnapterError: it could not be read.
         """
-        async for page in sweep(self._client, site_id=site_id, expand=self.expand):
+        async for page in read_pages(self._client, site_id=site_id, expand=self.expand):
             new = self.add(page)
             if on_new is not None:
                 on_new(new)

@@ -16,7 +16,7 @@ from enapter_async.clock import Clock
 from enapter_async.fleet.journal.run_folders import is_held
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.private_files import written_whole
-from enapter_async.fleet.reporting.summary import chronicle
+from enapter_async.fleet.reporting.summary import summarize
 
 _DATA: Final = "@data@"
 _RULES: Final = "@rules@"
@@ -50,7 +50,7 @@ def write_report(
     """
     where = Path(path)
     with contextlib.closing(Journal.read(journal)) as opened:
-        told = chronicle(opened, running=is_held(opened.path))
+        told = summarize(opened, running=is_held(opened.path))
         title = name or run or opened.path.name
     data = {
         **told,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from enapter_async.converter import operation_to_json
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import INTENT, Event
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.operation_files import COLUMNS
@@ -33,12 +33,12 @@ _NO_OUTCOME: Final = "it was about to be sent when the run ended, and no outcome
 
 def result_rows(journal: Journal) -> Iterator[dict[str, Any]]:
     """Yield what became of each item, in order; a row has the operation's fields first."""
-    for work, event, acknowledged_ms in journal.ends():
-        yield _row(work, event, acknowledged_ms)
+    for item, event, acknowledged_ms in journal.ends():
+        yield _row(item, event, acknowledged_ms)
 
 
-def _row(work: Work, event: Event | None, acknowledged_ms: int | None) -> dict[str, Any]:
-    row = {"item": work.seq, **operation_to_json(work.operation)}
+def _row(item: WorkItem, event: Event | None, acknowledged_ms: int | None) -> dict[str, Any]:
+    row = {"item": item.seq, **operation_to_json(item.operation)}
     told = dict.fromkeys(RESULT_COLUMNS)
     told["state"] = str(State.HELD)
     if event is not None and event.kind == INTENT:

@@ -14,12 +14,12 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.converter import operation_to_json
-from enapter_async.fleet.inputs import Work
+from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import INTENT, WAVE_BEGUN, Event
-from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Standing
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.reporting.timeline import Course
+from enapter_async.fleet.reporting.timeline import Timeline
 
 ROWS: Final = 5000
 """So many items that were not done are told one by one."""
@@ -56,42 +56,42 @@ class _Cause:
     message: str | None
 
 
-def chronicle(journal: Journal, *, running: bool = False) -> dict[str, Any]:
+def summarize(journal: Journal, *, running: bool = False) -> dict[str, Any]:
     """Tell a run as plain JSON: facts, counts, what was asked, waves, course, causes, rows.
 
     Times are milliseconds. `running` says that a session goes on, so that what has no
-    outcome is under way or waiting, and neither unknown nor held. No secret is in it, and
+    outcome is in flight or waiting, and neither unknown nor held. No secret is in it, and
     of the facts only those that people need. Changes nothing; safe to repeat.
     """
-    return _Chronicler(journal, running=running).tell()
+    return _Summary(journal, running=running).tell()
 
 
-class _Chronicler:
+class _Summary:
     def __init__(self, journal: Journal, *, running: bool) -> None:
         self._journal = journal
-        self._standing = Standing(journal)
+        self._replay = Replay(journal)
         self._running = running
-        self._wave_of = array("i", bytes(4 * len(self._standing.marks)))
+        self._wave_of = array("i", bytes(4 * len(self._replay.marks)))
         self._wrong = (Mark.FAILED, Mark.UNKNOWN, *(() if running else (Mark.INTENDED,)))
         self._not_done = 0
         self._rows: dict[int, list[Any]] = {seq: [] for seq in self._chosen()}
         self._asked: dict[tuple[str, str], Counter[str]] = {}
         self._waves: dict[int, Counter[str]] = {}
         self._sites: set[str] = set()
-        self._course = Course(len(self._standing.marks))
+        self._course = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
         self._examples: dict[int, list[str]] = {}
         self._notes: list[list[Any]] = []
 
     def tell(self) -> dict[str, Any]:
-        for work in self._journal.works():
-            if work.seq < len(self._wave_of):
-                self._take_work(work)
+        for item in self._journal.items():
+            if item.seq < len(self._wave_of):
+                self._take_item(item)
         for event in self._journal.events():
             self._take_event(event)
         self._take_untouched()
         facts = self._journal.facts()
-        marks = Counter(self._standing.marks)
+        marks = Counter(self._replay.marks)
         counts: Counter[str] = Counter()
         for mark in STATE_OF_MARK:
             counts[self._state(mark)] += marks[mark]
@@ -102,7 +102,7 @@ class _Chronicler:
             "complete": "count" in facts,
             "total": sum(counts.values()),
             "merged": marks[Mark.MISSING],
-            "acknowledged": len(self._standing.acknowledged),
+            "acknowledged": len(self._replay.acknowledged),
             "sites": len(self._sites),
             "counts": counts,
             "asked": [
@@ -131,38 +131,38 @@ class _Chronicler:
     def _chosen(self) -> Iterator[int]:
         """Choose what is told one by one: what went wrong before what was not started.
 
-        While the run goes on, what is under way and what waits are none of it.
+        While the run goes on, what is in flight and what waits are none of it.
         """
-        standing = self._standing
-        wrong = list(standing.with_mark(*self._wrong))
-        untouched = standing.with_mark(Mark.UNTOUCHED)
-        wrong += [seq for seq in untouched if seq in standing.told]
+        replay = self._replay
+        wrong = list(replay.with_mark(*self._wrong))
+        untouched = replay.with_mark(Mark.UNTOUCHED)
+        wrong += [seq for seq in untouched if seq in replay.last_event]
         if not self._running:
-            wrong += [seq for seq in untouched if seq not in standing.told]
+            wrong += [seq for seq in untouched if seq not in replay.last_event]
         self._not_done = len(wrong)
         yield from wrong[:ROWS]
 
-    # The works.
+    # The items.
 
-    def _take_work(self, work: Work) -> None:
-        mark = Mark(self._standing.marks[work.seq])
+    def _take_item(self, item: WorkItem) -> None:
+        mark = Mark(self._replay.marks[item.seq])
         if mark is Mark.MISSING:
             return
         state = self._state(mark)
-        fields = operation_to_json(work.operation)
+        fields = operation_to_json(item.operation)
         kind, device = fields.pop("operation"), fields.pop("device_id", None)
         self._asked.setdefault((kind, ", ".join(fields)), Counter())[state] += 1
-        self._wave_of[work.seq] = work.wave
-        self._waves.setdefault(work.wave, Counter())[state] += 1
-        if work.group:
-            self._sites.add(work.group)
-        if work.seq in self._rows:
-            before = work.before if isinstance(work.before, Mapping) else {}
+        self._wave_of[item.seq] = item.wave
+        self._waves.setdefault(item.wave, Counter())[state] += 1
+        if item.group:
+            self._sites.add(item.group)
+        if item.seq in self._rows:
+            before = item.before if isinstance(item.before, Mapping) else {}
             changes = [
                 [field, _clip(value, _VALUE), *(_was(before, field))]
                 for field, value in fields.items()
             ]
-            self._rows[work.seq] = [work.seq, device, kind, changes, state]
+            self._rows[item.seq] = [item.seq, device, kind, changes, state]
 
     def _told_waves(self, staged: bool) -> Iterator[dict[str, Any]]:
         if staged or len(self._waves) > 1:
@@ -189,17 +189,17 @@ class _Chronicler:
 
     def _is_last(self, seq: int, event: Event) -> bool:
         """Say whether an item that is not done stands as it does because of this event."""
-        standing = self._standing
-        if standing.marks[seq] == Mark.INTENDED:
-            return event.kind == INTENT and (event.attempt or 1) == standing.intents.get(seq)
-        return standing.told.get(seq) == event.id
+        replay = self._replay
+        if replay.marks[seq] == Mark.INTENDED:
+            return event.kind == INTENT and (event.attempt or 1) == replay.intents.get(seq)
+        return replay.last_event.get(seq) == event.id
 
     def _take_end(self, seq: int, event: Event) -> None:
         """Take the event by which an item that was not done ended."""
         row = self._rows.get(seq, [])
         details = event.details
         message: str | None = _clip(details.get("message"), _TEXT)
-        state = self._state(Mark(self._standing.marks[seq]))
+        state = self._state(Mark(self._replay.marks[seq]))
         if event.kind == State.HELD:
             state = str(State.HELD)
         if event.kind == INTENT:
@@ -210,7 +210,7 @@ class _Chronicler:
         cause = _Cause(state, details.get("error"), event.status, event.code, general)
         index = self._count(cause, row)
         if row:
-            acknowledged = seq in self._standing.acknowledged
+            acknowledged = seq in self._replay.acknowledged
             row += [index, event.at_ms, event.attempt, message, event.request_id, acknowledged]
 
     def _count(self, cause: _Cause, row: list[Any], number: int = 1) -> int:
@@ -225,8 +225,8 @@ class _Chronicler:
 
     def _take_untouched(self) -> None:
         """Take what nothing was written of: it was never started."""
-        standing = self._standing
-        number = sum(seq not in standing.told for seq in standing.with_mark(Mark.UNTOUCHED))
+        replay = self._replay
+        number = sum(seq not in replay.last_event for seq in replay.with_mark(Mark.UNTOUCHED))
         if not number or self._running:
             return
         cause = _Cause(str(State.HELD), None, None, None, _NOT_STARTED)

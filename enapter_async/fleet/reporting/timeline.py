@@ -18,7 +18,7 @@ _NOT_ENDED: Final = 0
 _NUMBER_OF[str(State.HELD)] = _NOT_ENDED
 
 
-class Course:
+class Timeline:
     """Takes the events of a run in their order, and gives its course.
 
     Time is that of the sessions, one after the other: the breaks between them are left out,

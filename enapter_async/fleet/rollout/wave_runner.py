@@ -9,8 +9,8 @@ from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
 from enapter_async.errors import APIError, EnapterError, NotFoundError
 from enapter_async.fleet.errors import WaveNotPassedError
-from enapter_async.fleet.inputs import Work
-from enapter_async.fleet.journal.wave_findings import Findings
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.wave_verification import WaveVerification
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import (
     OnEvent,
@@ -27,7 +27,7 @@ from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 from enapter_async.operation import Operation
 
 AT_ONCE: Final = 8
-"""How many reads are under way at once."""
+"""How many reads are in flight at once."""
 LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds before each look at a device: a copy that is read may lag behind."""
 HOW_TO_GO_ON: Final = (
@@ -37,8 +37,8 @@ HOW_TO_GO_ON: Final = (
 EVERYTHING: Final = Rollout(waves=("rest",))
 
 
-class Stages:
-    """Takes a run from wave to wave. `works_of` begins anew to give the works of a wave.
+class WaveRunner:
+    """Takes a run from wave to wave. `items_of` begins anew to give the items of a wave.
 
     Without a `rollout` everything is one wave, which is not read back. `log` is what the run's
     journal says of its waves; None where it has no journal.
@@ -51,7 +51,7 @@ class Stages:
         clock: Clock,
         *,
         sizes: list[int] | None,
-        works_of: Callable[[int], Iterator[Work]],
+        items_of: Callable[[int], Iterator[WorkItem]],
         log: WaveLog | None,
         guard: Guard | None,
         on_event: OnEvent,
@@ -61,24 +61,24 @@ class Stages:
         self._client = client
         self._clock = clock
         self._sizes = sizes
-        self._works_of = works_of
+        self._items_of = items_of
         self._guard = guard
         self._on_event = on_event
         self._log = log
-        self._present: Findings | None = None
+        self._current: WaveVerification | None = None
 
     @property
     def wave(self) -> int | None:
-        """The wave that is under way, counted from 0; None before the first."""
-        return None if self._present is None else self._present.number
+        """The wave that is in flight, counted from 0; None before the first."""
+        return None if self._current is None else self._current.number
 
     def ended(self, outcome: Outcome[Any]) -> None:
         """Take note of an outcome of the present wave."""
-        if self._present is not None and self._is_careful(self._present):
-            self._present.take(outcome.operation, outcome.state)
+        if self._current is not None and self._is_careful(self._current):
+            self._current.take(outcome.operation, outcome.state)
 
     async def turn_to(self, wave: int) -> None:
-        """End the present wave, if there is one, and begin another; nothing is under way.
+        """End the present wave, if there is one, and begin another; nothing is in flight.
 
         A wave of an earlier session that has not passed yet is ended in the same way.
 
@@ -113,14 +113,14 @@ class Stages:
         for each in await self._not_passed_yet(before=None):
             await self._note_passed(each, await self._read_back(each))
 
-    async def _not_passed_yet(self, *, before: int | None) -> list[Findings]:
+    async def _not_passed_yet(self, *, before: int | None) -> list[WaveVerification]:
         """Return what is known of the waves that must pass now; `before` None: nothing comes."""
-        present, log = self._present, self._log
-        found = [] if present is None or not self._staged else [present]
+        current, log = self._current, self._log
+        found = [] if current is None or not self._staged else [current]
         if log is None:
             return found
         for wave in log.unpassed(before=CAREFUL if before is None else before, careful=CAREFUL):
-            if present is None or wave != present.number:
+            if current is None or wave != current.number:
                 recalled = await self._recall(wave)
                 found += [] if recalled is None else [recalled]
         judged = [each for each in found if not log.is_accepted(each.number)]
@@ -129,13 +129,13 @@ class Stages:
                 await log.accepted(each.number)
         return judged
 
-    async def _recall(self, wave: int) -> Findings | None:
+    async def _recall(self, wave: int) -> WaveVerification | None:
         """Return what earlier sessions left of a wave, or None where they left nothing."""
         log = self._log
         if log is None:
             return None
         online = log.online(wave)
-        found = Findings(wave)
+        found = WaveVerification(wave)
         if wave < CAREFUL:
             recalled = await log.recall(wave)
             if recalled is None and online is None:
@@ -145,51 +145,51 @@ class Stages:
         return found
 
     async def _begin(self, wave: int) -> None:
-        present = await self._recall(wave) or Findings(wave)
-        if present.online is None:
-            present.online = await self._look_before(wave)
+        current = await self._recall(wave) or WaveVerification(wave)
+        if current.online is None:
+            current.online = await self._look_before(wave)
         if self._guard is not None:
-            await self._guard.before_wave(wave, lambda: self._works_of(wave))
+            await self._guard.before_wave(wave, lambda: self._items_of(wave))
         if self._log is not None:
-            self._log.begun(wave, present.online)
-        self._present = present
+            self._log.begun(wave, current.online)
+        self._current = current
         if self._staged:
             size = self._sizes[wave] if self._sizes else None
             waves = len(self._sizes) if self._sizes else None
             self._on_event(WaveBegan(number=wave + 1, size=size, waves=waves))
 
-    async def _read_back(self, findings: Findings) -> int:
+    async def _read_back(self, verification: WaveVerification) -> int:
         """Look whether the devices of a wave show what was set; give how many were looked at."""
-        wanted = findings.shown()
+        wanted = verification.shown()
         if not wanted:
             return 0
-        detail = f"wave {findings.number + 1} is read back"
+        detail = f"wave {verification.number + 1} is read back"
         self._wait(Wait(reason=Reason.READ_BACK, since=self._now(), detail=detail))
         differing = [each for each in await self._each(self._shows, wanted) if each]
         self._on_event(RunGoesOn())
         if differing:
             raise self._refusal(
-                findings,
+                verification,
                 f"{len(differing)} of {len(wanted)} read back do not show what was set, "
                 f"the first being {differing[0]}",
             )
         return len(wanted)
 
-    async def _note_passed(self, findings: Findings, read_back: int) -> None:
+    async def _note_passed(self, verification: WaveVerification, read_back: int) -> None:
         if self._log is not None:
-            await self._log.passed(findings.number, read_back=read_back)
-        self._on_event(WavePassed(number=findings.number + 1, read_back=read_back))
+            await self._log.passed(verification.number, read_back=read_back)
+        self._on_event(WavePassed(number=verification.number + 1, read_back=read_back))
 
-    def _refusal(self, findings: Findings, why: str) -> WaveNotPassedError:
+    def _refusal(self, verification: WaveVerification, why: str) -> WaveNotPassedError:
         """Note that a wave did not pass, and say why."""
-        message = f"wave {findings.number + 1} did not pass: {why}"
+        message = f"wave {verification.number + 1} did not pass: {why}"
         if self._log is None:
             return WaveNotPassedError(message)
-        self._log.not_passed(findings.number, why)
+        self._log.not_passed(verification.number, why)
         return WaveNotPassedError(f"{message}; {HOW_TO_GO_ON}")
 
-    def _is_careful(self, findings: Findings) -> bool:
-        return self._staged and findings.number < CAREFUL
+    def _is_careful(self, verification: WaveVerification) -> bool:
+        return self._staged and verification.number < CAREFUL
 
     async def _hold(self) -> None:
         seconds = self._rollout.hold
@@ -206,16 +206,16 @@ class Stages:
         if gate is None:
             return ()
         self._tell_health("the devices of the next wave are looked at")
-        operations = (work.operation for work in self._works_of(wave) if not work.unchanged)
+        operations = (item.operation for item in self._items_of(wave) if not item.unchanged)
         # A deleted device is meant to be gone.
-        present = (each.subject() for each in operations if not each.holds(None))
-        sample = list(islice((each for each in present if each), gate.sample))
+        current = (each.subject() for each in operations if not each.holds(None))
+        sample = list(islice((each for each in current if each), gate.sample))
         online = await self._each(self._is_online, sample)
         self._on_event(RunGoesOn())
         return tuple(compress(sample, online))
 
-    async def _check_health(self, findings: Findings) -> None:
-        gate, were = self._rollout.health, findings.online
+    async def _check_health(self, verification: WaveVerification) -> None:
+        gate, were = self._rollout.health, verification.online
         if gate is None or not were:
             return
         self._tell_health("the devices of the last wave are looked at")
@@ -223,7 +223,7 @@ class Stages:
         self._on_event(RunGoesOn())
         if lost * 100 > gate.most_lost * len(were):
             raise self._refusal(
-                findings,
+                verification,
                 f"{lost} of {len(were)} devices that were online before it are not any more; "
                 f"the most is {gate.most_lost:g} %",
             )

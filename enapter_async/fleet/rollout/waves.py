@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import attrs
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.inputs import Work, numbered
+from enapter_async.fleet.inputs import WorkItem, numbered
 
 ROLLOUT: Final = "rollout"
 """The fact in a journal that says how its run is cut into waves."""
@@ -18,7 +18,7 @@ CAREFUL: Final = 2
 """How many waves are read back and must be without a fault."""
 MOST_WAVES: Final = 100
 SAMPLE: Final = 200
-"""How many devices of a wave the health gate looks at, at the most."""
+"""How many devices of a wave the health gate looks at, at most."""
 LOOK_AHEAD: Final = 10
 """The input is read so many times the concurrency ahead where a group's places are limited."""
 
@@ -78,12 +78,12 @@ class Rollout:
     """How a run is cut into waves, each of which begins when the one before is over.
 
     `waves` are sizes: numbers, percents of all ("10%", rounded up), "rest"; what is left
-    after the last is one more wave. The works of a wave are spread over groups (sites): one
+    after the last is one more wave. The items of a wave are spread over groups (sites): one
     of each first, then in proportion. The first two waves are read back, and pass only when
-    every work of them is applied, unchanged or absent; for later ones the run's abort
+    every item of them is applied, unchanged or absent; for later ones the run's abort
     criteria decide. With a journal that holds across sessions: no wave begins before the one
     that came before it has passed, whichever session carried it out. `hold` seconds pass between
-    two waves. `per_group` bounds how many works of one group are under way together. `health`
+    two waves. `per_group` bounds how many items of one group are in flight together. `health`
     looks at devices after the hold.
     """
 
@@ -100,7 +100,7 @@ class Rollout:
             raise ConfigurationError(f"per_group is {most!r}; give a whole number from 1 up")
 
     def sizes(self, total: int) -> tuple[int, ...]:
-        """Return the number of works in each wave, for so many in all; none is empty."""
+        """Return the number of items in each wave, for so many in all; none is empty."""
         found: list[int] = []
         left = total
         for each in (*self.waves, REST):
@@ -122,13 +122,13 @@ class Rollout:
         return cls(**told, health=None if health is None else HealthGate(**health))
 
 
-class Waves(Collection[Work]):
-    """An input in waves: each work once, in the order of its waves, numbered anew.
+class Waves(Collection[WorkItem]):
+    """An input in waves: each item once, in the order of its waves, numbered anew.
 
     Within a wave the order is that of the input. No work comes in an earlier wave than one of
-    the same device before it, or the one that it follows; the works of a unit are in one wave,
-    which may grow by them. Works that are unchanged need no wave, and come in the last.
-    The input is read once for each wave; nothing of it is kept but three numbers a work.
+    the same device before it, or the one that it follows; the items of a unit are in one wave,
+    which may grow by them. Items that are unchanged need no wave, and come in the last.
+    The input is read once for each wave; nothing of it is kept but three numbers an item.
     """
 
     def __init__(self, operations: Collection[Any], rollout: Rollout) -> None:
@@ -146,16 +146,16 @@ class Waves(Collection[Work]):
     def __len__(self) -> int:
         return len(self._wave_of)
 
-    def __iter__(self) -> Iterator[Work]:
+    def __iter__(self) -> Iterator[WorkItem]:
         for wave in range(len(self.sizes)):
-            for position, work in enumerate(numbered(self._operations)):
+            for position, item in enumerate(numbered(self._operations)):
                 if self._wave_of[position] == wave:
-                    after = None if work.after is None else self._seq_of[work.after]
+                    after = None if item.after is None else self._seq_of[item.after]
                     seq = self._seq_of[position]
-                    yield work._replace(seq=seq, wave=wave, after=after)
+                    yield item._replace(seq=seq, wave=wave, after=after)
 
-    def __contains__(self, work: object) -> bool:
-        return any(each == work for each in self)
+    def __contains__(self, item: object) -> bool:
+        return any(each == item for each in self)
 
 
 def in_waves(operations: Any, rollout: Rollout | None) -> Any:
@@ -172,7 +172,7 @@ def in_waves(operations: Any, rollout: Rollout | None) -> Any:
 
 
 def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
-    """Return the wave of each work, by its position in the input."""
+    """Return the wave of each item, by its position in the input."""
     links = _Links(operations)
     sizes = rollout.sizes(sum(links.changes))
     last = max(0, len(sizes) - 1)
@@ -192,7 +192,7 @@ def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
 
 
 class _Links:
-    """What an input says of the order of its works, by their positions; it is read once."""
+    """What an input says of the order of its items, by their positions; it is read once."""
 
     def __init__(self, operations: Collection[Any]) -> None:
         self.changes = bytearray()
@@ -204,27 +204,27 @@ class _Links:
         groups: dict[str, int] = {}
         sizes: list[int] = []
         named, places = array("l"), array("l")
-        for position, work in enumerate(numbered(operations)):
-            if work.seq != position:
+        for position, item in enumerate(numbered(operations)):
+            if item.seq != position:
                 raise ConfigurationError(
-                    f"works[{position}] has the number {work.seq}; waves need them in order"
+                    f"works[{position}] has the number {item.seq}; waves need them in order"
                 )
-            self.changes.append(not work.unchanged)
-            self._after.append(-1 if work.after is None else work.after)
-            subject = work.operation.subject()
+            self.changes.append(not item.unchanged)
+            self._after.append(-1 if item.after is None else item.after)
+            subject = item.operation.subject()
             self._same_device.append(-1 if subject is None else latest.get(subject, -1))
             if subject is not None:
                 latest[subject] = position
-            if work.unit is not None:
-                self._mates[position] = units.setdefault(work.unit, [])
+            if item.unit is not None:
+                self._mates[position] = units.setdefault(item.unit, [])
                 self._mates[position].append(position)
-            group = groups.setdefault(work.group, len(groups))
+            group = groups.setdefault(item.group, len(groups))
             if group == len(sizes):
                 sizes.append(0)
             named.append(group)
-            # Unchanged works take no place in a wave, so that they do not spread it either.
+            # Unchanged items take no place in a wave, so that they do not spread it either.
             places.append(sizes[group])
-            sizes[group] += not work.unchanged
+            sizes[group] += not item.unchanged
         self.ranks = array(
             "d",
             (
@@ -235,7 +235,7 @@ class _Links:
         )
 
     def place(self, position: int, wave: int, waves: "array[int]") -> int:
-        """Put a work into a wave, with all that must not be later; say how many changes."""
+        """Put an item into a wave, with all that must not be later; say how many changes."""
         placed = 0
         waiting = [position]
         while waiting:

@@ -107,7 +107,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "two writers of one device": Break(
-            "_http.pacing:Turns.try_take",
+            "_http.pacing:KeyedLock.try_take",
             "if key in self._waiting:",
             "if False:",
             by="http/test_pacing.py::test_two_writes_to_one_device_never_overlap",
@@ -134,7 +134,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "http/test_cancellation.py::test_row39_many_cancelled_calls_leak_nothing",
         ),
         "a turn that comes to a cancelled call is lost": Break(
-            "_http.pacing:Turns.take",
+            "_http.pacing:KeyedLock.take",
             "elif not place.cancelled():",
             "elif False:",
             by="http/test_cancellation.py::test_row38_cancelled_in_the_moment_that_a_turn_comes",

@@ -6,22 +6,22 @@ from typing import Final
 
 from tests.faults.breaks.breaking import Break
 
-_CARRY_OUT: Final = "fleet.execution:Item.carry_out"
-_LEDGER: Final = "fleet.journal.session:Ledger"
+_CARRY_OUT: Final = "fleet.execution:Execution.carry_out"
+_SESSION: Final = "fleet.journal.session:JournalSession"
 _NEVER_HELD: Final = "test_what_an_earlier_session_may_have_done_is_never_told_as_held"
 
 JOBS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "sent before the intent is written": Break(
             _CARRY_OUT,
-            "await page.announce()",
-            "page.announce().close()",
+            "await item_record.write_intent()",
+            "item_record.write_intent().close()",
             by="fleet/test_intents.py::test_every_arrival_finds_its_intent",
             simulated=True,
         ),
         "sent again without a second intent": Break(
             _CARRY_OUT,
-            "None if page is None else page.announce",
+            "None if item_record is None else item_record.write_intent",
             "None",
             by="fleet/test_intents.py::"
             "test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own",
@@ -35,15 +35,15 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "test_an_operation_whose_intent_was_not_written_holds_by_itself",
         ),
         "outcome before credentials": Break(
-            "fleet.execution:Item._keep",
-            "await keeper.keep(self.operation, result, self._page)",
-            "keeper.keep(self.operation, result, self._page).close()",
+            "fleet.execution:Execution._keep",
+            "await credential_store.keep(self.operation, result, self._item_record)",
+            "credential_store.keep(self.operation, result, self._item_record).close()",
             by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_told",
             simulated=True,
         ),
         "minted without room for the result": Break(
             _CARRY_OUT,
-            "outcome = await self._make_room(keeper)",
+            "outcome = await self._make_room(credential_store)",
             "pass",
             by="fleet/test_truth.py::test_without_room_for_all_in_flight_nothing_is_minted",
         ),
@@ -54,7 +54,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_merging.py::test_an_answer_with_another_value_is_failed_and_shows_both",
         ),
         "what was cut off under way is told as held": Break(
-            "fleet.execution:Item._may_have_happened",
+            "fleet.execution:Execution._may_have_happened",
             "under_way = record.sent > len(record.attempts)",
             "under_way = False",
             by="fleet/test_leaving.py::test_cancelling_the_caller_cancels_what_is_under_way",
@@ -74,7 +74,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "an abort stops nothing": Break(
-            "fleet.stop:Halt.because",
+            "fleet.stop:StopSignal.because",
             "self.reason = reason",
             'self.reason = ""',
             by="fleet/test_stopping.py::"
@@ -82,42 +82,42 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "a 401 stops nothing": Break(
-            "fleet.stop:stopper",
+            "fleet.stop:stop_error",
             "return error if isinstance(error, HARD_STOPS) else None",
             "return None",
             by="fleet/test_truth.py::test_a_401_stops_the_run",
         ),
         "resume by offset": Break(
-            f"{_LEDGER}.left",
-            "if work.seq < len(self._todo) and self._todo[work.seq]:",
-            "if work.seq >= sum(self.earlier.values()):",
+            f"{_SESSION}.left",
+            "if item.seq < len(self._todo) and self._todo[item.seq]:",
+            "if item.seq >= sum(self.earlier.values()):",
             by="fleet/test_resume.py::test_a_convergent_intent_without_outcome_is_run_again",
             simulated=True,
         ),
         "an intent without outcome is done again": Break(
-            f"{_LEDGER}._settle",
-            "work.operation.repeat is not Repeat.ONCE or",
+            f"{_SESSION}._settle",
+            "item.operation.repeat is not Repeat.ONCE or",
             "True or",
             by="fleet/test_resume.py::"
             "test_a_mint_that_nobody_knows_of_is_reported_skipped_or_made_again",
             simulated=True,
         ),
         "credentials in the file are forgotten": Break(
-            f"{_LEDGER}._kept",
+            f"{_SESSION}._kept",
             "if path is None else",
             "if True else",
             by="fleet/test_resume.py::test_a_mint_that_is_in_the_credentials_file_was_done",
             simulated=True,
         ),
         "an earlier session's attempt is forgotten": Break(
-            f"{_LEDGER}.page",
-            "uncertain=work.seq in self._uncertain",
+            f"{_SESSION}.item_record",
+            "uncertain=item.seq in self._uncertain",
             "uncertain=False",
             by=f"fleet/test_resume.py::{_NEVER_HELD}",
             simulated=True,
         ),
         "a session tells as held what an earlier one sent": Break(
-            "fleet.execution:Item.not_started",
+            "fleet.execution:Execution.not_started",
             "if not self._uncertain:",
             "if True:",
             by=f"fleet/test_resume.py::{_NEVER_HELD}",
@@ -139,66 +139,66 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "waves overlap": Break(
             "fleet.run:Run._before",
-            "await self._halt.unless(self._crew.quiet())",
+            "await self._stop_signal.unless(self._pool.idle())",
             "pass",
             by="fleet/test_waves.py::test_each_wave_is_over_before_the_next_begins",
             simulated=True,
         ),
         "a wave that went wrong passes": Break(
-            "fleet.rollout.wave_runner:Stages.turn_to",
+            "fleet.rollout.wave_runner:WaveRunner.turn_to",
             "if each.bad:",
             "if False:",
             by="fleet/test_waves.py::test_one_failure_in_a_first_wave_stops_the_run",
         ),
         "a wave is not read back": Break(
-            "fleet.rollout.wave_runner:Stages._read_back",
+            "fleet.rollout.wave_runner:WaveRunner._read_back",
             "if differing:",
             "if False:",
             by="fleet/test_waves.py::test_a_wave_that_does_not_show_what_was_set_stops_the_run",
         ),
         "a resume reads back nothing of earlier sessions": Break(
             "fleet.journal.waves:WaveLog.recall",
-            "if work.wave == wave and mark.done:",
+            "if item.wave == wave and mark.done:",
             "if False:",
             by="fleet/test_passing.py::test_a_resume_reads_back_what_an_earlier_session_applied",
             simulated=True,
         ),
         "a resume forgets what failed in a first wave": Break(
             "fleet.journal.waves:WaveLog.recall",
-            "if work.seq not in standing.acknowledged:",
+            "if item.seq not in replay.acknowledged:",
             "if False:",
             by="fleet/test_passing.py::test_a_resume_stops_again_while_what_failed_is_left_so",
             simulated=True,
         ),
         "the health gate lets everything pass": Break(
-            "fleet.rollout.wave_runner:Stages._check_health",
+            "fleet.rollout.wave_runner:WaveRunner._check_health",
             "if lost * 100 > gate.most_lost * len(were):",
             "if False:",
             by="fleet/test_waves.py::test_the_health_gate_compares_what_was_online",
         ),
         "a site has more under way than its places": Break(
-            "fleet.ordering:Groups.admit",
+            "fleet.ordering:GroupLimit.admit",
             "if busy >= self._most:",
             "if False:",
             by="fleet/test_rollout.py::test_no_group_ever_has_more_than_its_places",
         ),
         "a device's later work is not held": Break(
-            "fleet.ordering:Lanes.blocked_by",
+            "fleet.ordering:Ordering.blocked_by",
             'self._blocked.get(subject, "")',
             '""',
             by="fleet/test_engine.py::test_later_operations_of_a_device_that_failed_are_held",
             simulated=True,
         ),
         "a device's works overtake each other": Break(
-            "fleet.ordering:Lanes.admit",
-            "lane.append(work)\n            return False",
+            "fleet.ordering:Ordering.admit",
+            "queue.append(item)\n            return False",
             "return True",
             by="fleet/test_lanes.py::test_works_of_one_device_go_one_after_the_other",
             simulated=True,
         ),
         "the guard is skipped": Break(
-            "fleet.workers:Crew._held_back",
-            "work.before is not None and",
+            "fleet.workers:WorkerPool._held_back",
+            "item.before is not None and",
             "False and",
             by="fleet/test_plan_applied.py::test_what_is_stale_is_held_and_a_resume_looks_again",
             simulated=True,
@@ -234,7 +234,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_undo.py::test_who_was_changed_since_is_left_alone",
         ),
         "input is pulled without bound": Break(
-            "fleet.workers:Feed.__init__",
+            "fleet.workers:Producer.__init__",
             "self._window = ahead * concurrency",
             "self._window = 2 * ahead * concurrency",
             by="fleet/test_engine.py::test_input_is_pulled_at_most_twice_the_concurrency_ahead",

@@ -6,8 +6,8 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.operation import Operation, Repeat
 
 
-class Findings:
-    """Takes the ends of a wave's works, those of one device in their order.
+class WaveVerification:
+    """Takes the ends of a wave's items, those of one device in their order.
 
     `number` counts from 0. `bad` names the first that did not end well, or is "". `online` are
     devices that were online before the wave, None where nobody has looked.
@@ -20,7 +20,7 @@ class Findings:
         self._set: dict[str, list[Operation[Any]]] = {}
 
     def take(self, operation: Operation[Any], state: State) -> None:
-        """Take note of how a work ended."""
+        """Take note of how an item ended."""
         if not state.done:
             self.bad = self.bad or f"{type(operation).__name__} of {operation.subject()} is {state}"
             return
