@@ -64,7 +64,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/fleet/test_abort.py",
         "tests/fleet/test_stopping.py",
     ),
-    "enapter_async.fleet.journal.wave_findings": (
+    "enapter_async.fleet.journal.wave_verification": (
         "tests/fleet/test_findings.py",
         "tests/fleet/test_passing.py",
     ),

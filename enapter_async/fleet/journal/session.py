@@ -22,7 +22,6 @@ from enapter_async.fleet.journal.records import (
     outcome_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.resume import merged
 from enapter_async.fleet.journal.run_folders import RunLock
 from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
 from enapter_async.fleet.journal.waves import WaveLog
@@ -79,10 +78,8 @@ class JournalSession:
             ConfigurationError: the operations contradict each other, or a file is unusable.
         """
         path = Path(options.path)
-        if operations is not None and resume.is_known(operations):
-            left_out = merged(operations)
-        else:
-            left_out = frozenset()
+        known = operations is not None and resume.is_known(operations)
+        left_out = resume.merged(operations) if known else frozenset()
         lock = RunLock.take(path)
         try:
             journal = Journal.open(path)
