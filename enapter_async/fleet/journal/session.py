@@ -79,7 +79,7 @@ class JournalSession:
         """
         path = Path(options.path)
         known = operations is not None and resume.is_known(operations)
-        left_out = resume.merged(operations) if known else frozenset()
+        left_out = resume.merged(operations or ()) if known else frozenset()
         lock = RunLock.take(path)
         try:
             journal = Journal.open(path)

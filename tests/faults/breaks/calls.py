@@ -290,7 +290,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_tls.py::test_a_context_that_does_not_verify_is_refused",
         ),
         "the credentials file is readable by the group": Break(
-            "fleet.private_files:open_private",
+            "fleet.private_files:_make_private",
             "os.fchmod(descriptor, MODE)",
             "os.fchmod(descriptor, 0o640)",
             by="fleet/test_credentials.py::test_the_mode_is_0600_whatever_the_umask",
