@@ -33,6 +33,20 @@ FLOORS = (
 )
 """From the ground up; a file imports only from floors below its own, and from its own room."""
 
+FLOORS_OF_FLEET = (
+    ("errors", "options", "private_files", "reading", "spreadsheets"),
+    ("credentials", "operation_files", "pacing"),
+    ("outcomes",),
+    ("inputs", "stop"),
+    ("journal", "ordering"),
+    ("execution", "planning", "reporting"),
+    ("rollout", "workers"),
+    ("opening",),
+    ("run",),
+    ("jobs",),
+)
+"""The same within `fleet`, for its files and its packages."""
+
 APART = "emulator"
 """Stands beside the floors: an independent witness that imports nothing of the package."""
 
@@ -80,8 +94,8 @@ def is_module(name: str) -> bool:
     )
 
 
-def floor_of(name: str) -> int:
-    for number, rooms in enumerate(FLOORS):
+def floor_of(name: str, floors: tuple[tuple[str, ...], ...] = FLOORS) -> int:
+    for number, rooms in enumerate(floors):
         if any(name == room or name.startswith(room + ".") for room in rooms):
             return number
     raise AssertionError(f"{name} stands on no floor; give it one in FLOORS")
@@ -113,20 +127,42 @@ def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
             assert floor_of(below) < floor_of(name), f"{name} imports {below} above it"
 
 
-def test_no_import_runs_in_a_circle() -> None:
-    names = {name for name, _ in ALL}
+def siblings(package: str) -> dict[str, set[str]]:
+    """Return what each file and package directly in a package imports of its siblings."""
     edges: dict[str, set[str]] = {}
     for name, tree in ALL:
-        targets = {inner(target) for target, inside in imports(tree) if not inside}
-        edges[name] = {target for target in targets if target in names and target != name}
+        if not name.startswith(package):
+            continue
+        unit = name.removeprefix(package).split(".")[0]
+        below = {inner(target) or "" for target, inside in imports(tree) if not inside}
+        units = {
+            each.removeprefix(package).split(".")[0] for each in below if each.startswith(package)
+        }
+        edges.setdefault(unit, set()).update(units - {unit, ""})
+    return edges
+
+
+PACKAGES = ["", *(f"{name}." for name, _ in ALL if (PACKAGE / name.replace(".", "/")).is_dir())]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_import_runs_in_a_circle(package: str) -> None:
+    edges = siblings(package)
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         assert name not in path, " -> ".join((*path, name))
-        for target in edges[name]:
+        for target in edges.get(name, ()):
             visit(target, (*path, name))
 
     for name in edges:
         visit(name, ())
+
+
+def test_within_fleet_imports_go_only_downwards() -> None:
+    for unit, targets in siblings("fleet.").items():
+        for target in targets:
+            above = floor_of(target, FLOORS_OF_FLEET) >= floor_of(unit, FLOORS_OF_FLEET)
+            assert not above, f"fleet.{unit} imports fleet.{target} above it"
 
 
 @pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])

@@ -15,7 +15,6 @@ from typing import Any, Final, Protocol, Self
 from enapter_async.clock import Clock
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import ConfigurationError, RawAnswer
-from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.private_files import lock, open_private, unlock, write_durably
 from enapter_async.operation import Operation
 
@@ -263,9 +262,9 @@ class CredentialStore(Protocol):
         ...
 
     async def keep(
-        self, operation: Operation[Any], result: Any, item_record: ItemRecord | None
+        self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
-        """Keep a result safe before returning."""
+        """Keep a result safe before returning; `place` is its item and intent in a journal."""
         ...
 
 
@@ -281,12 +280,12 @@ class FileStore:
         await self._file.make_room()
 
     async def keep(
-        self, operation: Operation[Any], result: Any, item_record: ItemRecord | None
+        self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
         """Write a result, and return once it is on the disk."""
         mark = None
-        if item_record is not None:
-            mark = {"run": self._run, "item": item_record.item.seq, "intent": item_record.number}
+        if place is not None:
+            mark = {"run": self._run, "item": place[0], "intent": place[1]}
         await self._file.store(operation, result, mark)
 
 
@@ -300,7 +299,7 @@ class SinkStore:
         """Do nothing: whether there is room is the caller's knowledge."""
 
     async def keep(
-        self, operation: Operation[Any], result: Any, item_record: ItemRecord | None
+        self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
         """Hand a result to the function, and wait for what it returns."""
         waiting = self._sink(operation, result)

@@ -1,4 +1,30 @@
-"""Every error of a fleet job."""
+"""Every error of a fleet job.
+
+::
+
+    EnapterError
+    ├── ConfigurationError                 nothing was sent
+    │   ├── InputError                     a file of operations has problems
+    │   ├── InputConflictError             operations contradict each other
+    │   ├── RunNotFoundError               there is no such run
+    │   └── RunRefusedError                the run cannot be continued by this call
+    │       ├── RunBusyError               another runner is at work on it
+    │       └── PlanFileError              it is no plan, or not the one that it was
+    ├── NotStartedError                    held: nothing was sent for this item
+    │   └── StaleError                     its device is not as planned any more
+    ├── ResultDiffersError                 failed: the answer shows another value
+    ├── EarlierError                       what an earlier session's journal says
+    ├── UnsteadyFleetError                 the list of devices changed too fast to read
+    ├── RunAbortedError                    the run stopped: an abort criterion was met
+    ├── WaveNotPassedError                 the run stopped: a wave did not go as it must
+    ├── PausedTooLongError                 the run stopped: nothing got through for too long
+    ├── JournalError                       the run stopped: its journal cannot be written
+    ├── NoRoomError                        the run stopped: no room to keep credentials
+    └── AmbiguousOutcomeError
+        ├── LeftUnknownError               an earlier session may have done it
+        └── ResultLostError
+            └── CredentialsNotKeptError    generated, and not kept
+"""
 
 from typing import Final
 

@@ -194,8 +194,9 @@ class Execution(Generic[OperationT]):
         self.storing = True
         self._result = result
         problem = ""
+        place = None if self._item_record is None else self._item_record.place
         try:
-            await credential_store.keep(self.operation, result, self._item_record)
+            await credential_store.keep(self.operation, result, place)
         except OSError as error:
             problem = error.strerror or type(error).__name__
         except Exception as error:  # noqa: BLE001 - whatever it is, the credentials are not kept

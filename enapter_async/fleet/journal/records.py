@@ -258,6 +258,11 @@ class ItemRecord:
         self.uncertain = uncertain
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Where a result belongs: the item, and the intent by which it was sent."""
+        return self.item.seq, self.number
+
+    @property
     def has_intent(self) -> bool:
         """Whether an intent may be in the journal: one was handed in by this session."""
         return self._commit is not None

@@ -36,8 +36,8 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "outcome before credentials": Break(
             "fleet.execution:Execution._keep",
-            "await credential_store.keep(self.operation, result, self._item_record)",
-            "credential_store.keep(self.operation, result, self._item_record).close()",
+            "await credential_store.keep(self.operation, result, place)",
+            "credential_store.keep(self.operation, result, place).close()",
             by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_told",
             simulated=True,
         ),
