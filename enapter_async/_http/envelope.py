@@ -24,7 +24,7 @@ def unwrap(answer: Answer[T], body: bytes, cut: str) -> T:
     except RepeatedNameError:
         reason = "an object in the answer holds a name twice"
     except ValueError:
-        reason = "the answer is not JSON"
+        reason = "the answer is not JSON, or nested too deeply"
     if not isinstance(data, dict):
         raise StructureError("", reason)
     return _from_envelope(answer, data)

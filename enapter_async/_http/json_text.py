@@ -1,8 +1,8 @@
 """JSON as UTF-8 bytes, by orjson where it is installed and by the standard library elsewhere.
 
-Both refuse the same: NaN, a byte order mark, other encodings than UTF-8, nesting too deep, and an
-object that holds a name twice: RFC 8259, section 4, leaves open what that means, so whoever
-read it otherwise on the way saw another answer.
+Both refuse the same: NaN, a byte order mark, other encodings than UTF-8, nesting beyond
+`DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, leaves open what that
+means, so whoever read it otherwise on the way saw another answer.
 """
 
 import contextlib
@@ -10,24 +10,50 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
+DEEPEST: Final = 254
+"""How many objects and lists may stand within each other; orjson writes no more."""
+
+_BLANKS: Final = b" \t\r\n"
+_LONG_NUMBER: Final = b"0" * 19
+"""So many digits, orjson may read as a float what is a whole number."""
+_DIGITS_AS_0: Final = bytes.maketrans(b"123456789", b"000000000")
+
 
 class RepeatedNameError(ValueError):
     """An object holds a name twice."""
 
+    def __init__(self) -> None:
+        super().__init__("an object holds a name twice")
+
 
 def decode_plainly(body: bytes) -> Any:
-    """Read JSON with the standard library; what is none is a ValueError."""
-    try:
-        return _DECODER.decode(body.decode("utf-8"))
-    except RecursionError:
-        pass
-    raise ValueError("nested too deeply")
+    """Read JSON with the standard library; anything else is a ValueError."""
+    too_deep = True
+    with contextlib.suppress(RecursionError):
+        data = _DECODER.decode(body.decode("utf-8"))
+        # There are no more levels than brackets, which are faster to count.
+        too_deep = body.count(b"{") + body.count(b"[") > DEEPEST and _is_too_deep(data)
+    if too_deep:
+        raise ValueError("nested too deeply")
+    return data
+
+
+def _is_too_deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(DEEPEST):
+        level = [
+            each
+            for outer in level
+            for each in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(each, dict | list)
+        ]
+    return bool(level)
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise RepeatedNameError("a name stands twice in an object")
+        raise RepeatedNameError
     return found
 
 
@@ -45,23 +71,39 @@ _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+def _count_strings(text: bytes) -> int:
+    """Return how many quotes of a JSON text begin or end a string, names included."""
+    if b"\\" not in text or rb"\"" not in text:
+        return text.count(b'"')
+    text = text.replace(rb"\\", b"")  # what is left of a row of backslashes escapes what follows
+    return text.count(b'"') - text.count(rb"\"")
+
+
 decode: Callable[[bytes], Any] = decode_plainly
 encode: Callable[[Mapping[str, Any]], bytes] = encode_plainly
 with contextlib.suppress(ImportError):
     import orjson
 
     def decode_quickly(body: bytes) -> Any:
-        """Read JSON with orjson; what is none is a ValueError."""
+        """Read JSON with orjson; anything else is a ValueError."""
         data = orjson.loads(body)
-        # It takes the last of two values and says nothing. But what is written again as it was
-        # read, up to a line's end, had no second one; only the rest is read once more.
+        # Of two values under one name it keeps the last and says nothing. But then the text lost
+        # a name, and written again it differs: if not in all but blanks, in how many strings
+        # there are, whatever is escaped in them.
         try:
             written = orjson.dumps(data)
-            if written == body or written == body.rstrip():
-                return data
         except TypeError:
-            pass  # nested too deeply to be written
-        del data
-        return decode_plainly(body)
+            data = written = None
+        if written is None:
+            raise ValueError("nested too deeply")
+        if written == body.rstrip() or written.translate(None, _BLANKS) == body.translate(
+            None, _BLANKS
+        ):
+            return data
+        if _LONG_NUMBER in body.translate(_DIGITS_AS_0):
+            return decode_plainly(body)
+        if _count_strings(written) != _count_strings(body):
+            raise RepeatedNameError
+        return data
 
     decode, encode = decode_quickly, orjson.dumps

@@ -99,7 +99,7 @@ def test_a_document_is_read_as_it_is_unless_a_name_stands_twice(
     ],
 )
 def test_row29_a_name_that_stands_twice_is_refused(reader: Any, body: bytes) -> None:
-    with pytest.raises(RepeatedNameError, match="a name stands twice in an object"):
+    with pytest.raises(RepeatedNameError, match="an object holds a name twice"):
         reader(body)
 
 
@@ -118,26 +118,72 @@ def test_what_is_written_otherwise_than_it_would_be_here_is_read(
     assert reader(body) == expected
 
 
-@pytest.mark.parametrize("depth", [300, 900])
-def test_what_is_too_deep_to_be_written_again_is_read_or_refused_alike(
-    reader: Any, depth: int
-) -> None:
-    found = reader(b"[" * depth + b"]" * depth)
-    for _ in range(depth - 1):
-        (found,) = found
-    assert found == []
+BRACKETS = {"lists": (b"[", b"]"), "objects": (b'{"a":', b"}"), "both": (b'[{"a":', b"}]")}
 
 
-@pytest.mark.parametrize("end", [b"", b"\n", b" \r\n"])
-def test_what_is_written_compactly_is_read_once(
-    end: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("kind", BRACKETS)
+@pytest.mark.parametrize("blanks", [b"", b" "])
+def test_nesting_has_the_same_bound_for_both(reader: Any, kind: str, blanks: bytes) -> None:
+    begin, end = BRACKETS[kind]
+    levels = 2 if kind == "both" else 1
+    times = json_text.DEEPEST // levels
+    deepest = begin * times + blanks + b"1" + end * times
+    found = reader(deepest)
+    for _ in range(times * levels):
+        (found,) = found.values() if isinstance(found, dict) else found
+    assert found == 1
+    for depth in (times + 1, 2_000, 400_000):
+        with pytest.raises(ValueError, match=r"deep|depth"):
+            reader(begin * depth + b"1" + end * depth)
+
+
+def test_many_brackets_beside_each_other_are_not_deep(reader: Any) -> None:
+    assert reader(b"[" + b"[[]]," * 1000 + b"[]]")[-1] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"a":[1,{"b":"c d"}]}',
+        b'{"a":[1,{"b":"c d"}]} \r\n',
+        b'{"a": [1, {"b": "c d"}]}',
+        b'{ "a" :[1,\n\t{"b" : "c d"}]}',
+        b'{"a": [1, {"b": "\\u0063 d"}]}',
+        b'{"a":[1e0,{"\\u0062":"c d"}]}',
+    ],
+    ids=["compact", "line-end", "blanks", "lines", "escaped", "escaped-name"],
+)
+def test_orjson_reads_once_whatever_the_style(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("orjson", reason="orjson is not installed")
 
     def again(_: bytes) -> None:
         raise AssertionError("read twice")
 
     monkeypatch.setattr(json_text, "decode_plainly", again)
-    assert READERS["orjson"](b'{"a":[1,{"b":"c d"}]}' + end) == {"a": [1, {"b": "c d"}]}
-    with pytest.raises(AssertionError, match="read twice"):
-        READERS["orjson"](b'{"a": 1}' + end)
+    assert READERS["orjson"](body) == {"a": [1, {"b": "c d"}]}
+
+
+ESCAPES = st.text(alphabet='ab":\\/ \n\u00e9\u2028\U0001f600{}[],', max_size=6)
+
+
+@given(
+    names=st.lists(ESCAPES, min_size=1, max_size=5),
+    said=st.lists(ESCAPES, min_size=5, max_size=5),
+    blanks=st.sampled_from(["", " ", "\r\n\t"]),
+    plain=st.lists(st.booleans(), min_size=10, max_size=10),
+)
+def test_no_escape_hides_a_second_name(
+    names: list[str], said: list[str], blanks: str, plain: list[bool]
+) -> None:
+    pytest.importorskip("orjson", reason="orjson is not installed")
+    words = [
+        json.dumps(word, ensure_ascii=ascii_only)
+        for word, ascii_only in zip([*names, *said], [*plain, *plain], strict=False)
+    ]
+    pairs = zip(words[: len(names)], words[len(names) :], strict=False)
+    text = "{" + f",{blanks}".join(f"{name}{blanks}:{value}" for name, value in pairs) + "}"
+    if len(set(names)) < len(names):
+        with pytest.raises(RepeatedNameError):
+            READERS["orjson"](text.encode())
+    else:
+        assert READERS["orjson"](text.encode()) == dict(zip(names, said, strict=False))
