@@ -1,35 +1,29 @@
 """The client: configuration, one session, and the nouns of the API."""
 
-import asyncio
 import hmac
 import os
 import ssl
-import warnings
-import weakref
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import attrs
 from yarl import URL
 
 from enapter_async._http.call import CallRecord
-from enapter_async._http.direct import DirectTransport, probe
-from enapter_async._http.headers import ExtraHeaders, make_wire
-from enapter_async._http.pacing import Gate, KeyedLock, Pacing
+from enapter_async._http.engine import Engine, Settings
+from enapter_async._http.headers import ExtraHeaders
+from enapter_async._http.pacing import Pacing
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
     Secret,
-    check_connector,
     check_header_value,
     check_ssl_context,
     parse_base_url,
-    verification,
 )
-from enapter_async._http.transport import SessionTransport, Timeouts, Transport
-from enapter_async._http.wire import Wire
+from enapter_async._http.transport import Timeouts
 from enapter_async.api.devices import Devices
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
@@ -40,24 +34,6 @@ from enapter_async.operation import Operation
 T = TypeVar("T")
 
 DEFAULT_BASE_URL: Final = "https://api.enapter.com"
-
-
-@attrs.frozen(kw_only=True)
-class _Settings:
-    """What a client was told, checked."""
-
-    base_url: URL
-    token: Secret | None
-    user: str | None
-    retry: RetryPolicy
-    timeouts: Timeouts
-    pacing: Pacing
-    hooks: tuple[Hook, ...]
-    extra_headers: ExtraHeaders | None
-    ssl_context: ssl.SSLContext | None
-    session: aiohttp.ClientSession | None
-    allow_insecure_http: bool
-    clock: Clock
 
 
 class Client:
@@ -132,7 +108,7 @@ class Client:
             raise ConfigurationError("extra_headers is no function; give one that gives a mapping")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
-        self._settings = _Settings(
+        self._settings = Settings(
             base_url=parse_base_url(base_url, allow_insecure_http=allow_insecure_http),
             token=None if token is None else Secret(token),
             user=user,
@@ -146,7 +122,7 @@ class Client:
             allow_insecure_http=allow_insecure_http,
             clock=clock,
         )
-        self._engine = _Engine(self._settings)
+        self._engine = Engine(self._settings)
         self._derived = False
         self._pipeline: Pipeline | None = None
         self._give_nouns()
@@ -275,6 +251,18 @@ class Client:
         """
         return self._open_pipeline().execute(operation, record, patient=patient)
 
+    async def reach(self) -> None:
+        """Make a connection to the host by the way that calls take, and send nothing on it.
+
+        Raises:
+            ConfigurationError: The client is not open here.
+            TransportError: There is no way to the host; it says why.
+        """
+        pipeline = self._open_pipeline()
+        failure = await pipeline.transport.reach(pipeline.timeouts.connect)
+        if failure is not None:
+            raise failure.error
+
     def __repr__(self) -> str:
         return f"<Client of {self._settings.base_url}, {self._engine.state}>"
 
@@ -290,104 +278,3 @@ class Client:
                 pipeline, policy=self._settings.retry, timeouts=self._settings.timeouts
             )
         return self._pipeline
-
-
-class _Engine:
-    """What an open client runs on: session, transport, and what its calls share."""
-
-    def __init__(self, settings: _Settings) -> None:
-        self._settings = settings
-        self._pipeline: Pipeline | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.state = "not open"
-
-    def open(self) -> None:
-        """Make session and transport, for the running loop and this process."""
-        if self.state != "not open":
-            raise ConfigurationError(f"this client is {self.state}; make a new one to enter again")
-        settings = self._settings
-        wire = make_wire(
-            settings.base_url,
-            settings.token,
-            settings.user,
-            allow_insecure_http=settings.allow_insecure_http,
-            extra=settings.extra_headers,
-            wall=settings.clock.wall,
-        )
-        self._pipeline = Pipeline(
-            transport=self._make_transport(wire),
-            wire=wire,
-            gate=Gate(settings.pacing, settings.clock),
-            turns=KeyedLock(),
-            policy=settings.retry,
-            timeouts=settings.timeouts,
-            hooks=settings.hooks,
-            clock=settings.clock,
-        )
-        self.loop = asyncio.get_running_loop()
-        self.state = "open"
-        _OPENED.add(self)
-
-    def pipeline(self) -> Pipeline:
-        """Return the pipeline, or refuse a use that could only fail in obscure ways."""
-        if self._pipeline is None or self.state != "open":
-            raise ConfigurationError(
-                f"this client is {self.state}: use `async with Client(…) as client`"
-            )
-        try:
-            here = asyncio.get_running_loop() is self.loop
-        except RuntimeError:
-            here = False
-        if not here:
-            self._refuse_loop()
-        return self._pipeline
-
-    def _refuse_loop(self) -> NoReturn:
-        where = "on another event loop; open one client on each loop"
-        if self.loop is None:
-            where = "in another process; open a new one after a fork"
-        raise ConfigurationError(f"this client was opened {where}")
-
-    async def close(self) -> None:
-        """Close what was opened here, once."""
-        if self.state == "open" and self._pipeline is not None:
-            self.state = "closed"
-            self._pipeline.transport.close()
-            if self._session is not None:
-                await self._session.close()
-
-    def _make_transport(self, wire: Wire) -> Transport:
-        settings = self._settings
-        tls = verification(settings.base_url, settings.ssl_context)
-        if settings.session is not None:
-            if settings.ssl_context is None:
-                check_connector(settings.session, settings.base_url)
-            return SessionTransport(settings.session, wire, tls)
-        session = self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.pacing.max_in_flight),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
-        missing = probe(session)
-        if not missing:
-            return DirectTransport(session, wire, tls)
-        warnings.warn(
-            f"aiohttp {aiohttp.__version__} is not the one this release knows ({missing}): "
-            "calls go through ClientSession.request, which is slower and less exact",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-        return SessionTransport(session, wire, tls)
-
-
-_OPENED: Final[weakref.WeakSet[_Engine]] = weakref.WeakSet()
-
-
-def _disown_all() -> None:
-    for engine in _OPENED:
-        engine.loop = None  # one connection would serve two processes
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_disown_all)

@@ -17,6 +17,7 @@
     │   └── ServerError                  5xx
     ├── TransportError                         no answer; a write was not sent
     │   ├── TLSError
+    │   ├── ProxyError
     │   └── HostDownError
     ├── DeadlineExceededError                  out of time; a write was not done
     ├── ResponseError                          a read's answer cannot be used
@@ -240,6 +241,19 @@ class TransportError(EnapterError):
 
 class TLSError(TransportError):
     """The secured connection could not be made; a bad certificate is never retried."""
+
+
+class ProxyError(TransportError):
+    """The proxy of a session of yours refused the way to the host; it is never retried.
+
+    `status` is what the proxy answered, such as 407 where it wants credentials.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, attempts: tuple[Attempt, ...] = ()
+    ) -> None:
+        super().__init__(message, attempts=attempts)
+        self.status = status
 
 
 class HostDownError(TransportError):

@@ -175,6 +175,7 @@ class DirectTransport:
             raise ConfigurationError("the session is closed")
         self._connector = connector
         self._key_request = _key_request(session, wire.origin, ssl)
+        self._origin = wire.origin
         self._secured = wire.origin.scheme == "https"
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
@@ -236,6 +237,23 @@ class DirectTransport:
         if line.late:
             return maybe("no answer in time", "ReadTimeout", timed_out=True)
         return maybe("the answer was lost", kind)
+
+    async def reach(self, seconds: float) -> Failure | None:
+        """Make a new connection, send nothing, and end it.
+
+        One that was at hand would not show that the host is there: it may be dead unnoticed.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                transport, _ = await self._loop.create_connection(
+                    asyncio.Protocol, str(self._origin.host), int(self._origin.port or 0)
+                )
+        except OSError as error:
+            failure = connect_failure(error, seconds)
+        else:
+            transport.close()
+            return None
+        return failure
 
     def _at_hand(self) -> _Line | None:
         """Take a line that rests and on which nothing is pending, if there is one."""

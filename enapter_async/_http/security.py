@@ -1,5 +1,6 @@
 """Where the API is, and what must hold before a token is sent there: checks, no I/O."""
 
+import asyncio
 import os
 import re
 import ssl
@@ -79,6 +80,16 @@ def check_ssl_context(context: ssl.SSLContext) -> None:
             "ssl_context writes its session keys to a file (keylog_filename)",
             UserWarning,
             stacklevel=4,
+        )
+
+
+def check_session(session: aiohttp.ClientSession) -> None:
+    """Refuse a caller's session that cannot be used from here."""
+    if session.closed:
+        raise ConfigurationError("the session is closed; give one that is open")
+    if session._loop is not asyncio.get_running_loop():  # noqa: SLF001 - its public name warns
+        raise ConfigurationError(
+            "the session was made on another event loop; make it on the one that uses the client"
         )
 
 

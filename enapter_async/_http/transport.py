@@ -1,21 +1,18 @@
-"""What one exchange is, how certain its failure is, and the way through a `ClientSession`.
+"""What one exchange is, and how certain its failure is.
 
 A transport answers with a `Reply`, or with a `Failure` of class NOT_SENT or MAYBE. It raises
 nothing but cancellation: aiohttp's exceptions hold request headers, so none gets out of here.
 
-`SessionTransport` serves a caller's own session, and an aiohttp that `direct.probe` does not
-know; `direct.DirectTransport` is the default.
+`direct.DirectTransport` is the default; `session.SessionTransport` serves a caller's own
+session, and an aiohttp that `direct.probe` does not know.
 """
 
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import aiohttp
 import attrs
-from aiohttp.client_reqrep import ClientRequest
-from multidict import CIMultiDict
-from yarl import URL
 
-from enapter_async._http.wire import Failure, Message, Reply, Wire
+from enapter_async._http.wire import Failure, Message, Reply
 from enapter_async.errors import (
     Certainty,
     HostDownError,
@@ -27,9 +24,6 @@ from enapter_async.errors import (
 ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read; past it the connection is closed."""
 _NEVER_ROUND: Final = 1e9
-_APART_SECONDS: Final = 0.05
-"""A session's whole time ends so much after the time to connect: else, where a deadline cuts
-both, it could not be told that nothing was sent."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,92 +49,16 @@ class Transport(Protocol):
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
-        """Send one request once and give its answer, within `left` seconds."""
+        """Send one request once and return its answer, within `left` seconds."""
+
+    async def reach(self, seconds: float) -> Failure | None:
+        """Make a connection by the way that requests take, send nothing, and end it."""
 
     def distrust(self) -> None:
         """Take note that an answer was another call's: the next on its connection would be, too."""
 
     def close(self) -> None:
         """Let go of what the session's closing does not end."""
-
-
-class SessionTransport:
-    """The way through `ClientSession.request`, with aiohttp's own re-sending switched off."""
-
-    def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
-        self._session = session
-        self._origin = wire.origin
-        # As aiohttp keeps them, so that it need not turn them into that for each request.
-        self._headers = CIMultiDict(wire.headers)
-        self._headers_with_body = CIMultiDict(wire.headers)
-        self._headers_with_body["Content-Type"] = "application/json"
-        self._timeout = client_timeout(0.0, 0.0)
-        self._ssl = ssl
-        others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
-        self._middlewares = (*wire.middlewares, *others)
-        self._closed = False
-
-    def distrust(self) -> None:
-        """Do nothing: which connection it was, a session does not tell."""
-
-    def close(self) -> None:
-        """Begin nothing more; the session is closed by its owner."""
-        self._closed = True
-
-    async def exchange(
-        self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
-    ) -> Reply | Failure:
-        """Send one request once and give its answer, within `left` seconds."""
-        if self._closed or self._session.closed:
-            return not_sent(TransportError("the client is closed"), "Closed", retries=0)
-        others = self._middlewares
-        way = _Way(alone=not others)
-        connect = min(timeouts.connect, left)
-        total = max(min(timeouts.connect + timeouts.read, left), connect + _APART_SECONDS)
-        timeout = self._timeout
-        if (connect, total) != (timeout.connect, timeout.total):
-            timeout = self._timeout = client_timeout(connect, total)
-        try:
-            response = await self._session.request(
-                message.method,
-                self._url(message.target),
-                data=message.body,
-                headers=self._headers if message.body is None else self._headers_with_body,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=True,
-                ssl=self._ssl,
-                timeout=timeout,
-                middlewares=(way.guard, *others, way.watch) if others else (way.guard,),
-            )
-        except Exception as error:  # noqa: BLE001 - a session does not tell how far it came
-            failure = way.failure(error, connect)
-        else:
-            return await self._read(response, max_bytes)
-        return failure
-
-    def _url(self, target: str) -> URL:
-        if "?" in target:
-            return URL(f"{self._origin}{target}", encoded=True)
-        return self._origin.with_path(target, encoded=True)
-
-    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> Reply | Failure:
-        if response.status < 200:
-            response.close()
-            return maybe("the server sent no final answer", "NoFinalAnswer")
-        reply: Reply | None = None
-        try:
-            status, content = response.status, response.content
-            body, cut, late = read_at_once(content, status, max_bytes) or await read_body(
-                content, status, max_bytes
-            )
-            reply = Reply(response.status, response.headers, body, cut, late)
-        finally:
-            if reply is None or reply.cut:
-                response.close()
-            else:
-                response.release()
-        return reply
 
 
 def read_at_once(
@@ -191,68 +109,6 @@ def _beginning(chunks: list[bytes], size: int) -> bytes:
 
 def _cap(status: int, max_bytes: int) -> int:
     return max_bytes if 200 <= status < 300 else min(max_bytes, ERROR_BODY_BYTES)
-
-
-class _Lost(Exception):  # noqa: N818 - it names what became of the request
-    """Stands for the errors upon which aiohttp would send a request again."""
-
-
-class _Way:
-    """The way of one request through a session: how far it came, and that it goes once.
-
-    aiohttp re-sends GET, PUT and DELETE once after a lost connection, even one that had taken
-    the whole request; and a middleware of the session's own may do as it likes. So `guard`
-    stands outside of all middlewares, and where there are others, `watch` inside: `reached` is
-    True once anything but a failure to connect was seen.
-    """
-
-    __slots__ = ("_alone", "lost", "reached")
-
-    def __init__(self, *, alone: bool) -> None:
-        self._alone = alone
-        self.reached = False
-        self.lost = ""
-
-    async def guard(
-        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Let no error out that aiohttp would answer with a second request, and no cookie."""
-        request.headers.pop("Cookie", None)
-        try:
-            return await handler(request)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            self.reached = self.reached or self._alone
-            self.lost = type(error).__name__
-        except BaseException:
-            self.reached = self.reached or self._alone
-            raise
-        raise _Lost
-
-    async def watch(
-        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        """Note how far the request came."""
-        reached = True
-        try:
-            return await handler(request)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            reached = False
-            raise
-        finally:
-            self.reached = self.reached or reached
-
-    def failure(self, error: Exception, seconds: float) -> Failure:
-        """Say how certain it is that a request which ended so was not sent."""
-        connecting = isinstance(
-            error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
-        )
-        if connecting and not self.reached:
-            return connect_failure(error, seconds)
-        if isinstance(error, TimeoutError):
-            return maybe("no answer in time", "ReadTimeout", timed_out=True)
-        return maybe("the answer was lost", self.lost or type(error).__name__)
 
 
 def client_timeout(connect: float, total: float | None = None) -> aiohttp.ClientTimeout:

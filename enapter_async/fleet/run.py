@@ -27,7 +27,7 @@ from enapter_async.fleet.outcomes import (
     RunWaiting,
     Tally,
 )
-from enapter_async.fleet.pacing.admission import Admission, probe_tcp
+from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.pacing.controller import MAX_PAUSE, Controller, Wait
 from enapter_async.fleet.planning.drift import Guard, StateGuard
 from enapter_async.fleet.reading import Caller
@@ -122,7 +122,7 @@ class Run(Generic[OperationT]):
         self._admission = Admission(
             self._controller,
             self._clock,
-            connect=self._probe_tcp,
+            connect=self._reach,
             on_overdue=self._stop_by,
             on_wait=self._on_wait,
         )
@@ -310,9 +310,9 @@ class Run(Generic[OperationT]):
             items = known
         return (item for item in items if item.wave == wave)
 
-    async def _probe_tcp(self) -> None:
+    async def _reach(self) -> None:
         if isinstance(self._client, Client):
-            await probe_tcp(self._client.base_url, self._client.timeouts.connect)
+            await self._client.reach()
 
     async def _pull(self, producer: Producer) -> None:
         try:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from enapter_async.errors import AuthenticationError, EnapterError, TLSError
+from enapter_async.errors import AuthenticationError, EnapterError, ProxyError, TLSError
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
     JournalError,
@@ -16,6 +16,7 @@ from enapter_async.fleet.outcomes import Outcome
 HARD_STOPS: Final = (
     AuthenticationError,
     TLSError,
+    ProxyError,
     CredentialsNotKeptError,
     NoRoomError,
     JournalError,

@@ -15,7 +15,7 @@ from aiohttp.connector import Connection
 
 from enapter_async._http import direct
 from enapter_async._http.direct import DirectTransport, probe
-from enapter_async._http.transport import SessionTransport
+from enapter_async._http.session import SessionTransport
 from enapter_async.client import Client
 from enapter_async.errors import AmbiguousOutcomeError
 from tests.support.kinds import each

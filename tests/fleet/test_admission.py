@@ -55,7 +55,7 @@ class Door:
     async def connect(self) -> None:
         self.knocks += 1
         if not self.reachable:
-            raise ConnectionRefusedError(111, "Connection refused")
+            raise HostDownError("no connection could be made: Connection refused")
 
     async def enter(self, operation: Operation[Any] | None = None) -> Permit:
         return await self.admission.enter(operation or rename("d"))

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import random
 import selectors
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
@@ -67,8 +67,7 @@ class _Selector(selectors.BaseSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop with a clock of its own, which begins at `start` seconds.
 
-    `kill_at_turn` raises `ProcessKilled` between two turns; `connect` is asked for each bare
-    connection, and raises OSError where nobody answers.
+    `kill_at_turn` raises `ProcessKilled` between two turns.
     """
 
     def __init__(self, chance: random.Random, *, start: float = 0.0) -> None:
@@ -81,7 +80,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """How many seconds were lost to leaps, as when a laptop sleeps."""
         self.kill_at_turn: int | None = None
         self.on_kill: Callable[[], None] = lambda: None
-        self.connect: Callable[[], Awaitable[None]] | None = None
         super().__init__(selector)
         numbers = itertools.count()
         self.set_task_factory(
@@ -131,13 +129,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             error = raised
         self.call_later(self._chance.uniform(0.0, THREAD_SECONDS), _tell, done, result, error)
 
-    async def create_connection(self, protocol_factory: Any, *args: Any, **settings: Any) -> Any:
-        """Make a connection over which nothing can be said: who knocks wants no more."""
-        if self.connect is None:
-            raise OSError("there is no network here")
-        await self.connect()
-        return _Silent(), protocol_factory()
-
 
 def _tell(done: "asyncio.Future[Any]", result: Any, error: Exception | None) -> None:
     if done.done():
@@ -146,20 +137,6 @@ def _tell(done: "asyncio.Future[Any]", result: Any, error: Exception | None) -> 
         done.set_result(result)
     else:
         done.set_exception(error)
-
-
-class _Silent(asyncio.Transport):
-    """One end of a connection that is only there to be closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._closed = False
-
-    def close(self) -> None:
-        self._closed = True
-
-    def is_closing(self) -> bool:
-        return self._closed
 
 
 def end(loop: VirtualLoop) -> list[str]:

@@ -15,6 +15,7 @@ import attrs
 from multidict import CIMultiDict
 
 from enapter_async._http.direct import SWEEP_SECONDS
+from enapter_async._http.engine import Engine
 from enapter_async._http.transport import (
     Timeouts,
     Transport,
@@ -23,9 +24,8 @@ from enapter_async._http.transport import (
     not_sent,
 )
 from enapter_async._http.wire import Failure, Message, Reply, Wire
-from enapter_async.client import Client, _Engine
+from enapter_async.client import Client
 from enapter_async.errors import HostDownError, TLSError, TransportError
-from tests.simulation.loop import VirtualLoop
 from tests.simulation.trace import Trace
 from tests.simulation.weather import CALM, Course, Weather
 from tests.simulation.world import Answer, Asked, World, understand
@@ -86,14 +86,13 @@ class Network:
         self.under_way: list[Send] = []
         self.on_send: Callable[[Send], None] = lambda _: None
 
-    async def connect(self) -> None:
-        """Make a bare connection, or raise OSError."""
+    async def reach(self) -> Failure | None:
+        """Make a bare connection."""
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(0.002)
         down = self.weather.is_down(now)
         self.trace.tell(now, "network", "a knock: {}", "nobody answers" if down else "somebody")
-        if down:
-            raise ConnectionRefusedError(111, "Connection refused")
+        return _unsent("refused", 0.0) if down else None
 
     async def exchange(
         self, message: Message, *, left: float, timeouts: Timeouts
@@ -229,6 +228,10 @@ class SimulatedTransport:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         return await self._network.exchange(message, left=left, timeouts=timeouts)
 
+    async def reach(self, seconds: float) -> Failure | None:
+        """Make a bare connection."""
+        return await self._network.reach()
+
     def distrust(self) -> None:
         """Do nothing: it has no connections."""
 
@@ -237,7 +240,7 @@ class SimulatedTransport:
         self._closed = True
 
 
-class _SimulatedEngine(_Engine):
+class _SimulatedEngine(Engine):
     def __init__(self, settings: Any, network: Network) -> None:
         super().__init__(settings)
         self._network = network
@@ -252,8 +255,3 @@ class SimulatedClient(Client):
     def __init__(self, network: Network, **settings: Any) -> None:
         super().__init__("simulated-token", base_url=BASE_URL, **settings)
         self._engine = _SimulatedEngine(self._settings, network)
-
-
-def join(loop: VirtualLoop, network: Network) -> None:
-    """Let bare connections of a loop go over the network."""
-    loop.connect = network.connect

@@ -19,7 +19,7 @@ from enapter_async.operations.devices import (
     UpdateDevice,
 )
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.network import Network, Send, join
+from tests.simulation.network import Network, Send
 from tests.simulation.trace import Trace
 from tests.simulation.world import Asked, Shape, World, short
 
@@ -63,7 +63,6 @@ class Story:
     def loop(self, start: float) -> VirtualLoop:
         """Make the loop of one process, from some moment on."""
         loop = VirtualLoop(random.Random(f"loop {self.seed} {start}"), start=start)
-        join(loop, self.network)
         loop.set_exception_handler(lambda _, context: self._hear(loop, context))
         return loop
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
-from yarl import URL
 
 from enapter_async.clock import Clock
 from enapter_async.errors import (
@@ -16,6 +15,7 @@ from enapter_async.errors import (
     EnapterError,
     HostDownError,
     RateLimitedError,
+    TransportError,
 )
 from enapter_async.fleet.pacing.controller import TOLD_FROM, Controller, Epoch, Reason, Wait
 from enapter_async.operation import Operation, Repeat
@@ -26,9 +26,9 @@ class Admission:
 
     While the host is down, the first in line that does no harm when sent twice goes as the
     probe; where all are once-only, `connect` tries a bare connection instead, and raises
-    OSError if it cannot. `on_overdue` is told once when nothing got through for too long,
-    `on_wait` each time that the run begins to wait for another reason, and with None when
-    it goes on.
+    TransportError if it cannot. `on_overdue` is told once when nothing got through for too
+    long, `on_wait` each time that the run begins to wait for another reason, and with None
+    when it goes on.
     """
 
     def __init__(
@@ -164,8 +164,8 @@ class Admission:
     async def _probe_bare(self) -> None:
         try:
             await self._connect()
-        except OSError as error:
-            self._controller.not_connected(f"no connection to the host ({error.strerror or error})")
+        except TransportError as error:
+            self._controller.not_connected(str(error))
         else:
             self._controller.connected()
         self.turn()
@@ -279,14 +279,3 @@ def _never_sent(error: EnapterError) -> bool:
         and bool(error.attempts)
         and all(each.certainty is Certainty.NOT_SENT for each in error.attempts)
     )
-
-
-async def probe_tcp(base_url: URL, seconds: float) -> None:
-    """Make a bare connection and end it: nothing is sent.
-
-    Raises:
-        OSError: nobody answers there.
-    """
-    async with asyncio.timeout(seconds):
-        _, writer = await asyncio.open_connection(base_url.host, base_url.port)
-    writer.close()

@@ -339,5 +339,5 @@ def _why(attempt: Attempt) -> str:
     if attempt.status:
         return f"the host answers HTTP {attempt.status}"
     if attempt.certainty is Certainty.NOT_SENT:
-        return _UNSENT.get(attempt.error_type, NO_CONNECTION)
+        return _UNSENT.get(attempt.error_type, f"{NO_CONNECTION} ({attempt.error_type})")
     return f"the host does not answer ({attempt.error_type})"

@@ -9,7 +9,7 @@ from tests.faults.breaks.breaking import Break
 _CONCLUDE: Final = "_http.pipeline:Pipeline._conclude"
 _CARRY_OUT: Final = "fleet.execution:Item.carry_out"
 _DIRECT: Final = "_http.direct:DirectTransport"
-_SESSION: Final = "_http.transport:SessionTransport"
+_SESSION: Final = "_http.session:SessionTransport"
 _NEVER: Final = "except ZeroDivisionError:\n        raise\n    else:"
 """What stands in the place of a `finally` that shall not be kept."""
 
@@ -200,16 +200,16 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_redirects.py::test_a_redirect_is_never_followed",
         ),
         "aiohttp sends again by itself": Break(
-            "_http.transport:_Way.guard",
+            "_http.session:_Way.guard",
             "raise _Lost",
             "raise aiohttp.ServerDisconnectedError",
             by="http/test_action_table.py::test_one_attempt_means_one_for_refusals_too "
             "http/test_action_table.py::test_a_read_whose_answers_were_lost_was_sent",
         ),
         "what a middleware sent is denied": Break(
-            "_http.transport:_Way.watch",
-            "reached = True",
-            "reached = False",
+            "_http.session:_Way.watch",
+            "            self.sent = True\n            if",
+            "            if",
             by="http/test_false_witnesses.py::"
             "test_a_middleware_that_sends_again_cannot_hide_the_first_sending",
         ),

@@ -1,0 +1,150 @@
+"""What an open client runs on: its session, its transport, and what its calls share."""
+
+import asyncio
+import os
+import ssl
+import warnings
+import weakref
+from typing import Final, NoReturn
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from enapter_async._http.direct import DirectTransport, probe
+from enapter_async._http.headers import ExtraHeaders, make_wire
+from enapter_async._http.pacing import Gate, KeyedLock, Pacing
+from enapter_async._http.pipeline import Pipeline
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.security import (
+    Secret,
+    check_connector,
+    check_session,
+    verification,
+)
+from enapter_async._http.session import SessionTransport
+from enapter_async._http.transport import Timeouts, Transport
+from enapter_async._http.wire import Wire
+from enapter_async.clock import Clock
+from enapter_async.errors import ConfigurationError
+from enapter_async.hooks import Hook
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a client was told, checked."""
+
+    base_url: URL
+    token: Secret | None
+    user: str | None
+    retry: RetryPolicy
+    timeouts: Timeouts
+    pacing: Pacing
+    hooks: tuple[Hook, ...]
+    extra_headers: ExtraHeaders | None
+    ssl_context: ssl.SSLContext | None
+    session: aiohttp.ClientSession | None
+    allow_insecure_http: bool
+    clock: Clock
+
+
+class Engine:
+    """What an open client runs on: session, transport, and what its calls share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pipeline: Pipeline | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.state = "not open"
+
+    def open(self) -> None:
+        """Make session and transport, for the running loop and this process."""
+        if self.state != "not open":
+            raise ConfigurationError(f"this client is {self.state}; make a new one to enter again")
+        settings = self._settings
+        wire = make_wire(
+            settings.base_url,
+            settings.token,
+            settings.user,
+            allow_insecure_http=settings.allow_insecure_http,
+            extra=settings.extra_headers,
+            wall=settings.clock.wall,
+        )
+        self._pipeline = Pipeline(
+            transport=self._make_transport(wire),
+            wire=wire,
+            gate=Gate(settings.pacing, settings.clock),
+            turns=KeyedLock(),
+            policy=settings.retry,
+            timeouts=settings.timeouts,
+            hooks=settings.hooks,
+            clock=settings.clock,
+        )
+        self.loop = asyncio.get_running_loop()
+        self.state = "open"
+        _OPENED.add(self)
+
+    def pipeline(self) -> Pipeline:
+        """Return the pipeline, or refuse a use that could only fail in obscure ways."""
+        if self._pipeline is None or self.state != "open":
+            raise ConfigurationError(
+                f"this client is {self.state}: use `async with Client(…) as client`"
+            )
+        try:
+            here = asyncio.get_running_loop() is self.loop
+        except RuntimeError:
+            here = False
+        if not here:
+            self._refuse_loop()
+        return self._pipeline
+
+    def _refuse_loop(self) -> NoReturn:
+        where = "on another event loop; open one client on each loop"
+        if self.loop is None:
+            where = "in another process; open a new one after a fork"
+        raise ConfigurationError(f"this client was opened {where}")
+
+    async def close(self) -> None:
+        """Close what was opened here, once."""
+        if self.state == "open" and self._pipeline is not None:
+            self.state = "closed"
+            self._pipeline.transport.close()
+            if self._session is not None:
+                await self._session.close()
+
+    def _make_transport(self, wire: Wire) -> Transport:
+        settings = self._settings
+        tls = verification(settings.base_url, settings.ssl_context)
+        if settings.session is not None:
+            check_session(settings.session)
+            if settings.ssl_context is None:
+                check_connector(settings.session, settings.base_url)
+            return SessionTransport(settings.session, wire, tls)
+        session = self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.pacing.max_in_flight),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+        missing = probe(session)
+        if not missing:
+            return DirectTransport(session, wire, tls)
+        warnings.warn(
+            f"aiohttp {aiohttp.__version__} is not the one this release knows ({missing}): "
+            "calls go through ClientSession.request, which is slower and less exact",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return SessionTransport(session, wire, tls)
+
+
+_OPENED: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for engine in _OPENED:
+        engine.loop = None  # one connection would serve two processes
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)

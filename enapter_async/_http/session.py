@@ -1,0 +1,215 @@
+"""The way through a `ClientSession`: a caller's own, or ours where aiohttp is not the one we know.
+
+How certain a failure is follows from the phase in which it came and not from its class: the
+request either began to be written, or it did not, whoever failed. A middleware, a resolver, a
+trace, a proxy that refuses the tunnel: as long as nothing was written, nothing was sent.
+"""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.client_reqrep import ClientRequest
+from multidict import CIMultiDict
+from yarl import URL
+
+from enapter_async._http.transport import (
+    Timeouts,
+    client_timeout,
+    connect_failure,
+    maybe,
+    not_sent,
+    read_at_once,
+    read_body,
+)
+from enapter_async._http.wire import Failure, Message, Reply, Wire
+from enapter_async.errors import HostDownError, ProxyError, TransportError
+
+CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""What aiohttp raises where no connection comes about, and never answers with a second request."""
+
+
+class SessionTransport:
+    """The way through `ClientSession.request`, with aiohttp's own re-sending switched off."""
+
+    def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
+        self._session = session
+        self._origin = wire.origin
+        # As aiohttp keeps them, so that it need not turn them into that for each request.
+        self._headers = CIMultiDict(wire.headers)
+        self._headers_with_body = CIMultiDict(wire.headers)
+        self._headers_with_body["Content-Type"] = "application/json"
+        self._timeout = client_timeout(0.0, 0.0)
+        self._ssl = ssl
+        others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
+        self._middlewares = (*wire.middlewares, *others)
+        self._closed = False
+
+    def distrust(self) -> None:
+        """Do nothing: which connection it was, a session does not tell."""
+
+    def close(self) -> None:
+        """Begin nothing more; the session is closed by its owner."""
+        self._closed = True
+
+    async def exchange(
+        self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
+    ) -> Reply | Failure:
+        """Send one request once and return its answer, within `left` seconds."""
+        if self._closed or self._session.closed:
+            return not_sent(TransportError("the client is closed"), "Closed", retries=0)
+        way = _Way()
+        connect = min(timeouts.connect, left)
+        total = min(timeouts.connect + timeouts.read, left)
+        timeout = self._timeout
+        if (connect, total) != (timeout.connect, timeout.total):
+            timeout = self._timeout = client_timeout(connect, total)
+        try:
+            response = await self._session.request(
+                message.method,
+                self._url(message.target),
+                data=message.body,
+                headers=self._headers if message.body is None else self._headers_with_body,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=True,
+                ssl=self._ssl,
+                timeout=timeout,
+                middlewares=(way.guard, *self._middlewares, way.watch),
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
+            failure = way.failure(error, connect)
+        else:
+            return await self._read(response, max_bytes)
+        return failure
+
+    async def reach(self, seconds: float) -> Failure | None:
+        """Make a connection by the session's own way, send nothing on it, and end it."""
+        way = _Way(sends=False)
+        try:
+            response = await self._session.request(
+                "GET",
+                self._origin,
+                allow_redirects=False,
+                raise_for_status=False,
+                ssl=self._ssl,
+                timeout=client_timeout(seconds, seconds),
+                middlewares=(way.guard, *self._middlewares, way.watch),
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
+            failure = None if way.sent else way.failure(error, seconds)
+        else:
+            response.close()  # a middleware's own: it needs nobody
+            return None
+        return failure
+
+    def _url(self, target: str) -> URL:
+        if "?" in target:
+            return URL(f"{self._origin}{target}", encoded=True)
+        return self._origin.with_path(target, encoded=True)
+
+    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> Reply | Failure:
+        if response.status < 200:
+            response.close()
+            return maybe("the server sent no final answer", "NoFinalAnswer")
+        reply: Reply | None = None
+        try:
+            status, content = response.status, response.content
+            body, cut, late = read_at_once(content, status, max_bytes) or await read_body(
+                content, status, max_bytes
+            )
+            reply = Reply(response.status, response.headers, body, cut, late)
+        finally:
+            if reply is None or reply.cut:
+                response.close()
+            else:
+                response.release()
+        return reply
+
+
+class _Lost(Exception):  # noqa: N818 - it names what became of the request
+    """Stands for the errors upon which aiohttp would send a request again."""
+
+
+class _Way:
+    """The way of one request through a session: whether it was sent, and that it goes once.
+
+    aiohttp re-sends GET, PUT and DELETE once after a lost connection, even one that had taken
+    the whole request; and a middleware of the session's own may do as it likes. So `guard`
+    stands outside of all middlewares, and `watch` inside of all.
+    """
+
+    __slots__ = ("_sends", "lost", "sent")
+
+    def __init__(self, *, sends: bool = True) -> None:
+        self._sends = sends
+        """Whether the request may go on once a connection is there."""
+        self.sent = False
+        """Whether a connection was there and the request began to be written on it."""
+        self.lost = ""
+
+    async def guard(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Let no error out that aiohttp would answer with a second request, and no cookie."""
+        request.headers.pop("Cookie", None)
+        try:
+            return await handler(request)
+        except CONNECTING:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            self.lost = type(error).__name__
+        raise _Lost
+
+    async def watch(
+        self, request: ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Note when the request begins to be written; a tunnel's CONNECT is another request."""
+        send: Any = getattr(request, "send", None)
+
+        async def noted(connection: Any) -> Any:
+            self.sent = True
+            if not self._sends:
+                raise _Lost
+            return await send(connection)
+
+        if send is None:
+            self.sent = True  # an aiohttp that sends otherwise: nothing is known
+            if not self._sends:
+                raise _Lost
+            return await handler(request)
+        vars(request)["send"] = noted  # of this one request, made for this call
+        try:
+            return await handler(request)
+        finally:
+            vars(request).pop("send", None)
+
+    def failure(self, error: Exception, seconds: float) -> Failure:
+        """Return what is known of a request that ended so."""
+        kind = self.lost or type(error).__name__
+        if self.sent:
+            if isinstance(error, TimeoutError):
+                return maybe("no answer in time", "ReadTimeout", timed_out=True)
+            return maybe("the answer was lost", kind)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return _tunnel_refused(error.status)
+        if isinstance(error, (*CONNECTING, TimeoutError)):
+            return connect_failure(error, seconds)
+        if self.lost:
+            reason = f"the connection was lost before the request was sent ({kind})"
+            return not_sent(HostDownError(reason), kind)
+        reason = f"{kind} in the session's own middleware, resolver or trace; nothing was sent"
+        return not_sent(TransportError(reason), kind)
+
+
+def _tunnel_refused(status: int) -> Failure:
+    """Return the failure of a call that a proxy let no connection to the host be made for."""
+    try:
+        said = f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        said = f"HTTP {status}"
+    if status >= 500:
+        error = HostDownError(f"the proxy did not reach the host: {said}")
+        return not_sent(error, "ClientHttpProxyError")
+    refused = ProxyError(f"the proxy refused the way to the host: {said}", status=status)
+    return not_sent(refused, "ClientHttpProxyError", retries=0)
