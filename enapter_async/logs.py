@@ -3,7 +3,8 @@
 A program that sets up logging itself gives its client `hooks=[CallLog()]` and reads the logger
 `enapter_async.calls`. Who only wants to look sets `ENAPTER_LOG=debug` (or `info`):
 `Client.from_env` and the command line then print on standard error. Importing the package
-configures nothing.
+configures nothing; only what goes wrong in a web backend is written to standard error where no
+logging was set up.
 """
 
 import logging
@@ -45,6 +46,22 @@ _WAITED_FOR: Final = {
 _TREE: Final = logging.getLogger("enapter_async")
 _TREE.addHandler(logging.NullHandler())
 _CALLS: Final = logging.getLogger("enapter_async.calls")
+BACKEND: Final = "enapter_async.backend"
+"""The logger of what a backend's browsers are not told: why they were answered so, why a job
+stopped. It is heard without being asked for, as an exception that nobody handles is."""
+
+
+class _WhereNobodyListens(logging.Handler):
+    """Writes warnings as Python itself would, in a program that set up no logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        last = logging.lastResort
+        set_up = [*_TREE.handlers, *logging.getLogger().handlers]
+        if last is not None and all(isinstance(each, logging.NullHandler) for each in set_up):
+            last.handle(record)
+
+
+logging.getLogger(BACKEND).addHandler(_WhereNobodyListens(logging.WARNING))
 
 
 class CallLog:

@@ -79,9 +79,10 @@ from enapter_async.fleet.errors import (
     RunRefusedError,
     WaveNotPassedError,
 )
+from enapter_async.logs import BACKEND
 from enapter_async.text import plain
 
-logger = logging.getLogger("enapter_async")
+logger = logging.getLogger(BACKEND)
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:x-enapter-async:"

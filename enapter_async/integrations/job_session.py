@@ -22,10 +22,11 @@ from enapter_async.integrations.job_files import (
     trouble,
 )
 from enapter_async.integrations.progress import Job, Phase, Progress, Rate
+from enapter_async.logs import BACKEND
 
 _SETTINGS: Final = attrs.fields(JobSettings)
 
-logger = logging.getLogger("enapter_async")
+logger = logging.getLogger(BACKEND)
 
 
 class Session:

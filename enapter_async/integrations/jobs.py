@@ -34,6 +34,7 @@ from enapter_async.integrations.job_files import (
 )
 from enapter_async.integrations.job_session import Session, job_on_disk
 from enapter_async.integrations.progress import Job, Phase, Wave
+from enapter_async.logs import BACKEND
 
 __all__ = ["Job", "JobSettings", "Jobs", "Phase", "StreamEvent", "Wave"]
 
@@ -43,7 +44,7 @@ TICK_SECONDS: Final = 0.25
 STILL_SECONDS: Final = 1.0
 """Where nothing changes, and where another process is at work, it is looked at so often."""
 
-logger = logging.getLogger("enapter_async")
+logger = logging.getLogger(BACKEND)
 
 
 class Jobs:

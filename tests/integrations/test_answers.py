@@ -185,7 +185,7 @@ async def test_an_error_is_answered_as_it_must_be(
         assert body.get(name) == row.body.get(name)
     reasons = [each for each in caplog.records if "POST /act was answered" in each.getMessage()]
     if row.status >= 500 or row.status == 202:
-        assert [each.name for each in reasons] == ["enapter_async"]
+        assert [each.name for each in reasons] == ["enapter_async.backend"]
         said = reasons[0].getMessage()
         assert re.fullmatch(rf"POST /act was answered {row.status}: [A-Z]\w+Error: .{{10,}}", said)
         assert bool(reasons[0].exc_info) == (row.status in (500, 502))

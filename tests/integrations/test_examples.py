@@ -37,14 +37,14 @@ class Reachable(Protocol):
 
 @contextlib.asynccontextmanager
 async def backend(
-    app: str, server: Reachable, folder: Path
+    app: str, server: Reachable, folder: Path, *, token: str | None = None, errors: Any = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Start an example, and see to it that it is gone afterwards."""
     with listening() as free:
         port = free.getsockname()[1]
     environment = {
         **os.environ,
-        "ENAPTER_HTTP_API_TOKEN": server.token,
+        "ENAPTER_HTTP_API_TOKEN": token or server.token,
         "ENAPTER_HTTP_API_BASE_URL": server.base_url,
         "JOBS_DIR": str(folder),
         "PORT": str(port),
@@ -54,7 +54,7 @@ async def backend(
         str(EXAMPLES / app),
         env=environment,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=errors or subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -205,6 +205,24 @@ async def test_an_example_answers_as_it_says(app: str, emulator: Emulator, tmp_p
         status, page = await ask("GET", "/")
         assert (status, page) == (200, (EXAMPLES / "job.html").read_bytes())
         assert await ask("GET", "/jobs") == (200, [])
+
+
+@pytest.mark.parametrize("app", APPS)
+async def test_a_backend_that_set_up_no_logging_says_why_it_failed(
+    app: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    with (tmp_path / "errors").open("w+b") as errors:
+        async with (
+            backend(app, emulator, tmp_path / "jobs", token="wrong", errors=errors) as (_, url),
+            aiohttp.ClientSession() as session,
+            session.patch(f"{url}/devices/device-1", json={"name": "x"}) as response,
+        ):
+            assert response.status == 500
+            assert "token" not in await response.text()
+        errors.seek(0)
+        said = errors.read().decode()
+    assert "PATCH /devices/device-1 was answered 500: PermissionDeniedError: HTTP 403" in said
+    assert "Traceback" in said
 
 
 def test_the_page_loads_nothing_and_writes_no_markup() -> None:
