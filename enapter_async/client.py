@@ -18,7 +18,6 @@ from enapter_async._http.pacing import Pacing
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
-    Secret,
     check_header_value,
     check_ssl_context,
     parse_base_url,
@@ -26,6 +25,7 @@ from enapter_async._http.security import (
 from enapter_async._http.transport import Timeouts
 from enapter_async.api.devices import Devices
 from enapter_async.clock import Clock
+from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
 from enapter_async.logs import asked_for
@@ -74,6 +74,7 @@ class Client:
     its calls in retries of your own; `retry=RetryPolicy(attempts=1)` switches ours off.
     """
 
+    @concealing
     def __init__(
         self,
         token: str | None = None,
@@ -128,6 +129,7 @@ class Client:
         self._give_nouns()
 
     @classmethod
+    @concealing
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         """Make a client from `ENAPTER_HTTP_API_TOKEN`, `…_BASE_URL` and `…_USER`.
 
@@ -264,6 +266,8 @@ class Client:
             raise failure.error
 
     def __repr__(self) -> str:
+        if "_engine" not in vars(self):
+            return "<Client, not made>"
         return f"<Client of {self._settings.base_url}, {self._engine.state}>"
 
     def __getstate__(self) -> Any:

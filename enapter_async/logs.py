@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+from enapter_async.concealment import concealing
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Attempt,
@@ -178,6 +179,7 @@ _PRINTER.setFormatter(
 )
 
 
+@concealing
 def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
     """Return the hooks that `ENAPTER_LOG` asks for, and let their lines reach standard error.
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
 
 FLOORS = (
-    ("operation", "clock", "text", "_version"),
+    ("operation", "clock", "concealment", "text", "_version"),
     ("errors", "routes"),
     ("folders", "hooks"),
     ("logs",),

@@ -2,16 +2,21 @@
 
 import asyncio
 import contextlib
+import html
+import json
 import logging
 import pickle
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
+import attrs
 import pytest
 
+from enapter_async._http.masking import Mask
 from enapter_async.client import Client
-from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError
+from enapter_async.errors import AmbiguousOutcomeError, BadRequestError, ConfigurationError
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -22,7 +27,8 @@ from enapter_async.operations.devices import (
     UpdateDevice,
 )
 from tests.support.kinds import APPLIED, FINAL, MAYBE, REFUSED, each
-from tests.support.replies import answer, errors, good, html
+from tests.support.replies import answer, errors, good, head, raw
+from tests.support.replies import html as html_page
 from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
 from tests.support.secrets import shown, traceback_of
 from tests.support.server import FaultServer, Reply, applied, ignored
@@ -118,11 +124,52 @@ async def test_a_configuration_hides_its_secrets(
 async def test_a_server_that_echoes_the_token_is_not_quoted(
     transport: TransportKind, server: FaultServer
 ) -> None:
-    server.script(ignored(html(400, text=f"bad token {TOKEN}")))
+    server.script(ignored(html_page(400, text=f"bad token {TOKEN}")))
     server.script(ignored(errors(401, code=TOKEN, message=f"bad token {TOKEN}")))
     async with open_rig(transport, server) as rig:
         for _ in range(2):
             assert TOKEN not in shown(await rig.fails(UPDATE))
+
+
+PAGE = b"." * (4096 - len(TOKEN) // 2)
+ECHOES: dict[str, Reply] = {
+    "across-the-cut": answer(400, PAGE + TOKEN.encode() + b"</pre>", media_type="text/html"),
+    "across-an-answers-largest-size": answer(400, b"x" * 30 + TOKEN.encode() * 2),
+    "cut-by-the-connection": raw(
+        head(400, ("Content-Length", "500")) + b"sent: " + TOKEN[:-2].encode(), "fin"
+    ),
+}
+
+
+@each("echo", ECHOES)
+async def test_not_even_the_beginning_of_an_echoed_token_is_quoted(
+    transport: TransportKind, echo: Reply, server: FaultServer
+) -> None:
+    class Small(GetDevice):
+        answer = attrs.evolve(GetDevice.answer, max_bytes=40)
+
+    server.always(ignored(echo))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        error = await rig.fails(Small(device_id="dev-1"))
+    assert isinstance(error, BadRequestError)
+    assert error.excerpt
+    assert TOKEN[:6] not in error.excerpt
+    assert len(error.excerpt) <= 4096
+
+
+def test_a_token_is_masked_however_it_is_written() -> None:
+    token = """a&b<c>"d'e/f\\g%h"""
+    mask = Mask(token)
+    page = f"<p>{html.escape(token)} {html.escape(token, quote=False)}</p>"
+    address = f"?a={quote(token)}&b={quote(token, safe='')}"
+    as_json = json.dumps({"a": token})
+    for text in (page, address, as_json, as_json.replace("/", "\\/"), f"{token} {token}"):
+        masked = mask.text(text)
+        assert "***" in masked
+        assert "d" not in masked.replace("%3Cp", "")
+    assert mask.text("a&b") == "a&b", "three letters are no secret"
+    assert Mask("abc").text("abc") == "abc"
+    assert mask.value({token: [token, 5, None]}) == {"***": ["***", 5, None]}
 
 
 def test_a_client_shows_no_token() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import ssl
-import warnings
 import weakref
 from typing import Final, NoReturn
 
@@ -17,15 +16,16 @@ from enapter_async._http.pacing import Gate, KeyedLock, Pacing
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
-    Secret,
     check_connector,
     check_session,
     verification,
+    warn_caller,
 )
 from enapter_async._http.session import SessionTransport
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Wire
 from enapter_async.clock import Clock
+from enapter_async.concealment import Secret
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
 
@@ -129,11 +129,10 @@ class Engine:
         missing = probe(session)
         if not missing:
             return DirectTransport(session, wire, tls)
-        warnings.warn(
+        warn_caller(
             f"aiohttp {aiohttp.__version__} is not the one this release knows ({missing}): "
             "calls go through ClientSession.request, which is slower and less exact",
             RuntimeWarning,
-            stacklevel=4,
         )
         return SessionTransport(session, wire, tls)
 

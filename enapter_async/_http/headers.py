@@ -9,9 +9,9 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
-from enapter_async._http.security import Secret
 from enapter_async._http.wire import Message, Wire
 from enapter_async._version import __version__
+from enapter_async.concealment import Secret
 
 ExtraHeaders = Callable[[], Mapping[str, str]]
 """Asked just before each request is written, in the task of its call."""

@@ -22,6 +22,7 @@ from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, s
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.clock import Clock
+from enapter_async.concealment import clear_frames
 from enapter_async.errors import (
     Attempt,
     Certainty,
@@ -80,9 +81,14 @@ class Pipeline:
         With `patient` the time spent waiting at the gate does not count against the deadline.
         """
         started = self.clock.monotonic()
+        try:
+            message = self.wire.message(operation)
+        except BaseException as raised:
+            clear_frames(raised)
+            raise
         call = Call(
             operation,
-            self.wire.message(operation),
+            message,
             number=next(self.numbers),
             record=record or CallRecord(),
             patient=patient,
@@ -96,11 +102,11 @@ class Pipeline:
         try:
             ended: T | Failure = await self._take_turn(call)
             error = ended.error if isinstance(ended, Failure) else None
-        except asyncio.CancelledError:
-            cancelled = True
-            raise
-        except EnapterError as raised:  # what `before_again` raised
-            error = raised
+        except BaseException as raised:
+            # A cancellation mostly; or `before_again`, or an operation, raised something.
+            clear_frames(raised)
+            cancelled = isinstance(raised, asyncio.CancelledError)
+            error = raised if isinstance(raised, EnapterError) else None
             raise
         finally:
             call.record.elapsed = self.clock.monotonic() - started

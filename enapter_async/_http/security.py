@@ -1,12 +1,13 @@
 """Where the API is, and what must hold before a token is sent there: checks, no I/O."""
 
 import asyncio
+import inspect
 import os
 import re
 import ssl
 import warnings
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from yarl import URL
@@ -14,25 +15,6 @@ from yarl import URL
 from enapter_async.errors import ConfigurationError
 
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
-
-
-class Secret:
-    """A text that shows itself to nobody who prints, formats, pickles or logs it."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Secret, ("***",)
 
 
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
@@ -76,11 +58,15 @@ def check_ssl_context(context: ssl.SSLContext) -> None:
     if context.minimum_version not in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         raise ConfigurationError("ssl_context allows TLS below 1.2; set its minimum_version")
     if context.keylog_filename:
-        warnings.warn(
-            "ssl_context writes its session keys to a file (keylog_filename)",
-            UserWarning,
-            stacklevel=4,
-        )
+        warn_caller("ssl_context writes its session keys to a file (keylog_filename)")
+
+
+def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
+    """Warn whoever called the package, however many frames of ours lie between."""
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("enapter_async."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, kind, stacklevel=level)
 
 
 def check_session(session: aiohttp.ClientSession) -> None:
@@ -127,9 +113,7 @@ def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
                 f"base_url {url} would send the token unencrypted; use https, or for a gateway "
                 "on a network that you trust pass allow_insecure_http=True (--allow-insecure-http)"
             )
-        warnings.warn(
-            f"the token and all data travel unencrypted to {url.host}", UserWarning, stacklevel=4
-        )
+        warn_caller(f"the token and all data travel unencrypted to {url.host}")
     path = url.raw_path.rstrip("/").removesuffix("/v3").rstrip("/")
     return url.with_path(path, encoded=True)
 

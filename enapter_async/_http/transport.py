@@ -79,16 +79,16 @@ async def read_body(
 
     Give it with the reason why it is not whole, if it is not, and whether time ran out.
     """
-    max_bytes = _cap(status, max_bytes)
+    cap = _cap(status, max_bytes)
     chunks: list[bytes] = []
     size = 0
     try:
         while chunk := await payload.readany():
             chunks.append(chunk)
             size += len(chunk)
-            if size > max_bytes:
-                cut = f"the answer is larger than {max_bytes} bytes"
-                return _beginning(chunks, min(max_bytes, ERROR_BODY_BYTES)), cut, False
+            if size > cap:
+                cut = f"the answer is larger than {cap} bytes"
+                return _beginning(chunks, ERROR_BODY_BYTES), cut, False
     except TimeoutError:
         return b"".join(chunks), "the answer did not end in time", True
     except Exception as error:  # noqa: BLE001 - a head arrived; whatever ends the body ends it alone
@@ -108,7 +108,7 @@ def _beginning(chunks: list[bytes], size: int) -> bytes:
 
 
 def _cap(status: int, max_bytes: int) -> int:
-    return max_bytes if 200 <= status < 300 else min(max_bytes, ERROR_BODY_BYTES)
+    return max_bytes if 200 <= status < 300 else ERROR_BODY_BYTES
 
 
 def client_timeout(connect: float, total: float | None = None) -> aiohttp.ClientTimeout:

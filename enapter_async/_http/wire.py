@@ -17,6 +17,7 @@ from yarl import URL
 
 from enapter_async._http.envelope import unwrap
 from enapter_async._http.json_text import decode, encode
+from enapter_async._http.masking import Mask
 from enapter_async.converter import StructureError
 from enapter_async.errors import (
     Certainty,
@@ -32,8 +33,7 @@ from enapter_async.operation import Answer, Operation
 
 T = TypeVar("T")
 
-EXCERPT_BYTES: Final = 4096
-SHORTEST_SECRET: Final = 4
+EXCERPT_LENGTH: Final = 4096
 BEYOND_ANY_CAP: Final = 1e10
 """Seconds that stand for a Retry-After of more than ten digits."""
 
@@ -114,8 +114,7 @@ class Wire:
         self.origin = base_url.origin()
         self.headers = dict(headers)
         self._prefix = base_url.raw_path.rstrip("/") + "/v3/"
-        # A shorter one is no secret, and would be found within ordinary words.
-        self._secret = secret if secret and len(secret) >= SHORTEST_SECRET else None
+        self._mask = Mask(secret)
         self._wall = wall
         host = base_url.raw_host or ""
         host = f"[{host}]" if ":" in host else host
@@ -186,12 +185,13 @@ class Wire:
             )
         excerpt = ""
         if not errors and not operation.answer.secret:
-            excerpt = self._masked(reply.body[:EXCERPT_BYTES].decode("utf-8", "replace"))
+            # Masked before it is cut: the cut may go through the token.
+            excerpt = self._mask.text(reply.body.decode("utf-8", "replace"))[:EXCERPT_LENGTH]
         error = api_error_type(status)(
             _say(status, errors),
             status=status,
             errors=errors,
-            request_id=self._masked(headers.get("X-Request-Id")),
+            request_id=self._mask.value(headers.get("X-Request-Id")),
             retry_after=retry_after,
             excerpt=excerpt,
             from_api=bool(errors),
@@ -210,25 +210,13 @@ class Wire:
     def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:
         """Return the entries of the error envelope, known by its form; () where it is none."""
         try:
-            data = self._masked(decode(body))
+            data = self._mask.value(decode(body))
         except (ValueError, RecursionError):
             return ()
         entries = data.get("errors") if isinstance(data, dict) else None
         if not isinstance(entries, list):
             return ()
         return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
-
-    def _masked(self, value: Any) -> Any:
-        """Return a server's text, or JSON value, without the token that it may echo."""
-        if self._secret is None:
-            return value
-        if isinstance(value, str):
-            return value.replace(self._secret, "***")
-        if isinstance(value, list):
-            return [self._masked(each) for each in value]
-        if isinstance(value, dict):
-            return {self._masked(key): self._masked(each) for key, each in value.items()}
-        return value
 
 
 def certainty_of(status: int, *, dated: bool) -> Certainty:

@@ -17,6 +17,7 @@ from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.client import DEFAULT_BASE_URL, Client
+from enapter_async.concealment import concealing
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
 from enapter_async.logs import asked_for
@@ -52,6 +53,7 @@ class Settings:
         given = attrs.asdict(self, filter=lambda _, value: value is not None)
         return attrs.evolve(other, **given)
 
+    @concealing
     def client(self, *, hooks: Sequence[Hook] = (), in_flight: int = 1) -> Client:
         """Make the client that the settings, the environment and the profile describe.
 
@@ -116,6 +118,7 @@ def token_of(connection: Connection) -> str:
     return connection.token.value()
 
 
+@concealing
 def read_token(path: str) -> str:
     """Read a token from a file, '-' being standard input; one line end after it is dropped.
 

@@ -28,6 +28,7 @@ from enapter_async._http.wire import http_date
 from enapter_async._version import __version__
 from enapter_async.client import Client
 from enapter_async.clock import Clock
+from enapter_async.concealment import Secret
 from enapter_async.diagnosis.findings import (
     Finding,
     Health,
@@ -71,7 +72,7 @@ class Surroundings:
     """
 
     seconds: float = 10.0
-    environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ)
+    environ: Mapping[str, str] = attrs.field(factory=lambda: os.environ, repr=False)
     clock: Clock = Clock()
     lookup: Lookup = system_lookup
 
@@ -93,7 +94,8 @@ async def examine(
                 allow_insecure_http=connection.allow_insecure_http.value,
             )
             context = connection.ssl_context()
-            token = None if connection.token is None else connection.token.value()
+            text = "" if connection.token is None else connection.token.value()
+            token, text = Secret(text) if text else None, ""
             token_known = True
             client = _client(connection, token, context, around)
     except ConfigurationError as error:
@@ -290,12 +292,12 @@ async def _compare_clocks(base_url: URL, connection: Connection, around: Surroun
 
 def _client(
     connection: Connection,
-    token: str | None,
+    token: Secret | None,
     context: ssl.SSLContext | None,
     around: Surroundings,
 ) -> Client:
     return Client(
-        token,
+        None if token is None else token.reveal(),
         base_url=connection.base_url.value,
         user=connection.user.value,
         retry=RetryPolicy(attempts=1, deadline=around.seconds),

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from enapter_async.clock import Clock
+from enapter_async.concealment import concealing, concealing_async
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import ConfigurationError, RawAnswer
 from enapter_async.fleet.private_files import lock, open_private, unlock, write_durably
@@ -124,6 +125,7 @@ class CredentialsFile:
                     self._taking = asyncio.create_task(asyncio.to_thread(self._reserve.take))
                     await asyncio.shield(self._taking)
 
+    @concealing_async
     async def store(
         self, operation: Operation[Any], result: Any, mark: Mapping[str, Any] | None = None
     ) -> None:
@@ -156,6 +158,7 @@ class CredentialsFile:
         }
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
+    @concealing_async
     async def _write_pending(self) -> None:
         while self._pending:
             group, self._pending = self._pending, []
@@ -227,6 +230,7 @@ def _written(result: Any) -> dict[str, Any]:
         return {"raw_base64": base64.b64encode(body).decode()}
 
 
+@concealing
 def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
     """Return item and intent of each result that a run has in a file of credentials.
 

@@ -8,8 +8,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from enapter_async._http.security import Secret
 from enapter_async.client import DEFAULT_BASE_URL, Client
+from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
 from enapter_async.logs import asked_for
 from enapter_async.profiles.file import Profile, config_path, read_config
@@ -74,6 +74,7 @@ class Connection:
         raise ConfigurationError(f"ca_file {self.ca_file.value} cannot be used: {reason}")
 
 
+@concealing
 def choose(name: str | None = None, environ: Mapping[str, str] | None = None) -> Profile | None:
     """Return the profile of that name, or of `ENAPTER_PROFILE`, or the file's default, or None.
 
@@ -92,6 +93,7 @@ def choose(name: str | None = None, environ: Mapping[str, str] | None = None) ->
     return profile
 
 
+@concealing
 def resolve(
     profile: Profile | None,
     environ: Mapping[str, str],
@@ -132,6 +134,7 @@ def resolve(
     )
 
 
+@concealing
 def from_profile(
     name: str | None = None, *, environ: Mapping[str, str] | None = None, **settings: Any
 ) -> Client:

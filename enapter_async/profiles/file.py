@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.security import Secret
+from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
 from enapter_async.folders import NoHomeError, expanded, user_folder
 
@@ -59,6 +59,7 @@ class Profile:
             return f"file {self.token_file}"
         return "" if self.token is None else "in the profile"
 
+    @concealing
     def read_token(self, *, seconds: float = COMMAND_SECONDS) -> str:
         """Fetch the token: from the file, from another, or from a command, within `seconds`.
 
@@ -85,6 +86,7 @@ class Config:
     profiles: Mapping[str, Profile] = attrs.field(factory=dict)
 
 
+@concealing
 def config_path(
     environ: Mapping[str, str] | None = None, platform: str = sys.platform
 ) -> tuple[Path, bool]:
@@ -105,6 +107,7 @@ def config_path(
     return user_folder("config", environ, platform) / "config.toml", False
 
 
+@concealing
 def read_config(environ: Mapping[str, str] | None = None) -> Config:
     """Read the configuration file; one that is not there holds no profile.
 

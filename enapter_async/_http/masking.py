@@ -1,0 +1,64 @@
+"""What a server says, without the token that it may echo."""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+SHORTEST: Final = 4
+"""A shorter token is no secret, and would be found within ordinary words."""
+
+_IN_HTML: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"))
+_IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
+
+
+class Mask:
+    """Replaces a token by `***` in texts and in JSON values.
+
+    A page may hold the token as HTML, a URL or JSON writes it; one that was cut may end in its
+    beginning.
+    """
+
+    __slots__ = ("_forms", "_token")
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token if token and len(token) >= SHORTEST else None
+        self._forms: tuple[str, ...] = ()
+        """The token as it may be written, the longest first; made when something is masked."""
+
+    def text(self, text: str) -> str:
+        """Return a text without the token."""
+        if self._token is None:
+            return text
+        self._forms = self._forms or _forms(self._token)
+        for form in self._forms:
+            text = text.replace(form, "***")
+        return self._without_beginning(text)
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value without the token, in names as in texts."""
+        if self._token is None:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(each) for each in value]
+        if isinstance(value, dict):
+            return {self.value(key): self.value(each) for key, each in value.items()}
+        return value
+
+    def _without_beginning(self, text: str) -> str:
+        """Return a text without the token's beginning at its end."""
+        for form in self._forms:
+            for length in range(min(len(form) - 1, len(text)), SHORTEST - 1, -1):
+                if text.endswith(form[:length]):
+                    return f"{text[:-length]}***"
+        return text
+
+
+def _forms(token: str) -> tuple[str, ...]:
+    written = {token, quote(token), quote(token, safe="")}
+    for escapes in (_IN_HTML, _IN_HTML[:3], _IN_JSON, _IN_JSON[:2]):
+        escaped = token
+        for letter, escape in escapes:
+            escaped = escaped.replace(letter, escape)
+        written.add(escaped)
+    return tuple(sorted(written, key=len, reverse=True))
