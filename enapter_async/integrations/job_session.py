@@ -10,19 +10,25 @@ import attrs
 
 from enapter_async.client import Client
 from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.outcomes import Outcome, RunEvent, State
 from enapter_async.fleet.run import Run
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import (
-    TROUBLES_TOLD,
     JobFile,
     JobSettings,
+)
+from enapter_async.integrations.job_reader import (
+    TROUBLES_TOLD,
+    JobReader,
     Look,
     created_at,
     trouble,
 )
 from enapter_async.integrations.progress import Job, Phase, Progress, Rate
 from enapter_async.logs import BACKEND
+
+STOPPED_BY_REQUEST: Final = "it was stopped"
 
 _SETTINGS: Final = attrs.fields(JobSettings)
 
@@ -39,6 +45,7 @@ class Session:
         client: Client,
         folder: RunFolder,
         file: JobFile,
+        reader: JobReader,
         *,
         source: str,
         total: int,
@@ -52,6 +59,7 @@ class Session:
         self.troubles: list[Mapping[str, Any]] = []
         self.over = False
         self._file = file
+        self._reader = reader
         self._source = source
         self._total = total
         self._clock = client.clock
@@ -64,6 +72,7 @@ class Session:
         self._progress = Progress(lambda: self.run.report)
         self._stopping = False
         self._leaving = False
+        self._earlier = stop_request(folder)
 
     def options(self) -> dict[str, Any]:
         """Return what a `Run` of this job is told besides its operations."""
@@ -73,11 +82,14 @@ class Session:
     async def carry_out(self) -> None:
         """Run to the end; what is wanted of the job is then written down."""
         try:
-            async with self.run as run:
+            async with (
+                self.run as run,
+                stopping_on_request(self.folder, self._stop_on_request, earlier=self._earlier),
+            ):
                 self._begun()
                 async for outcome in run:
                     self._take(outcome)
-            self._ended()
+            await self._ended()
         except Exception as error:
             if self.opened.done():
                 logger.exception("job %s broke off", self.folder.id)
@@ -95,10 +107,17 @@ class Session:
         if not self._stopping:
             self._stopping = True
             # First, so that it stops even where the file cannot be written.
-            self.run.stop("it was stopped")
+            self.run.stop(STOPPED_BY_REQUEST)
             self.changed()
-            self._file = attrs.evolve(self._file, wanted="stopped", why="it was stopped")
+            self._file = attrs.evolve(self._file, wanted="stopped", why=STOPPED_BY_REQUEST)
             self._file.write(self.folder)
+
+    def _stop_on_request(self) -> None:
+        try:
+            self.stop()
+        except OSError as error:
+            # The request itself still stands in the folder, and says the same.
+            logger.warning("job %s cannot be marked as stopped: %s", self.folder.id, error)
 
     def leave(self) -> None:
         """Start nothing more, because the backend closes: the job stays wanted."""
@@ -162,7 +181,8 @@ class Session:
         self.opened.set_result(None)
 
     def _take(self, outcome: Outcome[Any]) -> None:
-        self._rate.take(self._clock.monotonic())
+        if outcome.state is not State.HELD:
+            self._rate.take(self._clock.monotonic())
         bad = outcome.state in (State.FAILED, State.UNKNOWN)
         if bad and len(self.troubles) < TROUBLES_TOLD:
             self.troubles.append(trouble(outcome))
@@ -172,34 +192,44 @@ class Session:
         self._progress.tell(event)
         self.changed()
 
-    def _ended(self) -> None:
+    async def _ended(self) -> None:
         report = self.run.report
-        wanted, why = self._file.wanted, self._file.why
+        wanted, why, stopped_by = self._file.wanted, self._file.why, ""
         if report.stopped is not None:
             wanted, why = "stopped", words_for(report.stopped)
+            stopped_by = type(report.stopped).__name__
             # Those who watch are told no word of the upstream's; who runs the backend may read it.
             logger.warning("job %s stopped: %s", self.folder.id, report.stopped)
-        elif not self._stopping:
+        else:
             left = report.counts[State.HELD] + report.counts[State.UNKNOWN]
-            if not (self._leaving and left):
+            if not left or not (self._leaving or self._stopping):
                 wanted, why = "ended", ""
         waves = self._progress.waves()
-        self._file = attrs.evolve(self._file, wanted=wanted, why=why, waves=waves)
+        self._file = attrs.evolve(
+            self._file, wanted=wanted, why=why, stopped_by=stopped_by, waves=waves
+        )
         self._file.write(self.folder)
+        seen = await asyncio.to_thread(self._reader.look)
+        # Somebody else may be at work on it already: then it is no longer how it ended here.
+        if not seen.held_by_runner and seen.file == self._file:
+            self._file = attrs.evolve(self._file, summary=seen.summary)
+            self._file.write(self.folder)
 
 
 def job_on_disk(folder: RunFolder, seen: Look) -> Job:
     """Tell a job by its files alone."""
     if seen.held_by_runner:
-        phase = Phase.ELSEWHERE
+        phase = Phase.STOPPING if seen.stop_requested else Phase.ELSEWHERE
     else:
         phase = Phase.ENDED if seen.file.wanted == "ended" else Phase.STOPPED
     why = seen.file.why
-    if phase is Phase.STOPPED and seen.file.wanted == "running":
+    if seen.stop_requested and phase is not Phase.ENDED:
+        why = STOPPED_BY_REQUEST
+    elif seen.cut_short:
         why = "its process ended before it did"
-    counts = dict(seen.counts)
+    counts = dict(seen.summary.counts)
     total = sum(counts.values())
-    if phase is Phase.ELSEWHERE:
+    if seen.held_by_runner:
         counts[State.HELD] = 0  # what has no end yet is not held while somebody is at work
     return Job(
         id=folder.id,
@@ -210,5 +240,5 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         total=total,
         stopped=why,
         # Those of an earlier session say nothing of the one that goes on elsewhere.
-        waves=() if phase is Phase.ELSEWHERE else seen.file.waves,
+        waves=() if seen.held_by_runner else seen.file.waves,
     )

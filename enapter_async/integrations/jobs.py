@@ -4,9 +4,10 @@ Free of any web framework; `aiohttp_web` and `starlette` open it with the applic
 """
 
 import asyncio
+import functools
 import logging
 import os
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -15,23 +16,20 @@ from typing import Any, Final, Literal, Self
 import attrs
 
 from enapter_async.client import Client
+from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem, check_input
 from enapter_async.fleet.journal.records import storable
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, is_held
+from enapter_async.fleet.journal.stop_request import request_stop, stop_request
 from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.fleet.run import Run
 from enapter_async.integrations.event_stream import StreamEvent
-from enapter_async.integrations.job_files import (
-    TROUBLES_TOLD,
-    JobFile,
-    JobSettings,
-    find,
-    look,
-)
+from enapter_async.integrations.job_files import JobFile, JobSettings, find
+from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.job_session import Session, job_on_disk
 from enapter_async.integrations.progress import Job, Phase, Wave
 from enapter_async.logs import BACKEND
@@ -39,8 +37,11 @@ from enapter_async.logs import BACKEND
 __all__ = ["Job", "JobSettings", "Jobs", "Phase", "StreamEvent", "Wave"]
 
 GRACE_SECONDS: Final = 20.0
+READERS: Final = 64
+"""Of so many jobs what was read last is kept in memory."""
 TICK_SECONDS: Final = 0.25
 """A watcher is told of changes at most so often."""
+PATIENCE_SECONDS: Final = 30.0
 STILL_SECONDS: Final = 1.0
 """Where nothing changes, and where another process is at work, it is looked at so often."""
 
@@ -65,6 +66,8 @@ class Jobs:
     those that somebody stopped, or that stopped by themselves, do not. When it is closed,
     jobs start nothing more and have `grace` seconds to end what is under way, which is cut
     off then and told as unknown; keep it shorter than what the service's manager allows.
+    Who watches a job whose process died waits `patience` seconds for another one to go on
+    with it, as a restarted worker does.
     """
 
     def __init__(
@@ -74,12 +77,15 @@ class Jobs:
         *,
         resume: bool = True,
         grace: float = GRACE_SECONDS,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._client = client
         self._folder = Path(folder)
         self._resume = resume
         self._grace = grace
+        self._patience = patience
         self._live: dict[str, Session] = {}
+        self._reader = functools.lru_cache(maxsize=READERS)(JobReader)
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -87,7 +93,8 @@ class Jobs:
         if self._resume:
             for folder in all_runs(self._folder):
                 try:
-                    if JobFile.read(folder).wanted == "running":
+                    wanted = JobFile.read(folder).wanted == "running"
+                    if wanted and stop_request(folder) is None:
                         await self.resume(folder.id)
                 except RunBusyError:
                     logger.info("job %s goes on in another process", folder.id)
@@ -155,7 +162,15 @@ class Jobs:
         folder = RunFolder.create(self._folder, now=self._client.clock.wall())
         file = JobFile(settings=settings)
         mints = any(_operation(each).answer.secret for each in works)
-        live = Session(self._client, folder, file, source=source, total=len(works), new=True)
+        live = Session(
+            self._client,
+            folder,
+            file,
+            self._reader(folder),
+            source=source,
+            total=len(works),
+            new=True,
+        )
         live.run = Run(
             self._client,
             works,
@@ -188,16 +203,19 @@ class Jobs:
         """
         folder = find(self._folder, job)
         self._check_idle(job)
-        seen = await asyncio.to_thread(look, folder)
+        seen = await asyncio.to_thread(self._reader(folder).look, troubles=False)
         # Meanwhile somebody else may have asked for the same, or for the backend's end.
         self._check_idle(job)
-        file = attrs.evolve(seen.file, wanted="running", why="", waves=())
+        file = attrs.evolve(
+            seen.file, wanted="running", why="", stopped_by="", waves=(), summary=None
+        )
         live = Session(
             self._client,
             folder,
             file,
+            self._reader(folder),
             source=seen.facts.get("source", ""),
-            total=sum(seen.counts.values()),
+            total=sum(seen.summary.counts.values()),
         )
         options = JournalOptions(
             path=folder.journal,
@@ -213,22 +231,20 @@ class Jobs:
     async def stop(self, job: str) -> Job:
         """Let a job start nothing more; what is under way ends, the rest is held.
 
-        It does not go on at the next start, but `resume` goes on with it. Safe to repeat.
+        Where another process is at work on it, that one is asked, by a file in the job's
+        folder, and does so within a second. The job does not go on at the next start, but
+        `resume` goes on with it. Safe to repeat.
 
         Raises:
             RunNotFoundError: there is no such job.
-            RunBusyError: another process is at work on it, and must be asked.
         """
         folder = find(self._folder, job)
         live = self._live.get(job)
         if live is not None:
             live.stop()
             return live.view()
-        if is_held(folder.journal):
-            raise RunBusyError(f"another process is at work on job {job}")
-        file = JobFile.read(folder)
-        if file.wanted == "running":
-            attrs.evolve(file, wanted="stopped", why="it was stopped").write(folder)
+        if is_held(folder.journal) or JobFile.read(folder).wanted == "running":
+            request_stop(folder)
         return await self.get(job)
 
     async def get(self, job: str) -> Job:
@@ -242,7 +258,8 @@ class Jobs:
         live = self._live.get(job)
         if live is not None:
             return live.view()
-        return job_on_disk(folder, await asyncio.to_thread(look, folder))
+        look = self._reader(folder).look
+        return job_on_disk(folder, await asyncio.to_thread(look, troubles=False))
 
     async def list(self, limit: int = 50) -> list[Job]:
         """Return the latest jobs, the newest first; what cannot be read is left out, and logged."""
@@ -259,8 +276,8 @@ class Jobs:
 
         Events are "job" (`Job.as_json`, whole each time), "troubles" (those that failed or
         are unknown: `from` is the number of the first, `troubles` are at most 200 in all), and
-        "end", like "job", once nobody is at work on it. `after` is the id of the last event
-        that was heard (Last-Event-ID); what it told is not told again.
+        "end", like "job", once nobody is at work on it, nor about to be. `after` is the id of
+        the last event that was heard (Last-Event-ID); what it told is not told again.
 
         Nothing is kept for a watcher: who reads slowly is told less often, and always the
         latest.
@@ -275,31 +292,33 @@ class Jobs:
         self, folder: RunFolder, after: str | None
     ) -> AsyncGenerator[StreamEvent, None]:
         live = self._live.get(folder.id)
-        told = 0
+        told: tuple[Mapping[str, Any], ...] | None = ()
         if live is not None:
             async for event in self._watch_live(live, after):
                 yield event
-            told = TROUBLES_TOLD  # all of this session were told by it
-        last: Job | None = None
+            told = None  # all of this session were told by it
+        reader, last = self._reader(folder), None
+        patience = _Patience(self._client.clock, self._patience)
         while not self._closing:
-            seen = await asyncio.to_thread(look, folder)
+            seen = await asyncio.to_thread(reader.look)
             job = job_on_disk(folder, seen)
             following = self._live.get(folder.id)
             if following is not None and following is not live:
                 async for event in self._watch(folder, after):
                     yield event
                 return
-            troubles = seen.troubles[told:]
-            if troubles:
-                data = {"from": told, "troubles": troubles}
-                told += len(troubles)
-                yield StreamEvent(id=f"disk.0.{told}", kind="troubles", data=data)
-            if not job.active:
-                yield StreamEvent(id=f"disk.0.{told}", kind="end", data=job.as_json())
+            if told is not None and told != seen.troubles:
+                alike = _alike(told, seen.troubles)
+                told = seen.troubles
+                data = {"from": alike, "troubles": told[alike:]}
+                yield StreamEvent(id=f"disk.0.{len(told)}", kind="troubles", data=data)
+            mark = f"disk.0.{len(told or ())}"
+            if not job.active and patience.is_over(cut_short=seen.cut_short):
+                yield StreamEvent(id=mark, kind="end", data=job.as_json())
                 return
             if job != last:
                 last = job
-                yield StreamEvent(id=f"disk.0.{told}", kind="job", data=job.as_json())
+                yield StreamEvent(id=mark, kind="job", data=job.as_json())
             await self._client.clock.sleep(STILL_SECONDS)
 
     async def _watch_live(
@@ -342,3 +361,26 @@ class Jobs:
 
 def _operation(each: Any) -> Any:
     return each.operation if isinstance(each, WorkItem) else each
+
+
+def _alike(before: Sequence[Any], now: Sequence[Any]) -> int:
+    """Count how many stand in both, from the first."""
+    pairs = enumerate(zip(before, now, strict=False))
+    return next((n for n, (old, new) in pairs if old != new), min(len(before), len(now)))
+
+
+class _Patience:
+    """How long somebody may still take up a job whose process died."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._since: float | None = None
+
+    def is_over(self, *, cut_short: bool) -> bool:
+        if not cut_short:
+            self._since = None
+            return True
+        now = self._clock.monotonic()
+        self._since = now if self._since is None else self._since
+        return now - self._since >= self._seconds

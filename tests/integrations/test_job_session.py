@@ -55,7 +55,7 @@ async def test_a_job_stops_even_where_that_cannot_be_written_down(
     def full(_: JobFile, folder: RunFolder) -> None:
         raise OSError(28, "No space left on device", str(folder.path))
 
-    async with backend(tmp_path) as (emulator, jobs):
+    async with backend(tmp_path, patience=0) as (emulator, jobs):
         emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
         job = await jobs.start(renames(20), settings=JobSettings(concurrency=1))
         await until_applied(jobs, job.id, 3)

@@ -1,7 +1,6 @@
 """What a journal says of each item: one pass over its events, one byte an item."""
 
 import enum
-from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -61,19 +60,27 @@ class Replay:
     """
 
     def __init__(self, journal: Journal) -> None:
-        self.marks = bytearray([Mark.MISSING]) * (journal.last_seq() + 1)
+        self.marks = bytearray()
         self.intents: dict[int, int] = {}
         self.last_event: dict[int, int] = {}
         self.acknowledged: set[int] = set()
         self.sent = 0
-        for seq, _ in journal.digests():
+        self._read_to = -1
+        self.read_on(journal)
+
+    def read_on(self, journal: Journal) -> None:
+        """Take what was written to the same journal since it was last read."""
+        known = len(self.marks)
+        self.marks.extend(bytes([Mark.MISSING]) * (journal.last_seq() + 1 - known))
+        for seq, _ in journal.digests(after=known - 1):
             self.marks[seq] = Mark.UNTOUCHED
-        for number, seq, kind, attempt in journal.marks():
+        for number, seq, kind, attempt in journal.marks(after=self._read_to):
             if not (isinstance(seq, int) and 0 <= seq < len(self.marks)):
                 raise damaged(journal.path, f"event {number} is about an item {seq}")
             if attempt is not None and not isinstance(attempt, int):
                 raise damaged(journal.path, f"event {number} counts no intent")
             self._take(number, seq, kind, attempt)
+            self._read_to = number
 
     def _take(self, number: int, seq: int, kind: str, attempt: int | None) -> None:
         if kind == ACKNOWLEDGED:
@@ -100,8 +107,7 @@ class Replay:
 
     def counts(self) -> dict[State, int]:
         """Count the items by state, as a report does; what was not started is held."""
-        found = Counter(self.marks)
         counts = dict.fromkeys(State, 0)
         for mark, state in STATE_OF_MARK.items():
-            counts[state] += found[mark]
+            counts[state] += self.marks.count(mark)
         return counts

@@ -13,7 +13,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
@@ -30,6 +30,7 @@ MOST_ITEMS: Final = 100_000_000
 """A journal with an item beyond this is no journal of ours: a byte is kept for each."""
 
 Rows = TypeVar("Rows")
+P = ParamSpec("P")
 
 _BUSY_SECONDS: Final = 1.0
 _SCHEMA: Final = """
@@ -74,13 +75,15 @@ def damaged(path: Path, error: Exception | str) -> RunRefusedError:
     return RunRefusedError(f"{path} is damaged, and cannot be gone on with: {error}")
 
 
-def _checked(read: Callable[["Journal"], Iterator[Rows]]) -> Callable[["Journal"], Iterator[Rows]]:
+def _checked(
+    read: Callable[Concatenate["Journal", P], Iterator[Rows]],
+) -> Callable[Concatenate["Journal", P], Iterator[Rows]]:
     """Let a way of reading say "damaged" for whatever it meets that no run wrote."""
 
     @functools.wraps(read)
-    def reading(journal: "Journal") -> Iterator[Rows]:
+    def reading(journal: "Journal", /, *args: P.args, **named: P.kwargs) -> Iterator[Rows]:
         with journal._sound():  # noqa: SLF001 - a part of the class, written before it
-            yield from read(journal)
+            yield from read(journal, *args, **named)
 
     return reading
 
@@ -270,9 +273,10 @@ class Journal:
         return int(last)
 
     @_checked
-    def digests(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each item's seq and digest, in order."""
-        for page in self._pages("SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"):
+    def digests(self, *, after: int = -1) -> Iterator[tuple[int, bytes]]:
+        """Yield each item's seq and digest, in order; of those after a seq."""
+        sql = "SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"
+        for page in self._pages(sql, after):
             yield from page
 
     @_checked
@@ -305,17 +309,23 @@ class Journal:
             yield from map(event_of, page)
 
     @_checked
-    def marks(self) -> Iterator[tuple[int, Any, Any, Any]]:
+    def marks(self, *, after: int = -1) -> Iterator[tuple[int, Any, Any, Any]]:
         """Yield id, seq, kind and attempt of the events about items, in order: the quick way.
 
-        What they are is not looked at.
+        What they are is not looked at. `after` is the id of an event.
         """
         sql = (
             "SELECT id, seq, kind, attempt FROM event WHERE id > ? AND seq IS NOT NULL "
             "ORDER BY id LIMIT ?"
         )
-        for page in self._pages(sql):
+        for page in self._pages(sql, after):
             yield from page
+
+    def last_event(self) -> int:
+        """Return the id of the last event, or -1."""
+        with self._sound():
+            sql = "SELECT ifnull(max(id), -1) FROM event"
+            return int(self._connection.execute(sql).fetchone()[0])
 
     def event(self, number: int) -> Event:
         """Return one event by its id."""
@@ -334,8 +344,7 @@ class Journal:
             event, acknowledged_ms = row[len(_ITEM_FIELDS) : -1], row[-1]
             yield item, None if event[0] is None else event_of(event), acknowledged_ms
 
-    def _pages(self, sql: str) -> Iterator[list[Any]]:
-        last = -1
+    def _pages(self, sql: str, last: int = -1) -> Iterator[list[Any]]:
         while page := self._connection.execute(sql, (last, PAGE_ROWS)).fetchall():
             yield page
             reached = page[-1][0]

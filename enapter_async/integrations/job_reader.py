@@ -1,0 +1,166 @@
+"""How a fleet job in a backend stands by its files, read again and again at little cost."""
+
+import contextlib
+import functools
+import heapq
+import math
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.converter import operation_to_json
+from enapter_async.fleet.journal.records import earlier_outcome
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
+from enapter_async.fleet.journal.run_folders import RunFolder, is_held
+from enapter_async.fleet.journal.stop_request import stop_request
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.outcomes import Outcome
+from enapter_async.integrations.answers import words_for
+from enapter_async.integrations.job_files import JobFile, Summary
+from enapter_async.operation import Repeat
+
+TROUBLES_TOLD: Final = 200
+"""So many operations that failed or are unknown are told one by one."""
+
+
+@attrs.frozen(kw_only=True)
+class Look:
+    """What the files of a job say of it; `troubles` only where they were asked for."""
+
+    facts: Mapping[str, str]
+    held_by_runner: bool
+    stop_requested: bool
+    file: JobFile
+    summary: Summary
+    troubles: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether nobody is at work on it, though it is wanted to go on."""
+        wanted = self.file.wanted == "running" and not self.stop_requested
+        return wanted and not self.held_by_runner
+
+    @property
+    def created_at(self) -> str | None:
+        """When it was begun, in UTC (RFC 3339)."""
+        return _created_at(self.facts)
+
+
+class JobReader:
+    """Reads one job: its journal once, and from then on what was written since.
+
+    Of a job that nobody is at work on, what was found is kept and not how each operation
+    stands. Used by several threads at once.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._replay: Replay | None = None
+        self._last: Look | None = None
+        self._inode = 0
+
+    def look(self, *, troubles: bool = True) -> Look:
+        """Read how it stands, also while somebody is at work on it; blocks, changes nothing.
+
+        Without `troubles` the file that its last session left is enough, where nothing was
+        written since.
+
+        Raises:
+            RunRefusedError: it is no journal, or one of another version.
+            ConfigurationError: the job's file is damaged.
+        """
+        path = self._folder.journal
+        with self._lock, contextlib.closing(Journal.read(path)) as journal:
+            # Asked first: what ends meanwhile is then told as going on, and looked at again.
+            held = is_held(path)
+            file = JobFile.read(self._folder)
+            seen = functools.partial(
+                Look,
+                facts=journal.facts(),
+                held_by_runner=held,
+                stop_requested=stop_request(self._folder) is not None,
+                file=file,
+            )
+            known, last_event = self._known(held=held), journal.last_event()
+            if known is not None and known.summary.last_event == last_event:
+                return seen(summary=known.summary, troubles=known.troubles)
+            left = None if troubles or held else file.summary
+            if left is not None and left.last_event == last_event:
+                return seen(summary=left)
+            replay = self._read(journal)
+            summary = Summary(
+                last_event=last_event,
+                counts=replay.counts(),
+                open_ends=0 if held else sum(1 for _ in _open_ends(journal, replay)),
+            )
+            found = tuple(_troubles(journal, replay, running=held))
+            self._last = seen(summary=summary, troubles=found)
+            self._replay = replay if held else None
+            return self._last
+
+    def _known(self, *, held: bool) -> Look | None:
+        inode = self._folder.journal.stat().st_ino
+        if inode != self._inode:
+            self._inode, self._last, self._replay = inode, None, None
+        return None if self._last is None or self._last.held_by_runner != held else self._last
+
+    def _read(self, journal: Journal) -> Replay:
+        if self._replay is None:
+            return Replay(journal)
+        self._replay.read_on(journal)
+        return self._replay
+
+
+def created_at(folder: RunFolder) -> str | None:
+    """Read when a job was begun, in UTC (RFC 3339)."""
+    with contextlib.closing(Journal.read(folder.journal)) as journal:
+        return _created_at(journal.facts())
+
+
+def _created_at(facts: Mapping[str, str]) -> str | None:
+    created = facts.get("created_ms")
+    if created is None:
+        return None
+    return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
+
+
+def _open_ends(journal: Journal, replay: Replay) -> Iterator[int]:
+    """Yield the unknown items that may be done only once, and that nobody took note of."""
+    for seq in replay.with_mark(Mark.UNKNOWN, Mark.INTENDED):
+        if seq not in replay.acknowledged:
+            item = journal.item(seq)
+            if item is not None and item.operation.repeat is Repeat.ONCE:
+                yield seq
+
+
+def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield what failed or is unknown, in the order in which it ended so."""
+    bad = {Mark.FAILED, Mark.UNKNOWN} if running else {Mark.FAILED, Mark.UNKNOWN, Mark.INTENDED}
+    seqs = (seq for seq in {*replay.last_event, *replay.intents} if Mark(replay.marks[seq]) in bad)
+    for seq in heapq.nsmallest(
+        TROUBLES_TOLD, seqs, key=lambda seq: (replay.last_event.get(seq, math.inf), seq)
+    ):
+        item = journal.item(seq)
+        if item is not None:
+            number = replay.last_event.get(seq)
+            event = None if number is None else journal.event(number)
+            state = STATE_OF_MARK[Mark(replay.marks[seq])]
+            yield trouble(earlier_outcome(item, state, event))
+
+
+def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
+    """Write an outcome that was not done as plain JSON: no result, no text of the upstream's."""
+    error = outcome.error
+    fields = operation_to_json(outcome.operation)
+    return {
+        "operation": fields["operation"],
+        "device_id": outcome.operation.subject(),
+        "state": str(outcome.state),
+        "error": getattr(error, "error_type", None) or (error and type(error).__name__),
+        "status": getattr(error, "status", None),
+        "message": "" if error is None else words_for(error),
+    }

@@ -1,0 +1,89 @@
+"""A job is stopped by whoever is asked: at work here, elsewhere, or nowhere."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, Hang, Latency
+from enapter_async.fleet import State
+from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.stop_request import request_stop, stop_request
+from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
+from tests.fleet.fleets import fleet_of, running
+from tests.integrations.test_jobs import end_of, renames, until_applied
+
+ONE_BY_ONE = JobSettings(concurrency=1)
+
+
+async def cut_short(emulator: Emulator, client: Client, folder: Path) -> str:
+    """Begin a job of 20 operations, and close its backend after some."""
+    emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
+    async with Jobs(client, folder) as jobs:
+        job = await jobs.start(renames(20), settings=ONE_BY_ONE)
+        await until_applied(jobs, job.id, 3)
+    return job.id
+
+
+async def test_a_job_at_work_elsewhere_is_stopped_and_stays_so(tmp_path: Path) -> None:
+    async with running(fleet_of(40)) as (emulator, client):
+        emulator.faults.add(Latency(seconds=0.05), times=None, method="PATCH")
+        async with Jobs(client, tmp_path) as here, Jobs(client, tmp_path, resume=False) as there:
+            job = await here.start(renames(40), settings=ONE_BY_ONE)
+            await until_applied(here, job.id, 2)
+            for _ in range(2):
+                assert (await there.stop(job.id)).phase is Phase.STOPPING
+            told = (await end_of(here, job.id))[-1].data
+            assert (told["phase"], told["stopped"]) == ("stopped", "it was stopped")
+            assert 2 <= told["counts"]["applied"] < 30
+            assert (await there.get(job.id)).as_json() == told
+        async with Jobs(client, tmp_path) as jobs:
+            assert jobs._live == {}, "what was stopped does not go on by itself"
+            emulator.faults.clear()
+            assert (await jobs.resume(job.id)).phase is Phase.RUNNING
+            told = (await end_of(jobs, job.id))[-1].data
+    assert (told["phase"], told["counts"]["applied"], told["stopped"]) == ("ended", 40, "")
+
+
+async def test_a_job_that_was_cut_short_and_stopped_does_not_go_on_by_itself(
+    tmp_path: Path,
+) -> None:
+    async with running(fleet_of(20)) as (emulator, client):
+        job = await cut_short(emulator, client, tmp_path)
+        done = emulator.world.log.count("update")
+        async with Jobs(client, tmp_path, resume=False) as jobs:
+            assert (await jobs.get(job)).stopped == "its process ended before it did"
+            stopped = await jobs.stop(job)
+            assert (stopped.phase, stopped.stopped) == (Phase.STOPPED, "it was stopped")
+        async with Jobs(client, tmp_path) as jobs:
+            assert jobs._live == {}
+            assert (await jobs.get(job)).phase is Phase.STOPPED
+        assert emulator.world.log.count("update") == done < 20
+
+
+async def test_a_request_from_before_stops_no_later_session(tmp_path: Path) -> None:
+    async with running(fleet_of(20)) as (emulator, client):
+        job = await cut_short(emulator, client, tmp_path)
+        folder = RunFolder(tmp_path / job)
+        request_stop(folder)
+        async with Jobs(client, tmp_path) as jobs:
+            await jobs.resume(job)
+            assert stop_request(folder) is None
+            assert (await end_of(jobs, job))[-1].data["counts"]["applied"] == 20
+
+
+async def test_a_closing_backend_waits_its_grace_and_no_longer(tmp_path: Path) -> None:
+    async with running(fleet_of(3)) as (emulator, client):
+        emulator.faults.add(Hang(), times=None, method="PATCH")
+        async with Jobs(client, tmp_path, grace=0.05) as jobs:
+            job = await jobs.start(renames(3))
+            async with asyncio.timeout(10):
+                while not emulator.world.arrivals_of(renames(1)[0].device_id, "PATCH"):  # noqa: ASYNC110 - another's log
+                    await asyncio.sleep(0.005)
+            leaving = time.monotonic()
+        # Without an answer the calls would go on for their whole deadline of a minute.
+        assert time.monotonic() - leaving < 10
+        async with Jobs(client, tmp_path, resume=False) as jobs:
+            counts = (await jobs.get(job.id)).counts
+        assert counts[State.UNKNOWN] >= 1
+        assert counts[State.UNKNOWN] + counts[State.HELD] == 3

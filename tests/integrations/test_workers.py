@@ -1,0 +1,110 @@
+"""Several workers of one backend, as processes of their own, over one folder of jobs."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from enapter_async.emulator import Emulator, Latency
+from tests.integrations.test_examples import (
+    DEVICES,
+    backend,
+    begun,
+    check_the_log,
+    emulator,
+    events_of,
+    until_effects,
+)
+
+__all__ = ["emulator"]
+
+WORKERS = ("aiohttp_app.py", "fastapi_app.py")
+
+
+@contextlib.asynccontextmanager
+async def two_workers(
+    server: Emulator, jobs: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
+    """Start a worker on each framework; give the first one's process, and where both are."""
+    server.faults.clear()
+    server.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
+    async with (
+        backend(WORKERS[0], server, jobs) as (process, first),
+        backend(WORKERS[1], server, jobs) as (_, second),
+    ):
+        yield process, first, second
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=WORKERS)
+async def test_any_worker_stops_a_job_that_another_is_at_work_on(
+    emulator: Emulator, tmp_path: Path, turned: bool
+) -> None:
+    async with (
+        two_workers(emulator, tmp_path / "jobs") as (_, *workers),
+        aiohttp.ClientSession() as session,
+    ):
+        at_work, other = reversed(workers) if turned else workers
+        job = await begun(session, at_work)
+        await until_effects(emulator, 8)
+        async with session.get(f"{other}/jobs/{job}") as response:
+            assert (await response.json())["phase"] == "running elsewhere"
+        async with session.put(f"{other}/jobs/{job}/stop") as response:
+            assert (response.status, (await response.json())["phase"]) == (200, "stopping")
+        async with asyncio.timeout(20):
+            streams = await asyncio.gather(
+                *(events_of(session, url, job) for url in (at_work, other))
+            )
+        for kind, told in (events[-1] for events in streams):
+            assert (kind, told["phase"], told["stopped"]) == ("end", "stopped", "it was stopped")
+            assert 8 <= told["counts"]["applied"] < DEVICES
+    check_the_log_of_part(emulator)
+
+
+async def test_who_watches_by_one_worker_is_told_the_end_by_no_death_of_another(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    jobs = tmp_path / "jobs"
+    async with (
+        two_workers(emulator, jobs) as (process, first, second),
+        aiohttp.ClientSession() as session,
+    ):
+        job = await begun(session, first)
+        watching = asyncio.ensure_future(events_of(session, second, job))
+        # In the last wave: what the kill leaves unknown lets none before it fail.
+        await until_effects(emulator, DEVICES // 3)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        async with asyncio.timeout(20):
+            while (await told_by(session, second, job))["phase"] != "stopped":  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        # Longer than a watcher waits between two looks.
+        assert await asyncio.wait({watching}, timeout=1.5) == (set(), {watching})
+        emulator.faults.clear()
+        async with backend(WORKERS[0], emulator, jobs), asyncio.timeout(30):
+            events = await watching
+    assert [kind for kind, _ in events].count("end") == 1
+    kind, told = events[-1]
+    assert (kind, told["phase"]) == ("end", "ended")
+    assert told["counts"]["applied"] + told["counts"]["unknown"] == DEVICES
+    assert "its process ended before it did" in {
+        each["stopped"] for _, each in events if "stopped" in each
+    }
+    check_the_log(emulator)
+
+
+async def told_by(session: aiohttp.ClientSession, url: str, job: str) -> dict[str, object]:
+    async with session.get(f"{url}/jobs/{job}") as response:
+        told: dict[str, object] = await response.json()
+        return told
+
+
+def check_the_log_of_part(server: Emulator) -> None:
+    """Of a job that was stopped nothing was done twice."""
+    log = server.world.log
+    for operation in ("generate_config", "update"):
+        devices = [effect.device_id for effect in log.effects(operation=operation)]
+        assert len(devices) == len(set(devices))
