@@ -5,6 +5,7 @@ import click
 from enapter_async.cli.fleet_apply import apply_file
 from enapter_async.cli.fleet_plan import make_plan, template
 from enapter_async.cli.fleet_status import report_run, resume, runs, status
+from enapter_async.cli.fleet_stop import stop
 from enapter_async.cli.fleet_undo import undo_run
 from enapter_async.cli.rehearse import rehearse_plan
 
@@ -20,6 +21,7 @@ for each in (
     make_plan,
     rehearse_plan,
     resume,
+    stop,
     status,
     runs,
     report_run,

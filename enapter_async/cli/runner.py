@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Collection
+from contextlib import AsyncExitStack
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.outcomes import OnEvent, Outcome, Report, State
@@ -35,13 +37,15 @@ async def run_job(
     credentials: str | None = None,
     check: bool = False,
     journal: JournalOptions | None = None,
+    folder: RunFolder | None = None,
     guard: GuardMode = GuardMode.AUTO,
     staging: Staging = ALL_AT_ONCE,
     on_event: OnEvent | None = None,
 ) -> tuple[Report, Exit | None]:
     """Carry operations out; give the report, and an exit code where it was cut short.
 
-    The first signal lets what is under way end, the second cuts it off. Where `on_outcome`
+    The first signal lets what is under way end, the second cuts it off; `fleet stop` does
+    what the first one does, by a file in `folder`. Where `on_outcome`
     cannot write (`OSError`), nothing more is started.
     """
     run: Run[Any] = Run(
@@ -64,12 +68,20 @@ async def run_job(
         tell("stopping: what is under way may end; once more to cut it off")
         run.stop("it was interrupted")
 
+    def stop() -> None:
+        tell("stopping, as `fleet stop` asked: what is under way may end")
+        run.stop("`fleet stop` asked for it")
+
     def cut() -> None:
         tell("cut off: what is under way is unknown; once more to leave at once")
         run.cut()
 
     with Interrupts(drain, cut) as interrupts:
-        async with run:
+        earlier = None if folder is None else stop_request(folder)
+        async with run, AsyncExitStack() as stack:
+            if folder is not None:
+                watching = stopping_on_request(folder, stop, earlier=earlier)
+                await stack.enter_async_context(watching)
             async for outcome in run:
                 try:
                     on_outcome(outcome)
@@ -127,6 +139,7 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
                 credentials=job.credentials,
                 check=job.check,
                 journal=job.journal,
+                folder=job.folder,
                 guard=job.guard,
                 staging=job.staging,
                 on_event=tracking.tell,
