@@ -32,6 +32,7 @@ from tests.support.replies import html as html_page
 from tests.support.rig import CONFIG, GET, TOKEN, UPDATE, TransportKind, attempts, open_rig
 from tests.support.secrets import shown, traceback_of
 from tests.support.server import FaultServer, Reply, applied, ignored
+from tests.support.tls import Certificates
 
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
 
@@ -286,14 +287,17 @@ async def test_no_cookie_is_sent_back(
     assert [arrival.header("Cookie") for arrival in server.arrivals] == [None] * 3
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-async def test_the_header_that_allows_http_is_sent_only_on_demand(
-    transport: TransportKind, allowed: bool, server: FaultServer
+@pytest.mark.parametrize("secured", [True, False])
+async def test_a_gateway_is_told_that_http_is_meant_where_it_is(
+    transport: TransportKind, secured: bool, certificates: Certificates
 ) -> None:
-    async with open_rig(transport, server, allow_insecure_http=allowed) as rig:
-        await rig.run(UPDATE)
-    expected = "true" if allowed else None
-    assert server.arrivals[0].header("X-Enapter-Allow-HTTP") == expected
+    """A gateway behind a tunnel on this machine redirects to https otherwise."""
+    context = certificates.server() if secured else None
+    async with FaultServer(ssl_context=context) as server:
+        trusting: dict[str, Any] = {"ssl_context": certificates.trusting()} if secured else {}
+        async with open_rig(transport, server, **trusting) as rig:
+            await rig.run(UPDATE)
+    assert server.arrivals[0].header("X-Enapter-Allow-HTTP") == (None if secured else "true")
 
 
 async def test_a_session_of_the_callers_is_neither_changed_nor_closed(server: FaultServer) -> None:

@@ -20,6 +20,7 @@ from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
 from enapter_async._http.transport import (
+    LARGEST_FIELD,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -27,6 +28,7 @@ from enapter_async._http.transport import (
     not_sent,
     read_at_once,
     read_body,
+    torn,
 )
 from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.errors import ConfigurationError, HostDownError, TransportError
@@ -154,7 +156,9 @@ def probe(session: aiohttp.ClientSession) -> str:
     try:
         request = _key_request(session, URL("http://127.0.0.1/"), True)
         inspect.signature(connector.connect).bind(request, [], client_timeout(1.0))
-        ResponseHandler(loop).set_response_params(read_until_eof=True, auto_decompress=True)
+        ResponseHandler(loop).set_response_params(
+            read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
+        )
         known = request.connection_key.host == "127.0.0.1"
     except Exception as error:  # noqa: BLE001 - an aiohttp that is not known may raise anything
         return type(error).__name__
@@ -217,7 +221,9 @@ class DirectTransport:
             now = self._loop.time()
         lines, protocol = self._lines, line.protocol
         # A new parser each time: what an old one may have begun to read is nobody's answer.
-        protocol.set_response_params(read_until_eof=True, auto_decompress=True)
+        protocol.set_response_params(
+            read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
+        )
         lines.work(line, min(until, now + timeouts.read))
         reply: Reply | None = None
         kind = ""
@@ -334,6 +340,8 @@ async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
     if code < 200:
         raise NoFinalAnswer
     headers = head.headers
+    if torn(headers):
+        raise TwoLengths
     framed = head.chunked or "Content-Length" in headers
     body, cut, late = read_at_once(payload, code, max_bytes) or await read_body(
         payload, code, max_bytes
@@ -360,6 +368,10 @@ def _readable(sock: socket.socket) -> Callable[[], bool]:
         ask = poll.poll
         return lambda: bool(ask(0))
     return lambda: bool(select.select([sock], [], [], 0)[0])
+
+
+class TwoLengths(Exception):  # noqa: N818 - it names what is wrong
+    """The answer has two lengths, and aiohttp's parser in Python believed one of them."""
 
 
 class NoFinalAnswer(Exception):  # noqa: N818 - it names what is missing

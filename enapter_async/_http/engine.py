@@ -67,7 +67,6 @@ class Engine:
             settings.base_url,
             settings.token,
             settings.user,
-            allow_insecure_http=settings.allow_insecure_http,
             extra=settings.extra_headers,
             wall=settings.clock.wall,
         )

@@ -29,10 +29,12 @@ _OUR_NAMES: Final = frozenset(
 logger = logging.getLogger("enapter_async")
 
 
-def own_headers(
-    token: Secret | None, user: str | None, *, allow_http: bool = False
-) -> dict[str, str]:
-    """Return what a client sends with each request; `allow_http` is a word to gateways."""
+def own_headers(base_url: URL, token: Secret | None, user: str | None) -> dict[str, str]:
+    """Return what a client sends with each request.
+
+    A gateway that is asked over http redirects to https unless it is told that http is meant;
+    that it is was settled when the base URL was checked.
+    """
     headers = {
         "User-Agent": f"enapter-async/{__version__}",
         "Accept": "application/json",
@@ -42,7 +44,7 @@ def own_headers(
         headers["X-Enapter-Auth-Token"] = token.reveal()
     if user is not None:
         headers["X-Enapter-Auth-User"] = user
-    if allow_http:
+    if base_url.scheme == "http":
         headers["X-Enapter-Allow-HTTP"] = "true"
     return headers
 
@@ -52,13 +54,11 @@ def make_wire(
     token: Secret | None,
     user: str | None,
     *,
-    allow_insecure_http: bool,
     extra: ExtraHeaders | None,
     wall: Callable[[], float],
 ) -> Wire:
     """Say how a client speaks; `wall` is the time in seconds since 1970."""
-    allow_http = allow_insecure_http and base_url.scheme == "http"
-    headers = own_headers(token, user, allow_http=allow_http)
+    headers = own_headers(base_url, token, user)
     secret = None if token is None else token.reveal()
     if extra is None:
         return Wire(base_url, headers, secret=secret, wall=wall)

@@ -14,6 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._http.transport import (
+    LARGEST_FIELD,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -21,6 +22,7 @@ from enapter_async._http.transport import (
     not_sent,
     read_at_once,
     read_body,
+    torn,
 )
 from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
@@ -73,6 +75,7 @@ class SessionTransport:
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=True,
+                max_field_size=LARGEST_FIELD,
                 ssl=self._ssl,
                 timeout=timeout,
                 middlewares=(way.guard, *self._middlewares, way.watch),
@@ -112,6 +115,9 @@ class SessionTransport:
         if response.status < 200:
             response.close()
             return maybe("the server sent no final answer", "NoFinalAnswer")
+        if torn(response.headers):
+            response.close()
+            return maybe("the answer has two lengths", "TwoLengths")
         reply: Reply | None = None
         try:
             status, content = response.status, response.content

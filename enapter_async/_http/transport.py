@@ -7,10 +7,11 @@ nothing but cancellation: aiohttp's exceptions hold request headers, so none get
 session, and an aiohttp that `direct.probe` does not know.
 """
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import aiohttp
 import attrs
+from aiohttp.http_parser import HttpResponseParser
 
 from enapter_async._http.wire import Failure, Message, Reply
 from enapter_async.errors import (
@@ -23,6 +24,12 @@ from enapter_async.errors import (
 
 ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read; past it the connection is closed."""
+LARGEST_FIELD: Final = 64 * 1024
+"""How many bytes one header of an answer may have: the types of some 7,000 columns of a
+time series come in one. A head has 128 headers at most, as aiohttp bounds it."""
+LAX_PARSER: Final = HttpResponseParser.__module__ == "aiohttp.http_parser"
+"""Whether aiohttp parses in Python: that parser takes the first of two lengths, and the one in
+C refuses them."""
 _NEVER_ROUND: Final = 1e9
 
 
@@ -59,6 +66,14 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let go of what the session's closing does not end."""
+
+
+def torn(headers: Any) -> bool:
+    """Return whether an answer with these headers has two lengths, so that none is to be believed.
+
+    Where the answer would end, the next one on the connection would begin: in another's body.
+    """
+    return LAX_PARSER and len(headers.getall("Content-Length", ())) > 1
 
 
 def read_at_once(

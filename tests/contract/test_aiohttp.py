@@ -2,7 +2,11 @@
 
 import asyncio
 import inspect
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -31,6 +35,19 @@ async def test_aiohttp_by_itself_still_sends_a_deletion_twice(
         with pytest.raises(aiohttp.ClientError):
             await session.delete(f"{server.base_url}/v3/devices/dev-1")
     assert server.seen == ["DELETE", "DELETE"], "the reason for the next test has gone"
+
+
+def test_two_lengths_are_refused_where_aiohttp_parses_in_python(tmp_path: Path) -> None:
+    """That parser takes the first; another test's subject, on a Python where it is the one."""
+    these = "tests/contract/test_phases.py::test_what_failed_after_it_was_sent_is_never_denied"
+    done = subprocess.run(  # noqa: S603 - constants and this Python
+        [sys.executable, "-m", "pytest", "-q", "-k", "lengths", "--basetemp", tmp_path, these],
+        env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "2 passed" in done.stdout, done.stdout
 
 
 @each("fault", SILENT)

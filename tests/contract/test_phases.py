@@ -177,7 +177,7 @@ RAISED: dict[str, tuple[Reply, type[Exception]]] = {
     "row10-half-head-fin": (LOST["row10-half-head-then-fin"], aiohttp.ServerDisconnectedError),
     "row10-half-head-rst": (LOST["row10-half-head-then-rst"], aiohttp.ClientOSError),
     "row11-no-answer": (LATE["row11-no-answer"], aiohttp.SocketTimeoutError),
-    "row25-header-of-9-kB": (LOST["row25-header-of-9-kB"], aiohttp.ClientResponseError),
+    "row25-header-of-70-kB": (LOST["row25-header-of-70-kB"], aiohttp.ClientResponseError),
     "row25-two-lengths": (LOST["row25-two-content-lengths"], aiohttp.ClientResponseError),
     "row26-truncated": (BROKEN["row26-truncated"], aiohttp.ClientPayloadError),
     "row26-chunked": (BROKEN["row26-truncated-chunked"], aiohttp.ClientPayloadError),

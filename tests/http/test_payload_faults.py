@@ -11,6 +11,7 @@ from enapter_async.errors import (
     Certainty,
     ResponseError,
     ResultLostError,
+    TransportError,
 )
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
@@ -104,6 +105,20 @@ async def test_an_endless_answer_is_cut(transport: TransportKind, server: FaultS
         peak = Peak()
         assert type(await rig.fails(GET)) is ResponseError
         assert peak.growth() < 64 * MIB
+
+
+@pytest.mark.parametrize(("columns", "fits"), [(9_000, True), (11_000, False)])
+async def test_a_header_may_have_64_kib(
+    transport: TransportKind, columns: int, fits: bool, server: FaultServer
+) -> None:
+    """A wide time series names the type of each column in one header."""
+    types = ",".join(["float"] * columns)
+    server.always(ignored(good(("X-Enapter-Timeseries-Data-Types", types))))
+    async with open_rig(transport, server, retry=attempts(1)) as rig:
+        if fits:
+            assert (await rig.run(GET)).id == "dev-1"
+        else:
+            assert type(await rig.fails(GET)) is TransportError
 
 
 @pytest.mark.parametrize(("mebibytes", "fits"), [(7, True), (9, False)])

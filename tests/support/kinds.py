@@ -43,7 +43,7 @@ LOST: dict[str, Reply] = {
     "row24-nine-interim-answers": interim(9),
     "row24-101": raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "fin"),
     "row25-garbage": garbage(),
-    "row25-header-of-9-kB": long_header(),
+    "row25-header-of-70-kB": long_header(),
     "row25-two-content-lengths": double_length(),
 }
 """Maybe: no answer at all, as far as HTTP goes."""

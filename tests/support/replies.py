@@ -227,7 +227,7 @@ def interim(count: int, status: int = 100, then: Reply | None = None) -> Reply:
     return flood_then
 
 
-def long_header(length: int = 9000) -> Reply:
+def long_header(length: int = 70_000) -> Reply:
     return good(("X-Long", "x" * length))
 
 
