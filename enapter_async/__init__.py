@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RedirectError,
         ResponseError,
         ResponseMismatchError,
+        ResultDiffersError,
         ResultLostError,
         ServerError,
         TLSError,
@@ -76,7 +77,16 @@ if TYPE_CHECKING:
         Device,
         DeviceType,
     )
-    from enapter_async.operation import UNSET, Answer, Operation, Repeat, RequestParts, Unset
+    from enapter_async.operation import (
+        UNSET,
+        Answer,
+        Operation,
+        Repeat,
+        RequestParts,
+        Settles,
+        Target,
+        Unset,
+    )
     from enapter_async.operations.devices import (
         AssignBlueprint,
         DeleteDevice,
@@ -141,10 +151,13 @@ __all__ = [
     "RequestParts",
     "ResponseError",
     "ResponseMismatchError",
+    "ResultDiffersError",
     "ResultLostError",
     "RetryPolicy",
     "ServerError",
+    "Settles",
     "TLSError",
+    "Target",
     "TimeSyncProtocol",
     "Timeouts",
     "TransportError",

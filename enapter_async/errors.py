@@ -22,6 +22,7 @@
     ├── DeadlineExceededError                  out of time; a write was not done
     ├── ResponseError                          a read's answer cannot be used
     │   └── ResponseMismatchError
+    ├── ResultDiffersError                     a write that was done, and not as asked
     └── AmbiguousOutcomeError                  a write that may or may not have happened
         └── ResultLostError                    it happened, and its answer is lost
 
@@ -31,7 +32,7 @@ in a caller's code can never repeat an operation that may have been done.
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, final
 
 import attrs
@@ -202,7 +203,7 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is no such device."""
+    """404: there is no such device, or whatever else was asked for."""
 
 
 class ConflictError(APIError):
@@ -276,32 +277,61 @@ class ResponseError(EnapterError):
 
 
 class ResponseMismatchError(ResponseError):
-    """The answer is about another device than the one that was asked for."""
+    """The answer is about another thing than the one that was asked for."""
 
 
-class AmbiguousOutcomeError(EnapterError):
-    """The operation may or may not have happened; do not repeat it without looking.
+class ResultDiffersError(EnapterError):
+    """The operation was done, and not as it was asked for: a server trimmed a name, say.
 
-    `subject` names the device; `hint` says how to find out; `request_id` is the
-    server's name for the last request, if it gave one. `answer` holds what the server
-    sent where the result exists nowhere else, as new credentials do: it could not be read
-    as such, and `answer.reveal()` returns its bytes. Otherwise it is None.
+    It is never sent again by itself, for it would end the same. `result` is what the API
+    returned, secrets included; in a job it is None, and `Outcome.result` has it. `noun` and
+    `subject` say what was written to.
     """
 
     def __init__(
         self,
         message: str,
         *,
+        result: Any = None,
+        noun: str = "",
+        subject: str | None = None,
+        attempts: tuple[Attempt, ...] = (),
+    ) -> None:
+        super().__init__(message, attempts=attempts)
+        self.result = result
+        self.noun = noun
+        self.subject = subject
+
+
+class AmbiguousOutcomeError(EnapterError):
+    """The operation may or may not have happened; do not repeat it without looking.
+
+    `noun` and `subject` say what it is about, such as "device" and an id; `hint` says how to
+    find out; `request_id` is the server's name for the last request, if it gave one.
+    `candidates` are what a search found that may be its work, where the operation has one.
+    `answer` holds what the server sent where the result exists nowhere else, as new
+    credentials do: it could not be read as such, and `answer.reveal()` returns its bytes.
+    Otherwise it is None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        noun: str = "",
         subject: str | None = None,
         hint: str = "",
         request_id: str | None = None,
+        candidates: Sequence[Any] = (),
         answer: RawAnswer | None = None,
         attempts: tuple[Attempt, ...] = (),
     ) -> None:
         super().__init__(message, attempts=attempts)
+        self.noun = noun
         self.subject = subject
         self.hint = hint
         self.request_id = request_id
+        self.candidates = tuple(candidates)
         self.answer = answer
 
 

@@ -5,7 +5,9 @@ This is the ground floor; it imports nothing of the package. Everything above
 """
 
 import enum
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, final
 
 import attrs
@@ -44,6 +46,48 @@ class Repeat(enum.Enum):
     """Does something new at each arrival, so an uncertain one is never sent again unasked."""
 
 
+_READ: Final = Repeat.READ
+_CONVERGENT: Final = Repeat.CONVERGENT
+"""Looked up once: a class finds its members slowly, and every call asks."""
+
+
+class Settles(enum.Enum):
+    """How an uncertain end of an operation may be settled."""
+
+    STATE = "state"
+    """By reading the state: it shows what the operation sets, so the operation was done."""
+    KEY = "key"
+    """By the natural key of what it creates: nothing had it before, and its thing is alike now."""
+    SEARCH = "search"
+    """By a person: a search lists candidates, and the program takes none of them."""
+    NEVER = "never"
+    """No reading tells whether it was done."""
+
+
+class Target(NamedTuple):
+    """What an operation is about.
+
+    `noun` is one word, such as "device"; `id` an id or a slug, None for what is not there
+    yet; `site_id` the site it was addressed through; `natural_key` what a create's thing
+    can be found by.
+    """
+
+    noun: str = ""
+    id: str | None = None
+    site_id: str | None = None
+    natural_key: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """What to call it in a message, or None for a new thing without a key."""
+        return self.natural_key if self.id is None else self.id
+
+    @property
+    def word(self) -> str:
+        """The noun for a message; "object" where an operation does not say."""
+        return self.noun or "object"
+
+
 class RequestParts(NamedTuple):
     """How an operation looks on the wire, before any encoding.
 
@@ -77,45 +121,166 @@ class Answer(Generic[T]):
     secret: bool = False
 
 
+_KINDS: Final[dict[str, type["Operation[Any]"]]] = {}
+_KIND: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+_MISSING: Final = object()
+
+
 class Operation(Generic[T_co]):
     """One call of the API as a frozen value; its parameter is what it returns.
 
-    A subclass is a frozen attrs class that sets `repeat` and `answer` and writes
-    `request`. The other methods are pure too, and default to "nothing to say".
+    A subclass is a frozen attrs class that sets `repeat` and `answer` and writes `request`.
+    The other methods are pure too, and default to "nothing to say"; what they say is what
+    plans, journals, retries and undo go by.
+
+    `kind` is its name in files, such as "site.rename". A class is registered under it by
+    being defined; one without a `kind` is named by its module and its own name, so its files
+    can be read only while both stay. `settles` follows from `repeat` unless it is set: by
+    STATE where that is CONVERGENT, else NEVER.
     """
 
     __slots__ = ()
 
+    kind: ClassVar[str] = ""
     repeat: ClassVar[Repeat]
     answer: ClassVar[Answer[Any]]
+    settles: ClassVar[Settles] = Settles.NEVER
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        place = _place(cls)
+        if "kind" not in cls.__dict__:
+            cls.kind = place
+        elif not isinstance(cls.kind, str):
+            raise TypeError(f"{place}: kind is its name in files; give the field another name")
+        elif cls.kind != place and not _KIND.fullmatch(cls.kind):
+            raise TypeError(f"{place}: kind must be 'noun.verb' in lower case, not {cls.kind!r}")
+        known = _KINDS.get(cls.kind)
+        # attrs makes a slotted class anew, and a program may be both run and imported.
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise TypeError(f"{place}: kind {cls.kind!r} is already that of {_place(known)}")
+        _KINDS[cls.kind] = cls
+        if "repeat" in cls.__dict__ and "settles" not in cls.__dict__:
+            cls.settles = Settles.STATE if cls.repeat is _CONVERGENT else Settles.NEVER
+        if known is None and "subject" in cls.__dict__ and cls.target is Operation.target:
+            warnings.warn(
+                f"{cls.__qualname__} says what it is about by subject(); write target() instead,"
+                ' such as: return Target("site", self.site_id)',
+                DeprecationWarning,
+                stacklevel=2,
+            )
 
     def request(self) -> RequestParts:
         """Return the request that this operation is."""
         raise NotImplementedError(f"{type(self).__name__} must say what its request is")
 
-    def subject(self) -> str | None:
-        """Name the thing that is written to, or None for a read.
+    def target(self) -> Target:
+        """Return what the operation is about, reads too.
 
-        One client never has two writes to one subject under way.
+        The noun comes from `kind` where a class says no more. A class of version 0.1 that
+        says only `subject()` is taken at that word.
+        """
+        noun = "" if ":" in self.kind else self.kind.partition(".")[0]
+        return Target(noun, None if type(self).subject is Operation.subject else self.subject())
+
+    def subject(self) -> str | None:
+        """Return the name of what is written to, or None for a read or an unnamed new thing."""
+        return None if self.repeat is _READ else self.target().name
+
+    def writes_to(self) -> tuple[str, str] | None:
+        """Return what identifies the thing that is written to; None for a read, or a new thing.
+
+        One client never has two writes to one thing in flight.
+        """
+        if self.repeat is _READ:
+            return None
+        target = self.target()
+        name = target.natural_key if target.id is None else target.id
+        return None if name is None else (target.noun, name)
+
+    def changes(self) -> Mapping[str, Any]:
+        """Return the fields that are set to absolute values, by their names in the state."""
+        return {}
+
+    def accepts(self, result: Any) -> bool:
+        """Return whether an answer is about what was asked for, and not about another thing."""
+        return True
+
+    def fault(self, result: Any) -> str:
+        """Return what went wrong by a good answer's own word, as a command's may; "" if nothing."""
+        return ""
+
+    def differs(self, result: Any) -> str:
+        """Return in which way a good answer shows something else than was asked for; "" if none.
+
+        The server made something else of it, such as a name that it trimmed: it was done, but
+        not as asked.
+        """
+        if result is None or self.repeat is not _CONVERGENT or self.holds(result):
+            return ""
+        wanted = self.changes()
+        if not wanted and type(self).holds is Operation.holds:
+            return ""  # it does not say what it sets, so there is nothing to compare
+        shown = [
+            f"{field} is {getattr(result, field, None)!r}, and {value!r} was asked for"
+            for field, value in wanted.items()
+            if getattr(result, field, None) != value
+        ]
+        return "; ".join(shown) or "it does not show what was asked for"
+
+    def reads(self) -> "Operation[Any] | None":
+        """Return the operation that reads the state this one concerns, or None.
+
+        Where it settles by SEARCH, that is the search.
         """
         return None
 
-    def accepts(self, result: Any) -> bool:
-        """Say whether an answer is about what was asked for, and not about another thing."""
-        return True
-
-    def reads(self) -> "Operation[Any] | None":
-        """Return the operation that reads the state this one concerns, or None."""
-        return None
-
     def holds(self, state: Any | None) -> bool:
-        """Say whether `state` is already the wanted one; None stands for "not found"."""
-        return False
+        """Return whether `state` is already the wanted one; None stands for "not found"."""
+        wanted = self.changes()
+        return (
+            state is not None
+            and bool(wanted)
+            and all(getattr(state, field, _MISSING) == value for field, value in wanted.items())
+        )
+
+    def candidates(self, found: Any) -> Sequence[Any]:
+        """Return what of a search's result may be the work of this operation, for a person."""
+        return tuple(found or ())
 
     def result_of(self, state: Any | None) -> T_co:
         """Return what this operation returns when `state`, just read, shows that it holds."""
+        reading = self.reads()
+        if reading is not None and reading.answer.type == self.answer.type:
+            if state is None:
+                raise ValueError(f"{type(self).__name__} returns what was read, and nothing was")
+            result: T_co = state
+            return result
         raise NotImplementedError(f"{type(self).__name__} must say what it returns of a state")
 
     def undo(self, before: Any) -> "Operation[Any] | None":
-        """Return the operation that brings `before` back, or None where nothing can."""
+        """Return the operation that restores what it can of `before`, or None where it can nothing.
+
+        Of `before`, the state's `id` and the fields that this operation changes are set.
+        """
         return None
+
+
+def _place(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def operation_class(kind: str) -> type[Operation[Any]] | None:
+    """Return the operation that has this name in files, or None."""
+    return _KINDS.get(kind)
+
+
+def operation_kinds() -> tuple[str, ...]:
+    """Return the kinds that classes have given themselves, in the order of their definition."""
+    return tuple(kind for kind in _KINDS if _KIND.fullmatch(kind))
+
+
+def described(operation: Operation[Any]) -> str:
+    """Return an operation's class and what it is about, for a message."""
+    name = operation.target().name
+    return f"{type(operation).__name__} of {name}" if name else type(operation).__name__

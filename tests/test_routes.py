@@ -64,14 +64,14 @@ class Command(Operation[None]):
     answer: ClassVar[Answer[None]] = Answer(type=None)
 
     unit_id: str
-    kind: str = attrs.field(validator=attrs.validators.in_(["start", "stop"]))
+    verb: str = attrs.field(validator=attrs.validators.in_(["start", "stop"]))
 
     def request(self) -> RequestParts:
-        return RequestParts(method="POST", path=("units", self.unit_id, self.kind))
+        return RequestParts(method="POST", path=("units", self.unit_id, self.verb))
 
 
 def test_an_operation_of_ones_own_has_a_route_too() -> None:
-    operation = Command(unit_id="start", kind="start")
+    operation = Command(unit_id="start", verb="start")
     assert route_of(operation).name == "POST /v3/units/{unit_id}/start"
     assert ids_of(operation) == {"unit_id": "start"}
 

@@ -6,8 +6,13 @@ from typing import Any
 from enapter_async._http.pacing import AttemptObserver
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.wire import Failure, Message
-from enapter_async.errors import AmbiguousOutcomeError, Attempt, ResultLostError
-from enapter_async.operation import Operation
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    Attempt,
+    ResultDiffersError,
+    ResultLostError,
+)
+from enapter_async.operation import Operation, Settles, described
 
 
 class CallRecord:
@@ -49,6 +54,8 @@ class Call:
     """The state of one call while it runs."""
 
     __slots__ = (
+        "absent_before",
+        "candidates",
         "delay",
         "end",
         "message",
@@ -79,6 +86,10 @@ class Call:
         self.delay = 0.0
         """How long to sleep after the last failure."""
         self.request_id: str | None = None
+        self.absent_before = False
+        """Whether nothing had the natural key before, of an operation that settles by it."""
+        self.candidates: tuple[Any, ...] = ()
+        """What a search found, of an operation that settles by one."""
 
     def put_off(self, seconds: float) -> None:
         """Let time that was spent waiting not count."""
@@ -87,7 +98,22 @@ class Call:
     def reserve(self, left: float) -> float:
         """Return how much of the time left is kept for settling, once that may be needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
-        return settle_reserve(self.operation.repeat, left) if uncertain else 0.0
+        return settle_reserve(self.operation.settles, left) if uncertain else 0.0
+
+
+def doubt(call: Call, state: Any | Failure) -> str:
+    """Return why a state that was read does not settle an uncertain call; "" where it does."""
+    operation, settles = call.operation, call.operation.settles
+    if isinstance(state, Failure):
+        return f"it could not be read back ({state.error})"
+    if settles is Settles.SEARCH:
+        call.candidates = tuple(operation.candidates(state))
+        return f"a search shows {len(call.candidates)} that may be its work"
+    if settles is Settles.KEY and not call.absent_before:
+        return "it is not known that nothing had its key before"
+    return (
+        "" if operation.holds(state) else "a read after it does not show it, which proves nothing"
+    )
 
 
 def ambiguous(
@@ -95,7 +121,7 @@ def ambiguous(
 ) -> AmbiguousOutcomeError:
     """Return the error of a call whose end is unknown, or whose result is lost."""
     operation = call.operation
-    name = f"{type(operation).__name__} of {operation.subject()}"
+    name, target = described(operation), operation.target()
     if applied:
         kind: type[AmbiguousOutcomeError] = ResultLostError
         said = f"the server reports {name} as done, and its answer is lost"
@@ -103,7 +129,12 @@ def ambiguous(
         kind = AmbiguousOutcomeError
         said = f"{name} may or may not have happened"
     reading = operation.reads()
-    hint = f"Execute {reading!r} to look." if reading is not None else "Look at the device itself."
+    if reading is not None:
+        hint = f"Execute {reading!r} to look."
+    elif target.name is None:
+        hint = f"Look whether there is a new {target.word}."
+    else:
+        hint = f"Look at the {target.word} itself."
     how = f"attempt {attempt.number} ended in {attempt.error_type}, and {found}"
     if last.answer is not None:
         how = f"{last.error}. What arrived is kept, unread"
@@ -113,8 +144,20 @@ def ambiguous(
         )
     return kind(
         f"{said}: {how}",
-        subject=operation.subject(),
+        noun=target.noun,
+        subject=target.name,
         hint=f"{hint} Do not repeat the operation before.",
         request_id=call.request_id,
+        candidates=call.candidates,
         answer=last.answer,
+    )
+
+
+def differing(operation: Operation[Any], why: str) -> ResultDiffersError:
+    """Return the error of a call that was done, and not as asked."""
+    target = operation.target()
+    return ResultDiffersError(
+        f"{described(operation)} was done, and not as asked: {why}",
+        noun=target.noun,
+        subject=target.name,
     )

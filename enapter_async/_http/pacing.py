@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Protocol
 
 import attrs
@@ -150,19 +150,19 @@ class Gate:
 
 
 class KeyedLock:
-    """One writer at a time for each device: a key is held by one call, others wait in order."""
+    """One writer at a time for each thing: a key is held by one call, others wait in order."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[asyncio.Future[None]] | None] = {}
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]] | None] = {}
 
-    def try_take(self, key: str) -> bool:
+    def try_take(self, key: Hashable) -> bool:
         """Take a turn that nobody holds."""
         if key in self._waiting:
             return False
         self._waiting[key] = None
         return True
 
-    async def take(self, key: str) -> None:
+    async def take(self, key: Hashable) -> None:
         """Wait for the turn and take it. Cancelled, it passes on what it may have been given."""
         line = self._waiting.get(key)
         if line is None:
@@ -178,7 +178,7 @@ class KeyedLock:
                 self.give(key)
             raise
 
-    def give(self, key: str) -> None:
+    def give(self, key: Hashable) -> None:
         """Return the turn to the next in line, or free it."""
         line = self._waiting[key]
         while line:

@@ -1,6 +1,6 @@
 """The life of one call, read from top to bottom.
 
-A call takes the writer's turn for its subject, passes the gate, and makes an attempt; a good
+A call takes the writer's turn for its target, passes the gate, and makes an attempt; a good
 answer is returned at once. Anything else comes back as a `Failure`, and only then is a retry
 loop built. However the call ends, an uncertain attempt is settled by reading, or told.
 
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.call import Call, CallRecord, ambiguous
+from enapter_async._http.call import Call, CallRecord, ambiguous, differing, doubt
 from enapter_async._http.pacing import Gate, KeyedLock, within
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
 from enapter_async._http.transport import Timeouts, Transport
@@ -30,6 +30,7 @@ from enapter_async.errors import (
     EnapterError,
     RateLimitedError,
     ResponseMismatchError,
+    ResultDiffersError,
 )
 from enapter_async.hooks import (
     AttemptFailed,
@@ -43,12 +44,15 @@ from enapter_async.hooks import (
     Waited,
     Waiting,
 )
-from enapter_async.operation import Operation, Repeat
+from enapter_async.operation import Operation, Repeat, Settles
 
 T = TypeVar("T")
 
 SETTLE_TRIES: Final = 2
 """How often a settling read is begun; a second one only where the first was not sent."""
+
+_BY_KEY: Final = Settles.KEY
+"""Looked up once: a class finds its members slowly, and every call asks."""
 
 TIMER_SECONDS: Final = 0.001
 """How much too early a loop's timer may fire: uvloop's count in whole milliseconds."""
@@ -101,7 +105,10 @@ class Pipeline:
         cancelled = False
         try:
             ended: T | Failure = await self._take_turn(call)
-            error = ended.error if isinstance(ended, Failure) else None
+            if isinstance(ended, Failure):
+                error = ended.error
+            elif why := operation.fault(ended) or operation.differs(ended):
+                error = differing(operation, why)
         except BaseException as raised:
             # A cancellation mostly; or `before_again`, or an operation, raised something.
             clear_frames(raised)
@@ -112,29 +119,33 @@ class Pipeline:
             call.record.elapsed = self.clock.monotonic() - started
             if self.hooks:
                 self._tell_end(call, error, cancelled=cancelled)
-        if isinstance(ended, Failure):
-            ended.error.attempts = call.record.attempts
-            try:
-                raise ended.error
-            finally:
-                del ended, error
-        return ended
+        if error is None:
+            return ended  # type: ignore[return-value]  # no failure is without an error
+        error.attempts = call.record.attempts
+        if isinstance(error, ResultDiffersError):
+            error.result = ended  # only now, because hooks are never told a result
+        try:
+            raise error
+        finally:
+            del ended, error
 
     async def _take_turn(self, call: Call) -> Any | Failure:
-        """Run the call as the only writer of its subject."""
-        subject = call.operation.subject()
-        if subject is not None and not self.turns.try_take(subject):
+        """Run the call as the only writer of its target."""
+        target = call.operation.writes_to()
+        if target is not None and not self.turns.try_take(target):
             began = self.clock.monotonic()
-            came = await within(call.end - began, lambda: self.turns.take(subject))
+            came = await within(call.end - began, lambda: self.turns.take(target))
             self._tell_waited(call, began, "turn")
             if not came:
-                return _held(DeadlineExceededError("out of time: another write to it is under way"))
+                return _held(DeadlineExceededError("out of time: another write to it is in flight"))
         try:
+            if call.operation.settles is _BY_KEY and (look := call.operation.reads()) is not None:
+                call.absent_before = await self._read_back(call, look) is None
             ended = await self._attempt(call)
             return await self._go_on(call, ended) if isinstance(ended, Failure) else ended
         finally:
-            if subject is not None:
-                self.turns.give(subject)
+            if target is not None:
+                self.turns.give(target)
 
     async def _go_on(self, call: Call, first: Failure) -> Any | Failure:
         """Try again after a first failure as far as the policy allows, and say how it ended."""
@@ -168,7 +179,7 @@ class Pipeline:
         began = self.clock.monotonic()
         left = call.end - began
         # Cut at the very end, an attempt of a write could no longer be settled.
-        left -= settle_reserve(operation.repeat, left)
+        left -= settle_reserve(operation.settles, left)
         if left <= 0:
             gate.leave()
             return _held(DeadlineExceededError("out of time before the attempt could begin"))
@@ -243,7 +254,7 @@ class Pipeline:
         if (observer := call.record.observer) is not None:
             pause = self.gate.pause_seconds() if throttled else 0.0
             observer.failed(attempt, timed_out=failure.timed_out, pause=pause)
-        reserve = settle_reserve(call.operation.repeat, self.policy.deadline)
+        reserve = settle_reserve(call.operation.settles, self.policy.deadline)
         if failure.timed_out and now >= call.end - reserve - TIMER_SECONDS:
             error = DeadlineExceededError(f"out of time: {failure.error}")
             return attrs.evolve(failure, error=error, retries=0)
@@ -290,15 +301,12 @@ class Pipeline:
             return operation.result_of(None)
         found = "there is no way to read it back"
         reading = operation.reads()
-        if operation.repeat is Repeat.CONVERGENT and reading is not None:
+        if operation.settles is not Settles.NEVER and reading is not None:
             state = await self._read_back(call, reading)
-            if isinstance(state, Failure):
-                found = f"it could not be read back ({state.error})"
-            elif operation.holds(state):
+            found = doubt(call, state)
+            if not found:
                 call.record.settled = True
                 return operation.result_of(state)
-            else:
-                found = "a read after it does not show it, which proves nothing"
         applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
         error = ambiguous(call, uncertain[-1], found, applied=applied, last=last)
         return attrs.evolve(last, error=error)

@@ -12,13 +12,13 @@ import tenacity
 
 from enapter_async._http.wire import Failure
 from enapter_async.errors import Certainty, ConfigurationError, check_number
-from enapter_async.operation import Repeat
+from enapter_async.operation import Repeat, Settles
 
 T = TypeVar("T")
 
 SETTLE_SHARE: Final = 0.2
-_SETTLED: Final = Repeat.CONVERGENT
-"""What is settled by reading; every call asks, and a class finds its members slowly."""
+_NEVER: Final = Settles.NEVER
+"""Looked up once: a class finds its members slowly, and every call asks."""
 SETTLE_SECONDS: Final = 5.0
 
 
@@ -86,9 +86,9 @@ def backoff(
     return uniform(0.0, min(policy.max_delay, base * 2.0 ** min(number - 1, 60)))
 
 
-def settle_reserve(repeat: Repeat, left: float) -> float:
+def settle_reserve(settles: Settles, left: float) -> float:
     """Return how much of the seconds that are left is kept for reading back."""
-    return min(SETTLE_SECONDS, left * SETTLE_SHARE) if repeat is _SETTLED else 0.0
+    return min(SETTLE_SECONDS, left * SETTLE_SHARE) if settles is not _NEVER else 0.0
 
 
 class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity

@@ -169,7 +169,9 @@ class Wire:
         if not operation.accepts(result):
             return Failure(
                 certainty=Certainty.MAYBE,
-                error=ResponseMismatchError("the answer is about another device"),
+                error=ResponseMismatchError(
+                    f"the answer is about another {operation.target().word}"
+                ),
                 kind="ResponseMismatchError",
                 status=reply.status,
             )

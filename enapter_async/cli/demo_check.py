@@ -32,11 +32,12 @@ def lies(
     for outcome in outcomes:
         told[_key(outcome.operation)] -= 1
         row = operation_to_json(outcome.operation)
-        effects = world.log.effects(row["device_id"], row["operation"])
+        effects = world.log.effects(row["device_id"], row["operation"].partition(".")[2])
         problem = _problem(outcome, row, effects, _shown(world, row["device_id"]))
         if problem:
             yield f"{row['operation']} of {row['device_id']} was told {outcome.state}: {problem}"
-        if outcome.state is State.APPLIED and outcome.operation.answer.secret:
+        done = outcome.state in (State.APPLIED, State.DIFFERS)
+        if done and outcome.operation.answer.secret:
             minted[row["device_id"]] += 1
     for (kind, device_id), missing in told.items():
         if missing:

@@ -25,7 +25,7 @@ class Exit(enum.IntEnum):
 MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
     {
         Exit.DONE: "all was done",
-        Exit.FAILED: "something failed, and was not done",
+        Exit.FAILED: "something failed and was not done, or was done and not as asked (`differs`)",
         Exit.USAGE: "wrong usage or input; nothing was sent",
         Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",
         Exit.STOPPED: "stopped, such as by a 401; `fleet resume` does what was not started",
@@ -55,6 +55,6 @@ def exit_of_report(report: Report) -> Exit:
         return Exit.UNKNOWN
     if report.stopped is not None or not report.complete:
         return Exit.STOPPED
-    if report.counts[State.FAILED]:
+    if report.counts[State.FAILED] or report.counts[State.DIFFERS]:
         return Exit.FAILED
     return Exit.STOPPED if report.counts[State.HELD] else Exit.DONE

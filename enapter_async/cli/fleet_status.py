@@ -78,7 +78,8 @@ class _Look:
             return Exit.UNKNOWN
         if self.counts[State.HELD] or "count" not in self.facts:
             return Exit.STOPPED
-        return Exit.FAILED if self.counts[State.FAILED] else Exit.DONE
+        bad = self.counts[State.FAILED] or self.counts[State.DIFFERS]
+        return Exit.FAILED if bad else Exit.DONE
 
     def row(self, folder: RunFolder) -> dict[str, Any]:
         return {

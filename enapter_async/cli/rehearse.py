@@ -33,7 +33,7 @@ from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.effects import wanted
-from enapter_async.fleet.planning.plan import Plan, kind_of, read_plan
+from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.logs import asked_for
@@ -214,7 +214,7 @@ def lies(world: World, outcomes: Iterable[Outcome[Any]]) -> Iterator[str]:
         operation = outcome.operation
         device_id = operation.subject() or ""
         fields = frozenset(wanted(operation).items())
-        done = effects[_Effect(kind_of(operation), device_id, fields)]
+        done = effects[_Effect(operation.kind.partition(".")[2], device_id, fields)]
         problem = _problem(outcome, done, is_there=device_id in world)
         if problem:
             yield f"{type(operation).__name__} of {device_id} was told {outcome.state}: {problem}"
@@ -230,7 +230,7 @@ class _Effect:
 def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
     if outcome.operation.repeat is Repeat.ONCE and done > 1:
         return f"it was done {done} times, and may be done once only"
-    if outcome.state is State.APPLIED:
+    if outcome.state in (State.APPLIED, State.DIFFERS):
         return "" if done else "it was not done"
     if outcome.state is State.ABSENT:
         return "the device is there" if is_there else ""

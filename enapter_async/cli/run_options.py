@@ -35,8 +35,8 @@ _CAUTION: Final = (
         multiple=True,
         metavar="TYPE:PERCENT:LEAST",
         help="Start nothing more once PERCENT of what was carried out ended so, of at least "
-        "LEAST; TYPE is all, failed, unknown or timed-out. May be given several times; 'none' "
-        "for no such rule.  [default: all:5%:50 unknown:1%:20]",
+        "LEAST; TYPE is all, failed, unknown, differs or timed-out. May be given several times; "
+        "'none' for no such rule.  [default: all:5%:50 unknown:1%:20]",
     ),
     click.option(
         "--max-pause",

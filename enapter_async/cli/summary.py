@@ -17,12 +17,14 @@ from enapter_async.fleet.outcomes import (
     Report,
     State,
 )
+from enapter_async.operation import described
 from enapter_async.text import plain
 
 COLOURS: Final = {
     State.APPLIED: "green",
     State.UNCHANGED: "cyan",
     State.ABSENT: "blue",
+    State.DIFFERS: "bright_red",
     State.FAILED: "red",
     State.UNKNOWN: "magenta",
     State.HELD: "yellow",
@@ -31,6 +33,7 @@ MEANINGS: Final = {
     State.APPLIED: "done",
     State.UNCHANGED: "was so already",
     State.ABSENT: "was already gone",
+    State.DIFFERS: "done, but not as asked",
     State.FAILED: "not done",
     State.UNKNOWN: "may or may not have been done",
     State.HELD: "not started",
@@ -70,6 +73,8 @@ def show_report(report: Report) -> None:
         f"{report.settled} settled by reading back, {report.elapsed:.1f} s",
         style="dim",
     )
+    differing = report.counts[State.DIFFERS]
+    _show_list(console, "Done, but not as asked", report.differing, differing, "bright_red")
     _show_list(console, "Failed", report.failures, report.counts[State.FAILED], "red")
     _show_list(console, "Unknown", report.unknowns, report.counts[State.UNKNOWN], "magenta")
     if report.counts[State.UNKNOWN]:
@@ -108,5 +113,4 @@ def _show_list(
 def line_of(outcome: Outcome[Any]) -> str:
     """Write an outcome on one line."""
     reason = "" if outcome.error is None else f": {reason_of(outcome.error)}"
-    name = type(outcome.operation).__name__
-    return plain(f"{name} of {outcome.operation.subject()} {outcome.state}") + reason
+    return plain(f"{described(outcome.operation)} {outcome.state}") + reason

@@ -9,9 +9,10 @@ No error holds an input value, for a value may be a secret.
 """
 
 import functools
+import operator
 from collections.abc import Callable, Mapping
-from types import NoneType
-from typing import Any, Final
+from types import NoneType, UnionType
+from typing import Any, Final, Union, cast, get_args, get_origin
 
 import attrs
 from cattrs import AttributeValidationNote
@@ -19,9 +20,9 @@ from cattrs import AttributeValidationNote
 from enapter_async.converter import rules
 from enapter_async.converter.leaves import JSONObject, Mismatch, Step
 from enapter_async.errors import ConfigurationError
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Unset, operation_class, operation_kinds
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.devices import BY_NAME
+from enapter_async.operations.kinds import named
 
 _FAILURES: Final = (Mismatch, KeyError, TypeError, ValueError, RecursionError)
 
@@ -116,36 +117,36 @@ def unstructure(value: Any) -> Any:
     return rules.quick.unstructure(value)
 
 
-_NAMES: Final[Mapping[type, str]] = {kind: name for name, kind in BY_NAME.items()}
-
-
 def operation_to_json(operation: Operation[Any]) -> JSONObject:
-    """Write an operation as a JSON object: its name under `operation`, and what is set.
+    """Write an operation as a JSON object: its kind under `operation`, and what is set.
 
-    `operation_from_json` reads it back. Raises `ConfigurationError` for a class that has
-    no name in files.
+    `operation_from_json` reads it back. Raises `ConfigurationError` for a class that is no
+    attrs class, or that another one of its name has replaced.
     """
-    name = _NAMES.get(type(operation))
-    if name is None:
-        raise ConfigurationError(f"{type(operation).__name__} has no name in files")
-    return {"operation": name, **rules.quick.unstructure(operation)}
+    kind = type(operation)
+    if operation_class(operation.kind) is not kind or not attrs.has(kind):
+        raise ConfigurationError(
+            f"{kind.__name__} cannot be written to files: make it an attrs class, defined once"
+        )
+    return {"operation": operation.kind, **rules.quick.unstructure(operation)}
 
 
 def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
     """Read an operation that a file or `operation_to_json` wrote, and check it as any other.
 
-    A name may be written with '-' as on the command line. Raises `ConfigurationError` for
-    an unknown operation, an unknown or missing field, or a wrong value.
+    A name may be written with '-' as on the command line, and without its noun as version
+    0.1 did. Raises `ConfigurationError` for an unknown operation, an unknown or missing
+    field, or a wrong value.
     """
     if not isinstance(data, Mapping):
         raise ConfigurationError(f"an operation must be an object; got {shown(data)}")
     name = data.get("operation")
-    kind = BY_NAME.get(name.replace("-", "_")) if isinstance(name, str) else None
+    kind = named(name) if isinstance(name, str) else None
     if kind is None:
         raise ConfigurationError(
-            f"operation must be one of {', '.join(BY_NAME)}; got {shown(name)}"
+            f"operation must be one of {', '.join(operation_kinds())}; got {shown(name)}"
         )
-    known = {field.name: field for field in attrs.fields(kind)}
+    known = attrs.fields_dict(cast("type[attrs.AttrsInstance]", kind))
     fields = {field: value for field, value in data.items() if field != "operation"}
     for field in fields:
         if field not in known:
@@ -153,4 +154,19 @@ def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
     for field, attribute in known.items():
         if attribute.default is attrs.NOTHING and field not in fields:
             raise ConfigurationError(f"{name} needs {field}, which is missing")
-    return kind(**fields)
+    return kind(**{field: _argument(name, known[field], fields[field]) for field in fields})
+
+
+def _argument(name: Any, field: "attrs.Attribute[Any]", value: Any) -> Any:
+    """Read an argument of an operation: by its class's own converter, or else by its type."""
+    kind = field.type
+    if field.converter is not None or value is None or kind is None or isinstance(kind, str):
+        return value
+    if get_origin(kind) in (UnionType, Union):
+        members = tuple(each for each in get_args(kind) if each not in (Unset, NoneType))
+        kind = functools.reduce(operator.or_, members)
+    try:
+        return structure(value, kind)
+    except StructureError as error:
+        problem = f"{name}: {field.name} {error}"
+    raise ConfigurationError(problem)

@@ -1,5 +1,6 @@
 """Many operations, one intention: `fleet.plan`, `fleet.apply`, `fleet.Run`, `fleet.undo`."""
 
+from enapter_async.errors import ResultDiffersError as ResultDiffersError
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
@@ -12,7 +13,6 @@ from enapter_async.fleet.errors import (
     PausedTooLongError,
     PlanFileError,
     Problem,
-    ResultDiffersError,
     RunAbortedError,
     RunBusyError,
     RunRefusedError,
@@ -79,7 +79,6 @@ __all__ = [
     "Problem",
     "Reason",
     "Report",
-    "ResultDiffersError",
     "Rollout",
     "Run",
     "RunAbortedError",

@@ -160,10 +160,6 @@ class LeftUnknownError(AmbiguousOutcomeError):
     """
 
 
-class ResultDiffersError(EnapterError):
-    """The API said "done", and its answer shows another value than the one asked for."""
-
-
 class UnsteadyFleetError(EnapterError):
     """Devices came and went faster than their list could be read; try again later."""
 

@@ -1,6 +1,6 @@
 """One operation of a run, from being taken up to its outcome."""
 
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -11,6 +11,7 @@ from enapter_async.errors import (
     EnapterError,
     NotFoundError,
     RawAnswer,
+    ResultDiffersError,
 )
 from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import (
@@ -19,12 +20,13 @@ from enapter_async.fleet.errors import (
     LeftUnknownError,
     NoRoomError,
     NotStartedError,
-    ResultDiffersError,
 )
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
 from enapter_async.fleet.reading import Caller
-from enapter_async.operation import Operation, Repeat
+from enapter_async.operation import Operation, Repeat, Settles, described
+
+AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
 
 
 class Execution(Generic[OperationT]):
@@ -87,14 +89,13 @@ class Execution(Generic[OperationT]):
         )
         try:
             result = await client.call(self.operation, record=record, patient=True)
+        except ResultDiffersError as differing:
+            # The outcome has the result; the error is what people log.
+            result, differing.result = differing.result, None
+            return await self._done(credential_store, result, differing)
         except EnapterError as error:
             return await self._refused(client, error, credential_store)
-        if self.operation.answer.secret and credential_store is not None:
-            return await self._keep(credential_store, result)
-        difference = _difference(self.operation, result)
-        if difference:
-            return self._outcome(State.FAILED, error=ResultDiffersError(difference))
-        return self._outcome(State.APPLIED, result=result)
+        return await self._done(credential_store, result)
 
     @property
     def begun(self) -> bool:
@@ -119,7 +120,7 @@ class Execution(Generic[OperationT]):
             error = self._ambiguous(str(error), error)
         if isinstance(error, AmbiguousOutcomeError):
             if error.answer is not None and credential_store is not None:
-                return await self._keep(credential_store, error.answer, unread=error)
+                return await self._keep(credential_store, error.answer, error)
             return self._outcome(State.UNKNOWN, error=error)
         if _is_not_there(error) and self.operation.holds(None):
             if not self._uncertain:
@@ -137,7 +138,7 @@ class Execution(Generic[OperationT]):
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
         """Look, where this session's refusal does not say what an earlier attempt did."""
         reading: Operation[Any] | None = self.operation.reads()
-        if reading is not None and self.operation.repeat is Repeat.CONVERGENT:
+        if reading is not None and self.operation.settles is Settles.STATE:
             try:
                 state = await client.call(reading, record=CallRecord(), patient=True)
             except EnapterError as unread:
@@ -155,11 +156,16 @@ class Execution(Generic[OperationT]):
         )
 
     def _ambiguous(self, message: str, cause: EnapterError) -> AmbiguousOutcomeError:
-        ambiguous = AmbiguousOutcomeError(
-            message, subject=self.operation.subject(), hint="read the device to see"
-        )
+        ambiguous = self._unknown(AmbiguousOutcomeError, message)
         ambiguous.__cause__ = cause
         return ambiguous
+
+    def _unknown(
+        self, kind: type[AmbiguousT], message: str, hint: str = "read the {} to see"
+    ) -> AmbiguousT:
+        target = self.operation.target()
+        hint = hint.format(target.word)
+        return kind(message, noun=target.noun, subject=target.name, hint=hint)
 
     async def _look(self, client: Caller) -> Outcome[OperationT] | None:
         """Read first, and give the outcome where that already says it."""
@@ -183,41 +189,52 @@ class Execution(Generic[OperationT]):
             return self._outcome(State.ABSENT)
         return self._outcome(State.UNCHANGED, result=self.operation.result_of(state))
 
+    async def _done(
+        self,
+        credential_store: CredentialStore | None,
+        result: Any,
+        error: ResultDiffersError | None = None,
+    ) -> Outcome[OperationT]:
+        """Return the outcome of what was done, once a result that is secret is kept."""
+        if self.operation.answer.secret and credential_store is not None:
+            return await self._keep(credential_store, result, error)
+        state = State.APPLIED if error is None else State.DIFFERS
+        return self._outcome(state, result=result, error=error)
+
     async def _keep(
         self,
         credential_store: CredentialStore,
         result: Any,
-        *,
-        unread: AmbiguousOutcomeError | None = None,
+        error: AmbiguousOutcomeError | ResultDiffersError | None,
     ) -> Outcome[OperationT]:
-        """Keep a result safe; `unread` is the error of a call whose answer is kept as it came."""
+        """Keep a result safe, or the answer as it came where `error` says that it is unread."""
         self.storing = True
         self._result = result
         problem = ""
         place = None if self._item_record is None else self._item_record.place
         try:
             await credential_store.keep(self.operation, result, place)
-        except OSError as error:
-            problem = error.strerror or type(error).__name__
-        except Exception as error:  # noqa: BLE001 - whatever it is, the credentials are not kept
+        except OSError as unkept:
+            problem = unkept.strerror or type(unkept).__name__
+        except Exception as unkept:  # noqa: BLE001 - whatever it is, the credentials are not kept
             # Its text may hold what it was given, and an outcome is what people log.
-            problem = type(error).__name__
+            problem = type(unkept).__name__
         if problem:
             return self._not_kept(problem)
-        if unread is not None:
-            return self._outcome(State.UNKNOWN, error=unread)
-        return self._outcome(State.APPLIED, result=result)
+        if isinstance(error, AmbiguousOutcomeError):
+            return self._outcome(State.UNKNOWN, error=error)
+        return await self._done(None, result, error)
 
     def _not_kept(self, problem: str) -> Outcome[OperationT]:
         answer = self._result if isinstance(self._result, RawAnswer) else None
-        error = CredentialsNotKeptError(
-            f"credentials of {self.operation.subject()} were generated and could not be stored: "
+        error = self._unknown(
+            CredentialsNotKeptError,
+            f"{described(self.operation)} was done, and its credentials could not be stored: "
             f"{problem}",
-            subject=self.operation.subject(),
-            hint="generate them again once they can be stored; what becomes of the lost ones "
+            "generate them again once they can be stored; what becomes of the lost ones "
             "is for the server to say",
-            answer=answer,
         )
+        error.answer = answer
         result = None if answer is not None else self._result
         return self._outcome(State.UNKNOWN, result=result, error=error)
 
@@ -231,13 +248,11 @@ class Execution(Generic[OperationT]):
             return self._not_kept("the run was cut off")
         if not self._may_have_happened():
             return self.held("the run was cut off before this was done")
-        error = AmbiguousOutcomeError(
-            f"the run was cut off while {self.operation.subject()} was under way: "
-            "it may or may not have been done",
-            subject=self.operation.subject(),
-            hint="read the device to see",
+        message = (
+            f"the run was cut off while {described(self.operation)} was in flight: "
+            "it may or may not have been done"
         )
-        return self._outcome(State.UNKNOWN, error=error)
+        return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
 
     def _may_have_happened(self) -> bool:
         record = self._record
@@ -250,11 +265,8 @@ class Execution(Generic[OperationT]):
 
     def broken(self, error: Exception) -> Outcome[OperationT]:
         """Tell the outcome of an operation that ended in what is no error of ours."""
-        wrapped = AmbiguousOutcomeError(
-            f"ended in {type(error).__name__}, so nobody can say whether it was done",
-            subject=self.operation.subject(),
-        )
-        return self._outcome(State.UNKNOWN, error=wrapped)
+        message = f"ended in {type(error).__name__}, so it is unknown whether it was done"
+        return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
 
     def held(self, message: str, because: EnapterError | None = None) -> Outcome[OperationT]:
         """Tell the outcome of an operation that was not started."""
@@ -264,10 +276,10 @@ class Execution(Generic[OperationT]):
         """Tell that this session did not start it: held, unless an earlier one may have done it."""
         if not self._uncertain:
             return self._outcome(State.HELD, error=error)
-        left = LeftUnknownError(
+        left = self._unknown(
+            LeftUnknownError,
             f"an earlier session may have done it, and this one did not start it: {error}",
-            subject=self.operation.subject(),
-            hint="read the device to see, or let the run go on",
+            "read the {} to see, or let the run go on",
         )
         left.__cause__ = error.because
         return self._outcome(State.UNKNOWN, error=left)
@@ -290,19 +302,6 @@ class Execution(Generic[OperationT]):
             elapsed=elapsed,
             settled=settled,
         )
-
-
-def _difference(operation: Operation[Any], result: Any) -> str:
-    """Tell in which field an answer differs from what was asked for; "" where in none."""
-    if result is None or operation.holds(result) or operation.repeat is not Repeat.CONVERGENT:
-        return ""
-    wanted = operation.request().body or {}
-    shown = [
-        f"{field} is {getattr(result, field, None)!r}, and {value!r} was asked for"
-        for field, value in wanted.items()
-        if value and getattr(result, field, None) != value
-    ]
-    return f"the answer shows another value: {'; '.join(shown) or 'it does not hold'}"
 
 
 def _is_not_there(error: EnapterError) -> bool:

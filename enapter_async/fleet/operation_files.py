@@ -11,14 +11,13 @@ from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import InputError, Problem
 from enapter_async.fleet.spreadsheets import UnreadableError, decode, read_rows
-from enapter_async.operation import Operation, Repeat
+from enapter_async.operation import Operation, Repeat, operation_kinds
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.devices import BY_NAME
+from enapter_async.operations.kinds import named
 
 COLUMNS: Final = ("operation", "device_id", "name", "slug", "blueprint_id", "protocol")
 
 _NEEDED_COLUMNS: Final = ("operation", "device_id")
-_WRITES: Final = tuple(name for name, kind in BY_NAME.items() if kind.repeat is not Repeat.READ)
 _NO_OBJECT: Final = "it is no JSON object; write one a line, as `jq -c '.[]'` makes of a list"
 _LIKENESS: Final = 0.75
 """From where on a column is taken for one of ours that was mistyped: `nmae` has just so much."""
@@ -84,12 +83,20 @@ def parse_operations(
 
 def _operation(row: dict[str, Any]) -> Operation[Any]:
     name = row.get("operation")
-    if isinstance(name, str) and name.replace("-", "_") not in _WRITES:
-        raise ConfigurationError(f"operation must be one of {', '.join(_WRITES)}")
+    kind = named(name) if isinstance(name, str) else None
+    if isinstance(name, str) and (kind is None or kind.repeat is Repeat.READ):
+        raise ConfigurationError(f"operation must be one of {', '.join(_writes())}")
     for key, value in row.items():
         if value is None or value == "":
             raise ConfigurationError(f"{key} is empty; leave the key out to leave it alone")
     return operation_from_json(row)
+
+
+def _writes() -> Iterator[str]:
+    for name in operation_kinds():
+        kind = named(name)
+        if kind is not None and kind.repeat is not Repeat.READ:
+            yield name
 
 
 def _rows_of_csv(

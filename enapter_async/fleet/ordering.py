@@ -37,7 +37,8 @@ class Ordering:
         if subject is not None:
             self._blocked.setdefault(
                 subject,
-                f"an earlier operation of {subject} in this run is {state}: number {item.seq}",
+                f"an earlier operation of {subject} in this run ended as '{state}': "
+                f"number {item.seq}",
             )
 
     def admit(self, item: WorkItem) -> bool:

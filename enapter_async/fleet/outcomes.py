@@ -28,6 +28,9 @@ class State(enum.StrEnum):
     """It already was so; nothing was sent but the read that `check=True` asked for."""
     ABSENT = "absent"
     """The device to delete was already gone."""
+    DIFFERS = "differs"
+    """It was done, and not as asked, such as a name that the server trimmed; `error` says how.
+    It is not sent again, and `undo` covers it."""
     FAILED = "failed"
     """It was not done; `error` says why."""
     UNKNOWN = "unknown"
@@ -48,10 +51,10 @@ _DONE: Final = frozenset({State.APPLIED, State.UNCHANGED, State.ABSENT})
 class Outcome(Generic[OperationT]):
     """What became of one operation.
 
-    `result` is what the operation returns (for `unchanged`, what the read showed), else
-    None; it stays there, too, when generated credentials could not be stored and the state
-    is `unknown`, so that a program can still save them. `error` is None where the state is
-    applied, unchanged or absent.
+    `result` is what the operation returns (for `unchanged`, what the read showed; for
+    `differs`, what the server made of it), else None; it stays there, too, when generated
+    credentials could not be stored and the state is `unknown`, so that a program can still
+    save them. `error` is None where the state is applied, unchanged or absent.
     `attempts` counts how often the operation itself was tried: 0 where nothing was sent;
     reads that settle or check are not counted. `elapsed` is seconds, from being taken up
     to its end, pauses included. `settled` says that the answer was lost, and that a look
@@ -72,10 +75,10 @@ class Outcome(Generic[OperationT]):
 class Report:
     """How a run went: counts, and the first failures, however long the run was.
 
-    `counts` maps each state to a number, `total` is their sum. `failures` and `unknowns`
-    hold the first 100 outcomes of those states, without results. `attempts` is the sum of
-    all attempts, `retried` the number of operations that took more than one, `settled` of
-    those that a later read found done. `elapsed` is seconds. `complete` says that the
+    `counts` maps each state to a number, `total` is their sum. `failures`, `unknowns` and
+    `differing` hold the first 100 outcomes of those states, without results. `attempts` is the
+    sum of all attempts, `retried` the number of operations that took more than one, `settled`
+    of those that a later read found done. `elapsed` is seconds. `complete` says that the
     input was read to its end, so that every operation of it is counted. `stopped` is the
     error that stopped the run before its end, such as a 401; None where nothing did.
 
@@ -87,6 +90,7 @@ class Report:
     counts: Mapping[State, int]
     failures: tuple[Outcome[Any], ...] = ()
     unknowns: tuple[Outcome[Any], ...] = ()
+    differing: tuple[Outcome[Any], ...] = ()
     attempts: int = 0
     retried: int = 0
     settled: int = 0
@@ -114,8 +118,11 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys(State, 0)
-        self._failures: list[Outcome[Any]] = []
-        self._unknowns: list[Outcome[Any]] = []
+        self._kept: dict[State, list[Outcome[Any]]] = {
+            State.FAILED: [],
+            State.UNKNOWN: [],
+            State.DIFFERS: [],
+        }
         self._attempts = 0
         self._retried = 0
         self._settled = 0
@@ -133,8 +140,7 @@ class Tally:
     ) -> None:
         """Begin with what earlier sessions of the same run finished; `outcomes` to be shown."""
         for outcome in outcomes:
-            kept = self._failures if outcome.state is State.FAILED else self._unknowns
-            _keep(kept, outcome)
+            self._keep(outcome)
         for state, number in counts.items():
             self._counts[state] += number
             self._earlier += number
@@ -147,19 +153,22 @@ class Tally:
         self._attempts += outcome.attempts
         self._retried += outcome.attempts > 1
         self._settled += outcome.settled
-        if outcome.error is None:
-            return
-        if outcome.state is State.FAILED:
-            _keep(self._failures, outcome)
-        elif outcome.state is State.UNKNOWN:
-            _keep(self._unknowns, outcome)
+        if outcome.error is not None:
+            self._keep(outcome)
+
+    def _keep(self, outcome: Outcome[Any]) -> None:
+        kept = self._kept.get(outcome.state)
+        if kept is not None and len(kept) < FAILURES_KEPT:
+            # A result may hold a secret, and a report is what people log.
+            kept.append(attrs.evolve(outcome, result=None))
 
     def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
         """Return the report of what was counted so far."""
         return Report(
             counts=MappingProxyType(self._counts.copy()),
-            failures=tuple(self._failures),
-            unknowns=tuple(self._unknowns),
+            failures=tuple(self._kept[State.FAILED]),
+            unknowns=tuple(self._kept[State.UNKNOWN]),
+            differing=tuple(self._kept[State.DIFFERS]),
             attempts=self._attempts,
             retried=self._retried,
             settled=self._settled,

@@ -22,6 +22,7 @@ what was raised                          status  why
 anything else upstream                   502     a proxy's page, a broken answer, another 5xx
 `AmbiguousOutcomeError`                  202     nobody can say whether it was done
 `ResultLostError`                        202     it was done, and its answer is lost
+`ResultDiffersError`                     202     it was done, and not as it was asked for
 =======================================  ======  ================================================
 
 An upstream 401 or 403 is never passed on: a browser would take it for its own login's. It is
@@ -58,6 +59,7 @@ from enapter_async.errors import (
     ProxyError,
     ResponseError,
     ResponseMismatchError,
+    ResultDiffersError,
     ResultLostError,
     TLSError,
     TransportError,
@@ -72,7 +74,6 @@ from enapter_async.fleet.errors import (
     JournalError,
     LeftUnknownError,
     PausedTooLongError,
-    ResultDiffersError,
     RunAbortedError,
     RunBusyError,
     RunNotFoundError,
@@ -147,6 +148,7 @@ _MISCONFIGURED = _Kind("backend-misconfigured", 500, "This service is not set up
 _BAD_UPSTREAM = _Kind("bad-upstream", 502, "The device service gave no usable answer.")
 _INTERNAL = _Kind("failed", 500, "Something of this service's own failed.")
 _UNKNOWN = _Kind("unknown-outcome", 202, "Nobody can say whether it was done.")
+_DIFFERS = _Kind("differs", 202, "It was done, and not as it was asked for.")
 _LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
 
 
@@ -154,9 +156,9 @@ def answer_to(error: EnapterError) -> HttpAnswer:
     """Say what a backend answers when a call ended in this error; pure, and never raises.
 
     The body has `type`, `title` and `status`; `codes`, where the API refused the request and
-    said why; `request_id`, the API's name for it; `retry_after` in seconds; `device_id`, `hint`
-    and `outcome` for what is unknown; `detail` or `problems` where the request's own values
-    were wrong.
+    said why; `request_id`, the API's name for it; `retry_after` in seconds; `outcome`,
+    `hint` and `device_id` (or that of another noun) for what is unknown, or was done and not
+    as asked; `detail` or `problems` where the request's own values were wrong.
     """
     kind = _kind_of(error)
     problem: dict[str, Any] = {
@@ -228,13 +230,13 @@ def _as_it_was(earlier: EarlierError) -> EnapterError:
 _OUR_WORDS: Final = (RunAbortedError, PausedTooLongError, WaveNotPassedError)
 """In their messages stands nothing that a server said."""
 _TITLES: Final[tuple[tuple[type[EnapterError], str], ...]] = (
-    (ResultDiffersError, "The answer shows another value than the one asked for."),
     (CredentialsNotKeptError, "Credentials were minted and could not be kept."),
     (JournalError, "The job's journal cannot be written."),
 )
 """What is said of errors that only jobs have."""
 
 _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
+    (ResultDiffersError, _DIFFERS),
     (ResultLostError, _LOST),
     (AmbiguousOutcomeError, _UNKNOWN),
     (TLSError, _BAD_UPSTREAM),
@@ -294,8 +296,12 @@ def _particulars(error: EnapterError) -> dict[str, Any]:
     match error:
         case AmbiguousOutcomeError():
             outcome = "done, answer lost" if isinstance(error, ResultLostError) else "unknown"
-            hint = "Look at the device before you repeat it."
-            return {"outcome": outcome, "device_id": error.subject, "hint": hint}
+            word = error.noun or "object"
+            hint = f"Look at the {word} before you repeat it."
+            return {"outcome": outcome, f"{word}_id": error.subject, "hint": hint}
+        case ResultDiffersError():
+            word = error.noun or "object"
+            return {"outcome": "done, not as asked", f"{word}_id": error.subject}
         case ArgumentError():
             return {"detail": str(error)}
         case InputError():

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.converter import operation_to_json
 from enapter_async.fleet.journal.records import earlier_outcome
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.run_folders import RunFolder, is_held
@@ -139,7 +138,7 @@ def _open_ends(journal: Journal, replay: Replay) -> Iterator[int]:
 
 def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:
     """Yield what failed or is unknown, in the order in which it ended so."""
-    bad = {Mark.FAILED, Mark.UNKNOWN} if running else {Mark.FAILED, Mark.UNKNOWN, Mark.INTENDED}
+    bad = {Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN} | (set() if running else {Mark.INTENDED})
     seqs = (seq for seq in {*replay.last_event, *replay.intents} if Mark(replay.marks[seq]) in bad)
     for seq in heapq.nsmallest(
         TROUBLES_TOLD, seqs, key=lambda seq: (replay.last_event.get(seq, math.inf), seq)
@@ -155,10 +154,10 @@ def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Ma
 def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
     """Write an outcome that was not done as plain JSON: no result, no text of the upstream's."""
     error = outcome.error
-    fields = operation_to_json(outcome.operation)
+    target = outcome.operation.target()
     return {
-        "operation": fields["operation"],
-        "device_id": outcome.operation.subject(),
+        "operation": outcome.operation.kind,
+        f"{target.word}_id": target.name,
         "state": str(outcome.state),
         "error": getattr(error, "error_type", None) or (error and type(error).__name__),
         "status": getattr(error, "status", None),

@@ -173,7 +173,7 @@ class Session:
     def _begun(self) -> None:
         report = self.run.report
         self._total -= report.merged
-        earlier = (*report.failures, *report.unknowns)
+        earlier = (*report.failures, *report.unknowns, *report.differing)
         self.troubles = [trouble(outcome) for outcome in earlier]
         self._created_at = created_at(self.folder)
         if not self._new:
@@ -183,7 +183,7 @@ class Session:
     def _take(self, outcome: Outcome[Any]) -> None:
         if outcome.state is not State.HELD:
             self._rate.take(self._clock.monotonic())
-        bad = outcome.state in (State.FAILED, State.UNKNOWN)
+        bad = outcome.state in (State.DIFFERS, State.FAILED, State.UNKNOWN)
         if bad and len(self.troubles) < TROUBLES_TOLD:
             self.troubles.append(trouble(outcome))
         self.changed()

@@ -30,7 +30,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from yarl import URL
 
 from enapter_async._version import __version__
-from enapter_async.errors import AmbiguousOutcomeError, ResultLostError
+from enapter_async.errors import AmbiguousOutcomeError, ResultDiffersError, ResultLostError
 from enapter_async.hooks import (
     AttemptFailed,
     AttemptPassed,
@@ -299,15 +299,19 @@ class OpenTelemetry:
         )
 
 
+_BAD_ENDS: Final = (
+    (ResultLostError, "result_lost"),
+    (AmbiguousOutcomeError, "unknown"),
+    (ResultDiffersError, "differs"),
+)
+"""The first that fits; a class stands before those that it derives from."""
+
+
 def _outcome(event: CallEnded) -> str:
     if event.cancelled:
         return "cancelled"
-    if isinstance(event.error, ResultLostError):
-        return "result_lost"
-    if isinstance(event.error, AmbiguousOutcomeError):
-        return "unknown"
     if event.error is not None:
-        return "failed"
+        return next((word for kind, word in _BAD_ENDS if isinstance(event.error, kind)), "failed")
     if event.already_absent:
         return "absent"
     return "settled" if event.settled else "done"

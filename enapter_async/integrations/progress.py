@@ -186,4 +186,4 @@ class Progress:
     def _counted(self) -> tuple[int, int]:
         counts = self._report().counts
         done = sum(number for state, number in counts.items() if state.done)
-        return done, counts[State.FAILED] + counts[State.UNKNOWN]
+        return done, counts[State.DIFFERS] + counts[State.FAILED] + counts[State.UNKNOWN]

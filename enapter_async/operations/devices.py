@@ -6,8 +6,9 @@ by its id or its slug.
 Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
 
+import contextlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 import attrs
@@ -15,7 +16,16 @@ import attrs
 from enapter_async.errors import ArgumentError
 from enapter_async.models.configs import CommunicationConfig, MQTTProtocol
 from enapter_async.models.devices import Device
-from enapter_async.operation import MIB, UNSET, Answer, Operation, Repeat, RequestParts, Unset
+from enapter_async.operation import (
+    MIB,
+    UNSET,
+    Answer,
+    Operation,
+    Repeat,
+    RequestParts,
+    Target,
+    Unset,
+)
 from enapter_async.operations import arguments
 
 EXPANDABLE: Final = (
@@ -76,9 +86,11 @@ def _protocol(value: str) -> MQTTProtocol:
     raise ArgumentError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
 
 
-def _subject(device_id: str) -> str:
+def _target(device_id: str) -> Target:
+    """Return what an operation on a device is about; a UUID is the same in either case."""
     lower = device_id.lower()
-    return lower if lower == device_id or _UUID.fullmatch(device_id) else device_id
+    same = lower == device_id or _UUID.fullmatch(device_id)
+    return Target("device", lower if same else device_id)
 
 
 def _is_about(asked: str, answered: str) -> bool:
@@ -104,6 +116,7 @@ class GetDevice(Operation[Device]):
     Source: API page "Fetch Devices", `GET devices/{device_id}`.
     """
 
+    kind: ClassVar[str] = "device.get"
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Device]] = _DEVICE
 
@@ -115,6 +128,10 @@ class GetDevice(Operation[Device]):
         return RequestParts(
             method="GET", path=("devices", self.device_id), query=_expand_query(self.expand)
         )
+
+    def target(self) -> Target:
+        """Return the device."""
+        return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
@@ -132,6 +149,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
     Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
     """
 
+    kind: ClassVar[str] = "device.list"
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[tuple[Device, ...]]] = Answer(
         key="devices", type=tuple[Device, ...], default=(), max_bytes=64 * MIB
@@ -150,6 +168,10 @@ class ListDevices(Operation[tuple[Device, ...]]):
             method="GET", path=(*site, "devices"), query=_expand_query(self.expand) + paging
         )
 
+    def target(self) -> Target:
+        """Return the devices of the site, or of the account."""
+        return Target("device", site_id=self.site_id)
+
 
 @attrs.frozen(kw_only=True)
 class UpdateDevice(Operation[Device]):
@@ -161,6 +183,7 @@ class UpdateDevice(Operation[Device]):
     Source: API page, "Update Device"; needs the role OWNER.
     """
 
+    kind: ClassVar[str] = "device.update"
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = _DEVICE
 
@@ -172,21 +195,27 @@ class UpdateDevice(Operation[Device]):
         if self.name is UNSET and self.slug is UNSET:
             raise ArgumentError("an update must set name, slug or both; it sets neither")
 
-    def _changes(self) -> dict[str, str | None]:
-        changes: dict[str, str | None] = {}
+    def request(self) -> RequestParts:
+        """Return the request that this operation is."""
+        body: dict[str, str | None] = {}
         if self.name is not UNSET:
-            changes["name"] = self.name
+            body["name"] = self.name
         if self.slug is not UNSET:
+            body["slug"] = self.slug
+        return RequestParts(method="PATCH", path=("devices", self.device_id), body=body)
+
+    def changes(self) -> dict[str, str]:
+        """Return the fields that are set; one that is None or "" is left alone by the API."""
+        changes = {}
+        if isinstance(self.name, str) and self.name:
+            changes["name"] = self.name
+        if isinstance(self.slug, str) and self.slug:
             changes["slug"] = self.slug
         return changes
 
-    def request(self) -> RequestParts:
-        """Return the request that this operation is."""
-        return RequestParts(method="PATCH", path=("devices", self.device_id), body=self._changes())
-
-    def subject(self) -> str:
-        """Name the device that is written to; a UUID is the same in either case."""
-        return _subject(self.device_id)
+    def target(self) -> Target:
+        """Return the device."""
+        return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
@@ -197,29 +226,24 @@ class UpdateDevice(Operation[Device]):
         return GetDevice(device_id=self.device_id)
 
     def holds(self, state: Device | None) -> bool:
-        """Say whether the fields that are set are so already; None and "" are alike."""
+        """Return whether the fields that it sets are so already; one left alone is so."""
         return (
             state is not None
-            and (self.name is UNSET or state.name == self.name or not (state.name or self.name))
-            and (self.slug is UNSET or state.slug == self.slug or not (state.slug or self.slug))
+            and (not self.name or state.name == self.name)
+            and (not self.slug or state.slug == self.slug)
         )
 
-    def result_of(self, state: Device | None) -> Device:
-        """Return the device that was read."""
-        return _found(state)
-
     def undo(self, before: Device) -> "UpdateDevice | None":
-        """Return the update that brings the old values back; None where one cannot be set.
+        """Return the update that restores the old values; None where none can be set.
 
-        An empty value cannot be set through this API.
+        An empty value cannot be set through this API, nor one that is no valid argument.
         """
-        old = {field: getattr(before, field) for field in self._changes()}
-        if not all(old.values()):
-            return None
-        try:
-            return UpdateDevice(device_id=before.id, **old)
-        except ArgumentError:
-            return None
+        old: dict[str, str | Unset | None] = {}
+        for field in self.changes():
+            value = getattr(before, field)
+            with contextlib.suppress(ArgumentError):
+                old |= {field: arguments.text(field, value)} if value else {}
+        return UpdateDevice(device_id=before.id, **old) if old else None
 
 
 @attrs.frozen(kw_only=True)
@@ -232,6 +256,7 @@ class DeleteDevice(Operation[None]):
     Source: API page, "Delete Device"; needs the role OWNER.
     """
 
+    kind: ClassVar[str] = "device.delete"
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[None]] = Answer(type=None, empty_allowed=True)
 
@@ -241,9 +266,9 @@ class DeleteDevice(Operation[None]):
         """Return the request that this operation is."""
         return RequestParts(method="DELETE", path=("devices", self.device_id))
 
-    def subject(self) -> str:
-        """Name the device that is written to; a UUID is the same in either case."""
-        return _subject(self.device_id)
+    def target(self) -> Target:
+        """Return the device."""
+        return _target(self.device_id)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
@@ -268,6 +293,7 @@ class GenerateConfig(Operation[CommunicationConfig]):
     Source: API page, "Generate Device Configuration".
     """
 
+    kind: ClassVar[str] = "device.generate_config"
     repeat: ClassVar[Repeat] = Repeat.ONCE
     answer: ClassVar[Answer[CommunicationConfig]] = Answer(
         key="config", type=CommunicationConfig, secret=True
@@ -284,9 +310,15 @@ class GenerateConfig(Operation[CommunicationConfig]):
             body={"protocol": str(self.protocol)},
         )
 
-    def subject(self) -> str:
-        """Name the device that is written to; a UUID is the same in either case."""
-        return _subject(self.device_id)
+    def differs(self, result: CommunicationConfig) -> str:
+        """Return the protocol of the configuration where it is another than the one asked for."""
+        if result.mqtt_protocol == self.protocol:
+            return ""
+        return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
+
+    def target(self) -> Target:
+        """Return the device."""
+        return _target(self.device_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -298,6 +330,7 @@ class AssignBlueprint(Operation[Device]):
     Source: API page, "Change Blueprint".
     """
 
+    kind: ClassVar[str] = "device.assign_blueprint"
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = _DEVICE
 
@@ -312,9 +345,9 @@ class AssignBlueprint(Operation[Device]):
             body={"blueprint_id": self.blueprint_id},
         )
 
-    def subject(self) -> str:
-        """Name the device that is written to; a UUID is the same in either case."""
-        return _subject(self.device_id)
+    def target(self) -> Target:
+        """Return the device."""
+        return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
@@ -324,37 +357,12 @@ class AssignBlueprint(Operation[Device]):
         """Return the operation that reads the device."""
         return GetDevice(device_id=self.device_id)
 
-    def holds(self, state: Device | None) -> bool:
-        """Say whether the device has the blueprint already."""
-        return state is not None and state.blueprint_id == self.blueprint_id
-
-    def result_of(self, state: Device | None) -> Device:
-        """Return the device that was read."""
-        return _found(state)
+    def changes(self) -> dict[str, str]:
+        """Return the blueprint that is set."""
+        return {"blueprint_id": self.blueprint_id}
 
     def undo(self, before: Device) -> "AssignBlueprint | None":
         """Return the assignment of the old blueprint; None where there was none."""
         if not before.blueprint_id:
             return None
         return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)
-
-
-def _found(state: Device | None) -> Device:
-    if state is None:
-        raise ValueError("a device that was not found has no state to give")
-    return state
-
-
-AnyDeviceOperation = (
-    GetDevice | ListDevices | UpdateDevice | DeleteDevice | GenerateConfig | AssignBlueprint
-)
-
-BY_NAME: Final[Mapping[str, type[AnyDeviceOperation]]] = {
-    "get": GetDevice,
-    "list": ListDevices,
-    "update": UpdateDevice,
-    "delete": DeleteDevice,
-    "generate_config": GenerateConfig,
-    "assign_blueprint": AssignBlueprint,
-}
-"""The operations by the names that files and journals give them."""

@@ -1,6 +1,8 @@
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from enapter_async.converter import (
     operation_to_json,
 )
 from enapter_async.errors import ConfigurationError
-from enapter_async.operation import UNSET, Answer, Operation, Repeat
+from enapter_async.operation import UNSET, Answer, Operation, Repeat, Unset
 from enapter_async.operations.devices import (
     EXPANDABLE,
     AssignBlueprint,
@@ -52,41 +54,43 @@ def test_an_operation_survives_writing_and_reading(operation: Operation[Any]) ->
 @pytest.mark.parametrize(
     ("operation", "data"),
     [
-        (GetDevice(device_id="a"), {"operation": "get", "device_id": "a"}),
+        (GetDevice(device_id="a"), {"operation": "device.get", "device_id": "a"}),
         (
             GetDevice(device_id="a", expand=["site"]),
-            {"operation": "get", "device_id": "a", "expand": ["site"]},
+            {"operation": "device.get", "device_id": "a", "expand": ["site"]},
         ),
-        (ListDevices(), {"operation": "list"}),
+        (ListDevices(), {"operation": "device.list"}),
         (
             ListDevices(site_id="s", offset=50, limit=10),
-            {"operation": "list", "site_id": "s", "offset": 50, "limit": 10},
+            {"operation": "device.list", "site_id": "s", "offset": 50, "limit": 10},
         ),
         (
             UpdateDevice(device_id="a", name="n"),
-            {"operation": "update", "device_id": "a", "name": "n"},
+            {"operation": "device.update", "device_id": "a", "name": "n"},
         ),
         (
             UpdateDevice(device_id="a", slug=None),
-            {"operation": "update", "device_id": "a", "slug": None},
+            {"operation": "device.update", "device_id": "a", "slug": None},
         ),
-        (DeleteDevice(device_id="a"), {"operation": "delete", "device_id": "a"}),
+        (DeleteDevice(device_id="a"), {"operation": "device.delete", "device_id": "a"}),
         (
             GenerateConfig(device_id="a", protocol="mqtts"),
-            {"operation": "generate_config", "device_id": "a", "protocol": "MQTTS"},
+            {"operation": "device.generate_config", "device_id": "a", "protocol": "MQTTS"},
         ),
         (
             AssignBlueprint(device_id="a", blueprint_id="b"),
-            {"operation": "assign_blueprint", "device_id": "a", "blueprint_id": "b"},
+            {"operation": "device.assign_blueprint", "device_id": "a", "blueprint_id": "b"},
         ),
     ],
 )
 def test_how_operations_are_written(operation: Operation[Any], data: dict[str, Any]) -> None:
     assert operation_to_json(operation) == data
     assert operation_from_json(data) == operation
+    old = data | {"operation": data["operation"].removeprefix("device.")}
+    assert operation_from_json(old) == operation, "as version 0.1 wrote it"
 
 
-@pytest.mark.parametrize("name", ["generate-config", "generate_config"])
+@pytest.mark.parametrize("name", ["generate-config", "generate_config", "device.generate-config"])
 def test_a_name_may_be_written_as_on_the_command_line(name: str) -> None:
     data = {"operation": name, "device_id": "a", "protocol": "mqtt"}
     assert operation_from_json(data) == GenerateConfig(device_id="a", protocol="MQTT")
@@ -95,7 +99,7 @@ def test_a_name_may_be_written_as_on_the_command_line(name: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({}, "operation must be one of get, list, update, delete, generate_config, assign_bl"),
+        ({}, "operation must be one of device.get, device.list, device.update, device.delete"),
         ({"operation": "reboot"}, "got 'reboot'"),
         ({"operation": 5}, "got a value of type int"),
         ({"operation": None, "device_id": "a"}, "operation must be one of"),
@@ -120,10 +124,48 @@ def test_what_is_no_operation_is_a_clear_error(data: Any, message: str) -> None:
     assert message in str(caught.value)
 
 
-def test_an_operation_without_a_name_cannot_be_written() -> None:
-    class Nameless(Operation[None]):
+@attrs.frozen(kw_only=True)
+class Schedule(Operation[None]):
+    """An operation of a user's own, without a kind, with fields that JSON has no type for."""
+
+    repeat = Repeat.CONVERGENT
+    answer = Answer(type=None)
+
+    site_id: str
+    at: datetime
+    hours: tuple[int, ...] = ()
+    note: str | Unset | None = UNSET
+
+
+@pytest.mark.parametrize(
+    ("fields", "written"),
+    [
+        ({}, {}),
+        ({"hours": (1, 2)}, {"hours": [1, 2]}),
+        ({"note": None}, {"note": None}),
+        ({"note": "later"}, {"note": "later"}),
+    ],
+)
+def test_an_operation_of_a_users_own_is_named_by_its_place_and_read_by_its_types(
+    fields: dict[str, Any], written: dict[str, Any]
+) -> None:
+    operation = Schedule(site_id="s", at=datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC), **fields)
+    data = operation_to_json(operation)
+    place = {"operation": "tests.converter.test_operations:Schedule"}
+    assert data == place | {"site_id": "s", "at": "2025-01-02T03:04:05Z"} | written
+    assert operation_from_json(data) == operation
+
+
+def test_a_value_of_another_type_names_the_field() -> None:
+    data = {"operation": Schedule.kind, "site_id": "s", "at": "2025-01-02T03:04:05Z"}
+    with pytest.raises(ConfigurationError, match=r"hours \[1\]: expected a whole number"):
+        operation_from_json(data | {"hours": [1, "2"]})
+
+
+def test_an_operation_that_is_no_attrs_class_cannot_be_written() -> None:
+    class Fieldless(Operation[None]):
         repeat = Repeat.READ
         answer = Answer(type=None)
 
-    with pytest.raises(ConfigurationError, match="Nameless has no name in files"):
-        operation_to_json(Nameless())
+    with pytest.raises(ConfigurationError, match="Fieldless cannot be written to files"):
+        operation_to_json(Fieldless())

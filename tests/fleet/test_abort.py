@@ -28,6 +28,7 @@ from enapter_async.fleet.rollout.abort import (
 )
 from tests.fleet.callers import refusal, rename
 
+BAD = (State.DIFFERS, State.FAILED, State.UNKNOWN)
 STATES = st.sampled_from(list(State))
 
 
@@ -136,7 +137,7 @@ def test_other_failures_are_no_unusable_answers() -> None:
     states=st.lists(STATES, max_size=120),
     hundredths=st.integers(1, 10_000),
     least=st.integers(1, 60),
-    kind=st.sampled_from(["all", "failed", "unknown"]),
+    kind=st.sampled_from(["all", "failed", "unknown", "differs"]),
 )
 def test_a_criterion_is_met_exactly_where_its_fractions_say_so(
     states: list[State], hundredths: int, least: int, kind: Any
@@ -145,11 +146,11 @@ def test_a_criterion_is_met_exactly_where_its_fractions_say_so(
         failure_type=kind, threshold_percentage=hundredths / 100, min_executed=least
     )
     judge = AbortJudge((criterion,))
-    counted = {"all": (State.FAILED, State.UNKNOWN)}.get(kind, (kind,))
+    counted = {"all": BAD}.get(kind, (kind,))
     executed = failures = 0
     for state in states:
         error = judge.judge(ended(state))
-        if state not in (State.APPLIED, State.FAILED, State.UNKNOWN):
+        if state not in (State.APPLIED, *BAD):
             assert error is None
             continue
         executed += 1

@@ -118,7 +118,7 @@ def test_every_problem_is_told_with_its_line() -> None:
         [
             "name, slug or both",
             "device_id",
-            "one of update",
+            "one of device.update",
             "'name'",
             "MQTT or MQTTS",
             "needs protocol",
@@ -153,7 +153,7 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
         ('operation,device_id,name\nupdate,d1,"a"b\n', 2, "no valid CSV"),
         (b"operation,device_id,name\nupdate,d1,a\nupdate,d1,\xff\n", 3, "not UTF-8"),
         ("operation,device_id\n".encode("utf-16"), 0, "UTF-16"),
-        ("operation,device_id\nlist,d1\n", 2, "one of update"),
+        ("operation,device_id\nlist,d1\n", 2, "one of device.update"),
     ],
 )
 def test_what_is_no_csv_of_ours(text: str | bytes, line: int, word: str) -> None:
@@ -171,7 +171,7 @@ def test_what_is_no_csv_of_ours(text: str | bytes, line: int, word: str) -> None
         ('{"operation": "update", "device_id": "d1", "name": 5}', "name"),
         ('{"operation": "update", "device_id": 5, "name": "x"}', "device_id"),
         ('{"operation": "update", "device_id": "a", "device_id": "b", "name": "x"}', "twice"),
-        ('{"operation": "get", "device_id": "d1"}', "one of update"),
+        ('{"operation": "get", "device_id": "d1"}', "one of device.update"),
         ('{"device_id": "d1"}', "operation"),
         ('{"operation": ["update"], "device_id": "d1"}', "operation"),
         ('["update"]', "no JSON object"),

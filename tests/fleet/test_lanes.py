@@ -48,7 +48,7 @@ def test_what_did_not_end_well_blocks_its_device_and_its_followers_and_nobody_el
     assert lanes.admit(bad)
     lanes.release(bad, State.UNKNOWN)
     assert lanes.blocked_by(update(10, "a")) == (
-        "an earlier operation of a in this run is unknown: number 9"
+        "an earlier operation of a in this run ended as 'unknown': number 9"
     )
     assert lanes.blocked_by(update(11, "b", after=9)) == (
         "number 9, which must be done before it, did not end well"

@@ -127,14 +127,14 @@ async def test_merged_operations_are_counted_apart_and_the_same_call_again_is_kn
     assert emulator.world.log.count("update") == 10
 
 
-async def test_an_answer_with_another_value_is_failed_and_shows_both(server: FaultServer) -> None:
+async def test_an_answer_with_another_value_differs_and_shows_both(server: FaultServer) -> None:
     # A server that trims names, which is no lie of ours to tell as applied.
     server.script(applied(answer(200, b'{"device": {"id": "dev-1", "name": "Boiler"}}')))
     operation = UpdateDevice(device_id="dev-1", name=" Boiler ")
     async with Client("token", base_url=server.base_url) as client:
         report = await fleet.apply(client, [operation])
-    assert report.counts[State.FAILED] == 1
-    error = report.failures[0].error
+    assert report.counts[State.DIFFERS] == 1
+    error = report.differing[0].error
     assert isinstance(error, ResultDiffersError)
     assert "'Boiler'" in str(error)
     assert "' Boiler '" in str(error)

@@ -348,4 +348,4 @@ async def test_the_report_tells_which_wave_did_not_pass(
         told = summarize(journal)["notes"]
     assert [kind for _, kind, _ in told] == ["wave not passed"]
     assert told[0][2]["wave"] == 1
-    assert json.dumps(told[0][2]).count("is failed") == 1
+    assert json.dumps(told[0][2]).count("ended as 'failed'") == 1

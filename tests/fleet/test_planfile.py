@@ -74,7 +74,7 @@ async def test_the_file_is_one_json_object_a_line_in_order_of_execution(tmp_path
         "device": uuid(0),
         "name": "Device 0",
         "site": "site-0",
-        "operation": {"operation": "update", "device_id": uuid(0), "name": "Новый Ω"},
+        "operation": {"operation": "device.update", "device_id": uuid(0), "name": "Новый Ω"},
         "before": {"name": "Device 0"},
     }
     assert lines[-1].keys() == {"items", "sha256"}

@@ -94,11 +94,12 @@ async def hostile(tmp_path: Path) -> Path:
 async def test_the_page_tells_what_became_of_it(hostile: Path) -> None:
     data = page_of(hostile)
     assert data["counts"] == {
-        "applied": 31, "failed": 4, "unchanged": 0, "absent": 0, "unknown": 0, "held": 0,
+        "applied": 31, "failed": 4,
+        "differs": 0, "unchanged": 0, "absent": 0, "unknown": 0, "held": 0,
     }  # fmt: skip
     assert (data["total"], data["not_done"], data["complete"]) == (35, 4, True)
     assert {each["operation"]: sum(each["counts"].values()) for each in data["asked"]} == {
-        "update": 3, "delete": 1, "generate_config": 1,
+        "device.update": 3, "device.delete": 1, "device.generate_config": 1,
     }  # fmt: skip
     assert sorted((each["status"], each["number"]) for each in data["causes"]) == [
         (409, 3),

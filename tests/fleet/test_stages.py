@@ -274,7 +274,7 @@ async def test_what_did_not_end_well_is_refused_before_anything_is_looked_at() -
     stand.stages.ended(Outcome(operation=rename("b"), state=State.UNKNOWN))
     with pytest.raises(WaveNotPassedError) as caught:
         await stand.stages.turn_to(1)
-    assert caught.value.args[0] == "wave 1 did not pass: UpdateDevice of b is unknown"
+    assert caught.value.args[0] == "wave 1 did not pass: UpdateDevice of b ended as 'unknown'"
     assert (stand.caller.began, stand.slept) == ([], [])
 
 

@@ -7,7 +7,7 @@ import pytest
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
 from enapter_async._http.wire import Failure
 from enapter_async.errors import Certainty, ConfigurationError, TransportError
-from enapter_async.operation import Repeat
+from enapter_async.operation import Repeat, Settles
 
 N, R, M, A = Certainty.NOT_SENT, Certainty.REFUSED, Certainty.MAYBE, Certainty.APPLIED
 
@@ -89,9 +89,9 @@ def test_retry_after_is_waited_for_whole_and_a_little_more(asked: float, above: 
 def test_a_fifth_of_the_time_is_kept_for_settling_and_five_seconds_at_the_most(
     left: float, kept: float
 ) -> None:
-    assert settle_reserve(Repeat.CONVERGENT, left) == pytest.approx(kept)
-    assert settle_reserve(Repeat.READ, left) == 0.0
-    assert settle_reserve(Repeat.ONCE, left) == 0.0
+    assert settle_reserve(Settles.STATE, left) == pytest.approx(kept)
+    assert settle_reserve(Settles.KEY, left) == pytest.approx(kept)
+    assert settle_reserve(Settles.NEVER, left) == 0.0
 
 
 def test_the_defaults_are_the_documented_ones() -> None:

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from enapter_async.api.devices import Devices
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import Device
-from enapter_async.operation import UNSET, Answer, Operation, Repeat, RequestParts
+from enapter_async.operation import UNSET, Answer, Operation, Repeat, RequestParts, Settles, Target
 from enapter_async.operations import devices
 from enapter_async.operations.devices import (
-    BY_NAME,
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,
@@ -21,6 +20,7 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
+from enapter_async.operations.kinds import OLD_NAMES, named
 
 T = TypeVar("T")
 
@@ -34,8 +34,10 @@ class Case(NamedTuple):
     request: RequestParts
     repeat: Repeat
     answer: Answer[Any]
-    subject: str | None
+    target: Target
     reads: GetDevice | None
+    changes: dict[str, str]
+    settles: Settles
 
 
 # One complete example of each operation, as the API page tells it.
@@ -47,8 +49,10 @@ CASES: dict[type[Operation[Any]], Case] = {
         ),
         Repeat.READ,
         Answer(key="device", type=Device, max_bytes=8 * MIB),
+        Target("device", ASKED),
         None,
-        None,
+        {},
+        Settles.NEVER,
     ),
     ListDevices: Case(
         ListDevices(site_id="site-1", expand=["communication"], offset=100, limit=20),
@@ -59,24 +63,30 @@ CASES: dict[type[Operation[Any]], Case] = {
         ),
         Repeat.READ,
         Answer(key="devices", type=tuple[Device, ...], default=(), max_bytes=64 * MIB),
+        Target("device", site_id="site-1"),
         None,
-        None,
+        {},
+        Settles.NEVER,
     ),
     UpdateDevice: Case(
         UpdateDevice(device_id=ASKED, name="Hydrogen detector"),
         RequestParts(method="PATCH", path=("devices", ASKED), body={"name": "Hydrogen detector"}),
         Repeat.CONVERGENT,
         Answer(key="device", type=Device, max_bytes=8 * MIB),
-        ASKED,
+        Target("device", ASKED),
         GetDevice(device_id=ASKED),
+        {"name": "Hydrogen detector"},
+        Settles.STATE,
     ),
     DeleteDevice: Case(
         DeleteDevice(device_id=ASKED),
         RequestParts(method="DELETE", path=("devices", ASKED)),
         Repeat.CONVERGENT,
         Answer(type=None, empty_allowed=True),
-        ASKED,
+        Target("device", ASKED),
         GetDevice(device_id=ASKED),
+        {},
+        Settles.STATE,
     ),
     GenerateConfig: Case(
         GenerateConfig(device_id=ASKED, protocol="mqtts"),
@@ -85,8 +95,10 @@ CASES: dict[type[Operation[Any]], Case] = {
         ),
         Repeat.ONCE,
         Answer(key="config", type=CommunicationConfig, secret=True),
-        ASKED,
+        Target("device", ASKED),
         None,
+        {},
+        Settles.NEVER,
     ),
     AssignBlueprint: Case(
         AssignBlueprint(device_id=ASKED, blueprint_id="bp-2"),
@@ -97,8 +109,10 @@ CASES: dict[type[Operation[Any]], Case] = {
         ),
         Repeat.CONVERGENT,
         Answer(key="device", type=Device),
-        ASKED,
+        Target("device", ASKED),
         GetDevice(device_id=ASKED),
+        {"blueprint_id": "bp-2"},
+        Settles.STATE,
     ),
 }
 
@@ -108,9 +122,10 @@ def test_every_operation_has_a_case_a_name_and_a_verb() -> None:
         return inspect.isclass(member) and issubclass(member, Operation) and member is not Operation
 
     ours = {kind for _, kind in inspect.getmembers(devices, is_ours)}
-    assert ours == set(CASES) == set(BY_NAME.values())
+    assert ours == set(CASES) == {named(name) for name in OLD_NAMES}
     verbs = {name for name, _ in inspect.getmembers(Devices, inspect.isfunction)}
-    assert set(BY_NAME) <= verbs
+    assert {kind.kind for kind in ours} == {f"device.{name}" for name in OLD_NAMES}
+    assert set(OLD_NAMES) <= verbs
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=lambda case: type(case.operation).__name__)
@@ -119,8 +134,13 @@ def test_what_an_operation_says_of_itself(case: Case) -> None:
     assert operation.request() == case.request
     assert operation.repeat is case.repeat
     assert operation.answer == case.answer
-    assert operation.subject() == case.subject
+    assert operation.target() == case.target
+    written = case.repeat is not Repeat.READ
+    assert operation.subject() == (case.target.id if written else None)
+    assert operation.writes_to() == (("device", case.target.id) if written else None)
     assert operation.reads() == case.reads
+    assert operation.changes() == case.changes
+    assert operation.settles is case.settles
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=lambda case: type(case.operation).__name__)
@@ -215,7 +235,9 @@ def test_answers_without_an_id_of_their_own_are_accepted() -> None:
         ({"slug": "s"}, {"name": "other", "slug": "s"}, True),
         ({"name": None}, {"name": ""}, True),
         ({"name": ""}, {}, True),
-        ({"name": None}, {"name": "n"}, False),
+        ({"name": None}, {"name": "n"}, True),
+        ({"name": None, "slug": "s"}, {"name": "n", "slug": "s"}, True),
+        ({"name": "", "slug": "s"}, {"name": "n", "slug": "t"}, False),
     ],
 )
 def test_an_update_holds_where_the_fields_it_sets_are_so(
@@ -251,7 +273,7 @@ def test_what_a_read_back_operation_returns() -> None:
     assert UpdateDevice(device_id="a", name="n").result_of(device) is device
     assert AssignBlueprint(device_id="a", blueprint_id="b").result_of(device) is device
     DeleteDevice(device_id="a").result_of(None)
-    with pytest.raises(ValueError, match="not found"):
+    with pytest.raises(ValueError, match="nothing was"):
         UpdateDevice(device_id="a", name="n").result_of(None)
 
 
@@ -281,7 +303,7 @@ OLD = Device(id=ASKED, name="Old", slug="old", blueprint_id="bp-1")
         (
             UpdateDevice(device_id="old", name="New", slug="new"),
             attrs.evolve(OLD, slug=None),
-            None,
+            UpdateDevice(device_id=ASKED, name="Old"),
         ),
         (
             UpdateDevice(device_id="old", name="New"),

@@ -16,9 +16,12 @@ from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.operation import Operation
+from enapter_async.operations.kinds import OLD_NAMES
 
 MESSAGE_CHARACTERS: Final = 500
 INTENT: Final = "intent"
+SHOWN: Final = "shown"
+"""Where an outcome that differs keeps what the answer showed of the fields that were set."""
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
@@ -82,6 +85,15 @@ def operation_text(operation: Operation[Any]) -> str:
 def digest_of(text: str) -> bytes:
     """Return what an operation is recognised by."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def is_digest_of(digest: bytes, operation: Operation[Any]) -> bool:
+    """Return whether an operation is the recorded one, also in a journal of version 0.1."""
+    text = operation_text(operation)
+    if digest == digest_of(text):
+        return True
+    old = next((name for name, kind in OLD_NAMES.items() if kind == operation.kind), None)
+    return old is not None and digest == digest_of(text.replace(operation.kind, old, 1))
 
 
 def item_row(item: WorkItem) -> ItemRow:
@@ -183,7 +195,7 @@ def event_row(
 
 
 def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
-    """Write an outcome: no result, and of an error its class and its message."""
+    """Write an outcome: of an error its class and its message, of a result only what differs."""
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
     request_id = getattr(error, "request_id", None)
@@ -194,6 +206,9 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
     if error is not None:
         details["error"] = type(error).__name__
         details["message"] = storable(str(error))[:MESSAGE_CHARACTERS]
+    if outcome.state is State.DIFFERS and not outcome.operation.answer.secret:
+        fields = outcome.operation.changes()
+        details[SHOWN] = {field: getattr(outcome.result, field, None) for field in fields}
     if isinstance(error, APIError):
         status = error.status
         code = next((storable(each.code) for each in error.errors if each.code), None)

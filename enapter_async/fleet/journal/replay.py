@@ -21,6 +21,7 @@ class Mark(enum.IntEnum):
     ABSENT = 4
     FAILED = 5
     UNKNOWN = 6
+    DIFFERS = 7
     MISSING = 255
     """There is no such item: an operation that was merged with an equal one."""
 
@@ -36,6 +37,7 @@ _MARK_OF_KIND: Final[Mapping[str, Mark]] = {
     State.APPLIED: Mark.APPLIED,
     State.UNCHANGED: Mark.UNCHANGED,
     State.ABSENT: Mark.ABSENT,
+    State.DIFFERS: Mark.DIFFERS,
     State.FAILED: Mark.FAILED,
     State.UNKNOWN: Mark.UNKNOWN,
     State.HELD: Mark.UNTOUCHED,
@@ -46,6 +48,7 @@ STATE_OF_MARK: Final[Mapping[Mark, State]] = {
     Mark.APPLIED: State.APPLIED,
     Mark.UNCHANGED: State.UNCHANGED,
     Mark.ABSENT: State.ABSENT,
+    Mark.DIFFERS: State.DIFFERS,
     Mark.FAILED: State.FAILED,
     Mark.UNKNOWN: State.UNKNOWN,
 }

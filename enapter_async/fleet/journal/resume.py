@@ -12,7 +12,7 @@ from enapter_async._version import __version__
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem, numbered
-from enapter_async.fleet.journal.records import digest_of, operation_text
+from enapter_async.fleet.journal.records import is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.reading import Caller, KnownClient
@@ -166,7 +166,7 @@ class Comparison:
                     f"this is another input: operation {seq} is not in the journal"
                 )
             return  # it was merged with an equal one
-        if self._next[0] != seq or self._next[1] != digest_of(operation_text(operation)):
+        if self._next[0] != seq or not is_digest_of(self._next[1], operation):
             raise RunRefusedError(
                 f"this is another input: operation {seq} ({type(operation).__name__} of "
                 f"{operation.subject()}) differs from the journal's"
@@ -252,7 +252,7 @@ class _Subject:
             return
         if operation.holds(None):
             self._deleted_at = item.seq
-        for field, value in (operation.request().body or {}).items():
+        for field, value in operation.changes().items():
             before, seq = self._fields.setdefault(field, (value, item.seq))
             if before != value:
                 yield (

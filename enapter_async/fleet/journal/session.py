@@ -301,8 +301,8 @@ class JournalSession:
         self, item: WorkItem, mark: Mark, replay: Replay, kept: frozenset[tuple[int, int]]
     ) -> None:
         seq = item.seq
-        if mark is Mark.FAILED:
-            self._leave(item, State.FAILED)
+        if mark in (Mark.FAILED, Mark.DIFFERS):
+            self._leave(item, STATE_OF_MARK[mark])
         elif (seq, replay.intents.get(seq, 1)) in kept:
             # Killed between the credentials and the outcome: they are kept, so it was done.
             self._add(seq, State.APPLIED, detail_text({"found": "in the credentials file"}))

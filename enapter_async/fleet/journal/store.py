@@ -61,7 +61,8 @@ _ENDS: Final = (
     f"SELECT {', '.join(f'item.{field}' for field in _ITEM_FIELDS)}, event.*, told.at_ms "  # noqa: S608 - our own column names
     "FROM item LEFT JOIN ("
     "  SELECT seq, max(id) AS id FROM event"
-    "  WHERE kind IN ('intent', 'applied', 'unchanged', 'absent', 'failed', 'unknown', 'held')"
+    "  WHERE kind IN ('intent', 'applied', 'unchanged', 'absent', 'differs', 'failed', 'unknown',"
+    "    'held')"
     "  GROUP BY seq"
     ") AS last ON last.seq = item.seq LEFT JOIN event ON event.id = last.id LEFT JOIN ("
     "  SELECT seq, max(id) AS id, at_ms FROM event WHERE kind = 'acknowledged' GROUP BY seq"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from enapter_async.fleet.outcomes import State
-from enapter_async.operation import Operation, Repeat
+from enapter_async.operation import Operation, Repeat, described
 
 
 class WaveVerification:
@@ -22,7 +22,7 @@ class WaveVerification:
     def take(self, operation: Operation[Any], state: State) -> None:
         """Take note of how an item ended."""
         if not state.done:
-            self.bad = self.bad or f"{type(operation).__name__} of {operation.subject()} is {state}"
+            self.bad = self.bad or f"{described(operation)} ended as '{state}'"
             return
         self.outdo(operation)
         if state is State.APPLIED and operation.repeat is Repeat.CONVERGENT:
@@ -33,11 +33,11 @@ class WaveVerification:
         subject = operation.subject() or ""
         if subject not in self._set:
             return
-        fields = (operation.request().body or {}).keys()
+        fields = operation.changes().keys()
         self._set[subject] = [
             each
             for each in self._set[subject]
-            if not operation.holds(None) and (each.request().body or {}).keys() - fields
+            if not operation.holds(None) and each.changes().keys() - fields
         ]
 
     def shown(self) -> list[Operation[Any]]:

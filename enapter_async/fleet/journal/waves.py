@@ -26,7 +26,9 @@ from enapter_async.fleet.journal.writer import JournalWriter
 from enapter_async.fleet.outcomes import State
 
 _NOT_BEGUN: Final = bytes((Mark.UNTOUCHED, Mark.UNCHANGED, Mark.MISSING))
-_MAYBE_DONE: Final = frozenset({Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.UNKNOWN})
+_MAYBE_DONE: Final = frozenset(
+    {Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.DIFFERS, Mark.UNKNOWN}
+)
 
 
 class WaveLog:

@@ -56,7 +56,7 @@ WHERE verdict = 'change' AND (
 _FREEING: Final = """
 SELECT min(freeing.line) FROM step AS freeing
 WHERE freeing.device_id = holder.id AND freeing.verdict = 'change'
-AND (freeing.kind = 'delete' OR freeing.frees = step.takes)
+AND (freeing.kind = 'device.delete' OR freeing.frees = step.takes)
 """
 
 _HELD: Final = "device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id"
@@ -95,16 +95,16 @@ INSERT INTO edge
 SELECT step.line, lower.line, 'below'
 FROM step JOIN device AS child ON child.upstream_id = step.device_id
 JOIN step AS lower ON lower.device_id = child.id
-    AND lower.kind = 'delete' AND lower.verdict = 'change'
-WHERE step.kind = 'delete' AND step.verdict = 'change'
+    AND lower.kind = 'device.delete' AND lower.verdict = 'change'
+WHERE step.kind = 'device.delete' AND step.verdict = 'change'
 """
 
 _BELOW_STAYS: Final = """
 SELECT step.line, count(*), min(child.id)
 FROM step JOIN device AS child ON child.upstream_id = step.device_id
-WHERE step.kind = 'delete' AND step.verdict = 'change' AND NOT EXISTS (
+WHERE step.kind = 'device.delete' AND step.verdict = 'change' AND NOT EXISTS (
     SELECT 1 FROM step AS lower WHERE lower.device_id = child.id
-    AND lower.kind = 'delete' AND lower.verdict = 'change'
+    AND lower.kind = 'device.delete' AND lower.verdict = 'change'
 )
 GROUP BY step.line
 """

@@ -10,7 +10,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from enapter_async.client import Client
-from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.converter import operation_from_json
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import Verdict
@@ -47,8 +47,8 @@ class Plan(Collection[Any]):
             for each in Verdict
         }
         self.counts: Mapping[Verdict, int] = MappingProxyType(counts)
-        self.deletions = found[Verdict.CHANGE, "delete"]
-        self.configurations = found[Verdict.CHANGE, "generate_config"]
+        self.deletions = found[Verdict.CHANGE, "device.delete"]
+        self.configurations = found[Verdict.CHANGE, "device.generate_config"]
 
     def _count(self) -> Counter[tuple[Verdict, str]]:
         """Count the items by verdict and by the name of the operation."""
@@ -210,5 +210,4 @@ def _load(text: str) -> Any:
 
 def kind_of(operation: Operation[Any]) -> str:
     """Name an operation as files do."""
-    kind: str = operation_to_json(operation)["operation"]
-    return kind
+    return operation.kind

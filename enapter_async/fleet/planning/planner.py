@@ -161,16 +161,17 @@ class Planner:
     async def _read(self) -> None:
         snapshot, scratch = self._snapshot, self._scratch
         kinds = {kind for (kind,) in scratch.execute("SELECT DISTINCT kind FROM asked")}
-        if kinds & {"delete", "generate_config"} and not snapshot.read:
+        if kinds & {"device.delete", "device.generate_config"} and not snapshot.read:
             snapshot.expand = ("communication",)
         for rows in batches(scratch.execute("SELECT address, operation FROM asked")):
             snapshot.want(address for address, _ in rows)
             snapshot.want(_slugs(operation for _, operation in rows))
         await snapshot.look()
-        if "delete" not in kinds or snapshot.complete:
+        if "device.delete" not in kinds or snapshot.complete:
             return
         # What hangs below a device is not shown by the device.
-        sites: list[str] = snapshot.sites_of("SELECT address FROM asked WHERE kind = 'delete'")
+        deleted = "SELECT address FROM asked WHERE kind = 'device.delete'"
+        sites: list[str] = snapshot.sites_of(deleted)
         for site_id in sites if len(sites) <= _MOST_SITES else (None,):
             await snapshot.read_pages(site_id)
 

@@ -9,13 +9,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.records import SHOWN
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.planning.decisions import PlanRequest
@@ -23,7 +24,7 @@ from enapter_async.fleet.planning.effects import Change, wanted
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.planner import Planner
 from enapter_async.fleet.planning.snapshot import BATCH, open_scratch
-from enapter_async.operation import UNSET
+from enapter_async.operation import UNSET, Repeat
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -33,7 +34,7 @@ from enapter_async.operations.devices import (
 
 EXAMPLES_KEPT: Final = 20
 
-_CHANGED: Final = frozenset({Mark.APPLIED, Mark.UNKNOWN, Mark.INTENDED})
+_CHANGED: Final = frozenset({Mark.APPLIED, Mark.DIFFERS, Mark.UNKNOWN, Mark.INTENDED})
 _SCHEMA: Final = """
 CREATE TABLE net (
     device_id TEXT, field TEXT, original TEXT, final TEXT, seq INTEGER,
@@ -140,12 +141,14 @@ class _Rollback:
             self._scratch.execute("BEGIN")
             for item in journal.items():
                 if replay.marks[item.seq] in _CHANGED and not item.unchanged:
-                    self._take(item)
+                    self._take(item, _shown(journal, replay, item))
             self._scratch.execute("COMMIT")
 
-    def _take(self, item: WorkItem) -> None:
+    def _take(self, item: WorkItem, shown: Mapping[str, Any]) -> None:
         device_id = item.operation.subject() or ""
-        if isinstance(item.operation, DeleteDevice):
+        if item.operation.repeat is Repeat.READ:
+            pass
+        elif isinstance(item.operation, DeleteDevice):
             self._scratch.execute("INSERT OR IGNORE INTO gone VALUES (?)", (device_id,))
             self._tell(Lasting.DELETION, device_id)
         elif isinstance(item.operation, GenerateConfig):
@@ -154,7 +157,8 @@ class _Rollback:
             self._tell(Lasting.NO_BEFORE, device_id)
         else:
             for field, value in wanted(item.operation).items():
-                row = (device_id, field, item.before.get(field), value, item.seq)
+                final = shown.get(field, value)
+                row = (device_id, field, item.before.get(field), final, item.seq)
                 self._scratch.execute(_KEEP_NET, row)
 
     def _tell(self, why: Lasting, example: str) -> None:
@@ -192,3 +196,12 @@ class _Rollback:
                     AssignBlueprint(device_id=device_id, blueprint_id=original["blueprint_id"]),
                     {"blueprint_id": final["blueprint_id"]},
                 )
+
+
+def _shown(journal: Journal, replay: Replay, item: WorkItem) -> Mapping[str, Any]:
+    """Return what the server made of the fields of an item that differs; empty for any other."""
+    number = replay.last_event.get(item.seq)
+    if replay.marks[item.seq] != Mark.DIFFERS or number is None:
+        return {}
+    found = journal.event(number).details.get(SHOWN)
+    return found if isinstance(found, dict) else {}

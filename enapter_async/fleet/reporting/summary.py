@@ -72,7 +72,8 @@ class _Summary:
         self._replay = Replay(journal)
         self._running = running
         self._wave_of = array("i", bytes(4 * len(self._replay.marks)))
-        self._wrong = (Mark.FAILED, Mark.UNKNOWN, *(() if running else (Mark.INTENDED,)))
+        open_ends = () if running else (Mark.INTENDED,)
+        self._wrong = (Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN, *open_ends)
         self._not_done = 0
         self._rows: dict[int, list[Any]] = {seq: [] for seq in self._chosen()}
         self._asked: dict[tuple[str, str], Counter[str]] = {}
@@ -150,7 +151,9 @@ class _Summary:
             return
         state = self._state(mark)
         fields = operation_to_json(item.operation)
-        kind, device = fields.pop("operation"), fields.pop("device_id", None)
+        target = item.operation.target()
+        kind, name = fields.pop("operation"), target.name
+        fields.pop(f"{target.noun}_id", None)
         self._asked.setdefault((kind, ", ".join(fields)), Counter())[state] += 1
         self._wave_of[item.seq] = item.wave
         self._waves.setdefault(item.wave, Counter())[state] += 1
@@ -162,7 +165,7 @@ class _Summary:
                 [field, _clip(value, _VALUE), *(_was(before, field))]
                 for field, value in fields.items()
             ]
-            self._rows[item.seq] = [item.seq, device, kind, changes, state]
+            self._rows[item.seq] = [item.seq, name, kind, changes, state]
 
     def _told_waves(self, staged: bool) -> Iterator[dict[str, Any]]:
         if staged or len(self._waves) > 1:

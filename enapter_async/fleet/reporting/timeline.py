@@ -12,7 +12,7 @@ POINTS: Final = 120
 """At most so many points on the line of time."""
 NO_TIME: Final = -1
 
-_ENDED: Final = (State.APPLIED, State.UNCHANGED, State.ABSENT, State.FAILED, State.UNKNOWN)
+_ENDED: Final = tuple(state for state in State if state is not State.HELD)
 _NUMBER_OF: Final = {str(state): number for number, state in enumerate(_ENDED, start=1)}
 _NOT_ENDED: Final = 0
 _NUMBER_OF[str(State.HELD)] = _NOT_ENDED

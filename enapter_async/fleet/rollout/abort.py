@@ -15,9 +15,9 @@ from enapter_async.errors import (
 from enapter_async.fleet.errors import LeftUnknownError, RunAbortedError
 from enapter_async.fleet.outcomes import Outcome, State
 
-FailureType = Literal["all", "failed", "unknown", "timed_out"]
+FailureType = Literal["all", "failed", "unknown", "differs", "timed_out"]
 
-TYPES: Final = ("all", "failed", "unknown", "timed_out")
+TYPES: Final = ("all", "failed", "unknown", "differs", "timed_out")
 UNUSABLE_OF: Final = 10
 """Among the first so many operations"""
 UNUSABLE_MOST: Final = 3
@@ -30,12 +30,12 @@ _UNUSABLE: Final = frozenset(("ResponseError", "ResponseMismatchError"))
 class AbortCriterion:
     """Stop when so large a share of the operations failed, once enough of them were carried out.
 
-    `failure_type` is "failed", "unknown" (nobody can say whether it was done), "timed_out"
-    (the deadline passed), or "all" for any of them. The run stops when these are
-    `threshold_percentage` (above 0, up to 100, two decimals) or more of those carried out,
-    and `min_executed` or more were carried out. Carried out is what was sent and ended:
-    applied, failed or unknown. What was unchanged or already absent says nothing of what a
-    change does, and is left out.
+    `failure_type` is "failed", "unknown" (it is not known whether it was done), "differs" (done,
+    and not as asked), "timed_out" (the deadline passed), or "all" for any of them. The run
+    stops when these are `threshold_percentage` (above 0, up to 100, two decimals) or more of
+    those carried out, and `min_executed` or more were carried out. Carried out is what was
+    sent and ended: applied, differs, failed or unknown. What was unchanged or already absent
+    says nothing of what a change does, and is left out.
 
     Source: the abort criteria of AWS IoT Jobs.
     """
@@ -72,8 +72,10 @@ DEFAULT_ABORT: Final = (
     AbortCriterion(failure_type="all", threshold_percentage=5.00, min_executed=50),
     AbortCriterion(failure_type="unknown", threshold_percentage=1.00, min_executed=20),
 )
-"""Stop at 5 % that were not done, of at least 50; or at 1 % unknown, of at least 20."""
+"""Stop at 5 % that were not done as asked, of at least 50; or at 1 % unknown, of at least 20."""
 
+
+_EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
 
 Abort = Iterable[AbortCriterion] | AbortCriterion | None
 """What a run takes as its abort criteria; None stands for none."""
@@ -132,7 +134,7 @@ class AbortJudge:
         if outcome.error is None and not self._counts["all"] and outcome.state is State.APPLIED:
             self.executed += 1
             return None  # no criterion is met by no failures
-        if outcome.state not in (State.APPLIED, State.FAILED, State.UNKNOWN):
+        if outcome.state not in _EXECUTED:
             return None
         if isinstance(outcome.error, LeftUnknownError):
             return None  # it was an earlier session that carried it out
@@ -161,7 +163,7 @@ class AbortJudge:
 
 def _named(criterion: AbortCriterion) -> str:
     kind = criterion.failure_type
-    return "failed or unknown" if kind == "all" else kind.replace("_", " ")
+    return "differs, failed or unknown" if kind == "all" else kind.replace("_", " ")
 
 
 def _is_unusable(error: EnapterError | None) -> bool:

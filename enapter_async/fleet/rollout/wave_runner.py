@@ -24,7 +24,7 @@ from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.planning.drift import Guard
 from enapter_async.fleet.reading import Caller, is_online
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, described
 
 AT_ONCE: Final = 8
 """How many reads are in flight at once."""
@@ -257,7 +257,7 @@ class WaveRunner:
             if operation.holds(state):
                 return ""
             problem = ""
-        return f"{type(operation).__name__} of {operation.subject()}{problem}"
+        return f"{described(operation)}{problem}"
 
     async def _each(self, look: Any, wanted: Sequence[Any]) -> list[Any]:
         """Look at all, a few at once; give what each look gave, in order."""

@@ -48,10 +48,10 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_truth.py::test_without_room_for_all_in_flight_nothing_is_minted",
         ),
         "an answer with another value is success": Break(
-            "fleet.execution:_difference",
-            'return f"the answer',
-            'return "" and f"the answer',
-            by="fleet/test_merging.py::test_an_answer_with_another_value_is_failed_and_shows_both",
+            "operation:Operation.differs",
+            "self.holds(result):",
+            "True:",
+            by="fleet/test_merging.py::test_an_answer_with_another_value_differs_and_shows_both",
         ),
         "what was cut off under way is told as held": Break(
             "fleet.execution:Execution._may_have_happened",

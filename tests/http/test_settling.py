@@ -1,0 +1,61 @@
+"""How an uncertain end is settled, as the operation says: by a key, by a search, or not at all."""
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.client import Client
+from enapter_async.errors import AmbiguousOutcomeError, ResultDiffersError
+from tests.support.racks import AddRack, CreateRack, Rack, RackServer, TestRack, serving
+
+ONCE = RetryPolicy(attempts=3, base_delay=0.01)
+
+
+def client_of(server: RackServer) -> Client:
+    return Client("token", base_url=server.base_url, retry=ONCE)
+
+
+async def test_a_create_whose_answer_is_lost_is_found_by_its_key() -> None:
+    async with serving() as server, client_of(server) as client:
+        server.lose = 1
+        assert await client.execute(CreateRack(rack_id="r1", name="North")) == Rack(
+            id="r1", name="North"
+        )
+        assert server.effects == [("r1", "North")], "once only"
+
+
+async def test_what_had_the_key_before_settles_nothing() -> None:
+    async with serving(r1="North") as server, client_of(server) as client:
+        server.lose = 1
+        with pytest.raises(AmbiguousOutcomeError, match="not known that nothing had its key"):
+            await client.execute(CreateRack(rack_id="r1", name="North"))
+        assert len(server.effects) == 1
+
+
+async def test_another_thing_under_the_key_settles_nothing() -> None:
+    async with serving() as server, client_of(server) as client:
+        server.lose = 1
+        with pytest.raises(AmbiguousOutcomeError, match="does not show it"):
+            await client.execute(CreateRack(rack_id="r1", name=" trimmed "))
+
+
+async def test_a_search_lists_candidates_and_takes_none() -> None:
+    async with serving(r1="North", r2="South") as server, client_of(server) as client:
+        server.lose = 1
+        with pytest.raises(AmbiguousOutcomeError, match="a search shows 2") as caught:
+            await client.execute(AddRack(name="North"))
+        assert [each.id for each in caught.value.candidates] == ["r1", "rack-2"]
+        assert caught.value.subject is None
+        assert len(server.effects) == 1
+        report = await fleet.apply(client, [AddRack(name="a"), AddRack(name="a")], abort=None)
+        assert report.ok, "two new things are two things"
+
+
+async def test_a_good_answer_that_tells_of_a_fault_is_done_and_not_as_asked() -> None:
+    async with serving(r1="North") as server, client_of(server) as client:
+        with pytest.raises(ResultDiffersError, match="the test ended in ERROR") as caught:
+            await client.execute(TestRack(rack_id="r1"))
+        assert caught.value.result == {"state": "ERROR"}
+        assert server.requests == [("POST", "/v3/racks/r1/test")]
+        report = await fleet.apply(client, [TestRack(rack_id="r1")], abort=None)
+        assert report.counts[fleet.State.DIFFERS] == 1

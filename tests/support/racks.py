@@ -1,0 +1,194 @@
+"""A noun that the package does not know: racks, what can be asked of them, and a server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
+
+import attrs
+from aiohttp import web
+
+from enapter_async import Answer, Operation, Repeat, RequestParts, Settles, Target
+
+
+@attrs.frozen(kw_only=True)
+class Rack:
+    id: str
+    name: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetRack(Operation[Rack]):
+    kind: ClassVar[str] = "rack.get"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
+
+    rack_id: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("racks", self.rack_id))
+
+    def target(self) -> Target:
+        return Target("rack", self.rack_id)
+
+
+@attrs.frozen(kw_only=True)
+class RenameRack(Operation[Rack]):
+    """Everything that an operation can say of itself, so everything is to be had of it."""
+
+    kind: ClassVar[str] = "rack.rename"
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
+
+    rack_id: str
+    name: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("PATCH", ("racks", self.rack_id), body={"name": self.name})
+
+    def target(self) -> Target:
+        return Target("rack", self.rack_id)
+
+    def changes(self) -> dict[str, str]:
+        return {"name": self.name}
+
+    def accepts(self, result: Rack) -> bool:
+        return result.id == self.rack_id
+
+    def reads(self) -> GetRack:
+        return GetRack(rack_id=self.rack_id)
+
+    def undo(self, before: Rack) -> "RenameRack | None":
+        return None if before.name is None else RenameRack(rack_id=before.id, name=before.name)
+
+
+@attrs.frozen(kw_only=True)
+class FindRacks(Operation[tuple[Rack, ...]]):
+    kind: ClassVar[str] = "rack.find"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[tuple[Rack, ...]]] = Answer(key="racks", type=tuple[Rack, ...])
+
+    name: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("racks",), query=(("name", self.name),))
+
+
+@attrs.frozen(kw_only=True)
+class CreateRack(Operation[Rack]):
+    """Make a rack, whose end is settled by its id, which the caller chooses."""
+
+    kind: ClassVar[str] = "rack.create"
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
+    settles: ClassVar[Settles] = Settles.KEY
+
+    rack_id: str
+    name: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("POST", ("racks",), body={"id": self.rack_id, "name": self.name})
+
+    def target(self) -> Target:
+        return Target("rack", natural_key=self.rack_id)
+
+    def reads(self) -> GetRack:
+        return GetRack(rack_id=self.rack_id)
+
+    def holds(self, state: Rack | None) -> bool:
+        return state is not None and state.name == self.name
+
+
+@attrs.frozen(kw_only=True)
+class AddRack(Operation[Rack]):
+    """Make a rack whose id the server chooses, so that a person must look for it."""
+
+    kind: ClassVar[str] = "rack.add"
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
+    settles: ClassVar[Settles] = Settles.SEARCH
+
+    name: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("POST", ("racks",), body={"name": self.name})
+
+    def reads(self) -> FindRacks:
+        return FindRacks(name=self.name)
+
+
+@attrs.frozen(kw_only=True)
+class TestRack(Operation[dict[str, Any]]):
+    """Ask a rack to test itself: a good answer may tell of a fault."""
+
+    __test__: ClassVar[bool] = False
+
+    kind: ClassVar[str] = "rack.test"
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[dict[str, Any]]] = Answer(key="test", type=dict[str, Any])
+
+    rack_id: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("POST", ("racks", self.rack_id, "test"))
+
+    def target(self) -> Target:
+        return Target("rack", self.rack_id)
+
+    def fault(self, result: dict[str, Any]) -> str:
+        return "" if result["state"] == "OK" else f"the test ended in {result['state']}"
+
+
+class RackServer:
+    """Racks by id, and what was done to them. `lose` answers are lost after the effect."""
+
+    def __init__(self, racks: dict[str, str]) -> None:
+        self.racks = racks
+        self.lose = 0
+        self.effects: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
+        self.base_url = ""
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        self.requests.append((request.method, request.path))
+        rack_id = request.match_info.get("id", "")
+        if request.method != "POST" and rack_id and rack_id not in self.racks:
+            return web.json_response({"errors": [{"code": "not_found"}]}, status=404)
+        if request.method == "GET":
+            wanted = request.query.get("name")
+            found = [self._shown(each) for each, name in self.racks.items() if name == wanted]
+            return web.json_response(
+                {"rack": self._shown(rack_id)} if rack_id else {"racks": found}
+            )
+        body = await request.json() if request.can_read_body else {}
+        if request.path.endswith("/test"):
+            return web.json_response({"test": {"state": "ERROR"}})
+        rack_id = rack_id or body.get("id") or f"rack-{len(self.racks)}"
+        self.racks[rack_id] = body["name"].strip()
+        self.effects.append((rack_id, body["name"]))
+        if self.lose:
+            self.lose -= 1
+            assert request.transport is not None
+            request.transport.close()
+        return web.json_response({"rack": self._shown(rack_id)})
+
+    def _shown(self, rack_id: str) -> dict[str, Any]:
+        return {"id": rack_id, "name": self.racks.get(rack_id)}
+
+
+@asynccontextmanager
+async def serving(**racks: str) -> AsyncIterator[RackServer]:
+    """Serve racks, each named as told, on a port of its own; names are trimmed."""
+    server = RackServer(racks)
+    app = web.Application()
+    app.router.add_route("*", "/v3/racks", server._serve)
+    app.router.add_route("*", "/v3/racks/{id}", server._serve)
+    app.router.add_route("*", "/v3/racks/{id}/test", server._serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield server
+    finally:
+        await runner.cleanup()
