@@ -4,6 +4,7 @@ from enapter_async.errors import ResultDiffersError as ResultDiffersError
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
+    ForeignCancellationError,
     InputConflictError,
     InputError,
     JournalError,
@@ -59,6 +60,7 @@ __all__ = [
     "CredentialsFile",
     "CredentialsNotKeptError",
     "Estimate",
+    "ForeignCancellationError",
     "Guard",
     "GuardMode",
     "HealthGate",

@@ -58,6 +58,13 @@ class JournalError(EnapterError):
     """The journal could not be written, so that nothing more is sent."""
 
 
+class ForeignCancellationError(EnapterError):
+    """Something of a run was cancelled, and neither by the run nor by whoever waits for it.
+
+    As by a hook, sink, guard or input that lets out the `CancelledError` of a task of its own.
+    """
+
+
 class RunRefusedError(ConfigurationError):
     """A run cannot be continued by this call: another input, server, token, version, runner."""
 

@@ -263,8 +263,12 @@ class Execution(Generic[OperationT]):
         under_way = record.sent > len(record.attempts)
         return under_way or any(attempt.certainty.uncertain for attempt in record.attempts)
 
-    def broken(self, error: Exception) -> Outcome[OperationT]:
+    def broken(self, error: BaseException) -> Outcome[OperationT]:
         """Tell the outcome of an operation that ended in what is no error of ours."""
+        if self.storing:
+            return self._not_kept(type(error).__name__)
+        if not self._may_have_happened():
+            return self.held(f"{type(error).__name__} kept it from being sent")
         message = f"ended in {type(error).__name__}, so it is unknown whether it was done"
         return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
 

@@ -256,8 +256,10 @@ class OutcomeStream(Generic[OperationT]):
         None lets every outcome pass.
         """
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failure: BaseException | None = None
 
         def hand_on(outcome: Outcome[OperationT] | None) -> None:
+            nonlocal failure
             if over.done():
                 return
             if outcome is None:
@@ -268,13 +270,16 @@ class OutcomeStream(Generic[OperationT]):
                 return
             try:
                 listener(outcome)
-            except Exception as error:  # noqa: BLE001 - the listener is the caller's code
-                over.set_exception(error)
+            except BaseException as error:  # noqa: BLE001 - raised below, and not in a worker
+                failure = error
+                over.set_result(None)
 
         while not self._queue.empty():
             hand_on(self._queue.get_nowait())
         self.put = hand_on
         await over
+        if failure is not None:
+            raise failure
 
 
 def _nothing() -> None:

@@ -206,9 +206,10 @@ class Run(Generic[OperationT]):
             ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
         )
         self._outcomes.on_taken = producer.taken
-        self._producing = producer.start(self._pull(producer))
+        pull = self._stop_signal.by_break_of(lambda: self._pull(producer))
+        self._producing = producer.start(pull)
         # A callback, because a task that is cancelled before its first step runs no `finally`.
-        self._producing.add_done_callback(lambda _: self._input_closed())
+        self._producing.add_done_callback(self._input_closed)
         return self
 
     async def __aexit__(
@@ -315,10 +316,7 @@ class Run(Generic[OperationT]):
             await self._client.reach()
 
     async def _pull(self, producer: Producer) -> None:
-        try:
-            await producer.pull()
-        except Exception as error:  # noqa: BLE001 - the input is the caller's code
-            self._stop_signal.by_break(error, "the input failed")
+        await self._stop_signal.by_break_of(producer.pull, "the input failed")
         self._complete = producer.ended and (self._session is None or self._session.input_known)
         if self._wave_runner is not None:
             await self._stop_signal.unless(self._pool.idle())
@@ -371,8 +369,12 @@ class Run(Generic[OperationT]):
                 self._on_event(event)
             except Exception:
                 logger.exception("a listener failed on %s", type(event).__name__)
+            except BaseException as error:  # noqa: BLE001 - raised at the end, and not here
+                self._stop_signal.by_break(error)
 
-    def _input_closed(self) -> None:
+    def _input_closed(self, producing: "asyncio.Task[None] | None" = None) -> None:
+        if producing is not None and producing.cancelled() and not self._stop_signal:
+            self._stop_signal.by_break(asyncio.CancelledError())
         self._input_over = True
         self._end_if_done()
 

@@ -1,12 +1,13 @@
 """Why a run starts nothing more: everybody asks it, anybody may say so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from enapter_async.errors import AuthenticationError, EnapterError, ProxyError, TLSError
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
+    ForeignCancellationError,
     JournalError,
     NoRoomError,
     NotStartedError,
@@ -32,7 +33,7 @@ class StopSignal:
         self._called = asyncio.Event()
         self.reason = ""
         self.error: EnapterError | None = None
-        self.broken: Exception | None = None
+        self.broken: BaseException | None = None
 
     def __bool__(self) -> bool:
         """Whether nothing more may start."""
@@ -51,11 +52,38 @@ class StopSignal:
             self.error = error
             self.because(f"the run was stopped by {type(error).__name__}")
 
-    def by_break(self, error: Exception, reason: str) -> None:
-        """Stop by an error that is none of ours, which the iteration shall raise."""
+    def by_break(self, error: BaseException, reason: str = "") -> None:
+        """Stop by an error that is none of ours, which the iteration shall raise.
+
+        Those that mean something else to whoever iterates, as that he is cancelled or that the
+        outcomes are over, are raised as the cause of one that does not.
+        """
         if self.broken is None:
             self.broken = error
-        self.because(reason)
+            if isinstance(error, asyncio.CancelledError):
+                self.broken = ForeignCancellationError(
+                    "the run was stopped by a cancellation that is not its own: a hook, a sink, "
+                    "a guard or the input let a CancelledError out, or a task of the run was "
+                    "cancelled"
+                )
+            elif isinstance(error, StopIteration | StopAsyncIteration):
+                self.broken = RuntimeError(f"a {type(error).__name__} was let out into the run")
+            if self.broken is not error:
+                self.broken.__cause__ = error
+        self.because(reason or f"the run was stopped by {type(error).__name__}")
+
+    async def by_break_of(self, part: Callable[[], Awaitable[None]], reason: str = "") -> None:
+        """Wait for a part of the run; whatever it lets out stops the run, and goes no further.
+
+        A cancellation ends the part, and stops nothing where the run has stopped already.
+        """
+        try:
+            await part()
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised by the iteration
+            if not (self and isinstance(error, asyncio.CancelledError)):
+                self.by_break(error, reason)
 
     def raise_broken(self) -> None:
         """Raise what broke the run, once."""
@@ -63,18 +91,28 @@ class StopSignal:
         if broken is not None:
             raise broken
 
-    async def unless(self, waiting: Awaitable[Any]) -> None:
+    async def unless(self, waiting: Coroutine[Any, Any, Any]) -> None:
         """Wait for something, but not longer than until the run stops; its error comes out."""
-        task = asyncio.ensure_future(waiting)
+        task = asyncio.ensure_future(_exit_of(waiting))
         called = asyncio.ensure_future(self._called.wait())
         try:
             await asyncio.wait((task, called), return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                await task
+            if task.done() and (exit_ := await task) is not None:
+                raise exit_
         finally:
             task.cancel()
             called.cancel()
             await asyncio.gather(task, called, return_exceptions=True)
+            waiting.close()  # where the task was cancelled before its first step
+
+
+async def _exit_of(waiting: Awaitable[Any]) -> KeyboardInterrupt | SystemExit | None:
+    """Return what would end the event loop itself if a task let it out."""
+    try:
+        await waiting
+    except (KeyboardInterrupt, SystemExit) as error:
+        return error
+    return None
 
 
 def stop_error(outcome: Outcome[Any]) -> EnapterError | None:

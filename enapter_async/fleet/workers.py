@@ -26,8 +26,10 @@ MOST_GOES: Final = 100
 class WorkerPool:
     """Carries items out.
 
-    `on_outcome` takes each outcome before the next work is begun; `on_idle` is called when
-    all that was taken has ended.
+    `on_outcome` takes each outcome before the next item is begun; `on_idle` is called when
+    all that was taken has ended. Whatever ends a worker ends the run: what a hook, a sink or
+    somebody else's cancellation lets loose in one is kept for the caller, and each item still
+    has its outcome.
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class WorkerPool:
         self._group_limit: GroupLimit | None = None
         self._ready: deque[WorkItem | None] = deque()
         self._waiting: deque[asyncio.Future[WorkItem | None]] = deque()
-        self._in_flight: dict[int, Execution[Any]] = {}
+        self._in_flight: dict[asyncio.Task[Any], Execution[Any]] = {}
         self._idle = asyncio.Event()
         self._cut = False
-        self._cancelled_unsent: set[int] = set()
-        self.workers: list[asyncio.Task[None]] = []
+        self._cancelled_unsent: set[asyncio.Task[Any]] = set()
+        self._beginning = False
+        self.workers: set[asyncio.Task[None]] = set()
         self.unfinished = 0
 
     def configure(
@@ -111,34 +114,50 @@ class WorkerPool:
         self._cut = True
         self._each_in_flight(partial(self._cut_off, spare_stored))
 
-    def _each_in_flight(self, end: Callable[[int, Execution[Any]], None]) -> None:
+    def _each_in_flight(self, end: Callable[[asyncio.Task[Any], Execution[Any]], None]) -> None:
         here = asyncio.current_task() if self._in_flight else None
         for worker, execution in self._in_flight.items():
-            if self.workers[worker] is here:
+            if worker is here:
                 # A hook or a sink of the operation itself asks for it. Where that ends without
                 # another wait, a cancellation would meet the worker between two items.
                 asyncio.get_running_loop().call_soon(end, worker, execution)
             else:
                 end(worker, execution)
 
-    def _cancel_if_unsent(self, worker: int, execution: Execution[Any]) -> None:
+    def _cancel_if_unsent(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> None:
         if self._is_at(worker, execution) and not execution.begun:
             self._cancelled_unsent.add(worker)
-            self.workers[worker].cancel()
+            worker.cancel()
 
-    def _cut_off(self, spare_stored: bool, worker: int, execution: Execution[Any]) -> None:
+    def _cut_off(
+        self, spare_stored: bool, worker: asyncio.Task[Any], execution: Execution[Any]
+    ) -> None:
         if self._is_at(worker, execution) and not (execution.storing and spare_stored):
-            self.workers[worker].cancel()
+            worker.cancel()
 
-    def _is_at(self, worker: int, execution: Execution[Any]) -> bool:
+    def _is_at(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> bool:
         return self._in_flight.get(worker) is execution and worker not in self._cancelled_unsent
 
     def _enqueue(self, item: WorkItem) -> None:
         self._hand(item)
         if len(self.workers) < self._concurrency:
-            self.workers.append(
-                asyncio.create_task(self._work(len(self.workers)), name="fleet worker")
-            )
+            self._begin_worker()
+
+    def _begin_worker(self) -> None:
+        self._beginning = True
+        worker = asyncio.create_task(self._work(), name="fleet worker")
+        self._beginning = False
+        self.workers.add(worker)
+        worker.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self.workers.discard(worker)
+        # A task that is cancelled before its first step runs nothing of its own.
+        error = asyncio.CancelledError() if worker.cancelled() else worker.exception()
+        if error is not None:
+            self._stop_signal.by_break(error)
+            if self.unfinished:
+                self._begin_worker()
 
     def _hand(self, item: WorkItem | None) -> None:
         """Return an item to a worker that waits, or lay it ready for the next that comes."""
@@ -150,40 +169,71 @@ class WorkerPool:
         self._ready.append(item)
 
     async def _next(self) -> WorkItem | None:
-        waiting: asyncio.Future[WorkItem | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        return await waiting
+        """Return the next item, or None once none comes any more."""
+        while not self._ready:
+            waiting: asyncio.Future[WorkItem | None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            try:
+                return await waiting
+            except asyncio.CancelledError as error:
+                self._withstand(error)
+                if waiting.done() and not waiting.cancelled():
+                    return waiting.result()
+        return self._ready.popleft()
 
-    async def _work(self, number: int) -> None:
+    async def _work(self) -> None:
+        if self._beginning:
+            # By an eager task factory, within the call that makes it; but whoever hands an item
+            # in may be in the middle of another.
+            await asyncio.sleep(0)
         ready = self._ready
         while (item := ready.popleft() if ready else await self._next()) is not None:
-            item_record = None if self._session is None else self._session.item_record(item)
-            execution = Execution(item.operation, item_record)
-            outcome = None
-            if self._stop_signal.reason or self._ordering.block_any:
-                outcome = self._decided(item, execution)
-            if outcome is None:
-                if item.unchanged:
-                    outcome = execution.unchanged()
-                else:
-                    outcome = await self._carry_out(item, execution, number)
-                if item_record is not None:
-                    self._note(item, item_record, outcome)
-            self._on_outcome(outcome)
+            try:
+                item_record = None if self._session is None else self._session.item_record(item)
+                execution = Execution(item.operation, item_record)
+                outcome = None
+                if self._stop_signal.reason or self._ordering.block_any:
+                    outcome = self._decided(item, execution)
+                if outcome is None:
+                    if item.unchanged:
+                        outcome = execution.unchanged()
+                    else:
+                        outcome = await self._carry_out(item, execution)
+                    if item_record is not None:
+                        self._note(item, item_record, outcome)
+                self._on_outcome(outcome)
+            except GeneratorExit:
+                raise
+            except BaseException:
+                self._release(item, State.UNKNOWN)
+                raise
             # What a stopped run holds need not be remembered: it holds everything.
             well = outcome.error is None or (outcome.state is State.HELD and self._stop_signal)
-            if (
-                self._group_limit is not None
-                and (freed := self._group_limit.release(item)) is not None
-            ):
-                self._enqueue(freed)
-            for following in self._ordering.release(item, None if well else outcome.state):
-                if self._group_limit is None or self._group_limit.admit(following):
-                    self._enqueue(following)
-            self.unfinished -= 1
-            if not self.unfinished:
-                self._idle.set()
-                self._on_idle()
+            self._release(item, None if well else outcome.state)
+
+    def _release(self, item: WorkItem, badly: State | None) -> None:
+        limit = self._group_limit
+        if limit is not None and (freed := limit.release(item)) is not None:
+            self._enqueue(freed)
+        for following in self._ordering.release(item, badly):
+            if limit is None or limit.admit(following):
+                self._enqueue(following)
+        self.unfinished -= 1
+        if not self.unfinished:
+            self._idle.set()
+            self._on_idle()
+
+    def _withstand(self, error: asyncio.CancelledError) -> bool:
+        """Stop the run for a cancellation that is not its own; the worker goes on.
+
+        Return whether the worker was cancelled, and the error not only let out by somebody.
+        """
+        self._stop_signal.by_break(error)
+        worker = asyncio.current_task()
+        cancelled = worker is not None and worker.cancelling() > 0
+        while worker is not None and worker.cancelling():
+            worker.uncancel()
+        return cancelled
 
     def _decided(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
         """Return the outcome of an item that need not be begun, None where it must be."""
@@ -209,9 +259,8 @@ class WorkerPool:
         else:
             self._session.ended(item_record, outcome)
 
-    async def _carry_out(
-        self, item: WorkItem, execution: Execution[Any], worker: int
-    ) -> Outcome[Any]:
+    async def _carry_out(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any]:
+        worker: Any = asyncio.current_task()
         self._in_flight[worker] = execution
         try:
             for _ in range(MOST_GOES):
@@ -236,13 +285,15 @@ class WorkerPool:
                         break
                 finally:
                     permit.leave()
-        except asyncio.CancelledError:
-            if not self._cut and worker not in self._cancelled_unsent:
-                raise
-            self.workers[worker].uncancel()
-            return execution.cut_off() if self._cut else self._not_started(execution)
-        except Exception as error:  # noqa: BLE001 - told by the outcome and raised at the end
-            self._stop_signal.by_break(error, f"the run was stopped by {type(error).__name__}")
+        except asyncio.CancelledError as error:
+            if self._cut or worker in self._cancelled_unsent:
+                worker.uncancel()
+                return execution.cut_off() if self._cut else self._not_started(execution)
+            return execution.cut_off() if self._withstand(error) else execution.broken(error)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # noqa: BLE001 - told by the outcome and raised at the end
+            self._stop_signal.by_break(error)
             return execution.broken(error)
         finally:
             del self._in_flight[worker]
