@@ -40,7 +40,7 @@ FLOORS_OF_FLEET = (
     ("inputs", "stop"),
     ("journal", "ordering"),
     ("execution", "planning", "reporting"),
-    ("rollout", "workers"),
+    ("producer", "rollout", "workers"),
     ("opening",),
     ("run",),
     ("jobs",),

@@ -30,12 +30,13 @@ from enapter_async.fleet.outcomes import (
 from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.pacing.controller import MAX_PAUSE, Controller, Wait
 from enapter_async.fleet.planning.drift import Guard, StateGuard
+from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves, in_waves
 from enapter_async.fleet.stop import StopSignal, stop_error
-from enapter_async.fleet.workers import AHEAD, Producer, WorkerPool
+from enapter_async.fleet.workers import WorkerPool
 
 logger = logging.getLogger("enapter_async")
 
@@ -208,7 +209,6 @@ class Run(Generic[OperationT]):
         self._outcomes.on_taken = producer.taken
         pull = self._stop_signal.by_break_of(lambda: self._pull(producer))
         self._producing = producer.start(pull)
-        # A callback, because a task that is cancelled before its first step runs no `finally`.
         self._producing.add_done_callback(self._input_closed)
         return self
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -310,94 +310,3 @@ class WorkerPool:
 
     def _not_started(self, execution: Execution[Any]) -> Outcome[Any]:
         return execution.held(self._stop_signal.reason, self._stop_signal.error)
-
-
-AHEAD: Final = 2
-"""The input is pulled at most this many times the concurrency ahead of the taken outcomes."""
-
-
-class Producer:
-    """Pulls items and admits each, while there is room.
-
-    One task pulls, so that an async iterable is never pulled twice at once. `before` is awaited
-    between pulling an item and admitting it. `ended` says that the input came to its end.
-    """
-
-    def __init__(
-        self,
-        items: Iterable[WorkItem] | AsyncIterable[WorkItem],
-        admit: Callable[[WorkItem], None],
-        *,
-        concurrency: int,
-        before: Callable[[WorkItem], Awaitable[None]] | None = None,
-        ahead: int = AHEAD,
-    ) -> None:
-        self._items = items
-        self._admit = admit
-        self._before = before
-        self._window = ahead * concurrency
-        # The task sleeps until so much room is free: waking it for each outcome costs more.
-        self._wake_at = self._window - max(1, concurrency // 4)
-        self._ahead = 0
-        self._room = asyncio.Event()
-        self._stopped = False
-        self._task: asyncio.Task[None] | None = None
-        self.ended = False
-
-    def start(self, pulling: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Begin the task that pulls."""
-        self._task = asyncio.create_task(pulling, name="fleet producer")
-        return self._task
-
-    @property
-    def is_async(self) -> bool:
-        """Whether the input waits by itself, so that it is not read on after a stop."""
-        return isinstance(self._items, AsyncIterable)
-
-    def taken(self) -> None:
-        """Take note that an outcome was taken: there is room for one more."""
-        self._ahead -= 1
-        if self._ahead == self._wake_at:
-            self._room.set()
-
-    def stop_signal(self) -> None:
-        """Pull nothing more; safe to repeat."""
-        self._stopped = True
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-
-    async def pull(self) -> None:
-        """Pull until the input ends or is halted; what the input raises comes out."""
-        if isinstance(self._items, AsyncIterable):
-            async_pulls = aiter(self._items)
-            while not self._stopped:
-                if self._ahead >= self._window:
-                    await self._wait_for_room()
-                try:
-                    item = await anext(async_pulls)
-                except StopAsyncIteration:
-                    self.ended = True
-                    return
-                if self._before is not None:
-                    await self._before(item)
-                self._ahead += 1
-                self._admit(item)
-            return
-        pulls = iter(self._items)
-        while not self._stopped:
-            if self._ahead >= self._window:
-                await self._wait_for_room()
-            try:
-                item = next(pulls)
-            except StopIteration:
-                self.ended = True
-                return
-            if self._before is not None:
-                await self._before(item)
-            self._ahead += 1
-            self._admit(item)
-
-    async def _wait_for_room(self) -> None:
-        while self._ahead >= self._window:
-            self._room.clear()
-            await self._room.wait()

@@ -234,7 +234,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_undo.py::test_who_was_changed_since_is_left_alone",
         ),
         "input is pulled without bound": Break(
-            "fleet.workers:Producer.__init__",
+            "fleet.producer:Producer.__init__",
             "self._window = ahead * concurrency",
             "self._window = 2 * ahead * concurrency",
             by="fleet/test_engine.py::test_input_is_pulled_at_most_twice_the_concurrency_ahead",
