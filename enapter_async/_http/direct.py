@@ -21,6 +21,7 @@ from yarl import URL
 
 from enapter_async._http.transport import (
     LARGEST_FIELD,
+    SWEEP_SECONDS,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -35,8 +36,6 @@ from enapter_async.errors import ConfigurationError, HostDownError, TransportErr
 
 INTERIM_LIMIT: Final = 8
 """How many 1xx answers may come before the final one."""
-SWEEP_SECONDS: Final = 0.05
-"""How often late exchanges are looked for."""
 REST_SECONDS: Final = 1.0
 """How long a connection is kept at hand before it goes back to aiohttp's pool."""
 RECEIVE_BYTES: Final = 64 * 1024
@@ -47,7 +46,16 @@ and give it back, at each answer; so much it keeps."""
 class _Line:
     """One connection in our hands: what an exchange on it needs, and by when it must end."""
 
-    __slots__ = ("connection", "late", "pending", "protocol", "rests_since", "transport", "until")
+    __slots__ = (
+        "connection",
+        "late",
+        "pending",
+        "protocol",
+        "rests_since",
+        "spared",
+        "transport",
+        "until",
+    )
 
     def __init__(
         self,
@@ -63,6 +71,8 @@ class _Line:
         """Asks whether there is something on the socket that nobody read."""
         self.until = 0.0
         self.late = False
+        self.spared = False
+        """Whether it was given time to read what came while the loop stood still."""
         self.rests_since = 0.0
 
 
@@ -71,11 +81,15 @@ class _Lines:
 
     One timer serves all: it aborts the connections of late exchanges, and gives a line that
     rested for a second back to aiohttp's pool, which minds how long a connection may idle.
+
+    Where the timer itself is late, the process or its loop stood still, and answers may lie
+    unread in the sockets: what would be late by then is spared once, until the next time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._closed = False
         self.working: set[_Line] = set()
         self.resting: list[_Line] = []
@@ -84,10 +98,10 @@ class _Lines:
     def work(self, line: _Line, until: float) -> None:
         """Watch over an exchange that must end by then."""
         line.until = until
-        line.late = False
+        line.late = line.spared = False
         self.working.add(line)
         if self._timer is None:
-            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._sweep_later()
 
     def rest(self, line: _Line) -> None:
         """Keep a line at hand for the next exchange."""
@@ -112,15 +126,23 @@ class _Lines:
 
     def _sweep(self) -> None:
         now = self._loop.time()
+        stood_still = now - self._due > SWEEP_SECONDS
         for line in self.working:
             if line.until <= now and not line.late:
+                if stood_still and not line.spared:
+                    line.spared = True
+                    continue
                 line.late = True
                 line.transport.abort()
         long_ago = now - REST_SECONDS
         self._give_back(sum(line.rests_since <= long_ago for line in self.resting))
         self._timer = None
         if self.working or self.resting:
-            self._timer = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._due = self._loop.time() + SWEEP_SECONDS
+        self._timer = self._loop.call_at(self._due, self._sweep)
 
     def _give_back(self, count: int) -> None:
         for line in self.resting[:count]:

@@ -5,6 +5,7 @@ request either began to be written, or it did not, whoever failed. A middleware,
 trace, a proxy that refuses the tunnel: as long as nothing was written, nothing was sent.
 """
 
+import asyncio
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from yarl import URL
 
 from enapter_async._http.transport import (
     LARGEST_FIELD,
+    SWEEP_SECONDS,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -41,7 +43,7 @@ class SessionTransport:
         self._headers = CIMultiDict(wire.headers)
         self._headers_with_body = CIMultiDict(wire.headers)
         self._headers_with_body["Content-Type"] = "application/json"
-        self._timeout = client_timeout(0.0, 0.0)
+        self._timeout = client_timeout(0.0)
         self._ssl = ssl
         others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
         self._middlewares = (*wire.middlewares, *others)
@@ -62,28 +64,34 @@ class SessionTransport:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         way = _Way()
         connect = min(timeouts.connect, left)
-        total = min(timeouts.connect + timeouts.read, left)
         timeout = self._timeout
-        if (connect, total) != (timeout.connect, timeout.total):
-            timeout = self._timeout = client_timeout(connect, total)
+        if connect != timeout.connect:
+            timeout = self._timeout = client_timeout(connect)
+        limit = _Limit(min(timeouts.connect + timeouts.read, left))
+        response: aiohttp.ClientResponse | None = None
         try:
-            response = await self._session.request(
-                message.method,
-                self._url(message.target),
-                data=message.body,
-                headers=self._headers if message.body is None else self._headers_with_body,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=True,
-                max_field_size=LARGEST_FIELD,
-                ssl=self._ssl,
-                timeout=timeout,
-                middlewares=(way.guard, *self._middlewares, way.watch),
-            )
+            async with limit.until_expired:
+                response = await self._session.request(
+                    message.method,
+                    self._url(message.target),
+                    data=message.body,
+                    headers=self._headers if message.body is None else self._headers_with_body,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=True,
+                    max_field_size=LARGEST_FIELD,
+                    ssl=self._ssl,
+                    timeout=timeout,
+                    middlewares=(way.guard, *self._middlewares, way.watch),
+                )
+                return await self._read(response, max_bytes)
         except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
             failure = way.failure(error, connect)
-        else:
-            return await self._read(response, max_bytes)
+        finally:
+            limit.release()
+        if response is not None and failure.timed_out:
+            cut = "the answer did not end in time"
+            return Reply(response.status, response.headers, b"", cut, late=True)
         return failure
 
     async def reach(self, seconds: float) -> Failure | None:
@@ -131,6 +139,33 @@ class SessionTransport:
             else:
                 response.release()
         return reply
+
+
+class _Limit:
+    """Cuts an exchange at its time, as aiohttp would, and spares it once after a standstill.
+
+    A timer that is late says that the process or its loop stood still: then the answer may lie
+    unread in the socket.
+    """
+
+    __slots__ = ("_loop", "_timer", "until_expired")
+
+    def __init__(self, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.until_expired = asyncio.timeout(None)
+        until = self._loop.time() + seconds
+        self._timer = self._loop.call_at(until, self._expire, until)
+
+    def _expire(self, until: float | None) -> None:
+        now = self._loop.time()
+        if until is not None and now - until > SWEEP_SECONDS:
+            self._timer = self._loop.call_at(now + SWEEP_SECONDS, self._expire, None)
+        else:
+            self.until_expired.reschedule(now)
+
+    def release(self) -> None:
+        """Cut nothing any more."""
+        self._timer.cancel()
 
 
 class _Lost(Exception):  # noqa: N818 - it names what became of the request

@@ -24,6 +24,8 @@ from enapter_async.errors import (
 
 ERROR_BODY_BYTES: Final = 64 * 1024
 """How much of an error's body is read; past it the connection is closed."""
+SWEEP_SECONDS: Final = 0.05
+"""How often late exchanges are looked for, and how long one is spared after a standstill."""
 LARGEST_FIELD: Final = 64 * 1024
 """How many bytes one header of an answer may have: the types of some 7,000 columns of a
 time series come in one. A head has 128 headers at most, as aiohttp bounds it."""

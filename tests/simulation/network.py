@@ -14,9 +14,9 @@ from typing import Any, Final
 import attrs
 from multidict import CIMultiDict
 
-from enapter_async._http.direct import SWEEP_SECONDS
 from enapter_async._http.engine import Engine
 from enapter_async._http.transport import (
+    SWEEP_SECONDS,
     Timeouts,
     Transport,
     connect_failure,

@@ -14,9 +14,9 @@ from typing import Any, Literal, Protocol
 
 import attrs
 
-from enapter_async._http.direct import SWEEP_SECONDS, DirectTransport
+from enapter_async._http.direct import DirectTransport
 from enapter_async._http.retry import RetryPolicy
-from enapter_async._http.transport import Timeouts
+from enapter_async._http.transport import SWEEP_SECONDS, Timeouts
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
 from enapter_async.hooks import CallEnded
 from enapter_async.operation import Operation, Repeat

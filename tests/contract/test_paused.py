@@ -1,0 +1,49 @@
+"""A process that was stopped (Ctrl-Z, a debugger, a frozen container) past its own limits.
+
+What the server answered meanwhile lies in the sockets: it is read before anything is given up.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+
+import pytest
+
+from tests.contract.paused import READ_SECONDS
+from tests.support.replies import awaiting, hang
+from tests.support.server import DEVICES, FaultServer, applied
+from tests.support.ways import LOOPS
+
+
+async def run_stopped(server: FaultServer, kind: str, loop: str, told: asyncio.Event) -> list[str]:
+    """Stop a process once its requests have arrived, let the server answer, and let it go on."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.contract.paused", server.base_url, kind, loop,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await server.arrived(len(DEVICES))
+    os.kill(process.pid, signal.SIGSTOP)
+    told.set()
+    await asyncio.sleep(READ_SECONDS * 2.5)
+    os.kill(process.pid, signal.SIGCONT)
+    out, _ = await process.communicate()
+    return out.decode().split()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_what_was_answered_while_the_process_stood_still_is_read(
+    transport: str, loop: str, server: FaultServer
+) -> None:
+    told = asyncio.Event()
+    server.always(applied(awaiting(told)))
+    ended = await run_stopped(server, transport, loop, told)
+    assert ended == ["CommunicationConfig"] * len(DEVICES)
+
+
+async def test_what_was_not_answered_is_given_up_all_the_same(
+    transport: str, server: FaultServer
+) -> None:
+    server.always(applied(hang()))
+    ended = await run_stopped(server, transport, "asyncio", asyncio.Event())
+    assert ended == ["AmbiguousOutcomeError"] * len(DEVICES)
