@@ -15,6 +15,7 @@ from aiohttp import web
 from enapter_async import Client, fleet
 from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.integrations import aiohttp_web
+from enapter_async.integrations.jobs import RESUME_OPTIONS
 
 PAGE = Path(__file__).with_name("job.html")
 FILES = ("text/csv", "application/x-ndjson")
@@ -82,8 +83,12 @@ async def stop(request: web.Request) -> web.Response:
 
 @routes.put("/jobs/{job}/resume")
 async def resume(request: web.Request) -> web.Response:
-    """Go on with a job."""
-    again = await aiohttp_web.jobs_of(request).resume(request.match_info["job"])
+    """Go on with a job; `step` is one of its `next_steps`."""
+    step = request.query.get("step", "resume")
+    if step not in RESUME_OPTIONS:
+        raise web.HTTPBadRequest(text=f"step is one of {', '.join(RESUME_OPTIONS)}")
+    jobs = aiohttp_web.jobs_of(request)
+    again = await jobs.resume(request.match_info["job"], **RESUME_OPTIONS[step])
     return web.json_response(again.as_json())
 
 

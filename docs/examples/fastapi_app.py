@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse
 from enapter_async import Client, fleet
 from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.integrations import starlette
-from enapter_async.integrations.jobs import Jobs
+from enapter_async.integrations.jobs import RESUME_OPTIONS, Jobs
 
 PAGE = Path(__file__).with_name("job.html")
 FILES = ("text/csv", "application/x-ndjson")
@@ -77,9 +77,11 @@ async def stop(job: str, jobs: TheJobs) -> dict[str, Any]:
     return (await jobs.stop(job)).as_json()
 
 
-async def resume(job: str, jobs: TheJobs) -> dict[str, Any]:
-    """Go on with a job."""
-    return (await jobs.resume(job)).as_json()
+async def resume(job: str, jobs: TheJobs, step: str = "resume") -> dict[str, Any]:
+    """Go on with a job; `step` is one of its `next_steps`."""
+    if step not in RESUME_OPTIONS:
+        raise HTTPException(400, f"step is one of {', '.join(RESUME_OPTIONS)}")
+    return (await jobs.resume(job, **RESUME_OPTIONS[step])).as_json()
 
 
 def application(make: Callable[[], Client] = Client.from_env, folder: str | None = None) -> FastAPI:

@@ -47,12 +47,13 @@ class JobSettings:
 class Summary:
     """What a journal says of a job as a whole, up to its event `last_event`.
 
-    `open_ends` counts the unknown operations that may be done only once (a new configuration)
-    and that nobody took note of: a job goes on with them when it is told what to do about them.
+    Of the unknown operations `repeatable` are sent again when the job goes on; `open_ends` may
+    be done only once (a new configuration), and nobody has said yet what to do about them.
     """
 
     last_event: int = attrs.field(validator=instance_of(int))
     counts: Mapping[State, int] = attrs.field(converter=_counts)
+    repeatable: int = attrs.field(default=0, validator=instance_of(int))
     open_ends: int = attrs.field(default=0, validator=instance_of(int))
 
 

@@ -91,10 +91,12 @@ class JobReader:
             if left is not None and left.last_event == last_event:
                 return seen(summary=left)
             replay = self._read(journal)
+            repeatable, open_ends = (0, 0) if held else _unknown(journal, replay)
             summary = Summary(
                 last_event=last_event,
                 counts=replay.counts(),
-                open_ends=0 if held else sum(1 for _ in _open_ends(journal, replay)),
+                repeatable=repeatable,
+                open_ends=open_ends,
             )
             found = tuple(_troubles(journal, replay, running=held))
             self._last = seen(summary=summary, troubles=found)
@@ -127,13 +129,16 @@ def _created_at(facts: Mapping[str, str]) -> str | None:
     return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _open_ends(journal: Journal, replay: Replay) -> Iterator[int]:
-    """Yield the unknown items that may be done only once, and that nobody took note of."""
+def _unknown(journal: Journal, replay: Replay) -> tuple[int, int]:
+    """Count the unknown items that are sent again, and those that wait for somebody's word."""
+    repeatable = open_ends = 0
     for seq in replay.with_mark(Mark.UNKNOWN, Mark.INTENDED):
-        if seq not in replay.acknowledged:
-            item = journal.item(seq)
-            if item is not None and item.operation.repeat is Repeat.ONCE:
-                yield seq
+        item = journal.item(seq)
+        if item is not None and item.operation.repeat is not Repeat.ONCE:
+            repeatable += 1
+        elif seq not in replay.acknowledged:
+            open_ends += 1
+    return repeatable, open_ends
 
 
 def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import attrs
 
 from enapter_async.client import Client
+from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.outcomes import Outcome, RunEvent, State
@@ -239,6 +240,21 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         counts=counts,
         total=total,
         stopped=why,
+        next_steps=() if seen.held_by_runner else tuple(_next_steps(seen)),
         # Those of an earlier session say nothing of the one that goes on elsewhere.
         waves=() if seen.held_by_runner else seen.file.waves,
     )
+
+
+def _next_steps(seen: Look) -> Iterator[str]:
+    """Yield what would change something; a wave that did not pass stops a job that only goes on."""
+    summary = seen.summary
+    if summary.counts[State.HELD] or summary.repeatable:
+        yield "resume"
+    if summary.counts[State.FAILED]:
+        yield "retry_failed"
+    if summary.open_ends:
+        yield "regenerate"
+        yield "skip"
+    if seen.file.stopped_by == WaveNotPassedError.__name__:
+        yield "accept_wave"

@@ -31,10 +31,10 @@ from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.job_files import JobFile, JobSettings, find
 from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.job_session import Session, job_on_disk
-from enapter_async.integrations.progress import Job, Phase, Wave
+from enapter_async.integrations.progress import RESUME_OPTIONS, Job, Phase, Wave
 from enapter_async.logs import BACKEND
 
-__all__ = ["Job", "JobSettings", "Jobs", "Phase", "StreamEvent", "Wave"]
+__all__ = ["RESUME_OPTIONS", "Job", "JobSettings", "Jobs", "Phase", "StreamEvent", "Wave"]
 
 GRACE_SECONDS: Final = 20.0
 READERS: Final = 64
@@ -194,7 +194,8 @@ class Jobs:
     ) -> Job:
         """Go on with a job: what is finished is not sent again.
 
-        The options are those of `fleet.JournalOptions`. Safe to repeat.
+        The options are those of `fleet.JournalOptions`; `RESUME_OPTIONS` has those that a job's
+        `next_steps` stand for: `jobs.resume(job.id, **RESUME_OPTIONS[step])`. Safe to repeat.
 
         Raises:
             RunNotFoundError: there is no such job.

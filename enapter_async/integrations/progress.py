@@ -4,6 +4,7 @@ import enum
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -23,6 +24,18 @@ from enapter_async.integrations.answers import words_for
 
 RATE_SECONDS: Final = 5.0
 """The rate is that of the last so many seconds."""
+
+
+RESUME_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
+    {
+        "resume": {},
+        "retry_failed": {"retry_failed": True},
+        "regenerate": {"ambiguous": "regenerate"},
+        "skip": {"ambiguous": "skip"},
+        "accept_wave": {"accept_wave": True},
+    }
+)
+"""The options of `Jobs.resume` that each of a job's `next_steps` stands for."""
 
 
 class Phase(enum.StrEnum):
@@ -60,10 +73,11 @@ class Job:
     """How a fleet job stands.
 
     `counts` maps each state to a number of operations, `total` is how many the job has;
-    while it runs, `left` have no state yet. `rate` is operations ended a second, over the
-    last five. `waves` are those of its last session. `waiting` says in words what the whole
-    job waits for, `stopped` what stopped it; both are empty where there is nothing.
-    `created_at` is in UTC (RFC 3339).
+    `left` have not ended: they have no state yet, or were held. `rate` is operations ended a
+    second, over the last five. `waves` are those of its last session. `waiting` says in words
+    what the whole job waits for, `stopped` what stopped it; both are empty where there is nothing.
+    `created_at` is in UTC (RFC 3339). `next_steps` are the ways in which a job that nobody is
+    at work on can go on, each a name in `RESUME_OPTIONS`; empty where nothing is left to do.
     """
 
     id: str
@@ -76,11 +90,12 @@ class Job:
     waves: tuple[Wave, ...] = ()
     waiting: str = ""
     stopped: str = ""
+    next_steps: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
-        """How many operations have no state yet."""
-        return self.total - sum(self.counts.values())
+        """How many operations have not ended, held ones included."""
+        return self.total - sum(self.counts.values()) + self.counts[State.HELD]
 
     @property
     def active(self) -> bool:
@@ -102,6 +117,7 @@ class Job:
             "waves": [attrs.asdict(wave) for wave in self.waves],
             "waiting": self.waiting,
             "stopped": self.stopped,
+            "next_steps": list(self.next_steps),
         }
 
 

@@ -202,9 +202,18 @@ async def test_an_example_answers_as_it_says(app: str, emulator: Emulator, tmp_p
         assert (status, len(told["problems"])) == (422, 1)
         form = {"Content-Type": "text/plain"}
         assert (await ask("POST", "/jobs", data=b"x", headers=form))[0] == 415
+        taken = b"operation,device_id,slug\nupdate,device-2,device-3\n"
+        status, job = await ask("POST", "/jobs", data=taken, headers=csv)
+        assert status == 201
+        assert (await events_of(session, url, job["id"]))[-1][1]["next_steps"] == ["retry_failed"]
+        again = f"/jobs/{job['id']}/resume?step="
+        assert (await ask("PUT", f"{again}somehow"))[0] == 400
+        assert (await ask("PUT", f"{again}retry_failed"))[0] == 200
+        assert (await events_of(session, url, job["id"]))[-1][1]["counts"]["failed"] == 1
         status, page = await ask("GET", "/")
         assert (status, page) == (200, (EXAMPLES / "job.html").read_bytes())
-        assert await ask("GET", "/jobs") == (200, [])
+        status, listed = await ask("GET", "/jobs")
+        assert (status, [each["id"] for each in listed]) == (200, [job["id"]])
 
 
 @pytest.mark.parametrize("app", APPS)

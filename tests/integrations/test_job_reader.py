@@ -2,15 +2,14 @@
 
 import asyncio
 import contextlib
-import json
 import sqlite3
 from pathlib import Path
 
-from enapter_async.emulator import Latency, Reply
-from enapter_async.fleet import State
+from enapter_async.emulator import Drop, Latency, Reply
+from enapter_async.fleet import Rollout, State
 from enapter_async.fleet.journal.run_folders import RunFolder, RunLock
 from enapter_async.integrations.job_reader import JobReader
-from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
+from enapter_async.integrations.jobs import RESUME_OPTIONS, Jobs, JobSettings, Phase
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.fleets import fleet_of, running, uuid
 from tests.integrations.test_jobs import backend, end_of, renames
@@ -82,22 +81,46 @@ async def test_a_watcher_elsewhere_hears_of_each_failure_once_in_its_order(tmp_p
     assert events[-1].data["counts"]["applied"] == 5
 
 
-async def test_open_ends_are_configurations_that_nobody_took_note_of(tmp_path: Path) -> None:
-    async with running(fleet_of(6)) as (emulator, client):
-        lost = Reply(status=502, body=b"")
-        emulator.faults.add(lost, device=uuid(1), method="POST", times=None)
-        emulator.faults.add(lost, device=uuid(2), times=None)
-        works = [GenerateConfig(device_id=uuid(1), protocol="MQTT"), renames(6)[2]]
-        async with Jobs(client, tmp_path) as jobs:
-            job = await jobs.start(works, settings=JobSettings(abort=()))
-            told = (await end_of(jobs, job.id))[-1].data["counts"]
-            assert told["unknown"] == 2
-            file = json.loads((tmp_path / job.id / "job.json").read_text())
-            assert (file["summary"]["open_ends"], file["summary"]["counts"]["unknown"]) == (1, 2)
-            await jobs.resume(job.id, ambiguous="skip")
-            await end_of(jobs, job.id)
-            file = json.loads((tmp_path / job.id / "job.json").read_text())
-            assert file["summary"]["open_ends"] == 0
+async def test_the_way_on_after_unknown_configurations(tmp_path: Path) -> None:
+    async with running(fleet_of(6)) as (emulator, client), Jobs(client, tmp_path) as jobs:
+        lost = Drop(after_effect=True)
+        for number in (1, 2):
+            emulator.faults.add(lost, device=uuid(number), method="POST")
+        works = [GenerateConfig(device_id=uuid(n), protocol="MQTT") for n in (1, 2)]
+        job = await jobs.start(works, settings=JobSettings(abort=()))
+        told = (await end_of(jobs, job.id))[-1].data
+        assert (told["counts"]["unknown"], told["next_steps"]) == (2, ["regenerate", "skip"])
+        await jobs.resume(job.id)
+        told = (await end_of(jobs, job.id))[-1].data
+        assert told["next_steps"] == ["regenerate", "skip"], "it only goes on when it is told how"
+        await jobs.resume(job.id, **RESUME_OPTIONS["regenerate"])
+        told = (await end_of(jobs, job.id))[-1].data
+        assert (told["counts"]["applied"], told["next_steps"]) == (2, [])
+        assert emulator.world.log.count("generate_config") == 4
+
+        emulator.faults.add(lost, device=uuid(3), method="POST")
+        job = await jobs.start([GenerateConfig(device_id=uuid(3), protocol="MQTT")])
+        await end_of(jobs, job.id)
+        await jobs.resume(job.id, **RESUME_OPTIONS["skip"])
+        told = (await end_of(jobs, job.id))[-1].data
+        assert (told["counts"]["unknown"], told["next_steps"]) == (1, [])
+        assert [each.next_steps for each in await jobs.list()] == [(), ()]
+
+
+async def test_the_way_on_after_a_wave_that_did_not_pass(tmp_path: Path) -> None:
+    async with running(fleet_of(6)) as (emulator, client), Jobs(client, tmp_path) as jobs:
+        works = [UpdateDevice(device_id=uuid(0), slug="device-5"), *renames(4)[1:]]
+        job = await jobs.start(works, rollout=Rollout(waves=(1, "rest")))
+        for _ in range(2):
+            told = (await end_of(jobs, job.id))[-1].data
+            assert told["next_steps"] == ["resume", "retry_failed", "accept_wave"]
+            assert (told["left"], emulator.world.log.count("update")) == (3, 0)
+            await jobs.resume(job.id)
+        await end_of(jobs, job.id)
+        await jobs.resume(job.id, **RESUME_OPTIONS["accept_wave"])
+        told = (await end_of(jobs, job.id))[-1].data
+        assert (told["phase"], told["next_steps"]) == ("ended", ["retry_failed"])
+        assert told["counts"]["applied"] == 3
 
 
 async def test_many_threads_may_read_one_job(tmp_path: Path) -> None:

@@ -165,10 +165,15 @@ async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) ->
             await until_applied(jobs, job.id, 3)
             assert (await jobs.stop(job.id)).phase is Phase.STOPPING
             assert (await jobs.stop(job.id)).phase is Phase.STOPPING
-            told = (await end_of(jobs, job.id))[-1].data
+            events = await end_of(jobs, job.id)
+            told = events[-1].data
             assert (told["phase"], told["stopped"]) == ("stopped", "it was stopped")
+            # What was held has not ended, and is no part of the rate.
+            rates = [each.data["rate"] for each in events if each.kind == "job"]
+            assert max(rates) <= told["counts"]["applied"]
             assert 3 <= told["counts"]["applied"] < 20
             assert told["counts"]["applied"] + told["counts"]["held"] == 20
+            assert (told["left"], told["next_steps"]) == (told["counts"]["held"], ["resume"])
         async with Jobs(client, tmp_path) as jobs:
             assert (await jobs.get(job.id)).phase is Phase.STOPPED
             assert (await jobs.resume(job.id)).phase is Phase.RUNNING
@@ -376,8 +381,8 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert fresh.value(100.2) == 1.0
 
 
-def test_what_has_no_state_yet_is_left() -> None:
-    counts = dict.fromkeys(State, 0) | {State.APPLIED: 3, State.FAILED: 1}
+def test_what_has_no_state_yet_or_was_held_is_left() -> None:
+    counts = dict.fromkeys(State, 0) | {State.APPLIED: 3, State.FAILED: 1, State.HELD: 2}
     job = Job(id="x", phase=Phase.RUNNING, source="", created_at=None, counts=counts, total=10)
     assert (job.left, job.active) == (6, True)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytest
 from aiohttp import web
 
 from enapter_async.emulator import Emulator, World
+from enapter_async.fleet import State
+from enapter_async.integrations.jobs import RESUME_OPTIONS
 from tests.fleet.fleets import fleet_of, uuid
 from tests.integrations.backends import serving_aiohttp
 from tests.integrations.browser import CHROMIUM, NO_CHROMIUM, Tab, chromium
-from tests.integrations.test_examples import APPS, backend
+from tests.integrations.test_examples import APPS, EXAMPLES, backend
 
 DEVICES = 158
 REFUSED = 2
@@ -95,6 +98,25 @@ async def waves(tab: Tab) -> list[list[str]]:
     return shown
 
 
+async def steps(tab: Tab) -> list[str]:
+    """Return the ways on that are offered."""
+    shown: list[str] = await tab.evaluate("[...$('steps').children].map((each) => each.id)")
+    return shown
+
+
+async def applied_when_stopped(tab: Tab) -> int:
+    """Look whether a stopped job is drawn as one; return how many were applied."""
+    shown = await tiles(tab)
+    assert shown["held"] > 0
+    assert shown["applied"] + shown["held"] == DEVICES
+    # What was held has not ended, and the bar is not full of it.
+    assert shown[f"of {TOTAL} ended"] == TOTAL - shown["held"]
+    assert await tab.evaluate("$('bar').lastChild.style.background") == ""
+    assert await steps(tab) == ["resume", "retry_failed"]
+    assert await tab.evaluate("$('stopped').textContent") == "Stopped: it was stopped"
+    return shown["applied"]
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 @pytest.mark.parametrize("app", APPS)
 async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> None:
@@ -121,7 +143,7 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         await tab.until(ended(5))
         assert await waves(tab) == [["1 of 4", "passed, 1 read back"], ["2 of 4", "4 of 10"]]
         assert await tab.evaluate("$('troubles-part').hidden")
-        assert await tab.evaluate("$('resume').hidden")
+        assert await steps(tab) == []
 
         # To the end of the third wave, and eight of the last: two are refused.
         dam.let(6 + 16 + 8)
@@ -146,11 +168,7 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         assert await tab.evaluate("$('stop').hidden")
         dam.open()
         await tab.until("$('phase').textContent === 'stopped'")
-        shown = await tiles(tab)
-        assert shown["held"] > 0
-        assert shown["applied"] + shown["held"] == DEVICES
-        assert shown["applied"] == emulator.world.log.count("update")
-        assert await tab.evaluate("$('stopped').textContent") == "Stopped: it was stopped"
+        assert await applied_when_stopped(tab) == emulator.world.log.count("update")
         await tab.until("$('jobs').innerText.includes('stopped')")
 
         await tab.press("#resume")
@@ -162,7 +180,8 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
             "failed": REFUSED,
         }
         assert emulator.world.log.count("update") == DEVICES, "nothing was done twice"
-        assert await tab.evaluate("$('stop').hidden && $('resume').hidden")
+        assert await tab.evaluate("$('stop').hidden")
+        assert await steps(tab) == ["retry_failed"]
 
         # Who comes later sees the same.
         await tab.reload()
@@ -170,3 +189,34 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         await tab.until("document.querySelectorAll('#troubles li').length === 2")
         assert (await tiles(tab))["applied"] == DEVICES
         assert tab.complaints == []
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+async def test_a_browser_leads_past_a_wave_that_did_not_pass(tmp_path: Path) -> None:
+    file = tmp_path / "names.csv"
+    rows = [f"update,{uuid(0)},,device-5", *(f"update,{uuid(n)},New {n}," for n in range(1, 20))]
+    file.write_text("\n".join(["operation,device_id,name,slug", *rows]), "utf-8")
+    async with (
+        Emulator(world=World(fleet_of(20))) as emulator,
+        backend(APPS[0], emulator, tmp_path / "jobs") as (_, url),
+        chromium(tmp_path / "browser") as tab,
+    ):
+        await tab.open(url)
+        await tab.choose("#file", file)
+        await tab.press("#begin button")
+        await tab.until("$('phase').textContent === 'stopped' && $('steps').children.length")
+        assert await steps(tab) == ["resume", "retry_failed", "accept_wave"]
+        assert emulator.world.log.count("update") == 0
+        await tab.press("#accept_wave")
+        await tab.until("$('phase').textContent === 'ended'")
+        assert await steps(tab) == ["retry_failed"]
+        assert emulator.world.log.count("update") == 19
+        assert tab.complaints == []
+
+
+def test_the_page_has_words_for_each_state_and_each_way_on() -> None:
+    page = (EXAMPLES / "job.html").read_text("utf-8")
+    for name in (*State, *RESUME_OPTIONS):
+        assert re.search(rf"\b{name}: \"\w", page), name
+    for state in State:
+        assert page.count(f"--{state}: #") == 2, "in the light and in the dark"
