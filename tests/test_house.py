@@ -34,13 +34,14 @@ FLOORS = (
 """From the ground up; a file imports only from floors below its own, and from its own room."""
 
 FLOORS_OF_FLEET = (
-    ("errors", "options", "private_files", "reading", "spreadsheets"),
+    ("errors", "private_files", "reading", "spreadsheets"),
     ("credentials", "operation_files", "pacing"),
     ("outcomes",),
     ("inputs", "stop"),
     ("journal", "ordering"),
     ("execution", "planning", "reporting"),
     ("producer", "rollout", "workers"),
+    ("options",),
     ("opening",),
     ("run",),
     ("jobs",),

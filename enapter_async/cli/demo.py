@@ -24,7 +24,6 @@ from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.rows import reason_of
-from enapter_async.cli.run_options import NEVER_STOP
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.summary import output_console, save_picture, states_table
 from enapter_async.client import Client
@@ -42,6 +41,7 @@ from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
 from enapter_async.errors import APIError
 from enapter_async.fleet.operation_files import read_operations
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
@@ -183,15 +183,13 @@ async def _run(
                 outcomes.append(outcome)
                 tracking.advance(outcome)
 
-            report, interrupted = await run_job(
-                client,
-                operations,
-                on_outcome=on_outcome,
+            options = RunOptions(
                 concurrency=_CONCURRENCY,
                 credentials=str(credentials),
-                staging=NEVER_STOP,
+                abort=(),
                 on_event=tracking.tell,
             )
+            report, interrupted = await run_job(client, operations, options, on_outcome=on_outcome)
     told = _Told(
         operations=operations,
         outcomes=outcomes,

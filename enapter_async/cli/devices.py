@@ -19,6 +19,7 @@ from enapter_async.cli.runner import run_job
 from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Operation
@@ -191,9 +192,8 @@ def _write(
     async def work() -> Exit:
         outcomes: list[Outcome[Any]] = []
         async with settings.client() as client:
-            _, cut_short = await run_job(
-                client, [operation], on_outcome=outcomes.append, credentials=credentials
-            )
+            options = RunOptions(credentials=credentials)
+            _, cut_short = await run_job(client, [operation], options, on_outcome=outcomes.append)
         (outcome,) = outcomes
         _show_outcome(outcome, settings, show_secret=show_secret)
         ending = exit_of_state(outcome.state)

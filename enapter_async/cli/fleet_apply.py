@@ -14,34 +14,29 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
-from enapter_async.cli.run_options import ALL_AT_ONCE, Staging, guard_option, staging_options
-from enapter_async.cli.runner import Job, carry_out
+from enapter_async.cli.run_options import CAUTION, CHECK, CONCURRENCY, WAVES, run_options
+from enapter_async.cli.runner import carry_out
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
-from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import is_plan
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig
 
 
-@attrs.frozen(kw_only=True)
-class How:
-    """How to apply: the options that `apply` and `undo` share."""
-
-    concurrency: int
-    check: bool = False
-    credentials: str | None = None
-    results: str | None = None
-    guard: GuardMode = GuardMode.AUTO
-    staging: Staging = ALL_AT_ONCE
-    yes: bool = False
-    skip_refused: bool = False
-    power: bool = False
-
-
-def apply_all(settings: Settings, operations: Collection[Any], how: How, *, source: str) -> Exit:
+def apply_all(
+    settings: Settings,
+    operations: Collection[Any],
+    options: RunOptions,
+    *,
+    source: str,
+    results: str | None = None,
+    power: bool = False,
+    skip_refused: bool = False,
+    yes: bool = False,
+) -> Exit:
     """Confirm, make the run's folder, carry out; give the exit code.
 
     Raises:
@@ -49,12 +44,12 @@ def apply_all(settings: Settings, operations: Collection[Any], how: How, *, sour
         click.Abort: it was not confirmed.
     """
     if isinstance(operations, Plan):
-        _check_plan(operations, how)
+        _check_plan(operations, skip_refused=skip_refused)
         deletions, configurations = operations.deletions, operations.configurations
     else:
         kinds = _kinds(operations)
         deletions, configurations = kinds[DeleteDevice], kinds[GenerateConfig]
-    confirm_lasting(deletions, configurations, yes=how.yes)
+    confirm_lasting(deletions, configurations, yes=yes)
     folder = RunFolder.create(runs_directory(), now=time.time())
     copy = folder.path / "plan.jsonl"
     try:
@@ -63,28 +58,24 @@ def apply_all(settings: Settings, operations: Collection[Any], how: How, *, sour
         tell(_told(operations))
         tell(f"run {folder.id}")
         default = str(folder.credentials) if configurations else None
-        job = Job(
-            folder=folder,
-            journal=JournalOptions(path=folder.journal, power=how.power, facts={"source": source}),
-            operations=operations,
-            total=len(operations),
-            concurrency=how.concurrency,
-            check=how.check,
-            credentials=how.credentials or default,
-            results=how.results,
-            guard=how.guard,
-            staging=how.staging,
+        options = attrs.evolve(
+            options,
+            journal=JournalOptions(path=folder.journal, power=power, facts={"source": source}),
+            credentials=options.credentials or default,
         )
-        return asyncio.run(carry_out(settings, job))
+        running = carry_out(
+            settings, folder, operations, options, total=len(operations), results=results
+        )
+        return asyncio.run(running)
     finally:
         if not folder.journal.exists():
             copy.unlink(missing_ok=True)
         folder.discard_if_unused()
 
 
-def _check_plan(plan: Plan, how: How) -> None:
+def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
     refused = plan.counts[Verdict.REFUSED]
-    if refused and not how.skip_refused:
+    if refused and not skip_refused:
         raise click.UsageError(
             f"the plan has {refused} operations that cannot be done; look at them, and mend "
             "the input, or leave them out with --skip-refused"
@@ -108,14 +99,7 @@ def _told(operations: Collection[Any]) -> str:
 @click.command("apply")
 @connection_options
 @click.argument("file", shell_complete=completion.files)
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="How many devices to change at once.",
-)
-@click.option("--check", is_flag=True, help="Read each device first; write only what differs.")
+@run_options(CONCURRENCY, CHECK, *WAVES, *CAUTION)
 @click.option(
     "--credentials",
     metavar="FILE",
@@ -129,8 +113,6 @@ def _told(operations: Collection[Any]) -> str:
     shell_complete=completion.files,
     help="Write every outcome to this new file: CSV if named .csv, else JSON Lines.",
 )
-@guard_option
-@staging_options
 @click.option(
     "--power",
     is_flag=True,
@@ -143,15 +125,8 @@ def apply_file(
     settings: Settings,
     *,
     file: str,
-    concurrency: int,
-    check: bool,
-    credentials: str | None,
-    results: str | None,
-    guard: str,
-    staging: Staging,
-    power: bool,
-    skip_refused: bool,
-    yes: bool,
+    options: RunOptions,
+    **how: Any,
 ) -> None:
     """Carry out FILE: a plan, or operations as CSV or JSON Lines; '-' is standard input.
 
@@ -175,18 +150,7 @@ def apply_file(
     Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
     journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
-    how = How(
-        concurrency=concurrency,
-        check=check,
-        credentials=credentials,
-        results=results,
-        guard=GuardMode(guard),
-        staging=staging,
-        yes=yes,
-        skip_refused=skip_refused,
-        power=power,
-    )
-    click.get_current_context().exit(apply_all(settings, _read(file), how, source=file))
+    click.get_current_context().exit(apply_all(settings, _read(file), options, source=file, **how))
 
 
 def _read(file: str) -> Collection[Any]:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import attrs
 import click
@@ -14,11 +14,12 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.run_options import Staging, caution_options, guard_option
-from enapter_async.cli.runner import Job, carry_out
+from enapter_async.cli.run_options import CAUTION, CHECK, CONCURRENCY, run_options
+from enapter_async.cli.runner import carry_out
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import count_in
+from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
 from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.run_folders import (
     RunFolder,
@@ -28,9 +29,8 @@ from enapter_async.fleet.journal.run_folders import (
     runs_directory,
 )
 from enapter_async.fleet.journal.store import Journal
-from enapter_async.fleet.options import AMBIGUOUS, JournalOptions
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.text import plain
@@ -127,28 +127,13 @@ def _time(facts: Mapping[str, str]) -> str | None:
     is_flag=True,
     help="Go on although the wave at which the run stopped did not pass.",
 )
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="How many devices to change at once.",
-)
-@click.option("--check", is_flag=True, help="Read each device first; write only what differs.")
-@guard_option
-@caution_options
+@run_options(CONCURRENCY, CHECK, *CAUTION)
 def resume(
     settings: Settings,
     *,
     run: str,
-    retry_failed: bool,
-    ambiguous: str,
-    accept_new_token: bool,
-    accept_wave: bool,
-    concurrency: int,
-    check: bool,
-    guard: str,
-    staging: Staging,
+    options: RunOptions,
+    **how: Any,
 ) -> None:
     """Do what RUN has left; what is finished is not sent again.
 
@@ -161,26 +146,12 @@ def resume(
     look = _Look.at(folder)
     if settings.base_url is None and look.facts:
         settings = attrs.evolve(settings, base_url=look.facts["base_url"])
-    options = JournalOptions(
-        path=folder.journal,
-        retry_failed=retry_failed,
-        ambiguous=cast("Literal['report', 'regenerate', 'skip']", ambiguous),
-        accept_new_token=accept_new_token,
-        accept_wave=accept_wave,
-    )
+    options = attrs.evolve(options, journal=JournalOptions(path=folder.journal, **how))
     left = look.total - look.done
     tell(f"run {folder.id}: {look.done} of {look.total} done, {left} left")
-    job = Job(
-        folder=folder,
-        journal=options,
-        operations=None,
-        total=left,
-        concurrency=concurrency,
-        check=check,
-        guard=GuardMode(guard),
-        staging=staging,
+    click.get_current_context().exit(
+        asyncio.run(carry_out(settings, folder, None, options, total=left))
     )
-    click.get_current_context().exit(asyncio.run(carry_out(settings, job)))
 
 
 @click.command("status")

@@ -8,15 +8,15 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.fleet_apply import How, apply_all
+from enapter_async.cli.fleet_apply import apply_all
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm
-from enapter_async.cli.run_options import Staging, guard_option, staging_options
+from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.fleet.journal.run_folders import find_run, runs_directory
 from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
 from enapter_async.text import plain
 
@@ -39,24 +39,14 @@ _WHY = {
     help="Only write the plan, to this new file.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before it is carried out.")
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="How many devices to change at once.",
-)
-@guard_option
-@staging_options
+@run_options(CONCURRENCY, *WAVES, *CAUTION)
 def undo_run(
     settings: Settings,
     *,
     run: str,
     output: str | None,
     yes: bool,
-    concurrency: int,
-    guard: str,
-    staging: Staging,
+    options: RunOptions,
 ) -> None:
     """Set back what RUN changed, as far as that can be done.
 
@@ -88,14 +78,8 @@ def undo_run(
             ending = Exit.DONE
         else:
             confirm(f"this sets back what run {folder.id} changed", changes, yes=yes)
-            how = How(
-                concurrency=concurrency,
-                guard=GuardMode(guard),
-                staging=staging,
-                yes=True,
-                skip_refused=True,
-            )
-            ending = apply_all(settings, plan, how, source=f"undo of {folder.id}")
+            source = f"undo of {folder.id}"
+            ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
     click.get_current_context().exit(ending)
 
 

@@ -19,7 +19,7 @@ from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.rows import json_line, report_row
-from enapter_async.cli.run_options import ALL_AT_ONCE, Staging, guard_option, staging_options
+from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
@@ -28,10 +28,10 @@ from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.state import Device, Timestamps
 from enapter_async.emulator.world import World
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.effects import wanted
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanItem
@@ -77,9 +77,7 @@ async def rehearse(
     *,
     faults: float,
     seed: int,
-    concurrency: int = 64,
-    guard: GuardMode = GuardMode.AUTO,
-    staging: Staging = ALL_AT_ONCE,
+    options: RunOptions,
 ) -> Rehearsal:
     """Carry a plan out on this machine alone; the journal and what is minted go to `folder`.
 
@@ -95,7 +93,7 @@ async def rehearse(
             emulator.token,
             base_url=emulator.base_url,
             retry=_POLICY,
-            pacing=Pacing(max_in_flight=concurrency),
+            pacing=Pacing(max_in_flight=options.concurrency),
             hooks=[watch, *asked_for(os.environ)],
         )
         async with client:
@@ -105,19 +103,15 @@ async def rehearse(
                     outcomes.append(attrs.evolve(outcome, result=None))
                     tracking.advance(outcome)
 
-                report, cut_short = await run_job(
-                    client,
-                    plan,
-                    on_outcome=on_outcome,
-                    concurrency=concurrency,
-                    credentials=str(folder / "credentials.jsonl") if plan.configurations else None,
+                chosen = attrs.evolve(
+                    options,
                     journal=JournalOptions(
                         path=folder / "journal.db", facts={"source": "rehearsal"}
                     ),
-                    guard=guard,
-                    staging=staging,
+                    credentials=str(folder / "credentials.jsonl") if plan.configurations else None,
                     on_event=tracking.tell,
                 )
+                report, cut_short = await run_job(client, plan, chosen, on_outcome=on_outcome)
     return Rehearsal(
         report=report,
         cut_short=cut_short,
@@ -252,15 +246,7 @@ _LIES_SHOWN: Final = 20
     help="What share of requests meets a fault.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Which faults.")
-@click.option(
-    "--concurrency",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="How many devices to change at once.",
-)
-@guard_option
-@staging_options
+@run_options(CONCURRENCY, *WAVES, *CAUTION)
 @click.option(
     "--report",
     "page",
@@ -274,9 +260,7 @@ def rehearse_plan(
     plan: str,
     faults: float,
     seed: int,
-    concurrency: int,
-    guard: str,
-    staging: Staging,
+    options: RunOptions,
     page: str | None,
 ) -> None:
     """Carry out PLAN against an emulator on this machine, with faults; nothing real is touched.
@@ -301,15 +285,7 @@ def rehearse_plan(
         if read.counts[Verdict.REFUSED]:
             tell(f"{read.counts[Verdict.REFUSED]} that cannot be done are left out")
         rehearsed = asyncio.run(
-            rehearse(
-                read,
-                Path(folder),
-                faults=faults,
-                seed=seed,
-                concurrency=concurrency,
-                guard=GuardMode(guard),
-                staging=staging,
-            )
+            rehearse(read, Path(folder), faults=faults, seed=seed, options=options)
         )
         if page is not None:
             name = f"rehearsal of {Path(plan).name}"

@@ -1,34 +1,51 @@
-"""Options about how a run goes on: in which waves, when it stops, how long it waits."""
+"""The options of a run on the command line, and how they become `RunOptions`."""
 
 import functools
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
 import click
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.options import RunKeywords, RunOptions
 from enapter_async.fleet.pacing.controller import MAX_PAUSE
 from enapter_async.fleet.planning.drift import GuardMode
-from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, parse_criterion
+from enapter_async.fleet.rollout.abort import parse_criterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 
 NONE: Final = "none"
 
+_Command = Callable[..., Any]
+_NAMES: Final = frozenset(RunKeywords.__annotations__) | {
+    "criteria",
+    "waves",
+    "hold",
+    "per_site",
+    "health",
+}
 
-@attrs.frozen(kw_only=True)
-class Staging:
-    """How a run goes on. `rollout` None: all at once, or as the run was begun."""
 
-    rollout: Rollout | None = None
-    abort: tuple[AbortCriterion, ...] = DEFAULT_ABORT
-    max_pause: float = MAX_PAUSE
-
-
-ALL_AT_ONCE: Final = Staging()
-NEVER_STOP: Final = Staging(abort=())
-
-_CAUTION: Final = (
+CONCURRENCY: Final = click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="How many devices to change at once.",
+)
+CHECK: Final = click.option(
+    "--check", is_flag=True, help="Read each device first; write only what differs."
+)
+_GUARD: Final = click.option(
+    "--guard",
+    type=click.Choice([str(mode) for mode in GuardMode]),
+    default=str(GuardMode.AUTO),
+    show_default=True,
+    help="How to see that devices are still as planned: read each directly before its change, "
+    "read the fleet before each wave, or not at all; auto reads each for deletions, "
+    "configurations and the first two waves.",
+)
+CAUTION: Final = (
+    _GUARD,
     click.option(
         "--abort",
         "criteria",
@@ -48,7 +65,7 @@ _CAUTION: Final = (
     ),
 )
 
-_WAVES: Final = (
+WAVES: Final = (
     click.option(
         "--waves",
         default="1,10,1%,10%,rest",
@@ -80,38 +97,33 @@ _WAVES: Final = (
 )
 
 
-def caution_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that each session of a run may set anew; the command gets `staging`."""
-    return _with(command, _CAUTION)
+def run_options(*added: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+    """Add options of a run to a command, which gets them as `options`."""
+
+    def with_options(command: _Command) -> _Command:
+        @functools.wraps(command)
+        def with_run_options(*given: Any, **arguments: Any) -> Any:
+            told = {name: arguments.pop(name) for name in _NAMES if name in arguments}
+            return command(*given, options=_options(told), **arguments)
+
+        adorned: _Command = with_run_options
+        for option in reversed(added):
+            adorned = option(adorned)
+        return adorned
+
+    return with_options
 
 
-def staging_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add those, and the options about waves; the command gets `staging`."""
-    return _with(command, (*_WAVES, *_CAUTION))
-
-
-def _with(command: Callable[..., Any], options: tuple[Any, ...]) -> Callable[..., Any]:
-    @functools.wraps(command)
-    def with_staging(*given: Any, **arguments: Any) -> Any:
-        names = ("waves", "hold", "per_site", "health", "criteria", "max_pause")
-        told = {name: arguments.pop(name) for name in names if name in arguments}
-        return command(*given, staging=_staging(told), **arguments)
-
-    for option in reversed(options):
-        with_staging = option(with_staging)
-    return with_staging
-
-
-def _staging(told: dict[str, Any]) -> Staging:
-    criteria = told["criteria"]
+def _options(told: dict[str, Any]) -> RunOptions:
     try:
-        abort = tuple(parse_criterion(each) for each in criteria if each != NONE)
-        rollout = _rollout(told) if "waves" in told else None
+        if criteria := told.pop("criteria", ()):
+            told["abort"] = [parse_criterion(each) for each in criteria if each != NONE]
+        if "waves" in told:
+            waves = {name: told.pop(name) for name in ("waves", "hold", "per_site", "health")}
+            told["rollout"] = _rollout(waves)
+        return RunOptions(**told)
     except ConfigurationError as error:
         raise click.UsageError(str(error)) from None
-    return Staging(
-        rollout=rollout, abort=abort if criteria else DEFAULT_ABORT, max_pause=told["max_pause"]
-    )
 
 
 def _rollout(told: dict[str, Any]) -> Rollout | None:
@@ -126,14 +138,3 @@ def _rollout(told: dict[str, Any]) -> Rollout | None:
 
 def _size(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
-
-
-guard_option = click.option(
-    "--guard",
-    type=click.Choice([str(mode) for mode in GuardMode]),
-    default=str(GuardMode.AUTO),
-    show_default=True,
-    help="How to see that devices are still as planned: read each directly before its change, "
-    "read the fleet before each wave, or not at all; auto reads each for deletions, "
-    "configurations and the first two waves.",
-)

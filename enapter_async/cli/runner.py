@@ -13,16 +13,14 @@ from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, drop_output, tell
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.rows import ResultsFile, json_line, outcome_row, report_row
-from enapter_async.cli.run_options import ALL_AT_ONCE, Staging
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.journal.store import Journal
-from enapter_async.fleet.options import JournalOptions
-from enapter_async.fleet.outcomes import OnEvent, Outcome, Report, State
-from enapter_async.fleet.planning.drift import GuardMode, StateGuard
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.run import Run
@@ -31,16 +29,10 @@ from enapter_async.fleet.run import Run
 async def run_job(
     client: Client,
     operations: Collection[Any] | None,
+    options: RunOptions,
     *,
     on_outcome: Callable[[Outcome[Any]], None],
-    concurrency: int = 64,
-    credentials: str | None = None,
-    check: bool = False,
-    journal: JournalOptions | None = None,
     folder: RunFolder | None = None,
-    guard: GuardMode = GuardMode.AUTO,
-    staging: Staging = ALL_AT_ONCE,
-    on_event: OnEvent | None = None,
 ) -> tuple[Report, Exit | None]:
     """Carry operations out; give the report, and an exit code where it was cut short.
 
@@ -48,20 +40,7 @@ async def run_job(
     what the first one does, by a file in `folder`. Where `on_outcome`
     cannot write (`OSError`), nothing more is started.
     """
-    run: Run[Any] = Run(
-        client,
-        operations,
-        concurrency=concurrency,
-        credentials=credentials,
-        check=check,
-        journal=journal,
-        rollout=staging.rollout,
-        abort=staging.abort,
-        max_pause=staging.max_pause,
-        on_event=on_event,
-        # What the default looks at depends on the waves, which the run itself knows.
-        guard=None if guard is GuardMode.AUTO else StateGuard(client, guard),
-    )
+    run: Run[Any] = Run(client, operations, options)
     unwritten = False
 
     def drain() -> None:
@@ -93,35 +72,27 @@ async def run_job(
     return run.report, interrupts.exit or (Exit.STOPPED if unwritten else None)
 
 
-@attrs.frozen(kw_only=True)
-class Job:
-    """What a run is about: `operations` None means all that its journal has left.
+async def carry_out(
+    settings: Settings,
+    folder: RunFolder,
+    operations: Collection[Any] | None,
+    options: RunOptions,
+    *,
+    total: int,
+    results: str | None = None,
+) -> Exit:
+    """Carry out a run, show what became of it, and give the exit code.
 
-    `total` is how many outcomes are to be expected, for progress; `credentials` and
-    `results` are paths, None where the run's folder or its journal says it.
+    `operations` None means all that its journal has left. `total` is how many outcomes are to
+    be expected, for progress; `results` is a file to which each of them is written.
     """
-
-    folder: RunFolder
-    journal: JournalOptions
-    operations: Collection[Any] | None
-    total: int
-    concurrency: int
-    check: bool = False
-    credentials: str | None = None
-    results: str | None = None
-    guard: GuardMode = GuardMode.AUTO
-    staging: Staging = ALL_AT_ONCE
-
-
-async def carry_out(settings: Settings, job: Job) -> Exit:
-    """Carry a job out, show what became of it, and give the exit code."""
     watch = Watch()
     with contextlib.ExitStack() as stack:
-        client = settings.client(hooks=[watch], in_flight=job.concurrency)
-        if isinstance(job.operations, Plan):
-            job.operations.check_server(client)
-        written = stack.enter_context(ResultsFile(job.results)) if job.results else None
-        tracking = stack.enter_context(tracker(max(job.total, 1), watch))
+        client = settings.client(hooks=[watch], in_flight=options.concurrency)
+        if isinstance(operations, Plan):
+            operations.check_server(client)
+        written = stack.enter_context(ResultsFile(results)) if results else None
+        tracking = stack.enter_context(tracker(max(total, 1), watch))
 
         def on_outcome(outcome: Outcome[Any]) -> None:
             tracking.advance(outcome)
@@ -131,18 +102,9 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
                 written.write(outcome)
 
         async with client:
+            options = attrs.evolve(options, on_event=tracking.tell)
             report, cut_short = await run_job(
-                client,
-                job.operations,
-                on_outcome=on_outcome,
-                concurrency=job.concurrency,
-                credentials=job.credentials,
-                check=job.check,
-                journal=job.journal,
-                folder=job.folder,
-                guard=job.guard,
-                staging=job.staging,
-                on_event=tracking.tell,
+                client, operations, options, on_outcome=on_outcome, folder=folder
             )
     try:
         if settings.as_json:
@@ -153,8 +115,8 @@ async def carry_out(settings: Settings, job: Job) -> Exit:
         # The journal has all of it: how the run ended is told by the exit code all the same.
         tell(f"enapter-async: the report could not be written: {error.strerror}")
         drop_output()
-    _write_results(job.folder)
-    _tell_what_next(job.folder, report, max_rate=settings.max_rate)
+    _write_results(folder)
+    _tell_what_next(folder, report, max_rate=settings.max_rate)
     return exit_of_report(report) if cut_short is None else cut_short
 
 

@@ -23,8 +23,9 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.jobs import apply, resume
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.operation_files import read_operations
-from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import (
     Outcome,
     Report,
@@ -87,6 +88,7 @@ __all__ = [
     "RunBusyError",
     "RunEvent",
     "RunGoesOn",
+    "RunOptions",
     "RunRefusedError",
     "RunStopped",
     "RunWaiting",

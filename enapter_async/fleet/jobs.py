@@ -2,38 +2,27 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 from enapter_async.fleet.inputs import Operations, check_input, without_secrets
-from enapter_async.fleet.opening import Credentials
-from enapter_async.fleet.options import JournalOptions
-from enapter_async.fleet.outcomes import OnEvent, OperationT, Outcome, Report, State
-from enapter_async.fleet.pacing.controller import MAX_PAUSE
-from enapter_async.fleet.planning.drift import Guard
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.options import RunKeywords, RunOptions, SessionKeywords
+from enapter_async.fleet.outcomes import OperationT, Outcome, Report, State
 from enapter_async.fleet.reading import Caller
-from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort
-from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.fleet.run import Run
 
 
 async def apply(
     client: Caller,
     operations: Operations[OperationT],
+    options: RunOptions | None = None,
     *,
-    concurrency: int = 64,
-    journal: str | os.PathLike[str] | JournalOptions | None = None,
-    rollout: Rollout | None = None,
-    abort: Abort = DEFAULT_ABORT,
-    credentials: Credentials | None = None,
-    check: bool = False,
-    guard: Guard | None = None,
-    max_pause: float = MAX_PAUSE,
-    on_event: OnEvent | None = None,
     on_outcome: Callable[[Outcome[OperationT]], None] | None = None,
+    **keywords: Unpack[RunKeywords],
 ) -> Report:
     """Carry many operations out and report: counts, and the first failures.
 
-    All arguments are those of `Run`; `on_outcome` is called on the event loop with each
+    All arguments but one are those of `Run`: `on_outcome` is called on the event loop with each
     outcome as it comes, for progress. Nothing is retried here that the client does not
     retry, and it never reads before it writes unless `check=True` or a plan asks for it.
     Giving the same operations again is safe where they set an absolute state (updates,
@@ -48,35 +37,19 @@ async def apply(
         Exception: what the input or `on_outcome` raised; a note on it tells the counts.
     """
     check_input(operations)
-    if credentials is None:
+    options = RunOptions.of(options, keywords)
+    if options.credentials is None:
         operations = without_secrets(operations)
-    run = Run(
-        client,
-        operations,
-        concurrency=concurrency,
-        journal=journal,
-        rollout=rollout,
-        abort=abort,
-        credentials=credentials,
-        check=check,
-        guard=guard,
-        max_pause=max_pause,
-        on_event=on_event,
-    )
-    return await _whole(run, on_outcome)
+    return await _whole(Run(client, operations, options), on_outcome)
 
 
 async def resume(
     client: Caller,
     journal: str | os.PathLike[str] | JournalOptions,
+    options: RunOptions | None = None,
     *,
-    concurrency: int = 64,
-    abort: Abort = DEFAULT_ABORT,
-    check: bool = False,
-    guard: Guard | None = None,
-    max_pause: float = MAX_PAUSE,
-    on_event: OnEvent | None = None,
     on_outcome: Callable[[Outcome[Any]], None] | None = None,
+    **keywords: Unpack[SessionKeywords],
 ) -> Report:
     """Do what a journalled run has left, from its journal alone.
 
@@ -87,17 +60,7 @@ async def resume(
         RunRefusedError: the run cannot be continued by this call; nothing was sent.
         Exception: what `on_outcome` raised; a note on it tells the counts.
     """
-    run: Run[Any] = Run(
-        client,
-        None,
-        concurrency=concurrency,
-        journal=journal,
-        abort=abort,
-        check=check,
-        guard=guard,
-        max_pause=max_pause,
-        on_event=on_event,
-    )
+    run: Run[Any] = Run(client, None, options, journal=journal, **keywords)
     return await _whole(run, on_outcome)
 
 

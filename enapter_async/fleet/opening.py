@@ -11,7 +11,6 @@ import attrs
 from enapter_async.clock import Clock
 from enapter_async.fleet.credentials import (
     CredentialsFile,
-    CredentialsSink,
     CredentialStore,
     FileStore,
     SinkStore,
@@ -19,10 +18,8 @@ from enapter_async.fleet.credentials import (
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.inputs import WorkItem, as_items
 from enapter_async.fleet.journal.session import JournalSession
-from enapter_async.fleet.options import JournalOptions
-from enapter_async.fleet.rollout.waves import ROLLOUT, Rollout
-
-Credentials = str | os.PathLike[str] | CredentialsSink
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.rollout.waves import ROLLOUT
 
 
 @attrs.frozen(kw_only=True)
@@ -34,26 +31,12 @@ class Opened:
     credential_store: CredentialStore | None = None
 
 
-def journal_options(
-    journal: str | os.PathLike[str] | JournalOptions | None, rollout: Rollout | None
-) -> JournalOptions | None:
-    """Return the options of a journal, with the rollout that a new one shall keep."""
-    if journal is None:
-        return None
-    options = journal if isinstance(journal, JournalOptions) else JournalOptions(path=journal)
-    if rollout is None:
-        return options
-    return attrs.evolve(options, facts={**options.facts, ROLLOUT: rollout.as_text()})
-
-
 async def open_files(
     exits: AsyncExitStack,
     client: Any,
     operations: Any | None,
-    journal: JournalOptions | None,
+    options: RunOptions,
     *,
-    credentials: Credentials | None,
-    concurrency: int,
     clock: Clock,
     on_failure: Callable[[JournalError], None],
 ) -> Opened:
@@ -63,11 +46,14 @@ async def open_files(
         ConfigurationError: a file cannot be used.
         RunRefusedError: the journal's run cannot be continued so.
     """
-    path = None
+    path, credentials, journal = None, options.credentials, options.journal
     if credentials is not None and not callable(credentials):
         path = _absolute(credentials)
     session = None
     if journal is not None:
+        if options.rollout is not None:
+            facts = {**journal.facts, ROLLOUT: options.rollout.as_text()}
+            journal = attrs.evolve(journal, facts=facts)
         session = await JournalSession.open(
             journal, client, operations, credentials=path, on_failure=on_failure, clock=clock
         )
@@ -77,7 +63,7 @@ async def open_files(
     if callable(credentials):
         credential_store = SinkStore(credentials)
     elif path is not None:
-        file = CredentialsFile(path, in_flight=concurrency)
+        file = CredentialsFile(path, in_flight=options.concurrency)
         run = "" if session is None else session.run
         credential_store = FileStore(await exits.enter_async_context(file), run)
     items = as_items(operations or ()) if session is None else session.items

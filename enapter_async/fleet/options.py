@@ -1,42 +1,91 @@
-"""What may be chosen about a run."""
+"""The options of a run: one value, which says what each is by default."""
 
 import os
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Any, Self, TypedDict
 
 import attrs
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.credentials import CredentialsSink
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.outcomes import OnEvent
+from enapter_async.fleet.pacing.controller import MAX_PAUSE
+from enapter_async.fleet.planning.drift import Guard, GuardMode
+from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortCriterion, check_criteria
+from enapter_async.fleet.rollout.waves import Rollout
 
-AMBIGUOUS: Final = ("report", "regenerate", "skip")
+Credentials = str | os.PathLike[str] | CredentialsSink
+
+
+class SessionKeywords(TypedDict, total=False):
+    """What may be chosen anew each time that a run goes on; see `RunOptions`."""
+
+    concurrency: int
+    abort: Abort
+    check: bool
+    guard: Guard | GuardMode | None
+    max_pause: float
+    on_event: OnEvent | None
+
+
+class RunKeywords(SessionKeywords, total=False):
+    """What may be chosen when a run is begun; see `RunOptions`."""
+
+    journal: str | os.PathLike[str] | JournalOptions | None
+    rollout: Rollout | None
+    credentials: Credentials | None
+
+
+def _guard(given: Any) -> Guard | GuardMode:
+    if given is None:
+        return GuardMode.AUTO
+    if isinstance(given, str):
+        if given not in tuple(GuardMode):
+            raise ConfigurationError(
+                f"guard is {given!r}; give one of {', '.join(GuardMode)}, or a guard of your own"
+            )
+        return GuardMode(given)
+    guard: Guard = given
+    return guard
+
+
+def _journal(given: Any) -> JournalOptions | None:
+    return given if isinstance(given, JournalOptions | None) else JournalOptions(path=given)
 
 
 @attrs.frozen(kw_only=True)
-class JournalOptions:
-    """How a run is journalled and, where its journal exists, how it goes on.
+class RunOptions:
+    """How a run is carried out; `fleet.Run` says more about each.
 
-    `path` is the journal's file. With `power` every intent is on the disk before its request
-    is sent, not only those of operations that may be done once; it costs up to 10 ms each,
-    and holds for the run's later sessions, too.
-    `retry_failed` runs again what failed. `ambiguous` is about once-only operations of which
-    nobody can say whether they were done: "report" leaves them unknown, "regenerate" does
-    them again, "skip" leaves them unknown and takes note that somebody knows.
-    `accept_new_token` goes on with another token, once three devices of the run were read
-    with it and are the same. `accept_wave` goes on although the wave at which the run stopped
-    did not pass (see `WaveNotPassedError`): it is not looked at any more, but what comes after
-    it is. `facts` are written into a new journal, to be shown.
+    `concurrency` is how many operations are in flight at most. `journal` is the path of a
+    file, or `JournalOptions`; `rollout` cuts the input into waves; `abort` are the criteria
+    that stop the run (None: there is none); `credentials` is the path of a file or a callable
+    that takes generated configurations. With `check` each device is read before it is
+    written. `guard` looks whether devices are as planned: a mode of `StateGuard`, or a guard
+    of one's own. After `max_pause` seconds without anything getting through the run stops.
+    `on_event` is called with what happens to the run as a whole.
+
+    Raises:
+        ConfigurationError: a value makes no sense; says which would.
     """
 
-    path: str | os.PathLike[str]
-    power: bool = False
-    retry_failed: bool = False
-    ambiguous: Literal["report", "regenerate", "skip"] = "report"
-    accept_new_token: bool = False
-    accept_wave: bool = False
-    facts: Mapping[str, str] = attrs.field(factory=dict)
+    concurrency: int = 64
+    journal: JournalOptions | None = attrs.field(default=None, converter=_journal)
+    rollout: Rollout | None = None
+    abort: tuple[AbortCriterion, ...] = attrs.field(default=DEFAULT_ABORT, converter=check_criteria)
+    credentials: Credentials | None = None
+    check: bool = False
+    guard: Guard | GuardMode = attrs.field(default=GuardMode.AUTO, converter=_guard)
+    max_pause: float = MAX_PAUSE
+    on_event: OnEvent | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.ambiguous not in AMBIGUOUS:
-            raise ConfigurationError(
-                f"ambiguous is {self.ambiguous!r}; give one of {', '.join(AMBIGUOUS)}"
-            )
+        if self.concurrency < 1:
+            raise ConfigurationError(f"concurrency is {self.concurrency}; the least is 1")
+        if not self.max_pause > 0:
+            raise ConfigurationError(f"max_pause is {self.max_pause!r}; give seconds above 0")
+
+    @classmethod
+    def of(cls, options: Self | None, keywords: RunKeywords) -> Self:
+        """Return options, with what keywords say in their place."""
+        return attrs.evolve(options, **keywords) if options is not None else cls(**keywords)

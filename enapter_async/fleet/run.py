@@ -2,21 +2,19 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, Unpack
 
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.inputs import Operations, WorkItem, check_input, numbered
 from enapter_async.fleet.journal.session import JournalSession
-from enapter_async.fleet.opening import Credentials, journal_options, open_files
-from enapter_async.fleet.options import JournalOptions
+from enapter_async.fleet.opening import open_files
+from enapter_async.fleet.options import RunKeywords, RunOptions
 from enapter_async.fleet.outcomes import (
-    OnEvent,
     OperationT,
     Outcome,
     OutcomeStream,
@@ -28,11 +26,11 @@ from enapter_async.fleet.outcomes import (
     Tally,
 )
 from enapter_async.fleet.pacing.admission import Admission
-from enapter_async.fleet.pacing.controller import MAX_PAUSE, Controller, Wait
-from enapter_async.fleet.planning.drift import Guard, StateGuard
+from enapter_async.fleet.pacing.controller import Controller, Wait
+from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
-from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortJudge, check_criteria
+from enapter_async.fleet.rollout.abort import AbortJudge
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves, in_waves
 from enapter_async.fleet.stop import StopSignal, stop_error
@@ -51,6 +49,8 @@ class Run(Generic[OperationT]):
                 ...
         print(run.report.counts)
 
+    `options` and keywords are the same; a keyword goes before the value in `options`.
+
     `operations` is any iterable or async iterable. It is pulled on the event loop, at most
     twice `concurrency` ahead of the outcomes that were taken, so that a slow taker slows
     the input down and memory does not grow with its length. Operations of one device go
@@ -66,8 +66,9 @@ class Run(Generic[OperationT]):
     holds). A known input (it has a length) is then checked whole before the first request:
     equal operations are merged, contradictory ones refused.
 
-    What a plan gives is sent only while its device is as planned: `guard` looks, by default
-    a `StateGuard`. What is stale is held, and looked at again when the run goes on.
+    What a plan gives is sent only while its device is as planned: `guard` looks: a
+    mode of `StateGuard` (by default "auto"), or a guard of one's own. What is stale is held,
+    and looked at again when the run goes on.
 
     The run begins with at most 8 operations at once, and finds by itself how many up to
     `concurrency`, and how many requests a second, the server bears. While the host is down
@@ -91,35 +92,19 @@ class Run(Generic[OperationT]):
         self,
         client: Caller,
         operations: Operations[OperationT] | None,
-        *,
-        concurrency: int = 64,
-        journal: str | os.PathLike[str] | JournalOptions | None = None,
-        rollout: Rollout | None = None,
-        abort: Abort = DEFAULT_ABORT,
-        credentials: Credentials | None = None,
-        check: bool = False,
-        guard: Guard | None = None,
-        max_pause: float = MAX_PAUSE,
-        on_event: OnEvent | None = None,
+        options: RunOptions | None = None,
+        **keywords: Unpack[RunKeywords],
     ) -> None:
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; the least is 1")
-        if not max_pause > 0:
-            raise ConfigurationError(f"max_pause is {max_pause!r}; give seconds above 0")
-        if operations is not None or journal is None:
+        self._options = options = RunOptions.of(options, keywords)
+        if operations is not None or options.journal is None:
             check_input(operations)
         self._client = client
-        self._operations = in_waves(operations, rollout)
-        self._journal = journal_options(journal, rollout)
+        self._operations = in_waves(operations, options.rollout)
         self._session: JournalSession | None = None
-        self._rollout = rollout
-        self._concurrency = concurrency
-        self._guard = guard
-        self._credentials = credentials
-        self._on_event = on_event
+        self._rollout = options.rollout
 
         self._clock = client.clock if isinstance(client, Client) else Clock()
-        self._controller = Controller(concurrency, self._clock, max_pause=max_pause)
+        self._controller = Controller(options.concurrency, self._clock, max_pause=options.max_pause)
         self._admission = Admission(
             self._controller,
             self._clock,
@@ -128,13 +113,13 @@ class Run(Generic[OperationT]):
             on_wait=self._on_wait,
         )
         self._stop_signal = StopSignal(self._on_stop)
-        self._judge = AbortJudge(check_criteria(abort))
+        self._judge = AbortJudge(options.abort)
         self._pool = WorkerPool(
             client,
             self._admission,
             self._stop_signal,
-            concurrency=concurrency,
-            check=check,
+            concurrency=options.concurrency,
+            check=options.check,
             on_outcome=self._take,
             on_idle=self._end_if_done,
         )
@@ -181,7 +166,7 @@ class Run(Generic[OperationT]):
         a credentials file is still written.
         """
         self.stop("the run was cut off")
-        self._pool.cut(spare_stored=not callable(self._credentials))
+        self._pool.cut(spare_stored=not callable(self._options.credentials))
 
     async def __aenter__(self) -> Self:
         """Open journal and credentials, and begin.
@@ -202,7 +187,7 @@ class Run(Generic[OperationT]):
         self._producer = producer = Producer(
             items,
             self._pool.admit,
-            concurrency=self._concurrency,
+            concurrency=self._options.concurrency,
             before=None if self._wave_runner is None else self._before,
             ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
         )
@@ -264,9 +249,7 @@ class Run(Generic[OperationT]):
             exits,
             self._client,
             known,
-            self._journal,
-            credentials=self._credentials,
-            concurrency=self._concurrency,
+            self._options,
             clock=self._clock,
             on_failure=self._stop_by,
         )
@@ -277,7 +260,9 @@ class Run(Generic[OperationT]):
                 self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)
         rollout = self._rollout
-        guard = self._guard or StateGuard(self._client, staged=rollout is not None)
+        guard = self._options.guard
+        if isinstance(guard, GuardMode):
+            guard = StateGuard(self._client, guard, staged=rollout is not None)
         await exits.enter_async_context(guard)
         per_group = None if rollout is None else rollout.per_group
         self._pool.configure(
@@ -364,9 +349,9 @@ class Run(Generic[OperationT]):
     def _tell(self, event: RunEvent) -> None:
         if isinstance(event, RunWaiting | RunGoesOn):
             self._wait = event.wait if isinstance(event, RunWaiting) else None
-        if self._on_event is not None:
+        if self._options.on_event is not None:
             try:
-                self._on_event(event)
+                self._options.on_event(event)
             except Exception:
                 logger.exception("a listener failed on %s", type(event).__name__)
             except BaseException as error:  # noqa: BLE001 - raised at the end, and not here

@@ -12,6 +12,7 @@ from enapter_async.client import Client
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, RunEvent, State
 from enapter_async.fleet.run import Run
 from enapter_async.integrations.answers import words_for
@@ -75,10 +76,10 @@ class Session:
         self._leaving = False
         self._earlier = stop_request(folder)
 
-    def options(self) -> dict[str, Any]:
-        """Return what a `Run` of this job is told besides its operations."""
+    def options(self) -> RunOptions:
+        """Return the options of a `Run` of this job."""
         told = {field.name: getattr(self._file.settings, field.name) for field in _SETTINGS}
-        return {**told, "on_event": self._on_event}
+        return RunOptions(**told, on_event=self._on_event)
 
     async def carry_out(self) -> None:
         """Run to the end; what is wanted of the job is then written down."""

@@ -20,10 +20,10 @@ from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem, check_input
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.records import storable
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, is_held
 from enapter_async.fleet.journal.stop_request import request_stop, stop_request
-from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.fleet.run import Run
@@ -174,10 +174,10 @@ class Jobs:
         live.run = Run(
             self._client,
             works,
+            live.options(),
             journal=JournalOptions(path=folder.journal, facts={"source": source}),
             credentials=folder.credentials if mints else None,
             rollout=rollout,
-            **live.options(),
         )
         file.write(folder)
         await self._begin(live)
@@ -225,7 +225,7 @@ class Jobs:
             accept_new_token=accept_new_token,
             accept_wave=accept_wave,
         )
-        live.run = Run(self._client, None, journal=options, **live.options())
+        live.run = Run(self._client, None, live.options(), journal=options)
         await self._begin(live)
         return live.view()
 

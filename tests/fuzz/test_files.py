@@ -20,10 +20,10 @@ from enapter_async.client import Client
 from enapter_async.emulator import fleetfile
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.credentials import count_in, kept_in
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.operation_files import parse_operations
-from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import read_plan
 from enapter_async.fleet.planning.plan_file import (

@@ -177,7 +177,7 @@ async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) ->
         async with Jobs(client, tmp_path) as jobs:
             assert (await jobs.get(job.id)).phase is Phase.STOPPED
             assert (await jobs.resume(job.id)).phase is Phase.RUNNING
-            assert jobs._live[job.id].options()["concurrency"] == 1, "as it was begun"
+            assert jobs._live[job.id].options().concurrency == 1, "as it was begun"
             with pytest.raises(RunBusyError):
                 await jobs.resume(job.id)
             told = (await end_of(jobs, job.id))[-1].data
@@ -230,7 +230,7 @@ async def test_a_job_that_stopped_by_itself_is_not_taken_up_again(tmp_path: Path
             assert jobs._live == {}
             assert (await jobs.get(job.id)).as_json() == told
             await jobs.resume(job.id, retry_failed=True)
-            assert jobs._live[job.id].options()["abort"] == abort
+            assert jobs._live[job.id].options().abort == abort
             told = (await end_of(jobs, job.id))[-1].data
         assert (told["phase"], told["counts"]["applied"]) == ("ended", 20)
 

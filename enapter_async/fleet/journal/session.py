@@ -11,6 +11,7 @@ from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem, as_item, numbered
 from enapter_async.fleet.journal import resume
+from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.records import (
     ACKNOWLEDGED,
     INTENT,
@@ -26,7 +27,6 @@ from enapter_async.fleet.journal.run_folders import RunLock
 from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.journal.writer import JournalWriter
-from enapter_async.fleet.options import JournalOptions
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.operation import Repeat
 

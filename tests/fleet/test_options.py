@@ -1,0 +1,47 @@
+"""The options of a run: one value or keywords, and what neither may hold."""
+
+from typing import Any
+
+import pytest
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import DEFAULT_ABORT, GuardMode, RunOptions, StateGuard, apply
+from enapter_async.operations.devices import UpdateDevice
+from tests.fleet.callers import ScriptedCaller
+
+
+def test_a_keyword_goes_before_the_value() -> None:
+    options = RunOptions.of(RunOptions(concurrency=3, check=True), {"concurrency": 5})
+    assert (options.concurrency, options.check, options.abort) == (5, True, DEFAULT_ABORT)
+
+
+@pytest.mark.parametrize("given", ["each", GuardMode.EACH])
+def test_a_guard_is_named_by_its_mode(given: Any) -> None:
+    assert RunOptions(guard=given).guard is GuardMode.EACH
+
+
+def test_a_guard_of_ones_own_stays() -> None:
+    guard = StateGuard(ScriptedCaller())
+    assert RunOptions(guard=guard).guard is guard
+
+
+@pytest.mark.parametrize(
+    ("keywords", "says"),
+    [
+        ({"concurrency": 0}, "concurrency is 0; the least is 1"),
+        ({"max_pause": 0}, "max_pause is 0; give seconds above 0"),
+        ({"guard": "often"}, "guard is 'often'; give one of auto, each, wave, none"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(keywords: Any, says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        RunOptions(**keywords)
+
+
+async def test_a_run_takes_the_value() -> None:
+    caller = ScriptedCaller()
+    operations = [UpdateDevice(device_id="device-1", name="x")]
+    with pytest.raises(TypeError, match="concurency"):
+        await apply(caller, operations, RunOptions(), concurency=1)  # type: ignore[call-arg]  # the mistake is the point
+    report = await apply(caller, operations, RunOptions(check=True))
+    assert report.total == 1
