@@ -257,5 +257,33 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "key=lambda path: path.name",
             by="fleet/test_run_folders.py",
         ),
+        "a job that was stopped goes on at the next start": Break(
+            "integrations.jobs:Jobs.stop",
+            "request_stop(folder)",
+            "pass",
+            by="integrations/test_job_stopping.py::"
+            "test_a_job_that_was_cut_short_and_stopped_does_not_go_on_by_itself",
+        ),
+        "a closing backend waits for whatever is in flight": Break(
+            "integrations.jobs:Jobs.__aexit__",
+            "live.run.cut()",
+            "pass",
+            by="integrations/test_job_stopping.py::"
+            "test_a_closing_backend_waits_its_grace_and_no_longer",
+        ),
+        "an old request to stop stops a run that was resumed": Break(
+            "fleet.journal.stop_request:stopping_on_request",
+            "_path(folder).unlink(missing_ok=True)",
+            "pass",
+            by="integrations/test_job_stopping.py::"
+            "test_a_request_from_before_stops_no_later_session",
+        ),
+        "a watcher is told the end when a worker dies": Break(
+            "integrations.jobs:_Patience.is_over",
+            "return now - self._since >= self._seconds",
+            "return True",
+            by="integrations/test_job_stopping.py::"
+            "test_a_watcher_elsewhere_waits_for_somebody_to_go_on",
+        ),
     }
 )
