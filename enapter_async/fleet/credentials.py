@@ -16,7 +16,14 @@ from enapter_async.clock import Clock
 from enapter_async.concealment import concealing, concealing_async
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import ConfigurationError, RawAnswer
-from enapter_async.fleet.private_files import lock, open_private, unlock, write_durably
+from enapter_async.fleet.private_files import (
+    FileGoneError,
+    NamedFile,
+    lock,
+    open_private,
+    unlock,
+    write_durably,
+)
 from enapter_async.operation import Operation
 
 ROOM_BYTES: Final = 64 * 1024
@@ -43,6 +50,10 @@ class CredentialsFile:
     `in_flight` is how many results may be on their way at once: `make_room` holds so much
     room for each in a file beside this one, `<path>.reserve`, which is given up when the
     disk is full, and removed at the end.
+
+    A file that is removed, moved, replaced or cut short meanwhile is noticed: what was in it
+    and what is on its way are written to its place again, or beside it where the place is
+    taken, and no more room is made.
     """
 
     def __init__(
@@ -56,6 +67,9 @@ class CredentialsFile:
         self._reserve = Reserve(Path(f"{self.path}.reserve"), in_flight * ROOM_BYTES)
         self._clock = clock or Clock()
         self._descriptor = -1
+        self._named: NamedFile | None = None
+        self._size = 0
+        self._gone: FileGoneError | None = None
         self._pending: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self._taking: asyncio.Task[None] | None = None
@@ -75,7 +89,7 @@ class CredentialsFile:
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
             # A run that was killed while it wrote: its half line is left to be seen.
             os.write(descriptor, b"\n")
-        self._descriptor = descriptor
+        self._take(descriptor, self.path)
         return self
 
     async def __aexit__(
@@ -111,12 +125,32 @@ class CredentialsFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def _take(self, descriptor: int, path: Path) -> None:
+        self._descriptor = descriptor
+        self._named = NamedFile.at(path)
+        self._size = os.fstat(descriptor).st_size
+
+    def _check(self) -> None:
+        """Make sure that what was written can be found under the file's name.
+
+        Raises:
+            FileGoneError: somebody removed, moved, replaced or cut the file.
+        """
+        if self._gone is not None:
+            raise FileGoneError(str(self._gone))
+        if self._named is not None:
+            self._named.check()
+        if os.fstat(self._descriptor).st_size < self._size:
+            raise FileGoneError(f"{self.path} was cut short while it was written to")
+
     async def make_room(self) -> None:
         """See to it that whatever is in flight can be written, before more is asked for.
 
         Raises:
+            FileGoneError: the file was removed, moved, replaced or cut short.
             OSError: there is no room.
         """
+        self._check()
         if not self._reserve.held:
             async with self._making_room:
                 if self._taking is not None:
@@ -134,6 +168,7 @@ class CredentialsFile:
         `mark` is written with it, and says which item of which run it belongs to.
 
         Raises:
+            FileGoneError: another file has its place; says where the results are.
             OSError: it could not be written, as on a full disk; the file ends with the
                 last whole line.
         """
@@ -166,15 +201,50 @@ class CredentialsFile:
             try:
                 await asyncio.to_thread(self._write, data)
             except OSError as error:
-                for _, stored in group:
-                    if not stored.done():
-                        stored.set_exception(OSError(error.errno, error.strerror))
+                _release(group, (error.errno, error.strerror or str(error)))
+            except BaseException:
+                # The task was cancelled: whether the thread still writes, nobody here sees.
+                _release(group + self._pending, (0, "the writing was cancelled"))
+                self._pending = []
+                raise
             else:
-                for _, stored in group:
-                    if not stored.done():
-                        stored.set_result(None)
+                _release(group)
 
     def _write(self, data: bytes) -> None:
+        self._write_anew_if_gone()
+        self._append(data)
+        self._write_anew_if_gone()
+        self._size = os.fstat(self._descriptor).st_size
+        if self._named is not None and self._named.path != self.path:
+            raise FileGoneError(f"{self._gone}; its results are in {self._named.path}")
+
+    def _write_anew_if_gone(self) -> None:
+        if self._gone is None:
+            try:
+                self._check()
+            except FileGoneError as error:
+                self._gone = error
+                self._write_anew()
+
+    def _write_anew(self) -> None:
+        """Write all results to the file's place again, or beside it where that is taken."""
+        for path in (self.path, Path(f"{self.path}.rescued")):
+            try:
+                descriptor = open_private(path)
+            except ConfigurationError:
+                continue
+            kept = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+            if kept and not kept.endswith(b"\n"):
+                kept += b"\n"  # it was cut within a line
+            write_durably(descriptor, kept)
+            lock(descriptor)
+            old = self._descriptor
+            self._take(descriptor, path)
+            os.close(old)
+            return
+        raise FileGoneError(f"{self._gone}, and no file can be made in its place")
+
+    def _append(self, data: bytes) -> None:
         try:
             write_durably(self._descriptor, data)
         except OSError:
@@ -183,6 +253,19 @@ class CredentialsFile:
             # What is here was generated already: now is the time that the reserve is for.
             self._reserve.release()
             write_durably(self._descriptor, data)
+
+
+def _release(
+    group: list[tuple[bytes, asyncio.Future[None]]], problem: tuple[int | None, str] | None = None
+) -> None:
+    """Let those go on who wait for a group, each with an error of its own."""
+    for _, stored in group:
+        if stored.done():
+            continue
+        if problem is None:
+            stored.set_result(None)
+        else:
+            stored.set_exception(OSError(*problem))
 
 
 class Reserve:

@@ -107,8 +107,9 @@ class Execution(Generic[OperationT]):
         try:
             await credential_store.make_room()
         except OSError as error:
-            problem = error.strerror or type(error).__name__
-            message = f"there is no room to keep credentials: {problem}"
+            message = f"there is no room to keep credentials: {error.strerror}"
+            if error.strerror is None:
+                message = f"credentials cannot be kept: {str(error) or type(error).__name__}"
             return self.held(message, NoRoomError(message))
         return None
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, TextIO
 
+import attrs
+
 from enapter_async.errors import ConfigurationError
 
 if sys.platform != "win32":
@@ -126,6 +128,39 @@ def _sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class FileGoneError(OSError):
+    """A file that is being written to does not bear its name any more."""
+
+
+@attrs.frozen
+class NamedFile:
+    """A file that is open, and the name that must go on to lead to it."""
+
+    path: Path
+    _name: str
+    _place: tuple[int, int]
+
+    @classmethod
+    def at(cls, path: Path) -> "NamedFile":
+        """Return the file that has the name now."""
+        state = path.lstat()
+        return cls(path, os.fspath(path), (state.st_dev, state.st_ino))
+
+    def check(self) -> None:
+        """Make sure that the name still leads to the file.
+
+        Raises:
+            FileGoneError: the file was removed, moved or replaced.
+        """
+        try:
+            state = os.lstat(self._name)
+        except FileNotFoundError:
+            state = None
+        if state is None or (state.st_dev, state.st_ino) != self._place:
+            done = "removed or moved" if state is None else "replaced by another file"
+            raise FileGoneError(f"{self.path} was {done} while it was written to")
 
 
 def lock(descriptor: int) -> bool:

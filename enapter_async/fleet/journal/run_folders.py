@@ -154,7 +154,8 @@ def find_run(text: str, runs: Path) -> RunFolder:
 class RunLock:
     """Holds `<journal>.lock` by SQLite's BEGIN EXCLUSIVE: free again after SIGKILL, too."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
         self._connection = connection
 
     @classmethod
@@ -185,7 +186,7 @@ class RunLock:
         except sqlite3.DatabaseError as error:
             connection.close()
             raise ConfigurationError(f"{path} cannot be used as a lock: {error}") from None
-        return cls(connection)
+        return cls(path, connection)
 
     def release(self) -> None:
         """Release the lock; safe to repeat."""

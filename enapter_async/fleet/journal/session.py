@@ -82,7 +82,7 @@ class JournalSession:
         left_out = resume.merged(operations or ()) if known else frozenset()
         lock = RunLock.take(path)
         try:
-            journal = Journal.open(path)
+            journal = Journal.open(path, lock=lock.path)
         except BaseException:
             lock.release()
             raise

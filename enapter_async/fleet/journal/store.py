@@ -19,7 +19,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import Event, EventRow, ItemRow, event_of, item_of
-from enapter_async.fleet.private_files import check_private, open_private
+from enapter_async.fleet.private_files import NamedFile, check_private, open_private
 
 APPLICATION_ID: Final = 0x454E4A4C
 """What marks an SQLite file as a journal: "ENJL"."""
@@ -92,13 +92,16 @@ def _checked(
 class Journal:
     """One journal file, open. Blocking; used by one thread at a time, but for `checkpoint`."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, named: tuple[NamedFile, ...] = ()
+    ) -> None:
         self.path = path
         self._connection = connection
+        self._named = named
         self._full = True
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, lock: Path | None = None) -> Self:
         """Open a journal to write to it, or create it with mode 0600.
 
         Raises:
@@ -118,13 +121,13 @@ class Journal:
         except sqlite3.Error as error:
             connection.close()
             raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
-        except UnicodeError:  # sqlite3 could not read what SQLite says of a damaged table
+        except BaseException as error:
             connection.close()
-            raise damaged(where, "its tables have no names") from None
-        except BaseException:
-            connection.close()
+            if isinstance(error, UnicodeError):  # what SQLite says of a damaged table
+                raise damaged(where, "its tables have no names") from None
             raise
-        return cls(where, connection)
+        files = [each for each in (where, Path(f"{where}-wal"), lock) if each and each.exists()]
+        return cls(where, connection, tuple(map(NamedFile.at, files)))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
@@ -192,8 +195,11 @@ class Journal:
         """Write a group; with `full` return only once it is on the disk.
 
         Raises:
+            FileGoneError: the journal was removed or replaced; nothing of it was written.
             sqlite3.Error: nothing of it was written.
         """
+        for file in self._named:
+            file.check()  # what is written to a file without a name is lost
         if full is not self._full:
             self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
@@ -236,7 +242,8 @@ class Journal:
 
         With `shorten` the log begins anew, for which nobody may be writing.
         """
-        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file where it was removed
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
 
     # Reading: in pages, because a long read would keep the log from being shortened. Each way

@@ -149,9 +149,12 @@ class JournalWriter:
                     await asyncio.to_thread(
                         self._journal.add, group.items, group.events, group.facts, full=True
                     )
-            except Exception as error:  # noqa: BLE001 - as above
+            except BaseException as error:
                 self._fail(error)
-            self._release(group.waiters)
+                if not isinstance(error, Exception):
+                    raise  # the task was cancelled; `finally` lets nobody wait for it
+            finally:
+                self._release(group.waiters)
         self._go_on()
 
     async def _checkpoint(self) -> None:
@@ -195,10 +198,11 @@ class JournalWriter:
             else:
                 waiter.set_exception(_copy(self.failure))
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         if self.failure is None:
             self.failure = JournalError(
-                f"the journal {self._journal.path} cannot be written: {error}"
+                f"the journal {self._journal.path} cannot be written: "
+                f"{str(error) or type(error).__name__}"
             )
             self._on_failure(self.failure)
 

@@ -11,11 +11,12 @@ from typing import Final
 
 from tests.faults.breaks.breaking import Break, NotThereError
 from tests.faults.breaks.calls import CALLS
+from tests.faults.breaks.files import FILES
 from tests.faults.breaks.jobs import JOBS
 
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
-BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **JOBS})
+BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **JOBS, **FILES})
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
     {name: each for name, each in BREAKS.items() if each.simulated}

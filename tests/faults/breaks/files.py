@@ -1,0 +1,24 @@
+"""Breaks of what a job keeps on disk, and of who it is that is told apart."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tests.faults.breaks.breaking import Break
+
+FILES: Final[Mapping[str, Break]] = MappingProxyType(
+    {
+        "credentials go on into a file that is gone": Break(
+            "fleet.credentials:CredentialsFile._check",
+            "self._named.check()",
+            "pass",
+            by="fleet/test_files_gone.py",
+        ),
+        "a journal that is gone is written on": Break(
+            "fleet.journal.store:Journal.add",
+            "file.check()",
+            "pass",
+            by="fleet/test_files_gone.py",
+        ),
+    }
+)
