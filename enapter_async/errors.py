@@ -21,7 +21,8 @@
     │   └── HostDownError
     ├── DeadlineExceededError                  out of time; a write was not done
     ├── ResponseError                          a read's answer cannot be used
-    │   └── ResponseMismatchError
+    │   ├── ResponseMismatchError
+    │   └── ResponseTooLargeError
     ├── ResultDiffersError                     a write that was done, and not as asked
     └── AmbiguousOutcomeError                  a write that may or may not have happened
         └── ResultLostError                    it happened, and its answer is lost
@@ -278,6 +279,10 @@ class ResponseError(EnapterError):
 
 class ResponseMismatchError(ResponseError):
     """The answer is about another thing than the one that was asked for."""
+
+
+class ResponseTooLargeError(ResponseError):
+    """The answer is larger than the operation allows; see `Operation.max_bytes`."""
 
 
 class ResultDiffersError(EnapterError):

@@ -108,7 +108,8 @@ class Answer(Generic[T]):
 
     `key` is the envelope key, or None where the body carries nothing that is read;
     `type` what the value below it is structured into; `default` what a missing key
-    means (`UNSET`: it may not be missing); `max_bytes` the cap on the decoded body;
+    means (`UNSET`: it may not be missing); `max_bytes` the cap on the decoded body, unless
+    the operation says otherwise;
     `empty_allowed` whether a body may be missing; `secret` whether the body must
     never be shown, not even an excerpt of it.
     """
@@ -234,6 +235,14 @@ class Operation(Generic[T_co]):
         Where it settles by SEARCH, that is the search.
         """
         return None
+
+    def max_bytes(self) -> int:
+        """Return how large the decoded body of an answer may be."""
+        return self.answer.max_bytes
+
+    def when_missing(self, envelope: Mapping[str, Any]) -> Any:
+        """Return the value of an answer whose envelope has none; `UNSET` where it must have one."""
+        return self.answer.default
 
     def holds(self, state: Any | None) -> bool:
         """Return whether `state` is already the wanted one; None stands for "not found"."""

@@ -64,6 +64,7 @@ class Call:
         "patient",
         "record",
         "request_id",
+        "unread",
     )
 
     def __init__(
@@ -90,6 +91,8 @@ class Call:
         """Whether nothing had the natural key before, of an operation that settles by it."""
         self.candidates: tuple[Any, ...] = ()
         """What a search found, of an operation that settles by one."""
+        self.unread: Failure | None = None
+        """The last answer that may hold a secret and could not be read."""
 
     def put_off(self, seconds: float) -> None:
         """Let time that was spent waiting not count."""
@@ -116,9 +119,7 @@ def doubt(call: Call, state: Any | Failure) -> str:
     )
 
 
-def ambiguous(
-    call: Call, attempt: Attempt, found: str, *, applied: bool, last: Failure
-) -> AmbiguousOutcomeError:
+def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:
     """Return the error of a call whose end is unknown, or whose result is lost."""
     operation = call.operation
     name, target = described(operation), operation.target()
@@ -136,8 +137,9 @@ def ambiguous(
     else:
         hint = f"Look at the {target.word} itself."
     how = f"attempt {attempt.number} ended in {attempt.error_type}, and {found}"
-    if last.answer is not None:
-        how = f"{last.error}. What arrived is kept, unread"
+    unread = call.unread
+    if unread is not None:
+        how = f"{unread.error}. What arrived is kept, unread"
         hint = (
             "Save what `answer.reveal()` of this error returns, which exists nowhere else; with "
             "a credentials file it is there, as a line with `raw`."
@@ -149,7 +151,7 @@ def ambiguous(
         hint=f"{hint} Do not repeat the operation before.",
         request_id=call.request_id,
         candidates=call.candidates,
-        answer=last.answer,
+        answer=None if unread is None else unread.answer,
     )
 
 

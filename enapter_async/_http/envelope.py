@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 from enapter_async._http.json_text import RepeatedNameError, decode
 from enapter_async.converter import StructureError, structurer
-from enapter_async.operation import UNSET, Answer
+from enapter_async.operation import UNSET, Answer, Operation, Unset
 
 T = TypeVar("T")
 
 
-def unwrap(answer: Answer[T], body: bytes, cut: str) -> T:
-    """Take the answer's value out of its envelope, or raise `StructureError`."""
+def unwrap(operation: Operation[T], body: bytes, cut: str) -> T:
+    """Take the operation's value out of its envelope, or raise `StructureError`."""
     if cut:
         raise StructureError("", cut)
     if not body:
@@ -27,11 +27,12 @@ def unwrap(answer: Answer[T], body: bytes, cut: str) -> T:
         reason = "the answer is not JSON, or nested too deeply"
     if not isinstance(data, dict):
         raise StructureError("", reason)
-    return _from_envelope(answer, data)
+    return _from_envelope(operation, data)
 
 
-def _from_envelope(answer: Answer[T], data: Mapping[str, Any]) -> T:
+def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
     """Return the value under the answer's key, or its default, or raise `StructureError`."""
+    answer: Answer[T] = operation.answer
     key = answer.key or ""
     value = data.get(key)
     if value is not None:
@@ -48,9 +49,10 @@ def _from_envelope(answer: Answer[T], data: Mapping[str, Any]) -> T:
         with contextlib.suppress(StructureError):
             bare: T = structurer(answer.type)(data)
             return bare
-    if answer.default is UNSET or "errors" in data:
-        raise StructureError(key, "is missing")
-    return answer.default
+    default: T | Unset = UNSET if "errors" in data else operation.when_missing(data)
+    if default is UNSET:
+        raise StructureError(key, "is missing (is base_url that of the Enapter API?)")
+    return default
 
 
 def _join(key: str, path: str) -> str:

@@ -215,7 +215,7 @@ class Pipeline:
         try:
             reply = await self.transport.exchange(
                 message,
-                max_bytes=operation.answer.max_bytes,
+                max_bytes=operation.max_bytes(),
                 left=left,
                 timeouts=self.timeouts,
             )
@@ -242,6 +242,7 @@ class Pipeline:
             retry_after=failure.retry_after,
         )
         call.record.attempts += (attempt,)
+        call.unread = call.unread if failure.answer is None else failure
         call.request_id = getattr(failure.error, "request_id", None) or call.request_id
         if self.hooks:
             self._tell(AttemptFailed(call=call.number, operation=call.operation, attempt=attempt))
@@ -308,7 +309,7 @@ class Pipeline:
                 call.record.settled = True
                 return operation.result_of(state)
         applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
-        error = ambiguous(call, uncertain[-1], found, applied=applied, last=last)
+        error = ambiguous(call, uncertain[-1], found, applied=applied)
         return attrs.evolve(last, error=error)
 
     async def _read_back(self, call: Call, reading: Operation[Any]) -> Any | Failure:

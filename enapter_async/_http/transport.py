@@ -13,7 +13,7 @@ import aiohttp
 import attrs
 from aiohttp.http_parser import HttpResponseParser
 
-from enapter_async._http.wire import Failure, Message, Reply
+from enapter_async._http.wire import Failure, Message, Reply, larger_than
 from enapter_async.errors import (
     Certainty,
     HostDownError,
@@ -104,7 +104,7 @@ async def read_body(
             chunks.append(chunk)
             size += len(chunk)
             if size > cap:
-                cut = f"the answer is larger than {cap} bytes"
+                cut = larger_than(cap)
                 return _beginning(chunks, ERROR_BODY_BYTES), cut, False
     except TimeoutError:
         return b"".join(chunks), "the answer did not end in time", True

@@ -27,6 +27,7 @@ from enapter_async.errors import (
     RawAnswer,
     ResponseError,
     ResponseMismatchError,
+    ResponseTooLargeError,
     api_error_type,
 )
 from enapter_async.operation import Answer, Operation
@@ -155,17 +156,17 @@ class Wire:
         labelled = _may_be_json(reply)
         if not labelled and not _looks_like_json(reply):
             reason = "something other than the API answered"
-            return _unusable(answer, reply, reason, Certainty.MAYBE)
+            return _unusable(operation, reply, reason, Certainty.MAYBE)
         if answer.key is None and labelled and (reply.body or reply.cut or answer.empty_allowed):
             return operation.result_of(None)
         problem: tuple[str, str] | None = None
         try:
-            result = unwrap(answer, reply.body, reply.cut)
+            result = unwrap(operation, reply.body, reply.cut)
         except StructureError as error:
             problem = (error.reason, error.path)
         if problem is not None:
             certainty = Certainty.APPLIED if labelled else Certainty.MAYBE
-            return _unusable(answer, reply, problem[0], certainty, path=problem[1])
+            return _unusable(operation, reply, problem[0], certainty, path=problem[1])
         if not operation.accepts(result):
             return Failure(
                 certainty=Certainty.MAYBE,
@@ -270,6 +271,11 @@ def http_date(value: str) -> float | None:
         return None
 
 
+def larger_than(max_bytes: int) -> str:
+    """Return why a body was cut that is larger than it may be."""
+    return f"the answer is larger than {max_bytes} bytes"
+
+
 def printable(text: str, limit: int = 200) -> str:
     """Return a server's text fit for a message: one line, no control characters, not long."""
     line = re.sub(_CONTROL, " ", text)
@@ -309,17 +315,24 @@ def _media_type(reply: Reply) -> str:
 
 
 def _unusable(
-    answer: Answer[Any], reply: Reply, reason: str, certainty: Certainty, *, path: str = ""
+    operation: Operation[Any],
+    reply: Reply,
+    reason: str,
+    certainty: Certainty,
+    *,
+    path: str = "",
 ) -> Failure:
     if path:
         reason = f"{path} {reason}" if reason.startswith("is ") else f"{path}: {reason}"
-    keeps = answer.secret and bool(reply.body) and not _is_html(reply)
+    keeps = operation.answer.secret and bool(reply.body) and not _is_html(reply)
+    too_large = reply.cut == larger_than(operation.max_bytes())
+    error_type = ResponseTooLargeError if too_large else ResponseError
     return Failure(
         certainty=certainty,
-        error=ResponseError(f"HTTP {reply.status}, but {reason}", path=path),
-        kind="ResponseError",
-        # Asked again, the server would make other secrets, and answer alike.
-        retries=0 if keeps else None,
+        error=error_type(f"HTTP {reply.status}, but {reason}", path=path),
+        kind=error_type.__name__,
+        # Asked again, the server would answer alike, and make other secrets.
+        retries=0 if too_large or (keeps and not reply.cut) else None,
         status=reply.status,
         timed_out=reply.late,
         answer=RawAnswer(reply.body) if keeps else None,

@@ -3,11 +3,12 @@
 Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 import attrs
 
 from enapter_async.api.executor import Executor
+from enapter_async.errors import ResponseTooLargeError
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Unset
@@ -19,6 +20,24 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
+
+
+async def read_page(
+    page: ListDevices, execute: Callable[[ListDevices], Awaitable[tuple[Device, ...]]]
+) -> tuple[tuple[Device, ...], ListDevices]:
+    """Read a page, halved until it is not too large; return it with the page that was read.
+
+    Raises:
+        ResponseTooLargeError: even one device of it is.
+    """
+    while True:
+        try:
+            return await execute(page), page
+        except ResponseTooLargeError:
+            smaller = page.smaller()
+            if smaller is None:
+                raise
+        page = smaller
 
 
 @attrs.frozen
@@ -55,7 +74,8 @@ class Devices:
         `get`. No id is given twice. It is no snapshot: a device that is made or deleted
         meanwhile may be missing, or hide another. It ends at an empty page, and at a
         page that brings nothing new, which is what a server sends that knows no paging.
-        To give no id twice it remembers each: about 0.15 GB for a million devices.
+        To give no id twice it remembers each: about 0.15 GB for a million devices. A page of
+        more than 4 MB is asked for again in smaller ones.
 
         Changes nothing; safe to repeat, and to leave early.
 
@@ -63,7 +83,10 @@ class Devices:
         """
         page = ListDevices(site_id=site_id, expand=expand)
         seen: set[str] = set()
-        while devices := await self._executor.execute(page):
+        while True:
+            devices, page = await read_page(page, self._executor.execute)
+            if not devices:
+                return
             known = len(seen)
             for device in devices:
                 if device.id not in seen:

@@ -8,8 +8,8 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 
 import contextlib
 import re
-from collections.abc import Iterable
-from typing import ClassVar, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -41,9 +41,14 @@ EXPANDABLE: Final = (
 LARGEST_PAGE: Final = 50
 """The most devices that one page may be asked to hold."""
 
+_PAGE_BYTES: Final = 4_000_000
+"""The largest page that is read: a larger one would hold up the event loop for too long."""
+_DEVICE_BYTES: Final = 64 * 1024
+"""How large a device of a page may be on average; with its manifest it may have 1 MiB."""
+
 _LARGEST_OFFSET: Final = 2**63 - 1
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device)
+_DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device, max_bytes=MIB)
 
 
 def _device_id(value: str) -> str:
@@ -93,14 +98,16 @@ def _target(device_id: str) -> Target:
     return Target("device", lower if same else device_id)
 
 
-def _is_about(asked: str, answered: str) -> bool:
-    """Say no only where a UUID was asked for and another UUID came; a slug may name any."""
-    return (
-        answered == asked
-        or not _UUID.fullmatch(asked)
-        or not _UUID.fullmatch(answered)
-        or answered.lower() == asked.lower()
-    )
+def _is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
+    """Return False where another device answered: by its id, or by its slug if that was asked for.
+
+    With `new_slug` the request sets the slug, so that any may come.
+    """
+    if device.id == asked:
+        return True
+    if _UUID.fullmatch(asked):
+        return not _UUID.fullmatch(device.id) or device.id.lower() == asked.lower()
+    return new_slug or not device.slug or device.slug.lower() == asked.lower()
 
 
 def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -135,7 +142,7 @@ class GetDevice(Operation[Device]):
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result.id)
+        return _is_about(self.device_id, result)
 
 
 @attrs.frozen(kw_only=True)
@@ -152,7 +159,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
     kind: ClassVar[str] = "device.list"
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[tuple[Device, ...]]] = Answer(
-        key="devices", type=tuple[Device, ...], default=(), max_bytes=64 * MIB
+        key="devices", type=tuple[Device, ...], default=(), max_bytes=_PAGE_BYTES
     )
 
     site_id: str | None = attrs.field(default=None, converter=_site_id)
@@ -171,6 +178,22 @@ class ListDevices(Operation[tuple[Device, ...]]):
     def target(self) -> Target:
         """Return the devices of the site, or of the account."""
         return Target("device", site_id=self.site_id)
+
+    def max_bytes(self) -> int:
+        """Return 64 KiB for each device asked for, or 1 MiB with its manifest; at most 4 MB."""
+        each = MIB if "manifest" in self.expand else _DEVICE_BYTES
+        return min(self.limit * each, _PAGE_BYTES)
+
+    def when_missing(self, envelope: Mapping[str, Any]) -> tuple[Device, ...] | Unset:
+        """Return no devices where the answer looks like an empty page, such as one past the end."""
+        total = envelope.get("total_count")
+        past_the_end = isinstance(total, int) and total <= self.offset
+        looks_like_a_page = "devices" in envelope or past_the_end
+        return () if looks_like_a_page or (self.offset > 0 and not envelope) else UNSET
+
+    def smaller(self) -> "ListDevices | None":
+        """Return a page of half the size from the same place; None where it is of one device."""
+        return None if self.limit == 1 else attrs.evolve(self, limit=self.limit // 2)
 
 
 @attrs.frozen(kw_only=True)
@@ -219,7 +242,7 @@ class UpdateDevice(Operation[Device]):
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result.id)
+        return _is_about(self.device_id, result, new_slug=bool(self.slug))
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
@@ -296,7 +319,7 @@ class GenerateConfig(Operation[CommunicationConfig]):
     kind: ClassVar[str] = "device.generate_config"
     repeat: ClassVar[Repeat] = Repeat.ONCE
     answer: ClassVar[Answer[CommunicationConfig]] = Answer(
-        key="config", type=CommunicationConfig, secret=True
+        key="config", type=CommunicationConfig, max_bytes=MIB, secret=True
     )
 
     device_id: str = attrs.field(converter=_device_id)
@@ -351,7 +374,7 @@ class AssignBlueprint(Operation[Device]):
 
     def accepts(self, result: Device) -> bool:
         """Say whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result.id)
+        return _is_about(self.device_id, result)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""

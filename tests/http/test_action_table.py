@@ -357,7 +357,10 @@ async def test_regenerate_still_tells_the_truth_when_it_fails(
     server.script(applied(fault), ignored(errors(400)))
     policy = attempts(4, on_ambiguous="regenerate")
     async with open_rig(transport, server, retry=policy) as rig:
-        assert type(await rig.fails(CONFIG)) is kind
+        error = await rig.fails(CONFIG)
+    assert type(error) is kind
+    half = getattr(error, "answer", None)
+    assert (half is not None and len(half.reveal()) > 0) is (kind is ResultLostError)
     assert server.seen == ["POST", "POST"]
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from enapter_async.errors import (
     APIError,
     Certainty,
     ResponseError,
+    ResponseTooLargeError,
     ResultLostError,
     TransportError,
 )
@@ -73,8 +75,8 @@ async def test_row28_a_bomb_is_not_unpacked(transport: TransportKind, server: Fa
     server.always(ignored(gzip_bomb()))
     async with open_rig(transport, server, retry=attempts(1)) as rig:
         peak = Peak()
-        assert type(await rig.fails(GET)) is ResponseError
-        assert peak.growth() < 64 * MIB
+        assert type(await rig.fails(GET)) is ResponseTooLargeError
+        assert peak.growth() < 16 * MIB
         assert rig.held() == 0
     assert server.seen == ["GET"]
 
@@ -94,8 +96,8 @@ async def test_row28_a_bomb_of_a_page_is_not_unpacked_either(
     server.always(ignored(gzip_bomb()))
     async with open_rig(transport, server, retry=attempts(1)) as rig:
         peak = Peak()
-        assert type(await rig.fails(LIST)) is ResponseError
-        assert peak.growth() < 256 * MIB
+        assert type(await rig.fails(LIST)) is ResponseTooLargeError
+        assert peak.growth() < 32 * MIB
 
 
 @pytest.mark.usefixtures("measurable")
@@ -103,8 +105,8 @@ async def test_an_endless_answer_is_cut(transport: TransportKind, server: FaultS
     server.always(ignored(flood(64)))
     async with open_rig(transport, server, retry=attempts(1)) as rig:
         peak = Peak()
-        assert type(await rig.fails(GET)) is ResponseError
-        assert peak.growth() < 64 * MIB
+        assert type(await rig.fails(GET)) is ResponseTooLargeError
+        assert peak.growth() < 16 * MIB
 
 
 @pytest.mark.parametrize(("columns", "fits"), [(9_000, True), (11_000, False)])
@@ -121,24 +123,108 @@ async def test_a_header_may_have_64_kib(
             assert type(await rig.fails(GET)) is TransportError
 
 
-@pytest.mark.parametrize(("mebibytes", "fits"), [(7, True), (9, False)])
-async def test_one_device_may_take_8_mib(
-    transport: TransportKind, mebibytes: int, fits: bool, server: FaultServer
+KIB = 1024
+
+
+@each(
+    "case",
+    {
+        "device": (GET, "device", [1000 * KIB]),
+        "page": (LIST, "devices", [60 * KIB] * 50),
+        "small-page": (ListDevices(limit=2), "devices", [100 * KIB, 20 * KIB]),
+        "manifests": (ListDevices(limit=3, expand=["manifest"]), "devices", [1000 * KIB] * 3),
+    },
+)
+@pytest.mark.parametrize("fits", [True, False])
+async def test_an_answer_is_as_large_as_was_asked_for(
+    case: tuple[Operation[Any], str, list[int]], fits: bool, server: FaultServer
 ) -> None:
-    big = device("dev-1", properties={"x": "0" * (mebibytes * MIB)})
-    server.always(ignored(answer(200, {"device": big})))
-    async with open_rig(transport, server, retry=attempts(1)) as rig:
+    operation, key, sizes = case
+    beyond = [] if fits else [150 * KIB]
+    found = [
+        device(f"dev-{number}", properties={"x": "0" * size})
+        for number, size in enumerate(sizes + beyond * len(sizes), 1)
+    ]
+    body = {key: found if key == "devices" else {**found[0], "more": "0" * sum(beyond)}}
+    server.always(ignored(answer(200, body)))
+    async with open_rig("direct", server, retry=attempts(3)) as rig:
         if fits:
-            assert (await rig.run(GET)).id == "dev-1"
+            assert await rig.run(operation)
         else:
-            assert type(await rig.fails(GET)) is ResponseError
+            error = await rig.fails(operation)
+            assert type(error) is ResponseTooLargeError
+            assert "is larger than" in str(error)
+    assert len(server.seen) == 1  # what is too large is not asked for again
 
 
-async def test_a_page_may_take_more(transport: TransportKind, server: FaultServer) -> None:
-    big = [device(f"dev-{number}", properties={"x": "0" * 2 * MIB}) for number in range(10)]
-    server.always(ignored(answer(200, {"devices": big, "total_count": 10})))
-    async with open_rig(transport, server, retry=attempts(1)) as rig:
-        assert len(await rig.run(LIST)) == 10
+@pytest.mark.parametrize("all_are_large", [False, True])
+async def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(
+    all_are_large: bool, server: FaultServer
+) -> None:
+    fleet = [
+        device(f"dev-{number:02}", manifest={"x": "0" * 900 * KIB * (number < 6 or all_are_large)})
+        for number in range(12)
+    ]
+    asked = []
+
+    async def page(exchange: Exchange) -> bool:
+        query = URL(exchange.arrival.target).query
+        offset, limit = int(query["offset"]), int(query["limit"])
+        asked.append((offset, limit))
+        return await answer(200, {"devices": fleet[offset : offset + limit]})(exchange)
+
+    server.always(ignored(page))
+    async with open_rig("direct", server, retry=attempts(1)) as rig:
+        devices = [each.id async for each in rig.client.devices.list(expand=["manifest"])]
+    assert devices == [each["id"] for each in fleet]
+    assert asked[:5] == [(0, 50), (0, 25), (0, 12), (0, 6), (0, 3)]
+    assert asked[5:] == [(offset, 3) for offset in (3, 6, 9, 12)]
+
+
+async def test_a_device_that_is_too_large_by_itself_ends_the_list(server: FaultServer) -> None:
+    large = device("dev-1", manifest={"x": "0" * 5 * MIB})
+    server.always(ignored(answer(200, {"devices": [large]})))
+    async with open_rig("direct", server, retry=attempts(1)) as rig:
+        listing = rig.client.devices.list(expand=["manifest"])
+        error = await rig.refused(anext(listing))
+    assert type(error) is ResponseTooLargeError
+    assert len(server.seen) == 6
+
+
+@each(
+    "body",
+    {
+        "another-object": {"hello": "world"},
+        "nothing": {},
+        "devices-elsewhere": {"data": {"devices": []}},
+        "a-total-without-devices": {"total_count": 3},
+        "errors": {"errors": [], "devices": None},
+    },
+)
+async def test_what_does_not_look_like_a_page_is_no_empty_fleet(
+    body: Any, server: FaultServer
+) -> None:
+    server.always(ignored(answer(200, body)))
+    async with open_rig("direct", server, retry=attempts(1)) as rig:
+        error = await rig.refused(anext(rig.client.devices.list()))
+        assert type(error) is ResponseError
+        assert "devices is missing (is base_url that of the Enapter API?)" in str(error)
+
+
+@each("body", {"list": {"devices": []}, "null": {"devices": None}, "total": {"total_count": 0}})
+async def test_an_empty_fleet_is_empty(body: Any, server: FaultServer) -> None:
+    server.always(ignored(answer(200, body)))
+    async with open_rig("direct", server) as rig:
+        assert [each async for each in rig.client.devices.list()] == []
+
+
+async def test_a_later_page_that_is_none_does_not_end_the_list(server: FaultServer) -> None:
+    first = {"devices": [device(f"dev-{number}") for number in range(50)]}
+    server.script(ignored(answer(200, first)))
+    server.always(ignored(answer(200, {"maintenance": True})))
+    async with open_rig("direct", server, retry=attempts(1)) as rig:
+        with pytest.raises(ResponseError, match="devices is missing"):
+            [each async for each in rig.client.devices.list()]
 
 
 @each("operation", {"get": GET, "update": UPDATE, "assign": ASSIGN})

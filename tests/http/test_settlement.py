@@ -319,6 +319,15 @@ async def test_row33_only_other_answers_leave_a_write_ambiguous(transport: Trans
         assert server.seen == ["PATCH"] * 4 + ["GET"]
 
 
+async def test_row33_another_slug_is_another_device(transport: TransportKind) -> None:
+    async with FaultServer(devices=("dev-1",)) as server:
+        server.script(ignored(answer(200, {"device": device(OTHER, slug="boiler")})))
+        async with open_rig(transport, server) as rig:
+            asked = device("dev-1")["slug"]
+            assert (await rig.run(GetDevice(device_id=asked))).id == "dev-1"
+            assert rig.certainties == [Certainty.MAYBE]
+
+
 async def test_a_slug_may_answer_with_any_id(transport: TransportKind, server: FaultServer) -> None:
     async with open_rig(transport, server) as rig:
         found = await rig.run(GetDevice(device_id="slug-of-dev-1"))

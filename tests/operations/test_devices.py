@@ -48,7 +48,7 @@ CASES: dict[type[Operation[Any]], Case] = {
             method="GET", path=("devices", ASKED), query=(("expand", "site,manifest"),), body=None
         ),
         Repeat.READ,
-        Answer(key="device", type=Device, max_bytes=8 * MIB),
+        Answer(key="device", type=Device, max_bytes=MIB),
         Target("device", ASKED),
         None,
         {},
@@ -62,7 +62,7 @@ CASES: dict[type[Operation[Any]], Case] = {
             query=(("expand", "communication"), ("offset", "100"), ("limit", "20")),
         ),
         Repeat.READ,
-        Answer(key="devices", type=tuple[Device, ...], default=(), max_bytes=64 * MIB),
+        Answer(key="devices", type=tuple[Device, ...], default=(), max_bytes=4_000_000),
         Target("device", site_id="site-1"),
         None,
         {},
@@ -72,7 +72,7 @@ CASES: dict[type[Operation[Any]], Case] = {
         UpdateDevice(device_id=ASKED, name="Hydrogen detector"),
         RequestParts(method="PATCH", path=("devices", ASKED), body={"name": "Hydrogen detector"}),
         Repeat.CONVERGENT,
-        Answer(key="device", type=Device, max_bytes=8 * MIB),
+        Answer(key="device", type=Device, max_bytes=MIB),
         Target("device", ASKED),
         GetDevice(device_id=ASKED),
         {"name": "Hydrogen detector"},
@@ -94,7 +94,7 @@ CASES: dict[type[Operation[Any]], Case] = {
             method="POST", path=("devices", ASKED, "generate_config"), body={"protocol": "MQTTS"}
         ),
         Repeat.ONCE,
-        Answer(key="config", type=CommunicationConfig, secret=True),
+        Answer(key="config", type=CommunicationConfig, max_bytes=MIB, secret=True),
         Target("device", ASKED),
         None,
         {},
@@ -108,7 +108,7 @@ CASES: dict[type[Operation[Any]], Case] = {
             body={"blueprint_id": "bp-2"},
         ),
         Repeat.CONVERGENT,
-        Answer(key="device", type=Device),
+        Answer(key="device", type=Device, max_bytes=MIB),
         Target("device", ASKED),
         GetDevice(device_id=ASKED),
         {"blueprint_id": "bp-2"},
@@ -189,39 +189,6 @@ def test_the_protocol_is_sent_as_a_plain_string() -> None:
     body = GenerateConfig(device_id="a", protocol="mqtt").request().body
     assert body == {"protocol": "MQTT"}
     assert type(body["protocol"]) is str
-
-
-ABOUT_ONE_DEVICE: list[Any] = [
-    lambda device_id: GetDevice(device_id=device_id),
-    lambda device_id: UpdateDevice(device_id=device_id, name="n"),
-    lambda device_id: AssignBlueprint(device_id=device_id, blueprint_id="b"),
-]
-
-
-@pytest.mark.parametrize("build", ABOUT_ONE_DEVICE)
-@pytest.mark.parametrize(
-    ("asked", "answered", "accepted"),
-    [
-        (ASKED, ASKED, True),
-        (ASKED, ASKED.upper(), True),
-        (ASKED.upper(), ASKED, True),
-        (ASKED, OTHER, False),
-        (ASKED.upper(), OTHER, False),
-        ("boiler-pump", ASKED, True),
-        (ASKED, "boiler-pump", True),
-        ("devicea0-45f2-4e9e-a6f0-69a310ab110b", OTHER, True),
-        (ASKED, "", True),
-    ],
-)
-def test_only_another_uuid_than_the_one_asked_for_is_refused(
-    build: Any, asked: str, answered: str, accepted: bool
-) -> None:
-    assert build(asked).accepts(Device(id=answered)) is accepted
-
-
-def test_answers_without_an_id_of_their_own_are_accepted() -> None:
-    assert ListDevices().accepts((Device(id=OTHER),))
-    assert DeleteDevice(device_id=ASKED).accepts(None)
 
 
 @pytest.mark.parametrize(

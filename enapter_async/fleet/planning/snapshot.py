@@ -11,6 +11,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async._http.call import CallRecord
+from enapter_async.api.devices import read_page
 from enapter_async.errors import (
     ConfigurationError,
     EnapterError,
@@ -50,9 +51,15 @@ async def read_pages(
     recent: deque[str] = deque(maxlen=_REMEMBERED)
     before: tuple[Device, ...] = ()
     offset = steps = stale = 0
+    limit = LARGEST_PAGE
+
+    async def execute(request: ListDevices) -> tuple[Device, ...]:
+        return await client.call(request, record=CallRecord(), patient=True)
+
     while True:
-        request = ListDevices(site_id=site_id, expand=names, offset=offset)
-        page = await client.call(request, record=CallRecord(), patient=True)
+        request = ListDevices(site_id=site_id, expand=names, offset=offset, limit=limit)
+        page, request = await read_page(request, execute)
+        limit = request.limit
         known = set(recent)
         # A page of one device leaves no room for an overlap, so the next one shows none.
         overlaps = offset > 0 and len(before) != 1
@@ -60,7 +67,7 @@ async def read_pages(
             steps += 1
             if steps > STEPS_BACK:
                 raise _unsteady()
-            offset = max(0, offset - (LARGEST_PAGE - 1))
+            offset = max(0, offset - max(1, limit - 1))
             continue
         fresh = tuple({device.id: device for device in page if device.id not in known}.values())
         if fresh:

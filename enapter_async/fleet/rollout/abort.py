@@ -23,7 +23,7 @@ UNUSABLE_OF: Final = 10
 UNUSABLE_MOST: Final = 3
 """so many whose answers fit no schema stop the run: it speaks with something else."""
 
-_UNUSABLE: Final = frozenset(("ResponseError", "ResponseMismatchError"))
+_UNUSABLE: Final = frozenset(("ResponseError", "ResponseMismatchError", "ResponseTooLargeError"))
 
 
 @attrs.frozen(kw_only=True)
