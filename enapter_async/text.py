@@ -35,6 +35,11 @@ def plain(value: Any) -> str:
     return re.sub(_UNSAFE, "", re.sub(_SEQUENCES, "", text))
 
 
+def shortened(text: str, length: int) -> str:
+    """Return a text of at most so many characters; what was left out shows as an ellipsis."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
 def plain_lines(value: Any) -> str:
     """Do the same, and keep line ends."""
     return "\n".join(plain(line) for line in str(value).split("\n"))

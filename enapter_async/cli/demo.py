@@ -23,7 +23,6 @@ from enapter_async.cli.demo_check import lies
 from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.progress import Watch, tracker
-from enapter_async.cli.rows import reason_of
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.summary import output_console, save_picture, states_table
 from enapter_async.client import Client
@@ -42,7 +41,7 @@ from enapter_async.emulator.world import World
 from enapter_async.errors import APIError
 from enapter_async.fleet.operation_files import read_operations
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, State
+from enapter_async.fleet.outcomes import Outcome, Report, State, reason_of
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
 

@@ -14,13 +14,13 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.rows import json_line, outcome_row, reason_of
+from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.devices import (

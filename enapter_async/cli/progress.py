@@ -18,7 +18,6 @@ from rich.progress import (
 from rich.text import Text
 
 from enapter_async.cli.options import tell
-from enapter_async.cli.rows import reason_of
 from enapter_async.cli.summary import COLOURS, fancy
 from enapter_async.fleet.outcomes import (
     Outcome,
@@ -29,6 +28,7 @@ from enapter_async.fleet.outcomes import (
     State,
     WaveBegan,
     WavePassed,
+    reason_of,
 )
 from enapter_async.fleet.pacing.controller import Wait, minutes
 from enapter_async.fleet.pacing.progress import Estimate

@@ -10,10 +10,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from enapter_async.cli.options import tell
-from enapter_async.converter import operation_to_json, unstructure
-from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.operation_files import COLUMNS, parse_operations, read_operations
-from enapter_async.fleet.outcomes import Outcome, Report
+from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
 from enapter_async.fleet.private_files import open_private
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.operation import Operation
@@ -53,52 +51,9 @@ def _tell_ignored(columns: Sequence[str]) -> None:
         tell(f"columns that are ignored: {plain(', '.join(others))}")
 
 
-def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str, Any]:
-    """Write an outcome as a flat row: the operation's own fields, then what became of it.
-
-    The result of an operation that mints credentials is never in it.
-    """
-    error = outcome.error
-    row: dict[str, Any] = {
-        **operation_to_json(outcome.operation),
-        "state": str(outcome.state),
-        "attempts": outcome.attempts,
-        "elapsed": round(outcome.elapsed, 3),
-        "settled": outcome.settled,
-        "error_type": None if error is None else type(error).__name__,
-        "status": error.status if isinstance(error, APIError) else None,
-        "request_id": getattr(error, "request_id", None),
-        "error": None if error is None else reason_of(error),
-    }
-    if with_result and not outcome.operation.answer.secret and outcome.result is not None:
-        row["device"] = unstructure(outcome.result)
-    return row
-
-
-def reason_of(error: EnapterError) -> str:
-    """Say in one safe line what an error says, with the code that the API gave."""
-    codes = [detail.code for detail in getattr(error, "errors", ()) if detail.code]
-    text = plain(error)
-    missing = [plain(code) for code in codes if code not in text]
-    return f"{text} ({', '.join(missing)})" if missing else text
-
-
 def report_row(report: Report) -> dict[str, Any]:
     """Write a report as the last line of `--json`."""
-    return {
-        "report": {
-            "counts": {str(state): number for state, number in report.counts.items()},
-            "complete": report.complete,
-            "stopped": None if report.stopped is None else reason_of(report.stopped),
-            "attempts": report.attempts,
-            "retried": report.retried,
-            "settled": report.settled,
-            "earlier": report.earlier,
-            "merged": report.merged,
-            "acknowledged": report.acknowledged,
-            "elapsed": round(report.elapsed, 3),
-        }
-    }
+    return {"report": report.summary()}
 
 
 def json_line(row: Any) -> str:

@@ -12,7 +12,7 @@ from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, drop_output, tell
 from enapter_async.cli.progress import Watch, tracker
-from enapter_async.cli.rows import ResultsFile, json_line, outcome_row, report_row
+from enapter_async.cli.rows import ResultsFile, json_line, report_row
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
@@ -20,7 +20,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, State
+from enapter_async.fleet.outcomes import Outcome, Report, State, outcome_row
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.run import Run

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from enapter_async.cli.rows import reason_of
 from enapter_async.fleet.outcomes import (
     Outcome,
     Report,
     State,
+    reason_of,
 )
 from enapter_async.operation import described
 from enapter_async.text import plain

@@ -3,17 +3,20 @@
 import asyncio
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
-from enapter_async.errors import EnapterError
+from enapter_async.converter import operation_to_json, unstructure
+from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.pacing.controller import Wait
 from enapter_async.operation import Operation
+from enapter_async.text import plain, shortened
 
 OperationT = TypeVar("OperationT", bound=Operation[Any])
 
+SHOWN: Final = 5
+"""How many outcomes the `repr` of a report shows."""
 FAILURES_KEPT: Final = 100
 """How many failed and how many unknown outcomes a report keeps, the first ones of each."""
 
@@ -71,7 +74,37 @@ class Outcome(Generic[OperationT]):
     settled: bool = False
 
 
-@attrs.frozen(kw_only=True)
+def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str, Any]:
+    """Return an outcome as a flat row: the operation's own fields, then what became of it.
+
+    The result of an operation that generates credentials is never in it.
+    """
+    error = outcome.error
+    row: dict[str, Any] = {
+        **operation_to_json(outcome.operation),
+        "state": str(outcome.state),
+        "attempts": outcome.attempts,
+        "elapsed": round(outcome.elapsed, 3),
+        "settled": outcome.settled,
+        "error_type": None if error is None else type(error).__name__,
+        "status": error.status if isinstance(error, APIError) else None,
+        "request_id": getattr(error, "request_id", None),
+        "error": None if error is None else reason_of(error),
+    }
+    if with_result and not outcome.operation.answer.secret and outcome.result is not None:
+        row["device"] = unstructure(outcome.result)
+    return row
+
+
+def reason_of(error: EnapterError) -> str:
+    """Return in one safe line what an error says, with the code that the API gave."""
+    codes = [detail.code for detail in getattr(error, "errors", ()) if detail.code]
+    text = plain(error)
+    missing = [plain(code) for code in codes if code not in text]
+    return f"{text} ({', '.join(missing)})" if missing else text
+
+
+@attrs.frozen(kw_only=True, repr=False)
 class Report:
     """How a run went: counts, and the first failures, however long the run was.
 
@@ -81,6 +114,8 @@ class Report:
     of those that a later read found done. `elapsed` is seconds. `complete` says that the
     input was read to its end, so that every operation of it is counted. `stopped` is the
     error that stopped the run before its end, such as a 401; None where nothing did.
+
+    It can be pickled and copied; `to_json` returns it as JSON has it, and its `repr` is short.
 
     Of a run with a journal, `counts` count all sessions, `earlier` what this one found
     finished or left as it was; `merged` is the number of operations that equal others and
@@ -111,6 +146,54 @@ class Report:
         """Whether every operation of the input was done."""
         done = sum(number for state, number in self.counts.items() if state.done)
         return self.complete and done == self.total
+
+    def summary(self) -> dict[str, Any]:
+        """Return its numbers, and what stopped the run, as values that JSON has."""
+        return {
+            "counts": {str(state): number for state, number in self.counts.items()},
+            "complete": self.complete,
+            "stopped": None if self.stopped is None else reason_of(self.stopped),
+            "attempts": self.attempts,
+            "retried": self.retried,
+            "settled": self.settled,
+            "earlier": self.earlier,
+            "merged": self.merged,
+            "acknowledged": self.acknowledged,
+            "elapsed": round(self.elapsed, 3),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as values that JSON has; an outcome is a flat row without result."""
+        return {
+            **self.summary(),
+            "failures": [outcome_row(each) for each in self.failures],
+            "unknowns": [outcome_row(each) for each in self.unknowns],
+            "differing": [outcome_row(each) for each in self.differing],
+        }
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {state}" for state, number in self.counts.items() if number)
+        lines = [f"<Report of {self.total} operations in {self.elapsed:.1f} s: {counts or 'none'}"]
+        if not self.complete:
+            lines.append("the input was not read to its end")
+        if self.stopped is not None:
+            lines.append(f"stopped by {_short(self.stopped)}")
+        kept = (*self.unknowns, *self.failures, *self.differing)
+        lines += [_line(outcome) for outcome in kept[:SHOWN]]
+        if len(kept) > SHOWN:
+            lines.append(f"and {len(kept) - SHOWN} more in unknowns, failures and differing")
+        return "\n  ".join(lines) + ">"
+
+
+def _line(outcome: Outcome[Any]) -> str:
+    """Return an outcome in one line of a report."""
+    operation = shortened(plain(repr(outcome.operation)), 90)
+    told = "" if outcome.error is None else f": {_short(outcome.error)}"
+    return f"{outcome.state} {operation}{told}"
+
+
+def _short(error: EnapterError) -> str:
+    return f"{type(error).__name__}: {shortened(reason_of(error), 120)}"
 
 
 class Tally:
@@ -165,7 +248,7 @@ class Tally:
     def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
         """Return the report of what was counted so far."""
         return Report(
-            counts=MappingProxyType(self._counts.copy()),
+            counts=self._counts.copy(),
             failures=tuple(self._kept[State.FAILED]),
             unknowns=tuple(self._kept[State.UNKNOWN]),
             differing=tuple(self._kept[State.DIFFERS]),

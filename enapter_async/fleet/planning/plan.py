@@ -6,7 +6,7 @@ import sqlite3
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from enapter_async.client import Client
@@ -46,7 +46,7 @@ class Plan(Collection[Any]):
             each: sum(number for (verdict, _), number in found.items() if verdict is each)
             for each in Verdict
         }
-        self.counts: Mapping[Verdict, int] = MappingProxyType(counts)
+        self.counts: Mapping[Verdict, int] = dict(counts)
         self.deletions = found[Verdict.CHANGE, "device.delete"]
         self.configurations = found[Verdict.CHANGE, "device.generate_config"]
 

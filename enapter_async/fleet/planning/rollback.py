@@ -8,7 +8,6 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -117,7 +116,7 @@ async def _plan(
         raise
     lasting = {each: way_back.lasting[each] for each in Lasting}
     examples = {each: tuple(way_back.examples.get(each, ())) for each in Lasting}
-    return Undo(plan=plan, lasting=MappingProxyType(lasting), examples=MappingProxyType(examples))
+    return Undo(plan=plan, lasting=lasting, examples=examples)
 
 
 class _Rollback:
