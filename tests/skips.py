@@ -41,6 +41,8 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("only root can give files away", "tests/profiles/test_owners.py::*"),
     AllowedSkip("strace is not installed", "tests/fleet/test_kills.py::*"),
     AllowedSkip("strace may not trace here", "tests/fleet/test_kills.py::*"),
+    AllowedSkip("strace is not installed", "tests/http/test_loops.py::*"),
+    AllowedSkip("strace may not trace here", "tests/http/test_loops.py::*"),
     AllowedSkip("could not import 'sphinx.*", "tests/docs/*"),
     AllowedSkip("curl is not installed", "tests/docs/*"),
     AllowedSkip(

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import ssl
+import threading
 import weakref
-from typing import Final, NoReturn
+from typing import Final
 
 import aiohttp
 import attrs
@@ -56,6 +57,7 @@ class Engine:
         self._pipeline: Pipeline | None = None
         self._session: aiohttp.ClientSession | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread = 0
         self.state = "not open"
 
     def open(self) -> None:
@@ -81,6 +83,7 @@ class Engine:
             clock=settings.clock,
         )
         self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
         self.state = "open"
         _OPENED.add(self)
 
@@ -90,19 +93,26 @@ class Engine:
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"
             )
+        # A thread runs one loop at a time. To ask which it is, Python 3.11 asks the kernel for
+        # the process id at each call, and what a fork changes is told by `_disown_all`.
+        loop = self.loop
+        if loop is None or self.thread != threading.get_ident() or not loop.is_running():
+            self._check_loop()
+        return self._pipeline
+
+    def _check_loop(self) -> None:
+        """Refuse a loop, or a process, that the client was not opened in; a thread may change."""
+        if self.loop is None:
+            where = "in another process; open a new one after a fork"
+            raise ConfigurationError(f"this client was opened {where}")
         try:
             here = asyncio.get_running_loop() is self.loop
         except RuntimeError:
             here = False
         if not here:
-            self._refuse_loop()
-        return self._pipeline
-
-    def _refuse_loop(self) -> NoReturn:
-        where = "on another event loop; open one client on each loop"
-        if self.loop is None:
-            where = "in another process; open a new one after a fork"
-        raise ConfigurationError(f"this client was opened {where}")
+            where = "on another event loop; open one client on each loop"
+            raise ConfigurationError(f"this client was opened {where}")
+        self.thread = threading.get_ident()
 
     async def close(self) -> None:
         """Close what was opened here, once."""
