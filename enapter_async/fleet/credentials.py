@@ -147,8 +147,7 @@ class CredentialsFile:
         """See to it that whatever is in flight can be written, before more is asked for.
 
         Raises:
-            FileGoneError: the file was removed, moved, replaced or cut short.
-            OSError: there is no room.
+            OSError: there is no room, or the file was removed, moved, replaced or cut short.
         """
         self._check()
         if not self._reserve.held:
@@ -168,9 +167,8 @@ class CredentialsFile:
         `mark` is written with it, and says which item of which run it belongs to.
 
         Raises:
-            FileGoneError: another file has its place; says where the results are.
-            OSError: it could not be written, as on a full disk; the file ends with the
-                last whole line.
+            OSError: it could not be written, as on a full disk; the file ends with the last
+                whole line. Where another file has its place, it says where the results are.
         """
         if self._descriptor < 0:
             raise ConfigurationError("a credentials file is used inside `async with` only")
