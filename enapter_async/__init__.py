@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     )
     from enapter_async.operation import (
         UNSET,
+        WHOLE,
         Answer,
         Operation,
         Repeat,
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNSET",
+    "WHOLE",
     "APIError",
     "AccessRole",
     "AmbiguousOutcomeError",

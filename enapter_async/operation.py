@@ -35,6 +35,10 @@ UNSET: Final = Unset.UNSET
 """Says that a field is left alone. None is a value and is sent as null."""
 
 
+WHOLE: Final = ""
+"""Says that an answer has no envelope: the JSON object of its body is the value."""
+
+
 class Repeat(enum.Enum):
     """How safe it is to send an operation again."""
 
@@ -106,12 +110,11 @@ class RequestParts(NamedTuple):
 class Answer(Generic[T]):
     """What a good answer of an operation is.
 
-    `key` is the envelope key, or None where the body carries nothing that is read;
-    `type` what the value below it is structured into; `default` what a missing key
-    means (`UNSET`: it may not be missing); `max_bytes` the cap on the decoded body, unless
-    the operation says otherwise;
-    `empty_allowed` whether a body may be missing; `secret` whether the body must
-    never be shown, not even an excerpt of it.
+    `key` is the envelope key, `WHOLE` where the body itself is the value, or None where the
+    body carries nothing that is read; `type` what the value is structured into; `default`
+    what a missing key means (`UNSET`: it may not be missing); `max_bytes` the cap on the
+    decoded body, unless the operation says otherwise; `empty_allowed` whether a body may be
+    missing; `secret` whether the body must never be shown, not even an excerpt of it.
     """
 
     type: Any

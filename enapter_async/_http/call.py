@@ -9,6 +9,7 @@ from enapter_async._http.wire import Failure, Message
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Attempt,
+    ResponseError,
     ResultDiffersError,
     ResultLostError,
 )
@@ -64,7 +65,7 @@ class Call:
         "patient",
         "record",
         "request_id",
-        "unread",
+        "uncertain",
     )
 
     def __init__(
@@ -91,8 +92,15 @@ class Call:
         """Whether nothing had the natural key before, of an operation that settles by it."""
         self.candidates: tuple[Any, ...] = ()
         """What a search found, of an operation that settles by one."""
-        self.unread: Failure | None = None
-        """The last answer that may hold a secret and could not be read."""
+        self.uncertain: Failure | None = None
+        """The last uncertain failure, and of those the last that has an answer to be kept."""
+
+    def note(self, failure: Failure) -> None:
+        """Remember what a failed attempt brought, for the error that the call may end in."""
+        self.request_id = getattr(failure.error, "request_id", None) or self.request_id
+        kept = self.uncertain is not None and self.uncertain.answer is not None
+        if failure.answer is not None or (failure.certainty.uncertain and not kept):
+            self.uncertain = failure
 
     def put_off(self, seconds: float) -> None:
         """Let time that was spent waiting not count."""
@@ -136,10 +144,14 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
         hint = f"Look whether there is a new {target.word}."
     else:
         hint = f"Look at the {target.word} itself."
-    how = f"attempt {attempt.number} ended in {attempt.error_type}, and {found}"
-    unread = call.unread
-    if unread is not None:
-        how = f"{unread.error}. What arrived is kept, unread"
+    failure = call.uncertain
+    reason, answer = attempt.error_type, None
+    if failure is not None:
+        reason = str(failure.error) if isinstance(failure.error, ResponseError) else reason
+        answer = failure.answer
+    how = f"attempt {attempt.number} ended in {reason}, and {found}"
+    if answer is not None:
+        how = f"{reason}. What arrived is kept, unread"
         hint = (
             "Save what `answer.reveal()` of this error returns, which exists nowhere else; with "
             "a credentials file it is there, as a line with `raw`."
@@ -151,7 +163,7 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
         hint=f"{hint} Do not repeat the operation before.",
         request_id=call.request_id,
         candidates=call.candidates,
-        answer=None if unread is None else unread.answer,
+        answer=answer,
     )
 
 

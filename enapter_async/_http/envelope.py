@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from enapter_async._http.json_text import RepeatedNameError, decode
 from enapter_async.converter import StructureError, structurer
-from enapter_async.operation import UNSET, Answer, Operation, Unset
+from enapter_async.operation import UNSET, WHOLE, Answer, Operation, Unset
 
 T = TypeVar("T")
 
@@ -34,7 +34,9 @@ def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
     """Return the value under the answer's key, or its default, or raise `StructureError`."""
     answer: Answer[T] = operation.answer
     key = answer.key or ""
-    value = data.get(key)
+    value: Any = data.get(key)
+    if answer.key == WHOLE:
+        value = None if "errors" in data else data
     if value is not None:
         problem: tuple[str, str] | None = None
         try:
@@ -56,6 +58,6 @@ def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
 
 
 def _join(key: str, path: str) -> str:
-    if not path or path.startswith("["):
+    if not path or not key or path.startswith("["):
         return key + path
     return f"{key}.{path}"

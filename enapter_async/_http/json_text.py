@@ -58,7 +58,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def encode_plainly(body: Mapping[str, Any]) -> bytes:
-    """Write JSON with the standard library."""
+    """Write JSON with the standard library; NaN and the infinities are a ValueError."""
     return _ENCODER.encode(body).encode("utf-8")
 
 
@@ -68,7 +68,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 # `json.loads` and `json.dumps` would make these anew for each call.
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once_each)
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _count_strings(text: bytes) -> int:
@@ -106,4 +106,11 @@ with contextlib.suppress(ImportError):
             raise RepeatedNameError
         return data
 
-    decode, encode = decode_quickly, orjson.dumps
+    def encode_quickly(body: Mapping[str, Any]) -> bytes:
+        """Write JSON with orjson; NaN, for which it writes null, is a ValueError."""
+        written = orjson.dumps(body)
+        if b"null" in written:
+            encode_plainly(body)
+        return written
+
+    decode, encode = decode_quickly, encode_quickly

@@ -242,8 +242,7 @@ class Pipeline:
             retry_after=failure.retry_after,
         )
         call.record.attempts += (attempt,)
-        call.unread = call.unread if failure.answer is None else failure
-        call.request_id = getattr(failure.error, "request_id", None) or call.request_id
+        call.note(failure)
         if self.hooks:
             self._tell(AttemptFailed(call=call.number, operation=call.operation, attempt=attempt))
         self._distrust(failure)

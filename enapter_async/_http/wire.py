@@ -4,6 +4,7 @@
 operation's value or a `Failure` that says how certain it is that nothing was done.
 """
 
+import contextlib
 import email.utils
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -139,7 +140,9 @@ class Wire:
                 f"{quote(name, safe='.')}={quote(value, safe=',')}" for name, value in parts.query
             )
             target += "?" + "&".join(pairs)
-        return Message(parts.method, target, None if parts.body is None else encode(parts.body))
+        return Message(
+            parts.method, target, None if parts.body is None else _encoded(operation, parts.body)
+        )
 
     def serialize(self, message: Message) -> bytes:
         """Return the bytes of a request for HTTP/1.1."""
@@ -280,6 +283,15 @@ def printable(text: str, limit: int = 200) -> str:
     """Return a server's text fit for a message: one line, no control characters, not long."""
     line = re.sub(_CONTROL, " ", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _encoded(operation: Operation[Any], body: Mapping[str, Any]) -> bytes:
+    with contextlib.suppress(TypeError, ValueError):  # whose texts and contexts hold the body
+        return encode(body)
+    raise ConfigurationError(
+        f"the body of {type(operation).__name__} cannot be written as JSON: it must be a mapping "
+        "of names to text, numbers, booleans, null, lists and mappings"
+    )
 
 
 def _segment(text: str) -> str:

@@ -187,3 +187,18 @@ def test_no_escape_hides_a_second_name(
             READERS["orjson"](text.encode())
     else:
         assert READERS["orjson"](text.encode()) == dict(zip(names, said, strict=False))
+
+
+WRITERS = {"orjson": json_text.encode, "stdlib": json_text.encode_plainly}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_no_number_is_written_that_json_does_not_have(name: str, number: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        WRITERS[name]({"a": [None, {"b": number}]})
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_null_is_written_as_null(name: str) -> None:
+    assert WRITERS[name]({"name": None, "ü": "null"}) == '{"name":null,"ü":"null"}'.encode()

@@ -6,7 +6,12 @@ import pickle
 from typing import Any
 
 from enapter_async._http.retry import RetryPolicy
-from enapter_async.errors import AmbiguousOutcomeError, RawAnswer, ResultLostError
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    RawAnswer,
+    ResultDiffersError,
+    ResultLostError,
+)
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.operations.devices import GenerateConfig
 from tests.support.kinds import each
@@ -51,7 +56,6 @@ UNAMBIGUOUS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "empty-sync-port": (varied(time_sync_port=""), "application/json", {"time_sync_port": None}),
     "no-hardware": (varied(hardware_id=...), "application/json", {"hardware_id": None}),
     "protocol-in-lower-case": (varied(mqtt_protocol="mqtts"), "application/json", {}),
-    "new-protocol": (varied(mqtt_protocol="MQTTS_V5"), "application/json", {}),
     "plain-text": (varied(), "text/plain; charset=utf-8", {}),
     "octets": (varied(), "application/octet-stream", {}),
 }
@@ -91,6 +95,15 @@ async def test_what_can_mean_one_thing_alone_is_read_so(
     assert isinstance(config, CommunicationConfig)
     assert config.mqtt_credentials.private_key == KEY  # type: ignore[union-attr]  # MQTTS was asked for
     assert {name: getattr(config, name) for name in expected} == expected
+
+
+async def test_a_configuration_for_a_new_protocol_is_kept_in_the_error(server: FaultServer) -> None:
+    server.script(applied(answer(200, {"config": varied(mqtt_protocol="MQTTS_V5")})))
+    async with open_rig("direct", server) as rig:
+        error = await rig.fails(MINT)
+    assert isinstance(error, ResultDiffersError)
+    assert error.result.mqtt_credentials.private_key == KEY
+    assert KEY not in str(error) + repr(error)
 
 
 @each("case", UNREADABLE)

@@ -1,0 +1,93 @@
+"""Operations of a user's own, with answers and bodies as other endpoints of the API have them."""
+
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+
+from enapter_async import WHOLE, Answer, Operation, Repeat, RequestParts
+from enapter_async.errors import ConfigurationError, ResponseError
+from tests.support.kinds import each
+from tests.support.replies import answer
+from tests.support.rig import open_rig
+from tests.support.server import FaultServer, applied, ignored
+
+
+@attrs.frozen(kw_only=True)
+class Provisioned:
+    """What a server says of a device that it just made."""
+
+    device_id: str
+    slug: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Provision(Operation[Provisioned]):
+    """Make a device; the answer has no envelope."""
+
+    kind: ClassVar[str] = "tested.provision"
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[Provisioned]] = Answer(key=WHOLE, type=Provisioned)
+
+    body: Any = attrs.field(default=None, hash=False)
+
+    def request(self) -> RequestParts:
+        return RequestParts("POST", ("provisioning", "ucm"), body=self.body)
+
+
+@attrs.frozen(kw_only=True)
+class ReadAnything(Operation[dict[str, Any]]):
+    """Read an object of any form."""
+
+    kind: ClassVar[str] = "tested.read_anything"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[dict[str, Any]]] = Answer(key=WHOLE, type=dict[str, Any])
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("anything",))
+
+
+async def test_an_answer_without_an_envelope_is_read_whole(server: FaultServer) -> None:
+    server.script(
+        applied(answer(200, {"device_id": "d", "slug": "s", "config": {}})),
+        ignored(answer(200, {"rules": []})),
+    )
+    async with open_rig("direct", server) as rig:
+        assert await rig.run(Provision()) == Provisioned(device_id="d", slug="s")
+        assert await rig.run(ReadAnything()) == {"rules": []}
+
+
+@each(
+    "case",
+    {
+        "errors": ({"errors": [{"message": "no"}]}, "is missing"),
+        "list": ([], "not a JSON object"),
+    },
+)
+async def test_errors_or_a_list_are_no_whole_answer(
+    case: tuple[Any, str], server: FaultServer
+) -> None:
+    body, reason = case
+    server.always(ignored(answer(200, body)))
+    async with open_rig("direct", server) as rig:
+        error = await rig.fails(ReadAnything())
+    assert isinstance(error, ResponseError)
+    assert reason in str(error)
+
+
+async def test_the_path_into_a_whole_answer_begins_with_its_field(server: FaultServer) -> None:
+    server.always(ignored(answer(200, {"device_id": 5})))
+    async with open_rig("direct", server) as rig:
+        error = await rig.fails(Provision())
+    assert "device_id: expected a string, got a number" in str(error)
+
+
+@each("body", {"bytes": b"PK", "nested": {"a": [b"SECRET"]}, "surrogate": {"a": "\ud800"}})
+async def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(
+    body: Any, server: FaultServer
+) -> None:
+    async with open_rig("direct", server) as rig:
+        with pytest.raises(ConfigurationError, match="body of Provision cannot be written") as told:
+            await rig.run(Provision(body=body))
+    assert told.value.__context__ is None
+    assert server.arrivals == []
