@@ -63,6 +63,7 @@ def no_settings_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     nothing.touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENAPTER_CONFIG", str(nothing))
+        patch.setenv("ENAPTER_STATE_DIR", str(nothing.parent / "state"))
         for name in ("ENAPTER_PROFILE", "ENAPTER_LOG"):
             patch.delenv(name, raising=False)
         yield

@@ -14,7 +14,7 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
-from enapter_async.cli.run_options import CAUTION, CHECK, CONCURRENCY, WAVES, run_options
+from enapter_async.cli.run_options import AGAIN, CAUTION, CHECK, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.runner import carry_out
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
@@ -99,7 +99,7 @@ def _told(operations: Collection[Any]) -> str:
 @click.command("apply")
 @connection_options
 @click.argument("file", shell_complete=completion.files)
-@run_options(CONCURRENCY, CHECK, *WAVES, *CAUTION)
+@run_options(CONCURRENCY, CHECK, AGAIN, *WAVES, *CAUTION)
 @click.option(
     "--credentials",
     metavar="FILE",
@@ -145,7 +145,8 @@ def apply_file(
     A plan, which `fleet plan` writes, is applied exactly, and only to devices that are still
     as planned; the API has no conditional write, so a change by somebody else between look
     and write is overwritten. Deletions and new configurations are confirmed by typing their
-    number, or by --yes.
+    number, or by --yes. A plan that generates configurations is carried out once, from
+    whatever file; then plan again, or say --again.
 
     Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
     journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.

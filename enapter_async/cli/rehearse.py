@@ -110,6 +110,7 @@ async def rehearse(
                     ),
                     credentials=str(folder / "credentials.jsonl") if plan.configurations else None,
                     on_event=tracking.tell,
+                    again=True,
                 )
                 report, cut_short = await run_job(client, plan, chosen, on_outcome=on_outcome)
     return Rehearsal(

@@ -44,6 +44,12 @@ _GUARD: Final = click.option(
     "read the fleet before each wave, or not at all; auto reads each for deletions, "
     "configurations and the first two waves.",
 )
+AGAIN: Final = click.option(
+    "--again",
+    is_flag=True,
+    help="Carry a plan out although a run has carried it out already: its configurations are "
+    "generated once more.",
+)
 CAUTION: Final = (
     _GUARD,
     click.option(

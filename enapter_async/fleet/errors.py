@@ -77,6 +77,10 @@ class PlanFileError(RunRefusedError):
     """A file is no plan, or no longer the plan that it was; nothing was sent."""
 
 
+class PlanCarriedOutError(RunRefusedError):
+    """Another run has carried the plan out; nothing was sent."""
+
+
 class RunNotFoundError(ConfigurationError):
     """There is no such run, or more than one."""
 

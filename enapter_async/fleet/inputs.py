@@ -18,7 +18,7 @@ class WorkItem(NamedTuple):
     planned; `group` is what waves are spread over, a site's id, or ""; `unit` numbers the
     items that are finished together or not at all, None for an item of its own; `wave`
     counts from 0; `after` is the `seq` that must end well first; `unchanged` says that the
-    wanted state held when it was planned, so that nothing is sent.
+    wanted state held when it was planned, so that nothing is sent; `plan` is the plan's id.
     """
 
     seq: int
@@ -29,6 +29,7 @@ class WorkItem(NamedTuple):
     wave: int = 0
     after: int | None = None
     unchanged: bool = False
+    plan: str = ""
 
 
 def check_input(operations: Any) -> None:

@@ -33,7 +33,8 @@ async def apply(
         ConfigurationError: before anything is sent, where the input is none or, without
             `credentials`, an operation generates credentials. An input that is pulled lazily is
             refused at the first such operation; what was in flight then has ended.
-        RunRefusedError: the journal's run cannot be continued by this call.
+        RunRefusedError: the journal's run cannot be continued by this call, or another run has
+            carried the plan out (`PlanCarriedOutError`).
         Exception: what the input or `on_outcome` raised; a note on it tells the counts.
     """
     check_input(operations)

@@ -19,6 +19,8 @@ from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.inputs import WorkItem, as_items
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import Report, State
+from enapter_async.fleet.planning.carried_out import CLAIM, PLAN, PlanClaim
 from enapter_async.fleet.rollout.waves import ROLLOUT
 
 
@@ -39,18 +41,30 @@ async def open_files(
     *,
     clock: Clock,
     on_failure: Callable[[JournalError], None],
+    plan: str,
+    report: Callable[[], Report],
 ) -> Opened:
     """Open journal and credentials, the journal first; `exits` closes them.
 
+    `plan` is the id of the plan that once-only operations are from, or "". By the `report` at
+    the end another run may carry it out, if this one did nothing.
+
     Raises:
         ConfigurationError: a file cannot be used.
+        PlanCarriedOutError: another run has carried the plan out.
         RunRefusedError: the journal's run cannot be continued so.
     """
     path, credentials, journal = None, options.credentials, options.journal
     if credentials is not None and not callable(credentials):
         path = _absolute(credentials)
-    session = None
+    session, claim = None, None
+    where = None if journal is None else Path(_absolute(journal.path))
+    if plan and not options.again and not (where and where.exists()):
+        claim = PlanClaim.take(plan, now=clock.wall(), journal=where)
+        exits.callback(_release_if_undone, claim, report)
     if journal is not None:
+        if claim is not None:
+            journal = attrs.evolve(journal, facts={**journal.facts, **claim.facts})
         if options.rollout is not None:
             facts = {**journal.facts, ROLLOUT: options.rollout.as_text()}
             journal = attrs.evolve(journal, facts=facts)
@@ -58,6 +72,10 @@ async def open_files(
             journal, client, operations, credentials=path, on_failure=on_failure, clock=clock
         )
         exits.push_async_callback(_close, session, on_failure)
+        if claim is None and PLAN in session.facts and not options.again:
+            plan, token = session.facts[PLAN], session.facts.get(CLAIM, "")
+            claim = PlanClaim.take(plan, now=clock.wall(), token=token, journal=where)
+            exits.callback(_release_if_undone, claim, report)
         path = path or session.facts.get("credentials")
     credential_store: CredentialStore | None = None
     if callable(credentials):
@@ -68,6 +86,12 @@ async def open_files(
         credential_store = FileStore(await exits.enter_async_context(file), run)
     items = as_items(operations or ()) if session is None else session.items
     return Opened(items=items, session=session, credential_store=credential_store)
+
+
+def _release_if_undone(claim: PlanClaim, report: Callable[[], Report]) -> None:
+    counts = report().counts
+    if not any(counts[state] for state in (State.APPLIED, State.DIFFERS, State.UNKNOWN)):
+        claim.release()
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

@@ -34,6 +34,7 @@ class RunKeywords(SessionKeywords, total=False):
     journal: str | os.PathLike[str] | JournalOptions | None
     rollout: Rollout | None
     credentials: Credentials | None
+    again: bool
 
 
 def _guard(given: Any) -> Guard | GuardMode:
@@ -63,7 +64,8 @@ class RunOptions:
     that takes generated configurations. With `check` each device is read before it is
     written. `guard` looks whether devices are as planned: a mode of `StateGuard`, or a guard
     of one's own. After `max_pause` seconds without anything getting through the run stops.
-    `on_event` is called with what happens to the run as a whole.
+    `on_event` is called with what happens to the run as a whole. A plan that generates
+    configurations is carried out once; with `again` nobody asks whether it was, or remembers.
 
     Raises:
         ConfigurationError: a value makes no sense; says which would.
@@ -78,6 +80,7 @@ class RunOptions:
     guard: Guard | GuardMode = attrs.field(default=GuardMode.AUTO, converter=_guard)
     max_pause: float = MAX_PAUSE
     on_event: OnEvent | None = None
+    again: bool = False
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1:

@@ -27,6 +27,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.pacing.controller import Controller, Wait
+from enapter_async.fleet.planning.carried_out import plan_of
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
@@ -77,6 +78,10 @@ class Run(Generic[OperationT]):
     what a run was begun with is kept in its journal. When a criterion of `abort` is met (None:
     there is none) nothing more is started. `on_event` is told what the run waits for.
 
+    A plan that generates configurations is carried out by one run, whatever file it is read
+    from: any other is refused unless it is told `again=True`. A run that did nothing of it
+    leaves it to the next one. Who has a plan is kept in the user's state folder.
+
     A 401, a secured connection that cannot be made, and credentials or a journal that
     cannot be kept stop the run: what is in flight ends, the rest is held. A plain iterable
     is then read to its end and counted; an async one is not pulled further, and
@@ -99,6 +104,7 @@ class Run(Generic[OperationT]):
         if operations is not None or options.journal is None:
             check_input(operations)
         self._client = client
+        self._plan = plan_of(operations)
         self._operations = in_waves(operations, options.rollout)
         self._session: JournalSession | None = None
         self._rollout = options.rollout
@@ -252,6 +258,8 @@ class Run(Generic[OperationT]):
             self._options,
             clock=self._clock,
             on_failure=self._stop_by,
+            plan=self._plan,
+            report=lambda: self.report,
         )
         session = self._session = opened.session
         if session is not None:

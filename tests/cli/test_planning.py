@@ -188,6 +188,26 @@ def test_deletions_and_configurations_need_yes_without_a_terminal(
     assert "cannot be undone: 1 deleted devices stay deleted" in undone.stderr
 
 
+def test_a_plan_of_configurations_is_applied_once_under_yes(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    device = next(each.id for each in world if each.type == "STANDALONE")
+    changes = tmp_path / "changes.csv"
+    changes.write_text(f"operation,device_id,protocol\ngenerate_config,{device},MQTT\n")
+    plan = planned(run, tmp_path / "plan.jsonl", str(changes))
+    assert run("fleet", "apply", str(plan), "--yes").exit_code == 0
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(plan.read_bytes())
+    for again in (plan, copy):
+        refused = run("fleet", "apply", str(again), "--yes")
+        assert refused.exit_code == 5
+        assert "--again" in refused.stderr
+    assert len([*(tmp_path / "state" / "runs").iterdir()]) == 1
+    assert run("fleet", "rehearse", str(plan), "--faults", "0").exit_code == 0
+    assert run("fleet", "apply", str(plan), "--yes", "--again").exit_code == 0
+    assert world.log.count("generate_config") == 2
+
+
 def test_on_a_terminal_the_number_is_typed(
     run: Run, world: World, leaf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

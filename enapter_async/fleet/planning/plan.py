@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import attrs
+
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json
 from enapter_async.fleet.errors import RunRefusedError
@@ -19,6 +21,7 @@ from enapter_async.fleet.planning.plan_file import (
     EXECUTED,
     PlanHeader,
     PlanItem,
+    digest_of,
     plan_lines,
     read_header,
     read_items,
@@ -68,7 +71,7 @@ class Plan(Collection[Any]):
         """Yield the items, in order of execution."""
         for item in self.items():
             if item.operation is None or item.seq is None:
-                continue  # to the end of the file, which is where its seal is
+                continue  # to the end of the file, which is where its checksum is
             yield WorkItem(
                 seq=item.seq,
                 operation=item.operation,
@@ -77,6 +80,7 @@ class Plan(Collection[Any]):
                 unit=item.unit,
                 after=item.after,
                 unchanged=item.verdict is not Verdict.CHANGE,
+                plan=self.header.id,
             )
 
     def __len__(self) -> int:
@@ -133,6 +137,8 @@ class _FiledPlan(Plan):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
         super().__init__(read_header(path))
+        if self.configurations and not self.header.id:
+            self.header = attrs.evolve(self.header, id=digest_of(path))
 
     def items(self) -> Iterator[PlanItem]:
         return read_items(self._path)
@@ -159,6 +165,8 @@ class ScratchPlan(Plan):
     def __init__(self, scratch: sqlite3.Connection, header: PlanHeader) -> None:
         self._scratch = scratch
         super().__init__(header)
+        if not self.configurations:
+            self.header = attrs.evolve(header, id="")
 
     def items(self) -> Iterator[PlanItem]:
         """Yield all that was asked for, as `Plan.items` does."""

@@ -1,8 +1,9 @@
-"""A plan as a file: JSON Lines, versioned, in the order of its execution, sealed at the end."""
+"""A plan as a file: JSON Lines with a version, in order of execution, a checksum at the end."""
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ LONGEST_LINE: Final = 16 * 1024 * 1024
 EXECUTED: Final = frozenset((Verdict.CHANGE, Verdict.UNCHANGED, Verdict.ABSENT))
 """Verdicts of what is part of a run: what is sent, and what a run tells without sending."""
 
+_ID: Final = re.compile("[0-9a-f]{64}")
 _PROTECTED: Final = frozenset(IDENTITY)
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -54,10 +56,15 @@ class PlanItem:
 
 @attrs.frozen(kw_only=True)
 class PlanHeader:
-    """Where and when a plan was made: `base_url` of the API, `created_at` in RFC 3339, UTC."""
+    """Where and when a plan was made: `base_url` of the API, `created_at` in RFC 3339, UTC.
+
+    `id` is one of a kind where the plan generates configurations, and stays with it wherever it
+    is written to; else it is empty.
+    """
 
     base_url: str
     created_at: str
+    id: str = ""
 
 
 def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable[PlanItem]) -> None:
@@ -73,21 +80,22 @@ def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable
 
 
 def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]:
-    """Yield the lines of a plan's file: the header, the items, and the seal over all of them."""
-    seal = hashlib.sha256()
-    first = {"format": FORMAT, "version": VERSION, **attrs.asdict(header)}
-    yield _line(first, seal)
+    """Yield the lines of a plan's file: the header, the items, and the checksum over all."""
+    checksum = hashlib.sha256()
+    told = {key: value for key, value in attrs.asdict(header).items() if value}
+    first = {"format": FORMAT, "version": VERSION, **told}
+    yield _line(first, checksum)
     count = 0
     for item in items:
-        yield _line(_row(item), seal)
+        yield _line(_row(item), checksum)
         count += 1
-    yield _encode({"items": count, "sha256": seal.hexdigest()}).encode() + b"\n"
+    yield _encode({"items": count, "sha256": checksum.hexdigest()}).encode() + b"\n"
 
 
-def _line(row: Mapping[str, Any], seal: Any) -> bytes:
+def _line(row: Mapping[str, Any], checksum: Any) -> bytes:
     # Halves of surrogate pairs, which a server can send, have no UTF-8.
     line = _encode(row).encode("utf-8", "backslashreplace") + b"\n"
-    seal.update(line)
+    checksum.update(line)
     return line
 
 
@@ -138,30 +146,39 @@ def read_header(path: str | os.PathLike[str]) -> PlanHeader:
     base_url, created_at = value.get("base_url"), value.get("created_at")
     if not isinstance(base_url, str) or not isinstance(created_at, str):
         raise PlanFileError(f"{os.fspath(path)} is a plan with a broken header")
-    return PlanHeader(base_url=base_url, created_at=created_at)
+    plan_id = value.get("id")
+    if not isinstance(plan_id, str) or not _ID.fullmatch(plan_id):
+        plan_id = ""
+    return PlanHeader(base_url=base_url, created_at=created_at, id=plan_id)
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """Return what is as one of a kind as the id that a plan of version 0.1 lacks."""
+    with _opened(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_items(path: str | os.PathLike[str]) -> Iterator[PlanItem]:
-    """Read the items of a plan's file, one after the other, and the seal at its end.
+    """Read the items of a plan's file, one after the other, and the checksum at its end.
 
     Raises:
         PlanFileError: a line is no item, or the file was cut or changed; then what was given
             so far is not to be trusted either.
         ConfigurationError: the file cannot be read.
     """
-    seal = hashlib.sha256()
+    checksum = hashlib.sha256()
     count = 0
     expected_seq = 0
     with _opened(path) as file:
-        seal.update(file.readline(LONGEST_LINE))
+        checksum.update(file.readline(LONGEST_LINE))
         for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=2):
             where = f"{os.fspath(path)}, line {number}"
             row = _object(line, where)
             if "sha256" in row:
-                if row != {"items": count, "sha256": seal.hexdigest()} or file.read(1):
+                if row != {"items": count, "sha256": checksum.hexdigest()} or file.read(1):
                     break
                 return
-            seal.update(line)
+            checksum.update(line)
             count += 1
             item = _item(row, where)
             if item.seq is not None:

@@ -1,7 +1,9 @@
 """Makes plans: what operations would do to the fleet as it is now, before anything is sent."""
 
 import asyncio
+import hashlib
 import json
+import os
 from collections.abc import AsyncIterable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
@@ -151,10 +153,12 @@ class Planner:
         """Read what must be known, judge each operation, and put all in order."""
         await self._read()
         await asyncio.to_thread(self._judge)
-        made_at = datetime.fromtimestamp(self._client.clock.wall(), UTC)
+        wall = self._client.clock.wall()
+        made_at = datetime.fromtimestamp(wall, UTC)
         header = PlanHeader(
             base_url=str(self._client.base_url),
             created_at=made_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            id=hashlib.sha256(f"{os.getpid()} {wall!r}".encode()).hexdigest(),
         )
         return await asyncio.to_thread(ScratchPlan, self._scratch, header)
 

@@ -20,5 +20,11 @@ FILES: Final[Mapping[str, Break]] = MappingProxyType(
             "pass",
             by="fleet/test_files_gone.py",
         ),
+        "a plan of configurations is carried out twice": Break(
+            "fleet.planning.carried_out:PlanClaim._check",
+            "token != self.facts[CLAIM]",
+            "False",
+            by="fleet/test_plan_once.py",
+        ),
     }
 )

@@ -221,9 +221,9 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "reason = problem",
             by="fleet/test_plan.py",
         ),
-        "a plan's seal is not looked at": Break(
+        "a plan's checksum is not looked at": Break(
             "fleet.planning.plan_file:read_items",
-            'row != {"items": count, "sha256": seal.hexdigest()}',
+            'row != {"items": count, "sha256": checksum.hexdigest()}',
             "False",
             by="fleet/test_planfile.py::test_any_change_of_the_file_is_found",
         ),

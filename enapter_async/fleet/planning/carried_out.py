@@ -1,0 +1,103 @@
+"""Which plans runs have carried out, so that none generates its configurations twice.
+
+A configuration that was generated shows in no device, so that no guard sees that a plan was
+carried out. A plan is therefore known by the id in its header, in whatever file, folder or
+process, and a file in the user's state folder says which run has it.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import PlanCarriedOutError
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.run_folders import runs_directory
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.private_files import open_private, write_durably
+from enapter_async.operation import Repeat
+
+PLAN: Final = "plan"
+CLAIM: Final = "claim"
+"""The facts in a journal that say which plan its run carries out, and that it may."""
+
+_HOW: Final = "make a new plan, or tell it to be done again (again=True, --again)"
+
+
+def plan_of(operations: Any) -> str:
+    """Return the id of the plan that once-only operations of an input are from, or ""."""
+    if isinstance(operations, Plan) and not operations.configurations:
+        return ""
+    if not isinstance(operations, Collection):
+        return ""
+    for item in operations:
+        if isinstance(item, WorkItem) and item.plan and item.operation.repeat is Repeat.ONCE:
+            return item.plan
+    return ""
+
+
+@attrs.frozen
+class PlanClaim:
+    """What one run has of a plan: nobody else carries it out."""
+
+    path: Path
+    facts: Mapping[str, str]
+    """What the run's journal is to hold, so that the run may go on."""
+
+    @classmethod
+    def take(cls, plan: str, *, now: float, token: str = "", journal: Path | None = None) -> Self:
+        """Take a plan for a run, before anything of it is sent; `token` is that of a resumed run.
+
+        Raises:
+            PlanCarriedOutError: another run has taken it.
+            ConfigurationError: the state folder cannot hold who has it.
+        """
+        token = token or secrets.token_hex(8)
+        try:
+            folder = runs_directory().parent / "plans"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError) as error:
+            raise ConfigurationError(
+                f"the state folder cannot hold that this plan is carried out ({error}); set "
+                "ENAPTER_STATE_DIR to a folder that can, or give again=True (--again)"
+            ) from None
+        path = folder / plan
+        claim = cls(path, {PLAN: plan, CLAIM: token})
+        try:
+            descriptor = open_private(path)
+        except ConfigurationError:
+            if not path.exists():
+                raise
+            claim._check()
+            return claim
+        at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
+        row = {CLAIM: token, "at": at, "journal": None if journal is None else str(journal)}
+        try:
+            write_durably(descriptor, json.dumps(row).encode() + b"\n")
+        finally:
+            os.close(descriptor)
+        return claim
+
+    def _check(self) -> None:
+        try:
+            row = json.loads(self.path.read_bytes())
+            token, at, journal = row[CLAIM], row["at"], row["journal"]
+        except (OSError, ValueError, LookupError, TypeError):
+            raise PlanCarriedOutError(
+                f"a run has taken this plan, and {self.path} does not say which; {_HOW}"
+            ) from None
+        if token != self.facts[CLAIM]:
+            whose = "a run without a journal" if journal is None else f"the run of {journal}"
+            raise PlanCarriedOutError(
+                f"{whose} took this plan at {at}, and may have generated its configurations: {_HOW}"
+            )
+
+    def release(self) -> None:
+        """Let another run take the plan: nothing of it was done."""
+        self.path.unlink(missing_ok=True)
