@@ -182,11 +182,11 @@ def answer_to(error: EnapterError) -> HttpAnswer:
 
 
 def log_answer(error: EnapterError, status: int, method: str, path: str) -> None:
-    """Log why a request was answered so, where its browser is not told: 5xx, and unknown ends.
+    """Log why a request was answered so, where its browser is not told: 5xx, and odd ends.
 
     What needs somebody at the backend (500, 502) comes with its traceback.
     """
-    if status < 500 and not isinstance(error, AmbiguousOutcomeError):
+    if status < 500 and not isinstance(error, AmbiguousOutcomeError | ResultDiffersError):
         return
     level = logging.ERROR if status in (500, 502) else logging.WARNING
     said = f"{plain(method)} {plain(path)} was answered {status}"

@@ -134,6 +134,16 @@ ROWS = {
     "lost result": Row(
         202, "result-lost", MINT, WrongJSON(), {"outcome": "done, answer lost", "device_id": PUMP}
     ),
+    "done, and not as asked": Row(
+        202,
+        "differs",
+        RENAME,
+        Reply(
+            body=f'{{"device": {{"id": "{UCM}", "name": "new"}}}}'.encode(),
+            content_type="application/json",
+        ),
+        {"outcome": "done, not as asked", "device_id": UCM},
+    ),
     "update that does not show": Row(
         202, "unknown-outcome", RENAME, Drop(), {"outcome": "unknown", "device_id": UCM}
     ),
