@@ -225,7 +225,7 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
     else:
         phase = Phase.ENDED if seen.file.wanted == "ended" else Phase.STOPPED
     why = seen.file.why
-    if seen.stop_requested and phase is not Phase.ENDED:
+    if not why and seen.stop_requested and phase is not Phase.ENDED:
         why = STOPPED_BY_REQUEST
     elif seen.cut_short:
         why = "its process ended before it did"

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import sqlite3
 from pathlib import Path
 
+from enapter_async.client import Client
+from enapter_async.clock import Clock
 from enapter_async.emulator import Drop, Latency, Reply
 from enapter_async.fleet import Rollout, State
 from enapter_async.fleet.journal.run_folders import RunFolder, RunLock
@@ -121,6 +124,18 @@ async def test_the_way_on_after_a_wave_that_did_not_pass(tmp_path: Path) -> None
         told = (await end_of(jobs, job.id))[-1].data
         assert (told["phase"], told["next_steps"]) == ("ended", ["retry_failed"])
         assert told["counts"]["applied"] == 3
+
+
+async def test_the_latest_jobs_are_those_begun_last_though_the_clock_was_set_back(
+    tmp_path: Path,
+) -> None:
+    hours_back = itertools.count(1_800_000_000, -3600)
+    clock = Clock(wall=lambda: float(next(hours_back)))
+    async with running(fleet_of(3)) as (emulator, _):
+        client = Client(emulator.token, base_url=emulator.base_url, clock=clock)
+        async with client, Jobs(client, tmp_path) as jobs:
+            begun = [(await jobs.start(renames(1), source=f"job {n}")).id for n in range(3)]
+            assert [each.id for each in await jobs.list()] == begun[::-1]
 
 
 async def test_many_threads_may_read_one_job(tmp_path: Path) -> None:
