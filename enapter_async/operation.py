@@ -218,7 +218,7 @@ class Operation(Generic[T_co]):
         """Return in which way a good answer shows something else than was asked for; "" if none.
 
         The server made something else of it, such as a name that it trimmed: it was done, but
-        not as asked.
+        not as asked. What an answer leaves out says nothing.
         """
         if result is None or self.repeat is not _CONVERGENT or self.holds(result):
             return ""
@@ -226,11 +226,11 @@ class Operation(Generic[T_co]):
         if not wanted and type(self).holds is Operation.holds:
             return ""  # it does not say what it sets, so there is nothing to compare
         shown = [
-            f"{field} is {getattr(result, field, None)!r}, and {value!r} was asked for"
+            f"{field} is {told!r}, and {value!r} was asked for"
             for field, value in wanted.items()
-            if getattr(result, field, None) != value
+            if (told := getattr(result, field, None)) is not None and told != value
         ]
-        return "; ".join(shown) or "it does not show what was asked for"
+        return "; ".join(shown) or ("" if wanted else "it does not show what was asked for")
 
     def reads(self) -> "Operation[Any] | None":
         """Return the operation that reads the state this one concerns, or None.

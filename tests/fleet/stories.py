@@ -305,6 +305,8 @@ class Play:
         minted = [one for one in server.world.effects if one.operation == "generate_config"]
         kept = []
         for line in lines:
+            if "config" not in line:
+                continue  # a part of an answer, of which nothing is known but that it came
             credentials = line["config"]["mqtt_credentials"]
             secret = credentials.get("password") or credentials["private_key"]
             number = int(secret.rpartition("-")[2])

@@ -119,6 +119,8 @@ def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
             row: dict[str, Any] = json.loads(line)
         except ValueError:
             continue
+        if "config" not in row:
+            continue  # a part of an answer, of which nothing is known but that it came
         told = row["config"]["mqtt_credentials"]
         yield row["device_id"], told.get("password") or told["private_key"]
 
