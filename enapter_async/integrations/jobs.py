@@ -4,10 +4,11 @@ Free of any web framework; `aiohttp_web` and `starlette` open it with the applic
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,6 @@ from typing import Any, Final, Literal, Self
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem, check_input
@@ -31,6 +31,7 @@ from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.job_files import JobFile, JobSettings, find
 from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.job_session import Session, job_on_disk
+from enapter_async.integrations.job_watch import watch_files, watch_session
 from enapter_async.integrations.progress import RESUME_OPTIONS, Job, Phase, Wave
 from enapter_async.logs import BACKEND
 
@@ -39,11 +40,7 @@ __all__ = ["RESUME_OPTIONS", "Job", "JobSettings", "Jobs", "Phase", "StreamEvent
 GRACE_SECONDS: Final = 20.0
 READERS: Final = 64
 """Of so many jobs what was read last is kept in memory."""
-TICK_SECONDS: Final = 0.25
-"""A watcher is told of changes at most so often."""
 PATIENCE_SECONDS: Final = 30.0
-STILL_SECONDS: Final = 1.0
-"""Where nothing changes, and where another process is at work, it is looked at so often."""
 
 logger = logging.getLogger(BACKEND)
 
@@ -292,55 +289,31 @@ class Jobs:
     async def _watch(
         self, folder: RunFolder, after: str | None
     ) -> AsyncGenerator[StreamEvent, None]:
-        live = self._live.get(folder.id)
-        told: tuple[Mapping[str, Any], ...] | None = ()
-        if live is not None:
-            async for event in self._watch_live(live, after):
-                yield event
-            told = None  # all of this session were told by it
-        reader, last = self._reader(folder), None
-        patience = _Patience(self._client.clock, self._patience)
-        while not self._closing:
-            seen = await asyncio.to_thread(reader.look)
-            job = job_on_disk(folder, seen)
-            following = self._live.get(folder.id)
-            if following is not None and following is not live:
-                async for event in self._watch(folder, after):
+        """Follow a job from session to session, in this process and in others."""
+        clock, over = self._client.clock, False
+        while not (over or self._closing):
+            live = self._live.get(folder.id)
+            if live is not None:
+                here = watch_session(live, after, clock=clock, closing=lambda: self._closing)
+                async with contextlib.aclosing(here):
+                    async for event in here:
+                        yield event
+            anywhere = watch_files(
+                folder,
+                self._reader(folder),
+                troubles=live is None,
+                patience=self._patience,
+                clock=clock,
+                leaving=functools.partial(self._has_news_of, folder, live),
+            )
+            async with contextlib.aclosing(anywhere):
+                async for event in anywhere:
                     yield event
-                return
-            if told is not None and told != seen.troubles:
-                alike = _alike(told, seen.troubles)
-                told = seen.troubles
-                data = {"from": alike, "troubles": told[alike:]}
-                yield StreamEvent(id=f"disk.0.{len(told)}", kind="troubles", data=data)
-            mark = f"disk.0.{len(told or ())}"
-            if not job.active and patience.is_over(cut_short=seen.cut_short):
-                yield StreamEvent(id=mark, kind="end", data=job.as_json())
-                return
-            if job != last:
-                last = job
-                yield StreamEvent(id=mark, kind="job", data=job.as_json())
-            await self._client.clock.sleep(STILL_SECONDS)
+                    over = event.kind == "end"
 
-    async def _watch_live(
-        self, live: Session, after: str | None
-    ) -> AsyncGenerator[StreamEvent, None]:
-        told, heard = live.heard(after)
-        last = live.view() if heard else None
-        while not self._closing:
-            troubles = live.troubles[told:]
-            if troubles:
-                data = {"from": told, "troubles": troubles}
-                told += len(troubles)
-                yield StreamEvent(id=live.mark(told), kind="troubles", data=data)
-            job = live.view()
-            if job != last:
-                last = job
-                yield StreamEvent(id=live.mark(told), kind="job", data=job.as_json())
-            if live.over and told == len(live.troubles):
-                return
-            await live.news(STILL_SECONDS)
-            await self._client.clock.sleep(TICK_SECONDS)
+    def _has_news_of(self, folder: RunFolder, heard: Session | None) -> bool:
+        """Return whether files are no longer the place to look: a new session is, or none."""
+        return self._closing or self._live.get(folder.id) not in (None, heard)
 
     def _check_open(self) -> None:
         if self._closing:
@@ -362,26 +335,3 @@ class Jobs:
 
 def _operation(each: Any) -> Any:
     return each.operation if isinstance(each, WorkItem) else each
-
-
-def _alike(before: Sequence[Any], now: Sequence[Any]) -> int:
-    """Count how many stand in both, from the first."""
-    pairs = enumerate(zip(before, now, strict=False))
-    return next((n for n, (old, new) in pairs if old != new), min(len(before), len(now)))
-
-
-class _Patience:
-    """How long somebody may still take up a job whose process died."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._since: float | None = None
-
-    def is_over(self, *, cut_short: bool) -> bool:
-        if not cut_short:
-            self._since = None
-            return True
-        now = self._clock.monotonic()
-        self._since = now if self._since is None else self._since
-        return now - self._since >= self._seconds

@@ -279,9 +279,9 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "test_a_request_from_before_stops_no_later_session",
         ),
         "a watcher is told the end when a worker dies": Break(
-            "integrations.jobs:_Patience.is_over",
-            "return now - self._since >= self._seconds",
-            "return True",
+            "integrations.job_watch:watch_files",
+            "clock.monotonic() - cut_short_at >= patience",
+            "True",
             by="integrations/test_job_stopping.py::"
             "test_a_watcher_elsewhere_waits_for_somebody_to_go_on",
         ),
