@@ -55,6 +55,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("there is no /dev/full", "tests/cli/test_fleet.py::*"),
     AllowedSkip("there are no pseudo-terminals", "tests/cli/test_terminal.py::*"),
     AllowedSkip("signals are POSIX's", "tests/cli/*"),
+    AllowedSkip("what is taken away is taken as Linux has it", "tests/cli/test_deprived.py::*"),
     AllowedSkip("signals are POSIX's", "tests/benchmarks/*"),
     AllowedSkip("Ctrl-C is no signal to another process there", "tests/test_readme*"),
     AllowedSkip("modes are POSIX's", "tests/fleet/*"),

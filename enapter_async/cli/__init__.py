@@ -10,6 +10,9 @@ _EXTRA: Final = frozenset({"click", "rich"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code, as `enapter-async --help` lists them."""
     try:
+        from enapter_async.cli.streams import harden  # noqa: PLC0415 - click is optional
+
+        harden()
         # Click is an optional dependency; commands that need rich import it when they are run.
         from enapter_async.cli.app import run  # noqa: PLC0415 - click is an optional dependency
 

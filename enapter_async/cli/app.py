@@ -1,7 +1,6 @@
 """The root of the commands; each is imported only when it is asked for."""
 
 import importlib
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,10 +11,11 @@ from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
 from enapter_async.cli.exit_codes import MEANINGS, Exit
-from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.streams import OutputError
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
-from enapter_async.text import plain_lines
+from enapter_async.text import plain, plain_lines
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -64,7 +64,7 @@ class _Root(click.Group):
         try:
             return super().invoke(ctx)
         except EnapterError as error:
-            click.echo(f"enapter-async: {plain_lines(error)}", err=True)
+            tell(f"enapter-async: {plain_lines(error)}")
             ctx.exit(_exit_of(error))
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
@@ -94,13 +94,18 @@ def cli(context: click.Context, settings: Settings) -> None:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run a command line and give its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that lacks a letter of a device's name must not end a run.
-            stream.reconfigure(errors="backslashreplace")
+    """Run a command line and return its exit code.
+
+    What the system refuses, such as one more open file, ends in a line, not in a traceback.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         cli.main(args=arguments, prog_name="enapter-async")
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(Exit.FAILED)
+    except OutputError as error:
+        tell(f"enapter-async: standard output was not written: {error.strerror}")
+    except OSError as error:
+        where = "" if error.filename is None else f"{plain(error.filename)}: "
+        tell(f"enapter-async: {where}{error.strerror or plain(error)}")
+    return int(Exit.FAILED)

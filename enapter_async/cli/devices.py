@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import secrets
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import click
@@ -16,11 +17,13 @@ from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
+from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhere
 from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
 from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
+from enapter_async.fleet.private_files import written_whole
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.devices import (
@@ -156,6 +159,8 @@ def generate_config(
     """
     if output is None and not show:
         raise click.UsageError("say where the credentials go: -o FILE, or --show")
+    if output is None and leads_nowhere():
+        raise click.UsageError("standard output leads nowhere, so the credentials need -o FILE")
     operation = GenerateConfig(device_id=device, protocol=protocol)
     _write(settings, operation, credentials=output, show_secret=show)
 
@@ -195,21 +200,27 @@ def _write(
             options = RunOptions(credentials=credentials)
             _, cut_short = await run_job(client, [operation], options, on_outcome=outcomes.append)
         (outcome,) = outcomes
-        _show_outcome(outcome, settings, show_secret=show_secret)
+        with although_unheard():
+            secret = _secret_of(outcome) if show_secret else {}
+            with _rescued(outcome, secret if credentials is None else {}):
+                _show_outcome(outcome, settings, secret)
+        _tell_outcome(outcome, settings)
         ending = exit_of_state(outcome.state)
         return ending if cut_short is None or ending is Exit.DONE else cut_short
 
     click.get_current_context().exit(asyncio.run(work()))
 
 
-def _show_outcome(outcome: Outcome[Any], settings: Settings, *, show_secret: bool) -> None:
-    secret = _secret_of(outcome) if show_secret else {}
+def _show_outcome(outcome: Outcome[Any], settings: Settings, secret: dict[str, Any]) -> None:
     if settings.as_json:
         click.echo(json_line(outcome_row(outcome, with_result=True) | secret))
     elif secret:
         click.echo(json_line(secret.get("config", secret)))
     elif isinstance(outcome.result, Device):
         _show_device(outcome.result, settings)
+
+
+def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
     if outcome.state is State.ABSENT:
         tell(f"enapter-async: there is no device {plain(outcome.operation.subject())}")
     elif not outcome.state.done:
@@ -221,6 +232,21 @@ def _show_outcome(outcome: Outcome[Any], settings: Settings, *, show_secret: boo
         hint = getattr(outcome.error, "hint", "")
         if hint:
             tell(plain(hint))
+
+
+@contextlib.contextmanager
+def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
+    """Keep a secret in a file that standard output does not take, for it exists nowhere else."""
+    try:
+        yield
+    except OutputError:
+        if secret:
+            device = outcome.operation.subject()
+            name = f"credentials-{device}-{secrets.token_hex(4)}.jsonl"
+            with written_whole(name, new=True) as file:
+                file.write(json_line({"device_id": device, **secret}) + "\n")
+            tell(f"enapter-async: the credentials are in {name}, in place of standard output")
+        raise
 
 
 def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:

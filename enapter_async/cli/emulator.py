@@ -9,6 +9,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
+from enapter_async.cli.streams import OutputError
 from enapter_async.emulator.faults import Drop, FaultProfile
 from enapter_async.emulator.fleetfile import FleetFileError
 from enapter_async.emulator.server import Emulator
@@ -98,6 +99,8 @@ def command(
         )
     try:
         asyncio.run(_serve(emulator, as_json=as_json))
+    except OutputError:
+        raise
     except OSError as error:
         raise click.UsageError(f"port {port} cannot be used: {error.strerror}") from None
 

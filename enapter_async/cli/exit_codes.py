@@ -18,6 +18,7 @@ class Exit(enum.IntEnum):
     STOPPED = 4
     REFUSED = 5
     CHANGES = 6
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 
@@ -31,6 +32,7 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         Exit.STOPPED: "stopped, such as by a 401; `fleet resume` does what was not started",
         Exit.REFUSED: "refused: another runner, input, server, token or version; nothing was sent",
         Exit.CHANGES: "`fleet plan --check` found that something would change",
+        Exit.HUNG_UP: "interrupted, for its terminal was closed (SIGHUP)",
         Exit.INTERRUPTED: "interrupted by Ctrl-C (SIGINT)",
         Exit.TERMINATED: "interrupted by SIGTERM",
     }

@@ -1,6 +1,7 @@
 """The options that select devices and say what they shall become."""
 
 import asyncio
+import contextlib
 import functools
 import io
 import json
@@ -15,6 +16,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line, operations_of
+from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import fancy
 from enapter_async.errors import ArgumentError
 from enapter_async.fleet.operation_files import COLUMNS
@@ -267,7 +269,8 @@ def make_plan(
         # Written first: a reader of the output, such as `head`, may leave before its end.
         if output is not None:
             made.write(output)
-        show_plan(made, as_json=bool(settings.as_json), file=output)
+        with although_unheard() if output is not None else contextlib.nullcontext():
+            show_plan(made, as_json=bool(settings.as_json), file=output)
         if output is not None:
             tell(f"plan: {plain(output)}")
         ending = Exit.DONE

@@ -16,6 +16,7 @@ from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.run_options import CAUTION, CHECK, CONCURRENCY, run_options
 from enapter_async.cli.runner import carry_out
+from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import count_in
@@ -238,7 +239,8 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
         write_report(folder.journal, path, run=folder.id, results=list(_results(folder)))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
-    click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
+    with although_unheard():
+        click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
 
 
 def _results(folder: RunFolder) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
+from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.run_folders import find_run, runs_directory
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.options import RunOptions
@@ -67,7 +68,8 @@ def undo_run(
     back = asyncio.run(work())
     with back.plan as plan:
         _tell_lasting(back)
-        show_plan(plan, as_json=bool(settings.as_json))
+        with although_unheard() if yes or output is not None else contextlib.nullcontext():
+            show_plan(plan, as_json=bool(settings.as_json))
         changes = plan.counts[Verdict.CHANGE]
         if output is not None:
             plan.write(output)

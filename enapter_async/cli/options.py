@@ -1,6 +1,5 @@
 """Options that many commands share, and the client that they describe."""
 
-import contextlib
 import functools
 import os
 import stat
@@ -141,18 +140,6 @@ def read_token(path: str) -> str:
 def tell(message: str) -> None:
     """Write a message for people: on standard error, because standard output is for results."""
     click.echo(message, err=True)
-
-
-def drop_output() -> None:
-    """Let what standard output could not take go nowhere, so that the exit code is ours.
-
-    Else the interpreter tries to write it again in the end, and ends with a code of its own.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        standard_output = sys.stdout.fileno()
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, standard_output)
-        os.close(nowhere)
 
 
 _CONNECTION: Final = (

@@ -10,9 +10,10 @@ import click
 
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, drop_output, tell
+from enapter_async.cli.options import Settings, tell
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.rows import ResultsFile, json_line, report_row
+from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
@@ -106,15 +107,12 @@ async def carry_out(
             report, cut_short = await run_job(
                 client, operations, options, on_outcome=on_outcome, folder=folder
             )
-    try:
+    # The journal has all of it: how the run ended is told by the exit code all the same.
+    with although_unheard():
         if settings.as_json:
             click.echo(json_line(report_row(report)))
         else:
             show_report(report)
-    except OSError as error:
-        # The journal has all of it: how the run ended is told by the exit code all the same.
-        tell(f"enapter-async: the report could not be written: {error.strerror}")
-        drop_output()
     _write_results(folder)
     _tell_what_next(folder, report, max_rate=settings.max_rate)
     return exit_of_report(report) if cut_short is None else cut_short

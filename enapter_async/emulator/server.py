@@ -1,6 +1,7 @@
 """The emulator: a world behind a real HTTP server on 127.0.0.1, with faults on the way."""
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -125,11 +126,11 @@ class Emulator:
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, self._wanted_port).start()
+            self._port = _port_of(runner)
         except OSError:
             await runner.cleanup()
             raise
         self._runner = runner
-        self._port = runner.addresses[0][1]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -247,6 +248,13 @@ class Emulator:
             case Reply():
                 headers = {"Content-Type": fault.content_type, **fault.headers}
                 return web.Response(status=fault.status, body=fault.body, headers=headers)
+
+
+def _port_of(runner: web.ServerRunner) -> int:
+    if not runner.addresses:  # asyncio goes on without a socket that it could not have
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    port: int = runner.addresses[0][1]
+    return port
 
 
 def _answer(

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,11 @@ def wait_for(started: "subprocess.Popen[str]", word: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "ending"),
-    [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.TERMINATED)],
+    [
+        (signal.SIGINT, Exit.INTERRUPTED),
+        (signal.SIGTERM, Exit.TERMINATED),
+        (signal.SIGHUP, Exit.HUNG_UP),
+    ],
 )
 def test_the_first_signal_drains_and_reports(
     *,
@@ -183,25 +188,63 @@ def test_the_emulator_loses_answers_where_it_is_told_to(
     assert codes == [ending, Exit.UNKNOWN]
 
 
-def test_the_third_signal_leaves_at_once() -> None:
-    program = (
-        "import asyncio, sys\n"
-        "from enapter_async.cli.interrupts import Interrupts\n"
-        "async def main():\n"
-        "    say = lambda: print('heard', flush=True)\n"
-        "    with Interrupts(say, say):\n"
-        "        print('ready', flush=True)\n"
-        "        await asyncio.Event().wait()\n"
-        "asyncio.run(main())\n"
-    )
+LISTENING = """
+import asyncio, signal, sys
+from enapter_async.cli.interrupts import Interrupts
+async def main():
+    with Interrupts(lambda: print('first', flush=True), lambda: print('second', flush=True)):
+        print('ready', flush=True)
+        await asyncio.Event().wait()
+signal.signal(signal.SIGHUP, signal.SIG_IGN if sys.argv[1:] else signal.SIG_DFL)
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def listening(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process that says which of its steps it was sent into."""
     with subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LISTENING, *arguments], stdout=subprocess.PIPE, text=True
     ) as started:
         assert started.stdout is not None
         try:
-            for word in ("ready", "heard", "heard"):
-                assert started.stdout.readline() == f"{word}\n"
-                started.send_signal(signal.SIGINT)
-            assert started.wait(20) == Exit.INTERRUPTED
+            assert started.stdout.readline() == "ready\n"
+            yield started
         finally:
             started.kill()
+
+
+def heard(started: "subprocess.Popen[str]") -> str:
+    assert started.stdout is not None
+    return started.stdout.readline().strip()
+
+
+def test_the_third_signal_leaves_at_once() -> None:
+    with listening() as started:
+        for word in ("first", "second"):
+            started.send_signal(signal.SIGINT)
+            assert heard(started) == word
+        started.send_signal(signal.SIGINT)
+        assert started.wait(20) == Exit.INTERRUPTED
+
+
+def test_a_hang_up_that_comes_twice_cuts_nothing_off() -> None:
+    with listening() as started:
+        started.send_signal(signal.SIGHUP)
+        assert heard(started) == "first"
+        started.send_signal(signal.SIGHUP)
+        started.send_signal(signal.SIGTERM)
+        assert heard(started) == "second"
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(20) == Exit.HUNG_UP
+
+
+def test_under_nohup_a_hang_up_is_nothing() -> None:
+    with listening("nohup") as started:
+        started.send_signal(signal.SIGHUP)
+        started.send_signal(signal.SIGTERM)
+        assert heard(started) == "first"
+        started.send_signal(signal.SIGTERM)
+        assert heard(started) == "second"
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(20) == Exit.TERMINATED

@@ -11,6 +11,11 @@ from enapter_async.errors import ConfigurationError
 AMBIGUOUS: Final = ("report", "regenerate", "skip")
 
 
+def _storable(facts: Mapping[str, str]) -> dict[str, str]:
+    # The name of a file may hold what is no UTF-8.
+    return {key: value.encode("utf-8", "backslashreplace").decode() for key, value in facts.items()}
+
+
 @attrs.frozen(kw_only=True)
 class JournalOptions:
     """How a run is journalled and, where its journal exists, how it goes on.
@@ -33,7 +38,7 @@ class JournalOptions:
     ambiguous: Literal["report", "regenerate", "skip"] = "report"
     accept_new_token: bool = False
     accept_wave: bool = False
-    facts: Mapping[str, str] = attrs.field(factory=dict)
+    facts: Mapping[str, str] = attrs.field(factory=dict, converter=_storable)
 
     def __attrs_post_init__(self) -> None:
         if self.ambiguous not in AMBIGUOUS:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
-from enapter_async.errors import EnapterError
+from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem, numbered
 from enapter_async.fleet.journal.records import is_digest_of
@@ -46,6 +46,13 @@ def new_facts(
         "input": "known" if known else "streamed",
     }
     if credentials is not None:
+        try:
+            credentials.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(
+                f"a journal cannot hold the name {credentials!a}, which is not UTF-8; name another "
+                "file of credentials"
+            ) from None
         facts["credentials"] = credentials
     return facts
 

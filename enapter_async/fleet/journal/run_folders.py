@@ -16,6 +16,7 @@ import attrs
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError
 from enapter_async.fleet.private_files import check_private, open_private
+from enapter_async.folders import NoHomeError, expanded, user_folder
 
 STATE_VARIABLE: Final = "ENAPTER_STATE_DIR"
 LAST: Final = "last"
@@ -92,17 +93,21 @@ class RunFolder:
 
 
 def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the folder of all runs: `$ENAPTER_STATE_DIR/runs`, else in the user's state folder."""
+    """Return the folder of all runs: `$ENAPTER_STATE_DIR/runs`, else in the user's state folder.
+
+    Raises:
+        NoHomeError: there is none.
+    """
     environ = os.environ if environ is None else environ
     if given := environ.get(STATE_VARIABLE):
-        return Path(given) / "runs"
-    if sys.platform == "win32":
-        base = Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "enapter-async" / "runs"
+        return expanded(given) / "runs"
+    try:
+        return user_folder("state", environ, sys.platform) / "runs"
+    except NoHomeError:
+        raise NoHomeError(
+            f"there is no folder for runs: set {STATE_VARIABLE} or HOME, for the system does not "
+            "know this user"
+        ) from None
 
 
 def _highest(runs: Path, *, but: str = "") -> int:

@@ -94,6 +94,6 @@ def _hash(text: str) -> str:
 def _link(target: Path, folder: Path) -> str:
     """Return a link that still leads there when the folder of both is moved."""
     try:
-        return quote(Path(os.path.relpath(target.absolute(), folder.absolute())).as_posix())
+        return quote(os.fsencode(Path(os.path.relpath(target, folder)).as_posix()))
     except ValueError:  # on another drive
         return target.absolute().as_uri()

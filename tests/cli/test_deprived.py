@@ -1,0 +1,205 @@
+"""Every command without what a process usually has: its end is told by its code all the same.
+
+The commands come from click, so that a new one has to be tried here, too.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from enapter_async.cli.app import cli
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.emulator import World
+from tests.cli import deprived
+from tests.cli.conftest import Run
+
+pytestmark = [
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="what is taken away is taken as Linux has it"
+    ),
+    pytest.mark.timeout(300),
+]
+
+Try = Callable[..., dict[str, Any]]
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "completion": ("bash",),
+    "demo": ("--devices", "10", "--faults", "0", "--max-rate", "100000"),
+    "devices list": ("--limit", "3"),
+    "devices get": ("{device}",),
+    "devices update": ("{device}", "--name", "new"),
+    "devices delete": ("nobody", "--yes"),
+    "devices generate-config": ("{device}", "-o", "{folder}/one.jsonl"),
+    "devices assign-blueprint": ("{device}", "bp-1"),
+    "doctor": (),
+    "emulator": ("--devices", "5", "--port", "{port}"),
+    "fleet apply": ("{folder}/rows.csv", "--yes"),
+    "fleet plan": ("{folder}/rows.csv",),
+    "fleet rehearse": ("{folder}/plan", "--faults", "0"),
+    "fleet report": ("{run}",),
+    "fleet resume": ("{run}",),
+    "fleet runs": (),
+    "fleet status": ("{run}",),
+    "fleet template": (),
+    "fleet undo": ("{run}", "--yes"),
+    "profiles": (),
+}
+READING = {
+    "completion",
+    "devices list",
+    "devices get",
+    "doctor",
+    "demo",
+    "emulator",
+    "fleet plan",
+    "fleet rehearse",
+    "fleet runs",
+    "fleet status",
+    "fleet template",
+    "profiles",
+}
+"""What has done nothing else than to tell: where that cannot be told, it failed."""
+
+
+def leaves(command: click.Command, name: str = "") -> Iterator[str]:
+    if not isinstance(command, click.Group):
+        yield name.strip()
+        return
+    context = click.Context(command)
+    for each in command.list_commands(context):
+        found = command.get_command(context, each)
+        assert found is not None
+        yield from leaves(found, f"{name} {each}")
+
+
+def test_every_command_is_tried_here() -> None:
+    assert set(leaves(cli)) == set(COMMANDS)
+
+
+@pytest.fixture
+def attempt(
+    run: Run, world: World, environment: Mapping[str, str], tmp_path: Path
+) -> Iterator[Try]:
+    """What runs a command without something, in a folder with files and a run to be about."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    Path(environment["ENAPTER_CONFIG"]).write_text('[profiles.one]\nuser = "ann"\n')
+    device = next(each.id for each in world if each.type == "STANDALONE")
+    rows = tmp_path / "rows.csv"
+    others = [each.id for each in world if each.id != device][:3]
+    rows.write_text(
+        "operation,device_id,name,protocol\n"
+        + "".join(f"update,{each},Name of {each[:4]},\n" for each in others)
+        + f"generate_config,{device},,MQTT\n"
+    )
+    assert run("fleet", "plan", str(rows), "-o", str(tmp_path / "plan")).exit_code == 0
+    assert run("fleet", "apply", str(tmp_path / "plan"), "--yes").exit_code == 0
+    (folder,) = (tmp_path / "state" / "runs").glob("*-*")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {"device": device, "folder": str(tmp_path), "run": str(folder), "port": str(port)}
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, deprived.__file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        text=True,
+    ) as server:
+        asking, answers = server.stdin, server.stdout
+        assert asking is not None
+        assert answers is not None
+
+        def ask(command: str, taken: str, arguments: tuple[str, ...] | None = None) -> Any:
+            given = COMMANDS[command] if arguments is None else arguments
+            job = {
+                "arguments": [*command.split(), *(each.format_map(places) for each in given)],
+                "taken": taken,
+                "folder": str(tmp_path),
+                "environment": dict(environment),
+                "port": port if command == "emulator" else None,
+            }
+            asking.write(json.dumps(job) + "\n")
+            asking.flush()
+            return json.loads(answers.readline())
+
+        yield ask
+        asking.close()
+
+
+def test_streams_that_are_not_there_change_no_end(attempt: Try) -> None:
+    wrong = []
+    for command in COMMANDS:
+        usual = attempt(command, "nothing")
+        assert usual["code"] in set(Exit), usual
+        for taken in deprived.TAKEN:
+            if taken.startswith("std") or taken == "all closed":
+                ended = attempt(command, taken)
+                unheard = taken in ("stdout full", "stdout broken")
+                expected = 1 if unheard and command in READING else usual["code"]
+                if ended["code"] != expected or "Traceback" in ended["messages"]:
+                    wrong.append((command, taken, expected, ended))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("taken", ["home and user", "descriptors", "disk", "folder"])
+def test_what_the_system_refuses_ends_in_a_line(attempt: Try, taken: str) -> None:
+    wrong = []
+    for command in COMMANDS:
+        ended = attempt(command, taken)
+        silent = ended["code"] and not ended["messages"].strip()
+        if ended["code"] not in set(Exit) or silent or "Traceback" in ended["messages"]:
+            wrong.append((command, ended))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_credentials_that_cannot_be_shown_are_kept(attempt: Try, tmp_path: Path) -> None:
+    show = ("{device}", "--show")
+    for taken in ("stdout full", "stdout broken"):
+        ended = attempt("devices generate-config", taken, show)
+        assert ended["code"] == Exit.DONE, ended
+        (kept,) = tmp_path.glob("credentials-*.jsonl")
+        assert kept.name in ended["messages"]
+        assert "mqtt_credentials" in json.loads(kept.read_text())["config"]
+        kept.unlink()
+    ended = attempt("devices generate-config", "stdout closed", show)
+    assert ended["code"] == Exit.USAGE
+    assert "standard output leads nowhere" in ended["messages"]
+
+
+def test_a_stream_that_fails_at_once_stops_a_run_whose_outcomes_it_was_to_take(
+    attempt: Try,
+) -> None:
+    ended = attempt("fleet apply", "stdout full", ("{folder}/rows.csv", "--yes", "--json"))
+    assert ended["code"] == Exit.STOPPED, ended
+    assert "results: " in ended["messages"]
+
+
+ODD = "\udce4"
+"""What Python makes of the byte 0xE4 in an argument, which is no UTF-8."""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_arguments_that_are_no_utf_8_are_taken_or_refused_in_a_line(
+    run: Run, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    context = click.Context(cli)
+    found: click.Command = cli
+    for name in command.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(context, name) or pytest.fail(name)
+    texts = [each for each in found.params if each.type.name == "text"]
+    needed = [ODD for each in texts if isinstance(each, click.Argument) and each.required]
+    given = [[each.opts[-1], ODD] for each in texts if isinstance(each, click.Option)]
+    for options in ([], *given) if needed else given:
+        ended = run(*command.split(), *needed, *options)
+        assert isinstance(ended.exception, SystemExit | None), (options, ended.exception)
