@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "fleet resume": ("{run}",),
     "fleet runs": (),
     "fleet status": ("{run}",),
+    "fleet stop": ("{run}",),
     "fleet template": (),
     "fleet undo": ("{run}", "--yes"),
     "profiles": (),
