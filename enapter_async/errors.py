@@ -204,7 +204,14 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is no such device, or whatever else was asked for."""
+    """404: there is no such device, or whatever else was asked for.
+
+    `proven` says that this is sure: the answer has the API's own form, and it was looked whether
+    such an API answers at the base URL at all, where any wrong path gets a 404. It is looked
+    for jobs, plans and settling reads; of a single call that was simply refused it stays False.
+    """
+
+    proven: bool = False
 
 
 class ConflictError(APIError):

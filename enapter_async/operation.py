@@ -113,15 +113,16 @@ class Answer(Generic[T]):
     `key` is the envelope key, `WHOLE` where the body itself is the value, or None where the
     body carries nothing that is read; `type` what the value is structured into; `default`
     what a missing key means (`UNSET`: it may not be missing); `max_bytes` the cap on the
-    decoded body, unless the operation says otherwise; `empty_allowed` whether a body may be
-    missing; `secret` whether the body must never be shown, not even an excerpt of it.
+    decoded body, unless the operation says otherwise; `confirms` that the operation returns
+    nothing, and is done by 204, or by 200 with an empty object or with the thing itself under
+    `key`; `secret` whether the body must never be shown, not even an excerpt of it.
     """
 
     type: Any
     key: str | None = None
     default: T | Unset = UNSET
     max_bytes: int = 8 * MIB
-    empty_allowed: bool = False
+    confirms: bool = False
     secret: bool = False
 
 
@@ -148,6 +149,10 @@ class Operation(Generic[T_co]):
     kind: ClassVar[str] = ""
     repeat: ClassVar[Repeat]
     answer: ClassVar[Answer[Any]]
+    proof: ClassVar["Operation[Any] | None"] = None
+    """The read whose good answer shows that the API of this noun answers at a base URL; all
+    operations of the noun have the same. Until it is known, a 404 says nothing: any wrong path
+    is answered so."""
     settles: ClassVar[Settles] = Settles.NEVER
 
     def __init_subclass__(cls, **options: Any) -> None:

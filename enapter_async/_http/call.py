@@ -9,6 +9,8 @@ from enapter_async._http.wire import Failure, Message
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Attempt,
+    Certainty,
+    EnapterError,
     ResponseError,
     ResultDiffersError,
     ResultLostError,
@@ -24,13 +26,15 @@ class CallRecord:
 
     `before_again` is awaited before the operation is sent again after an uncertain attempt:
     so a journal can say first that it may arrive once more. What it raises ends the call.
-    `escort` is asked before each attempt of the operation and told how it ended.
+    `observer` is asked before each attempt of the operation and told how it ended.
+    `decides` says that a decision rests on the answer, so that a 404 must be proven.
     """
 
     __slots__ = (
         "already_absent",
         "attempts",
         "before_again",
+        "decides",
         "elapsed",
         "observer",
         "sent",
@@ -41,8 +45,11 @@ class CallRecord:
         self,
         before_again: Callable[[], Awaitable[None]] | None = None,
         observer: AttemptObserver | None = None,
+        *,
+        decides: bool = False,
     ) -> None:
         self.before_again = before_again
+        self.decides = decides
         self.observer = observer
         self.attempts: tuple[Attempt, ...] = ()
         self.sent = 0
@@ -65,6 +72,7 @@ class Call:
         "patient",
         "record",
         "request_id",
+        "still_there",
         "uncertain",
     )
 
@@ -92,6 +100,8 @@ class Call:
         """Whether nothing had the natural key before, of an operation that settles by it."""
         self.candidates: tuple[Any, ...] = ()
         """What a search found, of an operation that settles by one."""
+        self.still_there = False
+        """Whether a look after the last attempt showed that it has not been done."""
         self.uncertain: Failure | None = None
         """The last uncertain failure, and of those the last that has an answer to be kept."""
 
@@ -110,6 +120,11 @@ class Call:
         """Return how much of the time left is kept for settling, once that may be needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
         return settle_reserve(self.operation.settles, left) if uncertain else 0.0
+
+
+def unsent(error: EnapterError) -> Failure:
+    """Return the failure of a call that ended before its next attempt could begin."""
+    return Failure(certainty=Certainty.NOT_SENT, error=error, kind=type(error).__name__, retries=0)
 
 
 def doubt(call: Call, state: Any | Failure) -> str:

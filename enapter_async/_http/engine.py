@@ -12,6 +12,7 @@ import attrs
 from yarl import URL
 
 from enapter_async._http.direct import DirectTransport, probe
+from enapter_async._http.evidence import Evidence
 from enapter_async._http.headers import ExtraHeaders, make_wire
 from enapter_async._http.pacing import Gate, KeyedLock, Pacing
 from enapter_async._http.pipeline import Pipeline
@@ -81,6 +82,7 @@ class Engine:
             timeouts=settings.timeouts,
             hooks=settings.hooks,
             clock=settings.clock,
+            evidence=Evidence(),
         )
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()

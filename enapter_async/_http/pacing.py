@@ -209,7 +209,7 @@ class AttemptObserver(Protocol):
         """
 
 
-async def within(seconds: float, waiting: Callable[[], Awaitable[None]]) -> bool:
+async def within(seconds: float, waiting: Callable[[], Awaitable[object]]) -> bool:
     """Wait for something for at most so many seconds; say whether it came."""
     try:
         async with asyncio.timeout(seconds):

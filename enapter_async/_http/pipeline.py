@@ -16,9 +16,11 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.call import Call, CallRecord, ambiguous, differing, doubt
+from enapter_async._http.call import Call, CallRecord, differing, unsent
+from enapter_async._http.evidence import Evidence
 from enapter_async._http.pacing import Gate, KeyedLock, within
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
+from enapter_async._http.settlement import Settlement
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.clock import Clock
@@ -44,7 +46,7 @@ from enapter_async.hooks import (
     Waited,
     Waiting,
 )
-from enapter_async.operation import Operation, Repeat, Settles
+from enapter_async.operation import Operation, Settles
 
 T = TypeVar("T")
 
@@ -75,6 +77,7 @@ class Pipeline:
     timeouts: Timeouts
     hooks: Sequence[Hook]
     clock: Clock
+    evidence: Evidence
     numbers: "itertools.count[int]" = _NUMBERS
 
     async def execute(
@@ -120,6 +123,8 @@ class Pipeline:
             if self.hooks:
                 self._tell_end(call, error, cancelled=cancelled)
         if error is None:
+            if id(operation.proof) not in self.evidence.living:
+                self.evidence.learn(operation, ended)
             return ended  # type: ignore[return-value]  # no failure is without an error
         error.attempts = call.record.attempts
         if isinstance(error, ResultDiffersError):
@@ -137,10 +142,12 @@ class Pipeline:
             came = await within(call.end - began, lambda: self.turns.take(target))
             self._tell_waited(call, began, "turn")
             if not came:
-                return _held(DeadlineExceededError("out of time: another write to it is in flight"))
+                return unsent(
+                    DeadlineExceededError("out of time: another write to it is in flight")
+                )
         try:
             if call.operation.settles is _BY_KEY and (look := call.operation.reads()) is not None:
-                call.absent_before = await self._read_back(call, look) is None
+                call.absent_before = await self._settlement().state(call, look) is None
             ended = await self._attempt(call)
             return await self._go_on(call, ended) if isinstance(ended, Failure) else ended
         finally:
@@ -161,7 +168,26 @@ class Pipeline:
                 time_left=lambda: self._time_left(call),
                 sleep=lambda seconds, failure: self._sleep(call, seconds, failure),
             )
-        return await self._conclude(call, ended) if isinstance(ended, Failure) else ended
+        end = await self._conclude(call, ended)
+        if isinstance(end, Failure) and ended.unconfirmed and self._may_ask_again(call):
+            await self._sleep(call, call.delay, ended)
+            end = await self._conclude(call, await self._attempt(call))
+        return end
+
+    async def _conclude(self, call: Call, ended: Any | Failure) -> Any | Failure:
+        if not isinstance(ended, Failure):
+            return ended
+        return await self._settlement().conclude(call, ended)
+
+    def _may_ask_again(self, call: Call) -> bool:
+        """Return whether what was not confirmed, and a look shows undone, may be sent once more."""
+        allowed = len(call.record.attempts) < self.policy.attempts
+        return call.still_there and allowed and call.delay < self._time_left(call)
+
+    def _settlement(self) -> Settlement:
+        return Settlement(
+            read=self._read_back, evidence=self.evidence, clock=self.clock, wire=self.wire
+        )
 
     async def _attempt(self, call: Call) -> Any | Failure:
         gate = self.gate
@@ -182,7 +208,7 @@ class Pipeline:
         left -= settle_reserve(operation.settles, left)
         if left <= 0:
             gate.leave()
-            return _held(DeadlineExceededError("out of time before the attempt could begin"))
+            return unsent(DeadlineExceededError("out of time before the attempt could begin"))
         call.record.sent += 1
         if self.hooks:
             number = len(call.record.attempts) + 1
@@ -277,8 +303,8 @@ class Pipeline:
         pause = self.gate.pause_seconds()
         if pause > 0:
             reason = f"the server's 429 lets this client pause for {pause:.3g} s more"
-            return _held(RateLimitedError(reason, status=429, retry_after=pause))
-        return _held(DeadlineExceededError("out of time: waiting for a place among the calls"))
+            return unsent(RateLimitedError(reason, status=429, retry_after=pause))
+        return unsent(DeadlineExceededError("out of time: waiting for a place among the calls"))
 
     async def _sleep(self, call: Call, seconds: float, failure: Failure) -> None:
         if self.hooks:
@@ -290,34 +316,13 @@ class Pipeline:
         if failure.certainty.uncertain and call.record.before_again is not None:
             await call.record.before_again()
 
-    async def _conclude(self, call: Call, last: Failure) -> Any | Failure:
-        """Say how a call ends that no attempt of its own brought to a good end."""
-        operation = call.operation
-        uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
-        if operation.repeat is Repeat.READ or not uncertain:
-            return last
-        if last.status == 404 and last.from_api and operation.holds(None):
-            call.record.already_absent = True
-            return operation.result_of(None)
-        found = "there is no way to read it back"
-        reading = operation.reads()
-        if operation.settles is not Settles.NEVER and reading is not None:
-            state = await self._read_back(call, reading)
-            found = doubt(call, state)
-            if not found:
-                call.record.settled = True
-                return operation.result_of(state)
-        applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
-        error = ambiguous(call, uncertain[-1], found, applied=applied)
-        return attrs.evolve(last, error=error)
-
     async def _read_back(self, call: Call, reading: Operation[Any]) -> Any | Failure:
-        """Read the state that an uncertain call concerns; None stands for "not found"."""
+        """Make one reading on behalf of a call, for which its end decides something."""
         if self.hooks:
             operation = call.operation
             self._tell(Waiting(call=call.number, operation=operation, seconds=0.0, reason="settle"))
         message = self.wire.message(reading)
-        state: Any = _held(DeadlineExceededError("out of time"))
+        state: Any = unsent(DeadlineExceededError("out of time"))
         for _ in range(SETTLE_TRIES):
             if not self.gate.try_enter():
                 held = await self._wait_at_gate(call, settling=True)
@@ -333,10 +338,9 @@ class Pipeline:
             state = reply if isinstance(reply, Failure) else self.wire.read(reading, reply)
             self._tell_read(call, reading, began, reply.status, state)
             if not isinstance(state, Failure):
+                self.evidence.learn(reading, state)
                 return state
             self._distrust(state)
-            if state.status == 404 and state.from_api:
-                return None
             if state.status == 429:
                 wait = backoff(self.policy, state, 1, self.clock.uniform)
                 self.gate.pause(min(wait, self.policy.max_retry_after), epoch)
@@ -392,8 +396,3 @@ class Pipeline:
                 hook(event)
             except Exception:
                 logger.exception("a hook failed on %s", type(event).__name__)
-
-
-def _held(error: EnapterError) -> Failure:
-    """Say that a call ended before its next attempt could begin."""
-    return Failure(certainty=Certainty.NOT_SENT, error=error, kind=type(error).__name__, retries=0)

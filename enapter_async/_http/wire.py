@@ -5,10 +5,8 @@ operation's value or a `Failure` that says how certain it is that nothing was do
 """
 
 import contextlib
-import email.utils
 import re
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -16,7 +14,9 @@ from urllib.parse import quote
 import attrs
 from yarl import URL
 
+from enapter_async._http.dates import parse_retry_after
 from enapter_async._http.envelope import unwrap
+from enapter_async._http.evidence import certainty_of, confirmed_by, is_final
 from enapter_async._http.json_text import decode, encode
 from enapter_async._http.masking import Mask
 from enapter_async.converter import StructureError
@@ -36,20 +36,12 @@ from enapter_async.operation import Answer, Operation
 T = TypeVar("T")
 
 EXCERPT_LENGTH: Final = 4096
-BEYOND_ANY_CAP: Final = 1e10
-"""Seconds that stand for a Retry-After of more than ten digits."""
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 # Compiled once they are needed, which is seldom.
-_SECONDS: Final = r"[0-9]+"
 _CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
-_NOT_NOW: Final = frozenset((425, 429))
-_GIVEN_UP: Final = frozenset((408, 499))
-"""A proxy that gave up waiting says so after it passed the request on."""
-_LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
-"""Redirects that come before anything is done; 302 and 303 are also what follows a form."""
 
 
 class Message(NamedTuple):
@@ -84,7 +76,8 @@ class Failure:
     `error` is what the call raises if it ends here; `retries` how often such a failure may
     be retried within one call, None for as often as the policy allows; `timed_out` whether a
     limit of ours cut the attempt; `from_api` whether the API itself said it, and no proxy;
-    `answer` what came of an answer that may hold a secret and could not be read.
+    `unconfirmed` that a good status arrived which does not say that it was done; `answer`
+    what came of an answer that may hold a secret and could not be read.
     """
 
     certainty: Certainty
@@ -95,7 +88,13 @@ class Failure:
     retry_after: float | None = None
     timed_out: bool = False
     from_api: bool = False
+    unconfirmed: bool = False
     answer: RawAnswer | None = None
+
+    @property
+    def absent(self) -> bool:
+        """Whether the API says that what was asked for is not there, if it is an API."""
+        return self.status == 404 and self.from_api
 
 
 class Wire:
@@ -160,7 +159,9 @@ class Wire:
         if not labelled and not _looks_like_json(reply):
             reason = "something other than the API answered"
             return _unusable(operation, reply, reason, Certainty.MAYBE)
-        if answer.key is None and labelled and (reply.body or reply.cut or answer.empty_allowed):
+        if answer.confirms:
+            return self._confirmed(operation, reply)
+        if answer.key is None and labelled:
             return operation.result_of(None)
         problem: tuple[str, str] | None = None
         try:
@@ -170,16 +171,29 @@ class Wire:
         if problem is not None:
             certainty = Certainty.APPLIED if labelled else Certainty.MAYBE
             return _unusable(operation, reply, problem[0], certainty, path=problem[1])
-        if not operation.accepts(result):
-            return Failure(
-                certainty=Certainty.MAYBE,
-                error=ResponseMismatchError(
-                    f"the answer is about another {operation.target().word}"
-                ),
-                kind="ResponseMismatchError",
-                status=reply.status,
-            )
-        return result
+        return result if operation.accepts(result) else _mismatch(operation, reply)
+
+    def _confirmed(self, operation: Operation[T], reply: Reply) -> T | Failure:
+        """Return the result of an operation that returns nothing, or say that it may be done."""
+        answer, body = operation.answer, None
+        if reply.status == 200 and not reply.cut:
+            with contextlib.suppress(ValueError, RecursionError):
+                body = decode(reply.body)
+        if confirmed_by(reply.status, body, answer.key):
+            if not body or reply.status == 204:
+                return operation.result_of(None)
+            with contextlib.suppress(StructureError):
+                about = operation.accepts(unwrap(operation, reply.body, reply.cut))
+                return operation.result_of(None) if about else _mismatch(operation, reply)
+        return Failure(
+            certainty=Certainty.MAYBE,
+            error=ResponseError(f"HTTP {reply.status}, which does not say that it was done"),
+            kind="Unconfirmed",
+            retries=0,
+            status=reply.status,
+            timed_out=reply.late,
+            unconfirmed=True,
+        )
 
     def _refused(self, operation: Operation[Any], reply: Reply) -> Failure:
         status, headers = reply.status, reply.headers
@@ -202,12 +216,11 @@ class Wire:
             excerpt=excerpt,
             from_api=bool(errors),
         )
-        final = 300 <= status < 500 and status not in _NOT_NOW and status not in _GIVEN_UP
         return Failure(
             certainty=certainty_of(status, dated=bool(errors) and retry_after is not None),
             error=error,
             kind=type(error).__name__,
-            retries=0 if final else None,
+            retries=0 if is_final(status) else None,
             status=status,
             retry_after=retry_after,
             from_api=bool(errors),
@@ -223,60 +236,6 @@ class Wire:
         if not isinstance(entries, list):
             return ()
         return tuple(_error_detail(entry) for entry in entries if isinstance(entry, dict))
-
-
-def certainty_of(status: int, *, dated: bool) -> Certainty:
-    """Return what a status outside of 2xx says of a write: REFUSED, or MAYBE.
-
-    `dated` says that the answer has the API's own form and names a time to come again, which
-    tells its 503 from a proxy's. A redirect is a refusal where it says that the address is
-    elsewhere; 302 and 303 also follow something that was done, and the others mean nothing here.
-    """
-    if 300 <= status < 400:
-        refused = status in _LIVES_ELSEWHERE
-    elif status == 503:
-        refused = dated
-    else:
-        refused = 400 <= status < 500 and status not in _GIVEN_UP
-    return Certainty.REFUSED if refused else Certainty.MAYBE
-
-
-def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
-    """Return the seconds that a server asks to wait, or None where it does not say.
-
-    Several values: the largest counts. A date is held against the answer's own `date` where
-    that can be read, else against `wall`, seconds since 1970. What cannot be read is as
-    absent. Source: RFC 9110, section 10.2.3.
-    """
-    waits = [wait for value in values if (wait := _one_retry_after(value, date, wall)) is not None]
-    return max(waits, default=None)
-
-
-def _one_retry_after(value: str, date: str | None, wall: float) -> float | None:
-    value = value.strip(" \t")
-    if re.fullmatch(_SECONDS, value):
-        return float(value) if len(value) <= 10 else BEYOND_ANY_CAP
-    until = http_date(value)
-    if until is None:
-        return None
-    now = None if date is None else http_date(date)
-    return max(0.0, until - (wall if now is None else now))
-
-
-def http_date(value: str) -> float | None:
-    """Read a date as HTTP writes it, in seconds since 1970; None where it is none."""
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-
-
-def larger_than(max_bytes: int) -> str:
-    """Return why a body was cut that is larger than it may be."""
-    return f"the answer is larger than {max_bytes} bytes"
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -324,6 +283,20 @@ def _is_html(reply: Reply) -> bool:
 def _media_type(reply: Reply) -> str:
     media_type: str = reply.headers.get("Content-Type", "")
     return media_type.partition(";")[0].strip().lower()
+
+
+def _mismatch(operation: Operation[Any], reply: Reply) -> Failure:
+    return Failure(
+        certainty=Certainty.MAYBE,
+        error=ResponseMismatchError(f"the answer is about another {operation.target().word}"),
+        kind="ResponseMismatchError",
+        status=reply.status,
+    )
+
+
+def larger_than(max_bytes: int) -> str:
+    """Return why a body was cut that is larger than it may be."""
+    return f"the answer is larger than {max_bytes} bytes"
 
 
 def _unusable(

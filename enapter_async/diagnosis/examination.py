@@ -20,11 +20,11 @@ import aiohttp
 import attrs
 from yarl import URL
 
+from enapter_async._http.dates import http_date
 from enapter_async._http.direct import probe
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import parse_base_url, verification
 from enapter_async._http.transport import Timeouts
-from enapter_async._http.wire import http_date
 from enapter_async._version import __version__
 from enapter_async.client import Client
 from enapter_async.clock import Clock

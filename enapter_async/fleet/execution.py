@@ -9,7 +9,6 @@ from enapter_async._http.pacing import AttemptObserver
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
-    NotFoundError,
     RawAnswer,
     ResultDiffersError,
 )
@@ -23,7 +22,7 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
-from enapter_async.fleet.reading import Caller
+from enapter_async.fleet.reading import Caller, is_not_there, read_state
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
@@ -84,9 +83,8 @@ class Execution(Generic[OperationT]):
                 await item_record.write_intent()
             except JournalError as error:
                 return self.held(str(error), error)
-        self._record = record = CallRecord(
-            None if item_record is None else item_record.write_intent, observer
-        )
+        write_intent = None if item_record is None else item_record.write_intent
+        self._record = record = CallRecord(write_intent, observer, decides=True)
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except ResultDiffersError as differing:
@@ -123,7 +121,7 @@ class Execution(Generic[OperationT]):
             if error.answer is not None and credential_store is not None:
                 return await self._keep(credential_store, error.answer, error)
             return self._outcome(State.UNKNOWN, error=error)
-        if _is_not_there(error) and self.operation.holds(None):
+        if is_not_there(error) and self.operation.holds(None):
             if not self._uncertain:
                 return self._outcome(State.ABSENT)
             # The deletion of an earlier session did it, as far as anybody can say.
@@ -141,11 +139,9 @@ class Execution(Generic[OperationT]):
         reading: Operation[Any] | None = self.operation.reads()
         if reading is not None and self.operation.settles is Settles.STATE:
             try:
-                state = await client.call(reading, record=CallRecord(), patient=True)
-            except EnapterError as unread:
-                if not _is_not_there(unread):
-                    return self._outcome(State.UNKNOWN, error=self._earlier(error))
-                state = None
+                state = await read_state(client, reading)
+            except EnapterError:
+                return self._outcome(State.UNKNOWN, error=self._earlier(error))
             if self.operation.holds(state):
                 outcome = self._outcome(State.APPLIED, result=self.operation.result_of(state))
                 return attrs.evolve(outcome, settled=True)
@@ -173,15 +169,13 @@ class Execution(Generic[OperationT]):
         read: Operation[Any] | None = self.operation.reads()
         if read is None:
             return None
-        record = CallRecord(observer=self._observer)
-        state: Any = None
+        record = CallRecord(observer=self._observer, decides=True)
         try:
-            state = await client.call(read, record=record, patient=True)
+            state = await read_state(client, read, record=record)
         except EnapterError as error:
-            if not _is_not_there(error):
-                if self._uncertain:
-                    return self._outcome(State.UNKNOWN, error=self._earlier(error))
-                return self._outcome(State.FAILED, error=error)
+            if self._uncertain:
+                return self._outcome(State.UNKNOWN, error=self._earlier(error))
+            return self._outcome(State.FAILED, error=error)
         finally:
             self.elapsed += record.elapsed
         if not self.operation.holds(state):
@@ -241,7 +235,7 @@ class Execution(Generic[OperationT]):
 
     def unchanged(self) -> Outcome[OperationT]:
         """Tell the outcome of an operation whose wanted state held when it was planned."""
-        return self._outcome(State.UNCHANGED)
+        return self._outcome(State.ABSENT if self.operation.holds(None) else State.UNCHANGED)
 
     def cut_off(self) -> Outcome[OperationT]:
         """Tell the outcome of an operation that was cancelled in flight."""
@@ -307,8 +301,3 @@ class Execution(Generic[OperationT]):
             elapsed=elapsed,
             settled=settled,
         )
-
-
-def _is_not_there(error: EnapterError) -> bool:
-    """Say whether the API itself says so: a proxy's 404 page says nothing about a device."""
-    return isinstance(error, NotFoundError) and error.from_api

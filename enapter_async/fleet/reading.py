@@ -3,7 +3,7 @@
 from typing import Any, Protocol, TypeVar
 
 from enapter_async._http.call import CallRecord
-from enapter_async.errors import EnapterError
+from enapter_async.errors import EnapterError, NotFoundError
 from enapter_async.models.devices import ConnectivityStatus
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice
@@ -32,6 +32,33 @@ class KnownClient(Caller, Protocol):
     def fingerprint(self, salt: bytes) -> str:
         """Tell tokens apart without showing them."""
         ...
+
+
+def is_not_there(error: EnapterError) -> bool:
+    """Return whether an error is the API's word that what was asked for is not there.
+
+    This is the one rule for it, and the client that carried the call out has applied it: the
+    answer has the API's own form, and such an API is known to answer at the base URL. Any other
+    404, such as a proxy's page, says nothing about a device.
+    """
+    return isinstance(error, NotFoundError) and error.proven
+
+
+async def read_state(
+    client: Caller, reading: Operation[T], *, record: CallRecord | None = None
+) -> T | None:
+    """Return the state that a decision rests on, None where it is not there.
+
+    Raises:
+        EnapterError: it could not be read; also a 404 that says nothing.
+    """
+    record = record or CallRecord(decides=True)
+    try:
+        return await client.call(reading, record=record, patient=True)
+    except NotFoundError as error:
+        if not is_not_there(error):
+            raise
+    return None
 
 
 async def is_online(client: Caller, device_id: str) -> bool:

@@ -281,7 +281,7 @@ class DeleteDevice(Operation[None]):
 
     kind: ClassVar[str] = "device.delete"
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[None]] = Answer(type=None, empty_allowed=True)
+    answer: ClassVar[Answer[Device]] = Answer(key="device", type=Device, confirms=True)
 
     device_id: str = attrs.field(converter=_device_id)
 
@@ -292,6 +292,10 @@ class DeleteDevice(Operation[None]):
     def target(self) -> Target:
         """Return the device."""
         return _target(self.device_id)
+
+    def accepts(self, result: Device) -> bool:
+        """Say whether the answer is about the device that was asked for."""
+        return _is_about(self.device_id, result)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
@@ -389,3 +393,8 @@ class AssignBlueprint(Operation[Device]):
         if not before.blueprint_id:
             return None
         return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)
+
+
+_PROOF: Final = ListDevices(limit=1)
+for _one in (GetDevice, ListDevices, UpdateDevice, DeleteDevice, GenerateConfig, AssignBlueprint):
+    _one.proof = _PROOF

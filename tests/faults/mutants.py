@@ -48,6 +48,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
     ),
     "enapter_async._http.wire": (
         "tests/http/test_wire.py",
+        "tests/http/test_evidence.py",
         "tests/http/test_retry_after.py",
         "tests/contract/test_requests.py",
         "tests/http/test_false_witnesses.py",

@@ -209,6 +209,12 @@ async def test_eight_are_looked_at_at_once() -> None:
     assert stand.caller.most_under_way == 8
 
 
+def not_found(*, proven: bool) -> NotFoundError:
+    error = NotFoundError("none", status=404, from_api=True)
+    error.proven = proven
+    return error
+
+
 @pytest.mark.parametrize(
     ("turns", "slept"),
     [
@@ -235,7 +241,7 @@ async def test_a_device_may_show_it_at_the_third_look(
         ([HostDownError("down")], "UpdateDevice of a (HostDownError)"),
         ([HostDownError("down"), device("a", "old")], "UpdateDevice of a"),
         ([NotFoundError("a page", status=404)], "UpdateDevice of a (HTTP 404)"),
-        ([NotFoundError("gone", status=404, from_api=True)], "UpdateDevice of a"),
+        ([not_found(proven=True)], "UpdateDevice of a"),
     ],
 )
 async def test_a_device_that_never_shows_it_is_named_with_what_hindered_the_last_look(
@@ -254,12 +260,12 @@ async def test_a_device_that_never_shows_it_is_named_with_what_hindered_the_last
     assert stand.stages.wave == 0
 
 
-@pytest.mark.parametrize("from_api", [True, False])
-async def test_only_the_api_can_say_that_a_device_is_gone(*, from_api: bool) -> None:
-    stand = Stand(Rollout(), shown={"a": [NotFoundError("none", status=404, from_api=from_api)]})
+@pytest.mark.parametrize("proven", [True, False])
+async def test_only_the_api_can_say_that_a_device_is_gone(*, proven: bool) -> None:
+    stand = Stand(Rollout(), shown={"a": [not_found(proven=proven)]})
     await stand.stages.turn_to(0)
     stand.applied(DeleteDevice(device_id="a"))
-    if from_api:
+    if proven:
         await stand.stages.finish()
         assert stand.slept == []
     else:

@@ -21,7 +21,6 @@ from enapter_async.operation import Operation
 from tests.support.clock import FakeClock
 from tests.support.kinds import (
     APPLIED,
-    BROKEN,
     FAILED,
     FINAL,
     LATE,
@@ -254,16 +253,36 @@ async def test_applied_ends_a_once_only_operation_as_a_lost_result(
     assert server.seen == ["POST"]
 
 
-@faults(BROKEN, UNREADABLE)
-async def test_any_good_status_is_success_for_a_deletion(
-    transport: TransportKind, fault: Reply, server: FaultServer
+CONFIRMED = ("row24-204", "row30-no-envelope")
+"""What says that a deletion was done: 204, and 200 with an empty object."""
+UNCONFIRMED = {name: reply for name, reply in APPLIED.items() if name not in CONFIRMED}
+
+
+@pytest.mark.parametrize("name", CONFIRMED)
+async def test_a_confirmed_deletion_is_done(
+    transport: TransportKind, name: str, server: FaultServer
 ) -> None:
-    server.script(applied(fault))
+    server.script(applied(APPLIED[name]))
     async with open_rig(transport, server) as rig:
         assert await rig.run(DELETE) is None
         assert rig.attempts == ()
         assert not rig.ended.already_absent
     assert server.seen == ["DELETE"]
+
+
+@faults(UNCONFIRMED)
+@pytest.mark.parametrize("take_effect", [applied, ignored])
+async def test_any_other_good_status_to_a_deletion_is_looked_into(
+    transport: TransportKind, fault: Reply, take_effect: Any, server: FaultServer
+) -> None:
+    """What a look shows undone is sent once more."""
+    server.script(take_effect(fault))
+    async with open_rig(transport, server) as rig:
+        assert await rig.run(DELETE) is None
+        assert rig.certainties == [Certainty.MAYBE]
+        assert rig.ended.settled is (take_effect is applied)
+    assert server.seen == ["DELETE", "GET", "DELETE"][: 2 if take_effect is applied else 3]
+    assert server.world.done("delete") == 1
 
 
 @faults(FINAL)

@@ -343,23 +343,23 @@ async def test_every_legal_way_of_answering_is_understood(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "unsure"),
     [
-        raw(head(204)),
-        raw(head(200, ("Content-Length", "0"))),
-        raw(head(200, ("Transfer-Encoding", "chunked")) + b"0\r\n\r\n"),
-        raw(head(204, ("Content-Type", "text/html"))),
-        good(),
+        (raw(head(204)), 0),
+        (raw(head(200, ("Content-Length", "0"))), 1),
+        (raw(head(200, ("Transfer-Encoding", "chunked")) + b"0\r\n\r\n"), 1),
+        (raw(head(204, ("Content-Type", "text/html"))), 0),
+        (good(), 0),
     ],
     ids=["204", "length-0", "empty-chunked", "204-html-type", "json"],
 )
-async def test_a_deletion_needs_no_body(
-    transport: TransportKind, answer: Reply, server: FaultServer
+async def test_an_empty_answer_to_a_deletion_leaves_the_connection_clean(
+    transport: TransportKind, answer: Reply, unsure: int, server: FaultServer
 ) -> None:
     server.script(applied(answer))
     async with open_rig(transport, server) as rig:
         assert await rig.run(DELETE) is None
-        assert rig.attempts == ()
+        assert len(rig.attempts) == unsure
         await rig.run(GetDevice(device_id="dev-2"))
     assert len(server.connections) == 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from enapter_async._http.wire import http_date, parse_retry_after
+from enapter_async._http.dates import http_date, parse_retry_after
 
 
 @pytest.mark.parametrize(

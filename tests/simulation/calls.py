@@ -191,7 +191,13 @@ def _lies(story: Story, call: Told) -> "list[str]":
     if len(call.sends) > call.policy.attempts:
         wrong.append(f"{len(call.sends)} requests, and {call.policy.attempts} attempts are allowed")
     sent_reads = [each for each in call.reads if each.told != "N"]
-    if len(sent_reads) > 1 or len(call.reads) > 2 or (call.reads and not call.asked.writes):
+    # What no answer confirmed is looked for twice, and a 404 may need the page that proves it.
+    most = 3 if call.asked.verb == "delete" else 1
+    if (
+        len(sent_reads) > most
+        or len(call.reads) > most + 1
+        or (call.reads and not call.asked.writes)
+    ):
         wrong.append(f"{len(call.reads)} reads were made to settle it")
     late = call.ended - call.at - call.leapt - call.policy.deadline
     if late > 2 * SWEEP_SECONDS + LEEWAY:

@@ -114,9 +114,14 @@ async def open_rig(
     kind: TransportKind,
     server: FaultServer,
     clock: FakeClock | None = None,
+    *,
+    known: bool = True,
     **options: Any,
 ) -> AsyncIterator[Rig]:
-    """Open a client; `options` are the Client's."""
+    """Open a client; `options` are the Client's.
+
+    `known` says that an earlier answer has shown it that a device API answers there.
+    """
     clock = clock or FakeClock()
     events: list[Event] = []
     options.setdefault("base_url", server.base_url)
@@ -127,6 +132,8 @@ async def open_rig(
             session = await stack.enter_async_context(aiohttp.ClientSession())
             options["session"] = session
         client = await stack.enter_async_context(Client(clock=clock.clock(), **options))
+        if known:
+            client._engine.pipeline().evidence.learn(GET, True)
         connector = connector_of(client) if kind == "direct" else session.connector
         assert connector is not None
         yield Rig(kind, server, clock, client, events, connector)

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
-from enapter_async._http.call import CallRecord
 from enapter_async.converter import operation_from_json, operation_to_json
-from enapter_async.errors import EnapterError, NotFoundError
+from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.effects import effect
 from enapter_async.fleet.planning.snapshot import Snapshot, batches, open_scratch
-from enapter_async.fleet.reading import Caller
+from enapter_async.fleet.reading import Caller, read_state
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown
@@ -218,14 +217,7 @@ class StateGuard:
             if looked:
                 return reason
         request = GetDevice(device_id=subject)
-        state: Device | None = None
-        try:
-            state = await self._client.call(request, record=CallRecord(), patient=True)
-        except NotFoundError as error:
-            if error.excerpt and not error.errors:
-                # A proxy's own page says nothing about a device.
-                raise
-        return staleness(item, state)
+        return staleness(item, await read_state(self._client, request))
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
         """Say whether the item was looked at before its wave, and why it is held."""

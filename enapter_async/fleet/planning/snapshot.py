@@ -15,11 +15,10 @@ from enapter_async.api.devices import read_page
 from enapter_async.errors import (
     ConfigurationError,
     EnapterError,
-    NotFoundError,
     PermissionDeniedError,
 )
 from enapter_async.fleet.errors import UnsteadyFleetError
-from enapter_async.fleet.reading import Caller
+from enapter_async.fleet.reading import Caller, read_state
 from enapter_async.models.devices import AccessRole, Communication, CommunicationType, Device
 from enapter_async.operations.devices import LARGEST_PAGE, GetDevice, ListDevices
 
@@ -54,7 +53,7 @@ async def read_pages(
     limit = LARGEST_PAGE
 
     async def execute(request: ListDevices) -> tuple[Device, ...]:
-        return await client.call(request, record=CallRecord(), patient=True)
+        return await client.call(request, record=CallRecord(decides=True), patient=True)
 
     while True:
         request = ListDevices(site_id=site_id, expand=names, offset=offset, limit=limit)
@@ -273,19 +272,16 @@ class Snapshot:
             found = problem = None
             try:
                 request = GetDevice(device_id=address, expand=self.expand)
-                device = await self._client.call(request, record=CallRecord(), patient=True)
+                device = await read_state(self._client, request)
             except ConfigurationError:
                 # A slug that cannot stand in a path; only pages can show who holds it.
                 problem = "it cannot be asked for by this slug"
-            except NotFoundError as error:
-                if error.excerpt and not error.errors:
-                    # A proxy's own page says nothing about a device.
-                    raise
             except PermissionDeniedError as error:
                 problem = str(error)
             else:
-                found = device.id
-                self.add((device,))
+                if device is not None:
+                    found = device.id
+                    self.add((device,))
             self._scratch.execute(
                 "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (address, found, problem)
             )

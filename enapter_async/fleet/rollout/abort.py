@@ -9,6 +9,7 @@ from enapter_async.errors import (
     ConfigurationError,
     DeadlineExceededError,
     EnapterError,
+    NotFoundError,
     ResponseError,
     ResultLostError,
 )
@@ -23,7 +24,12 @@ UNUSABLE_OF: Final = 10
 UNUSABLE_MOST: Final = 3
 """so many whose answers fit no schema stop the run: it speaks with something else."""
 
-_UNUSABLE: Final = frozenset(("ResponseError", "ResponseMismatchError", "ResponseTooLargeError"))
+UNPROVEN_MOST: Final = 3
+"""So many in a row whose 404 says nothing stop the run: it speaks with something else."""
+
+_UNUSABLE: Final = frozenset(
+    ("ResponseError", "ResponseMismatchError", "ResponseTooLargeError", "Unconfirmed")
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +133,7 @@ class AbortJudge:
         self._criteria = criteria
         self._counts: dict[str, int] = dict.fromkeys(TYPES, 0)
         self._unusable = 0
+        self._unproven = 0
         self.executed = 0
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
@@ -143,13 +150,9 @@ class AbortJudge:
             self._counts["all"] += 1
             self._counts[outcome.state.value] += 1
             self._counts["timed_out"] += isinstance(outcome.error, DeadlineExceededError)
-        if self.executed <= UNUSABLE_OF and _is_unusable(outcome.error):
-            self._unusable += 1
-            if self._unusable == UNUSABLE_MOST:
-                return RunAbortedError(
-                    f"{UNUSABLE_MOST} of the first {self.executed} answers fit no schema: "
-                    "something other than the API, or another version of it, answers"
-                )
+        reason = self._other_server(outcome.error)
+        if reason:
+            return RunAbortedError(reason)
         for each in self._criteria:
             failures = self._counts[each.failure_type]
             if each.met(self.executed, failures):
@@ -159,6 +162,24 @@ class AbortJudge:
                     "stop the run"
                 )
         return None
+
+    def _other_server(self, error: EnapterError | None) -> str:
+        """Return why something other than the API seems to answer; "" where it does not."""
+        unproven = isinstance(error, NotFoundError) and not error.proven
+        self._unproven = self._unproven + 1 if unproven else 0
+        if self._unproven == UNPROVEN_MOST:
+            return (
+                f"{UNPROVEN_MOST} operations in a row were answered with a 404 that says nothing "
+                "of a device: no Enapter API is known to answer there; check base_url"
+            )
+        if self.executed <= UNUSABLE_OF and _is_unusable(error):
+            self._unusable += 1
+            if self._unusable == UNUSABLE_MOST:
+                return (
+                    f"{UNUSABLE_MOST} of the first {self.executed} answers fit no schema: "
+                    "something other than the API, or another version of it, answers"
+                )
+        return ""
 
 
 def _named(criterion: AbortCriterion) -> str:

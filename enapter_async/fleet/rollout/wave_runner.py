@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, islice
 from typing import Any, Final
 
-from enapter_async._http.call import CallRecord
 from enapter_async.clock import Clock
-from enapter_async.errors import APIError, EnapterError, NotFoundError
+from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.wave_verification import WaveVerification
@@ -22,7 +21,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.planning.drift import Guard
-from enapter_async.fleet.reading import Caller, is_online
+from enapter_async.fleet.reading import Caller, is_online, read_state
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 from enapter_async.operation import Operation, described
 
@@ -244,13 +243,7 @@ class WaveRunner:
             if seconds:
                 await self._clock.sleep(seconds)
             try:
-                state = await self._client.call(reading, record=CallRecord(), patient=True)
-            except NotFoundError as error:
-                if not error.from_api:
-                    # A proxy's own page says nothing about a device.
-                    problem = f" ({_kind_of(error)})"
-                    continue
-                state = None
+                state = await read_state(self._client, reading)
             except EnapterError as error:
                 problem = f" ({_kind_of(error)})"
                 continue

@@ -6,7 +6,7 @@ from typing import Final
 
 from tests.faults.breaks.breaking import Break
 
-_CONCLUDE: Final = "_http.pipeline:Pipeline._conclude"
+_CONCLUDE: Final = "_http.settlement:Settlement.conclude"
 _CARRY_OUT: Final = "fleet.execution:Item.carry_out"
 _DIRECT: Final = "_http.direct:DirectTransport"
 _SESSION: Final = "_http.session:SessionTransport"
@@ -51,10 +51,29 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_settlement.py::test_a_deletion_that_finds_nothing_at_first_is_told",
             simulated=True,
         ),
+        "a 404 is believed wherever it comes from": Break(
+            "_http.settlement:Settlement._lives",
+            "return self.evidence.lives(operation)",
+            "return True",
+            by="http/test_absence.py::test_where_no_api_is_known_to_answer_a_404_says_nothing",
+        ),
+        "any good status confirms a deletion": Break(
+            "_http.evidence:confirmed_by",
+            "if status != 200 or",
+            "if False and",
+            by="http/test_action_table.py::test_any_other_good_status_to_a_deletion_is_looked_into",
+        ),
+        "what was not confirmed is sent again without a look": Break(
+            "_http.pipeline:Pipeline._may_ask_again",
+            "call.still_there and",
+            "",
+            by="http/test_absence.py::"
+            "test_an_unconfirmed_deletion_is_not_sent_again_where_it_cannot_be_read",
+        ),
         "a proxy's 404 on DELETE is believed": Break(
             _CONCLUDE,
-            "last.status == 404 and last.from_api",
-            "last.status == 404",
+            "if last.absent and",
+            "if last.status == 404 and",
             by="http/test_settlement.py::test_a_proxys_404_does_not_say_that_a_device_is_gone",
             simulated=True,
         ),
@@ -147,8 +166,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "another device's answer is returned": Break(
             "_http.wire:Wire.read",
-            "if not operation.accepts(result):",
-            "if False:",
+            "if operation.accepts(result) else",
+            "if True else",
             by="http/test_settlement.py::test_row33_another_device_is_never_returned",
         ),
         "a portal's page is believed": Break(

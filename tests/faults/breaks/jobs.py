@@ -131,8 +131,8 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "a proxy's 404 is a device that is gone": Break(
-            "fleet.execution:_is_not_there",
-            "isinstance(error, NotFoundError) and error.from_api",
+            "fleet.reading:is_not_there",
+            "isinstance(error, NotFoundError) and error.proven",
             "isinstance(error, NotFoundError)",
             by="fleet/test_truth.py::test_a_proxys_404_page_does_not_say_that_a_device_is_absent",
             simulated=True,

@@ -1,0 +1,105 @@
+"""How a call ends that no attempt of its own brought to a good end: it is read back, or told."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+
+from enapter_async._http.call import Call, ambiguous, doubt
+from enapter_async._http.evidence import Evidence
+from enapter_async._http.pacing import within
+from enapter_async._http.wire import Failure, Wire
+from enapter_async.clock import Clock
+from enapter_async.errors import Certainty, NotFoundError
+from enapter_async.operation import Operation, Repeat, Settles
+
+
+@attrs.frozen(kw_only=True)
+class Settlement:
+    """Settles calls of one client; `read` makes a reading on behalf of a call."""
+
+    read: Callable[[Call, Operation[Any]], Awaitable[Any]]
+    evidence: Evidence
+    clock: Clock
+    wire: Wire
+
+    async def conclude(self, call: Call, last: Failure) -> Any | Failure:
+        """Return the result of a call after all, or the failure that it ends in."""
+        operation = call.operation
+        uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
+        if operation.repeat is Repeat.READ or not uncertain:
+            return await self._judged(call, last) if call.record.decides else last
+        found = "there is no way to read it back"
+        reading = operation.reads()
+        if last.absent and operation.holds(None):
+            if await self._lives(call):
+                call.record.already_absent = True
+                return operation.result_of(None)
+            found = f"the answer to the last one is no proof ({self._unproven(last.error)})"
+        elif operation.settles is not Settles.NEVER and reading is not None:
+            state = await self.state(call, reading)
+            found = doubt(call, state)
+            if not found:
+                call.record.settled = True
+                return operation.result_of(state)
+            call.still_there = not isinstance(state, Failure)
+        applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
+        error = ambiguous(call, uncertain[-1], found, applied=applied)
+        return attrs.evolve(last, error=error)
+
+    async def state(self, call: Call, reading: Operation[Any]) -> Any | Failure:
+        """Return the state that a reading shows, None where it is proven not to be there."""
+        state = await self.read(call, reading)
+        if not (isinstance(state, Failure) and state.absent):
+            return state
+        if not call.operation.holds(None) or await self._lives(call):
+            return None
+        return attrs.evolve(state, error=self._unproven(state.error))
+
+    async def _judged(self, call: Call, last: Failure) -> Failure:
+        """Return the failure of a call that decides something: a 404 is proven, or says why not."""
+        error = last.error
+        if not isinstance(error, NotFoundError):
+            return last
+        if last.absent and await self._lives(call):
+            error.proven = True
+            return last
+        return attrs.evolve(last, error=self._unproven(error))
+
+    def _unproven(self, error: Any) -> NotFoundError:
+        """Return the error of a 404 that says nothing, with what to do."""
+        why = (
+            f"no Enapter API is known to answer at {self.wire.base_url}"
+            if error.from_api
+            else f"something other than the API answered at {self.wire.base_url}"
+        )
+        return NotFoundError(
+            f"{error}; it is not known whether it is there, because {why}: check base_url",
+            status=error.status,
+            errors=error.errors,
+            request_id=error.request_id,
+            excerpt=error.excerpt,
+            from_api=error.from_api,
+        )
+
+    async def _lives(self, call: Call) -> bool:
+        """Return whether the API of a noun is known to answer here; ask where it is not."""
+        operation = call.operation
+        if not self.evidence.lives(operation) and operation.proof is not None:
+            await self._find_out(call, operation.proof)
+        return self.evidence.lives(operation)
+
+    async def _find_out(self, call: Call, proof: Operation[Any]) -> None:
+        """Ask whether the API of a noun answers; those who come meanwhile take that answer."""
+        evidence = self.evidence
+        asked = evidence.asked
+        if not await within(call.end - self.clock.monotonic(), evidence.asking.acquire):
+            return
+        try:
+            if evidence.asked == asked:
+                state = await self.read(call, proof)
+                evidence.asked += 1
+                if not isinstance(state, Failure):
+                    evidence.living.add(id(proof))
+        finally:
+            evidence.asking.release()
