@@ -12,7 +12,6 @@
     │       └── PlanFileError              it is no plan, or not the one that it was
     ├── NotStartedError                    held: nothing was sent for this item
     │   └── StaleError                     its device is not as planned any more
-    ├── ResultDiffersError                 failed: the answer shows another value
     ├── EarlierError                       what an earlier session's journal says
     ├── UnsteadyFleetError                 the list of devices changed too fast to read
     ├── RunAbortedError                    the run stopped: an abort criterion was met
@@ -20,6 +19,7 @@
     ├── PausedTooLongError                 the run stopped: nothing got through for too long
     ├── JournalError                       the run stopped: its journal cannot be written
     ├── NoRoomError                        the run stopped: no room to keep credentials
+    ├── ForeignCancellationError           the run stopped: something cancelled a part of it
     └── AmbiguousOutcomeError
         ├── LeftUnknownError               an earlier session may have done it
         └── ResultLostError

@@ -1,11 +1,19 @@
 """What may be given as the input of a run, and what is refused before it is sent."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from typing import Any, NamedTuple
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.outcomes import OperationT
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Repeat
 
 Operations = Iterable[OperationT] | AsyncIterable[OperationT]
 
@@ -32,110 +40,81 @@ class WorkItem(NamedTuple):
     plan: str = ""
 
 
-def check_input(operations: Any) -> None:
-    """Refuse what is no input, and a collection with a thing in it that is no operation.
+class Input:
+    """The input of a run: any iterable, plain or asynchronous, read as items.
 
-    Raises:
-        ConfigurationError: says what was given.
+    Each thing of it is checked once: those of a collection when it is given, any others as
+    they are pulled. A thing that is no operation raises `ConfigurationError`; so does one
+    whose result is secret, where `secrets` says that none may be.
     """
-    wrong_kind = isinstance(operations, (str, bytes, Mapping, Operation))
-    if wrong_kind or not isinstance(operations, (Iterable, AsyncIterable)):
-        raise ConfigurationError(
-            f"operations is a {type(operations).__name__}; give an iterable of operations, "
-            "plain or asynchronous"
-        )
-    if isinstance(operations, Collection):
-        for index, item in enumerate(operations):
-            check_item(item, index)
 
+    def __init__(self, operations: Any, *, secrets: bool = True) -> None:
+        wrong_kind = isinstance(operations, (str, bytes, Mapping, Operation))
+        if wrong_kind or not isinstance(operations, (Iterable, AsyncIterable)):
+            raise ConfigurationError(
+                f"operations is a {type(operations).__name__}; give an iterable of operations, "
+                "plain or asynchronous"
+            )
+        self._operations: Any = operations
+        self._secrets = secrets
+        self.known = isinstance(operations, Collection)
+        """Whether it has a length, and may be read again and again."""
+        self.waits = isinstance(operations, AsyncIterable)
+        """Whether it waits by itself, so that it is not read on after a stop."""
+        self.planned = False
+        """Whether an item of a known input says what was there before."""
+        self.plan = ""
+        """The id of the plan that once-only operations of a known input are from, if any."""
+        if isinstance(operations, Collection):
+            for position, each in enumerate(operations):
+                # Without a call for each that is as most are.
+                if not isinstance(each, Operation) or (each.answer.secret and not secrets):
+                    item = self._checked(each, position)
+                    self.planned |= item.before is not None
+                    if item.plan and item.operation.repeat is Repeat.ONCE:
+                        self.plan = self.plan or item.plan
 
-def check_item(item: Any, index: int) -> None:
-    """Refuse what is no operation.
+    def __len__(self) -> int:
+        """Return how many items a known input has."""
+        return len(self._operations)
 
-    Raises:
-        ConfigurationError: says what stands where, counted from 0.
-    """
-    if not isinstance(item, (Operation, WorkItem)):
-        raise ConfigurationError(f"operations[{index}] is a {type(item).__name__}, no operation")
+    def items(self, without: Container[int] = ()) -> Iterator[WorkItem]:
+        """Yield the items of a known input, anew at each call, but for some numbers."""
+        for position, each in enumerate(self._operations):
+            item = each if isinstance(each, WorkItem) else WorkItem(position, each)
+            if item.seq not in without:
+                yield item
 
+    def pulled(self) -> Iterator[WorkItem] | AsyncIterator[WorkItem]:
+        """Return the items as they are pulled, an async iterator where the input waits."""
+        if self.waits:
+            return self.pulled_async()
+        return self.items() if self.known else self._pulled()
 
-def as_items(operations: Operations[Any]) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
-    """Return the items of an input, lazily: an item as it is, an operation under its position.
+    def _pulled(self) -> Iterator[WorkItem]:
+        for position, each in enumerate(self._operations):
+            yield self._checked(each, position)
 
-    A thing that is neither raises `ConfigurationError` when it is pulled.
-    """
-    if isinstance(operations, AsyncIterable):
-        return _as_items_async(operations)
-    return _as_items(operations)
+    async def pulled_async(self) -> AsyncIterator[WorkItem]:
+        """Yield the items as they are pulled, whether the input waits or not."""
+        if self.waits:
+            position = 0
+            async for each in self._operations:
+                yield self._checked(each, position)
+                position += 1
+            return
+        for item in self.items() if self.known else self._pulled():
+            yield item
 
-
-def _as_items(operations: Iterable[Any]) -> Iterator[WorkItem]:
-    for position, each in enumerate(operations):
-        yield WorkItem(position, each) if isinstance(each, Operation) else as_item(each, position)
-
-
-async def _as_items_async(operations: AsyncIterable[Any]) -> AsyncIterator[WorkItem]:
-    position = 0
-    async for each in operations:
-        yield as_item(each, position)
-        position += 1
-
-
-def as_item(each: Any, position: int) -> WorkItem:
-    """Return a thing of the input as an item.
-
-    Raises:
-        ConfigurationError: it is neither an operation nor an item.
-    """
-    if isinstance(each, WorkItem):
-        return each
-    check_item(each, position)
-    return WorkItem(position, each)
-
-
-def without_secrets(operations: Operations[OperationT]) -> Operations[OperationT]:
-    """Refuse operations that mint credentials: a collection at once, else as they come.
-
-    Raises:
-        ConfigurationError: says where the first one stands, counted from 0.
-    """
-    if isinstance(operations, AsyncIterable):
-        return _without_secrets_async(operations)
-    if not isinstance(operations, Collection):
-        return _without_secrets(operations)
-    for index, operation in enumerate(operations):
-        _refuse_secret(operation, index)
-    return operations
-
-
-def _without_secrets(operations: Iterable[Any]) -> Iterator[Any]:
-    for index, operation in enumerate(operations):
-        if not isinstance(operation, Operation) or operation.answer.secret:
-            _refuse_secret(operation, index)
-        yield operation
-
-
-async def _without_secrets_async(
-    operations: AsyncIterable[OperationT],
-) -> AsyncIterator[OperationT]:
-    index = 0
-    async for operation in operations:
-        _refuse_secret(operation, index)
-        yield operation
-        index += 1
-
-
-def _refuse_secret(operation: Any, index: int) -> None:
-    if isinstance(operation, WorkItem):
-        operation = operation.operation
-    if not isinstance(operation, Operation) or not operation.answer.secret:
-        return
-    raise ConfigurationError(
-        f"operations[{index}] mints credentials; say with `credentials=` where they go "
-        "(a path, or a callable), or use fleet.Run and take them from outcome.result"
-    )
-
-
-def numbered(operations: Collection[Any]) -> Iterator[WorkItem]:
-    """Return the items of an input: an item as it is, an operation under its position."""
-    return (as_item(each, position) for position, each in enumerate(operations))
+    def _checked(self, each: Any, position: int) -> WorkItem:
+        item = each if isinstance(each, WorkItem) else WorkItem(position, each)
+        if not isinstance(item.operation, Operation):
+            raise ConfigurationError(
+                f"operations[{position}] is a {type(each).__name__}, no operation"
+            )
+        if item.operation.answer.secret and not self._secrets:
+            raise ConfigurationError(
+                f"operations[{position}] mints credentials; say with `credentials=` where they go "
+                "(a path, or a callable), or use fleet.Run and take them from outcome.result"
+            )
+        return item

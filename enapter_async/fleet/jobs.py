@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Unpack
 
-from enapter_async.fleet.inputs import Operations, check_input, without_secrets
+from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.options import RunKeywords, RunOptions, SessionKeywords
 from enapter_async.fleet.outcomes import OperationT, Outcome, Report, State
@@ -37,11 +37,10 @@ async def apply(
             carried the plan out (`PlanCarriedOutError`).
         Exception: what the input or `on_outcome` raised; a note on it tells the counts.
     """
-    check_input(operations)
     options = RunOptions.of(options, keywords)
-    if options.credentials is None:
-        operations = without_secrets(operations)
-    return await _whole(Run(client, operations, options), on_outcome)
+    given = Input(operations, secrets=options.credentials is not None)
+    run: Run[OperationT] = Run(client, given, options)
+    return await _whole(run, on_outcome)
 
 
 async def resume(

@@ -16,7 +16,7 @@ from enapter_async.fleet.credentials import (
     SinkStore,
 )
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.inputs import WorkItem, as_items
+from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Report, State
@@ -36,7 +36,7 @@ class Opened:
 async def open_files(
     exits: AsyncExitStack,
     client: Any,
-    operations: Any | None,
+    given: Input | None,
     options: RunOptions,
     *,
     clock: Clock,
@@ -69,7 +69,7 @@ async def open_files(
             facts = {**journal.facts, ROLLOUT: options.rollout.as_text()}
             journal = attrs.evolve(journal, facts=facts)
         session = await JournalSession.open(
-            journal, client, operations, credentials=path, on_failure=on_failure, clock=clock
+            journal, client, given, credentials=path, on_failure=on_failure, clock=clock
         )
         exits.push_async_callback(_close, session, on_failure)
         if claim is None and PLAN in session.facts and not options.again:
@@ -84,7 +84,8 @@ async def open_files(
         file = CredentialsFile(path, in_flight=options.concurrency)
         run = "" if session is None else session.run
         credential_store = FileStore(await exits.enter_async_context(file), run)
-    items = as_items(operations or ()) if session is None else session.items
+    source = Input(()) if given is None else given
+    items = source.pulled() if session is None else session.items
     return Opened(items=items, session=session, credential_store=credential_store)
 
 

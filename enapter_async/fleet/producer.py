@@ -1,7 +1,7 @@
 """The input of a run, pulled by one task, at most so far ahead of the outcomes."""
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from enapter_async.fleet.inputs import WorkItem
@@ -14,7 +14,8 @@ class Producer:
     """Pulls items and admits each, while there is room.
 
     One task pulls, so that an async iterable is never pulled twice at once. `before` is awaited
-    between pulling an item and admitting it. `ended` says that the input came to its end.
+    between pulling an item and admitting it. `waits` says that the input waits by itself, so
+    that it is not read on after a stop; `ended` says that the input came to its end.
     """
 
     def __init__(
@@ -24,8 +25,10 @@ class Producer:
         *,
         concurrency: int,
         before: Callable[[WorkItem], Awaitable[None]] | None = None,
+        waits: bool = False,
         ahead: int = AHEAD,
     ) -> None:
+        self.waits = waits
         self._items = items
         self._admit = admit
         self._before = before
@@ -43,53 +46,39 @@ class Producer:
         self._task = asyncio.create_task(pulling, name="fleet producer")
         return self._task
 
-    @property
-    def is_async(self) -> bool:
-        """Whether the input waits by itself, so that it is not read on after a stop."""
-        return isinstance(self._items, AsyncIterable)
-
     def taken(self) -> None:
         """Take note that an outcome was taken: there is room for one more."""
         self._ahead -= 1
         if self._ahead == self._wake_at:
             self._room.set()
 
-    def stop_signal(self) -> None:
+    def stop(self) -> None:
         """Pull nothing more; safe to repeat."""
         self._stopped = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def pull(self) -> None:
-        """Pull until the input ends or is halted; what the input raises comes out."""
-        if isinstance(self._items, AsyncIterable):
-            async_pulls = aiter(self._items)
+        """Pull until the input ends or is stopped; what the input raises comes out."""
+        items: Any = self._items
+        is_async = isinstance(items, AsyncIterable)
+        pulls = aiter(items) if is_async else iter(items)
+        try:
             while not self._stopped:
                 if self._ahead >= self._window:
                     await self._wait_for_room()
                 try:
-                    item = await anext(async_pulls)
-                except StopAsyncIteration:
+                    item = await anext(pulls) if is_async else next(pulls)
+                except (StopIteration, StopAsyncIteration):
                     self.ended = True
                     return
                 if self._before is not None:
                     await self._before(item)
                 self._ahead += 1
                 self._admit(item)
-            return
-        pulls = iter(self._items)
-        while not self._stopped:
-            if self._ahead >= self._window:
-                await self._wait_for_room()
-            try:
-                item = next(pulls)
-            except StopIteration:
-                self.ended = True
-                return
-            if self._before is not None:
-                await self._before(item)
-            self._ahead += 1
-            self._admit(item)
+        finally:
+            if isinstance(pulls, AsyncGenerator):
+                await pulls.aclose()
 
     async def _wait_for_room(self) -> None:
         while self._ahead >= self._window:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Collection, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, Unpack
@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, Unpack
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.inputs import Operations, WorkItem, check_input, numbered
+from enapter_async.fleet.inputs import Input, Operations, WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.opening import open_files
 from enapter_async.fleet.options import RunKeywords, RunOptions
@@ -27,13 +27,12 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.pacing.controller import Controller, Wait
-from enapter_async.fleet.planning.carried_out import plan_of
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.abort import AbortJudge
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
-from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves, in_waves
+from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves
 from enapter_async.fleet.stop import StopSignal, stop_error
 from enapter_async.fleet.workers import WorkerPool
 
@@ -96,16 +95,16 @@ class Run(Generic[OperationT]):
     def __init__(
         self,
         client: Caller,
-        operations: Operations[OperationT] | None,
+        operations: Operations[OperationT] | Input | None,
         options: RunOptions | None = None,
         **keywords: Unpack[RunKeywords],
     ) -> None:
         self._options = options = RunOptions.of(options, keywords)
-        if operations is not None or options.journal is None:
-            check_input(operations)
         self._client = client
-        self._plan = plan_of(operations)
-        self._operations = in_waves(operations, options.rollout)
+        self._input: Input | None = None
+        if operations is not None or options.journal is None:
+            given = operations if isinstance(operations, Input) else Input(operations)
+            self._input = given if options.rollout is None else Waves(given, options.rollout)
         self._session: JournalSession | None = None
         self._rollout = options.rollout
 
@@ -195,6 +194,7 @@ class Run(Generic[OperationT]):
             self._pool.admit,
             concurrency=self._options.concurrency,
             before=None if self._wave_runner is None else self._before,
+            waits=self._input is not None and self._input.waits,
             ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
         )
         self._outcomes.on_taken = producer.taken
@@ -250,15 +250,15 @@ class Run(Generic[OperationT]):
 
     async def _open(self) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
         """Open what the run needs; give what is to be done."""
-        exits, known = self._exits, self._operations
+        exits, given = self._exits, self._input
         opened = await open_files(
             exits,
             self._client,
-            known,
+            given,
             self._options,
             clock=self._clock,
             on_failure=self._stop_by,
-            plan=self._plan,
+            plan="" if given is None else given.plan,
             report=lambda: self.report,
         )
         session = self._session = opened.session
@@ -268,7 +268,7 @@ class Run(Generic[OperationT]):
                 self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)
         rollout = self._rollout
-        guard = self._options.guard
+        chosen = guard = self._options.guard
         if isinstance(guard, GuardMode):
             guard = StateGuard(self._client, guard, staged=rollout is not None)
         await exits.enter_async_context(guard)
@@ -278,17 +278,17 @@ class Run(Generic[OperationT]):
         )
         if rollout is not None:
             self._wave_runner = self._make_wave_runner(rollout, guard)
-        elif isinstance(known, Collection):
-            await guard.before_wave(0, lambda: numbered(known))
+        elif given is not None and (given.planned or (given.known and guard is chosen)):
+            await guard.before_wave(0, given.items)
         return opened.items
 
     def _make_wave_runner(self, rollout: Rollout, guard: Guard) -> WaveRunner:
-        known = self._operations
+        waves = self._input
         return WaveRunner(
             rollout,
             self._client,
             self._clock,
-            sizes=known.sizes if isinstance(known, Waves) else None,
+            sizes=waves.sizes if isinstance(waves, Waves) else None,
             items_of=self._items_of,
             log=None if self._session is None else self._session.wave_log(),
             guard=guard,
@@ -296,12 +296,12 @@ class Run(Generic[OperationT]):
         )
 
     def _items_of(self, wave: int) -> Iterator[WorkItem]:
-        session, known = self._session, self._operations
+        session, waves = self._session, self._input
         items: Iterable[WorkItem] = ()
         if session is not None and session.resumed:
             items = session.left()
-        elif isinstance(known, Waves):
-            items = known
+        elif isinstance(waves, Waves):
+            items = waves.items()
         return (item for item in items if item.wave == wave)
 
     async def _reach(self) -> None:
@@ -348,8 +348,8 @@ class Run(Generic[OperationT]):
 
     def _on_stop(self) -> None:
         self._pool.cancel_unsent()
-        if self._producer is not None and (self._producer.is_async or self._leaving):
-            self._producer.stop_signal()
+        if self._producer is not None and (self._producer.waits or self._leaving):
+            self._producer.stop()
 
     def _on_wait(self, wait: Wait | None) -> None:
         self._tell(RunGoesOn() if wait is None else RunWaiting(wait=wait))

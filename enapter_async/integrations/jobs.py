@@ -19,7 +19,7 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
-from enapter_async.fleet.inputs import WorkItem, check_input
+from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.records import storable
 from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, is_held
@@ -151,7 +151,7 @@ class Jobs:
             raise ConfigurationError(
                 "a job's operations must be a list or a plan, so that its journal holds all"
             )
-        check_input(operations)
+        Input(operations)
         self._check_open()
         if isinstance(operations, Plan):
             operations.check_server(self._client)

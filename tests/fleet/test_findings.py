@@ -81,5 +81,5 @@ def test_the_first_that_ended_badly_is_named_and_sets_nothing(state: State) -> N
     findings = applied(NAME)
     findings.take(OTHER_NAME, state)
     findings.take(ELSEWHERE, State.FAILED)
-    assert findings.bad == f"UpdateDevice of a is {state}"
+    assert findings.bad == f"UpdateDevice of a ended as '{state}'"
     assert findings.shown() == [NAME]

@@ -12,7 +12,7 @@ from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.fleet import InputConflictError, ResultDiffersError, State
-from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.resume import merged
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
@@ -49,7 +49,7 @@ OTHER = UpdateDevice(device_id="e", name="z")
     ],
 )
 def test_equal_operations_are_merged(operations: list[Any], left_out: set[int]) -> None:
-    assert merged(operations) == left_out
+    assert merged(Input(operations)) == left_out
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_equal_operations_are_merged(operations: list[Any], left_out: set[int]) 
 )
 def test_contradictions_are_refused_with_their_places(operations: list[Any], words: str) -> None:
     with pytest.raises(InputConflictError) as caught:
-        merged(operations)
+        merged(Input(operations))
     assert caught.value.conflicts == (words,)
     assert "nothing was sent" in str(caught.value)
 
@@ -73,13 +73,13 @@ def test_works_of_one_unit_may_set_a_field_twice() -> None:
         WorkItem(seq=5, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
         WorkItem(seq=6, operation=UpdateDevice(device_id="d", slug="end"), unit=1),
     ]
-    assert merged(works) == frozenset()
+    assert merged(Input(works)) == frozenset()
 
 
 @given(st.lists(st.sampled_from([NAME_A, NAME_B, SLUG, BOTH, MINT, DELETE, OTHER]), max_size=8))
 def test_what_is_left_has_no_equals_and_no_contradiction(operations: list[Operation[Any]]) -> None:
     try:
-        left_out = merged(operations)
+        left_out = merged(Input(operations))
     except InputConflictError:
         deleted = operations.index(DELETE) if DELETE in operations else len(operations)
         beyond = any(each not in (DELETE, OTHER) for each in operations[deleted:])

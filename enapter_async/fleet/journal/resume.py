@@ -3,7 +3,7 @@
 import itertools
 import secrets
 from array import array
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
-from enapter_async.fleet.inputs import WorkItem, numbered
+from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.records import is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import MOST_ITEMS, Journal, damaged
@@ -153,14 +153,13 @@ class Comparison:
         """Whether the input may go on with what the journal does not know."""
         return self._next is None and self._total is None
 
-    def take(self, operation: Any) -> None:
-        """Compare the next operation.
+    def take(self, item: WorkItem) -> None:
+        """Compare the next item.
 
         Raises:
             RunRefusedError: it is the first that differs; names it.
         """
-        seq = operation.seq if isinstance(operation, WorkItem) else self.position
-        operation = operation.operation if isinstance(operation, WorkItem) else operation
+        seq, operation = item.seq, item.operation
         if self._total is not None and self.position >= self._total:
             raise RunRefusedError(
                 f"this is another input: it goes on after its {self._total} operations in the "
@@ -193,24 +192,19 @@ class Comparison:
             )
 
 
-def is_known(operations: Any) -> bool:
-    """Say whether an input is known before it is read: it has a length, and can be read twice."""
-    return isinstance(operations, Collection)
-
-
-def merged(operations: Collection[Any]) -> frozenset[int]:
+def merged(given: Input) -> frozenset[int]:
     """Return the seq of each operation that equals an earlier one, and is therefore left out.
 
     Raises:
         InputConflictError: two values are set for one field of one device, or something is
             asked of a device after its deletion.
     """
-    repeated = _repeated_subjects(operations)
+    repeated = _repeated_subjects(given)
     by_subject: dict[str, _Subject] = {}
     equal: list[int] = []
     conflicts: list[str] = []
     if repeated:
-        for item in numbered(operations):
+        for item in given.items():
             name = item.operation.subject()
             if name is None or hash(name) not in repeated:
                 continue
@@ -224,10 +218,10 @@ def merged(operations: Collection[Any]) -> frozenset[int]:
     return frozenset(equal)
 
 
-def _repeated_subjects(operations: Collection[Any]) -> frozenset[int]:
+def _repeated_subjects(given: Input) -> frozenset[int]:
     """Return the hashes of devices that come more than once, in eight bytes an operation."""
     hashes = array("q")
-    for item in numbered(operations):
+    for item in given.items():
         name = item.operation.subject()
         if name is not None:
             hashes.append(hash(name))

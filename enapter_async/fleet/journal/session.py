@@ -1,7 +1,7 @@
 """What a run with a journal knows: what is left to do, and a record of each item in flight."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.errors import JournalError, RunRefusedError
-from enapter_async.fleet.inputs import WorkItem, as_item, numbered
+from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal import resume
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.records import (
@@ -48,7 +48,7 @@ class JournalSession:
         self._power = options.power
         self._witnesses = resume.WITNESSES
         self.facts: dict[str, str] = {}
-        self.items: Iterable[WorkItem] | AsyncIterable[WorkItem] = ()
+        self.items: Iterable[WorkItem] | AsyncIterator[WorkItem] = ()
         self.input_known = False
         """Whether the journal holds the whole input."""
         self.earlier: dict[State, int] = dict.fromkeys(State, 0)
@@ -65,21 +65,20 @@ class JournalSession:
         cls,
         options: JournalOptions,
         client: Any,
-        operations: Any | None,
+        given: Input | None,
         *,
         credentials: str | None,
         on_failure: Callable[[JournalError], None],
         clock: Clock,
     ) -> Self:
-        """Begin a run, or take one up where it ended. `operations` None: all of the journal's.
+        """Begin a run, or take one up where it ended. `given` None: all of the journal's.
 
         Raises:
             RunRefusedError: another runner, input, server, token or version; nothing was sent.
             ConfigurationError: the operations contradict each other, or a file is unusable.
         """
         path = Path(options.path)
-        known = operations is not None and resume.is_known(operations)
-        left_out = resume.merged(operations or ()) if known else frozenset()
+        left_out = resume.merged(given) if given is not None and given.known else frozenset()
         lock = RunLock.take(path)
         try:
             journal = Journal.open(path, lock=lock.path)
@@ -88,7 +87,7 @@ class JournalSession:
             raise
         session = cls(options, lock, journal, clock)
         try:
-            await session._begin(client, operations, left_out, credentials)
+            await session._begin(client, given, left_out, credentials)
             session._power = options.power or session.facts.get("level") == "power"
             session._writer = JournalWriter(journal, on_failure)
             session._note("begin", {"client": session.facts["version"]})
@@ -127,13 +126,13 @@ class JournalSession:
     # The beginning of a session.
 
     async def _begin(
-        self, client: Any, operations: Any, left_out: frozenset[int], credentials: str | None
+        self, client: Any, given: Input | None, left_out: frozenset[int], credentials: str | None
     ) -> None:
         self.facts = self._journal.facts()
         if not self.facts:
-            if operations is None:
+            if given is None:
                 raise RunRefusedError(f"no run was begun in {self._journal.path}")
-            await self._begin_new(client, operations, left_out, credentials)
+            await self._begin_new(client, given, left_out, credentials)
             return
         resume.check_facts(self._journal.path, self.facts)
         same_token = resume.check_same(self.facts, client, credentials)
@@ -143,7 +142,7 @@ class JournalSession:
                 "(accept_new_token, --accept-new-token)"
             )
         self._replay = Replay(self._journal)
-        rest = await self._compare(operations)
+        rest = None if given is None else await self._compare(given)
         if not same_token:
             await resume.check_new_token(self._journal, self._replay, client)
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
@@ -152,55 +151,41 @@ class JournalSession:
         self.items = self.left() if rest is None else rest
 
     async def _begin_new(
-        self, client: Any, operations: Any, left_out: frozenset[int], credentials: str | None
+        self, client: Any, given: Input, left_out: frozenset[int], credentials: str | None
     ) -> None:
-        known = resume.is_known(operations)
         self.facts = {
             **self._options.facts,
             "level": "power" if self._options.power else "process",
             **resume.new_facts(
                 client,
                 at_ms=int(self._clock.wall() * 1000),
-                known=known,
+                known=given.known,
                 credentials=credentials,
             ),
         }
-        if not known:
+        if not given.known:
             for _ in self._journal.begin(self.facts):
                 pass
-            self.items = self._streamed(operations, 0)
+            self.items = self._streamed(given.pulled_async(), 0)
             return
-        self.facts["count"] = str(len(operations))
+        self.facts["count"] = str(len(given))
         self.merged = len(left_out)
-        rows = (item_row(each) for each in numbered(operations) if each.seq not in left_out)
+        rows = map(item_row, given.items(left_out))
         for _ in self._journal.begin(self.facts, rows):
             await asyncio.sleep(0)
         self.input_known = True
-        self.items = (each for each in numbered(operations) if each.seq not in left_out)
+        self.items = given.items(left_out)
 
-    async def _compare(
-        self, operations: Any
-    ) -> Iterable[WorkItem] | AsyncIterable[WorkItem] | None:
+    async def _compare(self, given: Input) -> AsyncIterator[WorkItem] | None:
         """Refuse another input; give what is left to do where the input goes on."""
-        if operations is None:
-            return None
         comparison = resume.Comparison(self._journal, self.facts)
-        if isinstance(operations, AsyncIterable):
-            async_pulls = aiter(operations)
-            while not comparison.finished:
-                try:
-                    comparison.take(await anext(async_pulls))
-                except StopAsyncIteration:
-                    comparison.end()
-                    return None
-            return self._left_and_streamed_async(async_pulls, comparison.position)
-        pulls = iter(operations)
+        pulls = given.pulled_async()
         while not comparison.finished:
-            try:
-                comparison.take(next(pulls))
-            except StopIteration:
+            item = await anext(pulls, None)
+            if item is None:
                 comparison.end()
                 return None
+            comparison.take(item)
             if not comparison.position % PAGE_ROWS:
                 await asyncio.sleep(0)
         return self._left_and_streamed(pulls, comparison.position)
@@ -229,48 +214,24 @@ class JournalSession:
             accept=self._options.accept_wave,
         )
 
-    def _left_and_streamed(self, pulls: Iterator[Any], position: int) -> Iterator[WorkItem]:
-        yield from self.left()
-        yield from self._streamed_plain(pulls, position)
-
-    async def _left_and_streamed_async(
-        self, pulls: AsyncIterator[Any], position: int
+    async def _left_and_streamed(
+        self, pulls: AsyncIterator[WorkItem], position: int
     ) -> AsyncIterator[WorkItem]:
         for item in self.left():
             yield item
-        async for item in self._streamed_async(pulls, position):
+        async for item in self._streamed(pulls, position):
             yield item
 
-    def _streamed(
-        self, operations: Any, position: int
-    ) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
-        if isinstance(operations, AsyncIterable):
-            return self._streamed_async(aiter(operations), position)
-        return self._streamed_plain(iter(operations), position)
-
-    def _streamed_plain(self, pulls: Iterator[Any], position: int) -> Iterator[WorkItem]:
-        for operation in pulls:
-            yield self._pulled(operation, position)
-            position += 1
-        self._input_ended(position)
-
-    async def _streamed_async(
-        self, pulls: AsyncIterator[Any], position: int
+    async def _streamed(
+        self, pulls: AsyncIterator[WorkItem], position: int
     ) -> AsyncIterator[WorkItem]:
-        async for operation in pulls:
-            yield self._pulled(operation, position)
+        """Journal each item of a streamed input as it comes, with or before its intent."""
+        async for item in pulls:
+            self._open_writer().add_item(item_row(item))
             position += 1
-        self._input_ended(position)
-
-    def _pulled(self, operation: Any, position: int) -> WorkItem:
-        """Journal an operation of a streamed input, with or before its intent."""
-        item = as_item(operation, position)
-        self._open_writer().add_item(item_row(item))
-        return item
-
-    def _input_ended(self, count: int) -> None:
+            yield item
         self.input_known = True
-        self._open_writer().add_fact("count", str(count))
+        self._open_writer().add_fact("count", str(position))
 
     # What earlier sessions left.
 

@@ -8,38 +8,23 @@ process, and a file in the user's state folder says which run has it.
 import json
 import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import PlanCarriedOutError
-from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.run_folders import runs_directory
-from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.private_files import open_private, write_durably
-from enapter_async.operation import Repeat
 
 PLAN: Final = "plan"
 CLAIM: Final = "claim"
 """The facts in a journal that say which plan its run carries out, and that it may."""
 
 _HOW: Final = "make a new plan, or tell it to be done again (again=True, --again)"
-
-
-def plan_of(operations: Any) -> str:
-    """Return the id of the plan that once-only operations of an input are from, or ""."""
-    if isinstance(operations, Plan) and not operations.configurations:
-        return ""
-    if not isinstance(operations, Collection):
-        return ""
-    for item in operations:
-        if isinstance(item, WorkItem) and item.plan and item.operation.repeat is Repeat.ONCE:
-            return item.plan
-    return ""
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -12,15 +12,16 @@ from typing import Any, Final
 from enapter_async.client import Client
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.inputs import Operations, check_input
+from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.planning import conflicts
 from enapter_async.fleet.planning.decisions import Decision, PlanRequest, judge
 from enapter_async.fleet.planning.effects import as_change, wanted
 from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of
 from enapter_async.fleet.planning.plan_file import PlanHeader
 from enapter_async.fleet.planning.selection import Change
-from enapter_async.fleet.planning.snapshot import Snapshot, batches, open_scratch
+from enapter_async.fleet.planning.snapshot import BATCH, Snapshot, batches, open_scratch
 from enapter_async.models.devices import Device
+from enapter_async.operation import Operation
 
 _ASKED: Final = """
 CREATE TABLE asked (
@@ -62,8 +63,7 @@ async def plan(
         if isinstance(operations, Change):
             await planner.select(operations)
         else:
-            check_input(operations)
-            await planner.ask(operations)
+            await planner.ask(Input(operations))
         return await planner.compile()
     except BaseException:
         planner.close()
@@ -84,22 +84,18 @@ class Planner:
         """Drop the scratch file, unless a plan has taken it over."""
         self._scratch.close()
 
-    async def ask(self, operations: Operations[Any]) -> None:
+    async def ask(self, given: Input) -> None:
         """Take operations in.
 
         Raises:
             ConfigurationError: one of them is no operation that writes; says which.
         """
-        if isinstance(operations, AsyncIterable):
-            async for operation in operations:
-                self._ask_for(operation)
-            return
-        for batch in batches(operations):
-            for operation in batch:
-                self._ask_for(operation)
-            await asyncio.sleep(0)
+        async for item in given.pulled_async():
+            self._ask_for(item.operation)
+            if not self._lines % BATCH:
+                await asyncio.sleep(0)
 
-    def _ask_for(self, operation: Any) -> None:
+    def _ask_for(self, operation: Operation[Any]) -> None:
         line = self._lines + 1
         try:
             self.add(PlanRequest(line=line, operation=as_change(operation)))

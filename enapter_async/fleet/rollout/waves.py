@@ -3,13 +3,13 @@
 import json
 import math
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Final, Self
 
 import attrs
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.inputs import WorkItem, numbered
+from enapter_async.fleet.inputs import Input, WorkItem
 
 ROLLOUT: Final = "rollout"
 """The fact in a journal that says how its run is cut into waves."""
@@ -122,7 +122,7 @@ class Rollout:
         return cls(**told, health=None if health is None else HealthGate(**health))
 
 
-class Waves(Collection[WorkItem]):
+class Waves(Input):
     """An input in waves: each item once, in the order of its waves, numbered anew.
 
     Within a wave the order is that of the input. No work comes in an earlier wave than one of
@@ -131,9 +131,13 @@ class Waves(Collection[WorkItem]):
     The input is read once for each wave; nothing of it is kept but three numbers an item.
     """
 
-    def __init__(self, operations: Collection[Any], rollout: Rollout) -> None:
-        self._operations = operations
-        self._wave_of = _assign(operations, rollout)
+    def __init__(self, given: Input, rollout: Rollout) -> None:
+        if not given.known:
+            raise ConfigurationError("a rollout needs an input with a length, such as a list")
+        self._given = given
+        self.known, self.waits = True, False
+        self.planned, self.plan = given.planned, given.plan
+        self._wave_of = _assign(given, rollout)
         self._seq_of = array("q", bytes(8 * len(self._wave_of)))
         self.sizes = [0] * (max(self._wave_of, default=-1) + 1)
         for wave in self._wave_of:
@@ -146,34 +150,19 @@ class Waves(Collection[WorkItem]):
     def __len__(self) -> int:
         return len(self._wave_of)
 
-    def __iter__(self) -> Iterator[WorkItem]:
+    def items(self, without: Container[int] = ()) -> Iterator[WorkItem]:
+        """Yield the items in the order of their waves, anew at each call, but for some numbers."""
         for wave in range(len(self.sizes)):
-            for position, item in enumerate(numbered(self._operations)):
-                if self._wave_of[position] == wave:
+            for position, item in enumerate(self._given.items()):
+                seq = self._seq_of[position]
+                if self._wave_of[position] == wave and seq not in without:
                     after = None if item.after is None else self._seq_of[item.after]
-                    seq = self._seq_of[position]
                     yield item._replace(seq=seq, wave=wave, after=after)
 
-    def __contains__(self, item: object) -> bool:
-        return any(each == item for each in self)
 
-
-def in_waves(operations: Any, rollout: Rollout | None) -> Any:
-    """Return an input in the waves of a rollout; where one of the two is None, as it is.
-
-    Raises:
-        ConfigurationError: its length is not known before it is read.
-    """
-    if rollout is None or operations is None:
-        return operations
-    if not isinstance(operations, Collection):
-        raise ConfigurationError("a rollout needs an input with a length, such as a list")
-    return Waves(operations, rollout)
-
-
-def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
+def _assign(given: Input, rollout: Rollout) -> "array[int]":
     """Return the wave of each item, by its position in the input."""
-    links = _Links(operations)
+    links = _Links(given)
     sizes = rollout.sizes(sum(links.changes))
     last = max(0, len(sizes) - 1)
     waves = array("h", [-1]) * len(links.ranks)
@@ -194,7 +183,7 @@ def _assign(operations: Collection[Any], rollout: Rollout) -> "array[int]":
 class _Links:
     """What an input says of the order of its items, by their positions; it is read once."""
 
-    def __init__(self, operations: Collection[Any]) -> None:
+    def __init__(self, given: Input) -> None:
         self.changes = bytearray()
         self._after = array("q")
         self._same_device = array("q")
@@ -204,7 +193,7 @@ class _Links:
         groups: dict[str, int] = {}
         sizes: list[int] = []
         named, places = array("l"), array("l")
-        for position, item in enumerate(numbered(operations)):
+        for position, item in enumerate(given.items()):
             if item.seq != position:
                 raise ConfigurationError(
                     f"works[{position}] has the number {item.seq}; waves need them in order"
