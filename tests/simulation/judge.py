@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from enapter_async.fleet import RunAbortedError
-from tests.simulation.papers import DONE, INTENT, read_journal
+from tests.simulation.papers import DONE, ENDS, INTENT, read_journal
 from tests.simulation.story import LEEWAY, check_pauses, check_spacing
 from tests.simulation.witness import Known, Session, Witness
 from tests.simulation.world import Asked, Effect, short, wanted_by
@@ -49,7 +49,7 @@ class Judge(Witness):
         self._check_abort(session, now)
 
     def _check_counts(self, session: Session, now: float) -> None:
-        counts = dict.fromkeys(("applied", "unchanged", "absent", "failed", "unknown", "held"), 0)
+        counts = dict.fromkeys(ENDS, 0)
         for asked in self.items:
             known = session.ends.get(asked)
             if known is not None:

@@ -12,7 +12,7 @@ import attrs
 from tests.simulation.world import Asked
 
 INTENT: Final = "intent"
-ENDS: Final = ("applied", "unchanged", "absent", "failed", "unknown", "held")
+ENDS: Final = ("applied", "unchanged", "absent", "differs", "failed", "unknown", "held")
 DONE: Final = ("applied", "unchanged", "absent")
 UNTOUCHED: Final = ""
 
@@ -20,7 +20,8 @@ UNTOUCHED: Final = ""
 def asked_in(text: str) -> Asked:
     """Read an operation as a journal writes it."""
     told = json.loads(text)
-    verb, address = told.pop("operation"), told.pop("device_id")
+    verb = told.pop("operation").removeprefix("device.")
+    address = told.pop("device_id")
     return Asked(verb, address, tuple(sorted((name, str(told[name])) for name in told)))
 
 
