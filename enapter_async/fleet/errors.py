@@ -9,6 +9,7 @@
     │   ├── RunNotFoundError               there is no such run
     │   └── RunRefusedError                the run cannot be continued by this call
     │       ├── RunBusyError               another runner is at work on it
+    │       ├── PlanCarriedOutError        another run has carried the plan out
     │       └── PlanFileError              it is no plan, or not the one that it was
     ├── NotStartedError                    held: nothing was sent for this item
     │   └── StaleError                     its device is not as planned any more
