@@ -291,6 +291,7 @@ def _mismatch(operation: Operation[Any], reply: Reply) -> Failure:
         error=ResponseMismatchError(f"the answer is about another {operation.target().word}"),
         kind="ResponseMismatchError",
         status=reply.status,
+        answer=_kept(operation, reply),
     )
 
 
@@ -309,7 +310,7 @@ def _unusable(
 ) -> Failure:
     if path:
         reason = f"{path} {reason}" if reason.startswith("is ") else f"{path}: {reason}"
-    keeps = operation.answer.secret and bool(reply.body) and not _is_html(reply)
+    kept = _kept(operation, reply)
     too_large = reply.cut == larger_than(operation.max_bytes())
     error_type = ResponseTooLargeError if too_large else ResponseError
     return Failure(
@@ -317,11 +318,19 @@ def _unusable(
         error=error_type(f"HTTP {reply.status}, but {reason}", path=path),
         kind=error_type.__name__,
         # Asked again, the server would answer alike, and make other secrets.
-        retries=0 if too_large or (keeps and not reply.cut) else None,
+        retries=0 if too_large or (kept is not None and not reply.cut) else None,
         status=reply.status,
         timed_out=reply.late,
-        answer=RawAnswer(reply.body) if keeps else None,
+        answer=kept,
     )
+
+
+def _kept(operation: Operation[Any], reply: Reply) -> RawAnswer | None:
+    """Return what came, where it may hold a secret that exists nowhere else."""
+    if not operation.answer.secret or not reply.body:
+        return None
+    page = _is_html(reply) and not reply.body.lstrip().startswith(b"{")
+    return None if page else RawAnswer(reply.body)
 
 
 def _error_detail(entry: Mapping[str, Any]) -> ErrorDetail:

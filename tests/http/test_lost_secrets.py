@@ -3,7 +3,9 @@
 import copy
 import json
 import pickle
-from typing import Any
+from typing import Any, ClassVar
+
+import attrs
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.errors import (
@@ -145,6 +147,36 @@ async def test_what_came_is_not_asked_for_again_even_where_that_is_allowed(
     assert isinstance(error, ResultLostError)
     assert error.answer is not None
     assert len(server.world.effects) == 1
+
+
+@attrs.frozen(kw_only=True)
+class MintForOne(GenerateConfig):
+    """A configuration that must be of its own channel."""
+
+    kind: ClassVar[str] = "tested.mint_for_one"
+
+    def accepts(self, result: CommunicationConfig) -> bool:
+        return result.channel_id == "mine"
+
+
+@each(
+    "case",
+    {
+        "about-another": (MintForOne(device_id="dev-1", protocol="MQTTS"), "application/json"),
+        "labelled-as-a-page": (MINT, "text/html"),
+    },
+)
+async def test_what_another_device_or_a_page_may_have_sent_is_kept_too(
+    case: tuple[Any, str], server: FaultServer
+) -> None:
+    operation, media_type = case
+    server.script(applied(answer(200, {"config": CONFIGURATION}, media_type=media_type)))
+    async with open_rig("direct", server) as rig:
+        error = await rig.fails(operation)
+    assert type(error) is AmbiguousOutcomeError
+    assert error.answer is not None
+    assert json.loads(error.answer.reveal()) == {"config": CONFIGURATION}
+    assert KEY not in shown(error)
 
 
 @each("fault", {"page": html(200), "nothing": answer(200, None), "envelope": answer(200, {})})
