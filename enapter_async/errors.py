@@ -148,8 +148,13 @@ class ArgumentError(ConfigurationError):
 
 def check_number(name: str, value: object, *, least: float = 0.0, above: bool = False) -> None:
     """Refuse a setting that is no finite number from `least` up, or `above` it."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not (value > least if above else value >= least):  # type: ignore[operator]  # it is a number here
+    good = (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and (value > least if above else value >= least)
+    )
+    if not good:
         bound = f"above {least:g}" if above else f"from {least:g} up"
         raise ConfigurationError(f"{name} is {value!r}; give a number {bound}")
 

@@ -19,9 +19,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
+from enapter_async._http.lines import Line, Lines
 from enapter_async._http.transport import (
     LARGEST_FIELD,
-    SWEEP_SECONDS,
     Timeouts,
     client_timeout,
     connect_failure,
@@ -36,118 +36,9 @@ from enapter_async.errors import ConfigurationError, HostDownError, TransportErr
 
 INTERIM_LIMIT: Final = 8
 """How many 1xx answers may come before the final one."""
-REST_SECONDS: Final = 1.0
-"""How long a connection is kept at hand before it goes back to aiohttp's pool."""
 RECEIVE_BYTES: Final = 64 * 1024
 """How much is received at once. For asyncio's 256 KiB, glibc may ask the system for memory,
 and give it back, at each answer; so much it keeps."""
-
-
-class _Line:
-    """One connection in our hands: what an exchange on it needs, and by when it must end."""
-
-    __slots__ = (
-        "connection",
-        "late",
-        "pending",
-        "protocol",
-        "rests_since",
-        "spared",
-        "transport",
-        "until",
-    )
-
-    def __init__(
-        self,
-        connection: aiohttp.connector.Connection,
-        protocol: ResponseHandler,
-        transport: asyncio.Transport,
-        pending: Callable[[], bool],
-    ) -> None:
-        self.connection = connection
-        self.protocol = protocol
-        self.transport = transport
-        self.pending = pending
-        """Asks whether there is something on the socket that nobody read."""
-        self.until = 0.0
-        self.late = False
-        self.spared = False
-        """Whether it was given time to read what came while the loop stood still."""
-        self.rests_since = 0.0
-
-
-class _Lines:
-    """The lines of one client: those at work under the sweeper's eye, those at rest at hand.
-
-    One timer serves all: it aborts the connections of late exchanges, and gives a line that
-    rested for a second back to aiohttp's pool, which minds how long a connection may idle.
-
-    Where the timer itself is late, the process or its loop stood still, and answers may lie
-    unread in the sockets: what would be late by then is spared once, until the next time.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._closed = False
-        self.working: set[_Line] = set()
-        self.resting: list[_Line] = []
-        """The last to come is the first to go again, so that few stay warm."""
-
-    def work(self, line: _Line, until: float) -> None:
-        """Watch over an exchange that must end by then."""
-        line.until = until
-        line.late = line.spared = False
-        self.working.add(line)
-        if self._timer is None:
-            self._sweep_later()
-
-    def rest(self, line: _Line) -> None:
-        """Keep a line at hand for the next exchange."""
-        if self._closed:
-            line.connection.release()
-            return
-        line.rests_since = self._loop.time()
-        self.resting.append(line)
-
-    def drop(self) -> None:
-        """Close what rests."""
-        while self.resting:
-            self.resting.pop().connection.close()
-
-    def close(self) -> None:
-        """Watch no more, and give back what rests."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._give_back(len(self.resting))
-
-    def _sweep(self) -> None:
-        now = self._loop.time()
-        stood_still = now - self._due > SWEEP_SECONDS
-        for line in self.working:
-            if line.until <= now and not line.late:
-                if stood_still and not line.spared:
-                    line.spared = True
-                    continue
-                line.late = True
-                line.transport.abort()
-        long_ago = now - REST_SECONDS
-        self._give_back(sum(line.rests_since <= long_ago for line in self.resting))
-        self._timer = None
-        if self.working or self.resting:
-            self._sweep_later()
-
-    def _sweep_later(self) -> None:
-        self._due = self._loop.time() + SWEEP_SECONDS
-        self._timer = self._loop.call_at(self._due, self._sweep)
-
-    def _give_back(self, count: int) -> None:
-        for line in self.resting[:count]:
-            line.connection.release()
-        del self.resting[:count]
 
 
 def probe(session: aiohttp.ClientSession) -> str:
@@ -205,7 +96,7 @@ class DirectTransport:
         self._secured = wire.origin.scheme == "https"
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
-        self._lines = _Lines(self._loop)
+        self._lines = Lines(self._loop)
         self._pending: weakref.WeakKeyDictionary[ResponseHandler, Callable[[], bool]] = (
             weakref.WeakKeyDictionary()
         )
@@ -283,7 +174,7 @@ class DirectTransport:
             return None
         return failure
 
-    def _at_hand(self) -> _Line | None:
+    def _at_hand(self) -> Line | None:
         """Take a line that rests and on which nothing is pending, if there is one."""
         resting = self._lines.resting
         while resting:
@@ -294,7 +185,7 @@ class DirectTransport:
             line.connection.close()
         return None
 
-    async def _connect(self, seconds: float) -> _Line | Failure:
+    async def _connect(self, seconds: float) -> Line | Failure:
         """Take a connection on which nothing is pending, from the pool or newly made.
 
         Stale ones are replaced at once, for there are never more than the pool held; a new one
@@ -328,7 +219,7 @@ class DirectTransport:
 
     def _clean(
         self, connection: aiohttp.connector.Connection, protocol: ResponseHandler
-    ) -> _Line | None:
+    ) -> Line | None:
         """Make a line of a connection, if nothing came on it since its last answer ended.
 
         A byte that is pending belongs to no request of ours: taken for an answer, it would
@@ -345,10 +236,11 @@ class DirectTransport:
                 return None
             self._pending[protocol] = pending
             if hasattr(transport, "max_size"):  # asyncio's own, and not uvloop's
-                transport.max_size = RECEIVE_BYTES
+                asyncios: Any = transport
+                asyncios.max_size = RECEIVE_BYTES
         elif pending():
             return None
-        return _Line(connection, protocol, transport, pending)
+        return Line(connection, protocol, transport, pending)
 
 
 async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:

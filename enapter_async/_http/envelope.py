@@ -38,12 +38,11 @@ def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
     if answer.key == WHOLE:
         value = None if "errors" in data else data
     if value is not None:
-        problem: tuple[str, str] | None = None
         try:
             result: T = structurer(answer.type)(value)
         except StructureError as error:
             problem = (_join(key, error.path), error.reason)
-        if problem is None:
+        else:
             return result
         raise StructureError(*problem)
     if answer.secret:

@@ -28,6 +28,7 @@ class RepeatedNameError(ValueError):
 
 def decode_plainly(body: bytes) -> Any:
     """Read JSON with the standard library; anything else is a ValueError."""
+    data: Any = None
     too_deep = True
     with contextlib.suppress(RecursionError):
         data = _DECODER.decode(body.decode("utf-8"))

@@ -194,6 +194,7 @@ class AttemptObserver(Protocol):
 
     def may_begin(self) -> bool:
         """Say whether an attempt may begin at once."""
+        ...
 
     async def begin(self) -> None:
         """Wait until an attempt may begin; that does not count against the deadline."""

@@ -125,7 +125,7 @@ class Pipeline:
         if error is None:
             if id(operation.proof) not in self.evidence.living:
                 self.evidence.learn(operation, ended)
-            return ended  # type: ignore[return-value]  # no failure is without an error
+            return ended  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # no failure is without an error
         error.attempts = call.record.attempts
         if isinstance(error, ResultDiffersError):
             error.result = ended  # only now, because hooks are never told a result

@@ -27,7 +27,7 @@ def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContex
         return context
     if base_url.scheme == "https" and "SSLKEYLOGFILE" in os.environ:
         context = ssl.create_default_context()
-        context.keylog_filename = None  # type: ignore[assignment]  # None is how it is cleared
+        context.keylog_filename = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]  # None is how it is cleared
         return context
     return True
 

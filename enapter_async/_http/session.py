@@ -129,19 +129,19 @@ class SessionTransport:
         if torn(response.headers):
             response.close()
             return maybe("the answer has two lengths", "TwoLengths")
-        reply: Reply | None = None
+        whole = False
         try:
             status, content = response.status, response.content
             body, cut, late = read_at_once(content, status, max_bytes) or await read_body(
                 content, status, max_bytes
             )
-            reply = Reply(response.status, response.headers, body, cut, late)
+            whole = not cut
         finally:
-            if reply is None or reply.cut:
-                response.close()
-            else:
+            if whole:
                 response.release()
-        return reply
+            else:
+                response.close()
+        return Reply(response.status, response.headers, body, cut, late)
 
 
 class _Limit:

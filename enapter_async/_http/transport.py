@@ -59,6 +59,7 @@ class Transport(Protocol):
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
         """Send one request once and return its answer, within `left` seconds."""
+        ...
 
     async def reach(self, seconds: float) -> Failure | None:
         """Make a connection by the way that requests take, send nothing, and end it."""

@@ -163,15 +163,14 @@ class Wire:
             return self._confirmed(operation, reply)
         if answer.key is None and labelled:
             return operation.result_of(None)
-        problem: tuple[str, str] | None = None
         try:
             result = unwrap(operation, reply.body, reply.cut)
         except StructureError as error:
-            problem = (error.reason, error.path)
-        if problem is not None:
-            certainty = Certainty.APPLIED if labelled else Certainty.MAYBE
-            return _unusable(operation, reply, problem[0], certainty, path=problem[1])
-        return result if operation.accepts(result) else _mismatch(operation, reply)
+            reason, path = error.reason, error.path
+        else:
+            return result if operation.accepts(result) else _mismatch(operation, reply)
+        certainty = Certainty.APPLIED if labelled else Certainty.MAYBE
+        return _unusable(operation, reply, reason, certainty, path=path)
 
     def _confirmed(self, operation: Operation[T], reply: Reply) -> T | Failure:
         """Return the result of an operation that returns nothing, or say that it may be done."""

@@ -36,7 +36,7 @@ def write_plan(world: World, path: Path, seed: int) -> None:
     # A seed of its own: the world drew the ids of its devices from the bare one.
     chance = Random(f"plan/{seed}")  # noqa: S311 - a repeatable plan, no cryptography
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer: csv.DictWriter[str] = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(plan(world, chance))
 

@@ -6,7 +6,7 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Any, Final, TextIO
 
@@ -181,7 +181,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
         click.echo(rows.encode("utf-8", "backslashreplace"), nl=False)
 
 
-async def _selected(settings: Settings, selection: Selection) -> Any:
+async def _selected(settings: Settings, selection: Selection) -> AsyncIterator[Device]:
     seen_sites = dict.fromkeys(selection.site_ids) or (None,)
     async with settings.client() as client:
         for site_id in seen_sites:

@@ -57,6 +57,7 @@ class Tracker(Protocol):
 
     def __enter__(self) -> Self:
         """Begin to show."""
+        ...
 
     def __exit__(self, *exc_info: object) -> None:
         """Show the last state and end."""

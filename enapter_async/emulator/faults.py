@@ -33,6 +33,11 @@ class TooManyRequests:
     as_date: bool = False
 
 
+def _check_status(_: Any, __: Any, value: int) -> None:
+    if not 500 <= value <= 599:
+        raise ValueError("a server failure has a status of 500 to 599")
+
+
 @attrs.frozen(kw_only=True)
 class ServerFailure:
     """A 5xx with the HTML of a proxy, before the request is carried out or after it.
@@ -40,14 +45,9 @@ class ServerFailure:
     With `retry_after` (seconds) it has Retry-After and the API's envelope instead of HTML.
     """
 
-    status: int = attrs.field(default=502)
+    status: int = attrs.field(default=502, validator=_check_status)
     after_effect: bool = False
     retry_after: int | None = None
-
-    @status.validator
-    def _check_status(self, attribute: Any, value: int) -> None:
-        if not 500 <= value <= 599:
-            raise ValueError("a server failure has a status of 500 to 599")
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +61,11 @@ class Drop:
     reset: bool = False
 
 
+def _check_keep(_: Any, __: Any, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise ValueError("the share that is kept lies between 0 and less than 1")
+
+
 @attrs.frozen(kw_only=True)
 class Truncate:
     """The request is carried out, and its answer ends in the middle of its body.
@@ -69,12 +74,7 @@ class Truncate:
     """
 
     after_effect: ClassVar[bool] = True
-    keep: float = attrs.field(default=0.5)
-
-    @keep.validator
-    def _check_keep(self, attribute: Any, value: float) -> None:
-        if not 0.0 <= value < 1.0:
-            raise ValueError("the share that is kept lies between 0 and less than 1")
+    keep: float = attrs.field(default=0.5, validator=_check_keep)
 
 
 @attrs.frozen(kw_only=True)
@@ -173,6 +173,16 @@ def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
     return None if methods is None else frozenset(methods)
 
 
+def _check_rate(_: Any, __: Any, value: float) -> None:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError("the rate of faults lies between 0 and 1")
+
+
+def _check_kinds(_: Any, __: Any, value: tuple[Fault, ...]) -> None:
+    if not value:
+        raise ValueError("a fault profile needs at least one kind of fault")
+
+
 @attrs.frozen(kw_only=True)
 class FaultProfile:
     """Faults by seed: each request meets one of `kinds` with the chance `rate`.
@@ -184,21 +194,11 @@ class FaultProfile:
     so that a client that keeps trying gets through.
     """
 
-    rate: float = attrs.field()
-    kinds: tuple[Fault, ...] = attrs.field(default=ROUGH, converter=_kinds)
+    rate: float = attrs.field(validator=_check_rate)
+    kinds: tuple[Fault, ...] = attrs.field(default=ROUGH, converter=_kinds, validator=_check_kinds)
     seed: int = 1
     methods: frozenset[str] | None = attrs.field(default=None, converter=_methods)
     most_per_path: int | None = None
-
-    @rate.validator
-    def _check_rate(self, attribute: Any, value: float) -> None:
-        if not 0.0 <= value <= 1.0:
-            raise ValueError("the rate of faults lies between 0 and 1")
-
-    @kinds.validator
-    def _check_kinds(self, attribute: Any, value: tuple[Fault, ...]) -> None:
-        if not value:
-            raise ValueError("a fault profile needs at least one kind of fault")
 
     def draw(self, target: Target, asked_before: int) -> Fault | None:
         """Return the fault of a request, or None; the same arguments give the same."""

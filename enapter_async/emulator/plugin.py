@@ -16,7 +16,7 @@ are imported when a test first asks for a fixture.
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 
@@ -36,8 +36,7 @@ def _pytest_asyncio() -> ModuleType | None:
 
 def _async_fixture(function: F) -> F:
     # In strict mode pytest-asyncio runs only the fixtures that are marked as its own.
-    fixture: F = (_pytest_asyncio() or pytest).fixture(function)
-    return fixture
+    return cast("F", (_pytest_asyncio() or pytest).fixture(function))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The client that reads and writes for a run, and what a reading shows."""
 
+from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from enapter_async._http.call import CallRecord
@@ -14,9 +15,9 @@ T = TypeVar("T")
 class Caller(Protocol):
     """What a run needs of a client, and what `Client` is."""
 
-    async def call(
+    def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Carry an operation out and fill `record`; raise what truly became of it."""
         ...
 

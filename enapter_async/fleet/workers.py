@@ -263,7 +263,9 @@ class WorkerPool:
         worker: Any = asyncio.current_task()
         self._in_flight[worker] = execution
         try:
-            for _ in range(MOST_GOES):
+            goes = 0
+            while True:
+                goes += 1
                 permit = self._admission.try_enter(item.operation) or await self._admission.enter(
                     item.operation
                 )
@@ -278,7 +280,8 @@ class WorkerPool:
                     )
                     # What the host alone kept from being done is taken up again.
                     if (
-                        outcome.error is None
+                        goes == MOST_GOES
+                        or outcome.error is None
                         or outcome.state is not State.FAILED
                         or not permit.kept_out(outcome.error)
                     ):

@@ -138,7 +138,7 @@ def error_handler(answer: Answerer = answer_to) -> Callable[[Request, Exception]
         return Response(told.body, told.status, told.headers)
 
     # Starlette calls coroutine functions on the loop, and others on a thread.
-    return handler  # type: ignore[return-value]  # its types know both, by another name
+    return handler  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # its types know both, by another name
 
 
 def last_event_id(connection: HTTPConnection) -> str | None:

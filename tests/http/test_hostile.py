@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from enapter_async._http import direct
+from enapter_async._http import lines
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
@@ -161,7 +161,7 @@ async def test_an_answer_before_any_question_is_given_to_nobody(
 async def test_an_answer_that_comes_in_the_pool_is_given_to_nobody(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(lines, "REST_SECONDS", 0.0)
     async with open_rig("direct", server) as rig:
         for name in ("dev-1", "dev-3", "dev-1"):
             await rig.run(GetDevice(device_id="dev-2"))

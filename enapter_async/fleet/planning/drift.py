@@ -241,6 +241,7 @@ def _compare(swept: sqlite3.Connection, snapshot: Snapshot) -> None:
     """
     device_id = None
     state: Device | None = None
+    unreadable: str | None = None
     rows = swept.execute("SELECT * FROM expected ORDER BY device_id, seq")
     for seq, subject, operation_text, before in rows:
         if subject != device_id:

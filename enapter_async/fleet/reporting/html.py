@@ -70,7 +70,7 @@ def render(data: Any) -> str:
     The page lets no script run but its own, and loads nothing: its policy names the hashes
     of its style and its script.
     """
-    page = resources.files(__package__).joinpath("page.html").read_text("utf-8")
+    page = resources.files("enapter_async.fleet.reporting").joinpath("page.html").read_text("utf-8")
     hashes = {kind: _hash(text) for kind, text in _INLINE.findall(page)}
     rules = (
         f"default-src 'none'; style-src '{hashes['style']}'; script-src '{hashes['script']}'; "

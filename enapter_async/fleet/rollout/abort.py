@@ -120,7 +120,7 @@ def parse_criterion(text: str) -> AbortCriterion:
             f"{text!r} is no criterion; write TYPE:PERCENT%:LEAST, as in all:5%:50"
         ) from None
     return AbortCriterion(
-        failure_type=kind.strip().replace("-", "_"),  # type: ignore[arg-type]  # checked within
+        failure_type=kind.strip().replace("-", "_"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # checked within
         threshold_percentage=percentage,
         min_executed=executed,
     )

@@ -1,0 +1,120 @@
+"""The connections of one client: those at work under the sweeper's eye, and those at hand."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from enapter_async._http.transport import SWEEP_SECONDS
+
+REST_SECONDS: Final = 1.0
+"""How long a connection is kept at hand before it goes back to aiohttp's pool."""
+
+
+class Line:
+    """One connection in our hands: what an exchange on it needs, and by when it must end."""
+
+    __slots__ = (
+        "connection",
+        "late",
+        "pending",
+        "protocol",
+        "rests_since",
+        "spared",
+        "transport",
+        "until",
+    )
+
+    def __init__(
+        self,
+        connection: aiohttp.connector.Connection,
+        protocol: ResponseHandler,
+        transport: asyncio.Transport,
+        pending: Callable[[], bool],
+    ) -> None:
+        self.connection = connection
+        self.protocol = protocol
+        self.transport = transport
+        self.pending = pending
+        """Asks whether there is something on the socket that nobody read."""
+        self.until = 0.0
+        self.late = False
+        self.spared = False
+        """Whether it was given time to read what came while the loop stood still."""
+        self.rests_since = 0.0
+
+
+class Lines:
+    """The lines of one client: those at work under the sweeper's eye, those at rest at hand.
+
+    One timer serves all: it aborts the connections of late exchanges, and gives a line that
+    rested for a second back to aiohttp's pool, which minds how long a connection may idle.
+
+    Where the timer itself is late, the process or its loop stood still, and answers may lie
+    unread in the sockets: what would be late by then is spared once, until the next time.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._closed = False
+        self.working: set[Line] = set()
+        self.resting: list[Line] = []
+        """The last to come is the first to go again, so that few stay warm."""
+
+    def work(self, line: Line, until: float) -> None:
+        """Watch over an exchange that must end by then."""
+        line.until = until
+        line.late = line.spared = False
+        self.working.add(line)
+        if self._timer is None:
+            self._sweep_later()
+
+    def rest(self, line: Line) -> None:
+        """Keep a line at hand for the next exchange."""
+        if self._closed:
+            line.connection.release()
+            return
+        line.rests_since = self._loop.time()
+        self.resting.append(line)
+
+    def drop(self) -> None:
+        """Close what rests."""
+        while self.resting:
+            self.resting.pop().connection.close()
+
+    def close(self) -> None:
+        """Watch no more, and give back what rests."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._give_back(len(self.resting))
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        stood_still = now - self._due > SWEEP_SECONDS
+        for line in self.working:
+            if line.until <= now and not line.late:
+                if stood_still and not line.spared:
+                    line.spared = True
+                    continue
+                line.late = True
+                line.transport.abort()
+        long_ago = now - REST_SECONDS
+        self._give_back(sum(line.rests_since <= long_ago for line in self.resting))
+        self._timer = None
+        if self.working or self.resting:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._due = self._loop.time() + SWEEP_SECONDS
+        self._timer = self._loop.call_at(self._due, self._sweep)
+
+    def _give_back(self, count: int) -> None:
+        for line in self.resting[:count]:
+            line.connection.release()
+        del self.resting[:count]
