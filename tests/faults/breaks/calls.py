@@ -227,8 +227,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "what a middleware sent is denied": Break(
             "_http.session:_Way.watch",
-            "            self.sent = True\n            if",
-            "            if",
+            "async def noted(connection: Any) -> Any:\n        self.sent = True",
+            "async def noted(connection: Any) -> Any:",
             by="http/test_false_witnesses.py::"
             "test_a_middleware_that_sends_again_cannot_hide_the_first_sending",
         ),
