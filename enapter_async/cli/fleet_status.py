@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -235,6 +236,8 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
     path = folder.path / "report.html" if output is None else Path(output)
     if output is not None and path.exists():
         raise ConfigurationError(f"{output} exists already")
+    if output is None and not os.access(folder.path, os.W_OK):
+        raise ConfigurationError(f"{folder.path} cannot be written; name a place with -o FILE")
     try:
         write_report(folder.journal, path, run=folder.id, results=list(_results(folder)))
     except OSError as error:
@@ -244,8 +247,12 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
 
 
 def _results(folder: RunFolder) -> Iterator[Path]:
-    """Write the results as they stand; give the files. A run that goes on has none yet."""
+    """Write the results as they stand; yield the files. A run that goes on has none yet."""
     if is_held(folder.journal):
+        return
+    if not os.access(folder.path, os.W_OK):
+        tell(f"{folder.path} cannot be written; the results in it are as the run left them")
+        yield from (each for each in map(folder.results, ("csv", "jsonl")) if each.exists())
         return
     with contextlib.closing(Journal.read(folder.journal)) as journal:
         for form in ("csv", "jsonl"):

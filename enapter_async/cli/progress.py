@@ -104,8 +104,10 @@ class _Bar:
 
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1
-        self._estimate.advance()
-        done = self._counts.total()
+        # What is held was not carried out: a run that stopped is no run that is done.
+        done = self._counts.total() - self._counts[State.HELD]
+        if outcome.state is not State.HELD:
+            self._estimate.advance()
         self._progress.update(
             self._task,
             completed=done,
@@ -174,13 +176,16 @@ class _Lines:
 
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1
-        done = self._counts.total()
+        if outcome.state is State.HELD:
+            return
+        done = self._counts.total() - self._counts[State.HELD]
+        left = self._total - self._counts.total()
         self._estimate.advance()
         steps = done * _PLAIN_STEPS // self._total
         if steps > (done - 1) * _PLAIN_STEPS // self._total:
             tell(
                 f"{done} of {self._total}: {counts_text(self._counts)}, "
-                f"{self._watch.failed.total()} failed attempts{self._left(self._total - done)}"
+                f"{self._watch.failed.total()} failed attempts{self._left(left)}"
             )
 
     def tell(self, event: RunEvent) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from enapter_async.cli.app import cli
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.emulator import Drop, Emulator, TooManyRequests, World
+from enapter_async.emulator import Drop, Emulator, Reply, TooManyRequests, World
 
 if sys.platform != "win32":
     import pty
@@ -97,6 +99,25 @@ def test_a_run_on_a_terminal_has_a_bar_with_its_states(
     assert f"{count} applied" in shown
     assert "failed attempts" in shown
     assert world.count("update") >= count
+
+
+@POSIX
+def test_a_run_that_stopped_is_not_drawn_as_done(
+    emulator: Emulator, world: World, environment: dict[str, str], tmp_path: Path
+) -> None:
+    path = tmp_path / "changes.csv"
+    rows = "".join(f"update,{device.id},new\n" for device in world)
+    path.write_text(f"operation,device_id,name\n{rows}")
+    emulator.faults.add(Reply(status=401), method="PATCH", times=None)
+    apply = ("fleet", "apply", str(path), "--concurrency", "1", "--waves", "none")
+    code, shown = on_a_terminal(*apply, environment=environment)
+    assert code == Exit.STOPPED
+    assert "39 held" in shown
+    assert "1/40" in shown
+    assert "40/40" not in shown
+    told = CliRunner(env=environment).invoke(cli, [*apply]).stderr
+    assert "39 held" not in told
+    assert "40 of 40" not in told
 
 
 def test_a_full_disk_behind_standard_output_stops_the_run(

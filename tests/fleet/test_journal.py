@@ -23,7 +23,8 @@ from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import digest_of, event_row, item_row, operation_text
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.run_folders import RunLock, is_held
-from enapter_async.fleet.journal.store import APPLICATION_ID, VERSION, Journal, _prepare
+from enapter_async.fleet.journal.schema import APPLICATION_ID, VERSION, prepare
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
@@ -96,7 +97,7 @@ def test_where_sqlite_knows_no_wal_it_is_refused_by_name(path: Path) -> None:
     # Locking by files beside the database, as for network disks, cannot share memory.
     connection = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True)
     with closing(connection), pytest.raises(ConfigurationError, match="WAL is needed"):
-        _prepare(connection, path)
+        prepare(connection, path)
 
 
 @POSIX

@@ -308,6 +308,7 @@ def test_breaks_between_sessions_are_left_out_and_a_clock_set_back_stands_still(
     course.take(event("applied", 9_000_010, seq=2, elapsed_ms=10), 1)
     told = course.tell()
     assert [each["at"] for each in told["sessions"]] == [0, 40]
+    assert [each["ended_ms"] for each in told["sessions"]] == [1_040, 9_000_010]
     assert told["total_ms"] == 50
     assert told["ended"]["applied"][39:41] == [0, 2]
     assert told["ended"]["applied"][-1] == 3

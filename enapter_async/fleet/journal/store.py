@@ -15,16 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import Event, EventRow, ItemRow, event_of, item_of
+from enapter_async.fleet.journal.schema import check_version, prepare, way_to_read
 from enapter_async.fleet.private_files import NamedFile, check_private, open_private
 
-APPLICATION_ID: Final = 0x454E4A4C
-"""What marks an SQLite file as a journal: "ENJL"."""
-VERSION: Final = 1
-SIZE_LIMIT: Final = 64 * 1024 * 1024
 PAGE_ROWS: Final = 500
 MOST_ITEMS: Final = 100_000_000
 """A journal with an item beyond this is no journal of ours: a byte is kept for each."""
@@ -33,19 +29,6 @@ Rows = TypeVar("Rows")
 P = ParamSpec("P")
 
 _BUSY_SECONDS: Final = 1.0
-_SCHEMA: Final = """
-CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE item (
-    seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, operation TEXT NOT NULL, before TEXT,
-    grp TEXT NOT NULL, unit INTEGER, wave INTEGER NOT NULL, follows INTEGER,
-    unchanged INTEGER NOT NULL
-);
-CREATE TABLE event (
-    id INTEGER PRIMARY KEY, seq INTEGER, step INTEGER NOT NULL, kind TEXT NOT NULL,
-    attempt INTEGER, at_ms INTEGER NOT NULL, elapsed_ms INTEGER, status INTEGER, code TEXT,
-    request_id TEXT, detail TEXT
-);
-"""
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 # Most rows are of these kinds, and each value that need not be bound saves time.
@@ -117,7 +100,7 @@ class Journal:
             where, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            _prepare(connection, where)
+            prepare(connection, where)
         except sqlite3.Error as error:
             connection.close()
             raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
@@ -139,16 +122,15 @@ class Journal:
         where = Path(path)
         if not where.is_file():
             raise RunRefusedError(f"there is no journal at {where}")
-        # Not `mode=ro`: who only reads may not clear the log away that it had to open.
         connection = sqlite3.connect(
-            f"{where.absolute().as_uri()}?mode=rw",
+            f"{where.absolute().as_uri()}?{way_to_read(where)}",
             uri=True,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
         )
         try:
             connection.execute("PRAGMA query_only=ON")
-            _check_version(connection, where)
+            check_version(connection, where)
         except sqlite3.Error as error:
             connection.close()
             raise RunRefusedError(f"{where} cannot be read as a journal: {error}") from None
@@ -364,37 +346,3 @@ class Journal:
 
 def _is_brief(row: EventRow) -> bool:
     return len(row) == 5
-
-
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:
-        _check_version(connection, path)
-        fresh = False
-    answer = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-    if answer != "wal":
-        raise ConfigurationError(
-            f"{path} cannot hold a journal: SQLite answers {answer!r} where WAL is needed; "
-            "keep it on a local disk"
-        )
-    connection.execute(f"PRAGMA journal_size_limit={SIZE_LIMIT}")
-    # The writer's threads do this, so that no commit on the event loop ever has to.
-    connection.execute("PRAGMA wal_autocheckpoint=0")
-    connection.execute("PRAGMA synchronous=FULL")
-    if fresh:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={VERSION}")
-        for statement in _SCHEMA.split(";\n"):
-            connection.execute(statement)
-        connection.execute("COMMIT")
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise RunRefusedError(f"{path} is no journal of a fleet run")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
-        raise RunRefusedError(
-            f"{path} is a journal of version {version}, and this release reads version {VERSION}"
-        )

@@ -1,0 +1,90 @@
+"""What file a journal is: an SQLite file of ours, of this version, and how it is opened."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import RunRefusedError
+
+APPLICATION_ID: Final = 0x454E4A4C
+"""What marks an SQLite file as a journal: "ENJL"."""
+VERSION: Final = 1
+SIZE_LIMIT: Final = 64 * 1024 * 1024
+_SCHEMA: Final = """
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE item (
+    seq INTEGER PRIMARY KEY, digest BLOB NOT NULL, operation TEXT NOT NULL, before TEXT,
+    grp TEXT NOT NULL, unit INTEGER, wave INTEGER NOT NULL, follows INTEGER,
+    unchanged INTEGER NOT NULL
+);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY, seq INTEGER, step INTEGER NOT NULL, kind TEXT NOT NULL,
+    attempt INTEGER, at_ms INTEGER NOT NULL, elapsed_ms INTEGER, status INTEGER, code TEXT,
+    request_id TEXT, detail TEXT
+);
+"""
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Let a connection write to a journal, which is made where the file is empty.
+
+    Raises:
+        RunRefusedError: it is no journal, or one of another version.
+        ConfigurationError: no journal can be kept there.
+    """
+    fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:
+        check_version(connection, path)
+        fresh = False
+    answer = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if answer != "wal":
+        raise ConfigurationError(
+            f"{path} cannot hold a journal: SQLite answers {answer!r} where WAL is needed; "
+            "keep it on a local disk"
+        )
+    connection.execute(f"PRAGMA journal_size_limit={SIZE_LIMIT}")
+    # The writer's threads do this, so that no commit on the event loop ever has to.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+    connection.execute("PRAGMA synchronous=FULL")
+    if fresh:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        for statement in _SCHEMA.split(";\n"):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is no journal, or one of another version.
+
+    Raises:
+        RunRefusedError: says which.
+    """
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise RunRefusedError(f"{path} is no journal of a fleet run")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != VERSION:
+        raise RunRefusedError(
+            f"{path} is a journal of version {version}, and this release reads version {VERSION}"
+        )
+
+
+def way_to_read(path: Path) -> str:
+    """Return how SQLite is to open a journal only to look, also where nothing can be written.
+
+    Raises:
+        RunRefusedError: it was not closed, and is where nothing can be written.
+    """
+    if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        # Not `mode=ro`: who only reads may not clear the log away that it had to open.
+        return "mode=rw"
+    log = Path(f"{path}-wal")
+    if not log.exists() or not log.stat().st_size:
+        return "immutable=1"
+    raise RunRefusedError(
+        f"{path} was not closed, and its folder cannot be written: copy {path.name} and {log.name} "
+        "to a folder that can be, and read it there"
+    )

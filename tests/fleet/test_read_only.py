@@ -1,0 +1,80 @@
+"""A run on media that nobody can write to: it is read, or what is needed is said."""
+
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async.fleet import RunRefusedError
+from enapter_async.fleet.journal.run_folders import is_held
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.reporting.results import result_rows
+from enapter_async.operations.devices import UpdateDevice
+from tests.fleet.test_damaged_files import Known
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+
+NOBODY = 65534
+DONE = UpdateDevice(device_id="dev-1", name="A")
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "run"
+    made.mkdir()
+    await fleet.apply(Known(), [DONE], journal=made / "journal.db")
+    return made
+
+
+@contextmanager
+def not_to_be_written(folder: Path) -> Iterator[None]:
+    """Take the right to write from a folder, and from root what it may do in spite of that."""
+    root = os.geteuid() == 0
+    for each in (*folder.parents[:3], folder, *folder.iterdir()) if root else ():
+        if each.is_relative_to(folder):
+            os.chown(each, NOBODY, NOBODY)
+        else:
+            each.chmod(0o755)
+    folder.chmod(0o500)
+    if root:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+async def test_a_finished_run_is_read_where_nothing_can_be_written(folder: Path) -> None:
+    with not_to_be_written(folder):
+        with closing(Journal.read(folder / "journal.db")) as journal:
+            (row,) = result_rows(journal)
+        assert not is_held(folder / "journal.db")
+        assert row["state"] == "applied"
+
+
+async def test_a_run_whose_journal_was_not_closed_has_to_be_copied(
+    folder: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    with closing(sqlite3.connect(folder / "journal.db")) as writing:
+        writing.execute("PRAGMA wal_autocheckpoint=0")
+        writing.execute("INSERT INTO run VALUES ('note', 'late')")
+        writing.commit()
+        for name in ("journal.db", "journal.db-wal"):
+            shutil.copy(folder / name, moved / name)
+    with (
+        not_to_be_written(moved),
+        pytest.raises(RunRefusedError, match=r"copy journal\.db and journal\.db-wal to a folder"),
+    ):
+        Journal.read(moved / "journal.db")
+    with closing(Journal.read(moved / "journal.db")) as journal:
+        assert journal.facts()["note"] == "late"
