@@ -245,6 +245,18 @@ def test_no_file_is_past_400_lines() -> None:
     assert long == {}
 
 
+def test_the_map_has_each_file_once_and_no_other() -> None:
+    page = (ROOT / "docs" / "explanation" / "map.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| \S.{8,} \|$", page, re.MULTILINE)
+    files = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        # A package that is only held together by its file decides nothing there.
+        if path.name != "__init__.py" or len(path.read_text("utf-8").splitlines()) > 1
+    ]
+    assert sorted(rows) == sorted(files), "docs/explanation/map.md says what each file decides"
+
+
 def test_no_file_is_a_box_of_odds_and_ends() -> None:
     boxes = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
     assert [path for path in PACKAGE.rglob("*.py") if path.name in boxes] == []
