@@ -37,7 +37,7 @@ DEFAULT_BASE_URL: Final = "https://api.enapter.com"
 
 
 class Client:
-    """Operates Enapter devices, and never lies about what happened to one.
+    """A client of the Enapter API that reports truthfully what happened to each device.
 
     ::
 
@@ -45,33 +45,33 @@ class Client:
             device = await client.devices.update("dev-1", name="Hydrogen detector")
 
     Args:
-        token: The access token. Without one the environment is not looked at; see `from_env`.
-        base_url: Where the API is; it may end in `/v3`, in `/`, or in neither. A gateway is
-            `http://enapter-gateway.local/api`.
-        user: Whom to act as, where the server allows it (`X-Enapter-Auth-User`).
-        retry: How hard a call tries. The defaults: 4 attempts; full jitter up to 0.5 s, doubled
-            at each failure, at most 20 s (from 1 s after a refusal); a Retry-After is obeyed up
-            to 120 s; 60 s for the whole call. What may be repeated is decided by the operation:
-            reads always; updates, deletions and blueprints, since they set a state; a new
-            configuration only while it is certain that none was made.
+        token: The access token. The environment is read only by `from_env`.
+        base_url: The address of the API, with or without `/v3` or `/` at its end. For a gateway
+            it is `http://enapter-gateway.local/api`.
+        user: The user to act as, if the server allows it (`X-Enapter-Auth-User`).
+        retry: How persistently a call is attempted. The defaults: 4 attempts; full jitter of up
+            to 0.5 s, doubled with each failure, at most 20 s (starting at 1 s after a refusal);
+            a Retry-After of up to 120 s is obeyed; 60 s for the whole call. The operation
+            decides what may be repeated: reads always; updates, deletions and blueprints, since
+            they set a state; a new configuration only while it is certain that none was made.
         timeouts: 10 s to connect, 30 s for an answer.
-        pacing: At most 100 requests under way. After a 429 all calls of the client pause.
-        hooks: Who is told about each call, attempt, wait and end; see `enapter_async.hooks`.
-        extra_headers: Gives more headers, such as `OpenTelemetry.trace_headers` does; asked just
-            before each request is written, in the task of its call. What is the SDK's own, such
-            as Host or the token, cannot be set so.
-        ssl_context: How to verify the server, such as with a gateway's own CA. A context that
-            does not verify is refused.
+        pacing: At most 100 requests in flight. After a 429 all calls of the client pause.
+        hooks: Callables that receive the events of each call; see `enapter_async.hooks`.
+        extra_headers: A function that returns more headers, such as
+            `OpenTelemetry.trace_headers`; called just before each request is written, in the
+            task of its call. It cannot override the SDK's own headers, such as Host or the token.
+        ssl_context: How to verify the server, for example with a gateway's own CA. A context
+            that does not verify is refused.
         session: A session of your own, with its connector, proxy and middlewares. It is neither
-            changed nor closed, and calls then go through `ClientSession.request`.
-        allow_insecure_http: Allow `http://` to a host that is not this machine.
-        clock: Where time and chance come from; for tests.
+            changed nor closed; calls then go through `ClientSession.request`.
+        allow_insecure_http: Allow `http://` to a host other than this machine.
+        clock: The source of time and randomness; for tests.
 
     Raises:
-        ConfigurationError: A setting is wrong; it says which and what would be right.
+        ConfigurationError: A setting is wrong; the message says which, and what would be right.
 
-    One client is for one event loop and one process, and may be kept for years. Do not wrap
-    its calls in retries of your own; `retry=RetryPolicy(attempts=1)` switches ours off.
+    A client belongs to one event loop and one process, and may live for years. Do not wrap its
+    calls in retries of your own; `retry=RetryPolicy(attempts=1)` switches the built-in ones off.
     """
 
     @concealing
@@ -104,9 +104,10 @@ class Client:
         ):
             if not isinstance(setting, kind):
                 wanted = getattr(kind, "__name__", kind)
-                raise ConfigurationError(f"{name} is a {type(setting).__name__}; give {wanted}")
+                got = type(setting).__name__
+                raise ConfigurationError(f"{name} must be a {wanted}, not a {got}")
         if extra_headers is not None and not callable(extra_headers):
-            raise ConfigurationError("extra_headers is no function; give one that gives a mapping")
+            raise ConfigurationError("extra_headers must be a function that returns a mapping")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
         self._settings = Settings(
@@ -131,10 +132,11 @@ class Client:
     @classmethod
     @concealing
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
-        """Make a client from `ENAPTER_HTTP_API_TOKEN`, `…_BASE_URL` and `…_USER`.
+        """Return a client configured by `ENAPTER_HTTP_API_TOKEN`, `…_BASE_URL` and `…_USER`.
 
-        `settings` are those of `Client` and win over the environment. With `ENAPTER_LOG=debug`
-        (or `info`) each attempt is printed on standard error; see `enapter_async.logs`.
+        `settings` are those of `Client` and take precedence over the environment. With
+        `ENAPTER_LOG=debug` (or `info`) each attempt is printed to standard error; see
+        `enapter_async.logs`.
 
         Raises:
             ConfigurationError: There is no token, or a value is wrong.
@@ -153,13 +155,13 @@ class Client:
 
     @property
     def base_url(self) -> URL:
-        """Where the API is, without `/v3`."""
+        """The address of the API, without `/v3`."""
         return self._settings.base_url
 
     def fingerprint(self, salt: bytes) -> str:
         """Return an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
 
-        It tells whether two clients act as the same one, and shows nothing of the token.
+        It identifies clients that act as the same user, and reveals nothing about the token.
         """
         token = self._settings.token
         who = f"{'' if token is None else token.reveal()}\0{self._settings.user or ''}"
@@ -167,7 +169,7 @@ class Client:
 
     @property
     def retry(self) -> RetryPolicy:
-        """How hard a call of this client tries."""
+        """How persistently a call of this client is attempted."""
         return self._settings.retry
 
     @property
@@ -177,12 +179,12 @@ class Client:
 
     @property
     def pacing(self) -> Pacing:
-        """How much this client asks of the server at once."""
+        """How many requests this client has in flight at most."""
         return self._settings.pacing
 
     @property
     def clock(self) -> Clock:
-        """Where this client gets time and chance from."""
+        """The source of time and randomness of this client."""
         return self._settings.clock
 
     async def __aenter__(self) -> Self:
@@ -200,9 +202,9 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the client; calls under way begin no further attempt, and say what they know.
+        """Close the client; calls in flight start no further attempt and report what is known.
 
-        A client's own session is closed with it; a session of yours stays open.
+        The client's own session is closed with it; a session of yours stays open.
         """
         if self._derived:
             raise ConfigurationError("close the client that with_options was called on")
@@ -211,10 +213,10 @@ class Client:
     def with_options(
         self, *, retry: RetryPolicy | None = None, timeouts: Timeouts | None = None
     ) -> Self:
-        """Return this client with another policy: how one call gets its own deadline.
+        """Return this client with another policy, for example to give one call its own deadline.
 
-        It is cheap, needs no `async with`, and shares session, pacing and writers' turns with
-        the client that it comes from; it can be used while that one is open.
+        The result is cheap, needs no `async with`, and shares the session, the pacing and the
+        order of writers with this client; it can be used while this client is open.
         """
         settings = attrs.evolve(
             self._settings,
@@ -227,38 +229,40 @@ class Client:
         return other
 
     def _give_nouns(self) -> None:
-        """Attach the nouns to this very client, so that their calls use its own options."""
+        """Attach the nouns to this client, so that their calls use its own options."""
         self.devices = Devices(self)
 
     async def execute(self, operation: Operation[T]) -> T:
-        """Carry an operation out and give its result.
+        """Execute an operation and return its result.
 
         Raises:
-            ConfigurationError: The client is not open here.
+            ConfigurationError: The client is not open, or not on this event loop.
             APIError: The API refused, and nothing was done.
-            TransportError: No answer; what writes was not sent.
-            DeadlineExceededError: Out of time; what writes was not done.
-            ResponseError: A read's answer cannot be used.
-            AmbiguousOutcomeError: It may or may not have happened; `ResultLostError`: it did.
+            TransportError: No answer arrived; a write was not sent.
+            DeadlineExceededError: The deadline passed; a write was not done.
+            ResponseError: The answer to a read cannot be used.
+            ResultDiffersError: A write was done, but not as asked.
+            AmbiguousOutcomeError: A write may or may not have been done; if it was, and only
+                its answer is lost, a `ResultLostError`.
         """
         return await self._open_pipeline().execute(operation)
 
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Carry an operation out as `execute` does, and fill `record` with how it went.
+        """Execute an operation as `execute` does, and fill `record` with how it went.
 
-        With `patient` the time spent waiting for the client's gate does not count against the
-        deadline, which is what a worker of a fleet job wants.
+        With `patient`, time spent waiting at the client's gate does not count against the
+        deadline, as a worker of a fleet job needs it.
         """
         return self._open_pipeline().execute(operation, record, patient=patient)
 
     async def reach(self) -> None:
-        """Make a connection to the host by the way that calls take, and send nothing on it.
+        """Connect to the host the way calls do, and send nothing.
 
         Raises:
-            ConfigurationError: The client is not open here.
-            TransportError: There is no way to the host; it says why.
+            ConfigurationError: The client is not open, or not on this event loop.
+            TransportError: The host cannot be reached; the message says why.
         """
         pipeline = self._open_pipeline()
         failure = await pipeline.transport.reach(pipeline.timeouts.connect)
@@ -271,7 +275,7 @@ class Client:
         return f"<Client of {self._settings.base_url}, {self._engine.state}>"
 
     def __getstate__(self) -> Any:
-        raise TypeError("a Client holds connections and a token, and cannot be pickled")
+        raise TypeError("a Client holds connections and a token, so it cannot be pickled")
 
     def _open_pipeline(self) -> Pipeline:
         pipeline = self._engine.pipeline()

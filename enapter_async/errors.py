@@ -5,7 +5,7 @@
     EnapterError
     ├── ConfigurationError (also ValueError)   the call was wrong before anything was sent
     │   └── ArgumentError                      an operation's own argument was
-    ├── APIError                               the API answered "no", and nothing was done
+    ├── APIError                               the API refused, and nothing was done
     │   ├── RedirectError                3xx
     │   ├── BadRequestError              400
     │   ├── AuthenticationError          401
@@ -15,19 +15,19 @@
     │   ├── UnprocessableError           422
     │   ├── RateLimitedError             429
     │   └── ServerError                  5xx
-    ├── TransportError                         no answer; a write was not sent
+    ├── TransportError                         no answer arrived; a write was not sent
     │   ├── TLSError
     │   ├── ProxyError
     │   └── HostDownError
     ├── DeadlineExceededError                  out of time; a write was not done
-    ├── ResponseError                          a read's answer cannot be used
+    ├── ResponseError                          the answer to a read cannot be used
     │   ├── ResponseMismatchError
     │   └── ResponseTooLargeError
-    ├── ResultDiffersError                     a write that was done, and not as asked
-    └── AmbiguousOutcomeError                  a write that may or may not have happened
-        └── ResultLostError                    it happened, and its answer is lost
+    ├── ResultDiffersError                     a write was done, but not as asked
+    └── AmbiguousOutcomeError                  a write may or may not have been done
+        └── ResultLostError                    it was done, and its answer is lost
 
-An ambiguous error is on a branch of its own, so that `except TransportError: retry`
+An ambiguous error has a branch of its own, so that `except TransportError: retry`
 in a caller's code can never repeat an operation that may have been done.
 """
 
@@ -40,12 +40,12 @@ import attrs
 
 
 class Certainty(enum.Enum):
-    """What is known of one attempt that brought no usable answer."""
+    """What is known about an attempt that returned no usable answer."""
 
     NOT_SENT = "not sent"
     """No byte of the request can have reached a server application."""
     REFUSED = "refused"
-    """A well-formed answer says that it was not done."""
+    """A well-formed answer says that the operation was not done."""
     MAYBE = "maybe"
     """The request may have been received; there is no trustworthy final answer."""
     APPLIED = "applied"
@@ -59,9 +59,9 @@ class Certainty(enum.Enum):
 
 @final
 class RawAnswer:
-    """The bytes of an answer that may hold secrets and could not be read.
+    """The body of an answer that may hold secrets and could not be read.
 
-    `reveal` returns them. They show in no `repr`, text or log, and a pickle leaves them behind.
+    Only `reveal` returns it: it appears in no `repr`, message or log, and is not pickled.
     """
 
     __slots__ = ("_body",)
@@ -88,10 +88,10 @@ class RawAnswer:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One failed attempt of a call: no headers, no bodies.
+    """One failed attempt of a call, without headers and bodies.
 
     `number` counts from 1; `elapsed` and `retry_after` are seconds; `status` is the
-    HTTP status, if one arrived; `error_type` names what went wrong.
+    HTTP status, if one arrived; `error_type` is the name of what went wrong.
     """
 
     number: int
@@ -112,10 +112,10 @@ class ErrorDetail:
 
 
 class EnapterError(Exception):
-    """The root of all errors of this package.
+    """The base class of all errors raised by this package.
 
-    `attempts` tells the failed attempts of the call, oldest first; it is empty where
-    nothing was tried.
+    `attempts` lists the failed attempts of the call, oldest first; it is empty if nothing was
+    attempted.
     """
 
     def __init__(self, message: str, *, attempts: tuple[Attempt, ...] = ()) -> None:
@@ -142,12 +142,12 @@ class ConfigurationError(EnapterError, ValueError):
 class ArgumentError(ConfigurationError):
     """An argument of an operation is wrong, such as an id with a slash; nothing was sent.
 
-    Told apart because in a backend it is mostly the request's fault, and no setting's.
+    A class of its own because in a backend the cause is usually the request, not a setting.
     """
 
 
 def check_number(name: str, value: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Refuse a setting that is no finite number from `least` up, or `above` it."""
+    """Refuse a setting that is not a finite number of at least `least`, or `above` it."""
     good = (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -155,18 +155,18 @@ def check_number(name: str, value: object, *, least: float = 0.0, above: bool = 
         and (value > least if above else value >= least)
     )
     if not good:
-        bound = f"above {least:g}" if above else f"from {least:g} up"
-        raise ConfigurationError(f"{name} is {value!r}; give a number {bound}")
+        bound = f"above {least:g}" if above else f"of at least {least:g}"
+        raise ConfigurationError(f"{name} is {value!r}; it must be a number {bound}")
 
 
 class APIError(EnapterError):
-    """The API refused the call, and by its own word nothing was done.
+    """The API refused the call and reports that nothing was done.
 
-    `status` is the HTTP status; `errors` the entries of the error envelope, empty where
-    the body was none; `excerpt` then the first 4 KiB of the body as text, but empty
-    where the operation's answer holds a secret; `request_id` the server's name for the
-    request, if it gave one; `retry_after` the seconds it asked to wait, if it did;
-    `from_api` whether the answer has the API's own form, and is not some proxy's page.
+    `status` is the HTTP status. `errors` holds the entries of the error envelope; if the body
+    was not one, it is empty and `excerpt` holds the first 4 KiB of the body as text, except
+    where the operation's answer holds a secret. `request_id` is the server's identifier of the
+    request, and `retry_after` the seconds it asked to wait, if it sent them. `from_api` says
+    whether the answer has the API's own form rather than being, say, a proxy's page.
 
     Source: API page, "Errors".
     """
@@ -209,41 +209,41 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: there is no such device, or whatever else was asked for.
+    """404: the device, or whatever else was addressed, does not exist.
 
-    `proven` says that this is sure: the answer has the API's own form, and it was looked whether
-    such an API answers at the base URL at all, where any wrong path gets a 404. It is looked
-    for jobs, plans and settling reads; of a single call that was simply refused it stays False.
+    `proven` says whether that is certain: the answer has the API's own form, and an API is known
+    to answer at this base URL, where any wrong path would return a 404 too. Jobs, plans and
+    settling reads check this; for a single call that was simply refused it stays False.
     """
 
     proven: bool = False
 
 
 class ConflictError(APIError):
-    """409: another entity is in the way, such as one that holds the slug already."""
+    """409: another entity is in the way, such as one that already has the slug."""
 
 
 class UnprocessableError(APIError):
-    """422: the request was understood and cannot be carried out."""
+    """422: the request was understood but cannot be carried out."""
 
 
 class RateLimitedError(APIError):
-    """429: too many requests, and the wait that was asked for is too long to sit out.
+    """429: too many requests, and the server asks for a longer wait than the call allows.
 
-    Raised without an attempt, too, when the client's shared pause after a 429 would
-    outlast the call's deadline.
+    Also raised without an attempt when the client's shared pause after a 429 would outlast the
+    call's deadline.
     """
 
 
 class ServerError(APIError):
-    """5xx: the server failed. A write ends so only where the server said "not done"."""
+    """5xx: the server failed. Raised for a write only if the server reports it as not done."""
 
 
 class TransportError(EnapterError):
     """No answer arrived.
 
-    `sent` is False where no byte of the request can have reached the API; for anything
-    that writes it is always False. A read whose answer was lost has `sent=True`.
+    `sent` is False if no byte of the request can have reached the API, which is always so for
+    a write. A read whose answer was lost has `sent=True`.
     """
 
     def __init__(
@@ -254,13 +254,13 @@ class TransportError(EnapterError):
 
 
 class TLSError(TransportError):
-    """The secured connection could not be made; a bad certificate is never retried."""
+    """The TLS connection could not be established; a bad certificate is never retried."""
 
 
 class ProxyError(TransportError):
-    """The proxy of a session of yours refused the way to the host; it is never retried.
+    """The proxy of the caller's session refused to connect to the host; never retried.
 
-    `status` is what the proxy answered, such as 407 where it wants credentials.
+    `status` is the proxy's answer, such as 407 if it requires credentials.
     """
 
     def __init__(
@@ -271,17 +271,17 @@ class ProxyError(TransportError):
 
 
 class HostDownError(TransportError):
-    """No connection to the host could be made: unknown name, refused, unreachable, too slow."""
+    """No connection to the host: name unknown, refused, unreachable, or too slow."""
 
 
 class DeadlineExceededError(EnapterError):
-    """The call's deadline passed; a write that ends so was not done."""
+    """The call's deadline passed; if it was a write, it was not done."""
 
 
 class ResponseError(EnapterError):
-    """A read was answered with something that cannot be used.
+    """The answer to a read cannot be used.
 
-    `path` says where in the answer, as in `device.updated_at`, or is empty.
+    `path` is the place in the answer, such as `device.updated_at`, or empty.
     """
 
     def __init__(self, message: str, *, path: str = "", attempts: tuple[Attempt, ...] = ()) -> None:
@@ -290,7 +290,7 @@ class ResponseError(EnapterError):
 
 
 class ResponseMismatchError(ResponseError):
-    """The answer is about another thing than the one that was asked for."""
+    """The answer is about something other than what was asked for."""
 
 
 class ResponseTooLargeError(ResponseError):
@@ -298,11 +298,11 @@ class ResponseTooLargeError(ResponseError):
 
 
 class ResultDiffersError(EnapterError):
-    """The operation was done, and not as it was asked for: a server trimmed a name, say.
+    """The operation was done, but not as asked; for example, the server trimmed a name.
 
-    It is never sent again by itself, for it would end the same. `result` is what the API
-    returned, secrets included; in a job it is None, and `Outcome.result` has it. `noun` and
-    `subject` say what was written to.
+    It is never repeated automatically, because the result would be the same. `result` is what
+    the API returned, secrets included; in a job it is None and `Outcome.result` has it. `noun`
+    and `subject` name what was written to.
     """
 
     def __init__(
@@ -321,14 +321,13 @@ class ResultDiffersError(EnapterError):
 
 
 class AmbiguousOutcomeError(EnapterError):
-    """The operation may or may not have happened; do not repeat it without looking.
+    """The operation may or may not have been done; check before repeating it.
 
-    `noun` and `subject` say what it is about, such as "device" and an id; `hint` says how to
-    find out; `request_id` is the server's name for the last request, if it gave one.
-    `candidates` are what a search found that may be its work, where the operation has one.
-    `answer` holds what the server sent where the result exists nowhere else, as new
-    credentials do: it could not be read as such, and `answer.reveal()` returns its bytes.
-    Otherwise it is None.
+    `noun` and `subject` name what it is about, such as "device" and an id; `hint` says how to
+    check; `request_id` is the server's identifier of the last request, if it sent one.
+    `candidates` holds what a search found that may have been created by the operation, if it
+    has a search. `answer` is set if the server's answer could not be read and may hold a result
+    that exists nowhere else, such as new credentials; `answer.reveal()` returns its bytes.
     """
 
     def __init__(
@@ -353,7 +352,7 @@ class AmbiguousOutcomeError(EnapterError):
 
 
 class ResultLostError(AmbiguousOutcomeError):
-    """The API said that the operation was done, and its answer is lost or cannot be used."""
+    """The API reports the operation as done, but its answer is lost or cannot be used."""
 
 
 _BY_STATUS: dict[int, type[APIError]] = {
@@ -368,7 +367,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
 
 
 def api_error_type(status: int) -> type[APIError]:
-    """Name the error class of a status; `APIError` itself where none is more exact."""
+    """Return the error class for a status; `APIError` itself if none is more specific."""
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:

@@ -1,9 +1,9 @@
-"""What a client tells those who listen: frozen records of each call, and the Hook protocol.
+"""The events that a client reports to its hooks: frozen records of each call, and `Hook`.
 
-All records of one call are told in the task that made it, in order: `CallStarted`; for each
+The events of one call are reported in the task that made it, in order: `CallStarted`; for each
 attempt `AttemptStarted`, then `AttemptPassed` or `AttemptFailed`; between them `Waited` and
-`Waiting`; a `ReadBack` where an uncertain attempt had to be settled; `CallEnded`. An attempt
-that the caller's cancellation cut short has no end of its own.
+`Waiting`; a `ReadBack` if an uncertain attempt had to be settled; `CallEnded`. An attempt that
+was cut short by the caller's cancellation has no end event of its own.
 """
 
 from typing import Any, Protocol
@@ -19,8 +19,8 @@ from enapter_async.operation import Operation
 class CallStarted:
     """A call begins.
 
-    `call` is its number, the same in all records of it and in no other call's of this
-    process; `base_url` says where the API is, without `/v3`.
+    `call` is its number, which is unique within the process and the same in all events of the
+    call; `base_url` is the address of the API, without `/v3`.
     """
 
     call: int
@@ -30,10 +30,10 @@ class CallStarted:
 
 @attrs.frozen(kw_only=True)
 class Waited:
-    """The call was held back for `seconds`; told when that is over.
+    """The call was held back for `seconds`; reported when the wait is over.
 
-    `reason` is "turn" (another write to the same device was under way), "gate" (the client's
-    limits, or its pause after a 429) or "pace" (the fleet job's own).
+    `reason` is "turn" (another write to the same device was in flight), "gate" (the client's
+    limits, or its pause after a 429) or "pace" (the limits of the fleet job).
     """
 
     call: int
@@ -44,7 +44,7 @@ class Waited:
 
 @attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """An attempt begins, past the gate; `number` counts from 1."""
+    """An attempt begins, after the gate; `number` counts from 1."""
 
     call: int
     operation: Operation[Any]
@@ -53,7 +53,7 @@ class AttemptStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptPassed:
-    """The attempt brought a good answer of HTTP `status`, `elapsed` seconds after it began."""
+    """The attempt received a good answer with HTTP `status`, `elapsed` seconds after it began."""
 
     call: int
     operation: Operation[Any]
@@ -64,7 +64,7 @@ class AttemptPassed:
 
 @attrs.frozen(kw_only=True)
 class AttemptFailed:
-    """One attempt brought no usable answer."""
+    """An attempt received no usable answer."""
 
     call: int
     operation: Operation[Any]
@@ -75,8 +75,8 @@ class AttemptFailed:
 class Waiting:
     """The call waits `seconds` before its next attempt.
 
-    `reason` is "backoff", "retry-after" (the server's word) or "settle" (a read
-    is about to find out what became of an uncertain attempt; `seconds` is 0).
+    `reason` is "backoff", "retry-after" (requested by the server) or "settle" (a read is about
+    to determine the outcome of an uncertain attempt; `seconds` is 0).
     """
 
     call: int
@@ -87,10 +87,11 @@ class Waiting:
 
 @attrs.frozen(kw_only=True)
 class ReadBack:
-    """A read that was to settle an uncertain attempt has ended, `elapsed` seconds after it began.
+    """A read that was to settle an uncertain attempt ended, `elapsed` seconds after it began.
 
-    `reading` is what was sent; `status` the HTTP status, if one arrived; `error_type` names
-    what went wrong, if something did. What the read showed is told by `CallEnded`.
+    `reading` is the operation that was sent; `status` the HTTP status, if one arrived;
+    `error_type` the name of what went wrong, if anything. `CallEnded` reports what the read
+    showed.
     """
 
     call: int
@@ -103,12 +104,12 @@ class ReadBack:
 
 @attrs.frozen(kw_only=True)
 class CallEnded:
-    """A call ended: well where `error` is None. It never carries a result.
+    """A call ended, successfully if `error` is None. The event never carries a result.
 
-    `attempts` are the failed ones; `elapsed` is seconds; `settled` says that an uncertain
-    attempt was found by reading to have done its work; `already_absent` that a deletion
-    found the device gone after an attempt of its own was uncertain; `cancelled` that the
-    caller gave up, so that nothing is known of an attempt that was under way.
+    `attempts` are the failed ones; `elapsed` is in seconds. `settled` says that a read showed
+    an uncertain attempt to have been done; `already_absent` that a deletion found the device
+    gone after one of its own attempts was uncertain; `cancelled` that the caller gave up, so
+    that nothing is known about an attempt in flight.
     """
 
     call: int
@@ -134,10 +135,10 @@ Event = (
 
 
 class Hook(Protocol):
-    """Anything that takes an event: called on the event loop, so it should be quick.
+    """A callable that takes an event. It runs on the event loop, so it should return quickly.
 
-    A hook that raises is logged and does not hurt the call.
+    If a hook raises, the exception is logged and the call is not affected.
     """
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Handle one event."""

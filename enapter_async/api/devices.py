@@ -1,4 +1,4 @@
-"""What can be done with devices: `client.devices`.
+"""The verbs for devices: `client.devices`.
 
 Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
@@ -42,14 +42,15 @@ async def read_page(
 
 @attrs.frozen
 class Devices:
-    """The verbs for devices; each is one operation, carried out by the client.
+    """The verbs for devices; each executes one operation.
 
-    A device is addressed by its id or its slug. Every verb raises at the `await` (of
-    `list`: at the first device): `ConfigurationError` for an argument that is wrong,
-    before anything is sent; `APIError` and its subclasses where the API says no;
-    `TransportError` or `DeadlineExceededError` where no answer came and a write was not
-    done; `ResponseError` where the answer to a read cannot be used; and, of the verbs
-    that write, `AmbiguousOutcomeError` where nobody can say whether it was done.
+    A device is addressed by its id or its slug. Every verb raises at the `await` (`list` at
+    the first device): `ConfigurationError` for a wrong argument, before anything is sent;
+    `APIError` and its subclasses if the API refuses; `TransportError` or
+    `DeadlineExceededError` if no answer arrived and a write was not done; `ResponseError` if
+    the answer to a read cannot be used. The verbs that write also raise `ResultDiffersError`
+    if it was done but not as asked, and `AmbiguousOutcomeError` if it is unknown whether it was
+    done.
     """
 
     _executor: Executor
@@ -57,9 +58,9 @@ class Devices:
     async def get(self, device_id: str, *, expand: Iterable[str] = ()) -> Device:
         """Read one device.
 
-        `expand` names fields to have as well: communication, connectivity, manifest,
-        properties, raised_alert_names, site. Raises `NotFoundError` where there is no
-        such device, or the caller may not see it. Changes nothing; safe to repeat.
+        `expand` names fields to include: communication, connectivity, manifest, properties,
+        raised_alert_names, site. Raises `NotFoundError` if there is no such device, or the
+        caller may not see it. Changes nothing; safe to repeat.
 
         Source: API page "Fetch Devices", `GET devices/{device_id}`.
         """
@@ -68,14 +69,14 @@ class Devices:
     async def list(
         self, *, site_id: str | None = None, expand: Iterable[str] = ()
     ) -> AsyncGenerator[Device, None]:
-        """Read devices one after the other: all of the account, or those of one site.
+        """Yield the devices of the account, or of one site.
 
-        They come lazily, page by page in the order of their ids, with `expand` as for
-        `get`. No id is given twice. It is no snapshot: a device that is made or deleted
-        meanwhile may be missing, or hide another. It ends at an empty page, and at a
-        page that brings nothing new, which is what a server sends that knows no paging.
-        To give no id twice it remembers each: about 0.15 GB for a million devices. A page of
-        more than 4 MB is asked for again in smaller ones.
+        They are read lazily, page by page in the order of their ids, with `expand` as for
+        `get`. No id is yielded twice. This is not a snapshot: a device that is created or
+        deleted meanwhile may be missing, or hide another. The listing ends at an empty page, or
+        at a page without any new device, as a server without paging sends it. All ids are
+        remembered, which takes about 0.15 GB for a million devices. A page larger than 4 MB is
+        requested again as smaller ones.
 
         Changes nothing; safe to repeat, and to leave early.
 
@@ -103,11 +104,11 @@ class Devices:
         name: str | Unset | None = UNSET,
         slug: str | Unset | None = UNSET,
     ) -> Device:
-        """Set the name of a device, its slug, or both, and give the updated device.
+        """Set the name of a device, its slug, or both, and return the updated device.
 
-        What is not given is left alone, and not sent. None is sent as null, which the API
-        takes for "leave alone", too. Raises `ConfigurationError` where neither is given,
-        `ConflictError` where the slug is taken. Safe to repeat: it sets an absolute state.
+        What is not given is not sent and left alone. None is sent as null, which the API also
+        takes as "leave alone". Raises `ConfigurationError` if neither is given, `ConflictError`
+        if the slug is taken. Safe to repeat: it sets an absolute state.
 
         Source: API page, "Update Device"; needs the role OWNER.
         """
@@ -116,28 +117,30 @@ class Devices:
     async def delete(self, device_id: str) -> None:
         """Delete a device.
 
-        The API refuses while running devices hang below it: delete those first. Raises
-        `NotFoundError` where there is no such device. Safe to repeat; nothing undoes it.
-        Address it by its id: a slug may name another device by the time of a retry.
+        The API refuses to delete a device while others run below it: delete those first.
+        Raises `NotFoundError` if there is no such device. Safe to repeat; cannot be undone.
+        Address the device by its id: its slug may belong to another device by the time of a
+        retry.
 
         Source: API page, "Delete Device"; needs the role OWNER.
         """
         await self._executor.execute(DeleteDevice(device_id=device_id))
 
     async def generate_config(self, device_id: str, *, protocol: str) -> CommunicationConfig:
-        """Mint a new MQTT configuration, credentials included; `protocol` is MQTT or MQTTS.
+        """Generate a new MQTT configuration with credentials; `protocol` is MQTT or MQTTS.
 
-        Not safe to repeat: each call makes new credentials, and whether the old ones live
-        on is nowhere promised. They are in this answer and never again, so after
-        `AmbiguousOutcomeError` some may exist that nobody has seen. The API refuses
-        devices that communicate by UCM_LUA or UCM_EMBEDDED.
+        Not safe to repeat: each call creates new credentials, and the API does not document
+        whether the old ones stay valid. They are returned only once, so after an
+        `AmbiguousOutcomeError` credentials may exist that nobody has seen; if part of the answer
+        arrived, the error's `answer` holds it. The API refuses devices that communicate by
+        UCM_LUA or UCM_EMBEDDED.
 
         Source: API page, "Generate Device Configuration".
         """
         return await self._executor.execute(GenerateConfig(device_id=device_id, protocol=protocol))
 
     async def assign_blueprint(self, device_id: str, *, blueprint_id: str) -> Device:
-        """Return a device another blueprint, and give the updated device.
+        """Assign another blueprint to a device, and return the updated device.
 
         Safe to repeat: it sets an absolute state.
 

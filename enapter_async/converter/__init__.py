@@ -1,11 +1,11 @@
-"""Between JSON values and the package's classes.
+"""Conversion between JSON values and the package's classes.
 
-Reading is strict where a guess could be wrong (no type is ever coerced) and lenient
-exactly where servers are known to disagree: old field names, times as numbers or text,
-missing, null and empty alike, enumerations in any case. All of that is written down in
-`rules`; here is what the rest of the package calls.
+Reading is strict where a guess could be wrong (no type is ever coerced) and lenient only where
+servers are known to disagree: old field names, times as numbers or text, missing, null and empty
+values treated alike, enumerations in any case. The rules are in `rules`; this module is the
+interface for the rest of the package.
 
-No error holds an input value, for a value may be a secret.
+No error holds an input value, because it may be a secret.
 """
 
 import functools
@@ -28,10 +28,10 @@ _FAILURES: Final = (Mismatch, KeyError, TypeError, ValueError, RecursionError)
 
 
 class StructureError(ValueError):
-    """A JSON value is not what it should be.
+    """A JSON value does not have the expected form.
 
-    `path` says where, as in `device.updated_at` or `devices[3].slug`; `reason` what was
-    expected there and of which kind the value is. Neither holds the value itself.
+    `path` is the place, such as `device.updated_at` or `devices[3].slug`; `reason` says what
+    was expected there and of which kind the value is. Neither holds the value itself.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -45,10 +45,7 @@ class StructureError(ValueError):
 
 @functools.cache
 def structurer(kind: Any) -> Callable[[Any], Any]:
-    """Return the function that turns JSON values into `kind`; fetch it once, call it often.
-
-    It raises as `structure` does.
-    """
+    """Return the function that converts JSON values to `kind`; it raises as `structure` does."""
     quick = rules.quick.get_structure_hook(NoneType if kind is None else kind)
 
     def read(data: Any) -> Any:
@@ -65,10 +62,10 @@ def structurer(kind: Any) -> Callable[[Any], Any]:
 
 
 def structure(data: Any, kind: Any) -> Any:
-    """Turn a JSON value into `kind`, such as `Device` or `tuple[Device, ...]`.
+    """Convert a JSON value to `kind`, such as `Device` or `tuple[Device, ...]`.
 
-    Raises `StructureError` where it does not fit; `path` is then relative to `data`.
-    Pure, so it is safe to repeat. Plain JSON fields are not copied.
+    Raises `StructureError` if it does not fit; `path` is relative to `data`. A pure function;
+    plain JSON fields are not copied.
     """
     problem: StructureError
     try:
@@ -80,7 +77,7 @@ def structure(data: Any, kind: Any) -> Any:
 
 
 def _diagnose(data: Any, kind: Any) -> StructureError:
-    """Read once more, exactly, and say where and why it does not fit."""
+    """Read the value again with full checks, and return where and why it does not fit."""
     try:
         rules.exact.structure(data, kind)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of whatever was raised
@@ -109,10 +106,10 @@ def _first_cause(error: BaseException) -> StructureError:
 
 
 def unstructure(value: Any) -> Any:
-    """Turn a model, or a tuple of models, into plain JSON values that `structure` reads back.
+    """Convert a model, or a tuple of models, to plain JSON values that `structure` reads back.
 
-    What is None or empty is left out. Times become RFC 3339 text in UTC. Secrets are
-    written, for a file of credentials needs them: mind where the result goes.
+    Fields that have their default are left out. Times become RFC 3339 text in UTC. Secrets are
+    included, since a credentials file needs them: mind where the result goes.
     """
     return rules.quick.unstructure(value)
 

@@ -1,7 +1,7 @@
-"""How single JSON values are read and written: strict where a guess could be wrong.
+"""How single JSON values are read and written: strictly, wherever a guess could be wrong.
 
-These are pure functions that know no class of ours and no cattrs, but for the second
-argument that cattrs gives to every hook and that none of them needs.
+These are pure functions that know nothing of the package's classes, and of cattrs only that it
+passes every hook a second argument, which none of them needs.
 """
 
 import re
@@ -45,7 +45,7 @@ _KINDS: Final = {
 
 
 def mismatch(expected: str, value: object) -> Mismatch:
-    """Say what was expected and of which JSON kind the value is, and nothing of the value."""
+    """Return the mismatch of an expectation and the JSON kind of a value, without the value."""
     kind = _KINDS.get(type(value), f"a value of type {type(value).__name__}")
     return Mismatch(f"expected {expected}, got {kind}")
 
@@ -65,7 +65,7 @@ def optional_string(value: Any, _: Any) -> str | None:
 
 
 def optional_label(value: Any, _: Any) -> str | None:
-    """Read a name that some servers write as a whole number, or null."""
+    """Read a string, a whole number as some servers write it, or null."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return optional_string(value, _)
@@ -93,14 +93,14 @@ def number(value: Any, _: Any) -> float:
 
 
 def json_object(value: Any, _: Any) -> JSONObject:
-    """Read an object, and leave what it holds as it is."""
+    """Read an object, leaving its contents unchanged."""
     if isinstance(value, dict):
         return value
     raise mismatch("an object", value)
 
 
 def nothing(value: Any, _: Any) -> None:
-    """Take whatever stands where nothing is read."""
+    """Accept any value where nothing is read."""
 
 
 def port(value: Any, _: Any) -> int:
@@ -116,7 +116,7 @@ def port(value: Any, _: Any) -> int:
 
 
 def optional_port(value: Any, _: Any) -> int | None:
-    """Read a port, or nothing where it is null or empty."""
+    """Read a port, or None if it is null or empty."""
     return None if value is None or value == "" else port(value, _)
 
 
@@ -142,7 +142,7 @@ def moment(value: Any, _: Any) -> datetime:
 
 
 def optional_moment(value: Any, _: Any) -> datetime | None:
-    """Read a time, or nothing where it is null or empty."""
+    """Read a time, or None if it is null or empty."""
     if isinstance(value, str) and value[4::3] == "--T::Z" and len(value) == 20:
         try:
             return _from_iso(value)  # as live servers write it, without a regular expression
@@ -157,5 +157,5 @@ def moment_text(value: datetime) -> str:
 
 
 def as_it_is(value: Any) -> Any:
-    """Write plain JSON as the plain JSON that it is."""
+    """Write plain JSON unchanged."""
     return value

@@ -1,7 +1,7 @@
-"""Every cattrs rule of the package: leaf types first, then what is made of them.
+"""All cattrs rules of the package: leaf types first, then what is composed of them.
 
-Two converters hold the same rules. `quick` reads and writes; `exact` is asked only where
-`quick` failed, and keeps a path to what did not fit.
+Two converters have the same rules. `quick` reads and writes; `exact` is used only after `quick`
+failed, and records the path to what did not fit.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ _MISSPELT: Final = {"UCM_EMBBEDED": CommunicationType.UCM_EMBEDDED}
 
 
 def _enumeration(value: Any, kind: Any) -> OpenEnum:
-    """Read a member in any case, or keep a value that is new to us."""
+    """Read a member in any case, or keep a value that is not known yet."""
     if isinstance(value, str):
         member: OpenEnum = kind(value)
         return member
@@ -71,7 +71,7 @@ def _communication_type(value: Any, kind: Any) -> OpenEnum:
 
 
 def _connectivity_status(value: Any, _: Any) -> ConnectivityStatus:
-    """Read a status; a server that leaves it out, in whatever way, does not know it."""
+    """Read a status; if it is missing, null or empty, the server does not know it."""
     if value is None or value == "":
         return ConnectivityStatus.UNKNOWN
     return ConnectivityStatus(string(value, _))
@@ -154,7 +154,7 @@ def _tuple_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _plain_config(data: JSONObject) -> JSONObject:
-    """Settle the protocol, and write it where the choice of the credentials looks for it."""
+    """Determine the protocol, and add it to the credentials, whose class depends on it."""
     credentials = data.get("mqtt_credentials")
     if not isinstance(credentials, dict):
         return data
@@ -177,8 +177,8 @@ _OLD_NAMES: Final[Mapping[type, tuple[str, str]]] = {
     Communication: ("type", "communication_type"),
     CommunicationConfig: ("mqtt_port", "mqtt_post"),
 }
-"""What some servers, and the API page, call a field too; it counts where the field itself is
-missing or null."""
+"""Other names of a field, used by some servers or the API page if the field itself is missing
+or null."""
 _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
     CommunicationConfig: {
         "mqtt_port": port,
@@ -236,7 +236,7 @@ _Credentials = MQTTCredentials | MQTTSCredentials
 
 
 def _protocol_by_shape(credentials: JSONObject) -> str | None:
-    """Tell the protocol by the keys; only for servers that say it nowhere."""
+    """Return the protocol by the keys of the credentials, for servers that do not name it."""
     is_mqtt = bool(credentials.get("username") or credentials.get("password"))
     is_mqtts = bool(credentials.get("private_key"))
     if is_mqtt is is_mqtts:
@@ -256,8 +256,8 @@ def _credentials_hook(_: Any, converter: Converter) -> Hook:
             raise mismatch("an object", value)
         said = value.get("protocol")
         protocol = MQTTProtocol(string(said, _)) if said else None
-        # A protocol that is new to us cannot choose, but its credentials exist only in this
-        # answer, so they are kept if their shape leaves no doubt.
+        # An unknown protocol does not say which class, but the credentials exist only in this
+        # answer, so they are read if their keys leave no doubt.
         kind = classes.get(protocol or "") or classes.get(_protocol_by_shape(value) or "")
         if kind is None:
             raise Mismatch("cannot be told apart: the protocol is missing or unknown")
@@ -280,7 +280,7 @@ def _items_hook(_: Any, converter: Converter) -> Callable[[Any], list[Any]]:
 
 
 def _class_unstructure_hook(kind: Any, converter: Converter) -> Callable[[Any], JSONObject]:
-    # What the server did not say is not said again, but a status always is.
+    # Fields that the server left out are not written, except for a status.
     said: dict[str, Any] = {}
     if kind is Connectivity:
         said["status"] = override(omit_if_default=False)

@@ -1,1 +1,1 @@
-"""Frozen shapes of what the API answers."""
+"""Frozen classes for what the API returns."""

@@ -1,4 +1,4 @@
-"""What a device needs to connect: the answer of `generate_config`.
+"""What a device needs to connect: the result of `generate_config`.
 
 Source: API page, "Generate Device Configuration".
 """
@@ -11,7 +11,7 @@ from enapter_async.models.enumerations import OpenEnum
 
 
 class MQTTProtocol(OpenEnum):
-    """How a device talks to the broker; open in answers, closed in requests."""
+    """How a device connects to the broker; open in answers, closed in requests."""
 
     __slots__ = ()
 
@@ -22,7 +22,7 @@ class MQTTProtocol(OpenEnum):
 
 
 class TimeSyncProtocol(OpenEnum):
-    """How a device learns the time; an open enumeration."""
+    """How a device gets the time; an open enumeration."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class TimeSyncProtocol(OpenEnum):
 
 @attrs.frozen(kw_only=True)
 class MQTTCredentials:
-    """The credentials of `MQTTProtocol.MQTT`. The password does not show in `repr`."""
+    """The credentials for `MQTTProtocol.MQTT`. The password does not appear in `repr`."""
 
     username: str
     password: str = attrs.field(repr=False)
@@ -40,10 +40,10 @@ class MQTTCredentials:
 
 @attrs.frozen(kw_only=True)
 class MQTTSCredentials:
-    """The credentials of `MQTTProtocol.MQTTS`. The private key does not show in `repr`.
+    """The credentials for `MQTTProtocol.MQTTS`. The private key does not appear in `repr`.
 
-    All are PEM text; a server whose certificate is signed by a public authority may
-    leave out `ca_chain`.
+    All are PEM text; `ca_chain` may be missing if a public authority signed the certificate of
+    the broker.
     """
 
     private_key: str = attrs.field(repr=False)
@@ -53,9 +53,9 @@ class MQTTSCredentials:
 
 @attrs.frozen(kw_only=True)
 class CommunicationConfig:
-    """A new configuration of a device, secrets included: the API gives them only once.
+    """A new configuration of a device, with secrets that the API returns only once.
 
-    `mqtt_credentials` is of the class that `mqtt_protocol` says.
+    The class of `mqtt_credentials` is the one for `mqtt_protocol`.
     """
 
     mqtt_host: str

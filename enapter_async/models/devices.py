@@ -1,4 +1,4 @@
-"""What the API answers about a device.
+"""What the API returns about a device.
 
 Source: API page, "Device Management": the fields of `device`, expanded ones included.
 """
@@ -12,7 +12,7 @@ from enapter_async.models.enumerations import OpenEnum
 
 
 class DeviceType(OpenEnum):
-    """What kind of device it is; an open enumeration, as `OpenEnum` says."""
+    """The kind of a device; an open enumeration (see `OpenEnum`)."""
 
     __slots__ = ()
 
@@ -35,9 +35,9 @@ class DeviceType(OpenEnum):
     NATIVE: ClassVar[Self]
     """An Enapter product, such as an electrolyser or a dryer."""
     CHILD: ClassVar[Self]
-    """A part of another device; live servers answer it, the API page does not list it."""
+    """A part of another device; returned by live servers, not listed on the API page."""
     UNDEFINED_DEVICE_TYPE: ClassVar[Self]
-    """The server itself does not know; only older servers answer it."""
+    """Unknown to the server; returned only by older servers."""
 
 
 class AccessRole(OpenEnum):
@@ -52,11 +52,11 @@ class AccessRole(OpenEnum):
     INSTALLER: ClassVar[Self]
     VENDOR: ClassVar[Self]
     SYSTEM: ClassVar[Self]
-    """Internal to Enapter; answered by live servers."""
+    """Internal to Enapter; returned by live servers."""
 
 
 class CommunicationType(OpenEnum):
-    """How a device talks to the Enapter EMS; an open enumeration."""
+    """How a device communicates with the Enapter EMS; an open enumeration."""
 
     __slots__ = ()
 
@@ -86,7 +86,7 @@ class ConnectivityStatus(OpenEnum):
 
 @attrs.frozen(kw_only=True)
 class Connectivity:
-    """Whether a device is reachable. A server that does not say means `UNKNOWN`."""
+    """Whether a device is reachable: `UNKNOWN` if the server does not say."""
 
     status: ConnectivityStatus = ConnectivityStatus.UNKNOWN
 
@@ -95,8 +95,8 @@ class Connectivity:
 class Communication:
     """How a device is connected.
 
-    `upstream_id` is the id of the device that it hangs below; `hardware_id` and
-    `channel_id` are missing for devices of type UCM_LUA and UCM_EMBEDDED.
+    `upstream_id` is the id of the device above it; `hardware_id` and `channel_id` are missing
+    for the types UCM_LUA and UCM_EMBEDDED.
     """
 
     type: CommunicationType | None = None
@@ -107,13 +107,13 @@ class Communication:
 
 @attrs.frozen(kw_only=True)
 class Device:
-    """A device as the API answered it: frozen, compared by value, hashable.
+    """A device as the API returned it: frozen, compared by value, hashable.
 
     Only `id` is always present; a field that the server left out or sent as null is None.
     The fields of `EXPANDABLE` (`communication`, `connectivity`, `manifest`, `properties`,
     `raised_alert_names`, `site`) are None unless `expand` asked for them, and then hold what
-    the server sent, empty or not: `raised_alert_names=()` says that no alert is raised, None
-    that nothing is known of alerts. `implemented_profiles` is the empty tuple where the server
+    the server sent, empty or not: `raised_alert_names=()` means that no alert is raised, None
+    that nothing is known about alerts. `implemented_profiles` is the empty tuple if the server
     left it out. `updated_at` is an aware UTC datetime. `manifest`, `properties` and `site` are
     plain JSON objects, as sent; treat them as read-only.
 

@@ -1,15 +1,15 @@
-"""The base of all enumerations that the API answers with: strings that know their names."""
+"""The base class of all enumerations that the API returns: strings that know their values."""
 
 from typing import Any, ClassVar, Self
 
 
 class OpenEnum(str):
-    """A string out of a list of known ones, which the API may lengthen at any time.
+    """A string from a list of known values, which the API may extend at any time.
 
-    A known value is found in any case and is always the same object, so
-    `DeviceType("lua") is DeviceType.LUA` and both equal `"LUA"`. An unknown value is
-    kept exactly as the server wrote it and equals that string. Members hash, sort,
-    pickle and encode as strings do.
+    A known value is recognized in any case and is always the same object, so
+    `DeviceType("lua") is DeviceType.LUA` and both equal `"LUA"`. An unknown value is kept
+    exactly as the server wrote it and equals that string. Members hash, sort, pickle and encode
+    as strings do.
 
     A subclass declares each member as `NAME: ClassVar[Self]`; its value is its name.
     """
@@ -25,7 +25,7 @@ class OpenEnum(str):
             setattr(cls, name, member)
 
     def __new__(cls, value: str) -> Self:
-        """Return the known member that `value` names in any case, or keep it as it is."""
+        """Return the known member with this value, in any case, or else the value unchanged."""
         member: Self | None = cls._known.get(value)
         if member is None:
             member = cls._known.get(value.upper())

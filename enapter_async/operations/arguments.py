@@ -1,8 +1,8 @@
-"""The rules that arguments of operations obey, whatever the noun.
+"""The rules for the arguments of operations, whatever the noun.
 
-They are used as attrs converters, not validators, because validators can be switched
-off for a whole process, and the rule for ids keeps an id from leaving its path segment.
-Each raises `ArgumentError` and shows no more of a value than `shown` lets through.
+They are used as attrs converters, not validators, because validators can be switched off for a
+whole process, and the rule for ids keeps an id within its path segment. Each raises
+`ArgumentError`, whose message shows no more of a value than `shown` returns.
 """
 
 import re
@@ -21,7 +21,7 @@ _SHOWN_CHARACTERS: Final = 60
 
 
 def shown(value: object) -> str:
-    """Write a value so that it is short and safe on any terminal and in any log."""
+    """Return a value as text that is short and safe for any terminal or log."""
     if not isinstance(value, str):
         return f"a value of type {type(value).__name__}"
     text = ascii(value[:_SHOWN_CHARACTERS])
@@ -29,7 +29,7 @@ def shown(value: object) -> str:
 
 
 def identifier(field: str, value: object) -> str:
-    """Pass an id or a slug that can stand as one segment of a path, and nothing else."""
+    """Return an id or a slug that is valid as one segment of a path; refuse anything else."""
     if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
         return value
     raise ArgumentError(
@@ -39,7 +39,7 @@ def identifier(field: str, value: object) -> str:
 
 
 def text(field: str, value: object) -> str | Unset | None:
-    """Pass text that JSON can carry; None and `UNSET` pass too."""
+    """Return text that JSON can carry, or None or `UNSET`; refuse anything else."""
     if isinstance(value, str):
         # What is printable holds neither NUL nor a surrogate; the search is for the rest.
         if len(value) <= LONGEST_TEXT and (
@@ -55,19 +55,19 @@ def text(field: str, value: object) -> str | Unset | None:
 
 
 def integer(field: str, value: object, *, least: int, most: int) -> int:
-    """Pass a whole number within bounds; True and False are none."""
+    """Return a whole number within bounds; booleans are refused."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise ArgumentError(f"{field} must be a whole number; got {shown(value)}")
     if not least <= value <= most:
-        got = value if abs(value) <= most * 10 else "one far outside of that"
+        got = value if abs(value) <= most * 10 else "a number far out of range"
         raise ArgumentError(f"{field} must be {least} to {most}; got {got}")
     return value
 
 
 def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Pass any iterable of known names, each once and in the order given.
+    """Return known names from any iterable, each once and in the order given.
 
-    A bare string is refused: it is an iterable of letters, and never what was meant.
+    A bare string is refused: it is an iterable of letters, which is never what is meant.
     """
     choices = ", ".join(known)
     if isinstance(values, str) or not isinstance(values, Iterable):

@@ -1,4 +1,4 @@
-"""What can be asked of devices: one frozen class an endpoint.
+"""The operations on devices: one frozen class for each endpoint.
 
 Every argument is checked when the value is built, before any I/O. A device is addressed
 by its id or its slug.
@@ -99,9 +99,9 @@ def _target(device_id: str) -> Target:
 
 
 def _is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
-    """Return False where another device answered: by its id, or by its slug if that was asked for.
+    """Return whether the answer is about the device that was asked for, by its id or its slug.
 
-    With `new_slug` the request sets the slug, so that any may come.
+    With `new_slug` the request sets the slug, so any slug is accepted.
     """
     if device.id == asked:
         return True
@@ -116,7 +116,7 @@ def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 @attrs.frozen(kw_only=True)
 class GetDevice(Operation[Device]):
-    """Read one device; `expand` names the fields of `EXPANDABLE` that should come too.
+    """Read one device; `expand` names the fields of `EXPANDABLE` to include.
 
     Changes nothing, so it is safe to repeat.
 
@@ -141,7 +141,7 @@ class GetDevice(Operation[Device]):
         return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
-        """Say whether the answer is about the device that was asked for."""
+        """Return whether the answer is about the device that was asked for."""
         return _is_about(self.device_id, result)
 
 
@@ -149,9 +149,8 @@ class GetDevice(Operation[Device]):
 class ListDevices(Operation[tuple[Device, ...]]):
     """Read one page of devices, ordered by id: of one site, or of the whole account.
 
-    `offset` is how many devices to skip, `limit` (1 to 50) how many to give at most;
-    beyond the last device the answer is the empty tuple. Changes nothing, so it is safe
-    to repeat.
+    `offset` is how many devices to skip, `limit` (1 to 50) how many to return at most; past
+    the last device the result is the empty tuple. Changes nothing, so it is safe to repeat.
 
     Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
     """
@@ -185,23 +184,23 @@ class ListDevices(Operation[tuple[Device, ...]]):
         return min(self.limit * each, _PAGE_BYTES)
 
     def when_missing(self, envelope: Mapping[str, Any]) -> tuple[Device, ...] | Unset:
-        """Return no devices where the answer looks like an empty page, such as one past the end."""
+        """Return no devices if the answer looks like an empty page, such as one past the end."""
         total = envelope.get("total_count")
         past_the_end = isinstance(total, int) and total <= self.offset
         looks_like_a_page = "devices" in envelope or past_the_end
         return () if looks_like_a_page or (self.offset > 0 and not envelope) else UNSET
 
     def smaller(self) -> "ListDevices | None":
-        """Return a page of half the size from the same place; None where it is of one device."""
+        """Return a page of half the size at the same offset; None if this page is of one device."""
         return None if self.limit == 1 else attrs.evolve(self, limit=self.limit // 2)
 
 
 @attrs.frozen(kw_only=True)
 class UpdateDevice(Operation[Device]):
-    """Set the name of a device, its slug, or both; what is `UNSET` is left alone.
+    """Set the name of a device, its slug, or both; a field that is `UNSET` is left alone.
 
-    None is sent as null. The API takes null and "" for "leave alone" as it does a missing
-    field, so neither clears anything. Sets an absolute state, so it is safe to repeat.
+    None is sent as null. The API treats null and "" like a missing field, so neither clears
+    anything. Sets an absolute state, so it is safe to repeat.
 
     Source: API page, "Update Device"; needs the role OWNER.
     """
@@ -228,7 +227,7 @@ class UpdateDevice(Operation[Device]):
         return RequestParts(method="PATCH", path=("devices", self.device_id), body=body)
 
     def changes(self) -> dict[str, str]:
-        """Return the fields that are set; one that is None or "" is left alone by the API."""
+        """Return the fields that are set; the API leaves alone one that is None or ""."""
         changes = {}
         if isinstance(self.name, str) and self.name:
             changes["name"] = self.name
@@ -241,7 +240,7 @@ class UpdateDevice(Operation[Device]):
         return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
-        """Say whether the answer is about the device that was asked for."""
+        """Return whether the answer is about the device that was asked for."""
         return _is_about(self.device_id, result, new_slug=bool(self.slug))
 
     def reads(self) -> GetDevice:
@@ -249,7 +248,7 @@ class UpdateDevice(Operation[Device]):
         return GetDevice(device_id=self.device_id)
 
     def holds(self, state: Device | None) -> bool:
-        """Return whether the fields that it sets are so already; one left alone is so."""
+        """Return whether the fields that it sets already have their values."""
         return (
             state is not None
             and (not self.name or state.name == self.name)
@@ -257,9 +256,9 @@ class UpdateDevice(Operation[Device]):
         )
 
     def undo(self, before: Device) -> "UpdateDevice | None":
-        """Return the update that restores the old values; None where none can be set.
+        """Return the update that restores the old values; None if none of them can be set.
 
-        An empty value cannot be set through this API, nor one that is no valid argument.
+        This API cannot set an empty value, nor one that is not a valid argument.
         """
         old: dict[str, str | Unset | None] = {}
         for field in self.changes():
@@ -271,10 +270,10 @@ class UpdateDevice(Operation[Device]):
 
 @attrs.frozen(kw_only=True)
 class DeleteDevice(Operation[None]):
-    """Delete a device, which the API refuses while running devices hang below it.
+    """Delete a device, which the API refuses while devices run below it.
 
-    Sets an absolute state, so it is safe to repeat: a device that is gone stays gone.
-    Nothing undoes it.
+    Sets an absolute state, so it is safe to repeat: a device that is gone stays gone. It
+    cannot be undone.
 
     Source: API page, "Delete Device"; needs the role OWNER.
     """
@@ -294,7 +293,7 @@ class DeleteDevice(Operation[None]):
         return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
-        """Say whether the answer is about the device that was asked for."""
+        """Return whether the answer is about the device that was asked for."""
         return _is_about(self.device_id, result)
 
     def reads(self) -> GetDevice:
@@ -302,7 +301,7 @@ class DeleteDevice(Operation[None]):
         return GetDevice(device_id=self.device_id)
 
     def holds(self, state: Device | None) -> bool:
-        """Say whether the device is gone already."""
+        """Return whether the device is already gone."""
         return state is None
 
     def result_of(self, state: Device | None) -> None:
@@ -311,11 +310,10 @@ class DeleteDevice(Operation[None]):
 
 @attrs.frozen(kw_only=True)
 class GenerateConfig(Operation[CommunicationConfig]):
-    """Mint a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
+    """Generate a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
 
-    Each arrival makes new credentials, so it is not safe to repeat, and no reading tells
-    whether it happened. The API refuses devices that communicate by UCM_LUA or
-    UCM_EMBEDDED.
+    Each arrival creates new credentials, so it is not safe to repeat, and no read shows
+    whether it was done. The API refuses devices that communicate by UCM_LUA or UCM_EMBEDDED.
 
     Source: API page, "Generate Device Configuration".
     """
@@ -338,7 +336,7 @@ class GenerateConfig(Operation[CommunicationConfig]):
         )
 
     def differs(self, result: CommunicationConfig) -> str:
-        """Return the protocol of the configuration where it is another than the one asked for."""
+        """Return what the configuration is for, if not for the protocol that was asked for."""
         if result.mqtt_protocol == self.protocol:
             return ""
         return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
@@ -377,7 +375,7 @@ class AssignBlueprint(Operation[Device]):
         return _target(self.device_id)
 
     def accepts(self, result: Device) -> bool:
-        """Say whether the answer is about the device that was asked for."""
+        """Return whether the answer is about the device that was asked for."""
         return _is_about(self.device_id, result)
 
     def reads(self) -> GetDevice:
@@ -389,7 +387,7 @@ class AssignBlueprint(Operation[Device]):
         return {"blueprint_id": self.blueprint_id}
 
     def undo(self, before: Device) -> "AssignBlueprint | None":
-        """Return the assignment of the old blueprint; None where there was none."""
+        """Return the assignment of the old blueprint; None if there was none."""
         if not before.blueprint_id:
             return None
         return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)

@@ -125,7 +125,7 @@ def test_a_bad_limit_is_refused(bad: Any) -> None:
 def test_the_message_of_a_bad_number_says_what_would_be_right() -> None:
     with pytest.raises(ConfigurationError, match=r"^limit must be 1 to 50; got 51$"):
         ListDevices(limit=51)
-    with pytest.raises(ConfigurationError, match=r"^limit must be 1 to 50; got one far outside"):
+    with pytest.raises(ConfigurationError, match=r"got a number far out of range$"):
         ListDevices(limit=10**5000)
 
 
