@@ -5,7 +5,6 @@ The commands come from click, so that a new one has to be tried here, too.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +14,10 @@ from typing import Any
 import click
 import pytest
 
-from enapter_async.cli.app import cli
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import World
 from tests.cli import deprived
+from tests.cli.commands import COMMANDS, commands, prepared
 from tests.cli.conftest import Run
 
 pytestmark = [
@@ -30,29 +29,6 @@ pytestmark = [
 
 Try = Callable[..., dict[str, Any]]
 
-COMMANDS: Mapping[str, tuple[str, ...]] = {
-    "completion": ("bash",),
-    "demo": ("--devices", "10", "--faults", "0", "--max-rate", "100000"),
-    "devices list": ("--limit", "3"),
-    "devices get": ("{device}",),
-    "devices update": ("{device}", "--name", "new"),
-    "devices delete": ("nobody", "--yes"),
-    "devices generate-config": ("{device}", "-o", "{folder}/one.jsonl"),
-    "devices assign-blueprint": ("{device}", "bp-1"),
-    "doctor": (),
-    "emulator": ("--devices", "5", "--port", "{port}"),
-    "fleet apply": ("{folder}/rows.csv", "--yes"),
-    "fleet plan": ("{folder}/rows.csv",),
-    "fleet rehearse": ("{folder}/plan", "--faults", "0"),
-    "fleet report": ("{run}",),
-    "fleet resume": ("{run}",),
-    "fleet runs": (),
-    "fleet status": ("{run}",),
-    "fleet stop": ("{run}",),
-    "fleet template": (),
-    "fleet undo": ("{run}", "--yes"),
-    "profiles": (),
-}
 READING = {
     "completion",
     "devices list",
@@ -70,19 +46,8 @@ READING = {
 """What has done nothing else than to tell: where that cannot be told, it failed."""
 
 
-def leaves(command: click.Command, name: str = "") -> Iterator[str]:
-    if not isinstance(command, click.Group):
-        yield name.strip()
-        return
-    context = click.Context(command)
-    for each in command.list_commands(context):
-        found = command.get_command(context, each)
-        assert found is not None
-        yield from leaves(found, f"{name} {each}")
-
-
 def test_every_command_is_tried_here() -> None:
-    assert set(leaves(cli)) == set(COMMANDS)
+    assert {name for name, _ in commands()} == set(COMMANDS)
 
 
 @pytest.fixture
@@ -93,21 +58,7 @@ def attempt(
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     Path(environment["ENAPTER_CONFIG"]).write_text('[profiles.one]\nuser = "ann"\n')
-    device = next(each.id for each in world if each.type == "STANDALONE")
-    rows = tmp_path / "rows.csv"
-    others = [each.id for each in world if each.id != device][:3]
-    rows.write_text(
-        "operation,device_id,name,protocol\n"
-        + "".join(f"update,{each},Name of {each[:4]},\n" for each in others)
-        + f"generate_config,{device},,MQTT\n"
-    )
-    assert run("fleet", "plan", str(rows), "-o", str(tmp_path / "plan")).exit_code == 0
-    assert run("fleet", "apply", str(tmp_path / "plan"), "--yes").exit_code == 0
-    (folder,) = (tmp_path / "state" / "runs").glob("*-*")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    places = {"device": device, "folder": str(tmp_path), "run": str(folder), "port": str(port)}
+    places = prepared(run, world, tmp_path)
     with subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, deprived.__file__],
         stdin=subprocess.PIPE,
@@ -126,7 +77,7 @@ def attempt(
                 "taken": taken,
                 "folder": str(tmp_path),
                 "environment": dict(environment),
-                "port": port if command == "emulator" else None,
+                "port": int(places["port"]) if command == "emulator" else None,
             }
             asking.write(json.dumps(job) + "\n")
             asking.flush()
@@ -193,11 +144,7 @@ def test_arguments_that_are_no_utf_8_are_taken_or_refused_in_a_line(
     run: Run, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    context = click.Context(cli)
-    found: click.Command = cli
-    for name in command.split():
-        assert isinstance(found, click.Group)
-        found = found.get_command(context, name) or pytest.fail(name)
+    found = dict(commands())[command]
     texts = [each for each in found.params if each.type.name == "text"]
     needed = [ODD for each in texts if isinstance(each, click.Argument) and each.required]
     given = [[each.opts[-1], ODD] for each in texts if isinstance(each, click.Option)]

@@ -1,0 +1,74 @@
+"""Every command with arguments that it can be run with, and a folder that they are about."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import click
+
+from enapter_async.cli.app import cli
+from enapter_async.emulator import World
+from tests.cli.conftest import Run
+
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "completion": ("bash",),
+    "demo": ("--devices", "10", "--faults", "0", "--max-rate", "100000"),
+    "devices list": ("--limit", "3"),
+    "devices get": ("{device}",),
+    "devices update": ("{device}", "--name", "new"),
+    "devices delete": ("nobody", "--yes"),
+    "devices generate-config": ("{device}", "-o", "{folder}/one.jsonl"),
+    "devices assign-blueprint": ("{device}", "bp-1"),
+    "doctor": (),
+    "emulator": ("--devices", "5", "--port", "{port}"),
+    "fleet apply": ("{folder}/rows.csv", "--yes"),
+    "fleet plan": ("{folder}/rows.csv",),
+    "fleet rehearse": ("{folder}/plan", "--faults", "0"),
+    "fleet report": ("{run}",),
+    "fleet resume": ("{run}",),
+    "fleet runs": (),
+    "fleet status": ("{run}",),
+    "fleet stop": ("{run}",),
+    "fleet template": (),
+    "fleet undo": ("{run}", "--yes"),
+    "profiles": (),
+}
+
+
+def commands(command: click.Command = cli, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield each command with its full name, as click knows them."""
+    if not isinstance(command, click.Group):
+        yield name.strip(), command
+        return
+    context = click.Context(command)
+    for each in command.list_commands(context):
+        found = command.get_command(context, each)
+        assert found is not None
+        yield from commands(found, f"{name} {each}")
+
+
+def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
+    """Write what the commands' arguments name; return what stands in their braces."""
+    device = next(each.id for each in world if each.type == "STANDALONE")
+    others = [each.id for each in world if each.id != device][:3]
+    rows = folder / "rows.csv"
+    rows.write_text(
+        "operation,device_id,name,protocol\n"
+        + "".join(f"update,{each},Name of {each[:4]},\n" for each in others)
+        + f"generate_config,{device},,MQTT\n"
+    )
+    assert run("fleet", "plan", str(rows), "-o", str(folder / "plan")).exit_code == 0
+    assert run("fleet", "apply", str(folder / "plan"), "--yes").exit_code == 0
+    (made,) = (folder / "state" / "runs").glob("*-*")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    site = world.devices[0].site_id
+    return {
+        "device": device,
+        "site": site,
+        "folder": str(folder),
+        "run": str(made),
+        "port": port,
+    }

@@ -1,0 +1,295 @@
+"""What arrives where: the options of the command line, with values and what is to be seen."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from click.testing import Result
+
+from enapter_async.emulator import World
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.planning.selection import Change, Template
+from enapter_async.fleet.rollout.abort import parse_criterion
+from tests.cli.commands import COMMANDS
+
+
+@attrs.define
+class Seen:
+    """What a command has handed on, what it ended with, and the place that it was about."""
+
+    world: World
+    places: Mapping[str, str] = attrs.field(factory=dict)
+    client: dict[str, Any] = attrs.field(factory=dict)
+    run: RunOptions | None = None
+    values: dict[str, Any] = attrs.field(factory=dict)
+    result: Result | None = None
+
+    @property
+    def out(self) -> str:
+        assert self.result is not None
+        return self.result.stdout
+
+    @property
+    def code(self) -> int:
+        assert self.result is not None
+        return self.result.exit_code
+
+    def file(self, name: str) -> str:
+        return Path(self.places["folder"], name).read_text("utf-8")
+
+    def rows(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Arrived = Callable[[Seen], object]
+
+# The options about server, token and patience: each with a value, and where it arrives.
+CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
+    "--base-url": (("{url}",), lambda s: s.client["base_url"] == s.places["url"]),
+    "--token-file": (("{folder}/token",), lambda s: s.client["token"] == s.places["token"]),
+    "--user": (("ann",), lambda s: s.client["user"] == "ann"),
+    "--allow-insecure-http": ((), lambda s: s.client["allow_insecure_http"] is True),
+    "--attempts": (("2",), lambda s: s.client["retry"].attempts == 2),
+    "--deadline": (("7.5",), lambda s: s.client["retry"].deadline == 7.5),
+    "--max-rate": (("5000",), lambda s: s.client["pacing"].max_rate == 5000),
+    "--json": ((), lambda s: s.rows() is not None),
+}
+ELSEWHERE: Final = ("fleet rehearse", "fleet report", "fleet runs", "fleet status", "fleet stop")
+"""What asks no server: of these only `--json` means anything."""
+CALLING: Final = tuple(
+    name
+    for name in COMMANDS
+    if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles")
+)
+MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate")}
+"""`doctor` tries each thing once, and a handful of them."""
+
+# The options of a run.
+OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], object]]]] = {
+    "--concurrency": (("3",), lambda o: o.concurrency == 3),
+    "--check": ((), lambda o: o.check),
+    "--again": ((), lambda o: o.again),
+    "--waves": (("2,rest",), lambda o: o.rollout and o.rollout.waves[0] == 2),
+    "--hold": (("0.01",), lambda o: o.rollout and o.rollout.hold == 0.01),
+    "--per-site": (("9",), lambda o: o.rollout and o.rollout.per_group == 9),
+    "--health": (
+        ("51",),
+        lambda o: o.rollout and o.rollout.health and o.rollout.health.most_lost == 51,
+    ),
+    "--guard": (("each",), lambda o: o.guard is GuardMode.EACH),
+    "--abort": (
+        ("all:50%:7",),
+        lambda o: o.abort == (parse_criterion("all:50%:7"),),
+    ),
+    "--max-pause": (("77",), lambda o: o.max_pause == 77),
+}
+
+
+@attrs.frozen
+class Own:
+    """Options of one command's own, tried together: its arguments, and where each arrives."""
+
+    command: str
+    arguments: tuple[str, ...]
+    arrived: Mapping[str, Arrived]
+
+
+PLANNED: Final = (
+    *("--site", "{site}", "--type", "LUA", "--role", "OWNER", "--status", "ONLINE"),
+    *("--name-matches", "(a)"),
+)
+SELECTED: Final = {
+    "site_ids": lambda s: s.values["site_ids"] == (s.places["site"],),
+    "types": lambda s: s.values["types"] == ("LUA",),
+    "roles": lambda s: s.values["roles"] == ("OWNER",),
+    "statuses": lambda s: s.values["statuses"] == ("ONLINE",),
+    "name_matches": lambda s: s.values["name_matches"] == "(a)",
+}
+SELECTION: Final[Mapping[str, Arrived]] = dict(
+    zip(
+        ("--site", "--type", "--role", "--status", "--name-matches"), SELECTED.values(), strict=True
+    )
+)
+
+
+def change(seen: Seen) -> Change:
+    (_, asked) = seen.values["plan"]
+    assert isinstance(asked, Change)
+    return asked
+
+
+def journal(seen: Seen) -> Any:
+    assert seen.run is not None
+    return seen.run.journal
+
+
+def takes_a_slug_twice(world: World) -> bool:
+    world.add(attrs.evolve(world.devices[0], id="elsewhere", site_id="elsewhere"))
+    return True
+
+
+OWN: Final = (
+    Own(
+        "demo",
+        (
+            *("--devices", "12", "--seed", "7", "--faults", "0.01", "--max-rate", "5000"),
+            *("--svg", "{folder}/demo.svg"),
+        ),
+        {
+            "--devices": lambda s: "12 devices" in s.out,
+            "--seed": lambda s: "with seed 7" in s.out,
+            "--faults": lambda s: "of 100 requests to it, 1 meet" in s.out,
+            "--max-rate": lambda s: s.client["pacing"].max_rate == 5000,
+            "--svg": lambda s: "<svg" in s.file("demo.svg"),
+        },
+    ),
+    Own(
+        "devices list",
+        ("--site", "{site}", "--limit", "2", "--expand", "connectivity", "--json"),
+        {
+            "--site": lambda s: s.world.log.arrivals()[-1].path.endswith(
+                f"/sites/{s.places['site']}/devices"
+            ),
+            "--limit": lambda s: len(s.rows()) == 2,
+            "--expand": lambda s: all("connectivity" in row for row in s.rows()),
+        },
+    ),
+    Own(
+        "devices get",
+        ("{device}", "--expand", "connectivity", "--json"),
+        {"--expand": lambda s: "connectivity" in s.rows()[0]},
+    ),
+    Own(
+        "devices update",
+        ("{device}", "--name", "A name", "--slug", "a-slug"),
+        {
+            "--name": lambda s: s.world.device(s.places["device"]).name == "A name",
+            "--slug": lambda s: s.world.device(s.places["device"]).slug == "a-slug",
+        },
+    ),
+    Own("devices delete", ("nobody", "--yes"), {"--yes": lambda s: s.code == 1}),
+    Own(
+        "devices generate-config",
+        ("{device}", "--protocol", "MQTT", "-o", "{folder}/new.jsonl", "--show"),
+        {
+            "--protocol": lambda s: json.loads(s.file("new.jsonl"))["protocol"] == "MQTT",
+            "--output": lambda s: json.loads(s.file("new.jsonl"))["config"] == s.rows()[0],
+            "--show": lambda s: "mqtt_credentials" in s.rows()[0],
+        },
+    ),
+    Own(
+        "emulator",
+        (
+            *("--devices", "7", "--seed", "9", "--port", "{port}", "--timestamps", "rfc3339"),
+            *("--faults", "0.25", "--lose-answers", "all", "--unique-slugs", "site", "--json"),
+        ),
+        {
+            "--devices": lambda s: len(s.values["world"]) == 7,
+            "--seed": lambda s: (
+                [each.id for each in s.values["world"]] == [each.id for each in World.seeded(7, 9)]
+            ),
+            "--port": lambda s: s.values["port"] == int(s.places["port"]),
+            "--timestamps": lambda s: s.values["timestamps"] == "rfc3339",
+            "--faults": lambda s: s.values["faults"].rate == 0.25 and s.values["faults"].seed == 9,
+            "--lose-answers": lambda s: s.values["lost"] == 3,
+            "--unique-slugs": lambda s: takes_a_slug_twice(s.values["world"]),
+            "--json": lambda s: s.rows()[0]["base_url"].endswith(s.places["port"]),
+        },
+    ),
+    Own(
+        "emulator",
+        ("--fleet", "{folder}/fleet.json", "--json"),
+        {"--fleet": lambda s: [each.id for each in s.values["world"]] == ["dev-1"]},
+    ),
+    Own(
+        "fleet apply",
+        (
+            *("{folder}/rows.csv", "--credentials", "{folder}/c.jsonl", "--yes", "--power"),
+            *("--results", "{folder}/r.csv"),
+        ),
+        {
+            "--credentials": lambda s: "mqtt_credentials" in s.file("c.jsonl"),
+            "--yes": lambda s: s.code == 0,
+            "--power": lambda s: journal(s).power,
+            "--results": lambda s: s.file("r.csv").count("\n") == 5,
+        },
+    ),
+    Own(
+        "fleet apply",
+        ("{folder}/refused", "--skip-refused"),
+        {"--skip-refused": lambda s: s.code == 0},
+    ),
+    Own(
+        "fleet plan",
+        (
+            *(*PLANNED, "--set-name", "{{1}}", "--set-slug", "x-{{id}}"),
+            *("--assign-blueprint", "bp-2", "--generate-config", "MQTT"),
+        ),
+        {
+            **SELECTION,
+            "--set-name": lambda s: change(s).name == Template("{1}"),
+            "--set-slug": lambda s: change(s).slug == Template("x-{id}"),
+            "--assign-blueprint": lambda s: change(s).blueprint_id == "bp-2",
+            "--generate-config": lambda s: change(s).protocol == "MQTT",
+        },
+    ),
+    Own(
+        "fleet plan",
+        ("--all", "--delete", "--output", "{folder}/all.plan", "--check"),
+        {
+            "--all": lambda s: change(s).selection.everything,
+            "--delete": lambda s: change(s).delete,
+            "--output": lambda s: s.file("all.plan").count("\n") == 42,
+            "--check": lambda s: s.code == 6,
+        },
+    ),
+    Own(
+        "fleet rehearse",
+        ("{folder}/plan", "--faults", "0.5", "--seed", "9", "--report", "{folder}/page.html"),
+        {
+            "--faults": lambda s: s.values["faults"] == 0.5,
+            "--seed": lambda s: s.values["seed"] == 9,
+            "--report": lambda s: "<html" in s.file("page.html"),
+        },
+    ),
+    Own(
+        "fleet report",
+        ("{run}", "--output", "{folder}/page.html"),
+        {"--output": lambda s: "<html" in s.file("page.html")},
+    ),
+    Own(
+        "fleet resume",
+        (
+            *("{run}", "--retry-failed", "--ambiguous", "skip", "--accept-new-token"),
+            "--accept-wave",
+        ),
+        {
+            "--retry-failed": lambda s: journal(s).retry_failed,
+            "--ambiguous": lambda s: journal(s).ambiguous == "skip",
+            "--accept-new-token": lambda s: journal(s).accept_new_token,
+            "--accept-wave": lambda s: journal(s).accept_wave,
+        },
+    ),
+    Own(
+        "fleet template",
+        (*PLANNED, "--output", "{folder}/t.csv"),
+        {
+            **SELECTION,
+            "--output": lambda s: s.file("t.csv").startswith("\ufeffoperation"),
+        },
+    ),
+    Own(
+        "fleet undo",
+        ("{run}", "--output", "{folder}/back"),
+        {"--output": lambda s: s.file("back").count("\n") == 5},
+    ),
+    Own(
+        "fleet undo",
+        ("{run}", "--yes"),
+        {"--yes": lambda s: s.code == 0 and s.run is not None},
+    ),
+    Own("profiles", ("--json",), {"--json": lambda s: s.rows()[0]["name"] == "one"}),
+)

@@ -1,0 +1,202 @@
+"""Every option of every command arrives where it is used.
+
+The commands and their options come from click: one that is new has to be tried here, too.
+What a command hands on is seen at the doors of the library: `Client`, `Run`, `plan`, and so on.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+import pytest
+
+from enapter_async.cli import (
+    demo,
+    doctor,
+    emulator,
+    fleet_plan,
+    options,
+    rehearse,
+    runner,
+)
+from enapter_async.client import Client
+from enapter_async.diagnosis import examination
+from enapter_async.emulator import Emulator, World
+from enapter_async.fleet.journal.run_folders import RunLock
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.planning.planner import plan
+from enapter_async.fleet.planning.selection import Selection
+from enapter_async.fleet.run import Run as FleetRun
+from tests.cli.commands import COMMANDS, commands, prepared
+from tests.cli.conftest import Run
+from tests.cli.options_table import (
+    CALLING,
+    CONNECTION,
+    ELSEWHERE,
+    MEANS_NOTHING,
+    OF_A_RUN,
+    OWN,
+    Own,
+    Seen,
+)
+
+
+@pytest.fixture
+def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """Look at what goes through the library's doors, and let it go on."""
+    found = Seen(world=world)
+    found.places = prepared(run, world, tmp_path)
+
+    class SeenClient(Client):
+        def __init__(self, token: str | None = None, **settings: Any) -> None:
+            found.client = {"token": token, **settings}
+            super().__init__(token, **settings)
+
+    class SeenRun(FleetRun[Any]):
+        def __init__(self, client: Any, operations: Any, given: RunOptions) -> None:
+            found.run = given
+            super().__init__(client, operations, given)
+
+    class SeenEmulator(Emulator):
+        def __init__(self, **settings: Any) -> None:
+            found.values |= settings
+            super().__init__(**settings)
+
+    def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            found.values |= {name: given, **named}
+            return function(*given, **named)
+
+        return call
+
+    for module in (options, demo, rehearse, examination):
+        monkeypatch.setattr(module, "Client", SeenClient)
+    monkeypatch.setattr(runner, "Run", SeenRun)
+    monkeypatch.setattr(emulator, "Emulator", SeenEmulator)
+    monkeypatch.setattr(fleet_plan, "plan", watched("plan", plan))
+    monkeypatch.setattr(fleet_plan, "Selection", watched("selection", Selection))
+    monkeypatch.setattr(rehearse, "rehearse", watched("rehearse", rehearse.rehearse))
+    monkeypatch.setattr(doctor, "examine", watched("examine", examination.examine))
+    return found
+
+
+@pytest.fixture
+def ask(run: Run, seen: Seen) -> Callable[..., Seen]:
+    def ask_with(command: str, *arguments: str, **given: Any) -> Seen:
+        words = [*command.split(), *(each.format_map(seen.places) for each in arguments)]
+        seen.result = run(*words, **given)
+        assert isinstance(seen.result.exception, SystemExit | None), seen.result.exception
+        return seen
+
+    return ask_with
+
+
+def test_every_option_is_tried_here() -> None:
+    own = {(each.command, option) for each in OWN for option in each.arrived}
+    own |= {("fleet stop", "--wait")}  # which has a test below
+    for name, command in commands():
+        calls = name in (*CALLING, *ELSEWHERE)
+        known = {option for command, option in own if command == name}
+        known |= {*CONNECTION, "--profile"} if calls else set()
+        known |= set(OF_A_RUN) & {each.opts[-1] for each in command.params}
+        given = {each.opts[-1] for each in command.params if isinstance(each, click.Option)}
+        assert given == known, name
+
+
+@pytest.mark.parametrize("command", CALLING)
+def test_what_is_said_of_server_token_and_patience_arrives(
+    ask: Callable[..., Seen], seen: Seen, environment: Mapping[str, str], command: str
+) -> None:
+    seen.places = {
+        **seen.places,
+        "url": environment["ENAPTER_HTTP_API_BASE_URL"],
+        "token": environment["ENAPTER_HTTP_API_TOKEN"],
+    }
+    Path(seen.places["folder"], "token").write_text(seen.places["token"])
+    given = [word for name, (values, _) in CONNECTION.items() for word in (name, *values)]
+    others = {"ENAPTER_HTTP_API_BASE_URL": "http://127.0.0.1:9", "ENAPTER_HTTP_API_TOKEN": "other"}
+    json_too = (
+        given if command != "fleet template" else [each for each in given if each != "--json"]
+    )
+    ask(command, *COMMANDS[command], *json_too, env=others)
+    for option, (_, arrived) in CONNECTION.items():
+        if (command, option) not in MEANS_NOTHING and option in json_too:
+            assert arrived(seen), option
+    if command == "doctor":
+        assert seen.client["timeouts"].connect == 7.5
+        assert seen.values["examine"][1].seconds == 7.5
+
+
+@pytest.mark.parametrize("command", CALLING)
+def test_a_profile_that_is_named_is_used(
+    ask: Callable[..., Seen], seen: Seen, environment: Mapping[str, str], command: str
+) -> None:
+    path = Path(environment["ENAPTER_CONFIG"])
+    path.write_text('[profiles.one]\nuser = "bob"\n')
+    path.chmod(0o600)
+    ask(command, *COMMANDS[command], "--profile", "one")
+    assert seen.client["user"] == "bob"
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_what_asks_no_server_can_write_json(ask: Callable[..., Seen], command: str) -> None:
+    assert ask(command, *COMMANDS[command], "--json").rows()
+
+
+@pytest.mark.parametrize("command", ["fleet apply", "fleet rehearse", "fleet resume", "fleet undo"])
+def test_what_is_said_of_a_run_arrives(ask: Callable[..., Seen], command: str) -> None:
+    known = {each.opts[-1] for each in dict(commands())[command].params}
+    tried = {option: each for option, each in OF_A_RUN.items() if option in known}
+    given = [word for option, (values, _) in tried.items() for word in (option, *values)]
+    seen = ask(command, *COMMANDS[command], *given)
+    assert seen.run is not None
+    for option, (_, arrived) in tried.items():
+        assert arrived(seen.run), option
+
+
+@pytest.mark.parametrize(
+    "own", OWN, ids=[f"{each.command} {' '.join(each.arrived)}" for each in OWN]
+)
+def test_what_a_command_alone_takes_arrives(
+    *,
+    ask: Callable[..., Seen],
+    run: Run,
+    seen: Seen,
+    environment: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    own: Own,
+) -> None:
+    async def serve(served: Emulator, *, as_json: bool) -> None:
+        async with served, aiohttp.ClientSession() as session:
+            for _ in range(3):
+                try:
+                    await session.get(f"{served.base_url}/v3/devices")
+                except aiohttp.ServerDisconnectedError:
+                    seen.values["lost"] = seen.values.get("lost", 0) + 1
+            click.echo(json.dumps({"base_url": served.base_url}) if as_json else "")
+
+    monkeypatch.setattr(emulator, "_serve", serve)
+    folder = Path(seen.places["folder"])
+    Path(environment["ENAPTER_CONFIG"]).write_text("[profiles.one]\n")
+    (folder / "fleet.json").write_text('[{"id": "dev-1", "name": "A", "type": "STANDALONE"}]')
+    device = seen.places["device"]
+    refused = f"operation,device_id,name\nupdate,{device},A\nupdate,nobody,B\n"
+    (folder / "refused.csv").write_text(refused)
+    run("fleet", "plan", str(folder / "refused.csv"), "-o", str(folder / "refused"))
+    ask(own.command, *own.arguments)
+    for option, arrived in own.arrived.items():
+        assert arrived(seen), (option, seen.result, seen.result and seen.result.output)
+
+
+def test_stop_waits_as_long_as_it_is_told_to(ask: Callable[..., Seen], seen: Seen) -> None:
+    lock = RunLock.take(Path(seen.places["run"], "journal.db"))
+    try:
+        ended = ask("fleet stop", "{run}", "--wait", "0.01").result
+    finally:
+        lock.release()
+    assert ended is not None
+    assert ended.exit_code == 4
+    assert "after 0.01 s" in ended.stderr
