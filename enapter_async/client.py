@@ -16,6 +16,7 @@ from enapter_async._http.engine import Engine, Settings
 from enapter_async._http.headers import ExtraHeaders
 from enapter_async._http.pacing import Pacing
 from enapter_async._http.pipeline import Pipeline
+from enapter_async._http.proxies import chosen_proxy
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
     check_header_value,
@@ -64,6 +65,9 @@ class Client:
             that does not verify is refused.
         session: A session of your own, with its connector, proxy and middlewares. It is neither
             changed nor closed; calls then go through `ClientSession.request`.
+        proxy: The HTTP proxy to go through, such as `http://proxy.example:3128`, or
+            "environment" for the one that HTTPS_PROXY and its like name; calls then go through
+            `ClientSession.request`. With None the environment's proxies are not used.
         allow_insecure_http: Allow `http://` to a host other than this machine.
         clock: The source of time and randomness; for tests.
 
@@ -88,6 +92,7 @@ class Client:
         extra_headers: ExtraHeaders | None = None,
         ssl_context: ssl.SSLContext | None = None,
         session: aiohttp.ClientSession | None = None,
+        proxy: str | URL | None = None,
         allow_insecure_http: bool = False,
         clock: Clock = Clock(),
     ) -> None:
@@ -110,8 +115,12 @@ class Client:
             raise ConfigurationError("extra_headers must be a function that returns a mapping")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
+        if proxy is not None and session is not None:
+            raise ConfigurationError("pass proxy or session, not both: a session has its own")
+        where = parse_base_url(base_url, allow_insecure_http=allow_insecure_http)
+        way = None if proxy is None else chosen_proxy(proxy, where, os.environ)
         self._settings = Settings(
-            base_url=parse_base_url(base_url, allow_insecure_http=allow_insecure_http),
+            base_url=where,
             token=None if token is None else Secret(token),
             user=user,
             retry=retry,
@@ -121,6 +130,7 @@ class Client:
             extra_headers=extra_headers,
             ssl_context=ssl_context,
             session=session,
+            proxy=None if way is None else Secret(str(way)),
             allow_insecure_http=allow_insecure_http,
             clock=clock,
         )
@@ -132,19 +142,20 @@ class Client:
     @classmethod
     @concealing
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
-        """Return a client configured by `ENAPTER_HTTP_API_TOKEN`, `…_BASE_URL` and `…_USER`.
+        """Return a client configured by `ENAPTER_HTTP_API_TOKEN` and its like.
 
-        `settings` are those of `Client` and take precedence over the environment. With
-        `ENAPTER_LOG=debug` (or `info`) each attempt is printed to standard error; see
-        `enapter_async.logs`.
+        Besides `…_TOKEN` they are `…_BASE_URL`, `…_USER` and `…_PROXY`. `settings` are those of
+        `Client` and take precedence over the environment; with a session of yours its proxy is
+        not used. With `ENAPTER_LOG=debug` (or `info`) each attempt is printed to standard
+        error; see `enapter_async.logs`.
 
         Raises:
             ConfigurationError: There is no token, or a value is wrong.
         """
         environ = os.environ if environ is None else environ
-        for name in ("token", "base_url", "user"):
+        for name in ("token", "base_url", "user", "proxy"):
             value = environ.get(f"ENAPTER_HTTP_API_{name.upper()}")
-            if value:
+            if value and not (name == "proxy" and settings.get("session") is not None):
                 settings.setdefault(name, value)
         if not settings.get("token"):
             raise ConfigurationError(

@@ -93,6 +93,7 @@ class DirectTransport:
         self._connector = connector
         self._key_request = _key_request(session, wire.origin, ssl)
         self._origin = wire.origin
+        self._host = wire.host
         self._secured = wire.origin.scheme == "https"
         self._serialize = wire.serialize
         self._loop = asyncio.get_running_loop()
@@ -168,7 +169,7 @@ class DirectTransport:
                     asyncio.Protocol, str(self._origin.host), int(self._origin.port or 0)
                 )
         except OSError as error:
-            failure = connect_failure(error, seconds)
+            failure = connect_failure(error, seconds, self._host)
         else:
             transport.close()
             return None
@@ -199,7 +200,7 @@ class DirectTransport:
             try:
                 connection = await self._connector.connect(self._key_request, [], timeout)
             except Exception as error:  # noqa: BLE001 - nothing was written yet, whatever it is
-                failure = connect_failure(error, seconds)
+                failure = connect_failure(error, seconds, self._host)
             else:
                 protocol = connection.protocol
                 line = None if protocol is None else self._clean(connection, protocol)

@@ -46,6 +46,7 @@ class Settings:
     extra_headers: ExtraHeaders | None
     ssl_context: ssl.SSLContext | None
     session: aiohttp.ClientSession | None
+    proxy: Secret | None
     allow_insecure_http: bool
     clock: Clock
 
@@ -136,7 +137,10 @@ class Engine:
             connector=aiohttp.TCPConnector(limit=settings.pacing.max_in_flight),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            proxy=None if settings.proxy is None else settings.proxy.reveal(),
         )
+        if settings.proxy is not None:
+            return SessionTransport(session, wire, tls)
         missing = probe(session)
         if not missing:
             return DirectTransport(session, wire, tls)

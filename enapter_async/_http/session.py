@@ -39,6 +39,7 @@ class SessionTransport:
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         self._session = session
         self._origin = wire.origin
+        self._host = wire.host
         # As aiohttp keeps them, so that it need not turn them into that for each request.
         self._headers = CIMultiDict(wire.headers)
         self._headers_with_body = CIMultiDict(wire.headers)
@@ -87,9 +88,9 @@ class SessionTransport:
         except asyncio.CancelledError:
             if not limit.release():
                 raise
-            failure = way.failure(TimeoutError(), connect)
+            failure = way.failure(TimeoutError(), connect, self._host)
         except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
-            failure = way.failure(error, connect)
+            failure = way.failure(error, connect, self._host)
         finally:
             limit.release()
         if response is not None and failure.timed_out:
@@ -111,7 +112,7 @@ class SessionTransport:
                 middlewares=(way.guard, *self._middlewares, way.watch),
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
-            failure = None if way.sent else way.failure(error, seconds)
+            failure = None if way.sent else way.failure(error, seconds, self._host)
         else:
             response.close()  # a middleware's own: it needs nobody
             return None
@@ -233,7 +234,7 @@ class _Way:
         finally:
             vars(request).pop("send", None)
 
-    def failure(self, error: Exception, seconds: float) -> Failure:
+    def failure(self, error: Exception, seconds: float, host: str) -> Failure:
         """Return what is known of a request that ended so."""
         kind = self.lost or type(error).__name__
         if self.sent:
@@ -243,7 +244,7 @@ class _Way:
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return _tunnel_refused(error.status)
         if isinstance(error, (*CONNECTING, TimeoutError)):
-            return connect_failure(error, seconds)
+            return connect_failure(error, seconds, host)
         if self.lost:
             reason = f"the connection was lost before the request was sent ({kind})"
             return not_sent(HostDownError(reason), kind)

@@ -152,19 +152,25 @@ def maybe(reason: str, kind: str, *, timed_out: bool = False) -> Failure:
     )
 
 
-def connect_failure(error: BaseException, seconds: float) -> Failure:
+def connect_failure(error: BaseException, seconds: float, host: str) -> Failure:
     """Say why no connection could be made, in our own words and without aiohttp's objects."""
     kind = type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or "verification failed"
-        return not_sent(TLSError(f"the server's certificate is refused: {reason}"), kind, retries=0)
+        refused = TLSError(f"the certificate of {host} is refused: {reason.rstrip('.')}")
+        return not_sent(refused, kind, retries=0)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return not_sent(TLSError("no TLS connection could be agreed on"), kind, retries=2)
+        return not_sent(
+            TLSError(f"no TLS connection to {host} could be agreed on"), kind, retries=2
+        )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        # Asked three times, a name that does not exist will not begin to.
-        return not_sent(HostDownError("the host's name could not be resolved"), kind, retries=2)
+        # Asked three times, a name that does not exist will not begin to. It may be a proxy's.
+        unknown = HostDownError(f"the name {error.host} could not be resolved")
+        return not_sent(unknown, kind, retries=2)
     if isinstance(error, TimeoutError):
-        reason = f"no connection within {seconds:.3g} s"
+        reason = f"no connection to {host} within {seconds:.3g} s"
         return not_sent(HostDownError(reason), kind, timed_out=True)
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        host = f"the proxy {error.host}:{error.port}"
     reason = getattr(error, "strerror", None) or kind
-    return not_sent(HostDownError(f"no connection could be made: {reason}"), kind)
+    return not_sent(HostDownError(f"no connection to {host} could be made: {reason}"), kind)

@@ -120,7 +120,8 @@ class Wire:
         host = base_url.raw_host or ""
         host = f"[{host}]" if ":" in host else host
         port = "" if base_url.is_default_port() else f":{base_url.port}"
-        lines = {"Host": host + port, **self.headers}
+        self.host = host + port
+        lines = {"Host": self.host, **self.headers}
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._end_of_head = f" HTTP/1.1\r\n{fields}"
         self._end_with_body = (

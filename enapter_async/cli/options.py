@@ -41,6 +41,7 @@ class Settings:
     base_url: str | None = None
     token_file: str | None = None
     user: str | None = None
+    proxy: str | None = None
     allow_insecure_http: bool | None = None
     attempts: int | None = None
     deadline: float | None = None
@@ -71,6 +72,7 @@ class Settings:
                 token_of(connection),
                 base_url=connection.base_url.value,
                 user=connection.user.value,
+                proxy=connection.proxy.value,
                 retry=policy,
                 pacing=Pacing(max_in_flight=max(in_flight, 1), max_rate=self.max_rate),
                 hooks=(*hooks, *asked_for(os.environ)),
@@ -99,6 +101,7 @@ class Settings:
             os.environ,
             base_url=option("--base-url", self.base_url),
             user=option("--user", self.user),
+            proxy=option("--proxy", self.proxy),
             allow_insecure_http=option("--allow-insecure-http", self.allow_insecure_http),
             token=option("--token-file", None if path is None else lambda: read_token(path)),
         )
@@ -161,6 +164,12 @@ _CONNECTION: Final = (
         shell_complete=files,
         help=f"Read the token from a file, '-' for standard input. [env {ENVIRONMENT}TOKEN: "
         "the token itself]",
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        help="Go through this HTTP proxy; `environment` takes the one that HTTPS_PROXY and its "
+        f"like name, which else is not asked. [env {ENVIRONMENT}PROXY]",
     ),
     click.option("--user", metavar="USER", help=f"Whom to act as. [env {ENVIRONMENT}USER]"),
     click.option(

@@ -36,6 +36,7 @@ class Connection:
     base_url: Setting[str]
     user: Setting[str | None]
     ca_file: Setting[Path | None]
+    proxy: Setting[str | None]
     allow_insecure_http: Setting[bool]
     token: Setting[Callable[[], str]] | None
     profile: Profile | None
@@ -100,6 +101,7 @@ def resolve(
     *,
     base_url: Setting[str] | None = None,
     user: Setting[str] | None = None,
+    proxy: Setting[str] | None = None,
     allow_insecure_http: Setting[bool] | None = None,
     token: Setting[Callable[[], str]] | None = None,
 ) -> Connection:
@@ -125,6 +127,7 @@ def resolve(
         or own(known.base_url)
         or Setting(DEFAULT_BASE_URL, "default"),
         user=user or variable("USER") or own(known.user) or nobody,
+        proxy=proxy or variable("PROXY") or own(known.proxy) or nobody,
         ca_file=own(known.ca_file) or Setting(None, "default"),
         allow_insecure_http=allow_insecure_http
         or own(known.allow_insecure_http)
@@ -158,6 +161,8 @@ def from_profile(
         settings["token"] = connection.token.value()
     settings.setdefault("base_url", connection.base_url.value)
     settings.setdefault("user", connection.user.value)
+    if settings.get("session") is None:
+        settings.setdefault("proxy", connection.proxy.value)
     settings.setdefault("allow_insecure_http", connection.allow_insecure_http.value)
     if settings.get("ssl_context") is None:
         settings["ssl_context"] = connection.ssl_context()

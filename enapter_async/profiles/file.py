@@ -48,6 +48,7 @@ class Profile:
     token_file: Path | None = None
     token_command: tuple[str, ...] | None = None
     ca_file: Path | None = None
+    proxy: str | None = attrs.field(default=None, repr=False)
     allow_insecure_http: bool | None = None
 
     @property
@@ -162,6 +163,7 @@ class _Reader:
             "token_file": self._place,
             "token_command": self._command,
             "ca_file": self._place,
+            "proxy": self._text,
             "allow_insecure_http": lambda where, value: self._typed(where, value, bool),
         }
 

@@ -172,14 +172,14 @@ class Network:
 
 def _unsent(why: str, seconds: float) -> Failure:
     if why == "timeout":
-        return connect_failure(TimeoutError(), seconds)
+        return connect_failure(TimeoutError(), seconds, "the host")
     if why == "dns":
         return not_sent(HostDownError("no such name"), "ClientConnectorDNSError", retries=2)
     if why == "tls":
         return not_sent(TLSError("no TLS"), "ClientConnectorSSLError", retries=2)
     if why == "disconnected":
         return not_sent(TransportError("the connection was lost before sending"), "Disconnected")
-    return connect_failure(ConnectionRefusedError(111, "Connection refused"), seconds)
+    return connect_failure(ConnectionRefusedError(111, "Connection refused"), seconds, "the host")
 
 
 def _reply(send: Send, course: Course, answers: list[Answer]) -> Reply:

@@ -10,12 +10,14 @@ class Proxy:
     """A proxy of 127.0.0.1 that leads to `port`, whatever host it is asked for.
 
     While `refusal` is set it is the status line that a CONNECT is answered with; an empty one
-    closes the connection without a word. `asked` holds the first line of each connection.
+    closes the connection without a word. `asked` holds the first line of each connection, and
+    `heads` all of its first head.
     """
 
     def __init__(self, port: int = 0, *, refusal: str | None = None) -> None:
         self.refusal = refusal
         self.asked: list[str] = []
+        self.heads: list[str] = []
         self._port = port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,13 +49,15 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        done = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*done):
             await self._serve(reader, writer)
         writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         self.asked.append(head.partition(b"\r\n")[0].decode())
+        self.heads.append(head.decode())
         if self.refusal is not None:
             if self.refusal:
                 told = f"HTTP/1.1 {self.refusal}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -1,0 +1,69 @@
+"""The proxy that a client goes through: a given one, or the environment's where asked for."""
+
+import urllib.request
+from collections.abc import Mapping
+from typing import Final
+
+from yarl import URL
+
+from enapter_async.errors import ConfigurationError
+
+ENVIRONMENT: Final = "environment"
+"""Stands in the place of a proxy's address for: the one that the environment names."""
+
+
+def parse_proxy(text: str | URL) -> URL:
+    """Check a proxy's address, which may hold a user and a password; no error shows them."""
+    try:
+        url = URL(str(text))
+    except ValueError:
+        url = URL()
+    if url.scheme.startswith("socks"):
+        raise ConfigurationError(
+            "proxy is a SOCKS one; give a session of your own with a connector that speaks it"
+        )
+    if url.scheme not in ("http", "https") or not url.raw_host:
+        raise ConfigurationError(
+            f"proxy must be such as http://proxy.example:3128, or {ENVIRONMENT!r}"
+        )
+    if url.raw_path not in ("", "/") or url.raw_query_string or url.raw_fragment:
+        raise ConfigurationError("proxy must have no path, query or fragment")
+    return url
+
+
+def named_proxy(base_url: URL, environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the variable that names a proxy for a host, and its value, as curl reads them.
+
+    None where there is none, or where NO_PROXY names the host. `HTTP_PROXY` in capitals is not
+    looked at in a CGI program, where a request's header would set it.
+    """
+    variables = [f"{base_url.scheme}_proxy", f"{base_url.scheme}_proxy".upper()]
+    if "REQUEST_METHOD" in environ and base_url.scheme == "http":
+        variables.pop()
+    found = next((name for name in (*variables, "all_proxy", "ALL_PROXY") if environ.get(name)), "")
+    bypass = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    host = f"{base_url.host}:{base_url.port}"
+    if not found or urllib.request.proxy_bypass_environment(host, {"no": bypass}):  # type: ignore[attr-defined]  # typeshed has it for no platform but one
+        return None
+    return found, environ[found]
+
+
+def chosen_proxy(asked: str | URL, base_url: URL, environ: Mapping[str, str]) -> URL | None:
+    """Return the proxy that is asked for; None where the environment names none for the host."""
+    if str(asked) != ENVIRONMENT:
+        return parse_proxy(asked)
+    named = named_proxy(base_url, environ)
+    if named is None:
+        return None
+    variable, value = named
+    try:
+        # Without a scheme it is http, for curl and most others.
+        return parse_proxy(value if "://" in value else f"http://{value}")
+    except ConfigurationError as error:
+        reason = str(error).removeprefix("proxy ")
+    raise ConfigurationError(f"{variable} {reason}")
+
+
+def without_password(url: URL) -> URL:
+    """Return a proxy's address as it may be shown."""
+    return url.with_user(None)
