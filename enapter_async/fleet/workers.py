@@ -10,7 +10,6 @@ from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.execution import Execution
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
@@ -199,8 +198,11 @@ class WorkerPool:
                         outcome = execution.unchanged()
                     else:
                         outcome = await self._carry_out(item, execution)
-                    if item_record is not None:
-                        self._note(item, item_record, outcome)
+                    if item_record is not None and self._session is not None:
+                        if isinstance(outcome.error, StaleError):
+                            self._session.held(item, outcome)
+                        else:
+                            self._session.ended(item_record, outcome)
                 self._on_outcome(outcome)
             except GeneratorExit:
                 raise
@@ -249,15 +251,6 @@ class WorkerPool:
         if self._session is not None:
             self._session.held(item, outcome)
         return outcome
-
-    def _note(self, item: WorkItem, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
-        """Write down what became of an item that was begun."""
-        if self._session is None:
-            return
-        if isinstance(outcome.error, StaleError):
-            self._session.held(item, outcome)
-        else:
-            self._session.ended(item_record, outcome)
 
     async def _carry_out(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any]:
         worker: Any = asyncio.current_task()

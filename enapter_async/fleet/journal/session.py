@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from enapter_async.clock import Clock
-from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
@@ -35,13 +34,18 @@ class JournalSession:
     """The journal of one session of a run, with its lock."""
 
     def __init__(
-        self, options: JournalOptions, lock: RunLock, journal: Journal, clock: Clock
+        self,
+        options: JournalOptions,
+        lock: RunLock,
+        journal: Journal,
+        writer: JournalWriter,
+        clock: Clock,
     ) -> None:
         self._options = options
         self._lock = lock
         self._journal = journal
         self._clock = clock
-        self._writer: JournalWriter | None = None
+        self._writer = writer
         self._replay: Replay | None = None
         self._todo = bytearray()
         self._uncertain: set[int] = set()
@@ -85,11 +89,10 @@ class JournalSession:
         except BaseException:
             lock.release()
             raise
-        session = cls(options, lock, journal, clock)
+        session = cls(options, lock, journal, JournalWriter(journal, on_failure), clock)
         try:
             await session._begin(client, given, left_out, credentials)
             session._power = options.power or session.facts.get("level") == "power"
-            session._writer = JournalWriter(journal, on_failure)
             session._note("begin", {"client": session.facts["version"]})
             session._settle_old()
         except BaseException:
@@ -105,9 +108,8 @@ class JournalSession:
             JournalError: not everything could be written.
         """
         try:
-            if self._writer is not None:
-                self._note("end", {})
-                await self._writer.close()
+            self._note("end", {})
+            await self._writer.close()
         finally:
             self._journal.close()
             self._lock.release()
@@ -207,7 +209,7 @@ class JournalSession:
         """Read what the journal says of its waves, to be written on."""
         return WaveLog(
             self._journal,
-            self._open_writer(),
+            self._writer,
             self._at_ms,
             replay=self._replay,
             left=self.blocked,
@@ -227,11 +229,11 @@ class JournalSession:
     ) -> AsyncIterator[WorkItem]:
         """Journal each item of a streamed input as it comes, with or before its intent."""
         async for item in pulls:
-            self._open_writer().add_item(item_row(item))
+            self._writer.add_item(item_row(item))
             position += 1
             yield item
         self.input_known = True
-        self._open_writer().add_fact("count", str(position))
+        self._writer.add_fact("count", str(position))
 
     # What earlier sessions left.
 
@@ -307,7 +309,7 @@ class JournalSession:
         """
         power = self._power or item_record.item.operation.repeat is Repeat.ONCE
         event = event_row(item_record.item.seq, INTENT, self._at_ms(), attempt=item_record.number)
-        return self._open_writer().commit(event, power=power)
+        return self._writer.commit(event, power=power)
 
     def ended(self, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
         """Write an outcome down, with the next group.
@@ -321,7 +323,7 @@ class JournalSession:
         row = outcome_row(item_record.item.seq, outcome, self._at_ms())
         # Cut off before its intent was written, it must not come before that.
         power = self._power or (item_record.has_intent and not item_record.intent_written)
-        self._open_writer().add(row, power=power)
+        self._writer.add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
             self._witness(item_record.item, outcome.result)
 
@@ -337,7 +339,7 @@ class JournalSession:
     def held(self, item: WorkItem, outcome: Outcome[Any]) -> None:
         """Write down that an item was not started, for a reason of its own."""
         if item.seq not in self._uncertain:
-            self._open_writer().add(outcome_row(item.seq, outcome, self._at_ms()))
+            self._writer.add(outcome_row(item.seq, outcome, self._at_ms()))
 
     def _witness(self, item: WorkItem, result: Any) -> None:
         device_id = getattr(result, "id", None)
@@ -347,15 +349,10 @@ class JournalSession:
             self._add(item.seq, resume.WITNESS, detail_text(details))
 
     def _add(self, seq: int | None, kind: str, detail: str | None = None) -> None:
-        self._open_writer().add(event_row(seq, kind, self._at_ms(), detail=detail))
+        self._writer.add(event_row(seq, kind, self._at_ms(), detail=detail))
 
     def _note(self, kind: str, details: Mapping[str, Any]) -> None:
         self._add(None, kind, detail_text(details))
 
     def _at_ms(self) -> int:
         return int(self._clock.wall() * 1000)
-
-    def _open_writer(self) -> JournalWriter:
-        if self._writer is None:
-            raise ConfigurationError("a journal session is used while it is open")
-        return self._writer

@@ -189,8 +189,9 @@ class Journal:
             if items:
                 self._put_items(items)
             # In their order, for the last event of an item is how it stands.
-            for brief, rows in itertools.groupby(events, _is_brief):
-                self._connection.executemany(_ADD_BRIEF_EVENT if brief else _ADD_EVENT, rows)
+            for columns, rows in itertools.groupby(events, len):
+                add = _ADD_BRIEF_EVENT if columns == 5 else _ADD_EVENT
+                self._connection.executemany(add, rows)
             if facts:
                 self._put(facts)
 
@@ -342,7 +343,3 @@ class Journal:
                 # A damaged tree can lead back to where one came from, for ever.
                 raise ValueError("its rows are out of order")
             last = reached
-
-
-def _is_brief(row: EventRow) -> bool:
-    return len(row) == 5

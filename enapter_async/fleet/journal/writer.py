@@ -78,7 +78,8 @@ class JournalWriter:
             self._gather()
         else:
             self._next.events.append(event)
-            self._schedule()
+            if not self._scheduled:
+                self._schedule()
 
     def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
         """Hand an event in; the future is done when it is committed.

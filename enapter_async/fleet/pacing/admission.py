@@ -70,9 +70,6 @@ class Admission:
 
         Once `release_all` was called everything is let through at once.
         """
-        admitted = self.try_enter(operation)
-        if admitted is not None:
-            return admitted
         if not self._new and (self._released or self._controller.wait_to_start() is None):
             return Permit(self, self._controller, operation, self._controller.start())
         return Permit(self, self._controller, operation, await self._stand(self._new, operation))
@@ -90,8 +87,23 @@ class Admission:
 
     def turn(self) -> None:
         """Let through who may go now, and see to it that the rest is looked at in time."""
+        if self._new and not (self._again or self._told or self._released):
+            self._let_in()
+            if self._new and self._controller.crowded:
+                self.lingers = True
+                return
         self._look()
         self.lingers = bool(self._again or self._new or self._told or self._controller.troubled)
+
+    def _let_in(self) -> None:
+        """Let new ones in while nothing at all is in their way; the quick path of `turn`."""
+        while self._new:
+            if self._new[0].epoch.done():
+                self._new.popleft()
+            elif (epoch := self._controller.try_start()) is not None:
+                self._new.popleft().epoch.set_result(epoch)
+            else:
+                return
 
     def _look(self) -> None:
         overdue = None if self._released else self._controller.overdue()
@@ -127,7 +139,9 @@ class Admission:
     ) -> Epoch:
         place = _Place(operation, asyncio.get_running_loop().create_future(), retry)
         line.append(place)
-        self.turn()
+        if len(line) == 1:
+            # Behind others nothing new can be said: whoever is first has been looked at.
+            self.turn()
         try:
             return await place.epoch
         except asyncio.CancelledError:

@@ -170,6 +170,18 @@ class Controller:
             epoch = self._shared_epoch = self._new_epoch()
         return epoch
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a new operation waits for nothing but the end of another."""
+        return (
+            self.in_flight >= self._concurrency.limit
+            and self._budget.full
+            and not (self._rate.limited or self._pause_until)
+            and self._breaker.opened_at is None
+            and self._stuck_since is None
+            and self._too_long is None
+        )
+
     def wait_to_start(self) -> Wait | None:
         """Say what a new operation has to wait for, or None where it may start now."""
         pause = self.pause()
