@@ -8,12 +8,13 @@ import enum
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar, final
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar, final
 
 import attrs
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+OperationT = TypeVar("OperationT", bound="Operation[Any]")
 
 MIB: Final = 1024 * 1024
 
@@ -154,6 +155,8 @@ class Operation(Generic[T_co]):
     operations of the noun have the same. Until it is known, a 404 says nothing: any wrong path
     is answered so."""
     settles: ClassVar[Settles] = Settles.NEVER
+    plan_expand: ClassVar[tuple[str, ...]] = ()
+    """What a plan must ask for besides when it reads the state, with `expand`."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -265,6 +268,10 @@ class Operation(Generic[T_co]):
         """Return what of a search's result may be the work of this operation, for a person."""
         return tuple(found or ())
 
+    def smaller(self) -> Self | None:
+        """Return a page of half the size, for a list whose answer is too large, or None."""
+        return None
+
     def result_of(self, state: Any | None) -> T_co:
         """Return what this operation returns when `state`, just read, shows that it holds."""
         reading = self.reads()
@@ -274,6 +281,22 @@ class Operation(Generic[T_co]):
             result: T_co = state
             return result
         raise NotImplementedError(f"{type(self).__name__} must say what it returns of a state")
+
+    def claims(self) -> Mapping[str, Any]:
+        """Return the fields of which a plan takes only one value for each thing."""
+        return self.changes()
+
+    def guards(self) -> tuple[str, ...]:
+        """Return the fields of the state that must be as they were planned when it is sent."""
+        return tuple(self.changes())
+
+    def pointless(self) -> str:
+        """Return why a plan refuses it whatever the state is, or "" where it does not."""
+        return ""
+
+    def obstacle(self, state: Any) -> str:
+        """Return why the API would refuse it, where the state shows that; "" where it does not."""
+        return ""
 
     def undo(self, before: Any) -> "Operation[Any] | None":
         """Return the operation that restores what it can of `before`, or None where it can nothing.

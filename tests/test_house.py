@@ -108,6 +108,13 @@ def inner(name: str) -> str | None:
     return name.removeprefix("enapter_async.")
 
 
+GENERAL = ("_http", "fleet", "limits")
+"""What knows operations in general, and no noun."""
+NO_NOUN = ("operations.arguments", "operations.kinds", "operations.nouns", "models.enumerations")
+"""What stands among the nouns, and is about all of them."""
+SHOWN = ("fleet", "operations.device_plans")
+"""The door of `fleet` shows what is chosen of devices, which stands on the nouns' own floor."""
+
 ALL = [(name, tree) for name, tree in modules() if name not in ("__init__", "__main__")]
 
 
@@ -126,6 +133,18 @@ def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
             assert room in ("cli", "integrations") or name == "emulator.plugin"
         elif not same_room:
             assert floor_of(below) < floor_of(name), f"{name} imports {below} above it"
+
+
+def test_what_is_general_imports_no_noun() -> None:
+    found = {
+        (name, room)
+        for name, tree in ALL
+        for module, _ in imports(tree)
+        if name.split(".")[0] in GENERAL
+        and (room := inner(module) or "").startswith(("models.", "operations."))
+        and room not in NO_NOUN
+    }
+    assert found == {SHOWN}
 
 
 def siblings(package: str) -> dict[str, set[str]]:

@@ -3,12 +3,12 @@
 Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 import attrs
 
 from enapter_async.api.executor import Executor
-from enapter_async.errors import ResponseTooLargeError
+from enapter_async.api.paging import read_page
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Unset
@@ -20,24 +20,6 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
-
-
-async def read_page(
-    page: ListDevices, execute: Callable[[ListDevices], Awaitable[tuple[Device, ...]]]
-) -> tuple[tuple[Device, ...], ListDevices]:
-    """Read a page, halved until it is not too large; return it with the page that was read.
-
-    Raises:
-        ResponseTooLargeError: even one device of it is.
-    """
-    while True:
-        try:
-            return await execute(page), page
-        except ResponseTooLargeError:
-            smaller = page.smaller()
-            if smaller is None:
-                raise
-        page = smaller
 
 
 @attrs.frozen
@@ -85,7 +67,7 @@ class Devices:
         page = ListDevices(site_id=site_id, expand=expand)
         seen: set[str] = set()
         while True:
-            devices, page = await read_page(page, self._executor.execute)
+            devices, limit = await read_page(page, page.limit, self._executor.execute)
             if not devices:
                 return
             known = len(seen)
@@ -95,7 +77,7 @@ class Devices:
                     yield device
             if len(seen) == known:
                 return
-            page = attrs.evolve(page, offset=page.offset + len(devices))
+            page = attrs.evolve(page, offset=page.offset + len(devices), limit=limit)
 
     async def update(
         self,

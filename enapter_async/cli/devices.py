@@ -26,8 +26,8 @@ from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Operation
+from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.devices import (
-    EXPANDABLE,
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,

@@ -21,17 +21,16 @@ from enapter_async.cli.summary import fancy
 from enapter_async.errors import ArgumentError
 from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.effects import wanted
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.selection import Change, Selection
 from enapter_async.fleet.planning.snapshot import read_pages
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import text
+from enapter_async.operations.device_plans import DEVICE, Change, Selection
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig
 from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
@@ -185,7 +184,7 @@ async def _selected(settings: Settings, selection: Selection) -> AsyncIterator[D
     seen_sites = dict.fromkeys(selection.site_ids) or (None,)
     async with settings.client() as client:
         for site_id in seen_sites:
-            async for page in read_pages(client, site_id=site_id, expand=("connectivity",)):
+            async for page in read_pages(client, DEVICE, site_id=site_id, expand=("connectivity",)):
                 for device in page:
                     if selection.match(device) is not None:
                         yield device
@@ -342,7 +341,7 @@ def line_of_item(item: PlanItem) -> str:
     before = item.before or {}
     changes = (
         _change(field, before.get(field), value)
-        for field, value in wanted(item.operation).items()
+        for field, value in item.operation.changes().items()
         if value != before.get(field)
     )
     return f"{device}: {', '.join(changes)}"

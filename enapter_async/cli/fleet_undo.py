@@ -26,6 +26,7 @@ _WHY = {
     Lasting.CONFIGURATION: "minted configurations stay minted",
     Lasting.EMPTY: "fields were empty, and cannot be emptied again",
     Lasting.NO_BEFORE: "changes were not planned, so that nobody knows what was there before",
+    Lasting.OPERATION: "operations do not say how they are undone",
 }
 
 

@@ -32,7 +32,6 @@ from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.effects import wanted
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.reporting.html import write_report
@@ -188,7 +187,7 @@ def _before(item: PlanItem) -> Mapping[str, str | None]:
     if item.before is not None:
         return item.before
     # What is unchanged is as it is wanted.
-    return {} if item.operation is None else dict(wanted(item.operation))
+    return {} if item.operation is None else dict(item.operation.claims())
 
 
 # The truth afterwards.
@@ -208,7 +207,7 @@ def lies(world: World, outcomes: Iterable[Outcome[Any]]) -> Iterator[str]:
     for outcome in outcomes:
         operation = outcome.operation
         device_id = operation.subject() or ""
-        fields = frozenset(wanted(operation).items())
+        fields = frozenset(operation.claims().items())
         done = effects[_Effect(operation.kind.partition(".")[2], device_id, fields)]
         problem = _problem(outcome, done, is_there=device_id in world)
         if problem:

@@ -46,11 +46,11 @@ from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanHeader, PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
-from enapter_async.fleet.planning.selection import Change, Selection, Template
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.run import Run
+from enapter_async.operations.device_plans import Change, Selection, Template
 
 Work = WorkItem
 """The name under which programs have known it so far."""

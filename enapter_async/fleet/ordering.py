@@ -9,19 +9,19 @@ from enapter_async.fleet.outcomes import State
 class Ordering:
     """Parks an item behind an earlier one of the same device, or the one that it follows.
 
-    It knows no tasks. An operation without a subject (a read) has no order. Once an item did
+    It knows no tasks. A read, or an operation on a new thing, has no order. Once an item did
     not end well, `blocked_by` names how; that memory grows with such devices only, one
     small entry each, because forgetting one would let later items run. Two spellings of one
-    device, its id and its slug, are two subjects.
+    device, its id and its slug, are two things.
     """
 
     def __init__(self) -> None:
-        self._parked: dict[str, deque[WorkItem] | None] = {}
+        self._parked: dict[tuple[str, str], deque[WorkItem] | None] = {}
         """Whose item is in flight, with those that wait behind it, if any ever did."""
-        self._unfinished: dict[int, str | None] = {}
-        """The subject of each item that was admitted and has not ended."""
+        self._unfinished: dict[int, tuple[str, str] | None] = {}
+        """The thing of each item that was admitted and has not ended."""
         self._followers: dict[int, list[WorkItem]] = {}
-        self._blocked: dict[str, str] = {}
+        self._blocked: dict[tuple[str, str], str] = {}
         self._bad = bytearray()
         """One bit for each seq, set where the item did not end well."""
         self.block_any = False
@@ -30,40 +30,40 @@ class Ordering:
     def block(self, item: WorkItem, state: State) -> None:
         """Take note of an item that did not end well, also in an earlier session."""
         self.block_any = True
-        subject = item.operation.subject()
+        thing = item.operation.writes_to()
         place, bit = divmod(item.seq, 8)
         self._bad.extend(bytes(max(0, place + 1 - len(self._bad))))
         self._bad[place] |= 1 << bit
-        if subject is not None:
+        if thing is not None:
             self._blocked.setdefault(
-                subject,
-                f"an earlier operation of {subject} in this run ended as '{state}': "
+                thing,
+                f"an earlier operation of {thing[1]} in this run ended as '{state}': "
                 f"number {item.seq}",
             )
 
     def admit(self, item: WorkItem) -> bool:
         """Say whether the item may start at once; otherwise park it."""
-        subject = self._unfinished[item.seq] = item.operation.subject()
-        if subject is not None:
-            if subject in self._parked:
-                queue = self._parked[subject]
+        thing = self._unfinished[item.seq] = item.operation.writes_to()
+        if thing is not None:
+            if thing in self._parked:
+                queue = self._parked[thing]
                 if queue is None:
-                    queue = self._parked[subject] = deque()
+                    queue = self._parked[thing] = deque()
                 queue.append(item)
                 return False
-            self._parked[subject] = None
+            self._parked[thing] = None
         return item.after is None or self._may_start(item)
 
     def release(self, item: WorkItem, badly: State | None = None) -> list[WorkItem]:
         """Take note that an admitted item ended, how if `badly`; give those that may start."""
-        subject = self._unfinished.pop(item.seq)
+        thing = self._unfinished.pop(item.seq)
         if badly is not None:
             self.block(item, badly)
         freed = self._followers.pop(item.seq, []) if self._followers else []
-        if subject is not None:
-            queue = self._parked.pop(subject)
+        if thing is not None:
+            queue = self._parked.pop(thing)
             if queue:
-                self._parked[subject] = queue
+                self._parked[thing] = queue
                 if self._may_start(following := queue.popleft()):
                     freed.append(following)
         return freed
@@ -72,8 +72,8 @@ class Ordering:
         """Tell which earlier item keeps this one from starting, and how it ended; or ""."""
         if item.after is not None and self._ended_badly(item.after):
             return f"number {item.after}, which must be done before it, did not end well"
-        subject = item.operation.subject()
-        return "" if subject is None else self._blocked.get(subject, "")
+        thing = item.operation.writes_to()
+        return "" if thing is None else self._blocked.get(thing, "")
 
     def _ended_badly(self, seq: int) -> bool:
         place, bit = divmod(seq, 8)

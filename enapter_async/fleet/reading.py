@@ -5,9 +5,9 @@ from typing import Any, Protocol, TypeVar
 
 from enapter_async._http.call import CallRecord
 from enapter_async.errors import EnapterError, NotFoundError
-from enapter_async.models.devices import ConnectivityStatus
-from enapter_async.operation import Operation
-from enapter_async.operations.devices import GetDevice
+from enapter_async.operation import Operation, Target
+from enapter_async.operations.kinds import OLD_NOUN
+from enapter_async.operations.nouns import noun_named
 
 T = TypeVar("T")
 
@@ -62,18 +62,25 @@ async def read_state(
     return None
 
 
-async def is_online(client: Caller, device_id: str) -> bool:
-    """Say whether a device is online; changes nothing.
+def health_name(target: Target) -> str | None:
+    """Return what a thing is called among those whose health is looked at, or None."""
+    if target.id is None or not noun_named(target.noun).health:
+        return None
+    return target.id if target.noun == OLD_NOUN else f"{target.noun}:{target.id}"
 
-    A device that cannot be read is not known to be online. Safe to repeat.
 
-    Source: API page "Fetch Devices", `expand=connectivity`.
+async def is_online(client: Caller, name: str) -> bool:
+    """Return whether a thing, by its `health_name`, is online; changes nothing.
+
+    One that cannot be read is not known to be online. Safe to repeat.
     """
-    reading = GetDevice(device_id=device_id, expand=("connectivity",))
+    noun_name, _, thing_id = name.rpartition(":")
+    noun = noun_named(noun_name or OLD_NOUN)
+    reading = noun.get(thing_id, noun.health)
+    if reading is None:
+        return False
     try:
-        device = await client.call(reading, record=CallRecord(), patient=True)
+        state = await client.call(reading, record=CallRecord(), patient=True)
     except EnapterError:
         return False
-    return (
-        device.connectivity is not None and device.connectivity.status == ConnectivityStatus.ONLINE
-    )
+    return noun.is_online(state) is True

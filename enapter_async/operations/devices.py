@@ -8,14 +8,14 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 
 import contextlib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
 
 from enapter_async.errors import ArgumentError
 from enapter_async.models.configs import CommunicationConfig, MQTTProtocol
-from enapter_async.models.devices import Device
+from enapter_async.models.devices import AccessRole, CommunicationType, Device
 from enapter_async.operation import (
     MIB,
     UNSET,
@@ -26,76 +26,29 @@ from enapter_async.operation import (
     Target,
     Unset,
 )
-from enapter_async.operations import arguments
+from enapter_async.operations import arguments, device_arguments
+from enapter_async.operations.device_arguments import LARGEST_PAGE
 
-EXPANDABLE: Final = (
-    "communication",
-    "connectivity",
-    "manifest",
-    "properties",
-    "raised_alert_names",
-    "site",
-)
-"""The fields of a device that come only when they are asked for with `expand`."""
-
-LARGEST_PAGE: Final = 50
-"""The most devices that one page may be asked to hold."""
+T = TypeVar("T")
 
 _PAGE_BYTES: Final = 4_000_000
 """The largest page that is read: a larger one would hold up the event loop for too long."""
 _DEVICE_BYTES: Final = 64 * 1024
 """How large a device of a page may be on average; with its manifest it may have 1 MiB."""
 
-_LARGEST_OFFSET: Final = 2**63 - 1
+_IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
+"""What must be as planned for what cannot be undone: a deletion, and a new configuration."""
+_NO_CONFIG: Final = (CommunicationType.UCM_LUA, CommunicationType.UCM_EMBEDDED)
+_ROLES: Final = AccessRole.known()
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device, max_bytes=MIB)
 
 
-def _device_id(value: str) -> str:
-    return arguments.identifier("device_id", value)
-
-
-def _blueprint_id(value: str) -> str:
-    return arguments.identifier("blueprint_id", value)
-
-
-def _site_id(value: str | None) -> str | None:
-    return None if value is None else arguments.identifier("site_id", value)
-
-
-def _expand(value: Iterable[str]) -> tuple[str, ...]:
-    return arguments.names("expand", value, EXPANDABLE) if value != () else ()
-
-
-def _offset(value: int) -> int:
-    return arguments.integer("offset", value, least=0, most=_LARGEST_OFFSET)
-
-
-def _limit(value: int) -> int:
-    return arguments.integer("limit", value, least=1, most=LARGEST_PAGE)
-
-
-def _name(value: str | Unset | None) -> str | Unset | None:
-    return arguments.text("name", value)
-
-
-def _slug(value: str | Unset | None) -> str | Unset | None:
-    return arguments.text("slug", value)
-
-
-def _protocol(value: str) -> MQTTProtocol:
-    if isinstance(value, str):
-        protocol = MQTTProtocol(value)
-        if protocol in MQTTProtocol.known():
-            return protocol
-    raise ArgumentError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
-
-
-def _target(device_id: str) -> Target:
-    """Return what an operation on a device is about; a UUID is the same in either case."""
-    lower = device_id.lower()
-    same = lower == device_id or _UUID.fullmatch(device_id)
-    return Target("device", lower if same else device_id)
+def _owner_only(state: Device) -> str:
+    role = state.authorized_role
+    if role in _ROLES and _ROLES.index(role) < _ROLES.index(AccessRole.OWNER):
+        return f"it needs the role OWNER, and this token's role there is {role}"
+    return ""
 
 
 def _is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
@@ -114,8 +67,26 @@ def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (("expand", ",".join(expand)),) if expand else ()
 
 
+class _OnDevice(Operation[T]):
+    """An operation on one device, which `device_id` addresses."""
+
+    __slots__ = ()
+
+    device_id: str
+
+    def target(self) -> Target:
+        """Return the device; a UUID is the same in either case."""
+        lower = self.device_id.lower()
+        same = lower == self.device_id or _UUID.fullmatch(self.device_id)
+        return Target("device", lower if same else self.device_id)
+
+    def accepts(self, result: Any) -> bool:
+        """Return whether an answer with a device is about the one that was asked for."""
+        return not isinstance(result, Device) or _is_about(self.device_id, result)
+
+
 @attrs.frozen(kw_only=True)
-class GetDevice(Operation[Device]):
+class GetDevice(_OnDevice[Device]):
     """Read one device; `expand` names the fields of `EXPANDABLE` to include.
 
     Changes nothing, so it is safe to repeat.
@@ -127,22 +98,14 @@ class GetDevice(Operation[Device]):
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Device]] = _DEVICE
 
-    device_id: str = attrs.field(converter=_device_id)
-    expand: tuple[str, ...] = attrs.field(default=(), converter=_expand)
+    device_id: str = attrs.field(converter=device_arguments.device_id)
+    expand: tuple[str, ...] = attrs.field(default=(), converter=device_arguments.expand)
 
     def request(self) -> RequestParts:
         """Return the request that this operation is."""
         return RequestParts(
             method="GET", path=("devices", self.device_id), query=_expand_query(self.expand)
         )
-
-    def target(self) -> Target:
-        """Return the device."""
-        return _target(self.device_id)
-
-    def accepts(self, result: Device) -> bool:
-        """Return whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result)
 
 
 @attrs.frozen(kw_only=True)
@@ -161,10 +124,10 @@ class ListDevices(Operation[tuple[Device, ...]]):
         key="devices", type=tuple[Device, ...], default=(), max_bytes=_PAGE_BYTES
     )
 
-    site_id: str | None = attrs.field(default=None, converter=_site_id)
-    expand: tuple[str, ...] = attrs.field(default=(), converter=_expand)
-    offset: int = attrs.field(default=0, converter=_offset)
-    limit: int = attrs.field(default=LARGEST_PAGE, converter=_limit)
+    site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
+    expand: tuple[str, ...] = attrs.field(default=(), converter=device_arguments.expand)
+    offset: int = attrs.field(default=0, converter=device_arguments.offset)
+    limit: int = attrs.field(default=LARGEST_PAGE, converter=device_arguments.limit)
 
     def request(self) -> RequestParts:
         """Return the request that this operation is."""
@@ -196,7 +159,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
 
 
 @attrs.frozen(kw_only=True)
-class UpdateDevice(Operation[Device]):
+class UpdateDevice(_OnDevice[Device]):
     """Set the name of a device, its slug, or both; a field that is `UNSET` is left alone.
 
     None is sent as null. The API treats null and "" like a missing field, so neither clears
@@ -209,9 +172,9 @@ class UpdateDevice(Operation[Device]):
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = _DEVICE
 
-    device_id: str = attrs.field(converter=_device_id)
-    name: str | Unset | None = attrs.field(default=UNSET, converter=_name)
-    slug: str | Unset | None = attrs.field(default=UNSET, converter=_slug)
+    device_id: str = attrs.field(converter=device_arguments.device_id)
+    name: str | Unset | None = attrs.field(default=UNSET, converter=device_arguments.name)
+    slug: str | Unset | None = attrs.field(default=UNSET, converter=device_arguments.slug)
 
     def __attrs_post_init__(self) -> None:
         if self.name is UNSET and self.slug is UNSET:
@@ -235,10 +198,6 @@ class UpdateDevice(Operation[Device]):
             changes["slug"] = self.slug
         return changes
 
-    def target(self) -> Target:
-        """Return the device."""
-        return _target(self.device_id)
-
     def accepts(self, result: Device) -> bool:
         """Return whether the answer is about the device that was asked for."""
         return _is_about(self.device_id, result, new_slug=bool(self.slug))
@@ -255,6 +214,18 @@ class UpdateDevice(Operation[Device]):
             and (not self.slug or state.slug == self.slug)
         )
 
+    def pointless(self) -> str:
+        """Return which field is empty, and so would change nothing."""
+        for field in ("name", "slug"):
+            value = getattr(self, field)
+            if value is not UNSET and not value:
+                return f"an empty {field} changes nothing: the API takes it for 'leave it alone'"
+        return ""
+
+    def obstacle(self, state: Device) -> str:
+        """Return whether the role is too low."""
+        return _owner_only(state)
+
     def undo(self, before: Device) -> "UpdateDevice | None":
         """Return the update that restores the old values; None if none of them can be set.
 
@@ -269,7 +240,7 @@ class UpdateDevice(Operation[Device]):
 
 
 @attrs.frozen(kw_only=True)
-class DeleteDevice(Operation[None]):
+class DeleteDevice(_OnDevice[None]):
     """Delete a device, which the API refuses while devices run below it.
 
     Sets an absolute state, so it is safe to repeat: a device that is gone stays gone. It
@@ -282,19 +253,11 @@ class DeleteDevice(Operation[None]):
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = Answer(key="device", type=Device, confirms=True)
 
-    device_id: str = attrs.field(converter=_device_id)
+    device_id: str = attrs.field(converter=device_arguments.device_id)
 
     def request(self) -> RequestParts:
         """Return the request that this operation is."""
         return RequestParts(method="DELETE", path=("devices", self.device_id))
-
-    def target(self) -> Target:
-        """Return the device."""
-        return _target(self.device_id)
-
-    def accepts(self, result: Device) -> bool:
-        """Return whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
@@ -304,12 +267,20 @@ class DeleteDevice(Operation[None]):
         """Return whether the device is already gone."""
         return state is None
 
+    def guards(self) -> tuple[str, ...]:
+        """Return what tells devices apart: nothing brings a deleted one back."""
+        return _IDENTITY
+
+    def obstacle(self, state: Device) -> str:
+        """Return whether the role is too low."""
+        return _owner_only(state)
+
     def result_of(self, state: Device | None) -> None:
         """Return None, as a deletion does."""
 
 
 @attrs.frozen(kw_only=True)
-class GenerateConfig(Operation[CommunicationConfig]):
+class GenerateConfig(_OnDevice[CommunicationConfig]):
     """Generate a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
 
     Each arrival creates new credentials, so it is not safe to repeat, and no read shows
@@ -323,9 +294,10 @@ class GenerateConfig(Operation[CommunicationConfig]):
     answer: ClassVar[Answer[CommunicationConfig]] = Answer(
         key="config", type=CommunicationConfig, max_bytes=MIB, secret=True
     )
+    plan_expand: ClassVar[tuple[str, ...]] = ("communication",)
 
-    device_id: str = attrs.field(converter=_device_id)
-    protocol: MQTTProtocol = attrs.field(converter=_protocol)
+    device_id: str = attrs.field(converter=device_arguments.device_id)
+    protocol: MQTTProtocol = attrs.field(converter=device_arguments.protocol)
 
     def request(self) -> RequestParts:
         """Return the request that this operation is."""
@@ -335,19 +307,30 @@ class GenerateConfig(Operation[CommunicationConfig]):
             body={"protocol": str(self.protocol)},
         )
 
+    def claims(self) -> dict[str, str]:
+        """Return the protocol: two configurations of one device are two minds about it."""
+        return {"protocol": str(self.protocol)}
+
+    def guards(self) -> tuple[str, ...]:
+        """Return what tells devices apart: a configuration cannot be taken back."""
+        return _IDENTITY
+
+    def obstacle(self, state: Device) -> str:
+        """Return whether the device communicates in a way that has no configuration."""
+        way = None if state.communication is None else state.communication.type
+        if way in _NO_CONFIG:
+            return f"a device that communicates by {way} has no configuration of its own"
+        return ""
+
     def differs(self, result: CommunicationConfig) -> str:
         """Return what the configuration is for, if not for the protocol that was asked for."""
         if result.mqtt_protocol == self.protocol:
             return ""
         return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
 
-    def target(self) -> Target:
-        """Return the device."""
-        return _target(self.device_id)
-
 
 @attrs.frozen(kw_only=True)
-class AssignBlueprint(Operation[Device]):
+class AssignBlueprint(_OnDevice[Device]):
     """Assign another blueprint to a device.
 
     Sets an absolute state, so it is safe to repeat.
@@ -359,8 +342,8 @@ class AssignBlueprint(Operation[Device]):
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = _DEVICE
 
-    device_id: str = attrs.field(converter=_device_id)
-    blueprint_id: str = attrs.field(converter=_blueprint_id)
+    device_id: str = attrs.field(converter=device_arguments.device_id)
+    blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
 
     def request(self) -> RequestParts:
         """Return the request that this operation is."""
@@ -369,14 +352,6 @@ class AssignBlueprint(Operation[Device]):
             path=("devices", self.device_id, "assign_blueprint"),
             body={"blueprint_id": self.blueprint_id},
         )
-
-    def target(self) -> Target:
-        """Return the device."""
-        return _target(self.device_id)
-
-    def accepts(self, result: Device) -> bool:
-        """Return whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""

@@ -7,7 +7,7 @@ defines; those of a user are there once their own module is imported.
 from typing import Any, Final
 
 from enapter_async.operation import Operation, operation_class
-from enapter_async.operations import devices
+from enapter_async.operations import device_plans, devices
 
 OLD_NAMES: Final = {
     each.kind.partition(".")[2]: each.kind
@@ -21,6 +21,10 @@ OLD_NAMES: Final = {
     )
 }
 """What version 0.1 called the operations, all of them on devices, and their kinds."""
+
+
+OLD_NOUN: Final = device_plans.DEVICE.name
+"""What files of version 0.1 are about where they do not say."""
 
 
 def named(name: str) -> type[Operation[Any]] | None:

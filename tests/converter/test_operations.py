@@ -13,8 +13,8 @@ from enapter_async.converter import (
 )
 from enapter_async.errors import ConfigurationError
 from enapter_async.operation import UNSET, Answer, Operation, Repeat, Unset
+from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.devices import (
-    EXPANDABLE,
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,

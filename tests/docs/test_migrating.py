@@ -20,7 +20,7 @@ from enapter_async import Client
 from enapter_async.api.devices import Devices
 from enapter_async.cli.app import cli
 from enapter_async.models.enumerations import OpenEnum
-from enapter_async.operations.devices import EXPANDABLE
+from enapter_async.operations.device_arguments import EXPANDABLE
 from tests.docs.shown import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "migrating.md").read_text("utf-8")

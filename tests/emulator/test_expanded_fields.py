@@ -5,7 +5,7 @@ import pytest
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator
 from enapter_async.models.devices import Connectivity
-from enapter_async.operations.devices import EXPANDABLE
+from enapter_async.operations.device_arguments import EXPANDABLE
 from tests.emulator.fleets import METER, small_world
 
 EMPTY_OF_METER = {

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.planning.selection import Change, Selection, Template
 from enapter_async.models.devices import (
     AccessRole,
     Connectivity,
@@ -15,6 +14,7 @@ from enapter_async.models.devices import (
     Device,
     DeviceType,
 )
+from enapter_async.operations.device_plans import Change, Selection, Template
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,

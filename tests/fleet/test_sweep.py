@@ -10,13 +10,14 @@ from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
 from enapter_async.fleet.errors import UnsteadyFleetError
 from enapter_async.fleet.planning.snapshot import read_pages
+from enapter_async.operations.device_plans import DEVICE
 from tests.fleet.fleets import device, fleet_of, running, uuid
 
 PAGE = 50
 
 
 async def ids_of(client: Client, **arguments: str) -> list[str]:
-    return [each.id async for page in read_pages(client, **arguments) for each in page]
+    return [each.id async for page in read_pages(client, DEVICE, **arguments) for each in page]
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 49, 50, 51, 99, 100, 148, 149, 230])
@@ -36,7 +37,8 @@ async def test_one_site_is_read_alone_and_expanded() -> None:
     devices = [device(each, site_id=f"site-{each % 2}") for each in range(10)]
     async with running(devices) as (_, client):
         pages = [
-            page async for page in read_pages(client, site_id="site-1", expand=["communication"])
+            page
+            async for page in read_pages(client, DEVICE, site_id="site-1", expand=["communication"])
         ]
     assert [each.id for each in pages[0]] == [uuid(each) for each in range(1, 10, 2)]
     assert pages[0][0].communication is not None
@@ -45,7 +47,7 @@ async def test_one_site_is_read_alone_and_expanded() -> None:
 async def test_a_deletion_of_what_was_read_hides_nothing() -> None:
     async with running(fleet_of(200)) as (emulator, client):
         found = []
-        async for page in read_pages(client):
+        async for page in read_pages(client, DEVICE):
             found += [each.id for each in page]
             if len(found) == PAGE:
                 # Without a step back the next page would begin 31 devices too far on.
@@ -57,7 +59,7 @@ async def test_a_deletion_of_what_was_read_hides_nothing() -> None:
 async def test_the_deletion_of_the_overlap_itself_hides_nothing() -> None:
     async with running(fleet_of(120)) as (emulator, client):
         found = []
-        async for page in read_pages(client):
+        async for page in read_pages(client, DEVICE):
             found += [each.id for each in page]
             if len(found) == PAGE:
                 emulator.world.remove(uuid(PAGE - 1))
@@ -68,7 +70,7 @@ async def test_devices_that_come_before_this_place_hide_nothing() -> None:
     devices = [device(each) for each in range(1000, 1200)]
     async with running(devices) as (emulator, client):
         found: list[str] = []
-        async for page in read_pages(client):
+        async for page in read_pages(client, DEVICE):
             found += [each.id for each in page]
             if len(found) == 2 * PAGE - 1:
                 for number in range(70):
@@ -80,7 +82,7 @@ async def test_devices_that_come_before_this_place_hide_nothing() -> None:
 async def test_the_end_of_the_list_going_away_is_no_end_of_the_world() -> None:
     async with running(fleet_of(60)) as (emulator, client):
         found: list[str] = []
-        async for page in read_pages(client):
+        async for page in read_pages(client, DEVICE):
             found += [each.id for each in page]
             for number in range(40, 60):
                 if uuid(number) in emulator.world:
@@ -93,7 +95,7 @@ async def test_a_fleet_that_moves_faster_than_it_is_read_is_an_error_after_five_
 
         async def read_on() -> None:
             count = 0
-            async for page in read_pages(client):
+            async for page in read_pages(client, DEVICE):
                 count += len(page)
                 if count > 540:
                     # More is gone than five steps of 49 devices can find again.
@@ -115,7 +117,7 @@ async def test_whatever_moves_who_stays_is_found(seed: int) -> None:
     async with running([device(each) for each in numbers]) as (emulator, client):
         staying = {uuid(each) for each in numbers}
         found: list[str] = []
-        async for page in read_pages(client):
+        async for page in read_pages(client, DEVICE):
             found += [each.id for each in page]
             for _ in range(chance.randrange(12)):
                 victim = uuid(chance.choice(numbers))

@@ -84,6 +84,7 @@ async def test_what_cannot_be_undone_is_counted_and_named(tmp_path: Path) -> Non
         Lasting.CONFIGURATION: 1,
         Lasting.EMPTY: 1,
         Lasting.NO_BEFORE: 0,
+        Lasting.OPERATION: 0,
     }
     assert back.examples[Lasting.EMPTY] == (f"blueprint_id of {uuid(3)}",)
     assert back.examples[Lasting.DELETION] == (uuid(0),)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from enapter_async.client import Client
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.operations import arguments
+from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.devices import (
-    EXPANDABLE,
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,

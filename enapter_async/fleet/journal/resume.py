@@ -16,8 +16,8 @@ from enapter_async.fleet.journal.records import is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.reading import Caller, KnownClient
-from enapter_async.operation import Operation, Repeat
-from enapter_async.operations.devices import GetDevice
+from enapter_async.operation import Operation, Repeat, described
+from enapter_async.operations.nouns import noun_named
 
 WITNESS: Final = "witness"
 WITNESSES: Final = 3
@@ -92,46 +92,54 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
 
 
 async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> None:
-    """Read up to three devices of the run with a new token, and compare id and site.
+    """Read up to three things of the run with a new token, and compare id and site.
 
     Raises:
-        RunRefusedError: a device is not there or another one, or none can be compared.
+        RunRefusedError: one is not there or another one, or none can be compared.
     """
     compared = 0
-    for device_id, site_id in _comparable(journal, replay):
+    for operation, name, site_id in _comparable(journal, replay):
+        target = operation.target()
+        noun = noun_named(target.noun)
+        request = noun.get(name) or operation.reads()
+        if request is None:
+            continue
         try:
-            device = await client.call(
-                GetDevice(device_id=device_id), record=CallRecord(), patient=True
-            )
+            facts = noun.facts(await client.call(request, record=CallRecord(), patient=True))
         except EnapterError as error:
             raise RunRefusedError(
-                f"the new token cannot read {device_id}, a device of this run: {error}"
+                f"the new token cannot read {name}, a {target.word} of this run: {error}"
             ) from None
-        if device_id not in (device.id, device.slug) or (site_id and device.site_id != site_id):
-            raise RunRefusedError(f"the new token sees another device as {device_id}")
+        if name not in (facts.id, facts.slug) or (site_id and facts.site_id != site_id):
+            raise RunRefusedError(f"the new token sees another {target.word} as {name}")
         compared += 1
         if compared == WITNESSES:
             return
     if not compared:
-        raise RunRefusedError("the new token cannot be checked: this run has no device to read")
+        raise RunRefusedError("the new token cannot be checked: this run is about nothing to read")
 
 
-def _comparable(journal: Journal, replay: Replay) -> Iterator[tuple[str, str | None]]:
-    """Yield devices by which a token can be recognised: those that answered, then the others."""
+def _comparable(
+    journal: Journal, replay: Replay
+) -> Iterator[tuple[Operation[Any], str, str | None]]:
+    """Yield what a token can be recognised by, with an operation on it; what answered first."""
     gone = {
-        item.operation.subject()
+        item.operation.writes_to()
         for item in journal.items()
         if item.operation.holds(None) and replay.marks[item.seq] is not Mark.UNTOUCHED
     }
     for event in journal.events():
-        if event.kind == WITNESS:
-            device_id, site_id = event.details.get("id"), event.details.get("site_id")
-            if isinstance(device_id, str) and device_id not in gone:
-                yield device_id, site_id
+        if event.kind == WITNESS and event.seq is not None:
+            name, site_id = event.details.get("id"), event.details.get("site_id")
+            item = journal.item(event.seq)
+            if item is not None and isinstance(name, str):
+                operation = item.operation
+                if (operation.target().noun, name) not in gone:
+                    yield operation, name, site_id
     for item in journal.items():
-        subject = item.operation.subject()
-        if subject is not None and subject not in gone and not replay.marks[item.seq]:
-            yield subject, item.group or None
+        thing, target = item.operation.writes_to(), item.operation.target()
+        if target.id and thing and thing not in gone and not replay.marks[item.seq]:
+            yield item.operation, target.id, item.group or None
 
 
 class Comparison:
@@ -174,8 +182,8 @@ class Comparison:
             return  # it was merged with an equal one
         if self._next[0] != seq or not is_digest_of(self._next[1], operation):
             raise RunRefusedError(
-                f"this is another input: operation {seq} ({type(operation).__name__} of "
-                f"{operation.subject()}) differs from the journal's"
+                f"this is another input: operation {seq} ({described(operation)}) differs from "
+                "the journal's"
             )
         self._next = next(self._rows, None)
 
@@ -196,41 +204,41 @@ def merged(given: Input) -> frozenset[int]:
     """Return the seq of each operation that equals an earlier one, and is therefore left out.
 
     Raises:
-        InputConflictError: two values are set for one field of one device, or something is
-            asked of a device after its deletion.
+        InputConflictError: two values are set for one field of one thing, or something is
+            asked of a thing after its deletion.
     """
-    repeated = _repeated_subjects(given)
-    by_subject: dict[str, _Subject] = {}
+    repeated = _repeated_things(given)
+    by_thing: dict[tuple[str, str], _Requests] = {}
     equal: list[int] = []
     conflicts: list[str] = []
     if repeated:
         for item in given.items():
-            name = item.operation.subject()
-            if name is None or hash(name) not in repeated:
+            thing = item.operation.writes_to()
+            if thing is None or hash(thing) not in repeated:
                 continue
-            subject = by_subject.setdefault(name, _Subject())
-            if subject.holds_equal(item):
+            requests = by_thing.setdefault(thing, _Requests())
+            if requests.holds_equal(item):
                 equal.append(item.seq)
             else:
-                conflicts.extend(subject.take(item))
+                conflicts.extend(requests.take(item))
     if conflicts:
         raise InputConflictError(tuple(conflicts))
     return frozenset(equal)
 
 
-def _repeated_subjects(given: Input) -> frozenset[int]:
-    """Return the hashes of devices that come more than once, in eight bytes an operation."""
+def _repeated_things(given: Input) -> frozenset[int]:
+    """Return the hashes of things that come more than once, in eight bytes an operation."""
     hashes = array("q")
     for item in given.items():
-        name = item.operation.subject()
-        if name is not None:
-            hashes.append(hash(name))
+        thing = item.operation.writes_to()
+        if thing is not None:
+            hashes.append(hash(thing))
     found = sorted(hashes)
     return frozenset(one for one, other in itertools.pairwise(found) if one == other)
 
 
-class _Subject:
-    """What an input asks of one device."""
+class _Requests:
+    """What an input asks of one thing."""
 
     __slots__ = ("_deleted_at", "_fields", "_operations")
 
@@ -245,7 +253,7 @@ class _Subject:
     def take(self, item: WorkItem) -> Iterator[str]:
         """Add an item, and tell what it contradicts."""
         operation = item.operation
-        name = operation.subject()
+        name = operation.target().name
         self._operations.append(operation)
         if self._deleted_at is not None:
             yield f"operation {item.seq} comes after operation {self._deleted_at} deletes {name}"

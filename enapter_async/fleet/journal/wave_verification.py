@@ -17,7 +17,7 @@ class WaveVerification:
         self.number = number
         self.bad = ""
         self.online: tuple[str, ...] | None = None
-        self._set: dict[str, list[Operation[Any]]] = {}
+        self._set: dict[Any, list[Operation[Any]]] = {}
 
     def take(self, operation: Operation[Any], state: State) -> None:
         """Take note of how an item ended."""
@@ -26,20 +26,20 @@ class WaveVerification:
             return
         self.outdo(operation)
         if state is State.APPLIED and operation.repeat is Repeat.CONVERGENT:
-            self._set.setdefault(operation.subject() or "", []).append(operation)
+            self._set.setdefault(operation.writes_to(), []).append(operation)
 
     def outdo(self, operation: Operation[Any]) -> None:
         """Take note of a later operation: what it sets anew, or deletes, need not hold any more."""
-        subject = operation.subject() or ""
-        if subject not in self._set:
+        thing = operation.writes_to()
+        if thing not in self._set:
             return
         fields = operation.changes().keys()
-        self._set[subject] = [
+        self._set[thing] = [
             each
-            for each in self._set[subject]
+            for each in self._set[thing]
             if not operation.holds(None) and each.changes().keys() - fields
         ]
 
     def shown(self) -> list[Operation[Any]]:
-        """Return the operations whose effect the devices must show now."""
+        """Return the operations whose effect the things must show now."""
         return [each for done in self._set.values() for each in done]

@@ -1,4 +1,4 @@
-"""Finds what operations on different devices do to each other, and puts them in order.
+"""Finds what operations on different things do to each other, and puts them in order.
 
 Items on the table `step` of a scratch database, one row an operation, so that memory stays
 flat however many there are. An edge says that one step must end well before another:
@@ -13,11 +13,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
+from enapter_async.fleet.planning.snapshot import bare
 from enapter_async.operations.arguments import shown
 
 SCHEMA: Final = """
 CREATE TABLE step (
-    line INTEGER PRIMARY KEY, device_id TEXT, address TEXT NOT NULL, kind TEXT NOT NULL,
+    line INTEGER PRIMARY KEY, thing TEXT, address TEXT NOT NULL, removes INTEGER NOT NULL DEFAULT 0,
+    secret INTEGER NOT NULL DEFAULT 0,
     verdict TEXT NOT NULL, why TEXT NOT NULL, operation TEXT, before TEXT, name TEXT,
     grp TEXT NOT NULL, frees TEXT, takes TEXT,
     level INTEGER NOT NULL DEFAULT 0, pending INTEGER NOT NULL DEFAULT 0,
@@ -35,7 +37,7 @@ CREATE TABLE tree (line INTEGER PRIMARY KEY, root INTEGER NOT NULL);
 _SLUGS_SHOWN: Final = 5
 
 _INDEXES: Final = """
-CREATE INDEX step_by_device ON step (device_id, line);
+CREATE INDEX step_by_thing ON step (thing, line);
 CREATE INDEX step_by_takes ON step (takes) WHERE takes IS NOT NULL;
 CREATE INDEX edge_by_line ON edge (line, needs);
 CREATE INDEX edge_by_needs ON edge (needs, line);
@@ -43,23 +45,23 @@ CREATE INDEX edge_by_needs ON edge (needs, line);
 
 _SLUG_TWICE: Final = """
 WITH taking AS (
-    SELECT takes, grp, count(DISTINCT device_id) AS devices FROM step
+    SELECT takes, grp, count(DISTINCT thing) AS things FROM step
     WHERE verdict = 'change' AND takes IS NOT NULL GROUP BY takes, grp
 )
 UPDATE step SET verdict = 'refused', why = 'another operation of this plan wants its slug, too'
 WHERE verdict = 'change' AND (
-    (takes, grp) IN (SELECT takes, grp FROM taking WHERE devices > 1)
+    (takes, grp) IN (SELECT takes, grp FROM taking WHERE things > 1)
     OR takes IN (SELECT takes FROM taking GROUP BY takes HAVING min(grp) = '' AND count(*) > 1)
 )
 """
 
 _FREEING: Final = """
 SELECT min(freeing.line) FROM step AS freeing
-WHERE freeing.device_id = holder.id AND freeing.verdict = 'change'
-AND (freeing.kind = 'device.delete' OR freeing.frees = step.takes)
+WHERE freeing.thing = holder.key AND freeing.verdict = 'change'
+AND (freeing.removes OR freeing.frees = step.takes)
 """
 
-_HELD: Final = "device AS holder ON holder.slug = step.takes AND holder.id <> step.device_id"
+_HELD: Final = "thing AS holder ON holder.slug = step.takes AND holder.key <> step.thing"
 _ELSEWHERE: Final = "(step.grp <> '' AND holder.site_id <> '' AND step.grp <> holder.site_id)"
 
 _SLUG_EDGES: Final = f"""
@@ -70,49 +72,49 @@ WHERE step.verdict = 'change' AND step.takes IS NOT NULL AND needs IS NOT NULL
 """  # noqa: S608 - our own text, no value of anybody's
 
 _SLUG_HELD: Final = f"""
-SELECT step.line, step.takes, holder.id, holder.name
+SELECT step.line, step.takes, holder.key, holder.name
 FROM step JOIN {_HELD}
 WHERE step.verdict = 'change' AND NOT ifnull({_ELSEWHERE}, 0) AND ({_FREEING}) IS NULL
 """  # noqa: S608 - as above
 
 _SLUG_WARNINGS: Final = f"""
-SELECT step.line, step.takes, holder.id, holder.name
+SELECT step.line, step.takes, holder.key, holder.name
 FROM step JOIN {_HELD}
 WHERE step.verdict = 'change' AND {_ELSEWHERE} AND NOT EXISTS (
     SELECT 1 FROM edge WHERE edge.line = step.line AND edge.needs = ({_FREEING})
 )
 UNION ALL
-SELECT step.line, step.takes, other.device_id, other.name
-FROM step JOIN step AS other ON other.takes = step.takes AND other.device_id <> step.device_id
+SELECT step.line, step.takes, other.thing, other.name
+FROM step JOIN step AS other ON other.takes = step.takes AND other.thing <> step.thing
 WHERE step.verdict = 'change' AND other.verdict = 'change' AND other.line = (
     SELECT min(line) FROM step AS each WHERE each.takes = step.takes
-    AND each.verdict = 'change' AND each.device_id <> step.device_id
+    AND each.verdict = 'change' AND each.thing <> step.thing
 )
 """  # noqa: S608 - as above
 
 _BELOW_EDGES: Final = """
 INSERT INTO edge
 SELECT step.line, lower.line, 'below'
-FROM step JOIN device AS child ON child.upstream_id = step.device_id
-JOIN step AS lower ON lower.device_id = child.id
-    AND lower.kind = 'device.delete' AND lower.verdict = 'change'
-WHERE step.kind = 'device.delete' AND step.verdict = 'change'
+FROM step JOIN thing AS child ON child.upstream = step.thing
+JOIN step AS lower ON lower.thing = child.key
+    AND lower.removes AND lower.verdict = 'change'
+WHERE step.removes AND step.verdict = 'change'
 """
 
 _BELOW_STAYS: Final = """
-SELECT step.line, count(*), min(child.id)
-FROM step JOIN device AS child ON child.upstream_id = step.device_id
-WHERE step.kind = 'device.delete' AND step.verdict = 'change' AND NOT EXISTS (
-    SELECT 1 FROM step AS lower WHERE lower.device_id = child.id
-    AND lower.kind = 'device.delete' AND lower.verdict = 'change'
+SELECT step.line, count(*), min(child.key)
+FROM step JOIN thing AS child ON child.upstream = step.thing
+WHERE step.removes AND step.verdict = 'change' AND NOT EXISTS (
+    SELECT 1 FROM step AS lower WHERE lower.thing = child.key
+    AND lower.removes AND lower.verdict = 'change'
 )
 GROUP BY step.line
 """
 
-_DEVICE_EDGES: Final = """
+_THING_EDGES: Final = """
 INSERT INTO edge
-SELECT line, needs, 'device' FROM (
-    SELECT line, lag(line) OVER (PARTITION BY device_id ORDER BY line) AS needs
+SELECT line, needs, 'thing' FROM (
+    SELECT line, lag(line) OVER (PARTITION BY thing ORDER BY line) AS needs
     FROM step WHERE verdict = 'change'
 ) WHERE needs IS NOT NULL
 """
@@ -200,7 +202,7 @@ def settle(scratch: sqlite3.Connection) -> None:
     _refuse_held_slugs(scratch)
     scratch.execute(_BELOW_EDGES)
     _refuse_used_upstreams(scratch)
-    scratch.execute(_DEVICE_EDGES)
+    scratch.execute(_THING_EDGES)
     _refuse_dependents(scratch)
     _find_levels(scratch)
     if scratch.execute(_DROP_CIRCLES_ELSEWHERE).rowcount:
@@ -229,7 +231,9 @@ def _refuse_held_slugs(scratch: sqlite3.Connection) -> None:
     while rows := held.fetchmany(500):
         for line, slug, holder, name in rows:
             _refuse(
-                scratch, line, f"the slug {shown(slug)} stays with {holder} ({shown(name or '')})"
+                scratch,
+                line,
+                f"the slug {shown(bare(slug))} stays with {bare(holder)} ({shown(name or '')})",
             )
 
 
@@ -238,7 +242,8 @@ def _warn_across_sites(scratch: sqlite3.Connection) -> None:
     while rows := shared.fetchmany(500):
         for line, slug, holder, name in rows:
             why = (
-                f"the slug {shown(slug)} would also be that of {holder} ({shown(name or '')}) "
+                f"the slug {shown(bare(slug))} would also be that of {bare(holder)} "
+                f"({shown(name or '')}) "
                 "on another site, which the API may refuse"
             )
             scratch.execute("UPDATE step SET why = ? WHERE line = ?", (why, line))
@@ -248,9 +253,10 @@ def _refuse_used_upstreams(scratch: sqlite3.Connection) -> None:
     used = scratch.execute(_BELOW_STAYS)
     while rows := used.fetchmany(500):
         for line, number, example in rows:
-            devices = "a device hangs" if number == 1 else f"{number} devices hang"
+            noun = example.partition(":")[0]
+            things = f"a {noun} hangs" if number == 1 else f"{number} {noun}s hang"
             stay = "stays" if number == 1 else "stay"
-            _refuse(scratch, line, f"{devices} below it and {stay}, such as {example}")
+            _refuse(scratch, line, f"{things} below it and {stay}, such as {bare(example)}")
 
 
 def _refuse_dependents(scratch: sqlite3.Connection) -> None:
@@ -272,10 +278,10 @@ def _find_levels(scratch: sqlite3.Connection) -> None:
     )
     while scratch.execute("SELECT 1 FROM front LIMIT 1").fetchone():
         scratch.execute("DELETE FROM reached")
-        # Items of one device keep the order of the input, so they may share a level.
+        # Items of one thing keep the order of the input, so they may share a level.
         scratch.execute(
             "INSERT INTO reached "
-            "SELECT edge.line, count(*), max(step.level + (edge.kind <> 'device')) FROM front "
+            "SELECT edge.line, count(*), max(step.level + (edge.kind <> 'thing')) FROM front "
             "CROSS JOIN step ON step.line = front.line "
             "CROSS JOIN edge ON edge.needs = front.line GROUP BY edge.line"
         )
@@ -340,7 +346,7 @@ def _refuse_circle(scratch: sqlite3.Connection, line: int) -> None:
         taken = scratch.execute("SELECT takes FROM step WHERE line = ?", (at,)).fetchone()[0]
         if taken is not None and len(slugs) <= _SLUGS_SHOWN:
             slugs.append(taken)
-    named = " -> ".join(shown(slug) for slug in slugs[:_SLUGS_SHOWN])
+    named = " -> ".join(shown(bare(slug)) for slug in slugs[:_SLUGS_SHOWN])
     more = " -> ..." if len(slugs) > _SLUGS_SHOWN else ""
     for at in _around(scratch, line):
         _refuse(scratch, at, f"slugs change hands in a circle: {named}{more}")

@@ -1,7 +1,7 @@
-"""Looks at a device before it is changed: is it still as it was planned?
+"""Looks at a thing before it is changed: is it still as it was planned?
 
 The API has no conditional write, so a look narrows the race and cannot close it: who
-changes a device between the look and the write is overwritten.
+changes a thing between the look and the write is overwritten.
 """
 
 import asyncio
@@ -16,13 +16,12 @@ from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.planning.effects import effect
-from enapter_async.fleet.planning.snapshot import Snapshot, batches, open_scratch
+from enapter_async.fleet.planning.decisions import told
+from enapter_async.fleet.planning.effects import effect, is_irreversible, plain
+from enapter_async.fleet.planning.snapshot import Snapshot, address_of, batches, open_scratch
 from enapter_async.fleet.reading import Caller, read_state
-from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
-from enapter_async.operations.arguments import shown
-from enapter_async.operations.devices import DeleteDevice, GenerateConfig, GetDevice
+from enapter_async.operations.nouns import reading
 
 WorkSource = Callable[[], Iterator[WorkItem]]
 """Begins to give items, in order of `seq`; each call begins anew."""
@@ -32,7 +31,7 @@ STAGED_WAVES: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE expected (
-    seq INTEGER PRIMARY KEY, device_id TEXT, operation TEXT, before TEXT
+    seq INTEGER PRIMARY KEY, address TEXT, operation TEXT, before TEXT
 );
 CREATE TABLE stale (seq INTEGER PRIMARY KEY, reason TEXT);
 """
@@ -92,28 +91,22 @@ class GuardMode(enum.StrEnum):
     """Nobody looks."""
 
 
-def staleness(item: WorkItem, state: Device | None) -> str | None:
-    """Say why a device that was just read is no longer as planned, or None where it is.
+def staleness(item: WorkItem, state: Any) -> str | None:
+    """Say why a thing that was just read is no longer as planned, or None where it is.
 
-    Only the fields in `item.before` count. A device that already is as wanted is not stale.
+    Only the fields in `item.before` count. What already is as wanted is not stale.
     """
     before: Mapping[str, Any] | None = item.before
     if before is None or item.operation.holds(state):
         return None
     if state is None:
-        return "the device is gone since it was planned"
+        return f"the {item.operation.target().word} is gone since it was planned"
     for field, planned in before.items():
-        now = getattr(state, field)
-        if (now or None) != (planned or None):
-            return (
-                f"the {field} is not as planned any more: it was {_told(planned)}, "
-                f"and is {_told(now)}"
-            )
+        now = getattr(state, field, None)
+        if plain(now) != plain(planned):
+            words = f"it was {told(planned)}, and is {told(now)}"
+            return f"the {field} is not as planned any more: {words}"
     return None
-
-
-def _told(value: Any) -> str:
-    return "empty" if not value else shown(value)
 
 
 class StateGuard:
@@ -162,8 +155,8 @@ class StateGuard:
                 swept.close()
                 return
             snapshot = Snapshot(self._client, swept)
-            for rows in batches(swept.execute("SELECT DISTINCT device_id FROM expected")):
-                snapshot.want(device_id for (device_id,) in rows)
+            for rows in batches(swept.execute("SELECT operation FROM expected")):
+                snapshot.want(operation_from_json(json.loads(text)) for (text,) in rows)
             await snapshot.look()
             await asyncio.to_thread(_compare, swept, snapshot)
         except BaseException:
@@ -181,7 +174,7 @@ class StateGuard:
                 (
                     (
                         item.seq,
-                        item.operation.subject(),
+                        address_of(item.operation),
                         json.dumps(operation_to_json(item.operation)),
                         json.dumps(item.before),
                     )
@@ -195,28 +188,28 @@ class StateGuard:
     def _needs_sweep(self, item: WorkItem) -> bool:
         if self._mode is GuardMode.NONE:
             return False
-        return item.before is not None and not item.unchanged and not self._looks_at_each(item)
+        guarded = item.before is not None and reading(item.operation) is not None
+        return guarded and not item.unchanged and not self._looks_at_each(item)
 
     def _looks_at_each(self, item: WorkItem) -> bool:
         if self._mode is not GuardMode.AUTO:
             return self._mode is GuardMode.EACH
         first = self._staged and self._wave < STAGED_WAVES
-        return first or isinstance(item.operation, DeleteDevice | GenerateConfig)
+        return first or is_irreversible(item.operation)
 
     async def check(self, item: WorkItem) -> str | None:
         """Return None where the item may be sent, else why it is held.
 
         Raises:
-            EnapterError: the device could not be read.
+            EnapterError: the state could not be read.
         """
-        subject = item.operation.subject()
-        if self._mode is GuardMode.NONE or item.before is None or subject is None:
+        request = reading(item.operation)
+        if self._mode is GuardMode.NONE or item.before is None or request is None:
             return None
         if not self._looks_at_each(item):
             looked, reason = self._swept_reason(item)
             if looked:
                 return reason
-        request = GetDevice(device_id=subject)
         return staleness(item, await read_state(self._client, request))
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
@@ -235,20 +228,19 @@ class StateGuard:
 
 
 def _compare(swept: sqlite3.Connection, snapshot: Snapshot) -> None:
-    """Write down which items are stale, each device's items in their order.
+    """Write down which items are stale, each thing's items in their order.
 
-    An item counts on what the earlier ones of its device in this wave will have set.
+    An item counts on what the earlier ones of its thing in this wave will have set.
     """
-    device_id = None
-    state: Device | None = None
+    at = None
+    state: Any = None
     unreadable: str | None = None
-    rows = swept.execute("SELECT * FROM expected ORDER BY device_id, seq")
-    for seq, subject, operation_text, before in rows:
-        if subject != device_id:
-            device_id = subject
-            found = snapshot.find(subject)
-            state = found.device
-            unreadable = found.problem
+    rows = swept.execute("SELECT * FROM expected ORDER BY address, seq")
+    for seq, address, operation_text, before in rows:
+        if address != at:
+            at = address
+            found = snapshot.find(address)
+            state, unreadable = found.state, found.problem
         operation: Operation[Any] = operation_from_json(json.loads(operation_text))
         item = WorkItem(seq=seq, operation=operation, before=json.loads(before))
         reason = unreadable or staleness(item, state)

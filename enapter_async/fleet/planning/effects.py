@@ -1,76 +1,60 @@
-"""What an operation makes of a device, and which of its fields it depends on."""
+"""What an operation makes of a state, and which values of it it depends on."""
 
-from typing import Any, Final
+from typing import Any, TypeVar
 
 import attrs
 
+from enapter_async.converter import unstructure
 from enapter_async.errors import ConfigurationError
-from enapter_async.models.devices import Device
-from enapter_async.operation import Operation
-from enapter_async.operations.devices import (
-    AssignBlueprint,
-    DeleteDevice,
-    GenerateConfig,
-    UpdateDevice,
-)
+from enapter_async.operation import Operation, Repeat
 
-Change = UpdateDevice | DeleteDevice | GenerateConfig | AssignBlueprint
-
-CHANGES: Final = (UpdateDevice, DeleteDevice, GenerateConfig, AssignBlueprint)
-"""The operations that can be planned: all that write to a device."""
-
-IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
-"""What must be as planned for what cannot be undone: a deletion, and a new configuration."""
+OperationT = TypeVar("OperationT", bound=Operation[Any])
 
 
-def as_change(operation: Any) -> Change:
-    """Return an operation back if it writes to a device.
+def as_write(operation: Any) -> Operation[Any]:
+    """Return an operation back if it writes.
 
     Raises:
         ConfigurationError: it is anything else, which cannot be planned.
     """
-    if isinstance(operation, CHANGES):
+    if isinstance(operation, Operation) and operation.repeat is not Repeat.READ:
         return operation
-    raise ConfigurationError(
-        f"a {type(operation).__name__} changes no device; it cannot be planned"
-    )
+    raise ConfigurationError(f"a {type(operation).__name__} changes nothing; it cannot be planned")
 
 
-def wanted(operation: Operation[Any]) -> dict[str, str]:
-    """Return the fields that an operation sets, with what it sets them to.
-
-    A field that is None or "" is left out: the API takes both for "leave it alone".
-    """
-    match operation:
-        case UpdateDevice():
-            given = {"name": operation.name, "slug": operation.slug}
-            return {
-                field: value for field, value in given.items() if isinstance(value, str) and value
-            }
-        case AssignBlueprint():
-            return {"blueprint_id": operation.blueprint_id}
-        case GenerateConfig():
-            return {"protocol": str(operation.protocol)}
-    return {}
+def is_irreversible(operation: Operation[Any]) -> bool:
+    """Return whether nothing takes it back: it deletes, or does something new each time."""
+    return operation.repeat is Repeat.ONCE or operation.holds(None)
 
 
-def guarded(operation: Operation[Any]) -> tuple[str, ...]:
-    """Name the fields of a device that must be as planned when the operation is sent."""
-    if isinstance(operation, DeleteDevice | GenerateConfig):
-        return IDENTITY
-    return tuple(wanted(operation))
+def before_of(operation: Operation[Any], state: Any) -> dict[str, Any]:
+    """Return the guarded fields of a state as plain JSON; a text that is empty is None."""
+    return {field: plain(getattr(state, field, None)) for field in operation.guards()}
 
 
-def before_of(operation: Operation[Any], state: Device) -> dict[str, str | None]:
-    """Return the guarded fields of a device as plain JSON; a field that is empty is None."""
-    return {field: getattr(state, field) or None for field in guarded(operation)}
+def plain(value: Any) -> Any:
+    """Return a value of a state as JSON has it; a text that is empty is None, as for the API."""
+    return None if value == "" else unstructure(value)
 
 
-def effect(operation: Operation[Any], state: Device | None) -> Device | None:
-    """Return what a device is like after the operation; None where it is gone."""
-    if state is None or isinstance(operation, DeleteDevice):
+def effect(operation: Operation[Any], state: Any) -> Any:
+    """Return what a state is like after the operation; None where the thing is gone."""
+    if state is None or operation.holds(None):
         return None
-    if isinstance(operation, UpdateDevice | AssignBlueprint):
-        changes: dict[str, Any] = dict(wanted(operation))
-        return attrs.evolve(state, **changes)
-    return state
+    changes = dict(operation.changes())
+    if not changes or not attrs.has(type(state)):
+        return state
+    return attrs.evolve(state, **changes)
+
+
+def addressed(operation: OperationT, thing_id: str) -> OperationT:
+    """Return the operation with the id in place of the slug that it was addressed by.
+
+    The field that holds it is named by the noun, such as `device_id`.
+    """
+    field = f"{operation.target().noun}_id"
+    value: Any = operation
+    if field not in attrs.fields_dict(type(value)):
+        return operation
+    changed: OperationT = attrs.evolve(value, **{field: thing_id})
+    return changed

@@ -16,7 +16,7 @@ from enapter_async.converter import operation_from_json
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.effects import as_change
+from enapter_async.fleet.planning.effects import as_write
 from enapter_async.fleet.planning.plan_file import (
     EXECUTED,
     PlanHeader,
@@ -45,19 +45,18 @@ class Plan(Collection[Any]):
     def __init__(self, header: PlanHeader) -> None:
         self.header = header
         found = self._count()
-        counts = {
-            each: sum(number for (verdict, _), number in found.items() if verdict is each)
-            for each in Verdict
-        }
-        self.counts: Mapping[Verdict, int] = dict(counts)
-        self.deletions = found[Verdict.CHANGE, "device.delete"]
-        self.configurations = found[Verdict.CHANGE, "device.generate_config"]
+        counts = dict.fromkeys(Verdict, 0)
+        for (verdict, _, _), number in found.items():
+            counts[verdict] += number
+        self.counts: Mapping[Verdict, int] = counts
+        changes = {each[1:]: number for each, number in found.items() if each[0] is Verdict.CHANGE}
+        self.deletions = sum(number for (removes, _), number in changes.items() if removes)
+        self.configurations = sum(number for (_, secret), number in changes.items() if secret)
 
-    def _count(self) -> Counter[tuple[Verdict, str]]:
-        """Count the items by verdict and by the name of the operation."""
+    def _count(self) -> Counter[tuple[Verdict, bool, bool]]:
+        """Count the items by verdict, by whether they delete, and by whether they give a secret."""
         return Counter(
-            (item.verdict, "none" if item.operation is None else kind_of(item.operation))
-            for item in self.items()
+            (item.verdict, removes(item.operation), secret(item.operation)) for item in self.items()
         )
 
     @abstractmethod
@@ -182,9 +181,11 @@ class ScratchPlan(Plan):
                 last = rows[-1][key]
                 yield from map(_item, rows)
 
-    def _count(self) -> Counter[tuple[Verdict, str]]:
-        rows = self._scratch.execute("SELECT verdict, kind, count(*) FROM step GROUP BY 1, 2")
-        return Counter({(Verdict(verdict), kind): number for verdict, kind, number in rows})
+    def _count(self) -> Counter[tuple[Verdict, bool, bool]]:
+        rows = self._scratch.execute(
+            "SELECT verdict, removes, secret, count(*) FROM step GROUP BY 1, 2, 3"
+        )
+        return Counter({(Verdict(row[0]), bool(row[1]), bool(row[2])): row[3] for row in rows})
 
     def close(self) -> None:
         """Drop the scratch file."""
@@ -204,7 +205,7 @@ def _item(row: tuple[Any, ...]) -> PlanItem:
         seq=seq,
         name=name,
         site=site,
-        operation=None if operation is None else as_change(operation_from_json(_load(operation))),
+        operation=None if operation is None else as_write(operation_from_json(_load(operation))),
         before=None if before is None else _load(before),
         why=why,
         after=follows,
@@ -216,6 +217,11 @@ def _load(text: str) -> Any:
     return json.loads(text)
 
 
-def kind_of(operation: Operation[Any]) -> str:
-    """Name an operation as files do."""
-    return operation.kind
+def removes(operation: Operation[Any] | None) -> bool:
+    """Return whether an operation deletes what it is about."""
+    return operation is not None and operation.holds(None)
+
+
+def secret(operation: Operation[Any] | None) -> bool:
+    """Return whether the answer of an operation is a secret, as a new configuration is."""
+    return operation is not None and operation.answer.secret

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +14,9 @@ from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import PlanFileError
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.effects import IDENTITY, Change, as_change
+from enapter_async.fleet.planning.effects import as_write
 from enapter_async.fleet.private_files import written_whole
+from enapter_async.operation import Operation
 
 FORMAT: Final = "enapter-async plan"
 VERSION: Final = 1
@@ -25,7 +26,6 @@ EXECUTED: Final = frozenset((Verdict.CHANGE, Verdict.UNCHANGED, Verdict.ABSENT))
 """Verdicts of what is part of a run: what is sent, and what a run tells without sending."""
 
 _ID: Final = re.compile("[0-9a-f]{64}")
-_PROTECTED: Final = frozenset(IDENTITY)
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -34,8 +34,9 @@ class PlanItem:
     """What is planned for one operation of the input.
 
     `line` is its place in the input, from 1; `seq` its place in the execution, from 0, or
-    None where nothing is executed. `device` is the device's id, or the address that led to
-    none; `name` and `site` (an id) are the device's, or empty. `operation` is None where a
+    None where nothing is executed. `device` is the id of what it is about, of
+    whatever noun, or the address that led to none; `name` and `site` (an id) are that
+    thing's, or empty. `operation` is None where a
     template could not be filled in. `before` holds the fields that must be as planned when
     it is sent; `after` the `seq` that must end well first; `unit` numbers what is done
     together; `why` says in words what the verdict does not.
@@ -47,8 +48,8 @@ class PlanItem:
     seq: int | None = None
     name: str = ""
     site: str = ""
-    operation: Change | None = None
-    before: Mapping[str, str | None] | None = None
+    operation: Operation[Any] | None = None
+    before: Mapping[str, Any] | None = None
     why: str = ""
     after: int | None = None
     unit: int | None = None
@@ -213,10 +214,12 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
     try:
         verdict = Verdict(row.get("verdict", ""))
         given = row.get("operation")
-        operation = None if given is None else as_change(operation_from_json(given))
+        operation = None if given is None else as_write(operation_from_json(given))
     except ValueError as error:
         raise PlanFileError(f"{where}: {error}") from None
-    if not row.keys() <= attrs.fields_dict(PlanItem).keys() or not _well_typed(row):
+    guarded = () if operation is None else operation.guards()
+    well_named = row.keys() <= attrs.fields_dict(PlanItem).keys()
+    if not well_named or not _well_typed(row, guarded):
         raise PlanFileError(f"{where}: it is no item of a plan")
     executed = verdict in EXECUTED
     if executed is (row.get("seq") is None) or (executed and operation is None):
@@ -236,7 +239,7 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
     )
 
 
-def _well_typed(row: Mapping[str, Any]) -> bool:
+def _well_typed(row: Mapping[str, Any], guarded: Collection[str]) -> bool:
     numbers = [row.get(key) for key in ("seq", "after", "unit")]
     texts = [row.get(key, "") for key in ("name", "site", "why")]
     before = row.get("before", {})
@@ -246,6 +249,5 @@ def _well_typed(row: Mapping[str, Any]) -> bool:
         and all(number is None or (type(number) is int and number >= 0) for number in numbers)
         and all(isinstance(text, str) for text in texts)
         and isinstance(before, dict)
-        and before.keys() <= _PROTECTED
-        and all(value is None or isinstance(value, str) for value in before.values())
+        and before.keys() <= set(guarded)
     )

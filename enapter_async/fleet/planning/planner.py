@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
@@ -15,18 +15,26 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.planning import conflicts
 from enapter_async.fleet.planning.decisions import Decision, PlanRequest, judge
-from enapter_async.fleet.planning.effects import as_change, wanted
-from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of
+from enapter_async.fleet.planning.effects import as_write
+from enapter_async.fleet.planning.plan import Plan, ScratchPlan, removes, secret
 from enapter_async.fleet.planning.plan_file import PlanHeader
-from enapter_async.fleet.planning.selection import Change
-from enapter_async.fleet.planning.snapshot import BATCH, Snapshot, batches, open_scratch
-from enapter_async.models.devices import Device
+from enapter_async.fleet.planning.snapshot import (
+    BATCH,
+    Found,
+    Snapshot,
+    address_of,
+    bare,
+    batches,
+    key_of,
+    open_scratch,
+)
 from enapter_async.operation import Operation
+from enapter_async.operations.nouns import BulkChange, Facts, noun_named
 
 _ASKED: Final = """
 CREATE TABLE asked (
-    line INTEGER PRIMARY KEY, address TEXT NOT NULL, kind TEXT NOT NULL, operation TEXT,
-    expected TEXT, problem TEXT, device TEXT
+    line INTEGER PRIMARY KEY, address TEXT NOT NULL, removes INTEGER NOT NULL, operation TEXT,
+    expected TEXT, problem TEXT, thing TEXT
 );
 """
 
@@ -36,7 +44,7 @@ _MOST_SITES: Final = 16
 
 async def plan(
     client: Client,
-    operations: Operations[Any] | Change,
+    operations: Operations[Any] | BulkChange,
     *,
     on_read: Callable[[int], None] | None = None,
 ) -> Plan:
@@ -48,8 +56,9 @@ async def plan(
     slug are found, so that the plan holds ids only. Each operation is told as a change,
     unchanged, absent, the same as an earlier one, or refused, and why: such as a role that is
     too low, two values for one field, a slug that is wanted twice or stays with another
-    device, or a device that others hang below. `on_read` is called with the number of devices
-    read so far. Planning items in a scratch file; memory does not grow with the plan.
+    device, or a device that others hang below. An operation that does not say how its state
+    is read is told as a change, without a difference. `on_read` is called with the number of
+    devices read so far. Planning items in a scratch file; memory does not grow with the plan.
 
     It is no promise: others may change the fleet before the plan is applied, which looks
     again by its guard. Safe to repeat.
@@ -60,7 +69,7 @@ async def plan(
     """
     planner = Planner(client, on_read=on_read)
     try:
-        if isinstance(operations, Change):
+        if isinstance(operations, BulkChange):
             await planner.select(operations)
         else:
             await planner.ask(Input(operations))
@@ -98,7 +107,7 @@ class Planner:
     def _ask_for(self, operation: Operation[Any]) -> None:
         line = self._lines + 1
         try:
-            self.add(PlanRequest(line=line, operation=as_change(operation)))
+            self.add(PlanRequest(line=line, operation=as_write(operation)))
         except ConfigurationError as error:
             raise ConfigurationError(f"operation {line}: {error}") from None
 
@@ -107,43 +116,43 @@ class Planner:
         operation = asked.operation
         self._lines += 1
         expected = None if asked.expected is None else json.dumps(dict(asked.expected))
+        # What is new and has no key is like nothing else.
+        address = address_of(operation) or key_of(operation.target().noun, f"#{asked.line}")
         self._scratch.execute(
             "INSERT INTO asked VALUES (?, ?, ?, ?, ?, NULL, NULL)",
             (
                 asked.line,
-                operation.subject(),
-                kind_of(operation),
+                address,
+                removes(operation),
                 json.dumps(operation_to_json(operation)),
                 expected,
             ),
         )
 
-    async def select(self, change: Change) -> None:
-        """Read the fleet, and take in what is to be done to each selected device."""
-        selection = change.selection
-        self._snapshot.expand = tuple({"communication", *selection.expand})
+    async def select(self, change: BulkChange) -> None:
+        """Read the fleet, and take in what is to be done to each selected thing."""
+        noun = noun_named(change.noun)
+        self._snapshot.expand[noun.name] = change.expand
 
-        def take(devices: list[Device]) -> None:
-            for device in devices:
-                groups = selection.match(device)
-                if groups is not None:
-                    self._select(change, device, groups)
+        def take(states: list[Any]) -> None:
+            for state in states:
+                self._select(change, noun.facts(state), state)
 
-        for site_id in dict.fromkeys(selection.site_ids) or (None,):
-            await self._snapshot.read_pages(site_id, on_new=take)
+        for site_id in dict.fromkeys(change.sites) or (None,):
+            await self._snapshot.read_pages(noun, site_id, on_new=take)
 
-    def _select(self, change: Change, device: Device, groups: Mapping[str, str | None]) -> None:
+    def _select(self, change: BulkChange, facts: Facts, state: Any) -> None:
         try:
-            operations = change.operations(device, groups)
+            operations = change.operations_for(state)
         except ConfigurationError as error:
             self._lines += 1
             self._scratch.execute(
-                "INSERT INTO asked VALUES (?, ?, 'none', NULL, NULL, ?, NULL)",
-                (self._lines, device.id, str(error)),
+                "INSERT INTO asked VALUES (?, ?, 0, NULL, NULL, ?, NULL)",
+                (self._lines, key_of(change.noun, facts.id), str(error)),
             )
             return
-        for operation in operations:
-            self.add(PlanRequest(line=self._lines + 1, operation=as_change(operation)))
+        for operation in operations or ():
+            self.add(PlanRequest(line=self._lines + 1, operation=as_write(operation)))
 
     async def compile(self) -> Plan:
         """Read what must be known, judge each operation, and put all in order."""
@@ -160,20 +169,25 @@ class Planner:
 
     async def _read(self) -> None:
         snapshot, scratch = self._snapshot, self._scratch
-        kinds = {kind for (kind,) in scratch.execute("SELECT DISTINCT kind FROM asked")}
-        if kinds & {"device.delete", "device.generate_config"} and not snapshot.read:
-            snapshot.expand = ("communication",)
-        for rows in batches(scratch.execute("SELECT address, operation FROM asked")):
-            snapshot.want(address for address, _ in rows)
-            snapshot.want(_slugs(operation for _, operation in rows))
+        texts = scratch.execute("SELECT operation FROM asked WHERE operation IS NOT NULL")
+        deleting = set()
+        for rows in batches(texts):
+            operations = [_operation(text) for (text,) in rows]
+            for each in operations:
+                noun = each.target().noun
+                if not snapshot.read and each.plan_expand:
+                    known = snapshot.expand.get(noun, ())
+                    snapshot.expand[noun] = tuple({*known, *each.plan_expand})
+                if removes(each):
+                    deleting.add(noun)
+            snapshot.want(operations, slugs=True)
         await snapshot.look()
-        if "device.delete" not in kinds or snapshot.complete:
-            return
-        # What hangs below a device is not shown by the device.
-        deleted = "SELECT address FROM asked WHERE kind = 'device.delete'"
-        sites: list[str] = snapshot.sites_of(deleted)
-        for site_id in sites if len(sites) <= _MOST_SITES else (None,):
-            await snapshot.read_pages(site_id)
+        # What hangs below a thing is not shown by the thing.
+        deleted = "SELECT address FROM asked WHERE removes"
+        sites = snapshot.sites_of(deleted)
+        for noun in sorted(deleting - snapshot.complete):
+            for site_id in sites if len(sites) <= _MOST_SITES else (None,):
+                await snapshot.read_pages(noun_named(noun), site_id)
 
     def _judge(self) -> None:
         scratch = self._scratch
@@ -181,69 +195,76 @@ class Planner:
         for batch in batches(scratch.execute("SELECT line, address FROM asked ORDER BY line")):
             found = [(self._snapshot.find(address), line) for line, address in batch]
             scratch.executemany(
-                "UPDATE asked SET device = ?, problem = ifnull(problem, ?) WHERE line = ?",
-                ((each.device and each.device.id, each.problem, line) for each, line in found),
+                "UPDATE asked SET thing = ?, problem = ifnull(problem, ?) WHERE line = ?",
+                ((each.key, each.problem, line) for each, line in found),
             )
         rows = scratch.execute(
-            "SELECT ifnull(device, address), line, operation, expected, problem, device "
-            "FROM asked ORDER BY ifnull(device, '?' || address), line"
+            "SELECT ifnull(thing, address), line, operation, expected, problem, thing "
+            "FROM asked ORDER BY ifnull(thing, '?' || address), line"
         )
-        for address, of_device in groupby(rows, key=lambda row: row[0]):
-            self._judge_device(address, list(of_device))
+        for address, of_thing in groupby(rows, key=lambda row: row[0]):
+            self._judge_thing(address, list(of_thing))
         scratch.execute("COMMIT")
         conflicts.settle(scratch)
 
-    def _judge_device(self, address: str, rows: list[tuple[Any, ...]]) -> None:
-        state = None if rows[0][5] is None else self._snapshot.by_id(rows[0][5])
+    def _judge_thing(self, address: str, rows: list[tuple[Any, ...]]) -> None:
+        key = rows[0][5]
+        state = None if key is None else self._snapshot.by_key(key)
         problem = next((row[4] for row in rows if row[4] is not None), None)
         asked = [
             PlanRequest(
                 line=line,
-                operation=as_change(operation_from_json(json.loads(operation))),
+                operation=as_write(_operation(operation)),
                 expected=None if expected is None else json.loads(expected),
             )
             for _, line, operation, expected, _, _ in rows
             if operation is not None
         ]
-        for decision in judge(asked, state, problem):
-            self._put(address, state, decision)
+        noun = noun_named(address.partition(":")[0])
+        facts = None if state is None else noun.facts(state)
+        for decision in judge(asked, Found(key=key, state=state, problem=problem)):
+            self._put(address, facts, decision)
         for row in rows:
             if row[2] is None:
-                self._put_unnamed(address, state, row[1], problem or "")
+                self._put_unnamed(address, facts, row[1], problem or "")
 
-    def _put(self, address: str, state: Device | None, decision: Decision) -> None:
+    def _put(self, address: str, facts: Facts | None, decision: Decision) -> None:
         before = None if decision.before is None else json.dumps(dict(decision.before))
+        operation = decision.operation
         self._scratch.execute(
-            "INSERT INTO step (line, device_id, address, kind, verdict, why, operation, before, "
-            "name, grp, frees, takes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO step (line, thing, address, removes, secret, verdict, why, operation, "
+            "before, name, grp, frees, takes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 decision.line,
-                state and state.id,
                 address,
-                kind_of(decision.operation),
+                (operation.target().name or "") if facts is None else facts.id,
+                removes(operation),
+                secret(operation),
                 decision.verdict,
                 decision.why,
-                json.dumps(operation_to_json(decision.operation)),
+                json.dumps(operation_to_json(operation)),
                 before,
-                state and state.name,
-                (state and state.site_id) or "",
+                facts and facts.name,
+                (facts and facts.site_id) or "",
                 decision.frees,
                 decision.takes,
             ),
         )
 
-    def _put_unnamed(self, address: str, state: Device | None, line: int, why: str) -> None:
+    def _put_unnamed(self, address: str, facts: Facts | None, line: int, why: str) -> None:
         self._scratch.execute(
-            "INSERT INTO step (line, device_id, address, kind, verdict, why, name, grp) "
-            "VALUES (?, ?, ?, 'none', 'refused', ?, ?, ?)",
-            (line, address, address, why, state and state.name, (state and state.site_id) or ""),
+            "INSERT INTO step (line, thing, address, verdict, why, name, grp) "
+            "VALUES (?, ?, ?, 'refused', ?, ?, ?)",
+            (
+                line,
+                address,
+                bare(address),
+                why,
+                facts and facts.name,
+                (facts and facts.site_id) or "",
+            ),
         )
 
 
-def _slugs(texts: Iterator[str | None]) -> Iterator[str]:
-    """Yield the slugs that operations want, as addresses: who holds them must be known."""
-    for text in texts:
-        if text is not None:
-            slug = wanted(operation_from_json(json.loads(text))).get("slug")
-            if slug is not None:
-                yield slug
+def _operation(text: str) -> Operation[Any]:
+    return operation_from_json(json.loads(text))

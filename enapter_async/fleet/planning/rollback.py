@@ -8,42 +8,43 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 
 from enapter_async.client import Client
+from enapter_async.converter import (
+    StructureError,
+    operation_from_json,
+    operation_to_json,
+    structure,
+)
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import SHOWN
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.planning.decisions import PlanRequest
-from enapter_async.fleet.planning.effects import Change, wanted
+from enapter_async.fleet.planning.effects import plain
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.planner import Planner
-from enapter_async.fleet.planning.snapshot import BATCH, open_scratch
-from enapter_async.operation import UNSET, Repeat
-from enapter_async.operations.devices import (
-    AssignBlueprint,
-    DeleteDevice,
-    GenerateConfig,
-    UpdateDevice,
-)
+from enapter_async.fleet.planning.snapshot import BATCH, address_of, bare, open_scratch
+from enapter_async.operation import Operation, Repeat, described
 
 EXAMPLES_KEPT: Final = 20
 
 _CHANGED: Final = frozenset({Mark.APPLIED, Mark.DIFFERS, Mark.UNKNOWN, Mark.INTENDED})
 _SCHEMA: Final = """
 CREATE TABLE net (
-    device_id TEXT, field TEXT, original TEXT, final TEXT, seq INTEGER,
-    PRIMARY KEY (device_id, field)
+    key TEXT, field TEXT, original TEXT, final TEXT, seq INTEGER, PRIMARY KEY (key, field)
 ) WITHOUT ROWID;
-CREATE TABLE gone (device_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE done (seq INTEGER PRIMARY KEY, key TEXT, operation TEXT);
+CREATE INDEX done_by_key ON done (key, seq);
+CREATE TABLE gone (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _KEEP_NET: Final = """
 INSERT INTO net VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (device_id, field) DO UPDATE SET final = excluded.final, seq = excluded.seq
+ON CONFLICT (key, field) DO UPDATE SET final = excluded.final, seq = excluded.seq
 """
 
 
@@ -58,6 +59,8 @@ class Lasting(enum.StrEnum):
     """The field was empty, and the API takes null and "" for "leave it alone"."""
     NO_BEFORE = "no before-values"
     """The run was not planned, so that nobody knows what was there before."""
+    OPERATION = "no way back"
+    """The operation does not say how it is undone."""
 
 
 @attrs.frozen(kw_only=True)
@@ -144,20 +147,25 @@ class _Rollback:
             self._scratch.execute("COMMIT")
 
     def _take(self, item: WorkItem, shown: Mapping[str, Any]) -> None:
-        device_id = item.operation.subject() or ""
-        if item.operation.repeat is Repeat.READ:
-            pass
-        elif isinstance(item.operation, DeleteDevice):
-            self._scratch.execute("INSERT OR IGNORE INTO gone VALUES (?)", (device_id,))
-            self._tell(Lasting.DELETION, device_id)
-        elif isinstance(item.operation, GenerateConfig):
-            self._tell(Lasting.CONFIGURATION, device_id)
+        operation = item.operation
+        key, name = address_of(operation) or "", described(operation)
+        if operation.repeat is Repeat.READ:
+            return
+        if operation.holds(None):
+            self._scratch.execute("INSERT OR IGNORE INTO gone VALUES (?)", (key,))
+            self._tell(Lasting.DELETION, bare(key))
+        elif operation.answer.secret:
+            self._tell(Lasting.CONFIGURATION, bare(key))
+        elif operation.repeat is Repeat.ONCE:
+            self._tell(Lasting.OPERATION, name)
         elif item.before is None:
-            self._tell(Lasting.NO_BEFORE, device_id)
+            self._tell(Lasting.NO_BEFORE, bare(key))
         else:
-            for field, value in wanted(item.operation).items():
-                final = shown.get(field, value)
-                row = (device_id, field, item.before.get(field), final, item.seq)
+            text = json.dumps(operation_to_json(operation))
+            self._scratch.execute("INSERT INTO done VALUES (?, ?, ?)", (item.seq, key, text))
+            for field, value in operation.changes().items():
+                values = (plain(item.before.get(field)), shown.get(field, plain(value)))
+                row = (key, field, *(json.dumps(each) for each in values), item.seq)
                 self._scratch.execute(_KEEP_NET, row)
 
     def _tell(self, why: Lasting, example: str) -> None:
@@ -166,35 +174,67 @@ class _Rollback:
         if len(kept) < EXAMPLES_KEPT:
             kept.append(example)
 
-    def operations(self) -> Iterator[tuple[Change, Mapping[str, str | None]]]:
-        """Yield what sets each device back, with what it must show for that; the last first."""
+    def operations(self) -> Iterator[tuple[Operation[Any], Mapping[str, Any]]]:
+        """Yield what sets each thing back, with what it must show for that; the last first."""
         rows = self._scratch.execute(
-            "SELECT device_id, json_group_object(field, json_array(original, final)) FROM net "
-            "WHERE device_id NOT IN (SELECT device_id FROM gone) AND original IS NOT final "
-            "GROUP BY device_id ORDER BY max(seq) DESC"
+            "SELECT key, json_group_array(json_array(field, json(original), json(final))) FROM net "
+            "WHERE key NOT IN (SELECT key FROM gone) AND original IS NOT final "
+            "GROUP BY key ORDER BY max(seq) DESC"
         )
-        for device_id, fields in rows:
-            original: dict[str, str] = {}
-            final: dict[str, str | None] = {}
-            for field, (first, last) in json.loads(fields).items():
-                if first:
-                    original[field], final[field] = first, last
-                else:
-                    self._tell(Lasting.EMPTY, f"{field} of {device_id}")
-            if "name" in original or "slug" in original:
-                yield (
-                    UpdateDevice(
-                        device_id=device_id,
-                        name=original.get("name", UNSET),
-                        slug=original.get("slug", UNSET),
-                    ),
-                    {field: final[field] for field in ("name", "slug") if field in final},
-                )
-            if "blueprint_id" in original:
-                yield (
-                    AssignBlueprint(device_id=device_id, blueprint_id=original["blueprint_id"]),
-                    {"blueprint_id": final["blueprint_id"]},
-                )
+        for key, text in rows:
+            fields = json.loads(text)
+            original = {field: first for field, first, _ in fields}
+            final = {field: last for field, _, last in fields}
+            for undoing in self._undoing(key, original):
+                expected = {each: final[each] for each in undoing.changes() if each in final}
+                if expected:
+                    yield undoing, expected
+
+    def _undoing(self, key: str, original: Mapping[str, Any]) -> list[Operation[Any]]:
+        """Return the operations that restore what a thing was before the run, as few as will do."""
+        undoing: list[Operation[Any]] = []
+        rows = self._scratch.execute(
+            "SELECT operation FROM done WHERE key = ? ORDER BY seq DESC", (key,)
+        )
+        left = dict(original)
+        for (text,) in rows:
+            operation = operation_from_json(json.loads(text))
+            if not left.keys() & operation.changes().keys():
+                continue
+            undone = operation.undo(_before(operation, bare(key), original))
+            if undone is not None:
+                undoing = _joined(undoing, undone)
+                left = {each: left[each] for each in left if each not in undone.changes()}
+        for field, value in left.items():
+            # Without a word of its own, an operation cannot set what was empty.
+            why = Lasting.EMPTY if value is None else Lasting.OPERATION
+            self._tell(why, f"{field} of {bare(key)}")
+        return undoing
+
+
+def _before(operation: Operation[Any], thing_id: str, original: Mapping[str, Any]) -> Any:
+    """Return the state that a thing had before the run, as far as the journal knows it."""
+    reading = operation.reads()
+    fields = {field: value for field, value in original.items() if value is not None}
+    known = {"id": thing_id, **fields}
+    try:
+        return structure(known, None if reading is None else reading.answer.type)
+    except StructureError as error:
+        kind = type(operation).__name__
+        problem = f"what {kind} reads cannot be made of its id and the fields that it changes"
+        raise ConfigurationError(f"{problem}: {error}; give the others a default") from None
+
+
+def _joined(undoing: list[Operation[Any]], more: Operation[Any]) -> list[Operation[Any]]:
+    """Add an operation, as a part of one of its class where that can set all of it."""
+    for place, each in enumerate(undoing):
+        wanted = {**more.changes(), **each.changes()}
+        fields = attrs.fields_dict(type(cast("Any", each)))
+        if type(each) is type(more) and wanted.keys() <= fields.keys():
+            both: Operation[Any] = attrs.evolve(cast("Any", each), **wanted)
+            if both.changes() == wanted:
+                return [*undoing[:place], both, *undoing[place + 1 :]]
+    return [*undoing, more]
 
 
 def _shown(journal: Journal, replay: Replay, item: WorkItem) -> Mapping[str, Any]:

@@ -1,7 +1,8 @@
-"""Reads a fleet by pages that overlap, so that a fleet which moves meanwhile hides no device."""
+"""Reads a fleet by pages that overlap, so that a fleet which moves meanwhile hides nothing."""
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -11,31 +12,31 @@ from typing import Any, Final
 import attrs
 
 from enapter_async._http.call import CallRecord
-from enapter_async.api.devices import read_page
-from enapter_async.errors import (
-    ConfigurationError,
-    EnapterError,
-    PermissionDeniedError,
+from enapter_async.api.paging import read_page
+from enapter_async.converter import (
+    operation_from_json,
+    operation_to_json,
+    structure,
+    unstructure,
 )
+from enapter_async.errors import ConfigurationError, EnapterError, PermissionDeniedError
 from enapter_async.fleet.errors import UnsteadyFleetError
 from enapter_async.fleet.reading import Caller, read_state
-from enapter_async.models.devices import AccessRole, Communication, CommunicationType, Device
-from enapter_async.operations.devices import LARGEST_PAGE, GetDevice, ListDevices
+from enapter_async.operation import Operation, operation_class
+from enapter_async.operations.nouns import Noun, noun_named, reading
 
 STEPS_BACK: Final = 5
 """How often in a row the reading steps back by a page before it gives up."""
 
-_REMEMBERED: Final = (STEPS_BACK + 1) * LARGEST_PAGE
-
 
 async def read_pages(
-    client: Caller, *, site_id: str | None = None, expand: Iterable[str] = ()
-) -> AsyncGenerator[tuple[Device, ...], None]:
-    """Read every device of the account, or of one site, page by page.
+    client: Caller, noun: Noun[Any], *, site_id: str | None = None, expand: Iterable[str] = ()
+) -> AsyncGenerator[tuple[Any, ...], None]:
+    """Read every thing of the account, or of one site, page by page.
 
-    Each page but the first begins at the last device of the page before it. Where that
-    device, or another one just read, does not stand first, devices before it came or went:
-    the next request steps back by a page, up to five times in a row. So no device that was
+    Each page but the first begins at the last thing of the page before it. Where that
+    one, or another one just read, does not stand first, things before it came or went:
+    the next request steps back by a page, up to five times in a row. So nothing that was
     there all the time is missed. One that came meanwhile may be missing, and one that
     moved far may be given twice. Memory does not grow with the fleet.
 
@@ -43,86 +44,96 @@ async def read_pages(
 
     Raises:
         UnsteadyFleetError: five steps back found no place to go on from.
-
-    Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
     """
     names = tuple(expand)
-    recent: deque[str] = deque(maxlen=_REMEMBERED)
-    before: tuple[Device, ...] = ()
+    remembered = (STEPS_BACK + 1) * noun.page_size
+    recent: deque[str] = deque(maxlen=remembered)
+    before: tuple[Any, ...] = ()
     offset = steps = stale = 0
-    limit = LARGEST_PAGE
+    limit = noun.page_size
 
-    async def execute(request: ListDevices) -> tuple[Device, ...]:
+    async def execute(request: Operation[tuple[Any, ...]]) -> tuple[Any, ...]:
         return await client.call(request, record=CallRecord(decides=True), patient=True)
 
-    while True:
-        request = ListDevices(site_id=site_id, expand=names, offset=offset, limit=limit)
-        page, request = await read_page(request, execute)
-        limit = request.limit
+    while (request := noun.page(offset, limit, site_id=site_id, expand=names)) is not None:
+        page, limit = await read_page(request, limit, execute)
         known = set(recent)
-        # A page of one device leaves no room for an overlap, so the next one shows none.
+        # A page of one thing leaves no room for an overlap, so the next one shows none.
         overlaps = offset > 0 and len(before) != 1
         if overlaps and not (page and page[0].id in known):
             steps += 1
             if steps > STEPS_BACK:
-                raise _unsteady()
+                raise _unsteady(noun)
             offset = max(0, offset - max(1, limit - 1))
             continue
-        fresh = tuple({device.id: device for device in page if device.id not in known}.values())
+        fresh = tuple({each.id: each for each in page if each.id not in known}.values())
         if fresh:
             yield fresh
             steps = stale = 0
         elif len(page) <= 1 or _ids(page) == _ids(before):
             return
         else:
-            # Devices came before this place: it was read already, and the new ground is ahead.
+            # Things came before this place: it was read already, and the new ground is ahead.
             stale += 1
             if stale > STEPS_BACK + 1:
-                raise _unsteady()
-        if len(page) > _REMEMBERED:
+                raise _unsteady(noun)
+        if len(page) > remembered:
             # A server that knows no paging: remember all of it, to see that it comes again.
             recent = deque(maxlen=len(page))
-        recent.extend(device.id for device in fresh)
+        recent.extend(each.id for each in fresh)
         before = page
         offset += max(1, len(page) - 1)
 
 
-def _ids(page: tuple[Device, ...]) -> list[str]:
-    return [device.id for device in page]
+def _ids(page: tuple[Any, ...]) -> list[str]:
+    return [each.id for each in page]
 
 
-def _unsteady() -> UnsteadyFleetError:
+def _unsteady(noun: Noun[Any]) -> UnsteadyFleetError:
     return UnsteadyFleetError(
-        "the list of devices changed faster than it could be read; nothing was sent, so try "
-        "again later"
+        f"the list of {noun.name}s changed faster than it could be read; nothing was sent, so "
+        "try again later"
     )
 
 
 AT_ONCE: Final = 16
-"""How many devices are read at once, one by one."""
+"""How many things are read at once, one by one."""
 
 BATCH: Final = 500
 _CACHE_KIB: Final = 16 * 1024
 
 _SCHEMA: Final = """
-CREATE TABLE device (
-    id TEXT PRIMARY KEY, name TEXT, slug TEXT, site_id TEXT, blueprint_id TEXT,
-    role TEXT, communication TEXT, upstream_id TEXT
+CREATE TABLE thing (
+    key TEXT PRIMARY KEY, id TEXT NOT NULL, name TEXT, slug TEXT, site_id TEXT, upstream TEXT,
+    read_by TEXT NOT NULL, state TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX device_by_slug ON device (slug) WHERE slug IS NOT NULL;
-CREATE INDEX device_by_upstream ON device (upstream_id) WHERE upstream_id IS NOT NULL;
-CREATE TABLE wanted (address TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE answer (address TEXT PRIMARY KEY, device_id TEXT, problem TEXT) WITHOUT ROWID;
+CREATE INDEX thing_by_slug ON thing (slug) WHERE slug IS NOT NULL;
+CREATE INDEX thing_by_upstream ON thing (upstream) WHERE upstream IS NOT NULL;
+CREATE TABLE wanted (key TEXT PRIMARY KEY, reading TEXT) WITHOUT ROWID;
+CREATE TABLE answer (key TEXT PRIMARY KEY, found TEXT, problem TEXT) WITHOUT ROWID;
 """
+# Keys are a noun, a colon and an address, so things of two nouns never meet.
 
 _UNMET: Final = """
-FROM wanted WHERE address >= ?
-AND NOT EXISTS (SELECT 1 FROM device WHERE device.id = wanted.address)
-AND NOT EXISTS (SELECT 1 FROM device WHERE device.slug = wanted.address)
-AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.address = wanted.address)
+FROM wanted WHERE key >= ? AND key < ?
+AND NOT EXISTS (SELECT 1 FROM thing WHERE thing.key = wanted.key)
+AND NOT EXISTS (SELECT 1 FROM thing WHERE thing.slug = wanted.key)
+AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.key = wanted.key)
 """
 _COUNT_UNMET: Final = f"SELECT count(*) {_UNMET}"
-_NEXT_UNMET: Final = f"SELECT address {_UNMET} ORDER BY address LIMIT ?"
+_NEXT_UNMET: Final = f"SELECT key, reading {_UNMET} ORDER BY key LIMIT ?"
+_BEYOND: Final = "\U0010ffff"
+"""Comes after every key."""
+
+
+def key_of(noun: str, address: str) -> str:
+    """Return what a thing is known by among those of all nouns."""
+    return f"{noun}:{address}"
+
+
+def bare(key: str) -> str:
+    """Return the address in a key."""
+    return key.partition(":")[2]
 
 
 def open_scratch() -> sqlite3.Connection:
@@ -146,17 +157,22 @@ def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What is known under one address: a device, nothing (both None), or why nobody can say."""
+    """What is known under one address: a thing, nothing, or why that is unknown.
 
-    device: Device | None = None
+    `key` and `state` are None where there is nothing, or where `problem` says why.
+    """
+
+    key: str | None = None
+    state: Any = None
     problem: str | None = None
 
 
 class Snapshot:
-    """Reads the present of a fleet into a scratch database, each device once.
+    """Reads the present of a fleet into a scratch database, each thing once.
 
-    `wanted` addresses (ids and slugs) are looked for. `complete` says that every device of
-    the account was read, `read` how many were. `on_read` is called with that number.
+    `wanted` addresses (ids and slugs) are looked for. `expand` says for each noun what is asked
+    for besides; `complete` of which nouns everything in the account was read, `read` how many
+    things were. `on_read` is called with that number.
     """
 
     def __init__(
@@ -169,40 +185,42 @@ class Snapshot:
         self._client = client
         self._scratch = scratch
         self._on_read = on_read
-        self.expand: tuple[str, ...] = ()
-        self.complete = False
+        self.expand: dict[str, tuple[str, ...]] = {}
+        self.complete: set[str] = set()
         self.read = 0
         scratch.executescript(_SCHEMA)
 
-    def add(self, devices: Iterable[Device]) -> list[Device]:
-        """Keep devices; give those that are new, in the same order."""
-        new: list[Device] = []
-        for device in devices:
-            way = device.communication or Communication()
+    def add(self, noun: str, states: Iterable[Any], read_by: str = "") -> list[Any]:
+        """Keep what was read, `read_by` which kind of operation; return what is new, in order."""
+        facts_of = noun_named(noun).facts
+        new: list[Any] = []
+        for state in states:
+            facts = facts_of(state)
             cursor = self._scratch.execute(
-                "INSERT OR IGNORE INTO device VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO thing VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    device.id,
-                    device.name,
-                    device.slug,
-                    device.site_id,
-                    device.blueprint_id,
-                    device.authorized_role,
-                    way.type,
-                    way.upstream_id,
+                    key_of(noun, facts.id),
+                    facts.id,
+                    facts.name,
+                    facts.slug and key_of(noun, facts.slug),
+                    facts.site_id,
+                    facts.upstream_id and key_of(noun, facts.upstream_id),
+                    read_by,
+                    json.dumps(unstructure(state)),
                 ),
             )
             if cursor.rowcount:
-                new.append(device)
+                new.append(state)
         self.read += len(new)
         if self._on_read is not None:
             self._on_read(self.read)
         return new
 
-    def want(self, addresses: Iterable[str]) -> None:
-        """Take note of addresses that must be looked for."""
+    def want(self, operations: Iterable[Operation[Any]], *, slugs: bool = False) -> None:
+        """Take note of what operations are about, and with `slugs` of who has those they set."""
         self._scratch.executemany(
-            "INSERT OR IGNORE INTO wanted VALUES (?)", ((address,) for address in addresses)
+            "INSERT OR IGNORE INTO wanted VALUES (?, ?)",
+            (each for operation in operations for each in _addresses(operation, slugs=slugs)),
         )
 
     async def look(self) -> None:
@@ -214,126 +232,149 @@ class Snapshot:
         Raises:
             EnapterError: something could not be read.
         """
-        first = self._unmet_from("")
-        if first is not None and not self.complete:
-            await self._look_by_pages(first)
-        await self._ask_singly()
+        last = ""
+        while row := self._next_unmet(last, _BEYOND):
+            noun = row[0].partition(":")[0]
+            end = f"{noun};"  # the character after the colon
+            if noun not in self.complete:
+                await self._look_by_pages(noun_named(noun), row[0], end)
+            await self._ask_singly(row[0], end)
+            last = end
 
-    async def _look_by_pages(self, unmet: str) -> None:
-        most_pages = self._scratch.execute(_COUNT_UNMET, ("",)).fetchone()[0]
-        async with contextlib.aclosing(read_pages(self._client, expand=self.expand)) as pages:
+    async def _look_by_pages(self, noun: Noun[Any], unmet: str, end: str) -> None:
+        if noun.state is None:
+            return
+        most_pages = self._scratch.execute(_COUNT_UNMET, (unmet, end)).fetchone()[0]
+        expand = self.expand.get(noun.name, ())
+        async with contextlib.aclosing(read_pages(self._client, noun, expand=expand)) as pages:
             read = 0
             async for page in pages:
-                self.add(page)
+                self.add(noun.name, page)
                 read += 1
                 # What was found stays found, so looking on from there is enough.
-                following = self._unmet_from(unmet)
+                following = self._next_unmet(unmet, end)
                 if following is None or read >= most_pages:
                     return
-                unmet = following
-        self.complete = True
+                unmet = following[0]
+        self.complete.add(noun.name)
 
-    def _unmet_from(self, address: str) -> str | None:
-        row = self._scratch.execute(_NEXT_UNMET, (address, 1)).fetchone()
-        return None if row is None else str(row[0])
+    def _next_unmet(self, key: str, end: str) -> tuple[str, str | None] | None:
+        found: tuple[str, str | None] | None
+        found = self._scratch.execute(_NEXT_UNMET, (key, end, 1)).fetchone()
+        return found
 
     async def read_pages(
         self,
+        noun: Noun[Any],
         site_id: str | None = None,
         *,
-        on_new: Callable[[list[Device]], None] | None = None,
+        on_new: Callable[[list[Any]], None] | None = None,
     ) -> None:
-        """Read every device of the account, or of one site; tell each once to `on_new`.
+        """Read everything of the account, or of one site; tell each once to `on_new`.
 
         Raises:
             EnapterError: it could not be read.
         """
-        async for page in read_pages(self._client, site_id=site_id, expand=self.expand):
-            new = self.add(page)
+        expand = self.expand.get(noun.name, ())
+        async for page in read_pages(self._client, noun, site_id=site_id, expand=expand):
+            new = self.add(noun.name, page)
             if on_new is not None:
                 on_new(new)
-        self.complete = self.complete or site_id is None
+        if site_id is None:
+            self.complete.add(noun.name)
 
-    async def _ask_singly(self) -> None:
-        last = ""
-        while rows := self._scratch.execute(_NEXT_UNMET, (last, BATCH)).fetchall():
-            addresses = [address for (address,) in rows]
-            last = addresses[-1]
-            pulls = iter(addresses)
+    async def _ask_singly(self, first: str, end: str) -> None:
+        last = first
+        while rows := self._scratch.execute(_NEXT_UNMET, (last, end, BATCH)).fetchall():
+            last = rows[-1][0]
+            pulls = iter(rows)
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(AT_ONCE, len(addresses))):
+                    for _ in range(min(AT_ONCE, len(rows))):
                         group.create_task(self._ask_each(pulls))
             except* EnapterError as failures:
                 raise failures.exceptions[0] from None  # the first one tells enough
 
-    async def _ask_each(self, addresses: Iterator[str]) -> None:
-        for address in addresses:
+    async def _ask_each(self, rows: Iterator[tuple[str, str | None]]) -> None:
+        for key, told in rows:
+            noun, _, address = key.partition(":")
             found = problem = None
             try:
-                request = GetDevice(device_id=address, expand=self.expand)
-                device = await read_state(self._client, request)
+                request = self._request(noun, address, told)
+                state = await read_state(self._client, request)
             except ConfigurationError:
                 # A slug that cannot stand in a path; only pages can show who holds it.
                 problem = "it cannot be asked for by this slug"
             except PermissionDeniedError as error:
                 problem = str(error)
             else:
-                if device is not None:
-                    found = device.id
-                    self.add((device,))
+                if state is not None:
+                    self.add(noun, (state,), request.kind)
+                    found = key_of(noun, noun_named(noun).facts(state).id)
             self._scratch.execute(
-                "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (address, found, problem)
+                "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, found, problem)
             )
 
-    def find(self, address: str) -> Found:
+    def _request(self, noun: str, address: str, told: str | None) -> Operation[Any]:
+        found = noun_named(noun).get(address, self.expand.get(noun, ()))
+        return operation_from_json(json.loads(told or "")) if found is None else found
+
+    def find(self, key: str) -> Found:
         """Say what is known under an address that was wanted and looked for.
 
-        A text that is one device's id and another one's slug is a problem.
+        A text that is one thing's id and another one's slug is a problem.
         """
         rows = self._scratch.execute(
-            "SELECT * FROM device WHERE id = ? UNION SELECT * FROM device WHERE slug = ?",
-            (address, address),
+            "SELECT key FROM thing WHERE key = ? UNION SELECT key FROM thing WHERE slug = ?",
+            (key, key),
         ).fetchall()
         if len(rows) > 1:
-            return Found(problem="it is the id or slug of more than one device; use its id")
+            what = key.partition(":")[0]
+            return Found(problem=f"it is the id or slug of more than one {what}; use its id")
         if rows:
-            return Found(device=as_device(rows[0]))
+            return Found(key=rows[0][0], state=self.by_key(rows[0][0]))
         answer = self._scratch.execute(
-            "SELECT device_id, problem FROM answer WHERE address = ?", (address,)
+            "SELECT found, problem FROM answer WHERE key = ?", (key,)
         ).fetchone()
-        device_id, problem = answer or (None, None)
-        if device_id is None:
+        found, problem = answer or (None, None)
+        if found is None:
             return Found(problem=problem)
-        return Found(device=self.by_id(device_id))
+        return Found(key=found, state=self.by_key(found))
 
-    def by_id(self, device_id: str) -> Device:
-        """Return a device that was read."""
-        row = self._scratch.execute("SELECT * FROM device WHERE id = ?", (device_id,)).fetchone()
-        return as_device(row)
+    def by_key(self, key: str) -> Any:
+        """Return the state of a thing that was read."""
+        read_by, text = self._scratch.execute(
+            "SELECT read_by, state FROM thing WHERE key = ?", (key,)
+        ).fetchone()
+        kind = operation_class(read_by)
+        noun = noun_named(key.partition(":")[0])
+        return structure(json.loads(text), noun.state if kind is None else kind.answer.type)
 
-    def sites_of(self, addresses: str) -> list[str]:
-        """Return the sites of the devices whose addresses a query of the scratch file gives."""
+    def sites_of(self, keys: str) -> list[str]:
+        """Return the sites of the things whose keys a query of the scratch file gives."""
         rows = self._scratch.execute(
-            f"WITH given (address) AS ({addresses}) "  # noqa: S608 - our own text
-            "SELECT site_id FROM given JOIN device ON device.id = given.address UNION "
-            "SELECT site_id FROM given JOIN device ON device.slug = given.address UNION "
-            "SELECT site_id FROM given JOIN answer USING (address) "
-            "JOIN device ON device.id = answer.device_id"
+            f"WITH given (key) AS ({keys}) "  # noqa: S608 - our own text
+            "SELECT site_id FROM given JOIN thing ON thing.key = given.key UNION "
+            "SELECT site_id FROM given JOIN thing ON thing.slug = given.key UNION "
+            "SELECT site_id FROM given JOIN answer USING (key) "
+            "JOIN thing ON thing.key = answer.found"
         )
         return [site_id for (site_id,) in rows if site_id]
 
 
-def as_device(row: tuple[Any, ...]) -> Device:
-    """Read a row of the table of devices back; only what the table keeps is set."""
-    device_id, name, slug, site_id, blueprint_id, role, communication, upstream_id = row
-    kind = None if communication is None else CommunicationType(communication)
-    return Device(
-        id=device_id,
-        name=name,
-        slug=slug,
-        site_id=site_id,
-        blueprint_id=blueprint_id,
-        authorized_role=None if role is None else AccessRole(role),
-        communication=Communication(type=kind, upstream_id=upstream_id),
-    )
+def address_of(operation: Operation[Any]) -> str | None:
+    """Return the key of what an operation is about; None for what can not be found."""
+    target = operation.target()
+    return None if target.name is None else key_of(target.noun, target.name)
+
+
+def _addresses(operation: Operation[Any], *, slugs: bool) -> Iterator[tuple[str, str | None]]:
+    """Yield what must be known for an operation, and how to read it where the noun cannot say."""
+    key, read_by = address_of(operation), reading(operation)
+    if key is None or read_by is None:
+        return
+    noun = noun_named(operation.target().noun)
+    yield key, json.dumps(operation_to_json(read_by)) if noun.state is None else None
+    slug = operation.changes().get(noun.slug_field)
+    if slugs and isinstance(slug, str):
+        yield key_of(noun.name, slug), None

@@ -21,7 +21,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.planning.drift import Guard
-from enapter_async.fleet.reading import Caller, is_online, read_state
+from enapter_async.fleet.reading import Caller, health_name, is_online, read_state
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 from enapter_async.operation import Operation, described
 
@@ -207,7 +207,7 @@ class WaveRunner:
         self._tell_health("the devices of the next wave are looked at")
         operations = (item.operation for item in self._items_of(wave) if not item.unchanged)
         # A deleted device is meant to be gone.
-        current = (each.subject() for each in operations if not each.holds(None))
+        current = (health_name(each.target()) for each in operations if not each.holds(None))
         sample = list(islice((each for each in current if each), gate.sample))
         online = await self._each(self._is_online, sample)
         self._on_event(RunGoesOn())

@@ -186,9 +186,9 @@ class _Links:
     def __init__(self, given: Input) -> None:
         self.changes = bytearray()
         self._after = array("q")
-        self._same_device = array("q")
+        self._same_thing = array("q")
         self._mates: dict[int, list[int]] = {}
-        latest: dict[str, int] = {}
+        latest: dict[tuple[str, str], int] = {}
         units: dict[int, list[int]] = {}
         groups: dict[str, int] = {}
         sizes: list[int] = []
@@ -200,10 +200,10 @@ class _Links:
                 )
             self.changes.append(not item.unchanged)
             self._after.append(-1 if item.after is None else item.after)
-            subject = item.operation.subject()
-            self._same_device.append(-1 if subject is None else latest.get(subject, -1))
-            if subject is not None:
-                latest[subject] = position
+            thing = item.operation.writes_to()
+            self._same_thing.append(-1 if thing is None else latest.get(thing, -1))
+            if thing is not None:
+                latest[thing] = position
             if item.unit is not None:
                 self._mates[position] = units.setdefault(item.unit, [])
                 self._mates[position].append(position)
@@ -234,7 +234,7 @@ class _Links:
             waves[each] = wave
             placed += self.changes[each]
             waiting.extend(
-                link for link in (self._after[each], self._same_device[each]) if link >= 0
+                link for link in (self._after[each], self._same_thing[each]) if link >= 0
             )
             waiting.extend(self._mates.get(each, ()))
         return placed

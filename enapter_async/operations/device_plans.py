@@ -1,8 +1,8 @@
-"""Which devices are meant, and what each of them is to become: selections and templates."""
+"""What plans know of devices: how many are read, which are meant, and what each is to become."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -11,12 +11,52 @@ from enapter_async.models.configs import MQTTProtocol
 from enapter_async.models.devices import AccessRole, ConnectivityStatus, Device, DeviceType
 from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.arguments import shown
+from enapter_async.operations.device_arguments import LARGEST_PAGE
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,
+    GetDevice,
+    ListDevices,
     UpdateDevice,
 )
+from enapter_async.operations.nouns import BulkChange, Facts, Noun, define
+
+
+class _DeviceNoun(Noun[Device]):
+    """Devices: read by pages, addressed by id or slug, some below others."""
+
+    __slots__ = ()
+
+    name: ClassVar[str] = "device"
+    state: ClassVar[Any] = Device
+    slug_field: ClassVar[str] = "slug"
+    page_size: ClassVar[int] = LARGEST_PAGE
+    health: ClassVar[tuple[str, ...]] = ("connectivity",)
+
+    def get(self, name: str, expand: Iterable[str] = ()) -> GetDevice:
+        """Return the operation that reads a device."""
+        return GetDevice(device_id=name, expand=expand)
+
+    def page(
+        self, offset: int, limit: int, *, site_id: str | None, expand: Iterable[str]
+    ) -> ListDevices:
+        """Return the operation that reads a page of devices."""
+        return ListDevices(site_id=site_id, expand=expand, offset=offset, limit=limit)
+
+    def facts(self, state: Device) -> Facts:
+        """Return what a plan goes by."""
+        way = state.communication
+        upstream_id = None if way is None else way.upstream_id
+        return Facts(state.id, state.name, state.slug, state.site_id, upstream_id)
+
+    def is_online(self, state: Device) -> bool:
+        """Return whether the device is connected."""
+        found = state.connectivity
+        return found is not None and found.status == ConnectivityStatus.ONLINE
+
+
+DEVICE: Final = define(_DeviceNoun())
 
 DEVICE_FIELDS: Final = ("name", "slug", "site_id", "id")
 """What a template may take from a device."""
@@ -202,7 +242,7 @@ def _protocol(value: str | None) -> MQTTProtocol | None:
 
 
 @attrs.frozen(kw_only=True)
-class Change:
+class Change(BulkChange):
     """What every selected device is to become, for `fleet.plan`.
 
     `selection` says which devices; `name` and `slug` are templates of the new ones;
@@ -213,6 +253,8 @@ class Change:
         ConfigurationError: nothing is to be changed, a deletion does not stand alone, or a
             template names what neither a device nor the selection's expression has.
     """
+
+    noun: ClassVar[str] = DEVICE.name
 
     selection: Selection
     name: Template | None = attrs.field(default=None, converter=_template)
@@ -237,12 +279,27 @@ class Change:
                     "and the groups of --name-matches"
                 )
 
-    def operations(self, device: Device, groups: Groups) -> tuple[Operation[Any], ...]:
-        """Return what is to be done to one selected device, in order.
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that the selection names."""
+        return self.selection.site_ids
+
+    @property
+    def expand(self) -> tuple[str, ...]:
+        """What must be asked for besides."""
+        return tuple({"communication", *self.selection.expand})
+
+    def operations_for(self, state: Device) -> tuple[Operation[Any], ...] | None:
+        """Return what is to be done to a device, in order; None where it is not selected.
 
         Raises:
             ConfigurationError: a template cannot be filled in, or gives what is no name.
         """
+        groups = self.selection.match(state)
+        return None if groups is None else self.operations(state, groups)
+
+    def operations(self, device: Device, groups: Groups) -> tuple[Operation[Any], ...]:
+        """Return what is to be done to a selected device of those groups, as `operations_for`."""
         if self.delete:
             return (DeleteDevice(device_id=device.id),)
         wanted: list[Operation[Any]] = []

@@ -1,0 +1,73 @@
+"""The arguments of operations on devices; each raises `ArgumentError` for one that is wrong."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from enapter_async.errors import ArgumentError
+from enapter_async.models.configs import MQTTProtocol
+from enapter_async.operation import Unset
+from enapter_async.operations import arguments
+
+EXPANDABLE: Final = (
+    "communication",
+    "connectivity",
+    "manifest",
+    "properties",
+    "raised_alert_names",
+    "site",
+)
+"""The fields of a device that come only when they are asked for with `expand`."""
+
+LARGEST_PAGE: Final = 50
+"""The most devices that one page may be asked to hold."""
+
+_LARGEST_OFFSET: Final = 2**63 - 1
+
+
+def device_id(value: str) -> str:
+    """Pass the id or the slug of a device."""
+    return arguments.identifier("device_id", value)
+
+
+def blueprint_id(value: str) -> str:
+    """Pass the id of a blueprint."""
+    return arguments.identifier("blueprint_id", value)
+
+
+def site_id(value: str | None) -> str | None:
+    """Pass the id of a site, or None."""
+    return None if value is None else arguments.identifier("site_id", value)
+
+
+def expand(value: Iterable[str]) -> tuple[str, ...]:
+    """Pass names out of `EXPANDABLE`."""
+    return arguments.names("expand", value, EXPANDABLE) if value != () else ()
+
+
+def offset(value: int) -> int:
+    """Pass how many devices to skip."""
+    return arguments.integer("offset", value, least=0, most=_LARGEST_OFFSET)
+
+
+def limit(value: int) -> int:
+    """Pass the size of a page."""
+    return arguments.integer("limit", value, least=1, most=LARGEST_PAGE)
+
+
+def name(value: str | Unset | None) -> str | Unset | None:
+    """Pass a name, None or `UNSET`."""
+    return arguments.text("name", value)
+
+
+def slug(value: str | Unset | None) -> str | Unset | None:
+    """Pass a slug, None or `UNSET`."""
+    return arguments.text("slug", value)
+
+
+def protocol(value: str) -> MQTTProtocol:
+    """Pass a protocol that can be asked for, in either case."""
+    if isinstance(value, str):
+        protocol = MQTTProtocol(value)
+        if protocol in MQTTProtocol.known():
+            return protocol
+    raise ArgumentError(f"protocol must be MQTT or MQTTS; got {arguments.shown(value)}")
