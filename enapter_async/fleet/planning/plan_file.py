@@ -227,7 +227,7 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
     return PlanItem(
         line=row["line"],
         verdict=verdict,
-        device=row["device"],
+        device=row.get("device", ""),
         seq=row.get("seq"),
         name=row.get("name", ""),
         site=row.get("site", ""),
@@ -241,11 +241,10 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
 
 def _well_typed(row: Mapping[str, Any], guarded: Collection[str]) -> bool:
     numbers = [row.get(key) for key in ("seq", "after", "unit")]
-    texts = [row.get(key, "") for key in ("name", "site", "why")]
+    texts = [row.get(key, "") for key in ("device", "name", "site", "why")]
     before = row.get("before", {})
     return (
         type(row.get("line")) is int
-        and isinstance(row.get("device"), str)
         and all(number is None or (type(number) is int and number >= 0) for number in numbers)
         and all(isinstance(text, str) for text in texts)
         and isinstance(before, dict)

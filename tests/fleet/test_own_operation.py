@@ -1,0 +1,201 @@
+"""An operation of a user's own, on a noun that the package does not know, in all parts of a job."""
+
+import contextlib
+import json
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import ClassVar
+
+import attrs
+import pytest
+
+from enapter_async import Answer, Operation, Repeat, RequestParts, fleet
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.client import Client
+from enapter_async.fleet import JournalOptions, State, Verdict
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.planning.rollback import Lasting
+from enapter_async.fleet.reporting.results import result_rows
+from enapter_async.operations.devices import UpdateDevice
+from tests.support.racks import AddRack, CreateRack, Rack, RackServer, RenameRack, serving
+
+NAMES = {"r1": "North", "r2": "South", "r3": "East", "r4": "West"}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RackServer]:
+    async with serving(**NAMES) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: RackServer) -> AsyncIterator[Client]:
+    policy = RetryPolicy(attempts=2, base_delay=0.01)
+    async with Client("token", base_url=server.base_url, retry=policy) as opened:
+        yield opened
+
+
+def rename(rack_id: str, name: str) -> RenameRack:
+    return RenameRack(rack_id=rack_id, name=name)
+
+
+async def test_a_plan_tells_what_changes_and_what_cannot_be_done(
+    server: RackServer, client: Client, tmp_path: Path
+) -> None:
+    asked = [
+        rename("r1", "Nord"),
+        rename("r2", "South"),
+        rename("r3", "Ost"),
+        rename("r3", "Ost"),
+        rename("r4", "a"),
+        rename("r4", "b"),
+        rename("r9", "Nowhere"),
+        CreateRack(rack_id="r5", name="Centre"),
+        CreateRack(rack_id="r1", name="North"),
+        CreateRack(rack_id="r2", name="Other"),
+        AddRack(name="New"),
+        AddRack(name="New"),
+    ]
+    path = tmp_path / "plan.jsonl"
+    with await fleet.plan(client, asked) as plan:
+        plan.write(path)
+    with fleet.read_plan(path) as plan:
+        told = {item.line: (item.verdict, item.device, item.why) for item in plan.items()}
+        changed = next(plan.items())
+        report = await fleet.apply(client, plan, journal=tmp_path / "run.db")
+    refused, change, unchanged = Verdict.REFUSED, Verdict.CHANGE, Verdict.UNCHANGED
+    conflict = "operations 5 and 6 want two values for its name"
+    assert told == {
+        1: (change, "r1", ""),
+        2: (unchanged, "r2", "it is so already"),
+        3: (change, "r3", ""),
+        4: (Verdict.MERGED, "r3", "the same as operation 3"),
+        5: (refused, "r4", conflict),
+        6: (refused, "r4", conflict),
+        7: (refused, "r9", "there is no such rack, or this token may not see it"),
+        8: (change, "r5", ""),
+        9: (refused, "r1", "another rack has its key already"),
+        10: (refused, "r2", "another rack has its key already"),
+        11: (change, "", ""),
+        12: (change, "", ""),
+    }
+    assert (changed.before, changed.operation) == ({"name": "North"}, rename("r1", "Nord"))
+    assert report.counts[State.APPLIED] == 5
+    assert server.racks["r1"] == "Nord"
+    assert "r5" in server.racks
+
+
+async def test_what_was_changed_meanwhile_is_held_by_the_guard(
+    server: RackServer, client: Client
+) -> None:
+    for mode in (fleet.GuardMode.EACH, fleet.GuardMode.WAVE):
+        server.racks.update(NAMES)
+        with await fleet.plan(client, [rename("r1", "Nord"), rename("r2", "Sud")]) as plan:
+            server.racks["r1"] = "Somebody else's"
+            guard = fleet.StateGuard(client, mode)
+            async with fleet.Run(client, plan, guard=guard) as run:
+                outcomes = {each.operation.rack_id: each async for each in run}
+        assert outcomes["r1"].state is State.HELD
+        assert "it was 'North', and is \"Somebody else's\"" in str(outcomes["r1"].error)
+        assert outcomes["r2"].state is State.APPLIED
+        assert server.racks["r1"] == "Somebody else's"
+
+
+async def test_a_run_is_journalled_settled_resumed_reported_and_undone(
+    server: RackServer, client: Client, tmp_path: Path
+) -> None:
+    journal = tmp_path / "run.db"
+    server.lose = 1
+    renames = [rename("r1", "Nord"), rename("r2", "Sud"), rename("r3", " trimmed ")]
+    with await fleet.plan(client, renames) as plan:
+        async with fleet.Run(client, plan, journal=journal, concurrency=1) as run:
+            async for outcome in run:
+                assert outcome.state is State.APPLIED
+                run.stop()
+                break
+    report = await fleet.resume(client, JournalOptions(path=journal), abort=None)
+    counts = {str(state): number for state, number in report.counts.items() if number}
+    assert counts == {"applied": 2, "differs": 1}
+    assert server.racks == NAMES | {"r1": "Nord", "r2": "Sud", "r3": "trimmed"}
+    with contextlib.closing(Journal.read(journal)) as read:
+        rows = [(row["operation"], row["rack_id"], row["state"]) for row in result_rows(read)]
+    assert rows == [
+        ("rack.rename", "r1", "applied"),
+        ("rack.rename", "r2", "applied"),
+        ("rack.rename", "r3", "differs"),
+    ]
+    page = tmp_path / "report.html"
+    fleet.write_report(journal, page)
+    assert "rack.rename" in page.read_text("utf-8")
+
+    back = await fleet.undo(client, journal)
+    assert not any(back.lasting.values())
+    with back.plan as plan:
+        assert (await fleet.apply(client, plan)).ok
+    assert server.racks == NAMES
+
+
+async def test_what_an_own_operation_cannot_undo_is_told(client: Client, tmp_path: Path) -> None:
+    journal = tmp_path / "run.db"
+    with await fleet.plan(client, [CreateRack(rack_id="r7", name="New")]) as plan:
+        assert (await fleet.apply(client, plan, journal=journal)).ok
+    back = await fleet.undo(client, journal)
+    with back.plan as plan:
+        assert len(plan) == 0
+    assert back.lasting[Lasting.OPERATION] == 1
+    assert back.examples[Lasting.OPERATION] == ("CreateRack of r7",)
+
+
+async def test_racks_and_devices_of_one_id_are_two_things(client: Client) -> None:
+    both = [rename("r1", "Nord"), UpdateDevice(device_id="r1", name="Boiler")]
+    report = await fleet.apply(client, both, abort=None)
+    assert {str(state): number for state, number in report.counts.items() if number} == {
+        "applied": 1,
+        "failed": 1,
+    }, "the failure of one holds up nothing of the other"
+
+
+async def test_a_class_of_version_0_1_is_applied_journalled_and_planned_without_a_difference(
+    client: Client, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+        @attrs.frozen(kw_only=True)
+        class OldRename(Operation[Rack]):
+            repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+            answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
+            rack_id: str
+            name: str
+
+            def request(self) -> RequestParts:
+                return RequestParts("PATCH", ("racks", self.rack_id), body={"name": self.name})
+
+            def subject(self) -> str:
+                return f"rack {self.rack_id}"
+
+            def holds(self, state: Rack | None) -> bool:
+                return state is not None and state.name == self.name
+
+    old = OldRename(rack_id="r1", name="Nord")
+    assert (await fleet.apply(client, [old])).ok
+    assert (await fleet.apply(client, [old], journal=tmp_path / "run.db")).ok
+    with await fleet.plan(client, [old]) as plan:
+        (item,) = plan.items()
+        assert (item.verdict, item.before) == (Verdict.CHANGE, None)
+        assert item.why.startswith("its present state is not known")
+        assert json.loads(list(plan.lines())[1])["operation"]["name"] == "Nord"
+        assert (await fleet.apply(client, plan)).ok
+
+
+async def test_a_create_whose_end_is_unknown_is_told_in_its_own_words(
+    server: RackServer, client: Client
+) -> None:
+    server.lose = 3
+    report = await fleet.apply(client, [AddRack(name="a"), AddRack(name="b")], abort=None)
+    assert report.counts[State.UNKNOWN] == 2
+    for outcome in report.unknowns:
+        assert str(outcome.error).startswith("AddRack may or may not have happened: ")
+        assert "None" not in str(outcome.error)
+        assert "device" not in f"{outcome.error} {getattr(outcome.error, 'hint', '')}"
