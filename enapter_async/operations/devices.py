@@ -252,6 +252,7 @@ class DeleteDevice(_OnDevice[None]):
     kind: ClassVar[str] = "device.delete"
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = Answer(key="device", type=Device, confirms=True)
+    plan_expand: ClassVar[tuple[str, ...]] = ("communication",)
 
     device_id: str = attrs.field(converter=device_arguments.device_id)
 

@@ -70,7 +70,7 @@ def test_what_no_test_catches_is_told() -> None:
     )
     harmful = Break(
         "fleet.ordering:Ordering.admit",
-        "if subject is not None:",
+        "if thing is not None:",
         "if True:",
         by="fleet/test_lanes.py::test_reads_have_no_lane",
     )
@@ -85,7 +85,7 @@ def test_what_no_test_catches_is_told() -> None:
 def test_tests_that_are_gone_catch_nothing() -> None:
     broken = Break(
         "fleet.ordering:Ordering.admit",
-        "if subject is not None:",
+        "if thing is not None:",
         "if True:",
         by="fleet/test_gone.py",
     )

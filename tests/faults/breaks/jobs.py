@@ -184,7 +184,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a device's later work is not held": Break(
             "fleet.ordering:Ordering.blocked_by",
-            'self._blocked.get(subject, "")',
+            'self._blocked.get(thing, "")',
             '""',
             by="fleet/test_engine.py::test_later_operations_of_a_device_that_failed_are_held",
             simulated=True,
@@ -205,20 +205,20 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "what was changed since it was planned is overwritten": Break(
             "fleet.planning.drift:staleness",
-            "if (now or None) != (planned or None):",
+            "if plain(now) != plain(planned):",
             "if False:",
             by="fleet/test_guard.py::test_only_the_guarded_fields_count",
         ),
         "contradictory operations are merged": Break(
-            "fleet.journal.resume:_Subject.take",
+            "fleet.journal.resume:_Requests.take",
             "if before != value:",
             "if False:",
             by="fleet/test_merging.py::test_contradictions_are_refused_with_their_places",
         ),
         "a plan's contradictions are carried out": Break(
             "fleet.planning.decisions:judge",
-            "reason = problem or _contradiction(asked)",
-            "reason = problem",
+            "reason = found.problem or _contradiction(asked)",
+            "reason = found.problem",
             by="fleet/test_plan.py",
         ),
         "a plan's checksum is not looked at": Break(
@@ -229,7 +229,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "an undo overwrites a later change": Break(
             "fleet.planning.decisions:_unexpected",
-            "if (now or None) != (value or None):",
+            "if plain(now) != plain(value):",
             "if False:",
             by="fleet/test_undo.py::test_who_was_changed_since_is_left_alone",
         ),
