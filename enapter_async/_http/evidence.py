@@ -19,7 +19,7 @@ class Evidence:
     __slots__ = ("asked", "asking", "living")
 
     def __init__(self) -> None:
-        self.living: set[int] = {id(None)}
+        self.living: set[int] = set()
         """Which nouns' API is known to answer at the base URL: the ids of their proofs."""
         self.asked = 0
         """How often somebody asked whether an API answers there."""
@@ -33,9 +33,9 @@ class Evidence:
     def lives(self, operation: Operation[Any]) -> bool:
         """Return whether the API of an operation's noun is known to answer at the base URL.
 
-        Of an operation that names no proof, any other good answer is one.
+        Of an operation that names no proof, any good answer is one.
         """
-        return id(operation.proof) in self.living and len(self.living) > 1
+        return bool(self.living) if operation.proof is None else id(operation.proof) in self.living
 
 
 def certainty_of(status: int, *, dated: bool) -> Certainty:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import attrs
 from aiohttp import web
@@ -17,8 +17,24 @@ class Rack:
 
 
 @attrs.frozen(kw_only=True)
+class FindRacks(Operation[tuple[Rack, ...]]):
+    kind: ClassVar[str] = "rack.find"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[tuple[Rack, ...]]] = Answer(key="racks", type=tuple[Rack, ...])
+
+    name: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("racks",), query=(("name", self.name),))
+
+
+PROOF: Final = FindRacks(name="")
+
+
+@attrs.frozen(kw_only=True)
 class GetRack(Operation[Rack]):
     kind: ClassVar[str] = "rack.get"
+    proof: ClassVar[FindRacks] = PROOF
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
 
@@ -36,6 +52,7 @@ class RenameRack(Operation[Rack]):
     """Everything that an operation can say of itself, so everything is to be had of it."""
 
     kind: ClassVar[str] = "rack.rename"
+    proof: ClassVar[FindRacks] = PROOF
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
 
@@ -62,22 +79,11 @@ class RenameRack(Operation[Rack]):
 
 
 @attrs.frozen(kw_only=True)
-class FindRacks(Operation[tuple[Rack, ...]]):
-    kind: ClassVar[str] = "rack.find"
-    repeat: ClassVar[Repeat] = Repeat.READ
-    answer: ClassVar[Answer[tuple[Rack, ...]]] = Answer(key="racks", type=tuple[Rack, ...])
-
-    name: str
-
-    def request(self) -> RequestParts:
-        return RequestParts("GET", ("racks",), query=(("name", self.name),))
-
-
-@attrs.frozen(kw_only=True)
 class CreateRack(Operation[Rack]):
     """Make a rack, whose end is settled by its id, which the caller chooses."""
 
     kind: ClassVar[str] = "rack.create"
+    proof: ClassVar[FindRacks] = PROOF
     repeat: ClassVar[Repeat] = Repeat.ONCE
     answer: ClassVar[Answer[Rack]] = Answer(key="rack", type=Rack)
     settles: ClassVar[Settles] = Settles.KEY
