@@ -11,8 +11,8 @@ from click.testing import Result
 from enapter_async.emulator import World
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.drift import GuardMode
-from enapter_async.fleet.planning.selection import Change, Template
 from enapter_async.fleet.rollout.abort import parse_criterion
+from enapter_async.operations.device_plans import Change, Template
 from tests.cli.commands import COMMANDS
 
 

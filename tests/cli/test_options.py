@@ -28,8 +28,8 @@ from enapter_async.emulator import Emulator, World
 from enapter_async.fleet.journal.run_folders import RunLock
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.selection import Selection
 from enapter_async.fleet.run import Run as FleetRun
+from enapter_async.operations.device_plans import Selection
 from tests.cli.commands import COMMANDS, commands, prepared
 from tests.cli.conftest import Run
 from tests.cli.options_table import (
