@@ -15,7 +15,7 @@ from enapter_async.errors import (
     ResultDiffersError,
     ResultLostError,
 )
-from enapter_async.operation import Operation, Settles, described
+from enapter_async.operation import Operation, Repeat, Settles, described
 
 
 class CallRecord:
@@ -152,13 +152,13 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
     else:
         kind = AmbiguousOutcomeError
         said = f"{name} may or may not have happened"
-    reading = operation.reads()
-    if reading is not None:
-        hint = f"Execute {reading!r} to look."
-    elif target.name is None:
-        hint = f"Look whether there is a new {target.word}."
+    look = f"Look at the {target.word}"
+    if target.name is None:
+        look = f"Look whether there is a new {target.word}"
+    if operation.repeat is Repeat.CONVERGENT:
+        hint = f"{look}, or send it again: done twice, it ends in the same place."
     else:
-        hint = f"Look at the {target.word} itself."
+        hint = f"{look} before you send it again: that would do it once more."
     failure = call.uncertain
     reason, answer = attempt.error_type, None
     if failure is not None:
@@ -169,13 +169,13 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
         how = f"{reason}. What arrived is kept, unread"
         hint = (
             "Save what `answer.reveal()` of this error returns, which exists nowhere else; with "
-            "a credentials file it is there, as a line with `raw`."
+            f"a credentials file it is there, as a line with `raw`. {hint}"
         )
     return kind(
         f"{said}: {how}",
         noun=target.noun,
         subject=target.name,
-        hint=f"{hint} Do not repeat the operation before.",
+        hint=hint,
         request_id=call.request_id,
         candidates=call.candidates,
         answer=answer,

@@ -25,7 +25,7 @@ class Exit(enum.IntEnum):
 
 MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
     {
-        Exit.DONE: "all was done",
+        Exit.DONE: "all was done; of a run that is at work, nothing has gone wrong so far",
         Exit.FAILED: "something failed and was not done, or was done and not as asked (`differs`)",
         Exit.USAGE: "wrong usage or input; nothing was sent",
         Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",

@@ -16,13 +16,11 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.run_options import CAUTION, CHECK, CONCURRENCY, run_options
-from enapter_async.cli.runner import carry_out
+from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.credentials import count_in
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
-from enapter_async.fleet.journal.replay import Replay
 from enapter_async.fleet.journal.run_folders import (
     RunFolder,
     all_runs,
@@ -35,69 +33,38 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.results import write_results
+from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.text import plain
 
 
-@attrs.frozen(kw_only=True)
-class _Look:
-    """What a journal says of its run at a glance."""
+def _exit_of(status: RunStatus) -> Exit:
+    """Return the exit code of a run; of one that is at work, whether anything went wrong so far."""
+    if status.open_ends or status.repeatable:
+        return Exit.UNKNOWN
+    if not status.running and (status.counts[State.HELD] or not status.complete):
+        return Exit.STOPPED
+    bad = status.counts[State.FAILED] or status.counts[State.DIFFERS]
+    return Exit.FAILED if bad else Exit.DONE
 
-    facts: Mapping[str, str]
-    counts: Mapping[State, int]
-    intents: int
-    acknowledged: int
-    running: bool
-    credentials: str | None
-    kept: int
 
-    @classmethod
-    def at(cls, folder: RunFolder) -> "_Look":
-        with contextlib.closing(Journal.read(folder.journal)) as journal:
-            facts = journal.facts()
-            standing = Replay(journal)
-        path = facts.get("credentials")
-        return cls(
-            facts=facts,
-            counts=standing.counts(),
-            intents=standing.sent,
-            acknowledged=len(standing.acknowledged),
-            running=is_held(folder.journal),
-            credentials=path,
-            kept=0 if path is None else count_in(Path(path)),
-        )
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def done(self) -> int:
-        return sum(number for state, number in self.counts.items() if state.done)
-
-    @property
-    def exit(self) -> Exit:
-        if self.counts[State.UNKNOWN] > self.acknowledged:
-            return Exit.UNKNOWN
-        if self.counts[State.HELD] or "count" not in self.facts:
-            return Exit.STOPPED
-        bad = self.counts[State.FAILED] or self.counts[State.DIFFERS]
-        return Exit.FAILED if bad else Exit.DONE
-
-    def row(self, folder: RunFolder) -> dict[str, Any]:
-        return {
-            "run": folder.id,
-            "path": str(folder.path),
-            "created_at": _time(self.facts),
-            "base_url": self.facts.get("base_url"),
-            "source": self.facts.get("source"),
-            "running": self.running,
-            "complete_input": "count" in self.facts,
-            "counts": {str(state): number for state, number in self.counts.items()},
-            "acknowledged": self.acknowledged,
-            "intents": self.intents,
-            "credentials": self.credentials,
-            "credentials_kept": self.kept,
-        }
+def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
+    return {
+        "run": folder.id,
+        "path": str(folder.path),
+        "created_at": _time(status.facts),
+        "base_url": status.facts.get("base_url"),
+        "source": status.facts.get("source"),
+        "running": status.running,
+        "complete_input": status.complete,
+        "counts": {str(state): number for state, number in status.counts.items()},
+        "in_flight": status.in_flight,
+        "waiting": status.waiting,
+        "acknowledged": status.acknowledged,
+        "intents": status.intents,
+        "credentials": status.credentials,
+        "credentials_kept": status.kept,
+        "next": [command for _, command in commands_on(folder, status)],
+    }
 
 
 def _time(facts: Mapping[str, str]) -> str | None:
@@ -145,7 +112,7 @@ def resume(
     All else is as given now, so give --max-rate and --concurrency again where they matter.
     """
     folder = find_run(run, runs_directory())
-    look = _Look.at(folder)
+    look = RunStatus.read(folder.journal)
     if settings.base_url is None and look.facts:
         settings = attrs.evolve(settings, base_url=look.facts["base_url"])
     options = attrs.evolve(options, journal=JournalOptions(path=folder.journal, **how))
@@ -162,18 +129,19 @@ def resume(
 def status(settings: Settings, *, run: str) -> None:
     """Show how RUN stands, also while it goes on; nothing is sent.
 
-    RUN is an id, a prefix of one, a path, or `last`. The exit code is the run's own.
+    RUN is an id, a prefix of one, a path, or `last`. The exit code is the run's own; while it
+    goes on, 0 says that nothing has gone wrong so far.
     """
     folder = find_run(run, runs_directory())
-    look = _Look.at(folder)
+    look = RunStatus.read(folder.journal)
     if settings.as_json:
-        click.echo(json_line(look.row(folder)))
+        click.echo(json_line(_row(folder, look)))
     else:
         _show(folder, look)
-    click.get_current_context().exit(look.exit)
+    click.get_current_context().exit(_exit_of(look))
 
 
-def _show(folder: RunFolder, look: _Look) -> None:
+def _show(folder: RunFolder, look: RunStatus) -> None:
     console = output_console()
     going = "is going on" if look.running else "is not running"
     source = plain(look.facts.get("source", "operations"))
@@ -188,13 +156,16 @@ def _show(folder: RunFolder, look: _Look) -> None:
         if number:
             text = f"  {number:>8} {state:<10} {MEANINGS[state]}"
             console.print(text, style=COLOURS[state], markup=False, highlight=False)
+    for number, text in ((look.in_flight, "in flight"), (look.waiting, "not come to yet")):
+        if number:
+            console.print(f"  {number:>8} {text}", markup=False, highlight=False)
     if look.acknowledged:
         console.print(f"{look.acknowledged} of the unknown ones were acknowledged")
     if look.credentials is not None:
         text = f"{look.kept} configurations are kept in {plain(look.credentials)}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    if look.exit in (Exit.STOPPED, Exit.UNKNOWN) and not look.running:
-        console.print(f"to go on: enapter-async fleet resume {folder.id}", highlight=False)
+    for words, command in commands_on(folder, look):
+        console.print(f"{words}: {command}", markup=False, highlight=False, soft_wrap=True)
 
 
 @click.command("runs")
@@ -204,11 +175,11 @@ def runs(settings: Settings) -> None:
     found = False
     for folder in all_runs(runs_directory()):
         found = True
-        look = _Look.at(folder)
+        look = RunStatus.read(folder.journal)
         if settings.as_json:
-            click.echo(json_line(look.row(folder)))
+            click.echo(json_line(_row(folder, look)))
             continue
-        going = "running" if look.running else look.exit.name.lower()
+        going = "running" if look.running else _exit_of(look).name.lower()
         source = plain(look.facts.get("source", ""))
         click.echo(f"{folder.id}  {look.done:>7} of {look.total:<7} done  {going:<8}  {source}")
     if not found and not settings.as_json:

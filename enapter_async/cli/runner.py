@@ -1,7 +1,7 @@
 """Runs operations as `fleet apply`, the demo and the single commands do: with Ctrl-C, aloud."""
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,14 +16,15 @@ from enapter_async.cli.rows import ResultsFile, json_line, report_row
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import AuthenticationError, ConfigurationError
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, State, outcome_row
+from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.results import write_results
+from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.fleet.run import Run
 
 
@@ -130,14 +131,27 @@ def _write_results(folder: RunFolder) -> None:
 
 
 def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None) -> None:
-    # A session has a pace of its own; nobody who asked for a slow one means the next to be fast.
-    again = f"enapter-async fleet resume {folder.id}"
-    again += "" if max_rate is None else f" --max-rate {max_rate:g}"
     if report.merged:
         tell(f"{report.merged} operations equal others and were left out")
     tell(f"results: {folder.results('csv')}")
-    open_ends = report.counts[State.UNKNOWN] > report.acknowledged
-    if report.counts[State.HELD] or open_ends or not report.complete:
-        tell(f"to go on: {again}")
-    elif report.counts[State.FAILED]:
-        tell(f"to try again: {again} --retry-failed")
+    if isinstance(report.stopped, AuthenticationError):
+        tell("the server did not accept the token; set another one first")
+    try:
+        status = RunStatus.read(folder.journal)
+    except ConfigurationError as error:
+        tell(f"enapter-async: how the run stands cannot be read: {error}")
+        return
+    for words, command in commands_on(folder, status, max_rate=max_rate):
+        tell(f"{words}: {command}")
+
+
+def commands_on(
+    folder: RunFolder, status: RunStatus, *, max_rate: float | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield what can be done next, and the command line that does it.
+
+    A session has a pace of its own; nobody who asked for a slow one means the next to be fast.
+    """
+    rate = "" if max_rate is None else f" --max-rate {max_rate:g}"
+    for words, options in status.ways_on():
+        yield words, f"enapter-async fleet resume {folder.id}{options and ' ' + options}{rate}"

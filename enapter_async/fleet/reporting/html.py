@@ -16,6 +16,7 @@ from enapter_async.clock import Clock
 from enapter_async.fleet.journal.run_folders import is_held
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.private_files import written_whole
+from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.fleet.reporting.summary import summarize
 
 _DATA: Final = "@data@"
@@ -57,11 +58,17 @@ def write_report(
         "name": title,
         "run": run,
         "at_ms": int(clock.wall() * 1000),
+        "next": [] if run is None else _commands(RunStatus.read(journal), run),
         "results": [[each.name, _link(each, where.parent)] for each in results],
     }
     page = render(data)
     with written_whole(where) as file:
         file.write(page)
+
+
+def _commands(status: RunStatus, run: str) -> list[list[str]]:
+    resume = f"enapter-async fleet resume {run}"
+    return [[words, f"{resume} {options}".rstrip()] for words, options in status.ways_on()]
 
 
 def render(data: Any) -> str:

@@ -51,8 +51,9 @@ class Timeline:
         session = self.sessions[-1]
         session["ended_ms"] = max(session["ended_ms"], event.at_ms)
         self._now = max(self._now, session["at"] + event.at_ms - session["began_ms"])
-        began, _ = self.spans.get(wave, (self._now, 0))
-        self.spans[wave] = (began, self._now)
+        if number != _NOT_ENDED:
+            began, _ = self.spans.get(wave, (self._now, 0))
+            self.spans[wave] = (began, self._now)
         if number is None or event.seq is None:
             return
         tries = event.attempt or 0

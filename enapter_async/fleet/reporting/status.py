@@ -1,0 +1,177 @@
+"""How a run stands by its journal alone, and which ways lead on from there."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+import attrs
+
+from enapter_async.fleet.credentials import count_in
+from enapter_async.fleet.journal.records import (
+    INTENT,
+    WAVE_BEGUN,
+    WAVE_NOT_PASSED,
+    WAVE_PASSED,
+)
+from enapter_async.fleet.journal.replay import Mark, Replay
+from enapter_async.fleet.journal.run_folders import is_held
+from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.outcomes import State
+from enapter_async.operation import Repeat
+
+_WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
+
+
+@attrs.frozen(kw_only=True)
+class RunStatus:
+    """How a run stands.
+
+    `counts` are the operations by state. While a runner is at work (`running`), `in_flight`
+    are those that it is about to send or has sent, and `waiting` those that it has not come
+    to: neither is unknown or held. Of the unknown ones `repeatable` are sent again when the run
+    goes on; `open_ends` may be done only once, such as a new configuration, and nobody has said
+    what to do about them; `acknowledged` are those of which somebody has. `intents` counts what
+    was about to be sent, in all sessions. `wave_not_passed` is the number of the wave, from 1,
+    that was looked at and did not pass; `stuck` says that what failed in it, or in one that was
+    not looked at yet, lets no other wave begin. `kept` results are in the file `credentials`.
+    """
+
+    facts: Mapping[str, str]
+    counts: Mapping[State, int]
+    running: bool
+    in_flight: int = 0
+    waiting: int = 0
+    repeatable: int = 0
+    open_ends: int = 0
+    acknowledged: int = 0
+    intents: int = 0
+    wave_not_passed: int | None = None
+    stuck: bool = False
+    credentials: str | None = None
+    kept: int = 0
+
+    @classmethod
+    def read(cls, journal: str | os.PathLike[str]) -> Self:
+        """Read how the run of a journal stands; changes nothing, also while the run goes on.
+
+        Raises:
+            RunRefusedError: it is no journal, one of another version, or damaged.
+        """
+        with contextlib.closing(Journal.read(journal)) as opened:
+            # Asked first: a run that ends meanwhile is told as one that was at work.
+            running = is_held(opened.path)
+            replay = Replay(opened)
+            begun, waves = _notes(opened)
+            flying = _in_flight(opened, begun) if running else frozenset[int]()
+            counts = replay.counts()
+            counts[State.UNKNOWN] -= len(flying)
+            unknown = [
+                seq
+                for seq in replay.with_mark(Mark.INTENDED, Mark.UNKNOWN)
+                if seq not in flying and seq not in replay.acknowledged
+            ]
+            once = {seq for seq in unknown if _is_once(opened, seq)}
+            refused = [number for number, kind in waves.items() if kind == WAVE_NOT_PASSED]
+            blocking = [*replay.with_mark(Mark.FAILED), *unknown] if counts[State.HELD] else []
+            open_waves = {number for number, kind in waves.items() if kind != WAVE_PASSED}
+            stuck = bool(refused) or any(_wave_of(opened, seq) in open_waves for seq in blocking)
+            waiting = again = 0
+            if running:
+                untouched = replay.with_mark(Mark.UNTOUCHED)
+                waiting = sum(seq not in replay.last_event for seq in untouched)
+                counts[State.HELD] -= waiting
+                # Cut off in an earlier session: this one sends them again.
+                cut_off = set(replay.with_mark(Mark.INTENDED)) - flying - replay.acknowledged
+                again = len(cut_off - once)
+                counts[State.UNKNOWN] -= again
+            facts = opened.facts()
+        path = facts.get("credentials")
+        return cls(
+            facts=facts,
+            counts=counts,
+            running=running,
+            in_flight=len(flying),
+            waiting=waiting + again,
+            repeatable=len(unknown) - len(once) - again,
+            open_ends=len(once),
+            acknowledged=len(replay.acknowledged),
+            intents=replay.sent,
+            wave_not_passed=max(refused, default=None),
+            stuck=stuck,
+            credentials=path,
+            kept=0 if path is None else count_in(Path(path)),
+        )
+
+    @property
+    def total(self) -> int:
+        """The number of operations."""
+        return sum(self.counts.values()) + self.in_flight + self.waiting
+
+    @property
+    def done(self) -> int:
+        """How many devices are as wanted."""
+        return sum(number for state, number in self.counts.items() if state.done)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the journal holds the whole input."""
+        return "count" in self.facts
+
+    def ways_on(self) -> Iterator[tuple[str, str]]:
+        """Yield what can be done next, with the options of `fleet resume` that do it.
+
+        The first one leads on by itself. Nothing leads on from a run that is at work, or over.
+        """
+        if self.running:
+            return
+        failed, left = self.counts[State.FAILED], self.counts[State.HELD]
+        if not self.stuck and (left or self.repeatable or not self.complete):
+            yield "to go on", ""
+        if failed:
+            yield "to try again what failed", "--retry-failed"
+        if self.open_ends:
+            yield (
+                "once you looked at the devices that are unknown, to leave them as they are",
+                "--ambiguous skip",
+            )
+            yield "or to generate their configurations anew", "--ambiguous regenerate"
+        if self.stuck:
+            yield "to look again whether the wave passes", ""
+        if self.wave_not_passed is not None:
+            yield "to go on although it did not pass", "--accept-wave"
+
+
+def _notes(journal: Journal) -> tuple[int, dict[int, str]]:
+    """Return the event with which the last session began, and the last note of each wave."""
+    begun, waves = -1, dict[int, str]()
+    for event in journal.notes():
+        if event.kind == "begin":
+            begun = event.id
+        number = event.details.get("wave")
+        if event.kind in _WAVES and isinstance(number, int):
+            waves[number] = event.kind
+    return begun, waves
+
+
+def _in_flight(journal: Journal, begun: int) -> frozenset[int]:
+    """Return the items that the session at work is about to send, or has sent."""
+    flying: set[int] = set()
+    for _, seq, kind, _ in journal.marks(after=begun):
+        if kind == INTENT:
+            flying.add(seq)
+        else:
+            flying.discard(seq)
+    return frozenset(flying)
+
+
+def _wave_of(journal: Journal, seq: int) -> int | None:
+    """Return the number of an item's wave, from 1 as in notes."""
+    item = journal.item(seq)
+    return None if item is None else item.wave + 1
+
+
+def _is_once(journal: Journal, seq: int) -> bool:
+    item = journal.item(seq)
+    return item is not None and item.operation.repeat is Repeat.ONCE
