@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import enapter_async
+from enapter_async.errors import EnapterError
+from enapter_async.fleet import errors as fleet_errors
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
@@ -294,3 +296,22 @@ def test_every_ignore_says_why() -> None:
         if path != Path(__file__) and bare.search(line)
     ]
     assert found == []
+
+
+def test_the_drawn_tree_of_fleet_errors_is_their_tree() -> None:
+    drawn: dict[str, str] = {}
+    path: list[str] = []
+    for line in (fleet_errors.__doc__ or "").splitlines():
+        if found := re.match(r"    ([│├└─ ]*)(\w+Error)\b", line):
+            indent, name = found.groups()
+            path[len(indent) // 4 :] = [name]
+            drawn[name] = path[-2] if len(path) > 1 else ""
+    classes = {
+        name: each
+        for name, each in vars(fleet_errors).items()
+        if isinstance(each, type) and issubclass(each, EnapterError)
+    }
+    own = {name for name, each in classes.items() if each.__module__ == fleet_errors.__name__}
+    assert own <= drawn.keys()
+    for name, parent in drawn.items():
+        assert not parent or classes[name].__base__ is classes[parent]

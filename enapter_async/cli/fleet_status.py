@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
     return {
         "run": folder.id,
         "path": str(folder.path),
-        "created_at": _time(status.facts),
+        "created_at": status.created_at,
         "base_url": status.facts.get("base_url"),
         "source": status.facts.get("source"),
         "running": status.running,
@@ -65,13 +64,6 @@ def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
         "credentials_kept": status.kept,
         "next": [command for _, command in commands_on(folder, status)],
     }
-
-
-def _time(facts: Mapping[str, str]) -> str | None:
-    created = facts.get("created_ms")
-    if created is None:
-        return None
-    return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
 
 
 @click.command("resume")
@@ -147,7 +139,7 @@ def _show(folder: RunFolder, look: RunStatus) -> None:
     source = plain(look.facts.get("source", "operations"))
     lines = [
         f"Run {folder.id} of {source} {going}",
-        f"begun {_time(look.facts)}, about {plain(look.facts.get('base_url'))}",
+        f"begun {look.created_at}, about {plain(look.facts.get('base_url'))}",
         f"in {folder.path}",
     ]
     for line in lines:

@@ -47,6 +47,7 @@ from enapter_async.fleet.planning.plan_file import PlanHeader, PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
 from enapter_async.fleet.reporting.html import write_report
+from enapter_async.fleet.reporting.status import RunStatus, status
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.run import Run
@@ -92,6 +93,7 @@ __all__ = [
     "RunGoesOn",
     "RunOptions",
     "RunRefusedError",
+    "RunStatus",
     "RunStopped",
     "RunWaiting",
     "Selection",
@@ -113,6 +115,7 @@ __all__ = [
     "read_operations",
     "read_plan",
     "resume",
+    "status",
     "undo",
     "write_report",
 ]

@@ -6,7 +6,6 @@ import heapq
 import math
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
@@ -17,6 +16,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder, is_held
 from enapter_async.fleet.journal.stop_request import stop_request
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import Outcome
+from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import JobFile, Summary
 from enapter_async.operation import Repeat
@@ -45,7 +45,7 @@ class Look:
     @property
     def created_at(self) -> str | None:
         """When it was begun, in UTC (RFC 3339)."""
-        return _created_at(self.facts)
+        return created_at(self.facts)
 
 
 class JobReader:
@@ -116,17 +116,10 @@ class JobReader:
         return self._replay
 
 
-def created_at(folder: RunFolder) -> str | None:
+def begun_at(folder: RunFolder) -> str | None:
     """Read when a job was begun, in UTC (RFC 3339)."""
     with contextlib.closing(Journal.read(folder.journal)) as journal:
-        return _created_at(journal.facts())
-
-
-def _created_at(facts: Mapping[str, str]) -> str | None:
-    created = facts.get("created_ms")
-    if created is None:
-        return None
-    return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
+        return created_at(journal.facts())
 
 
 def _unknown(journal: Journal, replay: Replay) -> tuple[int, int]:

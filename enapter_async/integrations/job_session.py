@@ -24,7 +24,7 @@ from enapter_async.integrations.job_reader import (
     TROUBLES_TOLD,
     JobReader,
     Look,
-    created_at,
+    begun_at,
     trouble,
 )
 from enapter_async.integrations.progress import Job, Phase, Progress, Rate
@@ -177,7 +177,7 @@ class Session:
         self._total -= report.merged
         earlier = (*report.failures, *report.unknowns, *report.differing)
         self.troubles = [trouble(outcome) for outcome in earlier]
-        self._created_at = created_at(self.folder)
+        self._created_at = begun_at(self.folder)
         if not self._new:
             self._file.write(self.folder)
         self.opened.set_result(None)

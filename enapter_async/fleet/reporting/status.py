@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -115,6 +116,11 @@ class RunStatus:
         return sum(number for state, number in self.counts.items() if state.done)
 
     @property
+    def created_at(self) -> str | None:
+        """When the run was begun, in UTC (RFC 3339)."""
+        return created_at(self.facts)
+
+    @property
     def complete(self) -> bool:
         """Whether the journal holds the whole input."""
         return "count" in self.facts
@@ -141,6 +147,23 @@ class RunStatus:
             yield "to look again whether the wave passes", ""
         if self.wave_not_passed is not None:
             yield "to go on although it did not pass", "--accept-wave"
+
+
+def status(journal: str | os.PathLike[str]) -> RunStatus:
+    """Read how the run of a journal stands, also while it goes on; blocks, and changes nothing.
+
+    Raises:
+        RunRefusedError: it is no journal, one of another version, or damaged.
+    """
+    return RunStatus.read(journal)
+
+
+def created_at(facts: Mapping[str, str]) -> str | None:
+    """Return when a run was begun, in UTC (RFC 3339), by the facts of its journal."""
+    created = facts.get("created_ms")
+    if created is None:
+        return None
+    return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _notes(journal: Journal) -> tuple[int, dict[int, str]]:

@@ -1,0 +1,51 @@
+"""How a run stands, read from its journal while it goes on and after it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async import DeleteDevice, UpdateDevice, fleet
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import State
+from enapter_async.operation import Operation
+from tests.fleet.fleets import fleet_of, running
+
+
+async def test_status_says_what_the_report_says(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    async with running(fleet_of(3)) as (emulator, client):
+        ids = [device.id for device in emulator.world]
+        renaming = UpdateDevice(device_id=ids[0], name="new")
+        operations: list[Operation[Any]] = [
+            renaming,
+            renaming,
+            UpdateDevice(device_id=ids[1], name="other"),
+            DeleteDevice(device_id="gone"),
+            UpdateDevice(device_id="nobody", name="x"),
+        ]
+        seen: list[fleet.RunStatus] = []
+        options = fleet.RunOptions(abort=None, concurrency=1)
+        report = await fleet.apply(
+            client,
+            operations,
+            options,
+            journal=path,
+            on_outcome=lambda _: seen.append(fleet.status(path)),
+        )
+    assert seen[0].running
+    assert (seen[0].waiting, seen[0].counts[State.HELD]) == (3, 0)
+    ended = fleet.status(path)
+    assert not ended.running
+    assert ended.complete
+    assert ended.counts == report.counts
+    assert (ended.total, ended.done, ended.intents) == (4, 3, 4)
+    assert list(ended.ways_on()) == [("to try again what failed", "--retry-failed")]
+
+
+def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    path.write_text("no journal")
+    path.chmod(0o600)
+    with pytest.raises(ConfigurationError, match=r"run\.db"):
+        fleet.status(path)
