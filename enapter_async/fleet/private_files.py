@@ -48,7 +48,7 @@ def open_private(path: str | os.PathLike[str], *, append: bool = False) -> int:
         raise _unusable(path, error) from None
     try:
         _make_private(descriptor)
-        _sync_directory(Path(path).parent)
+        sync_directory(Path(path).parent)
     except BaseException as error:
         os.close(descriptor)
         Path(path).unlink(missing_ok=True)
@@ -118,8 +118,8 @@ def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationErro
     return ConfigurationError(f"{os.fspath(path)} cannot be opened: {error.strerror}")
 
 
-def _sync_directory(directory: Path) -> None:
-    # Without it, a power loss can take the new file's name away.
+def sync_directory(directory: Path) -> None:
+    """Bring the names in a directory to the disk: a power loss can take a new one away."""
     if sys.platform == "win32":
         return
     with contextlib.suppress(OSError):  # some network file systems have no such thing
@@ -207,7 +207,7 @@ def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterato
                 _rename_to_new(part, where)
             else:
                 part.replace(where)
-        _sync_directory(where.parent)
+        sync_directory(where.parent)
     finally:
         part.unlink(missing_ok=True)
 

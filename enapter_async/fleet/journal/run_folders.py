@@ -15,7 +15,7 @@ import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError
-from enapter_async.fleet.private_files import check_private, open_private
+from enapter_async.fleet.private_files import check_private, open_private, sync_directory
 from enapter_async.folders import NoHomeError, expanded, user_folder
 
 STATE_VARIABLE: Final = "ENAPTER_STATE_DIR"
@@ -59,7 +59,10 @@ class RunFolder:
                     continue
                 # The umask may have taken more away than was asked for, and never less.
                 claim.chmod(0o700)
-                return cls(claim.rename(path))
+                made = cls(claim.rename(path))
+                for folder in (runs, runs.parent):
+                    sync_directory(folder)
+                return made
         except OSError as error:
             raise ConfigurationError(f"{runs} cannot hold a run: {error.strerror}") from None
         raise ConfigurationError(f"{runs} cannot hold a run: too many are begun at once")

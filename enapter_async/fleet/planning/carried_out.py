@@ -18,7 +18,7 @@ import attrs
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import PlanCarriedOutError
 from enapter_async.fleet.journal.run_folders import runs_directory
-from enapter_async.fleet.private_files import open_private, write_durably
+from enapter_async.fleet.private_files import open_private, sync_directory, write_durably
 
 PLAN: Final = "plan"
 CLAIM: Final = "claim"
@@ -52,6 +52,7 @@ class PlanClaim:
                 f"the state folder cannot hold that this plan is carried out ({error}); set "
                 "ENAPTER_STATE_DIR to a folder that can, or give again=True (--again)"
             ) from None
+        sync_directory(folder.parent)
         path = folder / plan
         claim = cls(path, {PLAN: plan, CLAIM: token})
         try:

@@ -38,5 +38,47 @@ FILES: Final[Mapping[str, Break]] = MappingProxyType(
             "if (",
             by="cli/test_ways_on.py",
         ),
+        "credentials are told as kept before they are on the disk": Break(
+            "fleet.private_files:write_durably",
+            "os.fdatasync(descriptor)",
+            "pass",
+            by="fleet/test_durability.py",
+        ),
+        "the name of a new private file is not synced": Break(
+            "fleet.private_files:open_private",
+            "sync_directory(Path(path).parent)",
+            "pass",
+            by="fleet/test_durability.py",
+        ),
+        "what a backend wants of a job is not synced": Break(
+            "fleet.private_files:written_whole",
+            "os.fsync(descriptor)",
+            "pass",
+            by="fleet/test_durability.py",
+        ),
+        "the name of a file that is written whole is not synced": Break(
+            "fleet.private_files:written_whole",
+            "sync_directory(where.parent)",
+            "pass",
+            by="fleet/test_durability.py",
+        ),
+        "the folder of a run is not synced": Break(
+            "fleet.journal.run_folders:RunFolder.create",
+            "sync_directory(folder)",
+            "pass",
+            by="fleet/test_durability.py",
+        ),
+        "credentials of another run are taken as this one's": Break(
+            "fleet.credentials:kept_in",
+            'row.get("run") == run',
+            "True",
+            by="fleet/test_durability.py",
+        ),
+        "an id that is another's slug takes the first": Break(
+            "fleet.planning.snapshot:Snapshot.find",
+            "if len(rows) > 1:",
+            "if False:",
+            by="fleet/test_durability.py",
+        ),
     }
 )
