@@ -11,13 +11,13 @@ from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import InputError, Problem
 from enapter_async.fleet.spreadsheets import UnreadableError, decode, read_rows
-from enapter_async.operation import Operation, Repeat, operation_kinds
+from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.kinds import named
+from enapter_async.operations.kinds import fields_of, named, writes
 
-COLUMNS: Final = ("operation", "device_id", "name", "slug", "blueprint_id", "protocol")
+COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
+"""The columns that the operations of this package have."""
 
-_NEEDED_COLUMNS: Final = ("operation", "device_id")
 _NO_OBJECT: Final = "it is no JSON object; write one a line, as `jq -c '.[]'` makes of a list"
 _LIKENESS: Final = 0.75
 """From where on a column is taken for one of ours that was mistyped: `nmae` has just so much."""
@@ -33,10 +33,11 @@ def read_operations(
     """Read a file of operations and check all of it; nothing is sent.
 
     A CSV file has a header with the columns operation and device_id, and as needed name,
-    slug, blueprint_id, protocol. Others are ignored, which `on_ignored` is told of, but for
-    one that looks like a misspelling of these. Operations are update, delete,
-    generate_config and assign_blueprint ('-' will do for '_'). An empty cell leaves alone.
-    Spaces around a cell do not count, but for those between apostrophes; nor does a ' before
+    slug, blueprint_id, protocol, and those of a user's own operations. Others are ignored,
+    which `on_ignored` is told of, but for one that looks like a misspelling of these.
+    Operations are device.update, device.delete, device.generate_config and
+    device.assign_blueprint, with or without `device.` and with '-' or '_'. An empty cell
+    leaves alone. Spaces around a cell do not count, but for those between apostrophes; nor does a ' before
     = + - or @, which keeps a results file's names from being formulas. Delimiters are ',',
     ';' or tabs. JSON Lines hold one object a line with the same keys and no others. Text is
     UTF-8, with or without a byte order mark.
@@ -85,18 +86,12 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
     name = row.get("operation")
     kind = named(name) if isinstance(name, str) else None
     if isinstance(name, str) and (kind is None or kind.repeat is Repeat.READ):
-        raise ConfigurationError(f"operation must be one of {', '.join(_writes())}")
+        known = ", ".join(each.kind for each in writes())
+        raise ConfigurationError(f"operation must be one of {known}")
     for key, value in row.items():
         if value is None or value == "":
             raise ConfigurationError(f"{key} is empty; leave the key out to leave it alone")
     return operation_from_json(row)
-
-
-def _writes() -> Iterator[str]:
-    for name in operation_kinds():
-        kind = named(name)
-        if kind is not None and kind.repeat is not Repeat.READ:
-            yield name
 
 
 def _rows_of_csv(
@@ -114,30 +109,35 @@ def _rows_of_csv(
             if wrong := _wrong_header(header):
                 yield line, wrong
                 return
-            ignored = [name for name in header if name not in (*COLUMNS, "")]
+            columns = ("operation", *fields_of(writes()))
+            ignored = [name for name in header if name not in (*columns, "")]
             if ignored and on_ignored is not None:
                 on_ignored(ignored)
         elif len(cells) < len(header) or any(cells[len(header) :]):
             yield line, f"it has {len(cells)} cells, and the header has {len(header)}"
         else:
             row = dict(zip(header, cells, strict=False))
-            yield line, {key: row[key] for key in COLUMNS if row.get(key)}
+            yield line, {key: row[key] for key in columns if row.get(key)}
     if header is None:
         yield 0, "it is empty; a CSV file begins with a header"
 
 
 def _wrong_header(header: list[str]) -> str:
-    missing = [column for column in COLUMNS if column not in header]
+    columns = ("operation", *fields_of(writes()))
+    missing = [column for column in columns if column not in header]
     for name in header:
         # Whoever wrote `nmae` is not to learn it from devices that kept their names.
         meant = difflib.get_close_matches(name, missing, 1, _LIKENESS)
-        if meant and name not in COLUMNS:
+        if meant and name not in columns:
             return f"there is no column {shown(name)}; rename it to {meant[0]}, or remove it"
-    needed = [column for column in _NEEDED_COLUMNS if column in missing]
+    # What an operation is about is in a field that its noun names, such as `device_id`.
+    ids = dict.fromkeys(f"{each.kind.partition('.')[0]}_id" for each in writes())
+    needed = ["operation"] if "operation" in missing else []
+    needed += [] if ids.keys() & set(header) else [" or ".join(ids)]
     if needed:
-        found = ", ".join(shown(name) for name in header[: len(COLUMNS)])
+        found = ", ".join(shown(name) for name in header[: len(columns)])
         return f"the header lacks {' and '.join(needed)}; it has {found}"
-    twice = [column for column in COLUMNS if header.count(column) > 1]
+    twice = [column for column in columns if header.count(column) > 1]
     return f"the header has {twice[0]} twice" if twice else ""
 
 

@@ -281,6 +281,45 @@ class DeleteDevice(_OnDevice[None]):
 
 
 @attrs.frozen(kw_only=True)
+class AssignBlueprint(_OnDevice[Device]):
+    """Assign another blueprint to a device.
+
+    Sets an absolute state, so it is safe to repeat.
+
+    Source: API page, "Change Blueprint".
+    """
+
+    kind: ClassVar[str] = "device.assign_blueprint"
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[Device]] = _DEVICE
+
+    device_id: str = attrs.field(converter=device_arguments.device_id)
+    blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
+
+    def request(self) -> RequestParts:
+        """Return the request that this operation is."""
+        return RequestParts(
+            method="POST",
+            path=("devices", self.device_id, "assign_blueprint"),
+            body={"blueprint_id": self.blueprint_id},
+        )
+
+    def reads(self) -> GetDevice:
+        """Return the operation that reads the device."""
+        return GetDevice(device_id=self.device_id)
+
+    def changes(self) -> dict[str, str]:
+        """Return the blueprint that is set."""
+        return {"blueprint_id": self.blueprint_id}
+
+    def undo(self, before: Device) -> "AssignBlueprint | None":
+        """Return the assignment of the old blueprint; None if there was none."""
+        if not before.blueprint_id:
+            return None
+        return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)
+
+
+@attrs.frozen(kw_only=True)
 class GenerateConfig(_OnDevice[CommunicationConfig]):
     """Generate a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
 
@@ -328,45 +367,6 @@ class GenerateConfig(_OnDevice[CommunicationConfig]):
         if result.mqtt_protocol == self.protocol:
             return ""
         return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
-
-
-@attrs.frozen(kw_only=True)
-class AssignBlueprint(_OnDevice[Device]):
-    """Assign another blueprint to a device.
-
-    Sets an absolute state, so it is safe to repeat.
-
-    Source: API page, "Change Blueprint".
-    """
-
-    kind: ClassVar[str] = "device.assign_blueprint"
-    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
-    answer: ClassVar[Answer[Device]] = _DEVICE
-
-    device_id: str = attrs.field(converter=device_arguments.device_id)
-    blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
-
-    def request(self) -> RequestParts:
-        """Return the request that this operation is."""
-        return RequestParts(
-            method="POST",
-            path=("devices", self.device_id, "assign_blueprint"),
-            body={"blueprint_id": self.blueprint_id},
-        )
-
-    def reads(self) -> GetDevice:
-        """Return the operation that reads the device."""
-        return GetDevice(device_id=self.device_id)
-
-    def changes(self) -> dict[str, str]:
-        """Return the blueprint that is set."""
-        return {"blueprint_id": self.blueprint_id}
-
-    def undo(self, before: Device) -> "AssignBlueprint | None":
-        """Return the assignment of the old blueprint; None if there was none."""
-        if not before.blueprint_id:
-            return None
-        return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)
 
 
 _PROOF: Final = ListDevices(limit=1)

@@ -4,9 +4,12 @@ An operation is registered by being defined, so this module imports all that the
 defines; those of a user are there once their own module is imported.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, cast
 
-from enapter_async.operation import Operation, operation_class
+import attrs
+
+from enapter_async.operation import Operation, Repeat, operation_class, operation_kinds
 from enapter_async.operations import device_plans, devices
 
 OLD_NAMES: Final = {
@@ -36,3 +39,21 @@ def named(name: str) -> type[Operation[Any]] | None:
     if operation_class(name) is None:
         name = name.replace("-", "_")
     return operation_class(OLD_NAMES.get(name, name))
+
+
+def writes(place: str = "") -> Iterator[type[Operation[Any]]]:
+    """Yield the operations that write and have a kind of their own, of modules below `place`."""
+    for kind in operation_kinds():
+        found = operation_class(kind)
+        if (
+            found is not None
+            and found.repeat is not Repeat.READ
+            and found.__module__.startswith(place)
+        ):
+            yield found
+
+
+def fields_of(operations: Iterable[type[Operation[Any]]]) -> tuple[str, ...]:
+    """Return the names of the fields of operations, each once and in order."""
+    fields = (attrs.fields_dict(cast("Any", each)) for each in operations)
+    return tuple(dict.fromkeys(name for each in fields for name in each))

@@ -199,3 +199,21 @@ async def test_a_create_whose_end_is_unknown_is_told_in_its_own_words(
         assert str(outcome.error).startswith("AddRack may or may not have happened: ")
         assert "None" not in str(outcome.error)
         assert "device" not in f"{outcome.error} {getattr(outcome.error, 'hint', '')}"
+
+
+def test_a_file_holds_own_operations_beside_those_of_devices(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.csv"
+    path.write_text(
+        "operation,device_id,rack_id,name\n"
+        "update,d1,,Boiler\n"
+        "device.update,d2,,Pump\n"
+        "rack.rename,,r1,Nord\n"
+    )
+    assert fleet.read_operations(path) == [
+        UpdateDevice(device_id="d1", name="Boiler"),
+        UpdateDevice(device_id="d2", name="Pump"),
+        rename("r1", "Nord"),
+    ]
+    path.write_text("operation,rack_id,name\nrack.rename,r1,Nord\nrack.rename,,Nord\n")
+    with pytest.raises(fleet.InputError, match="line 3: rack.rename needs rack_id"):
+        fleet.read_operations(path)
