@@ -32,15 +32,15 @@ def read_operations(
 ) -> list[Operation[Any]]:
     """Read a file of operations and check all of it; nothing is sent.
 
-    A CSV file has a header with the columns operation and device_id, and as needed name,
-    slug, blueprint_id, protocol, and those of a user's own operations. Others are ignored,
-    which `on_ignored` is told of, but for one that looks like a misspelling of these.
-    Operations are device.update, device.delete, device.generate_config and
-    device.assign_blueprint, with or without `device.` and with '-' or '_'. An empty cell
-    leaves alone. Spaces around a cell do not count, but for those between apostrophes; nor does a ' before
-    = + - or @, which keeps a results file's names from being formulas. Delimiters are ',',
-    ';' or tabs. JSON Lines hold one object a line with the same keys and no others. Text is
-    UTF-8, with or without a byte order mark.
+    A CSV file has a header with the columns operation and device_id, and as needed name, slug,
+    blueprint_id, protocol, and those of a user's own operations. Others are ignored, which
+    `on_ignored` is told of, but for one that looks like a misspelling of these. Operations are
+    device.update, device.delete, device.generate_config and device.assign_blueprint, with or
+    without `device.` and with '-' or '_'. An empty cell leaves alone. Spaces around a cell do
+    not count, but for those between apostrophes; nor does a ' before = + - or @, which keeps a
+    results file's names from being formulas. Delimiters are ',', ';' or tabs. JSON Lines hold
+    one object a line with the same keys and no others. Text is UTF-8, with or without a byte
+    order mark.
 
     Raises:
         InputError: with the line number of each problem.

@@ -215,5 +215,5 @@ def test_a_file_holds_own_operations_beside_those_of_devices(tmp_path: Path) -> 
         rename("r1", "Nord"),
     ]
     path.write_text("operation,rack_id,name\nrack.rename,r1,Nord\nrack.rename,,Nord\n")
-    with pytest.raises(fleet.InputError, match="line 3: rack.rename needs rack_id"):
+    with pytest.raises(fleet.InputError, match=r"line 3: rack.rename needs rack_id"):
         fleet.read_operations(path)
