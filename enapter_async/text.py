@@ -23,7 +23,9 @@ _INVISIBLE: Final = (
     r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_UNSAFE: Final = f"[{_CONTROLS}{_INVISIBLE}]"
+UNSAFE: Final = f"[{_CONTROLS}{_INVISIBLE}]"
+"""A pattern of one character that could steer a terminal, or that it does not show."""
+
 # Letters of Cyrillic and Greek that look like Latin ones.
 _LOOK: Final = "АВЕКМНОРСТУХаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"  # noqa: RUF001 - that is the point
 _LIKE: Final = "ABEKMHOPCTYXaeopcyxijsABEZHIKMNOPTYXo"
@@ -32,7 +34,7 @@ _LIKE: Final = "ABEKMHOPCTYXaeopcyxijsABEZHIKMNOPTYXo"
 def plain(value: Any) -> str:
     """Write a value as one line that changes nothing on a terminal but the letters it shows."""
     text = re.sub(_BREAKS, " ", str(value))
-    return re.sub(_UNSAFE, "", re.sub(_SEQUENCES, "", text))
+    return re.sub(UNSAFE, "", re.sub(_SEQUENCES, "", text))
 
 
 def shortened(text: str, length: int) -> str:
@@ -47,7 +49,7 @@ def plain_lines(value: Any) -> str:
 
 def quoted(text: str) -> str:
     r"""Write a text in quotes and whole: what a terminal does not show as an escape, `\u200b`."""
-    return "'" + re.sub(_UNSAFE, lambda found: ascii(found.group())[1:-1], text) + "'"
+    return "'" + re.sub(UNSAFE, lambda found: ascii(found.group())[1:-1], text) + "'"
 
 
 def quoted_apart(one: str, other: str) -> tuple[str, str]:

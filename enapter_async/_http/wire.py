@@ -32,6 +32,7 @@ from enapter_async.errors import (
     api_error_type,
 )
 from enapter_async.operation import Answer, Operation
+from enapter_async.text import UNSAFE
 
 T = TypeVar("T")
 
@@ -39,7 +40,6 @@ EXCERPT_LENGTH: Final = 4096
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 # Compiled once they are needed, which is seldom.
-_CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 
@@ -240,7 +240,7 @@ class Wire:
 
 def printable(text: str, limit: int = 200) -> str:
     """Return a server's text fit for a message: one line, no control characters, not long."""
-    line = re.sub(_CONTROL, " ", text)
+    line = re.sub(f"{UNSAFE}+", " ", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -27,12 +27,14 @@ _CLOSE_ON_EXEC: Final[int] = getattr(os, "O_CLOEXEC", 0)
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 
 
-def open_private(path: str | os.PathLike[str], *, append: bool = False) -> int:
-    """Create a file that only its owner can read and write; give its descriptor.
+def open_private(
+    path: str | os.PathLike[str], *, append: bool = False, meant: Path | None = None
+) -> int:
+    """Create a file that only its owner can read and write; return its descriptor.
 
     An existing file is refused, or with `append` taken if it is a plain file of this user
     with mode 0600 and one name. Symbolic links are never followed where the platform can
-    tell.
+    tell. Errors name the file that was `meant`, where it is to have another name at first.
 
     Raises:
         ConfigurationError: the file cannot be used; says why.
@@ -45,7 +47,7 @@ def open_private(path: str | os.PathLike[str], *, append: bool = False) -> int:
             raise _exists(path) from None
         return _reopen(path, flags)
     except OSError as error:
-        raise _unusable(path, error) from None
+        raise _unusable(meant or path, error) from None
     try:
         _make_private(descriptor)
         sync_directory(Path(path).parent)
@@ -54,8 +56,8 @@ def open_private(path: str | os.PathLike[str], *, append: bool = False) -> int:
         Path(path).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise ConfigurationError(
-                f"{os.fspath(path)} cannot be made readable by you alone: {error.strerror}; choose "
-                "a folder on a file system that keeps modes"
+                f"{os.fspath(meant or path)} cannot be made readable by you alone: "
+                f"{error.strerror}; choose a folder on a file system that keeps modes"
             ) from None
         raise
     return descriptor
@@ -195,7 +197,7 @@ def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterato
     if new and os.path.lexists(where):
         raise _exists(where)
     _remove_parts(where.parent)
-    part, descriptor = _open_part(where.parent)
+    part, descriptor = _open_part(where)
     try:
         with os.fdopen(
             descriptor, "w", encoding="utf-8", errors="backslashreplace", newline=""
@@ -212,14 +214,14 @@ def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterato
         part.unlink(missing_ok=True)
 
 
-def _open_part(folder: Path) -> tuple[Path, int]:
+def _open_part(where: Path) -> tuple[Path, int]:
     for _ in range(_TRIES):
-        part = folder / _PART.format(secrets.token_hex(8))
-        descriptor = open_private(part)
+        part = where.parent / _PART.format(secrets.token_hex(8))
+        descriptor = open_private(part, meant=where)
         if lock(descriptor) and os.fstat(descriptor).st_nlink:
             return part, descriptor
         os.close(descriptor)  # somebody took it for a leftover before it was locked
-    raise ConfigurationError(f"{folder} cannot hold a new file: others remove it")
+    raise ConfigurationError(f"{where} cannot be written: others remove what is beside it")
 
 
 def _remove_parts(folder: Path) -> None:

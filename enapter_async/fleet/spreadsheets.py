@@ -52,7 +52,7 @@ def decode(data: bytes) -> str:
     if b"\0" in data[:8]:
         raise UnreadableError(0, "it looks like UTF-16 without a byte order mark; save it as UTF-8")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add one to each that is there
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UnreadableError(

@@ -236,7 +236,9 @@ def _writers(state: os.stat_result) -> str:
     if state.st_uid not in (os.geteuid(), 0):
         return f"belongs to another user (uid {state.st_uid})"
     mode = stat.S_IMODE(state.st_mode)
-    return f"can be changed by others (mode {mode:04o})" if mode & 0o022 else ""
+    # What anybody writes to a device, such as /dev/null, is not read from it again.
+    changed = mode & 0o022 and not stat.S_ISCHR(state.st_mode)
+    return f"can be changed by others (mode {mode:04o})" if changed else ""
 
 
 def _shared(state: os.stat_result) -> str:

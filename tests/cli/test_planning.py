@@ -223,6 +223,34 @@ def test_on_a_terminal_the_number_is_typed(
     assert leaf not in world
 
 
+def test_the_number_that_is_typed_is_that_of_all_that_cannot_be_taken_back(
+    run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "on_terminal", lambda: True)
+    singles = [each.id for each in world if each.type == "STANDALONE"][:4]
+    first, second, *others = singles
+    rows = tmp_path / "rows.csv"
+    rows.write_text(
+        "operation,device_id,name,protocol\n"
+        + "".join(f"delete,{each},,\n" for each in (first, second))
+        + "".join(f"generate_config,{each},,MQTT\n" for each in others)
+        + f"update,{others[0]},A,\n"
+    )
+    plan = planned(run, tmp_path / "plan", str(rows))
+    for file in (rows, plan):
+        for typed in ("2\n", "5\n"):
+            asked = run("fleet", "apply", str(file), input=typed)
+            assert asked.exit_code == 1
+            question = "2 deletions and 2 new configurations cannot be taken back; type 4 to go on"
+            assert question in asked.stderr
+    assert world.count() == 0
+    assert run("fleet", "apply", str(plan), input="4\n").exit_code == 0
+    assert world.count("generate_config") == 2
+    undoing = run("fleet", "undo", "last", input="4\n")
+    assert "type 1 to go on" in undoing.stderr
+    assert undoing.exit_code == 1
+
+
 def test_undo_may_only_write_the_plan(run: Run, world: World, leaf: str, tmp_path: Path) -> None:
     plan = planned(
         run, tmp_path / "plan", "--name-matches", world.device(leaf).name + "$", "--set-name", "X"

@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,20 @@ def test_a_runs_folder_is_for_its_owner_only(run: Run, changes: str, runs: Path)
     assert {each.name for each in folder.path.iterdir()} == {
         "journal.db", "journal.db.lock", "results.csv", "results.jsonl",
     }  # fmt: skip
+
+
+def test_a_run_whose_input_was_cut_is_not_done(run: Run, changes: str, runs: Path) -> None:
+    run("fleet", "apply", changes)
+    folder = the_run(runs)
+    with closing(sqlite3.connect(folder.journal)) as journal:
+        # As it is when the process was killed before the input had come to its end.
+        journal.execute("DELETE FROM run WHERE key = 'count'")
+        journal.commit()
+    looked = run("fleet", "status", "--json")
+    assert looked.exit_code == Exit.STOPPED
+    assert json.loads(looked.stdout)["complete_input"] is False
+    assert f"fleet resume {folder.id}" in run("fleet", "status").stdout
+    assert "stopped" in run("fleet", "runs").stdout
 
 
 def test_a_refused_run_leaves_no_folder(run: Run, runs: Path, tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ def test_a_file_system_without_modes_is_refused_and_nothing_is_left_there(
         for append in (True, False):
             with pytest.raises(ConfigurationError, match="file system that keeps modes"):
                 open_private(tmp_path / "t.csv", append=append)
+        with (
+            pytest.raises(ConfigurationError, match=r"t\.csv cannot be made readable by you"),
+            written_whole(tmp_path / "t.csv"),
+        ):
+            pytest.fail("it is not private")
     finally:
         os.umask(before)
     assert not list(tmp_path.iterdir())

@@ -344,9 +344,9 @@ def test_links_to_results_are_relative_and_escaped(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     with journal_of(path, []):
         pass
-    results = [tmp_path / "a b#?.csv", tmp_path.parent / "x.csv"]
+    results = [tmp_path / "a b#?.csv", tmp_path.parent / "x.csv", tmp_path / "\udce4.csv"]
     assert page_of(path, results=results)["results"] == [
-        ["a b#?.csv", "a%20b%23%3F.csv"], ["x.csv", "../x.csv"],
+        ["a b#?.csv", "a%20b%23%3F.csv"], ["x.csv", "../x.csv"], ["\udce4.csv", "%E4.csv"],
     ]  # fmt: skip
 
 

@@ -49,6 +49,7 @@ WRITTEN = {
     "PowerShell": b'#TYPE Object\n"operation","device_id","name"\n"update","dev-1","A"\n',
     "a remark": b"\n# my fleet, of May\noperation,device_id,name\nupdate,dev-1,A\n",
     "empty cells more": HEADER.encode() + b"update,dev-1,A,,,,\n",
+    "two marks": b"\xef\xbb\xbf\xef\xbb\xbfoperation,device_id,name\nupdate,dev-1,A\n",
     "the end of a DOS file": b"operation,device_id,name\r\nupdate,dev-1,A\r\n\x1a",
     "a space before a quote": b'operation, "device_id", name\nupdate, dev-1, "A"\n',
     "semicolons and spaces": b'operation; device_id; name\nupdate; dev-1; "A"\n',

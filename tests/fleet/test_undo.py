@@ -62,6 +62,16 @@ async def test_a_run_and_its_undo_leave_the_fleet_as_it_was(tmp_path: Path) -> N
         assert shown(emulator) == before
 
 
+async def test_what_was_changed_last_is_set_back_first(tmp_path: Path) -> None:
+    async with running(fleet_of(4)) as (_, client):
+        order = [uuid(2), uuid(0), uuid(3)]
+        changes: list[Operation[Any]] = [UpdateDevice(device_id=each, name="N") for each in order]
+        journal = await ran(client, tmp_path, changes)
+        back = await undo(client, journal)
+        with back.plan as way:
+            assert [item.device for item in way.items()] == order[::-1]
+
+
 async def test_what_cannot_be_undone_is_counted_and_named(tmp_path: Path) -> None:
     devices = [*fleet_of(3), device(3, blueprint_id="")]
     async with running(devices) as (emulator, client):

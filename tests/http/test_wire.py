@@ -322,7 +322,7 @@ def test_each_status_has_its_error() -> None:
         ("x" * 200, "x" * 200),
         ("x" * 201, "x" * 199 + "…"),
         ("a\r\n\x00b", "a b"),
-        ("a\u202eb\u2066c", "a b c"),
+        ("a\u202eb\u2066c\U000e0041\u061cd", "a b c d"),
     ],
 )
 def test_a_servers_text_is_one_short_line(text: str, expected: str) -> None:

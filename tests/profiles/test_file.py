@@ -1,5 +1,6 @@
 """The configuration file: where it is, what it may hold, and where it keeps a token."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_a_folder_that_is_not_absolute_is_ignored(monkeypatch: pytest.MonkeyPatc
 
 def test_a_file_that_is_not_there_holds_nothing_unless_it_was_named(tmp_path: Path) -> None:
     assert read_config({"XDG_CONFIG_HOME": str(tmp_path)}).profiles == {}
+    assert read_config({"ENAPTER_CONFIG": os.devnull}).profiles == {}
     with pytest.raises(ConfigurationError, match="as ENAPTER_CONFIG says, is not there"):
         read_config({"ENAPTER_CONFIG": str(tmp_path / "none.toml")})
 

@@ -14,6 +14,7 @@ from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
+from enapter_async.text import plain
 
 RESULT_COLUMNS: Final = (
     "state",
@@ -53,7 +54,7 @@ def _row(item: WorkItem, event: Event | None, acknowledged_ms: int | None) -> di
             "settled": bool(details.get("settled")),
             "error_type": details.get("error"),
             "status": event.status,
-            "code": event.code,
+            "code": event.code and plain(event.code),
             "request_id": event.request_id,
             "error": details.get("message"),
         }
