@@ -1,4 +1,4 @@
-"""One call while it runs, and what is readable of it after."""
+"""The state of one call while it runs, and the record of it afterwards."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,15 +19,15 @@ from enapter_async.operation import Operation, Repeat, Settles, described
 
 
 class CallRecord:
-    """What became of one call, filled as it goes and readable after it, also after an error.
+    """The record of one call, filled while it runs and readable afterwards, even after an error.
 
-    `attempts` are the failed ones; `sent` counts all, the last good one too; `elapsed` is
-    seconds; `settled` and `already_absent` mean what they mean in `hooks.CallEnded`.
+    `attempts` are the failed ones; `sent` counts all, including a good one; `elapsed` is in
+    seconds; `settled` and `already_absent` are as in `hooks.CallEnded`.
 
-    `before_again` is awaited before the operation is sent again after an uncertain attempt:
-    so a journal can say first that it may arrive once more. What it raises ends the call.
-    `observer` is asked before each attempt of the operation and told how it ended.
-    `decides` says that a decision rests on the answer, so that a 404 must be proven.
+    `before_again` is awaited before the operation is repeated after an uncertain attempt, so that
+    a journal can first record that it may arrive once more; an exception from it ends the call.
+    `observer` is asked before each attempt and notified of how it ended. `decides` says that a
+    decision depends on the answer, so that a 404 must be proven.
     """
 
     __slots__ = (
@@ -92,32 +92,32 @@ class Call:
         self.record = record
         self.patient = patient
         self.end = end
-        """When the call must be over, the read that may have to settle it included."""
+        """When the call must end, including the read that may have to settle it."""
         self.delay = 0.0
         """How long to sleep after the last failure."""
         self.request_id: str | None = None
         self.absent_before = False
-        """Whether nothing had the natural key before, of an operation that settles by it."""
+        """Whether nothing had the natural key before, if the operation settles by it."""
         self.candidates: tuple[Any, ...] = ()
-        """What a search found, of an operation that settles by one."""
+        """What a search found, if the operation settles by one."""
         self.still_there = False
-        """Whether a look after the last attempt showed that it has not been done."""
+        """Whether a read after the last attempt showed that it was not done."""
         self.uncertain: Failure | None = None
-        """The last uncertain failure, and of those the last that has an answer to be kept."""
+        """The last uncertain failure; one whose answer must be kept takes precedence."""
 
     def note(self, failure: Failure) -> None:
-        """Remember what a failed attempt brought, for the error that the call may end in."""
+        """Remember a failed attempt for the error that the call may end in."""
         self.request_id = getattr(failure.error, "request_id", None) or self.request_id
         kept = self.uncertain is not None and self.uncertain.answer is not None
         if failure.answer is not None or (failure.certainty.uncertain and not kept):
             self.uncertain = failure
 
     def put_off(self, seconds: float) -> None:
-        """Let time that was spent waiting not count."""
+        """Extend the call by time that was spent waiting."""
         self.end += seconds
 
     def reserve(self, left: float) -> float:
-        """Return how much of the time left is kept for settling, once that may be needed."""
+        """Return how much of the time left is reserved for settling, once that may be needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
         return settle_reserve(self.operation.settles, left) if uncertain else 0.0
 
@@ -128,18 +128,16 @@ def unsent(error: EnapterError) -> Failure:
 
 
 def doubt(call: Call, state: Any | Failure) -> str:
-    """Return why a state that was read does not settle an uncertain call; "" where it does."""
+    """Return why a state that was read does not settle an uncertain call; "" if it does."""
     operation, settles = call.operation, call.operation.settles
     if isinstance(state, Failure):
         return f"it could not be read back ({state.error})"
     if settles is Settles.SEARCH:
         call.candidates = tuple(operation.candidates(state))
-        return f"a search shows {len(call.candidates)} that may be its work"
+        return f"a search found {len(call.candidates)} that it may have created"
     if settles is Settles.KEY and not call.absent_before:
-        return "it is not known that nothing had its key before"
-    return (
-        "" if operation.holds(state) else "a read after it does not show it, which proves nothing"
-    )
+        return "it is not known whether something had its key before"
+    return "" if operation.holds(state) else "a read does not show it, which proves nothing"
 
 
 def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:
@@ -148,17 +146,17 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
     name, target = described(operation), operation.target()
     if applied:
         kind: type[AmbiguousOutcomeError] = ResultLostError
-        said = f"the server reports {name} as done, and its answer is lost"
+        said = f"the server reports {name} as done, but its answer is lost"
     else:
         kind = AmbiguousOutcomeError
         said = f"{name} may or may not have happened"
-    look = f"Look at the {target.word}"
+    look = f"Check the {target.word}"
     if target.name is None:
-        look = f"Look whether there is a new {target.word}"
+        look = f"Check whether there is a new {target.word}"
     if operation.repeat is Repeat.CONVERGENT:
-        hint = f"{look}, or send it again: done twice, it ends in the same place."
+        hint = f"{look}, or send it again: doing it twice has the same result."
     else:
-        hint = f"{look} before you send it again: that would do it once more."
+        hint = f"{look} before you send it again, which would do it once more."
     failure = call.uncertain
     reason, answer = attempt.error_type, None
     if failure is not None:
@@ -166,10 +164,10 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
         answer = failure.answer
     how = f"attempt {attempt.number} ended in {reason}, and {found}"
     if answer is not None:
-        how = f"{reason}. What arrived is kept, unread"
+        how = f"{reason}. What arrived is kept unread"
         hint = (
-            "Save what `answer.reveal()` of this error returns, which exists nowhere else; with "
-            f"a credentials file it is there, as a line with `raw`. {hint}"
+            "Save what `answer.reveal()` of this error returns, as it exists nowhere else; a job "
+            f"writes it to its credentials file, as a line with `raw`. {hint}"
         )
     return kind(
         f"{said}: {how}",
@@ -183,10 +181,10 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
 
 
 def differing(operation: Operation[Any], why: str) -> ResultDiffersError:
-    """Return the error of a call that was done, and not as asked."""
+    """Return the error of a call that was done, but not as asked."""
     target = operation.target()
     return ResultDiffersError(
-        f"{described(operation)} was done, and not as asked: {why}",
+        f"{described(operation)} was done, but not as asked: {why}",
         noun=target.noun,
         subject=target.name,
     )

@@ -1,9 +1,8 @@
-"""One exchange on a connection of our own, spoken through aiohttp's HTTP parser.
+"""Exchanges on connections that we hold ourselves, through aiohttp's HTTP parser.
 
-Truth by construction: what fails before `write` was not sent, what fails after it may have
-been; there is no hidden re-send, redirect, cookie or proxy on this path. All that is relied
-upon beyond aiohttp's documented interface is named in `probe`, and a contract test holds the
-installed aiohttp against it.
+What fails before `write` was not sent, what fails after it may have been: this path has no hidden
+retry, redirect, cookie or proxy. Everything it uses beyond aiohttp's documented interface is
+listed in `probe`, against which a contract test checks the installed aiohttp.
 """
 
 import asyncio
@@ -35,14 +34,14 @@ from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.errors import ConfigurationError, HostDownError, TransportError
 
 INTERIM_LIMIT: Final = 8
-"""How many 1xx answers may come before the final one."""
+"""How many 1xx answers may precede the final one."""
 RECEIVE_BYTES: Final = 64 * 1024
-"""How much is received at once. For asyncio's 256 KiB, glibc may ask the system for memory,
-and give it back, at each answer; so much it keeps."""
+"""How much is received at once. For asyncio's 256 KiB, glibc may request memory from the system
+and return it at each answer; this much it keeps."""
 
 
 def probe(session: aiohttp.ClientSession) -> str:
-    """Say what this aiohttp lacks for `DirectTransport`, or nothing where all is there."""
+    """Return what this aiohttp lacks for `DirectTransport`; empty if nothing."""
     loop = asyncio.get_running_loop()
     connector: Any = session.connector
     wanted = {
@@ -79,12 +78,12 @@ def probe(session: aiohttp.ClientSession) -> str:
 
 
 def _key_request(session: aiohttp.ClientSession, url: URL, ssl: Any) -> ClientRequest:
-    """Make the one request object whose only use is to name the connection."""
+    """Return the request object whose only use is to identify the connection."""
     return ClientRequest("GET", url, ssl=ssl, loop=asyncio.get_running_loop(), session=session)
 
 
 class DirectTransport:
-    """The fast and exact way: one exchange on a connection that we hold ourselves."""
+    """The fast and exact transport: each exchange on a connection that we hold ourselves."""
 
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         connector = session.connector
@@ -106,22 +105,22 @@ class DirectTransport:
 
     @property
     def resting(self) -> int:
-        """How many connections are kept at hand, without an exchange."""
+        """How many idle connections are kept at hand."""
         return len(self._lines.resting)
 
     def distrust(self) -> None:
-        """Use none of the connections at hand again: the last to rest is the one."""
+        """Close the connections at hand: the last one used is among them."""
         self._lines.drop()
 
     def close(self) -> None:
-        """Begin nothing more; the session closes the connections."""
+        """Start nothing more; the session closes the connections."""
         self._closed = True
         self._lines.close()
 
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
-        """Send one request once and give its answer, within `left` seconds."""
+        """Send one request once and return its answer, within `left` seconds."""
         if self._closed:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         now = self._loop.time()
@@ -134,7 +133,7 @@ class DirectTransport:
             line = connected
             now = self._loop.time()
         lines, protocol = self._lines, line.protocol
-        # A new parser each time: what an old one may have begun to read is nobody's answer.
+        # A new parser each time: what an old one may have begun to read answers no request.
         protocol.set_response_params(
             read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
         )
@@ -159,9 +158,9 @@ class DirectTransport:
         return maybe("the answer was lost", kind)
 
     async def reach(self, seconds: float) -> Failure | None:
-        """Make a new connection, send nothing, and end it.
+        """Open a new connection, send nothing, and close it.
 
-        One that was at hand would not show that the host is there: it may be dead unnoticed.
+        A connection at hand would prove nothing: it may be dead without anybody knowing.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -176,7 +175,7 @@ class DirectTransport:
         return failure
 
     def _at_hand(self) -> Line | None:
-        """Take a line that rests and on which nothing is pending, if there is one."""
+        """Take an idle connection on which nothing is pending, if there is one."""
         resting = self._lines.resting
         while resting:
             line = resting.pop()
@@ -187,10 +186,10 @@ class DirectTransport:
         return None
 
     async def _connect(self, seconds: float) -> Line | Failure:
-        """Take a connection on which nothing is pending, from the pool or newly made.
+        """Return a connection on which nothing is pending, from the pool or a new one.
 
-        Stale ones are replaced at once, for there are never more than the pool held; a new one
-        that is no good fails the attempt, so that the next comes only after a delay.
+        Stale ones are replaced at once, since there are no more than the pool held; a new one
+        that is unusable fails the attempt, so that the next one follows only after a delay.
         """
         timeout = self._connect_timeout
         if seconds != timeout.connect:
@@ -210,7 +209,9 @@ class DirectTransport:
                 if protocol in self._pending:
                     continue
                 failure = not_sent(
-                    HostDownError("a new connection was closed, or spoken on, before the request"),
+                    HostDownError(
+                        "a new connection was closed, or received data, before the request"
+                    ),
                     "BadConnection",
                 )
             return failure
@@ -221,11 +222,11 @@ class DirectTransport:
     def _clean(
         self, connection: aiohttp.connector.Connection, protocol: ResponseHandler
     ) -> Line | None:
-        """Make a line of a connection, if nothing came on it since its last answer ended.
+        """Return the connection ready for an exchange, if nothing arrived since its last answer.
 
-        A byte that is pending belongs to no request of ours: taken for an answer, it would
-        give this call, and each after it, its predecessor's. A new TLS connection is not looked
-        at, for TLS 1.3 sends session tickets of its own accord.
+        A pending byte belongs to no request: taken for an answer, it would give this call, and
+        each one after it, the answer of its predecessor. A new TLS connection is not checked,
+        because TLS 1.3 sends session tickets unasked.
         """
         transport = protocol.transport
         if transport is None or not protocol.is_connected() or protocol.should_close:
@@ -265,10 +266,10 @@ async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
 
 
 def _in_time(reply: Reply) -> Reply:
-    """Return what a reply is worth whose connection the sweeper aborted.
+    """Return the reply of a connection that the sweeper aborted, marked as late if it was cut.
 
-    One that was whole by its own framing came in time after all; of another the end was
-    the connection's end, and that was our own doing.
+    A reply that is complete by its own framing did arrive in time; any other may have been ended
+    by our own abort.
     """
     if reply.framed and not reply.cut:
         return reply
@@ -276,7 +277,7 @@ def _in_time(reply: Reply) -> Reply:
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:
-    """Return a quick question: has this socket bytes, or an end, that nobody read?"""
+    """Return a fast check whether this socket has unread bytes or was closed."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)
@@ -286,8 +287,8 @@ def _readable(sock: socket.socket) -> Callable[[], bool]:
 
 
 class TwoLengths(Exception):  # noqa: N818 - it names what is wrong
-    """The answer has two lengths, and aiohttp's parser in Python believed one of them."""
+    """The answer has two lengths, and aiohttp's parser in Python accepted one of them."""
 
 
 class NoFinalAnswer(Exception):  # noqa: N818 - it names what is missing
-    """The server sent interim answers without end, or asked to switch protocols."""
+    """The server sent too many interim answers, or asked to switch protocols."""

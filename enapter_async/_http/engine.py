@@ -34,7 +34,7 @@ from enapter_async.hooks import Hook
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a client was told, checked."""
+    """The checked settings of a client."""
 
     base_url: URL
     token: Secret | None
@@ -65,7 +65,7 @@ class Engine:
     def open(self) -> None:
         """Make session and transport, for the running loop and this process."""
         if self.state != "not open":
-            raise ConfigurationError(f"this client is {self.state}; make a new one to enter again")
+            raise ConfigurationError(f"this client is {self.state}; create a new one instead")
         settings = self._settings
         wire = make_wire(
             settings.base_url,
@@ -91,20 +91,20 @@ class Engine:
         _OPENED.add(self)
 
     def pipeline(self) -> Pipeline:
-        """Return the pipeline, or refuse a use that could only fail in obscure ways."""
+        """Return the pipeline, or refuse a use that would fail in obscure ways."""
         if self._pipeline is None or self.state != "open":
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"
             )
-        # A thread runs one loop at a time. To ask which it is, Python 3.11 asks the kernel for
-        # the process id at each call, and what a fork changes is told by `_disown_all`.
+        # A thread runs one loop at a time. Python 3.11 asks the kernel for the process id
+        # whenever it is asked for the running loop; here `_disown_all` takes care of forks.
         loop = self.loop
         if loop is None or self.thread != threading.get_ident() or not loop.is_running():
             self._check_loop()
         return self._pipeline
 
     def _check_loop(self) -> None:
-        """Refuse a loop, or a process, that the client was not opened in; a thread may change."""
+        """Refuse another loop or process than the client was opened in; the thread may change."""
         if self.loop is None:
             where = "in another process; open a new one after a fork"
             raise ConfigurationError(f"this client was opened {where}")

@@ -1,4 +1,4 @@
-"""From the bytes of a good answer to the operation's value, out of its envelope."""
+"""Reading the operation's value out of the envelope of a good answer."""
 
 import contextlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def unwrap(operation: Operation[T], body: bytes, cut: str) -> T:
-    """Take the operation's value out of its envelope, or raise `StructureError`."""
+    """Return the operation's value out of its envelope, or raise `StructureError`."""
     if cut:
         raise StructureError("", cut)
     if not body:
@@ -46,7 +46,7 @@ def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
             return result
         raise StructureError(*problem)
     if answer.secret:
-        # Nothing repeats such an answer: without its envelope it is taken, too, if it is whole.
+        # There is no second chance to read it, so without its envelope it is accepted, too.
         with contextlib.suppress(StructureError):
             bare: T = structurer(answer.type)(data)
             return bare

@@ -14,19 +14,19 @@ _NOT_NOW: Final = frozenset((425, 429))
 
 
 class Evidence:
-    """What the good answers of a client have shown; shared by all that share its session."""
+    """What a client's good answers have shown; shared by all clients on its session."""
 
     __slots__ = ("asked", "asking", "living")
 
     def __init__(self) -> None:
         self.living: set[int] = set()
-        """Which nouns' API is known to answer at the base URL: the ids of their proofs."""
+        """The nouns whose API is known to answer at the base URL, by the ids of their proofs."""
         self.asked = 0
-        """How often somebody asked whether an API answers there."""
+        """How often it was checked whether an API answers there."""
         self.asking = asyncio.Lock()
 
     def learn(self, operation: Operation[Any], result: Any) -> None:
-        """Note that an operation was answered with something of its noun."""
+        """Record that an operation was answered with an object of its noun."""
         if result:
             self.living.add(id(operation.proof))
 
@@ -42,8 +42,8 @@ def certainty_of(status: int, *, dated: bool) -> Certainty:
     """Return what a status outside of 2xx says of a write: REFUSED, or MAYBE.
 
     `dated` says that the answer has the API's own form and names a time to come again, which
-    tells its 503 from a proxy's. A redirect is a refusal where it says that the address is
-    elsewhere; 302 and 303 also follow something that was done, and the others mean nothing here.
+    distinguishes its 503 from a proxy's. A redirect is a refusal if it says that the address is
+    elsewhere; 302 and 303 may also follow something that was done, and the others mean nothing.
     """
     if 300 <= status < 400:
         refused = status in _LIVES_ELSEWHERE

@@ -1,4 +1,4 @@
-"""The headers that each request carries: a client's own, and those that its user adds."""
+"""The headers of each request: the client's own, and those that its user adds."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from enapter_async._version import __version__
 from enapter_async.concealment import Secret
 
 ExtraHeaders = Callable[[], Mapping[str, str]]
-"""Asked just before each request is written, in the task of its call."""
+"""Called just before each request is written, in the task of its call."""
 
 # Compiled once they are needed, which is seldom.
 _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -24,7 +24,7 @@ _OUR_NAMES: Final = frozenset(
     ("connection", "cookie", "expect", "host", "keep-alive", "te", "trailer",
      "transfer-encoding", "upgrade", "user-agent")
 )  # fmt: skip
-"""What says who asks, where a message ends, or what its connection is for."""
+"""Headers that identify the caller, or govern the message or its connection."""
 
 logger = logging.getLogger("enapter_async")
 
@@ -32,8 +32,8 @@ logger = logging.getLogger("enapter_async")
 def own_headers(base_url: URL, token: Secret | None, user: str | None) -> dict[str, str]:
     """Return what a client sends with each request.
 
-    A gateway that is asked over http redirects to https unless it is told that http is meant;
-    that it is was settled when the base URL was checked.
+    A gateway redirects http to https unless a header says that http is meant; whether it may be
+    was checked with the base URL.
     """
     headers = {
         "User-Agent": f"enapter-async/{__version__}",
@@ -57,7 +57,7 @@ def make_wire(
     extra: ExtraHeaders | None,
     wall: Callable[[], float],
 ) -> Wire:
-    """Say how a client speaks; `wall` is the time in seconds since 1970."""
+    """Return the protocol of a client; `wall` returns the time in seconds since 1970."""
     headers = own_headers(base_url, token, user)
     secret = None if token is None else token.reveal()
     if extra is None:
@@ -66,10 +66,9 @@ def make_wire(
 
 
 class CarryingWire(Wire):
-    """Speaks as `Wire` does, and adds to each request what it asks for just before.
+    """A `Wire` that adds headers to each request, obtained just before it is written.
 
-    It stands in the place of the plain one only where somebody adds headers, so that nobody
-    else pays for the question.
+    It replaces the plain one only if there are headers to add, so that nobody else pays for them.
     """
 
     def __init__(self, *arguments: Any, extra: ExtraHeaders, **options: Any) -> None:
@@ -90,7 +89,7 @@ class CarryingWire(Wire):
         return await handler(request)
 
     def _asked(self) -> dict[str, str]:
-        """Ask for the headers; what cannot be sent is logged, and does not hurt the call."""
+        """Return the extra headers; invalid ones are logged and do not affect the call."""
         try:
             asked = dict(self._extra())
         except Exception:
@@ -99,7 +98,7 @@ class CarryingWire(Wire):
         good = {name: value for name, value in asked.items() if _may_be_sent(name, value)}
         if len(good) < len(asked):
             left_out = [name for name in asked if name not in good]
-            logger.warning("extra_headers gave what cannot be sent: %r", left_out)
+            logger.warning("extra_headers returned headers that cannot be sent: %r", left_out)
         return good
 
 

@@ -1,8 +1,8 @@
-"""JSON as UTF-8 bytes, by orjson where it is installed and by the standard library elsewhere.
+"""JSON as UTF-8 bytes, by orjson if it is installed and by the standard library otherwise.
 
-Both refuse the same: NaN, a byte order mark, other encodings than UTF-8, nesting beyond
-`DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, leaves open what that
-means, so whoever read it otherwise on the way saw another answer.
+Both refuse the same: NaN, a byte order mark, encodings other than UTF-8, nesting beyond
+`DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, does not define what that
+means, so a program on the way may have read another answer.
 """
 
 import contextlib
@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 DEEPEST: Final = 254
-"""How many objects and lists may stand within each other; orjson writes no more."""
+"""How deeply objects and lists may be nested; orjson writes no more."""
 
 _BLANKS: Final = b" \t\r\n"
 _LONG_NUMBER: Final = b"0" * 19
-"""So many digits, orjson may read as a float what is a whole number."""
+"""From this many digits on, orjson may read a whole number as a float."""
 _DIGITS_AS_0: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
@@ -32,7 +32,7 @@ def decode_plainly(body: bytes) -> Any:
     too_deep = True
     with contextlib.suppress(RecursionError):
         data = _DECODER.decode(body.decode("utf-8"))
-        # There are no more levels than brackets, which are faster to count.
+        # There cannot be more levels than brackets, which are faster to count.
         too_deep = body.count(b"{") + body.count(b"[") > DEEPEST and _is_too_deep(data)
     if too_deep:
         raise ValueError("nested too deeply")
@@ -76,7 +76,7 @@ def _count_strings(text: bytes) -> int:
     """Return how many quotes of a JSON text begin or end a string, names included."""
     if b"\\" not in text or rb"\"" not in text:
         return text.count(b'"')
-    text = text.replace(rb"\\", b"")  # what is left of a row of backslashes escapes what follows
+    text = text.replace(rb"\\", b"")  # of a run of backslashes, an odd one escapes what follows
     return text.count(b'"') - text.count(rb"\"")
 
 
@@ -88,9 +88,9 @@ with contextlib.suppress(ImportError):
     def decode_quickly(body: bytes) -> Any:
         """Read JSON with orjson; anything else is a ValueError."""
         data = orjson.loads(body)
-        # Of two values under one name it keeps the last and says nothing. But then the text lost
-        # a name, and written again it differs: if not in all but blanks, in how many strings
-        # there are, whatever is escaped in them.
+        # Of two values under one name, orjson silently keeps the last. Then the document written
+        # again has fewer strings, however they are escaped; and if it differs only in blanks, or
+        # not at all, none is missing.
         try:
             written = orjson.dumps(data)
         except TypeError:

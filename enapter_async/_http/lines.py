@@ -1,4 +1,4 @@
-"""The connections of one client: those at work under the sweeper's eye, and those at hand."""
+"""The connections of one client: those in use, watched by the sweeper, and those at hand."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ REST_SECONDS: Final = 1.0
 
 
 class Line:
-    """One connection in our hands: what an exchange on it needs, and by when it must end."""
+    """One connection that we hold: what an exchange on it needs, and when it must end."""
 
     __slots__ = (
         "connection",
@@ -38,22 +38,22 @@ class Line:
         self.protocol = protocol
         self.transport = transport
         self.pending = pending
-        """Asks whether there is something on the socket that nobody read."""
+        """Returns whether the socket has unread data."""
         self.until = 0.0
         self.late = False
         self.spared = False
-        """Whether it was given time to read what came while the loop stood still."""
+        """Whether it was given time to read what arrived while the loop was stalled."""
         self.rests_since = 0.0
 
 
 class Lines:
-    """The lines of one client: those at work under the sweeper's eye, those at rest at hand.
+    """The connections of one client: those in use, watched by the sweeper, and those at hand.
 
-    One timer serves all: it aborts the connections of late exchanges, and gives a line that
-    rested for a second back to aiohttp's pool, which minds how long a connection may idle.
+    One timer serves all: it aborts the connections of late exchanges, and returns a connection
+    that was idle for a second to aiohttp's pool, which limits how long it may stay open.
 
-    Where the timer itself is late, the process or its loop stood still, and answers may lie
-    unread in the sockets: what would be late by then is spared once, until the next time.
+    If the timer itself is late, the process or its loop was stalled, and answers may be waiting
+    in the sockets: exchanges that would be late by then are spared once, until the next sweep.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -63,10 +63,10 @@ class Lines:
         self._closed = False
         self.working: set[Line] = set()
         self.resting: list[Line] = []
-        """The last to come is the first to go again, so that few stay warm."""
+        """The last one used is reused first, so that few connections stay open."""
 
     def work(self, line: Line, until: float) -> None:
-        """Watch over an exchange that must end by then."""
+        """Watch an exchange that must end by `until`."""
         line.until = until
         line.late = line.spared = False
         self.working.add(line)
@@ -74,7 +74,7 @@ class Lines:
             self._sweep_later()
 
     def rest(self, line: Line) -> None:
-        """Keep a line at hand for the next exchange."""
+        """Keep a connection at hand for the next exchange."""
         if self._closed:
             line.connection.release()
             return
@@ -82,12 +82,12 @@ class Lines:
         self.resting.append(line)
 
     def drop(self) -> None:
-        """Close what rests."""
+        """Close the idle connections."""
         while self.resting:
             self.resting.pop().connection.close()
 
     def close(self) -> None:
-        """Watch no more, and give back what rests."""
+        """Stop watching, and return the idle connections to the pool."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What all calls of a client share: in-flight limit, pause after 429, writers' turns."""
+"""What all calls of a client share: in-flight limit, pause after a 429, one writer at a time."""
 
 import asyncio
 from collections import deque
@@ -11,15 +11,15 @@ from enapter_async.clock import Clock
 from enapter_async.errors import Attempt, ConfigurationError, check_number
 
 PROBE: Final = 1
-"""How many exchanges may be under way when the gate reopens after a pause."""
+"""How many exchanges may be in flight when the gate reopens after a pause."""
 
 
 @attrs.frozen(kw_only=True)
 class Pacing:
-    """How much a client asks of the server at once.
+    """How much load a client puts on the server.
 
-    `max_in_flight` bounds the exchanges that are under way; `max_rate` the requests a second
-    that are begun, None for no bound. There is no burst: begun requests are evenly spaced.
+    `max_in_flight` limits the exchanges in flight; `max_rate` the requests started per second,
+    None for no limit. There are no bursts: requests start evenly spaced.
     """
 
     max_in_flight: int = 100
@@ -28,21 +28,21 @@ class Pacing:
     def __attrs_post_init__(self) -> None:
         if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int):
             raise ConfigurationError(
-                f"Pacing.max_in_flight is {self.max_in_flight!r}; give a whole number"
+                f"Pacing.max_in_flight is {self.max_in_flight!r}; it must be a whole number"
             )
         if self.max_in_flight < 1:
             raise ConfigurationError(
-                f"Pacing.max_in_flight is {self.max_in_flight}; the least is 1"
+                f"Pacing.max_in_flight is {self.max_in_flight}; it must be at least 1"
             )
         if self.max_rate is not None:
             check_number("Pacing.max_rate", self.max_rate, above=True)
 
 
 class Gate:
-    """Every attempt of every call of a client passes here, in order of arrival.
+    """The gate that every attempt of every call of a client passes, in order of arrival.
 
-    After a 429 nobody passes until the pause is over. Then one waiting call goes first; each
-    attempt that ends in anything but 429 doubles how many may be under way, up to the limit.
+    After a 429 nothing passes until the pause is over. Then one waiting call goes first; each
+    attempt that ends in anything but 429 doubles how many may be in flight, up to the limit.
     """
 
     def __init__(self, pacing: Pacing, clock: Clock) -> None:
@@ -55,17 +55,17 @@ class Gate:
         self._next_start = 0.0
         self._line: deque[asyncio.Future[None]] = deque()
         self.epoch = 0
-        """Which pause we are after; an attempt remembers the one it began in."""
+        """The number of pauses so far; an attempt remembers the one in which it began."""
         self.level = 0
-        """How many pauses came since an attempt last ended in anything but 429."""
+        """How many pauses there were since an attempt last ended in anything but 429."""
 
     @property
     def in_flight(self) -> int:
-        """How many exchanges are under way."""
+        """How many exchanges are in flight."""
         return self._in_flight
 
     def try_enter(self) -> bool:
-        """Pass at once where nobody waits and nothing holds; the quick path."""
+        """Pass at once if nobody waits and nothing is in the way; the fast path."""
         if self._line or self._in_flight >= self._allowed:
             return False
         if (self._paused_until or self._spacing) and self._shut_seconds() > 0:
@@ -76,7 +76,7 @@ class Gate:
         return True
 
     async def enter(self) -> None:
-        """Wait in line and pass. Cancelled, it leaves the line as if it had never come."""
+        """Wait in line and pass. If cancelled, leave the line as if never in it."""
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(place)
         try:
@@ -99,13 +99,13 @@ class Gate:
         self._call_first()
 
     def leave(self) -> None:
-        """Return the place back."""
+        """Release the place."""
         self._in_flight -= 1
         if self._line:
             self._call_first()
 
     def _shut_seconds(self) -> float:
-        """Reopen if a pause is over; give how long nobody may pass yet."""
+        """Reopen if a pause is over, and return for how long the gate stays shut."""
         now = self._clock.monotonic()
         if self._paused_until and now >= self._paused_until:
             self._paused_until = 0.0
@@ -113,14 +113,14 @@ class Gate:
         return max(self._paused_until, self._next_start) - now
 
     def pause_seconds(self) -> float:
-        """Return how much of a pause after 429 is left; 0 or less where there is none."""
+        """Return how much of a pause after a 429 is left; 0 or less if there is none."""
         return self._paused_until - self._clock.monotonic() if self._paused_until else 0.0
 
     def pause(self, seconds: float, epoch: int) -> None:
-        """Let nobody pass for some seconds: the server said 429 to an attempt of that epoch.
+        """Shut the gate for some seconds: an attempt of that epoch was answered with 429.
 
-        Many attempts that were under way together are told 429 together; that is one event,
-        so only the first of an epoch raises the level.
+        Attempts that were in flight together receive their 429 together. That is one event, so
+        only the first of an epoch raises the level.
         """
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
         if epoch == self.epoch:
@@ -128,7 +128,7 @@ class Gate:
             self.level += 1
 
     def widen(self, epoch: int) -> None:
-        """Let more pass after a pause: an attempt begun after it ended in no 429."""
+        """Let more pass after a pause: an attempt begun after it did not end in 429."""
         if epoch != self.epoch:
             return
         self.level = 0
@@ -150,20 +150,20 @@ class Gate:
 
 
 class KeyedLock:
-    """One writer at a time for each thing: a key is held by one call, others wait in order."""
+    """A lock for each key: one call holds it, others wait in order."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]] | None] = {}
 
     def try_take(self, key: Hashable) -> bool:
-        """Take a turn that nobody holds."""
+        """Take the lock of a key if it is free, and return whether it was."""
         if key in self._waiting:
             return False
         self._waiting[key] = None
         return True
 
     async def take(self, key: Hashable) -> None:
-        """Wait for the turn and take it. Cancelled, it passes on what it may have been given."""
+        """Wait for the lock and take it. If cancelled, pass on what may have been received."""
         line = self._waiting.get(key)
         if line is None:
             line = self._waiting[key] = deque()
@@ -179,7 +179,7 @@ class KeyedLock:
             raise
 
     def give(self, key: Hashable) -> None:
-        """Return the turn to the next in line, or free it."""
+        """Hand the lock to the next in line, or free it."""
         line = self._waiting[key]
         while line:
             place = line.popleft()
@@ -190,28 +190,28 @@ class KeyedLock:
 
 
 class AttemptObserver(Protocol):
-    """Goes with one call: has a say in when its attempts begin, and hears how they end."""
+    """Decides when the attempts of one call may begin, and is notified of how they end."""
 
     def may_begin(self) -> bool:
-        """Say whether an attempt may begin at once."""
+        """Return whether an attempt may begin at once."""
         ...
 
     async def begin(self) -> None:
-        """Wait until an attempt may begin; that does not count against the deadline."""
+        """Wait until an attempt may begin; the wait does not count against the deadline."""
 
     def passed(self) -> None:
-        """Take note that an attempt brought a good answer."""
+        """Record that an attempt received a good answer."""
 
     def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
-        """Take note that an attempt failed.
+        """Record that an attempt failed.
 
-        `timed_out` says that a limit of ours cut it; `pause` how many seconds the client lets
-        nothing pass after a 429, else 0.
+        `timed_out` says that one of the client's limits cut it; `pause` is how many seconds the
+        gate stays shut after a 429, else 0.
         """
 
 
 async def within(seconds: float, waiting: Callable[[], Awaitable[object]]) -> bool:
-    """Wait for something for at most so many seconds; say whether it came."""
+    """Wait for something for at most `seconds`, and return whether it came."""
     try:
         async with asyncio.timeout(seconds):
             await waiting()

@@ -1,11 +1,11 @@
 """The life of one call, read from top to bottom.
 
-A call takes the writer's turn for its target, passes the gate, and makes an attempt; a good
-answer is returned at once. Anything else comes back as a `Failure`, and only then is a retry
-loop built. However the call ends, an uncertain attempt is settled by reading, or told.
+A call takes the lock of its target, passes the gate, and makes an attempt; a good answer is
+returned at once. Anything else comes back as a `Failure`, and only then is a retry loop created.
+However the call ends, an uncertain attempt is settled by reading back, or reported.
 
-The turn is taken before the gate, so that a call which waits for another writer of the same
-device holds none of the places that calls about other devices could use.
+The lock is taken before the gate, so that a call waiting for another writer of the same device
+holds none of the places that calls for other devices could use.
 """
 
 import asyncio
@@ -51,23 +51,23 @@ from enapter_async.operation import Operation, Settles
 T = TypeVar("T")
 
 SETTLE_TRIES: Final = 2
-"""How often a settling read is begun; a second one only where the first was not sent."""
+"""How often a settling read is attempted; a second time only if the first was not sent."""
 
 _BY_KEY: Final = Settles.KEY
 """Looked up once: a class finds its members slowly, and every call asks."""
 
 TIMER_SECONDS: Final = 0.001
-"""How much too early a loop's timer may fire: uvloop's count in whole milliseconds."""
+"""How much too early a loop's timer may fire: uvloop counts in whole milliseconds."""
 
 _NUMBERS: Final = itertools.count(1)
-"""One count for all clients of the process, so that a hook may listen to several."""
+"""One count for all clients of the process, so that a hook may serve several."""
 
 logger = logging.getLogger("enapter_async")
 
 
 @attrs.frozen(kw_only=True)
 class Pipeline:
-    """How a client's calls run; those of `with_options` share all but policy and timeouts."""
+    """Runs a client's calls; clients from `with_options` share all but policy and timeouts."""
 
     transport: Transport
     wire: Wire
@@ -83,9 +83,9 @@ class Pipeline:
     async def execute(
         self, operation: Operation[T], record: CallRecord | None = None, *, patient: bool = False
     ) -> T:
-        """Carry an operation out and give its result, or raise what truly became of it.
+        """Execute an operation and return its result, or raise what is known about its end.
 
-        With `patient` the time spent waiting at the gate does not count against the deadline.
+        With `patient`, time spent waiting at the gate does not count against the deadline.
         """
         started = self.clock.monotonic()
         try:
@@ -113,7 +113,7 @@ class Pipeline:
             elif why := operation.fault(ended) or operation.differs(ended):
                 error = differing(operation, why)
         except BaseException as raised:
-            # A cancellation mostly; or `before_again`, or an operation, raised something.
+            # Usually a cancellation; or `before_again`, or an operation, raised an exception.
             clear_frames(raised)
             cancelled = isinstance(raised, asyncio.CancelledError)
             error = raised if isinstance(raised, EnapterError) else None
@@ -155,7 +155,7 @@ class Pipeline:
                 self.turns.give(target)
 
     async def _go_on(self, call: Call, first: Failure) -> Any | Failure:
-        """Try again after a first failure as far as the policy allows, and say how it ended."""
+        """Retry after a first failure as far as the policy allows, and return how it ended."""
         ended: Any = first
         repeat = call.operation.repeat
         if may_repeat(self.policy, repeat, first):
@@ -180,7 +180,7 @@ class Pipeline:
         return await self._settlement().conclude(call, ended)
 
     def _may_ask_again(self, call: Call) -> bool:
-        """Return whether what was not confirmed, and a look shows undone, may be sent once more."""
+        """Return whether an unconfirmed write may be repeated, which a read shows undone."""
         allowed = len(call.record.attempts) < self.policy.attempts
         return call.still_there and allowed and call.delay < self._time_left(call)
 
@@ -204,7 +204,7 @@ class Pipeline:
         epoch, operation = gate.epoch, call.operation
         began = self.clock.monotonic()
         left = call.end - began
-        # Cut at the very end, an attempt of a write could no longer be settled.
+        # If cut at the very end, an attempt of a write could no longer be settled.
         left -= settle_reserve(operation.settles, left)
         if left <= 0:
             gate.leave()
@@ -236,7 +236,7 @@ class Pipeline:
     async def _exchange(
         self, message: Message, operation: Operation[Any], left: float
     ) -> Reply | Failure:
-        """Make one exchange in a place taken at the gate, and give the place back."""
+        """Make one exchange in a place taken at the gate, and release the place."""
         epoch = self.gate.epoch
         try:
             reply = await self.transport.exchange(
@@ -256,7 +256,7 @@ class Pipeline:
         return left - call.reserve(left)
 
     def _failed(self, call: Call, failure: Failure, began: float, epoch: int) -> Failure:
-        """Write a failed attempt down, and let the whole client pause after a 429."""
+        """Record a failed attempt, and pause the whole client after a 429."""
         now = self.clock.monotonic()
         number = len(call.record.attempts) + 1
         attempt = Attempt(
@@ -287,7 +287,7 @@ class Pipeline:
         return failure
 
     async def _wait_at_gate(self, call: Call, *, settling: bool = False) -> Failure | None:
-        """Wait for a place; a pause that would outlast the deadline is not begun."""
+        """Wait for a place; do not start a pause that would outlast the deadline."""
         began = self.clock.monotonic()
         if call.patient:
             await self.gate.enter()
@@ -302,9 +302,11 @@ class Pipeline:
                 return None
         pause = self.gate.pause_seconds()
         if pause > 0:
-            reason = f"the server's 429 lets this client pause for {pause:.3g} s more"
+            reason = f"the client pauses for another {pause:.3g} s after a 429"
             return unsent(RateLimitedError(reason, status=429, retry_after=pause))
-        return unsent(DeadlineExceededError("out of time: waiting for a place among the calls"))
+        return unsent(
+            DeadlineExceededError("out of time while waiting for the client's other calls")
+        )
 
     async def _sleep(self, call: Call, seconds: float, failure: Failure) -> None:
         if self.hooks:
@@ -317,7 +319,7 @@ class Pipeline:
             await call.record.before_again()
 
     async def _read_back(self, call: Call, reading: Operation[Any]) -> Any | Failure:
-        """Make one reading on behalf of a call, for which its end decides something."""
+        """Execute a read on behalf of a call whose end depends on it."""
         if self.hooks:
             operation = call.operation
             self._tell(Waiting(call=call.number, operation=operation, seconds=0.0, reason="settle"))
@@ -349,7 +351,7 @@ class Pipeline:
         return state
 
     def _distrust(self, failure: Failure) -> None:
-        """Leave a connection whose answers have come out of step with its requests."""
+        """Close a connection whose answers are out of step with its requests."""
         if isinstance(failure.error, ResponseMismatchError):
             self.transport.distrust()
 

@@ -1,7 +1,7 @@
-"""When to try again, and after how long: the policy, and the tenacity loop that drives it.
+"""When to retry, and after how long: the policy, and the tenacity loop that applies it.
 
-A tenacity object keeps the state of the loop that it drives, so one is built for each call
-that failed once, and never shared; a first attempt that succeeds builds none.
+A tenacity object holds the state of its loop, so one is created for each call whose first attempt
+failed, and never shared. A first attempt that succeeds creates none.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,14 +24,14 @@ SETTLE_SECONDS: Final = 5.0
 
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
-    """How hard a call tries; all times are seconds.
+    """How persistently a call is attempted; all times are seconds.
 
-    `attempts` counts the first one, so 1 switches retrying off (an uncertain end is still
-    settled by reading back). Between two attempts a call sleeps a random time up to
-    `base_delay` doubled at each failure (from twice `base_delay` after a refusal), never more
-    than `max_delay`; a Retry-After is a floor, and one above `max_retry_after` ends the call.
-    `deadline` bounds the whole call. `on_ambiguous="regenerate"` sends once-only operations
-    again after an uncertain attempt: earlier credentials may then exist, or be revoked.
+    `attempts` includes the first one, so 1 switches retries off (an uncertain end is still
+    settled by reading back). Between two attempts a call sleeps a random time of up to
+    `base_delay`, doubled with each failure (twice `base_delay` after a refusal), at most
+    `max_delay`. A Retry-After is a lower bound; one above `max_retry_after` ends the call.
+    `deadline` limits the whole call. `on_ambiguous="regenerate"` repeats once-only operations
+    after an uncertain attempt: earlier credentials may then exist, or be revoked.
     """
 
     attempts: int = 4
@@ -44,21 +44,24 @@ class RetryPolicy:
     def __attrs_post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
             raise ConfigurationError(
-                f"RetryPolicy.attempts is {self.attempts!r}; give a whole number"
+                f"RetryPolicy.attempts is {self.attempts!r}; it must be a whole number"
             )
         if self.attempts < 1:
-            raise ConfigurationError(f"RetryPolicy.attempts is {self.attempts}; the least is 1")
+            raise ConfigurationError(
+                f"RetryPolicy.attempts is {self.attempts}; it must be at least 1"
+            )
         for name in ("base_delay", "max_delay", "max_retry_after"):
             check_number(f"RetryPolicy.{name}", getattr(self, name))
         check_number("RetryPolicy.deadline", self.deadline, above=True)
         if self.on_ambiguous not in ("raise", "regenerate"):
             raise ConfigurationError(
-                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; give 'raise' or 'regenerate'"
+                f"RetryPolicy.on_ambiguous is {self.on_ambiguous!r}; "
+                "it must be 'raise' or 'regenerate'"
             )
 
 
 def may_repeat(policy: RetryPolicy, repeat: Repeat, failure: Failure) -> bool:
-    """Say whether an operation may be sent again after this failure, time and count apart."""
+    """Return whether an operation may be repeated after this failure, apart from time and count."""
     if failure.retries == 0:
         return False
     if failure.retry_after is not None and failure.retry_after > policy.max_retry_after:
@@ -75,8 +78,8 @@ def backoff(
 ) -> float:
     """Return the seconds to sleep after the failed attempt `number`, counted from 1.
 
-    Full jitter, so that many callers do not come back together; a Retry-After is a floor with
-    jitter above it, and never undercut. Source: "Exponential Backoff And Jitter", AWS
+    Full jitter, so that many callers do not return at once; a Retry-After is a lower bound with
+    jitter added to it. Source: "Exponential Backoff And Jitter", AWS
     Architecture Blog, 2015.
     """
     if failure.retry_after is not None:
@@ -87,12 +90,12 @@ def backoff(
 
 
 def settle_reserve(settles: Settles, left: float) -> float:
-    """Return how much of the seconds that are left is kept for reading back."""
+    """Return how many of the seconds left are reserved for reading back."""
     return min(SETTLE_SECONDS, left * SETTLE_SHARE) if settles is not _NEVER else 0.0
 
 
 class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity
-    """Tells tenacity's loop that an attempt failed and may be repeated; it never gets out."""
+    """Tells tenacity's loop that an attempt failed and may be repeated; never leaves `drive`."""
 
 
 async def drive(
@@ -105,10 +108,10 @@ async def drive(
     time_left: Callable[[], float],
     sleep: Callable[[float, Failure], Awaitable[None]],
 ) -> T | Failure:
-    """Go on after a `first` failure until an attempt succeeds or the policy says stop.
+    """Continue after a `first` failure until an attempt succeeds or the policy ends the call.
 
-    The first failure counts as attempt 1. Gives the value, or the last failure; a sleep that
-    would outlast the time left is not begun.
+    The first failure counts as attempt 1. Return the value, or the last failure; a sleep that
+    would outlast the time left is not started.
     """
     failure: Failure | None = first
     last = first

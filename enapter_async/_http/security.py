@@ -1,4 +1,4 @@
-"""Where the API is, and what must hold before a token is sent there: checks, no I/O."""
+"""Checks, without I/O, of the API's address and of what must hold before a token is sent there."""
 
 import asyncio
 import inspect
@@ -20,8 +20,8 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
     """Return what aiohttp verifies with: the caller's context, or the default one.
 
-    A default context writes its session keys to the file that SSLKEYLOGFILE names, so where
-    that is set one is made that does not.
+    The default context writes its session keys to the file named by SSLKEYLOGFILE, so if that is
+    set, a context is created that does not.
     """
     if context is not None:
         return context
@@ -33,9 +33,9 @@ def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContex
 
 
 def check_header_value(name: str, value: object) -> None:
-    """Refuse what cannot be a header's value, without showing it."""
+    """Refuse what cannot be the value of a header, without showing it."""
     if not isinstance(value, str):
-        raise ConfigurationError(f"{name} is a {type(value).__name__}; give a str")
+        raise ConfigurationError(f"{name} must be a str, not a {type(value).__name__}")
     if not value:
         raise ConfigurationError(f"{name} is empty")
     if value != value.strip():
@@ -49,10 +49,10 @@ def check_header_value(name: str, value: object) -> None:
 
 
 def check_ssl_context(context: ssl.SSLContext) -> None:
-    """Refuse a context that would let anybody be the server."""
+    """Refuse a context that would accept any server."""
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
-            "ssl_context does not verify the server: for a gateway with its own CA give "
+            "ssl_context does not verify the server; for a gateway with its own CA use "
             "ssl.create_default_context(cafile=…)"
         )
     if context.minimum_version not in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
@@ -62,7 +62,7 @@ def check_ssl_context(context: ssl.SSLContext) -> None:
 
 
 def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
-    """Warn whoever called the package, however many frames of ours lie between."""
+    """Issue a warning that points to the caller's code, however many frames of ours lie between."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith("enapter_async."):
         frame, level = frame.f_back, level + 1
@@ -70,21 +70,21 @@ def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
 
 
 def check_session(session: aiohttp.ClientSession) -> None:
-    """Refuse a caller's session that cannot be used from here."""
+    """Refuse a caller's session that is closed or belongs to another event loop."""
     if session.closed:
-        raise ConfigurationError("the session is closed; give one that is open")
+        raise ConfigurationError("the session is closed; pass an open one")
     if session._loop is not asyncio.get_running_loop():  # noqa: SLF001 - its public name warns
         raise ConfigurationError(
-            "the session was made on another event loop; make it on the one that uses the client"
+            "the session was created on another event loop; create it on the client's"
         )
 
 
 def check_connector(session: aiohttp.ClientSession, base_url: URL) -> None:
-    """Refuse a caller's session whose connector would let anybody be the server."""
+    """Refuse a caller's session whose connector would accept any server."""
     verifies = getattr(session.connector, "_ssl", True)
     if base_url.scheme == "https" and verifies is False:
         raise ConfigurationError(
-            "the session's connector does not verify the server (ssl=False); give it, or "
+            "the session's connector does not verify the server (ssl=False); pass it, or "
             "ssl_context, a context that does"
         )
     if isinstance(verifies, ssl.SSLContext):
@@ -92,28 +92,28 @@ def check_connector(session: aiohttp.ClientSession, base_url: URL) -> None:
 
 
 def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
-    """Check where the API is, and give it without `/v3` and without a slash at its end."""
+    """Check the address of the API, and return it without `/v3` and trailing slashes."""
     if not isinstance(text, str | URL):
-        raise ConfigurationError(f"base_url is a {type(text).__name__}; give a str or a yarl.URL")
+        raise ConfigurationError(f"base_url is a {type(text).__name__}, not a str or a yarl.URL")
     try:
         url = URL(str(text))
     except ValueError:
         url = URL()
-    # A label that is empty or too long would end in an error of the resolver's.
+    # An empty or too long label would raise an obscure error in the resolver.
     labels = (url.raw_host or "").removesuffix(".").split(".")
     if url.scheme not in ("http", "https") or not all(1 <= len(each) <= 63 for each in labels):
-        raise ConfigurationError("base_url must be such as https://api.enapter.com")
+        raise ConfigurationError("base_url must be a URL such as https://api.enapter.com")
     if url.raw_user is not None or url.raw_password is not None:
-        raise ConfigurationError("base_url holds a user name or password; pass token=… instead")
+        raise ConfigurationError("base_url contains a user name or password; pass token=… instead")
     if url.raw_query_string or url.raw_fragment or re.search(r"[\s?#\x00-\x1f]", str(text)):
         raise ConfigurationError("base_url must have no query, fragment or white space")
     if url.scheme == "http" and not _is_loopback(url.raw_host or ""):
         if not allow_insecure_http:
             raise ConfigurationError(
-                f"base_url {url} would send the token unencrypted; use https, or for a gateway "
-                "on a network that you trust pass allow_insecure_http=True (--allow-insecure-http)"
+                f"base_url {url} would send the token unencrypted; use https or, for a gateway "
+                "on a network that you trust, allow_insecure_http=True (--allow-insecure-http)"
             )
-        warn_caller(f"the token and all data travel unencrypted to {url.host}")
+        warn_caller(f"the token and all data are sent unencrypted to {url.host}")
     path = url.raw_path.rstrip("/").removesuffix("/v3").rstrip("/")
     return url.with_path(path, encoded=True)
 

@@ -1,8 +1,8 @@
-"""The way through a `ClientSession`: a caller's own, or ours where aiohttp is not the one we know.
+"""Exchanges through a `ClientSession`: a caller's own, or ours if `probe` refuses aiohttp.
 
-How certain a failure is follows from the phase in which it came and not from its class: the
-request either began to be written, or it did not, whoever failed. A middleware, a resolver, a
-trace, a proxy that refuses the tunnel: as long as nothing was written, nothing was sent.
+How certain a failure is follows from the phase in which it occurred, not from its class: either
+the request began to be written, or it did not, whatever failed. A middleware, a resolver, a trace
+or a proxy that refuses the tunnel: as long as nothing was written, nothing was sent.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from enapter_async._http.wire import Failure, Message, Reply, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
 
 CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""What aiohttp raises where no connection comes about, and never answers with a second request."""
+"""What aiohttp raises if there is no connection; it never retries after these."""
 
 
 class SessionTransport:
-    """The way through `ClientSession.request`, with aiohttp's own re-sending switched off."""
+    """Exchanges through `ClientSession.request`, with aiohttp's own retries switched off."""
 
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         self._session = session
@@ -51,10 +51,10 @@ class SessionTransport:
         self._closed = False
 
     def distrust(self) -> None:
-        """Do nothing: which connection it was, a session does not tell."""
+        """Do nothing: a session does not report which connection it used."""
 
     def close(self) -> None:
-        """Begin nothing more; the session is closed by its owner."""
+        """Start nothing more; the session is closed by its owner."""
         self._closed = True
 
     async def exchange(
@@ -99,7 +99,7 @@ class SessionTransport:
         return failure
 
     async def reach(self, seconds: float) -> Failure | None:
-        """Make a connection by the session's own way, send nothing on it, and end it."""
+        """Connect the way the session does, send nothing, and close the connection."""
         way = _Way(sends=False)
         try:
             response = await self._session.request(
@@ -146,10 +146,10 @@ class SessionTransport:
 
 
 class _Limit:
-    """Cuts an exchange at its time, and spares it once after a standstill.
+    """Cuts an exchange at its time limit, and spares it once after a stall.
 
-    A timer that is late says that the process or its loop stood still: then the answer may lie
-    unread in the socket. It cancels the task as `asyncio.timeout` does, in a tenth of its time.
+    A late timer means that the process or its loop was stalled, so the answer may be waiting in
+    the socket. It cancels the task as `asyncio.timeout` does, in a tenth of its time.
     """
 
     __slots__ = ("_cancelling", "_expired", "_loop", "_task", "_timer")
@@ -171,37 +171,37 @@ class _Limit:
             self._task.cancel()
 
     def release(self) -> bool:
-        """Cut nothing any more; return whether this limit alone cancelled its task."""
+        """Disarm the limit, and return whether it alone cancelled its task."""
         self._timer.cancel()
         expired, self._expired = self._expired, False
         return expired and self._task is not None and self._task.uncancel() <= self._cancelling
 
 
 class _Lost(Exception):  # noqa: N818 - it names what became of the request
-    """Stands for the errors upon which aiohttp would send a request again."""
+    """Replaces the errors after which aiohttp would send a request again."""
 
 
 class _Way:
-    """The way of one request through a session: whether it was sent, and that it goes once.
+    """Tracks one request through a session: whether it was sent, and that it is sent only once.
 
-    aiohttp re-sends GET, PUT and DELETE once after a lost connection, even one that had taken
-    the whole request; and a middleware of the session's own may do as it likes. So `guard`
-    stands outside of all middlewares, and `watch` inside of all.
+    aiohttp re-sends GET, PUT and DELETE once after a lost connection, even if the whole request
+    was written; and a middleware of the session may do anything. So `guard` is the outermost
+    middleware, and `watch` the innermost.
     """
 
     __slots__ = ("_sends", "lost", "sent")
 
     def __init__(self, *, sends: bool = True) -> None:
         self._sends = sends
-        """Whether the request may go on once a connection is there."""
+        """Whether the request may continue once there is a connection."""
         self.sent = False
-        """Whether a connection was there and the request began to be written on it."""
+        """Whether there was a connection and the request began to be written."""
         self.lost = ""
 
     async def guard(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Let no error out that aiohttp would answer with a second request, and no cookie."""
+        """Hide the errors after which aiohttp would send the request again, and drop cookies."""
         request.headers.pop("Cookie", None)
         try:
             return await handler(request)
@@ -214,7 +214,7 @@ class _Way:
     async def watch(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Note when the request begins to be written; a tunnel's CONNECT is another request."""
+        """Record when the request begins to be written; a tunnel's CONNECT is another request."""
         send: Any = getattr(request, "send", None)
 
         async def noted(connection: Any) -> Any:
@@ -235,7 +235,7 @@ class _Way:
             vars(request).pop("send", None)
 
     def failure(self, error: Exception, seconds: float, host: str) -> Failure:
-        """Return what is known of a request that ended so."""
+        """Return what is known about a request that ended in this error."""
         kind = self.lost or type(error).__name__
         if self.sent:
             if isinstance(error, TimeoutError):
@@ -253,7 +253,7 @@ class _Way:
 
 
 def _tunnel_refused(status: int) -> Failure:
-    """Return the failure of a call that a proxy let no connection to the host be made for."""
+    """Return the failure of a call for which the proxy refused to connect to the host."""
     try:
         said = f"HTTP {status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -261,5 +261,5 @@ def _tunnel_refused(status: int) -> Failure:
     if status >= 500:
         error = HostDownError(f"the proxy did not reach the host: {said}")
         return not_sent(error, "ClientHttpProxyError")
-    refused = ProxyError(f"the proxy refused the way to the host: {said}", status=status)
+    refused = ProxyError(f"the proxy refused to connect to the host: {said}", status=status)
     return not_sent(refused, "ClientHttpProxyError", retries=0)

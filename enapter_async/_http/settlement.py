@@ -1,4 +1,4 @@
-"""How a call ends that no attempt of its own brought to a good end: it is read back, or told."""
+"""How a call ends whose own attempts all failed: settled by reading back, or reported."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,7 +16,7 @@ from enapter_async.operation import Operation, Repeat, Settles
 
 @attrs.frozen(kw_only=True)
 class Settlement:
-    """Settles calls of one client; `read` makes a reading on behalf of a call."""
+    """Settles the calls of one client; `read` executes a read on behalf of a call."""
 
     read: Callable[[Call, Operation[Any]], Awaitable[Any]]
     evidence: Evidence
@@ -24,7 +24,7 @@ class Settlement:
     wire: Wire
 
     async def conclude(self, call: Call, last: Failure) -> Any | Failure:
-        """Return the result of a call after all, or the failure that it ends in."""
+        """Return the result of a call that could be settled, or the failure that it ends in."""
         operation = call.operation
         uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
         if operation.repeat is Repeat.READ or not uncertain:
@@ -35,7 +35,7 @@ class Settlement:
             if await self._lives(call):
                 call.record.already_absent = True
                 return operation.result_of(None)
-            found = f"the answer to the last one is no proof ({self._unproven(last.error)})"
+            found = f"the last answer proves nothing ({self._unproven(last.error)})"
         elif operation.settles is not Settles.NEVER and reading is not None:
             state = await self.state(call, reading)
             found = doubt(call, state)
@@ -48,7 +48,7 @@ class Settlement:
         return attrs.evolve(last, error=error)
 
     async def state(self, call: Call, reading: Operation[Any]) -> Any | Failure:
-        """Return the state that a reading shows, None where it is proven not to be there."""
+        """Return the state that a read shows; None if it proves that there is nothing."""
         state = await self.read(call, reading)
         if not (isinstance(state, Failure) and state.absent):
             return state
@@ -57,7 +57,7 @@ class Settlement:
         return attrs.evolve(state, error=self._unproven(state.error))
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
-        """Return the failure of a call that decides something: a 404 is proven, or says why not."""
+        """Return the failure of a call that decides something, its 404 proven or explained."""
         error = last.error
         if not isinstance(error, NotFoundError):
             return last
@@ -67,14 +67,14 @@ class Settlement:
         return attrs.evolve(last, error=self._unproven(error))
 
     def _unproven(self, error: Any) -> NotFoundError:
-        """Return the error of a 404 that says nothing, with what to do."""
+        """Return the error of a 404 that proves nothing, with what to do about it."""
         why = (
             f"no Enapter API is known to answer at {self.wire.base_url}"
             if error.from_api
             else f"something other than the API answered at {self.wire.base_url}"
         )
         return NotFoundError(
-            f"{error}; it is not known whether it is there, because {why}: check base_url",
+            f"{error}; this does not prove its absence, because {why}: check base_url",
             status=error.status,
             errors=error.errors,
             request_id=error.request_id,
@@ -83,14 +83,14 @@ class Settlement:
         )
 
     async def _lives(self, call: Call) -> bool:
-        """Return whether the API of a noun is known to answer here; ask where it is not."""
+        """Return whether the API of a noun is known to answer here; find out if it is not."""
         operation = call.operation
         if not self.evidence.lives(operation) and operation.proof is not None:
             await self._find_out(call, operation.proof)
         return self.evidence.lives(operation)
 
     async def _find_out(self, call: Call, proof: Operation[Any]) -> None:
-        """Ask whether the API of a noun answers; those who come meanwhile take that answer."""
+        """Check whether the API of a noun answers; concurrent callers share the result."""
         evidence = self.evidence
         asked = evidence.asked
         if not await within(call.end - self.clock.monotonic(), evidence.asking.acquire):

@@ -1,10 +1,10 @@
-"""What one exchange is, and how certain its failure is.
+"""What a transport does, and how certain its failures are.
 
-A transport answers with a `Reply`, or with a `Failure` of class NOT_SENT or MAYBE. It raises
-nothing but cancellation: aiohttp's exceptions hold request headers, so none gets out of here.
+A transport returns a `Reply`, or a `Failure` that is NOT_SENT or MAYBE. It raises nothing but
+cancellation: aiohttp's exceptions hold request headers, so none may leave it.
 
 `direct.DirectTransport` is the default; `session.SessionTransport` serves a caller's own
-session, and an aiohttp that `direct.probe` does not know.
+session, and an aiohttp that `direct.probe` does not recognize.
 """
 
 from typing import Any, Final, Protocol
@@ -23,12 +23,12 @@ from enapter_async.errors import (
 )
 
 ERROR_BODY_BYTES: Final = 64 * 1024
-"""How much of an error's body is read; past it the connection is closed."""
+"""How much of an error's body is read; if there is more, the connection is closed."""
 SWEEP_SECONDS: Final = 0.05
-"""How often late exchanges are looked for, and how long one is spared after a standstill."""
+"""How often late exchanges are looked for, and how long one is spared after a stall."""
 LARGEST_FIELD: Final = 64 * 1024
-"""How many bytes one header of an answer may have: the types of some 7,000 columns of a
-time series come in one. A head has 128 headers at most, as aiohttp bounds it."""
+"""How many bytes one header of an answer may have: the types of about 7,000 columns of a time
+series arrive in one. aiohttp allows at most 128 headers."""
 LAX_PARSER: Final = HttpResponseParser.__module__ == "aiohttp.http_parser"
 """Whether aiohttp parses in Python: that parser takes the first of two lengths, and the one in
 C refuses them."""
@@ -39,9 +39,9 @@ _NEVER_ROUND: Final = 1e9
 class Timeouts:
     """How long one attempt may take, in seconds.
 
-    `connect` bounds everything up to a ready connection (name, TCP, TLS); `read` the time
-    from sending the request to the last byte of its answer. Over a session of your own the
-    two are one limit, their sum, for a session does not tell when it began to send.
+    `connect` limits everything up to a ready connection (name, TCP, TLS); `read` the time from
+    sending the request to the last byte of its answer. Over a session of your own their sum is
+    one limit, because a session does not report when it began to send.
     """
 
     connect: float = 10.0
@@ -62,19 +62,19 @@ class Transport(Protocol):
         ...
 
     async def reach(self, seconds: float) -> Failure | None:
-        """Make a connection by the way that requests take, send nothing, and end it."""
+        """Connect the way requests do, send nothing, and close the connection."""
 
     def distrust(self) -> None:
-        """Take note that an answer was another call's: the next on its connection would be, too."""
+        """Stop using the last connection: its answers are no longer in step with its requests."""
 
     def close(self) -> None:
-        """Let go of what the session's closing does not end."""
+        """Release what closing the session does not."""
 
 
 def torn(headers: Any) -> bool:
-    """Return whether an answer with these headers has two lengths, so that none is to be believed.
+    """Return whether an answer has two lengths, so that neither can be trusted.
 
-    Where the answer would end, the next one on the connection would begin: in another's body.
+    With the wrong one, the next answer on the connection would begin inside this one's body.
     """
     return LAX_PARSER and len(headers.getall("Content-Length", ())) > 1
 
@@ -82,7 +82,7 @@ def torn(headers: Any) -> bool:
 def read_at_once(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
 ) -> tuple[bytes, str, bool] | None:
-    """Return what `read_body` would, where the whole body is there and fits its cap; else None."""
+    """Return what `read_body` would if the whole body is there and fits its cap; else None."""
     if not payload.is_eof() or payload.exception() is not None:
         return None
     if payload.total_bytes > _cap(status, max_bytes):
@@ -95,7 +95,7 @@ async def read_body(
 ) -> tuple[bytes, str, bool]:
     """Read a body up to its cap.
 
-    Give it with the reason why it is not whole, if it is not, and whether time ran out.
+    Return it with the reason why it is incomplete, if it is, and whether time ran out.
     """
     cap = _cap(status, max_bytes)
     chunks: list[bytes] = []
@@ -116,7 +116,7 @@ async def read_body(
 
 
 def _beginning(chunks: list[bytes], size: int) -> bytes:
-    """Return so many of the first bytes, without a second copy of all."""
+    """Return the first `size` bytes, without a second copy of all."""
     begun = bytearray()
     for chunk in chunks:
         begun += chunk
@@ -153,18 +153,18 @@ def maybe(reason: str, kind: str, *, timed_out: bool = False) -> Failure:
 
 
 def connect_failure(error: BaseException, seconds: float, host: str) -> Failure:
-    """Say why no connection could be made, in our own words and without aiohttp's objects."""
+    """Return why no connection could be made, without any of aiohttp's objects."""
     kind = type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or "verification failed"
-        refused = TLSError(f"the certificate of {host} is refused: {reason.rstrip('.')}")
+        refused = TLSError(f"the certificate of {host} was refused: {reason.rstrip('.')}")
         return not_sent(refused, kind, retries=0)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return not_sent(
             TLSError(f"no TLS connection to {host} could be agreed on"), kind, retries=2
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        # Asked three times, a name that does not exist will not begin to. It may be a proxy's.
+        # A name that three look-ups do not find will not be found by more; it may be a proxy's.
         unknown = HostDownError(f"the name {error.host} could not be resolved")
         return not_sent(unknown, kind, retries=2)
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
-"""Between values and bytes, without I/O.
+"""Conversion between values and bytes, without I/O.
 
-`Wire.message` writes an operation as a request; `Wire.read` makes of an answer either the
-operation's value or a `Failure` that says how certain it is that nothing was done.
+`Wire.message` writes an operation as a request; `Wire.read` converts an answer to the operation's
+value, or to a `Failure` that says how certain it is that nothing was done.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 
 
 class Message(NamedTuple):
-    """A request that is ready to be sent: `target` is the escaped path with its query."""
+    """A request ready to be sent: `target` is the escaped path with its query."""
 
     method: str
     target: str
@@ -53,12 +53,12 @@ class Message(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answer as it came: `body` is decoded and capped.
+    """An answer as it arrived; `body` is decompressed and capped.
 
-    `cut` says why the body is not whole, or is empty where it is; `late` whether that was
-    for want of time; `framed` whether its end can be told from the connection's;
-    `headers` is a multidict of aiohttp's. Like `Message` it is made for every exchange, which
-    a tuple takes a third of the time for.
+    `cut` says why the body is incomplete, and is empty if it is not; `late` whether time ran out;
+    `framed` whether the end of the body can be told from the end of the connection; `headers` is
+    one of aiohttp's multidicts. Like `Message`, it is a tuple because one is created for every
+    exchange, which takes a third of the time.
     """
 
     status: int
@@ -71,11 +71,12 @@ class Reply(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """One attempt that brought no usable answer, as a value.
+    """One attempt that returned no usable answer, as a value.
 
-    `error` is what the call raises if it ends here; `retries` how often such a failure may
-    be retried within one call, None for as often as the policy allows; `timed_out` whether a
-    limit of ours cut the attempt; `from_api` whether the API itself said it, and no proxy;
+    `error` is what the call raises if it ends here; `retries` how often such a failure may be
+    retried within one call, None for as often as the policy allows; `timed_out` whether a limit
+    of the client cut the attempt; `from_api` whether the API itself answered, not a proxy;
+    `answer` what arrived of an answer that may hold a secret and could not be read;
     `unconfirmed` that a good status arrived which does not say that it was done; `answer`
     what came of an answer that may hold a secret and could not be read.
     """
@@ -98,7 +99,7 @@ class Failure:
 
 
 class Wire:
-    """How one client speaks: base path, headers, and reading what comes back."""
+    """The protocol of one client: base path, headers, and how answers are read."""
 
     middlewares: tuple[Any, ...] = ()
     """What a session must put around each request, in aiohttp's form."""
@@ -152,7 +153,7 @@ class Wire:
         return f"{start}{self._end_with_body}{len(body)}\r\n\r\n".encode("latin-1") + body
 
     def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
-        """Make of an answer the operation's value, or say how it failed."""
+        """Return the operation's value from an answer, or how it failed."""
         if not 200 <= reply.status < 300:
             return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
@@ -174,7 +175,7 @@ class Wire:
         return _unusable(operation, reply, reason, certainty, path=path)
 
     def _confirmed(self, operation: Operation[T], reply: Reply) -> T | Failure:
-        """Return the result of an operation that returns nothing, or say that it may be done."""
+        """Return the result of an operation without one, or the failure that it may be done."""
         answer, body = operation.answer, None
         if reply.status == 200 and not reply.cut:
             with contextlib.suppress(ValueError, RecursionError):
@@ -260,7 +261,7 @@ def _segment(text: str) -> str:
 
 
 def _may_be_json(reply: Reply) -> bool:
-    """Whether this can be the API's word: not if it says that it is something else."""
+    """Return whether the content type allows this to be the API's answer."""
     media_type = reply.headers.get("Content-Type", "")
     if media_type == "application/json":
         return True
@@ -272,7 +273,7 @@ def _may_be_json(reply: Reply) -> bool:
 
 
 def _looks_like_json(reply: Reply) -> bool:
-    """Whether the body has the form of the API's word under another label, as Go servers put it."""
+    """Return whether the body looks like the API's under another label, as Go servers send it."""
     return not _is_html(reply) and reply.body.lstrip()[:1] == b"{"
 
 
@@ -296,7 +297,7 @@ def _mismatch(operation: Operation[Any], reply: Reply) -> Failure:
 
 
 def larger_than(max_bytes: int) -> str:
-    """Return why a body was cut that is larger than it may be."""
+    """Return the reason for cutting a body that is too large."""
     return f"the answer is larger than {max_bytes} bytes"
 
 
@@ -326,7 +327,7 @@ def _unusable(
 
 
 def _kept(operation: Operation[Any], reply: Reply) -> RawAnswer | None:
-    """Return what came, where it may hold a secret that exists nowhere else."""
+    """Return what arrived, if it may hold a secret that exists nowhere else."""
     if not operation.answer.secret or not reply.body:
         return None
     page = _is_html(reply) and not reply.body.lstrip().startswith(b"{")

@@ -185,7 +185,7 @@ def test_a_session_of_another_loop_is_refused_before_anything_is_sent() -> None:
         return aiohttp.ClientSession()
 
     async def use() -> None:
-        with pytest.raises(ConfigurationError, match="made on another event loop"):
+        with pytest.raises(ConfigurationError, match="created on another event loop"):
             await Client(TOKEN, session=session).__aenter__()
 
     with asyncio.Runner() as other:

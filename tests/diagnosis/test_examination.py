@@ -267,7 +267,7 @@ async def test_a_clock_that_is_wrong() -> None:
     ("base_url", "more", "word"),
     [
         ("http://gateway.test", {}, "would send the token unencrypted"),
-        ("api.enapter.com", {}, "base_url must be such as"),
+        ("api.enapter.com", {}, "base_url must be a URL such as"),
         ("https://api.test", {"ca_file": Path("/no/such.pem")}, "ca_file /no/such.pem"),
         ("https://api.test", {"token": "two words"}, "token has characters"),
     ],

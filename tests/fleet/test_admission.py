@@ -55,7 +55,7 @@ class Door:
     async def connect(self) -> None:
         self.knocks += 1
         if not self.reachable:
-            raise HostDownError("no connection could be made: Connection refused")
+            raise HostDownError("no connection could be established: Connection refused")
 
     async def enter(self, operation: Operation[Any] | None = None) -> Permit:
         return await self.admission.enter(operation or rename("d"))
@@ -66,7 +66,7 @@ class Door:
     async def go_down(self) -> None:
         """Let one operation find that the host is down."""
         admitted = await self.enter()
-        assert admitted.kept_out(HostDownError("no connection could be made"))
+        assert admitted.kept_out(HostDownError("no connection could be established"))
         admitted.leave()
 
 

@@ -47,7 +47,7 @@ async def test_a_value_that_the_server_altered_is_done_and_not_as_asked(
     async with open_rig(transport, server) as rig:
         error = await rig.fails(operation)
     assert isinstance(error, ResultDiffersError)
-    assert str(error) == f"UpdateDevice of dev-1 was done, and not as asked: {words}"
+    assert str(error) == f"UpdateDevice of dev-1 was done, but not as asked: {words}"
     assert error.result == Device(id="dev-1", **shown)
     assert (error.noun, error.subject, error.attempts) == ("device", "dev-1", ())
     assert server.seen == ["PATCH"], "it is never sent again"

@@ -121,7 +121,7 @@ HOSTS: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:the token and all data travel unencrypted:UserWarning")
+@pytest.mark.filterwarnings("ignore:the token and all data are sent unencrypted:UserWarning")
 @pytest.mark.parametrize(("given", "named"), HOSTS.values(), ids=HOSTS.keys())
 async def test_the_host_is_named_as_http_wants_it(
     transport: TransportKind, given: str, named: str, server: FaultServer

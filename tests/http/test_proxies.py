@@ -58,7 +58,7 @@ async def test_what_keeps_a_client_from_its_host_is_named(certificates: Certific
                     await client.execute(UPDATE)
             return caught.value
 
-        assert str(await told()).startswith("the certificate of gateway.invalid is refused: Host")
+        assert str(await told()).startswith("the certificate of gateway.invalid was refused: Host")
         proxy.refusal = "407 Proxy Authentication Required"
         assert "HTTP 407" in str(await told())
         named = await told(proxy="http://proxy.invalid:3128")

@@ -27,7 +27,7 @@ async def test_a_create_whose_answer_is_lost_is_found_by_its_key() -> None:
 async def test_what_had_the_key_before_settles_nothing() -> None:
     async with serving(r1="North") as server, client_of(server) as client:
         server.lose = 1
-        with pytest.raises(AmbiguousOutcomeError, match="not known that nothing had its key"):
+        with pytest.raises(AmbiguousOutcomeError, match="not known whether something had its key"):
             await client.execute(CreateRack(rack_id="r1", name="North"))
         assert len(server.effects) == 1
 
@@ -42,7 +42,7 @@ async def test_another_thing_under_the_key_settles_nothing() -> None:
 async def test_a_search_lists_candidates_and_takes_none() -> None:
     async with serving(r1="North", r2="South") as server, client_of(server) as client:
         server.lose = 1
-        with pytest.raises(AmbiguousOutcomeError, match="a search shows 2") as caught:
+        with pytest.raises(AmbiguousOutcomeError, match="a search found 2") as caught:
             await client.execute(AddRack(name="North"))
         assert [each.id for each in caught.value.candidates] == ["r1", "rack-2"]
         assert caught.value.subject is None

@@ -103,7 +103,7 @@ def test_a_profiles_token_on_its_way_to_another_server_is_told(environ: dict[str
     )
 
 
-@pytest.mark.filterwarnings("ignore:the token and all data travel unencrypted")
+@pytest.mark.filterwarnings("ignore:the token and all data are sent unencrypted")
 def test_a_client_from_a_profile(environ: dict[str, str]) -> None:
     assert str(from_profile(environ=environ).base_url) == "https://api.enapter.com"
     client = from_profile("berlin", environ=environ)
