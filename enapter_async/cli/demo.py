@@ -1,14 +1,12 @@
 """`enapter-async demo`: a thousand devices, a bad network, and the truth about each one."""
 
 import asyncio
-import os
 import tempfile
-import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import click
 from rich.columns import Columns
 from rich.console import Console, Group
@@ -16,64 +14,27 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from enapter_async._http.pacing import Pacing
-from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli import completion
-from enapter_async.cli.demo_check import lies
 from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.progress import Watch, tracker
-from enapter_async.cli.runner import run_job
+from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.summary import output_console, save_picture, states_table
-from enapter_async.client import Client
 from enapter_async.emulator.faults import (
-    Drop,
     FaultProfile,
     Faults,
-    Latency,
-    ServerFailure,
     Target,
     TooManyRequests,
-    Truncate,
 )
-from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
 from enapter_async.errors import APIError
 from enapter_async.fleet.operation_files import read_operations
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, State, reason_of
-from enapter_async.logs import asked_for
+from enapter_async.fleet.outcomes import State, reason_of
 from enapter_async.operation import Operation
 
-_CONCURRENCY: Final = 64
-# Short, because the emulator is near and nobody wants to wait for a demo.
-_POLICY: Final = RetryPolicy(attempts=5, base_delay=0.02, max_delay=0.3, deadline=10.0)
-_KINDS: Final = (
-    Latency(seconds=0.02),
-    ServerFailure(status=502),
-    ServerFailure(status=502, after_effect=True),
-    ServerFailure(status=503),
-    ServerFailure(status=504, after_effect=True),
-    Drop(),
-    Drop(after_effect=True),
-    Drop(after_effect=True, reset=True),
-    Truncate(),
-)
 _LIES_SHOWN: Final = 20
 _PICTURE: Final = 104
 """How many columns a picture has."""
-
-
-@attrs.frozen(kw_only=True)
-class _Told:
-    """What a run of the demo showed."""
-
-    operations: list[Operation[Any]]
-    outcomes: list[Outcome[Any]]
-    report: Report
-    watch: Watch
-    seconds: float
-    lies: list[str]
 
 
 @click.command("demo")
@@ -130,7 +91,7 @@ async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate
         )
     )
     world = make_world(devices, seed)
-    faults = Faults(FaultProfile(rate=rate, kinds=_KINDS, seed=seed))
+    faults = Faults(FaultProfile(rate=rate, kinds=KINDS, seed=seed))
     if rate:
         # Every call of the client waits for these. They come when the job is under way: by
         # chance, or before anything was answered, a 429 says nothing of what a server bears.
@@ -140,15 +101,21 @@ async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate
         faults.add(TooManyRequests(retry_after=1), when=is_under_way)
         faults.add(TooManyRequests(), when=is_under_way, times=3)
     with tempfile.TemporaryDirectory(prefix="enapter-demo-") as folder:
-        async with Emulator(world=world, faults=faults) as emulator:
-            console.print(f"[bold]1[/] the emulator is at {emulator.base_url} with seed {seed}")
-            console.print(f"[bold]2[/] of 100 requests to it, {rate * 100:g} meet a fault")
-            operations = _plan(emulator.world, Path(folder), seed, console)
-            told, interrupted = await _run(emulator, operations, Path(folder), max_rate)
-    _show(console, world, told, interrupted=interrupted is not None)
-    if told.lies:
+        console.print(f"[bold]1[/] an emulator has {devices:,} devices, drawn with seed {seed}")
+        console.print(f"[bold]2[/] of 100 requests to it, {rate * 100:g} meet a fault")
+        operations = _plan(world, Path(folder), seed, console)
+        rehearsed = await rehearse(
+            world,
+            operations,
+            RunOptions(abort=()),
+            folder=Path(folder),
+            faults=faults,
+            max_rate=max_rate,
+        )
+    _show(console, rehearsed)
+    if rehearsed.lies:
         return Exit.FAILED
-    return interrupted or Exit.DONE
+    return rehearsed.cut_short or Exit.DONE
 
 
 def _plan(world: World, folder: Path, seed: int, console: Console) -> list[Operation[Any]]:
@@ -161,55 +128,15 @@ def _plan(world: World, folder: Path, seed: int, console: Console) -> list[Opera
     return operations
 
 
-async def _run(
-    emulator: Emulator, operations: list[Operation[Any]], folder: Path, max_rate: float
-) -> tuple[_Told, Exit | None]:
-    credentials = folder / "credentials.jsonl"
-    watch = Watch()
-    outcomes: list[Outcome[Any]] = []
-    began = time.monotonic()
-    client = Client(
-        emulator.token,
-        base_url=emulator.base_url,
-        retry=_POLICY,
-        pacing=Pacing(max_in_flight=_CONCURRENCY, max_rate=max_rate),
-        hooks=[watch, *asked_for(os.environ)],
-    )
-    async with client:
-        with tracker(len(operations), watch) as tracking:
-
-            def on_outcome(outcome: Outcome[Any]) -> None:
-                outcomes.append(outcome)
-                tracking.advance(outcome)
-
-            options = RunOptions(
-                concurrency=_CONCURRENCY,
-                credentials=str(credentials),
-                abort=(),
-                on_event=tracking.tell,
-            )
-            report, interrupted = await run_job(client, operations, options, on_outcome=on_outcome)
-    told = _Told(
-        operations=operations,
-        outcomes=outcomes,
-        report=report,
-        watch=watch,
-        seconds=time.monotonic() - began,
-        lies=list(lies(emulator.world, operations, outcomes, credentials)),
-    )
-    return told, interrupted
-
-
-def _show(console: Console, world: World, told: _Told, *, interrupted: bool) -> None:
+def _show(console: Console, told: Rehearsal) -> None:
     report = told.report
-    requests = world.log.count_arrivals()
     console.print()
     console.print(
         Columns(
             [
                 states_table(report),
-                _counts_table("What the network did", world.log.fault_counts()),
-                _counts_table("Failed attempts: what is known after", told.watch.failed),
+                _counts_table("What the network did", told.faults),
+                _counts_table("Failed attempts: what is known after", told.failed),
             ],
             padding=(0, 3),
         )
@@ -228,19 +155,19 @@ def _show(console: Console, world: World, told: _Told, *, interrupted: bool) -> 
     if report.counts[State.UNKNOWN]:
         console.print(_unknown(told))
     held = report.counts[State.HELD]
-    if held and not interrupted:
+    if held and told.cut_short is None:
         console.print(
             f"[bold]{held}[/] were not started, since an earlier operation of the same device "
             "had not been done for certain."
         )
     console.print(
-        f"[bold]{requests:,}[/] requests in [bold]{told.seconds:.1f} s[/], "
-        f"{requests / told.seconds:,.0f} a second, pauses included\n"
+        f"[bold]{told.requests:,}[/] requests in [bold]{told.seconds:.1f} s[/], "
+        f"{told.requests / told.seconds:,.0f} a second, pauses included\n"
     )
     console.print(_verdict(told))
 
 
-def _counts_table(title: str, counts: "Counter[str] | dict[str, int]") -> Table:
+def _counts_table(title: str, counts: Mapping[str, int]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("what")
     table.add_column("times", justify="right")
@@ -249,7 +176,7 @@ def _counts_table(title: str, counts: "Counter[str] | dict[str, int]") -> Table:
     return table
 
 
-def _unknown(told: _Told) -> Text:
+def _unknown(told: Rehearsal) -> Text:
     kinds = Counter(
         type(outcome.operation).__name__
         for outcome in told.outcomes
@@ -270,7 +197,7 @@ def _unknown(told: _Told) -> Text:
     return Text.assemble((f"{named} ended unknown", "magenta"), f": {' '.join(said)}")
 
 
-def _verdict(told: _Told) -> Panel:
+def _verdict(told: Rehearsal) -> Panel:
     number = len(told.outcomes)
     if not told.lies:
         return Panel(

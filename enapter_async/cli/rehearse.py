@@ -1,10 +1,8 @@
 """`enapter-async fleet rehearse`: a plan carried out against an emulator."""
 
 import asyncio
-import os
 import tempfile
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -12,116 +10,27 @@ from typing import Any, Final
 import attrs
 import click
 
-from enapter_async._http.pacing import Pacing
-from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.progress import Watch, tracker
+from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
-from enapter_async.cli.runner import run_job
 from enapter_async.cli.summary import show_report
-from enapter_async.client import Client
-from enapter_async.emulator.faults import Drop, FaultProfile, Latency, ServerFailure, Truncate
-from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.faults import FaultProfile
 from enapter_async.emulator.state import Device, Timestamps
 from enapter_async.emulator.world import World
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.reporting.html import write_report
-from enapter_async.logs import asked_for
-from enapter_async.operation import Repeat
 from enapter_async.operations.devices import DeleteDevice
 from enapter_async.text import plain
 
-KINDS: Final = (
-    Latency(seconds=0.02),
-    ServerFailure(status=502),
-    ServerFailure(status=502, after_effect=True),
-    ServerFailure(status=503),
-    ServerFailure(status=504, after_effect=True),
-    Drop(),
-    Drop(after_effect=True),
-    Drop(after_effect=True, reset=True),
-    Truncate(),
-)
-"""What requests may meet. No 429: a rate limit is a matter of rates, and not of chance."""
-
-# Short, because the emulator is near.
-_POLICY: Final = RetryPolicy(base_delay=0.02, max_delay=0.3, deadline=10.0)
 _NO_SITE: Final = "00000000-0000-4000-8000-000000000001"
 _PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)
-
-
-@attrs.frozen(kw_only=True)
-class Rehearsal:
-    """What became of a plan. `lies` are outcomes that the emulator's own log contradicts."""
-
-    report: Report
-    cut_short: Exit | None
-    requests: int
-    faults: Mapping[str, int]
-    lies: tuple[str, ...]
-
-
-async def rehearse(
-    plan: Plan,
-    folder: Path,
-    *,
-    faults: float,
-    seed: int,
-    options: RunOptions,
-) -> Rehearsal:
-    """Carry a plan out on this machine alone; the journal and what is minted go to `folder`.
-
-    The emulator's devices are as the plan says they were before. `faults` is the share of
-    requests that meets a fault, the same ones for one `seed`.
-    """
-    world = world_of(plan)
-    profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None
-    watch = Watch()
-    outcomes: list[Outcome[Any]] = []
-    async with Emulator(world=world, faults=profile) as emulator:
-        client = Client(
-            emulator.token,
-            base_url=emulator.base_url,
-            retry=_POLICY,
-            pacing=Pacing(max_in_flight=options.concurrency),
-            hooks=[watch, *asked_for(os.environ)],
-        )
-        async with client:
-            with tracker(max(len(plan), 1), watch) as tracking:
-
-                def on_outcome(outcome: Outcome[Any]) -> None:
-                    outcomes.append(attrs.evolve(outcome, result=None))
-                    tracking.advance(outcome)
-
-                chosen = attrs.evolve(
-                    options,
-                    journal=JournalOptions(
-                        path=folder / "journal.db", facts={"source": "rehearsal"}
-                    ),
-                    credentials=str(folder / "credentials.jsonl") if plan.configurations else None,
-                    on_event=tracking.tell,
-                    again=True,
-                )
-                report, cut_short = await run_job(client, plan, chosen, on_outcome=on_outcome)
-    return Rehearsal(
-        report=report,
-        cut_short=cut_short,
-        requests=world.log.count_arrivals(),
-        faults=world.log.fault_counts(),
-        lies=tuple(lies(world, outcomes)),
-    )
-
-
-# The world before.
 
 
 @attrs.frozen(kw_only=True)
@@ -190,47 +99,6 @@ def _before(item: PlanItem) -> Mapping[str, str | None]:
     return {} if item.operation is None else dict(item.operation.claims())
 
 
-# The truth afterwards.
-
-
-def lies(world: World, outcomes: Iterable[Outcome[Any]]) -> Iterator[str]:
-    """Yield each outcome that the emulator's own log contradicts; nothing, if all are true.
-
-    Nobody else is in this world, so what was told applied was done in it; of what was told
-    failed, held or unchanged nothing was done; what was told absent is not there; and what
-    may be done once only was done once at the most.
-    """
-    effects = Counter(
-        _Effect(each.operation, each.device_id, frozenset(each.set.items()))
-        for each in world.log.effects()
-    )
-    for outcome in outcomes:
-        operation = outcome.operation
-        device_id = operation.subject() or ""
-        fields = frozenset(operation.claims().items())
-        done = effects[_Effect(operation.kind.partition(".")[2], device_id, fields)]
-        problem = _problem(outcome, done, is_there=device_id in world)
-        if problem:
-            yield f"{type(operation).__name__} of {device_id} was told {outcome.state}: {problem}"
-
-
-@attrs.frozen
-class _Effect:
-    operation: str
-    device_id: str
-    fields: frozenset[tuple[str, str]]
-
-
-def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
-    if outcome.operation.repeat is Repeat.ONCE and done > 1:
-        return f"it was done {done} times, and may be done once only"
-    if outcome.state in (State.APPLIED, State.DIFFERS):
-        return "" if done else "it was not done"
-    if outcome.state is State.ABSENT:
-        return "the device is there" if is_there else ""
-    return "it was done" if done and outcome.state is not State.UNKNOWN else ""
-
-
 _LIES_SHOWN: Final = 20
 
 
@@ -284,8 +152,9 @@ def rehearse_plan(
         tell(f"{len(read)} operations, rehearsed on this machine; {faults * 100:g} % faults")
         if read.counts[Verdict.REFUSED]:
             tell(f"{read.counts[Verdict.REFUSED]} that cannot be done are left out")
+        profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None
         rehearsed = asyncio.run(
-            rehearse(read, Path(folder), faults=faults, seed=seed, options=options)
+            rehearse(world_of(read), read, options, folder=Path(folder), faults=profile)
         )
         if page is not None:
             name = f"rehearsal of {Path(plan).name}"

@@ -250,8 +250,8 @@ OWN: Final = (
         "fleet rehearse",
         ("{folder}/plan", "--faults", "0.5", "--seed", "9", "--report", "{folder}/page.html"),
         {
-            "--faults": lambda s: s.values["faults"] == 0.5,
-            "--seed": lambda s: s.values["seed"] == 9,
+            "--faults": lambda s: s.values["faults"].rate == 0.5,
+            "--seed": lambda s: s.values["faults"].seed == 9,
             "--report": lambda s: "<html" in s.file("page.html"),
         },
     ),

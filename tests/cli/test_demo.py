@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from enapter_async.cli.app import cli
-from enapter_async.cli.demo_check import lies
 from enapter_async.cli.demo_plan import make_world, plan, write_plan
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.rehearsal import lies
 from enapter_async.emulator import World
 from enapter_async.fleet import Outcome, State, read_operations
 from enapter_async.operation import Operation
@@ -92,14 +92,14 @@ def test_the_check_tells_every_kind_of_lie(world: World, tmp_path: Path) -> None
         return check(world, credentials, [outcome])
 
     assert "it was not done" in told(update, State.APPLIED)[0]
-    assert "the device is not so" in told(update, State.APPLIED, settled=True)[0]
-    assert "the device is not so" in told(delete, State.APPLIED, settled=True)[0]
+    assert "it was not done" in told(update, State.APPLIED, settled=True)[0]
+    assert "it was not done" in told(delete, State.APPLIED, settled=True)[0]
     assert "the device is there" in told(delete, State.ABSENT)[0]
     for state in (State.FAILED, State.HELD, State.UNKNOWN):
         assert told(update, state) == []
 
     world.update(device.id, name="other")
-    assert "something else was done" in told(update, State.APPLIED)[0]
+    assert "it was not done" in told(update, State.APPLIED)[0]
     world.update(device.id, name="new")
     assert told(update, State.APPLIED) == told(update, State.UNKNOWN) == []
     for state in (State.FAILED, State.HELD):
@@ -107,7 +107,7 @@ def test_the_check_tells_every_kind_of_lie(world: World, tmp_path: Path) -> None
 
     world.generate_config(device.id, protocol="MQTT")
     assert "credentials" in told(mint, State.APPLIED)[0]
-    credentials.write_text(json.dumps({"device_id": device.id}) + "\n")
+    credentials.write_text(json.dumps({"device_id": device.id, "config": {}}) + "\n")
     assert told(mint, State.APPLIED) == []
     assert "credentials" in told(mint, State.UNKNOWN)[0]
     world.generate_config(device.id, protocol="MQTT")

@@ -14,11 +14,11 @@ import click
 import pytest
 
 from enapter_async.cli import (
-    demo,
     doctor,
     emulator,
     fleet_plan,
     options,
+    rehearsal,
     rehearse,
     runner,
 )
@@ -72,13 +72,13 @@ def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         return call
 
-    for module in (options, demo, rehearse, examination):
+    for module in (options, rehearsal, examination):
         monkeypatch.setattr(module, "Client", SeenClient)
     monkeypatch.setattr(runner, "Run", SeenRun)
     monkeypatch.setattr(emulator, "Emulator", SeenEmulator)
     monkeypatch.setattr(fleet_plan, "plan", watched("plan", plan))
     monkeypatch.setattr(fleet_plan, "Selection", watched("selection", Selection))
-    monkeypatch.setattr(rehearse, "rehearse", watched("rehearse", rehearse.rehearse))
+    monkeypatch.setattr(rehearse, "rehearse", watched("rehearse", rehearsal.rehearse))
     monkeypatch.setattr(doctor, "examine", watched("examine", examination.examine))
     return found
 

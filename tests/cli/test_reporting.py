@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from enapter_async import AssignBlueprint, DeleteDevice, GenerateConfig, UpdateDevice
-from enapter_async.cli.rehearse import lies, world_of
+from enapter_async.cli.rehearsal import lies
+from enapter_async.cli.rehearse import world_of
 from enapter_async.emulator import World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, PlanHeader, PlanItem, State, Verdict
@@ -266,5 +267,5 @@ def test_what_the_log_contradicts_is_told(
             world.update("a", name="N")
         else:
             world.generate_config("a", protocol="MQTT")
-    told = list(lies(world, [Outcome(operation=operation, state=state)]))
+    told = list(lies(world, [operation], [Outcome(operation=operation, state=state)], Path("none")))
     assert [lie in each for each in told] == ([True] if lie else [])

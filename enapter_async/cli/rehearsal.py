@@ -1,0 +1,192 @@
+"""Carries operations out against an emulator, and compares each outcome with the emulator's log."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from enapter_async._http.pacing import Pacing
+from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.progress import Watch, tracker
+from enapter_async.cli.runner import run_job
+from enapter_async.client import Client
+from enapter_async.emulator.faults import (
+    Drop,
+    FaultProfile,
+    Faults,
+    Latency,
+    ServerFailure,
+    Truncate,
+)
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.world import World
+from enapter_async.fleet.inputs import Input
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import Outcome, Report, State
+from enapter_async.logs import asked_for
+from enapter_async.operation import Operation, Repeat
+
+KINDS: Final = (
+    Latency(seconds=0.02),
+    ServerFailure(status=502),
+    ServerFailure(status=502, after_effect=True),
+    ServerFailure(status=503),
+    ServerFailure(status=504, after_effect=True),
+    Drop(),
+    Drop(after_effect=True),
+    Drop(after_effect=True, reset=True),
+    Truncate(),
+)
+"""What requests may meet. No 429: a rate limit is a matter of rates, and not of chance."""
+
+# Short, because the emulator is near.
+_POLICY: Final = RetryPolicy(attempts=5, base_delay=0.02, max_delay=0.3, deadline=10.0)
+
+
+@attrs.frozen(kw_only=True)
+class Rehearsal:
+    """What became of operations. `lies` are outcomes that the emulator's own log contradicts.
+
+    `faults` counts what requests met, `failed` the attempts that failed, by what is known of
+    each. `outcomes` are without results.
+    """
+
+    report: Report
+    outcomes: tuple[Outcome[Any], ...]
+    cut_short: Exit | None
+    requests: int
+    seconds: float
+    faults: Mapping[str, int]
+    failed: Mapping[str, int]
+    lies: tuple[str, ...]
+
+
+async def rehearse(
+    world: World,
+    operations: Collection[Any],
+    options: RunOptions,
+    *,
+    folder: Path,
+    faults: FaultProfile | Faults | None,
+    max_rate: float | None = None,
+) -> Rehearsal:
+    """Carry operations out in a world on this machine alone.
+
+    The journal (`journal.db`) and what is generated (`credentials.jsonl`) go to `folder`.
+    """
+    items = [item.operation for item in Input(operations).items()]
+    credentials = folder / "credentials.jsonl"
+    watch = Watch()
+    outcomes: list[Outcome[Any]] = []
+    began = time.monotonic()
+    async with Emulator(world=world, faults=faults) as emulator:
+        client = Client(
+            emulator.token,
+            base_url=emulator.base_url,
+            retry=_POLICY,
+            pacing=Pacing(max_in_flight=options.concurrency, max_rate=max_rate),
+            hooks=[watch, *asked_for(os.environ)],
+        )
+        async with client:
+            with tracker(max(len(items), 1), watch) as tracking:
+
+                def on_outcome(outcome: Outcome[Any]) -> None:
+                    outcomes.append(attrs.evolve(outcome, result=None))
+                    tracking.advance(outcome)
+
+                facts = {"source": "rehearsal"}
+                chosen = attrs.evolve(
+                    options,
+                    journal=JournalOptions(path=folder / "journal.db", facts=facts),
+                    credentials=credentials if any(each.answer.secret for each in items) else None,
+                    on_event=tracking.tell,
+                    again=True,
+                )
+                report, cut_short = await run_job(client, operations, chosen, on_outcome=on_outcome)
+    return Rehearsal(
+        report=report,
+        outcomes=tuple(outcomes),
+        cut_short=cut_short,
+        requests=world.log.count_arrivals(),
+        seconds=time.monotonic() - began,
+        faults=world.log.fault_counts(),
+        failed=watch.failed,
+        lies=tuple(lies(world, items, outcomes, credentials)),
+    )
+
+
+@attrs.frozen
+class _Effect:
+    operation: str
+    device_id: str
+    fields: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, operation: Operation[Any]) -> "_Effect":
+        """Return the effect that an operation has, once it is done."""
+        kind = operation.kind.partition(".")[2]
+        return cls(kind, operation.subject() or "", frozenset(operation.claims().items()))
+
+    def __str__(self) -> str:
+        return f"{self.operation} of {self.device_id}"
+
+
+def lies(
+    world: World,
+    operations: Iterable[Operation[Any]],
+    outcomes: Iterable[Outcome[Any]],
+    credentials: Path,
+) -> Iterator[str]:
+    """Yield everything that was told and is not so; nothing, if all of it is true.
+
+    Each operation has one outcome. Nobody else is in this world, so what was told applied
+    was done in it; of what was told failed, held or unchanged nothing was done; what was told
+    absent is not there; and what may be done once only was done once at most. The file of
+    credentials holds those of each applied configuration, once.
+    """
+    effects = Counter(
+        _Effect(each.operation, each.device_id, frozenset(each.set.items()))
+        for each in world.log.effects()
+    )
+    told = Counter(_Effect.of(operation) for operation in operations)
+    generated: Counter[str] = Counter()
+    for outcome in outcomes:
+        effect = _Effect.of(outcome.operation)
+        told[effect] -= 1
+        problem = _problem(outcome, effects[effect], is_there=effect.device_id in world)
+        if problem:
+            yield f"{effect} was told {outcome.state}: {problem}"
+        if outcome.operation.answer.secret and outcome.state in (State.APPLIED, State.DIFFERS):
+            generated[effect.device_id] += 1
+    for effect, missing in told.items():
+        if missing:
+            yield f"{effect}: {'no outcome' if missing > 0 else 'two outcomes'}"
+    if kept(credentials) != generated:
+        yield "the file of credentials does not hold each applied configuration once"
+
+
+def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
+    if outcome.operation.repeat is Repeat.ONCE and done > 1:
+        return f"it was done {done} times, and may be done once only"
+    if outcome.state in (State.APPLIED, State.DIFFERS):
+        return "" if done else "it was not done"
+    if outcome.state is State.ABSENT:
+        return "the device is there" if is_there else ""
+    return "it was done" if done and outcome.state is not State.UNKNOWN else ""
+
+
+def kept(credentials: Path) -> Counter[str]:
+    """Count the configurations for each device in a file of credentials; none without a file."""
+    if not credentials.exists():
+        return Counter()
+    with credentials.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    # An answer that could not be read is kept as it came, and its outcome is unknown.
+    return Counter(row["device_id"] for row in rows if "config" in row)
