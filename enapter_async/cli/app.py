@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
 from enapter_async.cli.exit_codes import MEANINGS, Exit
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, tell, tell_of_doctor
 from enapter_async.cli.streams import OutputError
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
@@ -65,6 +65,7 @@ class _Root(click.Group):
             return super().invoke(ctx)
         except EnapterError as error:
             tell(f"enapter-async: {plain_lines(error)}")
+            tell_of_doctor(error)
             ctx.exit(_exit_of(error))
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)

@@ -14,7 +14,7 @@ from rich.text import Text
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, tell, tell_of_doctor
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhere
@@ -179,6 +179,7 @@ def _read(work: Any) -> None:
                 raise
             except EnapterError as error:
                 tell(f"enapter-async: {reason_of(error)}")
+                tell_of_doctor(error)
                 return Exit.FAILED
         return Exit.DONE
 
@@ -225,6 +226,7 @@ def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
         tell(f"enapter-async: there is no device {plain(outcome.operation.subject())}")
     elif not outcome.state.done:
         tell(f"enapter-async: {line_of(outcome)}")
+        tell_of_doctor(outcome.error)
     elif not settings.as_json and not isinstance(outcome.result, Device):
         tell(f"{line_of(outcome)}")
     if outcome.state is State.UNKNOWN:

@@ -11,8 +11,9 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.summary import output_console
-from enapter_async.diagnosis.examination import Surroundings, examine
+from enapter_async.diagnosis.examination import examine
 from enapter_async.diagnosis.findings import Finding, Health, summary, worst
+from enapter_async.diagnosis.network import Surroundings
 from enapter_async.errors import ConfigurationError
 from enapter_async.text import plain
 

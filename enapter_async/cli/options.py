@@ -17,7 +17,7 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import ConfigurationError, TransportError
 from enapter_async.hooks import Hook
 from enapter_async.logs import asked_for
 from enapter_async.profiles.connection import (
@@ -138,6 +138,16 @@ def read_token(path: str) -> str:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigurationError(f"{path} cannot be read: {reason}") from None
     return text.removesuffix("\n").removesuffix("\r")
+
+
+DOCTOR: Final = "`enapter-async doctor` shows which step of the way to the server fails"
+
+
+def tell_of_doctor(error: BaseException | None) -> None:
+    """Name the command that looks at the way to the server, where an error is about that way."""
+    cause = getattr(error, "because", None) or error
+    if isinstance(cause, TransportError):
+        tell(DOCTOR)
 
 
 def tell(message: str) -> None:

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from enapter_async.cli.options import DOCTOR
+from enapter_async.errors import TransportError
+from enapter_async.fleet.errors import PausedTooLongError
 from enapter_async.fleet.outcomes import (
     Outcome,
     Report,
@@ -81,6 +84,8 @@ def show_report(report: Report) -> None:
         console.print(UNKNOWN_ADVICE)
     if report.stopped is not None:
         console.print(Text(f"Stopped: {reason_of(report.stopped)}", "bold red"))
+        if isinstance(report.stopped, TransportError | PausedTooLongError):
+            console.print(DOCTOR)
     if not report.complete:
         console.print("The input was not read to its end.", style="yellow")
 

@@ -100,7 +100,20 @@ def judge_certificate(
     return Finding(check="tls", health=Health.WARNING, said=said, advice=advice, facts=facts)
 
 
-def judge_handshake(error: Exception, *, own_authority: str | None) -> Finding:
+def judge_tunnel(status: int, line: str, host: str) -> Finding:
+    """Say why a proxy let no connection to the server through."""
+    if status == 407:
+        advice = "Put user and password into the proxy's address, in the variable or the profile."
+    elif status >= 500:
+        advice = "The proxy does not reach that host: look at base_url, and ask who runs the proxy."
+    else:
+        advice = "The proxy may not allow that host: ask who runs it, or look at its address."
+    return _failed("tls", f"the proxy does not lead to {host}: {line}", advice)
+
+
+def judge_handshake(
+    error: Exception, *, own_authority: str | None, names: Sequence[str] = ()
+) -> Finding:
     """Say why no secured connection came about."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said, advice = _REFUSED.get(
@@ -110,6 +123,10 @@ def judge_handshake(error: Exception, *, own_authority: str | None) -> Finding:
         if own_authority is not None and error.verify_code in (18, 19, 20):
             said = f"was not issued by the authority in {own_authority}"
             advice = "Set ca_file to the authority that issued it; it is the only one trusted."
+        if error.verify_code in (18, 19, 20):
+            advice += " The page on gateways in the documentation shows how."
+        if names:
+            said += f"; it is for {', '.join(names)}"
         return _failed("tls", f"the server's certificate {said}", advice)
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return _failed(
@@ -228,6 +245,11 @@ def summary(findings: Sequence[Finding]) -> str:
     if failed:
         return f"failed: {failed}; what to do stands after its ->"
     return f"nothing failed; warnings: {warned}" if warned else "nothing failed"
+
+
+def skipped(check: str, said: str) -> Finding:
+    """Return what is said of a check that was not made."""
+    return Finding(check=check, health=Health.SKIPPED, said=said)
 
 
 def _failed(check: str, said: str, advice: str) -> Finding:

@@ -46,11 +46,20 @@ class Seen:
 
 Arrived = Callable[[Seen], object]
 
+
 # The options about server, token and patience: each with a value, and where it arrives.
+def asked_proxy(seen: Seen) -> object:
+    """Return the proxy that is asked for; `doctor` settles itself which one that is."""
+    if "examine" in seen.values:
+        return seen.values["examine"][0].proxy.value
+    return seen.client["proxy"]
+
+
 CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--base-url": (("{url}",), lambda s: s.client["base_url"] == s.places["url"]),
     "--token-file": (("{folder}/token",), lambda s: s.client["token"] == s.places["token"]),
     "--user": (("ann",), lambda s: s.client["user"] == "ann"),
+    "--proxy": (("environment",), lambda s: asked_proxy(s) == "environment"),
     "--allow-insecure-http": ((), lambda s: s.client["allow_insecure_http"] is True),
     "--attempts": (("2",), lambda s: s.client["retry"].attempts == 2),
     "--deadline": (("7.5",), lambda s: s.client["retry"].deadline == 7.5),

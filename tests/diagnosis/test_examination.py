@@ -12,8 +12,9 @@ import attrs
 import pytest
 
 from enapter_async.clock import Clock
-from enapter_async.diagnosis.examination import Surroundings, examine
+from enapter_async.diagnosis.examination import examine
 from enapter_async.diagnosis.findings import Finding, Health
+from enapter_async.diagnosis.network import Surroundings
 from enapter_async.emulator import Emulator, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.profiles.connection import Connection, Setting, resolve
@@ -109,11 +110,11 @@ async def test_no_token_at_all() -> None:
 
 async def test_a_closed_port(server: FaultServer) -> None:
     await server.stop()
-    around = attrs.evolve(CALM, environ={"HTTPS_PROXY": "http://proxy.test"})
+    around = attrs.evolve(CALM, environ={"http_proxy": "http://proxy.test", "HTTPS_PROXY": "x"})
     findings = await found(to(server.base_url), around)
     assert healths(findings) == after("connection")
     assert "Connection refused" in findings["connection"].said
-    assert "HTTPS_PROXY is set, and is not used" in findings["connection"].advice
+    assert "http_proxy is set, and used only where" in findings["connection"].advice
 
 
 async def test_one_address_of_two_is_enough(server: FaultServer) -> None:
@@ -179,6 +180,16 @@ async def test_a_bad_certificate(
         findings = await found(connection)
         assert healths(findings) == after("tls")
         assert word in findings["tls"].said
+        assert server.arrivals == []
+
+
+async def test_a_name_that_differs_is_told_with_those_that_it_is_for(
+    certificates: Certificates,
+) -> None:
+    names = "DNS:gateway.example.test,IP:10.0.0.5"
+    async with FaultServer(ssl_context=certificates.server(names=names)) as server:
+        findings = await found(to(server.base_url, ca_file=certificates.folder / "ca.pem"))
+        assert "it is for gateway.example.test, 10.0.0.5" in findings["tls"].said
         assert server.arrivals == []
 
 

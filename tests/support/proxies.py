@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from types import TracebackType
 from typing import Self
 
@@ -65,13 +66,25 @@ class Proxy:
                 await writer.drain()
             return
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
-        if head.startswith(b"CONNECT"):
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:
-            back.write(head)
         async with asyncio.TaskGroup() as both:
-            both.create_task(_pour(reader, back))
+            if head.startswith(b"CONNECT"):
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                both.create_task(_pour(reader, back))
+            else:
+                both.create_task(_pass_on(head, reader, back))
             both.create_task(_pour(there, writer))
+
+
+async def _pass_on(head: bytes, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Pass requests on as a server wants them: with the path alone in their first line."""
+    with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        while True:
+            told = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            sink.write(re.sub(rb"^(\w+) http://[^/ ]+", rb"\1 ", head))
+            sink.write(await source.readexactly(int(told[1]) if told else 0))
+            await sink.drain()
+            head = await source.readuntil(b"\r\n\r\n")
+    sink.close()
 
 
 async def _pour(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
