@@ -54,9 +54,9 @@ def harden() -> None:
     Those that were closed lead nowhere then, for else the next file that is opened, such as
     one of credentials, would be standard output.
     """
-    while (nothing := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
-        os.set_inheritable(nothing, True)
-    os.close(nothing)
+    for descriptor in range(_STANDARD_ERROR + 1):
+        if not _is_open(descriptor):
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         sys.stdin = os.fdopen(0, closefd=False)
@@ -65,7 +65,7 @@ def harden() -> None:
 
 
 def leads_nowhere() -> bool:
-    """Say whether standard output was closed, or goes to the null device."""
+    """Return whether standard output was closed, or goes to the null device."""
     return os.path.samestat(os.fstat(_STANDARD_OUTPUT), Path(os.devnull).stat())
 
 
@@ -77,6 +77,14 @@ def although_unheard() -> Iterator[None]:
     except OutputError as error:
         if error.errno != errno.EPIPE:  # who left is told nothing
             tell(f"enapter-async: standard output was not written: {error.strerror}")
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _text(raw: io.FileIO, before: Any) -> io.TextIOWrapper:

@@ -166,7 +166,7 @@ class NamedFile:
 
 
 def lock(descriptor: int) -> bool:
-    """Take the one lock of an open file; say whether nobody else has it."""
+    """Take the one lock of an open file; return False if somebody else has it."""
     if sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -122,7 +122,7 @@ def plain_cell(cell: str) -> str:
 
 
 def _has_edges(text: str) -> bool:
-    """Say whether white space begins or ends a text, or what stands in its apostrophes."""
+    """Return whether white space begins or ends a text, or what is in its apostrophes."""
     while text == text.strip():
         if len(text) < 2 or text[0] != "'" or text[-1] != "'":
             return False

@@ -53,7 +53,7 @@ class Profile:
 
     @property
     def token_source(self) -> str:
-        """Say where its token comes from, without the token; empty where it has none."""
+        """Return where its token comes from, without the token; empty where it has none."""
         if self.token_command is not None:
             return f"command {self.token_command[0]}"
         if self.token_file is not None:
@@ -230,7 +230,7 @@ class _Reader:
 
 
 def _writers(state: os.stat_result) -> str:
-    """Say why somebody else than this user and root can change a file, or nothing."""
+    """Return why others than this user and root can change a file; empty if they cannot."""
     if sys.platform == "win32":
         return ""
     if state.st_uid not in (os.geteuid(), 0):
@@ -242,7 +242,7 @@ def _writers(state: os.stat_result) -> str:
 
 
 def _shared(state: os.stat_result) -> str:
-    """Say why a file is no place for a secret, or nothing where it is one."""
+    """Return why a file is no place for a secret; empty if it is one."""
     mode = stat.S_IMODE(state.st_mode)
     readable = sys.platform != "win32" and mode & 0o044
     return _writers(state) or (f"can be read by others (mode {mode:04o})" if readable else "")
@@ -274,7 +274,7 @@ def _read_token_file(path: Path, where: str) -> str:
 
 
 def _is_mounted(descriptor: int, state: os.stat_result) -> bool:
-    """Say whether this user cannot change a file's mode."""
+    """Return whether this user cannot change a file's mode."""
     read_only = bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)
     return read_only or os.geteuid() not in (state.st_uid, 0)
 

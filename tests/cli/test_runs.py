@@ -209,11 +209,15 @@ def test_an_interrupted_run_names_the_command_that_goes_on(
     assert emulator.world.log.count("update") == 40
 
 
-def test_where_runs_are_kept() -> None:
+def test_where_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
     assert runs_directory({"ENAPTER_STATE_DIR": "/x"}) == Path("/x/runs")
+    assert runs_directory({"ENAPTER_STATE_DIR": "~/x"}) == Path("/home/ann/x/runs")
     if sys.platform == "linux":
         where = runs_directory({"XDG_STATE_HOME": "/y"})
         assert where == Path("/y/enapter-async/runs")
+        at_home = Path("/home/ann/.local/state/enapter-async/runs")
+        assert runs_directory({"XDG_STATE_HOME": "not/absolute"}) == at_home
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
