@@ -200,7 +200,7 @@ class UpdateDevice(_OnDevice[Device]):
 
     def accepts(self, result: Device) -> bool:
         """Return whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result, new_slug=bool(self.slug))
+        return _is_about(self.device_id, result, new_slug=self.slug is not UNSET and bool(self.slug))
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
@@ -210,8 +210,9 @@ class UpdateDevice(_OnDevice[Device]):
         """Return whether the fields that it sets already have their values."""
         return (
             state is not None
-            and (not self.name or state.name == self.name)
-            and (not self.slug or state.slug == self.slug)
+            # The first asks whether it is there at all: what `not` asks of UNSET takes longer.
+            and (self.name is UNSET or not self.name or state.name == self.name)
+            and (self.slug is UNSET or not self.slug or state.slug == self.slug)
         )
 
     def pointless(self) -> str:
