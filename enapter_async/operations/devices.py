@@ -200,7 +200,8 @@ class UpdateDevice(_OnDevice[Device]):
 
     def accepts(self, result: Device) -> bool:
         """Return whether the answer is about the device that was asked for."""
-        return _is_about(self.device_id, result, new_slug=self.slug is not UNSET and bool(self.slug))
+        new_slug = self.slug is not UNSET and bool(self.slug)
+        return _is_about(self.device_id, result, new_slug=new_slug)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""

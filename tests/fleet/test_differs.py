@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,11 @@ from enapter_async.fleet import AbortCriterion, JournalOptions, Rollout, State
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.fleet.rollout.abort import FailureType
+from enapter_async.integrations.event_stream import StreamEvent
+from enapter_async.integrations.jobs import Jobs, JobSettings
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.fleets import uuid
+from tests.integrations.test_jobs import end_of
 from tests.support.server import FaultServer
 from tests.support.world import Good, World
 
@@ -125,3 +129,27 @@ async def test_what_follows_on_one_device_is_held(client: Client) -> None:
     assert report.counts[State.HELD] == 1
     assert exit_of_report(report) is Exit.FAILED
     assert exit_of_state(State.DIFFERS) is Exit.FAILED
+
+
+def troubles_of(events: list[StreamEvent]) -> list[dict[str, Any]]:
+    told = [event.data for event in events if event.kind == "troubles"]
+    return [each for data in told for each in data["troubles"]]
+
+
+async def test_a_job_of_a_backend_tells_what_differs_alive_and_from_its_files(
+    client: Client, tmp_path: Path
+) -> None:
+    settings = JobSettings(concurrency=1, abort=())
+    async with Jobs(client, tmp_path) as jobs:
+        job = await jobs.start(RENAMES[:2], settings=settings)
+        told = await end_of(jobs, job.id)
+        looked = await jobs.get(job.id)
+    assert told[-1].data["counts"]["differs"] == 2
+    assert looked.counts[State.DIFFERS] == 2
+    troubles = troubles_of(told)
+    assert [each["state"] for each in troubles] == ["differs", "differs"]
+    assert troubles[0]["operation"] == "device.update"
+    assert troubles[0]["device_id"] == IDS[0]
+    async with Jobs(client, tmp_path) as jobs:
+        again = await end_of(jobs, job.id)
+    assert troubles_of(again) == troubles
