@@ -166,19 +166,28 @@ def test_orjson_reads_once_whatever_the_style(body: bytes, monkeypatch: pytest.M
 ESCAPES = st.text(alphabet='ab":\\/ \n\u00e9\u2028\U0001f600{}[],', max_size=6)
 
 
+def spelled(word: str, spelling: str) -> str:
+    if spelling != "all-escaped":
+        return json.dumps(word, ensure_ascii=spelling == "ascii")
+    units = word.encode("utf-16-be").hex()
+    return '"' + "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4)) + '"'
+
+
+SPELLINGS = st.sampled_from(["as-it-is", "ascii", "all-escaped"])
+
+
 @given(
     names=st.lists(ESCAPES, min_size=1, max_size=5),
     said=st.lists(ESCAPES, min_size=5, max_size=5),
     blanks=st.sampled_from(["", " ", "\r\n\t"]),
-    plain=st.lists(st.booleans(), min_size=10, max_size=10),
+    spellings=st.lists(SPELLINGS, min_size=10, max_size=10),
 )
 def test_no_escape_hides_a_second_name(
-    names: list[str], said: list[str], blanks: str, plain: list[bool]
+    names: list[str], said: list[str], blanks: str, spellings: list[str]
 ) -> None:
     pytest.importorskip("orjson", reason="orjson is not installed")
     words = [
-        json.dumps(word, ensure_ascii=ascii_only)
-        for word, ascii_only in zip([*names, *said], [*plain, *plain], strict=False)
+        spelled(word, spelling) for word, spelling in zip([*names, *said], spellings, strict=False)
     ]
     pairs = zip(words[: len(names)], words[len(names) :], strict=False)
     text = "{" + f",{blanks}".join(f"{name}{blanks}:{value}" for name, value in pairs) + "}"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tests.faults.breaks.answers import ANSWERS
 from tests.faults.breaks.breaking import Break, NotThereError
 from tests.faults.breaks.calls import CALLS
 from tests.faults.breaks.files import FILES
@@ -16,7 +17,7 @@ from tests.faults.breaks.jobs import JOBS
 
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
-BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **JOBS, **FILES})
+BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **ANSWERS, **JOBS, **FILES})
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
     {name: each for name, each in BREAKS.items() if each.simulated}

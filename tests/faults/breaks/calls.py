@@ -25,7 +25,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         "a negative read is taken as failure": Break(
             _CONCLUDE,
             "found = doubt(call, state)",
-            'if (found := doubt(call, state)).startswith("a read after"): return last',
+            'if (found := doubt(call, state)).startswith("a read does"): return last',
             by="http/test_settlement.py::"
             "test_whatever_ends_the_call_an_effect_that_does_not_show_is_ambiguous",
             simulated=True,
@@ -174,7 +174,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.wire:Wire.read",
             "labelled = _may_be_json(reply)",
             "labelled = True",
-            by="http/test_false_witnesses.py::test_a_portals_answer_is_no_deletion",
+            by="http/test_lost_secrets.py::"
+            "test_what_another_device_or_a_page_may_have_sent_is_kept_too",
         ),
         "a 503 without Retry-After is a refusal": Break(
             "_http.wire:certainty_of",
@@ -272,8 +273,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a token leaks in a cause": Break(
             f"{_SESSION}.exchange",
-            "failure = way.failure(error, connect)",
-            "failure = way.failure(error, connect); failure.error.__cause__ = error",
+            "failure = way.failure(error, connect, self._host)",
+            "failure = way.failure(error, connect, self._host); failure.error.__cause__ = error",
             by="test_security.py::test_no_secret_is_told_whatever_fails",
         ),
         "a hook is told the token": Break(
