@@ -11,25 +11,15 @@ from typing import Any, Final, Self
 
 from enapter_async.cli.options import tell
 from enapter_async.fleet.operation_files import COLUMNS, parse_operations, read_operations
-from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
+from enapter_async.fleet.outcomes import OUTCOME_COLUMNS, Outcome, Report, outcome_row
 from enapter_async.fleet.private_files import open_private
+from enapter_async.fleet.reporting.results import RESULT_COLUMNS
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.operation import Operation
 from enapter_async.text import plain
 
 PRESENT: Final = "present_"
 """What the columns of `fleet template` begin with that are only for people."""
-
-_OUTCOME_COLUMNS: Final = (
-    "state",
-    "attempts",
-    "elapsed",
-    "settled",
-    "error_type",
-    "status",
-    "request_id",
-    "error",
-)
 
 
 def operations_of(file: str) -> list[Operation[Any]]:
@@ -45,7 +35,7 @@ def operations_of(file: str) -> list[Operation[Any]]:
 
 
 def _tell_ignored(columns: Sequence[str]) -> None:
-    ours = ("item", "acknowledged_at", "at", "code", *_OUTCOME_COLUMNS)
+    ours = ("item", *RESULT_COLUMNS)
     others = [name for name in columns if name not in ours and not name.startswith(PRESENT)]
     if others:
         tell(f"columns that are ignored: {plain(', '.join(others))}")
@@ -83,7 +73,7 @@ class ResultsFile:
         descriptor = open_private(self._path)
         self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", newline="")
         if self._as_csv:
-            columns = (*COLUMNS, *_OUTCOME_COLUMNS)
+            columns = (*COLUMNS, *OUTCOME_COLUMNS)
             write = row_writer(self._file, columns)
             self._write = lambda outcome: write(outcome_row(outcome))
         return self

@@ -99,11 +99,13 @@ class EarlierError(EnapterError):
         error_type: str | None = None,
         status: int | None = None,
         code: str | None = None,
+        request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.error_type = error_type
         self.status = status
         self.code = code
+        self.request_id = request_id
 
 
 PROBLEMS_SHOWN: Final = 20

@@ -9,6 +9,7 @@ import attrs
 
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
+from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.pacing.controller import Wait
 from enapter_async.operation import Operation
 from enapter_async.text import plain, shortened
@@ -74,6 +75,20 @@ class Outcome(Generic[OperationT]):
     settled: bool = False
 
 
+OUTCOME_COLUMNS: Final = (
+    "state",
+    "attempts",
+    "elapsed",
+    "settled",
+    "error_type",
+    "status",
+    "code",
+    "request_id",
+    "error",
+)
+"""What a row says of an outcome, after the operation's own fields."""
+
+
 def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str, Any]:
     """Return an outcome as a flat row: the operation's own fields, then what became of it.
 
@@ -87,10 +102,15 @@ def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str
         "elapsed": round(outcome.elapsed, 3),
         "settled": outcome.settled,
         "error_type": None if error is None else type(error).__name__,
-        "status": error.status if isinstance(error, APIError) else None,
+        "status": error.status if isinstance(error, APIError | EarlierError) else None,
+        "code": None,
         "request_id": getattr(error, "request_id", None),
         "error": None if error is None else reason_of(error),
     }
+    if isinstance(error, EarlierError):
+        row |= {"error_type": error.error_type, "code": error.code and plain(error.code)}
+    elif isinstance(error, APIError):
+        row["code"] = next((plain(each.code) for each in error.errors if each.code), None)
     if with_result and not outcome.operation.answer.secret and outcome.result is not None:
         row["device"] = unstructure(outcome.result)
     return row

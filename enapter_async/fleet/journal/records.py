@@ -237,16 +237,22 @@ def storable(text: str) -> str:
 
 
 def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcome[Any]:
-    """Read what an earlier session said of an item that ended badly; None: it said nothing."""
+    """Read what an earlier session said of how an item ended; None: it said nothing."""
     if event is None or event.kind == INTENT:
         message = "it was about to be sent when the run ended, and no outcome was written"
         return Outcome(operation=item.operation, state=state, error=EarlierError(message))
-    told_type = event.details.get("error")
-    message = event.details.get("message") or f"an earlier session says: {event.kind}"
+    error = EarlierError(
+        event.details.get("message") or f"an earlier session says: {event.kind}",
+        error_type=event.details.get("error"),
+        status=event.status,
+        code=event.code,
+        request_id=event.request_id,
+    )
     return Outcome(
         operation=item.operation,
         state=state,
-        error=EarlierError(message, error_type=told_type, status=event.status, code=event.code),
+        error=None if state.done else error,
+        settled=bool(event.details.get("settled")),
         attempts=event.attempt or 0,
         elapsed=(event.elapsed_ms or 0) / 1000,
     )

@@ -6,30 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from enapter_async.converter import operation_to_json
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal.records import INTENT, Event
+from enapter_async.fleet.journal.records import INTENT, Event, earlier_outcome
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.operation_files import COLUMNS
-from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.outcomes import OUTCOME_COLUMNS, Outcome, State, outcome_row
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
-from enapter_async.text import plain
 
-RESULT_COLUMNS: Final = (
-    "state",
-    "at",
-    "attempts",
-    "elapsed",
-    "settled",
-    "error_type",
-    "status",
-    "code",
-    "request_id",
-    "error",
-    "acknowledged_at",
-)
-_NO_OUTCOME: Final = "it was about to be sent when the run ended, and no outcome was written"
+RESULT_COLUMNS: Final = ("state", "at", *OUTCOME_COLUMNS[1:], "acknowledged_at")
+"""Those of an outcome, with when it ended and when somebody took note of an unknown end."""
+_UNTOLD: Final = dict.fromkeys(("attempts", "elapsed", "settled"))
 
 
 def result_rows(journal: Journal) -> Iterator[dict[str, Any]]:
@@ -39,28 +26,19 @@ def result_rows(journal: Journal) -> Iterator[dict[str, Any]]:
 
 
 def _row(item: WorkItem, event: Event | None, acknowledged_ms: int | None) -> dict[str, Any]:
-    row = {"item": item.seq, **operation_to_json(item.operation)}
-    told = dict.fromkeys(RESULT_COLUMNS)
-    told["state"] = str(State.HELD)
-    if event is not None and event.kind == INTENT:
-        told |= {"state": str(State.UNKNOWN), "at": _time(event.at_ms), "error": _NO_OUTCOME}
-    elif event is not None:
-        details = event.details
-        told |= {
-            "state": event.kind,
-            "at": _time(event.at_ms),
-            "attempts": event.attempt,
-            "elapsed": None if event.elapsed_ms is None else event.elapsed_ms / 1000,
-            "settled": bool(details.get("settled")),
-            "error_type": details.get("error"),
-            "status": event.status,
-            "code": event.code and plain(event.code),
-            "request_id": event.request_id,
-            "error": details.get("message"),
-        }
-    if acknowledged_ms is not None:
-        told["acknowledged_at"] = _time(acknowledged_ms)
-    return row | told
+    if event is None:
+        outcome: Outcome[Any] = Outcome(operation=item.operation, state=State.HELD)
+    else:
+        state = State.UNKNOWN if event.kind == INTENT else State(event.kind)
+        outcome = earlier_outcome(item, state, event)
+    told = {
+        **outcome_row(outcome),
+        "at": None if event is None else _time(event.at_ms),
+        "acknowledged_at": None if acknowledged_ms is None else _time(acknowledged_ms),
+        **(_UNTOLD if event is None or event.kind == INTENT else {}),
+    }
+    fields = {key: value for key, value in told.items() if key not in RESULT_COLUMNS}
+    return {"item": item.seq, **fields, **{name: told[name] for name in RESULT_COLUMNS}}
 
 
 def write_results(journal: Journal, path: Path, form: str) -> None:
