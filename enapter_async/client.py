@@ -169,6 +169,7 @@ class Client:
         """The address of the API, without `/v3`."""
         return self._settings.base_url
 
+    @concealing
     def fingerprint(self, salt: bytes) -> str:
         """Return an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
 

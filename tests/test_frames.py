@@ -162,6 +162,9 @@ WRONG: Mapping[str, Callable[[Path], Any]] = {
     "profile-mistyped-key": profile(ENTRY + 'base_ulr = "x"\n'),
     "profile-mistyped-token": profile(f'[profiles.a]\ntokn = "{TOKEN}"\n'),
     "profile-of-another-type": profile(f'[profiles.a]\ntoken = ["{TOKEN}"]\n'),
+    "proxy": lambda _: Client(TOKEN, proxy=f"http://me:{PASSWORD}@proxy.example/path"),
+    "socks-proxy": lambda _: Client(TOKEN, proxy=f"socks://{PASSWORD}@proxy.example"),
+    "profile-proxy": profile(ENTRY + f'proxy = "http://me:{PASSWORD}@proxy.example/path"\n'),
     "profile-ca-file": profile(ENTRY + 'ca_file = "nowhere.pem"\n'),
     "profile-not-toml": profile(ENTRY + "base_url = x\n"),
     "profile-not-utf-8": profile(ENTRY + "base_url = '\udcff'\n"),
@@ -177,6 +180,7 @@ def test_a_wrong_setting_shows_no_token(make: Callable[[Path], Any], tmp_path: P
     with pytest.raises(ConfigurationError) as caught:
         make(tmp_path)
     assert TOKEN not in f"{caught.value!r} {caught.value}"
+    assert PASSWORD not in f"{caught.value!r} {caught.value}"
     assert_hidden(caught.value)
 
 

@@ -43,7 +43,7 @@ def named_proxy(base_url: URL, environ: Mapping[str, str]) -> tuple[str, str] | 
     found = next((name for name in (*variables, "all_proxy", "ALL_PROXY") if environ.get(name)), "")
     bypass = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     host = f"{base_url.host}:{base_url.port}"
-    if not found or urllib.request.proxy_bypass_environment(host, {"no": bypass}):  # type: ignore[attr-defined]  # typeshed has it for no platform but one
+    if not found or urllib.request.proxy_bypass_environment(host, {"no": bypass}):  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # typeshed has it for no platform but one
         return None
     return found, environ[found]
 

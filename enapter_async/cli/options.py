@@ -41,7 +41,7 @@ class Settings:
     base_url: str | None = None
     token_file: str | None = None
     user: str | None = None
-    proxy: str | None = None
+    proxy: str | None = attrs.field(default=None, repr=False)
     allow_insecure_http: bool | None = None
     attempts: int | None = None
     deadline: float | None = None

@@ -62,7 +62,7 @@ class Producer:
         """Pull until the input ends or is stopped; what the input raises comes out."""
         items: Any = self._items
         is_async = isinstance(items, AsyncIterable)
-        pulls = aiter(items) if is_async else iter(items)
+        pulls: Any = aiter(items) if is_async else iter(items)
         try:
             while not self._stopped:
                 if self._ahead >= self._window:

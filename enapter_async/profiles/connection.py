@@ -36,7 +36,7 @@ class Connection:
     base_url: Setting[str]
     user: Setting[str | None]
     ca_file: Setting[Path | None]
-    proxy: Setting[str | None]
+    proxy: Setting[str | None] = attrs.field(repr=False)  # its address may hold a password
     allow_insecure_http: Setting[bool]
     token: Setting[Callable[[], str]] | None
     profile: Profile | None

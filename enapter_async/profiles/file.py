@@ -194,6 +194,10 @@ class _Reader:
                 f"{where}.token",
                 f"is in a file that {self._shared}; chmod 600 it, or use token_command",
             )
+        if self._shared and "@" in str(table.get("proxy", "")):
+            raise self._wrong(
+                f"{where}.proxy", f"holds a password in a file that {self._shared}; chmod 600 it"
+            )
         values = {key: self._readers[key](f"{where}.{key}", entry) for key, entry in table.items()}
         return Profile(name=name, path=self._path, **values)
 

@@ -70,6 +70,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             user = "ann"
             token_file = "berlin.token"
             ca_file = "/etc/berlin.pem"
+            proxy = "environment"
             allow_insecure_http = true
             """,
         )
@@ -84,6 +85,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
             user="ann",
             token_file=tmp_path / "berlin.token",
             ca_file=Path("/etc/berlin.pem"),
+            proxy="environment",
             allow_insecure_http=True,
         ),
     }
@@ -136,6 +138,16 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such 
 
 
 @posix
+def test_a_proxys_password_may_not_be_in_a_file_that_others_can_read(tmp_path: Path) -> None:
+    text = '[profiles.one]\nproxy = "http://me:hunter2@proxy.example"'
+    assert read_config(written(tmp_path, text)).profiles["one"].proxy
+    with pytest.raises(ConfigurationError, match=r"one\.proxy holds a password") as caught:
+        read_config(written(tmp_path, text, 0o644))
+    assert "hunter2" not in str(caught.value)
+    plain = '[profiles.one]\nproxy = "http://proxy.example"'
+    assert "hunter2" not in repr(read_config(written(tmp_path, plain, 0o644)))
+
+
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o602])
 def test_a_token_is_refused_in_a_file_for_others(tmp_path: Path, mode: int) -> None:
     text = f'[profiles.one]\ntoken = "{TOKEN}"\n'
