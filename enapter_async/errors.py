@@ -301,8 +301,8 @@ class ResultDiffersError(EnapterError):
     """The operation was done, but not as asked; for example, the server trimmed a name.
 
     It is never repeated automatically, because the result would be the same. `result` is what
-    the API returned, secrets included; in a job it is None and `Outcome.result` has it. `noun`
-    and `subject` name what was written to.
+    the API returned, secrets included; it is not pickled, and in a job it is None and
+    `Outcome.result` has it. `noun` and `subject` name what was written to.
     """
 
     def __init__(
@@ -318,6 +318,9 @@ class ResultDiffersError(EnapterError):
         self.result = result
         self.noun = noun
         self.subject = subject
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, {**self.__dict__, "result": None})
 
 
 class AmbiguousOutcomeError(EnapterError):

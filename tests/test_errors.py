@@ -10,6 +10,7 @@ from enapter_async.errors import (
     ConflictError,
     EnapterError,
     ErrorDetail,
+    ResultDiffersError,
     TransportError,
 )
 
@@ -39,3 +40,13 @@ def test_an_ambiguous_error_keeps_its_attempts() -> None:
     error = AmbiguousOutcomeError("nobody can say")
     error.attempts = (ATTEMPT, ATTEMPT)
     assert sent_on(error).attempts == (ATTEMPT, ATTEMPT)
+
+
+def test_what_a_server_made_of_it_is_not_pickled_for_it_may_be_a_secret() -> None:
+    value = "what-only-the-owner-may-see"
+    error = ResultDiffersError("done", result=value, noun="device", subject="dev-1")
+    assert value.encode() not in pickle.dumps(error)
+    again = sent_on(error)
+    assert isinstance(again, ResultDiffersError)
+    assert (again.result, again.noun, again.subject) == (None, "device", "dev-1")
+    assert error.result == value
