@@ -44,9 +44,9 @@ FLOORS_OF_FLEET = (
     ("execution", "planning", "reporting"),
     ("producer", "rollout", "workers"),
     ("options",),
-    ("opening",),
+    ("run_files",),
     ("run",),
-    ("jobs",),
+    ("apply_and_resume",),
 )
 """The same within `fleet`, for its files and its packages."""
 

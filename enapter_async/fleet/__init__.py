@@ -1,6 +1,7 @@
 """Many operations, one intention: `fleet.plan`, `fleet.apply`, `fleet.Run`, `fleet.undo`."""
 
 from enapter_async.errors import ResultDiffersError as ResultDiffersError
+from enapter_async.fleet.apply_and_resume import apply, resume
 from enapter_async.fleet.credentials import CredentialsFile
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
@@ -23,7 +24,6 @@ from enapter_async.fleet.errors import (
     WaveNotPassedError,
 )
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.operation_files import read_operations
 from enapter_async.fleet.options import RunOptions

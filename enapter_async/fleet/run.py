@@ -12,7 +12,6 @@ from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.inputs import Input, Operations, WorkItem
 from enapter_async.fleet.journal.session import JournalSession
-from enapter_async.fleet.opening import open_files
 from enapter_async.fleet.options import RunKeywords, RunOptions
 from enapter_async.fleet.outcomes import (
     OperationT,
@@ -33,6 +32,7 @@ from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.rollout.abort import AbortJudge
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves
+from enapter_async.fleet.run_files import open_files
 from enapter_async.fleet.stop import StopSignal, stop_error
 from enapter_async.fleet.workers import WorkerPool
 

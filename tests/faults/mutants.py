@@ -66,11 +66,11 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/fleet/test_stopping.py",
     ),
     "enapter_async.fleet.journal.wave_verification": (
-        "tests/fleet/test_findings.py",
+        "tests/fleet/test_wave_verification.py",
         "tests/fleet/test_passing.py",
     ),
     "enapter_async.fleet.stop": (
-        "tests/fleet/test_halt.py",
+        "tests/fleet/test_stop.py",
         "tests/fleet/test_stopping.py",
         "tests/fleet/test_truth.py",
     ),
@@ -79,7 +79,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/fleet/test_waves.py",
     ),
     "enapter_async.fleet.rollout.wave_runner": (
-        "tests/fleet/test_stages.py",
+        "tests/fleet/test_wave_runner.py",
         "tests/fleet/test_waves.py",
         "tests/fleet/test_passing.py",
         "tests/fleet/test_plan_applied.py",
@@ -87,7 +87,7 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
     "enapter_async.fleet.rollout.waves": (
         "tests/fleet/test_rollout.py",
         "tests/fleet/test_waves.py",
-        "tests/fleet/test_merging.py",
+        "tests/fleet/test_deduplication.py",
     ),
 }
 

@@ -71,7 +71,7 @@ def test_a_mutant_that_matters_is_killed_and_one_that_does_not_survives() -> Non
     trials = [
         Trial(
             name=name,
-            tests=["tests/fleet/test_halt.py"],
+            tests=["tests/fleet/test_stop.py"],
             prepare=partial(take_place, module, ast.parse(source)),
         )
         for name, source in {

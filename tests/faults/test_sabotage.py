@@ -66,19 +66,19 @@ def test_what_no_test_catches_is_told() -> None:
         "_http.retry:settle_reserve",
         "left * SETTLE_SHARE",
         "SETTLE_SHARE * left",
-        by="fleet/test_lanes.py::test_reads_have_no_lane",
+        by="fleet/test_ordering.py::test_reads_have_no_lane",
     )
     harmful = Break(
         "fleet.ordering:Ordering.admit",
         "if thing is not None:",
         "if True:",
-        by="fleet/test_lanes.py::test_reads_have_no_lane",
+        by="fleet/test_ordering.py::test_reads_have_no_lane",
     )
     told: list[str] = []
     wrong = sabotage({"harmless": harmless, "harmful": harmful}, jobs=2, told=told.append)
     assert wrong == ["harmless"]
     assert any("SURVIVED" in line for line in told)
-    assert any("caught by fleet/test_lanes.py::test_reads_have_no_lane" in line for line in told)
+    assert any("caught by fleet/test_ordering.py::test_reads_have_no_lane" in line for line in told)
     assert "2 breaks, 1 caught by 1 tests" in told[-1]
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from enapter_async.emulator.faults import Reply
 from enapter_async.emulator.state import Device
 from enapter_async.errors import AuthenticationError
+from enapter_async.fleet.apply_and_resume import apply, resume
 from enapter_async.fleet.errors import StaleError
-from enapter_async.fleet.jobs import apply, resume
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.drift import GuardMode, StateGuard
 from enapter_async.fleet.planning.plan import read_plan

@@ -10,7 +10,7 @@ from enapter_async.client import Client
 from enapter_async.emulator.faults import Drop
 from enapter_async.emulator.server import Emulator
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.jobs import apply
+from enapter_async.fleet.apply_and_resume import apply
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.planner import plan
