@@ -99,6 +99,7 @@ def _rows_of_csv(
 ) -> Iterator[tuple[int, dict[str, Any] | str]]:
     """Yield each row with the line it begins at, or what is wrong there."""
     header: list[str] | None = None
+    columns: tuple[str, ...] = ()
     for line, cells in read_rows(text):
         if isinstance(cells, str):
             yield line, cells
