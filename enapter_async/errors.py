@@ -21,6 +21,7 @@
     │   └── HostDownError
     ├── DeadlineExceededError                  out of time; a write was not done
     ├── ResponseError                          the answer to a read cannot be used
+    │   ├── CachedAnswerError
     │   ├── ResponseMismatchError
     │   └── ResponseTooLargeError
     ├── ResultDiffersError                     a write was done, but not as asked
@@ -287,6 +288,10 @@ class ResponseError(EnapterError):
     def __init__(self, message: str, *, path: str = "", attempts: tuple[Attempt, ...] = ()) -> None:
         super().__init__(message, attempts=attempts)
         self.path = path
+
+
+class CachedAnswerError(ResponseError):
+    """A cache answered a read on which a decision rests, though the server was asked for."""
 
 
 class ResponseMismatchError(ResponseError):

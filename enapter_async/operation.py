@@ -116,7 +116,8 @@ class Answer(Generic[T]):
     what a missing key means (`UNSET`: it may not be missing); `max_bytes` the cap on the
     decoded body, unless the operation says otherwise; `confirms` that the operation returns
     nothing, and is done by 204, or by 200 with an empty object or with the thing itself under
-    `key`; `secret` whether the body must never be shown, not even an excerpt of it.
+    `key`; `secret` whether the body must never be shown, not even an excerpt of it; `stamp` the
+    field of the value that says when it last changed, None where nothing does.
     """
 
     type: Any
@@ -124,6 +125,7 @@ class Answer(Generic[T]):
     default: T | Unset = UNSET
     max_bytes: int = 8 * MIB
     confirms: bool = False
+    stamp: str | None = None
     secret: bool = False
 
 

@@ -1,8 +1,9 @@
 """The state of one call while it runs, and the record of it afterwards."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
+from enapter_async._http.evidence import Seen
 from enapter_async._http.pacing import AttemptObserver
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.wire import Failure, Message
@@ -17,6 +18,11 @@ from enapter_async.errors import (
 )
 from enapter_async.operation import Operation, Repeat, Settles, described
 
+NOT_NEWER: Final = (
+    "a read shows the wanted state, but not that it is newer than the first attempt: a "
+    "cache, or a copy that lags, may have answered"
+)
+
 
 class CallRecord:
     """The record of one call, filled while it runs and readable afterwards, even after an error.
@@ -27,16 +33,22 @@ class CallRecord:
     `before_again` is awaited before the operation is repeated after an uncertain attempt, so that
     a journal can first record that it may arrive once more; an exception from it ends the call.
     `observer` is asked before each attempt and notified of how it ended. `decides` says that a
-    decision depends on the answer, so that a 404 must be proven.
+    decision depends on the answer: a 404 must be proven, and a read asks for a fresh answer and
+    records in `seen` how new it is. `before` is the time of the last change that such a read
+    showed before the operation, if the wanted state was there already; `age` is how many seconds
+    before this call the operation may have been sent first.
     """
 
     __slots__ = (
+        "age",
         "already_absent",
         "attempts",
+        "before",
         "before_again",
         "decides",
         "elapsed",
         "observer",
+        "seen",
         "sent",
         "settled",
     )
@@ -47,9 +59,14 @@ class CallRecord:
         observer: AttemptObserver | None = None,
         *,
         decides: bool = False,
+        before: float | None = None,
+        age: float = 0.0,
     ) -> None:
         self.before_again = before_again
+        self.age = age
         self.decides = decides
+        self.before = before
+        self.seen: Seen | None = None
         self.observer = observer
         self.attempts: tuple[Attempt, ...] = ()
         self.sent = 0
@@ -66,12 +83,14 @@ class Call:
         "candidates",
         "delay",
         "end",
+        "first",
         "message",
         "number",
         "operation",
         "patient",
         "record",
         "request_id",
+        "seen",
         "still_there",
         "uncertain",
     )
@@ -100,13 +119,19 @@ class Call:
         """Whether nothing had the natural key before, if the operation settles by it."""
         self.candidates: tuple[Any, ...] = ()
         """What a search found, if the operation settles by one."""
+        self.first: float | None = None
+        """When the first attempt that may have been done began, on the monotonic clock."""
+        self.seen: Seen | None = None
+        """How new the state is that was last read for the call."""
         self.still_there = False
         """Whether a read after the last attempt showed that it was not done."""
         self.uncertain: Failure | None = None
         """The last uncertain failure; one whose answer must be kept takes precedence."""
 
-    def note(self, failure: Failure) -> None:
+    def note(self, failure: Failure, began: float) -> None:
         """Remember a failed attempt for the error that the call may end in."""
+        if self.first is None and failure.certainty.uncertain:
+            self.first = began - self.record.age
         self.request_id = getattr(failure.error, "request_id", None) or self.request_id
         kept = self.uncertain is not None and self.uncertain.answer is not None
         if failure.answer is not None or (failure.certainty.uncertain and not kept):
@@ -137,7 +162,11 @@ def doubt(call: Call, state: Any | Failure) -> str:
         return f"a search found {len(call.candidates)} that it may have created"
     if settles is Settles.KEY and not call.absent_before:
         return "it is not known whether something had its key before"
-    return "" if operation.holds(state) else "a read does not show it, which proves nothing"
+    if not operation.holds(state):
+        return "a read does not show it, which proves nothing"
+    seen, first = call.seen, call.first
+    newer = seen is None or first is None or seen.proves(first, call.record.before)
+    return "" if state is None or newer else NOT_NEWER
 
 
 def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:

@@ -1,22 +1,60 @@
 """What an answer proves, as pure rules, and what the answers of one client have shown so far."""
 
 import asyncio
-from typing import Any, Final
+import re
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
+from enapter_async._http.dates import http_date
 from enapter_async.errors import Certainty
-from enapter_async.operation import Operation
+from enapter_async.operation import Answer, Operation
 
 _GIVEN_UP: Final = frozenset((408, 499))
 """A proxy that gave up waiting says so after it passed the request on."""
 _LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
 """Redirects that come before anything is done; 302 and 303 are also what follows a form."""
 _NOT_NOW: Final = frozenset((425, 429))
+TOLERANCE: Final = 2.0
+"""Seconds by which times may differ that are whole seconds, or come from two clocks."""
+_HIT: Final = re.compile(r";\s*hit\s*(?:=\s*\?1\s*)?(?:;|$)", re.IGNORECASE)
+_NO_STATUS: Final = ("-control", "-lookup", "-key", "-tag", "-tags")
+_FROM_STORE: Final = frozenset(("hit", "stale", "updating"))
+_VALIDATED: Final = frozenset(("refresh", "revalidated"))
+
+
+class Seen(NamedTuple):
+    """How new a state is that was read: times of the server in seconds since 1970.
+
+    `stamp` is when the state last changed, by its own word; `date` when it was answered, by the
+    answer's `Date`, and `at` when that arrived, on our monotonic clock. `stamped` says that
+    others of its noun have a time of change; `lag` by how much that was behind `Date` at the
+    most, in the answers to this client's own writes.
+    """
+
+    stamp: float | None
+    date: float | None
+    at: float
+    stamped: bool
+    lag: float
+
+    def proves(self, first: float, before: float | None) -> bool:
+        """Return whether the state is surely newer than a write that first began at `first`.
+
+        `before` is the time of change that a fresh read showed before that write, if it showed
+        the wanted state already. Without times to compare, a read proves what it shows.
+        """
+        if self.date is None or (self.stamp is None and not self.stamped):
+            return True
+        if self.stamp is None:
+            return False
+        began = self.date - (self.at - first)
+        return self.stamp >= began - TOLERANCE - self.lag or self.stamp == before
 
 
 class Evidence:
     """What a client's good answers have shown; shared by all clients on its session."""
 
-    __slots__ = ("asked", "asking", "living")
+    __slots__ = ("_date", "_seconds", "asked", "asking", "lag", "living", "stamped")
 
     def __init__(self) -> None:
         self.living: set[int] = set()
@@ -24,11 +62,21 @@ class Evidence:
         self.asked = 0
         """How often it was checked whether an API answers there."""
         self.asking = asyncio.Lock()
+        self.stamped: set[int] = set()
+        """Which nouns carry the time of their last change: the ids of their proofs."""
+        self.lag = 0.0
+        """By how much that time was behind `Date` at the most, in answers to writes."""
+        self._date: str | None = None
+        self._seconds: float | None = None
 
     def learn(self, operation: Operation[Any], result: Any) -> None:
         """Record that an operation was answered with an object of its noun."""
-        if result:
-            self.living.add(id(operation.proof))
+        if not result:
+            return
+        self.living.add(id(operation.proof))
+        one = result[0] if isinstance(result, tuple) else result
+        if stamp_of(operation.answer, one) is not None:
+            self.stamped.add(id(operation.proof))
 
     def lives(self, operation: Operation[Any]) -> bool:
         """Return whether the API of an operation's noun is known to answer at the base URL.
@@ -36,6 +84,58 @@ class Evidence:
         Of an operation that names no proof, any good answer is one.
         """
         return bool(self.living) if operation.proof is None else id(operation.proof) in self.living
+
+    def note_write(self, operation: Operation[Any], headers: Any, result: Any) -> None:
+        """Note how far the time of change in a good answer to a write is behind its `Date`."""
+        stamp, date = stamp_of(operation.answer, result), self._date_of(headers)
+        if stamp is not None:
+            self.stamped.add(id(operation.proof))
+            if date is not None and date - stamp > self.lag:
+                self.lag = date - stamp
+
+    def seen(self, operation: Operation[Any], headers: Any, state: Any, at: float) -> Seen:
+        """Return how new a state is that was just read."""
+        stamp = stamp_of(operation.answer, state)
+        stamped = id(operation.proof) in self.stamped
+        return Seen(stamp, self._date_of(headers), at, stamped, self.lag)
+
+    def _date_of(self, headers: Any) -> float | None:
+        """Read `Date`, which changes once a second at the most."""
+        date: str | None = headers.get("Date")
+        if date != self._date:
+            self._date = date
+            self._seconds = None if date is None else http_date(date)
+        return self._seconds
+
+
+def stamp_of(answer: Answer[Any], value: Any) -> float | None:
+    """Return when a value last changed, in seconds since 1970; None where it does not say."""
+    moment = None if answer.stamp is None else getattr(value, answer.stamp, None)
+    return moment.timestamp() if isinstance(moment, datetime) else None
+
+
+def told_by_cache(headers: Any) -> str:
+    """Return the header by which an answer says that a cache gave it, not the server; or "".
+
+    `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and what caches wrote before
+    that: X-Cache, CF-Cache-Status, X-Varnish with two numbers, and their kin. An answer that was
+    validated at the server ("REVALIDATED", "TCP_REFRESH_HIT") is as good as the server's own.
+    """
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower == "age":
+            hit = value.strip().isdigit() and int(value) > 0
+        elif lower == "cache-status":
+            hit = any(_HIT.search(each) for each in value.split(","))
+        elif lower == "x-varnish":
+            hit = len(value.split()) > 1
+        else:
+            words = set(re.split(r"[^a-z]+", value.lower()))
+            told = "cache" in lower and not lower.endswith(_NO_STATUS)
+            hit = told and bool(words & _FROM_STORE) and not words & _VALIDATED
+        if hit:
+            return f"{name}: {value}"
+    return ""
 
 
 def certainty_of(status: int, *, dated: bool) -> Certainty:

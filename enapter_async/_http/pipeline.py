@@ -11,7 +11,6 @@ holds none of the places that calls for other devices could use.
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -21,9 +20,9 @@ from enapter_async._http.evidence import Evidence
 from enapter_async._http.pacing import Gate, KeyedLock, within
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
 from enapter_async._http.settlement import Settlement
+from enapter_async._http.telling import Telling
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Failure, Message, Reply, Wire
-from enapter_async.clock import Clock
 from enapter_async.concealment import clear_frames
 from enapter_async.errors import (
     Attempt,
@@ -36,17 +35,11 @@ from enapter_async.errors import (
 )
 from enapter_async.hooks import (
     AttemptFailed,
-    AttemptPassed,
     AttemptStarted,
-    CallEnded,
     CallStarted,
-    Event,
-    Hook,
-    ReadBack,
-    Waited,
     Waiting,
 )
-from enapter_async.operation import Operation, Settles
+from enapter_async.operation import Operation, Repeat, Settles
 
 T = TypeVar("T")
 
@@ -54,6 +47,7 @@ SETTLE_TRIES: Final = 2
 """How often a settling read is attempted; a second time only if the first was not sent."""
 
 _BY_KEY: Final = Settles.KEY
+_READ: Final = Repeat.READ
 """Looked up once: a class finds its members slowly, and every call asks."""
 
 TIMER_SECONDS: Final = 0.001
@@ -66,7 +60,7 @@ logger = logging.getLogger("enapter_async")
 
 
 @attrs.frozen(kw_only=True)
-class Pipeline:
+class Pipeline(Telling):
     """Runs a client's calls; clients from `with_options` share all but policy and timeouts."""
 
     transport: Transport
@@ -75,8 +69,6 @@ class Pipeline:
     turns: KeyedLock
     policy: RetryPolicy
     timeouts: Timeouts
-    hooks: Sequence[Hook]
-    clock: Clock
     evidence: Evidence
     numbers: "itertools.count[int]" = _NUMBERS
 
@@ -88,8 +80,11 @@ class Pipeline:
         With `patient`, time spent waiting at the gate does not count against the deadline.
         """
         started = self.clock.monotonic()
+        record = record or CallRecord()
         try:
-            message = self.wire.message(operation)
+            message = self.wire.message(
+                operation, fresh=record.decides and operation.repeat is _READ
+            )
         except BaseException as raised:
             clear_frames(raised)
             raise
@@ -97,7 +92,7 @@ class Pipeline:
             operation,
             message,
             number=next(self.numbers),
-            record=record or CallRecord(),
+            record=record,
             patient=patient,
             end=started + self.policy.deadline,
         )
@@ -123,8 +118,6 @@ class Pipeline:
             if self.hooks:
                 self._tell_end(call, error, cancelled=cancelled)
         if error is None:
-            if id(operation.proof) not in self.evidence.living:
-                self.evidence.learn(operation, ended)
             return ended  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # no failure is without an error
         error.attempts = call.record.attempts
         if isinstance(error, ResultDiffersError):
@@ -216,22 +209,27 @@ class Pipeline:
         reply = await self._exchange(call.message, operation, left)
         if isinstance(reply, Failure):
             return self._failed(call, reply, began, epoch)
-        ended = self.wire.read(operation, reply)
+        read = self.wire.read_fresh if call.message.fresh else self.wire.read
+        ended = read(operation, reply)
         if isinstance(ended, Failure):
             return self._failed(call, ended, began, epoch)
-        if self.hooks:
-            self._tell(
-                AttemptPassed(
-                    call=call.number,
-                    operation=operation,
-                    number=len(call.record.attempts) + 1,
-                    status=reply.status,
-                    elapsed=self.clock.monotonic() - began,
-                )
-            )
-        if observer is not None:
-            observer.passed()
+        self._passed(call, reply, ended, began)
         return ended
+
+    def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
+        """Note what a good answer shows, and tell of it."""
+        operation, record = call.operation, call.record
+        if id(operation.proof) not in self.evidence.living:
+            self.evidence.learn(operation, result)
+        if call.message.fresh:
+            now = self.clock.monotonic()
+            record.seen = self.evidence.seen(operation, reply.headers, result, now)
+        elif operation.answer.stamp is not None and operation.repeat is not _READ:
+            self.evidence.note_write(operation, reply.headers, result)
+        if self.hooks:
+            self._tell_passed(call, reply.status, began)
+        if record.observer is not None:
+            record.observer.passed()
 
     async def _exchange(
         self, message: Message, operation: Operation[Any], left: float
@@ -268,7 +266,7 @@ class Pipeline:
             retry_after=failure.retry_after,
         )
         call.record.attempts += (attempt,)
-        call.note(failure)
+        call.note(failure, began)
         if self.hooks:
             self._tell(AttemptFailed(call=call.number, operation=call.operation, attempt=attempt))
         self._distrust(failure)
@@ -323,7 +321,7 @@ class Pipeline:
         if self.hooks:
             operation = call.operation
             self._tell(Waiting(call=call.number, operation=operation, seconds=0.0, reason="settle"))
-        message = self.wire.message(reading)
+        message = self.wire.message(reading, fresh=True)
         state: Any = unsent(DeadlineExceededError("out of time"))
         for _ in range(SETTLE_TRIES):
             if not self.gate.try_enter():
@@ -337,10 +335,13 @@ class Pipeline:
                 break
             epoch = self.gate.epoch
             reply = await self._exchange(message, reading, left)
-            state = reply if isinstance(reply, Failure) else self.wire.read(reading, reply)
+            read = self.wire.read_fresh
+            state = reply if isinstance(reply, Failure) else read(reading, reply)
             self._tell_read(call, reading, began, reply.status, state)
-            if not isinstance(state, Failure):
+            if not isinstance(state, Failure) and not isinstance(reply, Failure):
                 self.evidence.learn(reading, state)
+                now = self.clock.monotonic()
+                call.seen = self.evidence.seen(reading, reply.headers, state, now)
                 return state
             self._distrust(state)
             if state.status == 429:
@@ -354,47 +355,3 @@ class Pipeline:
         """Close a connection whose answers are out of step with its requests."""
         if isinstance(failure.error, ResponseMismatchError):
             self.transport.distrust()
-
-    def _tell_waited(self, call: Call, began: float, reason: str) -> None:
-        if self.hooks:
-            seconds = self.clock.monotonic() - began
-            self._tell(
-                Waited(call=call.number, operation=call.operation, seconds=seconds, reason=reason)
-            )
-
-    def _tell_read(
-        self, call: Call, reading: Operation[Any], began: float, status: int | None, state: Any
-    ) -> None:
-        if self.hooks:
-            self._tell(
-                ReadBack(
-                    call=call.number,
-                    operation=call.operation,
-                    reading=reading,
-                    elapsed=self.clock.monotonic() - began,
-                    status=status,
-                    error_type=state.kind if isinstance(state, Failure) else None,
-                )
-            )
-
-    def _tell_end(self, call: Call, error: EnapterError | None, *, cancelled: bool) -> None:
-        record = call.record
-        self._tell(
-            CallEnded(
-                call=call.number,
-                operation=call.operation,
-                elapsed=record.elapsed,
-                attempts=record.attempts,
-                error=error,
-                settled=record.settled,
-                already_absent=record.already_absent,
-                cancelled=cancelled,
-            )
-        )
-
-    def _tell(self, event: Event) -> None:
-        for hook in self.hooks:
-            try:
-                hook(event)
-            except Exception:
-                logger.exception("a hook failed on %s", type(event).__name__)

@@ -26,7 +26,7 @@ from enapter_async._http.transport import (
     read_body,
     torn,
 )
-from enapter_async._http.wire import Failure, Message, Reply, Wire
+from enapter_async._http.wire import FRESH, Failure, Message, Reply, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
 
 CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -42,6 +42,7 @@ class SessionTransport:
         self._host = wire.host
         # As aiohttp keeps them, so that it need not turn them into that for each request.
         self._headers = CIMultiDict(wire.headers)
+        self._fresh_headers = CIMultiDict({**wire.headers, **FRESH})
         self._headers_with_body = CIMultiDict(wire.headers)
         self._headers_with_body["Content-Type"] = "application/json"
         self._timeout = client_timeout(0.0)
@@ -75,7 +76,7 @@ class SessionTransport:
                 message.method,
                 self._url(message.target),
                 data=message.body,
-                headers=self._headers if message.body is None else self._headers_with_body,
+                headers=self._headers_of(message),
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=True,
@@ -117,6 +118,11 @@ class SessionTransport:
             response.close()  # a middleware's own: it needs nobody
             return None
         return failure
+
+    def _headers_of(self, message: Message) -> "CIMultiDict[str]":
+        if message.body is not None:
+            return self._headers_with_body
+        return self._fresh_headers if message.fresh else self._headers
 
     def _url(self, target: str) -> URL:
         if "?" in target:

@@ -42,7 +42,7 @@ class Settlement:
             if not found:
                 call.record.settled = True
                 return operation.result_of(state)
-            call.still_there = not isinstance(state, Failure)
+            call.still_there = not (isinstance(state, Failure) or operation.holds(state))
         applied = any(each.certainty is Certainty.APPLIED for each in uncertain)
         error = ambiguous(call, uncertain[-1], found, applied=applied)
         return attrs.evolve(last, error=error)

@@ -16,11 +16,12 @@ from yarl import URL
 
 from enapter_async._http.dates import parse_retry_after
 from enapter_async._http.envelope import unwrap
-from enapter_async._http.evidence import certainty_of, confirmed_by, is_final
+from enapter_async._http.evidence import certainty_of, confirmed_by, is_final, told_by_cache
 from enapter_async._http.json_text import decode, encode
 from enapter_async._http.masking import Mask
 from enapter_async.converter import StructureError
 from enapter_async.errors import (
+    CachedAnswerError,
     Certainty,
     ConfigurationError,
     EnapterError,
@@ -37,6 +38,10 @@ from enapter_async.text import UNSAFE
 T = TypeVar("T")
 
 EXCERPT_LENGTH: Final = 4096
+FRESH: Final = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
+"""What asks for the server's own answer; Pragma for caches of HTTP/1.0."""
+_BELIEVED: Final = frozenset((*range(200, 300), 404))
+"""The answers that say how something is."""
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 # Compiled once they are needed, which is seldom.
@@ -45,11 +50,15 @@ _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 
 
 class Message(NamedTuple):
-    """A request ready to be sent: `target` is the escaped path with its query."""
+    """A request ready to be sent: `target` is the escaped path with its query.
+
+    `fresh` asks for an answer from the server itself, not from a cache.
+    """
 
     method: str
     target: str
     body: bytes | None
+    fresh: bool = False
 
 
 class Reply(NamedTuple):
@@ -125,11 +134,13 @@ class Wire:
         lines = {"Host": self.host, **self.headers}
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._end_of_head = f" HTTP/1.1\r\n{fields}"
+        fresh = "".join(f"{name}: {value}\r\n" for name, value in FRESH.items())
+        self._end_of_fresh_head = f"{self._end_of_head}{fresh}"
         self._end_with_body = (
             f"{self._end_of_head}Content-Type: application/json\r\nContent-Length: "
         )
 
-    def message(self, operation: Operation[Any]) -> Message:
+    def message(self, operation: Operation[Any], *, fresh: bool = False) -> Message:
         """Write an operation as a request, each path segment escaped on its own."""
         parts = operation.request()
         path = "/".join(parts.path)
@@ -141,16 +152,29 @@ class Wire:
                 f"{quote(name, safe='.')}={quote(value, safe=',')}" for name, value in parts.query
             )
             target += "?" + "&".join(pairs)
-        return Message(
-            parts.method, target, None if parts.body is None else _encoded(operation, parts.body)
-        )
+        body = None if parts.body is None else _encoded(operation, parts.body)
+        return Message(parts.method, target, body, fresh)
 
     def serialize(self, message: Message) -> bytes:
         """Return the bytes of a request for HTTP/1.1."""
         start, body = f"{message.method} {message.target}", message.body
         if body is None:
-            return f"{start}{self._end_of_head}\r\n".encode("latin-1")
+            end = self._end_of_fresh_head if message.fresh else self._end_of_head
+            return f"{start}{end}\r\n".encode("latin-1")
         return f"{start}{self._end_with_body}{len(body)}\r\n\r\n".encode("latin-1") + body
+
+    def read_fresh(self, operation: Operation[T], reply: Reply) -> T | Failure:
+        """Do what `read` does, but believe no answer that a cache says it gave."""
+        told = told_by_cache(reply.headers) if reply.status in _BELIEVED else ""
+        if not told:
+            return self.read(operation, reply)
+        return Failure(
+            certainty=Certainty.MAYBE,
+            error=CachedAnswerError(f"a cache answered ({printable(told, 80)}), and not the API"),
+            kind="CachedAnswerError",
+            retries=1,
+            status=reply.status,
+        )
 
     def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
         """Return the operation's value from an answer, or how it failed."""

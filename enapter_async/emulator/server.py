@@ -184,7 +184,9 @@ class Emulator:
             query=tuple(request.query.items()) if "?" in request.raw_path else (),
             body=body,
         )
-        return _answer(status, shown)
+        # aiohttp's own `Date` is that of this machine's clock.
+        date = {} if self._now is time.time else {"Date": formatdate(self._now(), usegmt=True)}
+        return _answer(status, shown, date)
 
     async def _meet(
         self, fault: Fault, request: web.BaseRequest, call: Call, body: bytes

@@ -39,6 +39,7 @@ class Execution(Generic[OperationT]):
         "_observer",
         "_record",
         "_result",
+        "before",
         "elapsed",
         "operation",
         "sent",
@@ -51,6 +52,8 @@ class Execution(Generic[OperationT]):
         self._record: CallRecord | None = None
         self._observer: AttemptObserver | None = None
         self._result: Any = None
+        self.before: float | None = None
+        """When the target last changed, if a guard just saw that it is as wanted already."""
         self.elapsed = 0.0
         self.sent = 0
         self.storing = False
@@ -84,7 +87,9 @@ class Execution(Generic[OperationT]):
             except JournalError as error:
                 return self.held(str(error), error)
         write_intent = None if item_record is None else item_record.write_intent
-        self._record = record = CallRecord(write_intent, observer, decides=True)
+        self._record = record = CallRecord(
+            write_intent, observer, decides=True, before=self.before, age=self._age
+        )
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except ResultDiffersError as differing:
@@ -134,15 +139,23 @@ class Execution(Generic[OperationT]):
     def _uncertain(self) -> bool:
         return self._item_record is not None and self._item_record.uncertain
 
+    @property
+    def _age(self) -> float:
+        """How many seconds ago an earlier session may have sent it first; 0 where none did."""
+        return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
+
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
         """Look, where this session's refusal does not say what an earlier attempt did."""
         reading: Operation[Any] | None = self.operation.reads()
         if reading is not None and self.operation.settles is Settles.STATE:
             try:
-                state = await read_state(client, reading)
+                record = CallRecord(decides=True)
+                state = await read_state(client, reading, record=record)
             except EnapterError:
                 return self._outcome(State.UNKNOWN, error=self._earlier(error))
-            if self.operation.holds(state):
+            seen = record.seen
+            newer = seen is None or seen.proves(seen.at - self._age, self.before)
+            if self.operation.holds(state) and (state is None or newer):
                 outcome = self._outcome(State.APPLIED, result=self.operation.result_of(state))
                 return attrs.evolve(outcome, settled=True)
         return self._outcome(State.UNKNOWN, error=self._earlier(error))

@@ -14,7 +14,7 @@ from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.pacing.admission import Admission
-from enapter_async.fleet.planning.drift import Guard, look
+from enapter_async.fleet.planning.drift import Guard, StateGuard, look
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.stop import StopSignal
 
@@ -302,6 +302,8 @@ class WorkerPool:
             stale = await look(self._guard, item)
             if stale is not None:
                 return execution.not_started(stale)
+            if isinstance(self._guard, StateGuard):
+                execution.before = self._guard.already.pop(item.seq, None)
         return self._not_started(execution) if self._stop_signal else None
 
     def _not_started(self, execution: Execution[Any]) -> Outcome[Any]:

@@ -41,7 +41,8 @@ _IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
 _NO_CONFIG: Final = (CommunicationType.UCM_LUA, CommunicationType.UCM_EMBEDDED)
 _ROLES: Final = AccessRole.known()
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-_DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device, max_bytes=MIB)
+_STAMP: Final = "updated_at"
+_DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device, max_bytes=MIB, stamp=_STAMP)
 
 
 def _owner_only(state: Device) -> str:
@@ -121,7 +122,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
     kind: ClassVar[str] = "device.list"
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[tuple[Device, ...]]] = Answer(
-        key="devices", type=tuple[Device, ...], default=(), max_bytes=_PAGE_BYTES
+        key="devices", type=tuple[Device, ...], default=(), max_bytes=_PAGE_BYTES, stamp=_STAMP
     )
 
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)

@@ -1,14 +1,22 @@
-"""What a status, or the answer to a deletion, proves; without a server."""
+"""What a status, the answer to a deletion, or a read proves; without a server."""
 
 import uuid
+from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from enapter_async.errors import Certainty, RedirectError
-from enapter_async.operations.devices import DeleteDevice
+from enapter_async._http.evidence import Evidence, Seen, told_by_cache
+from enapter_async._http.wire import Failure
+from enapter_async.errors import CachedAnswerError, Certainty, RedirectError
+from enapter_async.models.devices import Device
+from enapter_async.operations.devices import DeleteDevice, ListDevices
 from tests.http.test_wire import DEVICE, JSON, failed, reply, wire
-from tests.support.rig import DELETE
+from tests.support.rig import DELETE, GET, UPDATE
 
 ASKED, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2)).encode()
 
@@ -86,3 +94,141 @@ def test_a_deletion_is_not_confirmed_by_another_device_nor_by_a_page() -> None:
     assert (ended.certainty, ended.kind) == (Certainty.MAYBE, "ResponseMismatchError")
     page = failed(reply(200, b"{}", {"Content-Type": "text/html"}), DELETE)
     assert (page.certainty, page.retries, page.unconfirmed) == (Certainty.MAYBE, None, False)
+
+
+# Whether a read is newer than a write
+
+
+T0 = 1_750_000_000.0
+"""When the first write began, by the server's clock."""
+
+
+def seen(stamp: float | None, **given: Any) -> Seen:
+    """Return a read that was answered 10 s after the write began, at 110 of our clock."""
+    told: dict[str, Any] = {"date": T0 + 10, "at": 110.0, "stamped": True, "lag": 0.0, **given}
+    return Seen(stamp, **told)
+
+
+@pytest.mark.parametrize(
+    ("read", "before", "proven"),
+    [
+        (seen(T0 + 5), None, True),
+        (seen(T0 - 2), None, True),
+        (seen(T0 - 2.001), None, False),
+        (seen(T0 - 7, lag=5.0), None, True),
+        (seen(T0 - 7.001, lag=5.0), None, False),
+        (seen(T0 - 86_400), None, False),
+        (seen(T0 - 86_400), T0 - 86_400, True),
+        (seen(T0 - 86_400), T0 - 86_401, False),
+        (seen(None), None, False),
+        (seen(None, stamped=False), None, True),
+        (seen(None, date=None), None, True),
+        (seen(T0 - 86_400, date=None), None, True),
+    ],
+)
+def test_what_a_read_proves(read: Seen, before: float | None, proven: bool) -> None:
+    assert read.proves(100.0, before) is proven
+
+
+@given(
+    skew=st.floats(-1e6, 1e6),
+    waited=st.floats(0, 3600),
+    after=st.floats(0, 3600),
+    lag=st.floats(0, 1.0),
+    travel=st.floats(0, 30),
+)
+def test_what_the_write_did_always_proves_it(
+    skew: float, waited: float, after: float, lag: float, travel: float
+) -> None:
+    """Whatever the server's clock says, in whole seconds, with a database a second behind."""
+    written = T0 + waited
+    read_at = written + after
+    told = Seen(
+        stamp=float(int(written + skew - lag)),
+        date=float(int(read_at + skew)),
+        at=100.0 + waited + after + travel,
+        stamped=True,
+        lag=0.0,
+    )
+    assert told.proves(100.0, None)
+
+
+@given(old=st.floats(4.0, 1e9), skew=st.floats(-1e6, 1e6), travel=st.floats(0, 0.5))
+def test_what_stood_there_before_the_write_never_does(
+    old: float, skew: float, travel: float
+) -> None:
+    told = Seen(T0 - old + skew, T0 + 10 + skew, 110.0 + travel, stamped=True, lag=0.0)
+    assert not told.proves(100.0, None)
+
+
+def test_the_largest_lag_of_good_writes_counts() -> None:
+    evidence = Evidence()
+    assert evidence.seen(GET, {}, device(None), 0.0).stamped is False
+    for lag in (3, 9, 4, -20):
+        evidence.note_write(UPDATE, {"Date": formatdate(T0, usegmt=True)}, device(T0 - lag))
+    evidence.note_write(UPDATE, {}, device(T0 - 1000))
+    evidence.note_write(UPDATE, {"Date": "soon"}, device(T0 - 1000))
+    evidence.note_write(UPDATE, {"Date": formatdate(T0, usegmt=True)}, device(None))
+    shown = evidence.seen(GET, {"Date": formatdate(T0 + 1, usegmt=True)}, device(T0), 5.0)
+    assert shown == Seen(T0, T0 + 1, 5.0, stamped=True, lag=9.0)
+
+
+def device(stamp: float | None) -> Device:
+    return Device(id="a", updated_at=None if stamp is None else datetime.fromtimestamp(stamp, UTC))
+
+
+def test_a_page_shows_that_devices_carry_a_time() -> None:
+    evidence = Evidence()
+    evidence.learn(ListDevices(), (device(T0),))
+    assert evidence.seen(GET, {}, device(None), 0.0).stamped
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cached"),
+    [
+        ("Age", "1", True),
+        ("age", " 3600 ", True),
+        ("Age", "0", False),
+        ("Age", "soon", False),
+        ("X-Cache", "HIT", True),
+        ("X-Cache", "Hit from cloudfront", True),
+        ("X-Cache", "MISS, HIT", True),
+        ("X-Cache", "TCP_MEM_HIT from a23-1 (AkamaiGHost)", True),
+        ("X-Cache", "TCP_REFRESH_HIT from a23-1", False),
+        ("X-Cache", "RefreshHit from cloudfront", False),
+        ("X-Cache", "Miss from cloudfront", False),
+        ("CF-Cache-Status", "HIT", True),
+        ("CF-Cache-Status", "STALE", True),
+        ("CF-Cache-Status", "UPDATING", True),
+        ("CF-Cache-Status", "REVALIDATED", False),
+        ("CF-Cache-Status", "DYNAMIC", False),
+        ("X-Proxy-Cache", "hit", True),
+        ("X-Vercel-Cache", "STALE", True),
+        ("Cache-Status", "ExampleCache; hit", True),
+        ("Cache-Status", "Origin; fwd=uri-miss, CDN; hit; ttl=30", True),
+        ("Cache-Status", "CDN; hit=?1", True),
+        ("Cache-Status", "CDN; hit=?0", False),
+        ("Cache-Status", "hit-cache; fwd=stale; stored", False),
+        ("X-Varnish", "1234 1230", True),
+        ("X-Varnish", "1234", False),
+        ("X-Cache-Lookup", "HIT from proxy:3128", False),
+        ("Cache-Control", "stale-while-revalidate=5", False),
+        ("X-Hit", "HIT", False),
+    ],
+)
+def test_what_a_cache_says_of_itself(name: str, value: str, cached: bool) -> None:
+    headers = CIMultiDict({"Content-Type": "application/json", name: value})
+    assert bool(told_by_cache(headers)) is cached
+    answered = wire().read_fresh(GET, reply(200, DEVICE, {**JSON, name: value}))
+    assert isinstance(answered, Failure) is cached
+    assert not isinstance(wire().read(GET, reply(200, DEVICE, {**JSON, name: value})), Failure)
+    if isinstance(answered, Failure):
+        assert isinstance(answered.error, CachedAnswerError)
+        assert name in str(answered.error)
+
+
+def test_a_fresh_answer_is_asked_for_in_both_ways() -> None:
+    spoken = wire()
+    plain = spoken.serialize(spoken.message(GET))
+    fresh = spoken.serialize(spoken.message(GET, fresh=True))
+    assert fresh == plain[:-2] + b"Cache-Control: no-cache\r\nPragma: no-cache\r\n\r\n"

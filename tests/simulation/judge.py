@@ -93,13 +93,14 @@ class Judge(Witness):
             return
         criteria = self.job.abort or ()
         criteria = criteria if isinstance(criteria, tuple) else (criteria,)
-        executed, failed, unknown, timed_out, met = 0, 0, 0, 0, False
+        executed, failed, unknown, timed_out, lost, met = 0, 0, 0, 0, 0, False
         for _, known in session.order:
             if known.state not in ("applied", "failed", "unknown"):
                 continue
             if known.error == "LeftUnknownError":
                 continue
             executed += 1
+            lost = lost if lost >= 3 else lost + 1 if known.error == "NotFoundError" else 0
             failed += known.state == "failed"
             unknown += known.state == "unknown"
             timed_out += known.error == "DeadlineExceededError"
@@ -111,8 +112,8 @@ class Judge(Witness):
                 for each in criteria
             )
         stopped = session.report.stopped
-        by_schema = "fit no schema" in str(stopped)
-        if isinstance(stopped, RunAbortedError) and not met and not by_schema:
+        other_server = "fit no schema" in str(stopped) or lost >= 3  # 404s in a row
+        if isinstance(stopped, RunAbortedError) and not met and not other_server:
             self.story.blame(now, f"the run was aborted, and no criterion is met: {stopped}")
         if met and stopped is None:
             self.story.blame(now, "a criterion for aborting is met, and the run went on")

@@ -261,7 +261,7 @@ def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcom
 class ItemRecord:
     """One item's place in the journal."""
 
-    __slots__ = ("_add_intent", "_commit", "item", "number", "uncertain")
+    __slots__ = ("_add_intent", "_age", "_commit", "item", "number", "uncertain")
 
     def __init__(
         self,
@@ -270,13 +270,19 @@ class ItemRecord:
         add_intent: Callable[["ItemRecord"], "asyncio.Future[None]"],
         *,
         uncertain: bool,
+        age: Callable[[int], float] = float,
     ) -> None:
+        self._age = age
         self._add_intent = add_intent
         self._commit: asyncio.Future[None] | None = None
         self.item = item
         self.number = number
         """How many intents were handed in for the item, in all sessions."""
         self.uncertain = uncertain
+
+    def age(self) -> float:
+        """Return how many seconds ago an earlier session wrote the item's first intent."""
+        return self._age(self.item.seq)
 
     @property
     def place(self) -> tuple[int, int]:

@@ -299,7 +299,14 @@ class JournalSession:
         """Return the record of an item."""
         replay = self._replay
         number = 0 if replay is None else replay.intents.get(item.seq, 0)
-        return ItemRecord(item, number, self.add_intent, uncertain=item.seq in self._uncertain)
+        return ItemRecord(
+            item, number, self.add_intent, uncertain=item.seq in self._uncertain, age=self._age
+        )
+
+    def _age(self, seq: int) -> float:
+        """Return how many seconds ago the first intent of an item was written."""
+        at_ms = self._journal.first_intent(seq)
+        return 0.0 if at_ms is None else self._clock.wall() - at_ms / 1000
 
     def add_intent(self, item_record: ItemRecord) -> "asyncio.Future[None]":
         """Write the intent of an item; what is returned is done when it is committed.

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal.records import Event, EventRow, ItemRow, event_of, item_of
+from enapter_async.fleet.journal.records import INTENT, Event, EventRow, ItemRow, event_of, item_of
 from enapter_async.fleet.journal.schema import check_version, prepare, way_to_read
 from enapter_async.fleet.private_files import NamedFile, check_private, open_private
 
@@ -317,6 +317,13 @@ class Journal:
         with self._sound():
             sql = "SELECT ifnull(max(id), -1) FROM event"
             return int(self._connection.execute(sql).fetchone()[0])
+
+    def first_intent(self, seq: int) -> int | None:
+        """Return when the first intent of an item was written, in milliseconds since 1970."""
+        with self._sound():
+            sql = "SELECT min(at_ms) FROM event WHERE seq = ? AND kind = ?"
+            (at_ms,) = self._connection.execute(sql, (seq, INTENT)).fetchone()
+            return at_ms if isinstance(at_ms, int) else None
 
     def event(self, number: int) -> Event:
         """Return one event by its id."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
+from enapter_async._http.call import CallRecord
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
@@ -126,6 +127,9 @@ class StateGuard:
         self._staged = staged
         self._wave = 0
         self._swept: sqlite3.Connection | None = None
+        self.already: dict[int, float | None] = {}
+        """When what is as wanted already last changed, by the `seq` of items that are about to
+        be sent; who sends one takes it out."""
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -210,7 +214,11 @@ class StateGuard:
             looked, reason = self._swept_reason(item)
             if looked:
                 return reason
-        return staleness(item, await read_state(self._client, request))
+        record = CallRecord(decides=True)
+        state = await read_state(self._client, request, record=record)
+        if state is not None and record.seen is not None and item.operation.holds(state):
+            self.already[item.seq] = record.seen.stamp
+        return staleness(item, state)
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
         """Say whether the item was looked at before its wave, and why it is held."""

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 import attrs
 
 from enapter_async.errors import (
+    CachedAnswerError,
     ConfigurationError,
     DeadlineExceededError,
     EnapterError,
@@ -191,7 +192,7 @@ def _is_unusable(error: EnapterError | None) -> bool:
     if error is None:
         return False
     if isinstance(error, ResponseError):
-        return True
+        return not isinstance(error, CachedAnswerError)
     last = error.attempts[-1].error_type if error.attempts else ""
     # A result that is lost for want of a disk is no fault of the answer: it has no attempts.
     return last in _UNUSABLE or (isinstance(error, ResultLostError) and bool(error.attempts))

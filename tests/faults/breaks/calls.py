@@ -57,6 +57,32 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "return True",
             by="http/test_absence.py::test_where_no_api_is_known_to_answer_a_404_says_nothing",
         ),
+        "a cache's answer is believed": Break(
+            "_http.wire:Wire.read_fresh",
+            "if not told:",
+            "if True:",
+            by="http/test_freshness.py::test_a_cached_answer_settles_nothing",
+        ),
+        "a settling read asks for no fresh answer": Break(
+            "_http.pipeline:Pipeline._read_back",
+            "fresh=True",
+            "fresh=False",
+            by="http/test_freshness.py::test_a_settling_read_asks_for_a_fresh_answer",
+        ),
+        "an old state settles a call": Break(
+            "_http.call:doubt",
+            "if state is None or newer else NOT_NEWER",
+            "",
+            by="http/test_freshness.py::test_a_state_older_than_the_write_settles_nothing "
+            "http/test_freshness.py::"
+            "test_a_device_without_a_time_settles_nothing_where_others_have_one",
+        ),
+        "the lag of good writes is not allowed for": Break(
+            "_http.evidence:Evidence.note_write",
+            "date - stamp > self.lag",
+            "False",
+            by="http/test_freshness.py::test_a_lag_that_good_writes_have_shown_is_allowed_for",
+        ),
         "any good status confirms a deletion": Break(
             "_http.evidence:confirmed_by",
             "if status != 200 or",
