@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.text import plain, plain_lines, quoted, quoted_apart
+from enapter_async.text import plain, plain_lines, quoted, quoted_apart, shortened
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,8 @@ def test_two_texts_are_shown_so_that_they_differ(
 @given(st.text(), st.text())
 def test_different_texts_are_never_shown_as_one(one: str, other: str) -> None:
     assert (one == other) is (len(set(quoted_apart(one, other))) == 1)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("abcd", "abcd"), ("abcde", "abc…"), ("", "")])
+def test_a_text_that_is_too_long_shows_that_it_was_cut(text: str, expected: str) -> None:
+    assert shortened(text, 4) == expected

@@ -10,7 +10,7 @@ from typing import Any, Final
 from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import InputError, Problem
-from enapter_async.fleet.spreadsheets import UnreadableError, decode, read_rows
+from enapter_async.fleet.spreadsheets import decode, read_rows
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.kinds import fields_of, named, writes
@@ -62,10 +62,9 @@ def parse_operations(
     Raises:
         InputError: with the line number of each problem.
     """
-    try:
-        text = decode(data)
-    except UnreadableError as error:
-        raise InputError(source, (Problem(line=error.line, message=str(error)),)) from None
+    text = decode(data)
+    if isinstance(text, Problem):
+        raise InputError(source, (text,))
     is_json = text.lstrip().startswith(("{", "["))
     operations: list[Operation[Any]] = []
     problems: list[Problem] = []
@@ -115,12 +114,21 @@ def _rows_of_csv(
             if ignored and on_ignored is not None:
                 on_ignored(ignored)
         elif len(cells) < len(header) or any(cells[len(header) :]):
-            yield line, f"it has {len(cells)} cells, and the header has {len(header)}"
+            yield line, _uneven(len(cells), len(header))
         else:
             row = dict(zip(header, cells, strict=False))
             yield line, {key: row[key] for key in columns if row.get(key)}
     if header is None:
         yield 0, "it is empty; a CSV file begins with a header"
+
+
+def _uneven(cells: int, columns: int) -> str:
+    remedy = (
+        "write the delimiters of its empty cells, too"
+        if cells < columns
+        else "write a cell that holds a delimiter in quotes"
+    )
+    return f"it has {cells} cells, and the header has {columns}; {remedy}"
 
 
 def _wrong_header(header: list[str]) -> str:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TextIO
 
+from enapter_async.fleet.errors import Problem
+
 BYTE_ORDER_MARK: Final = "\ufeff"
 
 _DELIMITERS: Final = (",", ";", "\t")
@@ -21,6 +23,7 @@ _SIGN: Final = r"[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]"  # some programs know the 
 _FORMULA: Final = re.compile(_START + r"(?='*" + _SIGN + ")")
 _QUOTED_FORMULA: Final = re.compile(_START + r"'(?='*" + _SIGN + ")")
 _SEPARATOR_HINT: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_ADVICE: Final = "save it as UTF-8 (in Excel as 'CSV UTF-8')"
 _FOREIGN: Final = (
     (b"\xff\xfe\0\0", "it is UTF-32"),
     (b"\0\0\xfe\xff", "it is UTF-32"),
@@ -32,32 +35,18 @@ _FOREIGN: Final = (
 )
 
 
-class UnreadableError(Exception):
-    """The bytes of a file are no text of ours; `line` counts from 1, and 0 means all of it."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-def decode(data: bytes) -> str:
-    """Return the text of a file in UTF-8, with or without a byte order mark.
-
-    Raises:
-        UnreadableError: it is in another form; says in which, where that can be seen.
-    """
+def decode(data: bytes) -> str | Problem:
+    """Return the text of a file in UTF-8, with or without a byte order mark, or what it is."""
     for beginning, what in _FOREIGN:
         if data.startswith(beginning):
-            raise UnreadableError(0, f"{what}; save it as UTF-8 (in Excel as 'CSV UTF-8')")
+            return Problem(line=0, message=f"{what}; {_ADVICE}")
     if b"\0" in data[:8]:
-        raise UnreadableError(0, "it looks like UTF-16 without a byte order mark; save it as UTF-8")
+        return Problem(line=0, message=f"it looks like UTF-16 without a byte order mark; {_ADVICE}")
     try:
         text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add one to each that is there
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UnreadableError(
-            line, "it is not UTF-8; save it as UTF-8 (in Excel as 'CSV UTF-8')"
-        ) from None
+        return Problem(line=line, message=f"it is not UTF-8; {_ADVICE}")
     return text.removesuffix("\x1a")  # what DOS ends a file with
 
 

@@ -84,6 +84,16 @@ TESTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/fleet/test_passing.py",
         "tests/fleet/test_plan_applied.py",
     ),
+    "enapter_async.fleet.spreadsheets": (
+        "tests/fleet/test_spreadsheets.py",
+        "tests/fleet/test_inputs.py",
+    ),
+    "enapter_async.fleet.private_files": (
+        "tests/fleet/test_private_files.py",
+        "tests/fleet/test_credentials.py",
+    ),
+    "enapter_async.profiles.file": ("tests/profiles",),
+    "enapter_async.text": ("tests/test_text.py",),
     "enapter_async.fleet.rollout.waves": (
         "tests/fleet/test_rollout.py",
         "tests/fleet/test_waves.py",

@@ -89,7 +89,16 @@ TABLE = "operation,device_id,name\nupdate,dev-1,A\n"
         (b"sep=;\n# x\noperation;device_id;name\nupdate;;A\n", 4, "device_id"),
         (b'operation;device_id;name\nupdate;dev-1;\t"A"\n', 2, "a quote stands after white space"),
         (b'operation;device_id;\t"name"\nupdate;dev-1;A\n', 1, "a quote stands after white space"),
-        (b"operation,device_id,name\nupdate,dev-1,A,,B\n", 2, "5 cells, and the header has 3"),
+        (
+            b"operation,device_id,name\nupdate,dev-1,A,,B\n",
+            2,
+            "5 cells, and the header has 3; write a cell",
+        ),
+        (
+            b"operation,device_id,name\nupdate,dev-1\n",
+            2,
+            "has 3; write the delimiters of its empty",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_said_with_what_it_is(data: bytes, line: int, said: str) -> None:

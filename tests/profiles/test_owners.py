@@ -1,6 +1,8 @@
 """Whose files are believed: the user's own and root's, and what can be said to anybody else."""
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +77,29 @@ def test_a_secret_that_was_mounted_is_used_with_a_warning(config: Path, mode: in
     ):
         profile.read_token()
     assert TOKEN not in str(caught.value)
+
+
+MOUNTED = """
+mount -t tmpfs none "$1" && printf %s "$3" > "$1/token" && chmod 444 "$1/token" &&
+mount -o remount,ro "$1" && exec "$2" -W always -c '
+import sys
+from pathlib import Path
+from enapter_async.profiles import Profile
+place = Path(sys.argv[1])
+print(Profile(name="one", path=place / "c.toml", token_file=place / "token").read_token())
+' "$1"
+"""
+
+
+def test_root_too_may_use_a_secret_on_a_read_only_mount(tmp_path: Path) -> None:
+    command = ["unshare", "-m", "sh", "-c", MOUNTED, "sh", str(tmp_path), sys.executable, TOKEN]
+    if shutil.which(command[0]) is None:
+        pytest.skip("nothing can be mounted here")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    if ended.returncode and "Traceback" not in ended.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert ended.stdout == f"{TOKEN}\n", ended.stderr
+    assert "token can be read by others (mode 0444)" in ended.stderr
 
 
 def test_without_a_home_folder_there_is_no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
