@@ -36,8 +36,9 @@ FLOORS = (
 """From the ground up; a file imports only from floors below its own, and from its own room."""
 
 FLOORS_OF_FLEET = (
-    ("errors", "private_files", "reading", "spreadsheets"),
-    ("credentials", "operation_files", "pacing"),
+    ("errors", "private_files", "reading"),
+    ("credentials", "pacing", "spreadsheets"),
+    ("operation_files",),
     ("outcomes",),
     ("inputs", "stop"),
     ("journal", "ordering"),
