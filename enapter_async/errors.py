@@ -214,9 +214,11 @@ class NotFoundError(APIError):
 
     `proven` says whether that is certain: the answer has the API's own form, and an API is known
     to answer at this base URL, where any wrong path would return a 404 too. Jobs, plans and
-    settling reads check this; for a single call that was simply refused it stays False.
+    settling reads check this; for a single call that was simply refused it stays False. `noun`
+    is what was addressed, such as "device".
     """
 
+    noun: str = ""
     proven: bool = False
 
 

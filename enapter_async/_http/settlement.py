@@ -73,7 +73,7 @@ class Settlement:
             if error.from_api
             else f"something other than the API answered at {self.wire.base_url}"
         )
-        return NotFoundError(
+        unproven = NotFoundError(
             f"{error}; this does not prove its absence, because {why}: check base_url",
             status=error.status,
             errors=error.errors,
@@ -81,6 +81,8 @@ class Settlement:
             excerpt=error.excerpt,
             from_api=error.from_api,
         )
+        unproven.noun = error.noun
+        return unproven
 
     async def _lives(self, call: Call) -> bool:
         """Return whether the API of a noun is known to answer here; find out if it is not."""

@@ -26,6 +26,7 @@ from enapter_async.errors import (
     ConfigurationError,
     EnapterError,
     ErrorDetail,
+    NotFoundError,
     RawAnswer,
     ResponseError,
     ResponseMismatchError,
@@ -241,6 +242,8 @@ class Wire:
             excerpt=excerpt,
             from_api=bool(errors),
         )
+        if isinstance(error, NotFoundError):
+            error.noun = operation.target().noun
         return Failure(
             certainty=certainty_of(status, dated=bool(errors) and retry_after is not None),
             error=error,

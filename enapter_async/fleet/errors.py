@@ -89,7 +89,8 @@ class RunNotFoundError(ConfigurationError):
 class EarlierError(EnapterError):
     """What an earlier session's journal says of an error; `error_type` is its class's name.
 
-    `status` is the HTTP status and `code` the API's first, where it refused.
+    `status` is the HTTP status and `code` the API's first, where it refused; `noun` what
+    the operation was about.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class EarlierError(EnapterError):
         status: int | None = None,
         code: str | None = None,
         request_id: str | None = None,
+        noun: str = "",
     ) -> None:
         super().__init__(message)
+        self.noun = noun
         self.error_type = error_type
         self.status = status
         self.code = code

@@ -131,7 +131,7 @@ class _Kind:
     title: str
 
 
-_NOT_FOUND = _Kind("not-found", 404, "There is no such device.")
+_NOT_FOUND = _Kind("not-found", 404, "There is no such {word}.")
 _NO_JOB = _Kind("no-such-job", 404, "There is no such job.")
 _CONFLICT = _Kind("conflict", 409, "Something else is in the way; nothing was done.")
 _JOB_BUSY = _Kind("job-busy", 409, "Somebody is at work on the job already.")
@@ -163,7 +163,7 @@ def answer_to(error: EnapterError) -> HttpAnswer:
     kind = _kind_of(error)
     problem: dict[str, Any] = {
         "type": TYPES + kind.name,
-        "title": kind.title,
+        "title": _title(kind, error),
         "status": kind.status,
     }
     # What is the backend's own fault, or upstream's, is none of a browser's business.
@@ -205,10 +205,15 @@ def words_for(error: EnapterError) -> str:
         error = _as_it_was(error)
     title = next((words for each, words in _TITLES if isinstance(error, each)), None)
     kind = _kind_of(error)
-    said = title or kind.title
+    said = title or _title(kind, error)
     if isinstance(error, APIError) and kind.status < 500:
         said += "".join(f" ({code})" for code in _codes(error)[:1])
     return said
+
+
+def _title(kind: _Kind, error: EnapterError) -> str:
+    """Return what a problem says in plain words, of what the operation was about."""
+    return kind.title.replace("{word}", getattr(error, "noun", "") or "object")
 
 
 def _codes(error: APIError) -> list[str]:
@@ -219,9 +224,12 @@ def _as_it_was(earlier: EarlierError) -> EnapterError:
     """Make of a journal's line the error again, without its message."""
     if earlier.status is not None:
         errors = () if earlier.code is None else (ErrorDetail(code=earlier.code),)
-        return api_error_type(earlier.status)(
+        error = api_error_type(earlier.status)(
             "", status=earlier.status, errors=errors, from_api=bool(errors)
         )
+        if isinstance(error, NotFoundError):
+            error.noun = earlier.noun
+        return error
     if earlier.error_type is None:
         return AmbiguousOutcomeError("")  # it was about to be sent, and no more is known
     return _BY_NAME.get(str(earlier.error_type), EnapterError)("")

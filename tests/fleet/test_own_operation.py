@@ -13,11 +13,15 @@ import pytest
 from enapter_async import Answer, Operation, Repeat, RequestParts, fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
+from enapter_async.errors import NotFoundError
 from enapter_async.fleet import JournalOptions, State, Verdict
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.planning.rollback import Lasting
 from enapter_async.fleet.reporting.results import result_rows
+from enapter_async.integrations.answers import answer_to
+from enapter_async.integrations.jobs import Jobs, JobSettings
 from enapter_async.operations.devices import UpdateDevice
+from tests.integrations.test_jobs import end_of
 from tests.support.racks import AddRack, CreateRack, Rack, RackServer, RenameRack, serving
 
 NAMES = {"r1": "North", "r2": "South", "r3": "East", "r4": "West"}
@@ -187,6 +191,22 @@ async def test_a_class_of_version_0_1_is_applied_journalled_and_planned_without_
         assert item.why.startswith("its present state is not known")
         assert json.loads(list(plan.lines())[1])["operation"]["name"] == "Nord"
         assert (await fleet.apply(client, plan)).ok
+
+
+async def test_a_backend_speaks_of_the_noun_also_from_a_journal(
+    client: Client, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await client.execute(rename("r9", "Nowhere"))
+    assert answer_to(caught.value).problem["title"] == "There is no such rack."
+    async with Jobs(client, tmp_path) as jobs:
+        job = await jobs.start([rename("r9", "Nowhere")], settings=JobSettings(abort=()))
+        await end_of(jobs, job.id)
+    async with Jobs(client, tmp_path) as jobs:
+        told = await end_of(jobs, job.id)
+    ((trouble,),) = (event.data["troubles"] for event in told if event.kind == "troubles")
+    assert trouble["message"] == "There is no such rack. (not_found)"
+    assert trouble["rack_id"] == "r9"
 
 
 async def test_a_create_whose_end_is_unknown_is_told_in_its_own_words(

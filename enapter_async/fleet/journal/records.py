@@ -247,6 +247,7 @@ def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcom
         status=event.status,
         code=event.code,
         request_id=event.request_id,
+        noun=item.operation.target().noun,
     )
     return Outcome(
         operation=item.operation,
