@@ -3,7 +3,7 @@
 python -m tests.faults.mutants [--module enapter_async._http.retry] [--only TEXT] [--list]
 
 Each mutant takes the place of its module in a child process, which runs the tests that the
-table below names for it. Survivors that mean the same as the module are named in
+table of `mutated.py` names for it. Survivors that mean the same as the module are named in
 `equivalents.txt` with the reason. Exit code 1: another one survived, or a line of that list
 fits no survivor any more.
 """
@@ -19,13 +19,13 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
-from tests.faults.forked import ROOT, State, Trial, verdicts
+from tests.faults.forked import State, Trial, verdicts
+from tests.faults.mutated import TESTS, file_of
 from tests.faults.mutating import mutants_of
 from tests.faults.sabotage import IMPORTED_FIRST, say
 
@@ -34,76 +34,6 @@ LEAST_SECONDS: Final = 30.0
 MOST_TIMES: Final = 5
 """How long a mutant's tests may take: so many times as long as the module's, and no less than
 so many seconds. One that takes longer hangs, and counts as killed."""
-
-_ONE_WAY: Final = ("-k", "not session and not uvloop and not stdlib")
-"""One of the eight ways in which a test of a call is run."""
-
-TESTS: Final[Mapping[str, Sequence[str]]] = {
-    "enapter_async._http.retry": (
-        "tests/http/test_retry.py",
-        "tests/contract/test_retrying.py",
-        "tests/http/test_delays.py",
-        "tests/http/test_settlement.py",
-        *_ONE_WAY,
-    ),
-    "enapter_async._http.wire": (
-        "tests/http/test_wire.py",
-        "tests/http/test_evidence.py",
-        "tests/http/test_retry_after.py",
-        "tests/contract/test_requests.py",
-        "tests/http/test_false_witnesses.py",
-        "tests/test_security.py",
-        *_ONE_WAY,
-    ),
-    "enapter_async._http.pacing": (
-        "tests/http/test_gate.py",
-        "tests/http/test_pacing.py",
-        "tests/http/test_cancellation.py",
-        *_ONE_WAY,
-    ),
-    "enapter_async.fleet.rollout.abort": (
-        "tests/fleet/test_abort.py",
-        "tests/fleet/test_stopping.py",
-    ),
-    "enapter_async.fleet.journal.wave_verification": (
-        "tests/fleet/test_wave_verification.py",
-        "tests/fleet/test_passing.py",
-    ),
-    "enapter_async.fleet.stop": (
-        "tests/fleet/test_stop.py",
-        "tests/fleet/test_stopping.py",
-        "tests/fleet/test_truth.py",
-    ),
-    "enapter_async.fleet.reading": (
-        "tests/fleet/test_health.py",
-        "tests/fleet/test_waves.py",
-    ),
-    "enapter_async.fleet.rollout.wave_runner": (
-        "tests/fleet/test_wave_runner.py",
-        "tests/fleet/test_waves.py",
-        "tests/fleet/test_passing.py",
-        "tests/fleet/test_plan_applied.py",
-    ),
-    "enapter_async.fleet.spreadsheets": (
-        "tests/fleet/test_spreadsheets.py",
-        "tests/fleet/test_inputs.py",
-    ),
-    "enapter_async.fleet.private_files": (
-        "tests/fleet/test_private_files.py",
-        "tests/fleet/test_credentials.py",
-    ),
-    "enapter_async.profiles.file": ("tests/profiles",),
-    "enapter_async.text": ("tests/test_text.py",),
-    "enapter_async.fleet.rollout.waves": (
-        "tests/fleet/test_rollout.py",
-        "tests/fleet/test_waves.py",
-        "tests/fleet/test_deduplication.py",
-    ),
-}
-
-
-def file_of(module: str) -> Path:
-    return ROOT.joinpath(*module.split(".")).with_suffix(".py")
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -118,7 +48,11 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_file_location(fullname, file_of(fullname), loader=self)
+        file = file_of(fullname)
+        inside = [str(file.parent)] if file.stem == "__init__" else None
+        return importlib.util.spec_from_file_location(
+            fullname, file, loader=self, submodule_search_locations=inside
+        )
 
     def exec_module(self, module: ModuleType) -> None:
         exec(self._code, vars(module))  # noqa: S102 - the package's own source with one change

@@ -7,7 +7,8 @@ import pytest
 
 from enapter_async import fleet
 from tests.faults.forked import ROOT, Trial, verdicts
-from tests.faults.mutants import TESTS, file_of, importers, take_place
+from tests.faults.mutants import importers, take_place
+from tests.faults.mutated import TESTS, file_of, judges_of
 from tests.faults.mutating import mutants_of
 
 
@@ -84,6 +85,10 @@ def test_a_mutant_that_matters_is_killed_and_one_that_does_not_survives() -> Non
 
 
 def test_each_module_has_tests_that_are_there() -> None:
+    assert {"enapter_async", "enapter_async._http.wire", "enapter_async.cli.app"} <= TESTS.keys()
+    assert (
+        judges_of("enapter_async.fleet.journal.writer")[0] == "tests/fleet/test_journal_writer.py"
+    )
     for module, tests in TESTS.items():
         assert file_of(module).is_file()
         assert all((ROOT / each).is_file() for each in tests if each.startswith("tests/"))

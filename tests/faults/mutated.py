@@ -1,0 +1,180 @@
+"""Which tests are to notice small changes of which module: for every module of the package.
+
+The longest name that a module begins with counts. The tests of a module are those that are
+about it, and no more: what only some distant test notices, its own should.
+"""
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.faults.forked import ROOT
+from tests.faults.mutating import mutants_of
+
+PACKAGE: Final = "enapter_async"
+
+_ONE_WAY: Final = ("-k", "not session and not uvloop and not stdlib")
+"""One of the eight ways in which a test of a call is run."""
+
+_BY_NAME: Final[Mapping[str, str]] = {
+    "": "test_client.py test_hooks.py test_errors.py test_text.py cli/test_runs.py",
+    "__main__": "cli/test_app.py",
+    "_http": "http/test_action_table.py http/test_settlement.py http/test_retry.py "
+    "http/test_gate.py",
+    "_http.call": "http/test_settlement.py http/test_settling.py http/test_cancellation.py",
+    "_http.dates": "http/test_retry_after.py",
+    "_http.direct": "contract/test_aiohttp.py contract/test_probe.py http/test_network_faults.py "
+    "http/test_hostile.py http/test_payload_faults.py",
+    "_http.engine": "http/test_loops.py contract/test_session.py contract/test_probe.py",
+    "_http.envelope": "http/test_wire.py http/test_evidence.py",
+    "_http.evidence": "http/test_evidence.py http/test_wire.py http/test_absence.py",
+    "_http.headers": "http/test_extra_headers.py contract/test_requests.py",
+    "_http.json_text": "http/test_json_text.py http/test_hostile.py",
+    "_http.lines": "http/test_hostile.py",
+    "_http.masking": "test_security.py",
+    "_http.pacing": "http/test_gate.py http/test_pacing.py http/test_cancellation.py",
+    "_http.pipeline": "http/test_action_table.py http/test_settlement.py http/test_retry.py "
+    "http/test_cancellation.py http/test_delays.py test_hooks.py",
+    "_http.proxies": "http/test_proxies.py",
+    "_http.retry": "http/test_retry.py contract/test_retrying.py http/test_delays.py "
+    "http/test_settlement.py",
+    "_http.security": "test_client.py test_security.py http/test_tls.py",
+    "_http.session": "contract/test_session.py contract/test_probe.py",
+    "_http.settlement": "http/test_settlement.py http/test_settling.py",
+    "_http.transport": "contract/test_phases.py http/test_network_faults.py http/test_hostile.py",
+    "_http.wire": "http/test_wire.py http/test_evidence.py http/test_retry_after.py "
+    "contract/test_requests.py http/test_false_witnesses.py test_security.py",
+    "api": "api/test_devices.py operations/test_devices.py",
+    "cli": "cli/test_app.py cli/test_fleet.py cli/test_runs.py cli/test_options.py",
+    "cli.completion": "cli/test_completion.py",
+    "cli.demo": "cli/test_demo.py",
+    "cli.devices": "cli/test_devices.py",
+    "cli.doctor": "cli/test_doctor.py cli/test_options.py",
+    "cli.emulator": "cli/test_emulator.py cli/test_options.py",
+    "cli.fleet_plan": "cli/test_planning.py cli/test_template.py",
+    "cli.fleet_status": "cli/test_runs.py cli/test_ways_on.py cli/test_reporting.py",
+    "cli.fleet_stop": "cli/test_stop.py",
+    "cli.fleet_undo": "cli/test_planning.py cli/test_options.py",
+    "cli.interrupts": "cli/test_interrupts.py",
+    "cli.profiles": "cli/test_profiles.py",
+    "cli.progress": "cli/test_terminal.py cli/test_staging.py cli/test_ways_on.py",
+    "cli.prompts": "cli/test_planning.py",
+    "cli.rehearse": "cli/test_reporting.py cli/test_options.py",
+    "cli.run_options": "cli/test_staging.py cli/test_options.py",
+    "cli.streams": "cli/test_deprived.py cli/test_interrupts.py",
+    "cli.summary": "cli/test_fleet.py cli/test_runs.py cli/test_terminal.py",
+    "client": "test_client.py test_security.py",
+    "concealment": "test_frames.py test_security.py",
+    "converter": "converter/test_devices.py converter/test_configs.py converter/test_operations.py "
+    "converter/test_payloads.py converter/test_strictness.py converter/test_times.py "
+    "converter/test_writing.py",
+    "diagnosis": "diagnosis/test_examination.py diagnosis/test_findings.py",
+    "emulator": "emulator/test_server.py emulator/test_world.py emulator/test_routes.py",
+    "emulator.faults": "emulator/test_faults.py",
+    "emulator.fleetfile": "emulator/test_fleetfile.py",
+    "emulator.log": "emulator/test_log.py",
+    "emulator.plugin": "emulator/test_plugin.py",
+    "emulator.seeding": "emulator/test_seeding.py",
+    "fleet": "fleet/test_run.py fleet/test_truth.py fleet/test_stopping.py",
+    "fleet.credentials": "fleet/test_credentials.py fleet/test_files_gone.py "
+    "fleet/test_durability.py fleet/test_unread_answers.py fleet/test_truth.py",
+    "fleet.execution": "fleet/test_truth.py fleet/test_intents.py fleet/test_differs.py "
+    "fleet/test_resume.py fleet/test_absence.py fleet/test_broken_workers.py",
+    "fleet.inputs": "fleet/test_operation_files.py fleet/test_run.py fleet/test_deduplication.py",
+    "fleet.journal": "fleet/test_journal.py fleet/test_resume.py fleet/test_intents.py "
+    "fleet/test_journal_failure.py fleet/test_deduplication.py",
+    "fleet.journal.run_folders": "fleet/test_run_folders.py fleet/test_durability.py "
+    "fleet/test_journal.py cli/test_runs.py",
+    "fleet.journal.store": "fleet/test_journal.py fleet/test_journal_writer.py "
+    "fleet/test_damaged_files.py fleet/test_files_gone.py fleet/test_read_only.py",
+    "fleet.journal.stop_request": "integrations/test_job_stopping.py cli/test_stop.py",
+    "fleet.journal.wave_verification": "fleet/test_wave_verification.py fleet/test_passing.py",
+    "fleet.journal.waves": "fleet/test_passing.py fleet/test_waves.py",
+    "fleet.journal.writer": "fleet/test_journal_writer.py fleet/test_journal_failure.py",
+    "fleet.operation_files": "fleet/test_operation_files.py fleet/test_spreadsheets.py",
+    "fleet.options": "fleet/test_options.py cli/test_options.py",
+    "fleet.ordering": "fleet/test_ordering.py fleet/test_rollout.py",
+    "fleet.outcomes": "fleet/test_outcomes.py fleet/test_run.py",
+    "fleet.pacing": "fleet/test_controller.py fleet/test_adaptive_limits.py "
+    "fleet/test_admission.py",
+    "fleet.pacing.circuit_breaker": "fleet/test_circuit_breaker.py fleet/test_outages.py",
+    "fleet.pacing.progress": "fleet/test_progress.py",
+    "fleet.planning": "fleet/test_plan.py fleet/test_plan_slugs.py fleet/test_plan_file.py",
+    "fleet.planning.carried_out": "fleet/test_plan_once.py fleet/test_durability.py",
+    "fleet.planning.drift": "fleet/test_drift.py fleet/test_plan_applied.py fleet/test_absence.py",
+    "fleet.planning.rollback": "fleet/test_rollback.py fleet/test_own_operation.py",
+    "fleet.planning.selection": "fleet/test_selection.py fleet/test_plan.py",
+    "fleet.planning.snapshot": "fleet/test_snapshot.py fleet/test_plan.py fleet/test_absence.py "
+    "fleet/test_durability.py",
+    "fleet.private_files": "fleet/test_private_files.py fleet/test_durability.py "
+    "fleet/test_files_gone.py fleet/test_credentials.py",
+    "fleet.producer": "fleet/test_run.py fleet/test_broken_workers.py fleet/test_leaving.py",
+    "fleet.reading": "fleet/test_health.py fleet/test_waves.py",
+    "fleet.reporting": "fleet/test_reporting.py fleet/test_differs.py",
+    "fleet.reporting.results": "cli/test_runs.py fleet/test_differs.py fleet/test_damaged_files.py",
+    "fleet.reporting.status": "cli/test_ways_on.py cli/test_runs.py fleet/test_status.py",
+    "fleet.reporting.timeline": "fleet/test_reporting.py cli/test_ways_on.py",
+    "fleet.rollout.abort": "fleet/test_abort.py fleet/test_stopping.py",
+    "fleet.rollout.wave_runner": "fleet/test_wave_runner.py fleet/test_waves.py "
+    "fleet/test_passing.py fleet/test_plan_applied.py",
+    "fleet.rollout.waves": "fleet/test_rollout.py fleet/test_waves.py fleet/test_deduplication.py",
+    "fleet.run": "fleet/test_run.py fleet/test_leaving.py fleet/test_broken_workers.py "
+    "fleet/test_stopping.py fleet/test_journal_failure.py",
+    "fleet.spreadsheets": "fleet/test_spreadsheets.py",
+    "fleet.stop": "fleet/test_stop.py fleet/test_stopping.py fleet/test_truth.py "
+    "fleet/test_broken_workers.py",
+    "fleet.workers": "fleet/test_broken_workers.py fleet/test_run.py fleet/test_ordering.py "
+    "fleet/test_leaving.py fleet/test_stopping.py fleet/test_journal_failure.py "
+    "fleet/test_plan_applied.py",
+    "integrations": "integrations/test_answers.py integrations/test_event_stream.py",
+    "integrations.aiohttp_web": "integrations/test_answers.py integrations/test_event_stream.py "
+    "integrations/test_examples.py",
+    "integrations.answers": "integrations/test_answers.py integrations/test_words.py",
+    "integrations.event_stream": "integrations/test_event_stream.py",
+    "integrations.job": "integrations/test_jobs.py integrations/test_job_session.py "
+    "integrations/test_job_reader.py integrations/test_job_stopping.py",
+    "integrations.opentelemetry": "integrations/test_opentelemetry.py "
+    "integrations/test_trace_context.py",
+    "integrations.progress": "integrations/test_jobs.py integrations/test_job_session.py",
+    "integrations.starlette": "integrations/test_abandoned.py integrations/test_event_stream.py "
+    "integrations/test_examples.py",
+    "logs": "test_logs.py",
+    "models": "models/test_devices.py models/test_configs.py models/test_enumerations.py",
+    "operation": "operations/test_devices.py operations/test_own.py operations/test_undo_values.py "
+    "http/test_own_operations.py",
+    "operations": "operations/test_devices.py operations/test_arguments.py "
+    "operations/test_accepts.py operations/test_undo_values.py",
+    "operations.device_plans": "fleet/test_plan.py fleet/test_rollback.py fleet/test_snapshot.py",
+    "profiles": "profiles/test_connection.py profiles/test_file.py profiles/test_owners.py",
+    "routes": "test_routes.py",
+}
+
+
+def file_of(module: str) -> Path:
+    """Return the file of a module."""
+    path = ROOT.joinpath(*module.split("."))
+    return path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+
+
+def judges_of(module: str) -> Sequence[str]:
+    """Return what pytest is given to judge the changes of a module."""
+    name = module.removeprefix(PACKAGE).removeprefix(".")
+    named = max((each for each in _BY_NAME if name.startswith(each)), key=len)
+    files = [f"tests/{each}" for each in _BY_NAME[named].split()]
+    return (*files, *_ONE_WAY) if named.startswith("_http") else files
+
+
+def _modules() -> list[str]:
+    """Return the modules in which there is something to change."""
+    found = []
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        source = path.read_text("utf-8")
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        if ast.parse(source).body and next(iter(mutants_of(source)), None) is not None:
+            found.append(name)
+    return found
+
+
+TESTS: Final[Mapping[str, Sequence[str]]] = {module: judges_of(module) for module in _modules()}
