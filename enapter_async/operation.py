@@ -62,19 +62,19 @@ class Settles(enum.Enum):
     STATE = "state"
     """By reading the state: it shows what the operation sets, so the operation was done."""
     KEY = "key"
-    """By the natural key of what it creates: nothing had it before, and its thing is alike now."""
+    """By the natural key of what it creates: nothing had it before, and what has it now matches."""
     SEARCH = "search"
-    """By a person: a search lists candidates, and the program takes none of them."""
+    """By a person: a search lists candidates, none of which the program takes by itself."""
     NEVER = "never"
-    """No reading tells whether it was done."""
+    """No read shows whether it was done."""
 
 
 class Target(NamedTuple):
     """What an operation is about.
 
-    `noun` is one word, such as "device"; `id` an id or a slug, None for what is not there
-    yet; `site_id` the site it was addressed through; `natural_key` what a create's thing
-    can be found by.
+    `noun` is one word, such as "device"; `id` an id or a slug, None for what does not exist yet;
+    `site_id` the site through which it is addressed; `natural_key` the key by which something
+    that is being created can be found.
     """
 
     noun: str = ""
@@ -89,16 +89,16 @@ class Target(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The noun for a message; "object" where an operation does not say."""
+        """The noun for a message; "object" if the operation names none."""
         return self.noun or "object"
 
 
 class RequestParts(NamedTuple):
-    """How an operation looks on the wire, before any encoding.
+    """The parts of an operation's request, before any encoding.
 
-    `path` holds the segments below `/v3`, not yet escaped; `query` the pairs in
-    order; `body` the JSON object, or None for a request without a body. It is made for every
-    call, which a tuple takes half of the time for.
+    `path` holds the segments below `/v3`, not yet escaped; `query` the pairs in order; `body`
+    the JSON object, or None for a request without a body. It is a tuple because one is created
+    for every call, which takes half of the time.
     """
 
     method: str
@@ -109,15 +109,15 @@ class RequestParts(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Answer(Generic[T]):
-    """What a good answer of an operation is.
+    """The form of a good answer to an operation.
 
-    `key` is the envelope key, `WHOLE` where the body itself is the value, or None where the
-    body carries nothing that is read; `type` what the value is structured into; `default`
-    what a missing key means (`UNSET`: it may not be missing); `max_bytes` the cap on the
-    decoded body, unless the operation says otherwise; `confirms` that the operation returns
-    nothing, and is done by 204, or by 200 with an empty object or with the thing itself under
-    `key`; `secret` whether the body must never be shown, not even an excerpt of it; `stamp` the
-    field of the value that says when it last changed, None where nothing does.
+    `key` is the envelope key, `WHOLE` if the body itself is the value, or None if nothing is
+    read from the body; `type` is what the value is structured into; `default` what a missing key
+    means (`UNSET`: it must not be missing); `max_bytes` the limit on the decompressed body,
+    unless the operation says otherwise. `confirms` says that the operation returns nothing and
+    was done if the answer is 204, or 200 with an empty object or with the object itself under
+    `key`; `secret` that the body must never be shown, not even an excerpt of it. `stamp` is the
+    field of the value that holds the time of its last change, or None.
     """
 
     type: Any

@@ -34,7 +34,7 @@ def _one_retry_after(value: str, date: str | None, wall: float) -> float | None:
 
 
 def http_date(value: str) -> float | None:
-    """Read a date as HTTP writes it, in seconds since 1970; None where it is none."""
+    """Return an HTTP date in seconds since 1970; None if it is not one."""
     try:
         moment = email.utils.parsedate_to_datetime(value)
         if moment.tzinfo is None:

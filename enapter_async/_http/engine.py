@@ -63,7 +63,7 @@ class Engine:
         self.state = "not open"
 
     def open(self) -> None:
-        """Make session and transport, for the running loop and this process."""
+        """Create session and transport for the running loop and this process."""
         if self.state != "not open":
             raise ConfigurationError(f"this client is {self.state}; create a new one instead")
         settings = self._settings

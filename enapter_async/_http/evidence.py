@@ -65,7 +65,7 @@ class Evidence:
         self.stamped: set[int] = set()
         """Which nouns carry the time of their last change: the ids of their proofs."""
         self.lag = 0.0
-        """By how much that time was behind `Date` at the most, in answers to writes."""
+        """How far that time was behind `Date` at most, in answers to writes."""
         self._date: str | None = None
         self._seconds: float | None = None
 
@@ -100,7 +100,7 @@ class Evidence:
         return Seen(stamp, self._date_of(headers), at, stamped, self.lag)
 
     def _date_of(self, headers: Any) -> float | None:
-        """Read `Date`, which changes once a second at the most."""
+        """Read `Date`, which changes at most once a second."""
         date: str | None = headers.get("Date")
         if date != self._date:
             self._date = date

@@ -25,47 +25,47 @@ _LARGEST_OFFSET: Final = 2**63 - 1
 
 
 def device_id(value: str) -> str:
-    """Pass the id or the slug of a device."""
+    """Return the id or the slug of a device."""
     return arguments.identifier("device_id", value)
 
 
 def blueprint_id(value: str) -> str:
-    """Pass the id of a blueprint."""
+    """Return the id of a blueprint."""
     return arguments.identifier("blueprint_id", value)
 
 
 def site_id(value: str | None) -> str | None:
-    """Pass the id of a site, or None."""
+    """Return the id of a site, or None."""
     return None if value is None else arguments.identifier("site_id", value)
 
 
 def expand(value: Iterable[str]) -> tuple[str, ...]:
-    """Pass names out of `EXPANDABLE`."""
+    """Return names from `EXPANDABLE`."""
     return arguments.names("expand", value, EXPANDABLE) if value != () else ()
 
 
 def offset(value: int) -> int:
-    """Pass how many devices to skip."""
+    """Return how many devices to skip."""
     return arguments.integer("offset", value, least=0, most=_LARGEST_OFFSET)
 
 
 def limit(value: int) -> int:
-    """Pass the size of a page."""
+    """Return the size of a page."""
     return arguments.integer("limit", value, least=1, most=LARGEST_PAGE)
 
 
 def name(value: str | Unset | None) -> str | Unset | None:
-    """Pass a name, None or `UNSET`."""
+    """Return a name, None or `UNSET`."""
     return arguments.text("name", value)
 
 
 def slug(value: str | Unset | None) -> str | Unset | None:
-    """Pass a slug, None or `UNSET`."""
+    """Return a slug, None or `UNSET`."""
     return arguments.text("slug", value)
 
 
 def protocol(value: str) -> MQTTProtocol:
-    """Pass a protocol that can be asked for, in either case."""
+    """Return a protocol that can be requested, in any case."""
     if isinstance(value, str):
         protocol = MQTTProtocol(value)
         if protocol in MQTTProtocol.known():
