@@ -255,7 +255,7 @@ class Wire:
         )
 
     def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:
-        """Return the entries of the error envelope, recognized by its form; () if the body is none."""
+        """Return the entries of the error envelope, known by its form; () if the body is none."""
         try:
             data = self._mask.value(decode(body))
         except (ValueError, RecursionError):
