@@ -180,7 +180,7 @@ class Execution(Generic[OperationT]):
     async def _look(self, client: Caller) -> Outcome[OperationT] | None:
         """Read first, and give the outcome where that already says it."""
         read: Operation[Any] | None = self.operation.reads()
-        if read is None:
+        if read is None or self.operation.settles is Settles.SEARCH:
             return None
         record = CallRecord(observer=self._observer, decides=True)
         try:

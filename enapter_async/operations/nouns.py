@@ -7,7 +7,7 @@ things are read one by one, by what their operations say.
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Settles
 
 S = TypeVar("S")
 
@@ -80,7 +80,9 @@ def reading(operation: Operation[Any], expand: Iterable[str] = ()) -> Operation[
     """Return the operation that reads the state an operation is about, or None."""
     target = operation.target()
     found = None if target.id is None else noun_named(target.noun).get(target.id, expand)
-    return operation.reads() if found is None else found
+    if found is None and operation.settles is not Settles.SEARCH:
+        return operation.reads()
+    return found  # what a search finds is no state
 
 
 class BulkChange:

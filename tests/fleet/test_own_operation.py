@@ -5,7 +5,7 @@ import json
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -149,6 +149,56 @@ async def test_what_an_own_operation_cannot_undo_is_told(client: Client, tmp_pat
         assert len(plan) == 0
     assert back.lasting[Lasting.OPERATION] == 1
     assert back.examples[Lasting.OPERATION] == ("CreateRack of r7",)
+
+
+@attrs.frozen(kw_only=True)
+class FullRack:
+    """A state that cannot be made of its id and the fields that an operation changes."""
+
+    id: str
+    name: str
+    height: int
+
+
+@attrs.frozen(kw_only=True)
+class GetFullRack(Operation[FullRack]):
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[FullRack]] = Answer(key="rack", type=FullRack)
+    rack_id: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("racks", self.rack_id))
+
+
+@attrs.frozen(kw_only=True)
+class RenameFullRack(RenameRack):
+    kind: ClassVar[str] = "rack.rename_full"
+
+    def reads(self) -> Any:
+        return GetFullRack(rack_id=self.rack_id)
+
+
+async def test_a_state_that_cannot_be_made_again_is_told_and_keeps_nothing_else_from_undo(
+    server: RackServer, client: Client, tmp_path: Path
+) -> None:
+    journal = tmp_path / "run.db"
+    server.height = 42
+    both = [RenameFullRack(rack_id="r1", name="Nord"), rename("r2", "Sud")]
+    with await fleet.plan(client, both) as plan:
+        assert (await fleet.apply(client, plan, journal=journal)).ok
+    back = await fleet.undo(client, journal)
+    assert back.examples[Lasting.OPERATION] == ("name of r1",)
+    with back.plan as plan:
+        assert (await fleet.apply(client, plan)).ok
+    assert server.racks == NAMES | {"r1": "Nord"}
+
+
+async def test_a_search_is_no_state(client: Client) -> None:
+    searched = AddRack(name="North")
+    with await fleet.plan(client, [searched]) as plan:
+        (item,) = plan.items()
+    assert (item.verdict, item.before) == (Verdict.CHANGE, None)
+    assert (await fleet.apply(client, [searched], check=True)).counts[State.APPLIED] == 1
 
 
 async def test_racks_and_devices_of_one_id_are_two_things(client: Client) -> None:

@@ -153,6 +153,7 @@ class RackServer:
         self.effects: list[tuple[str, str]] = []
         self.requests: list[tuple[str, str]] = []
         self.base_url = ""
+        self.height = 0
 
     async def _serve(self, request: web.Request) -> web.Response:
         self.requests.append((request.method, request.path))
@@ -178,7 +179,7 @@ class RackServer:
         return web.json_response({"rack": self._shown(rack_id)})
 
     def _shown(self, rack_id: str) -> dict[str, Any]:
-        return {"id": rack_id, "name": self.racks.get(rack_id)}
+        return {"id": rack_id, "name": self.racks.get(rack_id), "height": self.height}
 
 
 @asynccontextmanager

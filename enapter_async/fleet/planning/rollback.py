@@ -156,7 +156,7 @@ class _Rollback:
             self._tell(Lasting.DELETION, bare(key))
         elif operation.answer.secret:
             self._tell(Lasting.CONFIGURATION, bare(key))
-        elif operation.repeat is Repeat.ONCE:
+        elif operation.repeat is Repeat.ONCE or not operation.changes():
             self._tell(Lasting.OPERATION, name)
         elif item.before is None:
             self._tell(Lasting.NO_BEFORE, bare(key))
@@ -201,7 +201,8 @@ class _Rollback:
             operation = operation_from_json(json.loads(text))
             if not left.keys() & operation.changes().keys():
                 continue
-            undone = operation.undo(_before(operation, bare(key), original))
+            before = _before(operation, bare(key), original)
+            undone = None if before is None else operation.undo(before)
             if undone is not None:
                 undoing = _joined(undoing, undone)
                 left = {each: left[each] for each in left if each not in undone.changes()}
@@ -213,16 +214,18 @@ class _Rollback:
 
 
 def _before(operation: Operation[Any], thing_id: str, original: Mapping[str, Any]) -> Any:
-    """Return the state that a thing had before the run, as far as the journal knows it."""
+    """Return the state that a thing had before the run, as far as the journal knows it.
+
+    None where there is no such state: it cannot be read, or has other fields that it must have.
+    """
     reading = operation.reads()
+    if reading is None:
+        return None
     fields = {field: value for field, value in original.items() if value is not None}
-    known = {"id": thing_id, **fields}
     try:
-        return structure(known, None if reading is None else reading.answer.type)
-    except StructureError as error:
-        kind = type(operation).__name__
-        problem = f"what {kind} reads cannot be made of its id and the fields that it changes"
-        raise ConfigurationError(f"{problem}: {error}; give the others a default") from None
+        return structure({"id": thing_id, **fields}, reading.answer.type)
+    except StructureError:
+        return None
 
 
 def _joined(undoing: list[Operation[Any]], more: Operation[Any]) -> list[Operation[Any]]:
