@@ -25,7 +25,7 @@ class Producer:
         *,
         concurrency: int,
         before: Callable[[WorkItem], Awaitable[None]] | None = None,
-        waits: bool = False,
+        waits: bool,
         ahead: int = AHEAD,
     ) -> None:
         self.waits = waits

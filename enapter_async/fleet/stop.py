@@ -103,7 +103,6 @@ class StopSignal:
             task.cancel()
             called.cancel()
             await asyncio.gather(task, called, return_exceptions=True)
-            waiting.close()  # where the task was cancelled before its first step
 
 
 async def _exit_of(waiting: Awaitable[Any]) -> KeyboardInterrupt | SystemExit | None:

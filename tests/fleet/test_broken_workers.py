@@ -44,6 +44,10 @@ def end(_: object = None) -> None:
     raise StopAsyncIteration
 
 
+def nothing() -> None:
+    pass
+
+
 def at(number: int, what: Callable[[], Any]) -> Callable[..., Any]:
     """Do it at the call of this number, once."""
     calls = iter(range(1, 10_000))
@@ -101,10 +105,13 @@ async def applied(client: Client, **options: Any) -> None:
 async def test_a_sink_that_lets_out_what_is_no_error_ends_the_run(what: Any, raised: Any) -> None:
     async with running(fleet_of(NUMBER)) as (emulator, client):
         told: list[Outcome[Any]] = []
-        with pytest.raises(raised):
+        with pytest.raises(raised) as caught:
             await carried_out(
                 emulator, client, configurations(), credentials=at(AT, what), told=told
             )
+        cause = type(caught.value.__cause__)
+        assert (cause is asyncio.CancelledError) is (raised is ForeignCancellationError)
+        assert caught.value.__cause__ is not caught.value
         (lost,) = [each for each in told if each.state is State.UNKNOWN]
         assert isinstance(lost.error, fleet.CredentialsNotKeptError)
         held = sum(each.state is State.HELD for each in told)
@@ -134,7 +141,7 @@ class Watching:
     """A guard that does something at one of its looks."""
 
     def __init__(self, what: Callable[[], Any], *, before_wave: bool = False) -> None:
-        self._what = at(AT, what)
+        self._what = at(AT, what) if not before_wave else nothing
         self._before_wave = what if before_wave else None
 
     async def __aenter__(self) -> Self:
@@ -235,6 +242,24 @@ async def test_somebody_who_cancels_tasks_of_the_run_ends_it(
     async with running(fleet_of(NUMBER)) as (emulator, client):
         with pytest.raises(ForeignCancellationError):
             await carried_out(emulator, client, slow_input())
+
+
+async def test_an_async_input_that_stops_its_own_run_is_not_pulled_on() -> None:
+    pulled: list[int] = []
+
+    async def stopping_input() -> AsyncIterator[Operation[Any]]:
+        for number, operation in enumerate(renames()):
+            pulled.append(number)
+            if number == AT:
+                run.stop()
+            yield operation
+
+    async with running(fleet_of(NUMBER)) as (_, client):
+        run: fleet.Run[Any] = fleet.Run(client, stopping_input(), concurrency=NUMBER)
+        async with asyncio.timeout(20), run:
+            await run.tell(None)
+    assert pulled == [*range(AT + 1)]
+    assert run.report.total == AT + 1
 
 
 async def test_a_worker_that_is_cancelled_with_its_next_item_in_hand_loses_none() -> None:

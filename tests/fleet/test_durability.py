@@ -99,10 +99,16 @@ def test_who_has_a_plan_is_kept(
     tmp_path: Path, synced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENAPTER_STATE_DIR", str(tmp_path / "state"))
+    before = len([*Path("/proc/self/fd").iterdir()])
     claim = PlanClaim.take("a" * 64, now=0.0)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    assert claim.path.parent.stat().st_mode & 0o777 == 0o700
     assert synced[str(claim.path)] == claim.path.read_bytes() != b""
     assert synced[str(tmp_path / "state" / "plans")] == {"a" * 64}
     assert synced[str(tmp_path / "state")] == {"plans"}
+    for _ in range(2):
+        claim.release()
+    assert not claim.path.exists()
 
 
 # Who is told apart.

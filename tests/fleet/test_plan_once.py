@@ -123,6 +123,16 @@ async def test_a_state_folder_that_cannot_remember_is_told_before_anything_is_se
         assert emulator.world.count() == 0
 
 
+async def test_a_name_that_leads_nowhere_is_no_claim(tmp_path: Path, state: Path) -> None:
+    async with running(fleet_of(NUMBER + 1)) as (_, client):
+        with await planned(client) as made:
+            (state / "plans").mkdir(parents=True)
+            (state / "plans" / made.header.id).symlink_to(tmp_path / "nowhere")
+            with pytest.raises(ConfigurationError, match="exists already") as refused:
+                await fleet.apply(client, made, credentials=tmp_path / "c.jsonl")
+    assert not isinstance(refused.value, PlanCarriedOutError)
+
+
 async def test_a_claim_that_says_nothing_is_a_claim(tmp_path: Path, state: Path) -> None:
     async with running(fleet_of(NUMBER + 1)) as (_, client):
         with await planned(client) as made:
