@@ -98,7 +98,9 @@ class Execution(Generic[OperationT]):
             return await self._done(credential_store, result, differing)
         except EnapterError as error:
             return await self._refused(client, error, credential_store)
-        return await self._done(credential_store, result)
+        if self.operation.answer.secret and credential_store is not None:
+            return await self._keep(credential_store, result, None)
+        return self._outcome(State.APPLIED, result=result)
 
     @property
     def begun(self) -> bool:

@@ -329,7 +329,9 @@ class JournalSession:
             return
         row = outcome_row(item_record.item.seq, outcome, self._at_ms())
         # Cut off before its intent was written, it must not come before that.
-        power = self._power or (item_record.has_intent and not item_record.intent_written)
+        power = self._power or (
+            outcome.error is not None and item_record.has_intent and not item_record.intent_written
+        )
         self._writer.add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
             self._witness(item_record.item, outcome.result)
