@@ -37,6 +37,12 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_settlement.py::test_a_reading_that_fails_settles_nothing",
             simulated=True,
         ),
+        "whatever has a create's key is its work": Break(
+            "_http.call:doubt",
+            "settles is Settles.KEY and not call.absent_before",
+            "False",
+            by="http/test_settling.py::test_what_had_the_key_before_settles_nothing",
+        ),
         "only the last attempt is asked whether it was uncertain": Break(
             _CONCLUDE,
             "for each in call.record.attempts if",

@@ -53,6 +53,12 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "True:",
             by="fleet/test_deduplication.py::test_an_answer_with_another_value_differs_and_shows_both",
         ),
+        "what differs is looked for as it was asked": Break(
+            "fleet.planning.rollback:_shown",
+            "replay.marks[item.seq] != Mark.DIFFERS",
+            "True",
+            by="fleet/test_differs.py::test_what_differs_is_told_not_tried_again_and_undone",
+        ),
         "what was cut off under way is told as held": Break(
             "fleet.execution:Execution._may_have_happened",
             "under_way = record.sent > len(record.attempts)",
