@@ -155,25 +155,25 @@ class Jobs:
         self._check_open()
         if isinstance(operations, Plan):
             operations.check_server(self._client)
-        works, source = tuple(operations), storable(source)
+        items, source = tuple(operations), storable(source)
         folder = RunFolder.create(self._folder, now=self._client.clock.wall())
         file = JobFile(settings=settings)
-        mints = any(_operation(each).answer.secret for each in works)
+        generates = any(_operation(each).answer.secret for each in items)
         live = Session(
             self._client,
             folder,
             file,
             self._reader(folder),
             source=source,
-            total=len(works),
+            total=len(items),
             new=True,
         )
         live.run = Run(
             self._client,
-            works,
+            items,
             live.options(),
             journal=JournalOptions(path=folder.journal, facts={"source": source}),
-            credentials=folder.credentials if mints else None,
+            credentials=folder.credentials if generates else None,
             rollout=rollout,
         )
         file.write(folder)

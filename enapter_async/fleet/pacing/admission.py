@@ -230,7 +230,7 @@ class Permit:
     permit, each later one waits anew.
     """
 
-    __slots__ = ("_admission", "_controller", "_fresh", "_operation", "_retry", "_stamp")
+    __slots__ = ("_admission", "_controller", "_fresh", "_operation", "_retry", "_epoch")
 
     def __init__(
         self, admission: Admission, controller: Controller, operation: Operation[Any], epoch: Epoch
@@ -238,7 +238,7 @@ class Permit:
         self._admission = admission
         self._controller = controller
         self._operation = operation
-        self._stamp = epoch
+        self._epoch = epoch
         self._fresh = True
         self._retry = True
 
@@ -250,18 +250,18 @@ class Permit:
     async def begin(self) -> None:
         """Wait until another attempt may begin."""
         retry, self._retry = self._retry, True
-        self._stamp = await self._admission.repeat(self._operation, retry=retry)
+        self._epoch = await self._admission.repeat(self._operation, retry=retry)
 
     def passed(self) -> None:
         """Take note that an attempt brought a good answer."""
         self._retry = False
-        self._controller.passed(self._stamp)
+        self._controller.passed(self._epoch)
         if self._admission.lingers:
             self._admission.turn()
 
     def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
         """Take note that an attempt failed; `pause` is how long the client then pauses."""
-        self._controller.failed(self._stamp, attempt, timed_out=timed_out, pause=pause)
+        self._controller.failed(self._epoch, attempt, timed_out=timed_out, pause=pause)
         self._admission.turn()
 
     def kept_out(self, error: EnapterError) -> bool:
@@ -281,7 +281,7 @@ class Permit:
 
     def leave(self) -> None:
         """Take note that the operation ended."""
-        self._controller.end(self._stamp)
+        self._controller.end(self._epoch)
         if self._admission.lingers:
             self._admission.turn()
 

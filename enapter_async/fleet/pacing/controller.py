@@ -237,7 +237,7 @@ class Controller:
         """Take note that an operation begins; give what its first attempt is judged by."""
         self.in_flight += 1
         self._budget.began()
-        return self._stamp(probe=probe)
+        return self._begin_attempt(probe=probe)
 
     def repeat(self, *, probe: bool = False, retry: bool = True) -> Epoch:
         """Take note that an operation in flight begins another attempt.
@@ -246,7 +246,7 @@ class Controller:
         """
         if retry:
             self._budget.retried()
-        return self._stamp(probe=probe)
+        return self._begin_attempt(probe=probe)
 
     def end(self, epoch: Epoch) -> None:
         """Take note that an operation ended, however it did."""
@@ -254,7 +254,7 @@ class Controller:
         if epoch.probe and epoch.breaker == self._breaker.epoch:
             self._breaker.probe_failed()  # it ended without an attempt that said anything
 
-    def _stamp(self, *, probe: bool) -> Epoch:
+    def _begin_attempt(self, *, probe: bool) -> Epoch:
         if probe:
             self._breaker.probe()
         self._rate.begin()

@@ -126,7 +126,7 @@ class StateGuard:
         self._mode = mode
         self._staged = staged
         self._wave = 0
-        self._swept: sqlite3.Connection | None = None
+        self._scratch: sqlite3.Connection | None = None
         self.already: dict[int, float | None] = {}
         """When what is as wanted already last changed, by the `seq` of items that are about to
         be sent; who sends one takes it out."""
@@ -152,28 +152,28 @@ class StateGuard:
         """
         self._forget()
         self._wave = number
-        swept = open_scratch()
+        scratch = open_scratch()
         try:
-            swept.executescript(_SCHEMA)
-            if not await self._expect(swept, items):
-                swept.close()
+            scratch.executescript(_SCHEMA)
+            if not await self._expect(scratch, items):
+                scratch.close()
                 return
-            snapshot = Snapshot(self._client, swept)
-            for rows in batches(swept.execute("SELECT operation FROM expected")):
+            snapshot = Snapshot(self._client, scratch)
+            for rows in batches(scratch.execute("SELECT operation FROM expected")):
                 snapshot.want(operation_from_json(json.loads(text)) for (text,) in rows)
             await snapshot.look()
-            await asyncio.to_thread(_compare, swept, snapshot)
+            await asyncio.to_thread(_compare, scratch, snapshot)
         except BaseException:
-            swept.close()
+            scratch.close()
             raise
-        self._swept = swept
+        self._scratch = scratch
 
-    async def _expect(self, swept: sqlite3.Connection, items: WorkSource) -> bool:
+    async def _expect(self, scratch: sqlite3.Connection, items: WorkSource) -> bool:
         """Keep what this wave expects; say whether it is anything."""
         any_expected = False
-        guarded = (item for item in items() if self._needs_sweep(item))
+        guarded = (item for item in items() if self._is_compared(item))
         for batch in batches(guarded):
-            swept.executemany(
+            scratch.executemany(
                 "INSERT INTO expected VALUES (?, ?, ?, ?)",
                 (
                     (
@@ -189,7 +189,7 @@ class StateGuard:
             await asyncio.sleep(0)
         return any_expected
 
-    def _needs_sweep(self, item: WorkItem) -> bool:
+    def _is_compared(self, item: WorkItem) -> bool:
         if self._mode is GuardMode.NONE:
             return False
         guarded = item.before is not None and reading(item.operation) is not None
@@ -222,20 +222,20 @@ class StateGuard:
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
         """Say whether the item was looked at before its wave, and why it is held."""
-        if self._swept is None:
+        if self._scratch is None:
             return False, None
-        row = self._swept.execute(
+        row = self._scratch.execute(
             "SELECT reason FROM expected LEFT JOIN stale USING (seq) WHERE seq = ?", (item.seq,)
         ).fetchone()
         return (False, None) if row is None else (True, row[0])
 
     def _forget(self) -> None:
-        if self._swept is not None:
-            self._swept.close()
-            self._swept = None
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
 
 
-def _compare(swept: sqlite3.Connection, snapshot: Snapshot) -> None:
+def _compare(scratch: sqlite3.Connection, snapshot: Snapshot) -> None:
     """Write down which items are stale, each thing's items in their order.
 
     An item counts on what the earlier ones of its thing in this wave will have set.
@@ -243,7 +243,7 @@ def _compare(swept: sqlite3.Connection, snapshot: Snapshot) -> None:
     at = None
     state: Any = None
     unreadable: str | None = None
-    rows = swept.execute("SELECT * FROM expected ORDER BY address, seq")
+    rows = scratch.execute("SELECT * FROM expected ORDER BY address, seq")
     for seq, address, operation_text, before in rows:
         if address != at:
             at = address
@@ -253,5 +253,5 @@ def _compare(swept: sqlite3.Connection, snapshot: Snapshot) -> None:
         item = WorkItem(seq=seq, operation=operation, before=json.loads(before))
         reason = unreadable or staleness(item, state)
         if reason is not None:
-            swept.execute("INSERT INTO stale VALUES (?, ?)", (seq, reason))
+            scratch.execute("INSERT INTO stale VALUES (?, ?)", (seq, reason))
         state = effect(operation, state)

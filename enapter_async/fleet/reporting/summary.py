@@ -79,7 +79,7 @@ class _Summary:
         self._asked: dict[tuple[str, str], Counter[str]] = {}
         self._waves: dict[int, Counter[str]] = {}
         self._sites: set[str] = set()
-        self._course = Timeline(len(self._replay.marks))
+        self._timeline = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
         self._examples: dict[int, list[str]] = {}
         self._notes: list[list[Any]] = []
@@ -112,7 +112,7 @@ class _Summary:
             ],
             "rollout": _rollout(facts),
             "waves": list(self._told_waves("rollout" in facts)),
-            "course": self._course.tell(),
+            "course": self._timeline.tell(),
             "notes": self._notes,
             "causes": [
                 {**attrs.asdict(cause), "number": number, "examples": self._examples.get(index, [])}
@@ -170,7 +170,7 @@ class _Summary:
     def _told_waves(self, staged: bool) -> Iterator[dict[str, Any]]:
         if staged or len(self._waves) > 1:
             for wave, counts in sorted(self._waves.items()):
-                began, ended = self._course.spans.get(wave, (None, None))
+                began, ended = self._timeline.spans.get(wave, (None, None))
                 yield {"number": wave + 1, "counts": counts, "began": began, "ended": ended}
 
     # The events.
@@ -179,14 +179,14 @@ class _Summary:
         seq = event.seq
         if seq is None:
             if event.kind == "begin":
-                self._course.begin(event.at_ms)
+                self._timeline.begin(event.at_ms)
             elif event.kind not in _NOT_TOLD and len(self._notes) < NOTES:
                 told = {key: _clip(value, _TEXT) for key, value in event.details.items()}
                 self._notes.append([event.at_ms, event.kind, told])
             return
         if seq >= len(self._wave_of):
             return
-        self._course.take(event, self._wave_of[seq])
+        self._timeline.take(event, self._wave_of[seq])
         if self._is_last(seq, event):
             self._take_end(seq, event)
 
