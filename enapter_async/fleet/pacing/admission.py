@@ -230,7 +230,7 @@ class Permit:
     permit, each later one waits anew.
     """
 
-    __slots__ = ("_admission", "_controller", "_fresh", "_operation", "_retry", "_epoch")
+    __slots__ = ("_admission", "_controller", "_epoch", "_fresh", "_operation", "_retry")
 
     def __init__(
         self, admission: Admission, controller: Controller, operation: Operation[Any], epoch: Epoch
