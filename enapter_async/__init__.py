@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enapter_async import fleet
     from enapter_async._http.call import CallRecord
-    from enapter_async._http.pacing import Pacing
     from enapter_async._http.retry import RetryPolicy
     from enapter_async._http.transport import Timeouts
     from enapter_async._version import __version__
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
         Waited,
         Waiting,
     )
+    from enapter_async.limits.pacing import Pacing
     from enapter_async.models.configs import (
         CommunicationConfig,
         MQTTCredentials,
@@ -186,7 +186,7 @@ _ROOMS = (
     "models.devices",
     "operations.devices",
     "_http.retry",
-    "_http.pacing",
+    "limits.pacing",
     "_http.transport",
     "_http.call",
     "client",

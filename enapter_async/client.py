@@ -14,7 +14,6 @@ from yarl import URL
 from enapter_async._http.call import CallRecord
 from enapter_async._http.engine import Engine, Settings
 from enapter_async._http.headers import ExtraHeaders
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.proxies import chosen_proxy
 from enapter_async._http.retry import RetryPolicy
@@ -29,6 +28,8 @@ from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
+from enapter_async.limits.limiter import Limiter
+from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
 
@@ -56,7 +57,9 @@ class Client:
             decides what may be repeated: reads always; updates, deletions and blueprints, since
             they set a state; a new configuration only while it is certain that none was made.
         timeouts: 10 s to connect, 30 s for an answer.
-        pacing: At most 100 requests in flight. After a 429 all calls of the client pause.
+        pacing: At most 100 requests in flight, at any rate. What the server bears is learned.
+        limiter: Another limiter in place of the client's own, such as one that several machines
+            share; it is neither opened nor closed here, and `pacing` is then its own.
         hooks: Callables that receive the events of each call; see `enapter_async.hooks`.
         extra_headers: A function that returns more headers, such as
             `OpenTelemetry.trace_headers`; called just before each request is written, in the
@@ -87,7 +90,8 @@ class Client:
         user: str | None = None,
         retry: RetryPolicy = RetryPolicy(),
         timeouts: Timeouts = Timeouts(),
-        pacing: Pacing = Pacing(),
+        pacing: Pacing | None = None,
+        limiter: Limiter | None = None,
         hooks: Sequence[Hook] = (),
         extra_headers: ExtraHeaders | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -102,7 +106,7 @@ class Client:
         for name, setting, kind in (
             ("retry", retry, RetryPolicy),
             ("timeouts", timeouts, Timeouts),
-            ("pacing", pacing, Pacing),
+            ("pacing", pacing, Pacing | None),
             ("clock", clock, Clock),
             ("ssl_context", ssl_context, ssl.SSLContext | None),
             ("session", session, aiohttp.ClientSession | None),
@@ -111,6 +115,8 @@ class Client:
                 wanted = getattr(kind, "__name__", kind)
                 got = type(setting).__name__
                 raise ConfigurationError(f"{name} must be a {wanted}, not a {got}")
+        if limiter is not None and pacing is not None:
+            raise ConfigurationError("pacing belongs to the limiter; pass limiter or pacing alone")
         if extra_headers is not None and not callable(extra_headers):
             raise ConfigurationError("extra_headers must be a function that returns a mapping")
         if ssl_context is not None:
@@ -125,7 +131,8 @@ class Client:
             user=user,
             retry=retry,
             timeouts=timeouts,
-            pacing=pacing,
+            pacing=pacing or Pacing(),
+            limiter=limiter,
             hooks=tuple(hooks),
             extra_headers=extra_headers,
             ssl_context=ssl_context,
@@ -193,6 +200,11 @@ class Client:
     def pacing(self) -> Pacing:
         """How many requests this client has in flight at most."""
         return self._settings.pacing
+
+    @property
+    def limiter(self) -> Limiter:
+        """What every attempt of this client's calls and jobs waits for; see `Limiter.pace`."""
+        return self._engine.limiter
 
     @property
     def clock(self) -> Clock:
@@ -264,8 +276,8 @@ class Client:
     ) -> Coroutine[Any, Any, T]:
         """Execute an operation as `execute` does, and fill `record` with how it went.
 
-        With `patient`, time spent waiting at the client's gate does not count against the
-        deadline, as a worker of a fleet job needs it.
+        With `patient`, time spent waiting for the limiter does not count against the deadline,
+        as a worker of a fleet job needs it.
         """
         return self._open_pipeline().execute(operation, record, patient=patient)
 

@@ -233,8 +233,7 @@ class UnprocessableError(APIError):
 class RateLimitedError(APIError):
     """429: too many requests, and the server asks for a longer wait than the call allows.
 
-    Also raised without an attempt when the client's shared pause after a 429 would outlast the
-    call's deadline.
+    With `RetryPolicy(attempts=1)` it is raised for the first refusal.
     """
 
 

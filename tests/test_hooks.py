@@ -5,7 +5,6 @@ import asyncio
 import attrs
 
 from enapter_async._http.call import CallRecord
-from enapter_async._http.pacing import Pacing
 from enapter_async.errors import Attempt
 from enapter_async.hooks import (
     AttemptPassed,
@@ -15,6 +14,7 @@ from enapter_async.hooks import (
     ReadBack,
     Waited,
 )
+from enapter_async.limits.pacing import Pacing
 from tests.support.clock import FakeClock
 from tests.support.replies import errors, hang, truncated
 from tests.support.rig import ASSIGN, GET, UPDATE, Rig, TransportKind, open_rig
@@ -92,7 +92,7 @@ class Slow:
     def passed(self) -> None:
         pass
 
-    def failed(self, attempt: Attempt, *, timed_out: bool, pause: float) -> None:
+    def failed(self, attempt: Attempt) -> None:
         pass
 
 

@@ -24,7 +24,7 @@ FLOORS = (
     ("logs",),
     ("models",),
     ("operations",),
-    ("converter",),
+    ("converter", "limits"),
     ("_http",),
     ("api",),
     ("client",),
@@ -36,9 +36,9 @@ FLOORS = (
 """From the ground up; a file imports only from floors below its own, and from its own room."""
 
 FLOORS_OF_FLEET = (
-    ("errors", "private_files", "reading"),
-    ("credentials", "pacing", "spreadsheets"),
-    ("operation_files",),
+    ("circuit_breaker", "errors", "private_files", "progress", "reading", "waits"),
+    ("credentials", "obstacles", "spreadsheets"),
+    ("admission", "operation_files"),
     ("outcomes",),
     ("inputs", "stop"),
     ("journal", "ordering"),

@@ -18,6 +18,7 @@ from enapter_async import Client, UpdateDevice
 from enapter_async._http import json_text
 from enapter_async._http.wire import Reply
 from enapter_async.hooks import Event
+from enapter_async.limits.cohorts import Cohort
 from enapter_async.models.devices import Device
 
 
@@ -71,7 +72,7 @@ def calling(function: Any, **others: Any) -> Any:
 
 
 def inside(client: Client, *names: str) -> Any:
-    """Return what lies in an open client's pipeline, such as its gate."""
+    """Return what lies in an open client's pipeline, such as its limiter."""
     thing: Any = client._open_pipeline()  # noqa: SLF001 - what is measured lies inside
     for name in names:
         if not hasattr(thing, name):
@@ -132,13 +133,13 @@ async def _without_cap(stack: AsyncExitStack, base_url: str) -> Load:
     return _load(client, CONCURRENCY)
 
 
-async def _without_gate(stack: AsyncExitStack, base_url: str) -> Load:
+async def _without_limiter(stack: AsyncExitStack, base_url: str) -> Load:
     client = await _client(stack, base_url)
+    permit = Cohort(0, 0.0)
     replace(
-        inside(client, "gate"),
-        try_enter=lambda _self: True,
-        leave=lambda _self: None,
-        widen=lambda _self, _epoch: None,
+        inside(client, "limiter"),
+        try_acquire=lambda _self: permit,
+        passed=lambda _self, _permit: None,
     )
     return _load(client, CONCURRENCY)
 
@@ -213,7 +214,7 @@ SAFETIES: Final = (
         what="reading the body up to a cap, with 1xx answers counted",
         opened=_without_cap,
     ),
-    Safety(name="gate", what="limit in flight, pause after 429", opened=_without_gate),
+    Safety(name="limiter", what="limit in flight, pace after 429", opened=_without_limiter),
     Safety(name="writer's turn", what="one writer a device", opened=_without_turn),
     Safety(
         name="deadline's sweeper",

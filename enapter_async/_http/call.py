@@ -1,10 +1,9 @@
 """The state of one call while it runs, and the record of it afterwards."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from enapter_async._http.evidence import Seen
-from enapter_async._http.pacing import AttemptObserver
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.wire import Failure, Message
 from enapter_async.errors import (
@@ -16,12 +15,30 @@ from enapter_async.errors import (
     ResultDiffersError,
     ResultLostError,
 )
+from enapter_async.hooks import CallEnded, ReadBack
+from enapter_async.limits.limiter import Permit
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 NOT_NEWER: Final = (
     "a read shows the wanted state, but not that it is newer than the first attempt: a "
     "cache, or a copy that lags, may have answered"
 )
+
+
+class AttemptObserver(Protocol):
+    """Goes with one call: has a say in when its attempts begin, and is told how they end."""
+
+    def may_begin(self) -> bool:
+        """Return whether an attempt may begin at once; asked again after each other wait."""
+
+    async def begin(self) -> None:
+        """Wait until an attempt may begin; that does not count against the deadline."""
+
+    def passed(self) -> None:
+        """Record that an attempt brought a good answer."""
+
+    def failed(self, attempt: Attempt) -> None:
+        """Record that an attempt failed."""
 
 
 class CallRecord:
@@ -37,6 +54,8 @@ class CallRecord:
     records in `seen` how new it is. `before` is the time of the last change that such a read
     showed before the operation, if the wanted state was there already; `age` is how many seconds
     before this call the operation may have been sent first.
+    `permit` is one of the client's limiter that was acquired beforehand, for the first attempt;
+    whoever put it there and finds it still there after the call has to end it.
     """
 
     __slots__ = (
@@ -48,6 +67,7 @@ class CallRecord:
         "decides",
         "elapsed",
         "observer",
+        "permit",
         "seen",
         "sent",
         "settled",
@@ -57,6 +77,7 @@ class CallRecord:
         self,
         before_again: Callable[[], Awaitable[None]] | None = None,
         observer: AttemptObserver | None = None,
+        permit: Permit | None = None,
         *,
         decides: bool = False,
         before: float | None = None,
@@ -68,6 +89,7 @@ class CallRecord:
         self.before = before
         self.seen: Seen | None = None
         self.observer = observer
+        self.permit = permit
         self.attempts: tuple[Attempt, ...] = ()
         self.sent = 0
         self.elapsed = 0.0
@@ -89,6 +111,7 @@ class Call:
         "operation",
         "patient",
         "record",
+        "refusals",
         "request_id",
         "seen",
         "still_there",
@@ -114,6 +137,8 @@ class Call:
         """When the call must end, including the read that may have to settle it."""
         self.delay = 0.0
         """How long to sleep after the last failure."""
+        self.refusals = 0
+        """How often the server refused it as too much, which counts as no attempt."""
         self.request_id: str | None = None
         self.absent_before = False
         """Whether nothing had the natural key before, if the operation settles by it."""
@@ -136,6 +161,33 @@ class Call:
         kept = self.uncertain is not None and self.uncertain.answer is not None
         if failure.answer is not None or (failure.certainty.uncertain and not kept):
             self.uncertain = failure
+
+    def ended(self, error: EnapterError | None, *, cancelled: bool) -> CallEnded:
+        """Return what hooks are told of the call's end."""
+        record = self.record
+        return CallEnded(
+            call=self.number,
+            operation=self.operation,
+            elapsed=record.elapsed,
+            attempts=record.attempts,
+            error=error,
+            settled=record.settled,
+            already_absent=record.already_absent,
+            cancelled=cancelled,
+        )
+
+    def read_back(
+        self, reading: Operation[Any], elapsed: float, status: int | None, state: Any
+    ) -> ReadBack:
+        """Return what hooks are told of a reading on behalf of the call."""
+        return ReadBack(
+            call=self.number,
+            operation=self.operation,
+            reading=reading,
+            elapsed=elapsed,
+            status=status,
+            error_type=state.kind if isinstance(state, Failure) else None,
+        )
 
     def put_off(self, seconds: float) -> None:
         """Extend the call by time that was spent waiting."""

@@ -14,7 +14,7 @@ from yarl import URL
 from enapter_async._http.direct import DirectTransport, probe
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.headers import ExtraHeaders, make_wire
-from enapter_async._http.pacing import Gate, KeyedLock, Pacing
+from enapter_async._http.keyed_lock import KeyedLock
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
@@ -30,6 +30,8 @@ from enapter_async.clock import Clock
 from enapter_async.concealment import Secret
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
+from enapter_async.limits.limiter import AdaptiveLimiter, Limiter
+from enapter_async.limits.pacing import Pacing
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +44,7 @@ class Settings:
     retry: RetryPolicy
     timeouts: Timeouts
     pacing: Pacing
+    limiter: Limiter | None
     hooks: tuple[Hook, ...]
     extra_headers: ExtraHeaders | None
     ssl_context: ssl.SSLContext | None
@@ -58,6 +61,8 @@ class Engine:
         self._settings = settings
         self._pipeline: Pipeline | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._own_limiter = AdaptiveLimiter(settings.pacing, settings.clock)
+        self.limiter: Limiter = settings.limiter or self._own_limiter
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = 0
         self.state = "not open"
@@ -77,7 +82,7 @@ class Engine:
         self._pipeline = Pipeline(
             transport=self._make_transport(wire),
             wire=wire,
-            gate=Gate(settings.pacing, settings.clock),
+            limiter=self.limiter,
             turns=KeyedLock(),
             policy=settings.retry,
             timeouts=settings.timeouts,
@@ -122,6 +127,7 @@ class Engine:
         if self.state == "open" and self._pipeline is not None:
             self.state = "closed"
             self._pipeline.transport.close()
+            await self._own_limiter.close()
             if self._session is not None:
                 await self._session.close()
 

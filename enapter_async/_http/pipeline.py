@@ -1,11 +1,11 @@
 """The life of one call, read from top to bottom.
 
-A call takes the lock of its target, passes the gate, and makes an attempt; a good answer is
-returned at once. Anything else comes back as a `Failure`, and only then is a retry loop created.
-However the call ends, an uncertain attempt is settled by reading back, or reported.
+A call takes the lock of its target, acquires a permit of the limiter, and makes an attempt; a
+good answer is returned at once. Anything else comes back as a `Failure`, and only then is a retry
+loop created. However the call ends, an uncertain attempt is settled by reading back, or reported.
 
-The lock is taken before the gate, so that a call waiting for another writer of the same device
-holds none of the places that calls for other devices could use.
+The lock is taken before the permit, so that a call waiting for another writer of the same device
+holds no permit that calls for other devices could use.
 """
 
 import asyncio
@@ -17,8 +17,17 @@ import attrs
 
 from enapter_async._http.call import Call, CallRecord, differing, unsent
 from enapter_async._http.evidence import Evidence
-from enapter_async._http.pacing import Gate, KeyedLock, within
-from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
+from enapter_async._http.keyed_lock import KeyedLock, within
+from enapter_async._http.retry import (
+    RetryPolicy,
+    backoff,
+    drive,
+    end_permit,
+    is_refusal,
+    may_repeat,
+    out_of_time,
+    settle_reserve,
+)
 from enapter_async._http.settlement import Settlement
 from enapter_async._http.telling import Telling
 from enapter_async._http.transport import Timeouts, Transport
@@ -29,7 +38,6 @@ from enapter_async.errors import (
     Certainty,
     DeadlineExceededError,
     EnapterError,
-    RateLimitedError,
     ResponseMismatchError,
     ResultDiffersError,
 )
@@ -39,6 +47,7 @@ from enapter_async.hooks import (
     CallStarted,
     Waiting,
 )
+from enapter_async.limits.limiter import Limiter, Permit, own_delay
 from enapter_async.operation import Operation, Repeat, Settles
 
 T = TypeVar("T")
@@ -65,7 +74,7 @@ class Pipeline(Telling):
 
     transport: Transport
     wire: Wire
-    gate: Gate
+    limiter: Limiter
     turns: KeyedLock
     policy: RetryPolicy
     timeouts: Timeouts
@@ -77,7 +86,7 @@ class Pipeline(Telling):
     ) -> T:
         """Execute an operation and return its result, or raise what is known about its end.
 
-        With `patient`, time spent waiting at the gate does not count against the deadline.
+        With `patient`, time spent waiting for a permit does not count against the deadline.
         """
         started = self.clock.monotonic()
         record = record or CallRecord()
@@ -131,6 +140,7 @@ class Pipeline(Telling):
         """Run the call as the only writer of its target."""
         target = call.operation.writes_to()
         if target is not None and not self.turns.try_take(target):
+            self._drop_granted(call.record)  # others can use it meanwhile
             began = self.clock.monotonic()
             came = await within(call.end - began, lambda: self.turns.take(target))
             self._tell_waited(call, began, "turn")
@@ -158,9 +168,12 @@ class Pipeline(Telling):
                 attempts=self.policy.attempts,
                 may_repeat=lambda failure: may_repeat(self.policy, repeat, failure),
                 delay=lambda: call.delay,
+                uncounted=lambda: call.refusals,
                 time_left=lambda: self._time_left(call),
                 sleep=lambda seconds, failure: self._sleep(call, seconds, failure),
             )
+        if isinstance(ended, Failure) and self.policy.attempts > 1:
+            ended = out_of_time(ended, call.refusals)
         end = await self._conclude(call, ended)
         if isinstance(end, Failure) and ended.unconfirmed and self._may_ask_again(call):
             await self._sleep(call, call.delay, ended)
@@ -174,7 +187,7 @@ class Pipeline(Telling):
 
     def _may_ask_again(self, call: Call) -> bool:
         """Return whether an unconfirmed write may be repeated, which a read shows undone."""
-        allowed = len(call.record.attempts) < self.policy.attempts
+        allowed = len(call.record.attempts) - call.refusals < self.policy.attempts
         return call.still_there and allowed and call.delay < self._time_left(call)
 
     def _settlement(self) -> Settlement:
@@ -183,38 +196,49 @@ class Pipeline(Telling):
         )
 
     async def _attempt(self, call: Call) -> Any | Failure:
-        gate = self.gate
-        observer = call.record.observer
-        if observer is not None and not observer.may_begin():
-            before = self.clock.monotonic()
-            await observer.begin()
-            call.put_off(self.clock.monotonic() - before)
-            self._tell_waited(call, before, "pace")
-        if not gate.try_enter():
-            held = await self._wait_at_gate(call)
-            if held is not None:
-                return held
-        epoch, operation = gate.epoch, call.operation
+        permit = await self._permit(call)
+        if permit is None:
+            return unsent(DeadlineExceededError(f"out of time: {self.limiter.pace()}"))
+        operation = call.operation
         began = self.clock.monotonic()
         left = call.end - began
         # If cut at the very end, an attempt of a write could no longer be settled.
         left -= settle_reserve(operation.settles, left)
         if left <= 0:
-            gate.leave()
+            self.limiter.dropped(permit)
             return unsent(DeadlineExceededError("out of time before the attempt could begin"))
         call.record.sent += 1
         if self.hooks:
             number = len(call.record.attempts) + 1
             self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
-        reply = await self._exchange(call.message, operation, left)
-        if isinstance(reply, Failure):
-            return self._failed(call, reply, began, epoch)
-        read = self.wire.read_fresh if call.message.fresh else self.wire.read
-        ended = read(operation, reply)
+        ended = await self._exchange(permit, call.message, operation, left)
         if isinstance(ended, Failure):
-            return self._failed(call, ended, began, epoch)
-        self._passed(call, reply, ended, began)
-        return ended
+            return self._failed(call, ended, began)
+        reply, result = ended
+        self._passed(call, reply, result, began)
+        return result
+
+    async def _permit(self, call: Call) -> Permit | None:
+        """Return a permit for the next attempt, or None where none comes in time.
+
+        The observer is asked again after each wait: what it watches may have changed meanwhile.
+        """
+        observer = call.record.observer
+        while True:
+            if observer is not None and not observer.may_begin():
+                self._drop_granted(call.record)
+                before = self.clock.monotonic()
+                await observer.begin()
+                call.put_off(self.clock.monotonic() - before)
+                self._tell_waited(call, before, "pace")
+            permit, call.record.permit = call.record.permit, None
+            permit = permit or self.limiter.try_acquire()
+            if permit is not None:
+                return permit
+            permit = await self._wait_for_permit(call)
+            if permit is None or observer is None or observer.may_begin():
+                return permit
+            self.limiter.dropped(permit)
 
     def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
         """Note what a good answer shows, and tell of it."""
@@ -232,10 +256,10 @@ class Pipeline(Telling):
             record.observer.passed()
 
     async def _exchange(
-        self, message: Message, operation: Operation[Any], left: float
-    ) -> Reply | Failure:
-        """Make one exchange in a place taken at the gate, and release the place."""
-        epoch = self.gate.epoch
+        self, permit: Permit, message: Message, operation: Operation[Any], left: float
+    ) -> tuple[Reply, Any] | Failure:
+        """Make one exchange, read its answer, and tell the limiter how it ended."""
+        ended: Any
         try:
             reply = await self.transport.exchange(
                 message,
@@ -243,18 +267,23 @@ class Pipeline(Telling):
                 left=left,
                 timeouts=self.timeouts,
             )
-            if reply.status != 429:
-                self.gate.widen(epoch)
-        finally:
-            self.gate.leave()
-        return reply
+            if isinstance(reply, Failure):
+                ended = reply
+            else:
+                read = self.wire.read_fresh if message.fresh else self.wire.read
+                ended = read(operation, reply)
+        except BaseException:
+            self.limiter.dropped(permit)
+            raise
+        end_permit(self.limiter, permit, ended)
+        return ended if isinstance(reply, Failure) or isinstance(ended, Failure) else (reply, ended)
 
     def _time_left(self, call: Call) -> float:
         left = call.end - self.clock.monotonic()
         return left - call.reserve(left)
 
-    def _failed(self, call: Call, failure: Failure, began: float, epoch: int) -> Failure:
-        """Record a failed attempt, and pause the whole client after a 429."""
+    def _failed(self, call: Call, failure: Failure, began: float) -> Failure:
+        """Record a failed attempt, and how long its operation waits now."""
         now = self.clock.monotonic()
         number = len(call.record.attempts) + 1
         attempt = Attempt(
@@ -270,41 +299,41 @@ class Pipeline(Telling):
         if self.hooks:
             self._tell(AttemptFailed(call=call.number, operation=call.operation, attempt=attempt))
         self._distrust(failure)
-        throttled = failure.status == 429
-        level = self.gate.level + (epoch == self.gate.epoch) if throttled else 0
-        call.delay = backoff(self.policy, failure, max(number, level), self.clock.uniform)
-        if throttled:
-            self.gate.pause(min(call.delay, self.policy.max_retry_after), epoch)
+        if is_refusal(failure):
+            call.refusals += 1
+            call.delay = own_delay(self.clock, call.refusals, failure.retry_after)
+        else:
+            counted = number - call.refusals
+            call.delay = backoff(self.policy, failure, counted, self.clock.uniform)
         if (observer := call.record.observer) is not None:
-            pause = self.gate.pause_seconds() if throttled else 0.0
-            observer.failed(attempt, timed_out=failure.timed_out, pause=pause)
+            observer.failed(attempt)
         reserve = settle_reserve(call.operation.settles, self.policy.deadline)
         if failure.timed_out and now >= call.end - reserve - TIMER_SECONDS:
             error = DeadlineExceededError(f"out of time: {failure.error}")
             return attrs.evolve(failure, error=error, retries=0)
         return failure
 
-    async def _wait_at_gate(self, call: Call, *, settling: bool = False) -> Failure | None:
-        """Wait for a place; do not start a pause that would outlast the deadline."""
+    async def _wait_for_permit(self, call: Call, *, settling: bool = False) -> Permit | None:
+        """Wait in the limiter's line; return None where no turn comes in time."""
         began = self.clock.monotonic()
-        if call.patient:
-            await self.gate.enter()
-            call.put_off(self.clock.monotonic() - began)
-            self._tell_waited(call, began, "gate")
+        again = settling or bool(call.record.attempts)
+        try:
+            if call.patient:
+                permit = await self.limiter.acquire(again=again)
+                call.put_off(self.clock.monotonic() - began)
+                return permit
+            left = call.end - began if settling else self._time_left(call)
+            async with asyncio.timeout(left):
+                return await self.limiter.acquire(again=again)
+        except TimeoutError:
             return None
-        left = call.end - began if settling else self._time_left(call)
-        if self.gate.pause_seconds() < left:
-            came = await within(left, self.gate.enter)
+        finally:
             self._tell_waited(call, began, "gate")
-            if came:
-                return None
-        pause = self.gate.pause_seconds()
-        if pause > 0:
-            reason = f"the client pauses for another {pause:.3g} s after a 429"
-            return unsent(RateLimitedError(reason, status=429, retry_after=pause))
-        return unsent(
-            DeadlineExceededError("out of time while waiting for the client's other calls")
-        )
+
+    def _drop_granted(self, record: CallRecord) -> None:
+        if record.permit is not None:
+            self.limiter.dropped(record.permit)
+            record.permit = None
 
     async def _sleep(self, call: Call, seconds: float, failure: Failure) -> None:
         if self.hooks:
@@ -324,29 +353,25 @@ class Pipeline(Telling):
         message = self.wire.message(reading, fresh=True)
         state: Any = unsent(DeadlineExceededError("out of time"))
         for _ in range(SETTLE_TRIES):
-            if not self.gate.try_enter():
-                held = await self._wait_at_gate(call, settling=True)
-                if held is not None:
-                    return held
+            permit = self.limiter.try_acquire() or await self._wait_for_permit(call, settling=True)
+            if permit is None:
+                return unsent(DeadlineExceededError(f"out of time: {self.limiter.pace()}"))
             began = self.clock.monotonic()
             left = call.end - began
             if left <= 0:
-                self.gate.leave()
+                self.limiter.dropped(permit)
                 break
-            epoch = self.gate.epoch
-            reply = await self._exchange(message, reading, left)
-            read = self.wire.read_fresh
-            state = reply if isinstance(reply, Failure) else read(reading, reply)
-            self._tell_read(call, reading, began, reply.status, state)
-            if not isinstance(state, Failure) and not isinstance(reply, Failure):
+            ended = await self._exchange(permit, message, reading, left)
+            if not isinstance(ended, Failure):
+                reply, state = ended
+                self._tell_read(call, reading, began, reply.status, state)
                 self.evidence.learn(reading, state)
                 now = self.clock.monotonic()
                 call.seen = self.evidence.seen(reading, reply.headers, state, now)
                 return state
+            state = ended
+            self._tell_read(call, reading, began, state.status, state)
             self._distrust(state)
-            if state.status == 429:
-                wait = backoff(self.policy, state, 1, self.clock.uniform)
-                self.gate.pause(min(wait, self.policy.max_retry_after), epoch)
             if state.certainty is not Certainty.NOT_SENT:
                 break
         return state

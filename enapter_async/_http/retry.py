@@ -11,7 +11,14 @@ import attrs
 import tenacity
 
 from enapter_async._http.wire import Failure
-from enapter_async.errors import Certainty, ConfigurationError, check_number
+from enapter_async.errors import (
+    Certainty,
+    ConfigurationError,
+    DeadlineExceededError,
+    HostDownError,
+    check_number,
+)
+from enapter_async.limits.limiter import Limiter, Permit
 from enapter_async.operation import Repeat, Settles
 
 T = TypeVar("T")
@@ -30,6 +37,8 @@ class RetryPolicy:
     settled by reading back). Between two attempts a call sleeps a random time of up to
     `base_delay`, doubled with each failure (twice `base_delay` after a refusal), at most
     `max_delay`. A Retry-After is a lower bound; one above `max_retry_after` ends the call.
+    A refusal as too much (429, or 503 with Retry-After) counts as no attempt unless `attempts`
+    is 1: the client's limiter says when the next may begin, and the deadline limits it.
     `deadline` limits the whole call. `on_ambiguous="regenerate"` repeats once-only operations
     after an uncertain attempt: earlier credentials may then exist, or be revoked.
     """
@@ -73,6 +82,39 @@ def may_repeat(policy: RetryPolicy, repeat: Repeat, failure: Failure) -> bool:
     return failure.certainty is Certainty.MAYBE
 
 
+def is_refusal(failure: Failure) -> bool:
+    """Return whether the server refused an attempt as too much, and so for now only."""
+    return failure.certainty is Certainty.REFUSED and (
+        failure.status == 429 or (failure.status == 503 and failure.retry_after is not None)
+    )
+
+
+def end_permit(limiter: Limiter, permit: Permit, ended: object) -> None:
+    """Tell the limiter how an attempt ended."""
+    if not isinstance(ended, Failure):
+        limiter.passed(permit)
+    elif is_refusal(ended):
+        limiter.refused(permit, ended.retry_after)
+    elif isinstance(ended.error, HostDownError):
+        limiter.lost(permit, unreachable=True)
+    elif ended.timed_out:
+        limiter.lost(permit)
+    elif ended.status is None:
+        limiter.dropped(permit)
+    else:
+        limiter.passed(permit)
+
+
+def out_of_time(last: Failure, refusals: int) -> Failure:
+    """Return the end of a call whose last attempt was refused, with nothing told of how long."""
+    if not is_refusal(last) or last.retry_after is not None:
+        return last
+    error = DeadlineExceededError(
+        f"out of time: the server refused it {refusals} times as too much (HTTP {last.status})"
+    )
+    return attrs.evolve(last, error=error)
+
+
 def backoff(
     policy: RetryPolicy, failure: Failure, number: int, uniform: Callable[[float, float], float]
 ) -> float:
@@ -103,6 +145,7 @@ async def drive(
     attempt: Callable[[], Awaitable[T | Failure]],
     *,
     attempts: int,
+    uncounted: Callable[[], int],
     may_repeat: Callable[[Failure], bool],
     delay: Callable[[], float],
     time_left: Callable[[], float],
@@ -110,8 +153,9 @@ async def drive(
 ) -> T | Failure:
     """Continue after a `first` failure until an attempt succeeds or the policy ends the call.
 
-    The first failure counts as attempt 1. Return the value, or the last failure; a sleep that
-    would outlast the time left is not started.
+    The first failure counts as attempt 1; `uncounted` attempts count as none, unless `attempts`
+    is 1. Return the value, or the last failure; a sleep that would outlast the time left is not
+    started.
     """
     failure: Failure | None = first
     last = first
@@ -127,7 +171,7 @@ async def drive(
         return ended
 
     def stop(state: tenacity.RetryCallState) -> bool:
-        done = state.attempt_number
+        done = state.attempt_number - (uncounted() if attempts > 1 else 0)
         allowed = attempts if last.retries is None else min(attempts, last.retries + 1)
         return done >= allowed or state.upcoming_sleep >= time_left()
 

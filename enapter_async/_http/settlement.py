@@ -7,7 +7,7 @@ import attrs
 
 from enapter_async._http.call import Call, ambiguous, doubt
 from enapter_async._http.evidence import Evidence
-from enapter_async._http.pacing import within
+from enapter_async._http.keyed_lock import within
 from enapter_async._http.wire import Failure, Wire
 from enapter_async.clock import Clock
 from enapter_async.errors import Certainty, NotFoundError

@@ -12,13 +12,13 @@ from typing import Any, Final, TypeVar
 import attrs
 import click
 
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
 from enapter_async.errors import ConfigurationError, TransportError
 from enapter_async.hooks import Hook
+from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
 from enapter_async.profiles.connection import (
     ENVIRONMENT,

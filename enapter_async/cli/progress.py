@@ -30,8 +30,8 @@ from enapter_async.fleet.outcomes import (
     WavePassed,
     reason_of,
 )
-from enapter_async.fleet.pacing.controller import Wait, minutes
-from enapter_async.fleet.pacing.progress import Estimate
+from enapter_async.fleet.progress import Estimate
+from enapter_async.fleet.waits import Wait, minutes
 from enapter_async.hooks import AttemptFailed, Event
 from enapter_async.text import plain
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.progress import Watch, tracker
@@ -30,6 +29,7 @@ from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, State
+from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation, Repeat
 

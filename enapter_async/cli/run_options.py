@@ -7,8 +7,8 @@ from typing import Any, Final
 import click
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.options import RunKeywords, RunOptions
-from enapter_async.fleet.pacing.controller import MAX_PAUSE
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.rollout.abort import parse_criterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout

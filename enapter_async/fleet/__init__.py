@@ -38,19 +38,19 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.controller import Reason, Wait
-from enapter_async.fleet.pacing.progress import Estimate
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanHeader, PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
+from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.status import RunStatus, status
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.run import Run
+from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operations.device_plans import Change, Selection, Template
 
 Work = WorkItem

@@ -4,8 +4,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from enapter_async._http.call import CallRecord
-from enapter_async._http.pacing import AttemptObserver
+from enapter_async._http.call import AttemptObserver, CallRecord
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     EnapterError,
@@ -23,6 +22,7 @@ from enapter_async.fleet.errors import (
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
 from enapter_async.fleet.reading import Caller, is_not_there, read_state
+from enapter_async.limits.limiter import Limiter, Permit
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
@@ -64,6 +64,7 @@ class Execution(Generic[OperationT]):
         *,
         check: bool,
         credential_store: CredentialStore | None,
+        limiter: Limiter | None = None,
         observer: AttemptObserver | None = None,
     ) -> Outcome[OperationT]:
         """Do it; only what is no `EnapterError` gets out.
@@ -81,14 +82,13 @@ class Execution(Generic[OperationT]):
         if outcome is not None:
             return outcome
         item_record = self._item_record
-        if item_record is not None and not item_record.intent_written:
-            try:
-                await item_record.write_intent()
-            except JournalError as error:
-                return self.held(str(error), error)
+        try:
+            permit = await self._intend(limiter)
+        except JournalError as error:
+            return self.held(str(error), error)
         write_intent = None if item_record is None else item_record.write_intent
         self._record = record = CallRecord(
-            write_intent, observer, decides=True, before=self.before, age=self._age
+            write_intent, observer, permit, decides=True, before=self.before, age=self._age
         )
         try:
             result = await client.call(self.operation, record=record, patient=True)
@@ -98,14 +98,41 @@ class Execution(Generic[OperationT]):
             return await self._done(credential_store, result, differing)
         except EnapterError as error:
             return await self._refused(client, error, credential_store)
+        finally:
+            if limiter is not None and record.permit is not None:
+                limiter.dropped(record.permit)
         if self.operation.answer.secret and credential_store is not None:
             return await self._keep(credential_store, result, None)
         return self._outcome(State.APPLIED, result=result)
 
+    async def _intend(self, limiter: Limiter | None) -> Permit | None:
+        """Write the intent, with the permit in hand to send at once: return that.
+
+        So what a kill leaves unknown is at most what was in flight, and nothing that waits for
+        its turn at a low rate.
+        """
+        item_record = self._item_record
+        if item_record is None or item_record.intent_written:
+            return None
+        permit = None
+        if limiter is not None:
+            permit = limiter.try_acquire() or await limiter.acquire()
+        try:
+            await item_record.write_intent()
+        except BaseException:
+            if limiter is not None and permit is not None:
+                limiter.dropped(permit)
+            raise
+        return permit
+
     @property
-    def begun(self) -> bool:
-        """Whether anything was sent of it, other than a read that looks first."""
-        return bool(self.sent or (self._record is not None and self._record.sent))
+    def in_doubt(self) -> bool:
+        """Whether an attempt of it is in flight, or one may have been carried out."""
+        record = self._record
+        return record is not None and (
+            record.sent > len(record.attempts)
+            or any(attempt.certainty.uncertain for attempt in record.attempts)
+        )
 
     async def _make_room(self, credential_store: CredentialStore) -> Outcome[OperationT] | None:
         """Make room for what is generated; return the outcome where there is none."""
@@ -265,13 +292,9 @@ class Execution(Generic[OperationT]):
         return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
 
     def _may_have_happened(self) -> bool:
-        record = self._record
         if self._uncertain:
             return True
-        if record is None or self.operation.repeat is Repeat.READ:
-            return False
-        under_way = record.sent > len(record.attempts)
-        return under_way or any(attempt.certainty.uncertain for attempt in record.attempts)
+        return self.in_doubt and self.operation.repeat is not Repeat.READ
 
     def broken(self, error: BaseException) -> Outcome[OperationT]:
         """Tell the outcome of an operation that ended in what is no error of ours."""

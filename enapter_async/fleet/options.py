@@ -8,8 +8,8 @@ import attrs
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import CredentialsSink
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.outcomes import OnEvent
-from enapter_async.fleet.pacing.controller import MAX_PAUSE
 from enapter_async.fleet.planning.drift import Guard, GuardMode
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortCriterion, check_criteria
 from enapter_async.fleet.rollout.waves import Rollout

@@ -10,7 +10,7 @@ import attrs
 from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.errors import EarlierError
-from enapter_async.fleet.pacing.controller import Wait
+from enapter_async.fleet.waits import Wait
 from enapter_async.operation import Operation
 from enapter_async.text import plain, shortened
 

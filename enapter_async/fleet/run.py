@@ -10,8 +10,10 @@ from typing import Any, Generic, Self, Unpack
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.admission import Admission
 from enapter_async.fleet.inputs import Input, Operations, WorkItem
 from enapter_async.fleet.journal.session import JournalSession
+from enapter_async.fleet.obstacles import Obstacles
 from enapter_async.fleet.options import RunKeywords, RunOptions
 from enapter_async.fleet.outcomes import (
     OperationT,
@@ -24,8 +26,6 @@ from enapter_async.fleet.outcomes import (
     RunWaiting,
     Tally,
 )
-from enapter_async.fleet.pacing.admission import Admission
-from enapter_async.fleet.pacing.controller import Controller, Wait
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
@@ -34,6 +34,7 @@ from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import LOOK_AHEAD, ROLLOUT, Rollout, Waves
 from enapter_async.fleet.run_files import open_files
 from enapter_async.fleet.stop import StopSignal, stop_error
+from enapter_async.fleet.waits import Wait
 from enapter_async.fleet.workers import WorkerPool
 
 logger = logging.getLogger("enapter_async")
@@ -70,10 +71,10 @@ class Run(Generic[OperationT]):
     mode of `StateGuard` (by default "auto"), or a guard of one's own. What is stale is held,
     and looked at again when the run goes on.
 
-    The run begins with at most 8 operations at once, and finds by itself how many up to
-    `concurrency`, and how many requests a second, the server bears. While the host is down
-    or asks to wait, nothing new begins and nothing fails for it; after `max_pause` seconds
-    without anything getting through the run stops. `rollout` cuts a known input into waves;
+    At most `concurrency` operations are in flight; how many, and how many requests per second,
+    the server bears is learned by the client's limiter, for all of its calls. While the host is
+    down or refuses everything, nothing new begins and nothing fails for it; after `max_pause`
+    seconds without anything getting through the run stops. `rollout` cuts a known input into waves;
     what a run was begun with is kept in its journal. When a criterion of `abort` is met (None:
     there is none) nothing more is started. `on_event` is told what the run waits for.
 
@@ -109,9 +110,9 @@ class Run(Generic[OperationT]):
         self._rollout = options.rollout
 
         self._clock = client.clock if isinstance(client, Client) else Clock()
-        self._controller = Controller(options.concurrency, self._clock, max_pause=options.max_pause)
+        limiter = client.limiter if isinstance(client, Client) else None
         self._admission = Admission(
-            self._controller,
+            Obstacles(limiter, self._clock, max_pause=options.max_pause),
             self._clock,
             connect=self._reach,
             on_overdue=self._stop_by,
@@ -123,6 +124,7 @@ class Run(Generic[OperationT]):
             client,
             self._admission,
             self._stop_signal,
+            limiter=limiter,
             concurrency=options.concurrency,
             check=options.check,
             on_outcome=self._take,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from enapter_async.fleet.admission import Admission
 from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.execution import Execution
@@ -13,10 +14,10 @@ from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
-from enapter_async.fleet.pacing.admission import Admission
 from enapter_async.fleet.planning.drift import Guard, StateGuard, look
 from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.stop import StopSignal
+from enapter_async.limits.limiter import Limiter
 
 MOST_GOES: Final = 100
 """How often an operation that the host alone kept from being done is taken up, at most."""
@@ -37,6 +38,7 @@ class WorkerPool:
         admission: Admission,
         stop_signal: StopSignal,
         *,
+        limiter: Limiter | None,
         concurrency: int,
         check: bool,
         on_outcome: Callable[[Outcome[Any]], None],
@@ -45,6 +47,7 @@ class WorkerPool:
         self._client = client
         self._admission = admission
         self._stop_signal = stop_signal
+        self._limiter = limiter
         self._guard: Guard | None = None
         self._concurrency = concurrency
         self._check = check
@@ -124,7 +127,7 @@ class WorkerPool:
                 end(worker, execution)
 
     def _cancel_if_unsent(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> None:
-        if self._is_at(worker, execution) and not execution.begun:
+        if self._is_at(worker, execution) and not execution.in_doubt:
             self._cancelled_unsent.add(worker)
             worker.cancel()
 
@@ -259,7 +262,7 @@ class WorkerPool:
             goes = 0
             while True:
                 goes += 1
-                permit = self._admission.try_enter(item.operation) or await self._admission.enter(
+                admitted = self._admission.try_enter(item.operation) or await self._admission.enter(
                     item.operation
                 )
                 try:
@@ -269,18 +272,19 @@ class WorkerPool:
                         self._client,
                         check=self._check,
                         credential_store=self._credential_store,
-                        observer=permit,
+                        limiter=self._limiter,
+                        observer=admitted,
                     )
                     # What the host alone kept from being done is taken up again.
                     if (
                         goes == MOST_GOES
                         or outcome.error is None
                         or outcome.state is not State.FAILED
-                        or not permit.kept_out(outcome.error)
+                        or not await admitted.kept_out(outcome.error)
                     ):
                         break
                 finally:
-                    permit.leave()
+                    admitted.leave()
         except asyncio.CancelledError as error:
             if self._cut or worker in self._cancelled_unsent:
                 worker.uncancel()

@@ -12,8 +12,8 @@ from attrs.validators import instance_of
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.pacing.controller import MAX_PAUSE
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion, check_criteria
 from enapter_async.integrations.progress import Wave

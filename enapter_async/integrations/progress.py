@@ -19,7 +19,7 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.controller import Wait
+from enapter_async.fleet.waits import Wait
 from enapter_async.integrations.answers import words_for
 
 RATE_SECONDS: Final = 5.0

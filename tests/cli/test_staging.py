@@ -19,7 +19,7 @@ from enapter_async.fleet import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.controller import Reason
+from enapter_async.fleet.waits import Reason
 from tests.cli.conftest import Run
 
 REFUSED = Reply(

@@ -21,7 +21,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "": "test_client.py test_hooks.py test_errors.py test_text.py cli/test_runs.py",
     "__main__": "cli/test_app.py",
     "_http": "http/test_action_table.py http/test_settlement.py http/test_retry.py "
-    "http/test_gate.py",
+    "http/test_keyed_lock.py",
     "_http.call": "http/test_settlement.py http/test_settling.py http/test_cancellation.py",
     "_http.dates": "http/test_retry_after.py",
     "_http.direct": "contract/test_aiohttp.py contract/test_probe.py http/test_network_faults.py "
@@ -33,7 +33,9 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "_http.json_text": "http/test_json_text.py http/test_hostile.py",
     "_http.lines": "http/test_hostile.py",
     "_http.masking": "test_security.py",
-    "_http.pacing": "http/test_gate.py http/test_pacing.py http/test_cancellation.py",
+    "_http.keyed_lock": "http/test_keyed_lock.py http/test_pacing.py http/test_cancellation.py",
+    "limits": "limits/test_controller.py",
+    "limits.limiter": "limits/test_limiter.py http/test_pacing.py",
     "_http.pipeline": "http/test_action_table.py http/test_settlement.py http/test_retry.py "
     "http/test_cancellation.py http/test_delays.py test_hooks.py",
     "_http.proxies": "http/test_proxies.py",
@@ -96,10 +98,11 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.options": "fleet/test_options.py cli/test_options.py",
     "fleet.ordering": "fleet/test_ordering.py fleet/test_rollout.py",
     "fleet.outcomes": "fleet/test_outcomes.py fleet/test_run.py",
-    "fleet.pacing": "fleet/test_controller.py fleet/test_adaptive_limits.py "
-    "fleet/test_admission.py",
-    "fleet.pacing.circuit_breaker": "fleet/test_circuit_breaker.py fleet/test_outages.py",
-    "fleet.pacing.progress": "fleet/test_progress.py",
+    "fleet.admission": "fleet/test_admission.py fleet/test_outages.py",
+    "fleet.obstacles": "fleet/test_obstacles.py fleet/test_admission.py",
+    "fleet.waits": "fleet/test_obstacles.py",
+    "fleet.circuit_breaker": "fleet/test_circuit_breaker.py fleet/test_outages.py",
+    "fleet.progress": "fleet/test_progress.py",
     "fleet.planning": "fleet/test_plan.py fleet/test_plan_slugs.py fleet/test_plan_file.py",
     "fleet.planning.carried_out": "fleet/test_plan_once.py fleet/test_durability.py",
     "fleet.planning.drift": "fleet/test_drift.py fleet/test_plan_applied.py fleet/test_absence.py",

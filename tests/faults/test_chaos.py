@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from enapter_async import fleet
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.emulator import Emulator, World
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
 from enapter_async.fleet import State
 from enapter_async.hooks import AttemptFailed, Event
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import (
     AssignBlueprint,

@@ -1,4 +1,4 @@
-"""The door to a run: order, places, probes, and what is told of waiting."""
+"""The door to a run: order, probes, and what is told of waiting."""
 
 import asyncio
 from typing import Any
@@ -15,11 +15,14 @@ from enapter_async.errors import (
     EnapterError,
     HostDownError,
     NotFoundError,
+    RateLimitedError,
 )
+from enapter_async.fleet.admission import Admission, Admitted
 from enapter_async.fleet.errors import PausedTooLongError
-from enapter_async.fleet.pacing.adaptive_limits import FIRST
-from enapter_async.fleet.pacing.admission import Admission, Permit
-from enapter_async.fleet.pacing.controller import Controller, Reason, Wait
+from enapter_async.fleet.obstacles import Obstacles
+from enapter_async.fleet.waits import Reason, Wait
+from enapter_async.limits.limiter import AdaptiveLimiter
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.callers import rename, turns
@@ -28,6 +31,7 @@ from tests.fleet.ticking import Ticking
 MINT = GenerateConfig(device_id="d", protocol="MQTT")
 UNSENT = Attempt(number=1, certainty=Certainty.NOT_SENT, error_type="Told", elapsed=0.1)
 THROTTLED = attrs.evolve(UNSENT, certainty=Certainty.REFUSED, status=429)
+LOST = attrs.evolve(UNSENT, certainty=Certainty.MAYBE)
 
 
 @attrs.define
@@ -39,13 +43,15 @@ class Door:
     knocks: int = 0
     waits: list[Wait | None] = attrs.Factory(list)
     overdue: list[EnapterError] = attrs.Factory(list)
-    pace: Controller = attrs.field(init=False)
+    limiter: AdaptiveLimiter = attrs.field(init=False)
+    obstacles: Obstacles = attrs.field(init=False)
     admission: Admission = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.pace = Controller(64, self.ticking.clock())
+        self.limiter = AdaptiveLimiter(Pacing(), self.ticking.clock())
+        self.obstacles = Obstacles(self.limiter, self.ticking.clock())
         self.admission = Admission(
-            self.pace,
+            self.obstacles,
             self.ticking.clock(),
             connect=self.connect,
             on_overdue=self.overdue.append,
@@ -57,55 +63,22 @@ class Door:
         if not self.reachable:
             raise HostDownError("no connection could be established: Connection refused")
 
-    async def enter(self, operation: Operation[Any] | None = None) -> Permit:
+    async def enter(self, operation: Operation[Any] | None = None) -> Admitted:
         return await self.admission.enter(operation or rename("d"))
 
-    def enter_later(self, operation: Operation[Any] | None = None) -> "asyncio.Task[Permit]":
+    def enter_later(self, operation: Operation[Any] | None = None) -> "asyncio.Task[Admitted]":
         return asyncio.create_task(self.enter(operation))
 
     async def go_down(self) -> None:
         """Let one operation find that the host is down."""
         admitted = await self.enter()
-        assert admitted.kept_out(HostDownError("no connection could be established"))
+        assert await admitted.kept_out(HostDownError("no connection could be made"))
         admitted.leave()
 
 
 @pytest.fixture
 def door() -> Door:
     return Door()
-
-
-async def test_as_many_as_there_are_places_enter_and_then_in_order(door: Door) -> None:
-    inside = [await door.enter() for _ in range(FIRST)]
-    waiting = [door.enter_later() for _ in range(3)]
-    await turns()
-    assert not any(each.done() for each in waiting)
-    for number in range(3):
-        inside[number].leave()
-        await turns()
-        assert [each.done() for each in waiting] == [True] * (number + 1) + [False] * (2 - number)
-    assert door.waits == [], "to wait for a place is not worth a word"
-
-
-async def test_who_gives_up_leaves_the_line(door: Door) -> None:
-    inside = [await door.enter() for _ in range(FIRST)]
-    first, second = door.enter_later(), door.enter_later()
-    await turns()
-    first.cancel()
-    inside[0].leave()
-    await turns()
-    assert second.done()
-    assert door.pace.in_flight == FIRST
-
-
-async def test_who_is_let_in_and_gives_up_at_once_gives_the_place_back(door: Door) -> None:
-    inside = [await door.enter() for _ in range(FIRST)]
-    first = door.enter_later()
-    await turns()
-    inside[0].leave()
-    first.cancel()  # in the same turn of the loop
-    await turns()
-    assert door.pace.in_flight == FIRST - 1
 
 
 async def test_the_first_that_may_be_sent_twice_goes_as_the_probe(door: Door) -> None:
@@ -151,19 +124,57 @@ async def test_nothing_getting_through_for_too_long_is_told_once_and_opens_wide(
 
 async def test_open_wide_lets_everybody_in(door: Door) -> None:
     await door.go_down()
-    waiting = [door.enter_later() for _ in range(100)]
+    waiting = [door.enter_later(MINT) for _ in range(100)]
+    await turns()
+    assert not any(each.done() for each in waiting)
     door.admission.release_all()
     await asyncio.gather(*waiting)
-    assert door.pace.in_flight == 100
 
 
-async def test_a_first_attempt_begins_with_the_pass_and_later_ones_wait(door: Door) -> None:
+async def test_one_that_gives_up_leaves_the_line(door: Door) -> None:
+    await door.go_down()
+    first, second = door.enter_later(), door.enter_later()
+    first.cancel()
+    await turns()
+    assert second.done(), "it goes as the probe in its place"
+
+
+async def test_a_probe_that_gives_up_is_no_answer(door: Door) -> None:
+    await door.go_down()
+    probe, other = door.enter_later(), door.enter_later()
+    await turns()
+    assert probe.done()
+    (await probe).leave()
+    await turns(20)
+    assert other.done(), "the next goes as a probe"
+
+
+async def test_a_first_attempt_begins_at_once_and_later_ones_wait_for_the_host(door: Door) -> None:
     admitted = await door.enter()
     assert admitted.may_begin()
+    admitted.failed(THROTTLED)
     assert not admitted.may_begin()
-    admitted.failed(THROTTLED, timed_out=False, pause=3.0)
+    await asyncio.wait_for(admitted.begin(), 1.0)
+    await door.go_down()
+    again = asyncio.create_task(admitted.begin())
+    await turns(1)
+    assert not again.done()
+    await turns(20)
+    assert again.done(), "it goes as the probe"
+
+
+def refuse_everything(door: Door, told: float) -> None:
+    for permit in [door.limiter.try_acquire() for _ in range(8)]:
+        assert permit is not None
+        door.limiter.refused(permit, told)
+
+
+async def test_a_server_that_refuses_everything_is_waited_for_and_told(door: Door) -> None:
+    admitted = await door.enter()
+    refuse_everything(door, 3.0)
+    admitted.failed(THROTTLED)
     began = door.ticking.now
-    await admitted.begin()
+    await door.enter()
     assert door.ticking.now - began == pytest.approx(3.0)
     assert [each.reason if each else None for each in door.waits] == [Reason.THROTTLED, None]
 
@@ -171,17 +182,41 @@ async def test_a_first_attempt_begins_with_the_pass_and_later_ones_wait(door: Do
 async def test_only_the_host_keeps_an_operation_out(door: Door) -> None:
     admitted = await door.enter()
     unsent = DeadlineExceededError("late", attempts=(UNSENT, UNSENT))
-    mixed = DeadlineExceededError("late", attempts=(UNSENT, THROTTLED))
-    assert not admitted.kept_out(NotFoundError("no", status=404))
-    assert not admitted.kept_out(DeadlineExceededError("late"))
-    assert not admitted.kept_out(mixed)
-    assert admitted.kept_out(unsent)
+    lost = DeadlineExceededError("late", attempts=(UNSENT, LOST))
+    refused = DeadlineExceededError("late", attempts=(UNSENT, THROTTLED))
+    assert not await admitted.kept_out(NotFoundError("no", status=404))
+    assert not await admitted.kept_out(DeadlineExceededError("late"))
+    assert not await admitted.kept_out(lost)
+    assert await admitted.kept_out(refused)
+    assert await admitted.kept_out(unsent)
+
+
+async def test_an_operation_that_is_asked_to_wait_rests_alone(door: Door) -> None:
+    admitted = await door.enter()
+    admitted.passed()
+    began = door.ticking.now
+    asked = RateLimitedError("later", status=429, retry_after=300.0)
+    assert await admitted.kept_out(asked)
+    assert door.ticking.now - began == pytest.approx(300.0)
+    assert door.waits == []
+    admitted.passed()
+    too_long = RateLimitedError("much later", status=429, retry_after=3600.0)
+    assert not await admitted.kept_out(too_long), "others get through: it fails alone"
+    assert door.overdue == []
+
+
+async def test_a_pause_beyond_the_cap_ends_the_run_where_nothing_gets_through(door: Door) -> None:
+    admitted = await door.enter()
+    assert await admitted.kept_out(RateLimitedError("later", status=429, retry_after=3600.0))
+    (error,) = door.overdue
+    assert "1:00:00" in str(error)
+    assert "15:00" in str(error)
 
 
 @given(
     st.lists(st.sampled_from(["passed", "refused", "throttled", "unsent", "gives up"]), max_size=60)
 )
-def test_whatever_happens_all_get_in_and_never_too_many(ends: list[str]) -> None:
+def test_whatever_happens_all_get_in(ends: list[str]) -> None:
     async def one(door: Door, end: str) -> None:
         admitted = await door.enter()
         assert admitted.may_begin()
@@ -190,20 +225,19 @@ def test_whatever_happens_all_get_in_and_never_too_many(ends: list[str]) -> None
             admitted.passed()
         elif end == "refused":
             refused = attrs.evolve(THROTTLED, status=404)
-            admitted.failed(refused, timed_out=False, pause=0.0)
+            admitted.failed(refused)
         elif end == "throttled":
-            admitted.failed(THROTTLED, timed_out=False, pause=0.5)
+            admitted.failed(THROTTLED)
             await admitted.begin()
             admitted.passed()
         elif end == "unsent":
-            admitted.failed(UNSENT, timed_out=True, pause=0.0)
+            admitted.failed(UNSENT)
         admitted.leave()
 
     async def all_of_them() -> None:
         door = Door()
         async with asyncio.timeout(10):
             await asyncio.gather(*(one(door, end) for end in ends))
-        assert door.pace.in_flight == 0
         assert door.overdue == []
         await door.admission.close()
 
@@ -217,13 +251,13 @@ async def test_what_follows_a_good_answer_is_no_retry(
     too_early = attrs.evolve(UNSENT, certainty=Certainty.REFUSED, status=425)
     number = 0
     # 100 retries are saved up; each operation but the first, which finds all, allows 0.2 more.
-    while number < 300 and door.pace.pause() is None:
+    while number < 300 and door.obstacles.to_begin() is None:
         admitted = await door.enter(rename(f"d{number}"))
         assert admitted.may_begin()
         if looked_first:
             admitted.passed()
         else:
-            admitted.failed(too_early, timed_out=False, pause=0.0)
+            admitted.failed(too_early)
         assert not admitted.may_begin()
         await admitted.begin()
         admitted.passed()

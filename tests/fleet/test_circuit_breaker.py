@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async.fleet.pacing.circuit_breaker import RESERVE, Breaker, RetryBudget
+from enapter_async.fleet.circuit_breaker import RESERVE, Breaker, RetryBudget
 from tests.fleet.ticking import Ticking
 from tests.support.clock import upper
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from enapter_async import fleet
-from enapter_async._http.pacing import Pacing
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.errors import (
     AmbiguousOutcomeError,
 )
 from enapter_async.fleet import State
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice
 from tests.fleet.callers import ScriptedCaller, fleet_tasks, forever, rename, turns

@@ -18,8 +18,8 @@ from enapter_async.emulator.faults import ServerFailure
 from enapter_async.fleet import Outcome, State
 from enapter_async.fleet.errors import PausedTooLongError
 from enapter_async.fleet.outcomes import RunEvent, RunGoesOn, RunStopped, RunWaiting
-from enapter_async.fleet.pacing.controller import Reason
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT
+from enapter_async.fleet.waits import Reason
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.callers import rename

@@ -18,9 +18,9 @@ from enapter_async.fleet import JournalOptions, Report, State
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import RunEvent, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.pacing.controller import Reason
 from enapter_async.fleet.reporting.summary import summarize
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
+from enapter_async.fleet.waits import Reason
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 from tests.fleet.callers import rename

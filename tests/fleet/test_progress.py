@@ -2,7 +2,7 @@
 
 import pytest
 
-from enapter_async.fleet.pacing.progress import Estimate
+from enapter_async.fleet.progress import Estimate
 from tests.fleet.ticking import Ticking
 
 

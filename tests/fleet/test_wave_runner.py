@@ -20,10 +20,10 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.planning.drift import Guard
 from enapter_async.fleet.rollout.wave_runner import WaveRunner
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
+from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.models.devices import Connectivity, ConnectivityStatus, Device
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice

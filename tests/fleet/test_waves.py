@@ -17,9 +17,9 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, State, WorkItem
 from enapter_async.fleet.errors import RunAbortedError, WaveNotPassedError
 from enapter_async.fleet.outcomes import RunEvent, RunStopped, RunWaiting, WaveBegan, WavePassed
-from enapter_async.fleet.pacing.controller import Reason
 from enapter_async.fleet.rollout.abort import AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
+from enapter_async.fleet.waits import Reason
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GetDevice, UpdateDevice
 from tests.fleet.callers import Answer, ScriptedCaller, at_once, rename, turns

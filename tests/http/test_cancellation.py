@@ -12,10 +12,10 @@ from typing import Any
 import attrs
 import pytest
 
-from enapter_async._http.pacing import Pacing
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import CallEnded
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GetDevice
 from tests.support.clock import FakeClock
@@ -109,21 +109,23 @@ async def test_row38_cancelled_in_backoff(
         await all_is_free(rig)
 
 
-async def test_row38_cancelled_in_a_pause(
-    transport: TransportKind, server: FaultServer, clock: FakeClock
-) -> None:
-    server.script(ignored(errors(429, ("Retry-After", "5"))))
+async def test_row38_cancelled_in_a_pause(transport: TransportKind, clock: FakeClock) -> None:
+    names = tuple(f"dev-{number}" for number in range(1, 9))
+    refuse = meet(asyncio.Barrier(8), errors(429, ("Retry-After", "5")))
     clock.gate = asyncio.Event()
-    async with open_rig(transport, server, clock, pacing=Pacing(max_in_flight=2)) as rig:
-        first = asyncio.create_task(rig.run(GET))
-        await clock.slept(1)
+    async with FaultServer(devices=names) as server, open_rig(transport, server, clock) as rig:
+        server.script(*[ignored(refuse)] * 8)
+        calls = [rig.run(GetDevice(device_id=name)) for name in names]
+        refused = [asyncio.create_task(call) for call in calls]
+        await clock.slept(8)
         waiting = [asyncio.create_task(rig.run(each)) for each in (UPDATE, OTHER)]
         await asyncio.sleep(0.01)
-        for task in (*waiting, first):
+        for task in (*waiting, *refused):
             await cancelled(task)
         clock.gate.set()
         # the pause holds for whoever comes next, and then one goes first
         await rig.run(OTHER)
+        assert len(server.arrivals) == 9
         await all_is_free(rig)
 
 

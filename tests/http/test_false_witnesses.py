@@ -16,6 +16,7 @@ from enapter_async.errors import (
     EnapterError,
     ResponseError,
 )
+from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, ListDevices, UpdateDevice
 from tests.support.replies import close, errors, good, hang, head, raw
@@ -125,7 +126,7 @@ def test_a_host_that_no_resolver_takes_is_refused_at_once(host: str) -> None:
         Client(TOKEN, base_url=f"https://{host}")
 
 
-async def test_a_settling_read_that_is_refused_pauses_everybody(
+async def test_a_settling_read_that_is_refused_is_counted_by_the_limiter(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(
@@ -134,7 +135,9 @@ async def test_a_settling_read_that_is_refused_pauses_everybody(
     async with open_rig(transport, server, retry=attempts(1)) as rig:
         error = await rig.fails(UpdateDevice(device_id="dev-1", name="New name"))
         assert type(error) is AmbiguousOutcomeError
-        assert rig.client._engine.pipeline().gate.pause_seconds() > 20
+        limiter = rig.client.limiter
+        assert isinstance(limiter, AdaptiveLimiter)
+        assert limiter.refusals == 1
 
 
 async def test_a_client_over_a_session_begins_nothing_after_it_is_closed(

@@ -9,7 +9,6 @@ import aiohttp
 import pytest
 
 from enapter_async._http import lines
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.errors import (
@@ -20,6 +19,7 @@ from enapter_async.errors import (
     HostDownError,
     TransportError,
 )
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operations.devices import GetDevice
 from tests.http.test_payload_faults import MIB, Peak
 from tests.support.kinds import each

@@ -284,9 +284,9 @@ async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
 
 @pytest.mark.every_way
 async def test_stale_connections_do_not_use_up_attempts(server: FaultServer) -> None:
-    server.always(applied(meet(asyncio.Barrier(20))))
+    server.always(applied(meet(asyncio.Barrier(8))))
     async with open_rig("direct", server, retry=attempts(1)) as rig:
-        await asyncio.gather(*(rig.run(GetDevice(device_id="dev-2")) for _ in range(20)))
+        await asyncio.gather(*(rig.run(GetDevice(device_id="dev-2")) for _ in range(8)))
         for connection in server.connections:
             connection.finish()
         server.always(applied(good()))

@@ -1,14 +1,23 @@
-"""What the calls of one client share: the pause after 429, places, and writers' turns."""
+"""What the calls of one client share: the limiter, and writers' turns."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
-from enapter_async.errors import ConfigurationError, RateLimitedError
+from enapter_async.client import Client
+from enapter_async.clock import Clock
+from enapter_async.errors import (
+    Certainty,
+    ConfigurationError,
+    DeadlineExceededError,
+    RateLimitedError,
+)
 from enapter_async.hooks import CallEnded
+from enapter_async.limits.limiter import AdaptiveLimiter
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -20,7 +29,17 @@ from enapter_async.operations.devices import (
 from tests.support.clock import FakeClock
 from tests.support.kinds import each
 from tests.support.replies import awaiting, close, errors, meet, slowly
-from tests.support.rig import ASSIGN, CONFIG, DELETE, GET, UPDATE, TransportKind, attempts, open_rig
+from tests.support.rig import (
+    ASSIGN,
+    CONFIG,
+    DELETE,
+    GET,
+    UPDATE,
+    Rig,
+    TransportKind,
+    attempts,
+    open_rig,
+)
 from tests.support.server import Exchange, FaultServer, applied, ignored
 
 OTHER = GetDevice(device_id="dev-2")
@@ -29,7 +48,7 @@ TRICE = 0.03
 """Long enough for a request to arrive that should not come."""
 
 
-async def test_row15_a_429_makes_other_calls_wait_too(
+async def test_row15_one_429_slows_no_other_call_down(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(ignored(errors(429, ("Retry-After", "2"))))
@@ -37,80 +56,110 @@ async def test_row15_a_429_makes_other_calls_wait_too(
     async with open_rig(transport, server, clock) as rig:
         first = asyncio.create_task(rig.run(GET))
         await clock.slept(1)
-        others = [asyncio.create_task(rig.run(each)) for each in (OTHER, UPDATE, CONFIG)]
-        await asyncio.sleep(TRICE)
-        assert server.seen == ["GET"]
+        await asyncio.gather(*(rig.run(each) for each in (OTHER, UPDATE, CONFIG)))
+        assert not first.done()
         clock.gate.set()
-        await asyncio.gather(first, *others)
-        ends = [event for event in rig.events if isinstance(event, CallEnded)]
-        assert [event.operation for event in ends if event.attempts] == [GET]
+        await first
     assert len(server.arrivals) == 5
 
 
-async def test_row15_a_429_without_retry_after_makes_other_calls_wait_too(
-    transport: TransportKind, server: FaultServer, clock: FakeClock
+def refused_together(server: FaultServer, *headers: tuple[str, str]) -> None:
+    """Refuse the first eight, as many as a new client sends at once, when all are here."""
+    refuse = meet(asyncio.Barrier(8), errors(429, *headers))
+    server.script(*[ignored(refuse)] * 8)
+
+
+def reads(rig: Rig) -> list[Awaitable[Any]]:
+    return [rig.run(GetDevice(device_id=name)) for name in MANY[:8]]
+
+
+@each("headers", {"told": (("Retry-After", "2"),), "untold": ()})
+async def test_row15_while_nothing_passes_other_calls_wait_too(
+    transport: TransportKind, headers: tuple[tuple[str, str], ...], clock: FakeClock
 ) -> None:
-    server.script(ignored(errors(429)), ignored(errors(429)))
-    clock.gate = asyncio.Event()
-    async with open_rig(transport, server, clock) as rig:
-        first = asyncio.create_task(rig.run(GET))
-        await clock.slept(1)
-        other = asyncio.create_task(rig.run(OTHER))
+    async with FaultServer(devices=MANY) as server, open_rig(transport, server, clock) as rig:
+        refused_together(server, *headers)
+        clock.gate = asyncio.Event()
+        calls = [asyncio.ensure_future(each) for each in reads(rig)]
+        await clock.slept(8)
+        calls.append(asyncio.ensure_future(rig.run(OTHER)))
         await asyncio.sleep(TRICE)
-        assert server.seen == ["GET"]
+        assert len(server.arrivals) == 8
         clock.gate.set()
-        await asyncio.gather(first, other)
-    assert len(server.arrivals) == 4
+        await asyncio.gather(*calls)
+        assert len(server.arrivals) == 17
+        ends = [event for event in rig.events if isinstance(event, CallEnded)]
+        assert sum(not event.attempts for event in ends) == 1
 
 
-async def test_a_pause_past_the_deadline_is_told_without_an_attempt(
+async def test_a_turn_that_cannot_come_in_time_is_out_of_time_with_nothing_sent(
+    transport: TransportKind, clock: FakeClock
+) -> None:
+    async with FaultServer(devices=MANY) as server, open_rig(transport, server, clock) as rig:
+        refused_together(server, ("Retry-After", "500"))
+        ends = await asyncio.gather(*reads(rig), return_exceptions=True)
+        assert {type(end) for end in ends} == {RateLimitedError}
+        assert "paused for 500 s" in str(rig.client.limiter.pace())
+        error = await rig.fails(UPDATE)
+        assert type(error) is DeadlineExceededError
+        assert error.attempts == ()
+        assert len(server.arrivals) == 8
+
+
+async def test_refused_until_the_deadline_is_out_of_time_and_not_done(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
-    server.script(ignored(errors(429, ("Retry-After", "3600"))))
+    server.always(ignored(errors(429)))
     async with open_rig(transport, server, clock) as rig:
-        assert type(await rig.fails(GET)) is RateLimitedError
-        error = await rig.fails(UPDATE)
-        assert type(error) is RateLimitedError
-        assert error.attempts == ()
-    assert clock.sleeps == []
-    assert server.seen == ["GET"]
+        error = await rig.fails(CONFIG)
+        assert type(error) is DeadlineExceededError
+        assert {each.certainty for each in error.attempts} == {Certainty.REFUSED}
+        assert len(error.attempts) > 4
+        single = rig.client.with_options(retry=RetryPolicy(attempts=1))
+        clock.skipped += 60.0
+        with pytest.raises(RateLimitedError):
+            await single.execute(CONFIG)
 
 
-async def test_after_a_pause_one_goes_first_then_more(transport: TransportKind) -> None:
-    async with FaultServer(devices=MANY) as server:
-        together = asyncio.Barrier(16)
-        refuse = meet(together, errors(429, ("Retry-After", "1")))
-        server.script(*[ignored(refuse)] * 16)
+async def test_after_a_pause_one_goes_first_then_more(
+    transport: TransportKind, clock: FakeClock
+) -> None:
+    async with FaultServer(devices=MANY) as server, open_rig(transport, server, clock) as rig:
+        refused_together(server, ("Retry-After", "1"))
         seen: list[int] = []
 
         async def look(exchange: Exchange) -> bool:
             before = len(server.arrivals)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(TRICE)
             seen.append(len(server.arrivals) - before)
             return await slowly(0.0)(exchange)
 
         server.script(applied(look))
         server.always(applied(slowly(0.005)))
-        async with open_rig(transport, server) as rig:
-            calls = (rig.run(GetDevice(device_id=name)) for name in MANY[:16])
-            await asyncio.gather(*calls)
+        clock.gate = asyncio.Event()
+        calls = [asyncio.ensure_future(each) for each in reads(rig)]
+        await clock.slept(8)
+        clock.gate.set()
+        await asyncio.gather(*calls)
         assert seen == [0], "others came while the first was still out"
-        assert len(server.arrivals) == 32
+        assert len(server.arrivals) == 16
 
 
-async def test_row44_many_429s_at_once_are_one_pause(transport: TransportKind) -> None:
-    async with FaultServer(devices=MANY) as server:
-        refuse = meet(asyncio.Barrier(64), errors(429))
-        server.script(*[ignored(refuse)] * 64)
-        clock = FakeClock()
-        async with open_rig(transport, server, clock) as rig:
-            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))
-        # each one's own bound is that of a first refusal, 2 * 0.5 s, and not 2 ** 64 of it
-        assert max(high for _, high in clock.draws) <= 2.0
+async def test_row44_many_429s_at_once_are_waited_out_together(
+    transport: TransportKind, clock: FakeClock
+) -> None:
+    patient = RetryPolicy(deadline=3600.0)
+    async with (
+        FaultServer(devices=MANY) as server,
+        open_rig(transport, server, clock, retry=patient) as rig,
+    ):
+        server.script(*[ignored(errors(429))] * 64)
+        await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))
         assert len(server.arrivals) == 128
+        assert max(clock.sleeps) <= 20.0
 
 
-async def test_no_more_are_under_way_than_allowed(transport: TransportKind) -> None:
+async def test_no_more_are_in_flight_than_allowed(transport: TransportKind) -> None:
     async with FaultServer(devices=MANY) as server:
         server.always(applied(slowly(0.005)))
         async with open_rig(transport, server, pacing=Pacing(max_in_flight=3)) as rig:
@@ -118,10 +167,13 @@ async def test_no_more_are_under_way_than_allowed(transport: TransportKind) -> N
         assert server.peak() == 3
 
 
-async def test_all_that_are_allowed_are_under_way(transport: TransportKind) -> None:
+async def test_all_that_are_allowed_are_in_flight_at_last(transport: TransportKind) -> None:
     async with FaultServer(devices=MANY) as server:
-        server.always(applied(meet(asyncio.Barrier(64))))
+        server.always(applied(slowly(0.001)))
         async with open_rig(transport, server, pacing=Pacing(max_in_flight=64)) as rig:
+            # A client begins with few, and grows with each good answer.
+            await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY * 3))
+            server.always(applied(meet(asyncio.Barrier(64))))
             await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))
         assert server.peak() == 64
 
@@ -221,7 +273,7 @@ async def test_a_writer_that_waits_takes_no_place_from_others(
     assert server.peak("dev-1") == 1
 
 
-async def test_a_client_with_other_options_shares_turns_and_pauses(
+async def test_a_client_with_other_options_shares_turns_and_limiter(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.always(applied(slowly(0.005)))
@@ -229,15 +281,22 @@ async def test_a_client_with_other_options_shares_turns_and_pauses(
         other = rig.client.with_options(retry=RetryPolicy(attempts=1, deadline=5.0))
         await asyncio.gather(rig.run(UPDATE), other.execute(ASSIGN))
         assert server.peak("dev-1") == 1
-        server.script(ignored(errors(429, ("Retry-After", "30"))))
-        with pytest.raises(RateLimitedError):
-            await other.execute(GET)
-        before = len(server.arrivals)
-        with pytest.raises(RateLimitedError):
-            await other.execute(GET)
-        assert len(server.arrivals) == before
-        await rig.run(GET)
-    assert sum(clock.sleeps) >= 29
+        assert other.limiter is rig.client.limiter
+
+
+async def test_a_limiter_of_ones_own_takes_the_place_of_the_clients(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    shared = AdaptiveLimiter(Pacing(max_in_flight=1), Clock())
+    server.always(applied(slowly(0.005)))
+    async with (
+        open_rig(transport, server, limiter=shared) as one,
+        open_rig(transport, server, limiter=shared) as two,
+    ):
+        await asyncio.gather(*(rig.run(GET) for rig in (one, two) for _ in range(5)))
+    assert server.peak() == 1
+    with pytest.raises(ConfigurationError, match="pacing belongs to the limiter"):
+        Client("token", limiter=shared, pacing=Pacing())
 
 
 @each(

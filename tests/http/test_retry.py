@@ -155,6 +155,7 @@ class Driven:
             failure(M, retries=self.limit, status=0),
             self.attempt,
             attempts=attempts,
+            uncounted=lambda: 0,
             may_repeat=lambda _: True,
             delay=lambda: self.delay,
             time_left=lambda: self.left,

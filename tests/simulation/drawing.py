@@ -5,10 +5,10 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.fleet import DEFAULT_ABORT, AbortCriterion, HealthGate, Rollout
+from enapter_async.limits.pacing import Pacing
 from tests.simulation.story import Story, operation_of, shapes
 from tests.simulation.witness import Item
 from tests.simulation.world import Asked

@@ -166,9 +166,9 @@ async def _session(
             return
         session.report = watched.report
         check_left(story, client, loop.time())
-        left = watched._controller.in_flight
-        if left:
-            story.blame(loop.time(), f"{left} operations are left under way")
+        if watched._pool.unfinished:
+            left = watched._pool.unfinished
+            story.blame(loop.time(), f"{left} operations are left in flight")
     check_tasks(story, loop.time())
 
 

@@ -8,6 +8,8 @@ from tests.simulation.story import LEEWAY, check_pauses, check_spacing
 from tests.simulation.witness import Known, Session, Witness
 from tests.simulation.world import Asked, Effect, short, wanted_by
 
+COMMIT = 0.05
+"""The seconds that a journal takes at most to write what was taken up together."""
 LONGEST_PAUSE = 120.0
 """What a client's pause is bound by, as its retry policy has it by default."""
 
@@ -136,7 +138,7 @@ class Judge(Witness):
                     )
             sends = [each for each in self.story.network.sends if each.session == session.number]
             check_pauses(self.story, sends, LONGEST_PAUSE)
-            check_spacing(self.story, sends, self.job.pacing.max_rate)
+            check_spacing(self.story, sends, self.job.pacing.max_rate, commit=COMMIT)
         for asked in self.items:
             effects = self._effects(asked)
             if asked.once and len(effects) > 1 and not self._regenerates:

@@ -60,6 +60,13 @@ class Send:
     as_of: float | None = None
 
     @property
+    def too_much(self) -> bool:
+        """Whether the server refused it as too much."""
+        return self.status == 429 or (
+            self.status == 503 and self.retry_after is not None and self.believable
+        )
+
+    @property
     def unsure(self) -> bool:
         """Whether it may have been done, as far as its sender can know."""
         if self.told == "N":

@@ -10,6 +10,8 @@ import attrs
 
 from enapter_async.clock import Clock
 from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Waiting
+from enapter_async.limits.controller import CATCH_UP_S
+from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -172,7 +174,7 @@ def secret_in(result: Any) -> str:
 
 
 def check_pauses(story: Story, sends: Sequence[Send], longest: float) -> None:
-    """No request of a client begins within a pause that the server asked for with a 429."""
+    """Nothing is asked again before the pause is over that its own refusal asked for."""
     ended = [
         each for each in sends if each.status == 429 and each.retry_after and each.ended is not None
     ]
@@ -181,36 +183,35 @@ def check_pauses(story: Story, sends: Sequence[Send], longest: float) -> None:
         assert told.retry_after is not None
         over = told.ended + min(told.retry_after, longest)
         for send in sends:
-            if told.ended < send.at < over - LEEWAY and send.session == told.session:
+            same = send.session == told.session and send.asked == told.asked
+            same = same and (send.asked.writes or send.caller is not None)
+            same = same and send.caller is told.caller
+            if same and told.ended < send.at < over - LEEWAY:
                 story.blame(
                     send.at,
                     f"request {send.number} begins {over - send.at:.3f} s before the pause is "
                     f"over that the answer to request {told.number} asked for",
                 )
                 return
-        _check_probe(story, told, [each for each in sends if each.at >= over - LEEWAY])
 
 
-def _check_probe(story: Story, told: Send, after: Sequence[Send]) -> None:
-    """When a pause is over one request goes first, and no other before it has ended."""
-    mine = sorted(
-        (each for each in after if each.session == told.session), key=lambda each: each.at
-    )
-    if len(mine) > 1 and (mine[0].ended is None or mine[1].at < mine[0].ended):
-        story.blame(
-            mine[1].at,
-            f"request {mine[1].number} begins after the pause of request {told.number}, "
-            f"before request {mine[0].number} has shown how it is",
-        )
+def check_spacing(
+    story: Story,
+    sends: Sequence[Send],
+    max_rate: float | None,
+    *,
+    commit: float = CATCH_UP_S + LEEWAY,
+) -> None:
+    """No two requests of a client begin closer to each other than its rate allows.
 
-
-def check_spacing(story: Story, sends: Sequence[Send], max_rate: float | None) -> None:
-    """No two requests of a client begin closer to each other than its rate allows."""
+    A timer that is late is caught up with. A job writes its intent between the turn at the
+    limiter and the request: `commit` is how many seconds that may take.
+    """
     if max_rate is None:
         return
     begun = sorted(sends, key=lambda each: each.at)
     for one, other in itertools.pairwise(begun):
-        if one.session == other.session and other.at - one.at < 1.0 / max_rate - LEEWAY:
+        if one.session == other.session and other.at - one.at < 1.0 / max_rate - commit:
             story.blame(
                 other.at,
                 f"requests {one.number} and {other.number} begin {other.at - one.at:.3f} s apart",
@@ -233,10 +234,12 @@ def check_at_once(story: Story, send: Send, most: int) -> None:
 
 
 def check_left(story: Story, client: Any, at: float) -> None:
-    """Afterwards: nobody in the gate, and no turn held."""
+    """Afterwards: no permit and no turn held."""
     pipeline = client._engine._pipeline
-    if pipeline.gate.in_flight or pipeline.gate._line:
-        story.blame(at, f"{pipeline.gate.in_flight} are left in the gate, {pipeline.gate._line}")
+    limiter = pipeline.limiter
+    assert isinstance(limiter, AdaptiveLimiter)
+    if limiter.in_flight or limiter._line:
+        story.blame(at, f"{limiter.in_flight} permits are left, {limiter._line} wait")
     if pipeline.turns._waiting:
         story.blame(at, f"turns are left: {sorted(pipeline.turns._waiting)}")
 

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from enapter_async import fleet
-from enapter_async._http.pacing import Pacing
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.results import result_rows
+from enapter_async.limits.limiter import AdaptiveLimiter
+from enapter_async.limits.pacing import Pacing
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -200,7 +201,8 @@ def sample(client: Client, calls: int) -> dict[str, float]:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     pipeline = client._open_pipeline()
     assert not in_use(client, connector), "a connection was not given back"
-    assert pipeline.gate.in_flight == 0, "a place at the gate was not given back"
+    assert isinstance(pipeline.limiter, AdaptiveLimiter)
+    assert pipeline.limiter.in_flight == 0, "a permit was not given back"
     assert not pipeline.turns._waiting, "a writer's turn was not given back"
     return {
         "calls": calls,

@@ -26,6 +26,8 @@ from tests.support.server import Exchange, Reply, Step, applied, ignored, later,
 FAR_OFF = errors(429, ("Retry-After", "3600"))
 REFUSALS = frozenset((*REFUSED.values(), FAR_OFF))
 """The replies that say "not now": what was asked for may be sent again, whatever it is."""
+TOO_MUCH = REFUSALS - {REFUSED["row21-425"]}
+"""Those of them that count as no attempt, where more than one is allowed."""
 
 Greeting = Literal["well", "fin", "rst"]
 """How a new connection is met: served, or ended before a request was read."""

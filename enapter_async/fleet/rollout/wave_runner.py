@@ -19,10 +19,10 @@ from enapter_async.fleet.outcomes import (
     WaveBegan,
     WavePassed,
 )
-from enapter_async.fleet.pacing.controller import Reason, Wait
 from enapter_async.fleet.planning.drift import Guard
 from enapter_async.fleet.reading import Caller, health_name, is_online, read_state
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
+from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operation import Operation, described
 
 AT_ONCE: Final = 8

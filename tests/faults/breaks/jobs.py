@@ -13,7 +13,7 @@ _NEVER_HELD: Final = "test_what_an_earlier_session_may_have_done_is_never_told_a
 JOBS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "sent before the intent is written": Break(
-            _CARRY_OUT,
+            "fleet.execution:Execution._intend",
             "await item_record.write_intent()",
             "item_record.write_intent().close()",
             by="fleet/test_intents.py::test_every_arrival_finds_its_intent",

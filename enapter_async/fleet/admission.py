@@ -1,0 +1,304 @@
+"""Lets the operations of a run begin, in order of arrival, unless an obstacle holds all back."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.clock import Clock
+from enapter_async.errors import (
+    Attempt,
+    Certainty,
+    DeadlineExceededError,
+    EnapterError,
+    HostDownError,
+    RateLimitedError,
+    TransportError,
+)
+from enapter_async.fleet.obstacles import Obstacles
+from enapter_async.fleet.waits import Reason, Wait
+from enapter_async.operation import Operation, Repeat
+
+TOLD_FROM: Final = 0.5
+"""Seconds from which on a wait is worth a word."""
+
+
+class Admission:
+    """The door to a run: `enter` waits until one more operation may begin.
+
+    While the host is down, the first in line that does no harm when sent twice goes as the
+    probe; where all are once-only, `connect` tries a bare connection instead, and raises
+    TransportError if it cannot be made. `on_overdue` is called once when nothing got through
+    for too long, `on_wait` each time that the run begins to wait for another reason, and with
+    None when it goes on.
+    """
+
+    def __init__(
+        self,
+        obstacles: Obstacles,
+        clock: Clock,
+        *,
+        connect: Callable[[], Awaitable[None]],
+        on_overdue: Callable[[EnapterError], None],
+        on_wait: Callable[[Wait | None], None],
+    ) -> None:
+        self._obstacles = obstacles
+        self._clock = clock
+        self._connect = connect
+        self._on_overdue = on_overdue
+        self._on_wait = on_wait
+        self._again: deque[_Place] = deque()
+        self._new: deque[_Place] = deque()
+        self._sleeper: asyncio.Task[None] | None = None
+        self._wakes_at = 0.0
+        self._probe: asyncio.Task[None] | None = None
+        self._told: Reason | None = None
+        self._released = asyncio.Event()
+
+    def try_enter(self, operation: Operation[Any]) -> "Admitted | None":
+        """Return at once where nobody waits and nothing holds back; the quick path of `enter`."""
+        if self._new or not self._obstacles.clear:
+            return None
+        return Admitted(self, self._obstacles, operation, self._obstacles.begin())
+
+    async def enter(self, operation: Operation[Any]) -> "Admitted":
+        """Wait until one more operation may begin.
+
+        Once `release_all` was called everything is let through at once.
+        """
+        admitted = self.try_enter(operation)
+        if admitted is not None:
+            return admitted
+        if not self._new and (self._released.is_set() or self._obstacles.to_begin() is None):
+            epoch = self._obstacles.begin()
+        else:
+            epoch = await self._stand(self._new, operation)
+        return Admitted(self, self._obstacles, operation, epoch)
+
+    async def repeat(self, operation: Operation[Any], *, retry: bool) -> int:
+        """Wait until an operation in flight may send again; return its attempt's epoch."""
+        if not self._again and (self._released.is_set() or self._obstacles.to_repeat() is None):
+            return self._obstacles.repeat(retry=retry)
+        return await self._stand(self._again, operation, retry=retry)
+
+    async def rest(self, seconds: float) -> None:
+        """Let one operation wait by itself, but not longer than until `release_all`."""
+        resting = asyncio.ensure_future(self._clock.sleep(seconds))
+        released = asyncio.ensure_future(self._released.wait())
+        try:
+            await asyncio.wait((resting, released), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            resting.cancel()
+            released.cancel()
+            await asyncio.gather(resting, released, return_exceptions=True)
+
+    def release_all(self) -> None:
+        """Hold nobody back any more: the run ends, and who waits has to look again."""
+        self._released.set()
+        self.turn()
+
+    def turn(self) -> None:
+        """Let through who may go now, and see to it that the rest is looked at in time."""
+        overdue = None if self._released.is_set() else self._obstacles.overdue()
+        if overdue is not None:
+            self._released.set()
+            self._on_overdue(overdue)
+        while self._again or self._new:
+            wait = None if self._released.is_set() else self._blocked()
+            if wait is None:
+                self._let_through(self._again or self._new)
+            elif self._obstacles.probe_due:
+                self._send_probe()
+            else:
+                self._tell(wait)
+                self._sleep_until(wait.until)
+                return
+        self._tell(self._obstacles.to_begin())
+
+    async def close(self) -> None:
+        """End the timer and the bare probe."""
+        tasks = [task for task in (self._sleeper, self._probe) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _blocked(self) -> Wait | None:
+        return self._obstacles.to_repeat() if self._again else self._obstacles.to_begin()
+
+    async def _stand(
+        self, line: "deque[_Place]", operation: Operation[Any], *, retry: bool = False
+    ) -> int:
+        place = _Place(operation, asyncio.get_running_loop().create_future(), retry)
+        line.append(place)
+        self.turn()
+        try:
+            return await place.epoch
+        except asyncio.CancelledError:
+            if place in line:
+                line.remove(place)
+            elif place.probe and not place.epoch.cancelled():
+                self._obstacles.end_probe(place.epoch.result())
+            self.turn()
+            raise
+
+    def _let_through(self, line: "deque[_Place]", place: "_Place | None" = None) -> None:
+        probe = place is not None
+        if place is None:
+            place = line.popleft()
+        else:
+            line.remove(place)
+        if not place.epoch.done():
+            place.probe = probe
+            if line is self._new:
+                epoch = self._obstacles.begin(probe=probe)
+            else:
+                epoch = self._obstacles.repeat(probe=probe, retry=place.retry)
+            place.epoch.set_result(epoch)
+
+    def _send_probe(self) -> None:
+        """Let the first go that is safe to send twice, or probe over TCP where none is."""
+        for line in (self._again, self._new):
+            for place in line:
+                if place.operation.repeat is not Repeat.ONCE and not place.epoch.done():
+                    self._let_through(line, place)
+                    return
+        self._obstacles.probe_bare()
+        self._probe = asyncio.get_running_loop().create_task(self._probe_bare())
+
+    async def _probe_bare(self) -> None:
+        try:
+            await self._connect()
+        except TransportError as error:
+            self._obstacles.not_connected(str(error))
+        else:
+            self._obstacles.connected()
+        self.turn()
+
+    def _sleep_until(self, until: float | None) -> None:
+        if until is None:
+            return  # the end of an attempt will call `turn`
+        gives_up_at = self._obstacles.gives_up_at
+        wakes_at = until if gives_up_at is None else min(until, gives_up_at)
+        if self._sleeper is not None and not self._sleeper.done():
+            if self._wakes_at <= wakes_at:
+                return
+            self._sleeper.cancel()
+        self._wakes_at = wakes_at
+        self._sleeper = asyncio.get_running_loop().create_task(
+            self._sleep(wakes_at - self._clock.monotonic())
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep(max(0.0, seconds))
+        self._sleeper = None
+        self.turn()
+
+    def _tell(self, wait: Wait | None) -> None:
+        if wait is not None and wait.until is not None:
+            short = wait.until - self._clock.monotonic() < TOLD_FROM
+            if short and wait.reason is not self._told:
+                return
+        reason = None if wait is None else wait.reason
+        if reason is not self._told:
+            self._told = reason
+            self._on_wait(wait)
+
+
+@attrs.define(eq=False)
+class _Place:
+    operation: Operation[Any]
+    epoch: "asyncio.Future[int]"
+    retry: bool
+    probe: bool = False
+
+
+class Admitted:
+    """Goes with one operation that may begin, and records what its calls meet.
+
+    It is the `AttemptObserver` of the operation's calls: the first attempt begins at once, a
+    later one waits while the host is down.
+    """
+
+    __slots__ = ("_admission", "_epoch", "_granted", "_obstacles", "_operation", "_retry")
+
+    def __init__(
+        self, admission: Admission, obstacles: Obstacles, operation: Operation[Any], epoch: int
+    ) -> None:
+        self._admission = admission
+        self._obstacles = obstacles
+        self._operation = operation
+        self._epoch = epoch
+        self._granted = True
+        self._retry = False
+
+    def may_begin(self) -> bool:
+        """Return whether an attempt may begin at once: unless the host went down meanwhile."""
+        return self._granted and self._epoch == self._obstacles.epoch
+
+    async def begin(self) -> None:
+        """Wait until another attempt may begin."""
+        self._epoch = await self._admission.repeat(self._operation, retry=self._retry)
+        self._granted = True
+        self._retry = False
+
+    def passed(self) -> None:
+        """Record that an attempt brought a good answer."""
+        self._granted = self._retry = False
+        troubled = not self._obstacles.clear
+        self._obstacles.passed(self._epoch)
+        if troubled:
+            self._admission.turn()
+
+    def failed(self, attempt: Attempt) -> None:
+        """Record that an attempt failed."""
+        self._granted = False
+        self._retry = self._obstacles.failed(self._epoch, attempt)
+        self._admission.turn()
+
+    async def kept_out(self, error: EnapterError) -> bool:
+        """Return whether an operation that failed so was kept from being done by the host alone.
+
+        Then nothing was done and nothing is wrong with it: it is to be carried out again, once
+        what kept it out is over.
+        """
+        if isinstance(error, RateLimitedError):
+            asked = error.retry_after or 0.0
+            if self._obstacles.asked_to_wait(asked):
+                await self._admission.rest(asked)
+                return True
+            self._admission.turn()
+            return self._obstacles.overdue() is not None
+        if _refused(error):
+            return True
+        if isinstance(error, HostDownError) or _never_sent(error):
+            self._obstacles.unreachable(error)
+            self._admission.turn()
+            return True
+        return False
+
+    def leave(self) -> None:
+        """Record that the operation ended."""
+        if not self._obstacles.clear:
+            self._obstacles.end_probe(self._epoch)
+            self._admission.turn()
+
+
+def _refused(error: EnapterError) -> bool:
+    """Return whether time ran out while the server refused all that was sent as too much."""
+    ends = {each.certainty for each in error.attempts}
+    return (
+        isinstance(error, DeadlineExceededError)
+        and Certainty.REFUSED in ends
+        and ends <= {Certainty.REFUSED, Certainty.NOT_SENT}
+    )
+
+
+def _never_sent(error: EnapterError) -> bool:
+    """Return whether time ran out while no attempt found a connection."""
+    return (
+        isinstance(error, DeadlineExceededError)
+        and bool(error.attempts)
+        and all(each.certainty is Certainty.NOT_SENT for each in error.attempts)
+    )

@@ -1,0 +1,217 @@
+"""What keeps a whole run from beginning more: decided without I/O.
+
+How fast attempts may begin is the limiter's matter. A run adds what only a run has: a host that
+is down, too many retries, and a bound on how long nothing may get through.
+"""
+
+from typing import Final
+
+from enapter_async.clock import Clock
+from enapter_async.errors import Attempt, Certainty, EnapterError
+from enapter_async.fleet.circuit_breaker import Breaker, RetryBudget
+from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.waits import Reason, Wait, minutes
+from enapter_async.limits.limiter import Limiter
+
+MAX_PAUSE: Final = 900.0
+"""Seconds that a run waits for a server that lets nothing through, before it stops."""
+LATELY_S: Final = 5.0
+"""Within this time of an answer that passed, a refusal is about its operation alone."""
+
+NO_CONNECTION: Final = "no connection to the host"
+_UNSENT: Final = {
+    "ClientConnectorDNSError": "the host's name cannot be resolved",
+    "ConnectionTimeoutError": "no connection to the host in time",
+}
+
+
+class Obstacles:
+    """Decides whether more may begin, and learns from what each attempt of the run meets."""
+
+    def __init__(
+        self, limiter: Limiter | None, clock: Clock, *, max_pause: float = MAX_PAUSE
+    ) -> None:
+        self._limiter = limiter
+        self._monotonic = clock.monotonic
+        self._budget = RetryBudget(clock.monotonic)
+        self._breaker = Breaker(clock.monotonic, clock.uniform)
+        self._max_pause = max_pause
+        self._down = ""
+        self._last_passed: float | None = None
+        self._stuck_since: float | None = None
+        self._asked_too_long: float | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Whether nothing at all is in the way; the quick question."""
+        return (
+            self._breaker.opened_at is None
+            and self._stuck_since is None
+            and self._budget.full
+            and self._asked_too_long is None
+        )
+
+    @property
+    def epoch(self) -> int:
+        """Which opening or probe of the breaker an attempt that begins now is judged by."""
+        return self._breaker.epoch
+
+    @property
+    def probe_due(self) -> bool:
+        """Whether the host is down, and one operation may go and see."""
+        return self._breaker.probe_due
+
+    @property
+    def gives_up_at(self) -> float | None:
+        """When the run stops unless something gets through, None while something does."""
+        return None if self._stuck_since is None else self._stuck_since + self._max_pause
+
+    def overdue(self) -> PausedTooLongError | None:
+        """Return the error to stop with, where nothing got through for too long."""
+        if self._asked_too_long is not None:
+            return PausedTooLongError(
+                f"the server asks for a pause of {minutes(self._asked_too_long)}; "
+                f"the longest is {minutes(self._max_pause)} (max_pause)"
+            )
+        until = self.gives_up_at
+        if until is None or self._monotonic() < until:
+            return None
+        why = self._down if self._breaker.is_open else "the server refused everything"
+        return PausedTooLongError(f"nothing got through for {minutes(self._max_pause)}: {why}")
+
+    def to_begin(self) -> Wait | None:
+        """Return what a new operation has to wait for, or None."""
+        return self.to_repeat() or self._throttled() or self._spent()
+
+    def to_repeat(self) -> Wait | None:
+        """Return what another attempt of an operation in flight has to wait for, or None."""
+        breaker = self._breaker
+        if breaker.opened_at is None:
+            return None
+        return Wait(
+            reason=Reason.HOST_DOWN,
+            since=breaker.opened_at,
+            until=None if breaker.probing else breaker.probe_at,
+            detail=self._down,
+        )
+
+    def _throttled(self) -> Wait | None:
+        if self._stuck_since is None or self._limiter is None:
+            return None
+        seconds = self._limiter.pace().paused_s
+        if seconds <= 0:
+            return None
+        return Wait(
+            reason=Reason.THROTTLED,
+            since=self._stuck_since,
+            until=self._monotonic() + seconds,
+            detail="the server refuses everything for now",
+        )
+
+    def _spent(self) -> Wait | None:
+        seconds = 0.0 if self._budget.full else self._budget.wait()
+        if seconds <= 0:
+            return None
+        now = self._monotonic()
+        return Wait(
+            reason=Reason.RETRIES,
+            since=now,
+            until=now + seconds,
+            detail="too much had to be tried again",
+        )
+
+    def begin(self, *, probe: bool = False) -> int:
+        """Record that an operation begins; return the epoch of its first attempt."""
+        if not self._budget.full:
+            self._budget.began()
+        if probe:
+            self._breaker.probe()
+        return self._breaker.epoch
+
+    def repeat(self, *, probe: bool = False, retry: bool = True) -> int:
+        """Record that an operation in flight begins another attempt; return its epoch.
+
+        It is no retry where it follows a good answer, as a write does that was looked at first,
+        or a refusal, which is the limiter's matter.
+        """
+        if retry:
+            self._budget.retried()
+        if probe:
+            self._breaker.probe()
+        return self._breaker.epoch
+
+    def end_probe(self, epoch: int) -> None:
+        """Record that a probe ended without an attempt that said anything."""
+        if epoch == self._breaker.epoch:
+            self._breaker.probe_failed()
+
+    def passed(self, epoch: int) -> None:
+        """Record an answer that says neither too much nor too late."""
+        now = self._last_passed = self._monotonic()
+        if self._stuck_since is not None and not self._breaker.is_open:
+            self._stuck_since = None
+        if self._breaker.answered(epoch, now):
+            self._stuck_since = None
+
+    def failed(self, epoch: int, attempt: Attempt) -> bool:
+        """Record an attempt that failed; return whether the next one is a retry."""
+        now = self._monotonic()
+        refused = attempt.certainty is Certainty.REFUSED
+        if refused and attempt.status in (429, 503):
+            self._breaker.answered(epoch, now)
+            if self._stuck_since is None:
+                self._stuck_since = now
+            return False
+        if refused or attempt.certainty is Certainty.APPLIED:
+            self.passed(epoch)
+            return True
+        sent = attempt.certainty is not Certainty.NOT_SENT
+        if self._breaker.unanswered(epoch, sent=sent):
+            self._went_down(_why(attempt))
+        if self._breaker.is_open:
+            self._down = _why(attempt)
+        return True
+
+    def unreachable(self, error: EnapterError) -> None:
+        """Record that an operation ended without ever having reached the host."""
+        if self._breaker.open():
+            self._went_down(_why(error.attempts[-1]) if error.attempts else NO_CONNECTION)
+
+    def asked_to_wait(self, seconds: float) -> bool:
+        """Record that the server asks one operation for so long a pause; return if it may wait.
+
+        Longer than the run waits for anything is too long for the operation, and for the run
+        where nothing else gets through either.
+        """
+        if seconds <= self._max_pause:
+            return True
+        last = self._last_passed
+        if last is None or self._monotonic() - last > LATELY_S:
+            self._asked_too_long = seconds
+        return False
+
+    def connected(self) -> None:
+        """Record that a bare connection, made in place of a probe, succeeded."""
+        self._breaker.answered(self._breaker.epoch, self._monotonic())
+
+    def probe_bare(self) -> None:
+        """Record that a bare connection is tried in place of a probe."""
+        self._breaker.probe()
+
+    def not_connected(self, why: str) -> None:
+        """Record that a bare connection could not be made."""
+        self._down = why
+        self._breaker.probe_failed()
+
+    def _went_down(self, why: str) -> None:
+        self._down = why
+        if self._stuck_since is None:
+            self._stuck_since = self._monotonic()
+
+
+def _why(attempt: Attempt) -> str:
+    if attempt.status:
+        return f"the host answers HTTP {attempt.status}"
+    if attempt.certainty is Certainty.NOT_SENT:
+        return _UNSENT.get(attempt.error_type, NO_CONNECTION)
+    return f"the host does not answer ({attempt.error_type})"

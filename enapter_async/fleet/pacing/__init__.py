@@ -1,1 +1,0 @@
-"""How fast a job goes, and what it waits for."""

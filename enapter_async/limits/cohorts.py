@@ -1,0 +1,99 @@
+"""Attempts that are judged together, and the trial that tells chance from overload."""
+
+import math
+from typing import Final
+
+MIN_SPAN_S: Final = 0.02
+"""The shortest span that a rate is measured over, in seconds."""
+
+
+class Cohort:
+    """The attempts that began within one span of time, in one epoch.
+
+    A share of refusals says something only of attempts that began under the same rate: a
+    cohort belongs to one `epoch`, which a change of the rate ends. It is also the permit of each
+    of its attempts: whoever ends one names the cohort that it began in.
+    """
+
+    __slots__ = ("began", "closed_at", "epoch", "in_flight", "judged", "passed", "refused")
+
+    def __init__(self, epoch: int, began: float) -> None:
+        self.epoch = epoch
+        self.began = began
+        self.closed_at: float | None = None
+        self.in_flight = 0
+        self.passed = 0
+        self.refused = 0
+        self.judged = False
+
+    @property
+    def started(self) -> int:
+        """How many attempts began in it and were not withdrawn."""
+        return self.in_flight + self.passed + self.refused
+
+    @property
+    def ended(self) -> int:
+        """How many attempts were answered."""
+        return self.passed + self.refused
+
+    @property
+    def share(self) -> float:
+        """The share of the answered attempts that were refused."""
+        return self.refused / self.ended
+
+    def rate(self, number: int) -> float:
+        """Return so many attempts as attempts per second of the cohort's span."""
+        end = self.began if self.closed_at is None else self.closed_at
+        return number / max(end - self.began, MIN_SPAN_S)
+
+
+def tolerated(base: float, margin: float, number: int) -> float:
+    """Return the share of refusals among `number` attempts that is no sign of overload.
+
+    It is what is always refused (`base`), a margin, and two standard deviations of chance.
+    """
+    share = base + margin
+    return share + 2.0 * math.sqrt(share * (1.0 - share) / number)
+
+
+class Trial:
+    """Tells by a lower rate whether refusals depend on the rate at all.
+
+    Wald's sequential probability ratio test over the attempts of the trial: do they end as
+    before (`share`), or as they should once the server is no longer overloaded (`calm`)?
+    `restore` is the rate to return to if they do not depend on it.
+
+    Source: A. Wald, "Sequential Tests of Statistical Hypotheses", 1945.
+    """
+
+    __slots__ = ("_if_passed", "_if_refused", "evidence", "number", "refused", "restore", "share")
+
+    HIGHEST: Final = 0.6
+    LEAST_DIFFERENCE: Final = 0.02
+
+    def __init__(self, share: float, calm: float, restore: float | None) -> None:
+        self.share = share
+        self.restore = restore
+        self.number = 0
+        self.refused = 0
+        self.evidence = 0.0
+        """The logarithm of how much likelier the same share is than a calm server."""
+        same = min(self.HIGHEST, max(share, calm + self.LEAST_DIFFERENCE))
+        self._if_refused = math.log(same / calm)
+        self._if_passed = math.log((1.0 - same) / (1.0 - calm))
+
+    def count(self, *, refused: bool) -> None:
+        """Count an attempt of the trial that ended."""
+        self.number += 1
+        self.refused += refused
+        self.evidence += self._if_refused if refused else self._if_passed
+
+    @property
+    def found(self) -> float:
+        """The share of refusals among the attempts of the trial."""
+        return self.refused / self.number
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether more was refused at the lower rate, as when the server's capacity falls."""
+        return self.found > 1.6 * self.share + 0.03

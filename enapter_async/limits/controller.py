@@ -1,0 +1,376 @@
+"""How fast attempts may begin: a state machine without I/O, on a clock that is passed in.
+
+A refusal (429, or 503 with Retry-After) is no statement about the rate: servers limit per
+device, shard their limiters, count other users. So attempts are judged in cohorts, by the share
+that was refused, and a trial at a lower rate tells whether the rate matters at all::
+
+                     too many refused: cut to what was accepted
+         ┌────────┐ ─────────────────────────────────────────▶ ┌─────────┐
+    ────▶│  open  │                                            │  trial  │
+         └────────┘ ◀───────────────────────────────────────── └─────────┘
+            ▲  ▲      as many as before: it is chance               │ fewer: the rate matters
+            │  │      (remembered as `base`), the old rate returns  ▼
+            │  │                                               ┌─────────┐
+            │  └─────────────────────────────────────────────  │ ceiling │ grows as a cubic:
+            │         far above the ceiling, growth is free    └─────────┘ back, flat, beyond
+            │
+            │  a run of refusals freezes everything until what is in flight has ended:
+            │      some passed: that is the rate, doubled while it is calm
+            │      none passed: a pause, as told or doubling, then one probe
+            └── the probe passed: the mean rate since the last pause, doubled while it is calm
+
+Sources: CUBIC (RFC 9438) for the growth; Wald's test for the trial; BBR (Cardwell et al.,
+2016) for the thought that a loss is not congestion.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from enapter_async.limits.cohorts import MIN_SPAN_S, Cohort, Trial, tolerated
+from enapter_async.limits.pace import Pace, RecentRefusals
+from enapter_async.limits.places import Places
+
+SPAN_S: Final = 0.25
+"""How long attempts are gathered into one cohort, if there are `ENOUGH` of them,"""
+ENOUGH: Final = 20
+ENOUGH_WHILE_DOUBLING: Final = 6
+LONG_SPAN_S: Final = 1.0
+"""or if there are `FEW` of them after so long."""
+FEW: Final = 4
+MARGIN: Final = 0.02
+"""The share of refusals, above what chance explains, that slows nothing."""
+HEAVY: Final = 0.5
+"""From this share of refusals the rate becomes what was accepted, with nothing taken off."""
+CUT: Final = 0.8
+"""What is left of the accepted rate after a cut."""
+PLATEAU: Final = 4
+"""After how many calm cohorts the rate is back at the ceiling; after twice as many growth is
+free."""
+ADDED_PER_S: Final = 0.4
+"""How much the rate grows at least, per second of a calm cohort, per second. Being the same for
+all, it evens out the shares of several clients of one server."""
+LOWEST_RATE: Final = 1.0
+MOST_BASE: Final = 0.3
+"""The largest share of refusals that is taken for chance."""
+BASE_HALVED_AFTER_S: Final = 10.0
+"""After how long half of the known share is doubted, so that it is tried anew."""
+SURE: Final = 3.0
+"""The evidence that ends a trial, as a logarithm; more once a verdict was found wrong,"""
+MOST_SURE: Final = 12.0
+"""up to so much."""
+TRIED: Final = 20
+"""How many attempts a trial takes at least before it calls refusals chance."""
+IN_A_ROW: Final = 6
+"""So many refusals in a row freeze everything."""
+FREEZE_S: Final = 2.0
+"""How long a freeze waits at most for what is in flight."""
+MEASURED_S: Final = 0.1
+"""From this length on a freeze measures a rate well enough to take it for the ceiling."""
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 8.0
+LONGEST_TOLD_PAUSE_S: Final = 900.0
+"""The longest pause that a server's Retry-After can impose on all calls."""
+FORGOTTEN_AFTER_S: Final = 60.0
+"""After so long without an attempt, what was learned of the server is out of date."""
+CATCH_UP_S: Final = 0.002
+"""How much lateness of a timer is made up for."""
+
+
+class Controller:
+    """Decides when the next attempt may begin, and learns from how each one ends.
+
+    `max_in_flight` and `max_rate` (per second, or None) are never exceeded; `uniform(a, b)`
+    draws a number. All times are monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_in_flight: int,
+        max_rate: float | None,
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._places = Places(max_in_flight)
+        self._max_rate = max_rate
+        self._uniform = uniform
+        self._recent = RecentRefusals()
+        self._last_began = -math.inf
+        self.in_flight = 0
+        self.refusals = 0
+        """How many attempts were refused since the beginning."""
+        self._epoch = 0
+        self._cohort: Cohort | None = None
+        self._earlier: Cohort | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin as with an unknown server."""
+        self._rate: float | None = None
+        self._ceiling: float | None = None
+        self._calm = 0
+        self._doubling = False
+        self._places.restart()
+        self._base = 0.0
+        self._base_found_at = 0.0
+        self._trial: Trial | None = None
+        self._claimed = False
+        self._sure = SURE
+        self._in_a_row = 0
+        self._told_s = 0.0
+        self._frozen_at: float | None = None
+        self._passed_since_frozen = 0
+        self._paused_until = 0.0
+        self._pauses = 0
+        self._probing = False
+        self._probe: Cohort | None = None
+        self._resumed_at: float | None = None
+        self._passed_since_resumed = 0
+        self._new_epoch()
+
+    # When the next attempt may begin.
+
+    def opens_at(self, now: float) -> float:
+        """Return when the next attempt may begin; infinity: once one in flight has ended."""
+        if self._frozen_at is not None:
+            if now < self._frozen_at + FREEZE_S:
+                return self._frozen_at + FREEZE_S
+            self._thaw(now)
+        if self._probing:
+            if self._probe is not None and self._probe.in_flight:
+                return math.inf
+        elif self.in_flight >= self._places.allowed:
+            return math.inf
+        rate = self._allowed_rate()
+        return max(self._paused_until, 0.0 if rate is None else self._last_began + 1.0 / rate)
+
+    def begin(self, now: float) -> Cohort:
+        """Count an attempt that begins, as `opens_at` allows; return the cohort to end it with."""
+        if now - self._last_began > FORGOTTEN_AFTER_S and not (self.in_flight or self._probing):
+            self._forget()
+        rate = self._allowed_rate()
+        due = now if rate is None else self._last_began + 1.0 / rate
+        self._last_began = due if now - due < CATCH_UP_S else now
+        if self._resumed_at is None:
+            self._resumed_at = now
+        if self._cohort is not None and self._is_full(self._cohort, now):
+            self._close(self._cohort, now)
+        if self._cohort is None:
+            self._cohort = Cohort(self._epoch, now)
+        cohort = self._cohort
+        cohort.in_flight += 1
+        self.in_flight += 1
+        if self._probing:
+            self._probe = cohort
+        return cohort
+
+    def _allowed_rate(self) -> float | None:
+        learned = None if self._probing else self._rate
+        if learned is None or self._max_rate is None:
+            return learned or self._max_rate
+        return min(learned, self._max_rate)
+
+    def _is_full(self, cohort: Cohort, now: float) -> bool:
+        age = now - cohort.began
+        if age < SPAN_S:
+            return False
+        enough = ENOUGH_WHILE_DOUBLING if self._doubling else ENOUGH
+        return cohort.started >= enough or (age >= LONG_SPAN_S and cohort.started >= FEW)
+
+    def _close(self, cohort: Cohort, now: float) -> None:
+        cohort.closed_at = now
+        self._cohort = None
+        earlier, self._earlier = self._earlier, cohort
+        if earlier is not None and 4 * earlier.ended >= 3 * earlier.started:
+            self._judge(earlier, now)  # what still hangs does not hold the verdict up
+        if not cohort.in_flight:
+            self._judge(cohort, now)
+
+    # How an attempt ended.
+
+    def passed(self, cohort: Cohort, now: float) -> None:
+        """Count an attempt that was answered with anything but a refusal."""
+        cohort.passed += 1
+        self._in_a_row = 0
+        self._passed_since_resumed += 1
+        if self._frozen_at is not None:
+            self._passed_since_frozen += 1
+        if self._places.allowed < self._places.most:
+            self._places.passed(self.in_flight)
+        if self._trial is not None:
+            self._count_in_trial(self._trial, cohort, now, refused=False)
+        self._end(cohort, now)
+        if self._probing and cohort.epoch == self._epoch:
+            self._resume(now)
+
+    def refused(self, cohort: Cohort, now: float, retry_after: float | None) -> None:
+        """Count an attempt that the server refused as too much, and what it asked for."""
+        cohort.refused += 1
+        self.refusals += 1
+        self._told_s = max(self._told_s if self._in_a_row else 0.0, retry_after or 0.0)
+        self._in_a_row += 1
+        if self._trial is not None:
+            self._count_in_trial(self._trial, cohort, now, refused=True)
+        if self._probing:
+            self._end(cohort, now)
+            if cohort.epoch == self._epoch:
+                self._pause(now)
+            return
+        if self._in_a_row >= IN_A_ROW and self._frozen_at is None:
+            self._frozen_at = now
+            self._passed_since_frozen = 0
+        self._end(cohort, now)
+
+    def dropped(self, cohort: Cohort, now: float) -> None:
+        """Withdraw an attempt that says nothing about the server: cancelled, or not sent."""
+        self._end(cohort, now)
+
+    def lost(self, cohort: Cohort, now: float, *, unreachable: bool = False) -> None:
+        """Withdraw an attempt that got no answer; fewer may be in flight.
+
+        It timed out, or the host was `unreachable`, and is not to be rushed once it is back.
+        """
+        if unreachable:
+            self._places.resume()
+        else:
+            self._places.lost(cohort.began, now)
+        self._end(cohort, now)
+
+    def _end(self, cohort: Cohort, now: float) -> None:
+        self.in_flight -= 1
+        cohort.in_flight -= 1
+        if cohort.closed_at is not None and not cohort.in_flight:
+            self._judge(cohort, now)
+        if self._frozen_at is not None and not self.in_flight:
+            self._thaw(now)
+
+    # What is learned.
+
+    def _set_rate(self, rate: float | None) -> None:
+        self._rate = rate
+        self._new_epoch()
+
+    def _new_epoch(self) -> None:
+        self._epoch += 1
+        self._cohort = None
+        self._earlier = None
+
+    def _judge(self, cohort: Cohort, now: float) -> None:
+        """Learn from a cohort that has ended, or has all but ended."""
+        if cohort.judged or cohort.epoch != self._epoch or not cohort.ended:
+            return
+        cohort.judged = True
+        self._recent.add(now, cohort.refused, cohort.ended)
+        trial, claimed = self._trial, self._claimed
+        if trial is not None and cohort.share <= max(MOST_BASE, 2.0 * trial.share):
+            return  # the trial itself decides
+        self._claimed = False
+        if cohort.refused < 2 or cohort.share <= tolerated(self._base, MARGIN, cohort.ended):
+            self._grow(cohort, now)
+            return
+        if claimed:  # with the rate restored more is refused: it was no chance after all
+            self._base = 0.0
+            self._sure = min(MOST_SURE, self._sure + 2.0)
+        self._cut(cohort)
+
+    def _grow(self, cohort: Cohort, now: float) -> None:
+        if self._base and now - self._base_found_at > BASE_HALVED_AFTER_S:
+            self._base /= 2.0
+            self._base_found_at = now
+        rate, ceiling = self._rate, self._ceiling
+        if rate is None or cohort.rate(cohort.started) <= 0.6 * rate:
+            return  # it was not made use of, so that nothing is known of it
+        self._calm += 1
+        over = self._calm - 2 * PLATEAU
+        if self._doubling or ceiling is None:
+            grown = 2.0 * rate
+        elif over <= 0:
+            grown = ceiling * (1.0 + (1.0 - CUT) * (self._calm / PLATEAU - 1.0) ** 3)
+        else:
+            grown = rate * min(2.0, 1.1 + 0.1 * over)
+        span = 1.0 if cohort.closed_at is None else cohort.closed_at - cohort.began
+        self._set_rate(max(grown, rate + ADDED_PER_S * span))
+
+    def _cut(self, cohort: Cohort) -> None:
+        accepted, share = cohort.rate(cohort.passed), cohort.share
+        chance_alone = 2.0 * math.sqrt(0.2 / cohort.ended)
+        may_be_chance = share <= MOST_BASE + chance_alone
+        self._trial = Trial(share, self._base + MARGIN, self._rate) if may_be_chance else None
+        self._doubling = False
+        self._ceiling = accepted
+        self._calm = 0
+        kept = CUT if share < HEAVY else 1.0
+        self._set_rate(max(LOWEST_RATE, accepted * kept / (1.0 - self._base)))
+
+    def _count_in_trial(self, trial: Trial, cohort: Cohort, now: float, *, refused: bool) -> None:
+        if cohort.epoch != self._epoch:
+            return
+        trial.count(refused=refused)
+        if trial.evidence <= -self._sure:
+            self._trial = None
+        elif trial.evidence >= self._sure and trial.number >= TRIED:
+            self._trial = None
+            if not trial.is_worse:
+                self._base = min(MOST_BASE, trial.found)
+                self._base_found_at = now
+                self._claimed = True
+                self._ceiling = trial.restore
+                self._calm = PLATEAU
+                self._set_rate(trial.restore)
+
+    def _thaw(self, now: float) -> None:
+        """End a freeze: by the rate of what passed meanwhile, or by a pause if nothing did."""
+        frozen_at = now if self._frozen_at is None else self._frozen_at
+        self._frozen_at = None
+        self._in_a_row = 0
+        self._trial = None
+        self._calm = 0
+        if not self._passed_since_frozen:
+            self._pause(now)
+            return
+        span = now - frozen_at
+        accepted = self._passed_since_frozen / max(span, MIN_SPAN_S)
+        self._doubling = span < MEASURED_S
+        self._ceiling = None if self._doubling else accepted
+        self._set_rate(max(LOWEST_RATE, accepted * (1.0 if self._doubling else CUT)))
+
+    def _pause(self, now: float) -> None:
+        """Let nothing begin for a while, then one probe."""
+        doubled = FIRST_PAUSE_S * 2.0 ** min(self._pauses, 10)
+        drawn = self._uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, doubled)
+        self._paused_until = now + (min(self._told_s, LONGEST_TOLD_PAUSE_S) or drawn)
+        self._pauses += 1
+        self._probing = True
+        self._probe = None
+        self._in_a_row = 0
+        self._new_epoch()
+
+    def _resume(self, now: float) -> None:
+        """Go on after a probe that passed, at the mean rate since the last pause, it included."""
+        since = now if self._resumed_at is None else self._resumed_at
+        mean = self._passed_since_resumed / max(SPAN_S, now - since)
+        self._resumed_at, self._passed_since_resumed = now, 0
+        self._probing = False
+        self._probe = None
+        self._pauses = 0
+        self._paused_until = 0.0
+        self._places.resume()
+        self._doubling = True
+        self._ceiling = None
+        self._calm = 0
+        self._set_rate(max(LOWEST_RATE, mean))
+
+    # What people are shown.
+
+    def pace(self, now: float) -> Pace:
+        """Return what is allowed now, and why."""
+        rate = self._allowed_rate()
+        refused, ended = self._recent.counts(now)
+        return Pace(
+            rate=rate,
+            declared=rate is not None and rate == self._max_rate,
+            in_flight=self._places.allowed,
+            paused_s=max(0.0, self._paused_until - now) if self._probing else 0.0,
+            refused=refused,
+            ended=ended,
+        )

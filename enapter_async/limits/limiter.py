@@ -1,0 +1,180 @@
+"""What every attempt of a client's calls and jobs waits for: the one limiter.
+
+Whoever begins an attempt acquires a permit, and ends it in one of four ways. The line is
+first come, first served; who was refused goes to its front again, since it has waited already.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections import deque
+from typing import Final, Protocol
+
+from enapter_async.clock import Clock
+from enapter_async.limits.cohorts import Cohort
+from enapter_async.limits.controller import Controller
+from enapter_async.limits.pace import Pace
+from enapter_async.limits.pacing import Pacing
+
+Permit = Cohort
+"""What an attempt in flight holds; only the limiter that granted it looks inside."""
+
+FIRST_OWN_DELAY_S: Final = 0.1
+LONGEST_OWN_DELAY_S: Final = 20.0
+
+
+class Limiter(Protocol):
+    """Says when attempts may begin, and learns from how they end.
+
+    Another one can take the place of a client's own with `Client(limiter=…)`, such as one that
+    several machines share. Every permit is ended by exactly one of the four methods.
+    """
+
+    def try_acquire(self) -> Permit | None:
+        """Return a permit at once, or None where there is something to wait for."""
+
+    async def acquire(self, *, again: bool = False) -> Permit:
+        """Wait in line for a permit; `again` goes to the front, after a refusal.
+
+        Cancelled, it leaves no trace: whatever it had been granted goes to the next.
+        """
+
+    def passed(self, permit: Permit) -> None:
+        """End an attempt that was answered with anything but a refusal."""
+
+    def refused(self, permit: Permit, retry_after: float | None) -> None:
+        """End an attempt that was refused as too much; `retry_after` are seconds, if told."""
+
+    def dropped(self, permit: Permit) -> None:
+        """End an attempt that says nothing of the server, such as one that was cancelled."""
+
+    def lost(self, permit: Permit, *, unreachable: bool = False) -> None:
+        """End an attempt that timed out, or that found the host `unreachable`."""
+
+    def pace(self) -> Pace:
+        """Return what is allowed now, and why."""
+
+
+def own_delay(clock: Clock, times: int, retry_after: float | None) -> float:
+    """Return how many seconds an operation itself waits after its refusal number `times`.
+
+    Whether others are slowed down as well is the limiter's matter. Full jitter, so that what
+    was refused together does not come back together; what the server asked for is a floor.
+    """
+    most = min(LONGEST_OWN_DELAY_S, FIRST_OWN_DELAY_S * 2.0 ** min(times - 1, 30))
+    return (retry_after or 0.0) + clock.uniform(0.0, most)
+
+
+class AdaptiveLimiter:
+    """A client's own limiter: a line in front of a `Controller`."""
+
+    def __init__(self, pacing: Pacing, clock: Clock) -> None:
+        self._clock = clock
+        self._monotonic = clock.monotonic
+        self._controller = Controller(
+            max_in_flight=pacing.max_in_flight, max_rate=pacing.max_rate, uniform=clock.uniform
+        )
+        self._line: deque[asyncio.Future[Permit]] = deque()
+        self._sleeper: asyncio.Task[None] | None = None
+        self._wakes_at = math.inf
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts are in flight."""
+        return self._controller.in_flight
+
+    @property
+    def refusals(self) -> int:
+        """How many attempts the server refused as too much since the client was opened."""
+        return self._controller.refusals
+
+    def try_acquire(self) -> Permit | None:
+        """Return a permit at once, or None where there is something to wait for."""
+        if self._line:
+            return None
+        now = self._monotonic()
+        controller = self._controller
+        return controller.begin(now) if controller.opens_at(now) <= now else None
+
+    async def acquire(self, *, again: bool = False) -> Permit:
+        """Wait in line for a permit."""
+        place: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        if again:
+            self._line.appendleft(place)
+        else:
+            self._line.append(place)
+        self._serve()
+        try:
+            return await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.dropped(place.result())
+            else:
+                self._serve()
+            raise
+
+    def passed(self, permit: Permit) -> None:
+        """End an attempt that was answered with anything but a refusal."""
+        self._controller.passed(permit, self._monotonic())
+        if self._line:
+            self._serve()
+
+    def refused(self, permit: Permit, retry_after: float | None) -> None:
+        """End an attempt that was refused as too much."""
+        self._controller.refused(permit, self._monotonic(), retry_after)
+        if self._line:
+            self._serve()
+
+    def dropped(self, permit: Permit) -> None:
+        """End an attempt that says nothing of the server."""
+        self._controller.dropped(permit, self._monotonic())
+        if self._line:
+            self._serve()
+
+    def lost(self, permit: Permit, *, unreachable: bool = False) -> None:
+        """End an attempt that timed out, or that found the host unreachable."""
+        self._controller.lost(permit, self._monotonic(), unreachable=unreachable)
+        if self._line:
+            self._serve()
+
+    def pace(self) -> Pace:
+        """Return what is allowed now, and why."""
+        return self._controller.pace(self._monotonic())
+
+    def _serve(self) -> None:
+        """Grant what may begin now, and see to it that what may begin later is woken for."""
+        line = self._line
+        while line:
+            if line[0].done():
+                line.popleft()
+                continue
+            now = self._monotonic()
+            opens_at = self._controller.opens_at(now)
+            if opens_at > now:
+                self._wake_at(opens_at)
+                return
+            line.popleft().set_result(self._controller.begin(now))
+        self._wake_at(math.inf)
+
+    def _wake_at(self, opens_at: float) -> None:
+        sleeper = self._sleeper
+        if sleeper is not None and (self._wakes_at > opens_at or not self._line):
+            self._sleeper = None
+            sleeper.cancel()
+        if self._sleeper is None and opens_at < math.inf:
+            self._wakes_at = opens_at
+            self._sleeper = asyncio.get_running_loop().create_task(self._sleep())
+
+    async def _sleep(self) -> None:
+        while (seconds := self._wakes_at - self._monotonic()) > 0:
+            await self._clock.sleep(seconds)
+        self._sleeper = None
+        self._serve()
+
+    async def close(self) -> None:
+        """End what still waits for its time; called when the client is closed."""
+        sleeper, self._sleeper = self._sleeper, None
+        if sleeper is not None:
+            sleeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sleeper

@@ -1,0 +1,55 @@
+"""What a limiter allows now and why, as people and programs read it."""
+
+from collections import deque
+from typing import Final
+
+import attrs
+
+REMEMBERED_S: Final = 60.0
+"""How far back the counts reach that are shown to people."""
+
+
+@attrs.frozen(kw_only=True)
+class Pace:
+    """What is allowed now, and why.
+
+    `rate` is attempts per second, None where nothing limits it; `declared` whether that is the
+    owner's own bound; `in_flight` how many may be in flight; `paused_s` the seconds until
+    anything may begin while the server lets nothing through, else 0. Of the last `ended`
+    attempts (about a minute's) `refused` were refused.
+    """
+
+    rate: float | None
+    declared: bool
+    in_flight: int
+    paused_s: float
+    refused: int
+    ended: int
+
+    def __str__(self) -> str:
+        if self.paused_s > 0:
+            return f"paused for {self.paused_s:.3g} s more, the server refuses everything"
+        if self.rate is None:
+            return "nothing limits the rate"
+        rate = f"{self.rate:.3g}/s"
+        if self.declared:
+            return f"{rate}, as declared by max_rate"
+        return f"{rate}, the server refused {self.refused:,} of the last {self.ended:,}"
+
+
+class RecentRefusals:
+    """Counts of refused and ended attempts of the last minute."""
+
+    def __init__(self) -> None:
+        self._counts: deque[tuple[float, int, int]] = deque()
+
+    def add(self, now: float, refused: int, ended: int) -> None:
+        """Add the attempts of one cohort."""
+        self._counts.append((now, refused, ended))
+        while self._counts[0][0] < now - REMEMBERED_S:
+            self._counts.popleft()
+
+    def counts(self, now: float) -> tuple[int, int]:
+        """Return how many were refused, of how many that ended."""
+        recent = [each for each in self._counts if each[0] >= now - REMEMBERED_S]
+        return sum(refused for _, refused, _ in recent), sum(ended for _, _, ended in recent)
