@@ -64,6 +64,9 @@ def chosen_proxy(asked: str | URL, base_url: URL, environ: Mapping[str, str]) ->
     raise ConfigurationError(f"{variable} {reason}")
 
 
-def without_password(url: URL) -> URL:
-    """Return a proxy's address as it may be shown."""
-    return url.with_user(None)
+def shown_proxy(asked: str | URL) -> str:
+    """Return a proxy's address as it may be shown: without user and password."""
+    try:
+        return ENVIRONMENT if asked == ENVIRONMENT else str(URL(str(asked)).with_user(None))
+    except ValueError:
+        return "not an address"

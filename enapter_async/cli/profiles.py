@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from enapter_async._http.proxies import shown_proxy
 from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
 from enapter_async.client import DEFAULT_BASE_URL
@@ -57,6 +58,7 @@ def _row(profile: Profile, *, used: bool) -> dict[str, Any]:
         "base_url": profile.base_url or DEFAULT_BASE_URL,
         "user": profile.user,
         "token": profile.token_source or None,
+        "proxy": None if profile.proxy is None else shown_proxy(profile.proxy),
         "ca_file": None if profile.ca_file is None else str(profile.ca_file),
         "allow_insecure_http": bool(profile.allow_insecure_http),
     }
@@ -68,6 +70,8 @@ def _line(profile: Profile, *, used: bool) -> str:
     parts.append(f"token: {row['token'] or 'none'}")
     if profile.user is not None:
         parts.append(f"user: {profile.user}")
+    if profile.proxy is not None:
+        parts.append(f"proxy: {row['proxy']}")
     if profile.ca_file is not None:
         parts.append(f"authority: {profile.ca_file}")
     if profile.allow_insecure_http:

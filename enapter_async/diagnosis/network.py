@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 from yarl import URL
 
-from enapter_async._http.proxies import ENVIRONMENT, named_proxy, without_password
+from enapter_async._http.proxies import ENVIRONMENT, named_proxy, shown_proxy
 from enapter_async._http.security import verification
 from enapter_async.clock import Clock
 from enapter_async.diagnosis.findings import (
@@ -257,7 +257,7 @@ def told_proxy(connection: Connection, way: Way, around: Surroundings) -> str:
     if asked.value is None:
         return ""
     if asked.value != ENVIRONMENT:
-        return f"{without_password(way.first)} ({asked.source})"
+        return f"{shown_proxy(way.first)} ({asked.source})"
     named = named_proxy(way.base_url, around.environ)
     found = "it names none for this host" if named is None else f"{named[0]}: {way.first.origin()}"
     return f"{ENVIRONMENT} ({asked.source}); {found}"

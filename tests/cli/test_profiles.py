@@ -65,6 +65,24 @@ def test_a_profiles_token_for_another_server_is_told(run: Run, environment: dict
     assert "warning: the token of profile here goes to http://127.0.0.1:1" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("environment", "environment"),
+        ("http://me:hunter2@proxy.example:3128", "http://proxy.example:3128"),
+        ("http://me:hunter2@proxy.example:x", "not an address"),
+    ],
+)
+def test_a_profiles_proxy_is_listed_without_its_password(
+    run: Run, config: Path, proxy: str, shown: str
+) -> None:
+    config.write_text(f'[profiles.far]\nproxy = "{proxy}"\n')
+    result = run("profiles")
+    assert f"proxy: {shown}" in result.stdout
+    assert json.loads(run("profiles", "--json").stdout)["proxy"] == shown
+    assert "hunter2" not in result.output
+
+
 @pytest.mark.usefixtures("config")
 def test_without_a_profile_the_file_changes_nothing(run: Run) -> None:
     result = run("devices", "list")

@@ -19,7 +19,7 @@ from enapter_async.errors import (
 from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, ListDevices, UpdateDevice
-from tests.support.replies import close, errors, good, hang, head, raw
+from tests.support.replies import close, close_delimited, errors, good, hang, head, raw
 from tests.support.rig import GET, TOKEN, TransportKind, attempts, open_rig
 from tests.support.server import Exchange, FaultServer, applied, ignored
 
@@ -113,6 +113,22 @@ async def test_a_whole_answer_is_kept_though_the_loop_was_held_up(server: FaultS
     async def answer_and_hold(exchange: Exchange) -> bool:
         kept = await good()(exchange)
         time.sleep(0.15)  # noqa: ASYNC251 - the loop is held up on purpose
+        return kept
+
+    server.script(applied(answer_and_hold))
+    async with open_rig("direct", server, timeouts=Timeouts(connect=5.0, read=0.06)) as rig:
+        assert (await rig.run(CONFIG)).mqtt_host
+
+
+async def test_an_answer_that_ends_with_its_connection_is_kept_though_the_loop_was_held_up(
+    server: FaultServer,
+) -> None:
+    """Its end is read one turn of the loop later than its body, and the timer is late by then."""
+
+    async def answer_and_hold(exchange: Exchange) -> bool:
+        kept = await close_delimited()(exchange)
+        exchange.connection.finish()
+        time.sleep(0.2)  # noqa: ASYNC251 - the loop is held up on purpose
         return kept
 
     server.script(applied(answer_and_hold))

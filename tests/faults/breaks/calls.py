@@ -337,6 +337,19 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "if True:",
             by="test_security.py::test_a_server_that_echoes_the_token_is_not_quoted",
         ),
+        "what was answered while the process stood still is given up": Break(
+            "_http.lines:Lines._sweep",
+            "if stood_still and not line.spared:",
+            "if False:",
+            by="http/test_false_witnesses.py::"
+            "test_an_answer_that_ends_with_its_connection_is_kept_though_the_loop_was_held_up",
+        ),
+        "a tunnel that was refused may have been used": Break(
+            "_http.session:_Way.failure",
+            "if self.sent:",
+            "if True:",
+            by="contract/test_session.py::test_a_tunnel_that_is_refused_was_not_sent",
+        ),
         "a cancelled call shows what it had read": Break(
             "_http.pipeline:Pipeline.execute",
             "clear_frames(raised)\n        cancelled",
