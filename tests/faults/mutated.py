@@ -112,7 +112,8 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet/test_durability.py",
     "fleet.private_files": "fleet/test_private_files.py fleet/test_durability.py "
     "fleet/test_files_gone.py fleet/test_credentials.py",
-    "fleet.producer": "fleet/test_run.py fleet/test_broken_workers.py fleet/test_leaving.py",
+    "fleet.producer": "fleet/test_run.py fleet/test_broken_workers.py fleet/test_leaving.py "
+    "fleet/test_waves.py",
     "fleet.reading": "fleet/test_health.py fleet/test_waves.py",
     "fleet.reporting": "fleet/test_reporting.py fleet/test_differs.py",
     "fleet.reporting.results": "cli/test_runs.py fleet/test_differs.py fleet/test_damaged_files.py",

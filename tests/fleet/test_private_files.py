@@ -13,7 +13,7 @@ import pytest
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import CredentialsFile
-from enapter_async.fleet.private_files import open_private, written_whole
+from enapter_async.fleet.private_files import check_private, open_private, written_whole
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 
@@ -116,3 +116,27 @@ async def test_a_child_that_goes_on_does_not_keep_the_credentials_file(tmp_path:
     assert child.returncode is None
     child.kill()
     await child.wait()
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_a_private_file_has_its_mode_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        os.close(open_private(tmp_path / "new"))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o600
+    check_private(tmp_path / "new")
+
+
+def test_a_file_that_others_may_read_is_no_private_one_and_is_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "open"
+    path.touch(0o644)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(ConfigurationError, match="has mode 0644, and must have 0600"):
+        check_private(path)
+    with pytest.raises(ConfigurationError, match="has mode 0644, and must have 0600"):
+        open_private(path, append=True)
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+    with pytest.raises(FileNotFoundError):
+        check_private(tmp_path / "nothing")
