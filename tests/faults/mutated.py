@@ -105,6 +105,8 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.progress": "fleet/test_progress.py",
     "fleet.planning": "fleet/test_plan.py fleet/test_plan_slugs.py fleet/test_plan_file.py",
     "fleet.planning.carried_out": "fleet/test_plan_once.py fleet/test_durability.py",
+    "fleet.planning.decisions": "fleet/test_plan.py fleet/test_plan_slugs.py "
+    "fleet/test_rollback.py fleet/test_own_operation.py fleet/test_plan_file.py",
     "fleet.planning.drift": "fleet/test_drift.py fleet/test_plan_applied.py fleet/test_absence.py",
     "fleet.planning.rollback": "fleet/test_rollback.py fleet/test_own_operation.py",
     "fleet.planning.selection": "fleet/test_selection.py fleet/test_plan.py",

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -13,7 +14,12 @@ import pytest
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import CredentialsFile
-from enapter_async.fleet.private_files import check_private, open_private, written_whole
+from enapter_async.fleet.private_files import (
+    check_private,
+    open_private,
+    write_durably,
+    written_whole,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 
@@ -140,3 +146,18 @@ def test_a_file_that_others_may_read_is_no_private_one_and_is_let_go(tmp_path: P
     assert len([*Path("/proc/self/fd").iterdir()]) == before
     with pytest.raises(FileNotFoundError):
         check_private(tmp_path / "nothing")
+
+
+def test_what_cannot_be_written_to_its_end_is_cut_back_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    descriptor = open_private(path)
+    os.write(descriptor, b"whole\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_durably(descriptor, b"x" * 40)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        os.close(descriptor)
+    assert path.read_bytes() == b"whole\n"
