@@ -17,6 +17,7 @@ _NOT_NOW: Final = frozenset((425, 429))
 TOLERANCE: Final = 2.0
 """Seconds by which times may differ that are whole seconds, or come from two clocks."""
 _HIT: Final = re.compile(r";\s*hit\s*(?:=\s*\?1\s*)?(?:;|$)", re.IGNORECASE)
+_ABOVE_ZERO: Final = re.compile(r"0*[1-9][0-9]*")
 _NO_STATUS: Final = ("-control", "-lookup", "-key", "-tag", "-tags")
 _FROM_STORE: Final = frozenset(("hit", "stale", "updating"))
 _VALIDATED: Final = frozenset(("refresh", "revalidated"))
@@ -124,7 +125,7 @@ def told_by_cache(headers: Any) -> str:
     for name, value in headers.items():
         lower = name.lower()
         if lower == "age":
-            hit = value.strip().isdigit() and int(value) > 0
+            hit = _ABOVE_ZERO.fullmatch(value.strip()) is not None
         elif lower == "cache-status":
             hit = any(_HIT.search(each) for each in value.split(","))
         elif lower == "x-varnish":

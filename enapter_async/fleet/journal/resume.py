@@ -105,7 +105,8 @@ async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> N
         if request is None:
             continue
         try:
-            facts = noun.facts(await client.call(request, record=CallRecord(), patient=True))
+            record = CallRecord(decides=True)
+            facts = noun.facts(await client.call(request, record=record, patient=True))
         except EnapterError as error:
             raise RunRefusedError(
                 f"the new token cannot read {name}, a {target.word} of this run: {error}"
