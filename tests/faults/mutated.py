@@ -28,7 +28,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "http/test_hostile.py http/test_payload_faults.py",
     "_http.engine": "http/test_loops.py contract/test_session.py contract/test_probe.py",
     "_http.envelope": "http/test_wire.py http/test_evidence.py",
-    "_http.evidence": "http/test_evidence.py http/test_wire.py http/test_absence.py",
+    "_http.evidence": "http/test_evidence.py http/test_wire.py http/test_freshness.py",
     "_http.headers": "http/test_extra_headers.py contract/test_requests.py",
     "_http.json_text": "http/test_json_text.py http/test_hostile.py",
     "_http.lines": "http/test_hostile.py",
@@ -43,7 +43,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "http/test_settlement.py",
     "_http.security": "test_client.py test_security.py http/test_tls.py",
     "_http.session": "contract/test_session.py contract/test_probe.py",
-    "_http.settlement": "http/test_settlement.py http/test_settling.py",
+    "_http.settlement": "http/test_settlement.py http/test_settling.py http/test_absence.py",
     "_http.transport": "contract/test_phases.py http/test_network_faults.py http/test_hostile.py",
     "_http.wire": "http/test_wire.py http/test_evidence.py http/test_retry_after.py "
     "contract/test_requests.py http/test_false_witnesses.py test_security.py",
