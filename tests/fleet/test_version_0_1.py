@@ -150,3 +150,18 @@ async def test_a_plan_is_applied(old: Old, tmp_path: Path) -> None:
     assert report.ok
     assert old.server.world.done() == 6
     assert old.server.world.devices[uuid(1)]["slug"] == f"slug-of-{uuid(0)}"
+
+
+async def test_what_it_called_failed_and_was_done_not_as_asked_is_not_sent_again(old: Old) -> None:
+    told = {"error": "ResultDiffersError", "message": "the answer shows another value: slug is 'p'"}
+    with contextlib.closing(sqlite3.connect(old.journal)) as database, database:
+        database.execute(
+            "UPDATE event SET status = NULL, code = NULL, detail = ? WHERE kind = 'failed'",
+            (json.dumps(told, separators=(",", ":")),),
+        )
+    with contextlib.closing(Journal.read(old.journal)) as journal:
+        assert list(result_rows(journal))[4]["state"] == "differs"
+    options = JournalOptions(path=old.journal, retry_failed=True)
+    report = await fleet.resume(old.client, options, abort=None)
+    assert (report.counts[State.DIFFERS], report.counts[State.FAILED]) == (1, 0)
+    assert uuid(4) not in {arrival.address for arrival in old.server.arrivals}

@@ -20,6 +20,8 @@ from enapter_async.operations.kinds import OLD_NAMES
 
 MESSAGE_CHARACTERS: Final = 500
 INTENT: Final = "intent"
+OLD_DIFFERS: Final = '"error":"ResultDiffersError"'
+"""What version 0.1 wrote of what was done and not as asked, which it called failed."""
 SHOWN: Final = "shown"
 """Where an outcome that differs keeps what the answer showed of the fields that were set."""
 LATEST_MS: Final = 253_402_300_799_999
@@ -165,6 +167,8 @@ def event_of(row: Sequence[Any]) -> Event:
         and 0 <= at_ms <= LATEST_MS
     ):
         raise TypeError(f"event {number} is none")
+    if kind == State.FAILED and detail is not None and OLD_DIFFERS in detail:
+        kind = str(State.DIFFERS)
     return Event(
         id=number,
         seq=seq,

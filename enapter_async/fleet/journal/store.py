@@ -17,7 +17,15 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal.records import INTENT, Event, EventRow, ItemRow, event_of, item_of
+from enapter_async.fleet.journal.records import (
+    INTENT,
+    OLD_DIFFERS,
+    Event,
+    EventRow,
+    ItemRow,
+    event_of,
+    item_of,
+)
 from enapter_async.fleet.journal.schema import check_version, prepare, way_to_read
 from enapter_async.fleet.private_files import NamedFile, check_private, open_private
 
@@ -40,6 +48,12 @@ _ADD_BRIEF_EVENT: Final = (
 )
 _ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchanged"
 _ITEM_FIELDS: Final = tuple(_ITEM_COLUMNS.split(", "))
+# Version 0.1 called that failed which was done and not as asked.
+_MARKS: Final = (
+    "SELECT id, seq, CASE WHEN kind = 'failed' AND "  # noqa: S608 - our own text
+    f"instr(detail, '{OLD_DIFFERS}') THEN 'differs' ELSE kind END, attempt "
+    "FROM event WHERE id > ? AND seq IS NOT NULL ORDER BY id LIMIT ?"
+)
 _ENDS: Final = (
     f"SELECT {', '.join(f'item.{field}' for field in _ITEM_FIELDS)}, event.*, told.at_ms "  # noqa: S608 - our own column names
     "FROM item LEFT JOIN ("
@@ -305,11 +319,7 @@ class Journal:
 
         What they are is not looked at. `after` is the id of an event.
         """
-        sql = (
-            "SELECT id, seq, kind, attempt FROM event WHERE id > ? AND seq IS NOT NULL "
-            "ORDER BY id LIMIT ?"
-        )
-        for page in self._pages(sql, after):
+        for page in self._pages(_MARKS, after):
             yield from page
 
     def last_event(self) -> int:
