@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, Unpack
 
@@ -314,19 +315,19 @@ class Run(Generic[OperationT]):
         await self._stop_signal.by_break_of(producer.pull, "the input failed")
         self._complete = producer.ended and (self._session is None or self._session.input_known)
         if self._wave_runner is not None:
-            await self._stop_signal.unless(self._pool.idle())
+            await self._stop_signal.unless(self._pool.idle)
             if not self._stop_signal:
-                await self._unless_stopped(self._wave_runner.finish())
+                await self._unless_stopped(self._wave_runner.finish)
 
     async def _before(self, item: WorkItem) -> None:
         """Let a wave begin only once the one before it is over and went well."""
         wave_runner = self._wave_runner
         if wave_runner is not None and item.wave != wave_runner.wave and not self._stop_signal:
-            await self._stop_signal.unless(self._pool.idle())
+            await self._stop_signal.unless(self._pool.idle)
             if not self._stop_signal:
-                await self._unless_stopped(wave_runner.turn_to(item.wave))
+                await self._unless_stopped(partial(wave_runner.turn_to, item.wave))
 
-    async def _unless_stopped(self, step: Coroutine[Any, Any, None]) -> None:
+    async def _unless_stopped(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await self._stop_signal.unless(step)
         except EnapterError as error:

@@ -1,7 +1,7 @@
 """Why a run starts nothing more: everybody asks it, anybody may say so."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from enapter_async.errors import AuthenticationError, EnapterError, ProxyError, TLSError
@@ -91,9 +91,12 @@ class StopSignal:
         if broken is not None:
             raise broken
 
-    async def unless(self, waiting: Coroutine[Any, Any, Any]) -> None:
-        """Wait for something, but not longer than until the run stops; its error comes out."""
-        task = asyncio.ensure_future(_exit_of(waiting))
+    async def unless(self, wait: Callable[[], Awaitable[Any]]) -> None:
+        """Wait for something, but not longer than until the run stops; its error comes out.
+
+        It is asked for by a call, which is not made where the run stops at the same moment.
+        """
+        task = asyncio.ensure_future(_exit_of(wait))
         called = asyncio.ensure_future(self._called.wait())
         try:
             await asyncio.wait((task, called), return_when=asyncio.FIRST_COMPLETED)
@@ -106,10 +109,10 @@ class StopSignal:
             waiting.close()  # a task that is cancelled before its first step never awaits it
 
 
-async def _exit_of(waiting: Awaitable[Any]) -> KeyboardInterrupt | SystemExit | None:
+async def _exit_of(wait: Callable[[], Awaitable[Any]]) -> KeyboardInterrupt | SystemExit | None:
     """Return what would end the event loop itself if a task let it out."""
     try:
-        await waiting
+        await wait()
     except (KeyboardInterrupt, SystemExit) as error:
         return error
     return None

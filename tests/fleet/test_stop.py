@@ -62,7 +62,7 @@ def test_what_broke_the_run_is_raised_once() -> None:
 async def test_waiting_ends_with_what_was_waited_for() -> None:
     halt = StopSignal(lambda: None)
     event = asyncio.Event()
-    waiting = asyncio.create_task(halt.unless(event.wait()))
+    waiting = asyncio.create_task(halt.unless(event.wait))
     await asyncio.sleep(0)
     assert not waiting.done()
     event.set()
@@ -74,7 +74,7 @@ async def test_waiting_ends_with_the_run_and_leaves_no_task() -> None:
     before = asyncio.all_tasks()
     asyncio.get_running_loop().call_later(0.01, halt.because, "enough")
     async with asyncio.timeout(1):
-        await halt.unless(asyncio.Event().wait())
+        await halt.unless(asyncio.Event().wait)
         assert asyncio.all_tasks() == before
 
 
@@ -83,7 +83,7 @@ async def test_an_error_of_what_was_waited_for_comes_out() -> None:
         raise JournalError("full")
 
     with pytest.raises(JournalError):
-        await StopSignal(lambda: None).unless(fails())
+        await StopSignal(lambda: None).unless(fails)
 
 
 HARD: list[EnapterError] = [

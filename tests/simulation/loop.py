@@ -139,6 +139,10 @@ def _tell(done: "asyncio.Future[Any]", result: Any, error: Exception | None) -> 
         done.set_exception(error)
 
 
+_KEPT: Final[list[asyncio.Task[Any]]] = []
+"""Tasks of killed processes that would not end: collected, they would go on in another story."""
+
+
 def end(loop: VirtualLoop) -> list[str]:
     """End what is left on a loop, and close it; give the names of tasks that would not end."""
     loop.kill_at_turn = None
@@ -153,7 +157,8 @@ def end(loop: VirtualLoop) -> list[str]:
         for task in left:
             task.cancel()
         loop.run_until_complete(asyncio.wait(left, timeout=3600.0))
-    stubborn = sorted(task.get_name() for task in asyncio.all_tasks(loop) if not task.done())
+    stubborn = [task for task in asyncio.all_tasks(loop) if not task.done()]
+    _KEPT.extend(stubborn)
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
-    return stubborn
+    return sorted(task.get_name() for task in stubborn)

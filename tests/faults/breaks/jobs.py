@@ -145,7 +145,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "waves overlap": Break(
             "fleet.run:Run._before",
-            "await self._stop_signal.unless(self._pool.idle())",
+            "await self._stop_signal.unless(self._pool.idle)",
             "pass",
             by="fleet/test_waves.py::test_each_wave_is_over_before_the_next_begins",
             simulated=True,
