@@ -106,7 +106,6 @@ class StopSignal:
             task.cancel()
             called.cancel()
             await asyncio.gather(task, called, return_exceptions=True)
-            waiting.close()  # a task that is cancelled before its first step never awaits it
 
 
 async def _exit_of(wait: Callable[[], Awaitable[Any]]) -> KeyboardInterrupt | SystemExit | None:
