@@ -117,7 +117,8 @@ class Answer(Generic[T]):
     unless the operation says otherwise. `confirms` says that the operation returns nothing and
     was done if the answer is 204, or 200 with an empty object or with the object itself under
     `key`; `secret` that the body must never be shown, not even an excerpt of it. `stamp` is the
-    field of the value that holds the time of its last change, or None.
+    field of the value that holds the time of its last change, or None. `empty_allowed` is
+    accepted for operations written for version 0.1; without a `key`, a body may always be missing.
     """
 
     type: Any
@@ -127,6 +128,7 @@ class Answer(Generic[T]):
     confirms: bool = False
     stamp: str | None = None
     secret: bool = False
+    empty_allowed: bool = attrs.field(default=False, eq=False, repr=False)
 
 
 _KINDS: Final[dict[str, type["Operation[Any]"]]] = {}

@@ -91,3 +91,28 @@ async def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(
             await rig.run(Provision(body=body))
     assert told.value.__context__ is None
     assert server.arrivals == []
+
+
+@attrs.frozen(kw_only=True)
+class DeleteRule(Operation[None]):
+    """Delete a rule, as an operation of version 0.1 was written."""
+
+    kind: ClassVar[str] = "tested.delete_rule"
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    answer: ClassVar[Answer[None]] = Answer(type=None, empty_allowed=True)
+
+    def request(self) -> RequestParts:
+        return RequestParts("DELETE", ("rules", "r"))
+
+    def result_of(self, state: Any) -> None:
+        return None
+
+
+@each("reply", {"204": answer(204), "empty": answer(200), "object": answer(200, {})})
+async def test_an_operation_of_version_0_1_may_allow_an_empty_answer(
+    reply: Any, server: FaultServer
+) -> None:
+    server.script(applied(reply))
+    async with open_rig("direct", server) as rig:
+        await rig.run(DeleteRule())
+        assert rig.attempts == ()
