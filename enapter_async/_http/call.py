@@ -30,6 +30,7 @@ class AttemptObserver(Protocol):
 
     def may_begin(self) -> bool:
         """Return whether an attempt may begin at once; asked again after each other wait."""
+        ...
 
     async def begin(self) -> None:
         """Wait until an attempt may begin; that does not count against the deadline."""

@@ -38,6 +38,7 @@ class Limiter(Protocol):
 
         Cancelled, it leaves no trace: whatever it had been granted goes to the next.
         """
+        ...
 
     def passed(self, permit: Permit) -> None:
         """End an attempt that was answered with anything but a refusal."""
@@ -53,6 +54,7 @@ class Limiter(Protocol):
 
     def pace(self) -> Pace:
         """Return what is allowed now, and why."""
+        ...
 
 
 def own_delay(clock: Clock, times: int, retry_after: float | None) -> float:
