@@ -10,9 +10,11 @@ _EXTRA: Final = frozenset({"click", "rich"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit code, as `enapter-async --help` lists them."""
     try:
+        from enapter_async.cli.descriptors import raise_limit  # noqa: PLC0415 - as the next
         from enapter_async.cli.streams import harden  # noqa: PLC0415 - click is optional
 
         harden()
+        raise_limit()
         # Click is an optional dependency; commands that need rich import it when they are run.
         from enapter_async.cli.app import run  # noqa: PLC0415 - click is an optional dependency
 

@@ -14,6 +14,7 @@ import click
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
+from enapter_async.cli.descriptors import connections
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
 from enapter_async.errors import ConfigurationError, TransportError
@@ -66,6 +67,9 @@ class Settings:
             policy = attrs.evolve(policy, attempts=self.attempts)
         if self.deadline is not None:
             policy = attrs.evolve(policy, deadline=self.deadline)
+        possible = connections(max(in_flight, 1))
+        if possible < in_flight:
+            tell(f"connections at once: {possible}, as the limit of open files says (ulimit -n)")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             client = Client(
@@ -74,7 +78,7 @@ class Settings:
                 user=connection.user.value,
                 proxy=connection.proxy.value,
                 retry=policy,
-                pacing=Pacing(max_in_flight=max(in_flight, 1), max_rate=self.max_rate),
+                pacing=Pacing(max_in_flight=possible, max_rate=self.max_rate),
                 hooks=(*hooks, *asked_for(os.environ)),
                 ssl_context=connection.ssl_context(),
                 allow_insecure_http=connection.allow_insecure_http.value,

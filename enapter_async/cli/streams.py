@@ -49,7 +49,7 @@ class _Stream(io.FileIO):
 
 
 def harden() -> None:
-    """Replace the standard streams of this process.
+    """Replace the standard streams of this process, but for those that somebody else replaced.
 
     Those that were closed lead nowhere then, for else the next file that is opened, such as
     one of credentials, would be standard output.
@@ -60,13 +60,19 @@ def harden() -> None:
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         sys.stdin = os.fdopen(0, closefd=False)
-    sys.stdout = _text(_Stream(_STANDARD_OUTPUT, needed=True), sys.stdout)
-    sys.stderr = _text(_Stream(_STANDARD_ERROR, needed=False), sys.stderr)
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _text(_Stream(_STANDARD_OUTPUT, needed=True), sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _text(_Stream(_STANDARD_ERROR, needed=False), sys.stderr)
 
 
 def leads_nowhere() -> bool:
     """Return whether standard output was closed, or goes to the null device."""
-    return os.path.samestat(os.fstat(_STANDARD_OUTPUT), Path(os.devnull).stat())
+    try:
+        opened = os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):  # somebody else's, which is no file
+        return False
+    return os.path.samestat(opened, Path(os.devnull).stat())
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The engine: a fixed pool of workers, a lazy input, outcomes handed on as they come."""
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - for the first thread there may be no file left
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack

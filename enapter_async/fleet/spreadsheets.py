@@ -40,7 +40,7 @@ def decode(data: bytes) -> str | Problem:
     for beginning, what in _FOREIGN:
         if data.startswith(beginning):
             return Problem(line=0, message=f"{what}; {_ADVICE}")
-    if b"\0" in data[:8]:
+    if b"\0" in data.partition(b"\n")[0]:
         return Problem(line=0, message=f"it looks like UTF-16 without a byte order mark; {_ADVICE}")
     try:
         text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add one to each that is there
@@ -112,8 +112,6 @@ def plain_cell(cell: str) -> str:
 
 def _has_edges(text: str) -> bool:
     """Return whether white space begins or ends a text, or what is in its apostrophes."""
-    while text == text.strip():
-        if len(text) < 2 or text[0] != "'" or text[-1] != "'":
-            return False
+    while text[:1] == text[-1:] == "'":
         text = text[1:-1]
-    return True
+    return text != text.strip()

@@ -33,7 +33,8 @@ def _close(*descriptors: int) -> Callable[[], None]:
         for descriptor in descriptors:
             os.close(descriptor)
             # As the interpreter has it where a stream is closed when it starts.
-            setattr(sys, ("stdin", "stdout", "stderr")[descriptor], None)
+            for name in ("{}", "__{}__"):
+                setattr(sys, name.format(("stdin", "stdout", "stderr")[descriptor]), None)
 
     return take
 

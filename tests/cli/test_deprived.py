@@ -135,6 +135,28 @@ def test_a_stream_that_fails_at_once_stops_a_run_whose_outcomes_it_was_to_take(
     assert "results: " in ended["messages"]
 
 
+def test_a_run_with_few_descriptors_ends_as_any_other(
+    run: Run, world: World, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    rows = Path(prepared(run, world, tmp_path)["folder"], "rows.csv")
+    rows.write_text(
+        rows.read_text() + "".join(f"update,{each.id},{each.slug},\n" for each in list(world)[20:])
+    )
+    command = 'ulimit -n 20; exec "$0" -m enapter_async fleet apply "$1" --yes --waves none'
+    ended = subprocess.run(  # noqa: S603 - our own program
+        ["/bin/sh", "-c", command, sys.executable, str(rows)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == Exit.DONE, ended.stderr
+    assert "connections at once: 1, " in ended.stderr
+    *_, made = sorted((tmp_path / "state" / "runs").glob("*-*"))
+    assert (made / "results.csv").exists()
+    assert "mqtt_credentials" in (made / "credentials.jsonl").read_text()
+
+
 ODD = "\udce4"
 """What Python makes of the byte 0xE4 in an argument, which is no UTF-8."""
 

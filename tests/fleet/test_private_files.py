@@ -77,6 +77,23 @@ def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["other", "results.csv"]
 
 
+def test_only_a_plain_file_of_one_name_for_its_owner_alone_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    with pytest.raises(FileNotFoundError):
+        check_private(path)
+    os.close(open_private(path))
+    check_private(path)
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="has mode 0640, and must have 0600"):
+        check_private(path)
+    path.chmod(0o600)
+    (tmp_path / "second").hardlink_to(path)
+    with pytest.raises(ConfigurationError, match="has another name too"):
+        check_private(path)
+    with pytest.raises(ConfigurationError, match="is not a plain file"):
+        check_private(tmp_path)
+
+
 def refuse(_: int, __: int) -> None:
     raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 

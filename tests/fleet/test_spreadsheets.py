@@ -19,6 +19,31 @@ tricky = st.text(st.sampled_from(";\t\r\n '=+-@\uff1dab,\"\xa0\u2028\x1c\x85\ufe
 texts = st.one_of(tricky, st.text(st.characters(exclude_categories=["Cs"])))
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("Boiler", "Boiler"),
+        (" x", "' x'"),
+        ("x ", "'x '"),
+        ("' x '", "'' x ''"),
+        ("' ", "'' '"),
+        ("'", "'"),
+        ("''", "''"),
+        ("'a'", "'a'"),
+        ("'a b'", "'a b'"),
+        ("' x'", "'' x''"),
+        ("=1", "'=1"),
+        ("'=1", "''=1"),
+        ("a;=1", "a;'=1"),
+        ("a; +1", "a; '+1"),
+        ("\t", "''\t'"),
+    ],
+)
+def test_how_a_cell_is_written(text: str, cell: str) -> None:
+    assert safe_cell(text) == cell
+    assert plain_cell(cell) == text
+
+
 @given(texts)
 def test_any_text_comes_back_from_a_cell(text: str) -> None:
     cell = safe_cell(text)
@@ -81,6 +106,7 @@ TABLE = "operation,device_id,name\nupdate,dev-1,A\n"
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 0, "such as .xls"),
         (b"\x1f\x8b\x08\x00", 0, "compressed"),
         ("operation,device_id,name\nupdate,dev-1,K\xfc\n".encode("cp1252"), 2, "'CSV UTF-8'"),
+        (b"\n\xff\n", 2, "not UTF-8"),
         (b'[{"operation":"delete","device_id":"dev-1"}]', 1, "jq -c '.[]'"),
         (b"operation,device_id,nmae\nupdate,dev-1,A\n", 1, "no column 'nmae'; rename it to name"),
         (b"operation,device_id,blueprint\n", 1, "rename it to blueprint_id"),

@@ -15,6 +15,7 @@ import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError
+from enapter_async.fleet.journal.schema import connect
 from enapter_async.fleet.private_files import check_private, open_private, sync_directory
 from enapter_async.folders import NoHomeError, expanded, user_folder
 
@@ -183,7 +184,7 @@ class RunLock:
             # Somebody else may have made it meanwhile; SQLite then decides who holds it.
             with contextlib.suppress(ConfigurationError):
                 os.close(open_private(path))
-        connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        connection = connect(path, timeout=0, check_same_thread=False)
         try:
             connection.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
@@ -206,7 +207,7 @@ def is_held(journal: Path) -> bool:
     path = Path(f"{journal}.lock")
     if not path.is_file():
         return False
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
+    connection = connect(path, how="mode=ro", timeout=0)
     with contextlib.closing(connection):
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

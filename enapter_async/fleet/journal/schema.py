@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
@@ -88,3 +88,19 @@ def way_to_read(path: Path) -> str:
         f"{path} was not closed, and its folder cannot be written: copy {path.name} and {log.name} "
         "to a folder that can be, and read it there"
     )
+
+
+def connect(path: Path, *, how: str = "", **settings: Any) -> sqlite3.Connection:
+    """Open an SQLite file; `how` is what its URI says, such as `mode=ro`.
+
+    Raises:
+        ConfigurationError: it cannot be opened, as where no more files can be.
+    """
+    database: Any = f"{path.absolute().as_uri()}?{how}" if how else path
+    try:
+        connection: sqlite3.Connection = sqlite3.connect(
+            database, uri=bool(how), isolation_level=None, **settings
+        )
+    except sqlite3.Error as error:
+        raise ConfigurationError(f"{path} cannot be opened: {error}") from None
+    return connection

@@ -26,7 +26,7 @@ from enapter_async.fleet.journal.records import (
     event_of,
     item_of,
 )
-from enapter_async.fleet.journal.schema import check_version, prepare, way_to_read
+from enapter_async.fleet.journal.schema import check_version, connect, prepare, way_to_read
 from enapter_async.fleet.private_files import NamedFile, check_private, open_private
 
 PAGE_ROWS: Final = 500
@@ -110,9 +110,7 @@ class Journal:
             check_private(where)
         except FileNotFoundError:
             os.close(open_private(where))
-        connection = sqlite3.connect(
-            where, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = connect(where, timeout=_BUSY_SECONDS, check_same_thread=False)
         try:
             prepare(connection, where)
         except sqlite3.Error as error:
@@ -136,12 +134,7 @@ class Journal:
         where = Path(path)
         if not where.is_file():
             raise RunRefusedError(f"there is no journal at {where}")
-        connection = sqlite3.connect(
-            f"{where.absolute().as_uri()}?{way_to_read(where)}",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-        )
+        connection = connect(where, how=way_to_read(where), timeout=_BUSY_SECONDS)
         try:
             connection.execute("PRAGMA query_only=ON")
             check_version(connection, where)

@@ -1,0 +1,29 @@
+"""How many files this process may have open: as many as the system lets it, with some to spare."""
+
+import sys
+from typing import Final
+
+if sys.platform != "win32":
+    import resource
+
+_ENOUGH: Final = 65536
+_SPARE: Final = 32
+"""What a run needs beside its connections: the journal, its lock, credentials, results, imports."""
+
+
+def raise_limit() -> None:
+    """Raise the soft limit of open files, often 1024, as far as the hard one lets it go."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def connections(wanted: int) -> int:
+    """Return how many connections there can be at once, of so many that are wanted."""
+    if sys.platform == "win32":
+        return wanted
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - _SPARE))
