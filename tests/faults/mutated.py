@@ -51,6 +51,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "cli": "cli/test_app.py cli/test_fleet.py cli/test_runs.py cli/test_options.py",
     "cli.completion": "cli/test_completion.py",
     "cli.demo": "cli/test_demo.py",
+    "cli.descriptors": "cli/test_deprived.py",
     "cli.devices": "cli/test_devices.py",
     "cli.doctor": "cli/test_doctor.py cli/test_options.py",
     "cli.emulator": "cli/test_emulator.py cli/test_options.py",
@@ -86,6 +87,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.inputs": "fleet/test_operation_files.py fleet/test_run.py fleet/test_deduplication.py",
     "fleet.journal": "fleet/test_journal.py fleet/test_resume.py fleet/test_intents.py "
     "fleet/test_journal_failure.py fleet/test_deduplication.py",
+    "fleet.journal.schema": "fleet/test_journal.py fleet/test_read_only.py",
     "fleet.journal.run_folders": "fleet/test_run_folders.py fleet/test_durability.py "
     "fleet/test_journal.py cli/test_runs.py",
     "fleet.journal.store": "fleet/test_journal.py fleet/test_journal_writer.py "
