@@ -10,7 +10,7 @@ from enapter_async.emulator.faults import Reply
 from enapter_async.emulator.state import Device
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.decisions import Verdict, told
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.operation import Operation
@@ -88,6 +88,21 @@ async def test_what_is_so_already_is_unchanged_and_is_part_of_the_run() -> None:
                     seq=2, operation=operations[2], group="site-0", before={"name": "Device 1"}
                 ),
             ]
+
+
+async def test_what_comes_after_a_refused_operation_of_its_device_is_refused_with_it() -> None:
+    devices = [device(0, authorized_role="USER"), device(1)]
+    assign = AssignBlueprint(device_id=uuid(0), blueprint_id="bp-2")
+    items = await planned(devices, [rename(0), assign, rename(1)])
+    assert verdicts(items) == ["refused", "refused", "change"]
+    assert items[1].why == "operation 1, of the same device, comes first and is refused"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "empty"), ("", "empty"), ("a b", "'a b'"), (0, "0")]
+)
+def test_how_a_value_is_told(value: Any, text: str) -> None:
+    assert told(value) == text
 
 
 async def test_what_is_so_already_needs_no_role() -> None:
