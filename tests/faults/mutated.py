@@ -28,7 +28,8 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "http/test_hostile.py http/test_payload_faults.py",
     "_http.engine": "http/test_loops.py contract/test_session.py contract/test_probe.py",
     "_http.envelope": "http/test_wire.py http/test_evidence.py",
-    "_http.evidence": "http/test_evidence.py http/test_wire.py http/test_freshness.py",
+    "_http.evidence": "http/test_evidence.py http/test_wire.py http/test_absence.py "
+    "http/test_freshness.py",
     "_http.headers": "http/test_extra_headers.py contract/test_requests.py",
     "_http.json_text": "http/test_json_text.py http/test_hostile.py",
     "_http.lines": "http/test_hostile.py",
