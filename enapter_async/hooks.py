@@ -33,13 +33,15 @@ class Waited:
     """The call was held back for `seconds`; reported when the wait is over.
 
     `reason` is "turn" (another write to the same device was in flight), "gate" (the client's
-    limits, or its pause after a 429) or "pace" (the limits of the fleet job).
+    limiter) or "pace" (an outage that a fleet job waits out). `pace` says of "gate" what the
+    limiter allows now and why, such as "47/s, the server refused 20 of the last 900".
     """
 
     call: int
     operation: Operation[Any]
     seconds: float
     reason: str
+    pace: str = ""
 
 
 @attrs.frozen(kw_only=True)

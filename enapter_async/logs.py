@@ -111,8 +111,9 @@ def _said(event: Event) -> str:
             said = f"attempt {number}: HTTP {status}, {_time(elapsed)}"
         case AttemptFailed(attempt=attempt):
             said = _failed(attempt)
-        case Waited(seconds=seconds, reason=reason):
+        case Waited(seconds=seconds, reason=reason, pace=pace):
             said = f"waited {_time(seconds)} for {_WAITED_FOR.get(reason, plain(reason))}"
+            said += f": {plain(pace)}" if pace else ""
         case Waiting(reason="settle"):
             said = "reads back, to learn what became of it"
         case Waiting(seconds=seconds, reason=reason):

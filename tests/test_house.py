@@ -40,7 +40,7 @@ FLOORS_OF_FLEET = (
     ("credentials", "obstacles", "spreadsheets"),
     ("admission", "operation_files"),
     ("outcomes",),
-    ("inputs", "stop"),
+    ("inputs", "pace_notes", "stop"),
     ("journal", "ordering"),
     ("execution", "planning", "reporting"),
     ("producer", "rollout", "workers"),

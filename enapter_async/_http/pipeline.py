@@ -328,7 +328,8 @@ class Pipeline(Telling):
         except TimeoutError:
             return None
         finally:
-            self._tell_waited(call, began, "gate")
+            if self.hooks:
+                self._tell_waited(call, began, "gate", self.limiter.pace())
 
     def _drop_granted(self, record: CallRecord) -> None:
         if record.permit is not None:

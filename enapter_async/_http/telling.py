@@ -23,11 +23,17 @@ class Telling:
     hooks: Sequence[Hook]
     clock: Clock
 
-    def _tell_waited(self, call: Call, began: float, reason: str) -> None:
+    def _tell_waited(self, call: Call, began: float, reason: str, pace: object = "") -> None:
         if self.hooks:
             seconds = self.clock.monotonic() - began
             self._tell(
-                Waited(call=call.number, operation=call.operation, seconds=seconds, reason=reason)
+                Waited(
+                    call=call.number,
+                    operation=call.operation,
+                    seconds=seconds,
+                    reason=reason,
+                    pace=str(pace),
+                )
             )
 
     def _tell_read(

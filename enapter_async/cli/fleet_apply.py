@@ -14,7 +14,15 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
-from enapter_async.cli.run_options import AGAIN, CAUTION, CHECK, CONCURRENCY, WAVES, run_options
+from enapter_async.cli.run_options import (
+    AGAIN,
+    CAUTION,
+    CHECK,
+    CONCURRENCY,
+    WAVES,
+    pace_facts,
+    run_options,
+)
 from enapter_async.cli.runner import carry_out
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
@@ -60,7 +68,11 @@ def apply_all(
         default = str(folder.credentials) if configurations else None
         options = attrs.evolve(
             options,
-            journal=JournalOptions(path=folder.journal, power=power, facts={"source": source}),
+            journal=JournalOptions(
+                path=folder.journal,
+                power=power,
+                facts={"source": source, **pace_facts(settings, options.concurrency)},
+            ),
             credentials=options.credentials or default,
         )
         running = carry_out(

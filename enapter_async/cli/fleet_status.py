@@ -14,7 +14,13 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.cli.run_options import CAUTION, CHECK, CONCURRENCY, run_options
+from enapter_async.cli.run_options import (
+    CAUTION,
+    CHECK,
+    CONCURRENCY,
+    paced_as_begun,
+    run_options,
+)
 from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
@@ -58,6 +64,7 @@ def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
         "counts": {str(state): number for state, number in status.counts.items()},
         "in_flight": status.in_flight,
         "waiting": status.waiting,
+        "pace": None if status.pace is None else str(status.pace),
         "acknowledged": status.acknowledged,
         "intents": status.intents,
         "credentials": status.credentials,
@@ -101,12 +108,14 @@ def resume(
     RUN is an id, a prefix of one, a path, or `last`. The server must be the same, and the
     token, unless another is accepted. The waves are those that the run was begun with; one
     that an earlier session carried out, and did not let pass, must pass before the next begins.
-    All else is as given now, so give --max-rate and --concurrency again where they matter.
+    It goes at the --max-rate and --concurrency that the run was begun with, unless others are
+    given; all else is as given now.
     """
     folder = find_run(run, runs_directory())
     look = RunStatus.read(folder.journal)
     if settings.base_url is None and look.facts:
         settings = attrs.evolve(settings, base_url=look.facts["base_url"])
+    settings, options = paced_as_begun(settings, options, look.facts)
     options = attrs.evolve(options, journal=JournalOptions(path=folder.journal, **how))
     left = look.total - look.done
     tell(f"run {folder.id}: {look.done} of {look.total} done, {left} left")
@@ -151,6 +160,8 @@ def _show(folder: RunFolder, look: RunStatus) -> None:
     for number, text in ((look.in_flight, "in flight"), (look.waiting, "not come to yet")):
         if number:
             console.print(f"  {number:>8} {text}", markup=False, highlight=False)
+    if look.pace is not None and (look.pace.rate is not None or look.pace.paused_s):
+        console.print(f"pace: {look.pace}", markup=False, highlight=False)
     if look.acknowledged:
         console.print(f"{look.acknowledged} of the unknown ones were acknowledged")
     if look.credentials is not None:

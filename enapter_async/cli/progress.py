@@ -23,6 +23,7 @@ from enapter_async.fleet.outcomes import (
     Outcome,
     RunEvent,
     RunGoesOn,
+    RunPaceChanged,
     RunStopped,
     RunWaiting,
     State,
@@ -82,6 +83,7 @@ class _Bar:
         self._began = time.monotonic()
         self._estimate = Estimate(time.monotonic)
         self._wait: Wait | None = None
+        self._pace = ""
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=32),
@@ -122,6 +124,8 @@ class _Bar:
         elif isinstance(event, RunGoesOn):
             self._wait = None
             self._estimate.go_on()
+        elif isinstance(event, RunPaceChanged):
+            self._pace = "" if event.pace.rate is None else plain(str(event.pace))
         else:
             self._progress.console.print(event_text(event), markup=False, highlight=False)
 
@@ -130,7 +134,8 @@ class _Bar:
         if self._wait is not None:
             return Text(plain(self._wait.text(time.monotonic())), "yellow")
         seconds = self._estimate.left(self._total - self._counts.total())
-        return Text("" if seconds is None else f"{minutes(seconds)} left", "dim")
+        left = "" if seconds is None else f"{minutes(seconds)} left"
+        return Text(" · ".join(each for each in (left, self._pace) if each), "dim")
 
     def _states(self) -> Text:
         text = Text()
@@ -163,6 +168,7 @@ class _LiveColumn(TextColumn):
 
 class _Lines:
     def __init__(self, total: int, watch: Watch) -> None:
+        self._limited = False
         self._total = total
         self._watch = watch
         self._counts: Counter[State] = Counter()
@@ -193,6 +199,11 @@ class _Lines:
             self._estimate.pause()
         elif isinstance(event, RunGoesOn):
             self._estimate.go_on()
+        elif isinstance(event, RunPaceChanged):
+            limited = event.pace.rate is not None
+            if limited == self._limited:
+                return  # the steps of a rate are no news in a log
+            self._limited = limited
         tell(event_text(event))
 
     def _left(self, number: int) -> str:
@@ -207,6 +218,8 @@ def event_text(event: RunEvent) -> str:
             return plain(wait.text(time.monotonic()))
         case RunGoesOn():
             return "goes on"
+        case RunPaceChanged(pace=pace):
+            return plain(str(pace))
         case WaveBegan(number=number, size=size, waves=waves):
             of = "" if waves is None else f" of {waves}"
             return f"wave {number}{of}{'' if size is None else f': {_operations(size)}'}"

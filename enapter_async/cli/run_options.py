@@ -1,11 +1,15 @@
 """The options of a run on the command line, and how they become `RunOptions`."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import attrs
 import click
+from click.core import ParameterSource
 
+from enapter_async.cli.options import Settings
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.options import RunKeywords, RunOptions
@@ -144,3 +148,25 @@ def _rollout(told: dict[str, Any]) -> Rollout | None:
 
 def _size(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdigit() else text
+
+
+def pace_facts(settings: Settings, concurrency: int) -> dict[str, str]:
+    """Return what a journal keeps of how fast its run was to go."""
+    facts = {"concurrency": str(concurrency)}
+    if settings.max_rate is not None:
+        facts["max_rate"] = repr(settings.max_rate)
+    return facts
+
+
+def paced_as_begun(
+    settings: Settings, options: RunOptions, facts: Mapping[str, str]
+) -> tuple[Settings, RunOptions]:
+    """Return settings and options with the pace that a run was begun with, where none is given."""
+    context = click.get_current_context()
+    given = context.get_parameter_source("concurrency")
+    if given is ParameterSource.DEFAULT and facts.get("concurrency", "").isdecimal():
+        options = attrs.evolve(options, concurrency=max(1, int(facts["concurrency"])))
+    if settings.max_rate is None and "max_rate" in facts:
+        with contextlib.suppress(ValueError):
+            settings = attrs.evolve(settings, max_rate=float(facts["max_rate"]))
+    return settings, options

@@ -11,6 +11,7 @@ from enapter_async.converter import operation_to_json, unstructure
 from enapter_async.errors import APIError, EnapterError
 from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.waits import Wait
+from enapter_async.limits.pace import Pace
 from enapter_async.operation import Operation
 from enapter_async.text import plain, shortened
 
@@ -303,6 +304,13 @@ class RunGoesOn:
 
 
 @attrs.frozen(kw_only=True)
+class RunPaceChanged:
+    """What the client's limiter allows has changed; `str(pace)` says what and why."""
+
+    pace: Pace
+
+
+@attrs.frozen(kw_only=True)
 class WaveBegan:
     """A wave begins. `number` counts from 1; `size` and `waves` are None where unknown."""
 
@@ -326,7 +334,7 @@ class RunStopped:
     error: EnapterError
 
 
-RunEvent = RunWaiting | RunGoesOn | WaveBegan | WavePassed | RunStopped
+RunEvent = RunWaiting | RunGoesOn | RunPaceChanged | WaveBegan | WavePassed | RunStopped
 
 OnEvent = Callable[[RunEvent], None]
 

@@ -1,24 +1,35 @@
-"""How long a run will go on, from how fast it went while nothing held it back."""
+"""How long a run will go on, from how fast it went of late while nothing held it back."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 LEAST_SECONDS: Final = 30.0
 """From less unpaused work than this nothing can be said."""
+LATELY: Final = 60.0
+"""The seconds of unpaused work that the pace is taken from."""
 
 
 class Estimate:
-    """Counts what is done and the time that was spent working; pauses are left out."""
+    """Counts what is done and the time spent working in the last minute; pauses are left out."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._worked = 0.0
         self._since: float | None = monotonic()
         self._done = 0
+        self._marks: deque[tuple[float, int]] = deque([(0.0, 0)])
+        """Seconds of work and what was done by then, a second apart."""
 
     def advance(self, number: int = 1) -> None:
         """Take note of so many operations that ended."""
         self._done += number
+        worked = self.worked()
+        marks = self._marks
+        if worked - marks[-1][0] >= 1.0:
+            marks.append((worked, self._done))
+            while worked - marks[1][0] >= LATELY:
+                marks.popleft()
 
     def pause(self) -> None:
         """Take note that nothing begins from now on; safe to repeat."""
@@ -38,6 +49,7 @@ class Estimate:
     def left(self, number: int) -> float | None:
         """Return the seconds of item that so many operations will take; None: not known yet."""
         worked = self.worked()
-        if not self._done or worked < LEAST_SECONDS:
+        since, before = self._marks[0]
+        if self._done == before or worked < LEAST_SECONDS:
             return None
-        return number * worked / self._done
+        return number * (worked - since) / (self._done - before)

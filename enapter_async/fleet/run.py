@@ -28,6 +28,7 @@ from enapter_async.fleet.outcomes import (
     RunWaiting,
     Tally,
 )
+from enapter_async.fleet.pace_notes import PaceNotes
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
@@ -112,7 +113,7 @@ class Run(Generic[OperationT]):
         self._rollout = options.rollout
 
         self._clock = client.clock if isinstance(client, Client) else Clock()
-        limiter = client.limiter if isinstance(client, Client) else None
+        self._limiter = limiter = client.limiter if isinstance(client, Client) else None
         self._admission = Admission(
             Obstacles(limiter, self._clock, max_pause=options.max_pause),
             self._clock,
@@ -271,6 +272,8 @@ class Run(Generic[OperationT]):
             if ROLLOUT in session.facts:
                 self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)
+        if self._limiter is not None:
+            exits.callback(self._limiter.watch(PaceNotes(self._clock, self._tell, session).take))
         rollout = self._rollout
         chosen = guard = self._options.guard
         if isinstance(guard, GuardMode):

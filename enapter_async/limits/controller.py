@@ -250,6 +250,11 @@ class Controller:
         self._rate = rate
         self._new_epoch()
 
+    @property
+    def changes(self) -> int:
+        """How often what is allowed has changed."""
+        return self._epoch
+
     def _new_epoch(self) -> None:
         self._epoch += 1
         self._cohort = None

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from enapter_async.clock import Clock
@@ -15,6 +16,8 @@ from enapter_async.limits.cohorts import Cohort
 from enapter_async.limits.controller import Controller
 from enapter_async.limits.pace import Pace
 from enapter_async.limits.pacing import Pacing
+
+OnChange = Callable[[Pace], None]
 
 Permit = Cohort
 """What an attempt in flight holds; only the limiter that granted it looks inside."""
@@ -56,6 +59,9 @@ class Limiter(Protocol):
         """Return what is allowed now, and why."""
         ...
 
+    def watch(self, on_change: OnChange) -> Callable[[], None]:
+        """Call `on_change` with each pace that is new; return what ends that."""
+
 
 def own_delay(clock: Clock, times: int, retry_after: float | None) -> float:
     """Return how many seconds an operation itself waits after its refusal number `times`.
@@ -79,6 +85,8 @@ class AdaptiveLimiter:
         self._line: deque[asyncio.Future[Permit]] = deque()
         self._sleeper: asyncio.Task[None] | None = None
         self._wakes_at = math.inf
+        self._watchers: list[OnChange] = []
+        self._changes = self._controller.changes
 
     @property
     def in_flight(self) -> int:
@@ -118,30 +126,40 @@ class AdaptiveLimiter:
     def passed(self, permit: Permit) -> None:
         """End an attempt that was answered with anything but a refusal."""
         self._controller.passed(permit, self._monotonic())
-        if self._line:
-            self._serve()
+        self._ended()
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
         """End an attempt that was refused as too much."""
         self._controller.refused(permit, self._monotonic(), retry_after)
-        if self._line:
-            self._serve()
+        self._ended()
 
     def dropped(self, permit: Permit) -> None:
         """End an attempt that says nothing of the server."""
         self._controller.dropped(permit, self._monotonic())
-        if self._line:
-            self._serve()
+        self._ended()
 
     def lost(self, permit: Permit, *, unreachable: bool = False) -> None:
         """End an attempt that timed out, or that found the host unreachable."""
         self._controller.lost(permit, self._monotonic(), unreachable=unreachable)
-        if self._line:
-            self._serve()
+        self._ended()
 
     def pace(self) -> Pace:
         """Return what is allowed now, and why."""
         return self._controller.pace(self._monotonic())
+
+    def watch(self, on_change: OnChange) -> Callable[[], None]:
+        """Call `on_change` with each pace that is new; return what ends that."""
+        self._watchers.append(on_change)
+        return lambda: self._watchers.remove(on_change)
+
+    def _ended(self) -> None:
+        if self._line:
+            self._serve()
+        if self._watchers and self._changes != self._controller.changes:
+            self._changes = self._controller.changes
+            pace = self.pace()
+            for on_change in tuple(self._watchers):
+                on_change(pace)
 
     def _serve(self) -> None:
         """Grant what may begin now, and see to it that what may begin later is woken for."""

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import stat
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Drop, Emulator, Latency, Reply, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.run_folders import RunFolder, RunLock, find_run, runs_directory
+from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.results import write_results
 from tests.cli.conftest import Run
 from tests.cli.processes import process
@@ -241,3 +243,21 @@ def test_results_that_cannot_be_written_leave_the_old_ones(
         write_results(BrokenJournal(), folder.results("csv"), "csv")  # type: ignore[arg-type]  # it only fails
     assert folder.results("csv").read_bytes() == before
     assert not [each for each in folder.path.iterdir() if each.name.startswith(".")]
+
+
+def test_a_resume_keeps_the_pace_that_the_run_was_begun_with(
+    run: Run, world: World, emulator: Emulator, changes: str, runs: Path
+) -> None:
+    emulator.faults.add(UNAUTHORIZED)
+    run("fleet", "apply", changes, "--concurrency", "3", "--max-rate", "50")
+    folder = the_run(runs)
+    with closing(Journal.read(folder.journal)) as journal:
+        facts = journal.facts()
+    assert (facts["concurrency"], facts["max_rate"]) == ("3", "50.0")
+    before = world.log.count_arrivals()
+    began = time.monotonic()
+    assert run("fleet", "resume", folder.id, "--retry-failed").exit_code == Exit.DONE
+    spaced = world.log.count_arrivals() - before - 1
+    assert spaced > 3
+    assert time.monotonic() - began > 0.95 * spaced / 50
+    assert run("fleet", "status", folder.id).exit_code == Exit.DONE

@@ -29,3 +29,15 @@ def test_nothing_is_said_while_nothing_was_done() -> None:
     estimate = Estimate(ticking.monotonic)
     ticking.pass_by(100)
     assert estimate.left(1) is None
+
+
+def test_the_pace_is_that_of_the_last_minute() -> None:
+    ticking = Ticking()
+    estimate = Estimate(ticking.monotonic)
+    for _ in range(600):
+        ticking.pass_by(1)
+        estimate.advance(100)
+    for _ in range(70):
+        ticking.pass_by(1)
+        estimate.advance(10)
+    assert estimate.left(100) == pytest.approx(10)

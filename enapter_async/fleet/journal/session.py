@@ -93,7 +93,7 @@ class JournalSession:
         try:
             await session._begin(client, given, left_out, credentials)
             session._power = options.power or session.facts.get("level") == "power"
-            session._note("begin", {"client": session.facts["version"]})
+            session.note("begin", {"client": session.facts["version"]})
             session._settle_old()
         except BaseException:
             journal.close()
@@ -108,7 +108,7 @@ class JournalSession:
             JournalError: not everything could be written.
         """
         try:
-            self._note("end", {})
+            self.note("end", {})
             await self._writer.close()
         finally:
             self._journal.close()
@@ -360,7 +360,8 @@ class JournalSession:
     def _add(self, seq: int | None, kind: str, detail: str | None = None) -> None:
         self._writer.add(event_row(seq, kind, self._at_ms(), detail=detail))
 
-    def _note(self, kind: str, details: Mapping[str, Any]) -> None:
+    def note(self, kind: str, details: Mapping[str, Any]) -> None:
+        """Write a note about the run."""
         self._add(None, kind, detail_text(details))
 
     def _at_ms(self) -> int:

@@ -20,6 +20,8 @@ from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.run_folders import is_held
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.pace_notes import PACE, pace_in
+from enapter_async.limits.pace import Pace
 from enapter_async.operation import Repeat
 
 _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
@@ -37,6 +39,7 @@ class RunStatus:
     was about to be sent, in all sessions. `wave_not_passed` is the number of the wave, from 1,
     that was looked at and did not pass; `stuck` says that what failed in it, or in one that was
     not looked at yet, lets no other wave begin. `kept` results are in the file `credentials`.
+    `pace` is what the limiter of the runner at work allowed last, None where nothing limited it.
     """
 
     facts: Mapping[str, str]
@@ -52,6 +55,7 @@ class RunStatus:
     stuck: bool = False
     credentials: str | None = None
     kept: int = 0
+    pace: Pace | None = None
 
     @classmethod
     def read(cls, journal: str | os.PathLike[str]) -> Self:
@@ -64,7 +68,7 @@ class RunStatus:
             # Asked first: a run that ends meanwhile is told as one that was at work.
             running = is_held(opened.path)
             replay = Replay(opened)
-            begun, waves = _notes(opened)
+            begun, waves, pace = _notes(opened)
             flying = _in_flight(opened, begun) if running else frozenset[int]()
             counts = replay.counts()
             counts[State.UNKNOWN] -= len(flying)
@@ -103,6 +107,7 @@ class RunStatus:
             stuck=stuck,
             credentials=path,
             kept=0 if path is None else count_in(Path(path)),
+            pace=pace if running else None,
         )
 
     @property
@@ -166,16 +171,18 @@ def created_at(facts: Mapping[str, str]) -> str | None:
     return datetime.fromtimestamp(int(created) / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _notes(journal: Journal) -> tuple[int, dict[int, str]]:
-    """Return the event with which the last session began, and the last note of each wave."""
-    begun, waves = -1, dict[int, str]()
+def _notes(journal: Journal) -> tuple[int, dict[int, str], Pace | None]:
+    """Return the event with which the last session began, each wave's last note, and its pace."""
+    begun, waves, pace = -1, dict[int, str](), None
     for event in journal.notes():
         if event.kind == "begin":
-            begun = event.id
+            begun, pace = event.id, None
+        elif event.kind == PACE:
+            pace = pace_in(event.details)
         number = event.details.get("wave")
         if event.kind in _WAVES and isinstance(number, int):
             waves[number] = event.kind
-    return begun, waves
+    return begun, waves, pace
 
 
 def _in_flight(journal: Journal, begun: int) -> frozenset[int]:

@@ -1,0 +1,79 @@
+"""What pace a run was allowed, told to who listens and written into its journal."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from enapter_async.clock import Clock
+from enapter_async.fleet.outcomes import RunEvent, RunPaceChanged
+from enapter_async.limits.pace import Pace
+
+APART_S: Final = 1.0
+"""How many seconds lie at least between two notes of the same kind."""
+PACE: Final = "pace"
+
+
+class Notes(Protocol):
+    """Where notes about a run are written, and what a journal's session is."""
+
+    def note(self, kind: str, details: Mapping[str, Any]) -> None:
+        """Write a note about the run."""
+        ...
+
+
+class PaceNotes:
+    """Tells each new pace of the limiter, but not each of its small steps.
+
+    A limit that appears or goes, and a pause, are told at once; the rate itself at most once a
+    second.
+    """
+
+    def __init__(
+        self, clock: Clock, on_event: Callable[[RunEvent], None], notes: Notes | None
+    ) -> None:
+        self._monotonic = clock.monotonic
+        self._on_event = on_event
+        self._notes = notes
+        self._kind = _kind_of(None)
+        self._told_at = 0.0
+
+    def take(self, pace: Pace) -> None:
+        """Take a pace of the limiter, and tell it if that is worth a word."""
+        now, kind = self._monotonic(), _kind_of(pace)
+        if kind == self._kind and (now - self._told_at < APART_S or pace.rate is None):
+            return
+        self._kind, self._told_at = kind, now
+        self._on_event(RunPaceChanged(pace=pace))
+        if self._notes is not None:
+            details = {
+                "rate": pace.rate,
+                "declared": pace.declared,
+                "paused_s": round(pace.paused_s, 3),
+                "refused": pace.refused,
+                "ended": pace.ended,
+            }
+            self._notes.note(PACE, details)
+
+
+def pace_in(details: Mapping[str, Any]) -> Pace | None:
+    """Read the pace that a note tells; None where it tells none that can be read."""
+    rate, paused_s = details.get("rate"), details.get("paused_s")
+    refused, ended = details.get("refused"), details.get("ended")
+    numbers = isinstance(refused, int) and isinstance(ended, int)
+    if not numbers or not isinstance(rate, float | int | None):
+        return None
+    return Pace(
+        rate=rate,
+        declared=details.get("declared") is True,
+        in_flight=0,
+        paused_s=float(paused_s) if isinstance(paused_s, float | int) else 0.0,
+        refused=int(refused or 0),
+        ended=int(ended or 0),
+    )
+
+
+def _kind_of(pace: Pace | None) -> str:
+    if pace is None or (pace.rate is None and not pace.paused_s):
+        return "open"
+    if pace.paused_s:
+        return "paused"
+    return "declared" if pace.declared else "limited"
