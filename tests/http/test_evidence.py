@@ -14,6 +14,7 @@ from enapter_async._http.evidence import Evidence, Seen, told_by_cache
 from enapter_async._http.wire import Failure
 from enapter_async.errors import CachedAnswerError, Certainty, RedirectError
 from enapter_async.models.devices import Device
+from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, ListDevices
 from tests.http.test_wire import DEVICE, JSON, failed, reply, wire
 from tests.support.rig import DELETE, GET, UPDATE
@@ -163,7 +164,7 @@ def test_what_stood_there_before_the_write_never_does(
 
 def test_the_largest_lag_of_good_writes_counts() -> None:
     evidence = Evidence()
-    assert evidence.seen(GET, {}, device(None), 0.0).stamped is False
+    assert evidence.seen(GET, {}, device(None), 0.0) == Seen(None, None, 0.0, False, 0.0)
     for lag in (3, 9, 4, -20):
         evidence.note_write(UPDATE, {"Date": formatdate(T0, usegmt=True)}, device(T0 - lag))
     evidence.note_write(UPDATE, {}, device(T0 - 1000))
@@ -175,6 +176,18 @@ def test_the_largest_lag_of_good_writes_counts() -> None:
 
 def device(stamp: float | None) -> Device:
     return Device(id="a", updated_at=None if stamp is None else datetime.fromtimestamp(stamp, UTC))
+
+
+class Plain(Operation[None]):
+    """Names no proof."""
+
+
+def test_any_good_answer_proves_an_api_to_an_operation_without_a_proof() -> None:
+    evidence = Evidence()
+    assert not evidence.lives(Plain())
+    evidence.learn(GET, device(None))
+    assert evidence.lives(Plain())
+    assert evidence.lives(GET)
 
 
 def test_a_page_shows_that_devices_carry_a_time() -> None:
