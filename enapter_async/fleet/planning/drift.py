@@ -127,9 +127,9 @@ class StateGuard:
         self._staged = staged
         self._wave = 0
         self._scratch: sqlite3.Connection | None = None
+        # When what is as wanted already last changed, by the `seq` of items that are about to be
+        # sent; who sends one takes it out.
         self.already: dict[int, float | None] = {}
-        """When what is as wanted already last changed, by the `seq` of items that are about to
-        be sent; who sends one takes it out."""
 
     async def __aenter__(self) -> Self:
         """Begin."""
