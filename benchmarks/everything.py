@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks import decode, growth, imports, journal, pacing, plots, safety
+from benchmarks.limits import measure as limits
 from benchmarks.machine import Cores
 from benchmarks.report import Report, Section
 
@@ -17,7 +18,7 @@ def others(
     )
     jobs, count = (1, 2_000) if brief else (safety.JOBS, journal.COUNT)
     sizes = growth.SIZES[:2] if brief else growth.FULL
-    operations, far = (300, 2_000) if brief else (pacing.OPERATIONS, pacing.FAR)
+    far = 2_000 if brief else pacing.OPERATIONS
     parts: dict[str, Callable[[], Section]] = {
         "decode": lambda: decode.run(rounds=rounds[0]),
         "imports": lambda: imports.run(cores, rounds=rounds[1]),
@@ -26,7 +27,8 @@ def others(
             cores, server=server, rounds=rounds[3], count=count, tell=tell
         ),
         "growth": lambda: growth.run(cores, sizes=sizes, server=server, tell=tell),
-        "pacing": lambda: pacing.run(operations=operations, far=far),
+        "pacing": lambda: pacing.run(operations=far),
+        "limits": lambda: limits.run(smoke=brief, tell=tell),
     }
     for name, run in parts.items():
         tell(f"benchmarks.{name}")

@@ -1,11 +1,12 @@
 """A server with a limit: so many requests a second, or a latency, as an API far away has.
 
-It prints its port and serves until it is ended. Beyond its rate it answers 429, with a
-Retry-After or without, and with the API's envelope.
+It prints its port and serves until it is ended. Beyond its rate, or for a share of all requests
+by chance, it answers 429, with a Retry-After or without, and with the API's envelope.
 """
 
 import asyncio
 import functools
+import random
 import time
 from typing import Final
 
@@ -24,7 +25,7 @@ class Bucket:
         self._at = time.monotonic()
 
     def allows(self) -> bool:
-        """Say whether one more request may pass now."""
+        """Return whether one more request may pass now."""
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -34,12 +35,26 @@ class Bucket:
         return True
 
 
+class Chance:
+    """Allows all but a share of the requests, by lot."""
+
+    def __init__(self, share: float, seed: int) -> None:
+        self._share = share
+        self._random = random.Random(seed)  # noqa: S311 - no secret
+
+    def allows(self) -> bool:
+        """Return whether one more request may pass now."""
+        return self._random.random() >= self._share
+
+
 class LimitedServer(RawServer):
     """Answers one connection, late or with 429 where it must."""
 
-    def __init__(self, bucket: Bucket | None, latency: float, retry_after: int | None) -> None:
+    def __init__(
+        self, limit: Bucket | Chance | None, latency: float, retry_after: int | None
+    ) -> None:
         super().__init__()
-        self._bucket = bucket
+        self._limit = limit
         self._latency = latency
         told = b"" if retry_after is None else b"Retry-After: %d\r\n" % retry_after
         self._refusal = (
@@ -48,8 +63,8 @@ class LimitedServer(RawServer):
         )
 
     def _answer(self, answers: list[bytes], *, close: bool) -> None:
-        if self._bucket is not None:
-            answers = [each if self._bucket.allows() else self._refusal for each in answers]
+        if self._limit is not None:
+            answers = [each if self._limit.allows() else self._refusal for each in answers]
         answer = functools.partial(super()._answer, answers, close=close)
         if self._latency and answers:
             asyncio.get_running_loop().call_later(self._latency, answer)
@@ -64,9 +79,15 @@ def main() -> None:
     parser.add_argument("--burst", type=int, default=10)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--retry-after", type=int, help="seconds told with each 429")
+    parser.add_argument("--share", type=float, help="refused by chance, in place of a rate")
+    parser.add_argument("--seed", type=int, default=1, help="of that chance")
     options = parser.parse_args()
-    bucket = None if options.rate is None else Bucket(options.rate, options.burst)
-    run(lambda: LimitedServer(bucket, options.latency, options.retry_after), options)
+    limit: Bucket | Chance | None = None
+    if options.share is not None:
+        limit = Chance(options.share, options.seed)
+    elif options.rate is not None:
+        limit = Bucket(options.rate, options.burst)
+    run(lambda: LimitedServer(limit, options.latency, options.retry_after), options)
 
 
 if __name__ == "__main__":

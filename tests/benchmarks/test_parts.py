@@ -149,30 +149,15 @@ def test_a_journals_share_is_taken_within_a_round() -> None:
 # --- pacing ----------------------------------------------------------------------------
 
 
-def test_requests_and_time_are_held_against_the_ideal() -> None:
-    def cell(name: str, requests: int, seconds: float, applied: int = 510) -> pacing.Cell:
-        return pacing.Cell(
-            name=name,
-            operations=510,
-            applied=applied,
-            requests=requests,
-            refused=requests - applied,
-            seconds=seconds,
-        )
+def test_a_job_is_held_against_the_best_fixed_concurrency() -> None:
+    def cell(name: str, seconds: float, applied: int = 510) -> pacing.Cell:
+        return pacing.Cell(name=name, operations=510, applied=applied, seconds=seconds)
 
-    # Ten were saved up, and 500 at 50 a second take ten seconds.
-    found = pacing.section(
-        [cell("a", 510, 11.9), cell("b", 612, 12.1)],
-        cell("paced", 510, 1.0),
-        [
-            cell("fixed at 64", 510, 0.8),
-            cell("fixed at 16", 510, 4.0),
-        ],
-    )
-    assert [verdict.met for verdict in found.verdicts] == [True, True, False, False, False]
-    few = cell("a", 510, 10, applied=509)
-    lost = pacing.section([few], cell("paced", 510, 1), [cell("f", 1, 1)])
-    assert lost.failures == ("a: only 509 of 510 were applied",)
+    others = [cell("fixed at 64", 0.85), cell("fixed at 16", 4.0)]
+    assert pacing.section(cell("paced", 0.94), others).good
+    assert not pacing.section(cell("paced", 0.95), others).good
+    lost = pacing.section(cell("paced", 0.94, applied=509), others)
+    assert lost.failures == ("only 509 of 510 were applied",)
 
 
 # --- safety ----------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""How fast work goes against servers that say "too much", each in its own way."""
