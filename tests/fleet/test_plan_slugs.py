@@ -77,6 +77,15 @@ async def test_what_cannot_free_a_slug_on_another_site_keeps_nobody_from_it() ->
     assert ended == {"applied": 1}
 
 
+async def test_who_is_only_renamed_frees_no_slug() -> None:
+    devices = [device(0), device(1)]
+    rename = UpdateDevice(device_id=uuid(0), name="New")
+    items, ended = await carried_out(devices, [rename, reslug(1, "device-0")])
+    assert [str(item.verdict) for item in items] == ["change", "refused"]
+    assert "stays with" in items[1].why or "already used" in items[1].why
+    assert ended == {"applied": 1}
+
+
 async def test_a_circle_is_refused_only_within_a_site() -> None:
     devices = [device(number, site_id="ab"[number % 2]) for number in range(4)]
     across = [reslug(0, "device-1"), reslug(1, "device-0")]
