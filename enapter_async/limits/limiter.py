@@ -61,6 +61,7 @@ class Limiter(Protocol):
 
     def watch(self, on_change: OnChange) -> Callable[[], None]:
         """Call `on_change` with each pace that is new; return what ends that."""
+        ...
 
 
 def own_delay(clock: Clock, times: int, retry_after: float | None) -> float:
