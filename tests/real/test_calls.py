@@ -9,6 +9,7 @@ from enapter_async.errors import (
     AmbiguousOutcomeError,
     APIError,
     Certainty,
+    DeadlineExceededError,
     EnapterError,
     api_error_type,
 )
@@ -73,15 +74,20 @@ async def test_a_refusal_to_the_end_did_nothing(
     tmp_path: Path,
 ) -> None:
     status = next(STATUS[name] for name, one in LIMITED.items() if one is row)
+    told = "Retry-After" in row.server
     async with opened(transport, tmp_path, row) as front:
         await prepared(front, row)
         error = await front.run(operation)
-        assert type(error) is api_error_type(status)
-        assert error.retry_after == (1.0 if "Retry-After" in row.server else None)
-        assert [attempt.certainty for attempt in error.attempts] == [Certainty.REFUSED] * 4
+        # It counts as no attempt, so that the deadline ends it.
+        assert isinstance(error, EnapterError)
+        assert type(error) is (api_error_type(status) if told else DeadlineExceededError)
+        refusals = len(error.attempts)
+        assert refusals > 4
+        assert [each.certainty for each in error.attempts] == [Certainty.REFUSED] * refusals
+        assert {each.retry_after for each in error.attempts} == {1.0 if told else None}
         assert front.effects(operation) == 0
         lines = await front.seen()
-        assert [line.status for line in lines] == [200] + [status] * 4
+        assert [line.status for line in lines] == [200] + [status] * refusals
         assert front.world.log.count_arrivals() == 1
 
 
