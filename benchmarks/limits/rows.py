@@ -185,9 +185,9 @@ def _others() -> Iterator[Row]:
         requests=1.1,
     )
     yield Row(
-        name="bucket 10/s and 100/s, each for 30 s",
+        name="bucket 100/s and 10/s, each for 30 s",
         group="a capacity that changes",
-        make=partial(Bucket, in_turn(10, 100, 30), 10),
+        make=partial(Bucket, in_turn(100, 10, 30), 10),
         operations=6_600,
         ideal=120,
         time=1.25,
