@@ -196,7 +196,7 @@ class Pipeline(Telling):
         )
 
     async def _attempt(self, call: Call) -> Any | Failure:
-        permit = await self._permit(call)
+        permit = self._permit_at_once(call) or await self._permit(call)
         if permit is None:
             return unsent(DeadlineExceededError(f"out of time: {self.limiter.pace()}"))
         operation = call.operation
@@ -218,8 +218,16 @@ class Pipeline(Telling):
         self._passed(call, reply, result, began)
         return result
 
+    def _permit_at_once(self, call: Call) -> Permit | None:
+        """Return a permit where there is nothing to wait for; the quick path of `_permit`."""
+        record = call.record
+        if record.observer is not None and not record.observer.may_begin():
+            return None
+        permit, record.permit = record.permit, None
+        return permit or self.limiter.try_acquire()
+
     async def _permit(self, call: Call) -> Permit | None:
-        """Return a permit for the next attempt, or None where none comes in time.
+        """Wait for a permit for the next attempt; return None where none comes in time.
 
         The observer is asked again after each wait: what it watches may have changed meanwhile.
         """
@@ -231,10 +239,9 @@ class Pipeline(Telling):
                 await observer.begin()
                 call.put_off(self.clock.monotonic() - before)
                 self._tell_waited(call, before, "pace")
-            permit, call.record.permit = call.record.permit, None
-            permit = permit or self.limiter.try_acquire()
-            if permit is not None:
-                return permit
+                permit = self._permit_at_once(call)
+                if permit is not None:
+                    return permit
             permit = await self._wait_for_permit(call)
             if permit is None or observer is None or observer.may_begin():
                 return permit
@@ -259,24 +266,26 @@ class Pipeline(Telling):
         self, permit: Permit, message: Message, operation: Operation[Any], left: float
     ) -> tuple[Reply, Any] | Failure:
         """Make one exchange, read its answer, and tell the limiter how it ended."""
-        ended: Any
         try:
-            reply = await self.transport.exchange(
+            reply: Any = await self.transport.exchange(
                 message,
                 max_bytes=operation.max_bytes(),
                 left=left,
                 timeouts=self.timeouts,
             )
             if isinstance(reply, Failure):
-                ended = reply
+                ended: Any = reply
             else:
                 read = self.wire.read_fresh if message.fresh else self.wire.read
                 ended = read(operation, reply)
         except BaseException:
             self.limiter.dropped(permit)
             raise
-        end_permit(self.limiter, permit, ended)
-        return ended if isinstance(reply, Failure) or isinstance(ended, Failure) else (reply, ended)
+        if isinstance(ended, Failure):
+            end_permit(self.limiter, permit, ended)
+            return ended
+        self.limiter.passed(permit)
+        return reply, ended
 
     def _time_left(self, call: Call) -> float:
         left = call.end - self.clock.monotonic()

@@ -89,11 +89,9 @@ def is_refusal(failure: Failure) -> bool:
     )
 
 
-def end_permit(limiter: Limiter, permit: Permit, ended: object) -> None:
-    """Tell the limiter how an attempt ended."""
-    if not isinstance(ended, Failure):
-        limiter.passed(permit)
-    elif is_refusal(ended):
+def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> None:
+    """Tell the limiter how an attempt failed."""
+    if is_refusal(ended):
         limiter.refused(permit, ended.retry_after)
     elif isinstance(ended.error, HostDownError):
         limiter.lost(permit, unreachable=True)

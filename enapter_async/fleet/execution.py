@@ -82,11 +82,13 @@ class Execution(Generic[OperationT]):
         if outcome is not None:
             return outcome
         item_record = self._item_record
-        try:
-            permit = await self._intend(limiter)
-        except JournalError as error:
-            return self.held(str(error), error)
-        write_intent = None if item_record is None else item_record.write_intent
+        permit, write_intent = None, None
+        if item_record is not None:
+            write_intent = item_record.write_intent
+            try:
+                permit = await self._intend(item_record, limiter)
+            except JournalError as error:
+                return self.held(str(error), error)
         self._record = record = CallRecord(
             write_intent, observer, permit, decides=True, before=self.before, age=self._age
         )
@@ -105,14 +107,13 @@ class Execution(Generic[OperationT]):
             return await self._keep(credential_store, result, None)
         return self._outcome(State.APPLIED, result=result)
 
-    async def _intend(self, limiter: Limiter | None) -> Permit | None:
+    async def _intend(self, item_record: ItemRecord, limiter: Limiter | None) -> Permit | None:
         """Write the intent, with the permit in hand to send at once: return that.
 
         So what a kill leaves unknown is at most what was in flight, and nothing that waits for
         its turn at a low rate.
         """
-        item_record = self._item_record
-        if item_record is None or item_record.intent_written:
+        if item_record.intent_written:
             return None
         permit = None
         if limiter is not None:

@@ -141,41 +141,47 @@ class Controller:
                 return math.inf
         elif self.in_flight >= self._places.allowed:
             return math.inf
-        rate = self._allowed_rate()
-        return max(self._paused_until, 0.0 if rate is None else self._last_began + 1.0 / rate)
+        rate = self._allowed
+        if rate is None:
+            return self._paused_until
+        return max(self._paused_until, self._last_began + 1.0 / rate)
 
     def begin(self, now: float) -> Cohort:
         """Count an attempt that begins, as `opens_at` allows; return the cohort to end it with."""
-        if now - self._last_began > FORGOTTEN_AFTER_S and not (self.in_flight or self._probing):
-            self._forget()
-        rate = self._allowed_rate()
-        due = now if rate is None else self._last_began + 1.0 / rate
-        self._last_began = due if now - due < CATCH_UP_S else now
-        if self._resumed_at is None:
-            self._resumed_at = now
-        if self._cohort is not None and self._is_full(self._cohort, now):
-            self._close(self._cohort, now)
-        if self._cohort is None:
-            self._cohort = Cohort(self._epoch, now)
-        cohort = self._cohort
+        rate, cohort = self._allowed, self._cohort
+        if cohort is None or now - cohort.began >= SPAN_S:
+            cohort = self._fitting_cohort(now)
+        if rate is None:
+            self._last_began = now
+        else:
+            due = self._last_began + 1.0 / rate
+            self._last_began = due if now - due < CATCH_UP_S else now
         cohort.in_flight += 1
         self.in_flight += 1
         if self._probing:
             self._probe = cohort
         return cohort
 
-    def _allowed_rate(self) -> float | None:
-        learned = None if self._probing else self._rate
-        if learned is None or self._max_rate is None:
-            return learned or self._max_rate
-        return min(learned, self._max_rate)
+    def _fitting_cohort(self, now: float) -> Cohort:
+        """Return the cohort of an attempt that begins: a new one where the last one is full."""
+        if now - self._last_began > FORGOTTEN_AFTER_S and not (self.in_flight or self._probing):
+            self._forget()
+        if self._resumed_at is None:
+            self._resumed_at = now
+        cohort = self._cohort
+        if cohort is not None and self._is_full(cohort, now):
+            self._close(cohort, now)
+            cohort = None
+        if cohort is None:
+            cohort = self._cohort = Cohort(self._epoch, now)
+        return cohort
 
     def _is_full(self, cohort: Cohort, now: float) -> bool:
-        age = now - cohort.began
-        if age < SPAN_S:
-            return False
+        """Return whether a cohort that is at least `SPAN_S` old has enough attempts."""
         enough = ENOUGH_WHILE_DOUBLING if self._doubling else ENOUGH
-        return cohort.started >= enough or (age >= LONG_SPAN_S and cohort.started >= FEW)
+        return cohort.started >= enough or (
+            now - cohort.began >= LONG_SPAN_S and cohort.started >= FEW
+        )
 
     def _close(self, cohort: Cohort, now: float) -> None:
         cohort.closed_at = now
@@ -256,6 +262,9 @@ class Controller:
         return self._epoch
 
     def _new_epoch(self) -> None:
+        """Judge what begins from now on by itself: the rate, or what it means, has changed."""
+        rates = (self._max_rate, None if self._probing else self._rate)
+        self._allowed = min((rate for rate in rates if rate is not None), default=None)
         self._epoch += 1
         self._cohort = None
         self._earlier = None
@@ -369,7 +378,7 @@ class Controller:
 
     def pace(self, now: float) -> Pace:
         """Return what is allowed now, and why."""
-        rate = self._allowed_rate()
+        rate = self._allowed
         refused, ended = self._recent.counts(now)
         return Pace(
             rate=rate,

@@ -127,7 +127,8 @@ class AdaptiveLimiter:
     def passed(self, permit: Permit) -> None:
         """End an attempt that was answered with anything but a refusal."""
         self._controller.passed(permit, self._monotonic())
-        self._ended()
+        if self._line or self._watchers:
+            self._ended()
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
         """End an attempt that was refused as too much."""

@@ -147,9 +147,9 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="limits/test_controller.py",
         ),
         "requests are not spaced": Break(
-            "limits.controller:Controller._allowed_rate",
-            "return learned or self._max_rate",
-            "return learned",
+            "limits.controller:Controller._new_epoch",
+            "rates = (self._max_rate, None if self._probing else self._rate)",
+            "rates = (None if self._probing else self._rate,)",
             by="http/test_pacing.py::test_a_rate_is_kept",
             simulated=True,
         ),
