@@ -1,1 +1,1 @@
-"""What is wrong between this machine and the API, found step by step and said in plain words."""
+"""Diagnoses, step by step, what is wrong between this machine and the API, in plain words."""

@@ -1,7 +1,7 @@
-"""The checks themselves, from the nearest thing to the farthest; each is bounded in time.
+"""Runs the checks, from this machine outwards to the API; each has a time limit.
 
-What a later check needs and an earlier one found missing, is not tried. The two requests made
-are reads of one page of devices; nothing is ever written.
+If a check fails, the checks that depend on it are skipped. The API is only read (at most two
+pages of devices and a HEAD request); nothing is ever written.
 """
 
 import contextlib
@@ -61,9 +61,9 @@ _NEXT: Final = {
 async def examine(
     connection: Connection, around: Surroundings = Surroundings()
 ) -> AsyncIterator[Finding]:
-    """Check one thing after the other, and give what was found as it is found.
+    """Run the checks one after another, and yield each finding as soon as it is known.
 
-    The token is read, which may run the command that the profile names.
+    Reads the token, which may run the profile's `token_command`.
     """
     yield await look_at_versions()
     token_known = connection.token is None
@@ -112,7 +112,7 @@ async def examine(
 
 
 async def look_at_versions() -> Finding:
-    """Say what the package runs on, and whether it can use its fast and exact way."""
+    """Report the versions in use, and whether they allow the faster, more exact transport."""
     facts = {"python": ".".join(map(str, sys.version_info[:3])), "enapter-async": __version__}
     for name in (*_NEEDED, *_FASTER):
         try:
@@ -137,7 +137,7 @@ async def look_at_versions() -> Finding:
 async def _ask(
     client: Client, connection: Connection, way: Way, around: Surroundings
 ) -> AsyncIterator[Finding]:
-    """Read one device, and then one page of them; hold the clocks against one another."""
+    """Read one device, then a page of devices; then compare the clocks."""
     if connection.token is None:
         yield Finding(
             check="token",
@@ -171,7 +171,7 @@ async def _ask(
 
 
 async def _compare_clocks(way: Way, connection: Connection, around: Surroundings) -> Finding:
-    """Ask for the API's root without a token, for any answer tells the server's time."""
+    """Request the API's root without a token, since any response carries the server's time."""
     timeout = aiohttp.ClientTimeout(total=around.seconds)
     verifying = verification(way.base_url, connection.ssl_context())
     moment: float | None = None
@@ -211,7 +211,7 @@ def _client(
 def _settings(
     connection: Connection, told: list[str], *, token_known: bool = True, proxy: str = ""
 ) -> Finding:
-    """Say what holds, and where each setting came from."""
+    """Report the settings in effect, and the source of each."""
     settings = {
         "base_url": connection.base_url,
         "user": connection.user,

@@ -1,4 +1,4 @@
-"""What each check found, and what to do about it: decisions without I/O."""
+"""Turns the results of checks into findings with advice; performs no I/O."""
 
 import enum
 import ssl
@@ -24,13 +24,13 @@ from enapter_async.models.devices import AccessRole, Device
 from enapter_async.text import plain
 
 EXPIRY_DAYS: Final = 21
-"""With fewer days left, a certificate's end is a warning."""
+"""A certificate with fewer days left causes a warning."""
 CLOCK_SECONDS: Final = 30.0
-"""A difference of clocks above it is a warning."""
+"""A larger difference between the clocks causes a warning."""
 
 _DAY: Final = 86400.0
 _FROM_OWNER_UP: Final = frozenset(AccessRole.known()[AccessRole.known().index(AccessRole.OWNER) :])
-# OpenSSL's verification codes (X509_V_ERR_*), and what to do about each.
+# OpenSSL's verification codes (X509_V_ERR_*), each with its meaning and advice.
 _REFUSED: Final[Mapping[int, tuple[str, str]]] = {
     9: ("is not valid yet", "Set this machine's clock; if it is right, the server's is not."),
     10: ("has expired", "Renew it on the server; if it is valid, set this machine's clock."),
@@ -62,10 +62,10 @@ class Health(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """What one check found.
+    """The result of one check.
 
-    `said` is one line for people, `advice` what to do about it (empty where nothing is),
-    `facts` what was looked at, by name. None of them holds a token.
+    `said` is a one-line message for people; `advice` is what to do about it (empty if there is
+    nothing to do); `facts` maps names to the values checked. None of them contains a token.
     """
 
     check: str
@@ -78,7 +78,7 @@ class Finding:
 def judge_certificate(
     certificate: Mapping[str, Any], now: float, facts: Mapping[str, str], *, what: str = "it"
 ) -> Finding:
-    """Judge a certificate that was accepted, as `ssl` gives it; `now` is seconds since 1970."""
+    """Judge an accepted certificate, in the form returned by `ssl`; `now` is a Unix time."""
     ends = ssl.cert_time_to_seconds(certificate["notAfter"])
     days = (ends - now) / _DAY
     until = datetime.fromtimestamp(ends, UTC).date().isoformat()
@@ -101,7 +101,7 @@ def judge_certificate(
 
 
 def judge_tunnel(status: int, line: str, host: str) -> Finding:
-    """Say why a proxy let no connection to the server through."""
+    """Explain why a proxy refused a connection to the server."""
     if status == 407:
         advice = "Put user and password into the proxy's address, in the variable or the profile."
     elif status >= 500:
@@ -114,7 +114,7 @@ def judge_tunnel(status: int, line: str, host: str) -> Finding:
 def judge_handshake(
     error: Exception, *, own_authority: str | None, names: Sequence[str] = ()
 ) -> Finding:
-    """Say why no secured connection came about."""
+    """Explain why the TLS connection failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
         said, advice = _REFUSED.get(
             error.verify_code,
@@ -145,12 +145,12 @@ def judge_handshake(
 
 
 def judge_clock(server: float | None, before: float, after: float) -> Finding:
-    """Compare the server's `Date` with the times just before and after; seconds since 1970."""
+    """Compare the server's `Date` with the local times just before and after, all Unix times."""
     if server is None:
         return Finding(
             check="clock", health=Health.SKIPPED, said="the server does not tell its time"
         )
-    # A Date has no fractions of a second: it stands for the second that begins there.
+    # A Date has no fractions of a second: it stands for the whole second that starts then.
     ahead = max(before - (server + 1), 0.0) or min(after - server, 0.0)
     facts = {"difference_seconds": f"{ahead:+.0f}"}
     if abs(ahead) <= CLOCK_SECONDS:
@@ -167,7 +167,7 @@ def judge_clock(server: float | None, before: float, after: float) -> Finding:
 
 
 def judge_roles(devices: Sequence[Device]) -> Finding:
-    """Say whether writes would be allowed, by the roles that devices show; nothing is written.
+    """Predict from the devices' roles whether writes would be allowed; writes nothing.
 
     Source: API page, "Update Device" and "Delete Device": the role OWNER.
     """
@@ -196,7 +196,7 @@ def judge_roles(devices: Sequence[Device]) -> Finding:
 
 
 def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
-    """Say why a harmless read failed, and what to do."""
+    """Explain why a read failed, and advise what to do."""
     said = plain(error)
     match error:
         case AuthenticationError():
@@ -231,13 +231,13 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
 
 
 def worst(findings: Iterable[Finding]) -> Health:
-    """Return the worst of all findings: failed, then warning, else ok."""
+    """Return the worst health of all findings: failed, else warning, else ok."""
     seen = {finding.health for finding in findings}
     return next((each for each in (Health.FAILED, Health.WARNING) if each in seen), Health.OK)
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Say on one line how it ended, by the names of the checks that found something."""
+    """Summarize the findings on one line, naming the checks that failed or warned."""
     failed, warned = (
         ", ".join(each.check for each in findings if each.health is health)
         for health in (Health.FAILED, Health.WARNING)
@@ -248,7 +248,7 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def skipped(check: str, said: str) -> Finding:
-    """Return what is said of a check that was not made."""
+    """Return the finding for a check that was not run."""
     return Finding(check=check, health=Health.SKIPPED, said=said)
 
 
@@ -257,7 +257,7 @@ def _failed(check: str, said: str, advice: str) -> Finding:
 
 
 def _name(pairs: Iterable[Iterable[tuple[str, str]]]) -> str:
-    """Write a distinguished name by the parts that people know it by."""
+    """Format a distinguished name by its best-known parts: organization and common name."""
     parts = dict(pair for group in pairs for pair in group)
     known = [parts[key] for key in ("organizationName", "commonName") if key in parts]
     return plain(", ".join(known))

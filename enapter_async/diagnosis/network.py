@@ -1,6 +1,6 @@
-"""The way to the server, step by step: the name, the connection, a proxy's tunnel, TLS.
+"""Checks the path to the server step by step: name, connection, proxy tunnel, TLS.
 
-Each step is bounded in time, and sends nothing but what makes the way.
+Each step has a time limit, and sends only what is needed to connect.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ def system_lookup(host: str, port: int) -> list[Any]:
 
 @attrs.frozen(kw_only=True)
 class Surroundings:
-    """Where an examination looks: the environment, the clock and the resolver; for tests.
+    """What an examination depends on (environment, clock, resolver), so that tests can replace it.
 
-    `seconds` bounds each step.
+    `seconds` is the time limit of each step.
     """
 
     seconds: float = 10.0
@@ -57,24 +57,24 @@ class Surroundings:
 
 @attrs.frozen(kw_only=True)
 class Way:
-    """Where a client connects to: the server itself, or the proxy that leads to it."""
+    """Where a client connects to: the server itself, or a proxy for it."""
 
     base_url: URL
     proxy: URL | None = None
 
     @property
     def first(self) -> URL:
-        """What is connected to."""
+        """The URL to connect to first."""
         return self.base_url if self.proxy is None else self.proxy
 
     @property
     def place(self) -> tuple[str, int]:
-        """The host and port that are connected to."""
+        """The host and port to connect to."""
         return self.first.host or "", self.first.port or 0
 
 
 async def look_up(way: Way, around: Surroundings) -> tuple[Finding, list[str]]:
-    """Resolve the name of what is connected to, and return its addresses too."""
+    """Resolve the name of the host to connect to, and return its addresses too."""
     host, port = way.place
     if way.proxy is not None:
         advice = "Look at the proxy's address for a typing error, and at this machine's DNS."
@@ -100,7 +100,7 @@ async def look_up(way: Way, around: Surroundings) -> tuple[Finding, list[str]]:
 
 
 async def connect(addresses: list[str], way: Way, around: Surroundings) -> Finding:
-    """Connect by TCP to each address, to four at most."""
+    """Connect to each address over TCP, to at most four."""
     host, port = way.place
     addresses = addresses[:_MOST_ADDRESSES]
     results = await asyncio.gather(*(_reach(each, port, around.seconds) for each in addresses))
@@ -137,7 +137,7 @@ async def connect(addresses: list[str], way: Way, around: Surroundings) -> Findi
 async def secure(
     way: Way, context: ssl.SSLContext | None, connection: Connection, around: Surroundings
 ) -> Finding:
-    """Make a TLS connection as a client does, and look at the certificate."""
+    """Make a TLS connection as a client does, and check the certificate."""
     if way.base_url.scheme != "https":
         return skipped("tls", "base_url is http://, so nothing is encrypted")
     authority = connection.ca_file.value
@@ -174,7 +174,7 @@ async def secure(
 
 
 class _TunnelRefusedError(Exception):
-    """A proxy answered CONNECT with something else than 200; its text is the status line."""
+    """A proxy answered CONNECT with a status other than 200; the text is the status line."""
 
     def __init__(self, line: str) -> None:
         super().__init__(line)
@@ -183,7 +183,7 @@ class _TunnelRefusedError(Exception):
 
 
 async def _secured(way: Way, context: ssl.SSLContext, seconds: float) -> asyncio.StreamWriter:
-    """Open a TLS connection to the server, through the tunnel of a proxy where there is one."""
+    """Open a TLS connection to the server, through the proxy's tunnel if there is a proxy."""
     host, port = way.place
     async with asyncio.timeout(seconds):
         if way.proxy is None:
@@ -202,7 +202,7 @@ async def _secured(way: Way, context: ssl.SSLContext, seconds: float) -> asyncio
 
 
 async def _tunnel_opened(reader: asyncio.StreamReader) -> None:
-    """Wait for a proxy's word that the tunnel is open, or raise what it says instead."""
+    """Wait until the proxy confirms that the tunnel is open; raise if it refuses."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
@@ -226,7 +226,7 @@ def _is_mismatch(error: Exception) -> bool:
 
 
 async def _names(way: Way, authority: Any, seconds: float) -> tuple[str, ...]:
-    """Return the names that a certificate is for, by a handshake after which nothing is sent."""
+    """Return the names in a certificate, by a TLS handshake after which nothing is sent."""
     context = ssl.create_default_context(cafile=authority)
     context.check_hostname = False
     try:
@@ -241,7 +241,7 @@ async def _names(way: Way, authority: Any, seconds: float) -> tuple[str, ...]:
 
 
 def _unused_proxy(way: Way, around: Surroundings) -> str:
-    """Return what to do about a proxy that the environment names and nobody asked for."""
+    """Return advice about a proxy that the environment names but no setting requests."""
     named = named_proxy(way.base_url, around.environ)
     if named is None:
         return ""
@@ -252,7 +252,7 @@ def _unused_proxy(way: Way, around: Surroundings) -> str:
 
 
 def told_proxy(connection: Connection, way: Way, around: Surroundings) -> str:
-    """Return which proxy is used and why, without its password; "" where none is asked for."""
+    """Return which proxy is used and why, without its password; "" if none is requested."""
     asked = connection.proxy
     if asked.value is None:
         return ""
@@ -264,7 +264,7 @@ def told_proxy(connection: Connection, way: Way, around: Surroundings) -> str:
 
 
 async def _reach(address: str, port: int, seconds: float) -> str:
-    """Connect to one address; say why it cannot be, or nothing where it can."""
+    """Connect to one address; return why it failed, or "" if it worked."""
     try:
         async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(address, port)
@@ -283,9 +283,9 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 async def _in_thread(work: Callable[[], Any], seconds: float) -> Any:
-    """Do something that blocks, and wait no longer than so many seconds for it.
+    """Run blocking work in a thread, and wait at most `seconds` for it.
 
-    The loop's own executor would be waited for at the end, however long the work takes.
+    The loop's default executor is not used: closing the loop would wait for the work to finish.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
@@ -300,7 +300,7 @@ async def _in_thread(work: Callable[[], Any], seconds: float) -> Any:
             value = work()
         except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             settle, value = done.set_exception, error
-        with contextlib.suppress(RuntimeError):  # the loop may be closed by then
+        with contextlib.suppress(RuntimeError):  # the loop may already be closed
             loop.call_soon_threadsafe(finish, settle, value)
 
     threading.Thread(target=run, daemon=True).start()

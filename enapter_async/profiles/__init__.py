@@ -1,4 +1,4 @@
-"""Profiles: which server, as whom and with which token, by name, from a file.
+"""Named profiles in a configuration file: server, user, token and other connection settings.
 
 ::
 
@@ -12,12 +12,12 @@
     ca_file = "berlin.pem"
     token_file = "berlin.token"
 
-A profile may set `base_url`, `user`, `ca_file` (an authority of your own, PEM),
+A profile may set `base_url`, `user`, `ca_file` (a private authority, PEM), `proxy`,
 `allow_insecure_http`, and one of `token_command` (a list, run without a shell; the first line
-that it prints is the token), `token_file` and `token` (the file that holds it must not be
-readable by others). Paths may begin with `~`, and are else relative to the file's folder.
+of its output is the token), `token_file` and `token` (the configuration file must then not be
+readable by others). Paths may start with `~`; otherwise they are relative to the file's folder.
 
-What is given outright wins over the environment, and that over the profile.
+Arguments take precedence over the environment, and the environment over the profile.
 """
 
 from enapter_async.profiles.connection import from_profile

@@ -1,4 +1,4 @@
-"""What holds in the end: given outright, by the environment, by a profile, or by default."""
+"""Resolves connection settings from arguments, the environment, a profile and the defaults."""
 
 import os
 import ssl
@@ -23,7 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @attrs.frozen
 class Setting(Generic[T_co]):
-    """A value, and in plain words where it came from."""
+    """A value, and a readable description of its source."""
 
     value: T_co
     source: str
@@ -31,7 +31,7 @@ class Setting(Generic[T_co]):
 
 @attrs.frozen(kw_only=True)
 class Connection:
-    """Where to, as whom and how secured, each with its source; the token is not fetched yet."""
+    """Resolved connection settings, each with its source; the token is not fetched yet."""
 
     base_url: Setting[str]
     user: Setting[str | None]
@@ -43,9 +43,9 @@ class Connection:
 
     @property
     def mixed(self) -> str:
-        """Say that a profile's token goes to a server that the profile does not name, or nothing.
+        """A warning if a profile's token goes to a server other than the profile's; else "".
 
-        That is what happens when a variable that was set for another server is still set.
+        This happens, for example, if a variable meant for another server is still set.
         """
         profile, token = self.profile, self.token
         if profile is None or token is None or token.source != _of(profile):
@@ -59,7 +59,7 @@ class Connection:
         )
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Make the context that trusts `ca_file` alone; None where there is no such file.
+        """Return an SSL context that trusts only `ca_file`; None if `ca_file` is not set.
 
         Raises:
             ConfigurationError: the file cannot be used.
@@ -77,10 +77,10 @@ class Connection:
 
 @concealing
 def choose(name: str | None = None, environ: Mapping[str, str] | None = None) -> Profile | None:
-    """Return the profile of that name, or of `ENAPTER_PROFILE`, or the file's default, or None.
+    """Return the profile called `name`, or that in `ENAPTER_PROFILE`, or the default, or None.
 
     Raises:
-        ConfigurationError: there is no such profile, or the file is wrong.
+        ConfigurationError: there is no such profile, or the file is invalid.
     """
     environ = os.environ if environ is None else environ
     config = read_config(environ)
@@ -105,7 +105,7 @@ def resolve(
     allow_insecure_http: Setting[bool] | None = None,
     token: Setting[Callable[[], str]] | None = None,
 ) -> Connection:
-    """Settle what holds: what is given, then the environment, then the profile, then defaults."""
+    """Resolve each setting: arguments first, then environment, profile and defaults."""
 
     def variable(name: str) -> Setting[str] | None:
         value = environ.get(ENVIRONMENT + name)
@@ -141,14 +141,14 @@ def resolve(
 def from_profile(
     name: str | None = None, *, environ: Mapping[str, str] | None = None, **settings: Any
 ) -> Client:
-    """Make a client as a profile says, and the environment above it: `Client.from_env` and more.
+    """Create a client from a profile and the environment, which takes precedence over it.
 
-    `settings` are those of `Client`, and win. Without a `name` it is the profile that
-    `ENAPTER_PROFILE` names, or the file's default. A `token_command` is waited for, up to 30 s,
-    so call this before a server begins to serve.
+    `settings` are the arguments of `Client` and take precedence over both. Without `name`, the
+    profile is the one that `ENAPTER_PROFILE` names, or the file's default. A `token_command`
+    blocks for up to 30 s, so call this before a server starts serving.
 
     Raises:
-        ConfigurationError: there is no such profile or no token, or a setting is wrong.
+        ConfigurationError: there is no such profile, no token, or a setting is invalid.
     """
     environ = os.environ if environ is None else environ
     connection = resolve(choose(name, environ), environ)

@@ -1,4 +1,4 @@
-"""The configuration file: what it may hold, and what is wrong with one that holds more."""
+"""Reads the configuration file and validates it strictly: unknown settings are errors."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from enapter_async.folders import NoHomeError, expanded, user_folder
 
 CONFIG_VARIABLE: Final = "ENAPTER_CONFIG"
 COMMAND_SECONDS: Final = 30.0
-"""How long a `token_command` may take."""
+"""How long a `token_command` may run."""
 
 _LARGEST_BYTES: Final = 1024 * 1024
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Profile:
-    """One profile as the file at `path` has it; None is what it does not set."""
+    """One profile as stored in the file at `path`; values that are not set are None."""
 
     name: str
     path: Path
@@ -53,7 +53,7 @@ class Profile:
 
     @property
     def token_source(self) -> str:
-        """Return where its token comes from, without the token; empty where it has none."""
+        """Return where the token comes from, not the token itself; empty if there is none."""
         if self.token_command is not None:
             return f"command {self.token_command[0]}"
         if self.token_file is not None:
@@ -62,10 +62,11 @@ class Profile:
 
     @concealing
     def read_token(self, *, seconds: float = COMMAND_SECONDS) -> str:
-        """Fetch the token: from the file, from another, or from a command, within `seconds`.
+        """Return the token: from the profile, a token file, or a command run for up to `seconds`.
 
         Raises:
-            ConfigurationError: there is none, or it cannot be had; says why, never the token.
+            ConfigurationError: there is no token, or it cannot be obtained; the message says
+                why, but never contains the token.
         """
         where = f"{self.path}: profiles.{self.name}"
         if self.token is not None:
@@ -80,7 +81,7 @@ class Profile:
 
 @attrs.frozen(kw_only=True)
 class Config:
-    """What a configuration file holds; `default` is the profile for who names none."""
+    """A configuration file's contents; `default` is the profile to use if none is named."""
 
     path: Path
     default: str | None = None
@@ -91,14 +92,14 @@ class Config:
 def config_path(
     environ: Mapping[str, str] | None = None, platform: str = sys.platform
 ) -> tuple[Path, bool]:
-    """Return where the configuration file is, and whether the environment named it.
+    """Return the configuration file's path, and whether it comes from the environment.
 
-    `$ENAPTER_CONFIG`, else `enapter-async/config.toml` in `%APPDATA%` on Windows, in
-    `~/Library/Application Support` on macOS, and elsewhere in `$XDG_CONFIG_HOME`, which is
-    `~/.config` where it is not set, or not absolute.
+    It is `$ENAPTER_CONFIG` if set; otherwise `enapter-async/config.toml` in `%APPDATA%` on
+    Windows, in `~/Library/Application Support` on macOS, and in `$XDG_CONFIG_HOME` elsewhere
+    (`~/.config` if that variable is unset or not absolute).
 
     Raises:
-        NoHomeError: it would be in the home folder, and there is none.
+        NoHomeError: the file would be in the home folder, and there is none.
 
     Source: XDG Base Directory Specification.
     """
@@ -110,11 +111,11 @@ def config_path(
 
 @concealing
 def read_config(environ: Mapping[str, str] | None = None) -> Config:
-    """Read the configuration file; one that is not there holds no profile.
+    """Read the configuration file; a missing file counts as one without profiles.
 
     Raises:
-        ConfigurationError: `ENAPTER_CONFIG` names a file that is not there, somebody else can
-            change the file, or something in it is wrong; says where.
+        ConfigurationError: `ENAPTER_CONFIG` names a file that does not exist, another user can
+            change the file, or its contents are invalid; the message says where.
     """
     environ = os.environ if environ is None else environ
     try:
@@ -151,7 +152,7 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
 
 
 class _Reader:
-    """Makes profiles of tables, and says of what is wrong where it stands."""
+    """Converts TOML tables into profiles; its errors name the setting that is wrong."""
 
     def __init__(self, path: Path, shared: str) -> None:
         self._path = path
@@ -234,30 +235,30 @@ class _Reader:
 
 
 def _writers(state: os.stat_result) -> str:
-    """Return why others than this user and root can change a file; empty if they cannot."""
+    """Return why users other than this one and root can change a file; empty if they cannot."""
     if sys.platform == "win32":
         return ""
     if state.st_uid not in (os.geteuid(), 0):
         return f"belongs to another user (uid {state.st_uid})"
     mode = stat.S_IMODE(state.st_mode)
-    # What anybody writes to a device, such as /dev/null, is not read from it again.
+    # A character device such as /dev/null does not return what others wrote to it.
     changed = mode & 0o022 and not stat.S_ISCHR(state.st_mode)
     return f"can be changed by others (mode {mode:04o})" if changed else ""
 
 
 def _shared(state: os.stat_result) -> str:
-    """Return why a file is no place for a secret; empty if it is one."""
+    """Return why a file is unsafe for a secret; empty if it is safe."""
     mode = stat.S_IMODE(state.st_mode)
     readable = sys.platform != "win32" and mode & 0o044
     return _writers(state) or (f"can be read by others (mode {mode:04o})" if readable else "")
 
 
 def _read_token_file(path: Path, where: str) -> str:
-    """Read a token from a file that nobody else can read, where that can be had.
+    """Read a token from a file; refuse one that others can read, unless it is mounted.
 
-    A secret that was mounted, as Docker and Kubernetes do it, cannot be given another mode by
-    who uses it: that others can read it is warned of, and no more. What is opened is what is
-    looked at, so nobody can swap the file in between.
+    The user of a mounted secret (Docker, Kubernetes) cannot change its mode, so if others can
+    read it, that causes only a warning. The checks are made on the opened file itself, so nobody
+    can swap the file in between.
     """
     try:
         with path.open("rb") as file:
@@ -284,7 +285,7 @@ def _is_mounted(descriptor: int, state: os.stat_result) -> bool:
 
 
 def _run(command: tuple[str, ...], where: str, seconds: float) -> str:
-    """Return the first line that a command prints; its standard error stays the terminal's."""
+    """Return the first line that a command prints; its standard error is not captured."""
     name = ascii(command[0])
     try:
         done = subprocess.run(  # noqa: S603 - a list that the user's own file gives, and no shell

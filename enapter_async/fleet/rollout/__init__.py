@@ -1,1 +1,1 @@
-"""In which steps a job goes, and when it stops."""
+"""Divides a job into waves, and decides when it stops."""

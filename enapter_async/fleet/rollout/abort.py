@@ -1,4 +1,4 @@
-"""When a run stops by itself: criteria over what became of the operations of a session."""
+"""When a run stops automatically: criteria based on the outcomes of a session's operations."""
 
 from collections.abc import Iterable
 from typing import Any, Final, Literal
@@ -21,12 +21,12 @@ FailureType = Literal["all", "failed", "unknown", "differs", "timed_out"]
 
 TYPES: Final = ("all", "failed", "unknown", "differs", "timed_out")
 UNUSABLE_OF: Final = 10
-"""Among the first so many operations"""
+"""How many operations at the start of a session are checked for unusable responses."""
 UNUSABLE_MOST: Final = 3
-"""so many whose answers fit no schema stop the run: it speaks with something else."""
+"""This many of them with responses that fit no schema stop the run: the server is not the API."""
 
 UNPROVEN_MOST: Final = 3
-"""So many in a row whose 404 says nothing stop the run: it speaks with something else."""
+"""This many unproven 404 responses in a row stop the run: the server is not the API."""
 
 _UNUSABLE: Final = frozenset(
     ("ResponseError", "ResponseMismatchError", "ResponseTooLargeError", "Unconfirmed")
@@ -35,14 +35,14 @@ _UNUSABLE: Final = frozenset(
 
 @attrs.frozen(kw_only=True)
 class AbortCriterion:
-    """Stop when so large a share of the operations failed, once enough of them were carried out.
+    """Stop when too large a share of the operations failed, once enough of them were executed.
 
     `failure_type` is "failed", "unknown" (it is not known whether it was done), "differs" (done,
-    and not as asked), "timed_out" (the deadline passed), or "all" for any of them. The run
-    stops when these are `threshold_percentage` (above 0, up to 100, two decimals) or more of
-    those carried out, and `min_executed` or more were carried out. Carried out is what was
-    sent and ended: applied, differs, failed or unknown. What was unchanged or already absent
-    says nothing of what a change does, and is left out.
+    but not as requested), "timed_out" (the deadline passed), or "all" for any of them. The run
+    stops when at least `min_executed` operations were executed and these failures are at least
+    `threshold_percentage` of them (above 0, up to 100, two decimals). Executed operations are
+    those that ended as applied, differs, failed or unknown; unchanged and absent ones do not
+    count, since they do not show what a change does.
 
     Source: the abort criteria of AWS IoT Jobs.
     """
@@ -69,7 +69,7 @@ class AbortCriterion:
             )
 
     def met(self, executed: int, failures: int) -> bool:
-        """Say whether so many failures of so many executed are too many."""
+        """Return whether this many failures among those executed are too many."""
         if executed < self.min_executed:
             return False
         return failures * 10_000 >= round(self.threshold_percentage * 100) * executed
@@ -79,20 +79,20 @@ DEFAULT_ABORT: Final = (
     AbortCriterion(failure_type="all", threshold_percentage=5.00, min_executed=50),
     AbortCriterion(failure_type="unknown", threshold_percentage=1.00, min_executed=20),
 )
-"""Stop at 5 % that were not done as asked, of at least 50; or at 1 % unknown, of at least 20."""
+"""Stop if 5 % of at least 50 were not done as requested, or 1 % of at least 20 are unknown."""
 
 
 _EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
 
 Abort = Iterable[AbortCriterion] | AbortCriterion | None
-"""What a run takes as its abort criteria; None stands for none."""
+"""The types accepted as a run's abort criteria; None means no criteria."""
 
 
 def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
-    """Return the criteria as a tuple; None stands for none.
+    """Return the criteria as a tuple; None means no criteria.
 
     Raises:
-        ConfigurationError: it is none, or a thing in it is none.
+        ConfigurationError: an object given is not an `AbortCriterion`.
     """
     if criteria is None:
         return ()
@@ -106,10 +106,10 @@ def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
 
 
 def parse_criterion(text: str) -> AbortCriterion:
-    """Read a criterion as the command line writes it: `all:5%:50`, or `unknown:1%`.
+    """Parse a criterion in the command line's notation: `all:5%:50`, or `unknown:1%`.
 
     Raises:
-        ConfigurationError: it says what is wrong.
+        ConfigurationError: the text is invalid; the message says why.
     """
     kind, _, rest = text.partition(":")
     share, _, least = rest.partition(":")
@@ -128,7 +128,7 @@ def parse_criterion(text: str) -> AbortCriterion:
 
 
 class AbortJudge:
-    """Counts what ended in this session, and says when a criterion is met. It knows no tasks."""
+    """Counts the outcomes of this session, and decides when a criterion is met."""
 
     def __init__(self, criteria: tuple[AbortCriterion, ...]) -> None:
         self._criteria = criteria
@@ -138,14 +138,14 @@ class AbortJudge:
         self.executed = 0
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
-        """Take note of an outcome; give the error to stop with once it is one too many."""
+        """Record an outcome; if it exceeds the limit, return the error to stop with."""
         if outcome.error is None and not self._counts["all"] and outcome.state is State.APPLIED:
             self.executed += 1
-            return None  # no criterion is met by no failures
+            return None  # without failures, no criterion is met
         if outcome.state not in _EXECUTED:
             return None
         if isinstance(outcome.error, LeftUnknownError):
-            return None  # it was an earlier session that carried it out
+            return None  # executed by an earlier session
         self.executed += 1
         if outcome.state is not State.APPLIED:
             self._counts["all"] += 1
@@ -165,7 +165,7 @@ class AbortJudge:
         return None
 
     def _other_server(self, error: EnapterError | None) -> str:
-        """Return why something other than the API seems to answer; "" where it does not."""
+        """Return why the server seems not to be the API; "" if there is no reason."""
         unproven = isinstance(error, NotFoundError) and not error.proven
         self._unproven = self._unproven + 1 if unproven else 0
         if self._unproven == UNPROVEN_MOST:
@@ -194,5 +194,5 @@ def _is_unusable(error: EnapterError | None) -> bool:
     if isinstance(error, ResponseError):
         return not isinstance(error, CachedAnswerError)
     last = error.attempts[-1].error_type if error.attempts else ""
-    # A result that is lost for want of a disk is no fault of the answer: it has no attempts.
+    # A result lost because it could not be stored is not the response's fault: no attempts.
     return last in _UNUSABLE or (isinstance(error, ResultLostError) and bool(error.attempts))

@@ -1,4 +1,4 @@
-"""What happens between two waves: reading back, the hold, the health gate, the guard's look."""
+"""Handles the steps between two waves: reading back, the hold, the health gate, the guard."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ from enapter_async.operation import Operation, described
 AT_ONCE: Final = 8
 """How many reads are in flight at once."""
 LOOKS: Final = (0.0, 1.0, 3.0)
-"""Seconds before each look at a device: a copy that is read may lag behind."""
+"""Seconds to wait before each read of a device: a replica may lag behind."""
 HOW_TO_GO_ON: Final = (
     "a resume looks again; it can retry what failed (retry_failed, --retry-failed), or go on all "
     "the same (accept_wave, --accept-wave)"
@@ -37,10 +37,10 @@ EVERYTHING: Final = Rollout(waves=("rest",))
 
 
 class WaveRunner:
-    """Takes a run from wave to wave. `items_of` begins anew to give the items of a wave.
+    """Takes a run from wave to wave. Each call of `items_of` yields a wave's items anew.
 
-    Without a `rollout` everything is one wave, which is not read back. `log` is what the run's
-    journal says of its waves; None where it has no journal.
+    Without a `rollout` everything is one wave, which is not read back. `log` is the journal's
+    record of the waves; None if the run has no journal.
     """
 
     def __init__(
@@ -68,22 +68,22 @@ class WaveRunner:
 
     @property
     def wave(self) -> int | None:
-        """The wave that is in flight, counted from 0; None before the first."""
+        """The current wave, counted from 0; None before the first."""
         return None if self._current is None else self._current.number
 
     def ended(self, outcome: Outcome[Any]) -> None:
-        """Take note of an outcome of the present wave."""
+        """Record an outcome of the current wave."""
         if self._current is not None and self._is_careful(self._current):
             self._current.take(outcome.operation, outcome.state)
 
     async def turn_to(self, wave: int) -> None:
-        """End the present wave, if there is one, and begin another; nothing is in flight.
+        """Finish the current wave, if any, and start another; no operation may be in flight.
 
-        A wave of an earlier session that has not passed yet is ended in the same way.
+        A wave of an earlier session that has not passed yet is finished in the same way.
 
         Raises:
-            WaveNotPassedError: a wave before it did not go as it must.
-            JournalError: it cannot be noted that it did.
+            WaveNotPassedError: an earlier wave did not pass.
+            JournalError: the journal could not record that it passed.
             EnapterError: the devices could not be read.
         """
         ending = await self._not_passed_yet(before=wave)
@@ -101,19 +101,19 @@ class WaveRunner:
         await self._begin(wave)
 
     async def finish(self) -> None:
-        """End the last wave: nothing is left to begin.
+        """Finish the last wave; no other follows.
 
-        What failed in it is told by its outcome, and stops nothing any more.
+        Its failures are reported in the outcomes, and no longer stop anything.
 
         Raises:
-            WaveNotPassedError: a first wave does not show what was set.
-            JournalError: it cannot be noted that it does.
+            WaveNotPassedError: reading back one of the first waves shows other values than set.
+            JournalError: the journal could not record that it passed.
         """
         for each in await self._not_passed_yet(before=None):
             await self._note_passed(each, await self._read_back(each))
 
     async def _not_passed_yet(self, *, before: int | None) -> list[WaveVerification]:
-        """Return what is known of the waves that must pass now; `before` None: nothing comes."""
+        """Return the waves that must pass before wave `before`; None: there are no more waves."""
         current, log = self._current, self._log
         found = [] if current is None or not self._staged else [current]
         if log is None:
@@ -129,7 +129,7 @@ class WaveRunner:
         return judged
 
     async def _recall(self, wave: int) -> WaveVerification | None:
-        """Return what earlier sessions left of a wave, or None where they left nothing."""
+        """Return what earlier sessions recorded about a wave, or None if they recorded nothing."""
         log = self._log
         if log is None:
             return None
@@ -158,7 +158,7 @@ class WaveRunner:
             self._on_event(WaveBegan(number=wave + 1, size=size, waves=waves))
 
     async def _read_back(self, verification: WaveVerification) -> int:
-        """Look whether the devices of a wave show what was set; give how many were looked at."""
+        """Check that a wave's devices show the values set; return how many were checked."""
         wanted = verification.shown()
         if not wanted:
             return 0
@@ -180,7 +180,7 @@ class WaveRunner:
         self._on_event(WavePassed(number=verification.number + 1, read_back=read_back))
 
     def _refusal(self, verification: WaveVerification, why: str) -> WaveNotPassedError:
-        """Note that a wave did not pass, and say why."""
+        """Record that a wave did not pass, and return the error to raise."""
         message = f"wave {verification.number + 1} did not pass: {why}"
         if self._log is None:
             return WaveNotPassedError(message)
@@ -206,7 +206,7 @@ class WaveRunner:
             return ()
         self._tell_health("the devices of the next wave are looked at")
         operations = (item.operation for item in self._items_of(wave) if not item.unchanged)
-        # A deleted device is meant to be gone.
+        # A device to be deleted is not expected online afterwards.
         current = (health_name(each.target()) for each in operations if not each.holds(None))
         sample = list(islice((each for each in current if each), gate.sample))
         online = await self._each(self._is_online, sample)
@@ -234,7 +234,7 @@ class WaveRunner:
         return await is_online(self._client, device_id)
 
     async def _shows(self, operation: Operation[Any]) -> str:
-        """Look at a device; give "" where it shows what was set, else what was asked of it."""
+        """Read a device; return "" if it shows the values set, else describe the operation."""
         reading = operation.reads()
         if reading is None:
             return ""
@@ -253,7 +253,7 @@ class WaveRunner:
         return f"{described(operation)}{problem}"
 
     async def _each(self, look: Any, wanted: Sequence[Any]) -> list[Any]:
-        """Look at all, a few at once; give what each look gave, in order."""
+        """Check them all, a few at a time; return the results in order."""
         found: list[Any] = []
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]
@@ -270,5 +270,5 @@ class WaveRunner:
 
 
 def _kind_of(error: EnapterError) -> str:
-    """Name an error without its message: the journal keeps this, and browsers are told it."""
+    """Name an error without its message, since this is stored in the journal and shown online."""
     return f"HTTP {error.status}" if isinstance(error, APIError) else type(error).__name__

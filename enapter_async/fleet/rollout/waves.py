@@ -1,4 +1,4 @@
-"""Waves: a run begins with few devices, and goes on to more once these went well."""
+"""Waves: a run starts with a few devices, and continues with more once these succeeded."""
 
 import json
 import math
@@ -12,15 +12,15 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Input, WorkItem
 
 ROLLOUT: Final = "rollout"
-"""The fact in a journal that says how its run is cut into waves."""
+"""The name of the journal fact that records how the run is divided into waves."""
 REST: Final = "rest"
 CAREFUL: Final = 2
-"""How many waves are read back and must be without a fault."""
+"""How many waves are read back and must have no failures."""
 MOST_WAVES: Final = 100
 SAMPLE: Final = 200
-"""How many devices of a wave the health gate looks at, at most."""
+"""The maximum number of devices of a wave that the health gate checks."""
 LOOK_AHEAD: Final = 10
-"""The input is read so many times the concurrency ahead where a group's places are limited."""
+"""If `per_group` is set, the input is read ahead by this multiple of the concurrency."""
 
 
 def _sizes(value: Any) -> tuple[int | str, ...]:
@@ -35,7 +35,7 @@ def _sizes(value: Any) -> tuple[int | str, ...]:
 
 
 def _wanted(size: Any, total: int) -> int:
-    """Return how many of all a size asks for; refuse what is no size."""
+    """Return the number of items that a size means; raise if it is not a size."""
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
     if size == REST:
@@ -46,7 +46,7 @@ def _wanted(size: Any, total: int) -> int:
         except ValueError:
             percent = math.nan
         if 0 < percent <= 100:
-            # What a float makes of a percentage is no reason for one more device.
+            # A rounding error of the float must not add a device.
             return math.ceil(round(percent / 100 * total, 6))
     raise ConfigurationError(
         f"{size!r} is no size of a wave; give a number from 1 up, percents such as '10%', or 'rest'"
@@ -55,10 +55,10 @@ def _wanted(size: Any, total: int) -> int:
 
 @attrs.frozen(kw_only=True)
 class HealthGate:
-    """Looks at the devices of a wave before it and after the hold, and compares.
+    """Compares which devices of a wave are online before it and after the hold.
 
-    Of at most `sample` devices of the wave that were online before it, no more than
-    `most_lost` percent may not be online afterwards; else nothing more is started.
+    Checks at most `sample` devices of the wave. If more than `most_lost` percent of those that
+    were online before are offline afterwards, no further wave starts.
     """
 
     most_lost: float = 5.0
@@ -75,16 +75,16 @@ class HealthGate:
 
 @attrs.frozen(kw_only=True)
 class Rollout:
-    """How a run is cut into waves, each of which begins when the one before is over.
+    """How a run is divided into waves, each of which starts when the previous one is finished.
 
-    `waves` are sizes: numbers, percents of all ("10%", rounded up), "rest"; what is left
-    after the last is one more wave. The items of a wave are spread over groups (sites): one
-    of each first, then in proportion. The first two waves are read back, and pass only when
-    every item of them is applied, unchanged or absent; for later ones the run's abort
-    criteria decide. With a journal that holds across sessions: no wave begins before the one
-    that came before it has passed, whichever session carried it out. `hold` seconds pass between
-    two waves. `per_group` bounds how many items of one group are in flight together. `health`
-    looks at devices after the hold.
+    `waves` are sizes: numbers, percentages of all items ("10%", rounded up), or "rest"; items
+    left after the last size form one more wave. The items of a wave are spread over groups
+    (sites): one of each first, then in proportion. The first two waves are read back, and pass
+    only if all their items are applied, unchanged or absent; for later waves the run's abort
+    criteria decide. With a journal this holds across sessions: no wave starts before the previous
+    one has passed, whichever session executed it. `hold` is the pause between two waves, in
+    seconds. `per_group` limits how many items of one group are in flight at once. `health`
+    checks devices after the hold.
     """
 
     waves: tuple[int | str, ...] = attrs.field(default=(1, 10, "1%", "10%", REST), converter=_sizes)
@@ -100,7 +100,7 @@ class Rollout:
             raise ConfigurationError(f"per_group is {most!r}; give a whole number from 1 up")
 
     def sizes(self, total: int) -> tuple[int, ...]:
-        """Return the number of items in each wave, for so many in all; none is empty."""
+        """Return the number of items in each wave, for `total` items; no wave is empty."""
         found: list[int] = []
         left = total
         for each in (*self.waves, REST):
@@ -111,24 +111,24 @@ class Rollout:
         return tuple(found)
 
     def as_text(self) -> str:
-        """Write it as JSON, which `from_text` reads."""
+        """Return the rollout as JSON, which `from_text` reads."""
         return json.dumps(attrs.asdict(self))
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read what `as_text` wrote."""
+        """Parse the text that `as_text` returned."""
         told = json.loads(text)
         health = told.pop("health")
         return cls(**told, health=None if health is None else HealthGate(**health))
 
 
 class Waves(Input):
-    """An input in waves: each item once, in the order of its waves, numbered anew.
+    """An input arranged in waves: each item once, renumbered in the order of the waves.
 
-    Within a wave the order is that of the input. No work comes in an earlier wave than one of
-    the same device before it, or the one that it follows; the items of a unit are in one wave,
-    which may grow by them. Items that are unchanged need no wave, and come in the last.
-    The input is read once for each wave; nothing of it is kept but three numbers an item.
+    Within a wave the order is that of the input. An item is never in an earlier wave than a
+    previous item for the same device, or than the item it follows. The items of a unit are in one
+    wave, which may become larger because of them. Unchanged items come in the last wave.
+    The input is read once per wave; only three numbers per item are kept.
     """
 
     def __init__(self, given: Input, rollout: Rollout) -> None:
@@ -151,7 +151,7 @@ class Waves(Input):
         return len(self._wave_of)
 
     def items(self, without: Container[int] = ()) -> Iterator[WorkItem]:
-        """Yield the items in the order of their waves, anew at each call, but for some numbers."""
+        """Yield the items, except those in `without`, in wave order; each call starts anew."""
         for wave in range(len(self.sizes)):
             for position, item in enumerate(self._given.items()):
                 seq = self._seq_of[position]
@@ -181,7 +181,7 @@ def _assign(given: Input, rollout: Rollout) -> "array[int]":
 
 
 class _Links:
-    """What an input says of the order of its items, by their positions; it is read once."""
+    """The ordering constraints between an input's items, by position; reads the input once."""
 
     def __init__(self, given: Input) -> None:
         self.changes = bytearray()
@@ -211,20 +211,20 @@ class _Links:
             if group == len(sizes):
                 sizes.append(0)
             named.append(group)
-            # Unchanged items take no place in a wave, so that they do not spread it either.
+            # Unchanged items take no place in a wave, so they do not affect its spread.
             places.append(sizes[group])
             sizes[group] += not item.unchanged
         self.ranks = array(
             "d",
             (
-                # One of each group first, in the order in which they come; then in proportion.
+                # One of each group first, in input order; then in proportion.
                 group - len(sizes) if place == 0 else (place + 0.5) / sizes[group]
                 for group, place in zip(named, places, strict=True)
             ),
         )
 
     def place(self, position: int, wave: int, waves: "array[int]") -> int:
-        """Put an item into a wave, with all that must not be later; say how many changes."""
+        """Put an item and those that must not come later into a wave; return how many change."""
         placed = 0
         waiting = [position]
         while waiting:
