@@ -3,6 +3,11 @@
 import math
 from typing import Final
 
+SPAN_S: Final = 0.25
+"""How long attempts are gathered into one cohort, if there are enough of them,"""
+LONG_SPAN_S: Final = 1.0
+FEW: Final = 4
+"""or if there are so few of them after the long span."""
 MIN_SPAN_S: Final = 0.02
 """The shortest span that a rate is measured over, in seconds."""
 
@@ -40,6 +45,11 @@ class Cohort:
     def share(self) -> float:
         """The share of the answered attempts that were refused."""
         return self.refused / self.ended
+
+    def is_full(self, now: float, enough: int) -> bool:
+        """Return whether nothing more is to be gathered in it."""
+        age, started = now - self.began, self.started
+        return age >= SPAN_S and (started >= enough or (age >= LONG_SPAN_S and started >= FEW))
 
     def rate(self, number: int) -> float:
         """Return so many attempts as attempts per second of the cohort's span."""

@@ -27,17 +27,14 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from enapter_async.limits.cohorts import MIN_SPAN_S, Cohort, Trial, tolerated
+from enapter_async.limits.cohorts import MIN_SPAN_S, SPAN_S, Cohort, Trial, tolerated
 from enapter_async.limits.pace import Pace, RecentRefusals
 from enapter_async.limits.places import Places
 
-SPAN_S: Final = 0.25
-"""How long attempts are gathered into one cohort, if there are `ENOUGH` of them,"""
 ENOUGH: Final = 20
+"""How many attempts fill a cohort,"""
 ENOUGH_WHILE_DOUBLING: Final = 6
-LONG_SPAN_S: Final = 1.0
-"""or if there are `FEW` of them after so long."""
-FEW: Final = 4
+"""and while the rate is doubled, when each cohort is a guess."""
 MARGIN: Final = 0.02
 """The share of refusals, above what chance explains, that slows nothing."""
 HEAVY: Final = 0.5
@@ -146,6 +143,26 @@ class Controller:
             return self._paused_until
         return max(self._paused_until, self._last_began + 1.0 / rate)
 
+    def try_begin(self, now: float) -> Cohort | None:
+        """Begin an attempt if one may begin now; return what `begin` does, or None.
+
+        Where nothing limits, and the last cohort is too young to be full, that takes one look.
+        """
+        cohort = self._cohort
+        if (
+            cohort is None
+            or self._allowed is not None
+            or self._probing
+            or self._frozen_at is not None
+            or self.in_flight >= self._places.allowed
+            or now - cohort.began >= SPAN_S
+        ):
+            return self.begin(now) if self.opens_at(now) <= now else None
+        self._last_began = now
+        cohort.in_flight += 1
+        self.in_flight += 1
+        return cohort
+
     def begin(self, now: float) -> Cohort:
         """Count an attempt that begins, as `opens_at` allows; return the cohort to end it with."""
         rate, cohort = self._allowed, self._cohort
@@ -168,20 +185,12 @@ class Controller:
             self._forget()
         if self._resumed_at is None:
             self._resumed_at = now
-        cohort = self._cohort
-        if cohort is not None and self._is_full(cohort, now):
-            self._close(cohort, now)
-            cohort = None
-        if cohort is None:
-            cohort = self._cohort = Cohort(self._epoch, now)
-        return cohort
-
-    def _is_full(self, cohort: Cohort, now: float) -> bool:
-        """Return whether a cohort that is at least `SPAN_S` old has enough attempts."""
         enough = ENOUGH_WHILE_DOUBLING if self._doubling else ENOUGH
-        return cohort.started >= enough or (
-            now - cohort.began >= LONG_SPAN_S and cohort.started >= FEW
-        )
+        if self._cohort is not None and self._cohort.is_full(now, enough):
+            self._close(self._cohort, now)
+        if self._cohort is None:
+            self._cohort = Cohort(self._epoch, now)
+        return self._cohort
 
     def _close(self, cohort: Cohort, now: float) -> None:
         cohort.closed_at = now

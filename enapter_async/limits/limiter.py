@@ -103,9 +103,7 @@ class AdaptiveLimiter:
         """Return a permit at once, or None where there is something to wait for."""
         if self._line:
             return None
-        now = self._monotonic()
-        controller = self._controller
-        return controller.begin(now) if controller.opens_at(now) <= now else None
+        return self._controller.try_begin(self._monotonic())
 
     async def acquire(self, *, again: bool = False) -> Permit:
         """Wait in line for a permit."""

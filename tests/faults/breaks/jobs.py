@@ -21,8 +21,8 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "sent again without a second intent": Break(
             _CARRY_OUT,
-            "None if item_record is None else item_record.write_intent",
-            "None",
+            "write_intent = item_record.write_intent",
+            "pass",
             by="fleet/test_intents.py::"
             "test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own",
             simulated=True,
