@@ -1,4 +1,4 @@
-"""Many operations, one intention: `fleet.plan`, `fleet.apply`, `fleet.Run`, `fleet.undo`."""
+"""Plan, apply and undo many operations as one run: `plan`, `apply`, `Run`, `undo`."""
 
 from enapter_async.errors import ResultDiffersError as ResultDiffersError
 from enapter_async.fleet.apply_and_resume import apply, resume
@@ -55,7 +55,7 @@ from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operations.device_plans import Change, Selection, Template
 
 Work = WorkItem
-"""The name under which programs have known it so far."""
+"""The old name of `WorkItem`, kept for existing programs."""
 
 __all__ = [
     "DEFAULT_ABORT",

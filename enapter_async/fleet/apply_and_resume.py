@@ -1,4 +1,4 @@
-"""A whole run in one call."""
+"""Apply operations, or resume a run, in one call."""
 
 import os
 from collections.abc import Callable
@@ -20,22 +20,22 @@ async def apply(
     on_outcome: Callable[[Outcome[OperationT]], None] | None = None,
     **keywords: Unpack[RunKeywords],
 ) -> Report:
-    """Carry many operations out and report: counts, and the first failures.
+    """Carry out many operations and return a report: counts, and the first failures.
 
-    All arguments but one are those of `Run`: `on_outcome` is called on the event loop with each
-    outcome as it comes, for progress. Nothing is retried here that the client does not
-    retry, and it never reads before it writes unless `check=True` or a plan asks for it.
-    Giving the same operations again is safe where they set an absolute state (updates,
+    The arguments are those of `Run`, plus `on_outcome`, which is called on the event loop with
+    each outcome as it arrives, for example to show progress. Only the client retries; `apply`
+    adds no retries. It reads before writing only if `check=True` or a plan requires it.
+    Applying the same operations again is safe if they set an absolute state (updates,
     blueprints, deletions); configurations are generated anew each time, unless a `journal`
-    knows of them.
+    records them.
 
     Raises:
-        ConfigurationError: before anything is sent, where the input is none or, without
-            `credentials`, an operation generates credentials. An input that is pulled lazily is
-            refused at the first such operation; what was in flight then has ended.
+        ConfigurationError: the input is invalid or, without `credentials`, an operation
+            generates credentials. It is raised before anything is sent; a lazily pulled input is
+            refused at the first such operation, once all operations in flight have finished.
         RunRefusedError: the journal's run cannot be continued by this call, or another run has
-            carried the plan out (`PlanCarriedOutError`).
-        Exception: what the input or `on_outcome` raised; a note on it tells the counts.
+            carried out the plan (`PlanCarriedOutError`).
+        Exception: an error of the input or of `on_outcome`; a note on it contains the counts.
     """
     options = RunOptions.of(options, keywords)
     given = Input(operations, secrets=options.credentials is not None)
@@ -51,14 +51,14 @@ async def resume(
     on_outcome: Callable[[Outcome[Any]], None] | None = None,
     **keywords: Unpack[SessionKeywords],
 ) -> Report:
-    """Do what a journalled run has left, from its journal alone.
+    """Carry out the remaining operations of a journalled run, using only its journal.
 
-    The report counts the whole run; outcomes are told of this session only. Safe to repeat:
-    what is finished is not sent again.
+    The report counts the whole run; `on_outcome` receives the outcomes of this session only.
+    Safe to repeat: finished operations are not sent again.
 
     Raises:
         RunRefusedError: the run cannot be continued by this call; nothing was sent.
-        Exception: what `on_outcome` raised; a note on it tells the counts.
+        Exception: an error raised by `on_outcome`; a note on it contains the counts.
     """
     run: Run[Any] = Run(client, None, options, journal=journal, **keywords)
     return await _whole(run, on_outcome)

@@ -1,4 +1,4 @@
-"""Where generated credentials go: a file of JSON Lines that only its owner can read."""
+"""Storage for generated credentials: a JSON Lines file that only its owner can read."""
 
 import asyncio
 import base64
@@ -27,33 +27,33 @@ from enapter_async.fleet.private_files import (
 from enapter_async.operation import Operation
 
 ROOM_BYTES: Final = 64 * 1024
-"""Room that is held for one result; a configuration with three certificates has some 8 KiB."""
+"""Disk space reserved for one result; a configuration with three certificates has about 8 KiB."""
 
 CredentialsSink = Callable[[Operation[Any], Any], Awaitable[None] | None]
-"""Takes an operation and its secret result, and returns only once it is kept safe.
+"""Takes an operation and its secret result, and returns only once the result is stored safely.
 
-Where the answer arrived and cannot be read as a result, it is handed over as a `RawAnswer`.
+If a response arrived but cannot be parsed as a result, it is passed as a `RawAnswer`.
 """
 
 
 class CredentialsFile:
-    """Keeps secret results in a file: each is on the disk before `store` returns.
+    """Stores secret results in a file: each is on disk before `store` returns.
 
-    One JSON object a line: `device_id`, `protocol`, `generated_at` (RFC 3339, UTC) and
-    `config` as the API gave it; in place of `config` an answer that could not be read has
-    `raw`, its body as text (or `raw_base64`, where that is not UTF-8). The file is created
-    with mode 0600, or continued if it is a plain file of this user with that mode; a second
-    writer is refused.
-    Results that come while a write is in flight share the next one, so that the disk's
-    slowness is paid once for many. Not safe to use from two event loops.
+    Each line is one JSON object: `device_id`, `protocol`, `generated_at` (RFC 3339, UTC) and
+    `config` as returned by the API. If the response could not be parsed, `config` is replaced
+    by `raw`, its body as text (or by `raw_base64`, if the body is not UTF-8). The file is
+    created with mode 0600, or appended to if it is a plain file of this user with that mode;
+    a second writer is refused.
+    Results that arrive during a write share the next one, so that one sync to disk serves
+    many of them. Not safe to use from two event loops.
 
-    `in_flight` is how many results may be on their way at once: `make_room` holds so much
-    room for each in a file beside this one, `<path>.reserve`, which is given up when the
-    disk is full, and removed at the end.
+    `in_flight` is how many results may be pending at once: `make_room` reserves disk space
+    for each of them in a file next to this one, `<path>.reserve`, which is deleted if the
+    disk is full, and otherwise at the end.
 
-    A file that is removed, moved, replaced or cut short meanwhile is noticed: what was in it
-    and what is on its way are written to its place again, or beside it where the place is
-    taken, and no more room is made.
+    If the file is removed, moved, replaced or truncated during the run, this is detected: its
+    previous contents and the pending results are written to the same path again, or next to
+    it if the path is taken, and `make_room` then fails.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class CredentialsFile:
         """Open the file.
 
         Raises:
-            ConfigurationError: it cannot be used; says why. Nothing was changed.
+            ConfigurationError: it cannot be used; the message says why. Nothing was changed.
         """
         descriptor = open_private(self.path, append=True)
         if not lock(descriptor):
@@ -87,7 +87,7 @@ class CredentialsFile:
             raise ConfigurationError(f"{self.path} is in use by another run") from None
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            # A run that was killed while it wrote: its half line is left to be seen.
+            # A run was killed during a write: keep its incomplete line as evidence.
             os.write(descriptor, b"\n")
         self._take(descriptor, self.path)
         return self
@@ -98,7 +98,7 @@ class CredentialsFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Finish what is being written, and close the file."""
+        """Finish pending writes, and close the file."""
         try:
             if under_way := self._under_way():
                 await asyncio.wait(under_way)
@@ -108,7 +108,7 @@ class CredentialsFile:
             self._close_when_done()
 
     def _under_way(self) -> list[asyncio.Task[None]]:
-        """Return what threads are at: who waited for it may be gone, but they go on."""
+        """Return the tasks whose threads still run, even if nobody waits for them any more."""
         tasks = (self._writer, self._taking)
         return [task for task in tasks if task is not None and not task.done()]
 
@@ -131,10 +131,10 @@ class CredentialsFile:
         self._size = os.fstat(descriptor).st_size
 
     def _check(self) -> None:
-        """Make sure that what was written can be found under the file's name.
+        """Check that the file is still at its path, with everything that was written.
 
         Raises:
-            FileGoneError: somebody removed, moved, replaced or cut the file.
+            FileGoneError: the file was removed, moved, replaced or truncated.
         """
         if self._gone is not None:
             raise FileGoneError(str(self._gone))
@@ -144,10 +144,10 @@ class CredentialsFile:
             raise FileGoneError(f"{self.path} was cut short while it was written to")
 
     async def make_room(self) -> None:
-        """See to it that whatever is in flight can be written, before more is asked for.
+        """Reserve disk space for all results in flight, before more are requested.
 
         Raises:
-            OSError: there is no room, or the file was removed, moved, replaced or cut short.
+            OSError: the disk is full, or the file was removed, moved, replaced or truncated.
         """
         self._check()
         if not self._reserve.held:
@@ -162,13 +162,13 @@ class CredentialsFile:
     async def store(
         self, operation: Operation[Any], result: Any, mark: Mapping[str, Any] | None = None
     ) -> None:
-        """Write one result, and return once it is on the disk.
+        """Write one result, and return once it is on disk.
 
-        `mark` is written with it, and says which item of which run it belongs to.
+        `mark` is written with it: the run and the item that the result belongs to.
 
         Raises:
-            OSError: it could not be written, as on a full disk; the file ends with the last
-                whole line. Where another file has its place, it says where the results are.
+            OSError: it could not be written, for example on a full disk; the file ends with
+                its last complete line. If its path is taken, the error names the new path.
         """
         if self._descriptor < 0:
             raise ConfigurationError("a credentials file is used inside `async with` only")
@@ -201,7 +201,7 @@ class CredentialsFile:
             except OSError as error:
                 _release(group, (error.errno, error.strerror or str(error)))
             except BaseException:
-                # The task was cancelled: whether the thread still writes, nobody here sees.
+                # The task was cancelled, so it is unknown whether the thread still writes.
                 _release(group + self._pending, (0, "the writing was cancelled"))
                 self._pending = []
                 raise
@@ -225,7 +225,7 @@ class CredentialsFile:
                 self._write_anew()
 
     def _write_anew(self) -> None:
-        """Write all results to the file's place again, or beside it where that is taken."""
+        """Write all results to the file's path again, or next to it if the path is taken."""
         for path in (self.path, Path(f"{self.path}.rescued")):
             try:
                 descriptor = open_private(path)
@@ -233,7 +233,7 @@ class CredentialsFile:
                 continue
             kept = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
             if kept and not kept.endswith(b"\n"):
-                kept += b"\n"  # it was cut within a line
+                kept += b"\n"  # the file was truncated within a line
             write_durably(descriptor, kept)
             lock(descriptor)
             old = self._descriptor
@@ -248,7 +248,7 @@ class CredentialsFile:
         except OSError:
             if not self._reserve.held:
                 raise
-            # What is here was generated already: now is the time that the reserve is for.
+            # These results exist already: use the reserved space for them.
             self._reserve.release()
             write_durably(self._descriptor, data)
 
@@ -256,7 +256,7 @@ class CredentialsFile:
 def _release(
     group: list[tuple[bytes, asyncio.Future[None]]], problem: tuple[int | None, str] | None = None
 ) -> None:
-    """Let those go on who wait for a group, each with an error of its own."""
+    """Wake everyone who waits for a group, each with a separate error object."""
     for _, stored in group:
         if stored.done():
             continue
@@ -267,7 +267,7 @@ def _release(
 
 
 class Reserve:
-    """Room on a disk, held by a file; blocking."""
+    """Disk space reserved by a file; blocking."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -278,12 +278,12 @@ class Reserve:
         """Fill the file; safe to repeat.
 
         Raises:
-            OSError: there is no room; nothing is left of the file.
+            OSError: there is not enough space; the file is removed.
         """
         self._path.unlink(missing_ok=True)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            # Not zeros, which a file system may keep in no room at all.
+            # Not zeros, for which a file system may allocate no space.
             write_durably(descriptor, os.urandom(self._size))
         except OSError:
             self._path.unlink(missing_ok=True)
@@ -293,7 +293,7 @@ class Reserve:
         self.held = True
 
     def release(self) -> None:
-        """Return the room back; safe to repeat."""
+        """Free the reserved space; safe to repeat."""
         if self.held:
             self.held = False
             with contextlib.suppress(OSError):
@@ -301,7 +301,7 @@ class Reserve:
 
 
 def _written(result: Any) -> dict[str, Any]:
-    """Return a result as its field of a line: as it was read, or as it came."""
+    """Return the field of a line that holds the result, parsed or raw."""
     if not isinstance(result, RawAnswer):
         return {"config": unstructure(result)}
     body = result.reveal()
@@ -313,10 +313,10 @@ def _written(result: Any) -> dict[str, Any]:
 
 @concealing
 def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
-    """Return item and intent of each result that a run has in a file of credentials.
+    """Return item and intent of each result that a run has in a credentials file.
 
-    Half a line, which a run that was killed may leave, holds nothing; nor does any other line
-    that no run of this package wrote.
+    Incomplete lines, which a killed run may leave, are ignored, and so are lines that were not
+    written by a run of this package.
     """
     found: set[tuple[int, int]] = set()
     with contextlib.suppress(FileNotFoundError), path.open("rb") as lines:
@@ -331,7 +331,7 @@ def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
 
 
 def count_in(path: Path) -> int:
-    """Count the results in a file of credentials that could be read; 0 where there is no file."""
+    """Count the parsed results in a credentials file; return 0 if there is no file."""
     try:
         with path.open("rb") as lines:
             return sum(b'"config": ' in line and line.endswith(b"}\n") for line in lines)
@@ -340,34 +340,34 @@ def count_in(path: Path) -> int:
 
 
 class CredentialStore(Protocol):
-    """Where generated credentials go."""
+    """Interface of the place where generated credentials are stored."""
 
     async def make_room(self) -> None:
-        """See to it that there is room before anything is generated; raises `OSError`."""
+        """Make room before anything is generated, or raise `OSError`."""
         ...
 
     async def keep(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
-        """Keep a result safe before returning; `place` is its item and intent in a journal."""
+        """Store a result before returning; `place` is its item and intent in a journal."""
         ...
 
 
 class FileStore:
-    """Keeps results in a file; in a run with a journal, with the item that each belongs to."""
+    """Stores results in a file; in a run with a journal, each with the item it belongs to."""
 
     def __init__(self, file: CredentialsFile, run: str) -> None:
         self._file = file
         self._run = run
 
     async def make_room(self) -> None:
-        """See to it that what is in flight can be written; raises `OSError` where not."""
+        """Make room for all results in flight, or raise `OSError`."""
         await self._file.make_room()
 
     async def keep(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
-        """Write a result, and return once it is on the disk."""
+        """Write a result, and return once it is on disk."""
         mark = None
         if place is not None:
             mark = {"run": self._run, "item": place[0], "intent": place[1]}
@@ -375,18 +375,18 @@ class FileStore:
 
 
 class SinkStore:
-    """Keeps results by a function of the caller's."""
+    """Stores results by calling a function of the caller."""
 
     def __init__(self, sink: CredentialsSink) -> None:
         self._sink = sink
 
     async def make_room(self) -> None:
-        """Do nothing: whether there is room is the caller's knowledge."""
+        """Do nothing: making room is up to the caller."""
 
     async def keep(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
-        """Hand a result to the function, and wait for what it returns."""
+        """Pass a result to the function, and await what it returns if it is awaitable."""
         waiting = self._sink(operation, result)
         if inspect.isawaitable(waiting):
             await waiting

@@ -1,4 +1,4 @@
-"""Every error of a fleet job.
+"""All errors that fleet runs and plans raise or report.
 
 ::
 
@@ -40,10 +40,10 @@ from enapter_async.errors import (
 
 
 class NotStartedError(EnapterError):
-    """An operation was held: nothing was sent for it, and why stands in the message.
+    """An operation was held: nothing was sent for it, and the message says why.
 
-    `because` is the error that stopped the run, or None where an earlier operation of
-    the same device is the reason, or the caller's own stop.
+    `because` is the error that stopped the run, or None if the reason is an earlier
+    operation on the same device, or that the caller stopped the run.
     """
 
     def __init__(self, message: str, *, because: EnapterError | None = None) -> None:
@@ -56,41 +56,41 @@ class StaleError(NotStartedError):
 
 
 class JournalError(EnapterError):
-    """The journal could not be written, so that nothing more is sent."""
+    """The journal could not be written, so nothing more is sent."""
 
 
 class ForeignCancellationError(EnapterError):
-    """Something of a run was cancelled, and neither by the run nor by whoever waits for it.
+    """A part of a run was cancelled, neither by the run itself nor by its caller.
 
-    As by a hook, sink, guard or input that lets out the `CancelledError` of a task of its own.
+    For example, a hook, sink, guard or input let the `CancelledError` of its own task escape.
     """
 
 
 class RunRefusedError(ConfigurationError):
-    """A run cannot be continued by this call: another input, server, token, version, runner."""
+    """This call cannot continue the run: other input, server, token, version or runner."""
 
 
 class RunBusyError(RunRefusedError):
-    """Another runner is at work on the run, in this process or in another one."""
+    """Another runner is working on the run, in this process or another one."""
 
 
 class PlanFileError(RunRefusedError):
-    """A file is no plan, or no longer the plan that it was; nothing was sent."""
+    """The file is not a plan, or the plan was changed; nothing was sent."""
 
 
 class PlanCarriedOutError(RunRefusedError):
-    """Another run has carried the plan out; nothing was sent."""
+    """Another run has carried out the plan; nothing was sent."""
 
 
 class RunNotFoundError(ConfigurationError):
-    """There is no such run, or more than one."""
+    """No run matches, or more than one does."""
 
 
 class EarlierError(EnapterError):
-    """What an earlier session's journal says of an error; `error_type` is its class's name.
+    """An error of an earlier session, read from the journal; `error_type` is its class name.
 
-    `status` is the HTTP status and `code` the API's first, where it refused; `noun` what
-    the operation was about.
+    If the API returned an error, `status` is the HTTP status and `code` the first error code.
+    `noun` is the kind of object that the operation was about.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ PROBLEMS_SHOWN: Final = 20
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """One thing that is wrong in a file. `line` counts from 1; 0 means the whole file."""
+    """One problem in a file. `line` counts from 1; 0 means the whole file."""
 
     line: int
     message: str
@@ -128,7 +128,7 @@ class Problem:
 class InputError(ConfigurationError):
     """A file of operations has problems; nothing was sent.
 
-    `problems` holds all of them in order of lines; the message shows the first 20.
+    `problems` holds all of them in line order; the message shows the first 20.
     """
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
@@ -146,7 +146,7 @@ CONFLICTS_SHOWN: Final = 20
 class InputConflictError(ConfigurationError):
     """Operations of one input contradict each other; nothing was sent.
 
-    `conflicts` tells each; the message shows the first 20. Positions count from 0.
+    `conflicts` describes each; the message shows the first 20. Positions count from 0.
     """
 
     def __init__(self, conflicts: tuple[str, ...]) -> None:
@@ -160,20 +160,20 @@ class InputConflictError(ConfigurationError):
 
 
 class CredentialsNotKeptError(ResultLostError):
-    """Credentials were generated, and the sink that should keep them did not take them.
+    """Credentials were generated, but could not be stored.
 
-    The run stops at the first one, because the next would be lost alike.
+    The run stops at the first such error, because the next credentials would be lost too.
     """
 
 
 class NoRoomError(EnapterError):
-    """There is no room to keep credentials, so none are generated."""
+    """There is no room to store credentials, so none are generated."""
 
 
 class LeftUnknownError(AmbiguousOutcomeError):
-    """An earlier session may have done it, and this one did not start it.
+    """An earlier session may have carried out the operation; this one did not start it.
 
-    Unlike what is held, it may have happened.
+    Unlike a held operation, it may have been carried out.
     """
 
 
@@ -182,18 +182,18 @@ class UnsteadyFleetError(EnapterError):
 
 
 class PausedTooLongError(EnapterError):
-    """The server let nothing through for too long, or asked for too long a pause."""
+    """The server let no request through for too long, or asked for too long a pause."""
 
 
 class WaveNotPassedError(EnapterError):
-    """A wave did not go as it must before a larger one may begin.
+    """A wave did not pass its checks, so the next wave must not start.
 
-    A run with a journal can go on later. It then looks at that wave again, and stops again with
-    this error unless the wave has come right by then: what failed was done by `retry_failed`,
-    what is unknown was done or acknowledged by `ambiguous`, a device that did not show what was
-    set shows it now. `accept_wave` goes on all the same. See `JournalOptions`.
+    A run with a journal can be resumed later. It then checks that wave again, and stops with the
+    same error unless the wave passes: failed operations were done with `retry_failed`, unknown
+    ones were done or acknowledged with `ambiguous`, and devices that did not show the new values
+    show them now. `accept_wave` continues anyway. See `JournalOptions`.
     """
 
 
 class RunAbortedError(EnapterError):
-    """A criterion was met, so that nothing more was started; the run can go on later."""
+    """An abort criterion was met, so nothing more was started; the run can be resumed later."""

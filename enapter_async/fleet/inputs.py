@@ -1,4 +1,4 @@
-"""What may be given as the input of a run, and what is refused before it is sent."""
+"""The input of a run, and the checks on it before anything is sent."""
 
 from collections.abc import (
     AsyncIterable,
@@ -19,14 +19,14 @@ Operations = Iterable[OperationT] | AsyncIterable[OperationT]
 
 
 class WorkItem(NamedTuple):
-    """An operation with its place in a run. The engine knows nothing but this.
+    """An operation with its position in a run: all that the engine knows about it.
 
-    `seq` counts from 0, in execution order, and names the item within its run; `before` is
-    the plain JSON of the guarded fields as they were planned, or None where nothing was
-    planned; `group` is what waves are spread over, a site's id, or ""; `unit` numbers the
-    items that are finished together or not at all, None for an item of its own; `wave`
-    counts from 0; `after` is the `seq` that must end well first; `unchanged` says that the
-    wanted state held when it was planned, so that nothing is sent; `plan` is the plan's id.
+    `seq` counts from 0, in execution order, and identifies the item within its run; `before`
+    is the plain JSON of the guarded fields when the plan was made, or None if there was no
+    plan; `group` is a site's id, over which waves are spread, or ""; `unit` numbers the
+    items that are completed together or not at all, None for an independent item; `wave`
+    counts from 0; `after` is the `seq` that must succeed first; `unchanged` means that the
+    target was in the wanted state when planned, so nothing is sent; `plan` is the plan's id.
     """
 
     seq: int
@@ -43,9 +43,9 @@ class WorkItem(NamedTuple):
 class Input:
     """The input of a run: any iterable, plain or asynchronous, read as items.
 
-    Each thing of it is checked once: those of a collection when it is given, any others as
-    they are pulled. A thing that is no operation raises `ConfigurationError`; so does one
-    whose result is secret, where `secrets` says that none may be.
+    Each element is checked once: those of a collection immediately, any others as they are
+    pulled. An element that is not an operation raises `ConfigurationError`; so does an
+    operation with a secret result, if `secrets` is false.
     """
 
     def __init__(self, operations: Any, *, secrets: bool = True) -> None:
@@ -58,16 +58,16 @@ class Input:
         self._operations: Any = operations
         self._secrets = secrets
         self.known = isinstance(operations, Collection)
-        """Whether it has a length, and may be read again and again."""
+        """Whether it has a length and can be read repeatedly."""
         self.waits = isinstance(operations, AsyncIterable)
-        """Whether it waits by itself, so that it is not read on after a stop."""
+        """Whether it is asynchronous and may wait, so it is not read further after a stop."""
         self.planned = False
-        """Whether an item of a known input says what was there before."""
+        """Whether an item of a known input has its `before` state."""
         self.plan = ""
-        """The id of the plan that once-only operations of a known input are from, if any."""
+        """The id of the plan that contains the once-only operations of a known input, if any."""
         if isinstance(operations, Collection):
             for position, each in enumerate(operations):
-                # Without a call for each that is as most are.
+                # Inlined, so that a usual element costs no function call.
                 if not isinstance(each, Operation) or (each.answer.secret and not secrets):
                     item = self._checked(each, position)
                     self.planned |= item.before is not None
@@ -75,18 +75,18 @@ class Input:
                         self.plan = self.plan or item.plan
 
     def __len__(self) -> int:
-        """Return how many items a known input has."""
+        """Return the number of items of a known input."""
         return len(self._operations)
 
     def items(self, without: Container[int] = ()) -> Iterator[WorkItem]:
-        """Yield the items of a known input, anew at each call, but for some numbers."""
+        """Yield the items of a known input, except those with a `seq` in `without`; repeatable."""
         for position, each in enumerate(self._operations):
             item = each if isinstance(each, WorkItem) else WorkItem(position, each)
             if item.seq not in without:
                 yield item
 
     def pulled(self) -> Iterator[WorkItem] | AsyncIterator[WorkItem]:
-        """Return the items as they are pulled, an async iterator where the input waits."""
+        """Return an iterator that pulls the items, an async one if the input is asynchronous."""
         if self.waits:
             return self.pulled_async()
         return self.items() if self.known else self._pulled()
@@ -96,7 +96,7 @@ class Input:
             yield self._checked(each, position)
 
     async def pulled_async(self) -> AsyncIterator[WorkItem]:
-        """Yield the items as they are pulled, whether the input waits or not."""
+        """Yield the items as they are pulled, from an asynchronous or a plain input."""
         if self.waits:
             position = 0
             async for each in self._operations:

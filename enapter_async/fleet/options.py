@@ -1,4 +1,4 @@
-"""The options of a run: one value, which says what each is by default."""
+"""The options of a run, with their defaults."""
 
 import os
 from typing import Any, Self, TypedDict
@@ -18,7 +18,7 @@ Credentials = str | os.PathLike[str] | CredentialsSink
 
 
 class SessionKeywords(TypedDict, total=False):
-    """What may be chosen anew each time that a run goes on; see `RunOptions`."""
+    """Options that may be chosen anew each time a run is resumed; see `RunOptions`."""
 
     concurrency: int
     abort: Abort
@@ -29,7 +29,7 @@ class SessionKeywords(TypedDict, total=False):
 
 
 class RunKeywords(SessionKeywords, total=False):
-    """What may be chosen when a run is begun; see `RunOptions`."""
+    """Options that may be chosen when a run is started; see `RunOptions`."""
 
     journal: str | os.PathLike[str] | JournalOptions | None
     rollout: Rollout | None
@@ -56,19 +56,19 @@ def _journal(given: Any) -> JournalOptions | None:
 
 @attrs.frozen(kw_only=True)
 class RunOptions:
-    """How a run is carried out; `fleet.Run` says more about each.
+    """How a run is carried out; see `fleet.Run` for the details of each option.
 
-    `concurrency` is how many operations are in flight at most. `journal` is the path of a
-    file, or `JournalOptions`; `rollout` cuts the input into waves; `abort` are the criteria
-    that stop the run (None: there is none); `credentials` is the path of a file or a callable
-    that takes generated configurations. With `check` each device is read before it is
-    written. `guard` looks whether devices are as planned: a mode of `StateGuard`, or a guard
-    of one's own. After `max_pause` seconds without anything getting through the run stops.
-    `on_event` is called with what happens to the run as a whole. A plan that generates
-    configurations is carried out once; with `again` nobody asks whether it was, or remembers.
+    `concurrency` is the maximum number of operations in flight. `journal` is the path of a
+    file, or `JournalOptions`; `rollout` splits the input into waves; `abort` are the criteria
+    that stop the run (None: no criteria); `credentials` is the path of a file or a callable
+    that receives generated configurations. With `check` each device is read before it is
+    written. `guard` checks that devices are still as planned: a mode of `StateGuard`, or a
+    custom guard. The run stops if no request gets through for `max_pause` seconds.
+    `on_event` is called with events that concern the run as a whole. A plan that generates
+    configurations is carried out once; with `again` this is neither checked nor recorded.
 
     Raises:
-        ConfigurationError: a value makes no sense; says which would.
+        ConfigurationError: a value is invalid; the message says which values are valid.
     """
 
     concurrency: int = 64
@@ -90,5 +90,5 @@ class RunOptions:
 
     @classmethod
     def of(cls, options: Self | None, keywords: RunKeywords) -> Self:
-        """Return options, with what keywords say in their place."""
+        """Return the options, overridden by the keywords."""
         return attrs.evolve(options, **keywords) if options is not None else cls(**keywords)

@@ -1,4 +1,4 @@
-"""What a whole run may wait for, in words."""
+"""The reasons for which a whole run may wait, with texts for people."""
 
 import enum
 
@@ -6,27 +6,27 @@ import attrs
 
 
 class Reason(enum.StrEnum):
-    """What a run waits for. Equal to its own text."""
+    """Why a run waits. Each member equals its text."""
 
     THROTTLED = "throttled"
     """The server refuses everything for now."""
     RETRIES = "retries"
-    """Too much had to be tried again of late."""
+    """Too many requests had to be retried recently."""
     HOST_DOWN = "host down"
     """The host does not answer."""
     READ_BACK = "read back"
-    """A wave is read back."""
+    """The devices of a wave are read back."""
     HOLD = "hold"
     """The time between two waves."""
     HEALTH = "health"
-    """The devices of a wave are looked at."""
+    """The health of a wave's devices is checked."""
 
 
 @attrs.frozen(kw_only=True)
 class Wait:
-    """What a run waits for: since when and until when (monotonic; None: unknown).
+    """A wait of a run: why, since when and until when (monotonic; None: unknown).
 
-    `detail` says more, as people read it.
+    `detail` is a description for people.
     """
 
     reason: Reason
@@ -35,7 +35,7 @@ class Wait:
     detail: str = ""
 
     def text(self, now: float) -> str:
-        """Write it for people, such as "paused 0:42, no connection, next probe in 0:18"."""
+        """Return it for people, such as "paused 0:42, no connection, next probe in 0:18"."""
         parts = [f"paused {minutes(now - self.since)}", self.detail or str(self.reason)]
         if self.until is not None and self.until > now:
             what = "next probe" if self.reason is Reason.HOST_DOWN else "on again"
@@ -44,7 +44,7 @@ class Wait:
 
 
 def minutes(seconds: float) -> str:
-    """Write seconds as minutes and seconds, or hours, minutes and seconds."""
+    """Format seconds as minutes and seconds, or hours, minutes and seconds."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     if hours:

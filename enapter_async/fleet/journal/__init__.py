@@ -1,1 +1,1 @@
-"""What a run writes down before it is sent, and how it is gone on with."""
+"""The journal of a run: each operation is recorded before it is sent, so runs can resume."""

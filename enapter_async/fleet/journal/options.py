@@ -1,4 +1,4 @@
-"""What may be chosen about a run."""
+"""The options of a run's journal."""
 
 import os
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ AMBIGUOUS: Final = ("report", "regenerate", "skip")
 
 
 def _storable(facts: Mapping[str, str]) -> dict[str, str]:
-    # The name of a file may hold what is no UTF-8.
+    # A file name may contain characters that UTF-8 cannot encode.
     return {key: value.encode("utf-8", "backslashreplace").decode() for key, value in facts.items()}
 
 
 @attrs.frozen(kw_only=True)
 class JournalOptions:
-    """How a run is journalled and, where its journal exists, how it goes on.
+    """How a run is journalled and, if its journal already exists, how the run is resumed.
 
-    `path` is the journal's file. With `power` every intent is on the disk before its request
-    is sent, not only those of operations that may be done once; it costs up to 10 ms each,
-    and holds for the run's later sessions, too.
-    `retry_failed` runs again what failed. `ambiguous` is about once-only operations of which
-    nobody can say whether they were done: "report" leaves them unknown, "regenerate" does
-    them again, "skip" leaves them unknown and takes note that somebody knows.
-    `accept_new_token` goes on with another token, once three devices of the run were read
-    with it and are the same. `accept_wave` goes on although the wave at which the run stopped
-    did not pass (see `WaveNotPassedError`): it is not looked at any more, but what comes after
-    it is. `facts` are written into a new journal, to be shown.
+    `path` is the journal's file. With `power` every intent is on disk before its request is
+    sent, not only the intents of once-only operations; this costs up to 10 ms for each
+    operation, and also applies to later sessions of the run.
+    `retry_failed` retries failed operations. `ambiguous` concerns once-only operations that
+    may or may not have been done: "report" leaves them unknown, "regenerate" repeats them,
+    "skip" leaves them unknown and records that they are acknowledged.
+    `accept_new_token` continues with another token, once up to three devices of the run have
+    been read with it and are the same. `accept_wave` continues although the wave at which the
+    run stopped did not pass (see `WaveNotPassedError`): that wave is not checked again, but
+    later waves are. `facts` are written into a new journal, for display.
     """
 
     path: str | os.PathLike[str]
