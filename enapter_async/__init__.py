@@ -5,7 +5,7 @@
     async with Client(token="…") as client:
         device = await client.devices.update("dev-1", name="Hydrogen detector")
 
-Start at `Client`; `fleet` changes many devices with one intention.
+Start with `Client`; use `fleet` to apply one change to many devices.
 """
 
 from importlib import import_module
@@ -191,15 +191,15 @@ _ROOMS = (
     "_http.call",
     "client",
 )
-"""Where the names come from, lightest first."""
+"""The modules that define the names, lightest first."""
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Fetch a name when it is first asked for.
+        """Import a name when it is first used.
 
-        The pytest plugin lies behind this door, and whoever has the package installed opens
-        it at each run of pytest: that must not cost an import of aiohttp.
+        Once the package is installed, every run of pytest imports it for the pytest plugin;
+        that must not import aiohttp.
         """
         if name == "fleet":
             return import_module("enapter_async.fleet")

@@ -1,4 +1,4 @@
-"""The client: configuration, one session, and the nouns of the API."""
+"""The client: configuration, one HTTP session, and the groups of API methods."""
 
 import hmac
 import os
@@ -57,28 +57,29 @@ class Client:
             decides what may be repeated: reads always; updates, deletions and blueprints, since
             they set a state; a new configuration only while it is certain that none was made.
         timeouts: 10 s to connect, 30 s for an answer.
-        pacing: At most 100 requests in flight, at any rate. What the server bears is learned.
-        limiter: Another limiter in place of the client's own, such as one that several machines
-            share; it is neither opened nor closed here, and `pacing` is then its own.
+        pacing: At most 100 requests in flight, with no fixed rate limit; the rate adapts to the
+            server.
+        limiter: A limiter to use instead of the client's own, such as one that several machines
+            share. The client neither opens nor closes it, and takes `pacing` from it.
         hooks: Callables that receive the events of each call; see `enapter_async.hooks`.
         extra_headers: A function that returns more headers, such as
             `OpenTelemetry.trace_headers`; called just before each request is written, in the
             task of its call. It cannot override the SDK's own headers, such as Host or the token.
         ssl_context: How to verify the server, for example with a gateway's own CA. A context
             that does not verify is refused.
-        session: A session of your own, with its connector, proxy and middlewares. It is neither
+        session: An existing session, with its connector, proxy and middlewares. It is neither
             changed nor closed; calls then go through `ClientSession.request`.
         proxy: The HTTP proxy to go through, such as `http://proxy.example:3128`, or
-            "environment" for the one that HTTPS_PROXY and its like name; calls then go through
-            `ClientSession.request`. With None the environment's proxies are not used.
+            "environment" to use HTTPS_PROXY and similar variables; calls then go through
+                `ClientSession.request`. With None the environment's proxies are not used.
         allow_insecure_http: Allow `http://` to a host other than this machine.
         clock: The source of time and randomness; for tests.
 
     Raises:
-        ConfigurationError: A setting is wrong; the message says which, and what would be right.
+        ConfigurationError: A setting is wrong; the message says which, and how to correct it.
 
-    A client belongs to one event loop and one process, and may live for years. Do not wrap its
-    calls in retries of your own; `retry=RetryPolicy(attempts=1)` switches the built-in ones off.
+    A client belongs to one event loop and one process, and may be kept open for years. Do not
+    wrap its calls in another retry loop; `retry=RetryPolicy(attempts=1)` disables the built-in one.
     """
 
     @concealing
@@ -149,12 +150,12 @@ class Client:
     @classmethod
     @concealing
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
-        """Return a client configured by `ENAPTER_HTTP_API_TOKEN` and its like.
+        """Return a client configured by `ENAPTER_HTTP_API_TOKEN` and related variables.
 
-        Besides `…_TOKEN` they are `…_BASE_URL`, `…_USER` and `…_PROXY`. `settings` are those of
-        `Client` and take precedence over the environment; with a session of yours its proxy is
-        not used. With `ENAPTER_LOG=debug` (or `info`) each attempt is printed to standard
-        error; see `enapter_async.logs`.
+        The others are `…_BASE_URL`, `…_USER` and `…_PROXY`. `settings` are the arguments of
+        `Client` and take precedence over the environment; if you pass your own session, the
+        proxy from the environment is not used. With `ENAPTER_LOG=debug` (or `info`) each attempt
+        is printed to standard error; see `enapter_async.logs`.
 
         Raises:
             ConfigurationError: There is no token, or a value is wrong.
@@ -203,7 +204,7 @@ class Client:
 
     @property
     def limiter(self) -> Limiter:
-        """What every attempt of this client's calls and jobs waits for; see `Limiter.pace`."""
+        """The limiter for every attempt of this client's calls and jobs; see `Limiter.pace`."""
         return self._engine.limiter
 
     @property
@@ -228,7 +229,7 @@ class Client:
     async def close(self) -> None:
         """Close the client; calls in flight start no further attempt and report what is known.
 
-        The client's own session is closed with it; a session of yours stays open.
+        The client's own session is closed too; a session that was passed in stays open.
         """
         if self._derived:
             raise ConfigurationError("close the client that with_options was called on")
@@ -237,10 +238,10 @@ class Client:
     def with_options(
         self, *, retry: RetryPolicy | None = None, timeouts: Timeouts | None = None
     ) -> Self:
-        """Return this client with another policy, for example to give one call its own deadline.
+        """Return a client with other policies, for example to set a deadline for one call.
 
-        The result is cheap, needs no `async with`, and shares the session, the pacing and the
-        order of writers with this client; it can be used while this client is open.
+        It is cheap, needs no `async with`, and shares the session, the pacing and the order of
+        writes with this client; it can be used while this client is open.
         """
         settings = attrs.evolve(
             self._settings,
@@ -274,15 +275,15 @@ class Client:
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Execute an operation as `execute` does, and fill `record` with how it went.
+        """Execute an operation as `execute` does, and fill in `record` with details of the call.
 
-        With `patient`, time spent waiting for the limiter does not count against the deadline,
-        as a worker of a fleet job needs it.
+        With `patient`, which the workers of fleet jobs use, time spent waiting for the limiter
+        does not count against the deadline.
         """
         return self._open_pipeline().execute(operation, record, patient=patient)
 
     async def reach(self) -> None:
-        """Connect to the host the way calls do, and send nothing.
+        """Connect to the host as calls do, without sending anything.
 
         Raises:
             ConfigurationError: The client is not open, or not on this event loop.

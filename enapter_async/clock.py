@@ -1,4 +1,4 @@
-"""Time, sleep and randomness, passed in rather than reached for."""
+"""Time, sleep and randomness, passed in as an object so that tests can replace them."""
 
 import asyncio
 import random
@@ -10,10 +10,10 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Clock:
-    """Where the package gets time and chance from; tests pass their own and never wait.
+    """The source of time and randomness; tests pass their own clock and never wait.
 
-    `monotonic` and `wall` give seconds (wall: since 1970, for dates that servers send);
-    `sleep` waits; `uniform(a, b)` draws a number between a and b.
+    `monotonic` and `wall` return seconds (wall: since 1970, for dates that servers send);
+    `sleep` waits; `uniform(a, b)` returns a random number between a and b.
     """
 
     monotonic: Callable[[], float] = time.monotonic

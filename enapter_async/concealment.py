@@ -1,7 +1,7 @@
-"""Texts that show themselves to nobody, and tracebacks whose frames hold none of them.
+"""Secret texts that are never printed, and tracebacks whose frames do not hold them.
 
-Who reports errors with the locals of each frame, as Sentry and rich do, would store a token or
-a password that some frame of ours held while an error passed through it.
+Tools that report errors with the local variables of each frame, such as Sentry and rich, would
+otherwise store a token or a password held by a frame of this package when an error passed it.
 """
 
 import functools
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 class Secret:
-    """A text that shows itself to nobody who prints, formats, pickles or logs it."""
+    """A text that is not revealed by printing, formatting, pickling or logging it."""
 
     __slots__ = ("_text",)
 
@@ -33,7 +33,7 @@ class Secret:
 
 
 def clear_frames(error: BaseException) -> None:
-    """Empty the frames that an error and its causes came through; their lines stay.
+    """Clear the locals of the frames of an error and its causes; line numbers stay.
 
     Frames that are still running, such as the caller's, are left as they are.
     """
@@ -46,7 +46,7 @@ def clear_frames(error: BaseException) -> None:
 
 
 def concealing(function: Callable[P, R]) -> Callable[P, R]:
-    """Let no error out of a function with frames that hold what the function was given or read."""
+    """Decorate a function so that the frames of its errors do not hold its arguments or data."""
 
     @functools.wraps(function)
     def concealed(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -63,7 +63,7 @@ def concealing(function: Callable[P, R]) -> Callable[P, R]:
 def concealing_async(
     function: Callable[P, Coroutine[Any, Any, R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Do for a coroutine function what `concealing` does for a plain one."""
+    """Decorate a coroutine function as `concealing` does a plain one."""
 
     @functools.wraps(function)
     async def concealed(*args: P.args, **kwargs: P.kwargs) -> R:

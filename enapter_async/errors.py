@@ -164,10 +164,10 @@ class APIError(EnapterError):
     """The API refused the call and reports that nothing was done.
 
     `status` is the HTTP status. `errors` holds the entries of the error envelope; if the body
-    was not one, it is empty and `excerpt` holds the first 4 KiB of the body as text, except
-    where the operation's answer holds a secret. `request_id` is the server's identifier of the
-    request, and `retry_after` the seconds it asked to wait, if it sent them. `from_api` says
-    whether the answer has the API's own form rather than being, say, a proxy's page.
+    was not one, it is empty and `excerpt` holds the first 4 KiB of the body as text, unless
+    the operation's answer holds a secret. `request_id` is the server's identifier of the
+    request, and `retry_after` the seconds it asked to wait, if it sent them. `from_api` is True
+    if the answer has the API's own form and is not, for example, a proxy's page.
 
     Source: API page, "Errors".
     """
@@ -210,12 +210,12 @@ class PermissionDeniedError(APIError):
 
 
 class NotFoundError(APIError):
-    """404: the device, or whatever else was addressed, does not exist.
+    """404: the device, or other object that was addressed, does not exist.
 
-    `proven` says whether that is certain: the answer has the API's own form, and an API is known
+    `proven` is True if that is certain: the answer has the API's own form, and an API is known
     to answer at this base URL, where any wrong path would return a 404 too. Jobs, plans and
     settling reads check this; for a single call that was simply refused it stays False. `noun`
-    is what was addressed, such as "device".
+    names the kind of object that was addressed, such as "device".
     """
 
     noun: str = ""
@@ -223,7 +223,7 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """409: another entity is in the way, such as one that already has the slug."""
+    """409: the request conflicts with another object, such as one that already has the slug."""
 
 
 class UnprocessableError(APIError):
@@ -231,9 +231,9 @@ class UnprocessableError(APIError):
 
 
 class RateLimitedError(APIError):
-    """429: too many requests, and the server asks for a longer wait than the call allows.
+    """429: too many requests, and the server requests a longer wait than the call allows.
 
-    With `RetryPolicy(attempts=1)` it is raised for the first refusal.
+    With `RetryPolicy(attempts=1)` it is raised at the first refusal.
     """
 
 
@@ -244,8 +244,8 @@ class ServerError(APIError):
 class TransportError(EnapterError):
     """No answer arrived.
 
-    `sent` is False if no byte of the request can have reached the API, which is always so for
-    a write. A read whose answer was lost has `sent=True`.
+    `sent` is False if no byte of the request can have reached the API, which is always the
+    case for a write. A read whose answer was lost has `sent=True`.
     """
 
     def __init__(
@@ -292,11 +292,11 @@ class ResponseError(EnapterError):
 
 
 class CachedAnswerError(ResponseError):
-    """A cache answered a read on which a decision rests, though the server was asked for."""
+    """A cache answered a read that must come from the server, because a decision depends on it."""
 
 
 class ResponseMismatchError(ResponseError):
-    """The answer is about something other than what was asked for."""
+    """The answer is about a different object than the requested one."""
 
 
 class ResponseTooLargeError(ResponseError):
@@ -306,9 +306,9 @@ class ResponseTooLargeError(ResponseError):
 class ResultDiffersError(EnapterError):
     """The operation was done, but not as asked; for example, the server trimmed a name.
 
-    It is never repeated automatically, because the result would be the same. `result` is what
-    the API returned, secrets included; it is not pickled, and in a job it is None and
-    `Outcome.result` has it. `noun` and `subject` name what was written to.
+    It is never repeated automatically, because the result would be the same. `result` is the
+    value the API returned, including secrets; it is not pickled. In a job it is None, and
+    `Outcome.result` has the value. `noun` and `subject` name the object that was written to.
     """
 
     def __init__(
@@ -332,11 +332,11 @@ class ResultDiffersError(EnapterError):
 class AmbiguousOutcomeError(EnapterError):
     """The operation may or may not have been done; check before repeating it.
 
-    `noun` and `subject` name what it is about, such as "device" and an id; `hint` says how to
+    `noun` and `subject` name its target, such as "device" and an id; `hint` explains how to
     check; `request_id` is the server's identifier of the last request, if it sent one.
-    `candidates` holds what a search found that may have been created by the operation, if it
-    has a search. `answer` is set if the server's answer could not be read and may hold a result
-    that exists nowhere else, such as new credentials; `answer.reveal()` returns its bytes.
+    If the operation has a search, `candidates` holds the objects found that it may have created.
+    `answer` is set if the server's answer could not be read and may hold a result that exists
+    nowhere else, such as new credentials; `answer.reveal()` returns its bytes.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Where a user's own files are: in the folders of the system, each below one of ours."""
+"""The folders for a user's own files: the package's subfolder of each system folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Final
 
 from enapter_async.errors import ConfigurationError
 
-# For each kind: the variable of Windows and where it points, the same of the XDG Base
-# Directory Specification, which holds everywhere but there and on macOS.
+# For each kind: the variable and default folder on Windows, then those of the XDG Base
+# Directory Specification, which applies everywhere except on Windows and macOS.
 _PLACES: Final = {
     "config": ("APPDATA", "AppData/Roaming", "XDG_CONFIG_HOME", ".config"),
     "state": ("LOCALAPPDATA", "AppData/Local", "XDG_STATE_HOME", ".local/state"),
@@ -19,10 +19,10 @@ class NoHomeError(ConfigurationError):
 
 
 def user_folder(kind: str, environ: Mapping[str, str], platform: str) -> Path:
-    """Return our folder of that kind, "config" or "state".
+    """Return the package's folder of that kind, "config" or "state".
 
     Raises:
-        NoHomeError: it would be in the home folder, and there is none.
+        NoHomeError: the folder would be in the home folder, and there is none.
     """
     windows, in_profile, xdg, in_home = _PLACES[kind]
     variable, default = {
@@ -30,15 +30,15 @@ def user_folder(kind: str, environ: Mapping[str, str], platform: str) -> Path:
         "darwin": ("", "Library/Application Support"),
     }.get(platform, (xdg, in_home))
     given = Path(environ.get(variable, ""))
-    # A path that is not absolute is to be ignored, says the specification.
+    # The specification requires ignoring a path that is not absolute.
     return (given if given.is_absolute() else expanded("~") / default) / "enapter-async"
 
 
 def expanded(text: str) -> Path:
-    """Return a path with its `~` replaced by the home folder, which no shell may have done.
+    """Return a path with its `~` replaced by the home folder, in case no shell has done so.
 
     Raises:
-        NoHomeError: there is none.
+        NoHomeError: there is no home folder.
     """
     try:
         return Path(text).expanduser()

@@ -3,7 +3,7 @@
 The events of one call are reported in the task that made it, in order: `CallStarted`; for each
 attempt `AttemptStarted`, then `AttemptPassed` or `AttemptFailed`; between them `Waited` and
 `Waiting`; a `ReadBack` if an uncertain attempt had to be settled; `CallEnded`. An attempt that
-was cut short by the caller's cancellation has no end event of its own.
+was cut short by the caller's cancellation has no event for its end.
 """
 
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from enapter_async.operation import Operation
 
 @attrs.frozen(kw_only=True)
 class CallStarted:
-    """A call begins.
+    """A call starts.
 
     `call` is its number, which is unique within the process and the same in all events of the
     call; `base_url` is the address of the API, without `/v3`.
@@ -33,8 +33,8 @@ class Waited:
     """The call was held back for `seconds`; reported when the wait is over.
 
     `reason` is "turn" (another write to the same device was in flight), "gate" (the client's
-    limiter) or "pace" (an outage that a fleet job waits out). `pace` says of "gate" what the
-    limiter allows now and why, such as "47/s, the server refused 20 of the last 900".
+    limiter) or "pace" (an outage that a fleet job waits out). For "gate", `pace` describes what
+    the limiter allows now and why, such as "47/s, the server refused 20 of the last 900".
     """
 
     call: int
@@ -46,7 +46,7 @@ class Waited:
 
 @attrs.frozen(kw_only=True)
 class AttemptStarted:
-    """An attempt begins, after the gate; `number` counts from 1."""
+    """An attempt starts, after the limiter let it through; `number` counts from 1."""
 
     call: int
     operation: Operation[Any]
@@ -55,7 +55,7 @@ class AttemptStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptPassed:
-    """The attempt received a good answer with HTTP `status`, `elapsed` seconds after it began."""
+    """The attempt received a good answer with HTTP `status`, `elapsed` seconds after it started."""
 
     call: int
     operation: Operation[Any]
@@ -89,11 +89,10 @@ class Waiting:
 
 @attrs.frozen(kw_only=True)
 class ReadBack:
-    """A read that was to settle an uncertain attempt ended, `elapsed` seconds after it began.
+    """A read meant to settle an uncertain attempt finished; it took `elapsed` seconds.
 
     `reading` is the operation that was sent; `status` the HTTP status, if one arrived;
-    `error_type` the name of what went wrong, if anything. `CallEnded` reports what the read
-    showed.
+    `error_type` the name of the error, if any. `CallEnded` reports the result of the settling.
     """
 
     call: int
@@ -108,10 +107,10 @@ class ReadBack:
 class CallEnded:
     """A call ended, successfully if `error` is None. The event never carries a result.
 
-    `attempts` are the failed ones; `elapsed` is in seconds. `settled` says that a read showed
+    `attempts` are the failed ones; `elapsed` is in seconds. `settled` means that a read showed
     an uncertain attempt to have been done; `already_absent` that a deletion found the device
     gone after one of its own attempts was uncertain; `cancelled` that the caller gave up, so
-    that nothing is known about an attempt in flight.
+    nothing is known about an attempt in flight.
     """
 
     call: int

@@ -1,10 +1,10 @@
-"""One logger tree, quiet unless it is asked: what became of each call and attempt, in lines.
+"""One logger tree, silent by default: a line for the outcome of each call and attempt.
 
-A program that sets up logging itself gives its client `hooks=[CallLog()]` and reads the logger
-`enapter_async.calls`. Who only wants to look sets `ENAPTER_LOG=debug` (or `info`):
-`Client.from_env` and the command line then print on standard error. Importing the package
-configures nothing; only what goes wrong in a web backend is written to standard error where no
-logging was set up.
+A program that sets up logging itself passes `hooks=[CallLog()]` to its client and reads the
+logger `enapter_async.calls`. For a quick look, set `ENAPTER_LOG=debug` (or `info`):
+`Client.from_env` and the command line then print to standard error. Importing the package
+configures nothing; only failures in a web backend are written to standard error if no logging
+was set up.
 """
 
 import logging
@@ -48,12 +48,12 @@ _TREE: Final = logging.getLogger("enapter_async")
 _TREE.addHandler(logging.NullHandler())
 _CALLS: Final = logging.getLogger("enapter_async.calls")
 BACKEND: Final = "enapter_async.backend"
-"""The logger of what a backend's browsers are not told: why they were answered so, why a job
-stopped. It is heard without being asked for, as an exception that nobody handles is."""
+"""The logger of details that a backend does not send to browsers: the cause of a response, why
+a job stopped. It writes without being configured, as Python does for unhandled exceptions."""
 
 
 class _WhereNobodyListens(logging.Handler):
-    """Writes warnings as Python itself would, in a program that set up no logging."""
+    """Writes warnings as Python itself would, in a program that has not set up logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         last = logging.lastResort
@@ -66,16 +66,16 @@ logging.getLogger(BACKEND).addHandler(_WhereNobodyListens(logging.WARNING))
 
 
 class CallLog:
-    """Writes a line for each attempt, wait and end: a hook, `Client(hooks=[CallLog()])`.
+    """A hook that logs a line for each attempt, wait and end: `Client(hooks=[CallLog()])`.
 
-    Lines go to the logger `enapter_async.calls`: good attempts and short waits as DEBUG, what
-    failed and how a call ended as INFO, an end that nobody can be sure of as WARNING. They hold
-    ids, never a token, a name, a body or credentials; what a server said is kept to one line
-    without control characters.
+    Lines go to the logger `enapter_async.calls`: good attempts and short waits as DEBUG, failures
+    and the ends of calls as INFO, an uncertain outcome as WARNING. They contain ids, but never a
+    token, a name, a body or credentials; a server's message is reduced to one line without control
+    characters.
     """
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Log one event."""
         level = _level(event)
         if level is None or not _CALLS.isEnabledFor(level):
             return
@@ -98,7 +98,7 @@ def _level(event: Event) -> int | None:
 
 
 def _called(operation: Operation[Any]) -> str:
-    """Write an operation with its ids alone."""
+    """Return an operation as text with only its ids."""
     return " ".join((type(operation).__name__, *map(plain, ids_of(operation).values())))
 
 
@@ -165,7 +165,7 @@ def _time(seconds: float) -> str:
 
 
 class _ToStandardError(logging.Handler):
-    """Writes to what standard error is at that moment, so that a progress display may move."""
+    """Writes to the current standard error, which a progress display may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -182,12 +182,12 @@ _PRINTER.setFormatter(
 
 @concealing
 def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
-    """Return the hooks that `ENAPTER_LOG` asks for, and let their lines reach standard error.
+    """Return the hooks that `ENAPTER_LOG` requests, and send their lines to standard error.
 
     While it is set, the tree `enapter_async` goes there and nowhere else. Safe to repeat.
 
     Raises:
-        ConfigurationError: it is neither debug, info nor off.
+        ConfigurationError: the value is not debug, info or off.
     """
     wanted = environ.get(VARIABLE, "").strip().lower()
     if wanted in _OFF:

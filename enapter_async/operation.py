@@ -1,7 +1,7 @@
-"""An operation is a value: what one call of the API asks for, and how safe it is to repeat.
+"""Operations: each value describes one API call and how safe it is to repeat.
 
-This is the ground floor; it imports nothing of the package. Everything above
-(pipeline, fleet engine, command line, journal) is generic over `Operation`.
+This is the lowest layer; it imports nothing from the package. The layers above it
+(pipeline, fleet engine, command line, journal) are generic over `Operation`.
 """
 
 import enum
@@ -33,11 +33,11 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Says that a field is left alone. None is a value and is sent as null."""
+"""Marks a field that is not to be changed. None is a value and is sent as null."""
 
 
 WHOLE: Final = ""
-"""Says that an answer has no envelope: the JSON object of its body is the value."""
+"""Marks an answer without an envelope: the JSON object of its body is the value."""
 
 
 class Repeat(enum.Enum):
@@ -46,35 +46,35 @@ class Repeat(enum.Enum):
     READ = "read"
     """Changes nothing."""
     CONVERGENT = "convergent"
-    """Sets an absolute state: sent twice, it ends in the same place."""
+    """Sets an absolute state: sending it twice has the same result as sending it once."""
     ONCE = "once"
-    """Does something new at each arrival, so an uncertain one is never sent again unasked."""
+    """Does something new each time, so it is never sent again automatically if uncertain."""
 
 
 _READ: Final = Repeat.READ
 _CONVERGENT: Final = Repeat.CONVERGENT
-"""Looked up once: a class finds its members slowly, and every call asks."""
+"""Looked up once: finding a member of an enumeration is slow, and every call needs it."""
 
 
 class Settles(enum.Enum):
-    """How an uncertain end of an operation may be settled."""
+    """How an uncertain outcome of an operation can be settled."""
 
     STATE = "state"
-    """By reading the state: it shows what the operation sets, so the operation was done."""
+    """By reading the state: if it shows what the operation sets, the operation was done."""
     KEY = "key"
-    """By the natural key of what it creates: nothing had it before, and what has it now matches."""
+    """By the natural key of the new object: nothing had it before, and the one found matches."""
     SEARCH = "search"
-    """By a person: a search lists candidates, none of which the program takes by itself."""
+    """By a person: a search lists candidates, but the program never chooses one by itself."""
     NEVER = "never"
     """No read shows whether it was done."""
 
 
 class Target(NamedTuple):
-    """What an operation is about.
+    """The target of an operation: the object that it reads or changes.
 
-    `noun` is one word, such as "device"; `id` an id or a slug, None for what does not exist yet;
-    `site_id` the site through which it is addressed; `natural_key` the key by which something
-    that is being created can be found.
+    `noun` is one word, such as "device"; `id` an id or a slug, None for an object that does not
+    exist yet; `site_id` the site through which it is addressed; `natural_key` the key by which an
+    object that is being created can be found.
     """
 
     noun: str = ""
@@ -84,7 +84,7 @@ class Target(NamedTuple):
 
     @property
     def name(self) -> str | None:
-        """What to call it in a message, or None for a new thing without a key."""
+        """The name of the target in a message, or None for a new object without a key."""
         return self.natural_key if self.id is None else self.id
 
     @property
@@ -98,7 +98,7 @@ class RequestParts(NamedTuple):
 
     `path` holds the segments below `/v3`, not yet escaped; `query` the pairs in order; `body`
     the JSON object, or None for a request without a body. It is a tuple because one is created
-    for every call, which takes half of the time.
+    for every call, and a tuple takes half the time.
     """
 
     method: str
@@ -109,14 +109,14 @@ class RequestParts(NamedTuple):
 
 @attrs.frozen(kw_only=True)
 class Answer(Generic[T]):
-    """The form of a good answer to an operation.
+    """The expected form of a successful answer to an operation.
 
     `key` is the envelope key, `WHOLE` if the body itself is the value, or None if nothing is
-    read from the body; `type` is what the value is structured into; `default` what a missing key
-    means (`UNSET`: it must not be missing); `max_bytes` the limit on the decompressed body,
-    unless the operation says otherwise. `confirms` says that the operation returns nothing and
-    was done if the answer is 204, or 200 with an empty object or with the object itself under
-    `key`; `secret` that the body must never be shown, not even an excerpt of it. `stamp` is the
+    read from the body; `type` is the type the value is converted to; `default` the value if the
+    key is missing (`UNSET`: it must not be missing); `max_bytes` the limit on the decompressed
+    body, unless the operation overrides it. `confirms` means that the operation returns nothing
+    and was done if the answer is 204, or 200 with an empty object or with the object itself under
+    `key`; `secret` means that the body must never be shown, not even an excerpt. `stamp` is the
     field of the value that holds the time of its last change, or None. `empty_allowed` is
     accepted for operations written for version 0.1; without a `key`, a body may always be missing.
     """
@@ -137,16 +137,16 @@ _MISSING: Final = object()
 
 
 class Operation(Generic[T_co]):
-    """One call of the API as a frozen value; its parameter is what it returns.
+    """One API call as a frozen value; the type parameter is the type of its result.
 
-    A subclass is a frozen attrs class that sets `repeat` and `answer` and writes `request`.
-    The other methods are pure too, and default to "nothing to say"; what they say is what
-    plans, journals, retries and undo go by.
+    A subclass is a frozen attrs class that sets `repeat` and `answer` and defines `request`.
+    The other methods are pure functions too, with neutral defaults; plans, journals, retries
+    and undo rely on them.
 
-    `kind` is its name in files, such as "site.rename". A class is registered under it by
-    being defined; one without a `kind` is named by its module and its own name, so its files
-    can be read only while both stay. `settles` follows from `repeat` unless it is set: by
-    STATE where that is CONVERGENT, else NEVER.
+    `kind` is its name in files, such as "site.rename". Defining a class registers it under
+    its `kind`; a class without one is registered under its module and class name, so its files
+    can be read only while both stay the same. `settles` follows from `repeat` unless it is set:
+    STATE if `repeat` is CONVERGENT, else NEVER.
     """
 
     __slots__ = ()
@@ -155,12 +155,12 @@ class Operation(Generic[T_co]):
     repeat: ClassVar[Repeat]
     answer: ClassVar[Answer[Any]]
     proof: ClassVar["Operation[Any] | None"] = None
-    """The read whose good answer shows that the API of this noun answers at a base URL; all
-    operations of the noun have the same. Until it is known, a 404 says nothing: any wrong path
-    is answered so."""
+    """The read whose successful answer shows that a base URL serves the API of this noun; all
+    operations of the noun share it. Until that is known, a 404 proves nothing, because any wrong
+    path returns a 404."""
     settles: ClassVar[Settles] = Settles.NEVER
     plan_expand: ClassVar[tuple[str, ...]] = ()
-    """What a plan must ask for besides when it reads the state, with `expand`."""
+    """The additional fields that a plan must request with `expand` when it reads the state."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -172,7 +172,7 @@ class Operation(Generic[T_co]):
         elif cls.kind != place and not _KIND.fullmatch(cls.kind):
             raise TypeError(f"{place}: kind must be 'noun.verb' in lower case, not {cls.kind!r}")
         known = _KINDS.get(cls.kind)
-        # attrs makes a slotted class anew, and a program may be both run and imported.
+        # attrs creates a slotted class a second time, and a program may be both run and imported.
         if known is not None and known.__qualname__ != cls.__qualname__:
             raise TypeError(f"{place}: kind {cls.kind!r} is already that of {_place(known)}")
         _KINDS[cls.kind] = cls
@@ -187,26 +187,26 @@ class Operation(Generic[T_co]):
             )
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         raise NotImplementedError(f"{type(self).__name__} must say what its request is")
 
     def target(self) -> Target:
-        """Return what the operation is about, reads too.
+        """Return the target of the operation; reads have one too.
 
-        The noun comes from `kind` where a class says no more. A class of version 0.1 that
-        says only `subject()` is taken at that word.
+        By default the noun comes from `kind`. For a class of version 0.1 that defines only
+        `subject()`, the id is taken from that.
         """
         noun = "" if ":" in self.kind else self.kind.partition(".")[0]
         return Target(noun, None if type(self).subject is Operation.subject else self.subject())
 
     def subject(self) -> str | None:
-        """Return the name of what is written to, or None for a read or an unnamed new thing."""
+        """Return the name of the written object, or None for a read or an unnamed new object."""
         return None if self.repeat is _READ else self.target().name
 
     def writes_to(self) -> tuple[str, str] | None:
-        """Return what identifies the thing that is written to; None for a read, or a new thing.
+        """Return the identity of the written object; None for a read or an unnamed new object.
 
-        One client never has two writes to one thing in flight.
+        One client never has two writes to the same object in flight.
         """
         if self.repeat is _READ:
             return None
@@ -219,24 +219,24 @@ class Operation(Generic[T_co]):
         return {}
 
     def accepts(self, result: Any) -> bool:
-        """Return whether an answer is about what was asked for, and not about another thing."""
+        """Return whether an answer is about the requested object and not about another one."""
         return True
 
     def fault(self, result: Any) -> str:
-        """Return what went wrong by a good answer's own word, as a command's may; "" if nothing."""
+        """Return the failure that a successful answer reports, as for a command; "" if none."""
         return ""
 
     def differs(self, result: Any) -> str:
-        """Return in which way a good answer shows something else than was asked for; "" if none.
+        """Return how a successful answer differs from the request; "" if it does not.
 
-        The server made something else of it, such as a name that it trimmed: it was done, but
-        not as asked. What an answer leaves out says nothing.
+        For example, the server trimmed a name: the operation was done, but not as asked. Fields
+        that an answer omits are not compared.
         """
         if result is None or self.repeat is not _CONVERGENT or self.holds(result):
             return ""
         wanted = self.changes()
         if not wanted and type(self).holds is Operation.holds:
-            return ""  # it does not say what it sets, so there is nothing to compare
+            return ""  # it does not declare what it sets, so there is nothing to compare
         shown = [
             f"{field} is {told!r}, and {value!r} was asked for"
             for field, value in wanted.items()
@@ -245,22 +245,22 @@ class Operation(Generic[T_co]):
         return "; ".join(shown) or ("" if wanted else "it does not show what was asked for")
 
     def reads(self) -> "Operation[Any] | None":
-        """Return the operation that reads the state this one concerns, or None.
+        """Return the operation that reads the state of this one's target, or None.
 
-        Where it settles by SEARCH, that is the search.
+        If it settles by SEARCH, return the search.
         """
         return None
 
     def max_bytes(self) -> int:
-        """Return how large the decoded body of an answer may be."""
+        """Return the maximum size of the decoded body of an answer."""
         return self.answer.max_bytes
 
     def when_missing(self, envelope: Mapping[str, Any]) -> Any:
-        """Return the value of an answer whose envelope has none; `UNSET` where it must have one."""
+        """Return the value if the envelope has none; `UNSET` if the envelope must have one."""
         return self.answer.default
 
     def holds(self, state: Any | None) -> bool:
-        """Return whether `state` is already the wanted one; None stands for "not found"."""
+        """Return whether `state` is already the desired one; None stands for "not found"."""
         wanted = self.changes()
         return (
             state is not None
@@ -269,15 +269,15 @@ class Operation(Generic[T_co]):
         )
 
     def candidates(self, found: Any) -> Sequence[Any]:
-        """Return what of a search's result may be the work of this operation, for a person."""
+        """Return the search results that this operation may have created, for a person to check."""
         return tuple(found or ())
 
     def smaller(self) -> Self | None:
-        """Return a page of half the size, for a list whose answer is too large, or None."""
+        """Return a read of half a page, for a list whose answer is too large, or None."""
         return None
 
     def result_of(self, state: Any | None) -> T_co:
-        """Return what this operation returns when `state`, just read, shows that it holds."""
+        """Return the result of this operation if `state`, just read, shows that it was done."""
         reading = self.reads()
         if reading is not None and reading.answer.type == self.answer.type:
             if state is None:
@@ -287,25 +287,25 @@ class Operation(Generic[T_co]):
         raise NotImplementedError(f"{type(self).__name__} must say what it returns of a state")
 
     def claims(self) -> Mapping[str, Any]:
-        """Return the fields of which a plan takes only one value for each thing."""
+        """Return the fields for which a plan accepts only one value per object."""
         return self.changes()
 
     def guards(self) -> tuple[str, ...]:
-        """Return the fields of the state that must be as they were planned when it is sent."""
+        """Return the fields of the state that must be unchanged since planning when it is sent."""
         return tuple(self.changes())
 
     def pointless(self) -> str:
-        """Return why a plan refuses it whatever the state is, or "" where it does not."""
+        """Return why a plan refuses the operation in any state, or "" if it does not."""
         return ""
 
     def obstacle(self, state: Any) -> str:
-        """Return why the API would refuse it, where the state shows that; "" where it does not."""
+        """Return why the API would refuse the operation in this state, or "" if it would not."""
         return ""
 
     def undo(self, before: Any) -> "Operation[Any] | None":
-        """Return the operation that restores what it can of `before`, or None where it can nothing.
+        """Return the operation that restores as much as possible of `before`, or None.
 
-        Of `before`, the state's `id` and the fields that this operation changes are set.
+        In `before`, only the state's `id` and the fields that this operation changes are set.
         """
         return None
 
@@ -315,16 +315,16 @@ def _place(kind: type) -> str:
 
 
 def operation_class(kind: str) -> type[Operation[Any]] | None:
-    """Return the operation that has this name in files, or None."""
+    """Return the operation class that has this name in files, or None."""
     return _KINDS.get(kind)
 
 
 def operation_kinds() -> tuple[str, ...]:
-    """Return the kinds that classes have given themselves, in the order of their definition."""
+    """Return the kinds that classes define explicitly, in the order of their definition."""
     return tuple(kind for kind in _KINDS if _KIND.fullmatch(kind))
 
 
 def described(operation: Operation[Any]) -> str:
-    """Return an operation's class and what it is about, for a message."""
+    """Return an operation's class and target as text for a message."""
     name = operation.target().name
     return f"{type(operation).__name__} of {name}" if name else type(operation).__name__

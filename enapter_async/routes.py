@@ -1,4 +1,4 @@
-"""Where operations go, in words that are the same for all devices: for spans, metrics and logs."""
+"""The routes of operations, the same for all devices: for spans, metrics and logs."""
 
 from typing import Any, Final, NamedTuple
 
@@ -10,9 +10,9 @@ _STAND_IN: Final = "route-{}"
 
 
 class Route(NamedTuple):
-    """The method of a request, and its path below the base with a name for each id.
+    """The method of a request, and its path below the base URL with a placeholder for each id.
 
-    `template` is such as `/v3/devices/{device_id}`.
+    An example of a `template` is `/v3/devices/{device_id}`.
     """
 
     method: str
@@ -35,8 +35,8 @@ def ids_of(operation: Operation[Any]) -> dict[str, str]:
 def route_of(operation: Operation[Any]) -> Route:
     """Return the route of an operation, the same for all devices.
 
-    It is found by building the operation with other texts in its fields and looking where they
-    turn up in the path, so an id that equals another part of the path misleads nobody.
+    It is found by building the operation with other texts in its fields and finding these in
+    the path, so an id that equals another part of the path does no harm.
     """
     names = tuple(_texts(operation))
     key = (type(operation), names)
@@ -62,7 +62,7 @@ def _find(operation: Any, names: tuple[str, ...]) -> Route:
         try:
             other = attrs.evolve(operation, **{name: stand_in}).request().path
         except (TypeError, ValueError):
-            continue  # not any text will do for this field, so it names no one thing
+            continue  # this field does not accept any text, so it is not an id
         if len(other) == len(path):
             path = [
                 f"{{{name}}}" if there == stand_in else here

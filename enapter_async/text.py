@@ -4,11 +4,11 @@ import re
 import unicodedata
 from typing import Any, Final
 
-# Whole escape sequences first, so that no "[31m" is left standing; then every control
-# character (C0, DEL, C1), and whatever shows nothing: marks that turn the reading direction,
-# joiners, fillers, variation selectors, tags (which can hold a whole text), and halves of
-# surrogate pairs, which no terminal can be given. They are compiled once they are used, for
-# most programs print nothing.
+# Whole escape sequences first, so that no "[31m" remains; then every control character
+# (C0, DEL, C1) and every invisible one: marks that change the reading direction, joiners,
+# fillers, variation selectors, tags (which can hold a whole text), and halves of surrogate
+# pairs, which cannot be written to a terminal. They are compiled on first use, because most
+# programs print nothing.
 _SEQUENCES: Final = (
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
@@ -24,7 +24,7 @@ _INVISIBLE: Final = (
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 UNSAFE: Final = f"[{_CONTROLS}{_INVISIBLE}]"
-"""A pattern of one character that could steer a terminal, or that it does not show."""
+"""A pattern of one character that could control a terminal, or that it does not show."""
 
 # Letters of Cyrillic and Greek that look like Latin ones.
 _LOOK: Final = "АВЕКМНОРСТУХаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"  # noqa: RUF001 - that is the point
@@ -32,28 +32,28 @@ _LIKE: Final = "ABEKMHOPCTYXaeopcyxijsABEZHIKMNOPTYXo"
 
 
 def plain(value: Any) -> str:
-    """Write a value as one line that changes nothing on a terminal but the letters it shows."""
+    """Return a value as one line of text that cannot control a terminal."""
     text = re.sub(_BREAKS, " ", str(value))
     return re.sub(UNSAFE, "", re.sub(_SEQUENCES, "", text))
 
 
 def shortened(text: str, length: int) -> str:
-    """Return a text of at most so many characters; what was left out shows as an ellipsis."""
+    """Return a text of at most `length` characters; an ellipsis replaces the omitted part."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def plain_lines(value: Any) -> str:
-    """Do the same, and keep line ends."""
+    """Return a value as `plain` does, but keep line ends."""
     return "\n".join(plain(line) for line in str(value).split("\n"))
 
 
 def quoted(text: str) -> str:
-    r"""Write a text in quotes and whole: what a terminal does not show as an escape, `\u200b`."""
+    r"""Return the whole text in quotes, invisible characters as escapes such as `\u200b`."""
     return "'" + re.sub(UNSAFE, lambda found: ascii(found.group())[1:-1], text) + "'"
 
 
 def quoted_apart(one: str, other: str) -> tuple[str, str]:
-    """Write two different texts in quotes, all in ASCII where they would look the same."""
+    """Return two different texts in quotes; both in ASCII if they would look the same."""
     pair = quoted(one), quoted(other)
     return (ascii(one), ascii(other)) if _look(pair[0]) == _look(pair[1]) else pair
 

@@ -1,4 +1,4 @@
-"""The verbs for devices: `client.devices`.
+"""The methods for devices: `client.devices`.
 
 Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
@@ -24,15 +24,15 @@ from enapter_async.operations.devices import (
 
 @attrs.frozen
 class Devices:
-    """The verbs for devices; each executes one operation.
+    """The methods for devices; each executes one operation.
 
-    A device is addressed by its id or its slug. Every verb raises at the `await` (`list` at
+    A device is addressed by its id or its slug. Every method raises at the `await` (`list` at
     the first device): `ConfigurationError` for a wrong argument, before anything is sent;
     `APIError` and its subclasses if the API refuses; `TransportError` or
     `DeadlineExceededError` if no answer arrived and a write was not done; `ResponseError` if
-    the answer to a read cannot be used. The verbs that write also raise `ResultDiffersError`
-    if it was done but not as asked, and `AmbiguousOutcomeError` if it is unknown whether it was
-    done.
+    the answer to a read cannot be used. The methods that write also raise `ResultDiffersError`
+    if the write was done but not as requested, and `AmbiguousOutcomeError` if it is unknown
+    whether it was done.
     """
 
     _executor: Executor
@@ -55,12 +55,12 @@ class Devices:
 
         They are read lazily, page by page in the order of their ids, with `expand` as for
         `get`. No id is yielded twice. This is not a snapshot: a device that is created or
-        deleted meanwhile may be missing, or hide another. The listing ends at an empty page, or
-        at a page without any new device, as a server without paging sends it. All ids are
-        remembered, which takes about 0.15 GB for a million devices. A page larger than 4 MB is
-        requested again as smaller ones.
+        deleted meanwhile may be missing, or cause another to be skipped. The listing ends at an
+        empty page, or at a page without any new device, as a server without paging sends. All ids
+        are remembered, which takes about 0.15 GB for a million devices. A page larger than 4 MB is
+        requested again as smaller pages.
 
-        Changes nothing; safe to repeat, and to leave early.
+        Changes nothing; safe to repeat, and to stop early.
 
         Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
         """
@@ -88,9 +88,9 @@ class Devices:
     ) -> Device:
         """Set the name of a device, its slug, or both, and return the updated device.
 
-        What is not given is not sent and left alone. None is sent as null, which the API also
-        takes as "leave alone". Raises `ConfigurationError` if neither is given, `ConflictError`
-        if the slug is taken. Safe to repeat: it sets an absolute state.
+        A field that you omit is not sent and stays unchanged. None is sent as null, which the API
+        also treats as "unchanged". Raises `ConfigurationError` if both are omitted,
+        `ConflictError` if the slug is taken. Safe to repeat: it sets an absolute state.
 
         Source: API page, "Update Device"; needs the role OWNER.
         """
@@ -99,7 +99,7 @@ class Devices:
     async def delete(self, device_id: str) -> None:
         """Delete a device.
 
-        The API refuses to delete a device while others run below it: delete those first.
+        The API refuses to delete a device while others depend on it: delete those first.
         Raises `NotFoundError` if there is no such device. Safe to repeat; cannot be undone.
         Address the device by its id: its slug may belong to another device by the time of a
         retry.

@@ -1,4 +1,4 @@
-"""What the verbs stand on."""
+"""The interface through which the API methods execute operations."""
 
 from typing import Protocol, TypeVar
 
@@ -8,8 +8,8 @@ T = TypeVar("T")
 
 
 class Executor(Protocol):
-    """Whoever carries out operations, such as a client."""
+    """An object that executes operations, such as a client."""
 
     async def execute(self, operation: Operation[T]) -> T:
-        """Carry out one operation and give what it returns."""
+        """Execute one operation and return its result."""
         ...

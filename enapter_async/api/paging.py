@@ -1,4 +1,4 @@
-"""Reading a page of a list, whatever it lists."""
+"""Reading one page of any list."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -13,10 +13,10 @@ T = TypeVar("T")
 async def read_page(
     page: PageT, limit: int, execute: Callable[[PageT], Awaitable[T]]
 ) -> tuple[T, int]:
-    """Read a page of `limit` things, halved until it is not too large; return it with its limit.
+    """Read a page of `limit` objects, halving it while it is too large; return it and its limit.
 
     Raises:
-        ResponseTooLargeError: even one thing of it is.
+        ResponseTooLargeError: even a page of one object is too large.
     """
     while True:
         try:

@@ -1,6 +1,6 @@
 """Conversion between JSON values and the package's classes.
 
-Reading is strict where a guess could be wrong (no type is ever coerced) and lenient only where
+Reading is strict if a guess could be wrong (no type is ever coerced) and lenient only if
 servers are known to disagree: old field names, times as numbers or text, missing, null and empty
 values treated alike, enumerations in any case. The rules are in `rules`; this module is the
 interface for the rest of the package.
@@ -30,8 +30,8 @@ _FAILURES: Final = (Mismatch, KeyError, TypeError, ValueError, RecursionError)
 class StructureError(ValueError):
     """A JSON value does not have the expected form.
 
-    `path` is the place, such as `device.updated_at` or `devices[3].slug`; `reason` says what
-    was expected there and of which kind the value is. Neither holds the value itself.
+    `path` is the place, such as `device.updated_at` or `devices[3].slug`; `reason` states what
+    was expected and the kind of the value. Neither contains the value itself.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -45,7 +45,7 @@ class StructureError(ValueError):
 
 @functools.cache
 def structurer(kind: Any) -> Callable[[Any], Any]:
-    """Return the function that converts JSON values to `kind`; it raises as `structure` does."""
+    """Return a function that converts JSON values to `kind`; it raises as `structure` does."""
     quick = rules.quick.get_structure_hook(NoneType if kind is None else kind)
 
     def read(data: Any) -> Any:
@@ -54,7 +54,7 @@ def structurer(kind: Any) -> Callable[[Any], Any]:
         except _FAILURES:
             problem = _diagnose(data, kind)
         # Neither the error's context nor this frame, which its traceback keeps, may hold
-        # what was read.
+        # the value that was read.
         del data
         raise problem
 
@@ -80,7 +80,7 @@ def _diagnose(data: Any, kind: Any) -> StructureError:
     """Read the value again with full checks, and return where and why it does not fit."""
     try:
         rules.exact.structure(data, kind)
-    except Exception as error:  # noqa: BLE001  # cattrs raises groups of whatever was raised
+    except Exception as error:  # noqa: BLE001  # cattrs raises groups of any errors
         return _first_cause(error)
     return StructureError("", "cannot be read")
 
@@ -109,16 +109,16 @@ def unstructure(value: Any) -> Any:
     """Convert a model, or a tuple of models, to plain JSON values that `structure` reads back.
 
     Fields that have their default are left out. Times become RFC 3339 text in UTC. Secrets are
-    included, since a credentials file needs them: mind where the result goes.
+    included, since a credentials file needs them: be careful with the result.
     """
     return rules.quick.unstructure(value)
 
 
 def operation_to_json(operation: Operation[Any]) -> JSONObject:
-    """Write an operation as a JSON object: its kind under `operation`, and what is set.
+    """Return an operation as a JSON object: its kind under `operation`, and the set fields.
 
-    `operation_from_json` reads it back. Raises `ConfigurationError` for a class that is no
-    attrs class, or that another one of its name has replaced.
+    `operation_from_json` reads it back. Raises `ConfigurationError` if the class is not an
+    attrs class, or has been replaced by another one with the same name.
     """
     kind = type(operation)
     if operation_class(operation.kind) is not kind or not attrs.has(kind):
@@ -129,11 +129,11 @@ def operation_to_json(operation: Operation[Any]) -> JSONObject:
 
 
 def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
-    """Read an operation that a file or `operation_to_json` wrote, and check it as any other.
+    """Read an operation written by a file or `operation_to_json`, with the usual checks.
 
-    A name may be written with '-' as on the command line, and without its noun as version
-    0.1 did. Raises `ConfigurationError` for an unknown operation, an unknown or missing
-    field, or a wrong value.
+    A name may be written with '-' as on the command line, and without its noun as in version
+    0.1. Raises `ConfigurationError` for an unknown operation, an unknown or missing field, or
+    a wrong value.
     """
     if not isinstance(data, Mapping):
         raise ConfigurationError(f"an operation must be an object; got {shown(data)}")
@@ -155,7 +155,7 @@ def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
 
 
 def _argument(name: Any, field: "attrs.Attribute[Any]", value: Any) -> Any:
-    """Read an argument of an operation: by its class's own converter, or else by its type."""
+    """Read an argument of an operation with its class's own converter, or else by its type."""
     kind = field.type
     if field.converter is not None or value is None or kind is None or isinstance(kind, str):
         return value

@@ -1,7 +1,7 @@
-"""How single JSON values are read and written: strictly, wherever a guess could be wrong.
+"""Reading and writing single JSON values, strictly if a guess could be wrong.
 
-These are pure functions that know nothing of the package's classes, and of cattrs only that it
-passes every hook a second argument, which none of them needs.
+These are pure functions, independent of the package's classes; the unused second argument is
+there because cattrs passes it to every hook.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Final
 JSONObject = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# What is rarely met is compiled when it is met, for that takes longer than all of this module.
+# Rarely needed patterns are compiled on first use: that takes longer than importing this module.
 _NUMERIC: Final = r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?"
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
@@ -45,7 +45,7 @@ _KINDS: Final = {
 
 
 def mismatch(expected: str, value: object) -> Mismatch:
-    """Return the mismatch of an expectation and the JSON kind of a value, without the value."""
+    """Return a mismatch with the expectation and the JSON kind of a value, but not the value."""
     kind = _KINDS.get(type(value), f"a value of type {type(value).__name__}")
     return Mismatch(f"expected {expected}, got {kind}")
 
@@ -100,7 +100,7 @@ def json_object(value: Any, _: Any) -> JSONObject:
 
 
 def nothing(value: Any, _: Any) -> None:
-    """Accept any value where nothing is read."""
+    """Accept any value and return None."""
 
 
 def port(value: Any, _: Any) -> int:
@@ -147,7 +147,7 @@ def optional_moment(value: Any, _: Any) -> datetime | None:
         try:
             return _from_iso(value)  # as live servers write it, without a regular expression
         except ValueError:
-            pass  # `moment` says what is wrong with it
+            pass  # `moment` raises an error with the reason
     return None if value is None or value == "" else moment(value, _)
 
 

@@ -1,7 +1,7 @@
-"""All cattrs rules of the package: leaf types first, then what is composed of them.
+"""All cattrs rules of the package: leaf types first, then the types composed of them.
 
 Two converters have the same rules. `quick` reads and writes; `exact` is used only after `quick`
-failed, and records the path to what did not fit.
+has failed, and records the path to the value that did not fit.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ _MISSPELT: Final = {"UCM_EMBBEDED": CommunicationType.UCM_EMBEDDED}
 
 
 def _enumeration(value: Any, kind: Any) -> OpenEnum:
-    """Read a member in any case, or keep a value that is not known yet."""
+    """Read a member in any case, or keep an unknown value."""
     if isinstance(value, str):
         member: OpenEnum = kind(value)
         return member
@@ -105,7 +105,7 @@ def _is_optional_enumeration(kind: Any) -> bool:
 
 
 def _optional_enumeration_hook(kind: Any, converter: Converter) -> Hook:
-    """Read a member, or None where it is missing, null or empty."""
+    """Read a member, or None if it is missing, null or empty."""
     (inner,) = (member for member in get_args(kind) if member is not NoneType)
     read_inner = converter.get_structure_hook(inner)
     quick: dict[Any, Any] = {
@@ -256,8 +256,8 @@ def _credentials_hook(_: Any, converter: Converter) -> Hook:
             raise mismatch("an object", value)
         said = value.get("protocol")
         protocol = MQTTProtocol(string(said, _)) if said else None
-        # An unknown protocol does not say which class, but the credentials exist only in this
-        # answer, so they are read if their keys leave no doubt.
+        # An unknown protocol does not determine the class, but the credentials exist only in this
+        # answer, so they are read if their keys are unambiguous.
         kind = classes.get(protocol or "") or classes.get(_protocol_by_shape(value) or "")
         if kind is None:
             raise Mismatch("cannot be told apart: the protocol is missing or unknown")
@@ -289,8 +289,8 @@ def _class_unstructure_hook(kind: Any, converter: Converter) -> Callable[[Any], 
 
 def _make_converter(*, detailed_validation: bool) -> Converter:
     converter = Converter(detailed_validation=detailed_validation)
-    # A rule for a leaf holds for its subclasses too, unless they have one of their own, and
-    # comes before any factory; of two factories for one type the last registered holds.
+    # A rule for a leaf applies to its subclasses too, unless they have their own, and takes
+    # precedence over factories; of two factories for a type, the one registered last is used.
     leaves: tuple[tuple[Any, Hook], ...] = (
         (str, string),
         (OpenEnum, _enumeration),

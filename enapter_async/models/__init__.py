@@ -1,1 +1,1 @@
-"""Frozen classes for what the API returns."""
+"""Immutable classes for the values that the API returns."""

@@ -1,4 +1,4 @@
-"""What a device needs to connect: the result of `generate_config`.
+"""The configuration that a device needs to connect: the result of `generate_config`.
 
 Source: API page, "Generate Device Configuration".
 """
@@ -11,7 +11,7 @@ from enapter_async.models.enumerations import OpenEnum
 
 
 class MQTTProtocol(OpenEnum):
-    """How a device connects to the broker; open in answers, closed in requests."""
+    """How a device connects to the broker; unknown values are allowed only in answers."""
 
     __slots__ = ()
 
@@ -55,7 +55,7 @@ class MQTTSCredentials:
 class CommunicationConfig:
     """A new configuration of a device, with secrets that the API returns only once.
 
-    The class of `mqtt_credentials` is the one for `mqtt_protocol`.
+    The class of `mqtt_credentials` depends on `mqtt_protocol`.
     """
 
     mqtt_host: str

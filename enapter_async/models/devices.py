@@ -1,4 +1,4 @@
-"""What the API returns about a device.
+"""Models of a device as the API returns it.
 
 Source: API page, "Device Management": the fields of `device`, expanded ones included.
 """
@@ -25,7 +25,7 @@ class DeviceType(OpenEnum):
     HARDWARE_UCM: ClassVar[Self]
     """An Enapter Universal Communication Module (UCM)."""
     VIRTUAL_UCM: ClassVar[Self]
-    """A UCM that is software."""
+    """A UCM implemented in software."""
     LINK_MASTER_UCM: ClassVar[Self]
     """The master of an Enapter LINK."""
     LINK_SLAVE_UCM: ClassVar[Self]
@@ -86,7 +86,7 @@ class ConnectivityStatus(OpenEnum):
 
 @attrs.frozen(kw_only=True)
 class Connectivity:
-    """Whether a device is reachable: `UNKNOWN` if the server does not say."""
+    """Whether a device is reachable: `UNKNOWN` if the server does not report it."""
 
     status: ConnectivityStatus = ConnectivityStatus.UNKNOWN
 
@@ -109,12 +109,12 @@ class Communication:
 class Device:
     """A device as the API returned it: frozen, compared by value, hashable.
 
-    Only `id` is always present; a field that the server left out or sent as null is None.
+    Only `id` is always present; a field that the server omitted or sent as null is None.
     The fields of `EXPANDABLE` (`communication`, `connectivity`, `manifest`, `properties`,
-    `raised_alert_names`, `site`) are None unless `expand` asked for them, and then hold what
-    the server sent, empty or not: `raised_alert_names=()` means that no alert is raised, None
+    `raised_alert_names`, `site`) are None unless requested with `expand`, and then hold the
+    server's value, empty or not: `raised_alert_names=()` means that no alert is raised, None
     that nothing is known about alerts. `implemented_profiles` is the empty tuple if the server
-    left it out. `updated_at` is an aware UTC datetime. `manifest`, `properties` and `site` are
+    omitted it. `updated_at` is an aware UTC datetime. `manifest`, `properties` and `site` are
     plain JSON objects, as sent; treat them as read-only.
 
     Source: API page, "Device Management".
@@ -132,8 +132,8 @@ class Device:
     connectivity: Connectivity | None = None
     communication: Communication | None = None
     raised_alert_names: tuple[str, ...] | None = None
-    # JSON objects have no hash; leaving them out of it keeps every device hashable, and
-    # equal devices still hash alike.
+    # JSON objects are not hashable; excluding them keeps every device hashable, and equal
+    # devices still have equal hashes.
     manifest: dict[str, Any] | None = attrs.field(default=None, hash=False)
     properties: dict[str, Any] | None = attrs.field(default=None, hash=False)
     site: dict[str, Any] | None = attrs.field(default=None, hash=False)

@@ -1,4 +1,4 @@
-"""The base class of all enumerations that the API returns: strings that know their values."""
+"""The base class of all enumerations that the API returns: strings with known values."""
 
 from typing import Any, ClassVar, Self
 

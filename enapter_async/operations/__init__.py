@@ -1,1 +1,1 @@
-"""One frozen value for each endpoint of the API."""
+"""The operations: one frozen class for each API endpoint."""

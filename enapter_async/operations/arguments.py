@@ -1,8 +1,8 @@
-"""The rules for the arguments of operations, whatever the noun.
+"""The rules for the arguments of all operations.
 
-They are used as attrs converters, not validators, because validators can be switched off for a
-whole process, and the rule for ids keeps an id within its path segment. Each raises
-`ArgumentError`, whose message shows no more of a value than `shown` returns.
+They are used as attrs converters, not validators, because validators can be disabled for a
+whole process, and the rule for ids must always keep an id within its path segment. Each raises
+`ArgumentError`, whose message shows a value only as `shown` returns it.
 """
 
 import re
@@ -13,7 +13,7 @@ from enapter_async.errors import ArgumentError
 from enapter_async.operation import Unset
 
 LONGEST_TEXT: Final = 1024
-"""The most characters of a name or a slug."""
+"""The maximum length of a name or a slug, in characters."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _UNSENDABLE: Final = r"[\x00\ud800-\udfff]"
@@ -41,7 +41,7 @@ def identifier(field: str, value: object) -> str:
 def text(field: str, value: object) -> str | Unset | None:
     """Return text that JSON can carry, or None or `UNSET`; refuse anything else."""
     if isinstance(value, str):
-        # What is printable holds neither NUL nor a surrogate; the search is for the rest.
+        # Printable text has no NUL or surrogate; only other text needs the search.
         if len(value) <= LONGEST_TEXT and (
             value.isprintable() or not re.search(_UNSENDABLE, value)
         ):
@@ -65,9 +65,9 @@ def integer(field: str, value: object, *, least: int, most: int) -> int:
 
 
 def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return known names from any iterable, each once and in the order given.
+    """Return known names from any iterable, each once and in their order.
 
-    A bare string is refused: it is an iterable of letters, which is never what is meant.
+    A plain string is refused: it is an iterable of letters, which is never intended.
     """
     choices = ", ".join(known)
     if isinstance(values, str) or not isinstance(values, Iterable):

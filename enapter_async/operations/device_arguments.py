@@ -1,4 +1,4 @@
-"""The arguments of operations on devices; each raises `ArgumentError` for one that is wrong."""
+"""The arguments of operations on devices; each function raises `ArgumentError` if invalid."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -16,10 +16,10 @@ EXPANDABLE: Final = (
     "raised_alert_names",
     "site",
 )
-"""The fields of a device that come only when they are asked for with `expand`."""
+"""The fields of a device that the API returns only if requested with `expand`."""
 
 LARGEST_PAGE: Final = 50
-"""The most devices that one page may be asked to hold."""
+"""The maximum number of devices that can be requested in one page."""
 
 _LARGEST_OFFSET: Final = 2**63 - 1
 
@@ -65,7 +65,7 @@ def slug(value: str | Unset | None) -> str | Unset | None:
 
 
 def protocol(value: str) -> MQTTProtocol:
-    """Return a protocol that can be requested, in any case."""
+    """Return the protocol if it is one that can be requested; case is ignored."""
     if isinstance(value, str):
         protocol = MQTTProtocol(value)
         if protocol in MQTTProtocol.known():

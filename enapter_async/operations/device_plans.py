@@ -1,4 +1,4 @@
-"""What plans know of devices: how many are read, which are meant, and what each is to become."""
+"""Devices in plans: reading many, selecting them, and the changes to make to each."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -24,7 +24,7 @@ from enapter_async.operations.nouns import BulkChange, Facts, Noun, define
 
 
 class _DeviceNoun(Noun[Device]):
-    """Devices: read by pages, addressed by id or slug, some below others."""
+    """Devices: read page by page, addressed by id or slug; some depend on others."""
 
     __slots__ = ()
 
@@ -45,7 +45,7 @@ class _DeviceNoun(Noun[Device]):
         return ListDevices(site_id=site_id, expand=expand, offset=offset, limit=limit)
 
     def facts(self, state: Device) -> Facts:
-        """Return what a plan goes by."""
+        """Return the facts that a plan needs."""
         way = state.communication
         upstream_id = None if way is None else way.upstream_id
         return Facts(state.id, state.name, state.slug, state.site_id, upstream_id)
@@ -59,13 +59,13 @@ class _DeviceNoun(Noun[Device]):
 DEVICE: Final = define(_DeviceNoun())
 
 DEVICE_FIELDS: Final = ("name", "slug", "site_id", "id")
-"""What a template may take from a device."""
+"""The fields of a device that a template may use."""
 
 _PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]{1,2}")
 
 Groups = Mapping[str, str | None]
-"""The groups of a regular expression by name and by number, as text; None took no part."""
+"""The groups of a regular expression by name and by number, as text; None did not match."""
 
 
 @attrs.frozen
@@ -98,14 +98,14 @@ def _parse(text: str) -> tuple[str | _Field, ...]:
 
 @attrs.frozen
 class Template:
-    """Text with names in braces, each replaced by what a device has under it.
+    """Text with names in braces, each replaced by the device's value for it.
 
-    `{name}`, `{slug}`, `{site_id}` and `{id}` are the device's; `{1}` or `{place}` are groups
-    of the selection's regular expression. `{{` and `}}` are braces. Nothing else is
-    understood: no attribute, no index, no format, so that a template can reach nothing.
+    `{name}`, `{slug}`, `{site_id}` and `{id}` are fields of the device; `{1}` or `{place}` are
+    groups of the selection's regular expression. `{{` and `}}` are braces. For safety, attributes,
+    indexes and format specifications are not supported.
 
     Raises:
-        ConfigurationError: the text is no such template.
+        ConfigurationError: the text is not a valid template.
     """
 
     text: str
@@ -116,14 +116,14 @@ class Template:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The names that stand in braces."""
+        """The names in braces."""
         return frozenset(part.name for part in self._parts if isinstance(part, _Field))
 
     def render(self, device: Device, groups: Groups) -> str:
-        """Fill in a device; a field or a group that it does not have is an error.
+        """Return the text for a device; a missing field or group is an error.
 
         Raises:
-            ConfigurationError: names what is missing.
+            ConfigurationError: a field or group is missing; the message names it.
         """
         return "".join(
             part if isinstance(part, str) else _value(part.name, device, groups)
@@ -167,15 +167,15 @@ def _pattern(value: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
 
 @attrs.frozen(kw_only=True)
 class Selection:
-    """Which devices are meant: those that meet every condition that is set.
+    """Selects devices: those that meet every condition that is set.
 
-    `site_ids`, `types`, `roles` (the caller's own role there) and `statuses` (of the
-    connectivity) each hold one value or several, of which any will do; case does not count
-    for the last three. `name_matches` is a regular expression that is searched for in the
-    name; a device without a name never matches one. Nothing set means every device.
+    `site_ids`, `types`, `roles` (the caller's role for the device) and `statuses` (of the
+    connectivity) each hold one or several alternative values; case is ignored for the last
+    three. `name_matches` is a regular expression that is searched for in the name; a device
+    without a name never matches. If no condition is set, every device is selected.
 
     Raises:
-        ConfigurationError: the expression is none, or names a group as a device's field.
+        ConfigurationError: the expression is invalid, or a group has the name of a device field.
     """
 
     site_ids: tuple[str, ...] = attrs.field(default=(), converter=_texts)
@@ -198,19 +198,19 @@ class Selection:
 
     @property
     def expand(self) -> tuple[str, ...]:
-        """The fields that must be asked for with `expand` to judge a device."""
+        """The fields that must be requested with `expand` to evaluate the conditions."""
         return ("connectivity",) if self.statuses else ()
 
     @property
     def groups(self) -> frozenset[str]:
-        """The groups that the regular expression has, by number and by name."""
+        """The groups of the regular expression, by number and by name."""
         if self.name_matches is None:
             return frozenset()
         numbers = (str(number) for number in range(self.name_matches.groups + 1))
         return frozenset((*numbers, *self.name_matches.groupindex))
 
     def match(self, device: Device) -> Groups | None:
-        """Return the groups of a device that is meant (none without an expression), else None."""
+        """Return the groups of a selected device (none without an expression), else None."""
         status = device.connectivity.status if device.connectivity else ConnectivityStatus.UNKNOWN
         meant = (
             _meets(device.site_id, self.site_ids)
@@ -243,15 +243,15 @@ def _protocol(value: str | None) -> MQTTProtocol | None:
 
 @attrs.frozen(kw_only=True)
 class Change(BulkChange):
-    """What every selected device is to become, for `fleet.plan`.
+    """The change to make to every selected device, for `fleet.plan`.
 
-    `selection` says which devices; `name` and `slug` are templates of the new ones;
+    `selection` selects the devices; `name` and `slug` are templates for the new values;
     `blueprint_id` is assigned; `protocol` generates a configuration for each; `delete` deletes
-    each, and stands alone.
+    each, and cannot be combined with other changes.
 
     Raises:
-        ConfigurationError: nothing is to be changed, a deletion does not stand alone, or a
-            template names what neither a device nor the selection's expression has.
+        ConfigurationError: there is no change, a deletion is combined with another change, or a
+            template uses a name that is neither a device field nor a group of the expression.
     """
 
     noun: ClassVar[str] = DEVICE.name
@@ -281,25 +281,25 @@ class Change(BulkChange):
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites that the selection names."""
+        """The sites named by the selection."""
         return self.selection.site_ids
 
     @property
     def expand(self) -> tuple[str, ...]:
-        """What must be asked for besides."""
+        """The additional fields to request."""
         return tuple({"communication", *self.selection.expand})
 
     def operations_for(self, state: Device) -> tuple[Operation[Any], ...] | None:
-        """Return what is to be done to a device, in order; None where it is not selected.
+        """Return the operations for a device, in order; None if it is not selected.
 
         Raises:
-            ConfigurationError: a template cannot be filled in, or gives what is no name.
+            ConfigurationError: a template cannot be filled in, or its result is not a valid name.
         """
         groups = self.selection.match(state)
         return None if groups is None else self.operations(state, groups)
 
     def operations(self, device: Device, groups: Groups) -> tuple[Operation[Any], ...]:
-        """Return what is to be done to a selected device of those groups, as `operations_for`."""
+        """Return the operations for a selected device with these groups, as `operations_for`."""
         if self.delete:
             return (DeleteDevice(device_id=device.id),)
         wanted: list[Operation[Any]] = []

@@ -32,12 +32,12 @@ from enapter_async.operations.device_arguments import LARGEST_PAGE
 T = TypeVar("T")
 
 _PAGE_BYTES: Final = 4_000_000
-"""The largest page that is read: a larger one would hold up the event loop for too long."""
+"""The largest page that is read: a larger one would block the event loop for too long."""
 _DEVICE_BYTES: Final = 64 * 1024
-"""How large a device of a page may be on average; with its manifest it may have 1 MiB."""
+"""The maximum average size of a device in a page; with its manifest it may have 1 MiB."""
 
 _IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
-"""What must be as planned for what cannot be undone: a deletion, and a new configuration."""
+"""The fields that must be as planned before an irreversible deletion or new configuration."""
 _NO_CONFIG: Final = (CommunicationType.UCM_LUA, CommunicationType.UCM_EMBEDDED)
 _ROLES: Final = AccessRole.known()
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -53,7 +53,7 @@ def _owner_only(state: Device) -> str:
 
 
 def _is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
-    """Return whether the answer is about the device that was asked for, by its id or its slug.
+    """Return whether the answer is about the requested device, by its id or its slug.
 
     With `new_slug` the request sets the slug, so any slug is accepted.
     """
@@ -69,20 +69,20 @@ def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 class _OnDevice(Operation[T]):
-    """An operation on one device, which `device_id` addresses."""
+    """An operation on one device, addressed by `device_id`."""
 
     __slots__ = ()
 
     device_id: str
 
     def target(self) -> Target:
-        """Return the device; a UUID is the same in either case."""
+        """Return the device; a UUID is the same in upper and lower case."""
         lower = self.device_id.lower()
         same = lower == self.device_id or _UUID.fullmatch(self.device_id)
         return Target("device", lower if same else self.device_id)
 
     def accepts(self, result: Any) -> bool:
-        """Return whether an answer with a device is about the one that was asked for."""
+        """Return whether an answer with a device is about the requested one."""
         return not isinstance(result, Device) or _is_about(self.device_id, result)
 
 
@@ -103,7 +103,7 @@ class GetDevice(_OnDevice[Device]):
     expand: tuple[str, ...] = attrs.field(default=(), converter=device_arguments.expand)
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         return RequestParts(
             method="GET", path=("devices", self.device_id), query=_expand_query(self.expand)
         )
@@ -131,7 +131,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
     limit: int = attrs.field(default=LARGEST_PAGE, converter=device_arguments.limit)
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         site = () if self.site_id is None else ("sites", self.site_id)
         paging = (("offset", str(self.offset)), ("limit", str(self.limit)))
         return RequestParts(
@@ -143,7 +143,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
         return Target("device", site_id=self.site_id)
 
     def max_bytes(self) -> int:
-        """Return 64 KiB for each device asked for, or 1 MiB with its manifest; at most 4 MB."""
+        """Return 64 KiB for each requested device, or 1 MiB with its manifest; at most 4 MB."""
         each = MIB if "manifest" in self.expand else _DEVICE_BYTES
         return min(self.limit * each, _PAGE_BYTES)
 
@@ -161,7 +161,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
 
 @attrs.frozen(kw_only=True)
 class UpdateDevice(_OnDevice[Device]):
-    """Set the name of a device, its slug, or both; a field that is `UNSET` is left alone.
+    """Set the name of a device, its slug, or both; a field that is `UNSET` is not changed.
 
     None is sent as null. The API treats null and "" like a missing field, so neither clears
     anything. Sets an absolute state, so it is safe to repeat.
@@ -182,7 +182,7 @@ class UpdateDevice(_OnDevice[Device]):
             raise ArgumentError("an update must set name, slug or both; it sets neither")
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         body: dict[str, str | None] = {}
         if self.name is not UNSET:
             body["name"] = self.name
@@ -191,7 +191,7 @@ class UpdateDevice(_OnDevice[Device]):
         return RequestParts(method="PATCH", path=("devices", self.device_id), body=body)
 
     def changes(self) -> dict[str, str]:
-        """Return the fields that are set; the API leaves alone one that is None or ""."""
+        """Return the fields that are set; the API ignores a field that is None or ""."""
         changes = {}
         if isinstance(self.name, str) and self.name:
             changes["name"] = self.name
@@ -200,7 +200,7 @@ class UpdateDevice(_OnDevice[Device]):
         return changes
 
     def accepts(self, result: Device) -> bool:
-        """Return whether the answer is about the device that was asked for."""
+        """Return whether the answer is about the requested device."""
         new_slug = self.slug is not UNSET and bool(self.slug)
         return _is_about(self.device_id, result, new_slug=new_slug)
 
@@ -212,13 +212,13 @@ class UpdateDevice(_OnDevice[Device]):
         """Return whether the fields that it sets already have their values."""
         return (
             state is not None
-            # The first asks whether it is there at all: what `not` asks of UNSET takes longer.
+            # The first test is whether it is set at all: evaluating `not UNSET` takes longer.
             and (self.name is UNSET or not self.name or state.name == self.name)
             and (self.slug is UNSET or not self.slug or state.slug == self.slug)
         )
 
     def pointless(self) -> str:
-        """Return which field is empty, and so would change nothing."""
+        """Return a reason if an empty field would have no effect, else ""."""
         for field in ("name", "slug"):
             value = getattr(self, field)
             if value is not UNSET and not value:
@@ -226,7 +226,7 @@ class UpdateDevice(_OnDevice[Device]):
         return ""
 
     def obstacle(self, state: Device) -> str:
-        """Return whether the role is too low."""
+        """Return a reason if the role is too low, else ""."""
         return _owner_only(state)
 
     def undo(self, before: Device) -> "UpdateDevice | None":
@@ -244,7 +244,7 @@ class UpdateDevice(_OnDevice[Device]):
 
 @attrs.frozen(kw_only=True)
 class DeleteDevice(_OnDevice[None]):
-    """Delete a device, which the API refuses while devices run below it.
+    """Delete a device; the API refuses while other devices depend on it.
 
     Sets an absolute state, so it is safe to repeat: a device that is gone stays gone. It
     cannot be undone.
@@ -260,7 +260,7 @@ class DeleteDevice(_OnDevice[None]):
     device_id: str = attrs.field(converter=device_arguments.device_id)
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         return RequestParts(method="DELETE", path=("devices", self.device_id))
 
     def reads(self) -> GetDevice:
@@ -272,11 +272,11 @@ class DeleteDevice(_OnDevice[None]):
         return state is None
 
     def guards(self) -> tuple[str, ...]:
-        """Return what tells devices apart: nothing brings a deleted one back."""
+        """Return the fields that identify a device, because a deletion cannot be undone."""
         return _IDENTITY
 
     def obstacle(self, state: Device) -> str:
-        """Return whether the role is too low."""
+        """Return a reason if the role is too low, else ""."""
         return _owner_only(state)
 
     def result_of(self, state: Device | None) -> None:
@@ -300,7 +300,7 @@ class AssignBlueprint(_OnDevice[Device]):
     blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         return RequestParts(
             method="POST",
             path=("devices", self.device_id, "assign_blueprint"),
@@ -343,7 +343,7 @@ class GenerateConfig(_OnDevice[CommunicationConfig]):
     protocol: MQTTProtocol = attrs.field(converter=device_arguments.protocol)
 
     def request(self) -> RequestParts:
-        """Return the request that this operation is."""
+        """Return the HTTP request of this operation."""
         return RequestParts(
             method="POST",
             path=("devices", self.device_id, "generate_config"),
@@ -351,22 +351,22 @@ class GenerateConfig(_OnDevice[CommunicationConfig]):
         )
 
     def claims(self) -> dict[str, str]:
-        """Return the protocol: two configurations of one device are two minds about it."""
+        """Return the protocol: two protocols for one device contradict each other."""
         return {"protocol": str(self.protocol)}
 
     def guards(self) -> tuple[str, ...]:
-        """Return what tells devices apart: a configuration cannot be taken back."""
+        """Return the fields that identify a device, because a configuration cannot be undone."""
         return _IDENTITY
 
     def obstacle(self, state: Device) -> str:
-        """Return whether the device communicates in a way that has no configuration."""
+        """Return a reason if the communication type has no configuration, else ""."""
         way = None if state.communication is None else state.communication.type
         if way in _NO_CONFIG:
             return f"a device that communicates by {way} has no configuration of its own"
         return ""
 
     def differs(self, result: CommunicationConfig) -> str:
-        """Return what the configuration is for, if not for the protocol that was asked for."""
+        """Return which protocol the configuration is for, if not the requested one."""
         if result.mqtt_protocol == self.protocol:
             return ""
         return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"

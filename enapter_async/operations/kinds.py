@@ -1,7 +1,7 @@
 """The operations by their names in files.
 
-An operation is registered by being defined, so this module imports all that the package
-defines; those of a user are there once their own module is imported.
+Defining an operation registers it, so this module imports all that the package defines; a
+user's operations are available once their module is imported.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,15 +23,15 @@ OLD_NAMES: Final = {
         devices.AssignBlueprint,
     )
 }
-"""What version 0.1 called the operations, all of them on devices, and their kinds."""
+"""The names of the operations in version 0.1, all of them on devices, and their kinds."""
 
 
 OLD_NOUN: Final = device_plans.DEVICE.name
-"""What files of version 0.1 are about where they do not say."""
+"""The noun of operations in files of version 0.1, which do not name one."""
 
 
 def named(name: str) -> type[Operation[Any]] | None:
-    """Return the operation that files name so, or None.
+    """Return the operation class with this name in files, or None.
 
     A name may be written with '-' for '_', as on the command line, and an operation on
     devices by its bare verb, as version 0.1 did.
@@ -42,7 +42,7 @@ def named(name: str) -> type[Operation[Any]] | None:
 
 
 def writes(place: str = "") -> Iterator[type[Operation[Any]]]:
-    """Yield the operations that write and have a kind of their own, of modules below `place`."""
+    """Yield the operations that write and define a kind, from modules below `place`."""
     for kind in operation_kinds():
         found = operation_class(kind)
         if (
@@ -54,6 +54,6 @@ def writes(place: str = "") -> Iterator[type[Operation[Any]]]:
 
 
 def fields_of(operations: Iterable[type[Operation[Any]]]) -> tuple[str, ...]:
-    """Return the names of the fields of operations, each once and in order."""
+    """Return the field names of operations, each once and in order."""
     fields = (attrs.fields_dict(cast("Any", each)) for each in operations)
     return tuple(dict.fromkeys(name for each in fields for name in each))

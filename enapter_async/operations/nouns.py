@@ -1,7 +1,7 @@
-"""What plans and guards must know of a kind of thing, to read many of it and put changes in order.
+"""Nouns: how plans and guards read many objects of one kind and order changes to them.
 
-The noun of an operation's target finds it. A noun that nobody defined is a plain one: its
-things are read one by one, by what their operations say.
+The noun of an operation's target selects it. A noun that is not defined is a plain one: its
+objects are read one by one, with the reads that their operations define.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ S = TypeVar("S")
 
 
 class Facts(NamedTuple):
-    """What a plan goes by, of one thing.
+    """The facts about one object that a plan needs.
 
-    `slug` is a second address that no two things of a site share; `upstream_id` the thing
-    that it hangs below, which cannot be deleted before it.
+    `slug` is a second address, unique within a site; `upstream_id` is the id of the object that
+    this one depends on, which cannot be deleted before it.
     """
 
     id: str
@@ -27,37 +27,37 @@ class Facts(NamedTuple):
 
 
 class Noun(Generic[S]):
-    """A kind of thing; its parameter is the state that a read of it gives."""
+    """A kind of object; the type parameter is the state that a read returns."""
 
     __slots__ = ()
 
     name: ClassVar[str] = ""
     state: ClassVar[Any] = None
-    """The type of the state, which `get` and `page` read; None where they read nothing."""
+    """The type of the state that `get` and `page` read; None if they read nothing."""
     slug_field: ClassVar[str] = ""
-    """The field that a slug is set by, or "" where there is none."""
+    """The field that sets a slug, or "" if there is none."""
     page_size: ClassVar[int] = 50
-    """The most things that one page holds."""
+    """The maximum number of objects in a page."""
     health: ClassVar[tuple[str, ...]] = ()
-    """What `get` must be asked for besides, so that `is_online` can say anything."""
+    """The additional fields that `get` must request for `is_online` to work."""
 
     def get(self, name: str, expand: Iterable[str] = ()) -> Operation[S] | None:
-        """Return the operation that reads the thing of that id or slug, or None."""
+        """Return the operation that reads the object with this id or slug, or None."""
         return None
 
     def page(
         self, offset: int, limit: int, *, site_id: str | None, expand: Iterable[str]
     ) -> Operation[tuple[S, ...]] | None:
-        """Return the operation that reads a page of all things, or of those of a site, or None."""
+        """Return the operation that reads a page of all objects, or of those of a site, or None."""
         return None
 
     def facts(self, state: S) -> Facts:
-        """Return what a plan goes by; `state` has an `id` and, if it likes, a `name`."""
+        """Return the facts that a plan needs; `state` has an `id` and, optionally, a `name`."""
         thing: Any = state
         return Facts(str(thing.id), getattr(thing, "name", None))
 
     def is_online(self, state: S) -> bool | None:
-        """Return whether a thing is online, or None where that cannot be said of such things."""
+        """Return whether an object is online, or None if that does not apply to this kind."""
         return None
 
 
@@ -66,30 +66,30 @@ _PLAIN: Final[Noun[Any]] = Noun()
 
 
 def define(noun: Noun[Any]) -> Noun[Any]:
-    """Let operations on things of this name be planned by what the noun says; return it."""
+    """Register a noun for planning operations on objects of its name; return it."""
     _NOUNS[noun.name] = noun
     return noun
 
 
 def noun_named(name: str) -> Noun[Any]:
-    """Return the noun of that name, or a plain one."""
+    """Return the noun with this name, or a plain one."""
     return _NOUNS.get(name, _PLAIN)
 
 
 def reading(operation: Operation[Any], expand: Iterable[str] = ()) -> Operation[Any] | None:
-    """Return the operation that reads the state an operation is about, or None."""
+    """Return the operation that reads the current state of an operation's target, or None."""
     target = operation.target()
     found = None if target.id is None else noun_named(target.noun).get(target.id, expand)
     if found is None and operation.settles is not Settles.SEARCH:
         return operation.reads()
-    return found  # what a search finds is no state
+    return found  # the result of a search is not a state
 
 
 class BulkChange:
-    """Things that are selected, and what is to be done to each, for `fleet.plan`.
+    """Selected objects and the changes to make to each, for `fleet.plan`.
 
-    `noun` names what is selected among, `site_ids` where (empty: everywhere), `expand` what
-    must be known of each.
+    `noun` names the kind of object, `site_ids` the sites (empty: all), `expand` the additional
+    fields that are needed.
     """
 
     __slots__ = ()
@@ -98,18 +98,18 @@ class BulkChange:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """The sites that are looked at; empty for all."""
+        """The sites to read; empty for all."""
         return ()
 
     @property
     def expand(self) -> tuple[str, ...]:
-        """What must be asked for besides, to choose and to plan."""
+        """Additional fields to request in order to select and plan."""
         return ()
 
     def operations_for(self, state: Any) -> tuple[Operation[Any], ...] | None:
-        """Return what is to be done to a thing, in order; None where it is not selected.
+        """Return the operations for an object, in order; None if it is not selected.
 
         Raises:
-            ConfigurationError: it cannot be told, such as for a template that cannot be filled.
+            ConfigurationError: they cannot be determined, for example from an unfillable template.
         """
         raise NotImplementedError(f"{type(self).__name__} must say what is to be done")
