@@ -1,4 +1,4 @@
-"""What became of each operation of a run, of all of them together, and how it is told."""
+"""Outcomes of operations, the report of a run, and the events that a run emits."""
 
 import asyncio
 import enum
@@ -20,32 +20,32 @@ OperationT = TypeVar("OperationT", bound=Operation[Any])
 SHOWN: Final = 5
 """How many outcomes the `repr` of a report shows."""
 FAILURES_KEPT: Final = 100
-"""How many failed and how many unknown outcomes a report keeps, the first ones of each."""
+"""How many of the first failed, unknown and differing outcomes each a report keeps."""
 
 
 class State(enum.StrEnum):
-    """What became of an operation. Equal to its own text: `outcome.state == "applied"`."""
+    """The state of an operation. Each member equals its text: `outcome.state == "applied"`."""
 
     APPLIED = "applied"
-    """The device is as the operation wants it, by the API's own answer; or, where `settled`,
-    by what a look at it showed after the answer was lost."""
+    """The device is in the wanted state, according to the API's response; or, if `settled`,
+    according to a read after the response was lost."""
     UNCHANGED = "unchanged"
-    """It already was so; nothing was sent but the read that `check=True` asked for."""
+    """The device was already in the wanted state; only a read for `check=True` was sent."""
     ABSENT = "absent"
     """The device to delete was already gone."""
     DIFFERS = "differs"
-    """It was done, and not as asked, such as a name that the server trimmed; `error` says how.
-    It is not sent again, and `undo` covers it."""
+    """It was done, but not exactly as requested: for example, the server trimmed a name; `error`
+    describes the difference. It is not sent again, and `undo` covers it."""
     FAILED = "failed"
     """It was not done; `error` says why."""
     UNKNOWN = "unknown"
-    """Nobody can say whether it was done, or its result is lost; `error` says more."""
+    """It may or may not have been done, or its result is lost; `error` gives details."""
     HELD = "held"
     """It was not started; `error` says why."""
 
     @property
     def done(self) -> bool:
-        """Whether the device is now as the operation wants it."""
+        """Whether the device is now in the state that the operation wants."""
         return self in _DONE
 
 
@@ -54,17 +54,17 @@ _DONE: Final = frozenset({State.APPLIED, State.UNCHANGED, State.ABSENT})
 
 @attrs.frozen(kw_only=True)
 class Outcome(Generic[OperationT]):
-    """What became of one operation.
+    """The outcome of one operation.
 
-    `result` is what the operation returns (for `unchanged`, what the read showed; for
-    `differs`, what the server made of it), else None; it stays there, too, when generated
+    `result` is the operation's return value (for `unchanged`, the state that was read; for
+    `differs`, the state that the server made of it), else None. It is also set if generated
     credentials could not be stored and the state is `unknown`, so that a program can still
-    save them. `error` is None where the state is applied, unchanged or absent.
-    `attempts` counts how often the operation itself was tried: 0 where nothing was sent;
-    reads that settle or check are not counted. `elapsed` is seconds, from being taken up
-    to its end, pauses included. `settled` says that the answer was lost, and that a look
-    (for a deletion: a 404 when it was sent again) showed the device to be as wanted. That
-    it is so is sure; that this run did it, and nobody else, is only likely.
+    save them. `error` is None if the state is applied, unchanged or absent.
+    `attempts` counts the attempts of the operation itself: 0 if nothing was sent; reads that
+    settle or check are not counted. `elapsed` is the seconds from start to finish, including
+    pauses. `settled` means that the response was lost, and that a read (for a deletion: a
+    404 when it was sent again) showed the device in the wanted state. The state is
+    certain; that this run caused it, and not someone else, is only likely.
     """
 
     operation: OperationT
@@ -87,13 +87,13 @@ OUTCOME_COLUMNS: Final = (
     "request_id",
     "error",
 )
-"""What a row says of an outcome, after the operation's own fields."""
+"""The columns of an outcome in a row, after the operation's own fields."""
 
 
 def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str, Any]:
-    """Return an outcome as a flat row: the operation's own fields, then what became of it.
+    """Return an outcome as a flat row: the operation's own fields, then the outcome's.
 
-    The result of an operation that generates credentials is never in it.
+    It never contains the result of an operation that generates credentials.
     """
     error = outcome.error
     row: dict[str, Any] = {
@@ -118,7 +118,7 @@ def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str
 
 
 def reason_of(error: EnapterError) -> str:
-    """Return in one safe line what an error says, with the code that the API gave."""
+    """Return the message of an error as one safe line, with the API's error codes."""
     codes = [detail.code for detail in getattr(error, "errors", ()) if detail.code]
     text = plain(error)
     missing = [plain(code) for code in codes if code not in text]
@@ -127,20 +127,20 @@ def reason_of(error: EnapterError) -> str:
 
 @attrs.frozen(kw_only=True, repr=False)
 class Report:
-    """How a run went: counts, and the first failures, however long the run was.
+    """The result of a run: counts, and the first failures, however long the run was.
 
     `counts` maps each state to a number, `total` is their sum. `failures`, `unknowns` and
     `differing` hold the first 100 outcomes of those states, without results. `attempts` is the
-    sum of all attempts, `retried` the number of operations that took more than one, `settled`
-    of those that a later read found done. `elapsed` is seconds. `complete` says that the
-    input was read to its end, so that every operation of it is counted. `stopped` is the
-    error that stopped the run before its end, such as a 401; None where nothing did.
+    sum of all attempts, `retried` the number of operations with more than one, `settled` the
+    number that a later read found done. `elapsed` is in seconds. `complete` is true if the
+    input was read to its end, so that all its operations are counted. `stopped` is the error
+    that stopped the run before its end, such as a 401; None if there was none.
 
-    It can be pickled and copied; `to_json` returns it as JSON has it, and its `repr` is short.
+    It can be pickled and copied; `to_json` returns JSON values, and its `repr` is short.
 
-    Of a run with a journal, `counts` count all sessions, `earlier` what this one found
-    finished or left as it was; `merged` is the number of operations that equal others and
-    were left out, `acknowledged` how many unknown ones somebody took note of.
+    For a run with a journal, `counts` covers all sessions, `earlier` the operations that this
+    session found finished or left unchanged; `merged` is the number of operations left out
+    because they equal others, `acknowledged` the number of acknowledged unknown ones.
     """
 
     counts: Mapping[State, int]
@@ -169,7 +169,7 @@ class Report:
         return self.complete and done == self.total
 
     def summary(self) -> dict[str, Any]:
-        """Return its numbers, and what stopped the run, as values that JSON has."""
+        """Return the numbers, and the error that stopped the run, as JSON values."""
         return {
             "counts": {str(state): number for state, number in self.counts.items()},
             "complete": self.complete,
@@ -184,7 +184,7 @@ class Report:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as values that JSON has; an outcome is a flat row without result."""
+        """Return the report as JSON values; each outcome is a flat row without its result."""
         return {
             **self.summary(),
             "failures": [outcome_row(each) for each in self.failures],
@@ -207,7 +207,7 @@ class Report:
 
 
 def _line(outcome: Outcome[Any]) -> str:
-    """Return an outcome in one line of a report."""
+    """Return an outcome as one line of a report."""
     operation = shortened(plain(repr(outcome.operation)), 90)
     told = "" if outcome.error is None else f": {_short(outcome.error)}"
     return f"{outcome.state} {operation}{told}"
@@ -218,7 +218,7 @@ def _short(error: EnapterError) -> str:
 
 
 class Tally:
-    """Counts outcomes as they come, in memory that does not grow with their number."""
+    """Counts outcomes as they arrive, in memory that does not grow with their number."""
 
     def __init__(self) -> None:
         self._counts = dict.fromkeys(State, 0)
@@ -242,7 +242,7 @@ class Tally:
         merged: int = 0,
         acknowledged: int = 0,
     ) -> None:
-        """Begin with what earlier sessions of the same run finished; `outcomes` to be shown."""
+        """Start from the counts of the run's earlier sessions; keep `outcomes` for display."""
         for outcome in outcomes:
             self._keep(outcome)
         for state, number in counts.items():
@@ -267,7 +267,7 @@ class Tally:
             kept.append(attrs.evolve(outcome, result=None))
 
     def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
-        """Return the report of what was counted so far."""
+        """Return the report of the outcomes counted so far."""
         return Report(
             counts=self._counts.copy(),
             failures=tuple(self._kept[State.FAILED]),
@@ -293,26 +293,26 @@ def _keep(kept: list[Outcome[Any]], outcome: Outcome[Any]) -> None:
 
 @attrs.frozen(kw_only=True)
 class RunWaiting:
-    """Nothing new begins until what `wait` names is over; `wait.text(now)` says it in words."""
+    """Nothing new starts until `wait` is over; `wait.text(now)` describes it."""
 
     wait: Wait
 
 
 @attrs.frozen(kw_only=True)
 class RunGoesOn:
-    """What was waited for is over."""
+    """The wait is over, and the run continues."""
 
 
 @attrs.frozen(kw_only=True)
 class RunPaceChanged:
-    """What the client's limiter allows has changed; `str(pace)` says what and why."""
+    """The pace that the client's limiter allows has changed; `str(pace)` describes it."""
 
     pace: Pace
 
 
 @attrs.frozen(kw_only=True)
 class WaveBegan:
-    """A wave begins. `number` counts from 1; `size` and `waves` are None where unknown."""
+    """A wave starts. `number` counts from 1; `size` and `waves` are None where unknown."""
 
     number: int
     size: int | None = None
@@ -321,7 +321,7 @@ class WaveBegan:
 
 @attrs.frozen(kw_only=True)
 class WavePassed:
-    """A wave is over, and the next one may begin. `read_back` is how many were looked at."""
+    """A wave has passed, and the next may start; `read_back` is how many items were read back."""
 
     number: int
     read_back: int = 0
@@ -329,7 +329,7 @@ class WavePassed:
 
 @attrs.frozen(kw_only=True)
 class RunStopped:
-    """Nothing more is started, because of `error`; what is in flight ends."""
+    """Nothing more is started, because of `error`; operations in flight finish."""
 
     error: EnapterError
 
@@ -340,20 +340,20 @@ OnEvent = Callable[[RunEvent], None]
 
 
 class OutcomeStream(Generic[OperationT]):
-    """Keeps outcomes for the one who iterates, or hands each at once to one who listens.
+    """Queues outcomes for iteration, or passes each immediately to a listener.
 
-    Listening is cheaper: no queue and no task stands between.
+    A listener is cheaper: there is no queue and no task in between.
     """
 
     def __init__(self) -> None:
         self.on_taken: Callable[[], None] = _nothing
-        """Called for each outcome that was taken."""
+        """Called each time an outcome is consumed."""
         self._queue: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
         self.put: Callable[[Outcome[OperationT] | None], None] = self._queue.put_nowait
-        """Take an outcome in; None says that there are no more."""
+        """Accept an outcome; None means that there are no more."""
 
     async def get(self) -> Outcome[OperationT] | None:
-        """Wait for the next outcome; None once there are no more, however often one asks."""
+        """Wait for the next outcome; once there are no more, return None at every call."""
         outcome = await self._queue.get()
         if outcome is None:
             self._queue.put_nowait(None)
@@ -362,9 +362,9 @@ class OutcomeStream(Generic[OperationT]):
         return outcome
 
     async def listen(self, listener: Callable[[Outcome[OperationT]], None] | None) -> None:
-        """Hand every outcome to a function, until there are no more; what it raises comes out.
+        """Pass every outcome to a function, until there are no more, and raise its errors.
 
-        None lets every outcome pass.
+        With None the outcomes are only consumed.
         """
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failure: BaseException | None = None
@@ -381,7 +381,7 @@ class OutcomeStream(Generic[OperationT]):
                 return
             try:
                 listener(outcome)
-            except BaseException as error:  # noqa: BLE001 - raised below, and not in a worker
+            except BaseException as error:  # noqa: BLE001 - raised below, not in a worker
                 failure = error
                 over.set_result(None)
 
@@ -394,4 +394,4 @@ class OutcomeStream(Generic[OperationT]):
 
 
 def _nothing() -> None:
-    """Do what there is to do before anybody wants to know."""
+    """Do nothing: the default before a callback is set."""

@@ -1,4 +1,4 @@
-"""The engine: a fixed pool of workers, a lazy input, outcomes handed on as they come."""
+"""Run many operations with a fixed pool of workers, a lazy input and a stream of outcomes."""
 
 import asyncio
 import concurrent.futures.thread  # noqa: F401 - for the first thread there may be no file left
@@ -44,7 +44,7 @@ logger = logging.getLogger("enapter_async")
 
 
 class Run(Generic[OperationT]):
-    """Carries many operations out, and hands each outcome on as it comes.
+    """Carries out many operations, and yields each outcome as it arrives.
 
     ::
 
@@ -53,47 +53,47 @@ class Run(Generic[OperationT]):
                 ...
         print(run.report.counts)
 
-    `options` and keywords are the same; a keyword goes before the value in `options`.
+    Options may be passed in `options` or as keywords; a keyword overrides `options`.
 
     `operations` is any iterable or async iterable. It is pulled on the event loop, at most
-    twice `concurrency` ahead of the outcomes that were taken, so that a slow taker slows
-    the input down and memory does not grow with its length. Operations of one device go
-    in input order, one at a time; once one of them failed or is unknown, the later ones
-    are held. `check=True` reads each device first, and writes only where its state is not
-    the wanted one. `credentials` is the path of a file (created with mode 0600, see
-    `CredentialsFile`) or a callable that takes each generated configuration before its
-    outcome is told; without it they are in `outcome.result` only.
+    twice `concurrency` ahead of the outcomes consumed so far, so that a slow consumer slows
+    the input down and memory does not grow with its length. Operations on one device run
+    in input order, one at a time; once one of them has failed or is unknown, the later ones
+    are held. With `check=True` each device is read first, and written only if it is not in
+    the wanted state. `credentials` is the path of a file (created with mode 0600, see
+    `CredentialsFile`) or a callable that receives each generated configuration before its
+    outcome is yielded; without it, configurations are only in `outcome.result`.
 
     `journal` is the path of a file, or `JournalOptions`. Each operation is written there
-    before it is sent, and what became of it after; where the file exists, the run goes on
-    with what is left, and `operations` must be the same again (None: all that the file
-    holds). A known input (it has a length) is then checked whole before the first request:
-    equal operations are merged, contradictory ones refused.
+    before it is sent, and its outcome afterwards. If the file exists, the run resumes with
+    the remaining operations, and `operations` must be the same as before (None: take all
+    from the journal). A known input (one with a length) is then checked completely before
+    the first request: equal operations are merged, contradictory ones refused.
 
-    What a plan gives is sent only while its device is as planned: `guard` looks: a
-    mode of `StateGuard` (by default "auto"), or a guard of one's own. What is stale is held,
-    and looked at again when the run goes on.
+    An item of a plan is sent only while its device is as planned. This is checked by `guard`:
+    a mode of `StateGuard` (by default "auto"), or a custom guard. Stale items are held, and
+    checked again when the run is resumed.
 
-    At most `concurrency` operations are in flight; how many, and how many requests per second,
-    the server bears is learned by the client's limiter, for all of its calls. While the host is
-    down or refuses everything, nothing new begins and nothing fails for it; after `max_pause`
-    seconds without anything getting through the run stops. `rollout` cuts a known input into waves;
-    what a run was begun with is kept in its journal. When a criterion of `abort` is met (None:
-    there is none) nothing more is started. `on_event` is told what the run waits for.
+    At most `concurrency` operations are in flight; the client's limiter learns how many, and how
+    many requests per second, the server can handle, for all calls of the client. While the host
+    is down or refuses everything, nothing new starts and nothing fails because of it; if nothing
+    gets through for `max_pause` seconds, the run stops. `rollout` splits a known input into waves;
+    the rollout that a run started with is kept in its journal. When a criterion of `abort` is met
+    (None: no criteria) nothing more is started. `on_event` receives the events of the run.
 
     A plan that generates configurations is carried out by one run, whatever file it is read
-    from: any other is refused unless it is told `again=True`. A run that did nothing of it
-    leaves it to the next one. Who has a plan is kept in the user's state folder.
+    from: any other run is refused unless `again=True`. A run that changed nothing leaves the
+    plan to the next run. Which run has taken a plan is stored in the user's state folder.
 
-    A 401, a secured connection that cannot be made, and credentials or a journal that
-    cannot be kept stop the run: what is in flight ends, the rest is held. A plain iterable
+    The run stops on a 401, if a secure connection cannot be made, and if credentials or the
+    journal cannot be written: operations in flight finish, the rest are held. A plain iterable
     is then read to its end and counted; an async one is not pulled further, and
     `report.complete` is False.
 
-    An error of the input itself, or a thing in it that is no operation, is raised by the
-    iteration after the outcomes of all that was started. Leaving `async with` early
-    starts nothing more and waits for what is in flight; leaving it by cancellation does not
-    wait, and counts what was in flight as `unknown`. A run is used once.
+    An error of the input itself, or an element that is not an operation, is raised by the
+    iteration after the outcomes of all started operations. Leaving `async with` early
+    starts nothing more and waits for operations in flight; leaving it by cancellation does not
+    wait, and counts operations in flight as `unknown`. A run is used once.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Run(Generic[OperationT]):
 
     @property
     def report(self) -> Report:
-        """How it stands now; the final report once the run is over."""
+        """The report so far; the final report once the run is over."""
         ended = self._clock.monotonic() if self._ended is None else self._ended
         return self._tally.report(
             elapsed=ended - self._began if self._began else 0.0,
@@ -158,28 +158,28 @@ class Run(Generic[OperationT]):
 
     @property
     def waiting(self) -> Wait | None:
-        """What the whole run waits for now, or None where it goes on."""
+        """What the whole run waits for now, or None if it is not waiting."""
         return self._wait
 
     def stop(self, reason: str = "the run was stopped") -> None:
-        """Start nothing more; what is in flight ends, the rest is held. Safe to repeat.
+        """Start nothing more; operations in flight finish, the rest are held. Safe to repeat.
 
-        The iteration goes on until every outcome is told.
+        The iteration continues until every outcome has been yielded.
         """
         self._stop_signal.because(reason)
         self._on_stop()
 
     def cut(self) -> None:
-        """Stop, and do not wait: what is in flight is cancelled and told as `unknown`.
+        """Stop without waiting: operations in flight are cancelled and reported as `unknown`.
 
-        What was surely not done is told as `held`. A configuration that is on its way into
-        a credentials file is still written.
+        Operations that were certainly not done are reported as `held`. A configuration that is
+        being written to a credentials file is still written.
         """
         self.stop("the run was cut off")
         self._pool.cut(spare_stored=not callable(self._options.credentials))
 
     async def __aenter__(self) -> Self:
-        """Open journal and credentials, and begin.
+        """Open the journal and the credentials file, and start.
 
         Raises:
             ConfigurationError: a file cannot be used, or the run was used before.
@@ -214,7 +214,7 @@ class Run(Generic[OperationT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Start nothing more, wait for what is in flight, and close the credentials file."""
+        """Start nothing more, wait for operations in flight, and close the files."""
         self._leaving = True
         if self._ended is None:
             self.stop("the run was left early")
@@ -228,14 +228,14 @@ class Run(Generic[OperationT]):
             self._stop_signal.raise_broken()
 
     def __aiter__(self) -> Self:
-        """Iterate over the outcomes, in the order in which they come."""
+        """Iterate over the outcomes, in order of arrival."""
         return self
 
     async def __anext__(self) -> Outcome[OperationT]:
         """Return the next outcome.
 
         Raises:
-            Exception: what the input raised, once all other outcomes were given.
+            Exception: an error raised by the input, after all outcomes have been returned.
         """
         if self._producer is None:
             raise ConfigurationError("a run is used inside `async with`")
@@ -246,15 +246,15 @@ class Run(Generic[OperationT]):
         return outcome
 
     async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None] | None) -> None:
-        """Hand each outcome to a function as it comes, until the last; cheaper than iterating.
+        """Pass each outcome to a function as it arrives, until the last; cheaper than iterating.
 
-        What `on_outcome` raises comes out at once, what the input raised at the end.
+        Errors of `on_outcome` are raised at once, an error of the input at the end.
         """
         await self._outcomes.listen(on_outcome)
         self._stop_signal.raise_broken()
 
     async def _open(self) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
-        """Open what the run needs; give what is to be done."""
+        """Open everything that the run needs, and return its items."""
         exits, given = self._exits, self._input
         opened = await open_files(
             exits,
@@ -324,7 +324,7 @@ class Run(Generic[OperationT]):
                 await self._unless_stopped(self._wave_runner.finish)
 
     async def _before(self, item: WorkItem) -> None:
-        """Let a wave begin only once the one before it is over and went well."""
+        """Start a wave only once the previous one has finished and passed."""
         wave_runner = self._wave_runner
         if wave_runner is not None and item.wave != wave_runner.wave and not self._stop_signal:
             await self._stop_signal.unless(self._pool.idle)
@@ -385,7 +385,7 @@ class Run(Generic[OperationT]):
             self._outcomes.put(None)
 
     async def _drain(self) -> None:
-        """Wait for the tasks; a cancellation meanwhile cuts them, and is raised after them."""
+        """Wait for the tasks; on cancellation, cut them and raise it once they have finished."""
         cancelled: asyncio.CancelledError | None = None
         while running := [
             task for task in (self._producing, *self._pool.workers) if task and not task.done()
