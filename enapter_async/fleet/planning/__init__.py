@@ -1,1 +1,1 @@
-"""What operations would do, before anything is sent, and the way back."""
+"""Plans what operations would do before anything is sent, and how to undo a run."""

@@ -1,8 +1,8 @@
-"""Which plans runs have carried out, so that none generates its configurations twice.
+"""Records which plans were applied, so that none generates its configurations twice.
 
-A configuration that was generated shows in no device, so that no guard sees that a plan was
-carried out. A plan is therefore known by the id in its header, in whatever file, folder or
-process, and a file in the user's state folder says which run has it.
+No device shows a generated configuration, so no guard can detect that a plan was applied.
+A plan is therefore identified by the id in its header, whatever its file, folder or process, and
+a file in the user's state folder records which run has taken it.
 """
 
 import json
@@ -22,26 +22,26 @@ from enapter_async.fleet.private_files import open_private, sync_directory, writ
 
 PLAN: Final = "plan"
 CLAIM: Final = "claim"
-"""The facts in a journal that say which plan its run carries out, and that it may."""
+"""The names of the journal facts for the plan that a run applies, and for its claim to it."""
 
 _HOW: Final = "make a new plan, or tell it to be done again (again=True, --again)"
 
 
 @attrs.frozen
 class PlanClaim:
-    """What one run has of a plan: nobody else carries it out."""
+    """One run's claim to a plan: no other run may apply it."""
 
     path: Path
     facts: Mapping[str, str]
-    """What the run's journal is to hold, so that the run may go on."""
+    """Facts that the run's journal must contain for the run to be resumed."""
 
     @classmethod
     def take(cls, plan: str, *, now: float, token: str = "", journal: Path | None = None) -> Self:
-        """Take a plan for a run, before anything of it is sent; `token` is that of a resumed run.
+        """Claim a plan for a run before sending anything; `token` is that of a resumed run.
 
         Raises:
-            PlanCarriedOutError: another run has taken it.
-            ConfigurationError: the state folder cannot hold who has it.
+            PlanCarriedOutError: another run has claimed it.
+            ConfigurationError: the claim cannot be stored in the state folder.
         """
         token = token or secrets.token_hex(8)
         try:
@@ -85,5 +85,5 @@ class PlanClaim:
             )
 
     def release(self) -> None:
-        """Let another run take the plan: nothing of it was done."""
+        """Let another run claim the plan, because nothing in it was done."""
         self.path.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
-"""Finds what operations on different things do to each other, and puts them in order.
+"""Finds conflicts and dependencies between operations on different objects, and orders them.
 
-Items on the table `step` of a scratch database, one row an operation, so that memory stays
-flat however many there are. An edge says that one step must end well before another:
-a slug is freed before it is taken, and what hangs below a device is deleted before it.
+Works on the table `step` of a scratch database, one row per operation, so that memory use does
+not grow with their number. An edge means that one step must succeed before another: a slug is
+freed before it is taken, and an object is deleted after those that depend on it.
 
-Whether slugs are unique in an account or only within a site, the API does not say. Within a site,
-and where the site is unknown, a slug that two devices would have is refused; across sites the
-plan warns, and keeps the order that serves both.
+The API does not say whether slugs are unique in an account or only within a site. Within a site,
+or if the site is unknown, a slug that two devices would have is refused; across sites the
+plan only warns, and uses an order that works in both cases.
 """
 
 import sqlite3
@@ -190,10 +190,10 @@ WHERE line IN (SELECT line FROM placed)
 
 
 def settle(scratch: sqlite3.Connection) -> None:
-    """Refuse what conflicts, and number the rest in the order in which it is to be done.
+    """Refuse conflicting steps, and number the others in the order of execution.
 
     Fills `verdict`, `why`, `seq` and `follows` of the steps. Deletions in one tree of devices
-    follow each other one by one, from the leaves to the root.
+    run one after another, from the leaves to the root.
     """
     scratch.executescript(_INDEXES)
     scratch.execute("BEGIN")
@@ -266,7 +266,7 @@ def _refuse_dependents(scratch: sqlite3.Connection) -> None:
 
 
 def _find_levels(scratch: sqlite3.Connection) -> None:
-    """Return each step a level above all that it needs; `pending` stays where that never ends."""
+    """Put each step on a level above those it needs; in a cycle `pending` stays above 0."""
     scratch.execute(
         "UPDATE step SET level = 0, pending = (SELECT count(*) FROM edge WHERE edge.line = "
         "step.line) WHERE line IN (SELECT line FROM edge)"
@@ -278,7 +278,7 @@ def _find_levels(scratch: sqlite3.Connection) -> None:
     )
     while scratch.execute("SELECT 1 FROM front LIMIT 1").fetchone():
         scratch.execute("DELETE FROM reached")
-        # Items of one thing keep the order of the input, so they may share a level.
+        # Steps of one target keep the order of the input, so they may share a level.
         scratch.execute(
             "INSERT INTO reached "
             "SELECT edge.line, count(*), max(step.level + (edge.kind <> 'thing')) FROM front "
@@ -299,7 +299,7 @@ def _find_levels(scratch: sqlite3.Connection) -> None:
 
 
 def _refuse_circles(scratch: sqlite3.Connection) -> None:
-    """Refuse the steps that wait for each other in a circle; each step is visited once."""
+    """Refuse the steps that depend on each other in a cycle; visits each step once."""
     waiting = scratch.execute(
         "SELECT line FROM step WHERE verdict = 'change' AND pending > 0 ORDER BY line"
     )
@@ -311,7 +311,7 @@ def _refuse_circles(scratch: sqlite3.Connection) -> None:
 
 
 def _walk(scratch: sqlite3.Connection, start: int) -> int | None:
-    """Go from need to need; give a line of the circle that this ends in, if it is a new one."""
+    """Follow the dependencies; return a line of the cycle they lead to, if that cycle is new."""
     line = start
     while True:
         been = scratch.execute("SELECT start FROM trail WHERE line = ?", (line,)).fetchone()
@@ -322,7 +322,7 @@ def _walk(scratch: sqlite3.Connection, start: int) -> int | None:
 
 
 def _need_of(scratch: sqlite3.Connection, line: int) -> int:
-    # A step that waits without end needs at least one that does, too.
+    # A step that waits forever depends on at least one other that does.
     need: int = scratch.execute(
         "SELECT min(edge.needs) FROM edge CROSS JOIN step ON step.line = edge.needs "
         "WHERE edge.line = ? AND step.pending > 0",

@@ -1,4 +1,4 @@
-"""What a plan says of each operation, judged by one thing and all that is asked of it."""
+"""Decides what a plan does with each operation, from one target's state and all requests for it."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,25 @@ NOT_READ: Final = "its present state is not known, for the operation does not sa
 
 
 class Verdict(enum.StrEnum):
-    """What a plan says of an operation. Equal to its own text."""
+    """What a plan decides about an operation. A verdict equals its text."""
 
     CHANGE = "change"
     """It will be sent."""
     UNCHANGED = "unchanged"
-    """It is so already; nothing will be sent."""
+    """The target already has these values; nothing will be sent."""
     ABSENT = "absent"
-    """What is to be deleted is already gone; nothing will be sent."""
+    """The object to delete is already gone; nothing will be sent."""
     MERGED = "merged"
-    """An earlier operation of the plan asks for exactly the same."""
+    """An earlier operation of the plan is exactly the same."""
     REFUSED = "refused"
-    """It cannot be done, and will not be tried; the plan says why."""
+    """It cannot be done, and will not be tried; the plan contains the reason."""
 
 
 @attrs.frozen(kw_only=True)
 class PlanRequest:
-    """One operation that is asked for. `line` counts from 1 in the order of the input.
+    """One requested operation. `line` counts from 1 in the order of the input.
 
-    `expected` are fields that the state must show now, else it is refused; None: any.
+    `expected` are values that the state must show now, or the operation is refused; None: any.
     """
 
     line: int
@@ -44,11 +44,11 @@ class PlanRequest:
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """What is planned for one operation.
+    """The plan's decision about one operation.
 
-    `operation` addresses the thing by its id. `before` holds the guarded fields as they
-    will be when its turn comes. `frees` and `takes` are the slug that it gives up and the
-    one that it needs, as keys, where it does.
+    `operation` addresses its target by id. `before` contains the guarded fields as they will be
+    when the operation is sent. `frees` and `takes` are the keys of the slugs that it gives up and
+    needs, or None.
     """
 
     line: int
@@ -61,10 +61,10 @@ class Decision:
 
 
 def judge(asked: Sequence[PlanRequest], found: Found) -> list[Decision]:
-    """Judge all that is asked of one thing, in the order of the input.
+    """Decide about all operations on one target, in the order of the input.
 
-    `found` is what is known of it. What contradicts itself is refused whole: which half was
-    meant is unknown.
+    `found` is what is known about the target. If the operations contradict each other, all are
+    refused, since it is unknown which was meant.
     """
     reason = found.problem or _contradiction(asked)
     if reason is not None:
@@ -96,7 +96,7 @@ def judge(asked: Sequence[PlanRequest], found: Found) -> list[Decision]:
 
 
 def _contradiction(asked: Sequence[PlanRequest]) -> str | None:
-    """Say where operations of one thing contradict each other, or None."""
+    """Return how the operations on one target contradict each other, or None."""
     values: dict[str, tuple[Any, int]] = {}
     deleted: int | None = None
     for each in asked:
@@ -123,7 +123,7 @@ def _decide(each: PlanRequest, operation: Operation[Any], state: Any) -> Decisio
         return _refused(each, operation, f"another {target.word} has its key already")
     reason = _unexpected(each, state) or operation.pointless()
     if not reason and operation.holds(state):
-        # Before the role is looked at: what need not be sent needs no role.
+        # Decided before the role is checked: an operation that is not sent needs no role.
         return _decided(each, operation, Verdict.UNCHANGED, "it is so already")
     reason = reason or operation.obstacle(state)
     if reason:
@@ -142,7 +142,7 @@ def _decide(each: PlanRequest, operation: Operation[Any], state: Any) -> Decisio
 
 
 def _decide_without_state(each: PlanRequest, operation: Operation[Any]) -> Decision:
-    """Decide where nothing was found, or nothing could be looked for."""
+    """Decide about an operation whose target was not found, or could not be looked up."""
     target = operation.target()
     if target.id is not None and reading(operation) is not None:
         if operation.holds(None):
@@ -165,7 +165,7 @@ def _unexpected(each: PlanRequest, state: Any) -> str:
 
 
 def told(value: Any) -> str:
-    """Write a value of a state for a message."""
+    """Format a state's value for a message."""
     if value is None or value == "":
         return "empty"
     return shown(value) if isinstance(value, str) else repr(value)

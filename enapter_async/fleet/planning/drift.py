@@ -1,7 +1,7 @@
-"""Looks at a thing before it is changed: is it still as it was planned?
+"""Checks before each change whether the target is still as it was when planned.
 
-The API has no conditional write, so a look narrows the race and cannot close it: who
-changes a thing between the look and the write is overwritten.
+The API has no conditional write, so a check narrows the race but cannot close it: a change made
+by someone else between the check and the write is overwritten.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from enapter_async.operation import Operation
 from enapter_async.operations.nouns import reading
 
 WorkSource = Callable[[], Iterator[WorkItem]]
-"""Begins to give items, in order of `seq`; each call begins anew."""
+"""Returns an iterator over items, in order of `seq`; each call starts anew."""
 
 STAGED_WAVES: Final = 2
-"""In so many first waves of a staged run each device is read directly before its change."""
+"""In this many first waves of a staged run, each device is read directly before its change."""
 
 _SCHEMA: Final = """
 CREATE TABLE expected (
@@ -39,9 +39,9 @@ CREATE TABLE stale (seq INTEGER PRIMARY KEY, reason TEXT);
 
 
 class Guard(Protocol):
-    """What the engine asks: once before each wave, and directly before each send.
+    """The engine's hook for checks: called before each wave, and directly before each send.
 
-    It is entered when the run begins, and left when it is over.
+    It is entered when the run starts, and exited when the run is over.
     """
 
     async def __aenter__(self) -> Any: ...
@@ -54,24 +54,24 @@ class Guard(Protocol):
     ) -> None: ...
 
     async def before_wave(self, number: int, items: WorkSource) -> None:
-        """Take note of the wave that is about to begin; `number` counts from 0.
+        """Prepare for the wave that is about to start; `number` counts from 0.
 
-        Called before the first item of a wave is started, and again for what is left of it
-        in a resume. Without waves everything is wave 0. Raises `EnapterError` where the
-        fleet could not be read; then nothing of the wave may be started.
+        Called before the first item of a wave is started, and again on a resume for the items
+        left in it. Without waves everything is wave 0. Raises `EnapterError` if the fleet
+        could not be read; then no item of the wave may be started.
         """
 
     async def check(self, item: WorkItem) -> str | None:
-        """Return None where the item may be sent, else why it is held.
+        """Return None if the item may be sent, else why it is held.
 
-        Called before the intent of the item is journalled, and not for an item that is
-        `unchanged`. Raises `EnapterError` where the device could not be read; the item is
-        held then, too.
+        Called before the item's intent is written to the journal, and not for an item that is
+        `unchanged`. Raises `EnapterError` if the device could not be read; the item is held
+        then, too.
         """
 
 
 async def look(guard: Guard, item: WorkItem) -> StaleError | None:
-    """Ask a guard about an item; give why it is held, or None where it may be sent."""
+    """Check an item with a guard; return why it is held, or None if it may be sent."""
     try:
         reason = await guard.check(item)
     except EnapterError as error:
@@ -80,22 +80,22 @@ async def look(guard: Guard, item: WorkItem) -> StaleError | None:
 
 
 class GuardMode(enum.StrEnum):
-    """How a run looks at devices before it changes them."""
+    """How a run checks devices before it changes them."""
 
     AUTO = "auto"
     """`each` for deletions, configurations and the first two waves; `wave` for the rest."""
     EACH = "each"
     """Each device is read directly before it is changed: one more request for each."""
     WAVE = "wave"
-    """The fleet is read by pages before a wave begins."""
+    """The fleet is read page by page before each wave."""
     NONE = "none"
-    """Nobody looks."""
+    """Nothing is checked."""
 
 
 def staleness(item: WorkItem, state: Any) -> str | None:
-    """Say why a thing that was just read is no longer as planned, or None where it is.
+    """Return why a target that was just read is no longer as planned, or None if it is.
 
-    Only the fields in `item.before` count. What already is as wanted is not stale.
+    Only the fields in `item.before` count. A target that already has the new values is not stale.
     """
     before: Mapping[str, Any] | None = item.before
     if before is None or item.operation.holds(state):
@@ -111,12 +111,12 @@ def staleness(item: WorkItem, state: Any) -> str | None:
 
 
 class StateGuard:
-    """Reads devices before they are changed, and holds what is no longer as planned.
+    """Reads devices before they are changed, and holds items whose device is not as planned.
 
-    What no reading before its wave has shown is read directly before it is changed.
+    A device that was not read before its wave is read directly before it is changed.
 
-    `staged` says that the run has waves: without them, nothing is a first wave. Items
-    without `before` are let pass. Use it inside `async with`. Changes nothing.
+    `staged` means that the run has waves; without them, no wave counts as a first one. Items
+    without `before` pass. Use it as an async context manager. Changes nothing.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class StateGuard:
         self._staged = staged
         self._wave = 0
         self._scratch: sqlite3.Connection | None = None
-        # When what is as wanted already last changed, by the `seq` of items that are about to be
-        # sent; who sends one takes it out.
+        # By `seq` of items about to be sent whose target already has the new values: when it last
+        # changed. The sender removes the entry.
         self.already: dict[int, float | None] = {}
 
     async def __aenter__(self) -> Self:
-        """Begin."""
+        """Return the guard."""
         return self
 
     async def __aexit__(
@@ -141,14 +141,14 @@ class StateGuard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Forget what was read."""
+        """Discard everything that was read."""
         self._forget()
 
     async def before_wave(self, number: int, items: WorkSource) -> None:
-        """Read the fleet by pages, where that is this wave's guard.
+        """Read the fleet page by page, if this wave is checked in that way.
 
         Raises:
-            EnapterError: it could not be read.
+            EnapterError: the fleet could not be read.
         """
         self._forget()
         self._wave = number
@@ -169,7 +169,7 @@ class StateGuard:
         self._scratch = scratch
 
     async def _expect(self, scratch: sqlite3.Connection, items: WorkSource) -> bool:
-        """Keep what this wave expects; say whether it is anything."""
+        """Store the states that this wave expects; return whether there are any."""
         any_expected = False
         guarded = (item for item in items() if self._is_compared(item))
         for batch in batches(guarded):
@@ -202,7 +202,7 @@ class StateGuard:
         return first or is_irreversible(item.operation)
 
     async def check(self, item: WorkItem) -> str | None:
-        """Return None where the item may be sent, else why it is held.
+        """Return None if the item may be sent, else why it is held.
 
         Raises:
             EnapterError: the state could not be read.
@@ -221,7 +221,7 @@ class StateGuard:
         return staleness(item, state)
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
-        """Say whether the item was looked at before its wave, and why it is held."""
+        """Return whether the item was checked before its wave, and why it is held, if it is."""
         if self._scratch is None:
             return False, None
         row = self._scratch.execute(
@@ -236,9 +236,9 @@ class StateGuard:
 
 
 def _compare(scratch: sqlite3.Connection, snapshot: Snapshot) -> None:
-    """Write down which items are stale, each thing's items in their order.
+    """Record which items are stale, going through each target's items in order.
 
-    An item counts on what the earlier ones of its thing in this wave will have set.
+    Each item is compared with the state that the target's earlier items in this wave will leave.
     """
     at = None
     state: Any = None

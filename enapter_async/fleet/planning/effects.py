@@ -1,4 +1,4 @@
-"""What an operation makes of a state, and which values of it it depends on."""
+"""How an operation changes a state, and which of the state's values it depends on."""
 
 from typing import Any, TypeVar
 
@@ -12,10 +12,10 @@ OperationT = TypeVar("OperationT", bound=Operation[Any])
 
 
 def as_write(operation: Any) -> Operation[Any]:
-    """Return an operation back if it writes.
+    """Return the operation unchanged if it writes.
 
     Raises:
-        ConfigurationError: it is anything else, which cannot be planned.
+        ConfigurationError: it is not an operation that writes, and cannot be planned.
     """
     if isinstance(operation, Operation) and operation.repeat is not Repeat.READ:
         return operation
@@ -23,22 +23,22 @@ def as_write(operation: Any) -> Operation[Any]:
 
 
 def is_irreversible(operation: Operation[Any]) -> bool:
-    """Return whether nothing takes it back: it deletes, or does something new each time."""
+    """Return whether an operation cannot be undone: it deletes, or adds something at each use."""
     return operation.repeat is Repeat.ONCE or operation.holds(None)
 
 
 def before_of(operation: Operation[Any], state: Any) -> dict[str, Any]:
-    """Return the guarded fields of a state as plain JSON; a text that is empty is None."""
+    """Return the guarded fields of a state as plain JSON; empty texts become None."""
     return {field: plain(getattr(state, field, None)) for field in operation.guards()}
 
 
 def plain(value: Any) -> Any:
-    """Return a value of a state as JSON has it; a text that is empty is None, as for the API."""
+    """Return a state's value as plain JSON; an empty text becomes None, as in the API."""
     return None if value == "" else unstructure(value)
 
 
 def effect(operation: Operation[Any], state: Any) -> Any:
-    """Return what a state is like after the operation; None where the thing is gone."""
+    """Return the state after the operation; None if the object is gone."""
     if state is None or operation.holds(None):
         return None
     changes = dict(operation.changes())
@@ -48,9 +48,9 @@ def effect(operation: Operation[Any], state: Any) -> Any:
 
 
 def addressed(operation: OperationT, thing_id: str) -> OperationT:
-    """Return the operation with the id in place of the slug that it was addressed by.
+    """Return the operation addressed by id instead of by slug.
 
-    The field that holds it is named by the noun, such as `device_id`.
+    The name of the field for the id is derived from the noun, as in `device_id`.
     """
     field = f"{operation.target().noun}_id"
     value: Any = operation

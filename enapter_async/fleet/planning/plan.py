@@ -1,4 +1,4 @@
-"""Plans: what operations would do to a fleet, in order, to be reviewed and then applied."""
+"""Plans: what operations would do to a fleet, in order, to review first and then apply."""
 
 import json
 import os
@@ -31,13 +31,13 @@ from enapter_async.fleet.planning.snapshot import BATCH
 from enapter_async.operation import Operation
 
 
-# Of anything, and not of items, so that type checkers let it stand where operations may.
+# `Any` rather than items, so that type checkers accept a plan in place of operations.
 class Plan(Collection[Any]):
-    """What would be done, in order; iterated, it gives the items that `fleet.apply` takes.
+    """What would be done, in order; iterating yields the items that `fleet.apply` accepts.
 
-    `len` is their number; `items` gives all that was asked for with what is said of it;
-    `counts` maps each verdict to a number. `deletions` and `configurations` are how many of
-    the changes cannot be taken back. Use it inside `with`, which ends its scratch file.
+    `len` is their number; `items` returns everything that was requested, with its verdict;
+    `counts` maps each verdict to a number. `deletions` and `configurations` are the numbers of
+    changes that cannot be undone. Use it in a `with` statement, which removes its scratch file.
     """
 
     header: PlanHeader
@@ -54,23 +54,23 @@ class Plan(Collection[Any]):
         self.configurations = sum(number for (_, secret), number in changes.items() if secret)
 
     def _count(self) -> Counter[tuple[Verdict, bool, bool]]:
-        """Count the items by verdict, by whether they delete, and by whether they give a secret."""
+        """Count the items by verdict, and by whether they delete or return a secret."""
         return Counter(
             (item.verdict, removes(item.operation), secret(item.operation)) for item in self.items()
         )
 
     @abstractmethod
     def items(self) -> Iterator[PlanItem]:
-        """Return all that was asked for: first what is executed, in order, then the rest.
+        """Return everything that was requested: the items to execute in order, then the rest.
 
-        Each call begins anew. Raises `PlanFileError` where the plan's file was changed.
+        Each call starts anew. Raises `PlanFileError` if the plan's file was changed.
         """
 
     def __iter__(self) -> Iterator[WorkItem]:
-        """Yield the items, in order of execution."""
+        """Yield the items to execute, in order."""
         for item in self.items():
             if item.operation is None or item.seq is None:
-                continue  # to the end of the file, which is where its checksum is
+                continue  # the file is read to its end, where the checksum is
             yield WorkItem(
                 seq=item.seq,
                 operation=item.operation,
@@ -83,11 +83,11 @@ class Plan(Collection[Any]):
             )
 
     def __len__(self) -> int:
-        """Say how many items there are."""
+        """Return the number of items to execute."""
         return sum(self.counts[verdict] for verdict in EXECUTED)
 
     def __contains__(self, item: object) -> bool:
-        """Say whether an item is part of the plan, by looking at each."""
+        """Return whether an item is part of the plan, by comparing it with each."""
         return any(each == item for each in self)
 
     def lines(self) -> Iterator[bytes]:
@@ -98,16 +98,16 @@ class Plan(Collection[Any]):
         """Write the plan to a new file, readable by its owner only; `read_plan` reads it.
 
         Raises:
-            ConfigurationError: the file exists already, or cannot be made.
-            OSError: it could not be written to its end.
+            ConfigurationError: the file already exists, or cannot be created.
+            OSError: the file could not be written completely.
         """
         write_plan(path, self.header, self.items())
 
     def check_server(self, client: Client) -> None:
-        """Refuse a client of another server than the plan was made on.
+        """Refuse a client of a server other than the plan's.
 
         Raises:
-            RunRefusedError: names both.
+            RunRefusedError: the servers differ; the message names both.
         """
         if str(client.base_url) != self.header.base_url:
             raise RunRefusedError(
@@ -116,7 +116,7 @@ class Plan(Collection[Any]):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what the plan holds; safe to repeat."""
+        """Release the plan's resources; safe to repeat."""
 
     def __enter__(self) -> Self:
         """Return the plan."""
@@ -128,7 +128,7 @@ class Plan(Collection[Any]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let go of what the plan holds."""
+        """Release the plan's resources."""
         self.close()
 
 
@@ -143,23 +143,23 @@ class _FiledPlan(Plan):
         return read_items(self._path)
 
     def close(self) -> None:
-        """Do nothing: the file is open only while it is read."""
+        """Do nothing, since the file is open only while it is read."""
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan's file, all of it, and check that it is the one that was written.
+    """Read a whole plan file, and check that it was not changed after it was written.
 
-    It is read again when it is applied, and checked again.
+    The file is read and checked again when the plan is applied.
 
     Raises:
-        PlanFileError: it is no plan, was cut or changed, or has another version.
+        PlanFileError: the file is not a plan, was cut or changed, or has another version.
         ConfigurationError: the file cannot be read.
     """
     return _FiledPlan(path)
 
 
 class ScratchPlan(Plan):
-    """A plan that was just made, in the scratch file of its planner."""
+    """A plan that was just made, stored in its planner's scratch file."""
 
     def __init__(self, scratch: sqlite3.Connection, header: PlanHeader) -> None:
         self._scratch = scratch
@@ -168,12 +168,12 @@ class ScratchPlan(Plan):
             self.header = attrs.evolve(header, id="")
 
     def items(self) -> Iterator[PlanItem]:
-        """Yield all that was asked for, as `Plan.items` does."""
+        """Yield everything that was requested, as `Plan.items` does."""
         columns = (
             "line, verdict, address, seq, ifnull(name, ''), grp, operation, before, why, "
             "follows, unit"
         )
-        # Pages, and no long read: a plan may be iterated twice at once.
+        # Reads in pages rather than in one query: a plan may be iterated twice at once.
         for clause, key in (("seq > ?", 3), ("seq IS NULL AND line > ?", 0)):
             last = -1
             sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"  # noqa: S608 - our own text
@@ -188,7 +188,7 @@ class ScratchPlan(Plan):
         return Counter({(Verdict(row[0]), bool(row[1]), bool(row[2])): row[3] for row in rows})
 
     def close(self) -> None:
-        """Drop the scratch file."""
+        """Remove the scratch file."""
         self._scratch.close()
 
 
@@ -218,10 +218,10 @@ def _load(text: str) -> Any:
 
 
 def removes(operation: Operation[Any] | None) -> bool:
-    """Return whether an operation deletes what it is about."""
+    """Return whether an operation deletes its target."""
     return operation is not None and operation.holds(None)
 
 
 def secret(operation: Operation[Any] | None) -> bool:
-    """Return whether the answer of an operation is a secret, as a new configuration is."""
+    """Return whether an operation's response is secret; that of a new configuration is."""
     return operation is not None and operation.answer.secret

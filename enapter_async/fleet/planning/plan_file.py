@@ -1,4 +1,4 @@
-"""A plan as a file: JSON Lines with a version, in order of execution, a checksum at the end."""
+"""The format of a plan file: JSON Lines with a version, execution order, a final checksum."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ VERSION: Final = 1
 LONGEST_LINE: Final = 16 * 1024 * 1024
 
 EXECUTED: Final = frozenset((Verdict.CHANGE, Verdict.UNCHANGED, Verdict.ABSENT))
-"""Verdicts of what is part of a run: what is sent, and what a run tells without sending."""
+"""Verdicts of items that are part of a run, whether they are sent or only reported."""
 
 _ID: Final = re.compile("[0-9a-f]{64}")
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -33,13 +33,12 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).enc
 class PlanItem:
     """What is planned for one operation of the input.
 
-    `line` is its place in the input, from 1; `seq` its place in the execution, from 0, or
-    None where nothing is executed. `device` is the id of what it is about, of
-    whatever noun, or the address that led to none; `name` and `site` (an id) are that
-    thing's, or empty. `operation` is None where a
-    template could not be filled in. `before` holds the fields that must be as planned when
-    it is sent; `after` the `seq` that must end well first; `unit` numbers what is done
-    together; `why` says in words what the verdict does not.
+    `line` is its position in the input, from 1; `seq` its position in the execution, from 0, or
+    None if it is not executed. `device` is the id of its target, whatever the noun, or the address
+    under which none was found; `name` and `site` (an id) are the target's, or empty. `operation`
+    is None if a template could not be filled in. `before` contains the fields that must be as
+    planned when it is sent; `after` is the `seq` that must succeed first; `unit` is the number of
+    the group of items done together; `why` explains the verdict.
     """
 
     line: int
@@ -59,8 +58,8 @@ class PlanItem:
 class PlanHeader:
     """Where and when a plan was made: `base_url` of the API, `created_at` in RFC 3339, UTC.
 
-    `id` is one of a kind where the plan generates configurations, and stays with it wherever it
-    is written to; else it is empty.
+    `id` is unique if the plan generates configurations, and stays the same wherever the plan is
+    written; otherwise it is empty.
     """
 
     base_url: str
@@ -72,8 +71,8 @@ def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable
     """Write a plan to a new file, readable by its owner only.
 
     Raises:
-        ConfigurationError: the file exists already, or cannot be made.
-        OSError: it cannot be written, and is not there.
+        ConfigurationError: the file already exists, or cannot be created.
+        OSError: the file cannot be written; then none is left behind.
     """
     with written_whole(path, new=True) as file:
         for line in plan_lines(header, items):
@@ -81,7 +80,7 @@ def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable
 
 
 def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]:
-    """Yield the lines of a plan's file: the header, the items, and the checksum over all."""
+    """Yield the lines of a plan file: the header, the items, and a checksum of them all."""
     checksum = hashlib.sha256()
     told = {key: value for key, value in attrs.asdict(header).items() if value}
     first = {"format": FORMAT, "version": VERSION, **told}
@@ -94,7 +93,7 @@ def plan_lines(header: PlanHeader, items: Iterable[PlanItem]) -> Iterator[bytes]
 
 
 def _line(row: Mapping[str, Any], checksum: Any) -> bytes:
-    # Halves of surrogate pairs, which a server can send, have no UTF-8.
+    # Lone surrogates, which a server can send, cannot be encoded in UTF-8.
     line = _encode(row).encode("utf-8", "backslashreplace") + b"\n"
     checksum.update(line)
     return line
@@ -111,7 +110,7 @@ def _row(item: PlanItem) -> dict[str, Any]:
 
 
 def is_plan(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file begins as a plan does; False also where it cannot be read."""
+    """Return whether a file starts like a plan; False also if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return _is_header(file.readline(LONGEST_LINE))
@@ -128,10 +127,10 @@ def _is_header(line: bytes) -> bool:
 
 
 def read_header(path: str | os.PathLike[str]) -> PlanHeader:
-    """Read the header of a plan's file.
+    """Read the header of a plan file.
 
     Raises:
-        PlanFileError: it is no plan, or one of another version.
+        PlanFileError: the file is not a plan, or has another version.
         ConfigurationError: the file cannot be read.
     """
     with _opened(path) as file:
@@ -154,17 +153,17 @@ def read_header(path: str | os.PathLike[str]) -> PlanHeader:
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:
-    """Return what is as one of a kind as the id that a plan of version 0.1 lacks."""
+    """Return a plan file's digest, used as the id if the header has none (version 0.1)."""
     with _opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_items(path: str | os.PathLike[str]) -> Iterator[PlanItem]:
-    """Read the items of a plan's file, one after the other, and the checksum at its end.
+    """Yield the items of a plan file one by one, then verify the checksum at its end.
 
     Raises:
-        PlanFileError: a line is no item, or the file was cut or changed; then what was given
-            so far is not to be trusted either.
+        PlanFileError: a line is not an item, or the file was cut or changed; then the items
+            yielded so far must not be trusted either.
         ConfigurationError: the file cannot be read.
     """
     checksum = hashlib.sha256()

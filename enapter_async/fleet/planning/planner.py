@@ -1,4 +1,4 @@
-"""Makes plans: what operations would do to the fleet as it is now, before anything is sent."""
+"""Makes plans: what operations would do to the fleet in its current state; sends no changes."""
 
 import asyncio
 import hashlib
@@ -39,7 +39,7 @@ CREATE TABLE asked (
 """
 
 _MOST_SITES: Final = 16
-"""Above deletions on more sites than this, the whole account is read rather than each site."""
+"""If deletions affect more sites than this, the whole account is read instead of each site."""
 
 
 async def plan(
@@ -48,23 +48,23 @@ async def plan(
     *,
     on_read: Callable[[int], None] | None = None,
 ) -> Plan:
-    """Say what operations would do to the fleet as it is now; nothing is changed.
+    """Plan what operations would do to the fleet in its current state; nothing is changed.
 
     `operations` is any iterable or async iterable of operations that write, or a `Change` of
-    selected devices. The present is read by pages, or one by one where that is cheaper; what
-    the pages do not show is asked for singly before it is called absent. Devices named by
-    slug are found, so that the plan holds ids only. Each operation is told as a change,
-    unchanged, absent, the same as an earlier one, or refused, and why: such as a role that is
-    too low, two values for one field, a slug that is wanted twice or stays with another
-    device, or a device that others hang below. An operation that does not say how its state
-    is read is told as a change, without a difference. `on_read` is called with the number of
-    devices read so far. Planning items in a scratch file; memory does not grow with the plan.
+    selected devices. The current state is read page by page, or device by device if that is
+    cheaper; a device that the pages do not show is requested by itself before it is reported as
+    absent. Slugs are resolved, so the plan contains only ids. Each operation is reported as a
+    change, unchanged, absent, a duplicate of an earlier one, or refused, with the reason: for
+    example, the role is too low, one field gets two values, a slug is requested twice or stays in
+    use by another device, or other devices depend on this one. An operation that does not define
+    how to read its state is reported as a change, without a difference. `on_read` is called with
+    the number of devices read so far. The plan is kept in a scratch file, not in memory.
 
-    It is no promise: others may change the fleet before the plan is applied, which looks
-    again by its guard. Safe to repeat.
+    A plan is not a guarantee: others may change the fleet before it is applied; the guard then
+    checks again. Safe to repeat.
 
     Raises:
-        ConfigurationError: something in the input is no operation that can be planned.
+        ConfigurationError: the input contains something other than operations that write.
         EnapterError: the fleet could not be read.
     """
     planner = Planner(client, on_read=on_read)
@@ -80,7 +80,7 @@ async def plan(
 
 
 class Planner:
-    """Makes one plan: `ask` or `select`, then `compile`."""
+    """Makes one plan: call `ask` or `select`, then `compile`."""
 
     def __init__(self, client: Client, *, on_read: Callable[[int], None] | None = None) -> None:
         self._client = client
@@ -90,14 +90,14 @@ class Planner:
         self._lines = 0
 
     def close(self) -> None:
-        """Drop the scratch file, unless a plan has taken it over."""
+        """Remove the scratch file, unless a plan has taken it over."""
         self._scratch.close()
 
     async def ask(self, given: Input) -> None:
-        """Take operations in.
+        """Add operations.
 
         Raises:
-            ConfigurationError: one of them is no operation that writes; says which.
+            ConfigurationError: one is not an operation that writes; the message says which.
         """
         async for item in given.pulled_async():
             self._ask_for(item.operation)
@@ -112,11 +112,11 @@ class Planner:
             raise ConfigurationError(f"operation {line}: {error}") from None
 
     def add(self, asked: PlanRequest) -> None:
-        """Take one operation in; its line must be the next."""
+        """Add one operation; its line must be the next."""
         operation = asked.operation
         self._lines += 1
         expected = None if asked.expected is None else json.dumps(dict(asked.expected))
-        # What is new and has no key is like nothing else.
+        # A new object without a key gets an address of its own.
         address = address_of(operation) or key_of(operation.target().noun, f"#{asked.line}")
         self._scratch.execute(
             "INSERT INTO asked VALUES (?, ?, ?, ?, ?, NULL, NULL)",
@@ -130,7 +130,7 @@ class Planner:
         )
 
     async def select(self, change: BulkChange) -> None:
-        """Read the fleet, and take in what is to be done to each selected thing."""
+        """Read the fleet, and add the operations for each selected object."""
         noun = noun_named(change.noun)
         self._snapshot.expand[noun.name] = change.expand
 
@@ -155,7 +155,7 @@ class Planner:
             self.add(PlanRequest(line=self._lines + 1, operation=as_write(operation)))
 
     async def compile(self) -> Plan:
-        """Read what must be known, judge each operation, and put all in order."""
+        """Read the states needed, decide about each operation, and order them all."""
         await self._read()
         await asyncio.to_thread(self._judge)
         wall = self._client.clock.wall()
@@ -182,7 +182,7 @@ class Planner:
                     deleting.add(noun)
             snapshot.want(operations, slugs=True)
         await snapshot.look()
-        # What hangs below a thing is not shown by the thing.
+        # The state of an object does not list the objects that depend on it.
         deleted = "SELECT address FROM asked WHERE removes"
         sites = snapshot.sites_of(deleted)
         for noun in sorted(deleting - snapshot.complete):

@@ -1,4 +1,4 @@
-"""Plans the way back: what a run changed is set to what it was before."""
+"""Plans how to undo a run: fields that it changed are set back to their earlier values."""
 
 import asyncio
 import contextlib
@@ -49,27 +49,27 @@ ON CONFLICT (key, field) DO UPDATE SET final = excluded.final, seq = excluded.se
 
 
 class Lasting(enum.StrEnum):
-    """Why something that a run did, or may have done, cannot be undone."""
+    """Why something that a run did (or may have done) cannot be undone."""
 
     DELETION = "deletion"
-    """Nothing brings a deleted device back."""
+    """A deleted device cannot be restored."""
     CONFIGURATION = "configuration"
-    """A generated configuration cannot be taken back."""
+    """A generated configuration cannot be undone."""
     EMPTY = "empty"
-    """The field was empty, and the API takes null and "" for "leave it alone"."""
+    """The field was empty, and the API treats null and "" as "leave unchanged"."""
     NO_BEFORE = "no before-values"
-    """The run was not planned, so that nobody knows what was there before."""
+    """The run was not planned, so the earlier values are unknown."""
     OPERATION = "no way back"
-    """The operation does not say how it is undone."""
+    """The operation does not define how to undo it."""
 
 
 @attrs.frozen(kw_only=True)
 class Undo:
-    """The way back of a run.
+    """How to undo a run.
 
-    `plan` sets back what can be set back; what a device does not show any more as the run
-    left it stands there as refused, and is to be skipped. `lasting` counts what cannot be
-    undone, by why; `examples` names the first 20 of each by device and field.
+    `plan` restores the values that can be restored; it refuses devices that are no longer as the
+    run left them, and these are to be skipped. `lasting` counts the changes that cannot be undone,
+    by reason; `examples` names the first 20 of each, by device and field.
     """
 
     plan: Plan
@@ -83,16 +83,15 @@ async def undo(
     *,
     on_read: Callable[[int], None] | None = None,
 ) -> Undo:
-    """Plan how to undo a run, from the before-values in its journal; nothing is changed.
+    """Plan how to undo a run, from the earlier values in its journal; nothing is changed.
 
-    For each device it is told what its fields were before the run and what the run left.
-    A device that does not show the latter now is refused in the plan, because somebody
-    changed it since; what nobody can say of the run (`unknown`) is undone where it shows.
-    Close the plan when it is done with. Safe to repeat.
+    The journal yields each device's values before and after the run. The plan refuses a device
+    that no longer shows the latter, because somebody has changed it since. An operation with an
+    unknown outcome is undone if its effect shows. Close the plan after use. Safe to repeat.
 
     Raises:
-        RunRefusedError: there is no such journal, or one of another version.
-        ConfigurationError: the run was about another server.
+        RunRefusedError: there is no such journal, or it has another version.
+        ConfigurationError: the run used another server.
         EnapterError: the fleet could not be read.
     """
     scratch = open_scratch()
@@ -123,7 +122,7 @@ async def _plan(
 
 
 class _Rollback:
-    """What a run made of each field of each device, from first to last."""
+    """Collects each device field's value before a run's first and after its last change."""
 
     def __init__(self, scratch: sqlite3.Connection) -> None:
         self._scratch = scratch
@@ -132,7 +131,7 @@ class _Rollback:
         self.examples: dict[Lasting, list[str]] = {}
 
     def collect(self, path: str | os.PathLike[str], base_url: str) -> None:
-        """Go through a journal, in order of execution."""
+        """Read a journal's items, in order of execution."""
         with contextlib.closing(Journal.read(path)) as journal:
             about = journal.facts().get("base_url")
             if about != base_url:
@@ -175,7 +174,7 @@ class _Rollback:
             kept.append(example)
 
     def operations(self) -> Iterator[tuple[Operation[Any], Mapping[str, Any]]]:
-        """Yield what sets each thing back, with what it must show for that; the last first."""
+        """Yield operations that restore each object, with the values it must show; last first."""
         rows = self._scratch.execute(
             "SELECT key, json_group_array(json_array(field, json(original), json(final))) FROM net "
             "WHERE key NOT IN (SELECT key FROM gone) AND original IS NOT final "
@@ -191,7 +190,7 @@ class _Rollback:
                     yield undoing, expected
 
     def _undoing(self, key: str, original: Mapping[str, Any]) -> list[Operation[Any]]:
-        """Return the operations that restore what a thing was before the run, as few as will do."""
+        """Return as few operations as possible to restore an object's state before the run."""
         undoing: list[Operation[Any]] = []
         rows = self._scratch.execute(
             "SELECT operation FROM done WHERE key = ? ORDER BY seq DESC", (key,)
@@ -207,16 +206,16 @@ class _Rollback:
                 undoing = _joined(undoing, undone)
                 left = {each: left[each] for each in left if each not in undone.changes()}
         for field, value in left.items():
-            # Without a word of its own, an operation cannot set what was empty.
+            # An operation cannot make a field empty, unless it has a special value for that.
             why = Lasting.EMPTY if value is None else Lasting.OPERATION
             self._tell(why, f"{field} of {bare(key)}")
         return undoing
 
 
 def _before(operation: Operation[Any], thing_id: str, original: Mapping[str, Any]) -> Any:
-    """Return the state that a thing had before the run, as far as the journal knows it.
+    """Return an object's state before the run, as far as the journal contains it.
 
-    None where there is no such state: it cannot be read, or has other fields that it must have.
+    None if there is no such state: it cannot be read, or other required fields are missing.
     """
     reading = operation.reads()
     if reading is None:
@@ -229,7 +228,7 @@ def _before(operation: Operation[Any], thing_id: str, original: Mapping[str, Any
 
 
 def _joined(undoing: list[Operation[Any]], more: Operation[Any]) -> list[Operation[Any]]:
-    """Add an operation, as a part of one of its class where that can set all of it."""
+    """Add an operation, merged into one of the same class if that can set all the fields."""
     for place, each in enumerate(undoing):
         wanted = {**more.changes(), **each.changes()}
         fields = attrs.fields_dict(type(cast("Any", each)))
@@ -241,7 +240,7 @@ def _joined(undoing: list[Operation[Any]], more: Operation[Any]) -> list[Operati
 
 
 def _shown(journal: Journal, replay: Replay, item: WorkItem) -> Mapping[str, Any]:
-    """Return what the server made of the fields of an item that differs; empty for any other."""
+    """Return the values that the server shows for an item that differs; else an empty mapping."""
     number = replay.last_event.get(item.seq)
     if replay.marks[item.seq] != Mark.DIFFERS or number is None:
         return {}

@@ -1,4 +1,4 @@
-"""Reads a fleet by pages that overlap, so that a fleet which moves meanwhile hides nothing."""
+"""Reads a fleet in overlapping pages, so that changes during the read hide no device."""
 
 import asyncio
 import contextlib
@@ -26,24 +26,24 @@ from enapter_async.operation import Operation, operation_class
 from enapter_async.operations.nouns import Noun, noun_named, reading
 
 STEPS_BACK: Final = 5
-"""How often in a row the reading steps back by a page before it gives up."""
+"""How many times in a row the reader steps back by a page before it gives up."""
 
 
 async def read_pages(
     client: Caller, noun: Noun[Any], *, site_id: str | None = None, expand: Iterable[str] = ()
 ) -> AsyncGenerator[tuple[Any, ...], None]:
-    """Read every thing of the account, or of one site, page by page.
+    """Yield all objects of the account, or of one site, page by page.
 
-    Each page but the first begins at the last thing of the page before it. Where that
-    one, or another one just read, does not stand first, things before it came or went:
-    the next request steps back by a page, up to five times in a row. So nothing that was
-    there all the time is missed. One that came meanwhile may be missing, and one that
-    moved far may be given twice. Memory does not grow with the fleet.
+    Each page but the first starts at the last object of the previous page. If neither that one
+    nor another one just read comes first, objects before it were added or removed: the next
+    request steps back by a page, up to five times in a row. So no object that existed all the
+    time is missed. One that was added meanwhile may be missing, and one that moved far may be
+    yielded twice. Memory does not grow with the fleet.
 
     Changes nothing; safe to repeat, and to leave early.
 
     Raises:
-        UnsteadyFleetError: five steps back found no place to go on from.
+        UnsteadyFleetError: five steps back found no position from which to continue.
     """
     names = tuple(expand)
     remembered = (STEPS_BACK + 1) * noun.page_size
@@ -58,7 +58,7 @@ async def read_pages(
     while (request := noun.page(offset, limit, site_id=site_id, expand=names)) is not None:
         page, limit = await read_page(request, limit, execute)
         known = set(recent)
-        # A page of one thing leaves no room for an overlap, so the next one shows none.
+        # A page of one object leaves no room for an overlap, so the next page has none.
         overlaps = offset > 0 and len(before) != 1
         if overlaps and not (page and page[0].id in known):
             steps += 1
@@ -73,12 +73,12 @@ async def read_pages(
         elif len(page) <= 1 or _ids(page) == _ids(before):
             return
         else:
-            # Things came before this place: it was read already, and the new ground is ahead.
+            # Objects were added before this offset: the page was read already; continue after it.
             stale += 1
             if stale > STEPS_BACK + 1:
                 raise _unsteady(noun)
         if len(page) > remembered:
-            # A server that knows no paging: remember all of it, to see that it comes again.
+            # A server that ignores paging: remember the whole page, to detect its repetition.
             recent = deque(maxlen=len(page))
         recent.extend(each.id for each in fresh)
         before = page
@@ -97,7 +97,7 @@ def _unsteady(noun: Noun[Any]) -> UnsteadyFleetError:
 
 
 AT_ONCE: Final = 16
-"""How many things are read at once, one by one."""
+"""How many single objects are requested at once."""
 
 BATCH: Final = 500
 _CACHE_KIB: Final = 16 * 1024
@@ -112,7 +112,7 @@ CREATE INDEX thing_by_upstream ON thing (upstream) WHERE upstream IS NOT NULL;
 CREATE TABLE wanted (key TEXT PRIMARY KEY, reading TEXT) WITHOUT ROWID;
 CREATE TABLE answer (key TEXT PRIMARY KEY, found TEXT, problem TEXT) WITHOUT ROWID;
 """
-# Keys are a noun, a colon and an address, so things of two nouns never meet.
+# Keys are a noun, a colon and an address, so keys of different nouns never collide.
 
 _UNMET: Final = """
 FROM wanted WHERE key >= ? AND key < ?
@@ -123,11 +123,11 @@ AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.key = wanted.key)
 _COUNT_UNMET: Final = f"SELECT count(*) {_UNMET}"
 _NEXT_UNMET: Final = f"SELECT key, reading {_UNMET} ORDER BY key LIMIT ?"
 _BEYOND: Final = "\U0010ffff"
-"""Comes after every key."""
+"""Sorts after every key."""
 
 
 def key_of(noun: str, address: str) -> str:
-    """Return what a thing is known by among those of all nouns."""
+    """Return the key of an object, which is unique among all nouns."""
     return f"{noun}:{address}"
 
 
@@ -137,12 +137,12 @@ def bare(key: str) -> str:
 
 
 def open_scratch() -> sqlite3.Connection:
-    """Open a database that SQLite keeps in a nameless file and drops when it is closed.
+    """Open a database in an unnamed temporary file, which SQLite removes when it is closed.
 
-    It may be used from one thread after another, never from two at once.
+    It may be used from different threads, but never from two at once.
     """
     scratch = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    # Nothing here outlives the process, so nothing is made safe against its end.
+    # The database does not outlive the process, so it needs no protection against a crash.
     for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}"):
         scratch.execute(f"PRAGMA {pragma}")
     return scratch
@@ -157,9 +157,9 @@ def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What is known under one address: a thing, nothing, or why that is unknown.
+    """What was found under one address: an object, nothing, or a problem.
 
-    `key` and `state` are None where there is nothing, or where `problem` says why.
+    `key` and `state` are None if there is no object, or if `problem` says why it is unknown.
     """
 
     key: str | None = None
@@ -168,11 +168,11 @@ class Found:
 
 
 class Snapshot:
-    """Reads the present of a fleet into a scratch database, each thing once.
+    """Reads the current state of a fleet into a scratch database, each object once.
 
-    `wanted` addresses (ids and slugs) are looked for. `expand` says for each noun what is asked
-    for besides; `complete` of which nouns everything in the account was read, `read` how many
-    things were. `on_read` is called with that number.
+    Looks up the `wanted` addresses (ids and slugs). `expand` lists, for each noun, the additional
+    fields to request; `complete` lists the nouns that were read for the whole account; `read` is
+    the number of objects read. `on_read` is called with that number.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Snapshot:
         scratch.executescript(_SCHEMA)
 
     def add(self, noun: str, states: Iterable[Any], read_by: str = "") -> list[Any]:
-        """Keep what was read, `read_by` which kind of operation; return what is new, in order."""
+        """Store states read by an operation of kind `read_by`; return the new ones, in order."""
         facts_of = noun_named(noun).facts
         new: list[Any] = []
         for state in states:
@@ -217,20 +217,20 @@ class Snapshot:
         return new
 
     def want(self, operations: Iterable[Operation[Any]], *, slugs: bool = False) -> None:
-        """Take note of what operations are about, and with `slugs` of who has those they set."""
+        """Record the targets to look up, and with `slugs` the holders of slugs to be set."""
         self._scratch.executemany(
             "INSERT OR IGNORE INTO wanted VALUES (?, ?)",
             (each for operation in operations for each in _addresses(operation, slugs=slugs)),
         )
 
     async def look(self) -> None:
-        """Look for all that is wanted: by pages, and one by one for what they do not show.
+        """Look up all wanted objects: by pages first, then one by one for those not found.
 
-        Pages are read until all is found, the fleet ends, or they have cost as many
-        requests as asking one by one would: so it never costs more than twice the cheaper way.
+        Pages are read until all are found, the fleet ends, or they have cost as many requests
+        as reading one by one would; so the total is at most twice that of the cheaper method.
 
         Raises:
-            EnapterError: something could not be read.
+            EnapterError: an object or a page could not be read.
         """
         last = ""
         while row := self._next_unmet(last, _BEYOND):
@@ -251,7 +251,7 @@ class Snapshot:
             async for page in pages:
                 self.add(noun.name, page)
                 read += 1
-                # What was found stays found, so looking on from there is enough.
+                # Objects that were found stay found, so the search continues from there.
                 following = self._next_unmet(unmet, end)
                 if following is None or read >= most_pages:
                     return
@@ -270,10 +270,10 @@ class Snapshot:
         *,
         on_new: Callable[[list[Any]], None] | None = None,
     ) -> None:
-        """Read everything of the account, or of one site; tell each once to `on_new`.
+        """Read all objects of the account, or of one site; pass each once to `on_new`.
 
         Raises:
-            EnapterError: it could not be read.
+            EnapterError: a page could not be read.
         """
         expand = self.expand.get(noun.name, ())
         async for page in read_pages(self._client, noun, site_id=site_id, expand=expand):
@@ -293,7 +293,7 @@ class Snapshot:
                     for _ in range(min(AT_ONCE, len(rows))):
                         group.create_task(self._ask_each(pulls))
             except* EnapterError as failures:
-                raise failures.exceptions[0] from None  # the first one tells enough
+                raise failures.exceptions[0] from None  # the first one is enough
 
     async def _ask_each(self, rows: Iterator[tuple[str, str | None]]) -> None:
         for key, told in rows:
@@ -303,7 +303,7 @@ class Snapshot:
                 request = self._request(noun, address, told)
                 state = await read_state(self._client, request)
             except ConfigurationError:
-                # A slug that cannot stand in a path; only pages can show who holds it.
+                # The slug cannot be part of a path; only pages can show which object has it.
                 problem = "it cannot be asked for by this slug"
             except PermissionDeniedError as error:
                 problem = str(error)
@@ -320,9 +320,9 @@ class Snapshot:
         return operation_from_json(json.loads(told or "")) if found is None else found
 
     def find(self, key: str) -> Found:
-        """Say what is known under an address that was wanted and looked for.
+        """Return what was found under a wanted address, after `look`.
 
-        A text that is one thing's id and another one's slug is a problem.
+        It is a problem if the address is one object's id and another one's slug.
         """
         rows = self._scratch.execute(
             "SELECT key FROM thing WHERE key = ? UNION SELECT key FROM thing WHERE slug = ?",
@@ -342,7 +342,7 @@ class Snapshot:
         return Found(key=found, state=self.by_key(found))
 
     def by_key(self, key: str) -> Any:
-        """Return the state of a thing that was read."""
+        """Return the state of an object that was read."""
         read_by, text = self._scratch.execute(
             "SELECT read_by, state FROM thing WHERE key = ?", (key,)
         ).fetchone()
@@ -351,7 +351,7 @@ class Snapshot:
         return structure(json.loads(text), noun.state if kind is None else kind.answer.type)
 
     def sites_of(self, keys: str) -> list[str]:
-        """Return the sites of the things whose keys a query of the scratch file gives."""
+        """Return the sites of the objects whose keys a query of the scratch database returns."""
         rows = self._scratch.execute(
             f"WITH given (key) AS ({keys}) "  # noqa: S608 - our own text
             "SELECT site_id FROM given JOIN thing ON thing.key = given.key UNION "
@@ -363,13 +363,13 @@ class Snapshot:
 
 
 def address_of(operation: Operation[Any]) -> str | None:
-    """Return the key of what an operation is about; None for what can not be found."""
+    """Return the key of an operation's target; None if the target cannot be looked up."""
     target = operation.target()
     return None if target.name is None else key_of(target.noun, target.name)
 
 
 def _addresses(operation: Operation[Any], *, slugs: bool) -> Iterator[tuple[str, str | None]]:
-    """Yield what must be known for an operation, and how to read it where the noun cannot say."""
+    """Yield the keys an operation needs, and how to read each if its noun does not define that."""
     key, read_by = address_of(operation), reading(operation)
     if key is None or read_by is None:
         return

@@ -1,1 +1,1 @@
-"""A run as one page for people."""
+"""Reports on runs for people: status, results and an HTML page."""

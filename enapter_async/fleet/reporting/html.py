@@ -1,4 +1,4 @@
-"""A run as one page of HTML that opens from disk: everything in it, nothing from elsewhere."""
+"""Writes a report about a run as a single, self-contained HTML page that opens from disk."""
 
 import base64
 import contextlib
@@ -22,8 +22,8 @@ from enapter_async.fleet.reporting.summary import summarize
 _DATA: Final = "@data@"
 _RULES: Final = "@rules@"
 _INLINE: Final = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
-# What could end the element that the data stands in, or what no file of UTF-8 can hold;
-# JSON has the first only inside strings, where an escape means the same.
+# Characters that could close the element around the data, or that UTF-8 cannot encode;
+# in JSON they occur only inside strings, where an escape means the same.
 _UNSAFE: Final = re.compile("[<>&\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 
 
@@ -36,18 +36,18 @@ def write_report(
     results: Iterable[Path] = (),
     clock: Clock = Clock(),
 ) -> None:
-    """Write a page about the run of a journal to a file of mode 0600, over an older one.
+    """Write a page about a journal's run to a file of mode 0600, replacing an existing one.
 
-    It tells what was asked and what became of it, over time and in waves, the causes of
-    what was not done, and up to 5,000 items one by one. `run` is the name by which the
-    command line finds the run, where it does; `name` what the page calls it, by default
-    `run` or the journal's own name; `results` are files to link to. The journal is only
-    read, also while the run goes on. Safe to repeat.
+    The page shows what was requested and the outcomes, over time and by wave, why operations were
+    not done, and up to 5,000 such items in detail. `run` is the name by which the command line
+    finds the run, if it does; `name` is the page's title, by default `run` or the journal's
+    name; `results` are files to link to. The journal is only read, even while the run is in
+    progress. Safe to repeat.
 
     Raises:
-        RunRefusedError: it is no journal, or one of another version.
-        ConfigurationError: the page's file cannot be made.
-        OSError: it cannot be written; an older file is as it was.
+        RunRefusedError: the file is not a journal, or has another version.
+        ConfigurationError: the page's file cannot be created.
+        OSError: the page cannot be written; an existing file stays unchanged.
     """
     where = Path(path)
     with contextlib.closing(Journal.read(journal)) as opened:
@@ -72,10 +72,10 @@ def _commands(status: RunStatus, run: str) -> list[list[str]]:
 
 
 def render(data: Any) -> str:
-    """Put data into the page, as escaped JSON and in no other way.
+    """Return the page with the data inserted, as escaped JSON only.
 
-    The page lets no script run but its own, and loads nothing: its policy names the hashes
-    of its style and its script.
+    The page's security policy lists the hashes of its style and script, so no other script can
+    run, and nothing is loaded.
     """
     page = resources.files("enapter_async.fleet.reporting").joinpath("page.html").read_text("utf-8")
     hashes = {kind: _hash(text) for kind, text in _INLINE.findall(page)}
@@ -88,7 +88,7 @@ def render(data: Any) -> str:
 
 
 def json_for_page(data: Any) -> str:
-    """Write JSON that means the same inside a script element, whatever texts are in it."""
+    """Return JSON that is safe inside a script element, whatever texts it contains."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
@@ -99,7 +99,7 @@ def _hash(text: str) -> str:
 
 
 def _link(target: Path, folder: Path) -> str:
-    """Return a link that still leads there when the folder of both is moved."""
+    """Return a link that still works after the folder containing both files is moved."""
     try:
         return quote(os.fsencode(Path(os.path.relpath(target, folder)).as_posix()))
     except ValueError:  # on another drive

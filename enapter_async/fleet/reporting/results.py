@@ -1,4 +1,4 @@
-"""The results of a journalled run as files, one row an item: CSV, and JSON Lines."""
+"""Writes the results of a journalled run to CSV or JSON Lines, one row per item."""
 
 import json
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
 
 RESULT_COLUMNS: Final = ("state", "at", *OUTCOME_COLUMNS[1:], "acknowledged_at")
-"""Those of an outcome, with when it ended and when somebody took note of an unknown end."""
+"""An outcome's columns, and when it ended and when an unknown outcome was acknowledged."""
 _UNTOLD: Final = dict.fromkeys(("attempts", "elapsed", "settled"))
 
 
 def result_rows(journal: Journal) -> Iterator[dict[str, Any]]:
-    """Yield what became of each item, in order; a row has the operation's fields first."""
+    """Yield the result of each item, in order; a row has the operation's fields first."""
     for item, event, acknowledged_ms in journal.ends():
         yield _row(item, event, acknowledged_ms)
 
@@ -42,13 +42,13 @@ def _row(item: WorkItem, event: Event | None, acknowledged_ms: int | None) -> di
 
 
 def write_results(journal: Journal, path: Path, form: str) -> None:
-    """Write the results to a file of mode 0600, over an older one; `form` is "csv" or "jsonl".
+    """Write the results to a file of mode 0600, replacing any; `form` is "csv" or "jsonl".
 
-    CSV has the columns of an input file first, so that its rows can be applied again.
+    The CSV has the columns of an input file first, so that its rows can be applied again.
 
     Raises:
-        OSError: it cannot be written; an older file is as it was.
-        ConfigurationError: the file cannot be made.
+        OSError: the file cannot be written; an existing file stays unchanged.
+        ConfigurationError: the file cannot be created.
     """
     with written_whole(path) as file:
         rows = result_rows(journal)

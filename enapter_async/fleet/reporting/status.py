@@ -1,4 +1,4 @@
-"""How a run stands by its journal alone, and which ways lead on from there."""
+"""Reads a run's status from its journal alone, and lists the possible next steps."""
 
 import contextlib
 import os
@@ -29,17 +29,17 @@ _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
 
 @attrs.frozen(kw_only=True)
 class RunStatus:
-    """How a run stands.
+    """The status of a run.
 
-    `counts` are the operations by state. While a runner is at work (`running`), `in_flight`
-    are those that it is about to send or has sent, and `waiting` those that it has not come
-    to: neither is unknown or held. Of the unknown ones `repeatable` are sent again when the run
-    goes on; `open_ends` may be done only once, such as a new configuration, and nobody has said
-    what to do about them; `acknowledged` are those of which somebody has. `intents` counts what
-    was about to be sent, in all sessions. `wave_not_passed` is the number of the wave, from 1,
-    that was looked at and did not pass; `stuck` says that what failed in it, or in one that was
-    not looked at yet, lets no other wave begin. `kept` results are in the file `credentials`.
-    `pace` is what the limiter of the runner at work allowed last, None where nothing limited it.
+    `counts` are the operations by state. While a runner is active (`running`), `in_flight` are
+    those that it is about to send or has sent, and `waiting` those that it has not started;
+    neither counts as unknown or held. Of the unknown ones, `repeatable` are sent again when the
+    run is resumed; `open_ends` may be done only once (for example, a new configuration) and
+    still need a decision; `acknowledged` have been decided. `intents` counts the operations that
+    were about to be sent, in all sessions. `wave_not_passed` is the number, from 1, of the wave
+    that was checked and did not pass; `stuck` means that failures in it, or in a wave not checked
+    yet, keep the next wave from starting. `kept` results are in the file `credentials`. `pace` is
+    what the active runner's limiter last allowed; None if nothing limited it.
     """
 
     facts: Mapping[str, str]
@@ -59,13 +59,13 @@ class RunStatus:
 
     @classmethod
     def read(cls, journal: str | os.PathLike[str]) -> Self:
-        """Read how the run of a journal stands; changes nothing, also while the run goes on.
+        """Read the status of a journal's run, even while it is in progress; changes nothing.
 
         Raises:
-            RunRefusedError: it is no journal, one of another version, or damaged.
+            RunRefusedError: the file is not a journal, has another version, or is damaged.
         """
         with contextlib.closing(Journal.read(journal)) as opened:
-            # Asked first: a run that ends meanwhile is told as one that was at work.
+            # Checked first: a run that ends meanwhile is reported as still running.
             running = is_held(opened.path)
             replay = Replay(opened)
             begun, waves, pace = _notes(opened)
@@ -87,7 +87,7 @@ class RunStatus:
                 untouched = replay.with_mark(Mark.UNTOUCHED)
                 waiting = sum(seq not in replay.last_event for seq in untouched)
                 counts[State.HELD] -= waiting
-                # Cut off in an earlier session: this one sends them again.
+                # Interrupted in an earlier session; the current session sends them again.
                 cut_off = set(replay.with_mark(Mark.INTENDED)) - flying - replay.acknowledged
                 again = len(cut_off - once)
                 counts[State.UNKNOWN] -= again
@@ -117,23 +117,23 @@ class RunStatus:
 
     @property
     def done(self) -> int:
-        """How many devices are as wanted."""
+        """The number of operations whose target is now as requested."""
         return sum(number for state, number in self.counts.items() if state.done)
 
     @property
     def created_at(self) -> str | None:
-        """When the run was begun, in UTC (RFC 3339)."""
+        """When the run was started, in UTC (RFC 3339)."""
         return created_at(self.facts)
 
     @property
     def complete(self) -> bool:
-        """Whether the journal holds the whole input."""
+        """Whether the journal contains the whole input."""
         return "count" in self.facts
 
     def ways_on(self) -> Iterator[tuple[str, str]]:
-        """Yield what can be done next, with the options of `fleet resume` that do it.
+        """Yield the possible next steps, each with the options of `fleet resume` for it.
 
-        The first one leads on by itself. Nothing leads on from a run that is at work, or over.
+        The first works on its own. A run in progress, or with nothing left to do, has none.
         """
         if self.running:
             return
@@ -155,16 +155,16 @@ class RunStatus:
 
 
 def status(journal: str | os.PathLike[str]) -> RunStatus:
-    """Read how the run of a journal stands, also while it goes on; blocks, and changes nothing.
+    """Read the status of a journal's run, even while in progress; blocks, and changes nothing.
 
     Raises:
-        RunRefusedError: it is no journal, one of another version, or damaged.
+        RunRefusedError: the file is not a journal, has another version, or is damaged.
     """
     return RunStatus.read(journal)
 
 
 def created_at(facts: Mapping[str, str]) -> str | None:
-    """Return when a run was begun, in UTC (RFC 3339), by the facts of its journal."""
+    """Return when a run was started, in UTC (RFC 3339), from the facts of its journal."""
     created = facts.get("created_ms")
     if created is None:
         return None
@@ -172,7 +172,7 @@ def created_at(facts: Mapping[str, str]) -> str | None:
 
 
 def _notes(journal: Journal) -> tuple[int, dict[int, str], Pace | None]:
-    """Return the event with which the last session began, each wave's last note, and its pace."""
+    """Return the last session's first event, each wave's last note, and the session's pace."""
     begun, waves, pace = -1, dict[int, str](), None
     for event in journal.notes():
         if event.kind == "begin":
@@ -186,7 +186,7 @@ def _notes(journal: Journal) -> tuple[int, dict[int, str], Pace | None]:
 
 
 def _in_flight(journal: Journal, begun: int) -> frozenset[int]:
-    """Return the items that the session at work is about to send, or has sent."""
+    """Return the items that the active session is about to send, or has sent."""
     flying: set[int] = set()
     for _, seq, kind, _ in journal.marks(after=begun):
         if kind == INTENT:

@@ -1,7 +1,7 @@
-"""What a journal tells of its run: what was asked, how it went over time, and what went wrong.
+"""Summarizes a run from its journal: what was requested, the course over time, what failed.
 
-Only read, in pages, also while the run goes on. Of each item it keeps a few bytes, and rows
-of words for the first of those that were not done.
+The journal is only read, in pages, even while the run is in progress. A few bytes are kept for
+each item, and detailed rows only for the first items that were not done.
 """
 
 import json
@@ -22,14 +22,14 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.timeline import Timeline
 
 ROWS: Final = 5000
-"""So many items that were not done are told one by one."""
+"""The maximum number of items that were not done to list in detail."""
 CAUSES: Final = 200
-"""So many causes are told apart; what comes after them is told by its code alone."""
+"""The maximum number of causes to tell apart by message; further ones count without it."""
 NOTES: Final = 200
 EXAMPLES: Final = 3
 UNDER_WAY: Final = "under way"
 WAITING: Final = "waiting"
-"""What an intent without an outcome is, and an untouched item, while the run goes on."""
+"""States, in a run in progress, of intents without an outcome and of items not started."""
 
 _TEXT: Final = 300
 _VALUE: Final = 120
@@ -47,7 +47,7 @@ _GENERAL: Final = {"id": "<id>", "text": "'…'", "number": "<n>"}
 
 @attrs.frozen
 class _Cause:
-    """What items that were not done have in common; `message` without what is theirs alone."""
+    """A cause shared by items that were not done; `message` omits details of single items."""
 
     state: str
     error: str | None
@@ -57,11 +57,11 @@ class _Cause:
 
 
 def summarize(journal: Journal, *, running: bool = False) -> dict[str, Any]:
-    """Tell a run as plain JSON: facts, counts, what was asked, waves, course, causes, rows.
+    """Return a run as plain JSON: facts, counts, requests, waves, course, causes, rows.
 
-    Times are milliseconds. `running` says that a session goes on, so that what has no
-    outcome is in flight or waiting, and neither unknown nor held. No secret is in it, and
-    of the facts only those that people need. Changes nothing; safe to repeat.
+    Times are in milliseconds. `running` means that a session is active, so items without an
+    outcome are in flight or waiting, and neither unknown nor held. The result contains no secret,
+    and only the facts that people need. Changes nothing; safe to repeat.
     """
     return _Summary(journal, running=running).tell()
 
@@ -130,9 +130,9 @@ class _Summary:
         return str(STATE_OF_MARK[mark])
 
     def _chosen(self) -> Iterator[int]:
-        """Choose what is told one by one: what went wrong before what was not started.
+        """Choose the items to list in detail: failures first, then items that were not started.
 
-        While the run goes on, what is in flight and what waits are none of it.
+        While the run is in progress, items in flight or waiting are left out.
         """
         replay = self._replay
         wrong = list(replay.with_mark(*self._wrong))
@@ -191,14 +191,14 @@ class _Summary:
             self._take_end(seq, event)
 
     def _is_last(self, seq: int, event: Event) -> bool:
-        """Say whether an item that is not done stands as it does because of this event."""
+        """Return whether this event decides the state of an item that is not done."""
         replay = self._replay
         if replay.marks[seq] == Mark.INTENDED:
             return event.kind == INTENT and (event.attempt or 1) == replay.intents.get(seq)
         return replay.last_event.get(seq) == event.id
 
     def _take_end(self, seq: int, event: Event) -> None:
-        """Take the event by which an item that was not done ended."""
+        """Record the final event of an item that was not done."""
         row = self._rows.get(seq, [])
         details = event.details
         message: str | None = _clip(details.get("message"), _TEXT)
@@ -227,7 +227,7 @@ class _Summary:
         return entry[0]
 
     def _take_untouched(self) -> None:
-        """Take what nothing was written of: it was never started."""
+        """Record the items without any event: they were never started."""
         replay = self._replay
         number = sum(seq not in replay.last_event for seq in replay.with_mark(Mark.UNTOUCHED))
         if not number or self._running:
@@ -251,13 +251,13 @@ def _clip(value: Any, most: int) -> Any:
 
 
 def _generalized(message: str, device: str | None) -> str:
-    """Take out of a message what is one item's alone, so that equal causes look equal."""
+    """Replace details of a single item in a message, so that equal causes look equal."""
     if device:
         message = message.replace(device, "<id>")
     return _PARTICULAR.sub(lambda found: _GENERAL[found.lastgroup or "text"], message)
 
 
 def _rollout(facts: Mapping[str, str]) -> Any:
-    """Return what the run's waves were asked to be, or None."""
+    """Return the rollout that was requested for the run, or None."""
     text = facts.get("rollout")
     return None if text is None else json.loads(text)

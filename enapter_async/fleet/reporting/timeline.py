@@ -1,4 +1,4 @@
-"""How a run went over time: its sessions, what had ended when, and how long it took."""
+"""Computes a run's course over time: sessions, outcomes over time, and durations."""
 
 import math
 from array import array
@@ -9,7 +9,7 @@ from enapter_async.fleet.journal.records import INTENT, Event
 from enapter_async.fleet.outcomes import State
 
 POINTS: Final = 120
-"""At most so many points on the line of time."""
+"""The maximum number of points on the time axis."""
 NO_TIME: Final = -1
 
 _ENDED: Final = tuple(state for state in State if state is not State.HELD)
@@ -19,10 +19,10 @@ _NUMBER_OF[str(State.HELD)] = _NOT_ENDED
 
 
 class Timeline:
-    """Takes the events of a run in their order, and gives its course.
+    """Computes a run's course from its events, which must be passed in order.
 
-    Time is that of the sessions, one after the other: the breaks between them are left out,
-    and a clock that is set back stands still. Keeps some 20 bytes for each outcome.
+    Time counts within sessions only: breaks between them are left out, and time stands still while
+    a clock is set back. Keeps about 20 bytes per outcome.
     """
 
     def __init__(self, items: int) -> None:
@@ -38,11 +38,11 @@ class Timeline:
         self._attempts = self._retried = self._settled = 0
 
     def begin(self, at_ms: int) -> None:
-        """Take the beginning of a session."""
+        """Record the start of a session."""
         self.sessions.append({"at": self._now, "began_ms": at_ms, "ended_ms": at_ms})
 
     def take(self, event: Event, wave: int) -> None:
-        """Take an event of an item of a wave."""
+        """Record an event of an item in a wave."""
         number = _NUMBER_OF.get(event.kind)
         if number is None and event.kind != INTENT:
             return
@@ -67,11 +67,11 @@ class Timeline:
         self._stands[event.seq] = number
 
     def tell(self) -> dict[str, Any]:
-        """Return the course as plain JSON, times in milliseconds from the beginning.
+        """Return the course as plain JSON, with times in milliseconds from the start.
 
-        `ended` has for each state how many items had ended so at the end of each of the
-        steps of `step_ms`; `rate` how many ended in it; `took` how long they took: the
-        middle one, nine of ten, and the longest, None where none was sent.
+        For each step of `step_ms`, `ended` contains the number of items in each final state at
+        its end; `rate` the number that ended in it; `took` how long they took: the median, the
+        90th percentile and the longest, None if none was sent.
         """
         step = max(1, math.ceil((self._now + 1) / POINTS))
         steps = self._now // step + 1
@@ -112,8 +112,8 @@ class Timeline:
 
 
 def quantile(ordered: Sequence[int], share: float) -> int | None:
-    """Return the value that so large a share is not above (nearest rank); None where there is none.
+    """Return the quantile for `share` (nearest rank); None if there are no values.
 
-    `ordered` must be in order.
+    `ordered` must be sorted.
     """
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
