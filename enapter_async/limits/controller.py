@@ -96,7 +96,8 @@ class Controller:
         self.in_flight = 0
         self.refusals = 0
         """How many attempts were refused since the beginning."""
-        self._epoch = 0
+        self.epoch = 0
+        """How often what is allowed has changed."""
         self._cohort: Cohort | None = None
         self._earlier: Cohort | None = None
         self._forget()
@@ -189,7 +190,7 @@ class Controller:
         if self._cohort is not None and self._cohort.is_full(now, enough):
             self._close(self._cohort, now)
         if self._cohort is None:
-            self._cohort = Cohort(self._epoch, now)
+            self._cohort = Cohort(self.epoch, now)
         return self._cohort
 
     def _close(self, cohort: Cohort, now: float) -> None:
@@ -215,7 +216,7 @@ class Controller:
         if self._trial is not None:
             self._count_in_trial(self._trial, cohort, now, refused=False)
         self._end(cohort, now)
-        if self._probing and cohort.epoch == self._epoch:
+        if self._probing and cohort.epoch == self.epoch:
             self._resume(now)
 
     def refused(self, cohort: Cohort, now: float, retry_after: float | None) -> None:
@@ -228,7 +229,7 @@ class Controller:
             self._count_in_trial(self._trial, cohort, now, refused=True)
         if self._probing:
             self._end(cohort, now)
-            if cohort.epoch == self._epoch:
+            if cohort.epoch == self.epoch:
                 self._pause(now)
             return
         if self._in_a_row >= IN_A_ROW and self._frozen_at is None:
@@ -265,22 +266,17 @@ class Controller:
         self._rate = rate
         self._new_epoch()
 
-    @property
-    def changes(self) -> int:
-        """How often what is allowed has changed."""
-        return self._epoch
-
     def _new_epoch(self) -> None:
         """Judge what begins from now on by itself: the rate, or what it means, has changed."""
         rates = (self._max_rate, None if self._probing else self._rate)
         self._allowed = min((rate for rate in rates if rate is not None), default=None)
-        self._epoch += 1
+        self.epoch += 1
         self._cohort = None
         self._earlier = None
 
     def _judge(self, cohort: Cohort, now: float) -> None:
         """Learn from a cohort that has ended, or has all but ended."""
-        if cohort.judged or cohort.epoch != self._epoch or not cohort.ended:
+        if cohort.judged or cohort.epoch != self.epoch or not cohort.ended:
             return
         cohort.judged = True
         self._recent.add(now, cohort.refused, cohort.ended)
@@ -326,7 +322,7 @@ class Controller:
         self._set_rate(max(LOWEST_RATE, accepted * kept / (1.0 - self._base)))
 
     def _count_in_trial(self, trial: Trial, cohort: Cohort, now: float, *, refused: bool) -> None:
-        if cohort.epoch != self._epoch:
+        if cohort.epoch != self.epoch:
             return
         trial.count(refused=refused)
         if trial.evidence <= -self._sure:

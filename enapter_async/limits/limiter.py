@@ -87,7 +87,7 @@ class AdaptiveLimiter:
         self._sleeper: asyncio.Task[None] | None = None
         self._wakes_at = math.inf
         self._watchers: list[OnChange] = []
-        self._changes = self._controller.changes
+        self._told_epoch = self._controller.epoch
 
     @property
     def in_flight(self) -> int:
@@ -125,7 +125,7 @@ class AdaptiveLimiter:
     def passed(self, permit: Permit) -> None:
         """End an attempt that was answered with anything but a refusal."""
         self._controller.passed(permit, self._monotonic())
-        if self._line or self._watchers:
+        if self._line or self._told_epoch != self._controller.epoch:
             self._ended()
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
@@ -155,8 +155,8 @@ class AdaptiveLimiter:
     def _ended(self) -> None:
         if self._line:
             self._serve()
-        if self._watchers and self._changes != self._controller.changes:
-            self._changes = self._controller.changes
+        if self._watchers and self._told_epoch != self._controller.epoch:
+            self._told_epoch = self._controller.epoch
             pace = self.pace()
             for on_change in tuple(self._watchers):
                 on_change(pace)
