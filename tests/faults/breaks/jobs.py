@@ -134,7 +134,6 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "itertools.groupby(events, len)",
             "itertools.groupby(sorted(events, key=len), len)",
             by="fleet/test_journal_writer.py::test_a_group_is_written_in_its_order",
-            simulated=True,
         ),
         "a proxy's 404 is a device that is gone": Break(
             "fleet.reading:is_not_there",
