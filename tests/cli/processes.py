@@ -1,6 +1,7 @@
 """Commands as processes of their own, for signals."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def process(*arguments: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Start a command, and see to it that it is gone afterwards."""
+    """Start a command as a terminal does, and see to it that it is gone afterwards."""
+    if sys.platform != "win32":
+        # Tests that run below nohup ignore it, and a process inherits that.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     started = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "enapter_async", *arguments],
         stdin=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,10 @@ from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operations.devices import UpdateDevice
 from tests.fleet.test_damaged_files import Known
+from tests.support.other_user import NOBODY, as_nobody, open_way_to
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
 
-NOBODY = 65534
 DONE = UpdateDevice(device_id="dev-1", name="A")
 
 
@@ -36,19 +36,15 @@ async def folder(tmp_path: Path) -> Path:
 def not_to_be_written(folder: Path) -> Iterator[None]:
     """Take the right to write from a folder, and from root what it may do in spite of that."""
     root = os.geteuid() == 0
-    for each in (*folder.parents[:3], folder, *folder.iterdir()) if root else ():
-        if each.is_relative_to(folder):
-            os.chown(each, NOBODY, NOBODY)
-        else:
-            each.chmod(0o755)
-    folder.chmod(0o500)
     if root:
-        os.seteuid(NOBODY)
+        open_way_to(folder.parent)
+        for each in (folder, *folder.iterdir()):
+            os.chown(each, NOBODY, NOBODY)
+    folder.chmod(0o500)
     try:
-        yield
+        with as_nobody() if root else nullcontext():
+            yield
     finally:
-        if root:
-            os.seteuid(0)
         folder.chmod(0o700)
 
 

@@ -4,41 +4,28 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.profiles import read_config
+from tests.support.other_user import NOBODY, as_nobody, open_way_to
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away"
 )
-NOBODY = 65534
 TOKEN = "tok-9d1c77aa"
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A configuration in a folder that anybody can look into."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_way_to(tmp_path)
     path = tmp_path / "config.toml"
     path.write_text('[profiles.one]\ntoken_file = "token"\n')
     path.chmod(0o600)
     return path
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Run as another user than root."""
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(
