@@ -1,4 +1,4 @@
-"""The command line: a thin skin over the library."""
+"""The command line: a thin layer over the library."""
 
 import sys
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ _EXTRA: Final = frozenset({"click", "rich"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and give its exit code, as `enapter-async --help` lists them."""
+    """Run the command line and return its exit code; `enapter-async --help` lists them."""
     try:
         from enapter_async.cli.descriptors import raise_limit  # noqa: PLC0415 - as the next
         from enapter_async.cli.streams import harden  # noqa: PLC0415 - click is optional
 
         harden()
         raise_limit()
-        # Click is an optional dependency; commands that need rich import it when they are run.
+        # Click is an optional dependency; commands that need rich import it when they run.
         from enapter_async.cli.app import run  # noqa: PLC0415 - click is an optional dependency
 
         return run(argv)

@@ -1,4 +1,4 @@
-"""The root of the commands; each is imported only when it is asked for."""
+"""The root command; subcommands are imported only when they are used."""
 
 import importlib
 import sys
@@ -46,12 +46,12 @@ class _Root(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # The commands' own help would import all of them.
+        # Getting the help from the commands would import all of them.
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # The names and texts are known here; asking the commands would import all of them.
+        # The names and texts are known here; getting them from the commands would import all.
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [
@@ -97,7 +97,7 @@ def cli(context: click.Context, settings: Settings) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
-    What the system refuses, such as one more open file, ends in a line, not in a traceback.
+    An error of the system (for example, too many open files) prints one line, not a traceback.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:

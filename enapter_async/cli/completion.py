@@ -1,4 +1,4 @@
-"""`enapter-async completion`: the script that lets a shell complete commands."""
+"""`enapter-async completion`: prints a shell's completion script."""
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -36,7 +36,7 @@ _MOST_RUNS = 50
 def profiles(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Offer the profiles of the configuration file, each with where it leads."""
+    """Complete the profiles of the configuration file, each with its `base_url`."""
     try:
         known = read_config().profiles.values()
     except ConfigurationError:
@@ -51,7 +51,7 @@ def profiles(
 def runs(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Offer `last` and the newest runs by id; what looks like a path is completed as one."""
+    """Complete `last` and the ids of the newest runs; text that looks like a path as a path."""
     if "/" in incomplete or incomplete.startswith((".", "~")):
         return [CompletionItem(incomplete, type="file")]
     try:
@@ -64,5 +64,5 @@ def runs(
 def files(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Leave it to the shell to offer files."""
+    """Let the shell complete file names."""
     return [CompletionItem(incomplete, type="file")]

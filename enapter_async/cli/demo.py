@@ -1,4 +1,4 @@
-"""`enapter-async demo`: a thousand devices, a bad network, and the truth about each one."""
+"""`enapter-async demo`: changes a thousand devices over a bad network, and checks each outcome."""
 
 import asyncio
 import tempfile
@@ -34,7 +34,7 @@ from enapter_async.operation import Operation
 
 _LIES_SHOWN: Final = 20
 _PICTURE: Final = 104
-"""How many columns a picture has."""
+"""The width of a picture, in columns."""
 
 
 @click.command("demo")
@@ -93,8 +93,8 @@ async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate
     world = make_world(devices, seed)
     faults = Faults(FaultProfile(rate=rate, kinds=KINDS, seed=seed))
     if rate:
-        # Every call of the client waits for these. They come when the job is under way: by
-        # chance, or before anything was answered, a 429 says nothing of what a server bears.
+        # These pause all calls of the client, so they are injected once the job is under way: a
+        # random 429, or one before any response, says nothing about what the server can handle.
         def is_under_way(_: Target) -> bool:
             return world.log.count_arrivals() > devices // 2
 

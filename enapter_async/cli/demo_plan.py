@@ -1,4 +1,4 @@
-"""What the demo does to its devices: a file as somebody would write it, mistakes included."""
+"""Makes the demo's fleet and its input file, which includes mistakes as a real file would."""
 
 import csv
 import uuid
@@ -14,17 +14,17 @@ from enapter_async.fleet.operation_files import COLUMNS
 Row = dict[str, str]
 
 BLUEPRINT: Final = "0b1ue000-0000-4000-8000-000000000002"
-# Shares of the devices; the rest is renamed.
+# Shares of the devices; the others are renamed.
 _DELETED: Final = 0.08
 _CONFIGURED: Final = 0.15
 _REASSIGNED: Final = 0.20
-# Shares of mistakes, and of what else happens in a real file.
+# Shares of mistakes, and of repeated changes, as in a real file.
 _MISTAKES: Final = 0.006
 _CHANGED_TWICE: Final = 0.02
 
 
 def make_world(devices: int, seed: int) -> World:
-    """Make a fleet of which the caller may change nearly every device, but not all."""
+    """Make a fleet in which the caller may change nearly every device, but not all."""
     world = World.seeded(devices, seed, role="OWNER")
     for device in world.devices[:: int(1 / _MISTAKES)]:
         world.change(device.id, authorized_role="READONLY")
@@ -32,8 +32,8 @@ def make_world(devices: int, seed: int) -> World:
 
 
 def write_plan(world: World, path: Path, seed: int) -> None:
-    """Write a CSV file of operations about the devices of a world, the same for one seed."""
-    # A seed of its own: the world drew the ids of its devices from the bare one.
+    """Write a CSV file of operations on a world's devices; the same seed gives the same file."""
+    # A separate seed, because the world drew the ids of its devices from `seed` itself.
     chance = Random(f"plan/{seed}")  # noqa: S311 - a repeatable plan, no cryptography
     with path.open("w", encoding="utf-8", newline="") as file:
         writer: csv.DictWriter[str] = csv.DictWriter(file, COLUMNS, restval="")
@@ -42,7 +42,7 @@ def write_plan(world: World, path: Path, seed: int) -> None:
 
 
 def plan(world: World, chance: Random) -> Iterator[Row]:
-    """Yield the rows; a device has no kind of operation twice, so that each can be checked."""
+    """Yield the rows; no device has two operations of one kind, so each can be checked."""
     devices = list(world.devices)
     chance.shuffle(devices)
     count = len(devices)
@@ -62,7 +62,7 @@ def plan(world: World, chance: Random) -> Iterator[Row]:
     rows += [_row("generate_config", each.id, protocol=_protocol(each)) for each in configured]
     rows += [_row("assign_blueprint", each.id, blueprint_id=BLUEPRINT) for each in reassigned]
     for number, each in enumerate(renamed):
-        # The device next to it keeps its slug, so this one cannot have it.
+        # The next device keeps its slug, so this one cannot have it.
         taken = renamed[number + 1].slug if number < min(mistakes, len(renamed) - 1) else ""
         rows.append(_row("update", each.id, name=f"{each.name} (2026)", slug=taken))
     chance.shuffle(rows)
@@ -80,7 +80,7 @@ def _row(operation: str, device_id: str, **cells: str) -> Row:
 def _pick(
     devices: list[Device], number: int, mistakes: int, is_right: Callable[[Device], bool]
 ) -> tuple[list[Device], list[Device]]:
-    """Take so many devices, some of them wrong ones; give them and the others."""
+    """Pick `number` devices, `mistakes` of them unsuitable; return them and the others."""
     right = [each for each in devices if is_right(each)][: number - mistakes]
     wrong = [each for each in devices if not is_right(each)][:mistakes]
     taken = {each.id for each in (*right, *wrong)}

@@ -1,4 +1,4 @@
-"""How many files this process may have open: as many as the system lets it, with some to spare."""
+"""Raises the limit of open files, and computes how many connections it allows."""
 
 import sys
 from typing import Final
@@ -8,11 +8,11 @@ if sys.platform != "win32":
 
 _ENOUGH: Final = 65536
 _SPARE: Final = 32
-"""What a run needs beside its connections: the journal, its lock, credentials, results, imports."""
+"""Files a run needs besides connections: the journal, its lock, credentials, results, imports."""
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files, often 1024, as far as the hard one lets it go."""
+    """Raise the soft limit of open files (often 1024) as far as the hard limit allows."""
     if sys.platform == "win32":
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -22,7 +22,7 @@ def raise_limit() -> None:
 
 
 def connections(wanted: int) -> int:
-    """Return how many connections there can be at once, of so many that are wanted."""
+    """Return how many of the wanted connections can be open at once."""
     if sys.platform == "win32":
         return wanted
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -166,7 +166,7 @@ def generate_config(
 
 
 def _read(work: Any) -> None:
-    """Run a reading command, which Ctrl-C ends at once: there is nothing to lose."""
+    """Run a reading command; Ctrl-C stops it immediately, since there is nothing to lose."""
 
     async def interruptible() -> Exit:
         task = asyncio.ensure_future(work())
@@ -193,7 +193,7 @@ def _write(
     credentials: str | None = None,
     show_secret: bool = False,
 ) -> None:
-    """Carry one operation out as a fleet of one: the same truth, the same Ctrl-C."""
+    """Execute one operation as a run of one, with the same checks and handling of Ctrl-C."""
 
     async def work() -> Exit:
         outcomes: list[Outcome[Any]] = []
@@ -238,7 +238,7 @@ def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
-    """Keep a secret in a file that standard output does not take, for it exists nowhere else."""
+    """Save a secret to a file if writing it to standard output fails: it exists nowhere else."""
     try:
         yield
     except OutputError:
@@ -252,7 +252,7 @@ def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
 
 
 def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:
-    """Return what a secret answer brought: its configuration, or what could not be read."""
+    """Return the content of a secret response: the configuration, or the unparsed response."""
     if not outcome.operation.answer.secret:
         return {}
     answer = getattr(outcome.error, "answer", None)

@@ -1,4 +1,4 @@
-"""`enapter-async doctor`: what stands between this machine and the API, and what to do."""
+"""`enapter-async doctor`: checks the connection to the API, and advises how to fix it."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""`enapter-async emulator`: the API on this machine, for trying things out."""
+"""`enapter-async emulator`: runs an emulated API on this machine, to experiment with."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Exit codes: what a script learns without reading a line."""
+"""Exit codes: the result of a command, for scripts."""
 
 import enum
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from enapter_async.fleet.outcomes import Report, State
 
 
 class Exit(enum.IntEnum):
-    """What the process ends with."""
+    """The process's exit codes."""
 
     DONE = 0
     FAILED = 1
@@ -40,9 +40,9 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
 
 
 def exit_of_state(state: State) -> Exit:
-    """Return the exit code of a single operation that ended so.
+    """Return the exit code of a single operation that ended in this state.
 
-    For one device that was named, "already gone" is a failure: the id may be mistyped.
+    "Already gone" is a failure if one device was named, because the id may be mistyped.
     """
     if state in (State.APPLIED, State.UNCHANGED):
         return Exit.DONE

@@ -1,4 +1,4 @@
-"""`enapter-async fleet`: many devices, from a file."""
+"""`enapter-async fleet`: changes many devices."""
 
 import click
 

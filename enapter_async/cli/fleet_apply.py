@@ -1,4 +1,4 @@
-"""`enapter-async fleet apply`: operations or a plan, in a run folder of its own."""
+"""`enapter-async fleet apply`: applies operations or a plan, in a new run folder."""
 
 import asyncio
 import time
@@ -45,11 +45,12 @@ def apply_all(
     skip_refused: bool = False,
     yes: bool = False,
 ) -> Exit:
-    """Confirm, make the run's folder, carry out; give the exit code.
+    """Ask for confirmation, create the run's folder, run the job; return the exit code.
 
     Raises:
-        click.UsageError: it must be confirmed and cannot be, or the plan has refused items.
-        click.Abort: it was not confirmed.
+        click.UsageError: confirmation is required but not possible, or the plan contains refused
+            items.
+        click.Abort: the user did not confirm.
     """
     if isinstance(operations, Plan):
         _check_plan(operations, skip_refused=skip_refused)

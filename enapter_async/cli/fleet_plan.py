@@ -1,4 +1,4 @@
-"""The options that select devices and say what they shall become."""
+"""`enapter-async fleet plan` and `template`, and the options that select and change devices."""
 
 import asyncio
 import contextlib
@@ -68,7 +68,7 @@ _BECOMING: Final = (
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a selection to a command, which gets it as `selection`."""
+    """Add the selection options to a command, which receives the selection as `selection`."""
 
     @functools.wraps(command)
     def with_selection(
@@ -95,7 +95,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of a change, which a command gets as `becoming`: a dict of what is set."""
+    """Add the change options to a command, which receives those set as a dict, `becoming`."""
 
     @functools.wraps(command)
     def with_change(*given: Any, **arguments: Any) -> Any:
@@ -110,11 +110,11 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def change_of(selection: Selection, becoming: dict[str, Any], *, everything: bool) -> Change:
-    """Return what the options ask for.
+    """Return the change that the options describe.
 
     Raises:
-        click.UsageError: no device is selected, and `everything` is not said.
-        ConfigurationError: the change makes no sense; says why.
+        click.UsageError: nothing is selected, and `everything` is not set.
+        ConfigurationError: the change is invalid; the message says why.
     """
     if selection.everything and not everything:
         raise click.UsageError("select devices by --site, --type, ..., or say --all")
@@ -176,7 +176,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
     if fancy(sys.stdout):
         click.echo(plain_lines(rows))
     else:
-        # In UTF-8 and byte by byte, whatever the locale says of letters and line ends.
+        # Written as UTF-8 bytes, whatever the locale's encoding and line ends.
         click.echo(rows.encode("utf-8", "backslashreplace"), nl=False)
 
 
@@ -191,7 +191,7 @@ async def _selected(settings: Settings, selection: Selection) -> AsyncIterator[D
 
 
 def _row(device: Device) -> dict[str, str | None] | None:
-    """Write a device as the update that leaves it as it is; None where no field can be set."""
+    """Return a device as a row that updates it without a change; None if no field can be set."""
     fields = {name: _settable(name, getattr(device, name)) for name in ("name", "slug")}
     if not any(fields.values()):
         return None
@@ -208,7 +208,7 @@ def _row(device: Device) -> dict[str, str | None] | None:
 
 
 def _settable(field: str, value: str | None) -> str | None:
-    """Pass a value that an update can set; what a server has and would refuse is left alone."""
+    """Return a value if an update could set it, else None: the server may hold invalid values."""
     try:
         text(field, value)
     except ArgumentError:
@@ -265,7 +265,7 @@ def make_plan(
             return await plan(client, operations, on_read=progress())
 
     with asyncio.run(work()) as made:
-        # Written first: a reader of the output, such as `head`, may leave before its end.
+        # Written first: a reader of the output, such as `head`, may stop before its end.
         if output is not None:
             made.write(output)
         with although_unheard() if output is not None else contextlib.nullcontext():
@@ -281,7 +281,7 @@ def make_plan(
 
 
 def progress() -> Any:
-    """Return a callable that tells now and then how many devices were read."""
+    """Return a callable that prints from time to time how many devices were read."""
     told = 0
 
     def on_read(number: int) -> None:
@@ -294,9 +294,9 @@ def progress() -> Any:
 
 
 def show_plan(made: Plan, *, as_json: bool, file: str | None = None) -> None:
-    """Write a plan to standard output: all of it as JSON, or its counts and first lines.
+    """Write a plan to standard output: the whole plan as JSON, or its counts and first lines.
 
-    `file` is where it was written whole, if it was.
+    `file` is the file that the whole plan was written to, if any.
     """
     if as_json:
         for line in made.lines():
@@ -330,7 +330,7 @@ def _warned(made: Plan) -> Iterator[PlanItem]:
 
 
 def line_of_item(item: PlanItem) -> str:
-    """Write an item of a plan on one line that is safe on a terminal."""
+    """Return a plan item as one line that is safe to print on a terminal."""
     device = _named(item)
     if item.verdict is not Verdict.CHANGE or item.operation is None:
         return f"{device}: {plain(item.why)}"

@@ -1,4 +1,4 @@
-"""`enapter-async fleet resume`, `status` and `runs`: what became of runs, and going on."""
+"""`enapter-async fleet resume`, `status`, `runs` and `report`: shows and continues runs."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ from enapter_async.text import plain
 
 
 def _exit_of(status: RunStatus) -> Exit:
-    """Return the exit code of a run; of one that is at work, whether anything went wrong so far."""
+    """Return a run's exit code; while it is in progress, whether anything has failed so far."""
     if status.open_ends or status.repeatable:
         return Exit.UNKNOWN
     if not status.running and (status.counts[State.HELD] or not status.complete):
@@ -221,7 +221,7 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
 
 
 def _results(folder: RunFolder) -> Iterator[Path]:
-    """Write the results as they stand; yield the files. A run that goes on has none yet."""
+    """Write the current results and yield the files; none while the run is in progress."""
     if is_held(folder.journal):
         return
     if not os.access(folder.path, os.W_OK):

@@ -1,4 +1,4 @@
-"""`enapter-async fleet stop`: stop a run that another process is at work on."""
+"""`enapter-async fleet stop`: stops a run that another process is executing."""
 
 import time
 

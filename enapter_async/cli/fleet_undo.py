@@ -1,4 +1,4 @@
-"""`enapter-async fleet undo`: the way back of a run."""
+"""`enapter-async fleet undo`: undoes a run."""
 
 import asyncio
 import contextlib

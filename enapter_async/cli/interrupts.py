@@ -1,4 +1,4 @@
-"""Ctrl-C, three times: finish what is in flight, cut it off, leave at once."""
+"""Handles Ctrl-C: first finish requests in flight, then cancel them, then exit immediately."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,13 @@ if sys.platform != "win32":
 
 
 class Interrupts:
-    """Turns SIGINT, SIGTERM and SIGHUP into two steps and a way out, in a running event loop.
+    """Handles SIGINT, SIGTERM and SIGHUP in a running event loop, in three steps.
 
-    The first signal calls `first`, the second `second`, the third ends the process at
-    once; `exit` is then the exit code of the first signal, else None. A hang-up comes more
-    than once, from the system and from shells, so it is a first signal or none; where it is
-    ignored, as under `nohup`, it stays so. Handlers that stood before are put back at the
-    end. Where signals cannot be handled (another thread than the main one), it does nothing.
+    The first signal calls `first`, the second calls `second`, the third exits the process
+    immediately. `exit` is the exit code for the first signal, or None if there was none. SIGHUP
+    can arrive more than once, from the system and from shells, so it counts only as a first
+    signal; if it is ignored, as under `nohup`, it stays ignored. The previous handlers are
+    restored on exit. If signals cannot be handled (outside the main thread), it does nothing.
     """
 
     def __init__(self, first: Callable[[], None], second: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ class Interrupts:
         for number, ending in _EXITS.items():
             if ending is Exit.HUNG_UP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
-            # ValueError: this is not the main thread.
+            # ValueError: not in the main thread.
             with contextlib.suppress(ValueError):
                 self._before[number] = signal.signal(number, self._on_signal)
         return self
@@ -57,5 +57,5 @@ class Interrupts:
         if self.exit is None:
             self.exit = ending
         if self._loop is not None:
-            # Not called here: a signal handler may run in the middle of anything.
+            # Not called directly: a signal handler may interrupt any code.
             self._loop.call_soon_threadsafe(self._steps[self._count - 1])

@@ -1,4 +1,4 @@
-"""Options that many commands share, and the client that they describe."""
+"""Options shared by many commands, and the client built from them."""
 
 import functools
 import os
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What the command line says of server, token and patience; None means the default."""
+    """The command line's settings for server, token, retries and rate; None means the default."""
 
     profile: str | None = None
     base_url: str | None = None
@@ -50,16 +50,16 @@ class Settings:
     as_json: bool | None = None
 
     def over(self, other: "Settings") -> "Settings":
-        """Return these settings, and those of `other` where these say nothing."""
+        """Return these settings, with those of `other` for values that are None."""
         given = attrs.asdict(self, filter=lambda _, value: value is not None)
         return attrs.evolve(other, **given)
 
     @concealing
     def client(self, *, hooks: Sequence[Hook] = (), in_flight: int = 1) -> Client:
-        """Make the client that the settings, the environment and the profile describe.
+        """Create a client from the settings, the environment and the profile.
 
         Raises:
-            ConfigurationError: there is no token, or a setting is wrong.
+            ConfigurationError: there is no token, or a setting is invalid.
         """
         connection = self.connection()
         policy = RetryPolicy()
@@ -90,10 +90,10 @@ class Settings:
         return client
 
     def connection(self) -> Connection:
-        """Say where to, as whom and how secured, and why so; the token is not read yet.
+        """Return the connection settings, each with its source; the token is not read yet.
 
         Raises:
-            ConfigurationError: there is no such profile, or the configuration file is wrong.
+            ConfigurationError: there is no such profile, or the configuration file is invalid.
         """
 
         def option(name: str, value: T | None) -> Setting[T] | None:
@@ -112,10 +112,10 @@ class Settings:
 
 
 def token_of(connection: Connection) -> str:
-    """Read the token that a connection is made with.
+    """Read the token of a connection.
 
     Raises:
-        ConfigurationError: there is none, or it cannot be read.
+        ConfigurationError: there is no token, or it cannot be read.
     """
     if connection.token is None:
         raise ConfigurationError(
@@ -126,10 +126,10 @@ def token_of(connection: Connection) -> str:
 
 @concealing
 def read_token(path: str) -> str:
-    """Read a token from a file, '-' being standard input; one line end after it is dropped.
+    """Read a token from a file ('-' is standard input), without one trailing line end.
 
     Raises:
-        ConfigurationError: the file cannot be read, or holds no text.
+        ConfigurationError: the file cannot be read, or is not text.
     """
     try:
         if path == "-":
@@ -148,14 +148,14 @@ DOCTOR: Final = "`enapter-async doctor` shows which step of the way to the serve
 
 
 def tell_of_doctor(error: BaseException | None) -> None:
-    """Name the command that looks at the way to the server, where an error is about that way."""
+    """Suggest the `doctor` command if the error is about the connection to the server."""
     cause = getattr(error, "because", None) or error
     if isinstance(cause, TransportError):
         tell(DOCTOR)
 
 
 def tell(message: str) -> None:
-    """Write a message for people: on standard error, because standard output is for results."""
+    """Print a message for people to standard error; standard output is for results."""
     click.echo(message, err=True)
 
 
@@ -214,9 +214,9 @@ _CONNECTION: Final = (
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the shared options to a command, which gets them as its first argument, `settings`.
+    """Add the shared options to a command, which receives them as its first argument, `settings`.
 
-    They may stand before the command's name, too; after it, they win.
+    They may also precede the command's name; those after it take precedence.
     """
 
     @functools.wraps(command)

@@ -1,4 +1,4 @@
-"""`enapter-async profiles`: the configuration file's profiles, without their secrets."""
+"""`enapter-async profiles`: lists the configuration file's profiles, without their secrets."""
 
 import os
 from textwrap import indent

@@ -1,4 +1,4 @@
-"""Progress while a run goes on: a bar on a terminal, else a few lines."""
+"""Shows a run's progress: a bar on a terminal, otherwise a few lines."""
 
 import sys
 import time
@@ -40,13 +40,13 @@ _PLAIN_STEPS: Final = 10
 
 
 class Watch:
-    """A hook that counts failed attempts, all and by what went wrong."""
+    """A hook that counts failed attempts by what went wrong."""
 
     def __init__(self) -> None:
         self.failed: Counter[str] = Counter()
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Count a failed attempt; ignore other events."""
         if isinstance(event, AttemptFailed):
             attempt = event.attempt
             what = f"HTTP {attempt.status}" if attempt.status else attempt.error_type
@@ -54,24 +54,24 @@ class Watch:
 
 
 class Tracker(Protocol):
-    """Shows how a run gets on."""
+    """Shows the progress of a run."""
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         ...
 
     def __exit__(self, *exc_info: object) -> None:
-        """Show the last state and end."""
+        """Show the final state and stop the display."""
 
     def advance(self, outcome: Outcome[Any]) -> None:
-        """Take one outcome."""
+        """Count an outcome."""
 
     def tell(self, event: RunEvent) -> None:
-        """Take one event of the run."""
+        """Show an event of the run."""
 
 
 def tracker(total: int, watch: Watch) -> Tracker:
-    """Return the tracker that fits standard error: a bar on a terminal, else a few lines."""
+    """Return a tracker that suits standard error: a bar on a terminal, otherwise a few lines."""
     return _Bar(total, watch) if fancy(sys.stderr) else _Lines(total, watch)
 
 
@@ -106,7 +106,7 @@ class _Bar:
 
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1
-        # What is held was not carried out: a run that stopped is no run that is done.
+        # Held operations were not executed: a stopped run is not a finished one.
         done = self._counts.total() - self._counts[State.HELD]
         if outcome.state is not State.HELD:
             self._estimate.advance()
@@ -130,7 +130,7 @@ class _Bar:
             self._progress.console.print(event_text(event), markup=False, highlight=False)
 
     def _left(self) -> Text:
-        """Say what is waited for, or how long it will go on; drawn anew all the time."""
+        """Return the reason for waiting, or the time left; called at each redraw."""
         if self._wait is not None:
             return Text(plain(self._wait.text(time.monotonic())), "yellow")
         seconds = self._estimate.left(self._total - self._counts.total())
@@ -202,7 +202,7 @@ class _Lines:
         elif isinstance(event, RunPaceChanged):
             limited = event.pace.rate is not None
             if limited == self._limited:
-                return  # the steps of a rate are no news in a log
+                return  # a log need not show each step of the rate
             self._limited = limited
         tell(event_text(event))
 
@@ -212,7 +212,7 @@ class _Lines:
 
 
 def event_text(event: RunEvent) -> str:
-    """Write an event of a run on one line."""
+    """Return a run's event as one line."""
     match event:
         case RunWaiting(wait=wait):
             return plain(wait.text(time.monotonic()))
@@ -235,5 +235,5 @@ def _operations(number: int) -> str:
 
 
 def counts_text(counts: Any) -> str:
-    """Write counts of states on one line; nothing of those that are 0."""
+    """Return the counts of states as one line, without those that are 0."""
     return ", ".join(f"{counts[state]} {state}" for state in State if counts[state]) or "none"

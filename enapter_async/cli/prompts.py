@@ -1,4 +1,4 @@
-"""Asks before what cannot be taken back."""
+"""Asks for confirmation before changes that cannot be undone."""
 
 import sys
 
@@ -10,9 +10,9 @@ yes_option = click.option(
 
 
 def confirm_lasting(deletions: int, configurations: int, *, yes: bool) -> None:
-    """Let somebody type how many deletions and new configurations there are, or stop.
+    """Ask the user to confirm deletions and new configurations by typing their number.
 
-    Nothing is asked where there is neither. Raises as `confirm` does.
+    Does not ask if there are none of either. Raises the same errors as `confirm`.
     """
     named = " and ".join(
         f"{count} {what}{'' if count == 1 else 's'}"
@@ -24,13 +24,13 @@ def confirm_lasting(deletions: int, configurations: int, *, yes: bool) -> None:
 
 
 def confirm(what: str, number: int, *, yes: bool) -> None:
-    """Let somebody type a number to go on, or stop.
+    """Ask the user to type a number to continue.
 
-    `yes` answers for them; without a terminal nobody can, so it is needed there.
+    With `yes` nothing is asked; it is required if there is no terminal.
 
     Raises:
         click.UsageError: there is no terminal to ask on.
-        click.Abort: another number was typed, or nothing.
+        click.Abort: the user typed another number, or nothing.
     """
     if yes:
         return
@@ -42,5 +42,5 @@ def confirm(what: str, number: int, *, yes: bool) -> None:
 
 
 def on_terminal() -> bool:
-    """Say whether there is somebody who can be asked."""
+    """Return whether there is a terminal to ask on."""
     return sys.stdin.isatty()

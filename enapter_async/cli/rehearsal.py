@@ -1,4 +1,4 @@
-"""Carries operations out against an emulator, and compares each outcome with the emulator's log."""
+"""Executes operations against an emulator, and compares each outcome with the emulator's log."""
 
 import json
 import os
@@ -44,18 +44,18 @@ KINDS: Final = (
     Drop(after_effect=True, reset=True),
     Truncate(),
 )
-"""What requests may meet. No 429: a rate limit is a matter of rates, and not of chance."""
+"""The faults that requests may meet. No 429: rate limits depend on the rate, not on chance."""
 
-# Short, because the emulator is near.
+# Short delays, because the emulator is local.
 _POLICY: Final = RetryPolicy(attempts=5, base_delay=0.02, max_delay=0.3, deadline=10.0)
 
 
 @attrs.frozen(kw_only=True)
 class Rehearsal:
-    """What became of operations. `lies` are outcomes that the emulator's own log contradicts.
+    """The result of a rehearsal. `lies` are outcomes that the emulator's own log contradicts.
 
-    `faults` counts what requests met, `failed` the attempts that failed, by what is known of
-    each. `outcomes` are without results.
+    `faults` counts the faults that requests met; `failed` counts the failed attempts, by what
+    went wrong and what is known about the effect. `outcomes` do not include results.
     """
 
     report: Report
@@ -77,9 +77,9 @@ async def rehearse(
     faults: FaultProfile | Faults | None,
     max_rate: float | None = None,
 ) -> Rehearsal:
-    """Carry operations out in a world on this machine alone.
+    """Execute operations in an emulated world on this machine only.
 
-    The journal (`journal.db`) and what is generated (`credentials.jsonl`) go to `folder`.
+    The journal (`journal.db`) and new credentials (`credentials.jsonl`) are written to `folder`.
     """
     items = [item.operation for item in Input(operations).items()]
     credentials = folder / "credentials.jsonl"
@@ -130,7 +130,7 @@ class _Effect:
 
     @classmethod
     def of(cls, operation: Operation[Any]) -> "_Effect":
-        """Return the effect that an operation has, once it is done."""
+        """Return the effect of an operation once it is done."""
         kind = operation.kind.partition(".")[2]
         return cls(kind, operation.subject() or "", frozenset(operation.claims().items()))
 
@@ -144,12 +144,12 @@ def lies(
     outcomes: Iterable[Outcome[Any]],
     credentials: Path,
 ) -> Iterator[str]:
-    """Yield everything that was told and is not so; nothing, if all of it is true.
+    """Yield each claim in the outcomes that is false; nothing if all are true.
 
-    Each operation has one outcome. Nobody else is in this world, so what was told applied
-    was done in it; of what was told failed, held or unchanged nothing was done; what was told
-    absent is not there; and what may be done once only was done once at most. The file of
-    credentials holds those of each applied configuration, once.
+    Each operation must have one outcome. Nobody else uses this world, so applied operations must
+    have been done; failed, held or unchanged ones must not; absent devices must not exist; and
+    operations that may be done only once must not have been done twice. The credentials file must
+    contain those of each applied configuration, once.
     """
     effects = Counter(
         _Effect(each.operation, each.device_id, frozenset(each.set.items()))
@@ -183,10 +183,10 @@ def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
 
 
 def kept(credentials: Path) -> Counter[str]:
-    """Count the configurations for each device in a file of credentials; none without a file."""
+    """Count the configurations per device in a credentials file; a missing file has none."""
     if not credentials.exists():
         return Counter()
     with credentials.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
-    # An answer that could not be read is kept as it came, and its outcome is unknown.
+    # A response that could not be parsed is kept as received, and its outcome is unknown.
     return Counter(row["device_id"] for row in rows if "config" in row)

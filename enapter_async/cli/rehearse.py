@@ -1,4 +1,4 @@
-"""`enapter-async fleet rehearse`: a plan carried out against an emulator."""
+"""`enapter-async fleet rehearse`: applies a plan to an emulator."""
 
 import asyncio
 import tempfile
@@ -35,7 +35,7 @@ _PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
 @attrs.frozen(kw_only=True)
 class _Planned(Device):
-    """A device of which the plan tells no slug; the world needs one, and shows none."""
+    """A device whose slug is not in the plan: it has one internally, but does not show it."""
 
     def to_json(
         self,
@@ -45,20 +45,20 @@ class _Planned(Device):
         role: str | None = None,
         site: Any = None,
     ) -> dict[str, Any]:
-        """Return the device as the API shows it, without a slug until it was given one."""
+        """Return the device as the API shows it, without a slug until one is set."""
         shown = Device.to_json(self, expand=expand, timestamps=timestamps, role=role, site=site)
         return {**shown, "slug": ""} if self.slug == self.id else shown
 
 
 def world_of(plan: Plan) -> World:
-    """Make the world that a plan was made in, as far as the plan tells of it.
+    """Make the world in which a plan was made, as far as the plan describes it.
 
-    Its devices are those that the plan changes or finds unchanged, with what was in their
-    fields before the first change of each. Where a deletion waits for another one, the
-    first of the two devices hangs below the second.
+    Its devices are those that the plan changes or finds unchanged, with their fields' values
+    before the first change of each. If a deletion follows another one, the device deleted first
+    runs on the other.
 
     Raises:
-        ConfigurationError: there can be no such world, as where two devices have one slug.
+        ConfigurationError: such a world is impossible: for example, two devices have one slug.
     """
     found: dict[str, dict[str, str | None]] = {}
     deleted: dict[int, str] = {}
@@ -95,7 +95,7 @@ def world_of(plan: Plan) -> World:
 def _before(item: PlanItem) -> Mapping[str, str | None]:
     if item.before is not None:
         return item.before
-    # What is unchanged is as it is wanted.
+    # An unchanged device already has the requested values.
     return {} if item.operation is None else dict(item.operation.claims())
 
 

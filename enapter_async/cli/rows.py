@@ -1,4 +1,4 @@
-"""Rows: operations from a file, outcomes for `--json` and for the file of `--results`."""
+"""Rows: operations read from a file, and outcomes written for `--json` and to `--results` files."""
 
 import contextlib
 import io
@@ -19,14 +19,14 @@ from enapter_async.operation import Operation
 from enapter_async.text import plain
 
 PRESENT: Final = "present_"
-"""What the columns of `fleet template` begin with that are only for people."""
+"""The prefix of the columns of `fleet template` that are only for people."""
 
 
 def operations_of(file: str) -> list[Operation[Any]]:
-    """Read the operations of a file, '-' being standard input; names the columns it ignores.
+    """Read operations from a file ('-' is standard input); print the columns it ignores.
 
     Raises:
-        ConfigurationError: the file cannot be read, or has problems.
+        ConfigurationError: the file cannot be read, or has errors.
     """
     if file != "-":
         return read_operations(file, on_ignored=_tell_ignored)
@@ -42,20 +42,20 @@ def _tell_ignored(columns: Sequence[str]) -> None:
 
 
 def report_row(report: Report) -> dict[str, Any]:
-    """Write a report as the last line of `--json`."""
+    """Return a report as the row for the last line of `--json`."""
     return {"report": report.summary()}
 
 
 def json_line(row: Any) -> str:
-    """Write a row as JSON on one line, in ASCII, so that nothing in it reaches a terminal."""
+    """Return a row as one line of ASCII JSON, which is safe to print on a terminal."""
     return json.dumps(row, ensure_ascii=True)
 
 
 class ResultsFile:
-    """Writes every outcome to a new file of mode 0600, as CSV where it is named so, else JSON.
+    """Writes every outcome to a new file of mode 0600: CSV if its name ends so, else JSON Lines.
 
-    A row of CSV has the columns of an input file first, so that the rows of one state can
-    be given to `fleet apply` again.
+    A CSV row starts with the columns of an input file, so the rows of one state can be passed
+    to `fleet apply` again.
     """
 
     def __init__(self, path: str) -> None:
@@ -65,10 +65,10 @@ class ResultsFile:
         self._write: Callable[[Outcome[Any]], None] = self._write_json
 
     def __enter__(self) -> Self:
-        """Make the file.
+        """Create the file.
 
         Raises:
-            ConfigurationError: it exists already, or cannot be made.
+            ConfigurationError: the file already exists, or cannot be created.
         """
         descriptor = open_private(self._path)
         self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", newline="")
@@ -84,17 +84,17 @@ class ResultsFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the file."""
         if self._file is not None:
-            # Each row was flushed when it was written, and a failure told then.
+            # Each row was flushed when it was written, and an error was raised then.
             with contextlib.suppress(OSError):
                 self._file.close()
 
     def write(self, outcome: Outcome[Any]) -> None:
-        """Add an outcome.
+        """Write an outcome.
 
         Raises:
-            OSError: it could not be written.
+            OSError: the outcome could not be written.
         """
         self._write(outcome)
 

@@ -1,4 +1,4 @@
-"""The options of a run on the command line, and how they become `RunOptions`."""
+"""The command-line options of a run, and their conversion to `RunOptions`."""
 
 import contextlib
 import functools
@@ -108,7 +108,7 @@ WAVES: Final = (
 
 
 def run_options(*added: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
-    """Add options of a run to a command, which gets them as `options`."""
+    """Add options of a run to a command, which receives them as `options`."""
 
     def with_options(command: _Command) -> _Command:
         @functools.wraps(command)
@@ -151,7 +151,7 @@ def _size(text: str) -> int | str:
 
 
 def pace_facts(settings: Settings, concurrency: int) -> dict[str, str]:
-    """Return what a journal keeps of how fast its run was to go."""
+    """Return the journal facts for a run's pace: its concurrency and maximum rate."""
     facts = {"concurrency": str(concurrency)}
     if settings.max_rate is not None:
         facts["max_rate"] = repr(settings.max_rate)
@@ -161,7 +161,7 @@ def pace_facts(settings: Settings, concurrency: int) -> dict[str, str]:
 def paced_as_begun(
     settings: Settings, options: RunOptions, facts: Mapping[str, str]
 ) -> tuple[Settings, RunOptions]:
-    """Return settings and options with the pace that a run was begun with, where none is given."""
+    """Return settings and options with the pace a run was started with, unless one is given."""
     context = click.get_current_context()
     given = context.get_parameter_source("concurrency")
     if given is ParameterSource.DEFAULT and facts.get("concurrency", "").isdecimal():

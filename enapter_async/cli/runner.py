@@ -1,4 +1,4 @@
-"""Runs operations as `fleet apply`, the demo and the single commands do: with Ctrl-C, aloud."""
+"""Runs operations for `fleet apply`, the demo and single commands; handles Ctrl-C and progress."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
@@ -36,11 +36,11 @@ async def run_job(
     on_outcome: Callable[[Outcome[Any]], None],
     folder: RunFolder | None = None,
 ) -> tuple[Report, Exit | None]:
-    """Carry operations out; give the report, and an exit code where it was cut short.
+    """Execute operations; return the report, and an exit code if the run was cut short.
 
-    The first signal lets what is under way end, the second cuts it off; `fleet stop` does
-    what the first one does, by a file in `folder`. Where `on_outcome`
-    cannot write (`OSError`), nothing more is started.
+    The first signal lets operations in flight finish, the second cancels them; `fleet stop` has
+    the effect of the first one, through a file in `folder`. If `on_outcome` raises `OSError`,
+    no more operations are started.
     """
     run: Run[Any] = Run(client, operations, options)
     unwritten = False
@@ -83,10 +83,10 @@ async def carry_out(
     total: int,
     results: str | None = None,
 ) -> Exit:
-    """Carry out a run, show what became of it, and give the exit code.
+    """Execute a run, show its report, and return the exit code.
 
-    `operations` None means all that its journal has left. `total` is how many outcomes are to
-    be expected, for progress; `results` is a file to which each of them is written.
+    `operations` None means everything left in its journal. `total` is the number of outcomes to
+    expect, for progress; `results` is a file to which each outcome is written.
     """
     watch = Watch()
     with contextlib.ExitStack() as stack:
@@ -108,7 +108,7 @@ async def carry_out(
             report, cut_short = await run_job(
                 client, operations, options, on_outcome=on_outcome, folder=folder
             )
-    # The journal has all of it: how the run ended is told by the exit code all the same.
+    # The journal contains everything, so a failed write here does not change the exit code.
     with although_unheard():
         if settings.as_json:
             click.echo(json_line(report_row(report)))
@@ -148,9 +148,9 @@ def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None
 def commands_on(
     folder: RunFolder, status: RunStatus, *, max_rate: float | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield what can be done next, and the command line that does it.
+    """Yield the possible next steps, each with its command line.
 
-    A session has a pace of its own; nobody who asked for a slow one means the next to be fast.
+    The commands repeat `max_rate`, so that the next session is not faster than requested.
     """
     rate = "" if max_rate is None else f" --max-rate {max_rate:g}"
     for words, options in status.ways_on():

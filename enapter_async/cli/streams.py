@@ -1,8 +1,8 @@
-"""Standard streams that may be closed, broken or full: work goes on, and its end is told.
+"""Makes the standard streams robust: a closed, broken or full one does not break a run.
 
-Standard error is for people, and who does not listen is no reason to stop: what it does not
-take is dropped. Standard output is for results: the first that it does not take is an
-`OutputError`, and after it nothing more is tried, so that the interpreter's end is none, too.
+Standard error is for people: if a write to it fails, the message is dropped and work continues.
+Standard output is for results: the first failed write raises `OutputError`; later writes are
+dropped, so that the interpreter's exit raises nothing more.
 """
 
 import contextlib
@@ -22,11 +22,11 @@ _STANDARD_ERROR: Final = 2
 
 
 class OutputError(OSError):
-    """Standard output did not take what was written to it."""
+    """Writing to standard output failed."""
 
 
 class _Stream(io.FileIO):
-    """A standard stream by its descriptor, which another process may have set not to block."""
+    """A standard stream on its descriptor, which another process may have made non-blocking."""
 
     def __init__(self, descriptor: int, *, needed: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -34,7 +34,7 @@ class _Stream(io.FileIO):
         self._failed = False
 
     def write(self, data: Any, /) -> int:
-        """Write some of the data; after the first failure none, and none is missed."""
+        """Write some of the data; after the first failure drop it, and report it as written."""
         try:
             while not self._failed:
                 written = super().write(data)
@@ -49,10 +49,10 @@ class _Stream(io.FileIO):
 
 
 def harden() -> None:
-    """Replace the standard streams of this process, but for those that somebody else replaced.
+    """Replace this process's standard streams, except those that other code has replaced.
 
-    Those that were closed lead nowhere then, for else the next file that is opened, such as
-    one of credentials, would be standard output.
+    Closed streams are connected to the null device; otherwise the next file opened (for example,
+    one of credentials) would become standard output.
     """
     for descriptor in range(_STANDARD_ERROR + 1):
         if not _is_open(descriptor):
@@ -70,18 +70,18 @@ def leads_nowhere() -> bool:
     """Return whether standard output was closed, or goes to the null device."""
     try:
         opened = os.fstat(sys.stdout.fileno())
-    except (OSError, ValueError):  # somebody else's, which is no file
+    except (OSError, ValueError):  # a replacement without a file descriptor
         return False
     return os.path.samestat(opened, Path(os.devnull).stat())
 
 
 @contextlib.contextmanager
 def although_unheard() -> Iterator[None]:
-    """Let what was done count, and not whether standard output took the word of it."""
+    """Suppress `OutputError`, so that a failed write does not change a command's result."""
     try:
         yield
     except OutputError as error:
-        if error.errno != errno.EPIPE:  # who left is told nothing
+        if error.errno != errno.EPIPE:  # a reader that has left needs no message
             tell(f"enapter-async: standard output was not written: {error.strerror}")
 
 
@@ -94,7 +94,7 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _text(raw: io.FileIO, before: Any) -> io.TextIOWrapper:
-    # A terminal that lacks a letter of a device's name must not end a run.
+    # A character in a device's name that the terminal cannot encode must not stop a run.
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(before, "encoding", None),

@@ -1,4 +1,4 @@
-"""The summary of a run, and the words and colours of its states."""
+"""Prints the summary of a run, with meanings and colours for its states."""
 
 import os
 import re
@@ -50,19 +50,19 @@ _SHOWN: Final = 20
 
 
 def fancy(stream: Any) -> bool:
-    """Say whether a stream is a terminal that can be drawn on."""
+    """Return whether a stream is a terminal that supports drawing."""
     return bool(stream.isatty()) and os.environ.get("TERM", "") != "dumb"
 
 
 def output_console(*, width: int | None = None, record: bool = False) -> Console:
-    """Return a console on standard output; off a terminal it is wide and draws plainly."""
+    """Return a console on standard output; without a terminal it is wide and has no colours."""
     if fancy(sys.stdout):
         return Console(file=sys.stdout, width=width, record=record)
     return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)
 
 
 def save_picture(console: Console, path: Path, title: str) -> None:
-    """Write what a recording console has shown as SVG, which loads nothing from elsewhere."""
+    """Save a recording console's output as a self-contained SVG."""
     picture = console.export_svg(title=title, unique_id="terminal")
     path.write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
 
@@ -91,7 +91,7 @@ def show_report(report: Report) -> None:
 
 
 def states_table(report: Report) -> Table:
-    """Return the table of how many operations ended in which state."""
+    """Return a table of the number of operations in each state."""
     table = Table(title="What became of the operations", title_justify="left")
     table.add_column("state")
     table.add_column("operations", justify="right")
@@ -116,6 +116,6 @@ def _show_list(
 
 
 def line_of(outcome: Outcome[Any]) -> str:
-    """Write an outcome on one line."""
+    """Return an outcome as one line."""
     reason = "" if outcome.error is None else f": {reason_of(outcome.error)}"
     return plain(f"{described(outcome.operation)} {outcome.state}") + reason
