@@ -1,1 +1,1 @@
-"""The life of one call; knows operations in general and no device."""
+"""Execution of one call over HTTP, for any operation, independent of devices."""

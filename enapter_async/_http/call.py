@@ -26,17 +26,17 @@ NOT_NEWER: Final = (
 
 
 class AttemptObserver(Protocol):
-    """Goes with one call: has a say in when its attempts begin, and is told how they end."""
+    """Accompanies one call: can delay the start of its attempts, and is notified of their ends."""
 
     def may_begin(self) -> bool:
-        """Return whether an attempt may begin at once; asked again after each other wait."""
+        """Return whether an attempt may start at once; called again after every other wait."""
         ...
 
     async def begin(self) -> None:
-        """Wait until an attempt may begin; that does not count against the deadline."""
+        """Wait until an attempt may start; the wait does not count against the deadline."""
 
     def passed(self) -> None:
-        """Record that an attempt brought a good answer."""
+        """Record that an attempt received a successful answer."""
 
     def failed(self, attempt: Attempt) -> None:
         """Record that an attempt failed."""
@@ -50,13 +50,13 @@ class CallRecord:
 
     `before_again` is awaited before the operation is repeated after an uncertain attempt, so that
     a journal can first record that it may arrive once more; an exception from it ends the call.
-    `observer` is asked before each attempt and notified of how it ended. `decides` says that a
-    decision depends on the answer: a 404 must be proven, and a read asks for a fresh answer and
+    `observer` is asked before each attempt and notified of its end. `decides` means that a
+    decision depends on the answer: a 404 must be proven, and a read requests a fresh answer and
     records in `seen` how new it is. `before` is the time of the last change that such a read
-    showed before the operation, if the wanted state was there already; `age` is how many seconds
-    before this call the operation may have been sent first.
-    `permit` is one of the client's limiter that was acquired beforehand, for the first attempt;
-    whoever put it there and finds it still there after the call has to end it.
+    showed before the operation, if the desired state already existed; `age` is how many seconds
+    before this call the operation may first have been sent.
+    `permit` is a permit of the client's limiter, acquired in advance for the first attempt; if it
+    is still set after the call, the code that set it must end it.
     """
 
     __slots__ = (
@@ -139,23 +139,23 @@ class Call:
         self.delay = 0.0
         """How long to sleep after the last failure."""
         self.refusals = 0
-        """How often the server refused it as too much, which counts as no attempt."""
+        """How often the server refused it for now; such refusals do not count as attempts."""
         self.request_id: str | None = None
         self.absent_before = False
-        """Whether nothing had the natural key before, if the operation settles by it."""
+        """Whether no object had the natural key before, if the operation settles by it."""
         self.candidates: tuple[Any, ...] = ()
-        """What a search found, if the operation settles by one."""
+        """The results of the search, if the operation settles by one."""
         self.first: float | None = None
-        """When the first attempt that may have been done began, on the monotonic clock."""
+        """When the first attempt that may have succeeded started, on the monotonic clock."""
         self.seen: Seen | None = None
-        """How new the state is that was last read for the call."""
+        """How new the last state read for the call is."""
         self.still_there = False
-        """Whether a read after the last attempt showed that it was not done."""
+        """Whether a read after the last attempt showed that the operation was not done."""
         self.uncertain: Failure | None = None
-        """The last uncertain failure; one whose answer must be kept takes precedence."""
+        """The last uncertain failure; a failure whose answer must be kept takes precedence."""
 
     def note(self, failure: Failure, began: float) -> None:
-        """Remember a failed attempt for the error that the call may end in."""
+        """Record a failed attempt for the error in which the call may end."""
         if self.first is None and failure.certainty.uncertain:
             self.first = began - self.record.age
         self.request_id = getattr(failure.error, "request_id", None) or self.request_id
@@ -164,7 +164,7 @@ class Call:
             self.uncertain = failure
 
     def ended(self, error: EnapterError | None, *, cancelled: bool) -> CallEnded:
-        """Return what hooks are told of the call's end."""
+        """Return the event that reports the call's end to hooks."""
         record = self.record
         return CallEnded(
             call=self.number,
@@ -180,7 +180,7 @@ class Call:
     def read_back(
         self, reading: Operation[Any], elapsed: float, status: int | None, state: Any
     ) -> ReadBack:
-        """Return what hooks are told of a reading on behalf of the call."""
+        """Return the event that reports a read on behalf of the call to hooks."""
         return ReadBack(
             call=self.number,
             operation=self.operation,
@@ -191,17 +191,17 @@ class Call:
         )
 
     def put_off(self, seconds: float) -> None:
-        """Extend the call by time that was spent waiting."""
+        """Extend the call's deadline by time that was spent waiting."""
         self.end += seconds
 
     def reserve(self, left: float) -> float:
-        """Return how much of the time left is reserved for settling, once that may be needed."""
+        """Return how much of the remaining time is reserved for settling, if that may be needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
         return settle_reserve(self.operation.settles, left) if uncertain else 0.0
 
 
 def unsent(error: EnapterError) -> Failure:
-    """Return the failure of a call that ended before its next attempt could begin."""
+    """Return the failure of a call that ended before its next attempt could start."""
     return Failure(certainty=Certainty.NOT_SENT, error=error, kind=type(error).__name__, retries=0)
 
 
@@ -223,7 +223,7 @@ def doubt(call: Call, state: Any | Failure) -> str:
 
 
 def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:
-    """Return the error of a call whose end is unknown, or whose result is lost."""
+    """Return the error of a call whose outcome is unknown, or whose result is lost."""
     operation = call.operation
     name, target = described(operation), operation.target()
     if applied:

@@ -1,4 +1,4 @@
-"""Dates, and times to wait, as HTTP writes them."""
+"""Parsing of dates and waiting times in HTTP headers."""
 
 import email.utils
 import re
@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 BEYOND_ANY_CAP: Final = 1e10
-"""Seconds that stand for a Retry-After of more than ten digits."""
+"""The seconds used for a Retry-After of more than ten digits."""
 _SECONDS: Final = r"[0-9]+"
 
 
 def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
-    """Return the seconds that a server asks to wait, or None where it does not say.
+    """Return the seconds that a server asks to wait, or None if it does not.
 
-    Several values: the largest counts. A date is held against the answer's own `date` where
-    that can be read, else against `wall`, seconds since 1970. What cannot be read is as
-    absent. Source: RFC 9110, section 10.2.3.
+    Of several values the largest is used. A date is compared with the answer's own `date` if
+    that can be parsed, else with `wall`, in seconds since 1970. An unreadable value is ignored.
+    Source: RFC 9110, section 10.2.3.
     """
     waits = [wait for value in values if (wait := _one_retry_after(value, date, wall)) is not None]
     return max(waits, default=None)

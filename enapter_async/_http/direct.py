@@ -1,8 +1,8 @@
-"""Exchanges on connections that we hold ourselves, through aiohttp's HTTP parser.
+"""The default transport: it manages its own connections and uses aiohttp's HTTP parser.
 
-What fails before `write` was not sent, what fails after it may have been: this path has no hidden
-retry, redirect, cookie or proxy. Everything it uses beyond aiohttp's documented interface is
-listed in `probe`, against which a contract test checks the installed aiohttp.
+A failure before `write` means not sent, a failure after it means possibly sent: this path has no
+hidden retry, redirect, cookie or proxy. Everything it uses beyond aiohttp's documented interface
+is listed in `probe`; a contract test checks the installed aiohttp against it.
 """
 
 import asyncio
@@ -36,12 +36,12 @@ from enapter_async.errors import ConfigurationError, HostDownError, TransportErr
 INTERIM_LIMIT: Final = 8
 """How many 1xx answers may precede the final one."""
 RECEIVE_BYTES: Final = 64 * 1024
-"""How much is received at once. For asyncio's 256 KiB, glibc may request memory from the system
-and return it at each answer; this much it keeps."""
+"""The size of the receive buffer. With asyncio's 256 KiB, glibc may request memory from the system
+and return it for every answer; memory of this size is kept."""
 
 
 def probe(session: aiohttp.ClientSession) -> str:
-    """Return what this aiohttp lacks for `DirectTransport`; empty if nothing."""
+    """Return which features `DirectTransport` needs that this aiohttp lacks; empty if none."""
     loop = asyncio.get_running_loop()
     connector: Any = session.connector
     wanted = {
@@ -72,18 +72,18 @@ def probe(session: aiohttp.ClientSession) -> str:
             read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
         )
         known = request.connection_key.host == "127.0.0.1"
-    except Exception as error:  # noqa: BLE001 - an aiohttp that is not known may raise anything
+    except Exception as error:  # noqa: BLE001 - an unknown aiohttp version may raise anything
         return type(error).__name__
     return "" if known else "ClientRequest.connection_key"
 
 
 def _key_request(session: aiohttp.ClientSession, url: URL, ssl: Any) -> ClientRequest:
-    """Return the request object whose only use is to identify the connection."""
+    """Return a request object that only serves to identify the connection."""
     return ClientRequest("GET", url, ssl=ssl, loop=asyncio.get_running_loop(), session=session)
 
 
 class DirectTransport:
-    """The fast and exact transport: each exchange on a connection that we hold ourselves."""
+    """The fast and exact transport: it manages the connection of each exchange itself."""
 
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         connector = session.connector
@@ -105,15 +105,15 @@ class DirectTransport:
 
     @property
     def resting(self) -> int:
-        """How many idle connections are kept at hand."""
+        """How many idle connections are kept ready for use."""
         return len(self._lines.resting)
 
     def distrust(self) -> None:
-        """Close the connections at hand: the last one used is among them."""
+        """Close the idle connections, which include the last one used."""
         self._lines.drop()
 
     def close(self) -> None:
-        """Start nothing more; the session closes the connections."""
+        """Start no further exchange; the session closes the connections."""
         self._closed = True
         self._lines.close()
 
@@ -133,7 +133,7 @@ class DirectTransport:
             line = connected
             now = self._loop.time()
         lines, protocol = self._lines, line.protocol
-        # A new parser each time: what an old one may have begun to read answers no request.
+        # A new parser each time: data that an old one started to read belongs to no request.
         protocol.set_response_params(
             read_until_eof=True, auto_decompress=True, max_field_size=LARGEST_FIELD
         )
@@ -143,7 +143,7 @@ class DirectTransport:
         try:
             line.transport.write(self._serialize(message))
             reply = await _receive(protocol, max_bytes)
-        except Exception as error:  # noqa: BLE001 - whatever fails after the write: it may have been sent
+        except Exception as error:  # noqa: BLE001 - once written, it may have been sent
             kind = type(error).__name__
         finally:
             lines.working.discard(line)
@@ -160,7 +160,7 @@ class DirectTransport:
     async def reach(self, seconds: float) -> Failure | None:
         """Open a new connection, send nothing, and close it.
 
-        A connection at hand would prove nothing: it may be dead without anybody knowing.
+        An idle connection would prove nothing: it may be dead without this being known.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -175,7 +175,7 @@ class DirectTransport:
         return failure
 
     def _at_hand(self) -> Line | None:
-        """Take an idle connection on which nothing is pending, if there is one."""
+        """Return an idle connection without pending data, if there is one."""
         resting = self._lines.resting
         while resting:
             line = resting.pop()
@@ -186,10 +186,10 @@ class DirectTransport:
         return None
 
     async def _connect(self, seconds: float) -> Line | Failure:
-        """Return a connection on which nothing is pending, from the pool or a new one.
+        """Return a connection without pending data, from the pool or a new one.
 
-        Stale ones are replaced at once, since there are no more than the pool held; a new one
-        that is unusable fails the attempt, so that the next one follows only after a delay.
+        Stale connections are replaced at once, since their number is limited by the pool. An
+        unusable new one fails the attempt, so that the next attempt follows only after a delay.
         """
         timeout = self._connect_timeout
         if seconds != timeout.connect:
@@ -198,7 +198,7 @@ class DirectTransport:
         while self._loop.time() < until:
             try:
                 connection = await self._connector.connect(self._key_request, [], timeout)
-            except Exception as error:  # noqa: BLE001 - nothing was written yet, whatever it is
+            except Exception as error:  # noqa: BLE001 - nothing was written yet, whatever failed
                 failure = connect_failure(error, seconds, self._host)
             else:
                 protocol = connection.protocol
@@ -222,11 +222,11 @@ class DirectTransport:
     def _clean(
         self, connection: aiohttp.connector.Connection, protocol: ResponseHandler
     ) -> Line | None:
-        """Return the connection ready for an exchange, if nothing arrived since its last answer.
+        """Return the connection, ready for an exchange, if no data arrived since its last answer.
 
-        A pending byte belongs to no request: taken for an answer, it would give this call, and
-        each one after it, the answer of its predecessor. A new TLS connection is not checked,
-        because TLS 1.3 sends session tickets unasked.
+        A pending byte belongs to no request: if it were read as an answer, this call and every
+        later one would receive the answer of the previous call. A new TLS connection is not
+        checked, because TLS 1.3 sends session tickets without a request.
         """
         transport = protocol.transport
         if transport is None or not protocol.is_connected() or protocol.should_close:
@@ -237,7 +237,7 @@ class DirectTransport:
             if not self._secured and pending():
                 return None
             self._pending[protocol] = pending
-            if hasattr(transport, "max_size"):  # asyncio's own, and not uvloop's
+            if hasattr(transport, "max_size"):  # asyncio's own transport, not uvloop's
                 asyncios: Any = transport
                 asyncios.max_size = RECEIVE_BYTES
         elif pending():
@@ -268,8 +268,8 @@ async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
 def _in_time(reply: Reply) -> Reply:
     """Return the reply of a connection that the sweeper aborted, marked as late if it was cut.
 
-    A reply that is complete by its own framing did arrive in time; any other may have been ended
-    by our own abort.
+    A reply that is complete by its own framing arrived in time; any other may have been cut off by
+    the sweeper's abort.
     """
     if reply.framed and not reply.cut:
         return reply
@@ -277,7 +277,7 @@ def _in_time(reply: Reply) -> Reply:
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:
-    """Return a fast check whether this socket has unread bytes or was closed."""
+    """Return a fast function that checks whether this socket has unread bytes or was closed."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock.fileno(), select.POLLIN)

@@ -1,4 +1,4 @@
-"""What an open client runs on: its session, its transport, and what its calls share."""
+"""The engine of an open client: session, transport, and the state shared by its calls."""
 
 import asyncio
 import os
@@ -55,7 +55,7 @@ class Settings:
 
 
 class Engine:
-    """What an open client runs on: session, transport, and what its calls share."""
+    """The session, the transport and the state that the calls of an open client share."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -96,20 +96,20 @@ class Engine:
         _OPENED.add(self)
 
     def pipeline(self) -> Pipeline:
-        """Return the pipeline, or refuse a use that would fail in obscure ways."""
+        """Return the pipeline, or raise if its use would fail with an obscure error."""
         if self._pipeline is None or self.state != "open":
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"
             )
-        # A thread runs one loop at a time. Python 3.11 asks the kernel for the process id
-        # whenever it is asked for the running loop; here `_disown_all` takes care of forks.
+        # A thread runs one loop at a time. Python 3.11 asks the kernel for the process id on
+        # every lookup of the running loop; this check avoids that, as `_disown_all` handles forks.
         loop = self.loop
         if loop is None or self.thread != threading.get_ident() or not loop.is_running():
             self._check_loop()
         return self._pipeline
 
     def _check_loop(self) -> None:
-        """Refuse another loop or process than the client was opened in; the thread may change."""
+        """Raise in another loop or process than the client was opened in; the thread may change."""
         if self.loop is None:
             where = "in another process; open a new one after a fork"
             raise ConfigurationError(f"this client was opened {where}")
@@ -123,7 +123,7 @@ class Engine:
         self.thread = threading.get_ident()
 
     async def close(self) -> None:
-        """Close what was opened here, once."""
+        """Close everything that was opened here, once."""
         if self.state == "open" and self._pipeline is not None:
             self.state = "closed"
             self._pipeline.transport.close()
@@ -163,7 +163,7 @@ _OPENED: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
 
 def _disown_all() -> None:
     for engine in _OPENED:
-        engine.loop = None  # one connection would serve two processes
+        engine.loop = None  # otherwise one connection would serve two processes
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""Reading the operation's value out of the envelope of a good answer."""
+"""Extraction of the operation's value from the envelope of a successful answer."""
 
 import contextlib
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 def unwrap(operation: Operation[T], body: bytes, cut: str) -> T:
-    """Return the operation's value out of its envelope, or raise `StructureError`."""
+    """Return the operation's value from its envelope, or raise `StructureError`."""
     if cut:
         raise StructureError("", cut)
     if not body:
         raise StructureError("", "the answer is empty")
     reason = "the answer is not a JSON object"
-    data: Any = None  # what is wrong is raised below, so that no context holds what was read
+    data: Any = None  # errors are raised below, so that no context holds the data that was read
     try:
         data = decode(body)
     except RepeatedNameError:
@@ -46,7 +46,7 @@ def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
             return result
         raise StructureError(*problem)
     if answer.secret:
-        # There is no second chance to read it, so without its envelope it is accepted, too.
+        # It cannot be read a second time, so it is accepted without its envelope, too.
         with contextlib.suppress(StructureError):
             bare: T = structurer(answer.type)(data)
             return bare

@@ -1,4 +1,4 @@
-"""What an answer proves, as pure rules, and what the answers of one client have shown so far."""
+"""Rules for what an answer proves, and a record of what a client's answers have shown so far."""
 
 import asyncio
 import re
@@ -10,12 +10,12 @@ from enapter_async.errors import Certainty
 from enapter_async.operation import Answer, Operation
 
 _GIVEN_UP: Final = frozenset((408, 499))
-"""A proxy that gave up waiting says so after it passed the request on."""
+"""The statuses of a proxy that gave up waiting after it forwarded the request."""
 _LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
-"""Redirects that come before anything is done; 302 and 303 are also what follows a form."""
+"""Redirects sent before anything is done; 302 and 303 may also follow a processed form."""
 _NOT_NOW: Final = frozenset((425, 429))
 TOLERANCE: Final = 2.0
-"""Seconds by which times may differ that are whole seconds, or come from two clocks."""
+"""The tolerance in seconds for times in whole seconds or from two different clocks."""
 _HIT: Final = re.compile(r";\s*hit\s*(?:=\s*\?1\s*)?(?:;|$)", re.IGNORECASE)
 _ABOVE_ZERO: Final = re.compile(r"0*[1-9][0-9]*")
 _NO_STATUS: Final = ("-control", "-lookup", "-key", "-tag", "-tags")
@@ -24,12 +24,12 @@ _VALIDATED: Final = frozenset(("refresh", "revalidated"))
 
 
 class Seen(NamedTuple):
-    """How new a state is that was read: times of the server in seconds since 1970.
+    """How new a state is that was read, by the server's times in seconds since 1970.
 
-    `stamp` is when the state last changed, by its own word; `date` when it was answered, by the
-    answer's `Date`, and `at` when that arrived, on our monotonic clock. `stamped` says that
-    others of its noun have a time of change; `lag` by how much that was behind `Date` at the
-    most, in the answers to this client's own writes.
+    `stamp` is when the state last changed, as it reports itself; `date` is the answer's `Date`;
+    `at` is when the answer arrived, on the local monotonic clock. `stamped` means that other
+    objects of its noun have a time of change; `lag` is how far that was behind `Date` at most, in
+    the answers to this client's own writes.
     """
 
     stamp: float | None
@@ -39,10 +39,10 @@ class Seen(NamedTuple):
     lag: float
 
     def proves(self, first: float, before: float | None) -> bool:
-        """Return whether the state is surely newer than a write that first began at `first`.
+        """Return whether the state is certainly newer than a write that first started at `first`.
 
-        `before` is the time of change that a fresh read showed before that write, if it showed
-        the wanted state already. Without times to compare, a read proves what it shows.
+        `before` is the time of change in a fresh read before that write, if that read already
+        showed the desired state. Without times to compare, a read is taken as proof.
         """
         if self.date is None or (self.stamp is None and not self.stamped):
             return True
@@ -53,7 +53,7 @@ class Seen(NamedTuple):
 
 
 class Evidence:
-    """What a client's good answers have shown; shared by all clients on its session."""
+    """Facts learned from a client's successful answers; shared by all clients on its session."""
 
     __slots__ = ("_date", "_seconds", "asked", "asking", "lag", "living", "stamped")
 
@@ -61,17 +61,17 @@ class Evidence:
         self.living: set[int] = set()
         """The nouns whose API is known to answer at the base URL, by the ids of their proofs."""
         self.asked = 0
-        """How often it was checked whether an API answers there."""
+        """How often a check was made whether an API answers there."""
         self.asking = asyncio.Lock()
         self.stamped: set[int] = set()
-        """Which nouns carry the time of their last change: the ids of their proofs."""
+        """The nouns whose objects have a time of change, by the ids of their proofs."""
         self.lag = 0.0
         """How far that time was behind `Date` at most, in answers to writes."""
         self._date: str | None = None
         self._seconds: float | None = None
 
     def learn(self, operation: Operation[Any], result: Any) -> None:
-        """Record that an operation was answered with an object of its noun."""
+        """Record that the answer to an operation contained an object of its noun."""
         if not result:
             return
         self.living.add(id(operation.proof))
@@ -82,12 +82,12 @@ class Evidence:
     def lives(self, operation: Operation[Any]) -> bool:
         """Return whether the API of an operation's noun is known to answer at the base URL.
 
-        Of an operation that names no proof, any good answer is one.
+        If an operation defines no proof, any successful answer is one.
         """
         return bool(self.living) if operation.proof is None else id(operation.proof) in self.living
 
     def note_write(self, operation: Operation[Any], headers: Any, result: Any) -> None:
-        """Note how far the time of change in a good answer to a write is behind its `Date`."""
+        """Record how far the time of change in a successful write's answer is behind its `Date`."""
         stamp, date = stamp_of(operation.answer, result), self._date_of(headers)
         if stamp is not None:
             self.stamped.add(id(operation.proof))
@@ -95,7 +95,7 @@ class Evidence:
                 self.lag = date - stamp
 
     def seen(self, operation: Operation[Any], headers: Any, state: Any, at: float) -> Seen:
-        """Return how new a state is that was just read."""
+        """Return how new a just-read state is."""
         stamp = stamp_of(operation.answer, state)
         stamped = id(operation.proof) in self.stamped
         return Seen(stamp, self._date_of(headers), at, stamped, self.lag)
@@ -110,16 +110,16 @@ class Evidence:
 
 
 def stamp_of(answer: Answer[Any], value: Any) -> float | None:
-    """Return when a value last changed, in seconds since 1970; None where it does not say."""
+    """Return when a value last changed, in seconds since 1970; None if that is not known."""
     moment = None if answer.stamp is None else getattr(value, answer.stamp, None)
     return moment.timestamp() if isinstance(moment, datetime) else None
 
 
 def told_by_cache(headers: Any) -> str:
-    """Return the header by which an answer says that a cache gave it, not the server; or "".
+    """Return the header that shows an answer came from a cache, not the server; or "".
 
-    `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and what caches wrote before
-    that: X-Cache, CF-Cache-Status, X-Varnish with two numbers, and their kin. An answer that was
+    These are `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and older headers:
+    X-Cache, CF-Cache-Status, X-Varnish with two numbers, and similar ones. An answer that was
     validated at the server ("REVALIDATED", "TCP_REFRESH_HIT") is as good as the server's own.
     """
     for name, value in headers.items():
@@ -140,11 +140,11 @@ def told_by_cache(headers: Any) -> str:
 
 
 def certainty_of(status: int, *, dated: bool) -> Certainty:
-    """Return what a status outside of 2xx says of a write: REFUSED, or MAYBE.
+    """Return the certainty that a status other than 2xx implies for a write: REFUSED or MAYBE.
 
-    `dated` says that the answer has the API's own form and names a time to come again, which
-    distinguishes its 503 from a proxy's. A redirect is a refusal if it says that the address is
-    elsewhere; 302 and 303 may also follow something that was done, and the others mean nothing.
+    `dated` means that the answer has the API's own form and a time to retry, which distinguishes
+    its 503 from a proxy's. A redirect is a refusal if it means that the address is elsewhere; 302
+    and 303 may also follow a completed write, and the others prove nothing.
     """
     if 300 <= status < 400:
         refused = status in _LIVES_ELSEWHERE
@@ -156,16 +156,16 @@ def certainty_of(status: int, *, dated: bool) -> Certainty:
 
 
 def is_final(status: int) -> bool:
-    """Return whether a status ends a call at once: a redirect, or a refusal for good."""
+    """Return whether a status ends a call at once: a redirect, or a permanent refusal."""
     return 300 <= status < 500 and status not in _NOT_NOW and status not in _GIVEN_UP
 
 
 def confirmed_by(status: int, body: Any, key: str | None) -> bool:
-    """Return whether a good status says that an operation which returns nothing was done.
+    """Return whether a successful answer confirms an operation that returns nothing.
 
-    `body` is the decoded JSON, None where there is none. 204 says it, and 200 with an empty
-    object or with the thing itself under `key`; an empty 200 is what a web server answers to
-    anything, and 202 is a promise.
+    `body` is the decoded JSON, None if there is none. 204 confirms it, as does 200 with an empty
+    object or with the object itself under `key`. An empty 200 does not, since a web server may
+    return it for anything, nor does 202, which is only a promise.
     """
     if status == 204:
         return True

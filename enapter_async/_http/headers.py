@@ -1,4 +1,4 @@
-"""The headers of each request: the client's own, and those that its user adds."""
+"""The headers of each request: the client's own, and those added by the caller."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ from enapter_async.concealment import Secret
 ExtraHeaders = Callable[[], Mapping[str, str]]
 """Called just before each request is written, in the task of its call."""
 
-# Compiled once they are needed, which is seldom.
+# Compiled on first use, because they are rarely needed.
 _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE: Final = r"[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?"
 _OURS: Final = ("x-enapter-", "content-", "accept", "proxy-")
@@ -24,16 +24,16 @@ _OUR_NAMES: Final = frozenset(
     ("connection", "cookie", "expect", "host", "keep-alive", "te", "trailer",
      "transfer-encoding", "upgrade", "user-agent")
 )  # fmt: skip
-"""Headers that identify the caller, or govern the message or its connection."""
+"""Headers that identify the caller, or control the message or its connection."""
 
 logger = logging.getLogger("enapter_async")
 
 
 def own_headers(base_url: URL, token: Secret | None, user: str | None) -> dict[str, str]:
-    """Return what a client sends with each request.
+    """Return the headers that a client sends with each request.
 
-    A gateway redirects http to https unless a header says that http is meant; whether it may be
-    was checked with the base URL.
+    A gateway redirects http to https unless a header states that http is intended; whether http
+    is allowed was checked with the base URL.
     """
     headers = {
         "User-Agent": f"enapter-async/{__version__}",
@@ -68,7 +68,7 @@ def make_wire(
 class CarryingWire(Wire):
     """A `Wire` that adds headers to each request, obtained just before it is written.
 
-    It replaces the plain one only if there are headers to add, so that nobody else pays for them.
+    It is used only if there are headers to add, so that other clients do not pay the cost.
     """
 
     def __init__(self, *arguments: Any, extra: ExtraHeaders, **options: Any) -> None:

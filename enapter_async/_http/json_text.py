@@ -1,8 +1,8 @@
-"""JSON as UTF-8 bytes, by orjson if it is installed and by the standard library otherwise.
+"""JSON as UTF-8 bytes, with orjson if it is installed, otherwise with the standard library.
 
-Both refuse the same: NaN, a byte order mark, encodings other than UTF-8, nesting beyond
-`DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, does not define what that
-means, so a program on the way may have read another answer.
+Both refuse the same input: NaN, a byte order mark, encodings other than UTF-8, nesting beyond
+`DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, does not define its
+meaning, so a program in between may have read a different answer.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 DEEPEST: Final = 254
-"""How deeply objects and lists may be nested; orjson writes no more."""
+"""How deeply objects and lists may be nested; orjson's limit for writing."""
 
 _BLANKS: Final = b" \t\r\n"
 _LONG_NUMBER: Final = b"0" * 19
@@ -32,7 +32,7 @@ def decode_plainly(body: bytes) -> Any:
     too_deep = True
     with contextlib.suppress(RecursionError):
         data = _DECODER.decode(body.decode("utf-8"))
-        # There cannot be more levels than brackets, which are faster to count.
+        # There are at most as many levels as brackets, which are faster to count.
         too_deep = body.count(b"{") + body.count(b"[") > DEEPEST and _is_too_deep(data)
     if too_deep:
         raise ValueError("nested too deeply")
@@ -67,13 +67,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# `json.loads` and `json.dumps` would make these anew for each call.
+# `json.loads` and `json.dumps` would create these again for each call.
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_once_each)
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _count_strings(text: bytes) -> int:
-    """Return how many quotes of a JSON text begin or end a string, names included."""
+    """Return how many quotes in a JSON text start or end a string, names included."""
     if b"\\" not in text or rb"\"" not in text:
         return text.count(b'"')
     text = text.replace(rb"\\", b"")  # of a run of backslashes, an odd one escapes what follows
@@ -88,9 +88,9 @@ with contextlib.suppress(ImportError):
     def decode_quickly(body: bytes) -> Any:
         """Read JSON with orjson; anything else is a ValueError."""
         data = orjson.loads(body)
-        # Of two values under one name, orjson silently keeps the last. Then the document written
-        # again has fewer strings, however they are escaped; and if it differs only in blanks, or
-        # not at all, none is missing.
+        # Of two values under one name, orjson silently keeps the last. The document written again
+        # then has fewer strings, however they are escaped; if it differs only in whitespace, or not
+        # at all, none is missing.
         try:
             written = orjson.dumps(data)
         except TypeError:

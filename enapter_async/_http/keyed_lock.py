@@ -1,4 +1,4 @@
-"""One writer at a time for each thing that is written to, and waiting that is bounded."""
+"""A lock that allows one writer at a time per object, and waiting with a time limit."""
 
 import asyncio
 from collections import deque
@@ -6,20 +6,20 @@ from collections.abc import Awaitable, Callable, Hashable
 
 
 class KeyedLock:
-    """One writer at a time for each thing: a key is held by one call, others wait in order."""
+    """Allows one writer at a time per object: one call holds a key, others wait in order."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, deque[asyncio.Future[None]] | None] = {}
 
     def try_take(self, key: Hashable) -> bool:
-        """Take a turn that nobody holds."""
+        """Acquire the key if it is free; return whether that succeeded."""
         if key in self._waiting:
             return False
         self._waiting[key] = None
         return True
 
     async def take(self, key: Hashable) -> None:
-        """Wait for the turn and take it. Cancelled, it passes on what it may have been given."""
+        """Wait for the key and acquire it; if cancelled, pass on a turn already granted."""
         line = self._waiting.get(key)
         if line is None:
             line = self._waiting[key] = deque()
@@ -35,7 +35,7 @@ class KeyedLock:
             raise
 
     def give(self, key: Hashable) -> None:
-        """Return the turn to the next in line, or free it."""
+        """Release the key: pass it to the next in line, or free it."""
         line = self._waiting[key]
         while line:
             place = line.popleft()
@@ -46,7 +46,7 @@ class KeyedLock:
 
 
 async def within(seconds: float, waiting: Callable[[], Awaitable[object]]) -> bool:
-    """Wait for something for at most so many seconds; return whether it came."""
+    """Wait up to the given number of seconds; return whether it happened in time."""
     try:
         async with asyncio.timeout(seconds):
             await waiting()

@@ -1,4 +1,4 @@
-"""The connections of one client: those in use, watched by the sweeper, and those at hand."""
+"""The connections of one client: those in use, watched by the sweeper, and idle ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from aiohttp.client_proto import ResponseHandler
 from enapter_async._http.transport import SWEEP_SECONDS
 
 REST_SECONDS: Final = 1.0
-"""How long a connection is kept at hand before it goes back to aiohttp's pool."""
+"""How long an idle connection is kept here before it is returned to aiohttp's pool."""
 
 
 class Line:
-    """One connection that we hold: what an exchange on it needs, and when it must end."""
+    """One connection held here, with the data and the time limit of its current exchange."""
 
     __slots__ = (
         "connection",
@@ -42,7 +42,7 @@ class Line:
         self.until = 0.0
         self.late = False
         self.spared = False
-        """Whether it was given time to read what arrived while the loop was stalled."""
+        """Whether it was granted time to read data that arrived while the loop was stalled."""
         self.rests_since = 0.0
 
 
@@ -50,10 +50,10 @@ class Lines:
     """The connections of one client: those in use, watched by the sweeper, and those at hand.
 
     One timer serves all: it aborts the connections of late exchanges, and returns a connection
-    that was idle for a second to aiohttp's pool, which limits how long it may stay open.
+    that was idle for a second to aiohttp's pool, which limits how long it stays open.
 
     If the timer itself is late, the process or its loop was stalled, and answers may be waiting
-    in the sockets: exchanges that would be late by then are spared once, until the next sweep.
+    in the sockets: exchanges that would now be late are spared once, until the next sweep.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -74,7 +74,7 @@ class Lines:
             self._sweep_later()
 
     def rest(self, line: Line) -> None:
-        """Keep a connection at hand for the next exchange."""
+        """Keep an idle connection for the next exchange."""
         if self._closed:
             line.connection.release()
             return

@@ -1,10 +1,10 @@
-"""What a server says, without the token that it may echo."""
+"""Removal of the token from server texts that may echo it."""
 
 from typing import Any, Final
 from urllib.parse import quote
 
 SHORTEST: Final = 4
-"""A shorter token is no secret, and would be found within ordinary words."""
+"""A shorter token is not a secret, and would occur in ordinary words."""
 
 _IN_HTML: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"))
 _IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
@@ -13,8 +13,8 @@ _IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
 class Mask:
     """Replaces a token by `***` in texts and in JSON values.
 
-    A page may hold the token as HTML, a URL or JSON writes it; one that was cut may end in its
-    beginning.
+    A page may contain the token as escaped in HTML, a URL or JSON; a truncated page may end with
+    the first part of it.
     """
 
     __slots__ = ("_forms", "_token")
@@ -22,10 +22,10 @@ class Mask:
     def __init__(self, token: str | None) -> None:
         self._token = token if token and len(token) >= SHORTEST else None
         self._forms: tuple[str, ...] = ()
-        """The token as it may be written, the longest first; made when something is masked."""
+        """The possible spellings of the token, longest first; created on first use."""
 
     def text(self, text: str) -> str:
-        """Return a text without the token."""
+        """Return a text with the token removed."""
         if self._token is None:
             return text
         self._forms = self._forms or _forms(self._token)
@@ -34,7 +34,7 @@ class Mask:
         return self._without_beginning(text)
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value without the token, in names as in texts."""
+        """Return a JSON value with the token removed from both keys and strings."""
         if self._token is None:
             return value
         if isinstance(value, str):
@@ -46,7 +46,7 @@ class Mask:
         return value
 
     def _without_beginning(self, text: str) -> str:
-        """Return a text without the token's beginning at its end."""
+        """Return a text with any first part of the token removed from its end."""
         for form in self._forms:
             for length in range(min(len(form) - 1, len(text)), SHORTEST - 1, -1):
                 if text.endswith(form[:length]):

@@ -1,8 +1,8 @@
-"""The life of one call, read from top to bottom.
+"""The steps of one call, in order from top to bottom.
 
-A call takes the lock of its target, acquires a permit of the limiter, and makes an attempt; a
-good answer is returned at once. Anything else comes back as a `Failure`, and only then is a retry
-loop created. However the call ends, an uncertain attempt is settled by reading back, or reported.
+A call takes the lock of its target, acquires a permit from the limiter, and makes an attempt; a
+successful answer is returned at once. Anything else is a `Failure`, and only then is a retry loop
+created. However the call ends, an uncertain attempt is settled by reading back, or reported.
 
 The lock is taken before the permit, so that a call waiting for another writer of the same device
 holds no permit that calls for other devices could use.
@@ -57,13 +57,13 @@ SETTLE_TRIES: Final = 2
 
 _BY_KEY: Final = Settles.KEY
 _READ: Final = Repeat.READ
-"""Looked up once: a class finds its members slowly, and every call asks."""
+"""Looked up once: finding a member of an enumeration is slow, and every call needs it."""
 
 TIMER_SECONDS: Final = 0.001
-"""How much too early a loop's timer may fire: uvloop counts in whole milliseconds."""
+"""How much too early a loop's timer may fire: uvloop uses whole milliseconds."""
 
 _NUMBERS: Final = itertools.count(1)
-"""One count for all clients of the process, so that a hook may serve several."""
+"""One counter for all clients of the process, so that several may share a hook."""
 
 logger = logging.getLogger("enapter_async")
 
@@ -84,7 +84,7 @@ class Pipeline(Telling):
     async def execute(
         self, operation: Operation[T], record: CallRecord | None = None, *, patient: bool = False
     ) -> T:
-        """Execute an operation and return its result, or raise what is known about its end.
+        """Execute an operation and return its result, or raise an error that states its outcome.
 
         With `patient`, time spent waiting for a permit does not count against the deadline.
         """
@@ -130,7 +130,7 @@ class Pipeline(Telling):
             return ended  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # no failure is without an error
         error.attempts = call.record.attempts
         if isinstance(error, ResultDiffersError):
-            error.result = ended  # only now, because hooks are never told a result
+            error.result = ended  # only now, because hooks never receive a result
         try:
             raise error
         finally:
@@ -140,7 +140,7 @@ class Pipeline(Telling):
         """Run the call as the only writer of its target."""
         target = call.operation.writes_to()
         if target is not None and not self.turns.try_take(target):
-            self._drop_granted(call.record)  # others can use it meanwhile
+            self._drop_granted(call.record)  # so that others can use it meanwhile
             began = self.clock.monotonic()
             came = await within(call.end - began, lambda: self.turns.take(target))
             self._tell_waited(call, began, "turn")
@@ -158,7 +158,7 @@ class Pipeline(Telling):
                 self.turns.give(target)
 
     async def _go_on(self, call: Call, first: Failure) -> Any | Failure:
-        """Retry after a first failure as far as the policy allows, and return how it ended."""
+        """Retry after a first failure as far as the policy allows; return the result or failure."""
         ended: Any = first
         repeat = call.operation.repeat
         if may_repeat(self.policy, repeat, first):
@@ -186,7 +186,7 @@ class Pipeline(Telling):
         return await self._settlement().conclude(call, ended)
 
     def _may_ask_again(self, call: Call) -> bool:
-        """Return whether an unconfirmed write may be repeated, which a read shows undone."""
+        """Return whether an unconfirmed write that a read showed as not done may be repeated."""
         allowed = len(call.record.attempts) - call.refusals < self.policy.attempts
         return call.still_there and allowed and call.delay < self._time_left(call)
 
@@ -202,7 +202,7 @@ class Pipeline(Telling):
         operation = call.operation
         began = self.clock.monotonic()
         left = call.end - began
-        # If cut at the very end, an attempt of a write could no longer be settled.
+        # A write attempt that is cut at the very end could no longer be settled.
         left -= settle_reserve(operation.settles, left)
         if left <= 0:
             self.limiter.dropped(permit)
@@ -229,7 +229,7 @@ class Pipeline(Telling):
     async def _permit(self, call: Call) -> Permit | None:
         """Wait for a permit for the next attempt; return None where none comes in time.
 
-        The observer is asked again after each wait: what it watches may have changed meanwhile.
+        The observer is asked again after each wait, because its answer may have changed.
         """
         observer = call.record.observer
         while True:
@@ -248,7 +248,7 @@ class Pipeline(Telling):
             self.limiter.dropped(permit)
 
     def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
-        """Note what a good answer shows, and tell of it."""
+        """Record what a successful answer shows, and report it to hooks."""
         operation, record = call.operation, call.record
         if id(operation.proof) not in self.evidence.living:
             self.evidence.learn(operation, result)
@@ -265,7 +265,7 @@ class Pipeline(Telling):
     async def _exchange(
         self, permit: Permit, message: Message, operation: Operation[Any], left: float
     ) -> tuple[Reply, Any] | Failure:
-        """Make one exchange, read its answer, and tell the limiter how it ended."""
+        """Make one exchange, read its answer, and report the result to the limiter."""
         try:
             reply: Any = await self.transport.exchange(
                 message,
@@ -292,7 +292,7 @@ class Pipeline(Telling):
         return left - call.reserve(left)
 
     def _failed(self, call: Call, failure: Failure, began: float) -> Failure:
-        """Record a failed attempt, and how long its operation waits now."""
+        """Record a failed attempt, and how long its operation must wait now."""
         now = self.clock.monotonic()
         number = len(call.record.attempts) + 1
         attempt = Attempt(
@@ -323,7 +323,7 @@ class Pipeline(Telling):
         return failure
 
     async def _wait_for_permit(self, call: Call, *, settling: bool = False) -> Permit | None:
-        """Wait in the limiter's line; return None where no turn comes in time."""
+        """Wait in the limiter's line; return None if no permit is granted in time."""
         began = self.clock.monotonic()
         again = settling or bool(call.record.attempts)
         try:
@@ -356,7 +356,7 @@ class Pipeline(Telling):
             await call.record.before_again()
 
     async def _read_back(self, call: Call, reading: Operation[Any]) -> Any | Failure:
-        """Execute a read on behalf of a call whose end depends on it."""
+        """Execute a read on behalf of a call whose outcome depends on it."""
         if self.hooks:
             operation = call.operation
             self._tell(Waiting(call=call.number, operation=operation, seconds=0.0, reason="settle"))

@@ -1,4 +1,4 @@
-"""The proxy that a client goes through: a given one, or the environment's where asked for."""
+"""The proxy that a client uses: a given one, or the environment's if requested."""
 
 import urllib.request
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from yarl import URL
 from enapter_async.errors import ConfigurationError
 
 ENVIRONMENT: Final = "environment"
-"""Stands in the place of a proxy's address for: the one that the environment names."""
+"""Used instead of a proxy's address to select the proxy named by the environment."""
 
 
 def parse_proxy(text: str | URL) -> URL:
@@ -34,8 +34,8 @@ def parse_proxy(text: str | URL) -> URL:
 def named_proxy(base_url: URL, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """Return the variable that names a proxy for a host, and its value, as curl reads them.
 
-    None where there is none, or where NO_PROXY names the host. `HTTP_PROXY` in capitals is not
-    looked at in a CGI program, where a request's header would set it.
+    Return None if there is none, or if NO_PROXY names the host. `HTTP_PROXY` in capitals is
+    ignored in a CGI program, because a request's header would set it.
     """
     variables = [f"{base_url.scheme}_proxy", f"{base_url.scheme}_proxy".upper()]
     if "REQUEST_METHOD" in environ and base_url.scheme == "http":
@@ -43,13 +43,13 @@ def named_proxy(base_url: URL, environ: Mapping[str, str]) -> tuple[str, str] | 
     found = next((name for name in (*variables, "all_proxy", "ALL_PROXY") if environ.get(name)), "")
     bypass = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     host = f"{base_url.host}:{base_url.port}"
-    if not found or urllib.request.proxy_bypass_environment(host, {"no": bypass}):  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # typeshed has it for no platform but one
+    if not found or urllib.request.proxy_bypass_environment(host, {"no": bypass}):  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # typeshed defines it for only one platform
         return None
     return found, environ[found]
 
 
 def chosen_proxy(asked: str | URL, base_url: URL, environ: Mapping[str, str]) -> URL | None:
-    """Return the proxy that is asked for; None where the environment names none for the host."""
+    """Return the requested proxy; None if the environment names none for the host."""
     if str(asked) != ENVIRONMENT:
         return parse_proxy(asked)
     named = named_proxy(base_url, environ)
@@ -57,7 +57,7 @@ def chosen_proxy(asked: str | URL, base_url: URL, environ: Mapping[str, str]) ->
         return None
     variable, value = named
     try:
-        # Without a scheme it is http, for curl and most others.
+        # Without a scheme it is http, as in curl and most other programs.
         return parse_proxy(value if "://" in value else f"http://{value}")
     except ConfigurationError as error:
         reason = str(error).removeprefix("proxy ")
@@ -65,7 +65,7 @@ def chosen_proxy(asked: str | URL, base_url: URL, environ: Mapping[str, str]) ->
 
 
 def shown_proxy(asked: str | URL) -> str:
-    """Return a proxy's address as it may be shown: without user and password."""
+    """Return a proxy's address without user and password, so that it may be shown."""
     try:
         return ENVIRONMENT if asked == ENVIRONMENT else str(URL(str(asked)).with_user(None))
     except ValueError:

@@ -1,4 +1,4 @@
-"""When to retry, and after how long: the policy, and the tenacity loop that applies it.
+"""When to retry and after what delay: the policy, and the tenacity loop that applies it.
 
 A tenacity object holds the state of its loop, so one is created for each call whose first attempt
 failed, and never shared. A first attempt that succeeds creates none.
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 SETTLE_SHARE: Final = 0.2
 _NEVER: Final = Settles.NEVER
-"""Looked up once: a class finds its members slowly, and every call asks."""
+"""Looked up once: finding a member of an enumeration is slow, and every call needs it."""
 SETTLE_SECONDS: Final = 5.0
 
 
@@ -33,12 +33,12 @@ SETTLE_SECONDS: Final = 5.0
 class RetryPolicy:
     """How persistently a call is attempted; all times are seconds.
 
-    `attempts` includes the first one, so 1 switches retries off (an uncertain end is still
+    `attempts` includes the first one, so 1 disables retries (an uncertain outcome is still
     settled by reading back). Between two attempts a call sleeps a random time of up to
     `base_delay`, doubled with each failure (twice `base_delay` after a refusal), at most
     `max_delay`. A Retry-After is a lower bound; one above `max_retry_after` ends the call.
-    A refusal as too much (429, or 503 with Retry-After) counts as no attempt unless `attempts`
-    is 1: the client's limiter says when the next may begin, and the deadline limits it.
+    A refusal for too many requests (429, or 503 with Retry-After) does not count as an attempt
+    unless `attempts` is 1: the limiter decides when the next may start, within the deadline.
     `deadline` limits the whole call. `on_ambiguous="regenerate"` repeats once-only operations
     after an uncertain attempt: earlier credentials may then exist, or be revoked.
     """
@@ -83,14 +83,14 @@ def may_repeat(policy: RetryPolicy, repeat: Repeat, failure: Failure) -> bool:
 
 
 def is_refusal(failure: Failure) -> bool:
-    """Return whether the server refused an attempt as too much, and so for now only."""
+    """Return whether the server refused an attempt for too many requests, so only temporarily."""
     return failure.certainty is Certainty.REFUSED and (
         failure.status == 429 or (failure.status == 503 and failure.retry_after is not None)
     )
 
 
 def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> None:
-    """Tell the limiter how an attempt failed."""
+    """End the permit of an attempt according to how it failed."""
     if is_refusal(ended):
         limiter.refused(permit, ended.retry_after)
     elif isinstance(ended.error, HostDownError):
@@ -104,7 +104,7 @@ def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> None:
 
 
 def out_of_time(last: Failure, refusals: int) -> Failure:
-    """Return the end of a call whose last attempt was refused, with nothing told of how long."""
+    """Return the failure of a call out of time, with its own error if it was only refused."""
     if not is_refusal(last) or last.retry_after is not None:
         return last
     error = DeadlineExceededError(
@@ -130,12 +130,12 @@ def backoff(
 
 
 def settle_reserve(settles: Settles, left: float) -> float:
-    """Return how many of the seconds left are reserved for reading back."""
+    """Return how many of the remaining seconds are reserved for reading back."""
     return min(SETTLE_SECONDS, left * SETTLE_SHARE) if settles is not _NEVER else 0.0
 
 
-class _Again(Exception):  # noqa: N818 - it is a signal between `drive` and tenacity
-    """Tells tenacity's loop that an attempt failed and may be repeated; never leaves `drive`."""
+class _Again(Exception):  # noqa: N818 - a signal between `drive` and tenacity
+    """Signals tenacity's loop that an attempt failed and may be repeated; never leaves `drive`."""
 
 
 async def drive(
@@ -151,9 +151,9 @@ async def drive(
 ) -> T | Failure:
     """Continue after a `first` failure until an attempt succeeds or the policy ends the call.
 
-    The first failure counts as attempt 1; `uncounted` attempts count as none, unless `attempts`
-    is 1. Return the value, or the last failure; a sleep that would outlast the time left is not
-    started.
+    The first failure counts as attempt 1; `uncounted` attempts do not count, unless `attempts`
+    is 1. Return the value, or the last failure; a sleep that would exceed the remaining time is
+    not started.
     """
     failure: Failure | None = first
     last = first

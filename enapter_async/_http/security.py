@@ -1,4 +1,4 @@
-"""Checks, without I/O, of the API's address and of what must hold before a token is sent there."""
+"""Checks, without I/O, of the API's address and other preconditions for sending a token."""
 
 import asyncio
 import inspect
@@ -20,20 +20,20 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
     """Return what aiohttp verifies with: the caller's context, or the default one.
 
-    The default context writes its session keys to the file named by SSLKEYLOGFILE, so if that is
-    set, a context is created that does not.
+    The default context writes its session keys to the file named by SSLKEYLOGFILE; if that is
+    set, a context that does not is created instead.
     """
     if context is not None:
         return context
     if base_url.scheme == "https" and "SSLKEYLOGFILE" in os.environ:
         context = ssl.create_default_context()
-        context.keylog_filename = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]  # None is how it is cleared
+        context.keylog_filename = None  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]  # None clears it
         return context
     return True
 
 
 def check_header_value(name: str, value: object) -> None:
-    """Refuse what cannot be the value of a header, without showing it."""
+    """Raise if a value is not valid in a header, without showing it."""
     if not isinstance(value, str):
         raise ConfigurationError(f"{name} must be a str, not a {type(value).__name__}")
     if not value:
@@ -49,7 +49,7 @@ def check_header_value(name: str, value: object) -> None:
 
 
 def check_ssl_context(context: ssl.SSLContext) -> None:
-    """Refuse a context that would accept any server."""
+    """Raise if a context would accept any server."""
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
             "ssl_context does not verify the server; for a gateway with its own CA use "
@@ -62,7 +62,7 @@ def check_ssl_context(context: ssl.SSLContext) -> None:
 
 
 def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
-    """Issue a warning that points to the caller's code, however many frames of ours lie between."""
+    """Issue a warning that points to the caller's code, skipping this package's frames."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").startswith("enapter_async."):
         frame, level = frame.f_back, level + 1
@@ -70,17 +70,17 @@ def warn_caller(message: str, kind: type[Warning] = UserWarning) -> None:
 
 
 def check_session(session: aiohttp.ClientSession) -> None:
-    """Refuse a caller's session that is closed or belongs to another event loop."""
+    """Raise if a caller's session is closed or belongs to another event loop."""
     if session.closed:
         raise ConfigurationError("the session is closed; pass an open one")
-    if session._loop is not asyncio.get_running_loop():  # noqa: SLF001 - its public name warns
+    if session._loop is not asyncio.get_running_loop():  # noqa: SLF001 - the public attribute warns
         raise ConfigurationError(
             "the session was created on another event loop; create it on the client's"
         )
 
 
 def check_connector(session: aiohttp.ClientSession, base_url: URL) -> None:
-    """Refuse a caller's session whose connector would accept any server."""
+    """Raise if the connector of a caller's session would accept any server."""
     verifies = getattr(session.connector, "_ssl", True)
     if base_url.scheme == "https" and verifies is False:
         raise ConfigurationError(

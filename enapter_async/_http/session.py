@@ -1,8 +1,8 @@
-"""Exchanges through a `ClientSession`: a caller's own, or ours if `probe` refuses aiohttp.
+"""Exchanges through a `ClientSession`: the caller's, or the client's if `probe` rejects aiohttp.
 
-How certain a failure is follows from the phase in which it occurred, not from its class: either
-the request began to be written, or it did not, whatever failed. A middleware, a resolver, a trace
-or a proxy that refuses the tunnel: as long as nothing was written, nothing was sent.
+The certainty of a failure follows from the phase in which it occurred, not from its class: either
+writing the request had started, or it had not. As long as nothing was written, nothing was sent,
+whether a middleware, a resolver, a trace or a proxy that refuses the tunnel failed.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from enapter_async._http.wire import FRESH, Failure, Message, Reply, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
 
 CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""What aiohttp raises if there is no connection; it never retries after these."""
+"""The errors that aiohttp raises if there is no connection; it never retries after these."""
 
 
 class SessionTransport:
@@ -40,7 +40,7 @@ class SessionTransport:
         self._session = session
         self._origin = wire.origin
         self._host = wire.host
-        # As aiohttp keeps them, so that it need not turn them into that for each request.
+        # In aiohttp's own form, so that it need not convert them for each request.
         self._headers = CIMultiDict(wire.headers)
         self._fresh_headers = CIMultiDict({**wire.headers, **FRESH})
         self._headers_with_body = CIMultiDict(wire.headers)
@@ -55,7 +55,7 @@ class SessionTransport:
         """Do nothing: a session does not report which connection it used."""
 
     def close(self) -> None:
-        """Start nothing more; the session is closed by its owner."""
+        """Start no further exchange; the owner closes the session."""
         self._closed = True
 
     async def exchange(
@@ -100,7 +100,7 @@ class SessionTransport:
         return failure
 
     async def reach(self, seconds: float) -> Failure | None:
-        """Connect the way the session does, send nothing, and close the connection."""
+        """Connect as the session does, send nothing, and close the connection."""
         way = _Way(sends=False)
         try:
             response = await self._session.request(
@@ -115,7 +115,7 @@ class SessionTransport:
         except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
             failure = None if way.sent else way.failure(error, seconds, self._host)
         else:
-            response.close()  # a middleware's own: it needs nobody
+            response.close()  # created by a middleware; nobody needs it
             return None
         return failure
 
@@ -152,10 +152,10 @@ class SessionTransport:
 
 
 class _Limit:
-    """Cuts an exchange at its time limit, and spares it once after a stall.
+    """Cancels an exchange at its time limit, but spares it once after a stall.
 
     A late timer means that the process or its loop was stalled, so the answer may be waiting in
-    the socket. It cancels the task as `asyncio.timeout` does, in a tenth of its time.
+    the socket. It cancels the task as `asyncio.timeout` does, but is ten times as fast.
     """
 
     __slots__ = ("_cancelling", "_expired", "_loop", "_task", "_timer")
@@ -183,7 +183,7 @@ class _Limit:
         return expired and self._task is not None and self._task.uncancel() <= self._cancelling
 
 
-class _Lost(Exception):  # noqa: N818 - it names what became of the request
+class _Lost(Exception):  # noqa: N818 - named after the fate of the request
     """Replaces the errors after which aiohttp would send a request again."""
 
 
@@ -199,9 +199,9 @@ class _Way:
 
     def __init__(self, *, sends: bool = True) -> None:
         self._sends = sends
-        """Whether the request may continue once there is a connection."""
+        """Whether the request may be sent once there is a connection."""
         self.sent = False
-        """Whether there was a connection and the request began to be written."""
+        """Whether there was a connection and writing the request started."""
         self.lost = ""
 
     async def guard(
@@ -220,7 +220,7 @@ class _Way:
     async def watch(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """Record when the request begins to be written; a tunnel's CONNECT is another request."""
+        """Record when writing the request starts; a tunnel's CONNECT is a different request."""
         send: Any = getattr(request, "send", None)
 
         async def noted(connection: Any) -> Any:
@@ -230,18 +230,18 @@ class _Way:
             return await send(connection)
 
         if send is None:
-            self.sent = True  # an aiohttp that sends otherwise: nothing is known
+            self.sent = True  # this aiohttp sends in another way, so nothing is known
             if not self._sends:
                 raise _Lost
             return await handler(request)
-        vars(request)["send"] = noted  # of this one request, made for this call
+        vars(request)["send"] = noted  # only of this request, created for this call
         try:
             return await handler(request)
         finally:
             vars(request).pop("send", None)
 
     def failure(self, error: Exception, seconds: float, host: str) -> Failure:
-        """Return what is known about a request that ended in this error."""
+        """Return the failure of a request that ended in this error."""
         kind = self.lost or type(error).__name__
         if self.sent:
             if isinstance(error, TimeoutError):

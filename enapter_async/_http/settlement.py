@@ -1,4 +1,4 @@
-"""How a call ends whose own attempts all failed: settled by reading back, or reported."""
+"""The end of a call whose attempts all failed: settled by reading back, or reported."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,7 +24,7 @@ class Settlement:
     wire: Wire
 
     async def conclude(self, call: Call, last: Failure) -> Any | Failure:
-        """Return the result of a call that could be settled, or the failure that it ends in."""
+        """Return the result of a call that could be settled, or else its failure."""
         operation = call.operation
         uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
         if operation.repeat is Repeat.READ or not uncertain:
@@ -48,7 +48,7 @@ class Settlement:
         return attrs.evolve(last, error=error)
 
     async def state(self, call: Call, reading: Operation[Any]) -> Any | Failure:
-        """Return the state that a read shows; None if it proves that there is nothing."""
+        """Return the state that a read shows; None if the object is proven not to exist."""
         state = await self.read(call, reading)
         if not (isinstance(state, Failure) and state.absent):
             return state
@@ -57,7 +57,7 @@ class Settlement:
         return attrs.evolve(state, error=self._unproven(state.error))
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
-        """Return the failure of a call that decides something, its 404 proven or explained."""
+        """Return the failure of a call behind a decision, with its 404 proven or explained."""
         error = last.error
         if not isinstance(error, NotFoundError):
             return last
@@ -67,7 +67,7 @@ class Settlement:
         return attrs.evolve(last, error=self._unproven(error))
 
     def _unproven(self, error: Any) -> NotFoundError:
-        """Return the error of a 404 that proves nothing, with what to do about it."""
+        """Return the error for a 404 that proves nothing, with a remedy."""
         why = (
             f"no Enapter API is known to answer at {self.wire.base_url}"
             if error.from_api
@@ -85,7 +85,7 @@ class Settlement:
         return unproven
 
     async def _lives(self, call: Call) -> bool:
-        """Return whether the API of a noun is known to answer here; find out if it is not."""
+        """Return whether the API of a noun is known to answer here; if not, check it."""
         operation = call.operation
         if not self.evidence.lives(operation) and operation.proof is not None:
             await self._find_out(call, operation.proof)

@@ -1,4 +1,4 @@
-"""What a pipeline tells its hooks."""
+"""Delivery of a pipeline's events to its hooks."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ logger = logging.getLogger("enapter_async")
 
 @attrs.frozen(kw_only=True)
 class Telling:
-    """Tells hooks of calls; a hook that fails hurts no call."""
+    """Reports the events of calls to hooks; a failing hook does not affect a call."""
 
     hooks: Sequence[Hook]
     clock: Clock

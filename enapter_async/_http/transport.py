@@ -1,6 +1,6 @@
-"""What a transport does, and how certain its failures are.
+"""The interface of a transport, and the certainty of its failures.
 
-A transport returns a `Reply`, or a `Failure` that is NOT_SENT or MAYBE. It raises nothing but
+A transport returns a `Reply`, or a `Failure` that is NOT_SENT or MAYBE. It raises only
 cancellation: aiohttp's exceptions hold request headers, so none may leave it.
 
 `direct.DirectTransport` is the default; `session.SessionTransport` serves a caller's own
@@ -23,15 +23,15 @@ from enapter_async.errors import (
 )
 
 ERROR_BODY_BYTES: Final = 64 * 1024
-"""How much of an error's body is read; if there is more, the connection is closed."""
+"""The maximum read of an error's body; if there is more, the connection is closed."""
 SWEEP_SECONDS: Final = 0.05
-"""How often late exchanges are looked for, and how long one is spared after a stall."""
+"""The interval of checks for late exchanges, and how long one is spared after a stall."""
 LARGEST_FIELD: Final = 64 * 1024
-"""How many bytes one header of an answer may have: the types of about 7,000 columns of a time
-series arrive in one. aiohttp allows at most 128 headers."""
+"""The maximum size of one header of an answer, in bytes: the types of about 7,000 columns of a
+time series arrive in one. aiohttp allows at most 128 headers."""
 LAX_PARSER: Final = HttpResponseParser.__module__ == "aiohttp.http_parser"
-"""Whether aiohttp parses in Python: that parser takes the first of two lengths, and the one in
-C refuses them."""
+"""Whether aiohttp uses its Python parser, which accepts the first of two lengths; its C parser
+refuses them."""
 _NEVER_ROUND: Final = 1e9
 
 
@@ -40,8 +40,8 @@ class Timeouts:
     """How long one attempt may take, in seconds.
 
     `connect` limits everything up to a ready connection (name, TCP, TLS); `read` the time from
-    sending the request to the last byte of its answer. Over a session of your own their sum is
-    one limit, because a session does not report when it began to send.
+    sending the request to the last byte of its answer. With your own session, their sum is one
+    limit, because a session does not report when it started to send.
     """
 
     connect: float = 10.0
@@ -62,19 +62,19 @@ class Transport(Protocol):
         ...
 
     async def reach(self, seconds: float) -> Failure | None:
-        """Connect the way requests do, send nothing, and close the connection."""
+        """Connect as requests do, send nothing, and close the connection."""
 
     def distrust(self) -> None:
         """Stop using the last connection: its answers are no longer in step with its requests."""
 
     def close(self) -> None:
-        """Release what closing the session does not."""
+        """Release the resources that closing the session does not release."""
 
 
 def torn(headers: Any) -> bool:
     """Return whether an answer has two lengths, so that neither can be trusted.
 
-    With the wrong one, the next answer on the connection would begin inside this one's body.
+    With the wrong length, the next answer on the connection would start inside this one's body.
     """
     return LAX_PARSER and len(headers.getall("Content-Length", ())) > 1
 
@@ -82,7 +82,7 @@ def torn(headers: Any) -> bool:
 def read_at_once(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
 ) -> tuple[bytes, str, bool] | None:
-    """Return what `read_body` would if the whole body is there and fits its cap; else None."""
+    """Return the same as `read_body` if the whole body has arrived and fits its cap, else None."""
     if not payload.is_eof() or payload.exception() is not None:
         return None
     if payload.total_bytes > _cap(status, max_bytes):
@@ -109,14 +109,14 @@ async def read_body(
                 return _beginning(chunks, ERROR_BODY_BYTES), cut, False
     except TimeoutError:
         return b"".join(chunks), "the answer did not end in time", True
-    except Exception as error:  # noqa: BLE001 - a head arrived; whatever ends the body ends it alone
+    except Exception as error:  # noqa: BLE001 - the head arrived; any error affects only the body
         reason = f"the answer's body was lost ({type(error).__name__})"
         return b"".join(chunks), reason, False
     return b"".join(chunks), "", False
 
 
 def _beginning(chunks: list[bytes], size: int) -> bytes:
-    """Return the first `size` bytes, without a second copy of all."""
+    """Return the first `size` bytes without copying everything twice."""
     begun = bytearray()
     for chunk in chunks:
         begun += chunk
@@ -153,7 +153,7 @@ def maybe(reason: str, kind: str, *, timed_out: bool = False) -> Failure:
 
 
 def connect_failure(error: BaseException, seconds: float, host: str) -> Failure:
-    """Return why no connection could be made, without any of aiohttp's objects."""
+    """Return the failure of a connection, without any of aiohttp's objects."""
     kind = type(error).__name__
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or "verification failed"
@@ -164,7 +164,7 @@ def connect_failure(error: BaseException, seconds: float, host: str) -> Failure:
             TLSError(f"no TLS connection to {host} could be agreed on"), kind, retries=2
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        # A name that three look-ups do not find will not be found by more; it may be a proxy's.
+        # A name that three lookups do not find will not be found by more; it may be a proxy's name.
         unknown = HostDownError(f"the name {error.host} could not be resolved")
         return not_sent(unknown, kind, retries=2)
     if isinstance(error, TimeoutError):

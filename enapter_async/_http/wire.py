@@ -1,7 +1,7 @@
 """Conversion between values and bytes, without I/O.
 
-`Wire.message` writes an operation as a request; `Wire.read` converts an answer to the operation's
-value, or to a `Failure` that says how certain it is that nothing was done.
+`Wire.message` converts an operation to a request; `Wire.read` converts an answer to the
+operation's value, or to a `Failure` that states how certain it is that nothing was done.
 """
 
 import contextlib
@@ -40,12 +40,12 @@ T = TypeVar("T")
 
 EXCERPT_LENGTH: Final = 4096
 FRESH: Final = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
-"""What asks for the server's own answer; Pragma for caches of HTTP/1.0."""
+"""The headers that request the server's own answer; Pragma is for caches of HTTP/1.0."""
 _BELIEVED: Final = frozenset((*range(200, 300), 404))
-"""The answers that say how something is."""
+"""The statuses of answers that report a state."""
 
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
-# Compiled once they are needed, which is seldom.
+# Compiled on first use, because they are rarely needed.
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 
@@ -53,7 +53,7 @@ _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
 class Message(NamedTuple):
     """A request ready to be sent: `target` is the escaped path with its query.
 
-    `fresh` asks for an answer from the server itself, not from a cache.
+    `fresh` requests an answer from the server itself, not from a cache.
     """
 
     method: str
@@ -65,10 +65,10 @@ class Message(NamedTuple):
 class Reply(NamedTuple):
     """An answer as it arrived; `body` is decompressed and capped.
 
-    `cut` says why the body is incomplete, and is empty if it is not; `late` whether time ran out;
-    `framed` whether the end of the body can be told from the end of the connection; `headers` is
-    one of aiohttp's multidicts. Like `Message`, it is a tuple because one is created for every
-    exchange, which takes a third of the time.
+    `cut` is the reason why the body is incomplete, or empty; `late` whether time ran out;
+    `framed` whether the end of the body differs from the end of the connection; `headers` is one
+    of aiohttp's multidicts. Like `Message`, it is a tuple because one is created for every
+    exchange, and a tuple takes a third of the time.
     """
 
     status: int
@@ -86,9 +86,8 @@ class Failure:
     `error` is what the call raises if it ends here; `retries` how often such a failure may be
     retried within one call, None for as often as the policy allows; `timed_out` whether a limit
     of the client cut the attempt; `from_api` whether the API itself answered, not a proxy;
-    `answer` what arrived of an answer that may hold a secret and could not be read;
-    `unconfirmed` that a good status arrived which does not say that it was done; `answer`
-    what came of an answer that may hold a secret and could not be read.
+    `unconfirmed` whether a successful status arrived that does not confirm the operation;
+    `answer` the received part of an answer that may hold a secret and could not be read.
     """
 
     certainty: Certainty
@@ -104,7 +103,7 @@ class Failure:
 
     @property
     def absent(self) -> bool:
-        """Whether the API says that what was asked for is not there, if it is an API."""
+        """Whether the answer reports that the requested object does not exist."""
         return self.status == 404 and self.from_api
 
 
@@ -112,7 +111,7 @@ class Wire:
     """The protocol of one client: base path, headers, and how answers are read."""
 
     middlewares: tuple[Any, ...] = ()
-    """What a session must put around each request, in aiohttp's form."""
+    """The middlewares that a session must apply to each request, in aiohttp's form."""
 
     def __init__(
         self,
@@ -142,7 +141,7 @@ class Wire:
         )
 
     def message(self, operation: Operation[Any], *, fresh: bool = False) -> Message:
-        """Write an operation as a request, each path segment escaped on its own."""
+        """Return an operation as a request, with each path segment escaped separately."""
         parts = operation.request()
         path = "/".join(parts.path)
         if not _PLAIN_PATH.fullmatch(path) or path.count("/") != len(parts.path) - 1:
@@ -165,7 +164,7 @@ class Wire:
         return f"{start}{self._end_with_body}{len(body)}\r\n\r\n".encode("latin-1") + body
 
     def read_fresh(self, operation: Operation[T], reply: Reply) -> T | Failure:
-        """Do what `read` does, but believe no answer that a cache says it gave."""
+        """Read an answer as `read` does, but reject one that came from a cache."""
         told = told_by_cache(reply.headers) if reply.status in _BELIEVED else ""
         if not told:
             return self.read(operation, reply)
@@ -178,7 +177,7 @@ class Wire:
         )
 
     def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
-        """Return the operation's value from an answer, or how it failed."""
+        """Return the operation's value from an answer, or the failure."""
         if not 200 <= reply.status < 300:
             return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
@@ -200,7 +199,7 @@ class Wire:
         return _unusable(operation, reply, reason, certainty, path=path)
 
     def _confirmed(self, operation: Operation[T], reply: Reply) -> T | Failure:
-        """Return the result of an operation without one, or the failure that it may be done."""
+        """Return None if an operation without a result is confirmed, else an uncertain failure."""
         answer, body = operation.answer, None
         if reply.status == 200 and not reply.cut:
             with contextlib.suppress(ValueError, RecursionError):
@@ -231,7 +230,7 @@ class Wire:
             )
         excerpt = ""
         if not errors and not operation.answer.secret:
-            # Masked before it is cut: the cut may go through the token.
+            # Masked before it is cut, because the cut may split the token.
             excerpt = self._mask.text(reply.body.decode("utf-8", "replace"))[:EXCERPT_LENGTH]
         error = api_error_type(status)(
             _say(status, errors),
@@ -255,7 +254,7 @@ class Wire:
         )
 
     def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:
-        """Return the entries of the error envelope, known by its form; () if the body is none."""
+        """Return the entries of the error envelope, recognized by its form; () if it is not one."""
         try:
             data = self._mask.value(decode(body))
         except (ValueError, RecursionError):
@@ -267,7 +266,7 @@ class Wire:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Return a server's text fit for a message: one line, no control characters, not long."""
+    """Return a server's text for use in a message: one short line, no control characters."""
     line = re.sub(f"{UNSAFE}+", " ", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
@@ -300,7 +299,7 @@ def _may_be_json(reply: Reply) -> bool:
 
 
 def _looks_like_json(reply: Reply) -> bool:
-    """Return whether the body looks like the API's under another label, as Go servers send it."""
+    """Return whether the body looks like JSON with another content type, as Go servers send it."""
     return not _is_html(reply) and reply.body.lstrip()[:1] == b"{"
 
 
@@ -345,7 +344,7 @@ def _unusable(
         certainty=certainty,
         error=error_type(f"HTTP {reply.status}, but {reason}", path=path),
         kind=error_type.__name__,
-        # Asked again, the server would answer alike, and make other secrets.
+        # If asked again, the server would answer the same way, and create new secrets.
         retries=0 if too_large or (kept is not None and not reply.cut) else None,
         status=reply.status,
         timed_out=reply.late,
@@ -354,7 +353,7 @@ def _unusable(
 
 
 def _kept(operation: Operation[Any], reply: Reply) -> RawAnswer | None:
-    """Return what arrived, if it may hold a secret that exists nowhere else."""
+    """Return the received body if it may hold a secret that exists nowhere else."""
     if not operation.answer.secret or not reply.body:
         return None
     page = _is_html(reply) and not reply.body.lstrip().startswith(b"{")

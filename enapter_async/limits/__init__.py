@@ -1,1 +1,1 @@
-"""The one limiter of a client: how much may be in flight, how fast, and what a refusal means."""
+"""The limiter of a client: how many requests in flight, at what rate, and reacting to refusals."""

@@ -1,4 +1,4 @@
-"""Attempts that are judged together, and the trial that tells chance from overload."""
+"""Groups of attempts that are judged together, and the test that tells chance from overload."""
 
 import math
 from typing import Final
@@ -9,15 +9,15 @@ LONG_SPAN_S: Final = 1.0
 FEW: Final = 4
 """or if there are so few of them after the long span."""
 MIN_SPAN_S: Final = 0.02
-"""The shortest span that a rate is measured over, in seconds."""
+"""The shortest time over which a rate is measured, in seconds."""
 
 
 class Cohort:
-    """The attempts that began within one span of time, in one epoch.
+    """The attempts that started within one time span, in one epoch.
 
-    A share of refusals says something only of attempts that began under the same rate: a
-    cohort belongs to one `epoch`, which a change of the rate ends. It is also the permit of each
-    of its attempts: whoever ends one names the cohort that it began in.
+    A share of refusals is meaningful only for attempts that started at the same rate, so a
+    cohort belongs to one `epoch`, which ends when the rate changes. It is also the permit of each
+    of its attempts: the caller that ends an attempt passes the cohort in which it started.
     """
 
     __slots__ = ("began", "closed_at", "epoch", "in_flight", "judged", "passed", "refused")
@@ -33,7 +33,7 @@ class Cohort:
 
     @property
     def started(self) -> int:
-        """How many attempts began in it and were not withdrawn."""
+        """How many attempts started in it and were not withdrawn."""
         return self.in_flight + self.passed + self.refused
 
     @property
@@ -52,26 +52,26 @@ class Cohort:
         return age >= SPAN_S and (started >= enough or (age >= LONG_SPAN_S and started >= FEW))
 
     def rate(self, number: int) -> float:
-        """Return so many attempts as attempts per second of the cohort's span."""
+        """Return `number` attempts as attempts per second of the cohort's span."""
         end = self.began if self.closed_at is None else self.closed_at
         return number / max(end - self.began, MIN_SPAN_S)
 
 
 def tolerated(base: float, margin: float, number: int) -> float:
-    """Return the share of refusals among `number` attempts that is no sign of overload.
+    """Return the largest share of refusals among `number` attempts that does not mean overload.
 
-    It is what is always refused (`base`), a margin, and two standard deviations of chance.
+    It is the share that is always refused (`base`), a margin, and two standard deviations.
     """
     share = base + margin
     return share + 2.0 * math.sqrt(share * (1.0 - share) / number)
 
 
 class Trial:
-    """Tells by a lower rate whether refusals depend on the rate at all.
+    """Uses a lower rate to find out whether refusals depend on the rate at all.
 
     Wald's sequential probability ratio test over the attempts of the trial: do they end as
-    before (`share`), or as they should once the server is no longer overloaded (`calm`)?
-    `restore` is the rate to return to if they do not depend on it.
+    before (`share`), or as expected of a server that is no longer overloaded (`calm`)?
+    `restore` is the rate to restore if they do not depend on it.
 
     Source: A. Wald, "Sequential Tests of Statistical Hypotheses", 1945.
     """
@@ -87,7 +87,7 @@ class Trial:
         self.number = 0
         self.refused = 0
         self.evidence = 0.0
-        """The logarithm of how much likelier the same share is than a calm server."""
+        """The log-likelihood ratio of the same share to a calm server."""
         same = min(self.HIGHEST, max(share, calm + self.LEAST_DIFFERENCE))
         self._if_refused = math.log(same / calm)
         self._if_passed = math.log((1.0 - same) / (1.0 - calm))

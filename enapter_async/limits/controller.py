@@ -1,8 +1,8 @@
-"""How fast attempts may begin: a state machine without I/O, on a clock that is passed in.
+"""The rate at which attempts may start: a state machine without I/O or a clock of its own.
 
-A refusal (429, or 503 with Retry-After) is no statement about the rate: servers limit per
+A single refusal (429, or 503 with Retry-After) reveals nothing about the rate: servers limit per
 device, shard their limiters, count other users. So attempts are judged in cohorts, by the share
-that was refused, and a trial at a lower rate tells whether the rate matters at all::
+that was refused, and a trial at a lower rate shows whether the rate matters at all::
 
                      too many refused: cut to what was accepted
          ┌────────┐ ─────────────────────────────────────────▶ ┌─────────┐
@@ -20,7 +20,7 @@ that was refused, and a trial at a lower rate tells whether the rate matters at 
             └── the probe passed: the mean rate since the last pause, doubled while it is calm
 
 Sources: CUBIC (RFC 9438) for the growth; Wald's test for the trial; BBR (Cardwell et al.,
-2016) for the thought that a loss is not congestion.
+2016) for the idea that a loss is not congestion.
 """
 
 import math
@@ -36,49 +36,49 @@ ENOUGH: Final = 20
 ENOUGH_WHILE_DOUBLING: Final = 6
 """and while the rate is doubled, when each cohort is a guess."""
 MARGIN: Final = 0.02
-"""The share of refusals, above what chance explains, that slows nothing."""
+"""The share of refusals, beyond chance, that does not reduce the rate."""
 HEAVY: Final = 0.5
-"""From this share of refusals the rate becomes what was accepted, with nothing taken off."""
+"""From this share of refusals on, the rate becomes the accepted rate, without a reduction."""
 CUT: Final = 0.8
-"""What is left of the accepted rate after a cut."""
+"""The fraction of the accepted rate that remains after a cut."""
 PLATEAU: Final = 4
 """After how many calm cohorts the rate is back at the ceiling; after twice as many growth is
 free."""
 ADDED_PER_S: Final = 0.4
-"""How much the rate grows at least, per second of a calm cohort, per second. Being the same for
-all, it evens out the shares of several clients of one server."""
+"""The minimum growth of the rate per second of a calm cohort, in attempts per second. It is the
+same for all clients, which evens out the shares of several clients of one server."""
 LOWEST_RATE: Final = 1.0
 MOST_BASE: Final = 0.3
-"""The largest share of refusals that is taken for chance."""
+"""The largest share of refusals that is attributed to chance."""
 BASE_HALVED_AFTER_S: Final = 10.0
-"""After how long half of the known share is doubted, so that it is tried anew."""
+"""The half-life of the known share, after which it is tested again."""
 SURE: Final = 3.0
-"""The evidence that ends a trial, as a logarithm; more once a verdict was found wrong,"""
+"""The evidence that ends a trial, as a logarithm; increased after a wrong verdict,"""
 MOST_SURE: Final = 12.0
-"""up to so much."""
+"""up to this value."""
 TRIED: Final = 20
-"""How many attempts a trial takes at least before it calls refusals chance."""
+"""The minimum number of attempts before a trial attributes refusals to chance."""
 IN_A_ROW: Final = 6
-"""So many refusals in a row freeze everything."""
+"""The number of consecutive refusals that freezes everything."""
 FREEZE_S: Final = 2.0
-"""How long a freeze waits at most for what is in flight."""
+"""The longest time that a freeze waits for attempts in flight."""
 MEASURED_S: Final = 0.1
-"""From this length on a freeze measures a rate well enough to take it for the ceiling."""
+"""The shortest freeze whose measured rate is reliable enough to become the ceiling."""
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 8.0
 LONGEST_TOLD_PAUSE_S: Final = 900.0
 """The longest pause that a server's Retry-After can impose on all calls."""
 FORGOTTEN_AFTER_S: Final = 60.0
-"""After so long without an attempt, what was learned of the server is out of date."""
+"""The time without an attempt after which knowledge of the server is out of date."""
 CATCH_UP_S: Final = 0.002
-"""How much lateness of a timer is made up for."""
+"""The maximum lateness of a timer that is compensated."""
 
 
 class Controller:
-    """Decides when the next attempt may begin, and learns from how each one ends.
+    """Decides when the next attempt may start, and learns from the result of each one.
 
     `max_in_flight` and `max_rate` (per second, or None) are never exceeded; `uniform(a, b)`
-    draws a number. All times are monotonic seconds.
+    returns a random number. All times are monotonic seconds.
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class Controller:
         self._last_began = -math.inf
         self.in_flight = 0
         self.refusals = 0
-        """How many attempts were refused since the beginning."""
+        """How many attempts were refused since the start."""
         self.epoch = 0
-        """How often what is allowed has changed."""
+        """How often the allowed rate has changed."""
         self._cohort: Cohort | None = None
         self._earlier: Cohort | None = None
         self._forget()
 
     def _forget(self) -> None:
-        """Begin as with an unknown server."""
+        """Reset to the state for an unknown server."""
         self._rate: float | None = None
         self._ceiling: float | None = None
         self._calm = 0
@@ -126,10 +126,10 @@ class Controller:
         self._passed_since_resumed = 0
         self._new_epoch()
 
-    # When the next attempt may begin.
+    # When the next attempt may start.
 
     def opens_at(self, now: float) -> float:
-        """Return when the next attempt may begin; infinity: once one in flight has ended."""
+        """Return when the next attempt may start; infinity means when one in flight has ended."""
         if self._frozen_at is not None:
             if now < self._frozen_at + FREEZE_S:
                 return self._frozen_at + FREEZE_S
@@ -165,7 +165,7 @@ class Controller:
         return cohort
 
     def begin(self, now: float) -> Cohort:
-        """Count an attempt that begins, as `opens_at` allows; return the cohort to end it with."""
+        """Count the start of an attempt allowed by `opens_at`; return the cohort to end it with."""
         rate, cohort = self._allowed, self._cohort
         if cohort is None or now - cohort.began >= SPAN_S:
             cohort = self._fitting_cohort(now)
@@ -198,14 +198,14 @@ class Controller:
         self._cohort = None
         earlier, self._earlier = self._earlier, cohort
         if earlier is not None and 4 * earlier.ended >= 3 * earlier.started:
-            self._judge(earlier, now)  # what still hangs does not hold the verdict up
+            self._judge(earlier, now)  # unfinished attempts do not delay the verdict
         if not cohort.in_flight:
             self._judge(cohort, now)
 
     # How an attempt ended.
 
     def passed(self, cohort: Cohort, now: float) -> None:
-        """Count an attempt that was answered with anything but a refusal."""
+        """Count an attempt that received any answer other than a refusal."""
         cohort.passed += 1
         self._in_a_row = 0
         self._passed_since_resumed += 1
@@ -220,7 +220,7 @@ class Controller:
             self._resume(now)
 
     def refused(self, cohort: Cohort, now: float, retry_after: float | None) -> None:
-        """Count an attempt that the server refused as too much, and what it asked for."""
+        """Count an attempt refused for too many requests, with the requested delay, if any."""
         cohort.refused += 1
         self.refusals += 1
         self._told_s = max(self._told_s if self._in_a_row else 0.0, retry_after or 0.0)
@@ -238,13 +238,13 @@ class Controller:
         self._end(cohort, now)
 
     def dropped(self, cohort: Cohort, now: float) -> None:
-        """Withdraw an attempt that says nothing about the server: cancelled, or not sent."""
+        """Withdraw an attempt that reveals nothing about the server: cancelled, or not sent."""
         self._end(cohort, now)
 
     def lost(self, cohort: Cohort, now: float, *, unreachable: bool = False) -> None:
-        """Withdraw an attempt that got no answer; fewer may be in flight.
+        """Withdraw an attempt that got no answer, and allow fewer in flight.
 
-        It timed out, or the host was `unreachable`, and is not to be rushed once it is back.
+        It timed out, or the host was `unreachable` and must not be flooded once it is back.
         """
         if unreachable:
             self._places.resume()
@@ -260,14 +260,14 @@ class Controller:
         if self._frozen_at is not None and not self.in_flight:
             self._thaw(now)
 
-    # What is learned.
+    # Learning from the results.
 
     def _set_rate(self, rate: float | None) -> None:
         self._rate = rate
         self._new_epoch()
 
     def _new_epoch(self) -> None:
-        """Judge what begins from now on by itself: the rate, or what it means, has changed."""
+        """Judge attempts started from now on separately: the rate, or its meaning, has changed."""
         rates = (self._max_rate, None if self._probing else self._rate)
         self._allowed = min((rate for rate in rates if rate is not None), default=None)
         self.epoch += 1
@@ -275,7 +275,7 @@ class Controller:
         self._earlier = None
 
     def _judge(self, cohort: Cohort, now: float) -> None:
-        """Learn from a cohort that has ended, or has all but ended."""
+        """Learn from a cohort that has ended, or almost ended."""
         if cohort.judged or cohort.epoch != self.epoch or not cohort.ended:
             return
         cohort.judged = True
@@ -287,7 +287,7 @@ class Controller:
         if cohort.refused < 2 or cohort.share <= tolerated(self._base, MARGIN, cohort.ended):
             self._grow(cohort, now)
             return
-        if claimed:  # with the rate restored more is refused: it was no chance after all
+        if claimed:  # more is refused at the restored rate, so it was not chance after all
             self._base = 0.0
             self._sure = min(MOST_SURE, self._sure + 2.0)
         self._cut(cohort)
@@ -298,7 +298,7 @@ class Controller:
             self._base_found_at = now
         rate, ceiling = self._rate, self._ceiling
         if rate is None or cohort.rate(cohort.started) <= 0.6 * rate:
-            return  # it was not made use of, so that nothing is known of it
+            return  # the rate was not used, so nothing is known about it
         self._calm += 1
         over = self._calm - 2 * PLATEAU
         if self._doubling or ceiling is None:
@@ -338,7 +338,7 @@ class Controller:
                 self._set_rate(trial.restore)
 
     def _thaw(self, now: float) -> None:
-        """End a freeze: by the rate of what passed meanwhile, or by a pause if nothing did."""
+        """End a freeze: use the rate that passed meanwhile, or pause if nothing passed."""
         frozen_at = now if self._frozen_at is None else self._frozen_at
         self._frozen_at = None
         self._in_a_row = 0
@@ -354,7 +354,7 @@ class Controller:
         self._set_rate(max(LOWEST_RATE, accepted * (1.0 if self._doubling else CUT)))
 
     def _pause(self, now: float) -> None:
-        """Let nothing begin for a while, then one probe."""
+        """Allow no attempt for a while, then one probe."""
         doubled = FIRST_PAUSE_S * 2.0 ** min(self._pauses, 10)
         drawn = self._uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, doubled)
         self._paused_until = now + (min(self._told_s, LONGEST_TOLD_PAUSE_S) or drawn)
@@ -365,7 +365,7 @@ class Controller:
         self._new_epoch()
 
     def _resume(self, now: float) -> None:
-        """Go on after a probe that passed, at the mean rate since the last pause, it included."""
+        """Continue after a successful probe, at the mean rate since the start of the last pause."""
         since = now if self._resumed_at is None else self._resumed_at
         mean = self._passed_since_resumed / max(SPAN_S, now - since)
         self._resumed_at, self._passed_since_resumed = now, 0
@@ -379,10 +379,10 @@ class Controller:
         self._calm = 0
         self._set_rate(max(LOWEST_RATE, mean))
 
-    # What people are shown.
+    # What users see.
 
     def pace(self, now: float) -> Pace:
-        """Return what is allowed now, and why."""
+        """Return the currently allowed rate and number in flight, with the reason."""
         rate = self._allowed
         refused, ended = self._recent.counts(now)
         return Pace(

@@ -1,7 +1,7 @@
-"""What every attempt of a client's calls and jobs waits for: the one limiter.
+"""The limiter that every attempt of a client's calls and jobs waits for.
 
-Whoever begins an attempt acquires a permit, and ends it in one of four ways. The line is
-first come, first served; who was refused goes to its front again, since it has waited already.
+Every attempt acquires a permit and ends it in one of four ways. The line is first come, first
+served; a call that was refused returns to the front, since it has waited already.
 """
 
 import asyncio
@@ -20,26 +20,26 @@ from enapter_async.limits.pacing import Pacing
 OnChange = Callable[[Pace], None]
 
 Permit = Cohort
-"""What an attempt in flight holds; only the limiter that granted it looks inside."""
+"""The permit of an attempt in flight; only the limiter that granted it uses its contents."""
 
 FIRST_OWN_DELAY_S: Final = 0.1
 LONGEST_OWN_DELAY_S: Final = 20.0
 
 
 class Limiter(Protocol):
-    """Says when attempts may begin, and learns from how they end.
+    """Decides when attempts may start, and learns from how they end.
 
-    Another one can take the place of a client's own with `Client(limiter=…)`, such as one that
-    several machines share. Every permit is ended by exactly one of the four methods.
+    `Client(limiter=…)` replaces a client's own limiter, for example with one that several
+    machines share. Every permit is ended by exactly one of the four methods.
     """
 
     def try_acquire(self) -> Permit | None:
         """Return a permit at once, or None where there is something to wait for."""
 
     async def acquire(self, *, again: bool = False) -> Permit:
-        """Wait in line for a permit; `again` goes to the front, after a refusal.
+        """Wait in line for a permit; `again` moves to the front, after a refusal.
 
-        Cancelled, it leaves no trace: whatever it had been granted goes to the next.
+        If cancelled, it has no effect: a permit already granted goes to the next in line.
         """
         ...
 
@@ -47,10 +47,10 @@ class Limiter(Protocol):
         """End an attempt that was answered with anything but a refusal."""
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
-        """End an attempt that was refused as too much; `retry_after` are seconds, if told."""
+        """End an attempt refused for too many requests; `retry_after` is in seconds, if sent."""
 
     def dropped(self, permit: Permit) -> None:
-        """End an attempt that says nothing of the server, such as one that was cancelled."""
+        """End an attempt that reveals nothing about the server, such as a cancelled one."""
 
     def lost(self, permit: Permit, *, unreachable: bool = False) -> None:
         """End an attempt that timed out, or that found the host `unreachable`."""
@@ -65,10 +65,10 @@ class Limiter(Protocol):
 
 
 def own_delay(clock: Clock, times: int, retry_after: float | None) -> float:
-    """Return how many seconds an operation itself waits after its refusal number `times`.
+    """Return how many seconds an operation itself waits after its `times`-th refusal.
 
-    Whether others are slowed down as well is the limiter's matter. Full jitter, so that what
-    was refused together does not come back together; what the server asked for is a floor.
+    The limiter decides whether others are slowed down as well. Full jitter prevents operations
+    refused together from returning together; the server's Retry-After is a lower bound.
     """
     most = min(LONGEST_OWN_DELAY_S, FIRST_OWN_DELAY_S * 2.0 ** min(times - 1, 30))
     return (retry_after or 0.0) + clock.uniform(0.0, most)
@@ -96,7 +96,7 @@ class AdaptiveLimiter:
 
     @property
     def refusals(self) -> int:
-        """How many attempts the server refused as too much since the client was opened."""
+        """How many attempts the server refused as too many since the client was opened."""
         return self._controller.refusals
 
     def try_acquire(self) -> Permit | None:
@@ -129,12 +129,12 @@ class AdaptiveLimiter:
             self._ended()
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
-        """End an attempt that was refused as too much."""
+        """End an attempt that was refused for too many requests."""
         self._controller.refused(permit, self._monotonic(), retry_after)
         self._ended()
 
     def dropped(self, permit: Permit) -> None:
-        """End an attempt that says nothing of the server."""
+        """End an attempt that reveals nothing about the server."""
         self._controller.dropped(permit, self._monotonic())
         self._ended()
 
@@ -162,7 +162,7 @@ class AdaptiveLimiter:
                 on_change(pace)
 
     def _serve(self) -> None:
-        """Grant what may begin now, and see to it that what may begin later is woken for."""
+        """Grant the permits that are possible now, and schedule a wake-up for the next one."""
         line = self._line
         while line:
             if line[0].done():
@@ -192,7 +192,7 @@ class AdaptiveLimiter:
         self._serve()
 
     async def close(self) -> None:
-        """End what still waits for its time; called when the client is closed."""
+        """Stop the pending wake-up; called when the client is closed."""
         sleeper, self._sleeper = self._sleeper, None
         if sleeper is not None:
             sleeper.cancel()

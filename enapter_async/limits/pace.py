@@ -1,4 +1,4 @@
-"""What a limiter allows now and why, as people and programs read it."""
+"""What a limiter currently allows and why, in a form for people and programs."""
 
 from collections import deque
 from typing import Final
@@ -6,17 +6,17 @@ from typing import Final
 import attrs
 
 REMEMBERED_S: Final = 60.0
-"""How far back the counts reach that are shown to people."""
+"""The period covered by the counts shown to people."""
 
 
 @attrs.frozen(kw_only=True)
 class Pace:
-    """What is allowed now, and why.
+    """What a limiter currently allows, and why.
 
-    `rate` is attempts per second, None where nothing limits it; `declared` whether that is the
-    owner's own bound; `in_flight` how many may be in flight; `paused_s` the seconds until
-    anything may begin while the server lets nothing through, else 0. Of the last `ended`
-    attempts (about a minute's) `refused` were refused.
+    `rate` is attempts per second, None if nothing limits it; `declared` whether that is the
+    configured limit; `in_flight` how many may be in flight; `paused_s` the seconds until an
+    attempt may start while the server accepts nothing, else 0. Of the last `ended` attempts
+    (about one minute), `refused` were refused.
     """
 
     rate: float | None
@@ -50,6 +50,6 @@ class RecentRefusals:
             self._counts.popleft()
 
     def counts(self, now: float) -> tuple[int, int]:
-        """Return how many were refused, of how many that ended."""
+        """Return how many attempts were refused, and how many ended."""
         recent = [each for each in self._counts if each[0] >= now - REMEMBERED_S]
         return sum(refused for _, refused, _ in recent), sum(ended for _, _, ended in recent)

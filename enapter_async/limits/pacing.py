@@ -1,4 +1,4 @@
-"""What a client may ask of the server at once, as its owner declares it."""
+"""The declared limits on the load that a client puts on the server."""
 
 import attrs
 
@@ -7,11 +7,11 @@ from enapter_async.errors import ConfigurationError, check_number
 
 @attrs.frozen(kw_only=True)
 class Pacing:
-    """How much a client asks of the server at most; what the server bears is learned.
+    """The maximum load of a client; the rate that the server accepts is learned.
 
-    `max_in_flight` bounds the exchanges in flight; `max_rate` the requests per second that
-    begin, None for no bound. There is no burst: begun requests are evenly spaced, and at
-    most 1.02 times `max_rate` + 1 begin in any second.
+    `max_in_flight` limits the exchanges in flight; `max_rate` the requests started per second,
+    None for no limit. There are no bursts: starts are evenly spaced, and at most 1.02 times
+    `max_rate` + 1 requests start in any second.
     """
 
     max_in_flight: int = 100

@@ -1,4 +1,4 @@
-"""How many attempts may be in flight: grown while answers come, cut when they stay away."""
+"""The number of attempts allowed in flight: it grows with answers and shrinks without them."""
 
 import math
 from typing import Final
@@ -6,16 +6,16 @@ from typing import Final
 FIRST: Final = 8
 AFTER_PAUSE: Final = 4
 GROWTH: Final = 0.5
-"""How many places each good answer adds until the first loss; then one per round."""
+"""How many places each successful answer adds until the first loss; then one per round."""
 LOSS: Final = 0.7
-"""What is left of the places after an attempt that our own limit of time cut."""
+"""The fraction of the places that remains after an attempt exceeded its time limit."""
 
 
 class Places:
     """How many attempts may be in flight, up to `most`.
 
-    Nothing grows while less than half of the places are used, for then the server was not
-    asked. A loss counts only if its attempt began after the last one that counted.
+    The number does not grow while less than half of the places are used, because the server's
+    limit is then untested. A loss counts only if its attempt started after the last counted one.
     """
 
     def __init__(self, most: int) -> None:
@@ -23,22 +23,22 @@ class Places:
         self.restart()
 
     def restart(self) -> None:
-        """Begin as with an unknown server."""
+        """Reset to the state for an unknown server."""
         self._growth = GROWTH
         self._lost_at = -math.inf
         self._allow(float(FIRST))
 
     def resume(self) -> None:
-        """Begin again after a pause, when everything waits to rush in."""
+        """Start again after a pause, when everything is waiting to start at once."""
         self._allow(float(AFTER_PAUSE))
 
     def passed(self, in_flight: int) -> None:
-        """Grow for a good answer; `in_flight` counts its own attempt too."""
+        """Grow after a successful answer; `in_flight` includes its own attempt."""
         if 2 * in_flight >= self.allowed:
             self._allow(self._places + (self._growth or 1.0 / self._places))
 
     def lost(self, began: float, now: float) -> None:
-        """Shrink for an attempt that stayed without an answer."""
+        """Shrink after an attempt that received no answer."""
         if began > self._lost_at:
             self._lost_at = now
             self._growth = 0.0
