@@ -1,4 +1,4 @@
-"""Lets the operations of a run begin, in order of arrival, unless an obstacle holds all back."""
+"""Admission of operations to a run: in order of arrival, unless an obstacle holds all back."""
 
 import asyncio
 from collections import deque
@@ -22,17 +22,17 @@ from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operation import Operation, Repeat
 
 TOLD_FROM: Final = 0.5
-"""Seconds from which on a wait is worth a word."""
+"""Waits shorter than this many seconds are not reported."""
 
 
 class Admission:
-    """The door to a run: `enter` waits until one more operation may begin.
+    """Admits operations to a run: `enter` waits until one more operation may start.
 
-    While the host is down, the first in line that does no harm when sent twice goes as the
-    probe; where all are once-only, `connect` tries a bare connection instead, and raises
-    TransportError if it cannot be made. `on_overdue` is called once when nothing got through
-    for too long, `on_wait` each time that the run begins to wait for another reason, and with
-    None when it goes on.
+    While the host is down, the first waiting operation that is safe to send twice is sent as
+    the probe; if all are once-only, `connect` tries a bare connection instead, and raises
+    TransportError if that fails. `on_overdue` is called once if nothing got through for too
+    long, `on_wait` each time the run starts to wait for another reason, and with None when
+    it continues.
     """
 
     def __init__(
@@ -58,15 +58,15 @@ class Admission:
         self._released = asyncio.Event()
 
     def try_enter(self, operation: Operation[Any]) -> "Admitted | None":
-        """Return at once where nobody waits and nothing holds back; the quick path of `enter`."""
+        """Admit at once if nobody waits and nothing is in the way; the fast path of `enter`."""
         if self._new or not self._obstacles.clear:
             return None
         return Admitted(self, self._obstacles, operation, self._obstacles.begin())
 
     async def enter(self, operation: Operation[Any]) -> "Admitted":
-        """Wait until one more operation may begin.
+        """Wait until one more operation may start.
 
-        Once `release_all` was called everything is let through at once.
+        After `release_all`, every operation is admitted at once.
         """
         admitted = self.try_enter(operation)
         if admitted is not None:
@@ -78,13 +78,13 @@ class Admission:
         return Admitted(self, self._obstacles, operation, epoch)
 
     async def repeat(self, operation: Operation[Any], *, retry: bool) -> int:
-        """Wait until an operation in flight may send again; return its attempt's epoch."""
+        """Wait until an operation in flight may send again; return the epoch of that attempt."""
         if not self._again and (self._released.is_set() or self._obstacles.to_repeat() is None):
             return self._obstacles.repeat(retry=retry)
         return await self._stand(self._again, operation, retry=retry)
 
     async def rest(self, seconds: float) -> None:
-        """Let one operation wait by itself, but not longer than until `release_all`."""
+        """Let one operation wait on its own, at most until `release_all`."""
         resting = asyncio.ensure_future(self._clock.sleep(seconds))
         released = asyncio.ensure_future(self._released.wait())
         try:
@@ -95,12 +95,12 @@ class Admission:
             await asyncio.gather(resting, released, return_exceptions=True)
 
     def release_all(self) -> None:
-        """Hold nobody back any more: the run ends, and who waits has to look again."""
+        """Hold nothing back any more: the run is ending, and waiters must check its state again."""
         self._released.set()
         self.turn()
 
     def turn(self) -> None:
-        """Let through who may go now, and see to it that the rest is looked at in time."""
+        """Admit every operation that may start now, and schedule the next check for the rest."""
         overdue = None if self._released.is_set() else self._obstacles.overdue()
         if overdue is not None:
             self._released.set()
@@ -118,7 +118,7 @@ class Admission:
         self._tell(self._obstacles.to_begin())
 
     async def close(self) -> None:
-        """End the timer and the bare probe."""
+        """Cancel the timer and the bare probe."""
         tasks = [task for task in (self._sleeper, self._probe) if task is not None]
         for task in tasks:
             task.cancel()
@@ -158,7 +158,7 @@ class Admission:
             place.epoch.set_result(epoch)
 
     def _send_probe(self) -> None:
-        """Let the first go that is safe to send twice, or probe over TCP where none is."""
+        """Admit the first operation that is safe to send twice, or else probe over TCP."""
         for line in (self._again, self._new):
             for place in line:
                 if place.operation.repeat is not Repeat.ONCE and not place.epoch.done():
@@ -215,10 +215,10 @@ class _Place:
 
 
 class Admitted:
-    """Goes with one operation that may begin, and records what its calls meet.
+    """The admission of one operation; records the results of its attempts.
 
-    It is the `AttemptObserver` of the operation's calls: the first attempt begins at once, a
-    later one waits while the host is down.
+    It is the `AttemptObserver` of the operation's calls: the first attempt starts at once,
+    later ones wait while the host is down.
     """
 
     __slots__ = ("_admission", "_epoch", "_granted", "_obstacles", "_operation", "_retry")
@@ -234,17 +234,17 @@ class Admitted:
         self._retry = False
 
     def may_begin(self) -> bool:
-        """Return whether an attempt may begin at once: unless the host went down meanwhile."""
+        """Return whether an attempt may start at once: not if the host went down meanwhile."""
         return self._granted and self._epoch == self._obstacles.epoch
 
     async def begin(self) -> None:
-        """Wait until another attempt may begin."""
+        """Wait until another attempt may start."""
         self._epoch = await self._admission.repeat(self._operation, retry=self._retry)
         self._granted = True
         self._retry = False
 
     def passed(self) -> None:
-        """Record that an attempt brought a good answer."""
+        """Record that an attempt received a good response."""
         self._granted = self._retry = False
         troubled = not self._obstacles.clear
         self._obstacles.passed(self._epoch)
@@ -258,10 +258,10 @@ class Admitted:
         self._admission.turn()
 
     async def kept_out(self, error: EnapterError) -> bool:
-        """Return whether an operation that failed so was kept from being done by the host alone.
+        """Return whether an operation failed with this error only because of the host.
 
-        Then nothing was done and nothing is wrong with it: it is to be carried out again, once
-        what kept it out is over.
+        Then nothing was done, and the operation itself is fine: it is to be carried out again
+        once the obstacle is gone.
         """
         if isinstance(error, RateLimitedError):
             asked = error.retry_after or 0.0
@@ -279,14 +279,14 @@ class Admitted:
         return False
 
     def leave(self) -> None:
-        """Record that the operation ended."""
+        """Record that the operation finished."""
         if not self._obstacles.clear:
             self._obstacles.end_probe(self._epoch)
             self._admission.turn()
 
 
 def _refused(error: EnapterError) -> bool:
-    """Return whether time ran out while the server refused all that was sent as too much."""
+    """Return whether the deadline passed while the server refused every request it received."""
     ends = {each.certainty for each in error.attempts}
     return (
         isinstance(error, DeadlineExceededError)
@@ -296,7 +296,7 @@ def _refused(error: EnapterError) -> bool:
 
 
 def _never_sent(error: EnapterError) -> bool:
-    """Return whether time ran out while no attempt found a connection."""
+    """Return whether the deadline passed without any attempt getting a connection."""
     return (
         isinstance(error, DeadlineExceededError)
         and bool(error.attempts)

@@ -1,7 +1,7 @@
-"""When to stop knocking: a budget for retries, and a breaker for a host that is down.
+"""When to stop retrying: a retry budget, and a circuit breaker for a host that is down.
 
-Two state machines without I/O. Neither fails an operation: both only say how long nothing
-new should begin.
+Two state machines without I/O. Neither fails an operation: both only determine how long
+nothing new should start.
 """
 
 from collections import deque
@@ -9,26 +9,26 @@ from collections.abc import Callable
 from typing import Final
 
 RETRIES_PER_FIRST: Final = 0.2
-"""How many retries each operation that is begun allows."""
+"""How many retries each started operation adds to the budget."""
 RETRIES_PER_SECOND: Final = 10.0
-"""How many retries each second allows, however little is begun."""
+"""How many retries each second adds, even if nothing is started."""
 RESERVE: Final = 100.0
-"""How many retries may be saved up: ten seconds' worth."""
+"""The most retries that the budget can hold: ten seconds' worth."""
 
 UNSENT_IN_A_ROW: Final = 10
-"""So many attempts in a row without a connection open the breaker."""
+"""This many attempts in a row without a connection open the breaker."""
 LOOKED_AT: Final = 20
-"""The share of bad attempts is that of the last so many,"""
+"""The share of bad attempts is computed over this many of the latest ones,"""
 WITHIN: Final = 10.0
-"""if they all came within so many seconds."""
+"""if they all happened within this many seconds."""
 FIRST_PROBE: Final = 1.0
 LONGEST_PROBE: Final = 60.0
 
 
 class RetryBudget:
-    """Bounds retries to a fifth of what is begun, and ten a second besides.
+    """Limits retries to a fifth of the started operations, plus ten per second.
 
-    Source: the retry budget of Finagle, with waiting in place of failing.
+    Based on the retry budget of Finagle, but waits instead of failing.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -36,20 +36,20 @@ class RetryBudget:
         self._left = RESERVE
         self._at = monotonic()
         self.full = True
-        """Whether nothing was retried of late, so that nothing is to be earned or waited for."""
+        """Whether the budget is at its maximum, so that nothing needs to be added or awaited."""
 
     def began(self) -> None:
-        """Take note that an operation begins."""
+        """Record that an operation starts."""
         self._add(RETRIES_PER_FIRST)
 
     def retried(self) -> None:
-        """Take note of a retry; it happens even if the budget is spent."""
+        """Record a retry, which happens even if the budget is spent."""
         self._add(0.0)
         self._left -= 1.0
         self.full = False
 
     def wait(self) -> float:
-        """Return the seconds until something new may begin; 0 or less where it may now."""
+        """Return the seconds until something new may start; 0 or less if it may start now."""
         self._add(0.0)
         return -self._left / RETRIES_PER_SECOND
 
@@ -62,15 +62,15 @@ class RetryBudget:
 
 
 class Breaker:
-    """Opens when a host seems down: then only a probe goes, now and then, until one is answered.
+    """Opens if a host seems down: then only occasional probes are sent, until one is answered.
 
-    It opens after ten attempts in a row that found no connection, when half of the last twenty
-    (within ten seconds) brought no answer or a 5xx, and when one operation used up its attempts
-    without ever reaching the host. A 429 is an answer, and never opens it. The time to each
-    probe is drawn at random up to one second, doubled each time up to a minute.
+    It opens after ten attempts in a row without a connection, when half of the last twenty
+    (within ten seconds) received no response or a 5xx, and when one operation used up its
+    attempts without ever reaching the host. A 429 is a response, and never opens it. The delay
+    before each probe is random, at most one second at first, doubling each time to a minute.
 
-    `epoch` counts the openings and the probes: an attempt that began in an earlier one says
-    nothing of how the host is now.
+    `epoch` counts the openings and the probes: an attempt that started in an earlier epoch
+    does not reflect the current state of the host.
     """
 
     def __init__(
@@ -84,17 +84,17 @@ class Breaker:
         self._probing = False
         self.opened_at: float | None = None
         self.probe_at = 0.0
-        """When the next probe is due, while it is open."""
+        """When the next probe is due, while the breaker is open."""
         self.epoch = 0
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing but a probe may begin."""
+        """Whether only a probe may start."""
         return self.opened_at is not None
 
     @property
     def probe_due(self) -> bool:
-        """Whether a probe may begin now."""
+        """Whether a probe may start now."""
         return self.is_open and not self._probing and self._monotonic() >= self.probe_at
 
     @property
@@ -103,7 +103,7 @@ class Breaker:
         return self._probing
 
     def answered(self, epoch: int, now: float) -> bool:
-        """Take note that an attempt of `epoch` was answered now; say whether that closed it."""
+        """Record a response to an attempt of `epoch`; return whether that closed the breaker."""
         if epoch != self.epoch:
             return False
         self._unsent = 0
@@ -116,7 +116,7 @@ class Breaker:
         return True
 
     def unanswered(self, epoch: int, *, sent: bool) -> bool:
-        """Take note of an attempt without a good answer; say whether that opened it."""
+        """Record an attempt without a good response; return whether that opened the breaker."""
         if epoch != self.epoch:
             return False
         if self.opened_at is not None:
@@ -129,7 +129,7 @@ class Breaker:
         return self.open()
 
     def open(self) -> bool:
-        """Open it; say whether it was closed before."""
+        """Open the breaker; return whether it was closed before."""
         if self.opened_at is not None:
             return False
         self.opened_at = self._monotonic()
@@ -140,11 +140,11 @@ class Breaker:
         return True
 
     def probe(self) -> None:
-        """Take note that a probe begins."""
+        """Record that a probe starts."""
         self._probing = True
 
     def probe_failed(self) -> None:
-        """Take note that the probe met no answer, or was given up."""
+        """Record that the probe received no response, or was abandoned."""
         if self.opened_at is not None and self._probing:
             self._probing = False
             self.epoch += 1

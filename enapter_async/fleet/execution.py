@@ -1,4 +1,4 @@
-"""One operation of a run, from being taken up to its outcome."""
+"""The execution of one operation of a run, from start to outcome."""
 
 from typing import Any, Generic, TypeVar
 
@@ -29,9 +29,9 @@ AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
 
 
 class Execution(Generic[OperationT]):
-    """Carries one operation out, and can say at any time what became of it.
+    """Carries out one operation, and can return an outcome for it at any time.
 
-    `storing` is true from when the result is given to the sink.
+    `storing` is true from the moment the result is passed to the sink.
     """
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Execution(Generic[OperationT]):
         self._observer: AttemptObserver | None = None
         self._result: Any = None
         self.before: float | None = None
-        """When the target last changed, if a guard just saw that it is as wanted already."""
+        """When the target last changed, if a guard just found it in the wanted state."""
         self.elapsed = 0.0
         self.sent = 0
         self.storing = False
@@ -67,9 +67,9 @@ class Execution(Generic[OperationT]):
         limiter: Limiter | None = None,
         observer: AttemptObserver | None = None,
     ) -> Outcome[OperationT]:
-        """Do it; only what is no `EnapterError` gets out.
+        """Carry out the operation; an `EnapterError` becomes an outcome, other errors are raised.
 
-        It may be done again where it failed and nothing was sent, or all of it was refused.
+        This may be called again if it failed and nothing was sent, or everything was refused.
         """
         self._observer = observer
         if self._record is not None:
@@ -95,7 +95,7 @@ class Execution(Generic[OperationT]):
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except ResultDiffersError as differing:
-            # The outcome has the result; the error is what people log.
+            # The outcome keeps the result; people log the error.
             result, differing.result = differing.result, None
             return await self._done(credential_store, result, differing)
         except EnapterError as error:
@@ -108,10 +108,10 @@ class Execution(Generic[OperationT]):
         return self._outcome(State.APPLIED, result=result)
 
     async def _intend(self, item_record: ItemRecord, limiter: Limiter | None) -> Permit | None:
-        """Write the intent, with the permit in hand to send at once: return that.
+        """Acquire a permit to send, write the intent, and return the permit.
 
-        So what a kill leaves unknown is at most what was in flight, and nothing that waits for
-        its turn at a low rate.
+        A kill then leaves at most the operations in flight unknown, and none that still wait
+        for their turn at a low rate.
         """
         if item_record.intent_written:
             return None
@@ -128,7 +128,7 @@ class Execution(Generic[OperationT]):
 
     @property
     def in_doubt(self) -> bool:
-        """Whether an attempt of it is in flight, or one may have been carried out."""
+        """Whether an attempt is in flight, or one may have been carried out."""
         record = self._record
         return record is not None and (
             record.sent > len(record.attempts)
@@ -136,7 +136,7 @@ class Execution(Generic[OperationT]):
         )
 
     async def _make_room(self, credential_store: CredentialStore) -> Outcome[OperationT] | None:
-        """Make room for what is generated; return the outcome where there is none."""
+        """Make room for generated credentials; return an outcome if there is none."""
         try:
             await credential_store.make_room()
         except OSError as error:
@@ -149,7 +149,7 @@ class Execution(Generic[OperationT]):
     async def _refused(
         self, client: Caller, error: EnapterError, credential_store: CredentialStore | None
     ) -> Outcome[OperationT]:
-        """Return what became of an operation whose call ended in an error."""
+        """Return the outcome of an operation whose call raised an error."""
         if isinstance(error, JournalError):
             error = self._ambiguous(str(error), error)
         if isinstance(error, AmbiguousOutcomeError):
@@ -159,7 +159,7 @@ class Execution(Generic[OperationT]):
         if is_not_there(error) and self.operation.holds(None):
             if not self._uncertain:
                 return self._outcome(State.ABSENT)
-            # The deletion of an earlier session did it, as far as anybody can say.
+            # Most likely the deletion of an earlier session did it.
             return attrs.evolve(self._outcome(State.APPLIED), settled=True)
         if self._uncertain:
             return await self._settle(client, error)
@@ -171,11 +171,11 @@ class Execution(Generic[OperationT]):
 
     @property
     def _age(self) -> float:
-        """How many seconds ago an earlier session may have sent it first; 0 where none did."""
+        """How many seconds ago an earlier session may have first sent it; 0 if none did."""
         return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
 
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
-        """Look, where this session's refusal does not say what an earlier attempt did."""
+        """Read the state, since a refusal now does not show what an earlier attempt did."""
         reading: Operation[Any] | None = self.operation.reads()
         if reading is not None and self.operation.settles is Settles.STATE:
             try:
@@ -208,7 +208,7 @@ class Execution(Generic[OperationT]):
         return kind(message, noun=target.noun, subject=target.name, hint=hint)
 
     async def _look(self, client: Caller) -> Outcome[OperationT] | None:
-        """Read first, and give the outcome where that already says it."""
+        """Read the state first; return an outcome if that is enough to decide it."""
         read: Operation[Any] | None = self.operation.reads()
         if read is None or self.operation.settles is Settles.SEARCH:
             return None
@@ -233,7 +233,7 @@ class Execution(Generic[OperationT]):
         result: Any,
         error: ResultDiffersError | None = None,
     ) -> Outcome[OperationT]:
-        """Return the outcome of what was done, once a result that is secret is kept."""
+        """Return the outcome of a completed operation, after storing its result if it is secret."""
         if self.operation.answer.secret and credential_store is not None:
             return await self._keep(credential_store, result, error)
         state = State.APPLIED if error is None else State.DIFFERS
@@ -245,7 +245,7 @@ class Execution(Generic[OperationT]):
         result: Any,
         error: AmbiguousOutcomeError | ResultDiffersError | None,
     ) -> Outcome[OperationT]:
-        """Keep a result safe, or the answer as it came where `error` says that it is unread."""
+        """Store a result, or the raw response if `error` means that it could not be parsed."""
         self.storing = True
         self._result = result
         problem = ""
@@ -255,7 +255,7 @@ class Execution(Generic[OperationT]):
         except OSError as unkept:
             problem = unkept.strerror or type(unkept).__name__
         except Exception as unkept:  # noqa: BLE001 - whatever it is, the credentials are not kept
-            # Its text may hold what it was given, and an outcome is what people log.
+            # Its text may contain the credentials, and people log outcomes.
             problem = type(unkept).__name__
         if problem:
             return self._not_kept(problem)
@@ -277,11 +277,11 @@ class Execution(Generic[OperationT]):
         return self._outcome(State.UNKNOWN, result=result, error=error)
 
     def unchanged(self) -> Outcome[OperationT]:
-        """Tell the outcome of an operation whose wanted state held when it was planned."""
+        """Return the outcome of an operation whose target was as wanted when planned."""
         return self._outcome(State.ABSENT if self.operation.holds(None) else State.UNCHANGED)
 
     def cut_off(self) -> Outcome[OperationT]:
-        """Tell the outcome of an operation that was cancelled in flight."""
+        """Return the outcome of an operation that was cancelled in flight."""
         if self.storing:
             return self._not_kept("the run was cut off")
         if not self._may_have_happened():
@@ -298,7 +298,7 @@ class Execution(Generic[OperationT]):
         return self.in_doubt and self.operation.repeat is not Repeat.READ
 
     def broken(self, error: BaseException) -> Outcome[OperationT]:
-        """Tell the outcome of an operation that ended in what is no error of ours."""
+        """Return the outcome of an operation that ended in an error not from this package."""
         if self.storing:
             return self._not_kept(type(error).__name__)
         if not self._may_have_happened():
@@ -307,11 +307,11 @@ class Execution(Generic[OperationT]):
         return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
 
     def held(self, message: str, because: EnapterError | None = None) -> Outcome[OperationT]:
-        """Tell the outcome of an operation that was not started."""
+        """Return the outcome of an operation that was not started."""
         return self.not_started(NotStartedError(message, because=because))
 
     def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
-        """Tell that this session did not start it: held, unless an earlier one may have done it."""
+        """Return the outcome of an unstarted item: held, or unknown if it may have been done."""
         if not self._uncertain:
             return self._outcome(State.HELD, error=error)
         left = self._unknown(

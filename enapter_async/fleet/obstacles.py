@@ -1,7 +1,7 @@
-"""What keeps a whole run from beginning more: decided without I/O.
+"""The obstacles that keep a whole run from starting more operations; no I/O.
 
-How fast attempts may begin is the limiter's matter. A run adds what only a run has: a host that
-is down, too many retries, and a bound on how long nothing may get through.
+The limiter decides how fast attempts may start. This module adds the obstacles that concern a
+run: a host that is down, too many retries, and a limit on how long nothing may get through.
 """
 
 from typing import Final
@@ -14,9 +14,9 @@ from enapter_async.fleet.waits import Reason, Wait, minutes
 from enapter_async.limits.limiter import Limiter
 
 MAX_PAUSE: Final = 900.0
-"""Seconds that a run waits for a server that lets nothing through, before it stops."""
+"""Seconds without anything getting through after which a run stops."""
 LATELY_S: Final = 5.0
-"""Within this time of an answer that passed, a refusal is about its operation alone."""
+"""Within this time after a good response, a refusal concerns only its own operation."""
 
 NO_CONNECTION: Final = "no connection to the host"
 _UNSENT: Final = {
@@ -26,7 +26,7 @@ _UNSENT: Final = {
 
 
 class Obstacles:
-    """Decides whether more may begin, and learns from what each attempt of the run meets."""
+    """Decides whether more may start, based on the results of the run's attempts."""
 
     def __init__(
         self, limiter: Limiter | None, clock: Clock, *, max_pause: float = MAX_PAUSE
@@ -43,7 +43,7 @@ class Obstacles:
 
     @property
     def clear(self) -> bool:
-        """Whether nothing at all is in the way; the quick question."""
+        """Whether there is no obstacle at all; a fast check."""
         return (
             self._breaker.opened_at is None
             and self._stuck_since is None
@@ -53,21 +53,21 @@ class Obstacles:
 
     @property
     def epoch(self) -> int:
-        """Which opening or probe of the breaker an attempt that begins now is judged by."""
+        """The breaker's epoch, to which an attempt that starts now belongs."""
         return self._breaker.epoch
 
     @property
     def probe_due(self) -> bool:
-        """Whether the host is down, and one operation may go and see."""
+        """Whether the host is down, and one operation may be sent as a probe."""
         return self._breaker.probe_due
 
     @property
     def gives_up_at(self) -> float | None:
-        """When the run stops unless something gets through, None while something does."""
+        """When the run stops unless something gets through; None while requests get through."""
         return None if self._stuck_since is None else self._stuck_since + self._max_pause
 
     def overdue(self) -> PausedTooLongError | None:
-        """Return the error to stop with, where nothing got through for too long."""
+        """Return the error to stop with if nothing got through for too long, or None."""
         if self._asked_too_long is not None:
             return PausedTooLongError(
                 f"the server asks for a pause of {minutes(self._asked_too_long)}; "
@@ -80,11 +80,11 @@ class Obstacles:
         return PausedTooLongError(f"nothing got through for {minutes(self._max_pause)}: {why}")
 
     def to_begin(self) -> Wait | None:
-        """Return what a new operation has to wait for, or None."""
+        """Return the wait of a new operation, or None if it may start."""
         return self.to_repeat() or self._throttled() or self._spent()
 
     def to_repeat(self) -> Wait | None:
-        """Return what another attempt of an operation in flight has to wait for, or None."""
+        """Return the wait of another attempt of an operation in flight, or None."""
         breaker = self._breaker
         if breaker.opened_at is None:
             return None
@@ -121,7 +121,7 @@ class Obstacles:
         )
 
     def begin(self, *, probe: bool = False) -> int:
-        """Record that an operation begins; return the epoch of its first attempt."""
+        """Record that an operation starts; return the epoch of its first attempt."""
         if not self._budget.full:
             self._budget.began()
         if probe:
@@ -129,10 +129,10 @@ class Obstacles:
         return self._breaker.epoch
 
     def repeat(self, *, probe: bool = False, retry: bool = True) -> int:
-        """Record that an operation in flight begins another attempt; return its epoch.
+        """Record that an operation in flight starts another attempt; return its epoch.
 
-        It is no retry where it follows a good answer, as a write does that was looked at first,
-        or a refusal, which is the limiter's matter.
+        `retry` is false after a good response, for example a write after its check by a read,
+        and after a refusal, which the limiter handles.
         """
         if retry:
             self._budget.retried()
@@ -141,12 +141,12 @@ class Obstacles:
         return self._breaker.epoch
 
     def end_probe(self, epoch: int) -> None:
-        """Record that a probe ended without an attempt that said anything."""
+        """Record that a probe ended without a conclusive attempt."""
         if epoch == self._breaker.epoch:
             self._breaker.probe_failed()
 
     def passed(self, epoch: int) -> None:
-        """Record an answer that says neither too much nor too late."""
+        """Record a response that shows that requests get through."""
         now = self._last_passed = self._monotonic()
         if self._stuck_since is not None and not self._breaker.is_open:
             self._stuck_since = None
@@ -173,15 +173,15 @@ class Obstacles:
         return True
 
     def unreachable(self, error: EnapterError) -> None:
-        """Record that an operation ended without ever having reached the host."""
+        """Record that an operation ended without ever reaching the host."""
         if self._breaker.open():
             self._went_down(_why(error.attempts[-1]) if error.attempts else NO_CONNECTION)
 
     def asked_to_wait(self, seconds: float) -> bool:
-        """Record that the server asks one operation for so long a pause; return if it may wait.
+        """Record that the server asks one operation to pause; return whether it may wait.
 
-        Longer than the run waits for anything is too long for the operation, and for the run
-        where nothing else gets through either.
+        A pause longer than `max_pause` is too long for the operation, and for the whole run if
+        nothing else got through recently.
         """
         if seconds <= self._max_pause:
             return True
@@ -195,7 +195,7 @@ class Obstacles:
         self._breaker.answered(self._breaker.epoch, self._monotonic())
 
     def probe_bare(self) -> None:
-        """Record that a bare connection is tried in place of a probe."""
+        """Record that a bare connection is attempted in place of a probe."""
         self._breaker.probe()
 
     def not_connected(self, why: str) -> None:

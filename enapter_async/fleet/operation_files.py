@@ -1,4 +1,4 @@
-"""Reads operations from a file, CSV or JSON Lines, all of it before anything is sent."""
+"""Read operations from a CSV or JSON Lines file, completely, before anything is sent."""
 
 import difflib
 import json
@@ -16,15 +16,15 @@ from enapter_async.operations.arguments import shown
 from enapter_async.operations.kinds import fields_of, named, writes
 
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
-"""The columns that the operations of this package have."""
+"""The columns of the operations in this package."""
 
 _NO_OBJECT: Final = "it is no JSON object; write one a line, as `jq -c '.[]'` makes of a list"
 _LIKENESS: Final = 0.75
-"""From where on a column is taken for one of ours that was mistyped: `nmae` has just so much."""
+"""The similarity from which a column counts as a misspelled known one, such as `nmae`."""
 
 
 OnIgnored = Callable[[Sequence[str]], None]
-"""Takes the names of the columns of a file that are ignored."""
+"""Receives the names of the ignored columns of a file."""
 
 
 def read_operations(
@@ -33,14 +33,14 @@ def read_operations(
     """Read a file of operations and check all of it; nothing is sent.
 
     A CSV file has a header with the columns operation and device_id, and as needed name, slug,
-    blueprint_id, protocol, and those of a user's own operations. Others are ignored, which
-    `on_ignored` is told of, but for one that looks like a misspelling of these. Operations are
+    blueprint_id, protocol, and those of a user's own operations. Other columns are ignored and
+    passed to `on_ignored`; one that looks like a misspelling is an error. Operations are
     device.update, device.delete, device.generate_config and device.assign_blueprint, with or
-    without `device.` and with '-' or '_'. An empty cell leaves alone. Spaces around a cell do
-    not count, but for those between apostrophes; nor does a ' before = + - or @, which keeps a
-    results file's names from being formulas. Delimiters are ',', ';' or tabs. JSON Lines hold
-    one object a line with the same keys and no others. Text is UTF-8, with or without a byte
-    order mark.
+    without `device.` and with '-' or '_'. An empty cell leaves its field unchanged. Spaces around
+    a cell are ignored, except between apostrophes; so is a ' before = + - or @, which keeps names
+    in a results file from being formulas. Delimiters are ',', ';' or tabs. JSON Lines contain one
+    object per line, with the same keys and no others. Text is UTF-8, with or without a byte order
+    mark.
 
     Raises:
         InputError: with the line number of each problem.
@@ -96,7 +96,7 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
 def _rows_of_csv(
     text: str, on_ignored: OnIgnored | None
 ) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield each row with the line it begins at, or what is wrong there."""
+    """Yield each row, or a description of its problem, with the line where it starts."""
     header: list[str] | None = None
     columns: tuple[str, ...] = ()
     for line, cells in read_rows(text):
@@ -135,11 +135,11 @@ def _wrong_header(header: list[str]) -> str:
     columns = ("operation", *fields_of(writes()))
     missing = [column for column in columns if column not in header]
     for name in header:
-        # Whoever wrote `nmae` is not to learn it from devices that kept their names.
+        # A typo such as `nmae` is an error: ignored, it would silently leave names unchanged.
         meant = difflib.get_close_matches(name, missing, 1, _LIKENESS)
         if meant and name not in columns:
             return f"there is no column {shown(name)}; rename it to {meant[0]}, or remove it"
-    # What an operation is about is in a field that its noun names, such as `device_id`.
+    # The target of an operation is in a field named after its noun, such as `device_id`.
     ids = dict.fromkeys(f"{each.kind.partition('.')[0]}_id" for each in writes())
     needed = ["operation"] if "operation" in missing else []
     needed += [] if ids.keys() & set(header) else [" or ".join(ids)]
@@ -151,7 +151,7 @@ def _wrong_header(header: list[str]) -> str:
 
 
 def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield each line's object, or what is wrong with it."""
+    """Yield the object of each line, or a description of its problem."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -167,7 +167,7 @@ def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 class _TwiceError(Exception):
-    """A key stands twice in a JSON object, and nobody can say which one counts."""
+    """A key occurs twice in a JSON object, so it is ambiguous which value counts."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What may start now: items of one device in order, after what they follow, few of a group."""
+"""Decides which items may start: in order per device, after their `after`, few per group."""
 
 from collections import deque
 
@@ -9,26 +9,26 @@ from enapter_async.fleet.outcomes import State
 class Ordering:
     """Parks an item behind an earlier one of the same device, or the one that it follows.
 
-    It knows no tasks. A read, or an operation on a new thing, has no order. Once an item did
-    not end well, `blocked_by` names how; that memory grows with such devices only, one
-    small entry each, because forgetting one would let later items run. Two spellings of one
-    device, its id and its slug, are two things.
+    It does not handle tasks. Reads and operations on new objects are not ordered. Once an item
+    has ended badly, `blocked_by` describes it; this takes one small entry for each such
+    device, which is never dropped, because later items would then run. The id and the slug of
+    one device count as two devices.
     """
 
     def __init__(self) -> None:
         self._parked: dict[tuple[str, str], deque[WorkItem] | None] = {}
-        """Whose item is in flight, with those that wait behind it, if any ever did."""
+        """Targets with an item in flight, and the items waiting behind it, if there were any."""
         self._unfinished: dict[int, tuple[str, str] | None] = {}
-        """The thing of each item that was admitted and has not ended."""
+        """The target of each item that was admitted and has not finished."""
         self._followers: dict[int, list[WorkItem]] = {}
         self._blocked: dict[tuple[str, str], str] = {}
         self._bad = bytearray()
-        """One bit for each seq, set where the item did not end well."""
+        """One bit for each seq, set if the item ended badly."""
         self.block_any = False
-        """Whether an item did not end well, so that `blocked_by` may name it."""
+        """Whether any item ended badly, so that `blocked_by` must be checked."""
 
     def block(self, item: WorkItem, state: State) -> None:
-        """Take note of an item that did not end well, also in an earlier session."""
+        """Record an item that ended badly, in this or an earlier session."""
         self.block_any = True
         thing = item.operation.writes_to()
         place, bit = divmod(item.seq, 8)
@@ -42,7 +42,7 @@ class Ordering:
             )
 
     def admit(self, item: WorkItem) -> bool:
-        """Say whether the item may start at once; otherwise park it."""
+        """Return whether the item may start at once; otherwise park it."""
         thing = self._unfinished[item.seq] = item.operation.writes_to()
         if thing is not None:
             if thing in self._parked:
@@ -55,7 +55,7 @@ class Ordering:
         return item.after is None or self._may_start(item)
 
     def release(self, item: WorkItem, badly: State | None = None) -> list[WorkItem]:
-        """Take note that an admitted item ended, how if `badly`; give those that may start."""
+        """Record that an item finished (`badly` is how, if so); return those that may start."""
         thing = self._unfinished.pop(item.seq)
         if badly is not None:
             self.block(item, badly)
@@ -69,7 +69,7 @@ class Ordering:
         return freed
 
     def blocked_by(self, item: WorkItem) -> str:
-        """Tell which earlier item keeps this one from starting, and how it ended; or ""."""
+        """Return which earlier item blocks this one, and how it ended; or ""."""
         if item.after is not None and self._ended_badly(item.after):
             return f"number {item.after}, which must be done before it, did not end well"
         thing = item.operation.writes_to()
@@ -87,9 +87,9 @@ class Ordering:
 
 
 class GroupLimit:
-    """Bounds how many items of one group may be in flight together. It knows no tasks.
+    """Limits how many items of one group are in flight together. It does not handle tasks.
 
-    An item without a group has no such bound.
+    Items without a group are not limited.
     """
 
     def __init__(self, most: int | None) -> None:
@@ -98,7 +98,7 @@ class GroupLimit:
         self._parked: dict[str, deque[WorkItem]] = {}
 
     def admit(self, item: WorkItem) -> bool:
-        """Say whether the item may start at once; otherwise park it."""
+        """Return whether the item may start at once; otherwise park it."""
         if self._most is None or not item.group:
             return True
         busy = self._busy.get(item.group, 0)
@@ -109,7 +109,7 @@ class GroupLimit:
         return True
 
     def release(self, item: WorkItem) -> WorkItem | None:
-        """Take note that an admitted item ended; give the one that may start in its place."""
+        """Record that an admitted item finished; return the one that may start in its place."""
         if self._most is None or not item.group:
             return None
         parked = self._parked.get(item.group)

@@ -20,7 +20,7 @@ OperationT = TypeVar("OperationT", bound=Operation[Any])
 SHOWN: Final = 5
 """How many outcomes the `repr` of a report shows."""
 FAILURES_KEPT: Final = 100
-"""How many of the first failed, unknown and differing outcomes each a report keeps."""
+"""How many outcomes of each kind a report keeps: the first failed, unknown and differing."""
 
 
 class State(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""What pace a run was allowed, told to who listens and written into its journal."""
+"""Report the pace that the limiter allows a run, as events and as notes in its journal."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -8,12 +8,12 @@ from enapter_async.fleet.outcomes import RunEvent, RunPaceChanged
 from enapter_async.limits.pace import Pace
 
 APART_S: Final = 1.0
-"""How many seconds lie at least between two notes of the same kind."""
+"""The least number of seconds between two notes of the same kind."""
 PACE: Final = "pace"
 
 
 class Notes(Protocol):
-    """Where notes about a run are written, and what a journal's session is."""
+    """Interface for writing notes about a run; implemented by `JournalSession`."""
 
     def note(self, kind: str, details: Mapping[str, Any]) -> None:
         """Write a note about the run."""
@@ -21,10 +21,10 @@ class Notes(Protocol):
 
 
 class PaceNotes:
-    """Tells each new pace of the limiter, but not each of its small steps.
+    """Reports changes of the limiter's pace, but not each small step.
 
-    A limit that appears or goes, and a pause, are told at once; the rate itself at most once a
-    second.
+    A pause, and a limit that appears or disappears, are reported at once; changes of the rate
+    at most once per second.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PaceNotes:
         self._told_at = 0.0
 
     def take(self, pace: Pace) -> None:
-        """Take a pace of the limiter, and tell it if that is worth a word."""
+        """Receive a pace from the limiter, and report it if it differs enough."""
         now, kind = self._monotonic(), _kind_of(pace)
         if kind == self._kind and (now - self._told_at < APART_S or pace.rate is None):
             return
@@ -55,7 +55,7 @@ class PaceNotes:
 
 
 def pace_in(details: Mapping[str, Any]) -> Pace | None:
-    """Read the pace that a note tells; None where it tells none that can be read."""
+    """Read the pace from a note's details; return None if they are invalid."""
     rate, paused_s = details.get("rate"), details.get("paused_s")
     refused, ended = details.get("refused"), details.get("ended")
     numbers = isinstance(refused, int) and isinstance(ended, int)

@@ -1,4 +1,4 @@
-"""The input of a run, pulled by one task, at most so far ahead of the outcomes."""
+"""Pulls the input of a run in one task, with a limited lead over the outcomes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
@@ -14,8 +14,8 @@ class Producer:
     """Pulls items and admits each, while there is room.
 
     One task pulls, so that an async iterable is never pulled twice at once. `before` is awaited
-    between pulling an item and admitting it. `waits` says that the input waits by itself, so
-    that it is not read on after a stop; `ended` says that the input came to its end.
+    between pulling an item and admitting it. `waits` means that the input may wait by itself,
+    so it is not read further after a stop; `ended` means that the input is exhausted.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Producer:
         self._admit = admit
         self._before = before
         self._window = ahead * concurrency
-        # The task sleeps until so much room is free: waking it for each outcome costs more.
+        # Wake the task only once this much room is free: waking it for each outcome costs more.
         self._wake_at = self._window - max(1, concurrency // 4)
         self._ahead = 0
         self._room = asyncio.Event()
@@ -42,24 +42,24 @@ class Producer:
         self.ended = False
 
     def start(self, pulling: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Begin the task that pulls."""
+        """Start the task that pulls the items."""
         self._task = asyncio.create_task(pulling, name="fleet producer")
         return self._task
 
     def taken(self) -> None:
-        """Take note that an outcome was taken: there is room for one more."""
+        """Record that an outcome was consumed, which makes room for one more item."""
         self._ahead -= 1
         if self._ahead == self._wake_at:
             self._room.set()
 
     def stop(self) -> None:
-        """Pull nothing more; safe to repeat."""
+        """Stop pulling; safe to repeat."""
         self._stopped = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def pull(self) -> None:
-        """Pull until the input ends or is stopped; what the input raises comes out."""
+        """Pull until the input ends or `stop` is called; raise the errors of the input."""
         items: Any = self._items
         is_async = isinstance(items, AsyncIterable)
         pulls: Any = aiter(items) if is_async else iter(items)

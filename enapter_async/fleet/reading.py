@@ -1,4 +1,4 @@
-"""The client that reads and writes for a run, and what a reading shows."""
+"""The interface of a run's client, and functions that read the state of objects."""
 
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
@@ -13,34 +13,34 @@ T = TypeVar("T")
 
 
 class Caller(Protocol):
-    """What a run needs of a client, and what `Client` is."""
+    """The part of a client that a run needs; implemented by `Client`."""
 
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Carry an operation out and fill `record`; raise what truly became of it."""
+        """Carry out an operation and fill `record`; raise an error that describes its true fate."""
         ...
 
 
 class KnownClient(Caller, Protocol):
-    """What a journal must know of a client to recognise it again, and what `Client` is."""
+    """The part of a client by which a journal recognises it; implemented by `Client`."""
 
     @property
     def base_url(self) -> Any:
-        """Where the API is."""
+        """The base URL of the API."""
         ...
 
     def fingerprint(self, salt: bytes) -> str:
-        """Tell tokens apart without showing them."""
+        """Return a text that identifies the token without revealing it."""
         ...
 
 
 def is_not_there(error: EnapterError) -> bool:
-    """Return whether an error is the API's word that what was asked for is not there.
+    """Return whether an error proves that the requested object does not exist.
 
-    This is the one rule for it, and the client that carried the call out has applied it: the
-    answer has the API's own form, and such an API is known to answer at the base URL. Any other
-    404, such as a proxy's page, says nothing about a device.
+    This is the only rule for it, and the client has already applied it: the response has the
+    API's own form, and such an API is known to be at the base URL. Any other 404, such as a
+    proxy's page, says nothing about a device.
     """
     return isinstance(error, NotFoundError) and error.proven
 
@@ -48,10 +48,10 @@ def is_not_there(error: EnapterError) -> bool:
 async def read_state(
     client: Caller, reading: Operation[T], *, record: CallRecord | None = None
 ) -> T | None:
-    """Return the state that a decision rests on, None where it is not there.
+    """Return the state that a decision is based on, or None if the object does not exist.
 
     Raises:
-        EnapterError: it could not be read; also a 404 that says nothing.
+        EnapterError: it could not be read, or a 404 does not prove that it does not exist.
     """
     record = record or CallRecord(decides=True)
     try:
@@ -63,16 +63,16 @@ async def read_state(
 
 
 def health_name(target: Target) -> str | None:
-    """Return what a thing is called among those whose health is looked at, or None."""
+    """Return the name of an object for health checks, or None if it has none."""
     if target.id is None or not noun_named(target.noun).health:
         return None
     return target.id if target.noun == OLD_NOUN else f"{target.noun}:{target.id}"
 
 
 async def is_online(client: Caller, name: str) -> bool:
-    """Return whether a thing, by its `health_name`, is online; changes nothing.
+    """Return whether the object with this `health_name` is online; changes nothing.
 
-    One that cannot be read is not known to be online. Safe to repeat.
+    An object that cannot be read counts as not online. Safe to repeat.
     """
     noun_name, _, thing_id = name.rpartition(":")
     noun = noun_named(noun_name or OLD_NOUN)

@@ -1,4 +1,4 @@
-"""What a run opens before it begins: its journal, and the place for its credentials."""
+"""Open the files of a run before it starts: its journal, and its credentials file."""
 
 import os
 from collections.abc import AsyncIterable, Callable, Iterable
@@ -26,7 +26,7 @@ from enapter_async.fleet.rollout.waves import ROLLOUT
 
 @attrs.frozen(kw_only=True)
 class Opened:
-    """What is to be done, and where what becomes of it is written."""
+    """The items to carry out, and where their outcomes and credentials are stored."""
 
     items: Iterable[WorkItem] | AsyncIterable[WorkItem]
     session: JournalSession | None = None
@@ -44,15 +44,15 @@ async def open_files(
     plan: str,
     report: Callable[[], Report],
 ) -> Opened:
-    """Open journal and credentials, the journal first; `exits` closes them.
+    """Open the journal, then the credentials file; `exits` closes them.
 
-    `plan` is the id of the plan that once-only operations are from, or "". By the `report` at
-    the end another run may carry it out, if this one did nothing.
+    `plan` is the id of the plan that contains the once-only operations, or "". If the final
+    `report` shows that this run changed nothing, another run may carry out the plan.
 
     Raises:
         ConfigurationError: a file cannot be used.
-        PlanCarriedOutError: another run has carried the plan out.
-        RunRefusedError: the journal's run cannot be continued so.
+        PlanCarriedOutError: another run has carried out the plan.
+        RunRefusedError: the journal's run cannot be continued by this call.
     """
     path, credentials, journal = None, options.credentials, options.journal
     if credentials is not None and not callable(credentials):

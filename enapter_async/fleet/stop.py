@@ -1,4 +1,4 @@
-"""Why a run starts nothing more: everybody asks it, anybody may say so."""
+"""The stop signal of a run: any part of a run can set it, and all parts check it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,11 +22,11 @@ HARD_STOPS: Final = (
     NoRoomError,
     JournalError,
 )
-"""One of these ends a run, whatever its abort criteria are."""
+"""Each of these stops a run, whatever its abort criteria are."""
 
 
 class StopSignal:
-    """Whether a run stops, why, and by which error. `then` is called once, when it first does."""
+    """Whether a run stops, why, and by which error. `then` is called once, at the first stop."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         self._then = then
@@ -40,23 +40,23 @@ class StopSignal:
         return bool(self.reason)
 
     def because(self, reason: str) -> None:
-        """Stop for a reason in words; the first one stands."""
+        """Stop for a reason in words; only the first one is kept."""
         if not self.reason:
             self.reason = reason
             self._called.set()
             self._then()
 
     def by(self, error: EnapterError) -> None:
-        """Stop by an error, which the report shall tell; the first one stands."""
+        """Stop because of an error, which is included in the report; only the first one is kept."""
         if self.error is None:
             self.error = error
             self.because(f"the run was stopped by {type(error).__name__}")
 
     def by_break(self, error: BaseException, reason: str = "") -> None:
-        """Stop by an error that is none of ours, which the iteration shall raise.
+        """Stop because of an error not from this package, which the iteration raises.
 
-        Those that mean something else to whoever iterates, as that he is cancelled or that the
-        outcomes are over, are raised as the cause of one that does not.
+        An error that would mislead the caller, such as a cancellation or a `StopIteration`,
+        is raised as the cause of another error.
         """
         if self.broken is None:
             self.broken = error
@@ -73,9 +73,9 @@ class StopSignal:
         self.because(reason or f"the run was stopped by {type(error).__name__}")
 
     async def by_break_of(self, part: Callable[[], Awaitable[None]], reason: str = "") -> None:
-        """Wait for a part of the run; whatever it lets out stops the run, and goes no further.
+        """Wait for a part of the run; an error in it stops the run and is not raised here.
 
-        A cancellation ends the part, and stops nothing where the run has stopped already.
+        A cancellation ends the part, and is ignored if the run has already stopped.
         """
         try:
             await part()
@@ -86,15 +86,15 @@ class StopSignal:
                 self.by_break(error, reason)
 
     def raise_broken(self) -> None:
-        """Raise what broke the run, once."""
+        """Raise the error that broke the run, once."""
         broken, self.broken = self.broken, None
         if broken is not None:
             raise broken
 
     async def unless(self, wait: Callable[[], Awaitable[Any]]) -> None:
-        """Wait for something, but not longer than until the run stops; its error comes out.
+        """Await `wait()`, at most until the run stops, and raise its errors.
 
-        It is asked for by a call, which is not made where the run stops at the same moment.
+        `wait` is not called if the run stops at the same moment.
         """
         task = asyncio.ensure_future(_exit_of(wait))
         called = asyncio.ensure_future(self._called.wait())
@@ -109,7 +109,7 @@ class StopSignal:
 
 
 async def _exit_of(wait: Callable[[], Awaitable[Any]]) -> KeyboardInterrupt | SystemExit | None:
-    """Return what would end the event loop itself if a task let it out."""
+    """Return an exception that would end the event loop if a task raised it."""
     try:
         await wait()
     except (KeyboardInterrupt, SystemExit) as error:
@@ -118,7 +118,7 @@ async def _exit_of(wait: Callable[[], Awaitable[Any]]) -> KeyboardInterrupt | Sy
 
 
 def stop_error(outcome: Outcome[Any]) -> EnapterError | None:
-    """Return the error in an outcome after which nothing more may start, or None."""
+    """Return the error in an outcome that must stop the run, or None."""
     error: BaseException | None = outcome.error
     if error is None:
         return None

@@ -1,4 +1,4 @@
-"""The workers of a run: a fixed pool that takes items in order, one a device at a time."""
+"""The workers of a run: a fixed pool that takes items in order, one per device at a time."""
 
 import asyncio
 from collections import deque
@@ -20,16 +20,16 @@ from enapter_async.fleet.stop import StopSignal
 from enapter_async.limits.limiter import Limiter
 
 MOST_GOES: Final = 100
-"""How often an operation that the host alone kept from being done is taken up, at most."""
+"""How often an operation is tried at most, if it failed only because of the host."""
 
 
 class WorkerPool:
-    """Carries items out.
+    """Carries out items.
 
-    `on_outcome` takes each outcome before the next item is begun; `on_idle` is called when
-    all that was taken has ended. Whatever ends a worker ends the run: what a hook, a sink or
-    somebody else's cancellation lets loose in one is kept for the caller, and each item still
-    has its outcome.
+    `on_outcome` receives each outcome before the next item is started; `on_idle` is called
+    when all admitted items have finished. An error that ends a worker stops the run: an
+    exception from a hook or a sink, or a foreign cancellation, is kept for the caller, and
+    each item still gets its outcome.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class WorkerPool:
         session: JournalSession | None,
         per_group: int | None,
     ) -> None:
-        """Return what is open only once the run begins: guard, credentials, journal."""
+        """Set the parts that are open only once the run starts: guard, credentials, journal."""
         self._guard = guard
         self._credential_store = credential_store
         self._session = session
@@ -84,7 +84,7 @@ class WorkerPool:
             self._ordering.block(item, state)
 
     def admit(self, item: WorkItem) -> None:
-        """Take an item; it starts once nothing of its device or its group is in its way."""
+        """Accept an item; it starts once no item of its device or its group blocks it."""
         if not self.unfinished:
             self._idle.clear()
         self.unfinished += 1
@@ -97,22 +97,22 @@ class WorkerPool:
                 self._ready.append(item)
 
     async def idle(self) -> None:
-        """Wait until all items that were taken have ended."""
+        """Wait until all admitted items have finished."""
         while self.unfinished:
             await self._idle.wait()
 
     def dismiss(self) -> None:
-        """Let the workers end: no item comes any more."""
+        """Let the workers finish: no more items will arrive."""
         for _ in self.workers:
             self._hand(None)
 
     def cancel_unsent(self) -> None:
-        """Let nobody wait for a turn any more, and cancel what has sent nothing yet."""
+        """Release everything that waits for its turn, and cancel operations not yet sent."""
         self._admission.release_all()
         self._each_in_flight(self._cancel_if_unsent)
 
     def cut(self, *, spare_stored: bool) -> None:
-        """Cancel what is in flight, but for credentials on their way into a file."""
+        """Cancel operations in flight, except those storing credentials if `spare_stored`."""
         self._cut = True
         self._each_in_flight(partial(self._cut_off, spare_stored))
 
@@ -120,8 +120,8 @@ class WorkerPool:
         here = asyncio.current_task() if self._in_flight else None
         for worker, execution in self._in_flight.items():
             if worker is here:
-                # A hook or a sink of the operation itself asks for it. Where that ends without
-                # another wait, a cancellation would meet the worker between two items.
+                # A hook or a sink of this operation made the call. If it then finishes without
+                # waiting again, a cancellation would reach the worker between two items.
                 asyncio.get_running_loop().call_soon(end, worker, execution)
             else:
                 end(worker, execution)
@@ -154,7 +154,7 @@ class WorkerPool:
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self.workers.discard(worker)
-        # A task that is cancelled before its first step runs nothing of its own.
+        # A task that is cancelled before its first step runs none of its code.
         error = asyncio.CancelledError() if worker.cancelled() else worker.exception()
         if error is not None:
             self._stop_signal.by_break(error)
@@ -162,7 +162,7 @@ class WorkerPool:
                 self._begin_worker()
 
     def _hand(self, item: WorkItem | None) -> None:
-        """Return an item to a worker that waits, or lay it ready for the next that comes."""
+        """Pass an item to a waiting worker, or queue it for the next free one."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
@@ -171,7 +171,7 @@ class WorkerPool:
         self._ready.append(item)
 
     async def _next(self) -> WorkItem | None:
-        """Return the next item, or None once none comes any more."""
+        """Return the next item, or None once there are no more."""
         while not self._ready:
             waiting: asyncio.Future[WorkItem | None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
@@ -185,8 +185,8 @@ class WorkerPool:
 
     async def _work(self) -> None:
         if self._beginning:
-            # By an eager task factory, within the call that makes it; but whoever hands an item
-            # in may be in the middle of another.
+            # An eager task factory runs this inside `create_task`, whose caller may be in the
+            # middle of handling another item.
             await asyncio.sleep(0)
         ready = self._ready
         while (item := ready.popleft() if ready else await self._next()) is not None:
@@ -212,7 +212,7 @@ class WorkerPool:
             except BaseException:
                 self._release(item, State.UNKNOWN)
                 raise
-            # What a stopped run holds need not be remembered: it holds everything.
+            # A stopped run holds everything, so held items need not be recorded.
             well = outcome.error is None or (outcome.state is State.HELD and self._stop_signal)
             self._release(item, None if well else outcome.state)
 
@@ -229,9 +229,9 @@ class WorkerPool:
             self._on_idle()
 
     def _withstand(self, error: asyncio.CancelledError) -> bool:
-        """Stop the run for a cancellation that is not its own; the worker goes on.
+        """Stop the run because of a foreign cancellation; the worker continues.
 
-        Return whether the worker was cancelled, and the error not only let out by somebody.
+        Return whether the worker itself was cancelled, rather than a callee raising the error.
         """
         self._stop_signal.by_break(error)
         worker = asyncio.current_task()
@@ -241,7 +241,7 @@ class WorkerPool:
         return cancelled
 
     def _decided(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
-        """Return the outcome of an item that need not be begun, None where it must be."""
+        """Return the outcome of an item that need not be started, or None if it must be."""
         if self._stop_signal.reason:
             outcome = self._not_started(execution)
             if self._session is not None:
@@ -275,7 +275,7 @@ class WorkerPool:
                         limiter=self._limiter,
                         observer=admitted,
                     )
-                    # What the host alone kept from being done is taken up again.
+                    # An operation that failed only because of the host is tried again.
                     if (
                         goes == MOST_GOES
                         or outcome.error is None
@@ -292,7 +292,7 @@ class WorkerPool:
             return execution.cut_off() if self._withstand(error) else execution.broken(error)
         except GeneratorExit:
             raise
-        except BaseException as error:  # noqa: BLE001 - told by the outcome and raised at the end
+        """Return the outcome of an admitted item that may not start after all, otherwise None."""
             self._stop_signal.by_break(error)
             return execution.broken(error)
         finally:
@@ -301,7 +301,7 @@ class WorkerPool:
         return outcome
 
     async def _held_back(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
-        """Return the outcome of an item that may not begin after all, though it was let through."""
+        """Return the outcome of an admitted item that may not start after all, or None."""
         if not self._stop_signal and item.before is not None and self._guard is not None:
             stale = await look(self._guard, item)
             if stale is not None:
