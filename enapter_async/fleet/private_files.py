@@ -1,4 +1,4 @@
-"""Files that only their owner can read: made so, or refused."""
+"""Create files that only their owner can read; refuse existing files that others can read."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ MODE: Final = 0o600
 _PART: Final = ".enapter-async-{}.part"
 _TRIES: Final = 16
 
-# What a platform lacks of these is left out: 0 changes nothing.
+# Flags that a platform lacks are 0, which changes nothing.
 _NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 _CLOSE_ON_EXEC: Final[int] = getattr(os, "O_CLOEXEC", 0)
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)
@@ -32,12 +32,12 @@ def open_private(
 ) -> int:
     """Create a file that only its owner can read and write; return its descriptor.
 
-    An existing file is refused, or with `append` taken if it is a plain file of this user
-    with mode 0600 and one name. Symbolic links are never followed where the platform can
-    tell. Errors name the file that was `meant`, where it is to have another name at first.
+    An existing file is refused, or with `append` accepted if it is a plain file of this user
+    with mode 0600 and one name. Symbolic links are never followed if the platform supports
+    this. Errors name `meant`, if `path` is only the file's temporary name.
 
     Raises:
-        ConfigurationError: the file cannot be used; says why.
+        ConfigurationError: the file cannot be used; the message says why.
     """
     flags = os.O_RDWR | os.O_APPEND | _NO_FOLLOW | _CLOSE_ON_EXEC | _BINARY
     try:
@@ -90,8 +90,8 @@ def check_private(path: str | os.PathLike[str]) -> None:
     holds on it.
 
     Raises:
-        FileNotFoundError: there is none.
-        ConfigurationError: it cannot be used; says why.
+        FileNotFoundError: the file does not exist.
+        ConfigurationError: it cannot be used; the message says why.
     """
     problem = _problem_of(Path(path).lstat())
     if problem:
@@ -121,10 +121,10 @@ def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationErro
 
 
 def sync_directory(directory: Path) -> None:
-    """Bring the names in a directory to the disk: a power loss can take a new one away."""
+    """Sync a directory to disk, so that a power loss does not lose a new name in it."""
     if sys.platform == "win32":
         return
-    with contextlib.suppress(OSError):  # some network file systems have no such thing
+    with contextlib.suppress(OSError):  # some network file systems do not support this
         descriptor = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -133,12 +133,12 @@ def sync_directory(directory: Path) -> None:
 
 
 class FileGoneError(OSError):
-    """A file that is being written to does not bear its name any more."""
+    """A file that is being written to is no longer at its path."""
 
 
 @attrs.frozen
 class NamedFile:
-    """A file that is open, and the name that must go on to lead to it."""
+    """An open file, and the name that must keep referring to it."""
 
     path: Path
     _name: str
@@ -146,12 +146,12 @@ class NamedFile:
 
     @classmethod
     def at(cls, path: Path) -> "NamedFile":
-        """Return the file that has the name now."""
+        """Return the file that is at the path now."""
         state = path.lstat()
         return cls(path, os.fspath(path), (state.st_dev, state.st_ino))
 
     def check(self) -> None:
-        """Make sure that the name still leads to the file.
+        """Check that the name still refers to the file.
 
         Raises:
             FileGoneError: the file was removed, moved or replaced.
@@ -166,7 +166,7 @@ class NamedFile:
 
 
 def lock(descriptor: int) -> bool:
-    """Take the one lock of an open file; return False if somebody else has it."""
+    """Take the exclusive lock of an open file; return False if it is held already."""
     if sys.platform != "win32":
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,7 +176,7 @@ def lock(descriptor: int) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Release the lock, also for children of this process that have the file open, too."""
+    """Release the lock, even if child processes have the file open too."""
     if sys.platform != "win32":
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -184,14 +184,14 @@ def unlock(descriptor: int) -> None:
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[TextIO]:
-    """Write a file of mode 0600 that has its name once it is whole, and else is not there.
+    """Write a file of mode 0600 that appears under its name only once it is complete.
 
-    It takes the place of an older one, or with `new` is refused where there is one. It is
-    written beside its place; what a process that was killed left there is removed.
+    It replaces an older file, or with `new` is refused if there is one. It is written to a
+    temporary file in the same folder; leftovers of killed processes are removed.
 
     Raises:
-        ConfigurationError: the file cannot be made, or exists already.
-        OSError: it cannot be written; an older file is as it was.
+        ConfigurationError: the file cannot be created, or already exists.
+        OSError: it cannot be written; an older file is unchanged.
     """
     where = Path(path)
     if new and os.path.lexists(where):
@@ -220,7 +220,7 @@ def _open_part(where: Path) -> tuple[Path, int]:
         descriptor = open_private(part, meant=where)
         if lock(descriptor) and os.fstat(descriptor).st_nlink:
             return part, descriptor
-        os.close(descriptor)  # somebody took it for a leftover before it was locked
+        os.close(descriptor)  # another process may have removed it before it was locked
     raise ConfigurationError(f"{where} cannot be written: others remove what is beside it")
 
 
@@ -245,11 +245,11 @@ def _rename_to_new(part: Path, where: Path) -> None:
 
 
 def write_durably(descriptor: int, data: bytes) -> None:
-    """Append bytes and return once they are on the disk.
+    """Append bytes and return once they are on disk.
 
     Raises:
-        OSError: they could not be written; the file is cut back to what it was, so that
-            it never ends in half a line.
+        OSError: they could not be written; the file is truncated to its previous size, so
+            that it never ends in an incomplete line.
     """
     size = os.fstat(descriptor).st_size
     try:

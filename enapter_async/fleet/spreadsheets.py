@@ -1,8 +1,8 @@
-"""CSV that passes through spreadsheets and other programs, and comes back as it was.
+"""CSV that survives a round trip through spreadsheets and other programs.
 
-What is written begins with a byte order mark, without which a spreadsheet takes UTF-8 for
-another code; no cell of it is a formula, also where a spreadsheet cuts at ';'; and white space
-at the edges of a value stands between apostrophes, for around a bare cell it does not count.
+Written files start with a byte order mark, without which a spreadsheet misreads UTF-8. No cell
+is a formula, even if a spreadsheet splits at ';'. A value with white space at its edges is put
+between apostrophes, because white space around a bare cell is ignored.
 """
 
 import csv
@@ -17,9 +17,9 @@ from enapter_async.fleet.errors import Problem
 BYTE_ORDER_MARK: Final = "\ufeff"
 
 _DELIMITERS: Final = (",", ";", "\t")
-# Where a cell can begin, for a program that cuts at another delimiter than ours.
+# Where a cell can start, for programs that split at another delimiter.
 _START: Final = r"(^|[;\t\r\n] *)"
-_SIGN: Final = r"[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]"  # some programs know the wide ones, too
+_SIGN: Final = r"[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]"  # some programs accept the wide ones, too
 _FORMULA: Final = re.compile(_START + r"(?='*" + _SIGN + ")")
 _QUOTED_FORMULA: Final = re.compile(_START + r"'(?='*" + _SIGN + ")")
 _SEPARATOR_HINT: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -36,26 +36,26 @@ _FOREIGN: Final = (
 
 
 def decode(data: bytes) -> str | Problem:
-    """Return the text of a file in UTF-8, with or without a byte order mark, or what it is."""
+    """Decode a UTF-8 file, with or without byte order mark, or return what is wrong with it."""
     for beginning, what in _FOREIGN:
         if data.startswith(beginning):
             return Problem(line=0, message=f"{what}; {_ADVICE}")
     if b"\0" in data.partition(b"\n")[0]:
         return Problem(line=0, message=f"it looks like UTF-16 without a byte order mark; {_ADVICE}")
     try:
-        text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add one to each that is there
+        text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add another one
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Problem(line=line, message=f"it is not UTF-8; {_ADVICE}")
-    return text.removesuffix("\x1a")  # what DOS ends a file with
+    return text.removesuffix("\x1a")  # the end-of-file mark of DOS
 
 
 def read_rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield the cells of each row with the line it begins at, or what is wrong there.
+    """Yield the line number and the cells of each row, or a description of its problem.
 
-    Spaces around a cell do not count. Before the header there may be empty lines, lines that
-    begin with '#', and a line `sep=;`; else the header tells which of ',', ';' and tabs is the
-    delimiter. Rows without content are left out.
+    Spaces around a cell are ignored. Before the header there may be empty lines, lines that
+    start with '#', and a line `sep=;`; without that line, the delimiter is the one of ',', ';'
+    and tabs that is most frequent in the header. Empty rows are skipped.
     """
     lines = iter(io.StringIO(text, newline=""))
     delimiter = header = ""
@@ -82,12 +82,12 @@ def read_rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
                 yield line, [plain_cell(cell) for cell in cells]
             line = above + reader.line_num + 1
     except csv.Error as error:
-        # It cannot be said where the next row begins, so this is the last problem told.
+        # The start of the next row is unknown, so this is the last problem reported.
         yield line, f"it is no valid CSV: {error}"
 
 
 def row_writer(file: TextIO, columns: Iterable[str]) -> Callable[[Mapping[str, Any]], None]:
-    """Write the header of a CSV file, and return what writes a row; other keys are left out."""
+    """Write the CSV header and return a function that writes a row; other keys are ignored."""
     names = tuple(columns)
     file.write(BYTE_ORDER_MARK)
     writer = csv.writer(file)
@@ -96,7 +96,7 @@ def row_writer(file: TextIO, columns: Iterable[str]) -> Callable[[Mapping[str, A
 
 
 def safe_cell(value: Any) -> Any:
-    """Write a text so that no spreadsheet takes it for a formula; `plain_cell` undoes it."""
+    """Escape a text so that no spreadsheet reads it as a formula; `plain_cell` reverses it."""
     if not isinstance(value, str):
         return value
     if _has_edges(value):
@@ -105,13 +105,13 @@ def safe_cell(value: Any) -> Any:
 
 
 def plain_cell(cell: str) -> str:
-    """Read a cell that `safe_cell` wrote, and any other without the white space at its edges."""
+    """Return the text of a cell: reverse `safe_cell`, and strip the white space of others."""
     text = _QUOTED_FORMULA.sub(r"\1", cell.strip())
     return text[1:-1] if text[:1] == text[-1:] == "'" and _has_edges(text[1:-1]) else text
 
 
 def _has_edges(text: str) -> bool:
-    """Return whether white space begins or ends a text, or what is in its apostrophes."""
+    """Return whether a text, or the text in its apostrophes, has white space at its edges."""
     while text[:1] == text[-1:] == "'":
         text = text[1:-1]
     return text != text.strip()

@@ -1,4 +1,4 @@
-"""The rows of a journal, and items and outcomes written as such."""
+"""Convert items, events and outcomes to and from the rows of a journal."""
 
 import asyncio
 import contextlib
@@ -21,9 +21,9 @@ from enapter_async.operations.kinds import OLD_NAMES
 MESSAGE_CHARACTERS: Final = 500
 INTENT: Final = "intent"
 OLD_DIFFERS: Final = '"error":"ResultDiffersError"'
-"""What version 0.1 wrote of what was done and not as asked, which it called failed."""
+"""How version 0.1 recorded an outcome that differs, which it called failed."""
 SHOWN: Final = "shown"
-"""Where an outcome that differs keeps what the answer showed of the fields that were set."""
+"""The detail of an outcome that differs: the values in the response of the fields set."""
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
@@ -32,11 +32,11 @@ WAVE_PASSED: Final = "wave passed"
 WAVE_NOT_PASSED: Final = "wave not passed"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-# What a server said may hold halves of surrogate pairs, which no file can: as escapes it can.
+# Texts from a server may contain lone surrogates, which files can hold only as escapes.
 _encode_detail: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 BriefItem = tuple[int, bytes, str]
-"""seq, digest, operation: an item that says no more."""
+"""seq, digest, operation: an item with default values in all other columns."""
 FullItem = tuple[int, bytes, str, str | None, str, int | None, int, int | None, int]
 ItemRow = BriefItem | FullItem
 
@@ -68,7 +68,7 @@ class Event:
 
     @property
     def details(self) -> Mapping[str, Any]:
-        """What `detail` says; empty where it says nothing that can be read."""
+        """The parsed `detail`; empty if it is missing or cannot be parsed."""
         found: Any = None
         with contextlib.suppress(ValueError, RecursionError):
             found = None if self.detail is None else json.loads(self.detail)
@@ -76,21 +76,21 @@ class Event:
 
 
 def operation_text(operation: Operation[Any]) -> str:
-    """Write an operation as a journal does: the same one always gives the same text."""
+    """Return an operation as JSON text; equal operations always have the same text."""
     fields = operation_to_json(operation)
-    try:  # flat and of texts, as almost all are: several times as fast as the general way
+    try:  # a fast path for operations with text fields only, as almost all are
         return "{" + ",".join([f'"{key}":{_quoted(value)}' for key, value in fields.items()]) + "}"
     except TypeError:
         return _encode(fields)
 
 
 def digest_of(text: str) -> bytes:
-    """Return what an operation is recognised by."""
+    """Return the digest by which an operation is recognised."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def is_digest_of(digest: bytes, operation: Operation[Any]) -> bool:
-    """Return whether an operation is the recorded one, also in a journal of version 0.1."""
+    """Return whether an operation has this digest, also in a journal of version 0.1."""
     text = operation_text(operation)
     if digest == digest_of(text):
         return True
@@ -99,7 +99,7 @@ def is_digest_of(digest: bytes, operation: Operation[Any]) -> bool:
 
 
 def item_row(item: WorkItem) -> ItemRow:
-    """Write an item as a row.
+    """Return an item as a row.
 
     Raises:
         ConfigurationError: the operation's class has no name in files.
@@ -124,10 +124,10 @@ def item_row(item: WorkItem) -> ItemRow:
 
 
 def item_of(row: Sequence[Any]) -> WorkItem:
-    """Read an item from its columns: all of an item's but the digest.
+    """Parse an item from its columns, all except the digest.
 
     Raises:
-        TypeError, ValueError, RecursionError: no run wrote this.
+        TypeError, ValueError, RecursionError: the row was not written by a run.
     """
     seq, operation, before, group, unit, wave, after, unchanged = row
     planned = None if before is None else json.loads(before)
@@ -153,10 +153,10 @@ def item_of(row: Sequence[Any]) -> WorkItem:
 
 
 def event_of(row: Sequence[Any]) -> Event:
-    """Read an event from its columns.
+    """Parse an event from its columns.
 
     Raises:
-        TypeError, ValueError: no run wrote this.
+        TypeError, ValueError: the row was not written by a run.
     """
     number, seq, step, kind, attempt, at_ms, elapsed_ms, status, code, request_id, detail = row
     if not (
@@ -192,14 +192,14 @@ def event_row(
     attempt: int | None = None,
     detail: str | None = None,
 ) -> EventRow:
-    """Write an event that is no outcome."""
+    """Return the row of an event that is not an outcome."""
     if detail is None:
         return (seq, kind, attempt, at_ms, None)
     return (seq, 0, kind, attempt, at_ms, None, None, None, None, detail)
 
 
 def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
-    """Write an outcome: of an error its class and its message, of a result only what differs."""
+    """Return an outcome as a row: class and message of an error, only differences of a result."""
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
     request_id = getattr(error, "request_id", None)
@@ -231,17 +231,17 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
 
 
 def detail_text(details: Mapping[str, Any]) -> str:
-    """Write an event's details; no secret and no body may be in them."""
+    """Return an event's details as JSON; they must contain no secret and no body."""
     return _encode_detail(details)
 
 
 def storable(text: str) -> str:
-    """Write a server's text as UTF-8 can: a header and JSON may bring halves of surrogate pairs."""
+    """Escape lone surrogates, which headers and JSON may contain, so that UTF-8 can encode them."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcome[Any]:
-    """Read what an earlier session said of how an item ended; None: it said nothing."""
+    """Return an item's outcome in an earlier session, as recorded in its last event."""
     if event is None or event.kind == INTENT:
         message = "it was about to be sent when the run ended, and no outcome was written"
         return Outcome(operation=item.operation, state=state, error=EarlierError(message))
@@ -264,7 +264,7 @@ def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcom
 
 
 class ItemRecord:
-    """One item's place in the journal."""
+    """The journal record of one item."""
 
     __slots__ = ("_add_intent", "_age", "_commit", "item", "number", "uncertain")
 
@@ -282,7 +282,7 @@ class ItemRecord:
         self._commit: asyncio.Future[None] | None = None
         self.item = item
         self.number = number
-        """How many intents were handed in for the item, in all sessions."""
+        """How many intents were submitted for the item, in all sessions."""
         self.uncertain = uncertain
 
     def age(self) -> float:
@@ -291,12 +291,12 @@ class ItemRecord:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where a result belongs: the item, and the intent by which it was sent."""
+        """The item and the intent that a result belongs to."""
         return self.item.seq, self.number
 
     @property
     def has_intent(self) -> bool:
-        """Whether an intent may be in the journal: one was handed in by this session."""
+        """Whether an intent may be in the journal, because this session submitted one."""
         return self._commit is not None
 
     @property
@@ -308,9 +308,9 @@ class ItemRecord:
         )
 
     def write_intent(self) -> "asyncio.Future[None]":
-        """Write the intent; what is returned is done when it is committed.
+        """Write the intent; the returned future is done when it is committed.
 
-        Raises, when it is awaited:
+        Raises, when the future is awaited:
             JournalError: it was not written, and nothing may be sent.
         """
         self.number += 1

@@ -1,4 +1,4 @@
-"""What a journal says of each item: one pass over its events, one byte an item."""
+"""Compute the state of each item from a journal: one pass over its events, one byte per item."""
 
 import enum
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from enapter_async.fleet.outcomes import State
 
 
 class Mark(enum.IntEnum):
-    """How an item stands by its last event."""
+    """The state of an item according to its last event."""
 
     UNTOUCHED = 0
-    """Nothing was sent, or it is sure that nothing was done: not started, or held."""
+    """Not started, or held: nothing was sent, or certainly nothing was done."""
     INTENDED = 1
-    """An intent without an outcome: it may have been sent, and nobody can say more."""
+    """An intent without an outcome: it may or may not have been sent."""
     APPLIED = 2
     UNCHANGED = 3
     ABSENT = 4
@@ -27,7 +27,7 @@ class Mark(enum.IntEnum):
 
     @property
     def done(self) -> bool:
-        """Whether the device was as wanted when the item ended."""
+        """Whether the device was in the wanted state when the item finished."""
         return self in _DONE
 
 
@@ -55,11 +55,11 @@ STATE_OF_MARK: Final[Mapping[Mark, State]] = {
 
 
 class Replay:
-    """How the items of a run stand.
+    """The state of a run's items.
 
-    `marks` holds a `Mark` for each seq; `intents` how often an intent was written for an
-    item that is not done; `told` the id of the last event of items that ended badly or were
-    held by name; `acknowledged` the items whose unknown end somebody has taken note of.
+    `marks` holds a `Mark` for each seq; `intents` the number of intents written for each
+    item that is not done; `last_event` the id of the last event of items that ended badly or
+    were explicitly held; `acknowledged` the items whose unknown outcome was acknowledged.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -72,7 +72,7 @@ class Replay:
         self.read_on(journal)
 
     def read_on(self, journal: Journal) -> None:
-        """Take what was written to the same journal since it was last read."""
+        """Read the rows that were written to the same journal since the last reading."""
         known = len(self.marks)
         self.marks.extend(bytes([Mark.MISSING]) * (journal.last_seq() + 1 - known))
         for seq, _ in journal.digests(after=known - 1):
@@ -104,12 +104,12 @@ class Replay:
             self.last_event[seq] = number
 
     def with_mark(self, *marks: Mark) -> tuple[int, ...]:
-        """Return the items that stand so, in order."""
+        """Return the items with one of these marks, in order."""
         wanted = bytes(marks)
         return tuple(seq for seq, mark in enumerate(self.marks) if mark in wanted)
 
     def counts(self) -> dict[State, int]:
-        """Count the items by state, as a report does; what was not started is held."""
+        """Count the items by state, as a report does; items not started count as held."""
         counts = dict.fromkeys(State, 0)
         for mark, state in STATE_OF_MARK.items():
             counts[state] += self.marks.count(mark)

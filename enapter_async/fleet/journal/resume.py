@@ -1,4 +1,4 @@
-"""What must be the same when a run goes on, and which operations are one."""
+"""Checks that a run can be resumed with the same input, and merging of equal operations."""
 
 import itertools
 import secrets
@@ -34,7 +34,7 @@ _FACTS: Final[Mapping[str, Callable[[str], object]]] = {
 def new_facts(
     client: KnownClient, *, at_ms: int, known: bool, credentials: str | None
 ) -> dict[str, str]:
-    """Return the facts about a new run that a later session is compared with."""
+    """Return the facts about a new run, against which later sessions are checked."""
     salt = secrets.token_bytes(16)
     facts = {
         "run": secrets.token_hex(8),
@@ -58,10 +58,10 @@ def new_facts(
 
 
 def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
-    """Refuse facts that no run wrote.
+    """Refuse facts that were not written by a run.
 
     Raises:
-        RunRefusedError: names the first that is missing or cannot be read.
+        RunRefusedError: names the first fact that is missing or invalid.
     """
     for name, read in _FACTS.items():
         if name not in facts:
@@ -76,7 +76,7 @@ def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
 
 
 def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str | None) -> bool:
-    """Refuse another server or credentials file; say whether the token is the same.
+    """Refuse another server or credentials file; return whether the token is the same.
 
     Raises:
         RunRefusedError: names what differs.
@@ -92,10 +92,10 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
 
 
 async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> None:
-    """Read up to three things of the run with a new token, and compare id and site.
+    """Read up to three objects of the run with a new token, and compare id and site.
 
     Raises:
-        RunRefusedError: one is not there or another one, or none can be compared.
+        RunRefusedError: an object is missing or differs, or there is none to compare.
     """
     compared = 0
     for operation, name, site_id in _comparable(journal, replay):
@@ -123,7 +123,7 @@ async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> N
 def _comparable(
     journal: Journal, replay: Replay
 ) -> Iterator[tuple[Operation[Any], str, str | None]]:
-    """Yield what a token can be recognised by, with an operation on it; what answered first."""
+    """Yield objects to check a token with: operation, name, site; those read before come first."""
     gone = {
         item.operation.writes_to()
         for item in journal.items()
@@ -144,10 +144,10 @@ def _comparable(
 
 
 class Comparison:
-    """Compares an input with the journal, one operation after the other, before any send.
+    """Compares an input with the journal, operation by operation, before anything is sent.
 
-    `take` gets each; `finished` says that there is nothing left to compare, so that a
-    streamed input may go on from here; `end` is told where the input ends before that.
+    Pass each item to `take`; once `finished`, nothing is left to compare, and a streamed
+    input may continue from here; call `end` if the input ends before that.
     """
 
     def __init__(self, journal: Journal, facts: Mapping[str, str]) -> None:
@@ -159,14 +159,14 @@ class Comparison:
 
     @property
     def finished(self) -> bool:
-        """Whether the input may go on with what the journal does not know."""
+        """Whether the input may continue with operations that are not in the journal."""
         return self._next is None and self._total is None
 
     def take(self, item: WorkItem) -> None:
         """Compare the next item.
 
         Raises:
-            RunRefusedError: it is the first that differs; names it.
+            RunRefusedError: it differs from the journal; the message names it.
         """
         seq, operation = item.seq, item.operation
         if self._total is not None and self.position >= self._total:
@@ -189,10 +189,10 @@ class Comparison:
         self._next = next(self._rows, None)
 
     def end(self) -> None:
-        """Say that the input ended.
+        """Check the end of the input.
 
         Raises:
-            RunRefusedError: the journal has more.
+            RunRefusedError: the journal has more operations.
         """
         if self._next is not None or (self._total is not None and self.position < self._total):
             raise RunRefusedError(
@@ -205,8 +205,8 @@ def merged(given: Input) -> frozenset[int]:
     """Return the seq of each operation that equals an earlier one, and is therefore left out.
 
     Raises:
-        InputConflictError: two values are set for one field of one thing, or something is
-            asked of a thing after its deletion.
+        InputConflictError: two values are set for one field of one object, or an operation
+            follows the deletion of its object.
     """
     repeated = _repeated_things(given)
     by_thing: dict[tuple[str, str], _Requests] = {}
@@ -228,7 +228,7 @@ def merged(given: Input) -> frozenset[int]:
 
 
 def _repeated_things(given: Input) -> frozenset[int]:
-    """Return the hashes of things that come more than once, in eight bytes an operation."""
+    """Return the hashes of objects that occur repeatedly, using eight bytes per operation."""
     hashes = array("q")
     for item in given.items():
         thing = item.operation.writes_to()
@@ -239,7 +239,7 @@ def _repeated_things(given: Input) -> frozenset[int]:
 
 
 class _Requests:
-    """What an input asks of one thing."""
+    """The operations of an input on one object."""
 
     __slots__ = ("_deleted_at", "_fields", "_operations")
 
@@ -252,7 +252,7 @@ class _Requests:
         return item.unit is None and item.operation in self._operations
 
     def take(self, item: WorkItem) -> Iterator[str]:
-        """Add an item, and tell what it contradicts."""
+        """Add an item, and yield its contradictions."""
         operation = item.operation
         name = operation.target().name
         self._operations.append(operation)
