@@ -292,7 +292,7 @@ class WorkerPool:
             return execution.cut_off() if self._withstand(error) else execution.broken(error)
         except GeneratorExit:
             raise
-        """Return the outcome of an admitted item that may not start after all, otherwise None."""
+        except BaseException as error:  # noqa: BLE001 - in the outcome, and raised at the end
             self._stop_signal.by_break(error)
             return execution.broken(error)
         finally:

@@ -1,4 +1,4 @@
-"""Folders of runs, and the lock that lets one runner at a time work on a run."""
+"""The folders of runs, and the lock that allows only one runner at a time per run."""
 
 import contextlib
 import os
@@ -37,18 +37,18 @@ class RunFolder:
     def create(cls, runs: Path, *, now: float) -> Self:
         """Make a folder of mode 0700, `<UTC time>-<number>-<4 hex>`; `now` is seconds since 1970.
 
-        The number is higher than that of every run begun before it in `runs`, by this process
-        or another one, so that the order of runs depends on no clock.
+        The number is higher than that of every run started earlier in `runs`, by any process,
+        so that the order of runs does not depend on a clock.
 
         Raises:
-            ConfigurationError: it cannot be made.
+            ConfigurationError: the folder cannot be created.
         """
         time = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         try:
             runs.mkdir(mode=0o700, parents=True, exist_ok=True)
             for _ in range(_TRIES):
                 number = 1 + _highest(runs)
-                # Who has made this folder is the only one that may take the number now.
+                # Only the process that created this folder may use the number.
                 claim = runs / f".{number:06d}"
                 try:
                     claim.mkdir(mode=0o700)
@@ -56,9 +56,9 @@ class RunFolder:
                     continue
                 path = runs / f"{time}-{number:06d}-{secrets.token_hex(2)}"
                 if _highest(runs, but=claim.name) >= number:
-                    claim.rmdir()  # it was taken, and given its name, before the claim
+                    claim.rmdir()  # the number was taken, and its folder renamed, before the claim
                     continue
-                # The umask may have taken more away than was asked for, and never less.
+                # The umask may have removed bits from the requested mode.
                 claim.chmod(0o700)
                 made = cls(claim.rename(path))
                 for folder in (runs, runs.parent):
@@ -75,20 +75,20 @@ class RunFolder:
 
     @property
     def journal(self) -> Path:
-        """Where its journal is."""
+        """The path of its journal."""
         return self.path / _JOURNAL
 
     @property
     def credentials(self) -> Path:
-        """Where configurations that it generates go, unless it was told otherwise."""
+        """Default path for the configurations the run generates."""
         return self.path / "credentials.jsonl"
 
     def results(self, form: str) -> Path:
-        """Where its results are; `form` is "csv" or "jsonl"."""
+        """Return the path of its results; `form` is "csv" or "jsonl"."""
         return self.path / f"results.{form}"
 
     def discard_if_unused(self) -> None:
-        """Remove the folder of a run that never began; safe to repeat."""
+        """Remove the folder of a run that never started; safe to repeat."""
         if not self.journal.exists():
             for name in (f"{_JOURNAL}.lock",):
                 (self.path / name).unlink(missing_ok=True)
@@ -100,7 +100,7 @@ def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of all runs: `$ENAPTER_STATE_DIR/runs`, else in the user's state folder.
 
     Raises:
-        NoHomeError: there is none.
+        NoHomeError: the user has no home folder.
     """
     environ = os.environ if environ is None else environ
     if given := environ.get(STATE_VARIABLE):
@@ -119,13 +119,13 @@ def _highest(runs: Path, *, but: str = "") -> int:
 
 
 def _number(name: str) -> int:
-    """Return the number in the name of a run, or of a claim; 0 in one of an older version."""
+    """Return the number in the name of a run or a claim; 0 for runs of older versions."""
     found = _NUMBERED.fullmatch(name)
     return 0 if found is None else int(found[1])
 
 
 def all_runs(runs: Path) -> Iterator[RunFolder]:
-    """Yield the runs, oldest first: by their numbers, before them those of older versions."""
+    """Yield the runs, oldest first: those of older versions, then the others by number."""
     if runs.is_dir():
         for path in sorted(runs.iterdir(), key=lambda path: (_number(path.name), path.name)):
             if (path / _JOURNAL).is_file():
@@ -133,10 +133,10 @@ def all_runs(runs: Path) -> Iterator[RunFolder]:
 
 
 def find_run(text: str, runs: Path) -> RunFolder:
-    """Find a run by its id, a prefix of only one id, a path (folder or journal), or `last`.
+    """Find a run by its id, a unique prefix of an id, a path (folder or journal), or `last`.
 
     Raises:
-        RunNotFoundError: there is none, or more than one.
+        RunNotFoundError: no run matches, or more than one does.
     """
     known = list(all_runs(runs))
     if text == LAST:
@@ -161,7 +161,7 @@ def find_run(text: str, runs: Path) -> RunFolder:
 
 
 class RunLock:
-    """Holds `<journal>.lock` by SQLite's BEGIN EXCLUSIVE: free again after SIGKILL, too."""
+    """Locks `<journal>.lock` by SQLite's BEGIN EXCLUSIVE, which is released even by SIGKILL."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -177,11 +177,11 @@ class RunLock:
         """
         path = Path(f"{journal}.lock")
         try:
-            # Never opened by ourselves when it is there: closing it would free the lock that
-            # another run of this process holds, as POSIX locks have it.
+            # Do not open an existing lock file here: closing it would free the POSIX lock that
+            # another run of this process holds.
             check_private(path)
         except FileNotFoundError:
-            # Somebody else may have made it meanwhile; SQLite then decides who holds it.
+            # Another process may have created it meanwhile; SQLite then decides who holds it.
             with contextlib.suppress(ConfigurationError):
                 os.close(open_private(path))
         connection = connect(path, timeout=0, check_same_thread=False)
@@ -203,7 +203,7 @@ class RunLock:
 
 
 def is_held(journal: Path) -> bool:
-    """Say whether a runner is at work on a journal; changes nothing."""
+    """Return whether a runner is working on a journal; changes nothing."""
     path = Path(f"{journal}.lock")
     if not path.is_file():
         return False

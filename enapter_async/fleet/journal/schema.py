@@ -1,4 +1,4 @@
-"""What file a journal is: an SQLite file of ours, of this version, and how it is opened."""
+"""The SQLite schema of a journal, its version, and how the file is opened."""
 
 import os
 import sqlite3
@@ -9,7 +9,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
 
 APPLICATION_ID: Final = 0x454E4A4C
-"""What marks an SQLite file as a journal: "ENJL"."""
+"""Marks an SQLite file as a journal: "ENJL"."""
 VERSION: Final = 1
 SIZE_LIMIT: Final = 64 * 1024 * 1024
 _SCHEMA: Final = """
@@ -28,11 +28,11 @@ CREATE TABLE event (
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Let a connection write to a journal, which is made where the file is empty.
+    """Prepare a connection for writing to a journal, which is created if the file is empty.
 
     Raises:
-        RunRefusedError: it is no journal, or one of another version.
-        ConfigurationError: no journal can be kept there.
+        RunRefusedError: it is not a journal, or has another version.
+        ConfigurationError: a journal cannot be stored there.
     """
     fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:
@@ -45,7 +45,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
             "keep it on a local disk"
         )
     connection.execute(f"PRAGMA journal_size_limit={SIZE_LIMIT}")
-    # The writer's threads do this, so that no commit on the event loop ever has to.
+    # The writer's threads do checkpoints, so that no commit on the event loop has to.
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA synchronous=FULL")
     if fresh:
@@ -58,10 +58,10 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse what is no journal, or one of another version.
+    """Refuse a file that is not a journal, or has another version.
 
     Raises:
-        RunRefusedError: says which.
+        RunRefusedError: the message says which.
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise RunRefusedError(f"{path} is no journal of a fleet run")
@@ -73,13 +73,13 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def way_to_read(path: Path) -> str:
-    """Return how SQLite is to open a journal only to look, also where nothing can be written.
+    """Return the URI parameters to open a journal for reading, even in a read-only folder.
 
     Raises:
-        RunRefusedError: it was not closed, and is where nothing can be written.
+        RunRefusedError: it was not closed, and its folder is read-only.
     """
     if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        # Not `mode=ro`: who only reads may not clear the log away that it had to open.
+        # Not `mode=ro`: a read-only connection cannot remove the log that it had to open.
         return "mode=rw"
     log = Path(f"{path}-wal")
     if not log.exists() or not log.stat().st_size:
@@ -91,10 +91,10 @@ def way_to_read(path: Path) -> str:
 
 
 def connect(path: Path, *, how: str = "", **settings: Any) -> sqlite3.Connection:
-    """Open an SQLite file; `how` is what its URI says, such as `mode=ro`.
+    """Open an SQLite file; `how` is the query of its URI, such as `mode=ro`.
 
     Raises:
-        ConfigurationError: it cannot be opened, as where no more files can be.
+        ConfigurationError: it cannot be opened, for example with too many open files.
     """
     database: Any = f"{path.absolute().as_uri()}?{how}" if how else path
     try:

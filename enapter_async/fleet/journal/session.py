@@ -1,4 +1,4 @@
-"""What a run with a journal knows: what is left to do, and a record of each item in flight."""
+"""The session of a run with a journal: the remaining items, and records of items in flight."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -56,12 +56,12 @@ class JournalSession:
         self.input_known = False
         """Whether the journal holds the whole input."""
         self.earlier: dict[State, int] = dict.fromkeys(State, 0)
-        """What earlier sessions finished, and what this one leaves as it is."""
+        """The counts of items that earlier sessions finished, or that this one leaves unchanged."""
         self.acknowledged = 0
         self.blocked: list[tuple[WorkItem, State]] = []
-        """Items that ended badly and are left so: what follows them must not start."""
+        """Items that ended badly and are not retried: items that follow them must not start."""
         self.left_badly: list[Outcome[Any]] = []
-        """The first failed and unknown ones of earlier sessions, that are left so."""
+        """The first bad outcomes of earlier sessions that are not retried."""
         self.merged = 0
 
     @classmethod
@@ -75,11 +75,11 @@ class JournalSession:
         on_failure: Callable[[JournalError], None],
         clock: Clock,
     ) -> Self:
-        """Begin a run, or take one up where it ended. `given` None: all of the journal's.
+        """Start or resume a run. If `given` is None, all items are taken from the journal.
 
         Raises:
             RunRefusedError: another runner, input, server, token or version; nothing was sent.
-            ConfigurationError: the operations contradict each other, or a file is unusable.
+            ConfigurationError: the operations contradict each other, or a file cannot be used.
         """
         path = Path(options.path)
         left_out = resume.merged(given) if given is not None and given.known else frozenset()
@@ -102,7 +102,7 @@ class JournalSession:
         return session
 
     async def close(self) -> None:
-        """Write what is left, and let go of the run.
+        """Write the remaining rows, and release the run.
 
         Raises:
             JournalError: not everything could be written.
@@ -116,16 +116,16 @@ class JournalSession:
 
     @property
     def run(self) -> str:
-        """The run's own name, in its journal and in its credentials."""
+        """The run's id, in its journal and in its credentials file."""
         return self.facts["run"]
 
     def tell(self, tally: Tally) -> None:
-        """Let a session's counts begin with what earlier ones left."""
+        """Start the counts of this session from those of earlier ones."""
         tally.start_from(
             self.earlier, self.left_badly, merged=self.merged, acknowledged=self.acknowledged
         )
 
-    # The beginning of a session.
+    # The start of a session.
 
     async def _begin(
         self, client: Any, given: Input | None, left_out: frozenset[int], credentials: str | None
@@ -179,7 +179,7 @@ class JournalSession:
         self.items = given.items(left_out)
 
     async def _compare(self, given: Input) -> AsyncIterator[WorkItem] | None:
-        """Refuse another input; give what is left to do where the input goes on."""
+        """Refuse another input; return the remaining items if the input has more, else None."""
         comparison = resume.Comparison(self._journal, self.facts)
         pulls = given.pulled_async()
         while not comparison.finished:
@@ -196,17 +196,17 @@ class JournalSession:
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier session began this run."""
+        """Whether an earlier session started this run."""
         return self._replay is not None
 
     def left(self) -> Iterator[WorkItem]:
-        """Yield what a run that goes on has left, anew at each call."""
+        """Yield the remaining items of a resumed run; repeatable."""
         for item in self._journal.items():
             if item.seq < len(self._todo) and self._todo[item.seq]:
                 yield item
 
     def wave_log(self) -> WaveLog:
-        """Read what the journal says of its waves, to be written on."""
+        """Return the journal's log of waves, for reading and writing."""
         return WaveLog(
             self._journal,
             self._writer,
@@ -227,7 +227,7 @@ class JournalSession:
     async def _streamed(
         self, pulls: AsyncIterator[WorkItem], position: int
     ) -> AsyncIterator[WorkItem]:
-        """Journal each item of a streamed input as it comes, with or before its intent."""
+        """Journal each item of a streamed input as it arrives, with or before its intent."""
         async for item in pulls:
             self._writer.add_item(item_row(item))
             position += 1
@@ -235,10 +235,10 @@ class JournalSession:
         self.input_known = True
         self._writer.add_fact("count", str(position))
 
-    # What earlier sessions left.
+    # Items of earlier sessions.
 
     def _settle_old(self) -> None:
-        """Decide for each item of earlier sessions whether it is left to do."""
+        """Decide for each item of earlier sessions whether it remains to be done."""
         replay = self._replay
         if replay is None:
             return
@@ -267,7 +267,7 @@ class JournalSession:
         if mark in (Mark.FAILED, Mark.DIFFERS):
             self._leave(item, STATE_OF_MARK[mark])
         elif (seq, replay.intents.get(seq, 1)) in kept:
-            # Killed between the credentials and the outcome: they are kept, so it was done.
+            # Killed after storing the credentials, before writing the outcome: it was done.
             self._add(seq, State.APPLIED, detail_text({"found": "in the credentials file"}))
             self.earlier[State.APPLIED] += 1
         elif item.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
@@ -293,7 +293,7 @@ class JournalSession:
             event = None if number is None else self._journal.event(number)
             kept.append(earlier_outcome(item, state, event))
 
-    # The item of a session.
+    # Items of this session.
 
     def item_record(self, item: WorkItem) -> ItemRecord:
         """Return the record of an item."""
@@ -309,9 +309,9 @@ class JournalSession:
         return 0.0 if at_ms is None else self._clock.wall() - at_ms / 1000
 
     def add_intent(self, item_record: ItemRecord) -> "asyncio.Future[None]":
-        """Write the intent of an item; what is returned is done when it is committed.
+        """Write the intent of an item; the returned future is done when it is committed.
 
-        Raises, when it is awaited:
+        Raises, when the future is awaited:
             JournalError: it was not written.
         """
         power = self._power or item_record.item.operation.repeat is Repeat.ONCE
@@ -319,16 +319,16 @@ class JournalSession:
         return self._writer.commit(event, power=power)
 
     def ended(self, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
-        """Write an outcome down, with the next group.
+        """Record an outcome, with the next group of rows.
 
-        What was held before anything was written of it stays as it was; so does what an
-        earlier session may have done.
+        A held item keeps its earlier state if nothing was written about it yet, or if an
+        earlier session may have carried it out.
         """
         if outcome.state is State.HELD and (item_record.uncertain or not item_record.has_intent):
             self.passed_over(item_record.item, outcome)
             return
         row = outcome_row(item_record.item.seq, outcome, self._at_ms())
-        # Cut off before its intent was written, it must not come before that.
+        # If it was cut off before its intent was written, the outcome must follow the intent.
         power = self._power or (
             outcome.error is not None and item_record.has_intent and not item_record.intent_written
         )
@@ -337,16 +337,16 @@ class JournalSession:
             self._witness(item_record.item, outcome.result)
 
     def passed_over(self, item: WorkItem, outcome: Outcome[Any]) -> None:
-        """Write down what a run that stopped had not come to, where the journal says otherwise.
+        """Record that a stopped run did not reach an item, if the journal says otherwise.
 
-        That is what failed in an earlier session and should be tried again: it is left to do.
+        This concerns items to retry that failed in an earlier session: they remain to be done.
         """
         marks = b"" if self._replay is None else self._replay.marks
         if item.seq < len(marks) and marks[item.seq] == Mark.FAILED:
             self.held(item, outcome)
 
     def held(self, item: WorkItem, outcome: Outcome[Any]) -> None:
-        """Write down that an item was not started, for a reason of its own."""
+        """Record that an item was not started for a specific reason."""
         if item.seq not in self._uncertain:
             self._writer.add(outcome_row(item.seq, outcome, self._at_ms()))
 

@@ -1,7 +1,7 @@
-"""A request to stop a run from outside of the process that is at work on it.
+"""Requests to stop a run from outside the process that is working on it.
 
-It is a file in the run's folder, which the runner looks for twice a second. It stays there until
-somebody resumes the run, so that no backend takes the run up again by itself in the meantime.
+A request is a file in the run's folder, which the runner checks for twice a second. It stays
+until the run is resumed explicitly, so that no backend resumes it automatically before that.
 """
 
 import asyncio
@@ -18,33 +18,33 @@ from enapter_async.fleet.private_files import open_private
 POLL_SECONDS: Final = 0.5
 
 Request = tuple[int, int]
-"""What tells one request from a later one: the file's inode and its time."""
+"""Distinguishes one request from a later one: the file's inode and its time."""
 
 _FILE: Final = "stop"
 
 
 def request_stop(folder: RunFolder) -> None:
-    """Ask whoever is at work on a run to start nothing more. Safe to repeat.
+    """Ask the runner that works on a run to start nothing more. Safe to repeat.
 
     Raises:
         ConfigurationError: the folder cannot be written to.
     """
     path = _path(folder)
     try:
-        # Made anew each time: a runner that begins just now takes away only what was there before.
+        # Create it anew: a runner that is just starting removes only an earlier request.
         path.unlink(missing_ok=True)
         os.close(open_private(path))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
     except ConfigurationError:
         if stop_request(folder) is None:
-            raise  # else somebody else has asked for the same meanwhile
+            raise  # otherwise another process has made the same request
 
 
 def stop_request(folder: RunFolder) -> Request | None:
-    """Return the request to stop a run, or None where nobody asked since it was last resumed.
+    """Return the request to stop a run, or None if there was none since it was last resumed.
 
-    A folder that cannot be read now, as on a network file system, holds none that can be known.
+    If the folder cannot be read, for example on a network file system, there is no request.
     """
     try:
         found = _path(folder).stat()
@@ -57,10 +57,10 @@ def stop_request(folder: RunFolder) -> Request | None:
 async def stopping_on_request(
     folder: RunFolder, stop: Callable[[], None], *, earlier: Request | None
 ) -> AsyncIterator[None]:
-    """Call `stop` once somebody asks for it; to be entered with the run's lock in hand.
+    """Call `stop` once it is requested; enter this only while holding the run's lock.
 
-    `earlier` is the request that was there before the lock was taken: it was about a session
-    before this one, and is withdrawn.
+    `earlier` is the request that existed before the lock was taken: it concerned an earlier
+    session, and is removed.
     """
     if earlier is not None and stop_request(folder) == earlier:
         _path(folder).unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""The journal of a run: one SQLite file that says what was asked, tried and found out.
+"""The journal of a run: one SQLite file with its operations, attempts and outcomes.
 
-`run` holds facts about the whole; `item` one row for each operation, written once; `event`
-is only ever added to: an intent before each send, an outcome after it. No secret and no body
-is in it. When groups of rows are written is the writer's matter, what they mean
-the session's.
+Table `run` holds facts about the whole run; `item` one row for each operation, written once;
+`event` is append-only: an intent before each send, an outcome after it. It contains no secrets
+and no bodies. `JournalWriter` decides when groups of rows are written, `JournalSession` what
+they mean.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from enapter_async.fleet.private_files import NamedFile, check_private, open_pri
 
 PAGE_ROWS: Final = 500
 MOST_ITEMS: Final = 100_000_000
-"""A journal with an item beyond this is no journal of ours: a byte is kept for each."""
+"""A journal with a higher item number is refused, since each item takes a byte of memory."""
 
 Rows = TypeVar("Rows")
 P = ParamSpec("P")
@@ -39,7 +39,7 @@ P = ParamSpec("P")
 _BUSY_SECONDS: Final = 1.0
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# Most rows are of these kinds, and each value that need not be bound saves time.
+# Most rows have these forms, and each value that need not be bound saves time.
 _ADD_BRIEF_ITEM: Final = (
     "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
 )
@@ -48,7 +48,7 @@ _ADD_BRIEF_EVENT: Final = (
 )
 _ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchanged"
 _ITEM_FIELDS: Final = tuple(_ITEM_COLUMNS.split(", "))
-# Version 0.1 called that failed which was done and not as asked.
+# Version 0.1 recorded outcomes that differ as failed.
 _MARKS: Final = (
     "SELECT id, seq, CASE WHEN kind = 'failed' AND "  # noqa: S608 - our own text
     f"instr(detail, '{OLD_DIFFERS}') THEN 'differs' ELSE kind END, attempt "
@@ -69,14 +69,14 @@ _ENDS: Final = (
 
 
 def damaged(path: Path, error: Exception | str) -> RunRefusedError:
-    """Say that a journal holds what no run wrote, as a disk or another hand may leave it."""
+    """Return the error for a journal with content that was not written by a run."""
     return RunRefusedError(f"{path} is damaged, and cannot be gone on with: {error}")
 
 
 def _checked(
     read: Callable[Concatenate["Journal", P], Iterator[Rows]],
 ) -> Callable[Concatenate["Journal", P], Iterator[Rows]]:
-    """Let a way of reading say "damaged" for whatever it meets that no run wrote."""
+    """Make a reading method raise `damaged` for content that was not written by a run."""
 
     @functools.wraps(read)
     def reading(journal: "Journal", /, *args: P.args, **named: P.kwargs) -> Iterator[Rows]:
@@ -87,7 +87,7 @@ def _checked(
 
 
 class Journal:
-    """One journal file, open. Blocking; used by one thread at a time, but for `checkpoint`."""
+    """One open journal file. Blocking; for one thread at a time, except `checkpoint`."""
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, named: tuple[NamedFile, ...] = ()
@@ -99,11 +99,11 @@ class Journal:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, lock: Path | None = None) -> Self:
-        """Open a journal to write to it, or create it with mode 0600.
+        """Open a journal for writing, or create it with mode 0600.
 
         Raises:
-            RunRefusedError: it is no journal, or one of another version.
-            ConfigurationError: the file cannot be used; says why.
+            RunRefusedError: it is not a journal, or has another version.
+            ConfigurationError: the file cannot be used; the message says why.
         """
         where = Path(path)
         try:
@@ -118,7 +118,7 @@ class Journal:
             raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
         except BaseException as error:
             connection.close()
-            if isinstance(error, UnicodeError):  # what SQLite says of a damaged table
+            if isinstance(error, UnicodeError):  # raised by SQLite for a damaged table
                 raise damaged(where, "its tables have no names") from None
             raise
         files = [each for each in (where, Path(f"{where}-wal"), lock) if each and each.exists()]
@@ -126,10 +126,10 @@ class Journal:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
-        """Open a journal only to look, also while a run writes to it.
+        """Open a journal for reading only, even while a run writes to it.
 
         Raises:
-            RunRefusedError: it is no journal, or one of another version.
+            RunRefusedError: it is not a journal, or has another version.
         """
         where = Path(path)
         if not where.is_file():
@@ -153,7 +153,7 @@ class Journal:
     # Writing.
 
     def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
-        """Write what a new run is, all or nothing; to be iterated, so that a loop can breathe."""
+        """Write a new run, all or nothing; iterate it, so that an event loop can run in between."""
         try:
             with self._transaction():
                 self._put(facts)
@@ -169,7 +169,7 @@ class Journal:
             raise damaged(self.path, error) from None
 
     def put(self, facts: Mapping[str, str]) -> None:
-        """Write facts about the run, over those of the same name."""
+        """Write facts about the run, replacing those of the same name."""
         with self._transaction():
             self._put(facts)
 
@@ -181,21 +181,21 @@ class Journal:
         *,
         full: bool,
     ) -> None:
-        """Write a group; with `full` return only once it is on the disk.
+        """Write a group; with `full` return only once it is on disk.
 
         Raises:
             FileGoneError: the journal was removed or replaced; nothing of it was written.
             sqlite3.Error: nothing of it was written.
         """
         for file in self._named:
-            file.check()  # what is written to a file without a name is lost
+            file.check()  # writes to a file without a name would be lost
         if full is not self._full:
             self._connection.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
         with self._transaction():
             if items:
                 self._put_items(items)
-            # In their order, for the last event of an item is how it stands.
+            # In their order, because the last event of an item determines its state.
             for columns, rows in itertools.groupby(events, len):
                 add = _ADD_BRIEF_EVENT if columns == 5 else _ADD_EVENT
                 self._connection.executemany(add, rows)
@@ -216,28 +216,28 @@ class Journal:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            # SQLite itself may have rolled back already, as it does on a full disk.
+            # SQLite may have rolled back already, as it does on a full disk.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
 
     def log_bytes(self) -> int:
-        """Say how long the write-ahead log is."""
+        """Return the size of the write-ahead log in bytes."""
         with contextlib.suppress(OSError):
             return Path(f"{self.path}-wal").stat().st_size
         return 0
 
     def checkpoint(self, *, shorten: bool = False) -> None:
-        """Bring the log into the file, over a connection of its own: on any thread.
+        """Copy the log into the file over a separate connection; may run on any thread.
 
-        With `shorten` the log begins anew, for which nobody may be writing.
+        With `shorten` the log is truncated, which requires that no one is writing.
         """
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file where it was removed
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file if it was removed
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
 
-    # Reading: in pages, because a long read would keep the log from being shortened. Each way
-    # raises RunRefusedError for rows that no run wrote.
+    # Reading: in pages, because a long read would keep the log from being shortened. Each method
+    # raises RunRefusedError for rows that were not written by a run.
 
     @contextlib.contextmanager
     def _sound(self) -> Iterator[None]:
@@ -254,7 +254,7 @@ class Journal:
             raise damaged(self.path, problem)
 
     def facts(self) -> dict[str, str]:
-        """Return what is known of the run; empty where none was begun."""
+        """Return the facts about the run; empty if no run was started."""
         with self._sound():
             found = dict(self._connection.execute("SELECT key, value FROM run"))
             if not all(isinstance(text, str) for pair in found.items() for text in pair):
@@ -272,7 +272,7 @@ class Journal:
 
     @_checked
     def digests(self, *, after: int = -1) -> Iterator[tuple[int, bytes]]:
-        """Yield each item's seq and digest, in order; of those after a seq."""
+        """Yield seq and digest of each item after a seq, in order."""
         sql = "SELECT seq, digest FROM item WHERE seq > ? ORDER BY seq LIMIT ?"
         for page in self._pages(sql, after):
             yield from page
@@ -285,7 +285,7 @@ class Journal:
             yield from map(item_of, page)
 
     def item(self, seq: int) -> WorkItem | None:
-        """Return one item, or None where there is none."""
+        """Return one item, or None if there is none."""
         sql = f"SELECT {_ITEM_COLUMNS} FROM item WHERE seq = ?"  # noqa: S608 - our own column names
         with self._sound():
             row = self._connection.execute(sql, (seq,)).fetchone()
@@ -301,16 +301,16 @@ class Journal:
 
     @_checked
     def notes(self) -> Iterator[Event]:
-        """Yield the events that are about the run and no item, in their order."""
+        """Yield the events about the run, not about an item, in order."""
         sql = "SELECT * FROM event WHERE id > ? AND seq IS NULL ORDER BY id LIMIT ?"
         for page in self._pages(sql):
             yield from map(event_of, page)
 
     @_checked
     def marks(self, *, after: int = -1) -> Iterator[tuple[int, Any, Any, Any]]:
-        """Yield id, seq, kind and attempt of the events about items, in order: the quick way.
+        """Yield id, seq, kind and attempt of the events about items, in order.
 
-        What they are is not looked at. `after` is the id of an event.
+        The values are not checked, which is faster. `after` is the id of an event.
         """
         for page in self._pages(_MARKS, after):
             yield from page
@@ -336,9 +336,9 @@ class Journal:
 
     @_checked
     def ends(self) -> Iterator[tuple[WorkItem, Event | None, int | None]]:
-        """Yield each item with its last event, and when its unknown end was acknowledged.
+        """Yield each item with its last event, and when its unknown outcome was acknowledged.
 
-        One long read: for runs that nobody is writing to.
+        This is one long read, meant for runs that no one is writing to.
         """
         for row in self._connection.execute(_ENDS):
             item = item_of(row[: len(_ITEM_FIELDS)])
@@ -350,6 +350,6 @@ class Journal:
             yield page
             reached = page[-1][0]
             if not reached > last:
-                # A damaged tree can lead back to where one came from, for ever.
+                # In a damaged tree, pages could form an endless loop.
                 raise ValueError("its rows are out of order")
             last = reached

@@ -1,4 +1,4 @@
-"""What is known of a wave that is to pass: what went wrong in it, and what it should show."""
+"""The data to verify a wave with: its first bad item, and the values devices must show."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from enapter_async.operation import Operation, Repeat, described
 
 
 class WaveVerification:
-    """Takes the ends of a wave's items, those of one device in their order.
+    """Collects the outcomes of a wave's items, those of one device in order.
 
-    `number` counts from 0. `bad` names the first that did not end well, or is "". `online` are
-    devices that were online before the wave, None where nobody has looked.
+    `number` counts from 0. `bad` names the first item that ended badly, or is "". `online` are
+    the devices that were online before the wave, None if this was not checked.
     """
 
     def __init__(self, number: int) -> None:
@@ -20,7 +20,7 @@ class WaveVerification:
         self._set: dict[Any, list[Operation[Any]]] = {}
 
     def take(self, operation: Operation[Any], state: State) -> None:
-        """Take note of how an item ended."""
+        """Record the outcome of an item."""
         if not state.done:
             self.bad = self.bad or f"{described(operation)} ended as '{state}'"
             return
@@ -29,7 +29,7 @@ class WaveVerification:
             self._set.setdefault(operation.writes_to(), []).append(operation)
 
     def outdo(self, operation: Operation[Any]) -> None:
-        """Take note of a later operation: what it sets anew, or deletes, need not hold any more."""
+        """Record a later operation: values that it overwrites or deletes need not hold any more."""
         thing = operation.writes_to()
         if thing not in self._set:
             return
@@ -41,5 +41,5 @@ class WaveVerification:
         ]
 
     def shown(self) -> list[Operation[Any]]:
-        """Return the operations whose effect the things must show now."""
+        """Return the operations whose effects must be visible now."""
         return [each for done in self._set.values() for each in done]

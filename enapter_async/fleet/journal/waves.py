@@ -1,8 +1,8 @@
-"""What a journal says of the waves of its run: which were begun, and which passed.
+"""The notes in a journal about the waves of its run: which were started, and which passed.
 
-Three notes: *begun*, before anything of a wave is sent; *passed*, on the disk before anything
-of the next one is sent; *not passed*, and why. Of *begun* and *passed* the last one holds, so
-that a wave that is begun anew, to try again what failed in it, has to pass anew.
+Three notes: *begun*, before anything of a wave is sent; *passed*, on disk before anything of
+the next wave is sent; *not passed*, with the reason. The last of *begun* and *passed* counts,
+so that a wave that is started again, to retry its failed items, must pass again.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ _MAYBE_DONE: Final = frozenset(
 
 
 class WaveLog:
-    """The notes about waves, read once and written on. Waves count from 0, in notes from 1.
+    """The notes about waves, read once and extended. Waves count from 0, in notes from 1.
 
-    `replay` is how the items of earlier sessions stood when this one began, None for a new
-    run; `left` are those that ended badly and are left so. `accept` says that somebody goes
-    on although a wave did not pass.
+    `replay` is the state of the items when this session started, None for a new run; `left`
+    are the items that ended badly and are not retried. `accept` means that the run continues
+    although a wave did not pass.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class WaveLog:
         self._left = left
         self._accept = accept
         self._online: dict[int, tuple[str, ...]] = {}
-        """The devices that were online before each wave that was begun and has not passed."""
+        """The devices that were online before each wave that has started but not passed."""
         self._passed: set[int] = set()
         self._refused: set[int] = set()
         for event in journal.notes():
@@ -77,13 +77,13 @@ class WaveLog:
         elif event.kind == WAVE_NOT_PASSED:
             self._refused.add(wave)
 
-    # What it says.
+    # Reading.
 
     def unpassed(self, *, before: int, careful: int) -> list[int]:
-        """Return the waves before one that may not have passed, in order.
+        """Return the waves before `before` that may not have passed, in order.
 
-        They are those that were begun and have no other note; and in journals of older versions,
-        which hold no notes, the first `careful` ones.
+        These are the waves that were started and have not passed and, for journals of older
+        versions, which have no notes, the first `careful` waves.
         """
         found = {wave for wave in self._online if wave < before}
         if self._replay is not None:
@@ -91,19 +91,19 @@ class WaveLog:
         return sorted(found)
 
     def online(self, wave: int) -> tuple[str, ...] | None:
-        """Return the devices that were online before a wave; None where nobody has looked."""
+        """Return the devices that were online before a wave; None if this was not checked."""
         return self._online.get(wave)
 
     def is_accepted(self, wave: int) -> bool:
-        """Say whether the run goes on although a wave did not pass when it was looked at."""
+        """Return whether the run continues although a wave did not pass when it was checked."""
         return self._accept and wave in self._refused
 
     async def recall(self, wave: int) -> WaveVerification | None:
-        """Return what earlier sessions did in a wave; None where they did nothing.
+        """Return the results of earlier sessions in a wave, or None if there are none.
 
-        None, too, where an older version, which made no notes, went on to later waves. What was
-        set and then set anew by a later wave need not be shown any more. The journal is read by
-        pages; only operations of this wave are kept.
+        Also return None if an older version, which wrote no notes, continued with later waves.
+        Values that a later wave has overwritten need not be shown any more. The journal is read
+        in pages; only operations of this wave are kept.
         """
         replay = self._replay
         if replay is None:
@@ -128,24 +128,24 @@ class WaveLog:
         return verification if noted or (known and not later) else None
 
     async def _replayed(self, wave: int, replay: Replay) -> AsyncIterator[tuple[WorkItem, Mark]]:
-        """Yield the items of a wave, and of those after it, with how they stand."""
+        """Yield the items of a wave and of later ones, with their state."""
         for position, item in enumerate(self._journal.items()):
             if not position % PAGE_ROWS:
                 await asyncio.sleep(0)
             if item.wave >= wave and item.seq < len(replay.marks):
                 yield item, Mark(replay.marks[item.seq])
 
-    # What is written.
+    # Writing.
 
     def begun(self, wave: int, online: Sequence[str]) -> None:
-        """Note that a wave begins, and which devices of it are online."""
+        """Note that a wave starts, and which of its devices are online."""
         self._passed.discard(wave)
         self._online[wave] = tuple(online)
         details: dict[str, Any] = {"online": list(online)} if online else {}
         self._writer.add(self._row(wave, WAVE_BEGUN, details))
 
     async def passed(self, wave: int, *, read_back: int = 0) -> None:
-        """Note that a wave passed; return once that is on the disk.
+        """Note that a wave passed; return once the note is on disk.
 
         Raises:
             JournalError: it could not be written.
@@ -156,7 +156,7 @@ class WaveLog:
         self._close(wave)
 
     async def accepted(self, wave: int) -> None:
-        """Note that the run goes on although a wave did not pass; as `passed`.
+        """Note that the run continues although a wave did not pass; return once it is on disk.
 
         Raises:
             JournalError: it could not be written.

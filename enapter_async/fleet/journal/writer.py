@@ -1,8 +1,8 @@
-"""Writes a journal in groups: what is handed in during one turn of the event loop, at once.
+"""Write a journal in groups: all rows submitted during one turn of the event loop together.
 
-Two levels. *Process*: the group is committed on the loop itself, without waiting for the
-disk; it survives SIGKILL. *Power*: it is gathered for at most 10 ms and committed on a
-thread, which returns once it is on the disk; it survives a power loss, too.
+There are two levels. *Process*: the group is committed on the event loop, without waiting
+for the disk, and survives SIGKILL. *Power*: rows are gathered for at most 10 ms and committed
+on a thread, which returns once they are on disk; they also survive a power loss.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from enapter_async.fleet.journal.store import Journal
 
 GATHER_SECONDS: Final = 0.010
 CHECKPOINT_ROWS: Final = 10_000
-"""After so many rows the log is brought into the file."""
+"""After this many rows the log is copied into the file."""
 SHORTEN_BYTES: Final = 16 * 1024 * 1024
-"""A log longer than this begins anew, for which writing pauses some milliseconds."""
+"""A log longer than this is truncated, which pauses writing for some milliseconds."""
 
 
 @attrs.define(kw_only=True)
 class _Group:
-    """What is written at once, and who waits for it."""
+    """Rows that are written together, and the futures that wait for them."""
 
     items: list[ItemRow] = attrs.field(factory=list)
     events: list[EventRow] = attrs.field(factory=list)
@@ -39,11 +39,11 @@ class _Group:
 
 
 class JournalWriter:
-    """Takes rows, writes them in groups, and lets who handed them in wait for the commit.
+    """Accepts rows, writes them in groups, and lets callers wait for the commit.
 
-    A group that cannot be written fails all who wait for it. From then on nothing is
-    written and every wait fails, because a journal with a hole would lie; `on_failure` is
-    told once.
+    If a group cannot be written, all waits for it fail. From then on nothing is written and
+    every wait fails, because a journal with a gap would be misleading; `on_failure` is called
+    once.
     """
 
     def __init__(self, journal: Journal, on_failure: Callable[[JournalError], None]) -> None:
@@ -57,22 +57,22 @@ class JournalWriter:
         self._closing = False
         self._rows = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        # Held by the thread that writes, so that there is one writer at any time.
+        # Held while a thread writes, so that there is only one writer at a time.
         self._turn = asyncio.Lock()
         self.failure: JournalError | None = None
 
     def add_item(self, row: ItemRow) -> None:
-        """Hand an item in; it is committed with, or before, any event that comes later."""
+        """Submit an item; it is committed with, or before, any event submitted later."""
         self._next.items.append(row)
         self._schedule()
 
     def add_fact(self, key: str, value: str) -> None:
-        """Hand a fact about the run in, over one of the same name."""
+        """Submit a fact about the run, replacing one of the same name."""
         self._next.facts[key] = value
         self._schedule()
 
     def add(self, event: EventRow, *, power: bool = False) -> None:
-        """Hand an event in without waiting for its commit."""
+        """Submit an event without waiting for its commit."""
         if power:
             self._gathered.events.append(event)
             self._gather()
@@ -82,9 +82,9 @@ class JournalWriter:
                 self._schedule()
 
     def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
-        """Hand an event in; the future is done when it is committed.
+        """Submit an event; the returned future is done when it is committed.
 
-        The future's error is `JournalError`: then the group is not written.
+        If the group cannot be written, the future raises `JournalError`.
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
         if self.failure is not None:
@@ -95,7 +95,7 @@ class JournalWriter:
         return waiter
 
     async def close(self) -> None:
-        """Write what is left, to the disk, and shorten the log.
+        """Write the remaining rows to disk, and shorten the log.
 
         Raises:
             JournalError: not everything could be written.
@@ -110,7 +110,7 @@ class JournalWriter:
             raise _copy(self.failure)
 
     def _schedule(self) -> None:
-        # While a thread writes, rows gather: whoever gives the turn back schedules anew.
+        # While a thread writes, rows accumulate; whoever releases the lock schedules again.
         if not self._scheduled and not self._turn.locked():
             self._scheduled = True
             self._loop.call_soon(self._flush)
@@ -153,7 +153,7 @@ class JournalWriter:
             except BaseException as error:
                 self._fail(error)
                 if not isinstance(error, Exception):
-                    raise  # the task was cancelled; `finally` lets nobody wait for it
+                    raise  # the task was cancelled; `finally` fails the waiters
             finally:
                 self._release(group.waiters)
         self._go_on()
@@ -176,7 +176,7 @@ class JournalWriter:
             await asyncio.wait(self._tasks)
         await self._write_to_disk()
         with contextlib.suppress(sqlite3.Error):
-            # Nothing is lost where it cannot be shortened: the log is read with the file.
+            # Nothing is lost if it cannot be shortened: the log is read with the file.
             await asyncio.to_thread(self._journal.checkpoint, shorten=True)
 
     def _go_on(self) -> None:
@@ -209,5 +209,5 @@ class JournalWriter:
 
 
 def _copy(error: JournalError) -> JournalError:
-    """Return each waiter an error of its own: one that is raised twice grows two tracebacks."""
+    """Return a separate error for each waiter: an error raised twice collects two tracebacks."""
     return JournalError(str(error))
