@@ -34,7 +34,7 @@ _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
 
 
 class _Root(click.Group):
-    """Finds commands by name, and turns the package's errors into messages."""
+    """Finds commands by name, and prints the package's errors as messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

@@ -1,4 +1,4 @@
-"""`enapter-async devices`: one device at a time."""
+"""`enapter-async devices`: reads and changes single devices."""
 
 import asyncio
 import contextlib

@@ -48,8 +48,7 @@ def apply_all(
     """Ask for confirmation, create the run's folder, run the job; return the exit code.
 
     Raises:
-        click.UsageError: confirmation is required but not possible, or the plan contains refused
-            items.
+        click.UsageError: confirmation is required but not possible, or the plan refuses items.
         click.Abort: the user did not confirm.
     """
     if isinstance(operations, Plan):

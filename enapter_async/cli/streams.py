@@ -67,7 +67,7 @@ def harden() -> None:
 
 
 def leads_nowhere() -> bool:
-    """Return whether standard output was closed, or goes to the null device."""
+    """Return whether standard output was closed, or is connected to the null device."""
     try:
         opened = os.fstat(sys.stdout.fileno())
     except (OSError, ValueError):  # a replacement without a file descriptor

@@ -1,1 +1,1 @@
-"""Diagnoses, step by step, what is wrong between this machine and the API, in plain words."""
+"""Diagnoses connection problems between this machine and the API, step by step."""

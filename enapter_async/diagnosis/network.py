@@ -44,7 +44,7 @@ def system_lookup(host: str, port: int) -> list[Any]:
 
 @attrs.frozen(kw_only=True)
 class Surroundings:
-    """What an examination depends on (environment, clock, resolver), so that tests can replace it.
+    """An examination's dependencies: environment, clock and resolver; tests can replace them.
 
     `seconds` is the time limit of each step.
     """
@@ -298,7 +298,7 @@ async def _in_thread(work: Callable[[], Any], seconds: float) -> Any:
         settle: Callable[[Any], None] = done.set_result
         try:
             value = work()
-        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised in the waiting task
             settle, value = done.set_exception, error
         with contextlib.suppress(RuntimeError):  # the loop may already be closed
             loop.call_soon_threadsafe(finish, settle, value)

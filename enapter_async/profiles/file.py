@@ -135,7 +135,7 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     if writers := _writers(state):
-        # All of it is refused: who can change it can name a program, a server or an authority.
+        # The whole file is refused: its writers could set a program, a server or an authority.
         raise ConfigurationError(
             f"{path} is not used, for it {writers}, and can name programs that run as you; "
             "own it, and chmod 600 it"

@@ -1,1 +1,1 @@
-"""Plans what operations would do before anything is sent, and how to undo a run."""
+"""Plans: computes what operations would do before they are sent, and how to undo a run."""

@@ -69,7 +69,7 @@ INSERT INTO edge
 SELECT step.line, ({_FREEING}) AS needs, CASE WHEN {_ELSEWHERE} THEN 'elsewhere' ELSE 'slug' END
 FROM step JOIN {_HELD}
 WHERE step.verdict = 'change' AND step.takes IS NOT NULL AND needs IS NOT NULL
-"""  # noqa: S608 - our own text, no value of anybody's
+"""  # noqa: S608 - constant text, without any input
 
 _SLUG_HELD: Final = f"""
 SELECT step.line, step.takes, holder.key, holder.name

@@ -16,7 +16,7 @@ NOT_READ: Final = "its present state is not known, for the operation does not sa
 
 
 class Verdict(enum.StrEnum):
-    """What a plan decides about an operation. A verdict equals its text."""
+    """A plan's decision about an operation. A verdict equals its text."""
 
     CHANGE = "change"
     """It will be sent."""

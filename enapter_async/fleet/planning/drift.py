@@ -127,8 +127,8 @@ class StateGuard:
         self._staged = staged
         self._wave = 0
         self._scratch: sqlite3.Connection | None = None
-        # By `seq` of items about to be sent whose target already has the new values: when it last
-        # changed. The sender removes the entry.
+        # For items about to be sent whose target already has the new values: when the target last
+        # changed, by `seq`. The sender removes the entry.
         self.already: dict[int, float | None] = {}
 
     async def __aenter__(self) -> Self:

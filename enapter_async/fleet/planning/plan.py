@@ -33,7 +33,7 @@ from enapter_async.operation import Operation
 
 # `Any` rather than items, so that type checkers accept a plan in place of operations.
 class Plan(Collection[Any]):
-    """What would be done, in order; iterating yields the items that `fleet.apply` accepts.
+    """The planned operations, in order; iterating yields the items that `fleet.apply` accepts.
 
     `len` is their number; `items` returns everything that was requested, with its verdict;
     `counts` maps each verdict to a number. `deletions` and `configurations` are the numbers of
@@ -176,7 +176,7 @@ class ScratchPlan(Plan):
         # Reads in pages rather than in one query: a plan may be iterated twice at once.
         for clause, key in (("seq > ?", 3), ("seq IS NULL AND line > ?", 0)):
             last = -1
-            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"  # noqa: S608 - our own text
+            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"  # noqa: S608 - constant text
             while rows := self._scratch.execute(sql, (last,)).fetchall():
                 last = rows[-1][key]
                 yield from map(_item, rows)

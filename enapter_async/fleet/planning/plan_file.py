@@ -31,7 +31,7 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).enc
 
 @attrs.frozen(kw_only=True)
 class PlanItem:
-    """What is planned for one operation of the input.
+    """The plan for one operation of the input.
 
     `line` is its position in the input, from 1; `seq` its position in the execution, from 0, or
     None if it is not executed. `device` is the id of its target, whatever the noun, or the address

@@ -40,7 +40,7 @@ async def read_pages(
     time is missed. One that was added meanwhile may be missing, and one that moved far may be
     yielded twice. Memory does not grow with the fleet.
 
-    Changes nothing; safe to repeat, and to leave early.
+    Changes nothing; safe to repeat, and to stop early.
 
     Raises:
         UnsteadyFleetError: five steps back found no position from which to continue.
@@ -353,7 +353,7 @@ class Snapshot:
     def sites_of(self, keys: str) -> list[str]:
         """Return the sites of the objects whose keys a query of the scratch database returns."""
         rows = self._scratch.execute(
-            f"WITH given (key) AS ({keys}) "  # noqa: S608 - our own text
+            f"WITH given (key) AS ({keys}) "  # noqa: S608 - constant text
             "SELECT site_id FROM given JOIN thing ON thing.key = given.key UNION "
             "SELECT site_id FROM given JOIN thing ON thing.slug = given.key UNION "
             "SELECT site_id FROM given JOIN answer USING (key) "

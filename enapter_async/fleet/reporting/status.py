@@ -197,7 +197,7 @@ def _in_flight(journal: Journal, begun: int) -> frozenset[int]:
 
 
 def _wave_of(journal: Journal, seq: int) -> int | None:
-    """Return the number of an item's wave, from 1 as in notes."""
+    """Return the number of an item's wave, counted from 1 as in the journal's notes."""
     item = journal.item(seq)
     return None if item is None else item.wave + 1
 

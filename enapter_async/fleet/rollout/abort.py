@@ -165,7 +165,7 @@ class AbortJudge:
         return None
 
     def _other_server(self, error: EnapterError | None) -> str:
-        """Return why the server seems not to be the API; "" if there is no reason."""
+        """Return why the server seems not to be the API; "" if it seems to be."""
         unproven = isinstance(error, NotFoundError) and not error.proven
         self._unproven = self._unproven + 1 if unproven else 0
         if self._unproven == UNPROVEN_MOST:
