@@ -178,7 +178,7 @@ class Admission:
 
     def _sleep_until(self, until: float | None) -> None:
         if until is None:
-            return  # the end of an attempt will call `turn`
+            return  # `turn` will be called when an attempt ends
         gives_up_at = self._obstacles.gives_up_at
         wakes_at = until if gives_up_at is None else min(until, gives_up_at)
         if self._sleeper is not None and not self._sleeper.done():

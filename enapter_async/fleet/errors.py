@@ -9,22 +9,22 @@
     │   ├── RunNotFoundError               there is no such run
     │   └── RunRefusedError                the run cannot be continued by this call
     │       ├── RunBusyError               another runner is at work on it
-    │       ├── PlanCarriedOutError        another run has carried the plan out
-    │       └── PlanFileError              it is no plan, or not the one that it was
+    │       ├── PlanCarriedOutError        another run has carried out the plan
+    │       └── PlanFileError              it is not a plan, or was changed
     ├── NotStartedError                    held: nothing was sent for this item
-    │   └── StaleError                     its device is not as planned any more
-    ├── EarlierError                       what an earlier session's journal says
+    │   └── StaleError                     its device is no longer as planned
+    ├── EarlierError                       an error of an earlier session, from the journal
     ├── UnsteadyFleetError                 the list of devices changed too fast to read
     ├── RunAbortedError                    the run stopped: an abort criterion was met
-    ├── WaveNotPassedError                 the run stopped: a wave did not go as it must
+    ├── WaveNotPassedError                 the run stopped: a wave did not pass
     ├── PausedTooLongError                 the run stopped: nothing got through for too long
     ├── JournalError                       the run stopped: its journal cannot be written
-    ├── NoRoomError                        the run stopped: no room to keep credentials
+    ├── NoRoomError                        the run stopped: no room to store credentials
     ├── ForeignCancellationError           the run stopped: something cancelled a part of it
     └── AmbiguousOutcomeError
         ├── LeftUnknownError               an earlier session may have done it
         └── ResultLostError
-            └── CredentialsNotKeptError    generated, and not kept
+            └── CredentialsNotKeptError    generated, but not stored
 """
 
 from typing import Final

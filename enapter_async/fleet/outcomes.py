@@ -159,7 +159,7 @@ class Report:
 
     @property
     def total(self) -> int:
-        """How many operations are counted."""
+        """The number of operations counted."""
         return sum(self.counts.values())
 
     @property
@@ -263,7 +263,7 @@ class Tally:
     def _keep(self, outcome: Outcome[Any]) -> None:
         kept = self._kept.get(outcome.state)
         if kept is not None and len(kept) < FAILURES_KEPT:
-            # A result may hold a secret, and a report is what people log.
+            # A result may contain a secret, and people log reports.
             kept.append(attrs.evolve(outcome, result=None))
 
     def report(self, *, elapsed: float, complete: bool, stopped: EnapterError | None) -> Report:
@@ -287,7 +287,7 @@ class Tally:
 
 def _keep(kept: list[Outcome[Any]], outcome: Outcome[Any]) -> None:
     if len(kept) < FAILURES_KEPT:
-        # A result may hold a secret, and a report is what people log.
+        # A result may contain a secret, and people log reports.
         kept.append(attrs.evolve(outcome, result=None))
 
 
@@ -312,7 +312,7 @@ class RunPaceChanged:
 
 @attrs.frozen(kw_only=True)
 class WaveBegan:
-    """A wave starts. `number` counts from 1; `size` and `waves` are None where unknown."""
+    """A wave starts. `number` counts from 1; `size` and `waves` are None if unknown."""
 
     number: int
     size: int | None = None

@@ -37,7 +37,7 @@ class PaceNotes:
         self._told_at = 0.0
 
     def take(self, pace: Pace) -> None:
-        """Receive a pace from the limiter, and report it if it differs enough."""
+        """Receive a pace from the limiter, and report it if a report is due."""
         now, kind = self._monotonic(), _kind_of(pace)
         if kind == self._kind and (now - self._told_at < APART_S or pace.rate is None):
             return

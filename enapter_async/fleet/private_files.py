@@ -33,8 +33,8 @@ def open_private(
     """Create a file that only its owner can read and write; return its descriptor.
 
     An existing file is refused, or with `append` accepted if it is a plain file of this user
-    with mode 0600 and one name. Symbolic links are never followed if the platform supports
-    this. Errors name `meant`, if `path` is only the file's temporary name.
+    with mode 0600 and no other hard link. Symbolic links are never followed if the platform
+    supports this. Errors name `meant`, if `path` is only the file's temporary name.
 
     Raises:
         ConfigurationError: the file cannot be used; the message says why.
@@ -84,7 +84,7 @@ def _reopen(path: str | os.PathLike[str], flags: int) -> int:
 
 
 def check_private(path: str | os.PathLike[str]) -> None:
-    """Refuse an existing file that is not a plain one of this user with mode 0600 and one name.
+    """Refuse an existing file unless `open_private` with `append` would accept it.
 
     The file is not opened: closing it again would free every POSIX lock that this process
     holds on it.

@@ -7,7 +7,7 @@ from typing import Any, Final
 from enapter_async.fleet.inputs import WorkItem
 
 AHEAD: Final = 2
-"""The input is pulled at most this many times the concurrency ahead of the taken outcomes."""
+"""The input is pulled at most this many times the concurrency ahead of the consumed outcomes."""
 
 
 class Producer:

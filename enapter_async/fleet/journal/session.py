@@ -179,7 +179,7 @@ class JournalSession:
         self.items = given.items(left_out)
 
     async def _compare(self, given: Input) -> AsyncIterator[WorkItem] | None:
-        """Refuse another input; return the remaining items if the input has more, else None."""
+        """Refuse another input; return the remaining items if the input may continue, else None."""
         comparison = resume.Comparison(self._journal, self.facts)
         pulls = given.pulled_async()
         while not comparison.finished:
