@@ -71,7 +71,7 @@ class Client:
             changed nor closed; calls then go through `ClientSession.request`.
         proxy: The HTTP proxy to go through, such as `http://proxy.example:3128`, or
             "environment" to use HTTPS_PROXY and similar variables; calls then go through
-                `ClientSession.request`. With None the environment's proxies are not used.
+            `ClientSession.request`. With None the environment's proxies are not used.
         allow_insecure_http: Allow `http://` to a host other than this machine.
         clock: The source of time and randomness; for tests.
 
