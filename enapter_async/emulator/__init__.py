@@ -1,7 +1,7 @@
-"""A server that behaves as the API page says, for demos and for tests.
+"""A server that behaves as the API page specifies, for demos and tests.
 
-Nothing is imported before it is asked for: pytest loads the plugin next door in every run,
-and who does not use the emulator should not pay for a web server.
+Names are imported on first use: pytest loads the plugin in this package in every run, and a
+program that does not use the emulator should not have to import a web server.
 """
 
 from importlib import import_module

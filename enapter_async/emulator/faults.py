@@ -1,4 +1,4 @@
-"""Faults that the emulator meets its clients with, by script or by seed."""
+"""Faults that the emulator injects into requests, scripted or random with a seed."""
 
 import hashlib
 from collections import Counter, deque
@@ -11,9 +11,9 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Latency:
-    """The request is answered properly, after `seconds`.
+    """The request is answered normally after `seconds`.
 
-    It is carried out even when the client has gone away by then.
+    It is carried out even if the client has disconnected by then.
     """
 
     seconds: float
@@ -23,9 +23,9 @@ class Latency:
 class TooManyRequests:
     """429, and nothing is done.
 
-    Without `retry_after` it is what nginx answers by itself: no such header, and HTML.
-    With it, it has the API's envelope, and Retry-After says those seconds, or with
-    `as_date` the date that far from now.
+    Without `retry_after` the answer is like nginx's own: no such header, and HTML. With it,
+    the answer has the API's envelope, and Retry-After holds those seconds or, with `as_date`,
+    the date that far from now.
     """
 
     after_effect: ClassVar[bool] = False
@@ -40,7 +40,7 @@ def _check_status(_: Any, __: Any, value: int) -> None:
 
 @attrs.frozen(kw_only=True)
 class ServerFailure:
-    """A 5xx with the HTML of a proxy, before the request is carried out or after it.
+    """A 5xx with a proxy's HTML, before or after the request is carried out.
 
     With `retry_after` (seconds) it has Retry-After and the API's envelope instead of HTML.
     """
@@ -54,7 +54,7 @@ class ServerFailure:
 class Drop:
     """The connection ends without an answer (FIN, or RST with `reset`).
 
-    The request was read whole, and carried out if `after_effect`.
+    The request was read completely, and carried out if `after_effect`.
     """
 
     after_effect: bool = False
@@ -68,9 +68,9 @@ def _check_keep(_: Any, __: Any, value: float) -> None:
 
 @attrs.frozen(kw_only=True)
 class Truncate:
-    """The request is carried out, and its answer ends in the middle of its body.
+    """The request is carried out, and its answer is cut off in the middle of the body.
 
-    Content-Length announces the whole body; the share `keep` of it is sent.
+    Content-Length is that of the whole body; the fraction `keep` of it is sent.
     """
 
     after_effect: ClassVar[bool] = True
@@ -79,7 +79,7 @@ class Truncate:
 
 @attrs.frozen(kw_only=True)
 class WrongJSON:
-    """The request is carried out, and answered 200 with `body`: by default no valid JSON."""
+    """The request is carried out, and answered with 200 and `body`, by default invalid JSON."""
 
     after_effect: ClassVar[bool] = True
     body: bytes = b'{"device": {"id": '
@@ -87,14 +87,14 @@ class WrongJSON:
 
 @attrs.frozen(kw_only=True)
 class Hang:
-    """No answer comes until the client goes away; the request is carried out if asked."""
+    """No answer is sent until the client disconnects; the request is optionally carried out."""
 
     after_effect: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """Any answer at all, such as a redirect, or the 200 HTML of a captive portal."""
+    """Any given answer, such as a redirect, or the HTML of a captive portal with status 200."""
 
     status: int = 200
     body: bytes = b""
@@ -108,11 +108,11 @@ Fault = Latency | TooManyRequests | ServerFailure | Drop | Truncate | WrongJSON 
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """What a fault is chosen by: one request.
+    """One request, by which a fault is chosen.
 
-    `path` is as sent, without the query; `device` what stands in the path where a device
-    is addressed, and `device_id` the id of the device that this means, if there is one.
-    `body` is the request's body.
+    `path` is as sent, without the query; `device` is the id or slug in the path if it
+    addresses a device, and `device_id` the id of that device, if it exists. `body` is the
+    request's body.
     """
 
     method: str
@@ -135,7 +135,7 @@ class Rule:
     met: int = 0
 
     def matches(self, target: Target) -> bool:
-        """Say whether the rule is about this request."""
+        """Return whether the rule applies to this request."""
         return (
             (self.method is None or self.method == target.method)
             and (self.path is None or fnmatchcase(target.path, self.path))
@@ -145,7 +145,7 @@ class Rule:
 
     @property
     def spent(self) -> bool:
-        """Whether it has been met as often as it was meant to be."""
+        """Whether the rule has been applied as often as requested."""
         return self.times is not None and self.met >= self.times
 
 
@@ -162,7 +162,7 @@ ROUGH: Final[tuple[Fault, ...]] = (
     Drop(after_effect=True, reset=True),
     Truncate(),
 )
-"""A network on a bad day: what a long job will meet sooner or later."""
+"""The faults of a bad network, which a long job will encounter sooner or later."""
 
 
 def _kinds(kinds: Iterable[Fault]) -> tuple[Fault, ...]:
@@ -185,13 +185,13 @@ def _check_kinds(_: Any, __: Any, value: tuple[Fault, ...]) -> None:
 
 @attrs.frozen(kw_only=True)
 class FaultProfile:
-    """Faults by seed: each request meets one of `kinds` with the chance `rate`.
+    """Random faults with a seed: each request gets one of `kinds` with probability `rate`.
 
-    What is drawn depends on the seed, the method, the path and on how often these were
-    asked before, so that it is the same in each run, whatever the order of requests is.
-    A kind that stands in `kinds` twice comes twice as often. `methods` limits it to some
-    methods; `most_per_path` ends it for a method and path that has met so many faults,
-    so that a client that keeps trying gets through.
+    The choice depends on the seed, the method, the path and the number of earlier requests
+    with these, so it is the same in each run, regardless of the order of requests. A kind
+    listed twice in `kinds` is twice as frequent. `methods` limits faults to some methods;
+    `most_per_path` is the maximum number of faults for a method and path, so that a client
+    that keeps trying succeeds.
     """
 
     rate: float = attrs.field(validator=_check_rate)
@@ -201,7 +201,7 @@ class FaultProfile:
     most_per_path: int | None = None
 
     def draw(self, target: Target, asked_before: int) -> Fault | None:
-        """Return the fault of a request, or None; the same arguments give the same."""
+        """Return the fault of a request, or None; the result depends only on the arguments."""
         if self.methods is not None and target.method not in self.methods:
             return None
         key = f"{self.seed}/{target.method}/{target.path}/{asked_before}"
@@ -214,8 +214,8 @@ class FaultProfile:
 class Faults:
     """The faults of an emulator; they may be changed while it runs.
 
-    The script comes first: of the rules added, the first that matches a request and is not
-    spent gives the fault. Where none does, the profile is asked.
+    The script takes precedence: the first rule that matches a request and is not spent
+    determines the fault. If there is none, the profile does.
     """
 
     def __init__(self, profile: FaultProfile | None = None, script: Iterable[Fault] = ()) -> None:
@@ -237,7 +237,7 @@ class Faults:
         """Add faults for the next matching requests, one after another, each `times` times.
 
         `path` is the path as sent, or a pattern such as `*/generate_config`; `device` an id
-        or a slug; `when` any question about the request. `times=None` never ends.
+        or a slug; `when` a predicate on the request. `times=None` means without limit.
         """
         if times is not None and times < 1:
             raise ValueError("a fault is met at least once")
@@ -250,7 +250,7 @@ class Faults:
 
     @property
     def profile(self) -> FaultProfile | None:
-        """The faults by seed, or None."""
+        """The profile of random faults, or None."""
         return self._profile
 
     @profile.setter
@@ -265,12 +265,12 @@ class Faults:
         return tuple(self._rules)
 
     def clear(self) -> None:
-        """End all faults, those of the script and those by seed."""
+        """Remove all faults, both the script and the profile."""
         self._rules.clear()
         self.profile = None
 
     def pick(self, target: Target) -> Fault | None:
-        """Return the fault that this request meets, or None, and count it as met."""
+        """Return the fault to inject into this request and count it, or return None."""
         for rule in self._rules:
             if rule.matches(target):
                 rule.met += 1

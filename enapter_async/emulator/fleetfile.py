@@ -1,4 +1,4 @@
-"""Fleets from JSON: device objects as the API shows them, checked, with the place of each error."""
+"""Reading fleets from JSON: device objects as the API returns them, checked, with error places."""
 
 import json
 import re
@@ -20,20 +20,20 @@ from enapter_async.emulator.state import (
 )
 
 _HOME: Final = "00000000-0000-4000-8000-000000000001"
-"""The site of devices that name none."""
+"""The site of devices that do not name one."""
 _NEWER_WORD: Final = re.compile(r"[A-Z][A-Z0-9_]*")
-"""A value that the API may have learnt since: kept as it is, and shown again."""
+"""A value that a newer API may know: kept unchanged, and returned again."""
 
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 class FleetFileError(ValueError):
-    """A fleet could not be read; the message names the place and what is wrong there."""
+    """A fleet could not be read; the message names the place and the error."""
 
 
 def read(path: Path) -> list[Any]:
-    """Read the values of a file: a list, an object with `devices`, or one object a line."""
+    """Read the values of a file: a list, an object with `devices`, or one object per line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -53,9 +53,9 @@ def read(path: Path) -> list[Any]:
 def fleet(
     values: Iterable[Any], *, now: datetime, unique_slugs: SlugScope = "account"
 ) -> tuple[list[Device], list[Site]]:
-    """Turn parsed values into devices and sites.
+    """Convert parsed values to devices and sites.
 
-    `values` are device objects, or one object with `devices` and, if it likes, `sites`.
+    `values` are device objects, or one object with `devices` and, optionally, `sites`.
     """
     listed = list(values)
     sites: dict[str, Site] = {}

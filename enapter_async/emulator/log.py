@@ -1,4 +1,4 @@
-"""What the emulator saw and what it did: arrivals of requests, and effects of operations."""
+"""The emulator's log: arrivals of requests and effects of operations."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Arrival:
-    """One request that reached the emulator, whatever became of it.
+    """One request that reached the emulator, whatever its outcome.
 
-    `sequence` counts arrivals and effects together, so that their order shows;
-    `device_id` is the device's id where the request addresses one (by id or by slug),
-    else what stood in its place; `fault` names the fault that it met, or None.
+    `sequence` counts arrivals and effects together, which shows their order;
+    `device_id` is the device's id if the request addresses one (by id or by slug),
+    else the text in its place; `fault` names the injected fault, or is None.
     """
 
     sequence: int
@@ -23,16 +23,16 @@ class Arrival:
 
     @property
     def faulted(self) -> bool:
-        """Whether the request met a fault."""
+        """Whether a fault was injected into the request."""
         return self.fault is not None
 
 
 @attrs.frozen(kw_only=True)
 class Effect:
-    """One operation that was applied, even when it changed nothing.
+    """One operation that was applied, even if it changed nothing.
 
     `operation` is `update`, `delete`, `generate_config` or `assign_blueprint`; `set` holds
-    what it asked for, and never a credential.
+    the requested values, and never a credential.
     """
 
     sequence: int
@@ -42,10 +42,10 @@ class Effect:
 
 
 class Log:
-    """Keeps arrivals and effects in order, or with `keep_records=False` only counts them.
+    """Stores arrivals and effects in order, or with `keep_records=False` only counts them.
 
-    Counting only, it holds a few integers however many requests come; questions about one
-    device then raise `LookupError`.
+    If it only counts, it holds a few integers regardless of the number of requests; queries
+    about one device then raise `LookupError`.
     """
 
     def __init__(self, *, keep_records: bool = True) -> None:
@@ -62,7 +62,7 @@ class Log:
     def arrived(
         self, method: str, path: str, *, device_id: str | None = None, fault: str | None = None
     ) -> None:
-        """Write down that a request arrived."""
+        """Record that a request arrived."""
         self._sequence += 1
         self._arrival_counts[method] += 1
         if fault is not None:
@@ -75,7 +75,7 @@ class Log:
             self._arrivals_by_device.setdefault(device_id, []).append(arrival)
 
     def applied(self, operation: str, device_id: str, values: Mapping[str, str]) -> None:
-        """Write down that an operation was applied."""
+        """Record that an operation was applied."""
         self._sequence += 1
         self._effect_counts[operation] += 1
         if self.keep_records:
@@ -114,15 +114,15 @@ class Log:
         return self._arrival_counts.total() if method is None else self._arrival_counts[method]
 
     def count_faults(self, fault: str | None = None) -> int:
-        """Count requests that met a fault, of one name or of all."""
+        """Count the requests in which a fault was injected: a given fault, or any."""
         return self._fault_counts.total() if fault is None else self._fault_counts[fault]
 
     def fault_counts(self) -> dict[str, int]:
-        """Return how often each fault was met, by its name."""
+        """Return how often each fault was injected, by its name."""
         return dict(self._fault_counts)
 
     def clear(self) -> None:
-        """Forget everything so far; the sequence goes on."""
+        """Remove all entries and counts; the sequence continues."""
         self._effects.clear()
         self._arrivals.clear()
         self._effects_by_device.clear()

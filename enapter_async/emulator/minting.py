@@ -1,11 +1,11 @@
-"""Credentials as the API mints them: new at each call, and the same again from the same seed."""
+"""Credentials as the API creates them: new for each call, and repeatable from the same seed."""
 
 import base64
 import hashlib
 
 
 def credentials(protocol: str, seed: str) -> dict[str, str]:
-    """Make the credentials of a configuration, for MQTT or MQTTS; nothing is kept of them."""
+    """Create the credentials of a configuration, for MQTT or MQTTS, without storing them."""
 
     def secret(label: str) -> bytes:
         return hashlib.sha256(f"{seed}/{label}".encode()).digest()

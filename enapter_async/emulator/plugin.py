@@ -7,10 +7,10 @@
         await my_code(enapter_client, device.id)
         assert enapter_emulator.world.count("update", device_id=device.id) == 1
 
-The emulator serves from a thread of its own: synchronous tests, and what blocks the event loop,
-get their answers, too. The client runs with pytest-asyncio, in its auto mode and its strict
-mode, and with anyio on asyncio. Loading this file costs next to nothing: aiohttp and the SDK
-are imported when a test first asks for a fixture.
+The emulator runs in a separate thread, so that synchronous tests and code that blocks the event
+loop also get answers. The client works with pytest-asyncio, in its auto and strict modes, and
+with anyio on asyncio. Loading this file costs almost nothing: aiohttp and the SDK are imported
+when a test first requests a fixture.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,13 +35,13 @@ def _pytest_asyncio() -> ModuleType | None:
 
 
 def _async_fixture(function: F) -> F:
-    # In strict mode pytest-asyncio runs only the fixtures that are marked as its own.
+    # In strict mode pytest-asyncio runs only the fixtures created with its own decorator.
     return cast("F", (_pytest_asyncio() or pytest).fixture(function))
 
 
 @pytest.fixture
 def enapter_emulator_settings() -> dict[str, Any]:
-    """Arguments of the test's `Emulator`; override it to change the fleet, the times, the faults.
+    """Arguments of the test's `Emulator`; override it to change the fleet, timestamps or faults.
 
     For example `{"devices": 1000, "timestamps": "rfc3339"}`.
     """
@@ -50,7 +50,7 @@ def enapter_emulator_settings() -> dict[str, Any]:
 
 @pytest.fixture
 def enapter_client_settings() -> dict[str, Any]:
-    """Arguments of the test's `Client` beside token and base_url; override it to change them.
+    """Arguments of the test's `Client` besides token and base_url; override it to change them.
 
     For example `{"retry": RetryPolicy(base_delay=0.001)}`, so that tests do not wait.
     """
@@ -79,7 +79,7 @@ def _enapter_event_loop(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def enapter_emulator(enapter_emulator_settings: dict[str, Any]) -> "Iterator[Emulator]":
-    """A started `Emulator` of its own for each test, in a thread of its own."""
+    """A new, started `Emulator` for each test, in a separate thread."""
     from enapter_async.emulator.server import Emulator  # noqa: PLC0415 - only if it is used
 
     with Emulator(**enapter_emulator_settings) as emulator:
@@ -92,7 +92,7 @@ async def enapter_client(
     enapter_emulator: "Emulator",
     enapter_client_settings: dict[str, Any],
 ) -> "AsyncIterator[Client]":
-    """An opened `Client` against the test's `enapter_emulator`."""
+    """An open `Client` connected to the test's `enapter_emulator`."""
     from enapter_async.client import Client  # noqa: PLC0415 - only if it is used
 
     where = {"token": enapter_emulator.token, "base_url": enapter_emulator.base_url}

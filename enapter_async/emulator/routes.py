@@ -1,6 +1,6 @@
-"""What the API answers to one request, without any network: tokens, paths, queries and bodies.
+"""The API's answer to one request, without any network: tokens, paths, queries and bodies.
 
-The server next door carries it; this file knows neither sockets nor aiohttp.
+`server` adds the network; this file is independent of sockets and aiohttp.
 """
 
 import json
@@ -27,16 +27,16 @@ _SHAPES: Final = tuple(
         ("devices", "v3/sites/{site_id}/devices/{device}/{verb}"),
     )
 )
-"""The paths that there are, and what each is about."""
+"""The existing paths, each with its noun."""
 
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One request, taken apart.
+    """One request, split into its parts.
 
-    `path` is as sent, without the query. `noun` is what it is about; `device` and `site_id`
-    are what it addresses, each None where it addresses none; `verb` what stands behind the
-    device. `known` is False where no endpoint has such a path.
+    `path` is as sent, without the query. `noun` is the kind of object; `device` and `site_id`
+    are the addressed objects, or None; `verb` is the part after the device. `known` is False
+    if no endpoint has such a path.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Call:
 
 
 def parse(method: str, path: str) -> Call:
-    """Take a path apart; it begins with `/v3`, or with `/api/v3` as on a gateway."""
+    """Split a path into its parts; it starts with `/v3`, or with `/api/v3` as on a gateway."""
     raw = path.split("/")[1:]
     segments = [unquote(each) for each in (raw[1:] if raw[:1] == ["api"] else raw)]
     for noun, shape in _SHAPES:
@@ -64,8 +64,8 @@ def parse(method: str, path: str) -> Call:
 class Routes:
     """The endpoints of the API over a world.
 
-    `tokens` maps each accepted token to the role it has on every device, None standing for
-    the role that the fleet gives on each. `timestamps` is "unix" or "rfc3339".
+    `tokens` maps each accepted token to its role on every device; None means the role that
+    the fleet defines for each device. `timestamps` is "unix" or "rfc3339".
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Routes:
     def respond(
         self, call: Call, *, token: str | None, query: Iterable[tuple[str, str]] = (), body: bytes
     ) -> tuple[int, dict[str, Any]]:
-        """Carry a request out; give the status and the JSON of the answer."""
+        """Carry out a request; return the status and the JSON of the answer."""
         try:
             return 200, self._apply(call, self._role(token), query, body)
         except Refusal as refusal:

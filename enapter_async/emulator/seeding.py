@@ -1,4 +1,4 @@
-"""Fleets from a seed: sites, gateways, modules with their devices below them, standalone ones."""
+"""Fleets from a seed: sites, gateways, modules with their devices, and standalone devices."""
 
 import re
 import uuid
@@ -72,7 +72,7 @@ _STANDALONE: Final = _Product(
 
 
 def fleet(count: int, seed: int, *, role: str | None = None) -> tuple[list[Device], list[Site]]:
-    """Make exactly `count` devices and the sites that they stand on, the same for one seed."""
+    """Make exactly `count` devices and their sites; the same seed always gives the same result."""
     if count < 0:
         raise ValueError("a fleet cannot have fewer than no devices")
     maker = _Maker(seed, role)
@@ -87,10 +87,10 @@ def fleet(count: int, seed: int, *, role: str | None = None) -> tuple[list[Devic
 
 
 class _Maker:
-    """Draws devices one after another; a module always comes before what hangs below it."""
+    """Creates devices one after another; a module always comes before the devices below it."""
 
     def __init__(self, seed: int, role: str | None) -> None:
-        self._random = Random(seed)  # noqa: S311 - a repeatable fleet, no cryptography
+        self._random = Random(seed)  # noqa: S311 - a repeatable fleet, not cryptography
         self._role = role
         self._made = 0
         self._blueprints: dict[str, str] = {}
@@ -102,7 +102,7 @@ class _Maker:
         return Site(id=self._uuid(), name=name, timezone=timezone)
 
     def devices_of(self, site: Site) -> Iterator[Device]:
-        """Draw devices of a site without end, its gateway first."""
+        """Yield devices of a site without end, its gateway first."""
         gateway = self._device(
             site, _GATEWAY, "GATEWAY", "MQTT_V1_TLS", hardware_id=self._hex(), channel_id="gateway"
         )
@@ -215,5 +215,5 @@ class _Maker:
 
 
 def slug_of(name: str) -> str:
-    """Turn a name into a slug: lower-case letters, digits and hyphens."""
+    """Convert a name to a slug: lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "device"

@@ -1,4 +1,4 @@
-"""The emulator: a world behind a real HTTP server on 127.0.0.1, with faults on the way."""
+"""The emulator: a real HTTP server on 127.0.0.1 in front of a world, with optional faults."""
 
 import asyncio
 import errno
@@ -45,7 +45,7 @@ _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).enc
 
 
 class Emulator:
-    """A server that behaves as the API page says, for demos and for tests.
+    """A server that behaves as the API page specifies, for demos and tests.
 
     ::
 
@@ -55,18 +55,18 @@ class Emulator:
             ...
             emulator.world.effects_of(device_id, "update")     # what really happened
 
-    A plain `with` serves from a thread of its own, so that a program or a test that knows no
-    event loop, or blocks it, gets its answers, too; faults are then picked in that thread.
+    A plain `with` serves from a separate thread, so that a program or test that has no event
+    loop, or blocks it, also gets answers; faults are then chosen in that thread.
 
-    `token` is accepted with the role that the fleet gives on each device; `tokens` maps
-    further tokens to the role they have on every device (None: the fleet's). `timestamps`
-    is "unix" as on the API page or "rfc3339" as live servers answer. `world` replaces the
-    seeded fleet; `faults` is a `Faults`, or a `FaultProfile`. `port=0` takes any free one.
-    With `keep_records=False` the log of a seeded world only counts. `sleep` (for latency)
-    and `now` are there for tests.
+    `token` is accepted with the role that the fleet defines for each device; `tokens` maps
+    further tokens to their role on every device (None: the fleet's). `timestamps` is "unix"
+    as on the API page or "rfc3339" as live servers send. `world` replaces the seeded fleet;
+    `faults` is a `Faults` or a `FaultProfile`. `port=0` uses any free port. With
+    `keep_records=False` the log of a seeded world only counts. `sleep` (for latency) and
+    `now` are for tests.
 
-    `base_url` serves `/v3`, and `/api/v3` too as a gateway does. It listens on 127.0.0.1
-    only, and its tokens guard nothing: it is no server for real data.
+    `base_url` serves `/v3`, and also `/api/v3` as a gateway does. The server listens only on
+    127.0.0.1, and its tokens protect nothing: do not use it for real data.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Emulator:
         *,
         devices: int = 200,
         seed: int = 1,
-        token: str = "emulator-token",  # noqa: S107 - guards nothing but invented devices
+        token: str = "emulator-token",  # noqa: S107 - protects only invented devices
         tokens: Mapping[str, str | None] | None = None,
         timestamps: Timestamps = "unix",
         world: World | None = None,
@@ -144,14 +144,14 @@ class Emulator:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port on which the server listens."""
         if self._runner is None:
             raise RuntimeError("the emulator is not running: use `async with`")
         return self._port
 
     @property
     def base_url(self) -> str:
-        """The URL of the server, to be a client's `base_url`."""
+        """The URL of the server, for use as a client's `base_url`."""
         return f"http://{HOST}:{self.port}"
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -184,7 +184,7 @@ class Emulator:
             query=tuple(request.query.items()) if "?" in request.raw_path else (),
             body=body,
         )
-        # aiohttp's own `Date` is that of this machine's clock.
+        # aiohttp's own `Date` comes from this machine's clock.
         date = {} if self._now is time.time else {"Date": formatdate(self._now(), usegmt=True)}
         return _answer(status, shown, date)
 
@@ -211,8 +211,8 @@ class Emulator:
             await self._sleep(seconds)
             return self._carry_out(request, call, body)
 
-        # A client that goes away cancels this handler, but not what it had asked for:
-        # a real request arrives, too, after its sender gave up.
+        # A client that disconnects cancels this handler, but not its request: a real request
+        # also arrives after its sender gave up.
         task = self._keep(wait_and_carry_out())
         await asyncio.wait({task})
         return _drop(request, reset=False) if task.cancelled() else task.result()
@@ -220,7 +220,7 @@ class Emulator:
     async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
         task = self._keep(asyncio.Event().wait())
         try:
-            # Ends when the emulator does; a client that goes away cancels it.
+            # Ends with the emulator; a client that disconnects cancels it.
             await asyncio.wait({task})
         finally:
             task.cancel()
@@ -253,7 +253,7 @@ class Emulator:
 
 
 def _port_of(runner: web.ServerRunner) -> int:
-    if not runner.addresses:  # asyncio goes on without a socket that it could not have
+    if not runner.addresses:  # asyncio continues without a socket that it could not open
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     port: int = runner.addresses[0][1]
     return port
@@ -300,5 +300,5 @@ def _drop(request: web.BaseRequest, *, reset: bool) -> web.Response:
         transport.abort()
     elif transport is not None:
         transport.close()
-    # Never gets there: the connection that it would be written to is closed.
+    # Never sent: the connection is already closed.
     return web.Response()

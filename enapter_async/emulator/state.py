@@ -1,7 +1,7 @@
-"""What the emulator's world is made of: devices and sites as plain values, in the API's shapes.
+"""The objects in the emulator's world: devices and sites as plain values, in the API's form.
 
-Imports nothing of the SDK: it knows the shapes from the API page by itself, so that it can
-bear witness against the SDK's own reading of it.
+Imports nothing from the SDK: it implements the API page independently, so that tests can check
+the SDK's own reading of that page against it.
 """
 
 from collections.abc import Collection, Mapping
@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 import attrs
 
 Timestamps = Literal["unix", "rfc3339"]
-"""How times are told: Unix seconds, as on the API page, or RFC 3339, as live servers do."""
+"""The format of times: Unix seconds, as on the API page, or RFC 3339, as live servers send."""
 
 SlugScope = Literal["account", "site"]
-"""Where a slug may be used once: in the whole account, or in each site."""
+"""The scope in which a slug is unique: the whole account, or each site."""
 
 ROLES: Final = ("READONLY", "USER", "OWNER", "INSTALLER", "VENDOR", "SYSTEM")
 """Access roles from the lowest to the highest; each includes the lower ones."""
@@ -48,20 +48,20 @@ EXPANDABLE: Final = (
     "site",
     "raised_alert_names",
 )
-"""What `expand` may name: the documented values, and the one that the official SDK asks for."""
+"""The valid names in `expand`: the documented ones, and one that the official SDK requests."""
 
 RUNS_ON_UPSTREAM: Final = frozenset({"UCM_LUA", "UCM_EMBEDDED"})
-"""Communication types of devices that have no connection, hence no configuration, of their own."""
+"""Communication types of devices without their own connection, and so without configuration."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @attrs.frozen(kw_only=True)
-class Refusal(Exception):  # noqa: N818 - the API's word "no", which the server turns into an answer
-    """The world says no, and nothing was changed.
+class Refusal(Exception):  # noqa: N818 - not a failure; the server turns it into an answer
+    """The world refuses a request, and nothing was changed.
 
-    `status` is the HTTP status; `code`, `message` and `details` fill the one entry of the
-    error envelope that it is answered with.
+    `status` is the HTTP status; `code`, `message` and `details` fill the single entry of the
+    error envelope in the answer.
     """
 
     status: int
@@ -81,12 +81,12 @@ class Refusal(Exception):  # noqa: N818 - the API's word "no", which the server 
 
 
 def permits(role: str, needed: str) -> bool:
-    """Return whether `role` includes the level `needed`; a role that is not known never does."""
+    """Return whether `role` includes the level `needed`; an unknown role never does."""
     return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
 
 
 def moment(seconds: float) -> datetime:
-    """Turn Unix seconds into an aware UTC datetime."""
+    """Convert Unix seconds to an aware UTC datetime."""
     return _EPOCH + timedelta(seconds=seconds)
 
 
@@ -99,7 +99,7 @@ def told(time: datetime, timestamps: Timestamps) -> int | str:
 
 @attrs.frozen(kw_only=True)
 class Site:
-    """A place where devices stand; `authorized_role` is what the caller may do there."""
+    """A place with devices; `authorized_role` is the caller's role there."""
 
     id: str
     name: str
@@ -119,11 +119,11 @@ class Site:
 
 @attrs.frozen(kw_only=True)
 class Device:
-    """One device as the world holds it; each change makes a new value.
+    """One device in the world; each change creates a new value.
 
     `authorized_role` is the caller's role on it; `connectivity` one of `CONNECTIVITY`;
-    `communication_type` None for a device whose communication nobody knows. A device with
-    an `upstream_id` hangs below that device.
+    `communication_type` None for a device whose communication is unknown. A device with an
+    `upstream_id` depends on that device.
     """
 
     id: str
@@ -145,7 +145,7 @@ class Device:
     raised_alert_names: tuple[str, ...] = ()
 
     def permits(self, needed: str) -> bool:
-        """Say whether the fleet's own role on this device includes the level `needed`."""
+        """Return whether the fleet's own role on this device includes the level `needed`."""
         return permits(self.authorized_role, needed)
 
     def to_json(
@@ -158,8 +158,8 @@ class Device:
     ) -> dict[str, Any]:
         """Return the device as the API shows it; a field that is not expanded is absent.
 
-        `role` is shown in place of the device's own. Like the live API, it leaves out what
-        is empty: no profiles, an unknown connectivity status, unset communication ids.
+        `role` is shown instead of the device's own. Like the live API, it omits empty values:
+        no profiles, an unknown connectivity status, unset communication ids.
         """
         shown: dict[str, Any] = {
             "id": self.id,

@@ -1,7 +1,7 @@
-"""The emulator's world: a fleet of devices, what may be done to it, and a log of what was done.
+"""The emulator's world: a fleet of devices, the operations on it, and a log of their effects.
 
-Plain state without I/O or HTTP. It imports nothing of the SDK, so that what it says about
-a test is the word of an independent witness.
+Plain state without I/O or HTTP. It imports nothing from the SDK, so that tests can use it as an
+independent check.
 """
 
 import bisect
@@ -29,7 +29,7 @@ from enapter_async.emulator.state import (
 )
 
 PAGE_LIMIT: Final = 50
-"""The largest page of devices; a larger `limit` is cut to it."""
+"""The largest page of devices; a larger `limit` is reduced to it."""
 
 MQTT_HOST: Final = "mqtt.enapter.com"
 MQTT_PORTS: Final = {"MQTT": 1883, "MQTTS": 8883}
@@ -38,16 +38,16 @@ MQTT_PORTS: Final = {"MQTT": 1883, "MQTTS": 8883}
 class World:
     """A fleet, and each operation of the API applied to it.
 
-    Devices are addressed by id or slug. `role` is the role that the caller's token has on
-    every device, or None for the role that the fleet gives; `site_id` is set where the
-    request came below a site. Each method raises `Refusal` where the API says no.
+    Devices are addressed by id or slug. `role` is the role of the caller's token on every
+    device, or None for the role that the fleet defines; `site_id` is set if the request's
+    path is below a site. Each method raises `Refusal` if the API would refuse.
 
-    Where the API page is silent the world chooses: OWNER is needed for generate_config and
-    assign_blueprint too, a taken slug and a deletion above running devices are 409, an
-    impossible configuration 422, and whatever hangs below a device counts as running.
-    Slugs are unique in the whole account; with `unique_slugs="site"` only within each site,
-    and a slug that several sites have means, outside of a site, the first of them by id.
-    `blueprints` are the ids that may be assigned; None: any.
+    Choices that the API page leaves open: OWNER is needed for generate_config and
+    assign_blueprint too; a taken slug and the deletion of a device with running dependents are
+    409, an impossible configuration 422; every device that depends on another counts as running.
+    Slugs are unique in the whole account; with `unique_slugs="site"` only within each site.
+    Without a site, a slug used in several sites then addresses the first of them by id.
+    `blueprints` are the ids that may be assigned; None means any.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class World:
         unique_slugs: SlugScope = "account",
         now: Callable[[], float] = time.time,
     ) -> Self:
-        """Make a world of `devices` devices; the same seed gives the same fleet.
+        """Return a world of `devices` devices; the same seed always gives the same fleet.
 
-        Roles are mixed, mostly OWNER and INSTALLER, unless `role` is given for all.
+        Roles are mixed, mostly OWNER and INSTALLER, unless `role` sets one for all.
         """
         made, sites = seeding.fleet(devices, seed, role=role)
         return cls(
@@ -108,13 +108,13 @@ class World:
         unique_slugs: SlugScope = "account",
         now: Callable[[], float] = time.time,
     ) -> Self:
-        """Load a fleet from a file, or from device objects as the API shows them.
+        """Load a fleet from a file, or from device objects as the API returns them.
 
         A file holds a list of device objects, or `{"devices": [...], "sites": [...]}` as
-        `dump` writes it, or one device object a line. Of a device only `id` is required.
+        `dump` writes it, or one device object per line. Only a device's `id` is required.
 
         Raises:
-            FleetFileError: with the place of what is wrong.
+            FleetFileError: the fleet is invalid; the message names the place.
             OSError: the file cannot be read.
         """
         if isinstance(source, str | Path):
@@ -129,7 +129,7 @@ class World:
         )
 
     def to_json(self, *, timestamps: Timestamps = "rfc3339") -> dict[str, Any]:
-        """Return the whole fleet, every field expanded; `from_json` takes it back."""
+        """Return the whole fleet with all fields expanded; `from_json` reads it."""
         expand = [name for name in EXPANDABLE if name != "site"]
         return {
             "sites": [site.to_json() for site in self._sites.values()],
@@ -141,7 +141,7 @@ class World:
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False)
         Path(path).write_text(text + "\n", encoding="utf-8")
 
-    # Looking at it
+    # Inspecting the world
 
     def __len__(self) -> int:
         return len(self._devices)
@@ -173,29 +173,29 @@ class World:
         return min((each for each in found if each is not None), default=None)
 
     def device(self, address: str) -> Device:
-        """Return the device with this id or slug; `Refusal` 404 where there is none."""
+        """Return the device with this id or slug; raise `Refusal` 404 if there is none."""
         return self._find(address, None)
 
     def below(self, device_id: str) -> tuple[str, ...]:
-        """Return the ids of the devices that hang below this one."""
+        """Return the ids of the devices that depend on this one."""
         return tuple(sorted(self._below.get(device_id, ())))
 
     def effects_of(self, device_id: str, operation: str | None = None) -> tuple[Effect, ...]:
-        """Return what was applied to a device, in order; of one operation, or of all."""
+        """Return the effects on a device, in order, of one operation or of all."""
         return self.log.effects(device_id, operation)
 
     def arrivals_of(self, device_id: str, method: str | None = None) -> tuple[Arrival, ...]:
-        """Return the requests that arrived for a device, in order; of one method, or of all."""
+        """Return the requests that arrived for a device, in order, of one method or of all."""
         return self.log.arrivals(device_id, method)
 
     def count(self, operation: str | None = None, *, device_id: str | None = None) -> int:
-        """Count what was applied: one operation or all, on one device or on all."""
+        """Count effects: of one operation or of all, on one device or on all."""
         return self.log.count(operation, device_id=device_id)
 
-    # Setting it up
+    # Preparing the world
 
     def add(self, device: Device) -> None:
-        """Put a device into the world; `ValueError` where its id or slug is taken."""
+        """Add a device to the world; raise `ValueError` if its id or slug is taken."""
         if self.id_of(device.id) is not None:
             raise ValueError(f"there is a device {device.id!r} already")
         if device.slug in self._devices or self._slug_key(device) in self._id_by_slug:
@@ -210,9 +210,9 @@ class World:
             self._below.setdefault(device.upstream_id, set()).add(device.id)
 
     def change(self, device_id: str, **fields: Any) -> Device:
-        """Change a device behind the API's back, as another client would; nothing is logged.
+        """Change a device directly, as if by another client; nothing is logged.
 
-        Takes the fields of `Device` but for `id`, `site_id` and `upstream_id`.
+        Accepts the fields of `Device` except `id`, `site_id` and `upstream_id`.
         """
         fixed = {"id", "site_id", "upstream_id"} & fields.keys()
         if fixed:
@@ -224,7 +224,7 @@ class World:
         return self._put(device, changed)
 
     def remove(self, device_id: str) -> None:
-        """Take a device out behind the API's back; nothing is logged."""
+        """Remove a device directly; nothing is logged."""
         device = self._devices.pop(device_id)
         del self._id_by_slug[self._slug_key(device)]
         for order in (self._order, self._order_by_site[device.site_id]):
@@ -235,7 +235,7 @@ class World:
     # The operations of the API
 
     def get(self, address: str, *, site_id: str | None = None) -> Device:
-        """Return a device. Any role will do."""
+        """Return a device; any role is sufficient."""
         return self._find(address, site_id)
 
     def page(
@@ -264,7 +264,7 @@ class World:
         role: str | None = None,
         site_id: str | None = None,
     ) -> Device:
-        """Set name and slug; None and "" leave alone (API page, "Update Device")."""
+        """Set name and slug; None and "" change nothing (API page, "Update Device")."""
         device = self._writable(address, role, site_id)
         asked = {key: value for key, value in (("name", name), ("slug", slug)) if value}
         changed = attrs.evolve(device, name=name or device.name, slug=slug or device.slug)
@@ -281,7 +281,7 @@ class World:
         return device
 
     def delete(self, address: str, *, role: str | None = None, site_id: str | None = None) -> None:
-        """Take a device out; refused while others run below it (API page, "Delete Device")."""
+        """Remove a device; refused while others depend on it (API page, "Delete Device")."""
         device = self._writable(address, role, site_id)
         running = self.below(device.id)
         if running:
@@ -302,7 +302,7 @@ class World:
         role: str | None = None,
         site_id: str | None = None,
     ) -> dict[str, Any]:
-        """Mint a new configuration, another one at each call; no credential is kept anywhere."""
+        """Generate a configuration, a new one for each call; no credential is stored."""
         device = self._writable(address, role, site_id)
         if protocol not in MQTT_PORTS:
             raise invalid_parameter("protocol", "It must be MQTT or MQTTS.")
@@ -336,7 +336,7 @@ class World:
         role: str | None = None,
         site_id: str | None = None,
     ) -> Device:
-        """Return a device another blueprint (API page, "Change Blueprint")."""
+        """Assign another blueprint to a device (API page, "Change Blueprint")."""
         device = self._writable(address, role, site_id)
         if not blueprint_id:
             raise invalid_parameter("blueprint_id", "It must not be empty.")
@@ -381,7 +381,7 @@ class World:
 
 
 def invalid_parameter(name: str, message: str) -> Refusal:
-    """Return the 400 for a parameter that is missing or not valid."""
+    """Return the 400 for a missing or invalid parameter."""
     return Refusal(
         status=400, code="invalid_parameter", message=message, details={"parameter": name}
     )
