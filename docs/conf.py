@@ -1,6 +1,6 @@
 """How the documentation site is built: `sphinx-build -W --keep-going -n docs docs/_build`.
 
-Nothing outside of this machine is contacted while it is built.
+The build contacts no other machine.
 """
 
 import sys
@@ -28,7 +28,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "examples"]
 nitpicky = True
-# What is documented elsewhere: Python's own names, and those of the libraries below us.
+# Names documented elsewhere: Python's own, and those of the libraries used.
 nitpick_ignore_regex = [
     ("py:.*", r"(aiohttp|contextlib|opentelemetry|starlette|yarl)\..*"),
     ("py:.*", r"(asyncio|collections|datetime|enum|os|pathlib|re|ssl|types|typing)\..*"),

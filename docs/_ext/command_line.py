@@ -1,4 +1,4 @@
-"""Writes the page of the command line from the commands themselves: `{command-line}`."""
+"""Generate the command line's reference page from the commands: `{command-line}`."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ _UNDERLINES: Final = "-^~"
 
 
 def _plain(text: str) -> str:
-    """Keep reStructuredText from finding markup in a help text, but for code in backquotes."""
+    """Escape the reStructuredText markup in a help text, except code in backquotes."""
     prose_and_code = text.split("`")
     prose_and_code[::2] = [_SPECIAL.sub(r"\\\1", prose) for prose in prose_and_code[::2]]
     return "``".join(prose_and_code)
@@ -80,12 +80,12 @@ class _Writer:
 
 
 class CommandLine(SphinxDirective):
-    """All commands, each with its usage, its help and the options that are its own."""
+    """All commands, each with its usage, its help and its own options."""
 
     has_content: ClassVar[bool] = False
 
     def run(self) -> list[nodes.Node]:
-        """Write them as reStructuredText, and have that read."""
+        """Write the commands as reStructuredText, and parse it."""
         return self.parse_text_to_nodes("\n".join(_Writer().lines), allow_section_headings=True)
 
 
@@ -95,7 +95,7 @@ class ExitCodes(SphinxDirective):
     has_content: ClassVar[bool] = False
 
     def run(self) -> list[nodes.Node]:
-        """Write them as a list-table."""
+        """Write the exit codes as a list-table."""
         lines = [
             ".. list-table::",
             "   :header-rows: 1",

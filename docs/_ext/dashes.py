@@ -1,4 +1,4 @@
-"""Sets the two hyphens between an argument and what is said of it as a dash."""
+"""Replace the two hyphens between an argument and its description by a dash."""
 
 from typing import Any
 
@@ -13,6 +13,6 @@ def _set(_: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Look at each page once it is read."""
+    """Process each page once it is read."""
     app.connect("doctree-read", _set)
     return {"parallel_read_safe": True}

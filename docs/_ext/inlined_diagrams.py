@@ -1,6 +1,6 @@
-"""Writes the diagrams into their pages, so that they take the page's colours in either theme.
+"""Write the diagrams into their pages, so that they take the page's colours in either theme.
 
-Pages show them as Markdown does, which works where they are read without being built, too.
+Pages refer to them as Markdown images, which also works if pages are read without a build.
 """
 
 from pathlib import Path
@@ -25,6 +25,6 @@ def _inline(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Look at each page once it is read."""
+    """Process each page once it is read."""
     app.connect("doctree-read", _inline)
     return {"parallel_read_safe": True}

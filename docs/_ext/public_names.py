@@ -1,7 +1,7 @@
-"""Leads each name in a docstring or a signature to the public name that it is known by.
+"""Link each name in a docstring or a signature to its public name.
 
-In a docstring, and in the code of a page's prose, `UpdateDevice` is a link where a public thing
-is called so, and plain code where none is. In signatures Python tells where a class is defined,
+In a docstring, and in the code of a page's prose, `UpdateDevice` is a link if it is a public name,
+and plain code otherwise. In signatures, Python names the module in which a class is defined,
 such as `enapter_async._http.retry.RetryPolicy`; readers know it as `enapter_async.RetryPolicy`.
 """
 
@@ -30,7 +30,7 @@ _SOFT: Final = "name"
 
 @functools.cache
 def _public_names() -> dict[str, str]:
-    """Map where each public thing is defined, and its bare name, to its public name."""
+    """Map each public object's place of definition, and its bare name, to its public name."""
     found: dict[str, str] = {}
     for door in DOORS:
         module = import_module(door)
@@ -53,12 +53,12 @@ def _candidates(node: pending_xref, known: Iterable[str]) -> Iterator[str]:
     head, _, tail = target.rpartition(".")
     if head in public:
         yield f"{public[head]}.{tail}"
-    # A method or a field that is named inside of its own class.
+    # A method or a field that is named inside its own class.
     if "." not in target and (inside := node.get("py:class")):
         yield f"{node.get('py:module')}.{inside}.{target}"
         yield f"{inside}.{target}"
     yield target
-    # A class that is documented without being at one of the doors.
+    # A class that is documented without being a public name.
     ending = [name for name in known if name.endswith(f".{target}")]
     if len(ending) == 1 and target[:1].isupper():
         yield ending[0]
@@ -76,14 +76,14 @@ def _resolve(
                 app.builder, node["refdoc"], entry.docname, entry.node_id, [shown], name
             )
     if node["reftype"] == _SOFT or str(node["reftarget"]).startswith(_OURS):
-        # Nothing public is called so: it is told, and leads nowhere.
+        # No public object has this name: it is shown without a link.
         return shown
-    # Type variables and aliases of ours come as bare names.
+    # The package's type variables and aliases come as bare names.
     return shown if "." not in node["reftarget"] and node["reftype"] in ("class", "obj") else None
 
 
 def _meant(code: str) -> str | None:
-    """Return the public name that a piece of code in prose is about, if it is about one."""
+    """Return the public name that a piece of code in prose refers to, or None."""
     named = _CALLED.match(code)
     if named is None:
         return None
@@ -97,7 +97,7 @@ def _meant(code: str) -> str | None:
 
 
 def _link_code(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Make links of the code in prose that names something public."""
+    """Turn code in prose into a link if it is a public name."""
     objects = app.env.domains.python_domain.objects
     for code in list(doctree.findall(nodes.literal)):
         if isinstance(code.parent, nodes.reference | nodes.title | pending_xref):
@@ -110,7 +110,7 @@ def _link_code(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 
 class _NameRole(PyXRefRole):
-    """A name in single backquotes, looked for among those of Python."""
+    """A name in single backquotes, looked up among the Python names."""
 
     def process_link(
         self,
@@ -120,14 +120,14 @@ class _NameRole(PyXRefRole):
         title: str,
         target: str,
     ) -> tuple[str, str]:
-        """Make it a name of the Python domain, whatever the page's own is."""
+        """Make it a name of the Python domain, whatever the page's domain is."""
         shown = super().process_link(env, refnode, has_explicit_title, title, target)
         refnode["refdomain"], refnode["reftype"] = "py", _SOFT
         return shown
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Add the role of single backquotes, and the way from private homes to public names."""
+    """Add the role of single backquotes, and the links from private modules to public names."""
     app.add_role(_SOFT, _NameRole())
     app.connect("missing-reference", _resolve)
     app.connect("doctree-resolved", _link_code)

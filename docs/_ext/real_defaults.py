@@ -1,7 +1,7 @@
-"""Shows the value that a parameter has when it is not given, and not the code that sets it.
+"""Show the value of a parameter's default instead of the code that sets it.
 
 attrs writes `__init__` methods whose source reads `attr_dict['attempts'].default`, and the name of
-a constant says nothing of its value; a reader wants to see 4.
+a constant does not show its value; a reader wants to see 4.
 """
 
 import enum
@@ -14,7 +14,7 @@ from sphinx.application import Sphinx
 
 @attrs.frozen
 class _Shown:
-    """A default whose repr is the text to be shown."""
+    """A default whose repr is the text to show."""
 
     text: str
 
@@ -23,7 +23,7 @@ class _Shown:
 
 
 def _text_of(value: Any) -> str:
-    """Write a value as the code that makes it, as short as it can be."""
+    """Return the shortest code that makes a value."""
     if hasattr(value, "__qualname__"):
         module = str(value.__module__).partition(".")[0]
         ours = module == "enapter_async" or "." in value.__qualname__
@@ -49,11 +49,11 @@ def _default_of(field: "attrs.Attribute[Any]") -> Any:
 
 
 def _show_defaults(_: Sphinx, function: Any, __: bool) -> None:
-    """Put texts in the place of a function's defaults, before its signature is written."""
+    """Replace a function's defaults by texts, before its signature is written."""
     function = getattr(function, "__func__", function)
     if not inspect.isfunction(function):
         return
-    # What attrs wrote has its fields here; a signature has NOTHING for those of a factory.
+    # attrs keeps its fields here; in the signature, a default made by a factory is NOTHING.
     fields = function.__globals__.get("attr_dict", {})
     signature = inspect.signature(function)
     parameters = []
@@ -68,6 +68,6 @@ def _show_defaults(_: Sphinx, function: Any, __: bool) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Look at each signature before Sphinx does."""
+    """Process each signature before Sphinx does."""
     app.connect("autodoc-before-process-signature", _show_defaults)
     return {"parallel_read_safe": True}

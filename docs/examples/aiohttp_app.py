@@ -1,9 +1,9 @@
-"""A web backend on aiohttp.web: devices are renamed, and fleet jobs run and are watched.
+"""A web backend on aiohttp.web: it renames devices, and runs and shows fleet jobs.
 
     ENAPTER_HTTP_API_TOKEN=… python docs/examples/aiohttp_app.py
 
 then open http://127.0.0.1:8080. To try it without an account, `enapter-async emulator` prints
-the variables to set. It has no login: put yours in front of it before others can reach it.
+the variables to set. This backend has no login: add yours before others can reach it.
 """
 
 import os
@@ -19,7 +19,7 @@ from enapter_async.integrations.jobs import RESUME_OPTIONS
 
 PAGE = Path(__file__).with_name("job.html")
 FILES = ("text/csv", "application/x-ndjson")
-# Small waves first; each begins once the one before it went well.
+# Small waves first; each starts once the one before it has passed.
 CAREFULLY = fleet.Rollout(waves=(1, 10, "10%", "rest"))
 
 routes = web.RouteTableDef()
@@ -42,8 +42,8 @@ async def rename(request: web.Request) -> web.Response:
 
 @routes.post("/jobs")
 async def start(request: web.Request) -> web.Response:
-    """Begin a job; the body is a file of operations, as `enapter-async fleet apply` takes it."""
-    # These types are none that a form of another site can send.
+    """Start a job; the body is a file of operations, as for `enapter-async fleet apply`."""
+    # A form of another site cannot send these types.
     if request.content_type not in FILES:
         raise web.HTTPUnsupportedMediaType(text=f"send one of {', '.join(FILES)}")
     operations = parse_operations(await request.read(), source="the file")
@@ -61,7 +61,7 @@ async def jobs(request: web.Request) -> web.Response:
 
 @routes.get("/jobs/{job}")
 async def job(request: web.Request) -> web.Response:
-    """Tell how one job stands."""
+    """Return the state of one job."""
     found = await aiohttp_web.jobs_of(request).get(request.match_info["job"])
     return web.json_response(found.as_json())
 
@@ -76,14 +76,14 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 @routes.put("/jobs/{job}/stop")
 async def stop(request: web.Request) -> web.Response:
-    """Let a job start nothing more."""
+    """Stop a job: it starts nothing more."""
     stopped = await aiohttp_web.jobs_of(request).stop(request.match_info["job"])
     return web.json_response(stopped.as_json())
 
 
 @routes.put("/jobs/{job}/resume")
 async def resume(request: web.Request) -> web.Response:
-    """Go on with a job; `step` is one of its `next_steps`."""
+    """Resume a job; `step` is one of its `next_steps`."""
     step = request.query.get("step", "resume")
     if step not in RESUME_OPTIONS:
         raise web.HTTPBadRequest(text=f"step is one of {', '.join(RESUME_OPTIONS)}")
@@ -95,7 +95,7 @@ async def resume(request: web.Request) -> web.Response:
 def application(
     make: Callable[[], Client] = Client.from_env, folder: str | None = None
 ) -> web.Application:
-    """Make the application; `folder` is where its jobs are kept."""
+    """Make the application; it keeps its jobs in `folder`."""
     app = web.Application(client_max_size=16 * 2**20)
     aiohttp_web.install(app, make, jobs=folder or os.environ.get("JOBS_DIR", "jobs"))
     app.add_routes(routes)

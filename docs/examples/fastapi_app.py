@@ -1,9 +1,9 @@
-"""A web backend on FastAPI: devices are renamed, and fleet jobs run and are watched.
+"""A web backend on FastAPI: it renames devices, and runs and shows fleet jobs.
 
     ENAPTER_HTTP_API_TOKEN=… python docs/examples/fastapi_app.py
 
 then open http://127.0.0.1:8080. To try it without an account, `enapter-async emulator` prints
-the variables to set. It has no login: put yours in front of it before others can reach it.
+the variables to set. This backend has no login: add yours before others can reach it.
 """
 
 import os
@@ -23,7 +23,7 @@ from enapter_async.integrations.jobs import RESUME_OPTIONS, Jobs
 PAGE = Path(__file__).with_name("job.html")
 FILES = ("text/csv", "application/x-ndjson")
 MOST_BYTES = 16 * 2**20
-# Small waves first; each begins once the one before it went well.
+# Small waves first; each starts once the one before it has passed.
 CAREFULLY = fleet.Rollout(waves=(1, 10, "10%", "rest"))
 
 TheClient = Annotated[Client, Depends(starlette.client_of)]
@@ -44,8 +44,8 @@ async def rename(
 
 
 async def start(request: Request, jobs: TheJobs, source: str = "a file") -> dict[str, Any]:
-    """Begin a job; the body is a file of operations, as `enapter-async fleet apply` takes it."""
-    # These types are none that a form of another site can send.
+    """Start a job; the body is a file of operations, as for `enapter-async fleet apply`."""
+    # A form of another site cannot send these types.
     if request.headers.get("content-type", "").partition(";")[0] not in FILES:
         raise HTTPException(415, f"send one of {', '.join(FILES)}")
     data = bytearray()
@@ -63,7 +63,7 @@ async def list_jobs(jobs: TheJobs) -> list[dict[str, Any]]:
 
 
 async def get_job(job: str, jobs: TheJobs) -> dict[str, Any]:
-    """Tell how one job stands."""
+    """Return the state of one job."""
     return (await jobs.get(job)).as_json()
 
 
@@ -73,21 +73,21 @@ async def events(job: str, request: Request, jobs: TheJobs) -> starlette.EventSt
 
 
 async def stop(job: str, jobs: TheJobs) -> dict[str, Any]:
-    """Let a job start nothing more."""
+    """Stop a job: it starts nothing more."""
     return (await jobs.stop(job)).as_json()
 
 
 async def resume(job: str, jobs: TheJobs, step: str = "resume") -> dict[str, Any]:
-    """Go on with a job; `step` is one of its `next_steps`."""
+    """Resume a job; `step` is one of its `next_steps`."""
     if step not in RESUME_OPTIONS:
         raise HTTPException(400, f"step is one of {', '.join(RESUME_OPTIONS)}")
     return (await jobs.resume(job, **RESUME_OPTIONS[step])).as_json()
 
 
 def application(make: Callable[[], Client] = Client.from_env, folder: str | None = None) -> FastAPI:
-    """Make the application; `folder` is where its jobs are kept."""
+    """Make the application; it keeps its jobs in `folder`."""
     kept = folder or os.environ.get("JOBS_DIR", "jobs")
-    # FastAPI's own pages of documentation would be loaded from other hosts.
+    # FastAPI's own documentation pages load files from other hosts.
     app = FastAPI(lifespan=starlette.lifespan(make, jobs=kept), docs_url=None, redoc_url=None)
     starlette.install(app)
     app.get("/", include_in_schema=False)(page)
@@ -103,5 +103,5 @@ def application(make: Callable[[], Client] = Client.from_env, folder: str | None
 
 if __name__ == "__main__":
     port = int(os.environ.get("PORT", "8080"))
-    # Open streams would hold the end of the application up without the last setting.
+    # Without the last setting, open streams would delay the application's shutdown.
     uvicorn.run(application(), host="127.0.0.1", port=port, timeout_graceful_shutdown=2)
