@@ -1,1 +1,1 @@
-"""The client at home in frameworks and sinks: one file each, none imported by the core."""
+"""Integrations with web frameworks and telemetry, one file each; the core imports none of them."""

@@ -12,10 +12,10 @@
 
     web.run_app(app, handler_cancellation=True)
 
-With `handler_cancellation=True` (of `run_app` and `AppRunner`; aiohttp's default is off) a
-request that the browser abandons cancels its handler, and so its call: the place at the gate and
-the writer's turn are free again, and hooks are told `CallEnded(cancelled=True)`. What was under
-way may then have been done; a write that must be waited for belongs into a job.
+With `handler_cancellation=True` (of `run_app` and `AppRunner`; aiohttp's default is off), when the
+browser abandons a request, its handler is cancelled, and so is its call: its slot in the limiter
+and its turn to write are released, and hooks receive `CallEnded(cancelled=True)`. An attempt in
+flight may still have been done; for a write that must run to its end, use a job.
 """
 
 import contextlib
@@ -38,9 +38,9 @@ from enapter_async.integrations.event_stream import (
 from enapter_async.integrations.jobs import Jobs
 
 CLIENT: Final = web.AppKey("enapter_client", Client)
-"""Where the application keeps its client."""
+"""The application key of the client."""
 JOBS: Final = web.AppKey("enapter_jobs", Jobs)
-"""Where the application keeps its fleet jobs, if it has any."""
+"""The application key of the fleet jobs, if there are any."""
 
 CleanupContext = Callable[[web.Application], AsyncIterator[None]]
 
@@ -53,11 +53,11 @@ def install(
     answer: Answerer | None = answer_to,
     **jobs_options: Any,
 ) -> None:
-    """Return an application its client and, with `jobs` (a folder), its fleet jobs.
+    """Add a client to an application and, with `jobs` (a folder), fleet jobs.
 
-    `make` makes the client, not yet open, when the application starts. `answer` says what is
-    answered when a handler lets one of our errors out; None switches that off, and aiohttp
-    answers 500. `jobs_options` are those of `Jobs`.
+    `make` creates the client, not yet open, when the application starts. `answer` converts an
+    SDK error raised by a handler to a response; None disables this, and aiohttp responds with
+    500. `jobs_options` are the options of `Jobs`.
     """
     if answer is not None:
         app.middlewares.append(error_answers(answer))
@@ -83,9 +83,9 @@ def client_context(make: Callable[[], Client] = Client.from_env) -> CleanupConte
 
 
 def jobs_context(folder: str | os.PathLike[str], **options: Any) -> CleanupContext:
-    """Make a `cleanup_ctx` that opens `Jobs` as `app[JOBS]`; it stands after the client's.
+    """Make a `cleanup_ctx` that opens `Jobs` as `app[JOBS]`; add it after the client's.
 
-    `options` are those of `Jobs`. When the application ends, jobs stop cleanly.
+    `options` are those of `Jobs`. When the application shuts down, jobs stop cleanly.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
@@ -130,9 +130,9 @@ def jobs_of(request: web.Request) -> Jobs:
 
 
 def error_answers(answer: Answerer = answer_to) -> Any:
-    """Make a middleware that answers our errors, as `answers` tells, and logs what it hides.
+    """Make a middleware that turns SDK errors into responses (see `answers`) and logs the details.
 
-    An error after the response has begun is let through: there is nothing left to answer.
+    An error after the response has started is passed on, because it can no longer be answered.
     """
 
     @web.middleware
@@ -143,7 +143,7 @@ def error_answers(answer: Answerer = answer_to) -> Any:
             return await handler(request)
         except EnapterError as error:
             if request.writer.output_size:
-                raise  # a second head would stand in the middle of the first one's body
+                raise  # a second head would be written into the body of the first response
             told = answer(error)
             log_answer(error, told.status, request.method, request.path)
             return web.Response(status=told.status, headers=told.headers, body=told.body)
@@ -152,7 +152,7 @@ def error_answers(answer: Answerer = answer_to) -> Any:
 
 
 def last_event_id(request: web.Request) -> str | None:
-    """Return what a browser that comes again heard last, for `Jobs.watch`."""
+    """Return the id of the last event that a reconnecting browser received, for `Jobs.watch`."""
     return request.headers.get(LAST_EVENT_ID)
 
 
@@ -162,9 +162,9 @@ async def stream(
     *,
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> web.StreamResponse:
-    """Send events as server-sent events until they end or the browser goes away."""
+    """Send events as server-sent events until they end or the browser disconnects."""
     response = web.StreamResponse(headers=HEADERS)
-    # A browser that goes away while it is written to is no error.
+    # A browser that disconnects during a write is not an error.
     with contextlib.suppress(ConnectionResetError):
         async with contextlib.aclosing(encoded(events, heartbeat=heartbeat)) as chunks:
             await response.prepare(request)

@@ -1,37 +1,37 @@
-"""What a backend answers its browsers when a call of the SDK ended in an error.
+"""The responses of a backend to its browsers when an SDK call ends in an error.
 
 A pure mapping, shared by all web frameworks. The body is a problem detail (RFC 9457,
-`application/problem+json`) with our own words: no secret, and of the upstream's body only the
-codes of its errors.
+`application/problem+json`) with this package's own texts: it contains no secret, and of the
+upstream's body only the error codes.
 
 =======================================  ======  ================================================
-what was raised                          status  why
+error                                    status  reason
 =======================================  ======  ================================================
-`NotFoundError`                          404     by the API's own word
+`NotFoundError`                          404     reported by the API itself
 `RunNotFoundError`                       404     there is no such job
-`ConflictError`, `RunRefusedError`       409     another entity, or another runner, is in the way
-`UnprocessableError`                     422     understood, and cannot be carried out
+`ConflictError`, `RunRefusedError`       409     conflict with another object, or another runner
+`UnprocessableError`                     422     understood, but cannot be carried out
 `InputError`, `InputConflictError`       422     the operations of a job cannot be used
 `BadRequestError`, `ArgumentError`       400     the values came with the request
-`RateLimitedError`                       429     with Retry-After, where it is known
-`HostDownError`, not sent, 503, 408, 425  503     nothing was done; it may be tried again
+`RateLimitedError`                       429     with Retry-After, if it is known
+`HostDownError`, not sent, 503, 408, 425  503     nothing was done; it may be retried
 `DeadlineExceededError`                  504     out of time; a write was not done
-`AuthenticationError`                    500     the backend's token is refused: its own fault
-`PermissionDeniedError`                  500     its token may not do that: its own fault, too
+`AuthenticationError`                    500     the backend's token is refused: a backend fault
+`PermissionDeniedError`                  500     its token lacks permission: a backend fault
 `ConfigurationError`                     500     a setting of the backend is wrong
 anything else upstream                   502     a proxy's page, a broken answer, another 5xx
-`AmbiguousOutcomeError`                  202     nobody can say whether it was done
-`ResultLostError`                        202     it was done, and its answer is lost
-`ResultDiffersError`                     202     it was done, and not as it was asked for
+`AmbiguousOutcomeError`                  202     it is unknown whether it was done
+`ResultLostError`                        202     it was done, but its answer is lost
+`ResultDiffersError`                     202     it was done, but not as requested
 =======================================  ======  ================================================
 
-An upstream 401 or 403 is never passed on: a browser would take it for its own login's. It is
-500 and not 502, because 502 invites proxies to try again, and that mends nothing.
+An upstream 401 or 403 is never passed on: a browser would relate it to its own login. It becomes
+500 and not 502, because 502 invites proxies to retry, which does not help.
 
-An unknown outcome is neither success nor failure: 4xx and 5xx would have people repeat what may
-have been done. 202 is HTTP's word for "it might or might not be acted upon" (RFC 9110, 15.3.3).
-Such an answer has `outcome` "unknown" (or "done, answer lost") and the media type of a problem;
-a page that only looks whether the status is below 300 would take it for done.
+An unknown outcome is neither success nor failure: 4xx and 5xx would lead people to repeat an
+operation that may have been done. In HTTP, 202 means "it might or might not be acted upon"
+(RFC 9110, 15.3.3). Such a response has `outcome` "unknown" (or "done, answer lost") and the media
+type of a problem; a page that only checks for a status below 300 would treat it as done.
 """
 
 import json
@@ -87,7 +87,7 @@ logger = logging.getLogger(BACKEND)
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "urn:x-enapter-async:"
-"""What the type of each problem begins with; it names a kind, and leads to no page."""
+"""The prefix of each problem's type, which names a kind and is not the address of a page."""
 PROBLEMS_TOLD: Final = 20
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -95,9 +95,9 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 @attrs.frozen(kw_only=True)
 class HttpAnswer:
-    """An answer that any framework can send: status, headers and body.
+    """A response that any framework can send: status, headers and body.
 
-    `problem` is the body before it is JSON, for backends that add to it.
+    `problem` is the body before encoding to JSON, for backends that extend it.
     """
 
     status: int
@@ -106,7 +106,7 @@ class HttpAnswer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers, Content-Type among them; such an answer is never cached."""
+        """The headers, including Content-Type; the response is never cached."""
         found = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
         if self.retry_after is not None:
             found["Retry-After"] = str(self.retry_after)
@@ -119,12 +119,12 @@ class HttpAnswer:
 
 
 Answerer = Callable[[EnapterError], HttpAnswer]
-"""What says how an error is answered: `answer_to`, or a backend's own that calls it."""
+"""A function from an error to a response: `answer_to`, or a backend's own that calls it."""
 
 
 @attrs.frozen
 class _Kind:
-    """A kind of problem: its name, the status, and what it says in plain words."""
+    """A kind of problem: its name, its status, and its text in plain words."""
 
     name: str
     status: int
@@ -153,12 +153,12 @@ _LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
 
 
 def answer_to(error: EnapterError) -> HttpAnswer:
-    """Say what a backend answers when a call ended in this error; pure, and never raises.
+    """Return a backend's response for a call that ended in this error; pure, and never raises.
 
-    The body has `type`, `title` and `status`; `codes`, where the API refused the request and
-    said why; `request_id`, the API's name for it; `retry_after` in seconds; `outcome`,
-    `hint` and `device_id` (or that of another noun) for what is unknown, or was done and not
-    as asked; `detail` or `problems` where the request's own values were wrong.
+    The body has `type`, `title` and `status`; `codes`, if the API refused the request with
+    reasons; `request_id`, the API's identifier; `retry_after` in seconds; `outcome`, `hint` and
+    `device_id` (or that of another noun) if the outcome is unknown, or it was done but not as
+    requested; `detail` or `problems` if the request's own values were wrong.
     """
     kind = _kind_of(error)
     problem: dict[str, Any] = {
@@ -166,7 +166,7 @@ def answer_to(error: EnapterError) -> HttpAnswer:
         "title": _title(kind, error),
         "status": kind.status,
     }
-    # What is the backend's own fault, or upstream's, is none of a browser's business.
+    # Faults of the backend or upstream are not reported to the browser in detail.
     if isinstance(error, APIError) and kind.status < 500:
         codes = _codes(error)
         if codes:
@@ -182,9 +182,9 @@ def answer_to(error: EnapterError) -> HttpAnswer:
 
 
 def log_answer(error: EnapterError, status: int, method: str, path: str) -> None:
-    """Log why a request was answered so, where its browser is not told: 5xx, and odd ends.
+    """Log the cause of a response that does not tell the browser: 5xx, and unusual outcomes.
 
-    What needs somebody at the backend (500, 502) comes with its traceback.
+    Errors that the backend's operators must fix (500, 502) are logged with a traceback.
     """
     if status < 500 and not isinstance(error, AmbiguousOutcomeError | ResultDiffersError):
         return
@@ -195,9 +195,9 @@ def log_answer(error: EnapterError, status: int, method: str, path: str) -> None
 
 
 def words_for(error: EnapterError) -> str:
-    """Say in a line how a job, or an operation of it, ended in this error; pure, never raises.
+    """Return one line on how a job or operation ended in this error; pure, and never raises.
 
-    By the same rule as `answer_to`: our own words, and of the upstream's only the first code.
+    As in `answer_to`, it has this package's own texts, and of the upstream's only the first code.
     """
     if isinstance(error, _OUR_WORDS):
         return str(error)
@@ -212,7 +212,7 @@ def words_for(error: EnapterError) -> str:
 
 
 def _title(kind: _Kind, error: EnapterError) -> str:
-    """Return what a problem says in plain words, of what the operation was about."""
+    """Return a problem's title in plain words, with the noun of the operation."""
     return kind.title.replace("{word}", getattr(error, "noun", "") or "object")
 
 
@@ -221,7 +221,7 @@ def _codes(error: APIError) -> list[str]:
 
 
 def _as_it_was(earlier: EarlierError) -> EnapterError:
-    """Make of a journal's line the error again, without its message."""
+    """Return the error recorded in a journal's line, without its message."""
     if earlier.status is not None:
         errors = () if earlier.code is None else (ErrorDetail(code=earlier.code),)
         error = api_error_type(earlier.status)(
@@ -231,17 +231,17 @@ def _as_it_was(earlier: EarlierError) -> EnapterError:
             error.noun = earlier.noun
         return error
     if earlier.error_type is None:
-        return AmbiguousOutcomeError("")  # it was about to be sent, and no more is known
+        return AmbiguousOutcomeError("")  # it was about to be sent; nothing more is known
     return _BY_NAME.get(str(earlier.error_type), EnapterError)("")
 
 
 _OUR_WORDS: Final = (RunAbortedError, PausedTooLongError, WaveNotPassedError)
-"""In their messages stands nothing that a server said."""
+"""Errors whose messages contain no text from a server."""
 _TITLES: Final[tuple[tuple[type[EnapterError], str], ...]] = (
     (CredentialsNotKeptError, "Credentials were minted and could not be kept."),
     (JournalError, "The job's journal cannot be written."),
 )
-"""What is said of errors that only jobs have."""
+"""The texts for errors that occur only in jobs."""
 
 _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
     (ResultDiffersError, _DIFFERS),
@@ -260,14 +260,14 @@ _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
     (ConfigurationError, _MISCONFIGURED),
     (ResponseError, _BAD_UPSTREAM),
 )
-"""The first that fits; a class stands before those that it derives from."""
+"""The first match is used; a class comes before its base classes."""
 _REFUSALS: Final[tuple[tuple[type[APIError], _Kind], ...]] = (
     (NotFoundError, _NOT_FOUND),
     (ConflictError, _CONFLICT),
     (UnprocessableError, _UNPROCESSABLE),
     (BadRequestError, _BAD_REQUEST),
 )
-"""What only the API itself can say: a proxy's own page says nothing about a device."""
+"""The statuses that only the API itself can send: a proxy's page proves nothing about a device."""
 _BY_NAME: Final[Mapping[str, type[EnapterError]]] = {
     each.__name__: each
     for each in (
@@ -276,7 +276,7 @@ _BY_NAME: Final[Mapping[str, type[EnapterError]]] = {
         ResponseMismatchError,
         TransportError,
     )
-    if each is not InputError  # it needs more than a message, and ends no operation
+    if each is not InputError  # it needs more arguments than a message, and never ends an operation
 }
 _WHOEVER_SAYS_IT: Final[Mapping[int, _Kind]] = {
     401: _NOT_ACCEPTED,
@@ -295,12 +295,12 @@ def _kind_of(error: EnapterError) -> _Kind:
         return _WHOEVER_SAYS_IT.get(error.status) or next(found, _BAD_UPSTREAM)
     if type(error) is TransportError:
         return _BAD_UPSTREAM if error.sent else _NOT_NOW
-    # Anything else is ours, such as a journal on a full disk.
+    # Anything else is the backend's own, such as a journal on a full disk.
     return next((kind for each, kind in _KINDS if isinstance(error, each)), _INTERNAL)
 
 
 def _particulars(error: EnapterError) -> dict[str, Any]:
-    """Return what a problem of this kind says besides: words of ours, and the request's own."""
+    """Return the additional fields of such a problem: our own texts, and the request's values."""
     match error:
         case AmbiguousOutcomeError():
             outcome = "done, answer lost" if isinstance(error, ResultLostError) else "unknown"
@@ -321,7 +321,7 @@ def _particulars(error: EnapterError) -> dict[str, Any]:
 
 
 def _retry_after(error: EnapterError, kind: _Kind) -> int | None:
-    """Return whole seconds, rounded up, where the answer says to come again."""
+    """Return whole seconds, rounded up, if the response invites a retry."""
     seconds = error.retry_after if isinstance(error, APIError) else None
     if seconds is None or kind.status not in (HTTPStatus.TOO_MANY_REQUESTS, 503):
         return None

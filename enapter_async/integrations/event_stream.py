@@ -1,4 +1,4 @@
-"""Server-sent events, as any framework can send them.
+"""Server-sent events in a form that any framework can send.
 
 Source: the HTML standard, "Server-sent events".
 """
@@ -14,23 +14,23 @@ MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Type": MEDIA_TYPE,
     "Cache-Control": "no-store",
-    # nginx would keep events back until its buffer is full.
+    # nginx would hold back events until its buffer is full.
     "X-Accel-Buffering": "no",
 }
 LAST_EVENT_ID: Final = "Last-Event-ID"
 HEARTBEAT_SECONDS: Final = 15.0
 HEARTBEAT: Final = b": still here\n\n"
 RETRY: Final = b"retry: 2000\n\n"
-"""After how many milliseconds a browser comes again when its stream was cut."""
+"""After how many milliseconds a browser reconnects when its stream was cut."""
 
 _BREAKS: Final = ("\n", "\r", "\0")
 
 
 @attrs.frozen(kw_only=True)
 class StreamEvent:
-    """One event: `id` is what a browser sends as Last-Event-ID when it comes again.
+    """One event; a reconnecting browser sends its `id` as Last-Event-ID.
 
-    `kind` is the name that the page listens for; `data` becomes JSON.
+    `kind` is the event name that the page listens for; `data` is sent as JSON.
     """
 
     id: str
@@ -39,10 +39,10 @@ class StreamEvent:
 
 
 def encode(event: StreamEvent) -> bytes:
-    """Write an event; JSON has no line break in it, so that one `data:` line holds it.
+    """Return an event as bytes; JSON without line breaks fits in one `data:` line.
 
     Raises:
-        ValueError: the id or the kind has a line break, or NUL.
+        ValueError: the id or the kind contains a line break or NUL.
     """
     for text in (event.id, event.kind):
         if any(sign in text for sign in _BREAKS):
@@ -55,11 +55,11 @@ def encode(event: StreamEvent) -> bytes:
 async def encoded(
     events: AsyncGenerator[StreamEvent, None], *, heartbeat: float = HEARTBEAT_SECONDS
 ) -> AsyncGenerator[bytes, None]:
-    """Write events as they come, and a comment after each `heartbeat` seconds of silence.
+    """Yield events as they arrive, and a comment after every `heartbeat` seconds of silence.
 
-    The comment keeps proxies from closing the connection, and finds out that a browser is
-    gone. One event at a time is asked for: whoever reads slowly is told less often, and
-    nothing is kept for them. `events` are closed at the end, however it comes.
+    The comment keeps proxies from closing the connection, and detects a disconnected browser.
+    Events are requested one at a time: a slow reader receives fewer, and none are queued for it.
+    `events` is always closed at the end.
     """
     yield RETRY
     following: asyncio.Task[StreamEvent] | None = None

@@ -1,4 +1,4 @@
-"""What is on disk of a fleet job in a backend: its journal, and what is wanted of it."""
+"""The files of a fleet job in a backend: its journal, its settings and its intended state."""
 
 import json
 import re
@@ -23,7 +23,7 @@ Wanted = Literal["running", "stopped", "ended"]
 _FILE: Final = "job.json"
 _ID: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z(?:-[0-9]{6,18})?-[0-9a-f]{4}")
 _DAMAGES: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What reading a file that nobody here wrote, or another version did, may end in."""
+"""The errors of reading a file written by another program or version."""
 
 
 def _counts(told: Mapping[Any, int]) -> Mapping[State, int]:
@@ -32,9 +32,9 @@ def _counts(told: Mapping[Any, int]) -> Mapping[State, int]:
 
 @attrs.frozen(kw_only=True)
 class JobSettings:
-    """How a job runs, also when it goes on after a restart; the fields are those of `fleet.Run`.
+    """How a job runs, also when it continues after a restart; the fields are those of `fleet.Run`.
 
-    How it is cut into waves is kept in its journal.
+    Its division into waves is stored in its journal.
     """
 
     concurrency: int = attrs.field(default=64, validator=instance_of(int))
@@ -45,10 +45,10 @@ class JobSettings:
 
 @attrs.frozen(kw_only=True)
 class Summary:
-    """What a journal says of a job as a whole, up to its event `last_event`.
+    """The summary of a job from its journal, up to its event `last_event`.
 
-    Of the unknown operations `repeatable` are sent again when the job goes on; `open_ends` may
-    be done only once (a new configuration), and nobody has said yet what to do about them.
+    Of the unknown operations, `repeatable` are sent again when the job continues; `open_ends` may
+    be done only once (a new configuration), and nobody has yet decided about them.
     """
 
     last_event: int = attrs.field(validator=instance_of(int))
@@ -59,12 +59,11 @@ class Summary:
 
 @attrs.frozen(kw_only=True)
 class JobFile:
-    """What a backend keeps of a job beside its journal: its settings, and what is wanted of it.
+    """A backend's own file on a job besides its journal: settings and intended state.
 
-    A job that is wanted "running" and that nobody is at work on was cut short by a restart or
-    a kill. `why` says in words what stopped it, and is empty where nothing did; `stopped_by`
-    names the error that did. `waves` are those of its last session, and `summary` how the job
-    stood, when that ended.
+    A job that is meant to be "running" but that no process is running was cut short by a restart
+    or a kill. `why` describes what stopped it, or is empty; `stopped_by` names the error that
+    did. `waves` are those of its last session, and `summary` is the job's state when that ended.
     """
 
     settings: JobSettings = attrs.field(factory=JobSettings)
@@ -76,7 +75,7 @@ class JobFile:
 
     @classmethod
     def read(cls, folder: RunFolder) -> Self:
-        """Read it; a job without such a file is one of the command line's, and wanted stopped.
+        """Read it; a job without such a file comes from the command line and counts as stopped.
 
         Raises:
             ConfigurationError: the file is damaged.
@@ -103,11 +102,11 @@ class JobFile:
         )
 
     def write(self, folder: RunFolder) -> None:
-        """Write it with mode 0600, over an older one, all or nothing.
+        """Write it with mode 0600, atomically replacing an older one.
 
         Raises:
-            ConfigurationError: it cannot be made.
-            OSError: it could not be written; an older one is as it was.
+            ConfigurationError: it cannot be created.
+            OSError: it could not be written; an older one is unchanged.
         """
         with written_whole(folder.path / _FILE) as file:
             json.dump(attrs.asdict(self), file)
@@ -119,7 +118,7 @@ class JobFile:
 
 
 def find(folder: Path, job: str) -> RunFolder:
-    """Find a job by its id, which may come from anywhere: nothing but an id finds anything.
+    """Find a job by its id, which need not be trusted: only a valid id is looked up.
 
     Raises:
         RunNotFoundError: there is no such job.

@@ -1,4 +1,4 @@
-"""How a fleet job in a backend stands by its files, read again and again at little cost."""
+"""Reading a fleet job's status from its files, repeatedly and at little cost."""
 
 import contextlib
 import functools
@@ -22,12 +22,12 @@ from enapter_async.integrations.job_files import JobFile, Summary
 from enapter_async.operation import Repeat
 
 TROUBLES_TOLD: Final = 200
-"""So many operations that failed or are unknown are told one by one."""
+"""The maximum number of failed or unknown operations that are listed one by one."""
 
 
 @attrs.frozen(kw_only=True)
 class Look:
-    """What the files of a job say of it; `troubles` only where they were asked for."""
+    """The contents of a job's files; `troubles` only if requested."""
 
     facts: Mapping[str, str]
     held_by_runner: bool
@@ -38,21 +38,21 @@ class Look:
 
     @property
     def cut_short(self) -> bool:
-        """Whether nobody is at work on it, though it is wanted to go on."""
+        """Whether no process is running it, although it is meant to continue."""
         wanted = self.file.wanted == "running" and not self.stop_requested
         return wanted and not self.held_by_runner
 
     @property
     def created_at(self) -> str | None:
-        """When it was begun, in UTC (RFC 3339)."""
+        """When it was started, in UTC (RFC 3339)."""
         return created_at(self.facts)
 
 
 class JobReader:
-    """Reads one job: its journal once, and from then on what was written since.
+    """Reads one job: its journal once, and later only the newly written part.
 
-    Of a job that nobody is at work on, what was found is kept and not how each operation
-    stands. Used by several threads at once.
+    For a job that no process is running, only the result is kept, not the state of each
+    operation. Safe to use from several threads.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -63,18 +63,18 @@ class JobReader:
         self._inode = 0
 
     def look(self, *, troubles: bool = True) -> Look:
-        """Read how it stands, also while somebody is at work on it; blocks, changes nothing.
+        """Return its status, even while a process is running it; blocks, but changes nothing.
 
-        Without `troubles` the file that its last session left is enough, where nothing was
+        Without `troubles`, the file left by its last session is sufficient if nothing has been
         written since.
 
         Raises:
-            RunRefusedError: it is no journal, or one of another version.
+            RunRefusedError: it is not a journal, or has another version.
             ConfigurationError: the job's file is damaged.
         """
         path = self._folder.journal
         with self._lock, contextlib.closing(Journal.read(path)) as journal:
-            # Asked first: what ends meanwhile is then told as going on, and looked at again.
+            # Checked first: a job that ends meanwhile is then reported as running, and read again.
             held = is_held(path)
             file = JobFile.read(self._folder)
             seen = functools.partial(
@@ -117,13 +117,13 @@ class JobReader:
 
 
 def begun_at(folder: RunFolder) -> str | None:
-    """Read when a job was begun, in UTC (RFC 3339)."""
+    """Return when a job was started, in UTC (RFC 3339)."""
     with contextlib.closing(Journal.read(folder.journal)) as journal:
         return created_at(journal.facts())
 
 
 def _unknown(journal: Journal, replay: Replay) -> tuple[int, int]:
-    """Count the unknown items that are sent again, and those that wait for somebody's word."""
+    """Return how many unknown items are sent again, and how many need a person's decision."""
     repeatable = open_ends = 0
     for seq in replay.with_mark(Mark.UNKNOWN, Mark.INTENDED):
         item = journal.item(seq)
@@ -135,7 +135,7 @@ def _unknown(journal: Journal, replay: Replay) -> tuple[int, int]:
 
 
 def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:
-    """Yield what failed or is unknown, in the order in which it ended so."""
+    """Yield the failed and unknown operations, in the order in which they ended."""
     bad = {Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN} | (set() if running else {Mark.INTENDED})
     seqs = (seq for seq in {*replay.last_event, *replay.intents} if Mark(replay.marks[seq]) in bad)
     for seq in heapq.nsmallest(
@@ -150,7 +150,7 @@ def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Ma
 
 
 def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
-    """Write an outcome that was not done as plain JSON: no result, no text of the upstream's."""
+    """Return an outcome that was not done as plain JSON, without result or upstream text."""
     error = outcome.error
     target = outcome.operation.target()
     return {

@@ -1,4 +1,4 @@
-"""One session of a fleet job in a backend: its run, and how it stands for those who watch."""
+"""One session of a fleet job in a backend: its run, and its status for watchers."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ logger = logging.getLogger(BACKEND)
 
 
 class Session:
-    """One session of a job, at work in this process."""
+    """One session of a job, running in this process."""
 
     run: Run[Any]
 
@@ -56,7 +56,7 @@ class Session:
         self.folder = folder
         self.task: asyncio.Task[None] | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Looked at here, because whoever waits for it may have been cancelled.
+        # Checked here, because the task that waits for it may have been cancelled.
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self.troubles: list[Mapping[str, Any]] = []
         self.over = False
@@ -82,7 +82,7 @@ class Session:
         return RunOptions(**told, on_event=self._on_event)
 
     async def carry_out(self) -> None:
-        """Run to the end; what is wanted of the job is then written down."""
+        """Run to the end, and then record the intended state of the job."""
         try:
             async with (
                 self.run as run,
@@ -105,10 +105,10 @@ class Session:
             self.changed()
 
     def stop(self) -> None:
-        """Start nothing more, because somebody asked for it."""
+        """Start no further operation, as a person requested."""
         if not self._stopping:
             self._stopping = True
-            # First, so that it stops even where the file cannot be written.
+            # First, so that it stops even if the file cannot be written.
             self.run.stop(STOPPED_BY_REQUEST)
             self.changed()
             self._file = attrs.evolve(self._file, wanted="stopped", why=STOPPED_BY_REQUEST)
@@ -118,16 +118,16 @@ class Session:
         try:
             self.stop()
         except OSError as error:
-            # The request itself still stands in the folder, and says the same.
+            # The request itself is still in the folder, with the same meaning.
             logger.warning("job %s cannot be marked as stopped: %s", self.folder.id, error)
 
     def leave(self) -> None:
-        """Start nothing more, because the backend closes: the job stays wanted."""
+        """Start no further operation, because the backend closes; the job is still meant to run."""
         self._leaving = True
         self.run.stop("the backend is closing")
 
     def view(self) -> Job:
-        """Return how it stands now."""
+        """Return its current status."""
         now = self._clock.monotonic()
         return Job(
             id=self.folder.id,
@@ -143,14 +143,14 @@ class Session:
         )
 
     def mark(self, told: int) -> str:
-        """Name what has been told until now, for Last-Event-ID."""
+        """Return the position in the stream so far, for Last-Event-ID."""
         return f"{self._session}.{self._version}.{told}"
 
     def heard(self, after: str | None) -> tuple[int, bool]:
-        """Say how many troubles a watcher has heard of, and whether it knows the present state."""
+        """Return how many troubles a watcher has received, and whether it has the current state."""
         session, _, rest = (after or "").partition(".")
         version, _, told = rest.partition(".")
-        # Longer than any count, and Python refuses to read it as a number.
+        # Longer than any count, and Python refuses to parse it as a number.
         if session != self._session or not told.isdecimal() or len(told) > 18:
             return 0, False
         return min(int(told), len(self.troubles)), version == str(self._version)
@@ -163,7 +163,7 @@ class Session:
             self._news = None
 
     async def news(self, seconds: float) -> None:
-        """Wait for a change, but no longer than so many seconds."""
+        """Wait for a change, for at most `seconds`."""
         if not self.over:
             self._news = self._news or asyncio.Event()
             waiting = asyncio.ensure_future(self._news.wait())
@@ -200,7 +200,7 @@ class Session:
         if report.stopped is not None:
             wanted, why = "stopped", words_for(report.stopped)
             stopped_by = type(report.stopped).__name__
-            # Those who watch are told no word of the upstream's; who runs the backend may read it.
+            # Watchers receive no upstream text; the operators of the backend may read it.
             logger.warning("job %s stopped: %s", self.folder.id, report.stopped)
         else:
             left = report.counts[State.HELD] + report.counts[State.UNKNOWN]
@@ -212,14 +212,14 @@ class Session:
         )
         self._file.write(self.folder)
         seen = await asyncio.to_thread(self._reader.look)
-        # Somebody else may be at work on it already: then it is no longer how it ended here.
+        # Another process may already be running it; its state is then no longer the one here.
         if not seen.held_by_runner and seen.file == self._file:
             self._file = attrs.evolve(self._file, summary=seen.summary)
             self._file.write(self.folder)
 
 
 def job_on_disk(folder: RunFolder, seen: Look) -> Job:
-    """Tell a job by its files alone."""
+    """Return the status of a job from its files alone."""
     if seen.held_by_runner:
         phase = Phase.STOPPING if seen.stop_requested else Phase.ELSEWHERE
     else:
@@ -232,7 +232,7 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
     counts = dict(seen.summary.counts)
     total = sum(counts.values())
     if seen.held_by_runner:
-        counts[State.HELD] = 0  # what has no end yet is not held while somebody is at work
+        counts[State.HELD] = 0  # unfinished operations are not held while the job is running
     return Job(
         id=folder.id,
         phase=phase,
@@ -242,13 +242,13 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         total=total,
         stopped=why,
         next_steps=() if seen.held_by_runner else tuple(_next_steps(seen)),
-        # Those of an earlier session say nothing of the one that goes on elsewhere.
+        # Those of an earlier session do not describe the one that is running elsewhere.
         waves=() if seen.held_by_runner else seen.file.waves,
     )
 
 
 def _next_steps(seen: Look) -> Iterator[str]:
-    """Yield what would change something; a wave that did not pass stops a job that only goes on."""
+    """Yield the useful steps; merely continuing would stop again at a wave that did not pass."""
     summary = seen.summary
     if summary.counts[State.HELD] or summary.repeatable:
         yield "resume"

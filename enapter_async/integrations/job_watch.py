@@ -1,6 +1,6 @@
-"""What a watcher of a fleet job hears: of its session in this process, or of its files.
+"""The event stream for a watcher of a fleet job, from its session in this process or its files.
 
-Nothing is kept for a watcher: who reads slowly is told less often, and always the latest.
+Nothing is queued for a watcher: a slow reader receives fewer events, but always the latest.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.job_session import Session, job_on_disk
 
 TICK_SECONDS: Final = 0.25
-"""A watcher is told of changes at most so often."""
+"""The minimum interval between events for a watcher."""
 STILL_SECONDS: Final = 1.0
-"""Where nothing changes, and where another process is at work, it is looked at so often."""
+"""The interval of checks while nothing changes, or while another process runs the job."""
 
 
 async def watch_session(
     live: Session, after: str | None, *, clock: Clock, closing: Callable[[], bool]
 ) -> AsyncGenerator[StreamEvent, None]:
-    """Yield what changes until the session is over; the end itself stands in the job's files."""
+    """Yield changes until the session is over; the end itself is in the job's files."""
     told, heard = live.heard(after)
     last = live.view() if heard else None
     while not closing():
@@ -50,10 +50,10 @@ async def watch_files(
     clock: Clock,
     leaving: Callable[[], bool],
 ) -> AsyncGenerator[StreamEvent, None]:
-    """Yield what changes until nobody is at work on the job, or `leaving` says so.
+    """Yield changes until no process runs the job, or until `leaving` is true.
 
-    A job whose process died counts as over once nobody took it up for `patience` seconds.
-    Without `troubles` these are left out: the watcher has heard of them already.
+    A job whose process died counts as over if no process resumes it within `patience` seconds.
+    Without `troubles` these are omitted, because the watcher already has them.
     """
     told: Sequence[Mapping[str, Any]] = ()
     last, cut_short_at = None, None
@@ -83,6 +83,6 @@ async def watch_files(
 
 
 def _alike(before: Sequence[Any], now: Sequence[Any]) -> int:
-    """Count how many stand in both, from the first."""
+    """Return how many leading items are equal in both."""
     pairs = enumerate(zip(before, now, strict=False))
     return next((n for n, (old, new) in pairs if old != new), min(len(before), len(now)))

@@ -1,6 +1,6 @@
 """Fleet jobs in a backend: started, watched, stopped, and continued after a restart.
 
-Free of any web framework; `aiohttp_web` and `starlette` open it with the application.
+Independent of any web framework; `aiohttp_web` and `starlette` open it with the application.
 """
 
 import asyncio
@@ -39,14 +39,14 @@ __all__ = ["RESUME_OPTIONS", "Job", "JobSettings", "Jobs", "Phase", "StreamEvent
 
 GRACE_SECONDS: Final = 20.0
 READERS: Final = 64
-"""Of so many jobs what was read last is kept in memory."""
+"""The number of jobs whose last-read contents are kept in memory."""
 PATIENCE_SECONDS: Final = 30.0
 
 logger = logging.getLogger(BACKEND)
 
 
 class Jobs:
-    """The fleet jobs of a backend: a folder of journals, and the runs that go on here.
+    """The fleet jobs of a backend: a folder of journals, and the runs in this process.
 
     ::
 
@@ -55,16 +55,16 @@ class Jobs:
             async for event in await jobs.watch(job.id):
                 ...
 
-    Each job has a folder of its own (mode 0700) with its journal, its settings, and the
-    credentials that it mints; `enapter-async fleet status FOLDER` reads it, too. One process
-    is at work on a job at a time, and any other may list and watch it.
+    Each job has its own folder (mode 0700) with its journal, its settings, and the credentials
+    that it generates; `enapter-async fleet status FOLDER` reads it, too. One process runs a job
+    at a time, and any other may list and watch it.
 
-    With `resume=True` jobs that were cut short by a restart or a kill go on when it is opened;
-    those that somebody stopped, or that stopped by themselves, do not. When it is closed,
-    jobs start nothing more and have `grace` seconds to end what is under way, which is cut
-    off then and told as unknown; keep it shorter than what the service's manager allows.
-    Who watches a job whose process died waits `patience` seconds for another one to go on
-    with it, as a restarted worker does.
+    With `resume=True`, jobs that were cut short by a restart or a kill continue when it is
+    opened; those that a person stopped, or that stopped by themselves, do not. When it is
+    closed, jobs start no further operation and have `grace` seconds to finish those in flight,
+    which are then cut off and reported as unknown; keep `grace` shorter than the time allowed
+    by the service manager. A watcher of a job whose process died waits `patience` seconds for
+    another process, such as a restarted worker, to continue it.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Jobs:
         self._closing = False
 
     async def __aenter__(self) -> Self:
-        """Go on with what was cut short; what cannot go on is logged, and left as it is."""
+        """Continue interrupted jobs; a job that cannot continue is logged and left unchanged."""
         if self._resume:
             for folder in all_runs(self._folder):
                 try:
@@ -105,7 +105,7 @@ class Jobs:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop the jobs cleanly; they are still wanted, and may go on at the next start."""
+        """Stop the jobs cleanly; they are still meant to run, and may continue at next start."""
         self.end_watches()
         running = list(self._live.values())
         tasks = [live.task for live in running if live.task is not None]
@@ -122,7 +122,7 @@ class Jobs:
                 await asyncio.wait(tasks)
 
     def end_watches(self) -> None:
-        """End all streams of `watch`, and start nothing more: the backend is about to close."""
+        """End all streams of `watch`, and start no further job: the backend is about to close."""
         self._closing = True
         for live in self._live.values():
             live.changed()
@@ -135,15 +135,15 @@ class Jobs:
         rollout: Rollout | None = None,
         settings: JobSettings = JobSettings(),  # noqa: B008 - a frozen value
     ) -> Job:
-        """Begin a job, and give how it stands once its journal holds all of its operations.
+        """Start a job, and return its status once its journal holds all of its operations.
 
-        `operations` is a list of operations or a plan, of which a copy is taken. `source`
-        says in words where they came from. Configurations that it mints are kept in a
-        file of mode 0600 in its folder. A request that is abandoned meanwhile does not stop
-        it: `list` shows it. Not safe to repeat: that would be another job.
+        `operations` is a list of operations or a plan; it is copied. `source` describes their
+        origin in words. Generated configurations are kept in a file of mode 0600 in the job's
+        folder. If the request is abandoned meanwhile, the job continues and `list` shows it.
+        Not safe to repeat: that would start another job.
 
         Raises:
-            ConfigurationError: the input is none, or the folder cannot be used.
+            ConfigurationError: the input is invalid, or the folder cannot be used.
             InputConflictError: operations contradict each other.
             RunRefusedError: a plan was made on another server, or the backend is closing.
         """
@@ -189,20 +189,20 @@ class Jobs:
         accept_new_token: bool = False,
         accept_wave: bool = False,
     ) -> Job:
-        """Go on with a job: what is finished is not sent again.
+        """Continue a job without sending finished operations again.
 
-        The options are those of `fleet.JournalOptions`; `RESUME_OPTIONS` has those that a job's
-        `next_steps` stand for: `jobs.resume(job.id, **RESUME_OPTIONS[step])`. Safe to repeat.
+        The options are those of `fleet.JournalOptions`; `RESUME_OPTIONS` maps a job's
+        `next_steps` to options: `jobs.resume(job.id, **RESUME_OPTIONS[step])`. Safe to repeat.
 
         Raises:
             RunNotFoundError: there is no such job.
-            RunBusyError: somebody is at work on it, here or in another process.
-            RunRefusedError: it was begun with another server or token, or we are closing.
+            RunBusyError: it is running, here or in another process.
+            RunRefusedError: it was started with another server or token, or the backend is closing.
         """
         folder = find(self._folder, job)
         self._check_idle(job)
         seen = await asyncio.to_thread(self._reader(folder).look, troubles=False)
-        # Meanwhile somebody else may have asked for the same, or for the backend's end.
+        # Meanwhile another request may have resumed it, or the backend may have started to close.
         self._check_idle(job)
         file = attrs.evolve(
             seen.file, wanted="running", why="", stopped_by="", waves=(), summary=None
@@ -227,11 +227,11 @@ class Jobs:
         return live.view()
 
     async def stop(self, job: str) -> Job:
-        """Let a job start nothing more; what is under way ends, the rest is held.
+        """Stop a job: operations in flight finish, the rest is held.
 
-        Where another process is at work on it, that one is asked, by a file in the job's
-        folder, and does so within a second. The job does not go on at the next start, but
-        `resume` goes on with it. Safe to repeat.
+        If another process is running it, that process is asked through a file in the job's
+        folder, and stops within a second. The job does not continue at the next start, but
+        `resume` continues it. Safe to repeat.
 
         Raises:
             RunNotFoundError: there is no such job.
@@ -246,7 +246,7 @@ class Jobs:
         return await self.get(job)
 
     async def get(self, job: str) -> Job:
-        """Return how a job stands, whoever is at work on it.
+        """Return the status of a job, whichever process is running it.
 
         Raises:
             RunNotFoundError: there is no such job.
@@ -260,7 +260,7 @@ class Jobs:
         return job_on_disk(folder, await asyncio.to_thread(look, troubles=False))
 
     async def list(self, limit: int = 50) -> list[Job]:
-        """Return the latest jobs, the newest first; what cannot be read is left out, and logged."""
+        """Return the latest jobs, newest first; an unreadable one is omitted and logged."""
         found = []
         for folder in islice(reversed(list(all_runs(self._folder))), limit):
             try:
@@ -270,14 +270,14 @@ class Jobs:
         return found
 
     async def watch(self, job: str, after: str | None = None) -> AsyncGenerator[StreamEvent, None]:
-        """Return a stream of how a job stands, until it is over or the backend closes.
+        """Return a stream of a job's status, until it is over or the backend closes.
 
-        Events are "job" (`Job.as_json`, whole each time), "troubles" (those that failed or
-        are unknown: `from` is the number of the first, `troubles` are at most 200 in all), and
-        "end", like "job", once nobody is at work on it, nor about to be. `after` is the id of
-        the last event that was heard (Last-Event-ID); what it told is not told again.
+        Events are "job" (the complete `Job.as_json`), "troubles" (failed or unknown operations:
+        `from` is the index of the first, `troubles` are at most 200 in all), and "end", like
+        "job", once no process runs it or is about to. `after` is the id of the last event
+        received (Last-Event-ID); its contents are not repeated.
 
-        Nothing is kept for a watcher: who reads slowly is told less often, and always the
+        Nothing is queued for a watcher: a slow reader receives fewer events, but always the
         latest.
 
         Raises:
@@ -289,7 +289,7 @@ class Jobs:
     async def _watch(
         self, folder: RunFolder, after: str | None
     ) -> AsyncGenerator[StreamEvent, None]:
-        """Follow a job from session to session, in this process and in others."""
+        """Yield the events of a job across its sessions, in this process and in others."""
         clock, over = self._client.clock, False
         while not (over or self._closing):
             live = self._live.get(folder.id)
@@ -312,7 +312,7 @@ class Jobs:
                     over = event.kind == "end"
 
     def _has_news_of(self, folder: RunFolder, heard: Session | None) -> bool:
-        """Return whether files are no longer the place to look: a new session is, or none."""
+        """Return whether to stop reading files: a new session runs here, or the backend closes."""
         return self._closing or self._live.get(folder.id) not in (None, heard)
 
     def _check_open(self) -> None:
@@ -329,7 +329,7 @@ class Jobs:
         self._live[live.folder.id] = live
         live.task = asyncio.create_task(live.carry_out())
         live.task.add_done_callback(lambda _: self._live.pop(live.folder.id, None))
-        # Shielded: a request that is abandoned meanwhile does not stop the job.
+        # Shielded, so that an abandoned request does not stop the job.
         await asyncio.shield(live.opened)
 
 

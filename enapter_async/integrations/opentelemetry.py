@@ -7,12 +7,12 @@
     async with Client(token="…", hooks=[OpenTelemetry()]) as client:
         ...
 
-Needs the extra `opentelemetry`, which is its API alone; where spans and figures go is said by
-the SDK that the program sets up. Nothing here holds a token, a name, credentials, a query or a
-body: attributes are ids, addresses, statuses and the names of errors.
+Needs the extra `opentelemetry`, which contains only its API; the OpenTelemetry SDK that the program
+sets up decides where spans and metrics go. They never contain a token, a name, credentials, a query
+or a body: attributes are ids, addresses, statuses and the names of errors.
 
-Nothing goes to the server unless it is asked for: with `extra_headers=hook.trace_headers` each
-request carries the `traceparent` of its attempt.
+By default nothing is sent to the server; with `extra_headers=hook.trace_headers` each request
+carries the `traceparent` of its attempt.
 
 Sources: OpenTelemetry semantic conventions for HTTP clients (stable since 1.23); W3C Trace Context.
 """
@@ -46,23 +46,23 @@ from enapter_async.operation import Operation
 from enapter_async.routes import Route, ids_of, route_of
 
 _SCOPE: Final = "enapter_async"
-# The boundaries that the conventions give for http.client.request.duration, in seconds.
+# The boundaries in the conventions for http.client.request.duration, in seconds.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
-# A call may wait for a Retry-After, and has a deadline of 60 s unless it is told otherwise.
+# A call may wait for a Retry-After, and has a deadline of 60 s by default.
 _CALL_SECONDS: Final = (*_SECONDS, 20, 30, 60, 120)
 _ATTEMPTS: Final = (1, 2, 3, 4, 6, 8, 12)
 
-# Not the program's own: baggage, which that may carry too, is none of the server's business.
+# Not the program's own propagator, which may also send baggage: the server must not receive it.
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _CALL: Final[ContextVar[int]] = ContextVar("enapter_async_call", default=0)
-"""The number of the call that the current task makes, or made last."""
+"""The number of the current task's call, or of its last one."""
 
 Attributes = dict[str, str | int | float]
 
 
 @attrs.define
 class _Call:
-    """What is kept of a call while it runs."""
+    """The state of a call while it runs."""
 
     span: Span
     context: contexts.Context
@@ -78,7 +78,7 @@ class _Call:
 
 @attrs.frozen
 class _End:
-    """How one exchange ended: `kind` names what went wrong, None where nothing did."""
+    """How one exchange ended: `kind` names the error, None if there was none."""
 
     elapsed: float
     status: int | None = None
@@ -87,25 +87,25 @@ class _End:
 
 
 class OpenTelemetry:
-    """A hook that makes a span of each call, a span of each attempt below it, and metrics.
+    """A hook that creates a span for each call, a child span for each attempt, and metrics.
 
     Args:
-        tracer_provider: Where spans go; None for the program's own.
-        meter_provider: Where figures go; None for the program's own.
+        tracer_provider: The provider for spans; None for the program's own.
+        meter_provider: The provider for metrics; None for the program's own.
 
-    A call's span is named by its operation (`UpdateDevice`) and is a child of the span that is
-    current where the call was made; an attempt's is named by its route
-    (`PATCH /v3/devices/{device_id}`) and is of kind CLIENT. Waits are events of the call's span.
+    A call's span is named after its operation (`UpdateDevice`) and is a child of the span that
+    was current when the call was made; an attempt's is named after its route
+    (`PATCH /v3/devices/{device_id}`) and has the kind CLIENT. Waits are events of the call's span.
 
-    The metrics, all but the first with `enapter.operation`:
+    The metrics, all except the first with `enapter.operation`:
 
-    - `http.client.request.duration`, seconds: each attempt, as the conventions have it.
+    - `http.client.request.duration`, seconds: each attempt, as in the conventions.
     - `enapter.client.call.duration`, seconds, with `enapter.outcome` and `error.type`.
-    - `enapter.client.calls`: how many ended, with the same.
-    - `enapter.client.attempts`: how many ended, with `enapter.certainty` where one failed.
+    - `enapter.client.calls`: how many ended, with the same attributes.
+    - `enapter.client.attempts`: how many ended, with `enapter.certainty` if one failed.
     - `enapter.client.call.attempts`: how many a call took, with `enapter.outcome`.
     - `enapter.client.wait.duration`, seconds, with `enapter.wait.reason`: gate, turn, pace,
-      backoff or retry-after; the last two as planned when the wait began.
+      backoff or retry-after; the last two as planned when the wait started.
 
     `enapter.outcome` is done, settled (a read showed that it is done), absent (already gone),
     failed, unknown, result_lost or cancelled. One hook may serve several clients.
@@ -154,9 +154,9 @@ class OpenTelemetry:
     def trace_headers(self) -> dict[str, str]:
         """Return `traceparent` (and `tracestate`) of the request that this task is about to send.
 
-        It is for `Client(…, hooks=[hook], extra_headers=hook.trace_headers)`. The parent that the
-        server sees is the attempt's span, or that of the read which settles a call. Baggage is
-        not sent. Empty where no call of this hook is under way in the task, or nothing is traced.
+        Use it as `Client(…, hooks=[hook], extra_headers=hook.trace_headers)`. The server's parent
+        span is the attempt's span, or that of the read which settles a call. Baggage is not sent.
+        Empty if the task is not making a call with this hook, or nothing is traced.
         """
         call = self._calls.get(_CALL.get())
         headers: dict[str, str] = {}
@@ -168,7 +168,7 @@ class OpenTelemetry:
         return headers
 
     def __call__(self, event: Event, /) -> None:
-        """Take one event."""
+        """Handle one event."""
         if isinstance(event, CallStarted):
             self._begin(event)
             return
@@ -219,7 +219,7 @@ class OpenTelemetry:
     ) -> Span:
         route = route_of(operation)
         attributes = {**call.address, **_route(route), **_ids(operation)}
-        # Without its query: what an operation asks for may be nobody's business.
+        # Without its query, which may contain private data.
         attributes["url.full"] = str(call.base_url.joinpath("v3", *operation.request().path))
         if resent:
             attributes["http.request.resend_count"] = resent
@@ -304,7 +304,7 @@ _BAD_ENDS: Final = (
     (AmbiguousOutcomeError, "unknown"),
     (ResultDiffersError, "differs"),
 )
-"""The first that fits; a class stands before those that it derives from."""
+"""The first match is used; a class comes before its base classes."""
 
 
 def _outcome(event: CallEnded) -> str:
@@ -318,7 +318,7 @@ def _outcome(event: CallEnded) -> str:
 
 
 def _error_type(status: int | None, kind: str) -> str:
-    """Name a failure as the conventions do: by a status that is an error's, else by its kind."""
+    """Return a failure's name as in the conventions: by an error status, else by its kind."""
     return kind if status is None or status < 400 else str(status)
 
 

@@ -1,4 +1,4 @@
-"""How a fleet job stands, as people watch it: counts, rate, waves, what it waits for."""
+"""The status of a fleet job for watchers: counts, rate, waves and the reason for waiting."""
 
 import enum
 import math
@@ -23,7 +23,7 @@ from enapter_async.fleet.waits import Wait
 from enapter_async.integrations.answers import words_for
 
 RATE_SECONDS: Final = 5.0
-"""The rate is that of the last so many seconds."""
+"""The number of seconds over which the rate is measured."""
 
 
 RESUME_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
@@ -35,28 +35,28 @@ RESUME_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "accept_wave": {"accept_wave": True},
     }
 )
-"""The options of `Jobs.resume` that each of a job's `next_steps` stands for."""
+"""The options of `Jobs.resume` for each name in a job's `next_steps`."""
 
 
 class Phase(enum.StrEnum):
-    """Where a job stands. Equal to its own text: `job.phase == "running"`."""
+    """The phase of a job. Equal to its own text: `job.phase == "running"`."""
 
     RUNNING = "running"
     STOPPING = "stopping"
-    """Nothing more is started; what is under way ends."""
+    """No further operation starts; those in flight finish."""
     ELSEWHERE = "running elsewhere"
-    """Another process is at work on it: another worker of the backend, or the command line."""
+    """Another process is running it: another worker of the backend, or the command line."""
     STOPPED = "stopped"
-    """Nobody is at work on it, and it was stopped or cut short before its end."""
+    """No process is running it, and it was stopped or cut short before its end."""
     ENDED = "ended"
-    """It went to its end; `counts` say how."""
+    """It ran to its end; `counts` has the results."""
 
 
 @attrs.frozen(kw_only=True)
 class Wave:
     """A wave of a session: `size` and `of` (how many waves) are None where unknown.
 
-    `done` are the operations that are done; `not_done` failed or are unknown.
+    `done` counts the operations that are done; `not_done` those that failed or are unknown.
     """
 
     number: int
@@ -70,14 +70,14 @@ class Wave:
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """How a fleet job stands.
+    """The status of a fleet job.
 
-    `counts` maps each state to a number of operations, `total` is how many the job has;
-    `left` have not ended: they have no state yet, or were held. `rate` is operations ended a
-    second, over the last five. `waves` are those of its last session. `waiting` says in words
-    what the whole job waits for, `stopped` what stopped it; both are empty where there is nothing.
-    `created_at` is in UTC (RFC 3339). `next_steps` are the ways in which a job that nobody is
-    at work on can go on, each a name in `RESUME_OPTIONS`; empty where nothing is left to do.
+    `counts` maps each state to a number of operations, `total` is how many the job has; `left`
+    is how many have not ended: they have no state yet, or were held. `rate` is the operations
+    ended per second, over the last five seconds. `waves` are those of its last session. `waiting`
+    describes what the whole job waits for, `stopped` what stopped it; both are empty if nothing
+    does. `created_at` is in UTC (RFC 3339). `next_steps` are the ways to continue a job that is
+    not running, each a name in `RESUME_OPTIONS`; empty if there is nothing left to do.
     """
 
     id: str
@@ -94,12 +94,12 @@ class Job:
 
     @property
     def left(self) -> int:
-        """How many operations have not ended, held ones included."""
+        """How many operations have not ended, including held ones."""
         return self.total - sum(self.counts.values()) + self.counts[State.HELD]
 
     @property
     def active(self) -> bool:
-        """Whether somebody is at work on it."""
+        """Whether a process is running it."""
         return self.phase in (Phase.RUNNING, Phase.STOPPING, Phase.ELSEWHERE)
 
     def as_json(self) -> dict[str, Any]:
@@ -122,14 +122,14 @@ class Job:
 
 
 class Rate:
-    """Counts what ends in each second, and says how many a second it were of late."""
+    """Counts the operations that end in each second, and computes the recent rate."""
 
     def __init__(self, now: float) -> None:
         self._began = now
         self._seconds: deque[list[int]] = deque()
 
     def take(self, now: float) -> None:
-        """Take note that one operation ended."""
+        """Record that one operation ended."""
         second = math.floor(now)
         if not self._seconds or self._seconds[-1][0] != second:
             self._seconds.append([second, 0])
@@ -137,7 +137,7 @@ class Rate:
         self._seconds[-1][1] += 1
 
     def value(self, now: float) -> float:
-        """Return operations a second over the last five, or since the beginning."""
+        """Return operations per second over the last five seconds, or since the start."""
         self._forget(now)
         over = min(RATE_SECONDS, max(1.0, now - self._began))
         return sum(number for _, number in self._seconds) / over
@@ -148,7 +148,7 @@ class Rate:
 
 
 class Progress:
-    """Takes the events of one session of a run, and knows its waves and what it waits for."""
+    """Tracks the events of one session of a run: its waves and its reason for waiting."""
 
     def __init__(self, report: Callable[[], Report]) -> None:
         self._report = report
@@ -159,7 +159,7 @@ class Progress:
         self.stopped = ""
 
     def tell(self, event: RunEvent) -> None:
-        """Take one event."""
+        """Handle one event."""
         match event:
             case RunWaiting(wait=wait):
                 self._wait = wait
@@ -178,12 +178,12 @@ class Progress:
                 self.stopped = words_for(error)
 
     def waves(self) -> tuple[Wave, ...]:
-        """Return the waves that began in this session, in order."""
+        """Return the waves that started in this session, in order."""
         present = self._present()
         return tuple(self._ended if present is None else [*self._ended, present])
 
     def waiting(self, now: float) -> str:
-        """Say in words what is waited for; empty where nothing is."""
+        """Return in words what the run waits for; empty if nothing."""
         return "" if self._wait is None else self._wait.text(now)
 
     def _end_wave(self) -> None:
@@ -193,7 +193,7 @@ class Progress:
         self._wave = None
 
     def _present(self) -> Wave | None:
-        """Count the present wave: waves follow each other, so that what ended since is its."""
+        """Return the current wave with counts: waves run in turn, so recent ends belong to it."""
         if self._wave is None:
             return None
         done, not_done = self._counted()

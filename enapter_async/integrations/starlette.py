@@ -14,13 +14,12 @@ The same in both; FastAPI is a Starlette application::
 
 In Starlette, where there is no `Depends`, a handler calls `client_of(request)`.
 
-A request that the browser abandons is cancelled by `CancelAbandoned`, and its call with it: the
-place at the gate and the writer's turn are free again, and hooks are told
-`CallEnded(cancelled=True)`. What was under way may then have been done; a write that must be
-waited for belongs into a job.
+If the browser abandons a request, `CancelAbandoned` cancels it and its call: its slot in the
+limiter and its turn to write are released, and hooks receive `CallEnded(cancelled=True)`. An
+attempt in flight may still have been done; for a write that must run to its end, use a job.
 
-Event streams stay open while people watch, and uvicorn waits for them before the application's
-end is told: give it `timeout_graceful_shutdown` (seconds), as the example does.
+Event streams stay open while people watch, and uvicorn waits for them before it starts the
+application's shutdown: set `timeout_graceful_shutdown` (seconds), as the example does.
 """
 
 import asyncio
@@ -52,7 +51,7 @@ JOBS: Final = "enapter_jobs"
 """The name of the fleet jobs in the lifespan's state."""
 
 ABANDONED: Final = 499
-"""What logs show as the status of an abandoned request, as with nginx."""
+"""The status that logs show for an abandoned request, as with nginx."""
 
 _DISCONNECT: Final = "http.disconnect"
 
@@ -67,10 +66,10 @@ def lifespan(
 ) -> Lifespan:
     """Make a lifespan that opens a client and, with `jobs` (a folder), the fleet jobs.
 
-    `make` makes the client, not yet open, when the application starts; `jobs_options` are
-    those of `Jobs`. When the application ends, jobs stop cleanly and the client is closed. It
-    gives the state in which `client_of` finds them; a lifespan of your own enters it and gives
-    that state on, `async with lifespan()(app) as state: yield {**state, …}`.
+    `make` creates the client, not yet open, when the application starts; `jobs_options` are
+    those of `Jobs`. On shutdown, jobs stop cleanly and the client is closed. It yields the state
+    in which `client_of` finds them. If you have your own lifespan, enter this one inside it and
+    pass its state on: `async with lifespan()(app) as state: yield {**state, …}`.
 
     Raises, when the application starts:
         ConfigurationError: a setting is wrong; the application does not start.
@@ -92,10 +91,10 @@ def lifespan(
 def install(
     app: Starlette, *, answer: Answerer | None = answer_to, cancel_abandoned: bool = True
 ) -> None:
-    """Let an application answer our errors, and cancel what a browser has abandoned.
+    """Make an application respond to SDK errors, and cancel requests that a browser abandons.
 
-    `answer` says what is answered when a handler lets one of our errors out; None switches
-    that off. Called before the application starts.
+    `answer` converts an SDK error raised by a handler to a response; None disables this. Call
+    this before the application starts.
     """
     if answer is not None:
         app.add_exception_handler(EnapterError, error_handler(answer))
@@ -104,7 +103,7 @@ def install(
 
 
 def client_of(connection: HTTPConnection) -> Client:
-    """Return the application's client: to be called with a request, or for `Depends`.
+    """Return the application's client; call it with a request, or use it in `Depends`.
 
     Raises:
         ConfigurationError: the application's lifespan opened none.
@@ -116,7 +115,7 @@ def client_of(connection: HTTPConnection) -> Client:
 
 
 def jobs_of(connection: HTTPConnection) -> Jobs:
-    """Return the application's fleet jobs: to be called with a request, or for `Depends`.
+    """Return the application's fleet jobs; call it with a request, or use it in `Depends`.
 
     Raises:
         ConfigurationError: the application's lifespan opened none.
@@ -128,7 +127,7 @@ def jobs_of(connection: HTTPConnection) -> Jobs:
 
 
 def error_handler(answer: Answerer = answer_to) -> Callable[[Request, Exception], Response]:
-    """Make an exception handler for `EnapterError`: answers as `answers` tells, and logs why."""
+    """Make an exception handler for `EnapterError` that responds as in `answers` and logs why."""
 
     async def handler(request: Request, error: Exception) -> Response:
         if not isinstance(error, EnapterError):
@@ -142,12 +141,12 @@ def error_handler(answer: Answerer = answer_to) -> Callable[[Request, Exception]
 
 
 def last_event_id(connection: HTTPConnection) -> str | None:
-    """Return what a browser that comes again heard last, for `Jobs.watch`."""
+    """Return the id of the last event that a reconnecting browser received, for `Jobs.watch`."""
     return connection.headers.get(LAST_EVENT_ID)
 
 
 class EventStream(StreamingResponse):
-    """Sends events as server-sent events until they end or the browser goes away."""
+    """Sends events as server-sent events until they end or the browser disconnects."""
 
     def __init__(
         self, events: AsyncGenerator[StreamEvent, None], *, heartbeat: float = HEARTBEAT_SECONDS
@@ -156,25 +155,25 @@ class EventStream(StreamingResponse):
         super().__init__(self._chunks, headers=HEADERS)
 
     async def stream_response(self, send: Send) -> None:
-        """Send it, and close the events at once, however it ends."""
+        """Send the response, and then always close the events at once."""
         async with contextlib.aclosing(self._chunks):
             await super().stream_response(send)
 
 
 class CancelAbandoned:
-    """ASGI middleware: cancels a request's handler when its browser goes away.
+    """ASGI middleware: cancels a request's handler when its browser disconnects.
 
-    Starlette by itself lets the handler go on for nobody. The body is passed on message by
-    message and not read ahead by more than one, so that a large upload still waits for its
-    handler; a browser that goes away is noticed once the handler has taken all of the body but
-    its last piece. Background tasks, which run after the response, are left alone.
+    By default Starlette lets the handler continue. The body is passed on message by message,
+    with at most one read ahead, so that a large upload still waits for its handler; a browser's
+    disconnect is noticed once the handler has read all of the body except its last part.
+    Background tasks, which run after the response, are not cancelled.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -191,14 +190,14 @@ class CancelAbandoned:
                 watcher.cancel()
                 await asyncio.wait({watcher})
         except asyncio.CancelledError:
-            # Ours alone ends here; a cancellation from outside, too, goes on.
+            # Only this middleware's cancellation ends here; one from outside is passed on.
             if not request.abandoned or task.uncancel() > before:
                 raise
             await request.say_abandoned()
 
 
 class _Watched:
-    """Stands between the server and the application for one request."""
+    """The channel between the server and the application for one request."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -210,7 +209,7 @@ class _Watched:
         self.abandoned = False
 
     async def watch(self, task: "asyncio.Task[Any]") -> None:
-        """Take the messages in; cancel the task when the browser goes away unanswered."""
+        """Receive messages; cancel the task if the browser disconnects before the response."""
         while True:
             message = await self._receive()
             if message["type"] == _DISCONNECT:
@@ -222,7 +221,7 @@ class _Watched:
             task.cancel()
 
     async def receive(self) -> Message:
-        """Return the next message, and after the last one only that the browser is gone."""
+        """Return the next message, and after the last one only the disconnect."""
         if self._messages.empty() and self._gone.is_set():
             return {"type": _DISCONNECT}
         getting = asyncio.ensure_future(self._messages.get())
@@ -235,14 +234,14 @@ class _Watched:
             leaving.cancel()
 
     async def send(self, message: Message) -> None:
-        """Pass on what the application answers."""
+        """Pass on a message of the application's response."""
         self._begun = True
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self._answered = True
         await self._send(message)
 
     async def say_abandoned(self) -> None:
-        """Answer what nobody reads: middleware around us would take silence for an error."""
+        """Send a response that nobody reads: outer middleware would treat none as an error."""
         if not self._begun:
             with contextlib.suppress(OSError):
                 start = {"type": "http.response.start", "status": ABANDONED, "headers": []}
