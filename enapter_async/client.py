@@ -76,7 +76,7 @@ class Client:
         clock: The source of time and randomness; for tests.
 
     Raises:
-        ConfigurationError: A setting is wrong; the message says which, and how to correct it.
+        ConfigurationError: A setting is wrong; the message names it and how to correct it.
 
     A client belongs to one event loop and one process, and may be kept open for years. Do not
     wrap its calls in another retry loop; `retry=RetryPolicy(attempts=1)` disables the built-in one.
@@ -287,7 +287,7 @@ class Client:
 
         Raises:
             ConfigurationError: The client is not open, or not on this event loop.
-            TransportError: The host cannot be reached; the message says why.
+            TransportError: The host cannot be reached; the message states the reason.
         """
         pipeline = self._open_pipeline()
         failure = await pipeline.transport.reach(pipeline.timeouts.connect)

@@ -46,7 +46,7 @@ class Certainty(enum.Enum):
     NOT_SENT = "not sent"
     """No byte of the request can have reached a server application."""
     REFUSED = "refused"
-    """A well-formed answer says that the operation was not done."""
+    """A well-formed answer states that the operation was not done."""
     MAYBE = "maybe"
     """The request may have been received; there is no trustworthy final answer."""
     APPLIED = "applied"

@@ -55,7 +55,7 @@ class AttemptStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptPassed:
-    """The attempt received a good answer with HTTP `status`, `elapsed` seconds after it started."""
+    """The attempt received a successful answer with HTTP `status`, after `elapsed` seconds."""
 
     call: int
     operation: Operation[Any]

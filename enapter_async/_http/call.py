@@ -45,7 +45,7 @@ class AttemptObserver(Protocol):
 class CallRecord:
     """The record of one call, filled while it runs and readable afterwards, even after an error.
 
-    `attempts` are the failed ones; `sent` counts all, including a good one; `elapsed` is in
+    `attempts` are the failed ones; `sent` counts all, including a successful one; `elapsed` is in
     seconds; `settled` and `already_absent` are as in `hooks.CallEnded`.
 
     `before_again` is awaited before the operation is repeated after an uncertain attempt, so that

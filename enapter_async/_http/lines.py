@@ -47,7 +47,7 @@ class Line:
 
 
 class Lines:
-    """The connections of one client: those in use, watched by the sweeper, and those at hand.
+    """The connections of one client, both in use and idle.
 
     One timer serves all: it aborts the connections of late exchanges, and returns a connection
     that was idle for a second to aiohttp's pool, which limits how long it stays open.

@@ -11,7 +11,7 @@ _IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
 
 
 class Mask:
-    """Replaces a token by `***` in texts and in JSON values.
+    """Replaces a token with `***` in texts and in JSON values.
 
     A page may contain the token as escaped in HTML, a URL or JSON; a truncated page may end with
     the first part of it.

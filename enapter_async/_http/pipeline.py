@@ -219,7 +219,7 @@ class Pipeline(Telling):
         return result
 
     def _permit_at_once(self, call: Call) -> Permit | None:
-        """Return a permit where there is nothing to wait for; the quick path of `_permit`."""
+        """Return a permit if there is nothing to wait for; the fast path of `_permit`."""
         record = call.record
         if record.observer is not None and not record.observer.may_begin():
             return None
@@ -227,7 +227,7 @@ class Pipeline(Telling):
         return permit or self.limiter.try_acquire()
 
     async def _permit(self, call: Call) -> Permit | None:
-        """Wait for a permit for the next attempt; return None where none comes in time.
+        """Wait for a permit for the next attempt; return None if none is granted in time.
 
         The observer is asked again after each wait, because its answer may have changed.
         """

@@ -182,7 +182,7 @@ def answer_to(error: EnapterError) -> HttpAnswer:
 
 
 def log_answer(error: EnapterError, status: int, method: str, path: str) -> None:
-    """Log the cause of a response that does not tell the browser: 5xx, and unusual outcomes.
+    """Log the cause of a response if the browser does not see it: 5xx, and unusual outcomes.
 
     Errors that the backend's operators must fix (500, 502) are logged with a traceback.
     """

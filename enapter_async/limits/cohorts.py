@@ -1,4 +1,4 @@
-"""Groups of attempts that are judged together, and the test that tells chance from overload."""
+"""Groups of attempts that are judged together, and a test to distinguish chance from overload."""
 
 import math
 from typing import Final

@@ -16,7 +16,7 @@ that was refused, and a trial at a lower rate shows whether the rate matters at 
             │
             │  a run of refusals freezes everything until what is in flight has ended:
             │      some passed: that is the rate, doubled while it is calm
-            │      none passed: a pause, as told or doubling, then one probe
+            │      none passed: a pause (Retry-After or doubling), then one probe
             └── the probe passed: the mean rate since the last pause, doubled while it is calm
 
 Sources: CUBIC (RFC 9438) for the growth; Wald's test for the trial; BBR (Cardwell et al.,
@@ -145,7 +145,7 @@ class Controller:
         return max(self._paused_until, self._last_began + 1.0 / rate)
 
     def try_begin(self, now: float) -> Cohort | None:
-        """Begin an attempt if one may begin now; return what `begin` does, or None.
+        """Start an attempt if one may start now; return the cohort as `begin` does, or None.
 
         Where nothing limits, and the last cohort is too young to be full, that takes one look.
         """
@@ -181,7 +181,7 @@ class Controller:
         return cohort
 
     def _fitting_cohort(self, now: float) -> Cohort:
-        """Return the cohort of an attempt that begins: a new one where the last one is full."""
+        """Return the cohort of a starting attempt: a new one if the last one is full."""
         if now - self._last_began > FORGOTTEN_AFTER_S and not (self.in_flight or self._probing):
             self._forget()
         if self._resumed_at is None:

@@ -34,7 +34,7 @@ class Limiter(Protocol):
     """
 
     def try_acquire(self) -> Permit | None:
-        """Return a permit at once, or None where there is something to wait for."""
+        """Return a permit at once, or None if the attempt has to wait."""
 
     async def acquire(self, *, again: bool = False) -> Permit:
         """Wait in line for a permit; `again` moves to the front, after a refusal.
@@ -100,7 +100,7 @@ class AdaptiveLimiter:
         return self._controller.refusals
 
     def try_acquire(self) -> Permit | None:
-        """Return a permit at once, or None where there is something to wait for."""
+        """Return a permit at once, or None if the attempt has to wait."""
         if self._line:
             return None
         return self._controller.try_begin(self._monotonic())

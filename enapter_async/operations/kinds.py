@@ -34,7 +34,7 @@ def named(name: str) -> type[Operation[Any]] | None:
     """Return the operation class with this name in files, or None.
 
     A name may be written with '-' for '_', as on the command line, and an operation on
-    devices by its bare verb, as version 0.1 did.
+    devices by its verb alone, as in version 0.1.
     """
     if operation_class(name) is None:
         name = name.replace("-", "_")
