@@ -39,7 +39,7 @@ DEFAULT_BASE_URL: Final = "https://api.enapter.com"
 
 
 class Client:
-    """A client of the Enapter API that reports truthfully what happened to each device.
+    """A client of the Enapter API that reports exactly what happened to each device.
 
     ::
 

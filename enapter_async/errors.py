@@ -28,7 +28,7 @@
     └── AmbiguousOutcomeError                  a write may or may not have been done
         └── ResultLostError                    it was done, and its answer is lost
 
-An ambiguous error has a branch of its own, so that `except TransportError: retry`
+Ambiguous errors have a separate branch, so that `except TransportError: retry`
 in a caller's code can never repeat an operation that may have been done.
 """
 
@@ -92,7 +92,7 @@ class Attempt:
     """One failed attempt of a call, without headers and bodies.
 
     `number` counts from 1; `elapsed` and `retry_after` are seconds; `status` is the
-    HTTP status, if one arrived; `error_type` is the name of what went wrong.
+    HTTP status, if one arrived; `error_type` is the name of the error.
     """
 
     number: int
@@ -143,12 +143,12 @@ class ConfigurationError(EnapterError, ValueError):
 class ArgumentError(ConfigurationError):
     """An argument of an operation is wrong, such as an id with a slash; nothing was sent.
 
-    A class of its own because in a backend the cause is usually the request, not a setting.
+    It is a separate class because in a backend the cause is usually the request, not a setting.
     """
 
 
 def check_number(name: str, value: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Refuse a setting that is not a finite number of at least `least`, or `above` it."""
+    """Raise if a setting is not a finite number of at least `least`, or `above` it."""
     good = (
         isinstance(value, int | float)
         and not isinstance(value, bool)

@@ -76,7 +76,7 @@ def _count_strings(text: bytes) -> int:
     """Return how many quotes in a JSON text start or end a string, names included."""
     if b"\\" not in text or rb"\"" not in text:
         return text.count(b'"')
-    text = text.replace(rb"\\", b"")  # of a run of backslashes, an odd one escapes what follows
+    text = text.replace(rb"\\", b"")  # an odd last backslash in a run escapes the next character
     return text.count(b'"') - text.count(rb"\"")
 
 

@@ -18,7 +18,7 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
-    """Return what aiohttp verifies with: the caller's context, or the default one.
+    """Return the TLS setting for aiohttp: the caller's context, or the default one.
 
     The default context writes its session keys to the file named by SSLKEYLOGFILE; if that is
     set, a context that does not is created instead.

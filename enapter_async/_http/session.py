@@ -90,7 +90,7 @@ class SessionTransport:
             if not limit.release():
                 raise
             failure = way.failure(TimeoutError(), connect, self._host)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
+        except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far it came
             failure = way.failure(error, connect, self._host)
         finally:
             limit.release()
@@ -112,7 +112,7 @@ class SessionTransport:
                 timeout=client_timeout(seconds, seconds),
                 middlewares=(way.guard, *self._middlewares, way.watch),
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, the phase tells how far it came
+        except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far it came
             failure = None if way.sent else way.failure(error, seconds, self._host)
         else:
             response.close()  # created by a middleware; nobody needs it
@@ -230,7 +230,7 @@ class _Way:
             return await send(connection)
 
         if send is None:
-            self.sent = True  # this aiohttp sends in another way, so nothing is known
+            self.sent = True  # this aiohttp sends differently, so nothing is known
             if not self._sends:
                 raise _Lost
             return await handler(request)

@@ -4,7 +4,7 @@ A single refusal (429, or 503 with Retry-After) reveals nothing about the rate: 
 device, shard their limiters, count other users. So attempts are judged in cohorts, by the share
 that was refused, and a trial at a lower rate shows whether the rate matters at all::
 
-                     too many refused: cut to what was accepted
+                     too many refused: cut to the accepted rate
          ┌────────┐ ─────────────────────────────────────────▶ ┌─────────┐
     ────▶│  open  │                                            │  trial  │
          └────────┘ ◀───────────────────────────────────────── └─────────┘
@@ -14,7 +14,7 @@ that was refused, and a trial at a lower rate shows whether the rate matters at 
             │  └─────────────────────────────────────────────  │ ceiling │ grows as a cubic:
             │         far above the ceiling, growth is free    └─────────┘ back, flat, beyond
             │
-            │  a run of refusals freezes everything until what is in flight has ended:
+            │  a run of refusals freezes everything until the attempts in flight end:
             │      some passed: that is the rate, doubled while it is calm
             │      none passed: a pause (Retry-After or doubling), then one probe
             └── the probe passed: the mean rate since the last pause, doubled while it is calm
@@ -147,7 +147,7 @@ class Controller:
     def try_begin(self, now: float) -> Cohort | None:
         """Start an attempt if one may start now; return the cohort as `begin` does, or None.
 
-        Where nothing limits, and the last cohort is too young to be full, that takes one look.
+        If nothing limits the rate and the last cohort is too young to be full, this is fast.
         """
         cohort = self._cohort
         if (

@@ -44,7 +44,7 @@ class Limiter(Protocol):
         ...
 
     def passed(self, permit: Permit) -> None:
-        """End an attempt that was answered with anything but a refusal."""
+        """End an attempt that received any answer other than a refusal."""
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
         """End an attempt refused for too many requests; `retry_after` is in seconds, if sent."""
@@ -56,11 +56,11 @@ class Limiter(Protocol):
         """End an attempt that timed out, or that found the host `unreachable`."""
 
     def pace(self) -> Pace:
-        """Return what is allowed now, and why."""
+        """Return the currently allowed pace, with the reason."""
         ...
 
     def watch(self, on_change: OnChange) -> Callable[[], None]:
-        """Call `on_change` with each pace that is new; return what ends that."""
+        """Call `on_change` with each new pace; return a function that stops this."""
         ...
 
 
@@ -123,7 +123,7 @@ class AdaptiveLimiter:
             raise
 
     def passed(self, permit: Permit) -> None:
-        """End an attempt that was answered with anything but a refusal."""
+        """End an attempt that received any answer other than a refusal."""
         self._controller.passed(permit, self._monotonic())
         if self._line or self._told_epoch != self._controller.epoch:
             self._ended()
@@ -144,11 +144,11 @@ class AdaptiveLimiter:
         self._ended()
 
     def pace(self) -> Pace:
-        """Return what is allowed now, and why."""
+        """Return the currently allowed pace, with the reason."""
         return self._controller.pace(self._monotonic())
 
     def watch(self, on_change: OnChange) -> Callable[[], None]:
-        """Call `on_change` with each pace that is new; return what ends that."""
+        """Call `on_change` with each new pace; return a function that stops this."""
         self._watchers.append(on_change)
         return lambda: self._watchers.remove(on_change)
 
