@@ -99,7 +99,7 @@ class Devices:
     async def delete(self, device_id: str) -> None:
         """Delete a device.
 
-        The API refuses to delete a device while others depend on it: delete those first.
+        The API refuses while devices that depend on it are running: delete those first.
         Raises `NotFoundError` if there is no such device. Safe to repeat; cannot be undone.
         Address the device by its id: its slug may belong to another device by the time of a
         retry.

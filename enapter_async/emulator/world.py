@@ -281,7 +281,7 @@ class World:
         return device
 
     def delete(self, address: str, *, role: str | None = None, site_id: str | None = None) -> None:
-        """Remove a device; refused while others depend on it (API page, "Delete Device")."""
+        """Remove a device; refused while dependents are running (API page, "Delete Device")."""
         device = self._writable(address, role, site_id)
         running = self.below(device.id)
         if running:

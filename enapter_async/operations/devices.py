@@ -244,7 +244,7 @@ class UpdateDevice(_OnDevice[Device]):
 
 @attrs.frozen(kw_only=True)
 class DeleteDevice(_OnDevice[None]):
-    """Delete a device; the API refuses while other devices depend on it.
+    """Delete a device; the API refuses while devices that depend on it are running.
 
     Sets an absolute state, so it is safe to repeat: a device that is gone stays gone. It
     cannot be undone.

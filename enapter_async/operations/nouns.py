@@ -110,6 +110,6 @@ class BulkChange:
         """Return the operations for an object, in order; None if it is not selected.
 
         Raises:
-            ConfigurationError: they cannot be determined, for example from an unfillable template.
+            ConfigurationError: they cannot be determined, for example if a template lacks a value.
         """
         raise NotImplementedError(f"{type(self).__name__} must say what is to be done")
