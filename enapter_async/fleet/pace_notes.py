@@ -1,10 +1,14 @@
 """Report the pace that the limiter allows a run, as events and as notes in its journal."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
+
+import attrs
 
 from enapter_async.clock import Clock
 from enapter_async.fleet.outcomes import RunEvent, RunPaceChanged
+from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pace import Pace
 
 APART_S: Final = 1.0
@@ -33,16 +37,26 @@ class PaceNotes:
         self._monotonic = clock.monotonic
         self._on_event = on_event
         self._notes = notes
-        self._kind = _kind_of(None)
+        self._kind = pace_kind(None)
         self._told_at = 0.0
+        self._told_refusals = 0
 
     def take(self, pace: Pace) -> None:
         """Receive a pace from the limiter, and report it if a report is due."""
-        now, kind = self._monotonic(), _kind_of(pace)
+        now, kind = self._monotonic(), pace_kind(pace)
         if kind == self._kind and (now - self._told_at < APART_S or pace.rate is None):
             return
         self._kind, self._told_at = kind, now
         self._on_event(RunPaceChanged(pace=pace))
+        self._write(pace)
+
+    def close(self, pace: Pace) -> None:
+        """Write the last pace if attempts were refused since the last note."""
+        if pace.refused_in_all != self._told_refusals:
+            self._write(pace)
+
+    def _write(self, pace: Pace) -> None:
+        self._told_refusals = pace.refused_in_all
         if self._notes is not None:
             details = {
                 "rate": pace.rate,
@@ -50,15 +64,36 @@ class PaceNotes:
                 "paused_s": round(pace.paused_s, 3),
                 "refused": pace.refused,
                 "ended": pace.ended,
+                "refused_in_all": pace.refused_in_all,
             }
             self._notes.note(PACE, details)
+
+
+@contextmanager
+def pace_noted(
+    limiter: Limiter, clock: Clock, on_event: Callable[[RunEvent], None], notes: Notes | None
+) -> Iterator[None]:
+    """Report and note the limiter's paces during the block; refusals count from its start."""
+    before = limiter.pace().refused_in_all
+    paces = PaceNotes(clock, on_event, notes)
+
+    def since(pace: Pace) -> Pace:
+        return attrs.evolve(pace, refused_in_all=pace.refused_in_all - before)
+
+    end_watch = limiter.watch(lambda pace: paces.take(since(pace)))
+    try:
+        yield
+    finally:
+        end_watch()
+        paces.close(since(limiter.pace()))
 
 
 def pace_in(details: Mapping[str, Any]) -> Pace | None:
     """Read the pace from a note's details; return None if they are invalid."""
     rate, paused_s = details.get("rate"), details.get("paused_s")
     refused, ended = details.get("refused"), details.get("ended")
-    numbers = isinstance(refused, int) and isinstance(ended, int)
+    in_all = details.get("refused_in_all", 0)
+    numbers = all(isinstance(each, int) for each in (refused, ended, in_all))
     if not numbers or not isinstance(rate, float | int | None):
         return None
     return Pace(
@@ -68,10 +103,12 @@ def pace_in(details: Mapping[str, Any]) -> Pace | None:
         paused_s=float(paused_s) if isinstance(paused_s, float | int) else 0.0,
         refused=int(refused or 0),
         ended=int(ended or 0),
+        refused_in_all=int(in_all),
     )
 
 
-def _kind_of(pace: Pace | None) -> str:
+def pace_kind(pace: Pace | None) -> str:
+    """Return what limits a pace: open, limited, declared or paused."""
     if pace is None or (pace.rate is None and not pace.paused_s):
         return "open"
     if pace.paused_s:

@@ -28,7 +28,7 @@ from enapter_async.fleet.outcomes import (
     RunWaiting,
     Tally,
 )
-from enapter_async.fleet.pace_notes import PaceNotes
+from enapter_async.fleet.pace_notes import pace_noted
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
@@ -273,7 +273,7 @@ class Run(Generic[OperationT]):
                 self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)
         if self._limiter is not None:
-            exits.callback(self._limiter.watch(PaceNotes(self._clock, self._tell, session).take))
+            exits.enter_context(pace_noted(self._limiter, self._clock, self._tell, session))
         rollout = self._rollout
         chosen = guard = self._options.guard
         if isinstance(guard, GuardMode):

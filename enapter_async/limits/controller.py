@@ -392,4 +392,5 @@ class Controller:
             paused_s=max(0.0, self._paused_until - now) if self._probing else 0.0,
             refused=refused,
             ended=ended,
+            refused_in_all=self.refusals,
         )

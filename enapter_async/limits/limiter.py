@@ -94,11 +94,6 @@ class AdaptiveLimiter:
         """How many attempts are in flight."""
         return self._controller.in_flight
 
-    @property
-    def refusals(self) -> int:
-        """How many attempts the server refused as too many since the client was opened."""
-        return self._controller.refusals
-
     def try_acquire(self) -> Permit | None:
         """Return a permit at once, or None if the attempt has to wait."""
         if self._line:

@@ -16,7 +16,7 @@ class Pace:
     `rate` is attempts per second, None if nothing limits it; `declared` whether that is the
     configured limit; `in_flight` how many may be in flight; `paused_s` the seconds until an
     attempt may start while the server accepts nothing, else 0. Of the last `ended` attempts
-    (about one minute), `refused` were refused.
+    (about one minute), `refused` were refused; `refused_in_all` counts every refusal so far.
     """
 
     rate: float | None
@@ -25,6 +25,7 @@ class Pace:
     paused_s: float
     refused: int
     ended: int
+    refused_in_all: int = 0
 
     def __str__(self) -> str:
         if self.paused_s > 0:

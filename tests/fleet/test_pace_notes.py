@@ -12,8 +12,11 @@ from enapter_async import Client, fleet
 from enapter_async.emulator import Emulator, TooManyRequests
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import RunEvent, RunPaceChanged
-from enapter_async.fleet.pace_notes import PaceNotes, pace_in
+from enapter_async.fleet.pace_notes import PaceNotes, pace_in, pace_noted
+from enapter_async.fleet.reporting.summary import summarize
+from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.limits.pace import Pace
+from enapter_async.limits.pacing import Pacing
 from tests.fleet.callers import rename
 from tests.fleet.ticking import Ticking
 
@@ -50,6 +53,26 @@ def test_a_limit_and_a_pause_are_told_at_once_and_a_rates_steps_once_a_second() 
     assert str(read) == "47/s, the server refused 20 of the last 900"
 
 
+def test_refusals_by_chance_are_written_at_the_end_and_count_from_the_start() -> None:
+    clock, paper = Ticking().clock(), Paper()
+    limiter = AdaptiveLimiter(Pacing(), clock)
+
+    def refuse() -> None:
+        permit = limiter.try_acquire()
+        assert permit is not None
+        limiter.refused(permit, None)
+
+    refuse()
+    with pace_noted(limiter, clock, lambda _: None, paper):
+        refuse()
+        refuse()
+        assert paper.notes == []
+    assert [each["refused_in_all"] for each in paper.notes] == [2]
+    with pace_noted(limiter, clock, lambda _: None, paper):
+        pass
+    assert len(paper.notes) == 1
+
+
 @pytest.mark.parametrize("details", [{}, {"rate": "fast", "refused": 1, "ended": 2}])
 def test_a_note_that_tells_no_pace_is_none(details: dict[str, Any]) -> None:
     assert pace_in(details) is None
@@ -71,6 +94,10 @@ async def test_a_run_at_which_a_server_refuses_everything_for_a_while_tells_and_
         assert report.ok
     assert any(isinstance(each, RunPaceChanged) for each in told)
     with closing(Journal.read(journal)) as read:
-        notes = [each for each in read.notes() if each.kind == "pace"]
-    assert notes
+        course = summarize(read)["course"]
+    assert course["refused"] == 12
+    assert course["paces"][0] == [0, "open", None]
+    assert {kind for _, kind, _ in course["paces"]} == {"open", "limited"}
+    at = [at for at, _, _ in course["paces"]]
+    assert at == sorted(at)
     assert fleet.status(journal).pace is None, "the run is over"

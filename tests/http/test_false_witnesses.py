@@ -153,7 +153,7 @@ async def test_a_settling_read_that_is_refused_is_counted_by_the_limiter(
         assert type(error) is AmbiguousOutcomeError
         limiter = rig.client.limiter
         assert isinstance(limiter, AdaptiveLimiter)
-        assert limiter.refusals == 1
+        assert limiter.pace().refused_in_all == 1
 
 
 async def test_a_client_over_a_session_begins_nothing_after_it_is_closed(

@@ -19,6 +19,7 @@ from enapter_async.fleet.journal.records import INTENT, WAVE_BEGUN, Event
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.pace_notes import PACE
 from enapter_async.fleet.reporting.timeline import Timeline
 
 ROWS: Final = 5000
@@ -180,6 +181,8 @@ class _Summary:
         if seq is None:
             if event.kind == "begin":
                 self._timeline.begin(event.at_ms)
+            elif event.kind == PACE:
+                self._timeline.take_pace(event)
             elif event.kind not in _NOT_TOLD and len(self._notes) < NOTES:
                 told = {key: _clip(value, _TEXT) for key, value in event.details.items()}
                 self._notes.append([event.at_ms, event.kind, told])

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from enapter_async.fleet.journal.records import INTENT, Event
 from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.pace_notes import pace_in, pace_kind
 
 POINTS: Final = 120
 """The maximum number of points on the time axis."""
@@ -29,6 +30,8 @@ class Timeline:
         self.sessions: list[dict[str, int]] = []
         self.spans: dict[int, tuple[int, int]] = {}
         """When the first item of each wave was sent, and when the last one ended."""
+        self._paces: list[list[Any]] = []
+        self._refused: list[int] = []
         self._now = 0
         self._stands = bytearray(items)
         self._ends = array("q")
@@ -40,6 +43,17 @@ class Timeline:
     def begin(self, at_ms: int) -> None:
         """Record the start of a session."""
         self.sessions.append({"at": self._now, "began_ms": at_ms, "ended_ms": at_ms})
+        self._paces.append([self._now, pace_kind(None), None])
+        self._refused.append(0)
+
+    def take_pace(self, event: Event) -> None:
+        """Record a note about the pace that the limiter allowed from then on."""
+        pace = pace_in(event.details)
+        if pace is None or not self.sessions:
+            return
+        self._advance(event.at_ms)
+        self._paces.append([self._now, pace_kind(pace), pace.rate])
+        self._refused[-1] = pace.refused_in_all
 
     def take(self, event: Event, wave: int) -> None:
         """Record an event of an item in a wave."""
@@ -48,9 +62,7 @@ class Timeline:
             return
         if not self.sessions:
             self.begin(event.at_ms)
-        session = self.sessions[-1]
-        session["ended_ms"] = max(session["ended_ms"], event.at_ms)
-        self._now = max(self._now, session["at"] + event.at_ms - session["began_ms"])
+        self._advance(event.at_ms)
         if number != _NOT_ENDED:
             began, _ = self.spans.get(wave, (self._now, 0))
             self.spans[wave] = (began, self._now)
@@ -66,12 +78,19 @@ class Timeline:
         self._to.append(number)
         self._stands[event.seq] = number
 
+    def _advance(self, at_ms: int) -> None:
+        session = self.sessions[-1]
+        session["ended_ms"] = max(session["ended_ms"], at_ms)
+        self._now = max(self._now, session["at"] + at_ms - session["began_ms"])
+
     def tell(self) -> dict[str, Any]:
         """Return the course as plain JSON, with times in milliseconds from the start.
 
         For each step of `step_ms`, `ended` contains the number of items in each final state at
         its end; `rate` the number that ended in it; `took` how long they took: the median, the
-        90th percentile and the longest, None if none was sent.
+        90th percentile and the longest, None if none was sent. `paces` lists when the pace
+        changed, what limited it from then on, and its rate per second; `refused` counts the
+        attempts refused for too many requests.
         """
         step = max(1, math.ceil((self._now + 1) / POINTS))
         steps = self._now // step + 1
@@ -105,6 +124,8 @@ class Timeline:
                 "longest": [quantile(times, 1.0) for times in took],
             },
             "overall": [quantile(every, share) for share in (0.5, 0.9, 0.99, 1.0)],
+            "paces": self._paces,
+            "refused": sum(self._refused),
             "attempts": self._attempts,
             "retried": self._retried,
             "settled": self._settled,
