@@ -227,7 +227,7 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close the client; calls in flight start no further attempt and report what is known.
+        """Close the client; calls in flight start no further attempt and report their outcome.
 
         The client's own session is closed too; a session that was passed in stays open.
         """
@@ -263,12 +263,12 @@ class Client:
         Raises:
             ConfigurationError: The client is not open, or not on this event loop.
             APIError: The API refused, and nothing was done.
-            TransportError: No answer arrived; a write was not sent.
-            DeadlineExceededError: The deadline passed; a write was not done.
+            TransportError: No answer arrived; if it was a write, it was not sent.
+            DeadlineExceededError: The deadline passed; if it was a write, it was not done.
             ResponseError: The answer to a read cannot be used.
-            ResultDiffersError: A write was done, but not as asked.
-            AmbiguousOutcomeError: A write may or may not have been done; if it was, and only
-                its answer is lost, a `ResultLostError`.
+            ResultDiffersError: The write was carried out, but the result is not as requested.
+            AmbiguousOutcomeError: A write may or may not have been done. It is a
+                `ResultLostError` if the write was done and only its answer is lost.
         """
         return await self._open_pipeline().execute(operation)
 

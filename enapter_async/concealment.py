@@ -1,7 +1,7 @@
 """Secret texts that are never printed, and tracebacks whose frames do not hold them.
 
 Tools that report errors with the local variables of each frame, such as Sentry and rich, would
-otherwise store a token or a password held by a frame of this package when an error passed it.
+otherwise store any token or password in a frame of this package that an error passes through.
 """
 
 import functools

@@ -143,7 +143,7 @@ class ConfigurationError(EnapterError, ValueError):
 class ArgumentError(ConfigurationError):
     """An argument of an operation is wrong, such as an id with a slash; nothing was sent.
 
-    It is a separate class because in a backend the cause is usually the request, not a setting.
+    It is a separate class because in a backend its usual cause is a request, not a setting.
     """
 
 
@@ -238,7 +238,7 @@ class RateLimitedError(APIError):
 
 
 class ServerError(APIError):
-    """5xx: the server failed. Raised for a write only if the server reports it as not done."""
+    """5xx: the server failed. For a write, raised only if the server reports it as not done."""
 
 
 class TransportError(EnapterError):
@@ -304,7 +304,7 @@ class ResponseTooLargeError(ResponseError):
 
 
 class ResultDiffersError(EnapterError):
-    """The operation was done, but not as asked; for example, the server trimmed a name.
+    """The operation was done, but not as requested; for example, the server trimmed a name.
 
     It is never repeated automatically, because the result would be the same. `result` is the
     value the API returned, including secrets; it is not pickled. In a job it is None, and

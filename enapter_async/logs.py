@@ -66,7 +66,7 @@ logging.getLogger(BACKEND).addHandler(_WhereNobodyListens(logging.WARNING))
 
 
 class CallLog:
-    """A hook that logs a line for each attempt, wait and end: `Client(hooks=[CallLog()])`.
+    """A hook that logs each attempt, each wait, and each call's end: `Client(hooks=[CallLog()])`.
 
     Lines go to the logger `enapter_async.calls`: good attempts and short waits as DEBUG, failures
     and the ends of calls as INFO, an uncertain outcome as WARNING. They contain ids, but never a

@@ -229,7 +229,7 @@ class Operation(Generic[T_co]):
     def differs(self, result: Any) -> str:
         """Return how a successful answer differs from the request; "" if it does not.
 
-        For example, the server trimmed a name: the operation was done, but not as asked. Fields
+        For example, the server may have trimmed a name: done, but not as requested. Fields
         that an answer omits are not compared.
         """
         if result is None or self.repeat is not _CONVERGENT or self.holds(result):
@@ -245,7 +245,7 @@ class Operation(Generic[T_co]):
         return "; ".join(shown) or ("" if wanted else "it does not show what was asked for")
 
     def reads(self) -> "Operation[Any] | None":
-        """Return the operation that reads the state of this one's target, or None.
+        """Return the operation that reads the state of this operation's target, or None.
 
         If it settles by SEARCH, return the search.
         """
@@ -291,7 +291,7 @@ class Operation(Generic[T_co]):
         return self.changes()
 
     def guards(self) -> tuple[str, ...]:
-        """Return the fields of the state that must be unchanged since planning when it is sent."""
+        """Return the fields that must not have changed between planning and sending."""
         return tuple(self.changes())
 
     def pointless(self) -> str:

@@ -53,7 +53,7 @@ def quoted(text: str) -> str:
 
 
 def quoted_apart(one: str, other: str) -> tuple[str, str]:
-    """Return two different texts in quotes; both in ASCII if they would look the same."""
+    """Return two different texts in quotes, both in ASCII if they would otherwise look alike."""
     pair = quoted(one), quoted(other)
     return (ascii(one), ascii(other)) if _look(pair[0]) == _look(pair[1]) else pair
 

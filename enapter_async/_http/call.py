@@ -26,7 +26,7 @@ NOT_NEWER: Final = (
 
 
 class AttemptObserver(Protocol):
-    """Accompanies one call: can delay the start of its attempts, and is notified of their ends."""
+    """Observes one call: it can delay attempts, and is notified when each one ends."""
 
     def may_begin(self) -> bool:
         """Return whether an attempt may start at once; called again after every other wait."""
@@ -52,7 +52,7 @@ class CallRecord:
     a journal can first record that it may arrive once more; an exception from it ends the call.
     `observer` is asked before each attempt and notified of its end. `decides` means that a
     decision depends on the answer: a 404 must be proven, and a read requests a fresh answer and
-    records in `seen` how new it is. `before` is the time of the last change that such a read
+    records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
     before this call the operation may first have been sent.
     `permit` is a permit of the client's limiter, acquired in advance for the first attempt; if it
@@ -135,11 +135,11 @@ class Call:
         self.record = record
         self.patient = patient
         self.end = end
-        """When the call must end, including the read that may have to settle it."""
+        """When the call must end, including a read to settle it, if one is needed."""
         self.delay = 0.0
         """How long to sleep after the last failure."""
         self.refusals = 0
-        """How often the server refused it for now; such refusals do not count as attempts."""
+        """How many times the server refused it temporarily; these do not count as attempts."""
         self.request_id: str | None = None
         self.absent_before = False
         """Whether no object had the natural key before, if the operation settles by it."""
@@ -148,7 +148,7 @@ class Call:
         self.first: float | None = None
         """When the first attempt that may have succeeded started, on the monotonic clock."""
         self.seen: Seen | None = None
-        """How new the last state read for the call is."""
+        """How recent the last state read for the call is."""
         self.still_there = False
         """Whether a read after the last attempt showed that the operation was not done."""
         self.uncertain: Failure | None = None
@@ -195,7 +195,7 @@ class Call:
         self.end += seconds
 
     def reserve(self, left: float) -> float:
-        """Return how much of the remaining time is reserved for settling, if that may be needed."""
+        """Return how much of the remaining time is reserved for settling, in case it is needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
         return settle_reserve(self.operation.settles, left) if uncertain else 0.0
 
@@ -263,7 +263,7 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
 
 
 def differing(operation: Operation[Any], why: str) -> ResultDiffersError:
-    """Return the error of a call that was done, but not as asked."""
+    """Return the error of a call that was done, but not as requested."""
     target = operation.target()
     return ResultDiffersError(
         f"{described(operation)} was done, but not as asked: {why}",

@@ -41,7 +41,7 @@ and return it for every answer; memory of this size is kept."""
 
 
 def probe(session: aiohttp.ClientSession) -> str:
-    """Return which features `DirectTransport` needs that this aiohttp lacks; empty if none."""
+    """Return the features that `DirectTransport` needs but aiohttp lacks; empty if none."""
     loop = asyncio.get_running_loop()
     connector: Any = session.connector
     wanted = {
@@ -83,7 +83,7 @@ def _key_request(session: aiohttp.ClientSession, url: URL, ssl: Any) -> ClientRe
 
 
 class DirectTransport:
-    """The fast and exact transport: it manages the connection of each exchange itself."""
+    """The default transport, which manages the connection of each exchange itself."""
 
     def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any) -> None:
         connector = session.connector
@@ -160,7 +160,7 @@ class DirectTransport:
     async def reach(self, seconds: float) -> Failure | None:
         """Open a new connection, send nothing, and close it.
 
-        An idle connection would prove nothing: it may be dead without this being known.
+        An idle connection would prove nothing: it may have died without being detected.
         """
         try:
             async with asyncio.timeout(seconds):

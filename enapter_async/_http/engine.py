@@ -109,7 +109,7 @@ class Engine:
         return self._pipeline
 
     def _check_loop(self) -> None:
-        """Raise in another loop or process than the client was opened in; the thread may change."""
+        """Raise if the loop or process differs from that of `open`; the thread may change."""
         if self.loop is None:
             where = "in another process; open a new one after a fork"
             raise ConfigurationError(f"this client was opened {where}")

@@ -46,7 +46,7 @@ def _from_envelope(operation: Operation[T], data: Mapping[str, Any]) -> T:
             return result
         raise StructureError(*problem)
     if answer.secret:
-        # It cannot be read a second time, so it is accepted without its envelope, too.
+        # A result that cannot be read a second time is accepted even without its envelope.
         with contextlib.suppress(StructureError):
             bare: T = structurer(answer.type)(data)
             return bare

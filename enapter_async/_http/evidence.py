@@ -12,7 +12,7 @@ from enapter_async.operation import Answer, Operation
 _GIVEN_UP: Final = frozenset((408, 499))
 """The statuses of a proxy that gave up waiting after it forwarded the request."""
 _LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
-"""Redirects sent before anything is done; 302 and 303 may also follow a processed form."""
+"""Redirects that are sent before anything is done; 302 and 303 may follow a completed write."""
 _NOT_NOW: Final = frozenset((425, 429))
 TOLERANCE: Final = 2.0
 """The tolerance in seconds for times in whole seconds or from two different clocks."""
@@ -24,12 +24,12 @@ _VALIDATED: Final = frozenset(("refresh", "revalidated"))
 
 
 class Seen(NamedTuple):
-    """How new a state is that was read, by the server's times in seconds since 1970.
+    """How recent a state that was read is, by the server's times in seconds since 1970.
 
     `stamp` is when the state last changed, as it reports itself; `date` is the answer's `Date`;
     `at` is when the answer arrived, on the local monotonic clock. `stamped` means that other
-    objects of its noun have a time of change; `lag` is how far that was behind `Date` at most, in
-    the answers to this client's own writes.
+    objects of its noun have a time of change; `lag` is the most that this time was behind `Date`
+    in the answers to this client's own writes.
     """
 
     stamp: float | None
@@ -61,12 +61,12 @@ class Evidence:
         self.living: set[int] = set()
         """The nouns whose API is known to answer at the base URL, by the ids of their proofs."""
         self.asked = 0
-        """How often a check was made whether an API answers there."""
+        """How many times it was checked whether an API answers there."""
         self.asking = asyncio.Lock()
         self.stamped: set[int] = set()
         """The nouns whose objects have a time of change, by the ids of their proofs."""
         self.lag = 0.0
-        """How far that time was behind `Date` at most, in answers to writes."""
+        """The most that this time of change was behind `Date` in answers to writes."""
         self._date: str | None = None
         self._seconds: float | None = None
 
@@ -80,9 +80,9 @@ class Evidence:
             self.stamped.add(id(operation.proof))
 
     def lives(self, operation: Operation[Any]) -> bool:
-        """Return whether the API of an operation's noun is known to answer at the base URL.
+        """Return whether the API for the operation's noun is known to exist at the base URL.
 
-        If an operation defines no proof, any successful answer is one.
+        If the operation defines no proof, any successful answer counts as one.
         """
         return bool(self.living) if operation.proof is None else id(operation.proof) in self.living
 
@@ -95,7 +95,7 @@ class Evidence:
                 self.lag = date - stamp
 
     def seen(self, operation: Operation[Any], headers: Any, state: Any, at: float) -> Seen:
-        """Return how new a just-read state is."""
+        """Return how recent a state is that was just read."""
         stamp = stamp_of(operation.answer, state)
         stamped = id(operation.proof) in self.stamped
         return Seen(stamp, self._date_of(headers), at, stamped, self.lag)
@@ -116,9 +116,9 @@ def stamp_of(answer: Answer[Any], value: Any) -> float | None:
 
 
 def told_by_cache(headers: Any) -> str:
-    """Return the header that shows an answer came from a cache, not the server; or "".
+    """Return the header that shows that a cache sent the answer; "" if there is none.
 
-    These are `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and older headers:
+    Such headers are `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and older ones:
     X-Cache, CF-Cache-Status, X-Varnish with two numbers, and similar ones. An answer that was
     validated at the server ("REVALIDATED", "TCP_REFRESH_HIT") is as good as the server's own.
     """
@@ -143,8 +143,9 @@ def certainty_of(status: int, *, dated: bool) -> Certainty:
     """Return the certainty that a status other than 2xx implies for a write: REFUSED or MAYBE.
 
     `dated` means that the answer has the API's own form and a time to retry, which distinguishes
-    its 503 from a proxy's. A redirect is a refusal if it means that the address is elsewhere; 302
-    and 303 may also follow a completed write, and the others prove nothing.
+    its 503 from a proxy's. A redirect counts as a refusal if it says that the resource has a
+    different address. A 302 or 303 may also follow a completed write; other redirects prove
+    nothing.
     """
     if 300 <= status < 400:
         refused = status in _LIVES_ELSEWHERE

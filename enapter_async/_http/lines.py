@@ -42,7 +42,7 @@ class Line:
         self.until = 0.0
         self.late = False
         self.spared = False
-        """Whether it was granted time to read data that arrived while the loop was stalled."""
+        """Whether the exchange was given extra time because the loop was stalled."""
         self.rests_since = 0.0
 
 

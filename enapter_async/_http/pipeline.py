@@ -186,7 +186,7 @@ class Pipeline(Telling):
         return await self._settlement().conclude(call, ended)
 
     def _may_ask_again(self, call: Call) -> bool:
-        """Return whether an unconfirmed write that a read showed as not done may be repeated."""
+        """Return whether an unconfirmed write may be repeated once a read shows it as not done."""
         allowed = len(call.record.attempts) - call.refusals < self.policy.attempts
         return call.still_there and allowed and call.delay < self._time_left(call)
 
@@ -292,7 +292,7 @@ class Pipeline(Telling):
         return left - call.reserve(left)
 
     def _failed(self, call: Call, failure: Failure, began: float) -> Failure:
-        """Record a failed attempt, and how long its operation must wait now."""
+        """Record a failed attempt, and how long its operation must wait before the next one."""
         now = self.clock.monotonic()
         number = len(call.record.attempts) + 1
         attempt = Attempt(

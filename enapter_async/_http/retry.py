@@ -83,7 +83,7 @@ def may_repeat(policy: RetryPolicy, repeat: Repeat, failure: Failure) -> bool:
 
 
 def is_refusal(failure: Failure) -> bool:
-    """Return whether the server refused an attempt for too many requests, so only temporarily."""
+    """Return whether the server refused an attempt temporarily, for too many requests."""
     return failure.certainty is Certainty.REFUSED and (
         failure.status == 429 or (failure.status == 503 and failure.retry_after is not None)
     )

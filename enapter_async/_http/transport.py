@@ -25,7 +25,7 @@ from enapter_async.errors import (
 ERROR_BODY_BYTES: Final = 64 * 1024
 """The maximum read of an error's body; if there is more, the connection is closed."""
 SWEEP_SECONDS: Final = 0.05
-"""The interval of checks for late exchanges, and how long one is spared after a stall."""
+"""The interval of checks for late exchanges, and the extra time for one after a stall."""
 LARGEST_FIELD: Final = 64 * 1024
 """The maximum size of one header of an answer, in bytes: the types of about 7,000 columns of a
 time series arrive in one. aiohttp allows at most 128 headers."""
@@ -82,7 +82,7 @@ def torn(headers: Any) -> bool:
 def read_at_once(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
 ) -> tuple[bytes, str, bool] | None:
-    """Return the same as `read_body` if the whole body has arrived and fits its cap, else None."""
+    """Return what `read_body` would if the whole body has arrived and fits its cap, else None."""
     if not payload.is_eof() or payload.exception() is not None:
         return None
     if payload.total_bytes > _cap(status, max_bytes):
@@ -95,7 +95,7 @@ async def read_body(
 ) -> tuple[bytes, str, bool]:
     """Read a body up to its cap.
 
-    Return it with the reason why it is incomplete, if it is, and whether time ran out.
+    Return the body, the reason if it is incomplete, and whether time ran out.
     """
     cap = _cap(status, max_bytes)
     chunks: list[bytes] = []

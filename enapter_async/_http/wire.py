@@ -299,7 +299,7 @@ def _may_be_json(reply: Reply) -> bool:
 
 
 def _looks_like_json(reply: Reply) -> bool:
-    """Return whether the body looks like JSON with another content type, as Go servers send it."""
+    """Return whether the body looks like JSON despite its content type, as Go servers send it."""
     return not _is_html(reply) and reply.body.lstrip()[:1] == b"{"
 
 

@@ -114,7 +114,7 @@ class Devices:
         Not safe to repeat: each call creates new credentials, and the API does not document
         whether the old ones stay valid. They are returned only once, so after an
         `AmbiguousOutcomeError` credentials may exist that nobody has seen; if part of the answer
-        arrived, the error's `answer` holds it. The API refuses devices that communicate by
+        arrived, the error's `answer` holds it. The API refuses devices that communicate via
         UCM_LUA or UCM_EMBEDDED.
 
         Source: API page, "Generate Device Configuration".

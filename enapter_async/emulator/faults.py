@@ -23,7 +23,7 @@ class Latency:
 class TooManyRequests:
     """429, and nothing is done.
 
-    Without `retry_after` the answer is like nginx's own: no such header, and HTML. With it,
+    Without `retry_after` the answer is HTML without that header, as nginx sends it. With it,
     the answer has the API's envelope, and Retry-After holds those seconds or, with `as_date`,
     the date that far from now.
     """
@@ -145,7 +145,7 @@ class Rule:
 
     @property
     def spent(self) -> bool:
-        """Whether the rule has been applied as often as requested."""
+        """Whether the rule has been applied `times` times."""
         return self.times is not None and self.met >= self.times
 
 

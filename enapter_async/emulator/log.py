@@ -88,7 +88,7 @@ class Log:
     def effects(
         self, device_id: str | None = None, operation: str | None = None
     ) -> tuple[Effect, ...]:
-        """Return the effects in order, of one device or of all, of one operation or of all."""
+        """Return the effects in order, optionally only those on one device or of one operation."""
         self._need_records()
         known = self._effects if device_id is None else self._effects_by_device.get(device_id, [])
         return tuple(e for e in known if operation is None or e.operation == operation)
@@ -96,19 +96,19 @@ class Log:
     def arrivals(
         self, device_id: str | None = None, method: str | None = None
     ) -> tuple[Arrival, ...]:
-        """Return the arrivals in order, for one device or for all, of one method or of all."""
+        """Return the arrivals in order, optionally only those for one device or of one method."""
         self._need_records()
         known = self._arrivals if device_id is None else self._arrivals_by_device.get(device_id, [])
         return tuple(a for a in known if method is None or a.method == method)
 
     def count(self, operation: str | None = None, *, device_id: str | None = None) -> int:
-        """Count effects: of one operation or of all, on one device or on all."""
+        """Count effects, optionally only those of one operation or on one device."""
         if device_id is not None:
             return len(self.effects(device_id, operation))
         return self._effect_counts.total() if operation is None else self._effect_counts[operation]
 
     def count_arrivals(self, method: str | None = None, *, device_id: str | None = None) -> int:
-        """Count requests: of one method or of all, for one device or for all."""
+        """Count requests, optionally only those of one method or for one device."""
         if device_id is not None:
             return len(self.arrivals(device_id, method))
         return self._arrival_counts.total() if method is None else self._arrival_counts[method]

@@ -46,7 +46,7 @@ class World:
     assign_blueprint too; a taken slug and the deletion of a device with running dependents are
     409, an impossible configuration 422; every device that depends on another counts as running.
     Slugs are unique in the whole account; with `unique_slugs="site"` only within each site.
-    Without a site, a slug used in several sites then addresses the first of them by id.
+    If no site is given, a slug used in several sites refers to the device with the lowest id.
     `blueprints` are the ids that may be assigned; None means any.
     """
 
@@ -181,15 +181,15 @@ class World:
         return tuple(sorted(self._below.get(device_id, ())))
 
     def effects_of(self, device_id: str, operation: str | None = None) -> tuple[Effect, ...]:
-        """Return the effects on a device, in order, of one operation or of all."""
+        """Return the effects on a device in order, optionally only those of one operation."""
         return self.log.effects(device_id, operation)
 
     def arrivals_of(self, device_id: str, method: str | None = None) -> tuple[Arrival, ...]:
-        """Return the requests that arrived for a device, in order, of one method or of all."""
+        """Return the requests that arrived for a device, optionally only those of one method."""
         return self.log.arrivals(device_id, method)
 
     def count(self, operation: str | None = None, *, device_id: str | None = None) -> int:
-        """Count effects: of one operation or of all, on one device or on all."""
+        """Count effects, optionally only those of one operation or on one device."""
         return self.log.count(operation, device_id=device_id)
 
     # Preparing the world

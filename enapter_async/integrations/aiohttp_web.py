@@ -12,10 +12,10 @@
 
     web.run_app(app, handler_cancellation=True)
 
-With `handler_cancellation=True` (of `run_app` and `AppRunner`; aiohttp's default is off), when the
-browser abandons a request, its handler is cancelled, and so is its call: its slot in the limiter
-and its turn to write are released, and hooks receive `CallEnded(cancelled=True)`. An attempt in
-flight may still have been done; for a write that must run to its end, use a job.
+`handler_cancellation=True` is an option of `run_app` and `AppRunner` (off by default in aiohttp).
+With it, if the browser drops a request, the handler and its call are cancelled. The call's limiter
+slot and its place in the write queue are released, and hooks receive `CallEnded(cancelled=True)`.
+An attempt in flight may still have been done; for a write that must run to its end, use a job.
 """
 
 import contextlib

@@ -75,7 +75,7 @@ class JobFile:
 
     @classmethod
     def read(cls, folder: RunFolder) -> Self:
-        """Read it; a job without such a file comes from the command line and counts as stopped.
+        """Read the file; a job without one comes from the command line and counts as stopped.
 
         Raises:
             ConfigurationError: the file is damaged.
@@ -102,7 +102,7 @@ class JobFile:
         )
 
     def write(self, folder: RunFolder) -> None:
-        """Write it with mode 0600, atomically replacing an older one.
+        """Write the file with mode 0600, atomically replacing an older one.
 
         Raises:
             ConfigurationError: it cannot be created.
@@ -113,7 +113,7 @@ class JobFile:
 
     @staticmethod
     def remove(folder: RunFolder) -> None:
-        """Remove it; safe to repeat."""
+        """Remove the file; safe to repeat."""
         (folder.path / _FILE).unlink(missing_ok=True)
 
 

@@ -69,7 +69,7 @@ class JobReader:
         written since.
 
         Raises:
-            RunRefusedError: it is not a journal, or has another version.
+            RunRefusedError: it is not a journal, or has a different version.
             ConfigurationError: the job's file is damaged.
         """
         path = self._folder.journal

@@ -318,7 +318,7 @@ def _outcome(event: CallEnded) -> str:
 
 
 def _error_type(status: int | None, kind: str) -> str:
-    """Return a failure's name as in the conventions: by an error status, else by its kind."""
+    """Return a failure's `error.type`: the HTTP status if it is an error, else the kind."""
     return kind if status is None or status < 400 else str(status)
 
 

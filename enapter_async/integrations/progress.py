@@ -54,7 +54,7 @@ class Phase(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Wave:
-    """A wave of a session: `size` and `of` (how many waves) are None where unknown.
+    """A wave of a session: `size` and `of` (how many waves) are None if unknown.
 
     `done` counts the operations that are done; `not_done` those that failed or are unknown.
     """
@@ -193,7 +193,7 @@ class Progress:
         self._wave = None
 
     def _present(self) -> Wave | None:
-        """Return the current wave with counts: waves run in turn, so recent ends belong to it."""
+        """Return the current wave with counts: waves run in turn, so recent ends are its own."""
         if self._wave is None:
             return None
         done, not_done = self._counted()

@@ -14,9 +14,10 @@ The same in both; FastAPI is a Starlette application::
 
 In Starlette, where there is no `Depends`, a handler calls `client_of(request)`.
 
-If the browser abandons a request, `CancelAbandoned` cancels it and its call: its slot in the
-limiter and its turn to write are released, and hooks receive `CallEnded(cancelled=True)`. An
-attempt in flight may still have been done; for a write that must run to its end, use a job.
+If the browser drops a request, `CancelAbandoned` cancels the handler and its call. The call's
+limiter slot and its place in the write queue are released, and hooks receive
+`CallEnded(cancelled=True)`. An attempt in flight may still have been done; for a write that must
+run to its end, use a job.
 
 Event streams stay open while people watch, and uvicorn waits for them before it starts the
 application's shutdown: set `timeout_graceful_shutdown` (seconds), as the example does.
@@ -91,7 +92,7 @@ def lifespan(
 def install(
     app: Starlette, *, answer: Answerer | None = answer_to, cancel_abandoned: bool = True
 ) -> None:
-    """Make an application respond to SDK errors, and cancel requests that a browser abandons.
+    """Make an application respond to SDK errors, and cancel requests that a browser drops.
 
     `answer` converts an SDK error raised by a handler to a response; None disables this. Call
     this before the application starts.
@@ -221,7 +222,7 @@ class _Watched:
             task.cancel()
 
     async def receive(self) -> Message:
-        """Return the next message, and after the last one only the disconnect."""
+        """Return the next message; after the last one, always return the disconnect."""
         if self._messages.empty() and self._gone.is_set():
             return {"type": _DISCONNECT}
         getting = asyncio.ensure_future(self._messages.get())
@@ -241,7 +242,7 @@ class _Watched:
         await self._send(message)
 
     async def say_abandoned(self) -> None:
-        """Send a response that nobody reads: outer middleware would treat none as an error."""
+        """Send a response that nobody reads; outer middleware treats a missing one as an error."""
         if not self._begun:
             with contextlib.suppress(OSError):
                 start = {"type": "http.response.start", "status": ABANDONED, "headers": []}

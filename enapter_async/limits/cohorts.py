@@ -47,7 +47,7 @@ class Cohort:
         return self.refused / self.ended
 
     def is_full(self, now: float, enough: int) -> bool:
-        """Return whether nothing more is to be gathered in it."""
+        """Return whether the cohort needs no more attempts."""
         age, started = now - self.began, self.started
         return age >= SPAN_S and (started >= enough or (age >= LONG_SPAN_S and started >= FEW))
 
@@ -71,7 +71,7 @@ class Trial:
 
     Wald's sequential probability ratio test over the attempts of the trial: do they end as
     before (`share`), or as expected of a server that is no longer overloaded (`calm`)?
-    `restore` is the rate to restore if they do not depend on it.
+    `restore` is the rate to restore if the refusals turn out not to depend on the rate.
 
     Source: A. Wald, "Sequential Tests of Statistical Hypotheses", 1945.
     """

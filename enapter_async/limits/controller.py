@@ -129,7 +129,7 @@ class Controller:
     # When the next attempt may start.
 
     def opens_at(self, now: float) -> float:
-        """Return when the next attempt may start; infinity means when one in flight has ended."""
+        """Return when the next attempt may start; infinity if one in flight must end first."""
         if self._frozen_at is not None:
             if now < self._frozen_at + FREEZE_S:
                 return self._frozen_at + FREEZE_S
@@ -244,7 +244,7 @@ class Controller:
     def lost(self, cohort: Cohort, now: float, *, unreachable: bool = False) -> None:
         """Withdraw an attempt that got no answer, and allow fewer in flight.
 
-        It timed out, or the host was `unreachable` and must not be flooded once it is back.
+        The attempt timed out, or the host was `unreachable` and must not be flooded on its return.
         """
         if unreachable:
             self._places.resume()

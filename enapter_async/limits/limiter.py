@@ -1,7 +1,7 @@
 """The limiter that every attempt of a client's calls and jobs waits for.
 
 Every attempt acquires a permit and ends it in one of four ways. The line is first come, first
-served; a call that was refused returns to the front, since it has waited already.
+served, but a call that was refused returns to the front, since it has waited already.
 """
 
 import asyncio
@@ -67,8 +67,8 @@ class Limiter(Protocol):
 def own_delay(clock: Clock, times: int, retry_after: float | None) -> float:
     """Return how many seconds an operation itself waits after its `times`-th refusal.
 
-    The limiter decides whether others are slowed down as well. Full jitter prevents operations
-    refused together from returning together; the server's Retry-After is a lower bound.
+    The limiter decides whether others are slowed down as well. Full jitter keeps operations that
+    were refused together from returning together; the server's Retry-After is a lower bound.
     """
     most = min(LONGEST_OWN_DELAY_S, FIRST_OWN_DELAY_S * 2.0 ** min(times - 1, 30))
     return (retry_after or 0.0) + clock.uniform(0.0, most)

@@ -41,7 +41,7 @@ class DeviceType(OpenEnum):
 
 
 class AccessRole(OpenEnum):
-    """What the caller may do with a device, from least to most; an open enumeration."""
+    """The caller's permissions on a device, from least to most; an open enumeration."""
 
     __slots__ = ()
 

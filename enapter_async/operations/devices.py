@@ -139,7 +139,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
         )
 
     def target(self) -> Target:
-        """Return the devices of the site, or of the account."""
+        """Return the list of the site's devices, or of the account's, as the target."""
         return Target("device", site_id=self.site_id)
 
     def max_bytes(self) -> int:
@@ -148,7 +148,7 @@ class ListDevices(Operation[tuple[Device, ...]]):
         return min(self.limit * each, _PAGE_BYTES)
 
     def when_missing(self, envelope: Mapping[str, Any]) -> tuple[Device, ...] | Unset:
-        """Return no devices if the answer looks like an empty page, such as one past the end."""
+        """Return an empty tuple if the answer looks like an empty page, as past the end."""
         total = envelope.get("total_count")
         past_the_end = isinstance(total, int) and total <= self.offset
         looks_like_a_page = "devices" in envelope or past_the_end
@@ -326,8 +326,8 @@ class AssignBlueprint(_OnDevice[Device]):
 class GenerateConfig(_OnDevice[CommunicationConfig]):
     """Generate a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
 
-    Each arrival creates new credentials, so it is not safe to repeat, and no read shows
-    whether it was done. The API refuses devices that communicate by UCM_LUA or UCM_EMBEDDED.
+    Not safe to repeat: each request that arrives creates new credentials, and no read shows
+    whether one did. The API refuses devices that communicate via UCM_LUA or UCM_EMBEDDED.
 
     Source: API page, "Generate Device Configuration".
     """
@@ -366,7 +366,7 @@ class GenerateConfig(_OnDevice[CommunicationConfig]):
         return ""
 
     def differs(self, result: CommunicationConfig) -> str:
-        """Return which protocol the configuration is for, if not the requested one."""
+        """Return which protocol the configuration is for if it is not the requested one."""
         if result.mqtt_protocol == self.protocol:
             return ""
         return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
