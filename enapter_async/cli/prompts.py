@@ -12,7 +12,7 @@ yes_option = click.option(
 def confirm_lasting(deletions: int, configurations: int, *, yes: bool) -> None:
     """Ask the user to confirm deletions and new configurations by typing their number.
 
-    Does not ask if there are none of either. Raises the same errors as `confirm`.
+    Does not ask if neither is planned. Raises the same errors as `confirm`.
     """
     named = " and ".join(
         f"{count} {what}{'' if count == 1 else 's'}"
@@ -26,7 +26,7 @@ def confirm_lasting(deletions: int, configurations: int, *, yes: bool) -> None:
 def confirm(what: str, number: int, *, yes: bool) -> None:
     """Ask the user to type a number to continue.
 
-    With `yes` nothing is asked; it is required if there is no terminal.
+    If `yes` is set, the user is not asked. Without a terminal, `yes` is required.
 
     Raises:
         click.UsageError: there is no terminal to ask on.
@@ -42,5 +42,5 @@ def confirm(what: str, number: int, *, yes: bool) -> None:
 
 
 def on_terminal() -> bool:
-    """Return whether there is a terminal to ask on."""
+    """Return whether a terminal is available for prompting the user."""
     return sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""Admission of operations to a run: in order of arrival, unless an obstacle holds all back."""
+"""Admits operations to a run in order of arrival, and holds all of them back during an obstacle."""
 
 import asyncio
 from collections import deque
@@ -28,11 +28,11 @@ TOLD_FROM: Final = 0.5
 class Admission:
     """Admits operations to a run: `enter` waits until one more operation may start.
 
-    While the host is down, the first waiting operation that is safe to send twice is sent as
-    the probe; if all are once-only, `connect` tries a bare connection instead, and raises
-    TransportError if that fails. `on_overdue` is called once if nothing got through for too
-    long, `on_wait` each time the run starts to wait for another reason, and with None when
-    it continues.
+    While the host is down, the first waiting operation that is safe to send twice is sent as the
+    probe; if all are once-only, `connect` tries a bare connection instead, and raises
+    TransportError if that fails. `on_overdue` is called once if no request got through for too
+    long. `on_wait` is called each time the run starts to wait for a different reason, and with None
+    when the run continues.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Admission:
         self._released = asyncio.Event()
 
     def try_enter(self, operation: Operation[Any]) -> "Admitted | None":
-        """Admit at once if nobody waits and nothing is in the way; the fast path of `enter`."""
+        """Admit immediately if nothing waits and there is no obstacle; the fast path of `enter`."""
         if self._new or not self._obstacles.clear:
             return None
         return Admitted(self, self._obstacles, operation, self._obstacles.begin())
@@ -84,7 +84,7 @@ class Admission:
         return await self._stand(self._again, operation, retry=retry)
 
     async def rest(self, seconds: float) -> None:
-        """Let one operation wait on its own, at most until `release_all`."""
+        """Make one operation wait, independently of the others, at most until `release_all`."""
         resting = asyncio.ensure_future(self._clock.sleep(seconds))
         released = asyncio.ensure_future(self._released.wait())
         try:
@@ -95,7 +95,7 @@ class Admission:
             await asyncio.gather(resting, released, return_exceptions=True)
 
     def release_all(self) -> None:
-        """Hold nothing back any more: the run is ending, and waiters must check its state again."""
+        """Stop holding operations back, since the run is ending; waiters must check its state."""
         self._released.set()
         self.turn()
 
@@ -158,7 +158,7 @@ class Admission:
             place.epoch.set_result(epoch)
 
     def _send_probe(self) -> None:
-        """Admit the first operation that is safe to send twice, or else probe over TCP."""
+        """Admit the first operation that is safe to send twice; if none is, probe over TCP."""
         for line in (self._again, self._new):
             for place in line:
                 if place.operation.repeat is not Repeat.ONCE and not place.epoch.done():
@@ -217,8 +217,8 @@ class _Place:
 class Admitted:
     """The admission of one operation; records the results of its attempts.
 
-    It is the `AttemptObserver` of the operation's calls: the first attempt starts at once,
-    later ones wait while the host is down.
+    It is the `AttemptObserver` of the operation's calls. The first attempt starts immediately;
+    later attempts wait while the host is down.
     """
 
     __slots__ = ("_admission", "_epoch", "_granted", "_obstacles", "_operation", "_retry")
@@ -234,7 +234,7 @@ class Admitted:
         self._retry = False
 
     def may_begin(self) -> bool:
-        """Return whether an attempt may start at once: not if the host went down meanwhile."""
+        """Return whether an attempt may start immediately; False if the host went down."""
         return self._granted and self._epoch == self._obstacles.epoch
 
     async def begin(self) -> None:
@@ -260,8 +260,8 @@ class Admitted:
     async def kept_out(self, error: EnapterError) -> bool:
         """Return whether an operation failed with this error only because of the host.
 
-        Then nothing was done, and the operation itself is fine: it is to be carried out again
-        once the obstacle is gone.
+        If so, nothing was done, and the operation should be carried out again once the obstacle is
+        gone.
         """
         if isinstance(error, RateLimitedError):
             asked = error.retry_after or 0.0

@@ -1,7 +1,7 @@
-"""When to stop retrying: a retry budget, and a circuit breaker for a host that is down.
+"""Decides when to stop retrying: a retry budget, and a circuit breaker for a host that is down.
 
-Two state machines without I/O. Neither fails an operation: both only determine how long
-nothing new should start.
+Both are state machines without I/O. They never make an operation fail; they only determine how long
+no new operation should start.
 """
 
 from collections import deque
@@ -28,7 +28,8 @@ LONGEST_PROBE: Final = 60.0
 class RetryBudget:
     """Limits retries to a fifth of the started operations, plus ten per second.
 
-    Based on the retry budget of Finagle, but waits instead of failing.
+    Based on Finagle's retry budget, but when the budget is spent, operations wait instead of
+    failing.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -49,7 +50,7 @@ class RetryBudget:
         self.full = False
 
     def wait(self) -> float:
-        """Return the seconds until something new may start; 0 or less if it may start now."""
+        """Return the seconds until a new operation may start; 0 or less if it may start now."""
         self._add(0.0)
         return -self._left / RETRIES_PER_SECOND
 
@@ -62,10 +63,10 @@ class RetryBudget:
 
 
 class Breaker:
-    """Opens if a host seems down: then only occasional probes are sent, until one is answered.
+    """Opens if a host seems down; only occasional probes are sent until one is answered.
 
-    It opens after ten attempts in a row without a connection, when half of the last twenty
-    (within ten seconds) received no response or a 5xx, and when one operation used up its
+    It opens in three cases: ten attempts in a row got no connection; half of the last twenty
+    attempts (within ten seconds) received no response or a 5xx; or one operation used up its
     attempts without ever reaching the host. A 429 is a response, and never opens it. The delay
     before each probe is random, at most one second at first, doubling each time to a minute.
 

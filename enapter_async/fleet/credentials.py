@@ -37,7 +37,7 @@ If a response arrived but cannot be parsed as a result, it is passed as a `RawAn
 
 
 class CredentialsFile:
-    """Stores secret results in a file: each is on disk before `store` returns.
+    """Stores secret results in a file. Each result is on disk before `store` returns.
 
     Each line is one JSON object: `device_id`, `protocol`, `generated_at` (RFC 3339, UTC) and
     `config` as returned by the API. If the response could not be parsed, `config` is replaced
@@ -79,7 +79,7 @@ class CredentialsFile:
         """Open the file.
 
         Raises:
-            ConfigurationError: it cannot be used; the message says why. Nothing was changed.
+            ConfigurationError: the file cannot be used, and is unchanged; the message says why.
         """
         descriptor = open_private(self.path, append=True)
         if not lock(descriptor):
@@ -108,7 +108,7 @@ class CredentialsFile:
             self._close_when_done()
 
     def _under_way(self) -> list[asyncio.Task[None]]:
-        """Return the tasks whose threads still run, even if nobody waits for them any more."""
+        """Return the tasks whose threads are still running, even if nothing awaits them."""
         tasks = (self._writer, self._taking)
         return [task for task in tasks if task is not None and not task.done()]
 
@@ -131,7 +131,7 @@ class CredentialsFile:
         self._size = os.fstat(descriptor).st_size
 
     def _check(self) -> None:
-        """Check that the file is still at its path, with everything that was written.
+        """Check that the file is still at its path and contains everything that was written.
 
         Raises:
             FileGoneError: the file was removed, moved, replaced or truncated.
@@ -167,8 +167,8 @@ class CredentialsFile:
         `mark` is written with it: the run and the item that the result belongs to.
 
         Raises:
-            OSError: it could not be written, for example on a full disk; the file ends with
-                its last complete line. If its path is taken, the error names the new path.
+            OSError: it could not be written, for example on a full disk; the file ends with its
+            last complete line. If its path is taken, the error names the new path.
         """
         if self._descriptor < 0:
             raise ConfigurationError("a credentials file is used inside `async with` only")
@@ -256,7 +256,7 @@ class CredentialsFile:
 def _release(
     group: list[tuple[bytes, asyncio.Future[None]]], problem: tuple[int | None, str] | None = None
 ) -> None:
-    """Wake everyone who waits for a group, each with a separate error object."""
+    """Wake every task that waits for a group, passing each a separate error object."""
     for _, stored in group:
         if stored.done():
             continue
@@ -301,7 +301,7 @@ class Reserve:
 
 
 def _written(result: Any) -> dict[str, Any]:
-    """Return the field of a line that holds the result, parsed or raw."""
+    """Return the field of a line that contains the result, either parsed or raw."""
     if not isinstance(result, RawAnswer):
         return {"config": unstructure(result)}
     body = result.reveal()
@@ -313,7 +313,7 @@ def _written(result: Any) -> dict[str, Any]:
 
 @concealing
 def kept_in(path: Path, run: str) -> frozenset[tuple[int, int]]:
-    """Return item and intent of each result that a run has in a credentials file.
+    """Return the item and intent of each result that a run has stored in a credentials file.
 
     Incomplete lines, which a killed run may leave, are ignored, and so are lines that were not
     written by a run of this package.
@@ -343,25 +343,25 @@ class CredentialStore(Protocol):
     """Interface of the place where generated credentials are stored."""
 
     async def make_room(self) -> None:
-        """Make room before anything is generated, or raise `OSError`."""
+        """Reserve space before anything is generated, or raise `OSError`."""
         ...
 
     async def keep(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
-        """Store a result before returning; `place` is its item and intent in a journal."""
+        """Store a result, then return; `place` is its item and intent in a journal."""
         ...
 
 
 class FileStore:
-    """Stores results in a file; in a run with a journal, each with the item it belongs to."""
+    """Stores results in a file, and with each result its item, if the run has a journal."""
 
     def __init__(self, file: CredentialsFile, run: str) -> None:
         self._file = file
         self._run = run
 
     async def make_room(self) -> None:
-        """Make room for all results in flight, or raise `OSError`."""
+        """Reserve space for all results in flight, or raise `OSError`."""
         await self._file.make_room()
 
     async def keep(
@@ -375,18 +375,18 @@ class FileStore:
 
 
 class SinkStore:
-    """Stores results by calling a function of the caller."""
+    """Stores results by calling a function that the user has provided."""
 
     def __init__(self, sink: CredentialsSink) -> None:
         self._sink = sink
 
     async def make_room(self) -> None:
-        """Do nothing: making room is up to the caller."""
+        """Do nothing, since the user's function is responsible for having enough space."""
 
     async def keep(
         self, operation: Operation[Any], result: Any, place: tuple[int, int] | None
     ) -> None:
-        """Pass a result to the function, and await what it returns if it is awaitable."""
+        """Call the function with a result; if it returns an awaitable, await it."""
         waiting = self._sink(operation, result)
         if inspect.isawaitable(waiting):
             await waiting

@@ -69,7 +69,7 @@ class Execution(Generic[OperationT]):
     ) -> Outcome[OperationT]:
         """Carry out the operation; an `EnapterError` becomes an outcome, other errors are raised.
 
-        This may be called again if it failed and nothing was sent, or everything was refused.
+        This may be called again after a failure if nothing was sent or every attempt was refused.
         """
         self._observer = observer
         if self._record is not None:
@@ -136,7 +136,7 @@ class Execution(Generic[OperationT]):
         )
 
     async def _make_room(self, credential_store: CredentialStore) -> Outcome[OperationT] | None:
-        """Make room for generated credentials; return an outcome if there is none."""
+        """Reserve space for generated credentials; return an outcome if there is not enough."""
         try:
             await credential_store.make_room()
         except OSError as error:
@@ -171,7 +171,7 @@ class Execution(Generic[OperationT]):
 
     @property
     def _age(self) -> float:
-        """How many seconds ago an earlier session may have first sent it; 0 if none did."""
+        """The seconds since an earlier session may first have sent it; 0 if none did."""
         return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
 
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
@@ -277,7 +277,7 @@ class Execution(Generic[OperationT]):
         return self._outcome(State.UNKNOWN, result=result, error=error)
 
     def unchanged(self) -> Outcome[OperationT]:
-        """Return the outcome of an operation whose target was as wanted when planned."""
+        """Return the outcome of an operation whose target already had the values when planned."""
         return self._outcome(State.ABSENT if self.operation.holds(None) else State.UNCHANGED)
 
     def cut_off(self) -> Outcome[OperationT]:
@@ -298,7 +298,7 @@ class Execution(Generic[OperationT]):
         return self.in_doubt and self.operation.repeat is not Repeat.READ
 
     def broken(self, error: BaseException) -> Outcome[OperationT]:
-        """Return the outcome of an operation that ended in an error not from this package."""
+        """Return the outcome of an operation that raised an error from outside this package."""
         if self.storing:
             return self._not_kept(type(error).__name__)
         if not self._may_have_happened():

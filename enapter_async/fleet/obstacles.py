@@ -1,4 +1,4 @@
-"""The obstacles that keep a whole run from starting more operations; no I/O.
+"""Tracks the obstacles that keep a whole run from starting more operations; performs no I/O.
 
 The limiter decides how fast attempts may start. This module adds the obstacles that concern a
 run: a host that is down, too many retries, and a limit on how long nothing may get through.
@@ -26,7 +26,7 @@ _UNSENT: Final = {
 
 
 class Obstacles:
-    """Decides whether more may start, based on the results of the run's attempts."""
+    """Decides whether more operations may start, based on the results of the run's attempts."""
 
     def __init__(
         self, limiter: Limiter | None, clock: Clock, *, max_pause: float = MAX_PAUSE
@@ -63,11 +63,11 @@ class Obstacles:
 
     @property
     def gives_up_at(self) -> float | None:
-        """When the run stops unless something gets through; None while requests get through."""
+        """The time at which the run stops if no request gets through; None if requests do."""
         return None if self._stuck_since is None else self._stuck_since + self._max_pause
 
     def overdue(self) -> PausedTooLongError | None:
-        """Return the error to stop with if nothing got through for too long, or None."""
+        """Return the error that stops the run if no request got through for too long, or None."""
         if self._asked_too_long is not None:
             return PausedTooLongError(
                 f"the server asks for a pause of {minutes(self._asked_too_long)}; "
@@ -80,11 +80,11 @@ class Obstacles:
         return PausedTooLongError(f"nothing got through for {minutes(self._max_pause)}: {why}")
 
     def to_begin(self) -> Wait | None:
-        """Return the wait of a new operation, or None if it may start."""
+        """Return how a new operation must wait, or None if it may start."""
         return self.to_repeat() or self._throttled() or self._spent()
 
     def to_repeat(self) -> Wait | None:
-        """Return the wait of another attempt of an operation in flight, or None."""
+        """Return how an operation in flight must wait before its next attempt, or None."""
         breaker = self._breaker
         if breaker.opened_at is None:
             return None
@@ -173,7 +173,7 @@ class Obstacles:
         return True
 
     def unreachable(self, error: EnapterError) -> None:
-        """Record that an operation ended without ever reaching the host."""
+        """Record that an operation finished without ever reaching the host."""
         if self._breaker.open():
             self._went_down(_why(error.attempts[-1]) if error.attempts else NO_CONNECTION)
 

@@ -1,4 +1,4 @@
-"""Decides which items may start: in order per device, after their `after`, few per group."""
+"""Decides which items may start, given the order per device, `after`, and the limit per group."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ from enapter_async.fleet.outcomes import State
 
 
 class Ordering:
-    """Parks an item behind an earlier one of the same device, or the one that it follows.
+    """Parks an item behind an earlier item for the same device, or behind the item it follows.
 
     It does not handle tasks. Reads and operations on new objects are not ordered. Once an item
     has ended badly, `blocked_by` describes it; this takes one small entry for each such

@@ -34,8 +34,8 @@ class State(enum.StrEnum):
     ABSENT = "absent"
     """The device to delete was already gone."""
     DIFFERS = "differs"
-    """It was done, but not exactly as requested: for example, the server trimmed a name; `error`
-    describes the difference. It is not sent again, and `undo` covers it."""
+    """It was done, but not exactly as requested: for example, the server trimmed a name. `error`
+    describes the difference. It is not sent again; `undo` includes it."""
     FAILED = "failed"
     """It was not done; `error` says why."""
     UNKNOWN = "unknown"
@@ -45,7 +45,7 @@ class State(enum.StrEnum):
 
     @property
     def done(self) -> bool:
-        """Whether the device is now in the state that the operation wants."""
+        """Whether the device is now in the state that was requested."""
         return self in _DONE
 
 
@@ -57,14 +57,14 @@ class Outcome(Generic[OperationT]):
     """The outcome of one operation.
 
     `result` is the operation's return value (for `unchanged`, the state that was read; for
-    `differs`, the state that the server made of it), else None. It is also set if generated
-    credentials could not be stored and the state is `unknown`, so that a program can still
-    save them. `error` is None if the state is applied, unchanged or absent.
-    `attempts` counts the attempts of the operation itself: 0 if nothing was sent; reads that
-    settle or check are not counted. `elapsed` is the seconds from start to finish, including
-    pauses. `settled` means that the response was lost, and that a read (for a deletion: a
-    404 when it was sent again) showed the device in the wanted state. The state is
-    certain; that this run caused it, and not someone else, is only likely.
+    `differs`, the state that the server actually stored); otherwise None. It is also set if
+    generated credentials could not be stored and the state is `unknown`, so that a program can
+    still save them. `error` is None if the state is applied, unchanged or absent. `attempts` counts
+    the attempts of the operation itself: 0 if nothing was sent; reads that settle or check are not
+    counted. `elapsed` is the seconds from start to finish, including pauses. `settled` means that
+    the response was lost, and that a read (for a deletion: a 404 when it was sent again) showed the
+    device in the wanted state. The state is certain; that this run caused it, and not someone else,
+    is only likely.
     """
 
     operation: OperationT
@@ -130,11 +130,12 @@ class Report:
     """The result of a run: counts, and the first failures, however long the run was.
 
     `counts` maps each state to a number, `total` is their sum. `failures`, `unknowns` and
-    `differing` hold the first 100 outcomes of those states, without results. `attempts` is the
-    sum of all attempts, `retried` the number of operations with more than one, `settled` the
-    number that a later read found done. `elapsed` is in seconds. `complete` is true if the
-    input was read to its end, so that all its operations are counted. `stopped` is the error
-    that stopped the run before its end, such as a 401; None if there was none.
+    `differing` hold the first 100 outcomes of those states, without results. `attempts` is the sum
+    of all attempts, `retried` the number of operations with more than one attempt, and `settled`
+    the number of operations that a later read showed to be done. `elapsed` is in seconds.
+    `complete` is true if the input was read to its end, so that all its operations are counted.
+    `stopped` is the error that stopped the run before its end, such as a 401; None if there was
+    none.
 
     It can be pickled and copied; `to_json` returns JSON values, and its `repr` is short.
 
@@ -293,7 +294,7 @@ def _keep(kept: list[Outcome[Any]], outcome: Outcome[Any]) -> None:
 
 @attrs.frozen(kw_only=True)
 class RunWaiting:
-    """Nothing new starts until `wait` is over; `wait.text(now)` describes it."""
+    """No operation starts until `wait` is over; `wait.text(now)` describes the wait."""
 
     wait: Wait
 
@@ -353,7 +354,7 @@ class OutcomeStream(Generic[OperationT]):
         """Accept an outcome; None means that there are no more."""
 
     async def get(self) -> Outcome[OperationT] | None:
-        """Wait for the next outcome; once there are no more, return None at every call."""
+        """Wait for the next outcome. Once there are no more, every call returns None."""
         outcome = await self._queue.get()
         if outcome is None:
             self._queue.put_nowait(None)

@@ -1,4 +1,4 @@
-"""Report the pace that the limiter allows a run, as events and as notes in its journal."""
+"""Report the pace that the limiter allows, as events of the run and as notes in its journal."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,7 +108,7 @@ def pace_in(details: Mapping[str, Any]) -> Pace | None:
 
 
 def pace_kind(pace: Pace | None) -> str:
-    """Return what limits a pace: open, limited, declared or paused."""
+    """Return a word for what limits a pace: open, limited, declared or paused."""
     if pace is None or (pace.rate is None and not pace.paused_s):
         return "open"
     if pace.paused_s:

@@ -138,7 +138,7 @@ class FileGoneError(OSError):
 
 @attrs.frozen
 class NamedFile:
-    """An open file, and the name that must keep referring to it."""
+    """An open file, and the path that must continue to refer to it."""
 
     path: Path
     _name: str
@@ -146,7 +146,7 @@ class NamedFile:
 
     @classmethod
     def at(cls, path: Path) -> "NamedFile":
-        """Return the file that is at the path now."""
+        """Return the file that is currently at the path."""
         state = path.lstat()
         return cls(path, os.fspath(path), (state.st_dev, state.st_ino))
 

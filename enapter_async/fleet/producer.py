@@ -1,4 +1,4 @@
-"""Pulls the input of a run in one task, with a limited lead over the outcomes."""
+"""Reads a run's input in a single task, staying at most a few items ahead of the outcomes."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable
@@ -11,11 +11,11 @@ AHEAD: Final = 2
 
 
 class Producer:
-    """Pulls items and admits each, while there is room.
+    """Reads items and admits each one, as long as there is room.
 
-    One task pulls, so that an async iterable is never pulled twice at once. `before` is awaited
-    between pulling an item and admitting it. `waits` means that the input may wait by itself,
-    so it is not read further after a stop; `ended` means that the input is exhausted.
+    A single task reads, so an async iterable is never advanced twice at once. `before` is awaited
+    after an item is read and before it is admitted. `waits` means that reading the input may have
+    to wait, so it is not read any further after a stop. `ended` means that the input is exhausted.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Producer:
             self._room.set()
 
     def stop(self) -> None:
-        """Stop pulling; safe to repeat."""
+        """Stop reading the input; safe to repeat."""
         self._stopped = True
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     async def pull(self) -> None:
-        """Pull until the input ends or `stop` is called; raise the errors of the input."""
+        """Read until the input ends or `stop` is called, and raise the errors of the input."""
         items: Any = self._items
         is_async = isinstance(items, AsyncIterable)
         pulls: Any = aiter(items) if is_async else iter(items)

@@ -11,7 +11,7 @@ LATELY: Final = 60.0
 
 
 class Estimate:
-    """Counts finished operations and working time in the last minute, without pauses."""
+    """Counts the finished operations and the working time (without pauses) of the last minute."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

@@ -18,7 +18,7 @@ class Caller(Protocol):
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Carry out an operation and fill `record`; raise an error that describes its true fate."""
+        """Carry out an operation and fill `record`; raise an error that states what was done."""
         ...
 
 
@@ -38,9 +38,9 @@ class KnownClient(Caller, Protocol):
 def is_not_there(error: EnapterError) -> bool:
     """Return whether an error proves that the requested object does not exist.
 
-    This is the only rule for it, and the client has already applied it: the response has the
-    API's own form, and such an API is known to be at the base URL. Any other 404, such as a
-    proxy's page, says nothing about a device.
+    The client has already applied the only rule for this: the response has the API's own form, and
+    such an API is known to be at the base URL. Any other 404, such as a proxy's page, says nothing
+    about a device.
     """
     return isinstance(error, NotFoundError) and error.proven
 

@@ -85,10 +85,9 @@ class Run(Generic[OperationT]):
     from: any other run is refused unless `again=True`. A run that changed nothing leaves the
     plan to the next run. Which run has taken a plan is stored in the user's state folder.
 
-    The run stops on a 401, if a secure connection cannot be made, and if credentials or the
-    journal cannot be written: operations in flight finish, the rest are held. A plain iterable
-    is then read to its end and counted; an async one is not pulled further, and
-    `report.complete` is False.
+    The run stops on a 401, if a secure connection cannot be made, and if credentials or the journal
+    cannot be written: operations in flight finish, the rest are held. A plain iterable is then read
+    to its end and counted; an async one is not read any further, and `report.complete` is False.
 
     An error of the input itself, or an element that is not an operation, is raised by the
     iteration after the outcomes of all started operations. Leaving `async with` early

@@ -1,4 +1,4 @@
-"""CSV that survives a round trip through spreadsheets and other programs.
+"""Reads and writes CSV that survives a round trip through spreadsheets and other programs.
 
 Written files start with a byte order mark, without which a spreadsheet misreads UTF-8. No cell
 is a formula, even if a spreadsheet splits at ';'. A value with white space at its edges is put

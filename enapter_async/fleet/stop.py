@@ -40,14 +40,14 @@ class StopSignal:
         return bool(self.reason)
 
     def because(self, reason: str) -> None:
-        """Stop for a reason in words; only the first one is kept."""
+        """Stop for a reason given as text; only the first reason is kept."""
         if not self.reason:
             self.reason = reason
             self._called.set()
             self._then()
 
     def by(self, error: EnapterError) -> None:
-        """Stop because of an error, which is included in the report; only the first one is kept."""
+        """Stop because of an error, which the report includes; only the first error is kept."""
         if self.error is None:
             self.error = error
             self.because(f"the run was stopped by {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""The reasons for which a whole run may wait, with texts for people."""
+"""Defines the reasons for which a whole run may wait, and describes them for people."""
 
 import enum
 
@@ -35,7 +35,7 @@ class Wait:
     detail: str = ""
 
     def text(self, now: float) -> str:
-        """Return it for people, such as "paused 0:42, no connection, next probe in 0:18"."""
+        """Describe the wait, for example "paused 0:42, no connection, next probe in 0:18"."""
         parts = [f"paused {minutes(now - self.since)}", self.detail or str(self.reason)]
         if self.until is not None and self.until > now:
             what = "next probe" if self.reason is Reason.HOST_DOWN else "on again"

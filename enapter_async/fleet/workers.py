@@ -1,4 +1,4 @@
-"""The workers of a run: a fixed pool that takes items in order, one per device at a time."""
+"""A fixed pool of workers that take a run's items in order, one per device at a time."""
 
 import asyncio
 from collections import deque
@@ -241,7 +241,7 @@ class WorkerPool:
         return cancelled
 
     def _decided(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
-        """Return the outcome of an item that need not be started, or None if it must be."""
+        """Return the outcome of an item that need not be started, or None if it must start."""
         if self._stop_signal.reason:
             outcome = self._not_started(execution)
             if self._session is not None:

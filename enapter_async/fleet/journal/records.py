@@ -199,7 +199,11 @@ def event_row(
 
 
 def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
-    """Return an outcome as a row: class and message of an error, only differences of a result."""
+    """Return an outcome as a row.
+
+    An error is stored as its class and message. A result is stored only if it differs from the
+    request, and then only as the values of the fields that were to be changed.
+    """
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
     request_id = getattr(error, "request_id", None)

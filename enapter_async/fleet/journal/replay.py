@@ -1,4 +1,4 @@
-"""Compute the state of each item from a journal: one pass over its events, one byte per item."""
+"""Compute the state of each item in one pass over a journal's events, using one byte per item."""
 
 import enum
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Mark(enum.IntEnum):
     UNKNOWN = 6
     DIFFERS = 7
     MISSING = 255
-    """There is no such item: an operation that was merged with an equal one."""
+    """There is no such item, because the operation was merged with an equal one."""
 
     @property
     def done(self) -> bool:

@@ -76,7 +76,7 @@ def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
 
 
 def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str | None) -> bool:
-    """Refuse another server or credentials file; return whether the token is the same.
+    """Refuse a different server or credentials file; return whether the token is the same.
 
     Raises:
         RunRefusedError: names what differs.
@@ -92,10 +92,10 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
 
 
 async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> None:
-    """Read up to three objects of the run with a new token, and compare id and site.
+    """Read up to three objects of the run with a new token, and compare their ids and sites.
 
     Raises:
-        RunRefusedError: an object is missing or differs, or there is none to compare.
+        RunRefusedError: an object is missing or differs, or there is no object to compare.
     """
     compared = 0
     for operation, name, site_id in _comparable(journal, replay):
@@ -123,7 +123,7 @@ async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> N
 def _comparable(
     journal: Journal, replay: Replay
 ) -> Iterator[tuple[Operation[Any], str, str | None]]:
-    """Yield objects to check a token with: operation, name, site; those read before come first."""
+    """Yield objects to check a token with (operation, name, site), recorded ones first."""
     gone = {
         item.operation.writes_to()
         for item in journal.items()
@@ -166,7 +166,7 @@ class Comparison:
         """Compare the next item.
 
         Raises:
-            RunRefusedError: it differs from the journal; the message names it.
+            RunRefusedError: the item differs from the journal; the message names the item.
         """
         seq, operation = item.seq, item.operation
         if self._total is not None and self.position >= self._total:
@@ -202,7 +202,7 @@ class Comparison:
 
 
 def merged(given: Input) -> frozenset[int]:
-    """Return the seq of each operation that equals an earlier one, and is therefore left out.
+    """Return the `seq` of each operation that is left out because it equals an earlier one.
 
     Raises:
         InputConflictError: two values are set for one field of one object, or an operation

@@ -31,8 +31,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Prepare a connection for writing to a journal, which is created if the file is empty.
 
     Raises:
-        RunRefusedError: it is not a journal, or has another version.
-        ConfigurationError: a journal cannot be stored there.
+        RunRefusedError: it is not a journal, or has a different version. ConfigurationError: a
+        journal cannot be stored there.
     """
     fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:
@@ -58,10 +58,10 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file that is not a journal, or has another version.
+    """Refuse a file that is not a journal, or has a different version.
 
     Raises:
-        RunRefusedError: the message says which.
+        RunRefusedError: the message names the reason.
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise RunRefusedError(f"{path} is no journal of a fleet run")
@@ -76,7 +76,7 @@ def way_to_read(path: Path) -> str:
     """Return the URI parameters to open a journal for reading, even in a read-only folder.
 
     Raises:
-        RunRefusedError: it was not closed, and its folder is read-only.
+        RunRefusedError: the journal was not closed properly, and its folder is read-only.
     """
     if os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         # Not `mode=ro`: a read-only connection cannot remove the log that it had to open.
@@ -94,7 +94,7 @@ def connect(path: Path, *, how: str = "", **settings: Any) -> sqlite3.Connection
     """Open an SQLite file; `how` is the query of its URI, such as `mode=ro`.
 
     Raises:
-        ConfigurationError: it cannot be opened, for example with too many open files.
+        ConfigurationError: the file cannot be opened, for example because too many are open.
     """
     database: Any = f"{path.absolute().as_uri()}?{how}" if how else path
     try:

@@ -1,4 +1,4 @@
-"""The session of a run with a journal: the remaining items, and records of items in flight."""
+"""One session of a run with a journal: its remaining items, and the records of items in flight."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -78,7 +78,7 @@ class JournalSession:
         """Start or resume a run. If `given` is None, all items are taken from the journal.
 
         Raises:
-            RunRefusedError: another runner, input, server, token or version; nothing was sent.
+            RunRefusedError: the runner, input, server, token or version differs; nothing was sent.
             ConfigurationError: the operations contradict each other, or a file cannot be used.
         """
         path = Path(options.path)
@@ -102,7 +102,7 @@ class JournalSession:
         return session
 
     async def close(self) -> None:
-        """Write the remaining rows, and release the run.
+        """Write the remaining rows, and release the run's lock.
 
         Raises:
             JournalError: not everything could be written.
@@ -179,7 +179,7 @@ class JournalSession:
         self.items = given.items(left_out)
 
     async def _compare(self, given: Input) -> AsyncIterator[WorkItem] | None:
-        """Refuse another input; return the remaining items if the input may continue, else None."""
+        """Refuse a different input; return the remaining items, or None if the input has ended."""
         comparison = resume.Comparison(self._journal, self.facts)
         pulls = given.pulled_async()
         while not comparison.finished:
@@ -238,7 +238,7 @@ class JournalSession:
     # Items of earlier sessions.
 
     def _settle_old(self) -> None:
-        """Decide for each item of earlier sessions whether it remains to be done."""
+        """Decide which items of earlier sessions remain to be done."""
         replay = self._replay
         if replay is None:
             return

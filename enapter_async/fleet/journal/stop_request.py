@@ -42,9 +42,9 @@ def request_stop(folder: RunFolder) -> None:
 
 
 def stop_request(folder: RunFolder) -> Request | None:
-    """Return the request to stop a run, or None if there was none since it was last resumed.
+    """Return the request to stop a run, or None if none was made since the run was last resumed.
 
-    If the folder cannot be read, for example on a network file system, there is no request.
+    If the folder cannot be read, for example on a network file system, None is returned.
     """
     try:
         found = _path(folder).stat()
@@ -57,7 +57,7 @@ def stop_request(folder: RunFolder) -> Request | None:
 async def stopping_on_request(
     folder: RunFolder, stop: Callable[[], None], *, earlier: Request | None
 ) -> AsyncIterator[None]:
-    """Call `stop` once it is requested; enter this only while holding the run's lock.
+    """Call `stop` once a stop is requested; enter this only while holding the run's lock.
 
     `earlier` is the request that existed before the lock was taken: it concerned an earlier
     session, and is removed.

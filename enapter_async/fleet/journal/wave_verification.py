@@ -1,4 +1,4 @@
-"""The data to verify a wave with: its first bad item, and the values devices must show."""
+"""Collects the data to verify a wave: its first bad item, and the values devices must show."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from enapter_async.operation import Operation, Repeat, described
 class WaveVerification:
     """Collects the outcomes of a wave's items, those of one device in order.
 
-    `number` counts from 0. `bad` names the first item that ended badly, or is "". `online` are
-    the devices that were online before the wave, None if this was not checked.
+    `number` counts from 0. `bad` names the first item that ended badly, or is "". `online` contains
+    the devices that were online before the wave, or is None if this was not checked.
     """
 
     def __init__(self, number: int) -> None:
@@ -29,7 +29,7 @@ class WaveVerification:
             self._set.setdefault(operation.writes_to(), []).append(operation)
 
     def outdo(self, operation: Operation[Any]) -> None:
-        """Record a later operation: values that it overwrites or deletes need not hold any more."""
+        """Record a later operation; values that it overwrites or deletes are not verified."""
         thing = operation.writes_to()
         if thing not in self._set:
             return

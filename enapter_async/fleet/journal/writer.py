@@ -1,4 +1,4 @@
-"""Write a journal in groups: all rows submitted during one turn of the event loop together.
+"""Write a journal in groups: rows submitted in one turn of the event loop are written together.
 
 There are two levels. *Process*: the group is committed on the event loop, without waiting
 for the disk, and survives SIGKILL. *Power*: rows are gathered for at most 10 ms and committed
@@ -41,9 +41,9 @@ class _Group:
 class JournalWriter:
     """Accepts rows, writes them in groups, and lets callers wait for the commit.
 
-    If a group cannot be written, all waits for it fail. From then on nothing is written and
-    every wait fails, because a journal with a gap would be misleading; `on_failure` is called
-    once.
+    If a group cannot be written, every caller waiting for it gets an error. From then on nothing is
+    written and every wait fails, because a journal with a gap would be misleading. `on_failure` is
+    called once.
     """
 
     def __init__(self, journal: Journal, on_failure: Callable[[JournalError], None]) -> None:
@@ -209,5 +209,5 @@ class JournalWriter:
 
 
 def _copy(error: JournalError) -> JournalError:
-    """Return a separate error for each waiter: an error raised twice collects two tracebacks."""
+    """Return a separate error for each waiter; one raised twice would collect two tracebacks."""
     return JournalError(str(error))

@@ -85,5 +85,5 @@ class PlanClaim:
             )
 
     def release(self) -> None:
-        """Let another run claim the plan, because nothing in it was done."""
+        """Release the claim, because no operation of the plan was done."""
         self.path.unlink(missing_ok=True)

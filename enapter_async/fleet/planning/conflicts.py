@@ -266,7 +266,7 @@ def _refuse_dependents(scratch: sqlite3.Connection) -> None:
 
 
 def _find_levels(scratch: sqlite3.Connection) -> None:
-    """Put each step on a level above those it needs; in a cycle `pending` stays above 0."""
+    """Put each step on a level above the steps it needs; in a cycle, `pending` stays above 0."""
     scratch.execute(
         "UPDATE step SET level = 0, pending = (SELECT count(*) FROM edge WHERE edge.line = "
         "step.line) WHERE line IN (SELECT line FROM edge)"
@@ -299,7 +299,7 @@ def _find_levels(scratch: sqlite3.Connection) -> None:
 
 
 def _refuse_circles(scratch: sqlite3.Connection) -> None:
-    """Refuse the steps that depend on each other in a cycle; visits each step once."""
+    """Refuse the steps that depend on each other in a cycle, visiting each step once."""
     waiting = scratch.execute(
         "SELECT line FROM step WHERE verdict = 'change' AND pending > 0 ORDER BY line"
     )

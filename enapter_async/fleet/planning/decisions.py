@@ -1,4 +1,4 @@
-"""Decides what a plan does with each operation, from one target's state and all requests for it."""
+"""Decides what a plan does with each operation, given a target's state and all its operations."""
 
 import enum
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,8 @@ class Verdict(enum.StrEnum):
 class PlanRequest:
     """One requested operation. `line` counts from 1 in the order of the input.
 
-    `expected` are values that the state must show now, or the operation is refused; None: any.
+    `expected` contains values that the state must show now, or the operation is refused; None
+    accepts any state.
     """
 
     line: int
@@ -63,8 +64,8 @@ class Decision:
 def judge(asked: Sequence[PlanRequest], found: Found) -> list[Decision]:
     """Decide about all operations on one target, in the order of the input.
 
-    `found` is what is known about the target. If the operations contradict each other, all are
-    refused, since it is unknown which was meant.
+    `found` is the result of looking up the target. If the operations contradict each other, all of
+    them are refused, since it is unknown which one was intended.
     """
     reason = found.problem or _contradiction(asked)
     if reason is not None:

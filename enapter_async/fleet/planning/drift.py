@@ -39,7 +39,7 @@ CREATE TABLE stale (seq INTEGER PRIMARY KEY, reason TEXT);
 
 
 class Guard(Protocol):
-    """The engine's hook for checks: called before each wave, and directly before each send.
+    """The engine's hook for checks, called before each wave and directly before each send.
 
     It is entered when the run starts, and exited when the run is over.
     """
@@ -221,7 +221,7 @@ class StateGuard:
         return staleness(item, state)
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
-        """Return whether the item was checked before its wave, and why it is held, if it is."""
+        """Return whether the item was checked before its wave, and why it is held (if it is)."""
         if self._scratch is None:
             return False, None
         row = self._scratch.execute(
@@ -236,7 +236,7 @@ class StateGuard:
 
 
 def _compare(scratch: sqlite3.Connection, snapshot: Snapshot) -> None:
-    """Record which items are stale, going through each target's items in order.
+    """Record which items are stale, processing each target's items in order.
 
     Each item is compared with the state that the target's earlier items in this wave will leave.
     """

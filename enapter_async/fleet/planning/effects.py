@@ -1,4 +1,4 @@
-"""How an operation changes a state, and which of the state's values it depends on."""
+"""Determines how an operation changes a state, and which of the state's values it depends on."""
 
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ def as_write(operation: Any) -> Operation[Any]:
 
 
 def is_irreversible(operation: Operation[Any]) -> bool:
-    """Return whether an operation cannot be undone: it deletes, or adds something at each use."""
+    """Return whether an operation cannot be undone, because it deletes or adds an object."""
     return operation.repeat is Repeat.ONCE or operation.holds(None)
 
 

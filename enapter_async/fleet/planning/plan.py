@@ -61,7 +61,7 @@ class Plan(Collection[Any]):
 
     @abstractmethod
     def items(self) -> Iterator[PlanItem]:
-        """Return everything that was requested: the items to execute in order, then the rest.
+        """Return all requested items: first those to execute, in order, then the others.
 
         Each call starts anew. Raises `PlanFileError` if the plan's file was changed.
         """
@@ -87,7 +87,7 @@ class Plan(Collection[Any]):
         return sum(self.counts[verdict] for verdict in EXECUTED)
 
     def __contains__(self, item: object) -> bool:
-        """Return whether an item is part of the plan, by comparing it with each."""
+        """Return whether an item is part of the plan, by comparing it with each item."""
         return any(each == item for each in self)
 
     def lines(self) -> Iterator[bytes]:
@@ -143,7 +143,7 @@ class _FiledPlan(Plan):
         return read_items(self._path)
 
     def close(self) -> None:
-        """Do nothing, since the file is open only while it is read."""
+        """Do nothing, since the file is open only while being read."""
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:
@@ -152,7 +152,7 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     The file is read and checked again when the plan is applied.
 
     Raises:
-        PlanFileError: the file is not a plan, was cut or changed, or has another version.
+        PlanFileError: the file is not a plan, was cut or changed, or has a different version.
         ConfigurationError: the file cannot be read.
     """
     return _FiledPlan(path)

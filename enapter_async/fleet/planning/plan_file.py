@@ -56,7 +56,7 @@ class PlanItem:
 
 @attrs.frozen(kw_only=True)
 class PlanHeader:
-    """Where and when a plan was made: `base_url` of the API, `created_at` in RFC 3339, UTC.
+    """Where and when a plan was made: the API's `base_url`, and `created_at` in RFC 3339, UTC.
 
     `id` is unique if the plan generates configurations, and stays the same wherever the plan is
     written; otherwise it is empty.
@@ -72,7 +72,7 @@ def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable
 
     Raises:
         ConfigurationError: the file already exists, or cannot be created.
-        OSError: the file cannot be written; then none is left behind.
+        OSError: the file cannot be written; no incomplete file is left behind.
     """
     with written_whole(path, new=True) as file:
         for line in plan_lines(header, items):
@@ -130,7 +130,7 @@ def read_header(path: str | os.PathLike[str]) -> PlanHeader:
     """Read the header of a plan file.
 
     Raises:
-        PlanFileError: the file is not a plan, or has another version.
+        PlanFileError: the file is not a plan, or has a different version.
         ConfigurationError: the file cannot be read.
     """
     with _opened(path) as file:

@@ -1,4 +1,4 @@
-"""Makes plans: what operations would do to the fleet in its current state; sends no changes."""
+"""Plans what operations would do to the fleet in its current state, without changing it."""
 
 import asyncio
 import hashlib

@@ -49,7 +49,7 @@ ON CONFLICT (key, field) DO UPDATE SET final = excluded.final, seq = excluded.se
 
 
 class Lasting(enum.StrEnum):
-    """Why something that a run did (or may have done) cannot be undone."""
+    """Why a change that a run made (or may have made) cannot be undone."""
 
     DELETION = "deletion"
     """A deleted device cannot be restored."""

@@ -43,7 +43,7 @@ async def read_pages(
     Changes nothing; safe to repeat, and to stop early.
 
     Raises:
-        UnsteadyFleetError: five steps back found no position from which to continue.
+        UnsteadyFleetError: after five steps back, there was still no position to continue from.
     """
     names = tuple(expand)
     remembered = (STEPS_BACK + 1) * noun.page_size
@@ -157,7 +157,7 @@ def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What was found under one address: an object, nothing, or a problem.
+    """The result of looking up one address: an object, nothing, or a problem.
 
     `key` and `state` are None if there is no object, or if `problem` says why it is unknown.
     """
@@ -322,7 +322,7 @@ class Snapshot:
     def find(self, key: str) -> Found:
         """Return what was found under a wanted address, after `look`.
 
-        It is a problem if the address is one object's id and another one's slug.
+        If the address is the id of one object and the slug of another one, that is a problem.
         """
         rows = self._scratch.execute(
             "SELECT key FROM thing WHERE key = ? UNION SELECT key FROM thing WHERE slug = ?",
@@ -369,7 +369,7 @@ def address_of(operation: Operation[Any]) -> str | None:
 
 
 def _addresses(operation: Operation[Any], *, slugs: bool) -> Iterator[tuple[str, str | None]]:
-    """Yield the keys an operation needs, and how to read each if its noun does not define that."""
+    """Yield the keys an operation needs, with a way to read each whose noun defines none."""
     key, read_by = address_of(operation), reading(operation)
     if key is None or read_by is None:
         return

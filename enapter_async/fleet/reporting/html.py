@@ -40,14 +40,14 @@ def write_report(
 
     The page shows what was requested and the outcomes, over time and by wave, why operations were
     not done, and up to 5,000 such items in detail. `run` is the name by which the command line
-    finds the run, if it does; `name` is the page's title, by default `run` or the journal's
+    finds the run, if there is one; `name` is the page's title, by default `run` or the journal's
     name; `results` are files to link to. The journal is only read, even while the run is in
     progress. Safe to repeat.
 
     Raises:
-        RunRefusedError: the file is not a journal, or has another version.
-        ConfigurationError: the page's file cannot be created.
-        OSError: the page cannot be written; an existing file stays unchanged.
+        RunRefusedError: the file is not a journal, or has a different version. ConfigurationError:
+        the page's file cannot be created. OSError: the page cannot be written; an existing file
+        stays unchanged.
     """
     where = Path(path)
     with contextlib.closing(Journal.read(journal)) as opened:

@@ -59,7 +59,7 @@ class RunStatus:
 
     @classmethod
     def read(cls, journal: str | os.PathLike[str]) -> Self:
-        """Read the status of a journal's run, even while it is in progress; changes nothing.
+        """Read the status of a journal's run, even while it is in progress, without changing it.
 
         Raises:
             RunRefusedError: the file is not a journal, has another version, or is damaged.
@@ -133,7 +133,8 @@ class RunStatus:
     def ways_on(self) -> Iterator[tuple[str, str]]:
         """Yield the possible next steps, each with the options of `fleet resume` for it.
 
-        The first works on its own. A run in progress, or with nothing left to do, has none.
+        The first step is sufficient by itself. A run in progress, or with nothing left to do, has
+        none.
         """
         if self.running:
             return

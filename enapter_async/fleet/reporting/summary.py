@@ -48,7 +48,7 @@ _GENERAL: Final = {"id": "<id>", "text": "'…'", "number": "<n>"}
 
 @attrs.frozen
 class _Cause:
-    """A cause shared by items that were not done; `message` omits details of single items."""
+    """A cause that several undone items share; `message` omits the details of single items."""
 
     state: str
     error: str | None
@@ -60,9 +60,9 @@ class _Cause:
 def summarize(journal: Journal, *, running: bool = False) -> dict[str, Any]:
     """Return a run as plain JSON: facts, counts, requests, waves, course, causes, rows.
 
-    Times are in milliseconds. `running` means that a session is active, so items without an
-    outcome are in flight or waiting, and neither unknown nor held. The result contains no secret,
-    and only the facts that people need. Changes nothing; safe to repeat.
+    Times are in milliseconds. `running` means that a session is active, so items without an outcome
+    are in flight or waiting; they are not counted as unknown or held. The result contains no
+    secrets, and only those facts that are useful to people. Changes nothing; safe to repeat.
     """
     return _Summary(journal, running=running).tell()
 

@@ -22,8 +22,8 @@ _NUMBER_OF[str(State.HELD)] = _NOT_ENDED
 class Timeline:
     """Computes a run's course from its events, which must be passed in order.
 
-    Time counts within sessions only: breaks between them are left out, and time stands still while
-    a clock is set back. Keeps about 20 bytes per outcome.
+    Only time within sessions counts: breaks between them are left out, and no time passes while a
+    clock is set back. Keeps about 20 bytes per outcome.
     """
 
     def __init__(self, items: int) -> None:
@@ -86,11 +86,11 @@ class Timeline:
     def tell(self) -> dict[str, Any]:
         """Return the course as plain JSON, with times in milliseconds from the start.
 
-        For each step of `step_ms`, `ended` contains the number of items in each final state at
-        its end; `rate` the number that ended in it; `took` how long they took: the median, the
-        90th percentile and the longest, None if none was sent. `paces` lists when the pace
-        changed, what limited it from then on, and its rate per second; `refused` counts the
-        attempts refused for too many requests.
+        For each step of `step_ms`, `ended` contains the number of items in each final state at the
+        end of the step; `rate` the number of items that finished during the step; and `took` how
+        long these took (median, 90th percentile and longest; None if none was sent). `paces` lists
+        when the pace changed, what limited it from then on, and its rate per second; `refused`
+        counts the attempts refused for too many requests.
         """
         step = max(1, math.ceil((self._now + 1) / POINTS))
         steps = self._now // step + 1

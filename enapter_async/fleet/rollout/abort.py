@@ -1,4 +1,4 @@
-"""When a run stops automatically: criteria based on the outcomes of a session's operations."""
+"""Decides when a run stops automatically, based on the outcomes of a session's operations."""
 
 from collections.abc import Iterable
 from typing import Any, Final, Literal
@@ -89,7 +89,7 @@ Abort = Iterable[AbortCriterion] | AbortCriterion | None
 
 
 def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
-    """Return the criteria as a tuple; None means no criteria.
+    """Return the criteria as a tuple, which is empty for None.
 
     Raises:
         ConfigurationError: an object given is not an `AbortCriterion`.
@@ -138,7 +138,7 @@ class AbortJudge:
         self.executed = 0
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
-        """Record an outcome; if it exceeds the limit, return the error to stop with."""
+        """Record an outcome; if a limit is now exceeded, return the error that stops the run."""
         if outcome.error is None and not self._counts["all"] and outcome.state is State.APPLIED:
             self.executed += 1
             return None  # without failures, no criterion is met

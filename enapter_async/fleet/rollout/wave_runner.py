@@ -1,4 +1,4 @@
-"""Handles the steps between two waves: reading back, the hold, the health gate, the guard."""
+"""Handles the steps between two waves: verification, the hold, the health gate, the guard."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +103,7 @@ class WaveRunner:
     async def finish(self) -> None:
         """Finish the last wave; no other follows.
 
-        Its failures are reported in the outcomes, and no longer stop anything.
+        Its failures are reported in the outcomes, and do not stop the run.
 
         Raises:
             WaveNotPassedError: reading back one of the first waves shows other values than set.
@@ -158,7 +158,7 @@ class WaveRunner:
             self._on_event(WaveBegan(number=wave + 1, size=size, waves=waves))
 
     async def _read_back(self, verification: WaveVerification) -> int:
-        """Check that a wave's devices show the values set; return how many were checked."""
+        """Check that a wave's devices show the requested values; return how many were checked."""
         wanted = verification.shown()
         if not wanted:
             return 0
@@ -234,7 +234,7 @@ class WaveRunner:
         return await is_online(self._client, device_id)
 
     async def _shows(self, operation: Operation[Any]) -> str:
-        """Read a device; return "" if it shows the values set, else describe the operation."""
+        """Read a device; return "" if it shows the new values, else describe the operation."""
         reading = operation.reads()
         if reading is None:
             return ""
@@ -253,7 +253,7 @@ class WaveRunner:
         return f"{described(operation)}{problem}"
 
     async def _each(self, look: Any, wanted: Sequence[Any]) -> list[Any]:
-        """Check them all, a few at a time; return the results in order."""
+        """Check all of them, a few at a time, and return the results in order."""
         found: list[Any] = []
         for start in range(0, len(wanted), AT_ONCE):
             some = wanted[start : start + AT_ONCE]

@@ -123,7 +123,7 @@ class Rollout:
 
 
 class Waves(Input):
-    """An input arranged in waves: each item once, renumbered in the order of the waves.
+    """An input arranged in waves: it contains each item once, renumbered in the order of the waves.
 
     Within a wave the order is that of the input. An item is never in an earlier wave than a
     previous item for the same device, or than the item it follows. The items of a unit are in one
@@ -224,7 +224,7 @@ class _Links:
         )
 
     def place(self, position: int, wave: int, waves: "array[int]") -> int:
-        """Put an item and those that must not come later into a wave; return how many change."""
+        """Move an item, and those that must not come later, into a wave; return how many moved."""
         placed = 0
         waiting = [position]
         while waiting:
