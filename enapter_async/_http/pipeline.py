@@ -239,7 +239,7 @@ class Pipeline(Telling):
                 await observer.begin()
                 call.put_off(self.clock.monotonic() - before)
                 self._tell_waited(call, before, "pace")
-                permit = self._permit_at_once(call)
+                permit = self.limiter.try_acquire()
                 if permit is not None:
                     return permit
             permit = await self._wait_for_permit(call)
