@@ -184,7 +184,7 @@ _PRINTER.setFormatter(
 def asked_for(environ: Mapping[str, str]) -> tuple[Hook, ...]:
     """Return the hooks that `ENAPTER_LOG` requests, and send their lines to standard error.
 
-    While it is set, the tree `enapter_async` goes there and nowhere else. Safe to repeat.
+    While the variable is set, `enapter_async` logs only to standard error. Safe to repeat.
 
     Raises:
         ConfigurationError: the value is not debug, info or off.

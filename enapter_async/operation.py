@@ -223,7 +223,7 @@ class Operation(Generic[T_co]):
         return True
 
     def fault(self, result: Any) -> str:
-        """Return the failure that a successful answer reports, as for a command; "" if none."""
+        """Return the failure that a successful answer reports, such as a command's; "" if none."""
         return ""
 
     def differs(self, result: Any) -> str:

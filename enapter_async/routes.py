@@ -1,4 +1,4 @@
-"""The routes of operations, the same for all devices: for spans, metrics and logs."""
+"""The routes of operations, without ids, for use in spans, metrics and logs."""
 
 from typing import Any, Final, NamedTuple
 

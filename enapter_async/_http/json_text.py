@@ -2,7 +2,7 @@
 
 Both refuse the same input: NaN, a byte order mark, encodings other than UTF-8, nesting beyond
 `DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, does not define its
-meaning, so a program in between may have read a different answer.
+meaning, so an intermediary may have read it differently.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class RepeatedNameError(ValueError):
 
 
 def decode_plainly(body: bytes) -> Any:
-    """Read JSON with the standard library; anything else is a ValueError."""
+    """Read JSON with the standard library; raise ValueError for anything else."""
     data: Any = None
     too_deep = True
     with contextlib.suppress(RecursionError):
@@ -59,7 +59,7 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def encode_plainly(body: Mapping[str, Any]) -> bytes:
-    """Write JSON with the standard library; NaN and the infinities are a ValueError."""
+    """Write JSON with the standard library; raise ValueError for NaN and the infinities."""
     return _ENCODER.encode(body).encode("utf-8")
 
 
@@ -86,7 +86,7 @@ with contextlib.suppress(ImportError):
     import orjson
 
     def decode_quickly(body: bytes) -> Any:
-        """Read JSON with orjson; anything else is a ValueError."""
+        """Read JSON with orjson; raise ValueError for anything else."""
         data = orjson.loads(body)
         # Of two values under one name, orjson silently keeps the last. The document written again
         # then has fewer strings, however they are escaped; if it differs only in whitespace, or not
@@ -108,7 +108,7 @@ with contextlib.suppress(ImportError):
         return data
 
     def encode_quickly(body: Mapping[str, Any]) -> bytes:
-        """Write JSON with orjson; NaN, for which it writes null, is a ValueError."""
+        """Write JSON with orjson; raise ValueError for NaN, which orjson would write as null."""
         written = orjson.dumps(body)
         if b"null" in written:
             encode_plainly(body)

@@ -104,7 +104,7 @@ def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> None:
 
 
 def out_of_time(last: Failure, refusals: int) -> Failure:
-    """Return the failure of a call out of time, with its own error if it was only refused."""
+    """Return the failure of a call out of time: `DeadlineExceededError` if it was only refused."""
     if not is_refusal(last) or last.retry_after is not None:
         return last
     error = DeadlineExceededError(

@@ -21,7 +21,7 @@ def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContex
     """Return the TLS setting for aiohttp: the caller's context, or the default one.
 
     The default context writes its session keys to the file named by SSLKEYLOGFILE; if that is
-    set, a context that does not is created instead.
+    set, a context that does not write them is created instead.
     """
     if context is not None:
         return context

@@ -57,7 +57,7 @@ class Settlement:
         return attrs.evolve(state, error=self._unproven(state.error))
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
-        """Return the failure of a call behind a decision, with its 404 proven or explained."""
+        """Return the failure of a call that a decision depends on; prove or explain its 404."""
         error = last.error
         if not isinstance(error, NotFoundError):
             return last
@@ -85,7 +85,7 @@ class Settlement:
         return unproven
 
     async def _lives(self, call: Call) -> bool:
-        """Return whether the API of a noun is known to answer here; if not, check it."""
+        """Return whether the API of a noun is known to exist here, after a check if necessary."""
         operation = call.operation
         if not self.evidence.lives(operation) and operation.proof is not None:
             await self._find_out(call, operation.proof)

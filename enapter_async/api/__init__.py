@@ -1,1 +1,1 @@
-"""The API methods, grouped by noun: each builds an operation and has it executed."""
+"""The API methods, grouped by noun; each method builds an operation and executes it."""

@@ -129,7 +129,7 @@ def operation_to_json(operation: Operation[Any]) -> JSONObject:
 
 
 def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
-    """Read an operation written by a file or `operation_to_json`, with the usual checks.
+    """Read an operation from a file or from `operation_to_json`, with the usual checks.
 
     A name may be written with '-' as on the command line, and without its noun as in version
     0.1. Raises `ConfigurationError` for an unknown operation, an unknown or missing field, or

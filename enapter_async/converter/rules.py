@@ -71,7 +71,7 @@ def _communication_type(value: Any, kind: Any) -> OpenEnum:
 
 
 def _connectivity_status(value: Any, _: Any) -> ConnectivityStatus:
-    """Read a status; if it is missing, null or empty, the server does not know it."""
+    """Read a status; return `UNKNOWN` if it is missing, null or empty."""
     if value is None or value == "":
         return ConnectivityStatus.UNKNOWN
     return ConnectivityStatus(string(value, _))

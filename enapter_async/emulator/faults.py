@@ -13,7 +13,7 @@ import attrs
 class Latency:
     """The request is answered normally after `seconds`.
 
-    It is carried out even if the client has disconnected by then.
+    The request is carried out even if the client has disconnected by then.
     """
 
     seconds: float
@@ -70,7 +70,7 @@ def _check_keep(_: Any, __: Any, value: float) -> None:
 class Truncate:
     """The request is carried out, and its answer is cut off in the middle of the body.
 
-    Content-Length is that of the whole body; the fraction `keep` of it is sent.
+    Content-Length is the length of the whole body, of which the fraction `keep` is sent.
     """
 
     after_effect: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Reading fleets from JSON: device objects as the API returns them, checked, with error places."""
+"""Reading and checking fleets in JSON, with device objects as the API returns them."""
 
 import json
 import re

@@ -44,7 +44,7 @@ class Effect:
 class Log:
     """Stores arrivals and effects in order, or with `keep_records=False` only counts them.
 
-    If it only counts, it holds a few integers regardless of the number of requests; queries
+    If it only counts, its size does not depend on the number of requests; queries
     about one device then raise `LookupError`.
     """
 

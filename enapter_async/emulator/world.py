@@ -302,7 +302,7 @@ class World:
         role: str | None = None,
         site_id: str | None = None,
     ) -> dict[str, Any]:
-        """Generate a configuration, a new one for each call; no credential is stored."""
+        """Generate a configuration that is new for each call; no credential is stored."""
         device = self._writable(address, role, site_id)
         if protocol not in MQTT_PORTS:
             raise invalid_parameter("protocol", "It must be MQTT or MQTTS.")

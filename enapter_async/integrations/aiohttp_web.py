@@ -55,7 +55,7 @@ def install(
 ) -> None:
     """Add a client to an application and, with `jobs` (a folder), fleet jobs.
 
-    `make` creates the client, not yet open, when the application starts. `answer` converts an
+    `make` creates an unopened client when the application starts. `answer` converts an
     SDK error raised by a handler to a response; None disables this, and aiohttp responds with
     500. `jobs_options` are the options of `Jobs`.
     """

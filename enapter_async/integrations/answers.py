@@ -300,7 +300,7 @@ def _kind_of(error: EnapterError) -> _Kind:
 
 
 def _particulars(error: EnapterError) -> dict[str, Any]:
-    """Return the additional fields of such a problem: our own texts, and the request's values."""
+    """Return the additional fields of such a problem: fixed texts, and the request's values."""
     match error:
         case AmbiguousOutcomeError():
             outcome = "done, answer lost" if isinstance(error, ResultLostError) else "unknown"

@@ -32,7 +32,7 @@ def _counts(told: Mapping[Any, int]) -> Mapping[State, int]:
 
 @attrs.frozen(kw_only=True)
 class JobSettings:
-    """How a job runs, also when it continues after a restart; the fields are those of `fleet.Run`.
+    """How a job runs, including after a restart; the fields are those of `fleet.Run`.
 
     Its division into waves is stored in its journal.
     """

@@ -38,7 +38,7 @@ class Look:
 
     @property
     def cut_short(self) -> bool:
-        """Whether no process is running it, although it is meant to continue."""
+        """Whether the job is meant to continue but no process is running it."""
         wanted = self.file.wanted == "running" and not self.stop_requested
         return wanted and not self.held_by_runner
 
@@ -49,7 +49,7 @@ class Look:
 
 
 class JobReader:
-    """Reads one job: its journal once, and later only the newly written part.
+    """Reads one job: its whole journal once, and after that only newly written parts.
 
     For a job that no process is running, only the result is kept, not the state of each
     operation. Safe to use from several threads.
@@ -63,7 +63,7 @@ class JobReader:
         self._inode = 0
 
     def look(self, *, troubles: bool = True) -> Look:
-        """Return its status, even while a process is running it; blocks, but changes nothing.
+        """Return the job's status, even while a process runs the job; blocks, but changes nothing.
 
         Without `troubles`, the file left by its last session is sufficient if nothing has been
         written since.
@@ -150,7 +150,7 @@ def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Ma
 
 
 def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
-    """Return an outcome that was not done as plain JSON, without result or upstream text."""
+    """Return the outcome of an operation not done, as JSON without result or upstream text."""
     error = outcome.error
     target = outcome.operation.target()
     return {

@@ -7,7 +7,7 @@
     async with Client(token="…", hooks=[OpenTelemetry()]) as client:
         ...
 
-Needs the extra `opentelemetry`, which contains only its API; the OpenTelemetry SDK that the program
+Needs the extra `opentelemetry`, which installs only its API; the OpenTelemetry SDK that the program
 sets up decides where spans and metrics go. They never contain a token, a name, credentials, a query
 or a body: attributes are ids, addresses, statuses and the names of errors.
 

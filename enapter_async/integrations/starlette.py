@@ -12,7 +12,7 @@ The same in both; FastAPI is a Starlette application::
         device = await client.devices.update(device_id, name=name)
         return {"name": device.name}
 
-In Starlette, where there is no `Depends`, a handler calls `client_of(request)`.
+Starlette has no `Depends`; its handlers call `client_of(request)`.
 
 If the browser drops a request, `CancelAbandoned` cancels the handler and its call. The call's
 limiter slot and its place in the write queue are released, and hooks receive
@@ -67,7 +67,7 @@ def lifespan(
 ) -> Lifespan:
     """Make a lifespan that opens a client and, with `jobs` (a folder), the fleet jobs.
 
-    `make` creates the client, not yet open, when the application starts; `jobs_options` are
+    `make` creates an unopened client when the application starts; `jobs_options` are
     those of `Jobs`. On shutdown, jobs stop cleanly and the client is closed. It yields the state
     in which `client_of` finds them. If you have your own lifespan, enter this one inside it and
     pass its state on: `async with lifespan()(app) as state: yield {**state, …}`.

@@ -4,10 +4,10 @@ import math
 from typing import Final
 
 SPAN_S: Final = 0.25
-"""How long attempts are gathered into one cohort, if there are enough of them,"""
+"""The shortest time for which attempts are gathered into one cohort, in seconds."""
 LONG_SPAN_S: Final = 1.0
 FEW: Final = 4
-"""or if there are so few of them after the long span."""
+"""The number of attempts that is sufficient once a cohort is `LONG_SPAN_S` old."""
 MIN_SPAN_S: Final = 0.02
 """The shortest time over which a rate is measured, in seconds."""
 

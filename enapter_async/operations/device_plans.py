@@ -210,7 +210,7 @@ class Selection:
         return frozenset((*numbers, *self.name_matches.groupindex))
 
     def match(self, device: Device) -> Groups | None:
-        """Return the groups of a selected device (none without an expression), else None."""
+        """Return the expression's groups if the device is selected ({} without one), else None."""
         status = device.connectivity.status if device.connectivity else ConnectivityStatus.UNKNOWN
         meant = (
             _meets(device.site_id, self.site_ids)

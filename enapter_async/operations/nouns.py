@@ -1,6 +1,6 @@
 """Nouns: how plans and guards read many objects of one kind and order changes to them.
 
-The noun of an operation's target selects it. A noun that is not defined is a plain one: its
+The target of an operation names its noun. If that is not defined, a plain noun is used: its
 objects are read one by one, with the reads that their operations define.
 """
 
@@ -16,7 +16,7 @@ class Facts(NamedTuple):
     """The facts about one object that a plan needs.
 
     `slug` is a second address, unique within a site; `upstream_id` is the id of the object that
-    this one depends on, which cannot be deleted before it.
+    this one depends on, and which cannot be deleted before this one.
     """
 
     id: str
