@@ -46,12 +46,12 @@ class _Root(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # Getting the help from the commands would import all of them.
+        # Reading the help from the commands would import all of them.
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        # The names and texts are known here; getting them from the commands would import all.
+        # The names and texts are known here; reading them from the commands would import all.
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [

@@ -33,7 +33,7 @@ def make_world(devices: int, seed: int) -> World:
 
 def write_plan(world: World, path: Path, seed: int) -> None:
     """Write a CSV file of operations on a world's devices; the same seed gives the same file."""
-    # A separate seed, because the world drew the ids of its devices from `seed` itself.
+    # Use a separate seed, because the world has generated its devices' ids from `seed` itself.
     chance = Random(f"plan/{seed}")  # noqa: S311 - a repeatable plan, no cryptography
     with path.open("w", encoding="utf-8", newline="") as file:
         writer: csv.DictWriter[str] = csv.DictWriter(file, COLUMNS, restval="")
@@ -62,7 +62,7 @@ def plan(world: World, chance: Random) -> Iterator[Row]:
     rows += [_row("generate_config", each.id, protocol=_protocol(each)) for each in configured]
     rows += [_row("assign_blueprint", each.id, blueprint_id=BLUEPRINT) for each in reassigned]
     for number, each in enumerate(renamed):
-        # The next device keeps its slug, so this one cannot have it.
+        # The next device keeps its slug, so this device cannot take it.
         taken = renamed[number + 1].slug if number < min(mistakes, len(renamed) - 1) else ""
         rows.append(_row("update", each.id, name=f"{each.name} (2026)", slug=taken))
     chance.shuffle(rows)
@@ -80,7 +80,7 @@ def _row(operation: str, device_id: str, **cells: str) -> Row:
 def _pick(
     devices: list[Device], number: int, mistakes: int, is_right: Callable[[Device], bool]
 ) -> tuple[list[Device], list[Device]]:
-    """Pick `number` devices, `mistakes` of them unsuitable; return them and the others."""
+    """Pick `number` devices, of which `mistakes` are unsuitable; return them and the others."""
     right = [each for each in devices if is_right(each)][: number - mistakes]
     wrong = [each for each in devices if not is_right(each)][:mistakes]
     taken = {each.id for each in (*right, *wrong)}

@@ -22,7 +22,7 @@ def raise_limit() -> None:
 
 
 def connections(wanted: int) -> int:
-    """Return how many of the wanted connections can be open at once."""
+    """Return how many of the requested connections can be open at the same time."""
     if sys.platform == "win32":
         return wanted
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -166,7 +166,7 @@ def generate_config(
 
 
 def _read(work: Any) -> None:
-    """Run a reading command; Ctrl-C stops it immediately, since there is nothing to lose."""
+    """Run a command that only reads; Ctrl-C stops it immediately, since nothing can be lost."""
 
     async def interruptible() -> Exit:
         task = asyncio.ensure_future(work())
@@ -238,7 +238,7 @@ def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
-    """Save a secret to a file if writing it to standard output fails: it exists nowhere else."""
+    """Save a secret to a file if it cannot be written to standard output; no other copy exists."""
     try:
         yield
     except OutputError:

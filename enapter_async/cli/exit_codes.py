@@ -42,7 +42,7 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
 def exit_of_state(state: State) -> Exit:
     """Return the exit code of a single operation that ended in this state.
 
-    "Already gone" is a failure if one device was named, because the id may be mistyped.
+    If the command names one device, "already gone" is a failure, because the id may be mistyped.
     """
     if state in (State.APPLIED, State.UNCHANGED):
         return Exit.DONE

@@ -95,7 +95,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the change options to a command, which receives those set as a dict, `becoming`."""
+    """Add the change options to a command, which receives the options set as a dict, `becoming`."""
 
     @functools.wraps(command)
     def with_change(*given: Any, **arguments: Any) -> Any:
@@ -208,7 +208,7 @@ def _row(device: Device) -> dict[str, str | None] | None:
 
 
 def _settable(field: str, value: str | None) -> str | None:
-    """Return a value if an update could set it, else None: the server may hold invalid values."""
+    """Return a value if an update could set it, else None; the server may store invalid values."""
     try:
         text(field, value)
     except ArgumentError:
@@ -265,7 +265,7 @@ def make_plan(
             return await plan(client, operations, on_read=progress())
 
     with asyncio.run(work()) as made:
-        # Written first: a reader of the output, such as `head`, may stop before its end.
+        # The file is written first: a reader of the output, such as `head`, may stop early.
         if output is not None:
             made.write(output)
         with although_unheard() if output is not None else contextlib.nullcontext():
@@ -281,7 +281,7 @@ def make_plan(
 
 
 def progress() -> Any:
-    """Return a callable that prints from time to time how many devices were read."""
+    """Return a callable that periodically prints how many devices were read."""
     told = 0
 
     def on_read(number: int) -> None:

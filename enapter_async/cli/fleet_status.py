@@ -43,7 +43,7 @@ from enapter_async.text import plain
 
 
 def _exit_of(status: RunStatus) -> Exit:
-    """Return a run's exit code; while it is in progress, whether anything has failed so far."""
+    """Return a run's exit code; while the run is in progress, it reflects the outcomes so far."""
     if status.open_ends or status.repeatable:
         return Exit.UNKNOWN
     if not status.running and (status.counts[State.HELD] or not status.complete):
@@ -221,7 +221,7 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
 
 
 def _results(folder: RunFolder) -> Iterator[Path]:
-    """Write the current results and yield the files; none while the run is in progress."""
+    """Write the current results and yield their files; while the run is in progress, yield none."""
     if is_held(folder.journal):
         return
     if not os.access(folder.path, os.W_OK):

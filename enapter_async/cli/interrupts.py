@@ -20,10 +20,10 @@ class Interrupts:
     """Handles SIGINT, SIGTERM and SIGHUP in a running event loop, in three steps.
 
     The first signal calls `first`, the second calls `second`, the third exits the process
-    immediately. `exit` is the exit code for the first signal, or None if there was none. SIGHUP
-    can arrive more than once, from the system and from shells, so it counts only as a first
-    signal; if it is ignored, as under `nohup`, it stays ignored. The previous handlers are
-    restored on exit. If signals cannot be handled (outside the main thread), it does nothing.
+    immediately. `exit` is the exit code for the first signal, or None if there was none. SIGHUP can
+    arrive more than once, from the system and from shells, so it never counts as a second or third
+    signal; if it is ignored, as under `nohup`, it stays ignored. The previous handlers are restored
+    on exit. If signals cannot be handled (outside the main thread), it does nothing.
     """
 
     def __init__(self, first: Callable[[], None], second: Callable[[], None]) -> None:

@@ -126,7 +126,7 @@ def token_of(connection: Connection) -> str:
 
 @concealing
 def read_token(path: str) -> str:
-    """Read a token from a file ('-' is standard input), without one trailing line end.
+    """Read a token from a file ('-' is standard input), and strip one trailing line end.
 
     Raises:
         ConfigurationError: the file cannot be read, or is not text.
@@ -216,7 +216,7 @@ _CONNECTION: Final = (
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the shared options to a command, which receives them as its first argument, `settings`.
 
-    They may also precede the command's name; those after it take precedence.
+    The options may also precede the command's name; options after it take precedence.
     """
 
     @functools.wraps(command)

@@ -40,7 +40,7 @@ _PLAIN_STEPS: Final = 10
 
 
 class Watch:
-    """A hook that counts failed attempts by what went wrong."""
+    """A hook that counts failed attempts by kind of failure."""
 
     def __init__(self) -> None:
         self.failed: Counter[str] = Counter()
@@ -106,7 +106,7 @@ class _Bar:
 
     def advance(self, outcome: Outcome[Any]) -> None:
         self._counts[outcome.state] += 1
-        # Held operations were not executed: a stopped run is not a finished one.
+        # Held operations were not executed, so they do not count as finished.
         done = self._counts.total() - self._counts[State.HELD]
         if outcome.state is not State.HELD:
             self._estimate.advance()

@@ -54,8 +54,8 @@ _POLICY: Final = RetryPolicy(attempts=5, base_delay=0.02, max_delay=0.3, deadlin
 class Rehearsal:
     """The result of a rehearsal. `lies` are outcomes that the emulator's own log contradicts.
 
-    `faults` counts the faults that requests met; `failed` counts the failed attempts, by what
-    went wrong and what is known about the effect. `outcomes` do not include results.
+    `faults` counts the faults that affected requests; `failed` counts the failed attempts by kind
+    of failure and by what is known about the effect. `outcomes` do not include results.
     """
 
     report: Report
@@ -130,7 +130,7 @@ class _Effect:
 
     @classmethod
     def of(cls, operation: Operation[Any]) -> "_Effect":
-        """Return the effect of an operation once it is done."""
+        """Return the effect that an operation has once it is done."""
         kind = operation.kind.partition(".")[2]
         return cls(kind, operation.subject() or "", frozenset(operation.claims().items()))
 
@@ -144,7 +144,7 @@ def lies(
     outcomes: Iterable[Outcome[Any]],
     credentials: Path,
 ) -> Iterator[str]:
-    """Yield each claim in the outcomes that is false; nothing if all are true.
+    """Yield each false claim in the outcomes; yield nothing if all are true.
 
     Each operation must have one outcome. Nobody else uses this world, so applied operations must
     have been done; failed, held or unchanged ones must not; absent devices must not exist; and

@@ -35,7 +35,7 @@ _PLANNED_AT: Final = datetime(2025, 1, 1, tzinfo=UTC)
 
 @attrs.frozen(kw_only=True)
 class _Planned(Device):
-    """A device whose slug is not in the plan: it has one internally, but does not show it."""
+    """A device whose slug is not in the plan; the slug it has internally is not shown."""
 
     def to_json(
         self,
@@ -58,7 +58,8 @@ def world_of(plan: Plan) -> World:
     runs on the other.
 
     Raises:
-        ConfigurationError: such a world is impossible: for example, two devices have one slug.
+        ConfigurationError: such a world is impossible, for example because two devices share a
+        slug.
     """
     found: dict[str, dict[str, str | None]] = {}
     deleted: dict[int, str] = {}

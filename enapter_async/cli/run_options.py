@@ -151,7 +151,7 @@ def _size(text: str) -> int | str:
 
 
 def pace_facts(settings: Settings, concurrency: int) -> dict[str, str]:
-    """Return the journal facts for a run's pace: its concurrency and maximum rate."""
+    """Return the facts to journal about a run's pace: its concurrency and maximum rate."""
     facts = {"concurrency": str(concurrency)}
     if settings.max_rate is not None:
         facts["max_rate"] = repr(settings.max_rate)
@@ -161,7 +161,7 @@ def pace_facts(settings: Settings, concurrency: int) -> dict[str, str]:
 def paced_as_begun(
     settings: Settings, options: RunOptions, facts: Mapping[str, str]
 ) -> tuple[Settings, RunOptions]:
-    """Return settings and options with the pace a run was started with, unless one is given."""
+    """Return the settings and options; if they set no pace, with the one the run started with."""
     context = click.get_current_context()
     given = context.get_parameter_source("concurrency")
     if given is ParameterSource.DEFAULT and facts.get("concurrency", "").isdecimal():

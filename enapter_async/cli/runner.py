@@ -36,7 +36,7 @@ async def run_job(
     on_outcome: Callable[[Outcome[Any]], None],
     folder: RunFolder | None = None,
 ) -> tuple[Report, Exit | None]:
-    """Execute operations; return the report, and an exit code if the run was cut short.
+    """Execute operations; return the report and, if the run was cut short, an exit code.
 
     The first signal lets operations in flight finish, the second cancels them; `fleet stop` has
     the effect of the first one, through a file in `folder`. If `on_outcome` raises `OSError`,
@@ -85,8 +85,9 @@ async def carry_out(
 ) -> Exit:
     """Execute a run, show its report, and return the exit code.
 
-    `operations` None means everything left in its journal. `total` is the number of outcomes to
-    expect, for progress; `results` is a file to which each outcome is written.
+    If `operations` is None, the remaining operations of its journal are carried out. `total` is the
+    number of outcomes to expect, for progress; `results` is a file to which each outcome is
+    written.
     """
     watch = Watch()
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Makes the standard streams robust: a closed, broken or full one does not break a run.
+"""Makes the standard streams robust, so that a closed, broken or full one does not break a run.
 
 Standard error is for people: if a write to it fails, the message is dropped and work continues.
 Standard output is for results: the first failed write raises `OutputError`; later writes are
@@ -26,7 +26,7 @@ class OutputError(OSError):
 
 
 class _Stream(io.FileIO):
-    """A standard stream on its descriptor, which another process may have made non-blocking."""
+    """A standard stream whose descriptor another process may have made non-blocking."""
 
     def __init__(self, descriptor: int, *, needed: bool) -> None:
         super().__init__(descriptor, "w", closefd=False)
@@ -34,7 +34,7 @@ class _Stream(io.FileIO):
         self._failed = False
 
     def write(self, data: Any, /) -> int:
-        """Write some of the data; after the first failure drop it, and report it as written."""
+        """Write some of the data; after the first failure, drop it and report it as written."""
         try:
             while not self._failed:
                 written = super().write(data)
@@ -81,7 +81,7 @@ def although_unheard() -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        if error.errno != errno.EPIPE:  # a reader that has left needs no message
+        if error.errno != errno.EPIPE:  # no message is needed if the reader has exited
             tell(f"enapter-async: standard output was not written: {error.strerror}")
 
 

@@ -55,7 +55,7 @@ def fancy(stream: Any) -> bool:
 
 
 def output_console(*, width: int | None = None, record: bool = False) -> Console:
-    """Return a console on standard output; without a terminal it is wide and has no colours."""
+    """Return a console on standard output, which is wide and uncoloured if not a terminal."""
     if fancy(sys.stdout):
         return Console(file=sys.stdout, width=width, record=record)
     return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)

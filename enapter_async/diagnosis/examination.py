@@ -1,4 +1,4 @@
-"""Runs the checks, from this machine outwards to the API; each has a time limit.
+"""Runs the checks in order, from this machine to the API; each check has a time limit.
 
 If a check fails, the checks that depend on it are skipped. The API is only read (at most two
 pages of devices and a HEAD request); nothing is ever written.
@@ -61,7 +61,7 @@ _NEXT: Final = {
 async def examine(
     connection: Connection, around: Surroundings = Surroundings()
 ) -> AsyncIterator[Finding]:
-    """Run the checks one after another, and yield each finding as soon as it is known.
+    """Run the checks one after another, and yield each finding as soon as it is available.
 
     Reads the token, which may run the profile's `token_command`.
     """

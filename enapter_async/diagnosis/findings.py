@@ -52,7 +52,7 @@ _REFUSED: Final[Mapping[int, tuple[str, str]]] = {
 
 
 class Health(enum.StrEnum):
-    """How a check ended."""
+    """The possible results of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -78,7 +78,7 @@ class Finding:
 def judge_certificate(
     certificate: Mapping[str, Any], now: float, facts: Mapping[str, str], *, what: str = "it"
 ) -> Finding:
-    """Judge an accepted certificate, in the form returned by `ssl`; `now` is a Unix time."""
+    """Judge an accepted certificate, in the form that `ssl` returns; `now` is a Unix time."""
     ends = ssl.cert_time_to_seconds(certificate["notAfter"])
     days = (ends - now) / _DAY
     until = datetime.fromtimestamp(ends, UTC).date().isoformat()
@@ -150,7 +150,7 @@ def judge_clock(server: float | None, before: float, after: float) -> Finding:
         return Finding(
             check="clock", health=Health.SKIPPED, said="the server does not tell its time"
         )
-    # A Date has no fractions of a second: it stands for the whole second that starts then.
+    # A Date has no fractions of a second, so it stands for the whole second that starts then.
     ahead = max(before - (server + 1), 0.0) or min(after - server, 0.0)
     facts = {"difference_seconds": f"{ahead:+.0f}"}
     if abs(ahead) <= CLOCK_SECONDS:

@@ -57,7 +57,7 @@ class Surroundings:
 
 @attrs.frozen(kw_only=True)
 class Way:
-    """Where a client connects to: the server itself, or a proxy for it."""
+    """The endpoint that a client connects to: the server itself, or a proxy for it."""
 
     base_url: URL
     proxy: URL | None = None
@@ -100,7 +100,7 @@ async def look_up(way: Way, around: Surroundings) -> tuple[Finding, list[str]]:
 
 
 async def connect(addresses: list[str], way: Way, around: Surroundings) -> Finding:
-    """Connect to each address over TCP, to at most four."""
+    """Connect to at most four of the addresses over TCP."""
     host, port = way.place
     addresses = addresses[:_MOST_ADDRESSES]
     results = await asyncio.gather(*(_reach(each, port, around.seconds) for each in addresses))
@@ -226,7 +226,7 @@ def _is_mismatch(error: Exception) -> bool:
 
 
 async def _names(way: Way, authority: Any, seconds: float) -> tuple[str, ...]:
-    """Return the names in a certificate, by a TLS handshake after which nothing is sent."""
+    """Return the names in a certificate, from a TLS handshake after which nothing is sent."""
     context = ssl.create_default_context(cafile=authority)
     context.check_hostname = False
     try:
@@ -241,7 +241,7 @@ async def _names(way: Way, authority: Any, seconds: float) -> tuple[str, ...]:
 
 
 def _unused_proxy(way: Way, around: Surroundings) -> str:
-    """Return advice about a proxy that the environment names but no setting requests."""
+    """Return advice about a proxy that the environment names but that no setting uses."""
     named = named_proxy(way.base_url, around.environ)
     if named is None:
         return ""

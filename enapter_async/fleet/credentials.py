@@ -167,8 +167,8 @@ class CredentialsFile:
         `mark` is written with it: the run and the item that the result belongs to.
 
         Raises:
-            OSError: it could not be written, for example on a full disk; the file ends with its
-            last complete line. If its path is taken, the error names the new path.
+            OSError: it could not be written, for example on a full disk; the file ends with
+                its last complete line. If its path is taken, the error names the new path.
         """
         if self._descriptor < 0:
             raise ConfigurationError("a credentials file is used inside `async with` only")

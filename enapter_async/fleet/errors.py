@@ -60,14 +60,14 @@ class JournalError(EnapterError):
 
 
 class ForeignCancellationError(EnapterError):
-    """A part of a run was cancelled, neither by the run itself nor by its caller.
+    """A part of a run was cancelled, but neither by the run itself nor by its caller.
 
     For example, a hook, sink, guard or input let the `CancelledError` of its own task escape.
     """
 
 
 class RunRefusedError(ConfigurationError):
-    """This call cannot continue the run: other input, server, token, version or runner."""
+    """This call cannot continue the run: the input, server, token, version or runner differs."""
 
 
 class RunBusyError(RunRefusedError):
@@ -182,7 +182,7 @@ class UnsteadyFleetError(EnapterError):
 
 
 class PausedTooLongError(EnapterError):
-    """The server let no request through for too long, or asked for too long a pause."""
+    """The server let no request through for too long, or requested too long a pause."""
 
 
 class WaveNotPassedError(EnapterError):

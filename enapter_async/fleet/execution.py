@@ -175,7 +175,7 @@ class Execution(Generic[OperationT]):
         return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
 
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
-        """Read the state, since a refusal now does not show what an earlier attempt did."""
+        """Read the state, since a refusal now does not prove what an earlier attempt did."""
         reading: Operation[Any] | None = self.operation.reads()
         if reading is not None and self.operation.settles is Settles.STATE:
             try:
@@ -311,7 +311,7 @@ class Execution(Generic[OperationT]):
         return self.not_started(NotStartedError(message, because=because))
 
     def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
-        """Return the outcome of an unstarted item: held, or unknown if it may have been done."""
+        """Return the outcome of an item not started: held, or unknown if it may have been done."""
         if not self._uncertain:
             return self._outcome(State.HELD, error=error)
         left = self._unknown(

@@ -1,4 +1,4 @@
-"""Read operations from a CSV or JSON Lines file, completely, before anything is sent."""
+"""Reads all operations from a CSV or JSON Lines file before anything is sent."""
 
 import difflib
 import json
@@ -34,11 +34,11 @@ def read_operations(
 
     A CSV file has a header with the columns operation and device_id, and as needed name, slug,
     blueprint_id, protocol, and those of a user's own operations. Other columns are ignored and
-    passed to `on_ignored`; one that looks like a misspelling is an error. Operations are
+    passed to `on_ignored`, but a column that looks like a misspelling is an error. Operations are
     device.update, device.delete, device.generate_config and device.assign_blueprint, with or
-    without `device.` and with '-' or '_'. An empty cell leaves its field unchanged. Spaces around
-    a cell are ignored, except between apostrophes; so is a ' before = + - or @, which keeps names
-    in a results file from being formulas. Delimiters are ',', ';' or tabs. JSON Lines contain one
+    without `device.` and with '-' or '_'. An empty cell leaves its field unchanged. Spaces around a
+    cell are ignored, except between apostrophes; so is a ' before = + - or @, which keeps names in
+    a results file from being formulas. Delimiters are ',', ';' or tabs. JSON Lines contain one
     object per line, with the same keys and no others. Text is UTF-8, with or without a byte order
     mark.
 
@@ -96,7 +96,7 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
 def _rows_of_csv(
     text: str, on_ignored: OnIgnored | None
 ) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield each row, or a description of its problem, with the line where it starts."""
+    """Yield each row, or a description of its problem, with the number of its first line."""
     header: list[str] | None = None
     columns: tuple[str, ...] = ()
     for line, cells in read_rows(text):
@@ -135,7 +135,7 @@ def _wrong_header(header: list[str]) -> str:
     columns = ("operation", *fields_of(writes()))
     missing = [column for column in columns if column not in header]
     for name in header:
-        # A typo such as `nmae` is an error: ignored, it would silently leave names unchanged.
+        # A typo such as `nmae` is an error; if ignored, it would silently leave names unchanged.
         meant = difflib.get_close_matches(name, missing, 1, _LIKENESS)
         if meant and name not in columns:
             return f"there is no column {shown(name)}; rename it to {meant[0]}, or remove it"
@@ -167,7 +167,7 @@ def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
 
 
 class _TwiceError(Exception):
-    """A key occurs twice in a JSON object, so it is ambiguous which value counts."""
+    """A key occurs twice in a JSON object, so the value is ambiguous."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

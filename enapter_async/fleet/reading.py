@@ -18,7 +18,7 @@ class Caller(Protocol):
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False
     ) -> Coroutine[Any, Any, T]:
-        """Carry out an operation and fill `record`; raise an error that states what was done."""
+        """Carry out an operation and fill `record`; errors state whether it was done."""
         ...
 
 

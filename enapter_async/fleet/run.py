@@ -157,11 +157,11 @@ class Run(Generic[OperationT]):
 
     @property
     def waiting(self) -> Wait | None:
-        """What the whole run waits for now, or None if it is not waiting."""
+        """What the whole run is currently waiting for, or None if it is not waiting."""
         return self._wait
 
     def stop(self, reason: str = "the run was stopped") -> None:
-        """Start nothing more; operations in flight finish, the rest are held. Safe to repeat.
+        """Start no more operations; those in flight finish, the rest are held. Safe to repeat.
 
         The iteration continues until every outcome has been yielded.
         """
@@ -213,7 +213,7 @@ class Run(Generic[OperationT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Start nothing more, wait for operations in flight, and close the files."""
+        """Start no more operations, wait for those in flight, and close the files."""
         self._leaving = True
         if self._ended is None:
             self.stop("the run was left early")
@@ -247,7 +247,7 @@ class Run(Generic[OperationT]):
     async def tell(self, on_outcome: Callable[[Outcome[OperationT]], None] | None) -> None:
         """Pass each outcome to a function as it arrives, until the last; cheaper than iterating.
 
-        Errors of `on_outcome` are raised at once, an error of the input at the end.
+        Errors of `on_outcome` are raised immediately; an error of the input is raised at the end.
         """
         await self._outcomes.listen(on_outcome)
         self._stop_signal.raise_broken()
@@ -384,7 +384,7 @@ class Run(Generic[OperationT]):
             self._outcomes.put(None)
 
     async def _drain(self) -> None:
-        """Wait for the tasks; on cancellation, cut them and raise it once they have finished."""
+        """Wait for the tasks; if cancelled, cancel them, then raise once they have finished."""
         cancelled: asyncio.CancelledError | None = None
         while running := [
             task for task in (self._producing, *self._pool.workers) if task and not task.done()

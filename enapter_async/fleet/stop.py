@@ -26,7 +26,7 @@ HARD_STOPS: Final = (
 
 
 class StopSignal:
-    """Whether a run stops, why, and by which error. `then` is called once, at the first stop."""
+    """Holds whether a run stops, why, and by which error. `then` is called at the first stop."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         self._then = then

@@ -23,7 +23,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @attrs.frozen
 class Setting(Generic[T_co]):
-    """A value, and a readable description of its source."""
+    """A setting's value, with a readable description of its source."""
 
     value: T_co
     source: str
@@ -43,7 +43,7 @@ class Connection:
 
     @property
     def mixed(self) -> str:
-        """A warning if a profile's token goes to a server other than the profile's; else "".
+        """A warning if a profile's token is sent to a server other than the profile's; else "".
 
         This happens, for example, if a variable meant for another server is still set.
         """

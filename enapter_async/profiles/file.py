@@ -99,7 +99,7 @@ def config_path(
     (`~/.config` if that variable is unset or not absolute).
 
     Raises:
-        NoHomeError: the file would be in the home folder, and there is none.
+        NoHomeError: the file would be in the home folder, but the user has none.
 
     Source: XDG Base Directory Specification.
     """
@@ -135,7 +135,7 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     if writers := _writers(state):
-        # The whole file is refused: its writers could set a program, a server or an authority.
+        # The whole file is refused, since its writers could set a program, server or authority.
         raise ConfigurationError(
             f"{path} is not used, for it {writers}, and can name programs that run as you; "
             "own it, and chmod 600 it"
@@ -152,7 +152,7 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
 
 
 class _Reader:
-    """Converts TOML tables into profiles; its errors name the setting that is wrong."""
+    """Converts TOML tables into profiles; errors name the invalid setting."""
 
     def __init__(self, path: Path, shared: str) -> None:
         self._path = path
@@ -254,7 +254,7 @@ def _shared(state: os.stat_result) -> str:
 
 
 def _read_token_file(path: Path, where: str) -> str:
-    """Read a token from a file; refuse one that others can read, unless it is mounted.
+    """Read a token from a file; refuse a file that others can read, unless it is mounted.
 
     The user of a mounted secret (Docker, Kubernetes) cannot change its mode, so if others can
     read it, that causes only a warning. The checks are made on the opened file itself, so nobody
@@ -285,7 +285,7 @@ def _is_mounted(descriptor: int, state: os.stat_result) -> bool:
 
 
 def _run(command: tuple[str, ...], where: str, seconds: float) -> str:
-    """Return the first line that a command prints; its standard error is not captured."""
+    """Return the first line that a command prints. The command's standard error is not captured."""
     name = ascii(command[0])
     try:
         done = subprocess.run(  # noqa: S603 - a list that the user's own file gives, and no shell

@@ -76,7 +76,7 @@ class Event:
 
 
 def operation_text(operation: Operation[Any]) -> str:
-    """Return an operation as JSON text; equal operations always have the same text."""
+    """Return an operation as JSON text, which is the same for equal operations."""
     fields = operation_to_json(operation)
     try:  # a fast path for operations with text fields only, as almost all are
         return "{" + ",".join([f'"{key}":{_quoted(value)}' for key, value in fields.items()]) + "}"
@@ -305,7 +305,7 @@ class ItemRecord:
 
     @property
     def intent_written(self) -> bool:
-        """Whether the last intent is in the journal, so that the item may be sent."""
+        """Whether the last intent is in the journal, which means that the item may be sent."""
         done = self._commit
         return (
             done is not None and done.done() and not done.cancelled() and done.exception() is None

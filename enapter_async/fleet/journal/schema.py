@@ -31,8 +31,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Prepare a connection for writing to a journal, which is created if the file is empty.
 
     Raises:
-        RunRefusedError: it is not a journal, or has a different version. ConfigurationError: a
-        journal cannot be stored there.
+        RunRefusedError: it is not a journal, or has a different version.
+        ConfigurationError: a journal cannot be stored there.
     """
     fresh = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if not fresh or connection.execute("PRAGMA application_id").fetchone()[0]:

@@ -267,7 +267,7 @@ class JournalSession:
         if mark in (Mark.FAILED, Mark.DIFFERS):
             self._leave(item, STATE_OF_MARK[mark])
         elif (seq, replay.intents.get(seq, 1)) in kept:
-            # Killed after storing the credentials, before writing the outcome: it was done.
+            # Done: the run was killed after storing the credentials, before writing the outcome.
             self._add(seq, State.APPLIED, detail_text({"found": "in the credentials file"}))
             self.earlier[State.APPLIED] += 1
         elif item.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
@@ -328,7 +328,7 @@ class JournalSession:
             self.passed_over(item_record.item, outcome)
             return
         row = outcome_row(item_record.item.seq, outcome, self._at_ms())
-        # If it was cut off before its intent was written, the outcome must follow the intent.
+        # If the item was cut off before its intent was written, the outcome must follow the intent.
         power = self._power or (
             outcome.error is not None and item_record.has_intent and not item_record.intent_written
         )

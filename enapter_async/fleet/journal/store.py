@@ -102,7 +102,7 @@ class Journal:
         """Open a journal for writing, or create it with mode 0600.
 
         Raises:
-            RunRefusedError: it is not a journal, or has another version.
+            RunRefusedError: it is not a journal, or has a different version.
             ConfigurationError: the file cannot be used; the message says why.
         """
         where = Path(path)
@@ -129,7 +129,7 @@ class Journal:
         """Open a journal for reading only, even while a run writes to it.
 
         Raises:
-            RunRefusedError: it is not a journal, or has another version.
+            RunRefusedError: it is not a journal, or has a different version.
         """
         where = Path(path)
         if not where.is_file():

@@ -23,7 +23,7 @@ def as_write(operation: Any) -> Operation[Any]:
 
 
 def is_irreversible(operation: Operation[Any]) -> bool:
-    """Return whether an operation cannot be undone, because it deletes or adds an object."""
+    """Return whether an operation cannot be undone: it deletes, or has a new effect each time."""
     return operation.repeat is Repeat.ONCE or operation.holds(None)
 
 

@@ -35,7 +35,7 @@ from enapter_async.operation import Operation
 class Plan(Collection[Any]):
     """The planned operations, in order; iterating yields the items that `fleet.apply` accepts.
 
-    `len` is their number; `items` returns everything that was requested, with its verdict;
+    `len` is their number; `items` returns all requested operations with their verdicts;
     `counts` maps each verdict to a number. `deletions` and `configurations` are the numbers of
     changes that cannot be undone. Use it in a `with` statement, which removes its scratch file.
     """

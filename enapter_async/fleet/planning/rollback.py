@@ -90,7 +90,7 @@ async def undo(
     unknown outcome is undone if its effect shows. Close the plan after use. Safe to repeat.
 
     Raises:
-        RunRefusedError: there is no such journal, or it has another version.
+        RunRefusedError: there is no such journal, or it has a different version.
         ConfigurationError: the run used another server.
         EnapterError: the fleet could not be read.
     """

@@ -369,7 +369,7 @@ def address_of(operation: Operation[Any]) -> str | None:
 
 
 def _addresses(operation: Operation[Any], *, slugs: bool) -> Iterator[tuple[str, str | None]]:
-    """Yield the keys an operation needs, with a way to read each whose noun defines none."""
+    """Yield the keys an operation needs, with how to read each whose noun does not define it."""
     key, read_by = address_of(operation), reading(operation)
     if key is None or read_by is None:
         return

@@ -45,9 +45,9 @@ def write_report(
     progress. Safe to repeat.
 
     Raises:
-        RunRefusedError: the file is not a journal, or has a different version. ConfigurationError:
-        the page's file cannot be created. OSError: the page cannot be written; an existing file
-        stays unchanged.
+        RunRefusedError: the file is not a journal, or has a different version.
+        ConfigurationError: the page's file cannot be created.
+        OSError: the page cannot be written; an existing file stays unchanged.
     """
     where = Path(path)
     with contextlib.closing(Journal.read(journal)) as opened:

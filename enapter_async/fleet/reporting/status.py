@@ -62,7 +62,7 @@ class RunStatus:
         """Read the status of a journal's run, even while it is in progress, without changing it.
 
         Raises:
-            RunRefusedError: the file is not a journal, has another version, or is damaged.
+            RunRefusedError: the file is not a journal, has a different version, or is damaged.
         """
         with contextlib.closing(Journal.read(journal)) as opened:
             # Checked first: a run that ends meanwhile is reported as still running.
@@ -159,7 +159,7 @@ def status(journal: str | os.PathLike[str]) -> RunStatus:
     """Read the status of a journal's run, even while in progress; blocks, and changes nothing.
 
     Raises:
-        RunRefusedError: the file is not a journal, has another version, or is damaged.
+        RunRefusedError: the file is not a journal, has a different version, or is damaged.
     """
     return RunStatus.read(journal)
 

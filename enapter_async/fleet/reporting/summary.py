@@ -48,7 +48,7 @@ _GENERAL: Final = {"id": "<id>", "text": "'…'", "number": "<n>"}
 
 @attrs.frozen
 class _Cause:
-    """A cause that several undone items share; `message` omits the details of single items."""
+    """A cause shared by items that were not done; `message` omits the details of single items."""
 
     state: str
     error: str | None

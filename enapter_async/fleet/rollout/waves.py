@@ -123,7 +123,7 @@ class Rollout:
 
 
 class Waves(Input):
-    """An input arranged in waves: it contains each item once, renumbered in the order of the waves.
+    """An input arranged in waves: each item occurs once, renumbered in the order of the waves.
 
     Within a wave the order is that of the input. An item is never in an earlier wave than a
     previous item for the same device, or than the item it follows. The items of a unit are in one
@@ -181,7 +181,7 @@ def _assign(given: Input, rollout: Rollout) -> "array[int]":
 
 
 class _Links:
-    """The ordering constraints between an input's items, by position; reads the input once."""
+    """The ordering constraints between an input's items, by position. The input is read once."""
 
     def __init__(self, given: Input) -> None:
         self.changes = bytearray()
@@ -211,7 +211,7 @@ class _Links:
             if group == len(sizes):
                 sizes.append(0)
             named.append(group)
-            # Unchanged items take no place in a wave, so they do not affect its spread.
+            # Unchanged items do not count toward a wave's size, so they do not affect its spread.
             places.append(sizes[group])
             sizes[group] += not item.unchanged
         self.ranks = array(
@@ -224,7 +224,7 @@ class _Links:
         )
 
     def place(self, position: int, wave: int, waves: "array[int]") -> int:
-        """Move an item, and those that must not come later, into a wave; return how many moved."""
+        """Put an item and those that must not come later into a wave; return how many change."""
         placed = 0
         waiting = [position]
         while waiting:
