@@ -267,23 +267,23 @@ class Pipeline(Telling):
     ) -> tuple[Reply, Any] | Failure:
         """Make one exchange, read its answer, and report the result to the limiter."""
         try:
-            reply: Any = await self.transport.exchange(
+            reply = await self.transport.exchange(
                 message,
                 max_bytes=operation.max_bytes(),
                 left=left,
                 timeouts=self.timeouts,
             )
-            if isinstance(reply, Failure):
-                ended: Any = reply
-            else:
+            ended: Any = None
+            if not isinstance(reply, Failure):
                 read = self.wire.read_fresh if message.fresh else self.wire.read
                 ended = read(operation, reply)
         except BaseException:
             self.limiter.dropped(permit)
             raise
+        if isinstance(reply, Failure):
+            return end_permit(self.limiter, permit, reply)
         if isinstance(ended, Failure):
-            end_permit(self.limiter, permit, ended)
-            return ended
+            return end_permit(self.limiter, permit, ended)
         self.limiter.passed(permit)
         return reply, ended
 

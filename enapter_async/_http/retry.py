@@ -89,8 +89,8 @@ def is_refusal(failure: Failure) -> bool:
     )
 
 
-def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> None:
-    """End the permit of an attempt according to how it failed."""
+def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> Failure:
+    """End the permit of an attempt according to how it failed; return the failure."""
     if is_refusal(ended):
         limiter.refused(permit, ended.retry_after)
     elif isinstance(ended.error, HostDownError):
@@ -101,6 +101,7 @@ def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> None:
         limiter.dropped(permit)
     else:
         limiter.passed(permit)
+    return ended
 
 
 def out_of_time(last: Failure, refusals: int) -> Failure:
