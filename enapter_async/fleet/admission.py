@@ -215,7 +215,7 @@ class _Place:
 
 
 class Admitted:
-    """The admission of one operation; records the results of its attempts.
+    """The admission of one operation, which also records the results of its attempts.
 
     It is the `AttemptObserver` of the operation's calls. The first attempt starts immediately;
     later attempts wait while the host is down.

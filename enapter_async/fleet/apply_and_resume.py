@@ -22,17 +22,17 @@ async def apply(
 ) -> Report:
     """Carry out many operations and return a report: counts, and the first failures.
 
-    The arguments are those of `Run`, plus `on_outcome`, which is called on the event loop with
-    each outcome as it arrives, for example to show progress. Only the client retries; `apply`
-    adds no retries. It reads before writing only if `check=True` or a plan requires it.
-    Applying the same operations again is safe if they set an absolute state (updates,
-    blueprints, deletions); configurations are generated anew each time, unless a `journal`
-    records them.
+    The arguments are those of `Run`, plus `on_outcome`, which is called on the event loop with each
+    outcome as it arrives, for example to show progress. `apply` adds no retries to those of the
+    client. It reads before writing only if `check=True` or a plan requires it. Applying the same
+    operations again is safe if they set an absolute state (updates, blueprints, deletions);
+    configurations are generated anew each time, unless a `journal` records them.
 
     Raises:
         ConfigurationError: the input is invalid or, without `credentials`, an operation
-            generates credentials. It is raised before anything is sent; a lazily pulled input is
-            refused at the first such operation, once all operations in flight have finished.
+            generates credentials. It is raised before anything is sent. If the input is read
+            lazily, it is raised at the first such operation, once all operations in flight have
+            finished.
         RunRefusedError: the journal's run cannot be continued by this call, or another run has
             carried out the plan (`PlanCarriedOutError`).
         Exception: an error of the input or of `on_outcome`; a note on it contains the counts.
@@ -54,7 +54,7 @@ async def resume(
     """Carry out the remaining operations of a journalled run, using only its journal.
 
     The report counts the whole run; `on_outcome` receives the outcomes of this session only.
-    Safe to repeat: finished operations are not sent again.
+    Safe to repeat, since finished operations are not sent again.
 
     Raises:
         RunRefusedError: the run cannot be continued by this call; nothing was sent.

@@ -67,7 +67,7 @@ class Execution(Generic[OperationT]):
         limiter: Limiter | None = None,
         observer: AttemptObserver | None = None,
     ) -> Outcome[OperationT]:
-        """Carry out the operation; an `EnapterError` becomes an outcome, other errors are raised.
+        """Carry out the operation. An `EnapterError` becomes an outcome; other errors are raised.
 
         This may be called again after a failure if nothing was sent or every attempt was refused.
         """
@@ -95,7 +95,7 @@ class Execution(Generic[OperationT]):
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except ResultDiffersError as differing:
-            # The outcome keeps the result; people log the error.
+            # The result is kept in the outcome only, because errors are often logged.
             result, differing.result = differing.result, None
             return await self._done(credential_store, result, differing)
         except EnapterError as error:
@@ -110,8 +110,8 @@ class Execution(Generic[OperationT]):
     async def _intend(self, item_record: ItemRecord, limiter: Limiter | None) -> Permit | None:
         """Acquire a permit to send, write the intent, and return the permit.
 
-        A kill then leaves at most the operations in flight unknown, and none that still wait
-        for their turn at a low rate.
+        If the process is then killed, at most the operations in flight are unknown, but none that
+        still wait for their turn at a low rate.
         """
         if item_record.intent_written:
             return None
@@ -255,7 +255,7 @@ class Execution(Generic[OperationT]):
         except OSError as unkept:
             problem = unkept.strerror or type(unkept).__name__
         except Exception as unkept:  # noqa: BLE001 - whatever it is, the credentials are not kept
-            # Its text may contain the credentials, and people log outcomes.
+            # Its text may contain the credentials, and outcomes are often logged.
             problem = type(unkept).__name__
         if problem:
             return self._not_kept(problem)

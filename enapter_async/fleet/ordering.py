@@ -9,10 +9,10 @@ from enapter_async.fleet.outcomes import State
 class Ordering:
     """Parks an item behind an earlier item for the same device, or behind the item it follows.
 
-    It does not handle tasks. Reads and operations on new objects are not ordered. Once an item
-    has ended badly, `blocked_by` describes it; this takes one small entry for each such
-    device, which is never dropped, because later items would then run. The id and the slug of
-    one device count as two devices.
+    It does not handle tasks. Reads and operations on new objects are not ordered. Once an item has
+    ended badly, `blocked_by` describes it. This takes one small entry for each such device. Entries
+    are never dropped, because later items would then run. The id and the slug of one device count
+    as two devices.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Ordering:
         return freed
 
     def blocked_by(self, item: WorkItem) -> str:
-        """Return which earlier item blocks this one, and how it ended; or ""."""
+        """Describe the earlier item that blocks this one, and how it ended; "" if there is none."""
         if item.after is not None and self._ended_badly(item.after):
             return f"number {item.after}, which must be done before it, did not end well"
         thing = item.operation.writes_to()

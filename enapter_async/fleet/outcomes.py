@@ -63,8 +63,8 @@ class Outcome(Generic[OperationT]):
     the attempts of the operation itself: 0 if nothing was sent; reads that settle or check are not
     counted. `elapsed` is the seconds from start to finish, including pauses. `settled` means that
     the response was lost, and that a read (for a deletion: a 404 when it was sent again) showed the
-    device in the wanted state. The state is certain; that this run caused it, and not someone else,
-    is only likely.
+    device in the wanted state. The state is certain, but it is only likely that it was caused by
+    this run and not by someone else.
     """
 
     operation: OperationT

@@ -55,14 +55,14 @@ class Run(Generic[OperationT]):
 
     Options may be passed in `options` or as keywords; a keyword overrides `options`.
 
-    `operations` is any iterable or async iterable. It is pulled on the event loop, at most
-    twice `concurrency` ahead of the outcomes consumed so far, so that a slow consumer slows
-    the input down and memory does not grow with its length. Operations on one device run
-    in input order, one at a time; once one of them has failed or is unknown, the later ones
-    are held. With `check=True` each device is read first, and written only if it is not in
-    the wanted state. `credentials` is the path of a file (created with mode 0600, see
-    `CredentialsFile`) or a callable that receives each generated configuration before its
-    outcome is yielded; without it, configurations are only in `outcome.result`.
+    `operations` is any iterable or async iterable. It is read on the event loop, at most twice
+    `concurrency` items ahead of the outcomes consumed so far, so that a slow consumer slows down
+    the input and memory use does not grow with the input's length. Operations on one device run in
+    input order, one at a time; once one of them has failed or is unknown, the later ones are held.
+    With `check=True` each device is read first, and written only if it is not in the wanted state.
+    `credentials` is the path of a file (created with mode 0600, see `CredentialsFile`) or a
+    callable that receives each generated configuration before its outcome is yielded; without it,
+    configurations are only in `outcome.result`.
 
     `journal` is the path of a file, or `JournalOptions`. Each operation is written there
     before it is sent, and its outcome afterwards. If the file exists, the run resumes with
@@ -75,24 +75,24 @@ class Run(Generic[OperationT]):
     checked again when the run is resumed.
 
     At most `concurrency` operations are in flight; the client's limiter learns how many, and how
-    many requests per second, the server can handle, for all calls of the client. While the host
-    is down or refuses everything, nothing new starts and nothing fails because of it; if nothing
+    many requests per second, the server can handle, for all calls of the client. While the host is
+    down or refuses everything, no new operation starts, and none fails because of it. If no request
     gets through for `max_pause` seconds, the run stops. `rollout` splits a known input into waves;
     the rollout that a run started with is kept in its journal. When a criterion of `abort` is met
     (None: no criteria) nothing more is started. `on_event` receives the events of the run.
 
-    A plan that generates configurations is carried out by one run, whatever file it is read
-    from: any other run is refused unless `again=True`. A run that changed nothing leaves the
-    plan to the next run. Which run has taken a plan is stored in the user's state folder.
+    A plan that generates configurations is carried out by one run, whatever file it is read from:
+    any other run is refused unless `again=True`. If a run changed nothing, another run may carry
+    out the plan. The user's state folder records which run has taken a plan.
 
     The run stops on a 401, if a secure connection cannot be made, and if credentials or the journal
     cannot be written: operations in flight finish, the rest are held. A plain iterable is then read
     to its end and counted; an async one is not read any further, and `report.complete` is False.
 
-    An error of the input itself, or an element that is not an operation, is raised by the
-    iteration after the outcomes of all started operations. Leaving `async with` early
-    starts nothing more and waits for operations in flight; leaving it by cancellation does not
-    wait, and counts operations in flight as `unknown`. A run is used once.
+    An error of the input itself, or an element that is not an operation, is raised by the iteration
+    after the outcomes of all started operations. If `async with` is left early, no more operations
+    start, and those in flight are awaited; if it is left by cancellation, they are not awaited and
+    count as `unknown`. A run can be used only once.
     """
 
     def __init__(

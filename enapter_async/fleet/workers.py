@@ -26,10 +26,10 @@ MOST_GOES: Final = 100
 class WorkerPool:
     """Carries out items.
 
-    `on_outcome` receives each outcome before the next item is started; `on_idle` is called
-    when all admitted items have finished. An error that ends a worker stops the run: an
-    exception from a hook or a sink, or a foreign cancellation, is kept for the caller, and
-    each item still gets its outcome.
+    `on_outcome` receives each outcome before the next item is started; `on_idle` is called when all
+    admitted items have finished. An error that ends a worker stops the run. An exception from a
+    hook or a sink, or a foreign cancellation, is kept for the caller, and each item still gets its
+    outcome.
     """
 
     def __init__(

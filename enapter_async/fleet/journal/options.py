@@ -20,16 +20,15 @@ def _storable(facts: Mapping[str, str]) -> dict[str, str]:
 class JournalOptions:
     """How a run is journalled and, if its journal already exists, how the run is resumed.
 
-    `path` is the journal's file. With `power` every intent is on disk before its request is
-    sent, not only the intents of once-only operations; this costs up to 10 ms for each
-    operation, and also applies to later sessions of the run.
-    `retry_failed` retries failed operations. `ambiguous` concerns once-only operations that
-    may or may not have been done: "report" leaves them unknown, "regenerate" repeats them,
-    "skip" leaves them unknown and records that they are acknowledged.
-    `accept_new_token` continues with another token, once up to three devices of the run have
-    been read with it and are the same. `accept_wave` continues although the wave at which the
-    run stopped did not pass (see `WaveNotPassedError`): that wave is not checked again, but
-    later waves are. `facts` are written into a new journal, for display.
+    `path` is the journal's file. With `power` every intent is on disk before its request is sent,
+    not only the intents of once-only operations; this costs up to 10 ms for each operation, and
+    also applies to later sessions of the run. `retry_failed` retries failed operations. `ambiguous`
+    applies to once-only operations that may or may not have been done: "report" leaves them
+    unknown, "regenerate" repeats them, and "skip" leaves them unknown and records that they are
+    acknowledged. `accept_new_token` continues with a different token, after checking that it shows
+    up to three devices of the run unchanged in id and site. `accept_wave` continues although the
+    wave at which the run stopped did not pass (see `WaveNotPassedError`): that wave is not checked
+    again, but later waves are. `facts` are written into a new journal, for display.
     """
 
     path: str | os.PathLike[str]

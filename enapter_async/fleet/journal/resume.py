@@ -61,7 +61,7 @@ def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
     """Refuse facts that were not written by a run.
 
     Raises:
-        RunRefusedError: names the first fact that is missing or invalid.
+        RunRefusedError: the message names the first fact that is missing or invalid.
     """
     for name, read in _FACTS.items():
         if name not in facts:
@@ -79,7 +79,7 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
     """Refuse a different server or credentials file; return whether the token is the same.
 
     Raises:
-        RunRefusedError: names what differs.
+        RunRefusedError: the message names the difference.
     """
     if facts["base_url"] != str(client.base_url):
         raise RunRefusedError(
@@ -146,8 +146,8 @@ def _comparable(
 class Comparison:
     """Compares an input with the journal, operation by operation, before anything is sent.
 
-    Pass each item to `take`; once `finished`, nothing is left to compare, and a streamed
-    input may continue from here; call `end` if the input ends before that.
+    Pass each item to `take`. Once `finished` is true, nothing is left to compare, and a streamed
+    input may continue from there. Call `end` if the input ends before that.
     """
 
     def __init__(self, journal: Journal, facts: Mapping[str, str]) -> None:

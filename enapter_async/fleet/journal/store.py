@@ -1,9 +1,9 @@
 """The journal of a run: one SQLite file with its operations, attempts and outcomes.
 
-Table `run` holds facts about the whole run; `item` one row for each operation, written once;
-`event` is append-only: an intent before each send, an outcome after it. It contains no secrets
-and no bodies. `JournalWriter` decides when groups of rows are written, `JournalSession` what
-they mean.
+Table `run` holds facts about the whole run, and `item` one row for each operation, which is written
+once. Table `event` is append-only: it gets an intent before each send and an outcome after it. The
+file contains no secrets and no bodies. `JournalWriter` decides when groups of rows are written, and
+`JournalSession` determines their meaning.
 """
 
 import contextlib
@@ -153,7 +153,7 @@ class Journal:
     # Writing.
 
     def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
-        """Write a new run, all or nothing; iterate it, so that an event loop can run in between."""
+        """Write a new run, all or nothing; iterating lets an event loop run in between."""
         try:
             with self._transaction():
                 self._put(facts)
@@ -230,7 +230,7 @@ class Journal:
     def checkpoint(self, *, shorten: bool = False) -> None:
         """Copy the log into the file over a separate connection; may run on any thread.
 
-        With `shorten` the log is truncated, which requires that no one is writing.
+        With `shorten` the log is also truncated, which requires that nothing is writing to it.
         """
         uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file if it was removed
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:

@@ -1,8 +1,8 @@
-"""The notes in a journal about the waves of its run: which were started, and which passed.
+"""Keeps a journal's notes about the waves of its run: which were started, and which passed.
 
-Three notes: *begun*, before anything of a wave is sent; *passed*, on disk before anything of
-the next wave is sent; *not passed*, with the reason. The last of *begun* and *passed* counts,
-so that a wave that is started again, to retry its failed items, must pass again.
+Three notes: *begun*, before anything of a wave is sent; *passed*, on disk before anything of the
+next wave is sent; *not passed*, with the reason. Of *begun* and *passed*, the later note counts, so
+a wave that is started again to retry its failed items must pass again.
 """
 
 import asyncio

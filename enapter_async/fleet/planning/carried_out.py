@@ -1,4 +1,4 @@
-"""Records which plans were applied, so that none generates its configurations twice.
+"""Records which plans were applied, so that no plan generates its configurations twice.
 
 No device shows a generated configuration, so no guard can detect that a plan was applied.
 A plan is therefore identified by the id in its header, whatever its file, folder or process, and

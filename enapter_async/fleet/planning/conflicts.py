@@ -311,7 +311,7 @@ def _refuse_circles(scratch: sqlite3.Connection) -> None:
 
 
 def _walk(scratch: sqlite3.Connection, start: int) -> int | None:
-    """Follow the dependencies; return a line of the cycle they lead to, if that cycle is new."""
+    """Follow the dependencies; if they lead to a new cycle, return a line of that cycle."""
     line = start
     while True:
         been = scratch.execute("SELECT start FROM trail WHERE line = ?", (line,)).fetchone()

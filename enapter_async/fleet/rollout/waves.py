@@ -1,4 +1,4 @@
-"""Waves: a run starts with a few devices, and continues with more once these succeeded."""
+"""Divides a run into waves: a few devices first, then more once these have succeeded."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def _sizes(value: Any) -> tuple[int | str, ...]:
 
 
 def _wanted(size: Any, total: int) -> int:
-    """Return the number of items that a size means; raise if it is not a size."""
+    """Return the number of items for a wave's size, or raise an error if it is not a valid size."""
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
     if size == REST:
