@@ -16,6 +16,7 @@ from enapter_async._http.engine import Engine, Settings
 from enapter_async._http.headers import ExtraHeaders
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.proxies import chosen_proxy
+from enapter_async._http.renewal import AskedToken, TokenFunction
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
     check_header_value,
@@ -47,7 +48,10 @@ class Client:
             device = await client.devices.update("dev-1", name="Hydrogen detector")
 
     Args:
-        token: The access token. The environment is read only by `from_env`.
+        token: The access token, or a function, plain or async, that returns it. A function is
+            called when the client is opened, and again after a 401; the call then goes on with
+            the new token. A plain function runs on the event loop, so it must not block. The
+            environment is read only by `from_env`.
         base_url: The address of the API, with or without `/v3` or `/` at its end. For a gateway
             it is `http://enapter-gateway.local/api`.
         user: The user to act as, if the server allows it (`X-Enapter-Auth-User`).
@@ -85,7 +89,7 @@ class Client:
     @concealing
     def __init__(
         self,
-        token: str | None = None,
+        token: str | TokenFunction | None = None,
         *,
         base_url: str | URL = DEFAULT_BASE_URL,
         user: str | None = None,
@@ -102,7 +106,7 @@ class Client:
         clock: Clock = Clock(),
     ) -> None:
         for name, value in (("token", token), ("user", user)):
-            if value is not None:
+            if value is not None and not (name == "token" and callable(value)):
                 check_header_value(name, value)
         for name, setting, kind in (
             ("retry", retry, RetryPolicy),
@@ -128,7 +132,7 @@ class Client:
         way = None if proxy is None else chosen_proxy(proxy, where, os.environ)
         self._settings = Settings(
             base_url=where,
-            token=None if token is None else Secret(token),
+            token=_secret_of(token),
             user=user,
             retry=retry,
             timeouts=timeouts,
@@ -181,7 +185,11 @@ class Client:
     def fingerprint(self, salt: bytes) -> str:
         """Return an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
 
-        It identifies clients that act as the same user, and reveals nothing about the token.
+        It identifies clients that act as the same user, and reveals nothing about the token,
+        which is the one in force at this moment.
+
+        Raises:
+            ConfigurationError: A function returns the token, and the client was not opened yet.
         """
         token = self._settings.token
         who = f"{'' if token is None else token.reveal()}\0{self._settings.user or ''}"
@@ -215,7 +223,7 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._derived:
             raise ConfigurationError("with_options gives a client to use, not to enter")
-        self._engine.open()
+        await self._engine.open()
         return self
 
     async def __aexit__(
@@ -311,3 +319,9 @@ class Client:
                 pipeline, policy=self._settings.retry, timeouts=self._settings.timeouts
             )
         return self._pipeline
+
+
+def _secret_of(token: str | TokenFunction | None) -> Secret | None:
+    if token is None:
+        return None
+    return Secret(token) if isinstance(token, str) else AskedToken(token)

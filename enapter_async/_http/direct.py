@@ -108,6 +108,9 @@ class DirectTransport:
         """How many idle connections are kept ready for use."""
         return len(self._lines.resting)
 
+    def take_headers(self) -> None:
+        """Do nothing: the wire writes the head of each request."""
+
     def distrust(self) -> None:
         """Close the idle connections, which include the last one used."""
         self._lines.drop()

@@ -16,6 +16,7 @@ from enapter_async._http.evidence import Evidence
 from enapter_async._http.headers import ExtraHeaders, make_wire
 from enapter_async._http.keyed_lock import KeyedLock
 from enapter_async._http.pipeline import Pipeline
+from enapter_async._http.renewal import AskedToken
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
     check_connector,
@@ -61,16 +62,19 @@ class Engine:
         self._settings = settings
         self._pipeline: Pipeline | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._asked = settings.token if isinstance(settings.token, AskedToken) else None
         self._own_limiter = AdaptiveLimiter(settings.pacing, settings.clock)
         self.limiter: Limiter = settings.limiter or self._own_limiter
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = 0
         self.state = "not open"
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Create session and transport for the running loop and this process."""
-        if self.state != "not open":
-            raise ConfigurationError(f"this client is {self.state}; create a new one instead")
+        self._check_not_opened()
+        if self._asked is not None:
+            await self._asked.obtain()
+            self._check_not_opened()
         settings = self._settings
         wire = make_wire(
             settings.base_url,
@@ -89,7 +93,10 @@ class Engine:
             hooks=settings.hooks,
             clock=settings.clock,
             evidence=Evidence(),
+            token=self._asked,
         )
+        if self._asked is not None:
+            self._asked.follow(self._renew)
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.state = "open"
@@ -126,10 +133,21 @@ class Engine:
         """Close everything that was opened here, once."""
         if self.state == "open" and self._pipeline is not None:
             self.state = "closed"
+            if self._asked is not None:
+                self._asked.stop()
             self._pipeline.transport.close()
             await self._own_limiter.close()
             if self._session is not None:
                 await self._session.close()
+
+    def _check_not_opened(self) -> None:
+        if self.state != "not open":
+            raise ConfigurationError(f"this client is {self.state}; create a new one instead")
+
+    def _renew(self, token: str) -> None:
+        if self._pipeline is not None:
+            self._pipeline.wire.renew(token)
+            self._pipeline.transport.take_headers()
 
     def _make_transport(self, wire: Wire) -> Transport:
         settings = self._settings

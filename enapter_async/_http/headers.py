@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
-from enapter_async._http.wire import Message, Wire
+from enapter_async._http.wire import TOKEN, Message, Wire
 from enapter_async._version import __version__
 from enapter_async.concealment import Secret
 
@@ -41,7 +41,7 @@ def own_headers(base_url: URL, token: Secret | None, user: str | None) -> dict[s
         "Accept-Encoding": "gzip, deflate",
     }
     if token is not None:
-        headers["X-Enapter-Auth-Token"] = token.reveal()
+        headers[TOKEN] = token.reveal()
     if user is not None:
         headers["X-Enapter-Auth-User"] = user
     if base_url.scheme == "http":

@@ -1,41 +1,48 @@
-"""Removal of the token from server texts that may echo it."""
+"""Removal of tokens from server texts that may echo it."""
 
 from typing import Any, Final
 from urllib.parse import quote
 
 SHORTEST: Final = 4
 """A shorter token is not a secret, and would occur in ordinary words."""
+KEPT: Final = 8
+"""How many tokens of a client are masked: those that answers may still echo, not all of years."""
 
 _IN_HTML: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"))
 _IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
 
 
 class Mask:
-    """Replaces a token with `***` in texts and in JSON values.
+    """Replaces tokens with `***` in texts and in JSON values.
 
-    A page may contain the token as escaped in HTML, a URL or JSON; a truncated page may end with
+    A page may contain a token as escaped in HTML, a URL or JSON; a truncated page may end with
     the first part of it.
     """
 
-    __slots__ = ("_forms", "_token")
+    __slots__ = ("_forms", "_tokens")
 
-    def __init__(self, token: str | None) -> None:
-        self._token = token if token and len(token) >= SHORTEST else None
+    def __init__(self, *tokens: str | None) -> None:
+        self._tokens = tuple(each for each in tokens if each and len(each) >= SHORTEST)
         self._forms: tuple[str, ...] = ()
-        """The possible spellings of the token, longest first; created on first use."""
+        """The possible spellings of the tokens, longest first; created on first use."""
+
+    def extended(self, token: str) -> "Mask":
+        """Return a mask of another token and the latest of this mask."""
+        others = [each for each in self._tokens if each != token]
+        return Mask(*others[1 - KEPT :], token)
 
     def text(self, text: str) -> str:
-        """Return a text with the token removed."""
-        if self._token is None:
+        """Return a text with the tokens removed."""
+        if not self._tokens:
             return text
-        self._forms = self._forms or _forms(self._token)
+        self._forms = self._forms or _forms(self._tokens)
         for form in self._forms:
             text = text.replace(form, "***")
         return self._without_beginning(text)
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value with the token removed from both keys and strings."""
-        if self._token is None:
+        """Return a JSON value with the tokens removed from both keys and strings."""
+        if not self._tokens:
             return value
         if isinstance(value, str):
             return self.text(value)
@@ -46,7 +53,7 @@ class Mask:
         return value
 
     def _without_beginning(self, text: str) -> str:
-        """Return a text with any first part of the token removed from its end."""
+        """Return a text with any first part of a token removed from its end."""
         for form in self._forms:
             for length in range(min(len(form) - 1, len(text)), SHORTEST - 1, -1):
                 if text.endswith(form[:length]):
@@ -54,11 +61,13 @@ class Mask:
         return text
 
 
-def _forms(token: str) -> tuple[str, ...]:
-    written = {token, quote(token), quote(token, safe="")}
-    for escapes in (_IN_HTML, _IN_HTML[:3], _IN_JSON, _IN_JSON[:2]):
-        escaped = token
-        for letter, escape in escapes:
-            escaped = escaped.replace(letter, escape)
-        written.add(escaped)
+def _forms(tokens: tuple[str, ...]) -> tuple[str, ...]:
+    written: set[str] = set()
+    for token in tokens:
+        written |= {token, quote(token), quote(token, safe="")}
+        for escapes in (_IN_HTML, _IN_HTML[:3], _IN_JSON, _IN_JSON[:2]):
+            escaped = token
+            for letter, escape in escapes:
+                escaped = escaped.replace(letter, escape)
+            written.add(escaped)
     return tuple(sorted(written, key=len, reverse=True))

@@ -18,6 +18,7 @@ import attrs
 from enapter_async._http.call import Call, CallRecord, differing, unsent
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import KeyedLock, within
+from enapter_async._http.renewal import Renewing
 from enapter_async._http.retry import (
     RetryPolicy,
     backoff,
@@ -29,9 +30,8 @@ from enapter_async._http.retry import (
     settle_reserve,
 )
 from enapter_async._http.settlement import Settlement
-from enapter_async._http.telling import Telling
 from enapter_async._http.transport import Timeouts, Transport
-from enapter_async._http.wire import Failure, Message, Reply, Wire
+from enapter_async._http.wire import Failure, Message, Reply
 from enapter_async.concealment import clear_frames
 from enapter_async.errors import (
     Attempt,
@@ -69,11 +69,10 @@ logger = logging.getLogger("enapter_async")
 
 
 @attrs.frozen(kw_only=True)
-class Pipeline(Telling):
+class Pipeline(Renewing):
     """Runs a client's calls; clients from `with_options` share all but policy and timeouts."""
 
     transport: Transport
-    wire: Wire
     limiter: Limiter
     turns: KeyedLock
     policy: RetryPolicy
@@ -211,9 +210,11 @@ class Pipeline(Telling):
         if self.hooks:
             number = len(call.record.attempts) + 1
             self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
+        sent_with = self.wire.renewals
         ended = await self._exchange(permit, call.message, operation, left)
         if isinstance(ended, Failure):
-            return self._failed(call, ended, began)
+            failed = self._failed(call, ended, began)
+            return await self._renewed(call, failed, sent_with) if failed.status == 401 else failed
         reply, result = ended
         self._passed(call, reply, result, began)
         return result
@@ -371,6 +372,7 @@ class Pipeline(Telling):
             if left <= 0:
                 self.limiter.dropped(permit)
                 break
+            sent_with = self.wire.renewals
             ended = await self._exchange(permit, message, reading, left)
             if not isinstance(ended, Failure):
                 reply, state = ended
@@ -382,7 +384,10 @@ class Pipeline(Telling):
             state = ended
             self._tell_read(call, reading, began, state.status, state)
             self._distrust(state)
-            if state.certainty is not Certainty.NOT_SENT:
+            if state.status == 401:
+                state = await self._renewed(call, state, sent_with)
+            renewed = state.status == 401 and state.retries is None
+            if state.certainty is not Certainty.NOT_SENT and not renewed:
                 break
         return state
 

@@ -40,16 +40,21 @@ class SessionTransport:
         self._session = session
         self._origin = wire.origin
         self._host = wire.host
-        # In aiohttp's own form, so that it need not convert them for each request.
-        self._headers = CIMultiDict(wire.headers)
-        self._fresh_headers = CIMultiDict({**wire.headers, **FRESH})
-        self._headers_with_body = CIMultiDict(wire.headers)
-        self._headers_with_body["Content-Type"] = "application/json"
+        self._wire = wire
+        self.take_headers()
         self._timeout = client_timeout(0.0)
         self._ssl = ssl
         others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
         self._middlewares = (*wire.middlewares, *others)
         self._closed = False
+
+    def take_headers(self) -> None:
+        """Use the wire's headers as they are now, after its token was replaced."""
+        # In aiohttp's own form, so that it need not convert them for each request.
+        headers = self._wire.headers
+        self._headers = CIMultiDict(headers)
+        self._fresh_headers = CIMultiDict({**headers, **FRESH})
+        self._headers_with_body = CIMultiDict({**headers, "Content-Type": "application/json"})
 
     def distrust(self) -> None:
         """Do nothing: a session does not report which connection it used."""

@@ -64,6 +64,9 @@ class Transport(Protocol):
     async def reach(self, seconds: float) -> Failure | None:
         """Connect as requests do, send nothing, and close the connection."""
 
+    def take_headers(self) -> None:
+        """Use the wire's headers as they are now, after its token was replaced."""
+
     def distrust(self) -> None:
         """Stop using the last connection: its answers are no longer in step with its requests."""
 

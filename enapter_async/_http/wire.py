@@ -41,6 +41,7 @@ T = TypeVar("T")
 EXCERPT_LENGTH: Final = 4096
 FRESH: Final = {"Cache-Control": "no-cache", "Pragma": "no-cache"}
 """The headers that request the server's own answer; Pragma is for caches of HTTP/1.0."""
+TOKEN: Final = "X-Enapter-Auth-Token"  # noqa: S105 - the name of its header
 _BELIEVED: Final = frozenset((*range(200, 300), 404))
 """The statuses of answers that report a state."""
 
@@ -127,10 +128,22 @@ class Wire:
         self._prefix = base_url.raw_path.rstrip("/") + "/v3/"
         self._mask = Mask(secret)
         self._wall = wall
+        self.renewals = 0
+        """How often another token has replaced the one in force."""
         host = base_url.raw_host or ""
         host = f"[{host}]" if ":" in host else host
         port = "" if base_url.is_default_port() else f":{base_url.port}"
         self.host = host + port
+        self._write_heads()
+
+    def renew(self, token: str) -> None:
+        """Send another token from now on; the latest earlier ones stay masked in answers."""
+        self.headers[TOKEN] = token
+        self._mask = self._mask.extended(token)
+        self.renewals += 1
+        self._write_heads()
+
+    def _write_heads(self) -> None:
         lines = {"Host": self.host, **self.headers}
         fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._end_of_head = f" HTTP/1.1\r\n{fields}"

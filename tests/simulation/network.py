@@ -239,6 +239,9 @@ class SimulatedTransport:
         """Make a bare connection."""
         return await self._network.reach()
 
+    def take_headers(self) -> None:
+        """Do nothing: it sends no headers."""
+
     def distrust(self) -> None:
         """Do nothing: it has no connections."""
 

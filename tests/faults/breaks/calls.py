@@ -333,7 +333,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a server's echo of the token is quoted": Break(
             "_http.masking:Mask.text",
-            "if self._token is None:",
+            "if not self._tokens:",
             "if True:",
             by="test_security.py::test_a_server_that_echoes_the_token_is_not_quoted",
         ),
