@@ -12,6 +12,7 @@ from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.errors import (
     AuthenticationError,
+    BadRequestError,
     Certainty,
     ConfigurationError,
     DeadlineExceededError,
@@ -275,7 +276,8 @@ async def test_old_and_new_tokens_are_masked(
         echo = answer(400, f"<p>{OLD} and {NEW}</p>".encode(), media_type="text/html")
         guarded.always(ignored(echo))
         error = await rig.fails(UPDATE)
-    assert error.excerpt == "<p>*** and ***</p>"  # type: ignore[attr-defined]
+    assert isinstance(error, BadRequestError)
+    assert error.excerpt == "<p>*** and ***</p>"
     assert OLD not in shown(error)
     assert NEW not in shown(error)
 
