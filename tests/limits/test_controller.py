@@ -102,6 +102,18 @@ def test_more_than_chance_explains_is_cut_to_what_was_accepted() -> None:
     assert MOST_BASE < 2 / 3
 
 
+def test_a_verdict_of_chance_is_withdrawn_if_more_is_refused_at_the_restored_rate() -> None:
+    desk = Desk(every(10), controller())
+    for _ in range(400):
+        desk.run(0.01)
+        if desk.controller._claimed:
+            break
+    assert 0.0 < desk.controller._base <= MOST_BASE
+    desk.answers = lambda number: number % 3 == 0
+    desk.run(1.0)
+    assert desk.controller._base == 0.0
+
+
 def bucket(rate: float, desk: Callable[[], Desk]) -> Callable[[int], bool]:
     tokens = [1.0, 1000.0]
 

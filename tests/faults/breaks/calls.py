@@ -126,7 +126,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "limits.controller:Controller._thaw",
             "self._pause(now)",
             "self._resume(now)",
-            by="http/test_pacing.py::test_row15_while_nothing_passes_other_calls_wait_too",
+            by="http/test_pacing.py::"
+            "test_a_turn_that_cannot_come_in_time_is_out_of_time_with_nothing_sent",
         ),
         "all rush in after a pause": Break(
             "limits.controller:Controller.opens_at",
