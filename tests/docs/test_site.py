@@ -19,7 +19,7 @@ from tests.docs.shown import ROOT
 sphinx_inventory = pytest.importorskip("sphinx.util.inventory")
 
 DOCS = ROOT / "docs"
-PLOTS = [DOCS / "images" / f"{name}.svg" for name in ("memory", "throughput")]
+PLOTS = [DOCS / "images" / f"{name}.svg" for name in ("memory", "throughput", "cpu")]
 """Drawn by `python -m benchmarks.publish`, and shown by the READMEs."""
 DIAGRAMS = [path for path in sorted((DOCS / "images").glob("*.svg")) if path not in PLOTS]
 
