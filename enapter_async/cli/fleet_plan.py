@@ -240,10 +240,10 @@ def make_plan(
     output: str | None,
     check: bool,
 ) -> None:
-    """Say what FILE, or a change of selected devices, would do now; nothing is changed.
+    """Show what FILE, or a change of selected devices, would do now; nothing is changed.
 
     FILE is what `fleet apply` takes, '-' standard input. Without it, select devices and
-    say what they shall become:
+    the values to set:
 
     \b
     enapter-async fleet plan --site SITE --name-matches 'Pump (.+)' --set-name 'P{1}'

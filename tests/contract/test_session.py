@@ -103,7 +103,7 @@ async def sealed(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aio
 
 
 async def stuck(_: aiohttp.ClientRequest, __: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
     raise AssertionError
 
 

@@ -22,7 +22,7 @@ AT = 12
 
 async def foreign_cancellation() -> None:
     """Let out the cancellation of a task that is somebody else's, as a pool of a database may."""
-    task = asyncio.create_task(asyncio.sleep(9))
+    task = asyncio.create_task(asyncio.Event().wait())
     await asyncio.sleep(0)
     task.cancel()
     await task

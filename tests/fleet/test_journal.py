@@ -206,7 +206,7 @@ def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
         "from enapter_async.fleet.journal.run_folders import RunLock\n"
         "lock = RunLock.take(pathlib.Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(60)\n"  # a bound: it is killed before
     )
     with subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True

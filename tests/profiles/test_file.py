@@ -232,7 +232,7 @@ def test_a_command_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_command_has_a_time_limit(tmp_path: Path) -> None:
-    profile = command(tmp_path, "import time; time.sleep(60)")
+    profile = command(tmp_path, "import time; time.sleep(60)")  # ended after 0.1 s
     began = time.monotonic()
     with pytest.raises(ConfigurationError, match=r"took longer than 0\.1 s"):
         profile.read_token(seconds=0.1)

@@ -106,7 +106,7 @@ class Network:
     ) -> Reply | Failure:
         loop = asyncio.get_running_loop()
         if self.dead:
-            await asyncio.sleep(1e9)
+            await asyncio.Event().wait()  # a killed process hears nothing more
         now = loop.time()
         self.world.settle(now)
         asked = understand(message.method, message.target, message.body)
