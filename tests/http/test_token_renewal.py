@@ -11,6 +11,7 @@ import pytest
 from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.errors import (
+    AmbiguousOutcomeError,
     AuthenticationError,
     BadRequestError,
     Certainty,
@@ -18,10 +19,11 @@ from enapter_async.errors import (
     DeadlineExceededError,
 )
 from enapter_async.hooks import AttemptFailed, Event
+from enapter_async.operation import Operation
 from enapter_async.operations.devices import UpdateDevice
 from tests.support.kinds import each
 from tests.support.replies import answer, errors, good, reset
-from tests.support.rig import CONFIG, GET, LIST, UPDATE, TransportKind, attempts, open_rig
+from tests.support.rig import CONFIG, DELETE, GET, LIST, UPDATE, TransportKind, attempts, open_rig
 from tests.support.secrets import causes, locals_of, shown
 from tests.support.server import PATIENCE, Exchange, FaultServer, applied, ignored
 
@@ -266,6 +268,31 @@ async def test_a_function_that_does_not_return_ends_the_call_at_its_deadline(
             await waiting
     assert asked == 2
     assert guarded.seen == ["PATCH", "GET"]
+
+
+@each("operation", {"update": UPDATE, "delete": DELETE})
+async def test_a_write_whose_answer_was_lost_is_settled_with_the_new_token(
+    transport: TransportKind, guarded: FaultServer, operation: Operation[Any]
+) -> None:
+    guarded.script(applied(reset()), ignored(NO))
+    tokens = Tokens([OLD, NEW])
+    async with open_rig(transport, guarded, token=tokens) as rig:
+        await rig.run(operation)
+    assert tokens.asked == 2
+    assert guarded.arrivals[0].header(HEADER) == OLD
+    assert guarded.arrivals[-1].header(HEADER) == NEW
+
+
+@each("given", {"fails": [OLD, KeyError("gone")], "same": [OLD]})
+@each("operation", {"update": UPDATE, "delete": DELETE})
+async def test_a_write_whose_answer_was_lost_stays_uncertain_without_a_new_token(
+    transport: TransportKind, guarded: FaultServer, operation: Operation[Any], given: list[Any]
+) -> None:
+    guarded.script(applied(reset()))
+    async with open_rig(transport, guarded, token=Tokens(given)) as rig:
+        error = await rig.fails(operation)
+    assert isinstance(error, AmbiguousOutcomeError)
+    assert OLD not in shown(error)
 
 
 async def test_old_and_new_tokens_are_masked(
