@@ -2,16 +2,22 @@
 
 import argparse
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from benchmarks.machine import choose_cores, facts, pinning, versions
 from benchmarks.report import Report, Section, as_json, as_markdown, as_text
+
+_STARTING: Final = subprocess.Popen.__init__.__code__
+_LATER_SECONDS: Final = 0.05
 
 
 def command_line(name: str, description: str | None) -> argparse.ArgumentParser:
@@ -51,5 +57,11 @@ def begin(main: Callable[[], int]) -> NoReturn:
     sys.exit(main())
 
 
-def _end(number: int, _: FrameType | None) -> None:
+def _end(number: int, frame: FrameType | None) -> None:
+    while frame is not None:
+        if frame.f_code is _STARTING:
+            # Left now, the process that is being started would be nobody's, and run on.
+            Timer(_LATER_SECONDS, os.kill, (os.getpid(), number)).start()
+            return
+        frame = frame.f_back
     sys.exit(128 + number)

@@ -283,3 +283,30 @@ def test_no_server_outlives_a_run_that_is_ended() -> None:
     assert run.returncode == 128 + signal.SIGTERM
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)
+
+
+STARTING = """
+import os, signal, subprocess, sys
+from benchmarks.parts import begin
+
+def main():
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    told = lambda: os.kill(os.getppid(), signal.SIGTERM)
+    with subprocess.Popen(sleeper, preexec_fn=told) as started:
+        try:
+            return started.wait()
+        finally:
+            started.kill()
+
+begin(main)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_a_signal_that_comes_while_a_process_is_started_leaves_none_behind() -> None:
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and text
+        [sys.executable, "-c", STARTING], cwd=ROOT, start_new_session=True
+    ) as run:
+        assert run.wait(timeout=30) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.killpg(run.pid, 0)
