@@ -25,15 +25,10 @@ from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
-from enapter_async.fleet.journal.run_folders import (
-    RunFolder,
-    all_runs,
-    find_run,
-    is_held,
-    runs_directory,
-)
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, find_run, runs_directory
+from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.html import write_report
@@ -228,7 +223,7 @@ def _results(folder: RunFolder) -> Iterator[Path]:
         tell(f"{folder.path} cannot be written; the results in it are as the run left them")
         yield from (each for each in map(folder.results, ("csv", "jsonl")) if each.exists())
         return
-    with contextlib.closing(Journal.read(folder.journal)) as journal:
+    with contextlib.closing(read_journal(folder.journal)) as journal:
         for form in ("csv", "jsonl"):
             write_results(journal, folder.results(form), form)
             yield folder.results(form)

@@ -8,7 +8,8 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
-from enapter_async.fleet.journal.run_folders import RunFolder, find_run, is_held, runs_directory
+from enapter_async.fleet.journal.run_folders import RunFolder, find_run, runs_directory
+from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.journal.stop_request import POLL_SECONDS, request_stop
 
 

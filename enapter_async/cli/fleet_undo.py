@@ -14,8 +14,8 @@ from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import find_run, runs_directory
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
@@ -59,7 +59,7 @@ def undo_run(
     """
     folder = find_run(run, runs_directory())
     if settings.base_url is None:
-        with contextlib.closing(Journal.read(folder.journal)) as journal:
+        with contextlib.closing(read_journal(folder.journal)) as journal:
             settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
 
     async def work() -> Undo:

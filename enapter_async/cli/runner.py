@@ -17,9 +17,9 @@ from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import show_report
 from enapter_async.client import Client
 from enapter_async.errors import AuthenticationError, ConfigurationError
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
 from enapter_async.fleet.planning.plan import Plan
@@ -122,7 +122,7 @@ async def carry_out(
 
 def _write_results(folder: RunFolder) -> None:
     try:
-        journal = Journal.read(folder.journal)
+        journal = read_journal(folder.journal)
         with contextlib.closing(journal):
             for form in ("csv", "jsonl"):
                 write_results(journal, folder.results(form), form)

@@ -10,11 +10,13 @@ from typing import Any, Final
 
 import attrs
 
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import earlier_outcome
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.run_folders import RunFolder, is_held
+from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.journal.stop_request import stop_request
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import Outcome
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.answers import words_for
@@ -73,7 +75,7 @@ class JobReader:
             ConfigurationError: the job's file is damaged.
         """
         path = self._folder.journal
-        with self._lock, contextlib.closing(Journal.read(path)) as journal:
+        with self._lock, contextlib.closing(read_journal(path)) as journal:
             # Checked first: a job that ends meanwhile is then reported as running, and read again.
             held = is_held(path)
             file = JobFile.read(self._folder)
@@ -118,7 +120,7 @@ class JobReader:
 
 def begun_at(folder: RunFolder) -> str | None:
     """Return when a job was started, in UTC (RFC 3339)."""
-    with contextlib.closing(Journal.read(folder.journal)) as journal:
+    with contextlib.closing(read_journal(folder.journal)) as journal:
         return created_at(journal.facts())
 
 

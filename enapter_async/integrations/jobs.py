@@ -22,7 +22,8 @@ from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.records import storable
-from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, is_held
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs
+from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.journal.stop_request import request_stop, stop_request
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout

@@ -25,7 +25,7 @@ from enapter_async.cli import (
 from enapter_async.client import Client
 from enapter_async.diagnosis import examination
 from enapter_async.emulator import Emulator, World
-from enapter_async.fleet.journal.run_folders import RunLock
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.run import Run as FleetRun

@@ -15,7 +15,7 @@ from enapter_async.cli.rehearse import world_of
 from enapter_async.emulator import World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import Outcome, PlanHeader, PlanItem, State, Verdict
-from enapter_async.fleet.journal.run_folders import RunLock
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.operation import Operation
 from tests.cli.conftest import Run

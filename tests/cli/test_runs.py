@@ -18,8 +18,9 @@ import pytest
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.emulator import Drop, Emulator, Latency, Reply, World
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal.run_folders import RunFolder, RunLock, find_run, runs_directory
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.run_folders import RunFolder, find_run, runs_directory
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.reporting.results import write_results
 from tests.cli.conftest import Run
 from tests.cli.processes import process
@@ -251,7 +252,7 @@ def test_a_resume_keeps_the_pace_that_the_run_was_begun_with(
     emulator.faults.add(UNAUTHORIZED)
     run("fleet", "apply", changes, "--concurrency", "3", "--max-rate", "50")
     folder = the_run(runs)
-    with closing(Journal.read(folder.journal)) as journal:
+    with closing(read_journal(folder.journal)) as journal:
         facts = journal.facts()
     assert (facts["concurrency"], facts["max_rate"]) == ("3", "50.0")
     before = world.log.count_arrivals()

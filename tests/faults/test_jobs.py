@@ -22,8 +22,9 @@ from enapter_async.errors import (
     TLSError,
 )
 from enapter_async.fleet import JournalError, JournalOptions, Outcome, RunRefusedError, State
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.replay import Replay
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.support.kinds import each
@@ -80,7 +81,7 @@ async def test_row35_what_failed_and_was_not_tried_again_for_a_401_is_left_to_do
     async with open_rig(transport, server) as rig:
         _, first = await outcomes_of(rig, operations, **{**options, "abort": None})
         _, second = await outcomes_of(rig, operations, **{**options, "journal": again})
-        with closing(Journal.read(options["journal"])) as journal:
+        with closing(read_journal(options["journal"])) as journal:
             standing = Replay(journal).counts()
         _, third = await outcomes_of(rig, operations, **options)
     assert first.counts[State.FAILED] == 2
@@ -224,16 +225,16 @@ async def test_row46_a_cut_tells_what_was_under_way_as_unknown(
 async def test_row48_a_full_disk_stops_a_job_before_its_next_request(
     transport: TransportKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, left = Journal.add, 3
+    add, left = SQLiteJournal.add, 3
 
-    def limited(self: Journal, *arguments: Any, full: bool) -> None:
+    def limited(self: SQLiteJournal, *arguments: Any, full: bool) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise sqlite3.OperationalError("database or disk is full")
         add(self, *arguments, full=full)
 
-    monkeypatch.setattr(Journal, "add", limited)
+    monkeypatch.setattr(SQLiteJournal, "add", limited)
     journal = tmp_path / "run.db"
     async with FaultServer(devices=NAMES) as server:
         async with open_rig(transport, server) as rig:
@@ -328,6 +329,6 @@ async def test_text_without_utf8_in_a_refusal_is_journalled_with_all_else(
         assert len(server.arrivals) == 20
     assert (report.counts[State.FAILED], report.counts[State.APPLIED]) == (1, 19)
     assert report.stopped is None
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         ends = [event.kind for event in journal.events() if event.kind in ("failed", "applied")]
     assert sorted(ends) == ["applied"] * 19 + ["failed"]

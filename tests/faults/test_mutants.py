@@ -87,7 +87,8 @@ def test_a_mutant_that_matters_is_killed_and_one_that_does_not_survives() -> Non
 def test_each_module_has_tests_that_are_there() -> None:
     assert {"enapter_async", "enapter_async._http.wire", "enapter_async.cli.app"} <= TESTS.keys()
     assert (
-        judges_of("enapter_async.fleet.journal.writer")[0] == "tests/fleet/test_journal_writer.py"
+        judges_of("enapter_async.fleet.journal.sqlite.writer")[0]
+        == "tests/fleet/test_journal_writer.py"
     )
     for module, tests in TESTS.items():
         assert file_of(module).is_file()

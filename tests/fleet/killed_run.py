@@ -20,8 +20,8 @@ from enapter_async.client import Client
 from enapter_async.converter import operation_from_json
 from enapter_async.fleet import JournalOptions, Run
 from enapter_async.fleet.credentials import CredentialsFile
-from enapter_async.fleet.journal import writer as journal_writer
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite import writer as journal_writer
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 
 @attrs.frozen(kw_only=True)
@@ -57,9 +57,11 @@ class Trap:
 
 
 def set_traps(trap: Trap) -> None:
-    add, store, checkpoint = Journal.add, CredentialsFile.store, Journal.checkpoint
+    add, store, checkpoint = SQLiteJournal.add, CredentialsFile.store, SQLiteJournal.checkpoint
 
-    def add_with_trap(self: Journal, items: Any, events: Any, facts: Any, *, full: bool) -> None:
+    def add_with_trap(
+        self: SQLiteJournal, items: Any, events: Any, facts: Any, *, full: bool
+    ) -> None:
         intents = any("intent" in row for row in events)
         if intents:
             trap.passes("before the intent's commit")
@@ -72,16 +74,16 @@ def set_traps(trap: Trap) -> None:
         await store(self, *arguments)
         trap.passes("between credentials and outcome")
 
-    def checkpoint_with_trap(self: Journal, *, shorten: bool = False) -> None:
+    def checkpoint_with_trap(self: SQLiteJournal, *, shorten: bool = False) -> None:
         if trap.due("during a checkpoint"):
             # From beside, while SQLite is at it: at no place of its that we choose.
             threading.Timer(0.0002, os.kill, (os.getpid(), signal.SIGKILL)).start()
         checkpoint(self, shorten=shorten)
 
     replace: Callable[..., None] = setattr
-    replace(Journal, "add", add_with_trap)
+    replace(SQLiteJournal, "add", add_with_trap)
     replace(CredentialsFile, "store", store_with_trap)
-    replace(Journal, "checkpoint", checkpoint_with_trap)
+    replace(SQLiteJournal, "checkpoint", checkpoint_with_trap)
     replace(journal_writer, "CHECKPOINT_ROWS", 20)
 
 

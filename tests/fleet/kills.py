@@ -23,9 +23,10 @@ from enapter_async.converter import operation_to_json
 from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet.credentials import kept_in
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.records import INTENT
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 
@@ -76,7 +77,7 @@ class Story:
         self._check_the_end()
 
     def _began(self) -> bool:
-        with closing(Journal.open(self.journal)) as journal:
+        with closing(SQLiteJournal.open(self.journal)) as journal:
             return bool(journal.facts())
 
     async def _session(self, point: str, *, resume: bool) -> None:
@@ -122,7 +123,7 @@ class Story:
 
     def _check_a_kill(self) -> None:
         """Right after a kill: nothing arrived without intent, and little is unknown."""
-        with closing(Journal.read(self.journal)) as journal:
+        with closing(read_journal(self.journal)) as journal:
             if not journal.facts():
                 return
             intents = Counter(event.seq for event in journal.events() if event.kind == INTENT)
@@ -140,7 +141,7 @@ class Story:
 
     def _check_the_end(self) -> None:
         """When all is over: everything is as asked, but for mints that were cut in the middle."""
-        with closing(Journal.read(self.journal)) as journal:
+        with closing(read_journal(self.journal)) as journal:
             marks = Replay(journal).marks
             kept = Counter(seq for seq, _ in kept_in(self.credentials, journal.facts()["run"]))
         world = self.emulator.world

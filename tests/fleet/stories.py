@@ -21,8 +21,8 @@ from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.fleet import JournalOptions, Outcome, State
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.replay import Replay
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.reporting.results import result_rows, write_results
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import (
@@ -251,7 +251,7 @@ class Play:
         """Return how each operation stands by the journal's results, once each."""
         if not self._journal.exists():
             return {}
-        with closing(Journal.read(self._journal)) as journal:
+        with closing(read_journal(self._journal)) as journal:
             rows = list(result_rows(journal))
             counts = Replay(journal).counts()
         numbers = [row["item"] for row in rows]
@@ -318,7 +318,7 @@ class Play:
                 assert any(line["device_id"] == operation.device_id for line in lines)
 
     def _no_secret_is_told(self) -> None:
-        with closing(Journal.read(self._journal)) as journal:
+        with closing(read_journal(self._journal)) as journal:
             for form in ("csv", "jsonl"):
                 write_results(journal, self._folder / f"results.{form}", form)
         fleet.write_report(self._journal, self._folder / "report.html")

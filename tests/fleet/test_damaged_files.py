@@ -13,7 +13,8 @@ from enapter_async.client import Client
 from enapter_async.emulator import fleetfile
 from enapter_async.fleet import RunRefusedError
 from enapter_async.fleet.credentials import kept_in
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import UpdateDevice
@@ -83,7 +84,7 @@ async def test_a_damaged_journal_is_not_gone_on_with(journal: Path, sql: str) ->
 )
 async def test_results_are_not_made_of_a_damaged_journal(journal: Path, sql: str) -> None:
     spoil(journal, sql)
-    with closing(Journal.read(journal)) as opened, pytest.raises(RunRefusedError, match="damaged"):
+    with closing(read_journal(journal)) as opened, pytest.raises(RunRefusedError, match="damaged"):
         list(result_rows(opened))
 
 
@@ -100,8 +101,8 @@ def test_a_journal_whose_tables_have_damaged_names_is_refused(journal: Path) -> 
         connection.execute("UPDATE sqlite_master SET name = CAST(x'80' AS TEXT), sql = 'x'")
         connection.commit()
     with pytest.raises(RunRefusedError, match="damaged"):
-        Journal.open(journal)
-    with closing(Journal.read(journal)) as opened, pytest.raises(RunRefusedError, match="damaged"):
+        SQLiteJournal.open(journal)
+    with closing(read_journal(journal)) as opened, pytest.raises(RunRefusedError, match="damaged"):
         opened.facts()
 
 
@@ -123,7 +124,7 @@ def swap_the_last_rows(path: Path, table: str) -> None:
 def test_a_journal_whose_rows_lead_back_is_not_read_for_ever(journal: Path) -> None:
     swap_the_last_rows(journal, "event")
     with (
-        closing(Journal.read(journal)) as opened,
+        closing(read_journal(journal)) as opened,
         pytest.raises(RunRefusedError, match="out of order"),
     ):
         assert len(list(islice(opened.events(), 1000))) < 1000

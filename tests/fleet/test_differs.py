@@ -13,7 +13,7 @@ from enapter_async.cli.exit_codes import Exit, exit_of_report, exit_of_state
 from enapter_async.client import Client
 from enapter_async.errors import ResultDiffersError
 from enapter_async.fleet import AbortCriterion, JournalOptions, Rollout, State
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.fleet.rollout.abort import FailureType
 from enapter_async.integrations.event_stream import StreamEvent
@@ -71,7 +71,7 @@ async def test_what_differs_is_told_not_tried_again_and_undone(
     again = await fleet.resume(client, options, abort=None)
     assert (again.counts[State.DIFFERS], again.earlier) == (10, 10)
     assert server.seen.count("PATCH") == 10, "the same would come of it"
-    with contextlib.closing(Journal.read(journal)) as read:
+    with contextlib.closing(read_journal(journal)) as read:
         rows = list(result_rows(read))
     assert {row["state"] for row in rows} == {"differs"}
     assert "was asked for" in rows[0]["error"]

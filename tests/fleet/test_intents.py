@@ -16,8 +16,8 @@ from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Faults, Hang, ServerFailure, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, State
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import turns
@@ -139,6 +139,6 @@ async def test_what_is_cut_off_before_its_intent_is_written_is_held_and_stays_so
         (outcome,) = [each async for each in run]
     assert outcome.state is State.HELD
     assert world.log.count_arrivals() == 0
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         assert [event.kind for event in journal.events() if event.seq == 0] == ["intent", "held"]
         assert Replay(journal).with_mark(Mark.UNTOUCHED) == (0,)

@@ -20,11 +20,12 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import JournalOptions
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.records import digest_of, event_row, item_row, operation_text
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.run_folders import RunLock, is_held
-from enapter_async.fleet.journal.schema import APPLICATION_ID, VERSION, prepare
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
+from enapter_async.fleet.journal.sqlite.lock import RunLock, is_held
+from enapter_async.fleet.journal.sqlite.schema import APPLICATION_ID, VERSION, prepare
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
@@ -36,8 +37,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    with closing(Journal.open(path)) as opened:
+def journal(path: Path) -> Iterator[SQLiteJournal]:
+    with closing(SQLiteJournal.open(path)) as opened:
         yield opened
 
 
@@ -49,7 +50,7 @@ def rename(device_id: str, name: str = "new") -> UpdateDevice:
 def test_it_and_its_log_are_for_their_owner_only(path: Path) -> None:
     before = os.umask(0)
     try:
-        with closing(Journal.open(path)) as journal:
+        with closing(SQLiteJournal.open(path)) as journal:
             journal.put({"a": "b"})
             modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
     finally:
@@ -58,16 +59,18 @@ def test_it_and_its_log_are_for_their_owner_only(path: Path) -> None:
 
 
 def test_it_is_marked_as_a_journal_of_this_version_with_wal(path: Path) -> None:
-    Journal.open(path).close()
+    SQLiteJournal.open(path).close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
         assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-@pytest.mark.parametrize("look", [Journal.open, Journal.read])
-def test_another_version_is_refused_by_name(path: Path, look: Callable[[Path], Journal]) -> None:
-    Journal.open(path).close()
+@pytest.mark.parametrize("look", [SQLiteJournal.open, SQLiteJournal.read])
+def test_another_version_is_refused_by_name(
+    path: Path, look: Callable[[Path], SQLiteJournal]
+) -> None:
+    SQLiteJournal.open(path).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version=7")
     with pytest.raises(RunRefusedError, match="version 7, and this release reads version 1"):
@@ -80,7 +83,7 @@ def test_another_database_is_refused_and_left_as_it_was(path: Path) -> None:
     path.chmod(0o600)
     before = path.read_bytes()
     with pytest.raises(RunRefusedError, match="is no journal"):
-        Journal.open(path)
+        SQLiteJournal.open(path)
     assert path.read_bytes() == before
 
 
@@ -88,7 +91,7 @@ def test_a_text_file_is_refused_and_left_as_it_was(path: Path) -> None:
     path.write_text("operation,device_id\n" * 100)
     path.chmod(0o600)
     with pytest.raises(RunRefusedError):
-        Journal.open(path)
+        SQLiteJournal.open(path)
     assert path.read_text() == "operation,device_id\n" * 100
 
 
@@ -102,37 +105,39 @@ def test_where_sqlite_knows_no_wal_it_is_refused_by_name(path: Path) -> None:
 
 @POSIX
 def test_a_journal_that_others_may_read_is_refused(path: Path) -> None:
-    Journal.open(path).close()
+    SQLiteJournal.open(path).close()
     path.chmod(0o640)
     with pytest.raises(ConfigurationError, match="mode 0640"):
-        Journal.open(path)
+        SQLiteJournal.open(path)
 
 
 @POSIX
 def test_a_link_is_not_followed(path: Path) -> None:
-    Journal.open(path).close()
+    SQLiteJournal.open(path).close()
     link = path.with_name("link.db")
     link.symlink_to(path)
     with pytest.raises(ConfigurationError, match="not a plain file"):
-        Journal.open(link)
+        SQLiteJournal.open(link)
 
 
 def test_a_journal_to_read_must_be_there(path: Path) -> None:
     with pytest.raises(RunRefusedError, match="there is no journal"):
-        Journal.read(path)
+        read_journal(path)
     assert not path.exists()
 
 
-def test_a_reader_sees_what_is_committed_while_it_is_written(path: Path, journal: Journal) -> None:
+def test_a_reader_sees_what_is_committed_while_it_is_written(
+    path: Path, journal: SQLiteJournal
+) -> None:
     journal.add([item_row(WorkItem(seq=0, operation=rename("a")))], [], {"x": "y"}, full=False)
-    with closing(Journal.read(path)) as reader:
+    with closing(read_journal(path)) as reader:
         assert reader.facts() == {"x": "y"}
         assert [work.operation for work in reader.items()] == [rename("a")]
         with pytest.raises(sqlite3.OperationalError):
-            reader.put({"x": "z"})
+            reader._connection.execute("INSERT INTO run VALUES (?, ?)", ("x", "z"))
 
 
-def test_a_work_is_read_as_it_was_written(journal: Journal) -> None:
+def test_a_work_is_read_as_it_was_written(journal: SQLiteJournal) -> None:
     full = WorkItem(
         seq=3,
         operation=DeleteDevice(device_id="b"),
@@ -151,7 +156,7 @@ def test_a_work_is_read_as_it_was_written(journal: Journal) -> None:
     assert journal.item(2) is None
 
 
-def test_what_is_begun_is_there_whole_or_not_at_all(journal: Journal) -> None:
+def test_what_is_begun_is_there_whole_or_not_at_all(journal: SQLiteJournal) -> None:
     rows = (
         item_row(WorkItem(seq=number, operation=rename(f"d{number}"))) for number in range(1200)
     )
@@ -174,7 +179,7 @@ def test_an_operations_text_is_json_and_says_all_of_it(name: str) -> None:
     assert digest_of(text) != digest_of(operation_text(rename("dev-2", name)))
 
 
-def test_the_last_event_says_how_an_item_stands(journal: Journal) -> None:
+def test_the_last_event_says_how_an_item_stands(journal: SQLiteJournal) -> None:
     for _ in journal.begin(
         {}, [item_row(WorkItem(seq=n, operation=rename(f"d{n}"))) for n in (0, 2)]
     ):
@@ -203,7 +208,7 @@ def test_a_second_runner_is_refused_and_the_first_goes_on(path: Path) -> None:
 def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
     code = (
         "import sys, pathlib, time\n"
-        "from enapter_async.fleet.journal.run_folders import RunLock\n"
+        "from enapter_async.fleet.journal.sqlite.lock import RunLock\n"
         "lock = RunLock.take(pathlib.Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
         "time.sleep(60)\n"  # a bound: it is killed before

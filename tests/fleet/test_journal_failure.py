@@ -18,7 +18,7 @@ from enapter_async.fleet.errors import NotStartedError
 from enapter_async.fleet.execution import Execution
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import ItemRecord
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import ScriptedCaller
 
@@ -48,9 +48,9 @@ def path(tmp_path: Path) -> Path:
 def full_after(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let SQLite say that the disk is full, after so many groups."""
     left = groups
-    add = Journal.add
+    add = SQLiteJournal.add
 
-    def limited(self: Journal, *arguments: Any, full: bool) -> None:
+    def limited(self: SQLiteJournal, *arguments: Any, full: bool) -> None:
         nonlocal left
         left -= 1
         if left < 0:
@@ -58,7 +58,7 @@ def full_after(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise sqlite3.OperationalError("database or disk is full")
         add(self, *arguments, full=full)
 
-    monkeypatch.setattr(Journal, "add", limited)
+    monkeypatch.setattr(SQLiteJournal, "add", limited)
 
 
 def intents(path: Path) -> int:

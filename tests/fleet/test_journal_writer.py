@@ -10,19 +10,19 @@ import pytest
 
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal import writer as journal_writer
 from enapter_async.fleet.journal.records import event_row, item_row
-from enapter_async.fleet.journal.store import Journal
-from enapter_async.fleet.journal.writer import JournalWriter
+from enapter_async.fleet.journal.sqlite import writer as journal_writer
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
+from enapter_async.fleet.journal.sqlite.writer import JournalWriter
 from enapter_async.operations.devices import UpdateDevice
 
 
 class Statements:
     """Sees what SQLite is told, and on which thread."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: SQLiteJournal) -> None:
         self.told: list[tuple[str, str]] = []
-        journal._connection.set_trace_callback(self._take)
+        journal._writing.set_trace_callback(self._take)
 
     def _take(self, statement: str) -> None:
         self.told.append((statement, threading.current_thread().name))
@@ -32,8 +32,8 @@ class Statements:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with closing(Journal.open(tmp_path / "run.db")) as opened:
+def journal(tmp_path: Path) -> Iterator[SQLiteJournal]:
+    with closing(SQLiteJournal.open(tmp_path / "run.db")) as opened:
         yield opened
 
 
@@ -43,18 +43,22 @@ def failures() -> list[JournalError]:
 
 
 @pytest.fixture
-async def writer(journal: Journal, failures: list[JournalError]) -> AsyncIterator[JournalWriter]:
+async def writer(
+    journal: SQLiteJournal, failures: list[JournalError]
+) -> AsyncIterator[JournalWriter]:
     opened = JournalWriter(journal, failures.append)
     yield opened
     if opened.failure is None:
         await opened.close()
 
 
-def intents(journal: Journal) -> list[int | None]:
+def intents(journal: SQLiteJournal) -> list[int | None]:
     return [event.seq for event in journal.events() if event.kind == "intent"]
 
 
-async def test_all_of_one_turn_is_one_transaction(journal: Journal, writer: JournalWriter) -> None:
+async def test_all_of_one_turn_is_one_transaction(
+    journal: SQLiteJournal, writer: JournalWriter
+) -> None:
     told = Statements(journal)
     waiters = [writer.commit(event_row(seq, "intent", 1, attempt=1)) for seq in range(50)]
     writer.add(event_row(50, "applied", 1))
@@ -66,7 +70,9 @@ async def test_all_of_one_turn_is_one_transaction(journal: Journal, writer: Jour
     assert {thread for statement, thread in told.told if statement == "COMMIT"} == {main}
 
 
-async def test_a_group_is_written_in_its_order(journal: Journal, writer: JournalWriter) -> None:
+async def test_a_group_is_written_in_its_order(
+    journal: SQLiteJournal, writer: JournalWriter
+) -> None:
     rows = [
         event_row(0, "intent", 1, attempt=1),
         event_row(0, "held", 1, detail="{}"),
@@ -80,7 +86,9 @@ async def test_a_group_is_written_in_its_order(journal: Journal, writer: Journal
     assert told == [(0, "intent"), (0, "held"), (1, "held"), (1, "intent")]
 
 
-async def test_items_are_there_with_their_intents(journal: Journal, writer: JournalWriter) -> None:
+async def test_items_are_there_with_their_intents(
+    journal: SQLiteJournal, writer: JournalWriter
+) -> None:
     operation = UpdateDevice(device_id="a", name="b")
     writer.add_item(item_row(WorkItem(seq=0, operation=operation)))
     await writer.commit(event_row(0, "intent", 1), power=True)
@@ -88,7 +96,7 @@ async def test_items_are_there_with_their_intents(journal: Journal, writer: Jour
 
 
 async def test_the_power_level_gathers_and_syncs_on_a_thread(
-    journal: Journal, writer: JournalWriter
+    journal: SQLiteJournal, writer: JournalWriter
 ) -> None:
     told = Statements(journal)
     waiters = []
@@ -100,17 +108,17 @@ async def test_the_power_level_gathers_and_syncs_on_a_thread(
     assert told.count("COMMIT") == 1
     thread = next(thread for statement, thread in told.told if statement == "COMMIT")
     assert thread != threading.main_thread().name
-    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._writing.execute("PRAGMA synchronous").fetchone() == (2,)
     await writer.commit(event_row(20, "intent", 1))
-    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (1,)
+    assert journal._writing.execute("PRAGMA synchronous").fetchone() == (1,)
 
 
 async def test_a_group_that_fails_fails_all_its_waiters_and_is_not_there(
-    journal: Journal, writer: JournalWriter, failures: list[JournalError]
+    journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError]
 ) -> None:
     await writer.commit(event_row(0, "intent", 1))
     # SQLite then says that the disk is full.
-    journal._connection.execute("PRAGMA max_page_count=1")
+    journal._writing.execute("PRAGMA max_page_count=1")
     waiters = [writer.commit((seq, 0, "intent", 1, 1, 0, 0, "x" * 4096, "", "")) for seq in (1, 2)]
     ended = await asyncio.gather(*waiters, return_exceptions=True)
     assert [type(each) for each in ended] == [JournalError, JournalError]
@@ -124,9 +132,9 @@ async def test_a_group_that_fails_fails_all_its_waiters_and_is_not_there(
 
 
 async def test_a_power_group_that_fails_fails_its_waiters_too(
-    journal: Journal, writer: JournalWriter, failures: list[JournalError]
+    journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError]
 ) -> None:
-    journal._connection.execute("PRAGMA max_page_count=1")
+    journal._writing.execute("PRAGMA max_page_count=1")
     with pytest.raises(JournalError):
         await writer.commit((1, 0, "intent", 1, 1, 0, 0, "x" * 9999, "", ""), power=True)
     assert len(failures) == 1
@@ -134,7 +142,7 @@ async def test_a_power_group_that_fails_fails_its_waiters_too(
 
 @pytest.mark.parametrize("power", [False, True])
 async def test_a_row_that_cannot_be_a_row_leaves_nobody_waiting(
-    journal: Journal, writer: JournalWriter, failures: list[JournalError], power: bool
+    journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError], power: bool
 ) -> None:
     writer.add((1, 0, "failed", 1, 1, 0, 400, "half \ud83d", "", ""))
     async with asyncio.timeout(5):
@@ -147,7 +155,7 @@ async def test_a_row_that_cannot_be_a_row_leaves_nobody_waiting(
 
 
 async def test_a_cancelled_waiter_does_not_hurt_the_others(
-    journal: Journal, writer: JournalWriter
+    journal: SQLiteJournal, writer: JournalWriter
 ) -> None:
     first, second = (writer.commit(event_row(seq, "intent", 1)) for seq in (1, 2))
     first.cancel()
@@ -156,7 +164,7 @@ async def test_a_cancelled_waiter_does_not_hurt_the_others(
 
 
 async def test_closing_writes_what_is_left_and_shortens_the_log(
-    journal: Journal, writer: JournalWriter
+    journal: SQLiteJournal, writer: JournalWriter
 ) -> None:
     writer.add(event_row(1, "applied", 1))
     writer.add(event_row(2, "applied", 1), power=True)
@@ -168,7 +176,7 @@ async def test_closing_writes_what_is_left_and_shortens_the_log(
 
 
 async def test_the_log_is_kept_short_while_it_is_written(
-    journal: Journal, writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
+    journal: SQLiteJournal, writer: JournalWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(journal_writer, "CHECKPOINT_ROWS", 200)
     monkeypatch.setattr(journal_writer, "SHORTEN_BYTES", 256 * 1024)

@@ -15,7 +15,7 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.errors import NotFoundError
 from enapter_async.fleet import JournalOptions, State, Verdict
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.planning.rollback import Lasting
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.integrations.answers import answer_to
@@ -122,7 +122,7 @@ async def test_a_run_is_journalled_settled_resumed_reported_and_undone(
     counts = {str(state): number for state, number in report.counts.items() if number}
     assert counts == {"applied": 2, "differs": 1}
     assert server.racks == NAMES | {"r1": "Nord", "r2": "Sud", "r3": "trimmed"}
-    with contextlib.closing(Journal.read(journal)) as read:
+    with contextlib.closing(read_journal(journal)) as read:
         rows = [(row["operation"], row["rack_id"], row["state"]) for row in result_rows(read)]
     assert rows == [
         ("rack.rename", "r1", "applied"),

@@ -10,7 +10,7 @@ import pytest
 
 from enapter_async import Client, fleet
 from enapter_async.emulator import Emulator, TooManyRequests
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.outcomes import RunEvent, RunPaceChanged
 from enapter_async.fleet.pace_notes import PaceNotes, pace_in, pace_noted
 from enapter_async.fleet.reporting.summary import summarize
@@ -93,7 +93,7 @@ async def test_a_run_at_which_a_server_refuses_everything_for_a_while_tells_and_
             report = await running
         assert report.ok
     assert any(isinstance(each, RunPaceChanged) for each in told)
-    with closing(Journal.read(journal)) as read:
+    with closing(read_journal(journal)) as read:
         course = summarize(read)["course"]
     assert course["refused"] == 12
     assert course["paces"][0] == [0, "open", None]

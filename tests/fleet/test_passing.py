@@ -16,7 +16,7 @@ from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalOptions, Report, State
 from enapter_async.fleet.errors import WaveNotPassedError
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.outcomes import RunEvent, RunWaiting, WaveBegan, WavePassed
 from enapter_async.fleet.reporting.summary import summarize
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
@@ -114,7 +114,7 @@ def at(reason: Reason) -> Callable[[RunEvent], bool]:
 
 
 def notes(path: Path) -> list[tuple[str, int]]:
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         return [
             (each.kind, each.details["wave"])
             for each in journal.notes()
@@ -344,7 +344,7 @@ async def test_the_report_tells_which_wave_did_not_pass(
 ) -> None:
     emulator.faults.add(REFUSED, method="PATCH")
     await Session(emulator).run(renames, path, rollout=ROLLOUT)
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         told = summarize(journal)["notes"]
     assert [kind for _, kind, _ in told] == ["wave not passed"]
     assert told[0][2]["wave"] == 1

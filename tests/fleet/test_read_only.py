@@ -12,8 +12,8 @@ import pytest
 
 from enapter_async import fleet
 from enapter_async.fleet import RunRefusedError
-from enapter_async.fleet.journal.run_folders import is_held
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operations.devices import UpdateDevice
 from tests.fleet.test_damaged_files import Known
@@ -50,7 +50,7 @@ def not_to_be_written(folder: Path) -> Iterator[None]:
 
 async def test_a_finished_run_is_read_where_nothing_can_be_written(folder: Path) -> None:
     with not_to_be_written(folder):
-        with closing(Journal.read(folder / "journal.db")) as journal:
+        with closing(read_journal(folder / "journal.db")) as journal:
             (row,) = result_rows(journal)
         assert not is_held(folder / "journal.db")
         assert row["state"] == "applied"
@@ -71,6 +71,6 @@ async def test_a_run_whose_journal_was_not_closed_has_to_be_copied(
         not_to_be_written(moved),
         pytest.raises(RunRefusedError, match=r"copy journal\.db and journal\.db-wal to a folder"),
     ):
-        Journal.read(moved / "journal.db")
-    with closing(Journal.read(moved / "journal.db")) as journal:
+        read_journal(moved / "journal.db")
+    with closing(read_journal(moved / "journal.db")) as journal:
         assert journal.facts()["note"] == "late"

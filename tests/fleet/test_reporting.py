@@ -19,9 +19,10 @@ from enapter_async.emulator import Reply
 from enapter_async.errors import ConflictError
 from enapter_async.fleet import Outcome, RunRefusedError, State
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.records import Event, event_row, item_row, outcome_row
-from enapter_async.fleet.journal.run_folders import RunLock
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.reporting.html import json_for_page, write_report
 from enapter_async.fleet.reporting.summary import CAUSES, ROWS
 from enapter_async.fleet.reporting.timeline import Timeline, quantile
@@ -51,8 +52,8 @@ def facts(count: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def journal_of(path: Path, works: list[WorkItem]) -> Iterator[Journal]:
-    with contextlib.closing(Journal.open(path)) as journal:
+def journal_of(path: Path, works: list[WorkItem]) -> Iterator[SQLiteJournal]:
+    with contextlib.closing(SQLiteJournal.open(path)) as journal:
         for _ in journal.begin(facts(len(works)), map(item_row, works)):
             pass
         yield journal
@@ -148,7 +149,7 @@ async def test_no_secret_is_in_the_page_and_only_its_owner_reads_it(
     write_report(hostile, page)
     text = page.read_text("utf-8")
     minted = json.loads((tmp_path / "credentials.jsonl").read_text())
-    with contextlib.closing(Journal.read(hostile)) as journal:
+    with contextlib.closing(read_journal(hostile)) as journal:
         known = journal.facts()
     secrets = [known["salt"], known["token"], "emulator-token"]
     secrets += [str(value) for value in minted["config"]["mqtt_credentials"].values() if value]

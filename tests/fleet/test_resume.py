@@ -14,9 +14,9 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Reply, World
 from enapter_async.fleet import AbortCriterion, JournalOptions, Report, RunRefusedError, State
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.run_folders import RunLock
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 
@@ -71,12 +71,12 @@ def counts(report: Report) -> dict[str, int]:
 
 
 def marks(path: Path) -> list[Mark]:
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         return [Mark(value) for value in Replay(journal).marks]
 
 
 def kinds(path: Path, seq: int) -> list[str]:
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         return [event.kind for event in journal.events() if event.seq == seq]
 
 

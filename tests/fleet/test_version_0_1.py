@@ -20,7 +20,7 @@ import pytest
 from enapter_async import fleet
 from enapter_async.client import Client
 from enapter_async.fleet import JournalOptions, RunRefusedError, State
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
@@ -118,7 +118,7 @@ async def test_another_input_is_refused(old: Old) -> None:
 
 
 async def test_an_old_run_is_told_and_undone(old: Old) -> None:
-    with contextlib.closing(Journal.read(old.journal)) as journal:
+    with contextlib.closing(read_journal(old.journal)) as journal:
         rows = list(result_rows(journal))
     assert [row["operation"] for row in rows] == [each.kind for each in OPERATIONS]
     assert (rows[4]["state"], rows[4]["code"]) == ("failed", "slug_taken")
@@ -159,7 +159,7 @@ async def test_what_it_called_failed_and_was_done_not_as_asked_is_not_sent_again
             "UPDATE event SET status = NULL, code = NULL, detail = ? WHERE kind = 'failed'",
             (json.dumps(told, separators=(",", ":")),),
         )
-    with contextlib.closing(Journal.read(old.journal)) as journal:
+    with contextlib.closing(read_journal(old.journal)) as journal:
         assert list(result_rows(journal))[4]["state"] == "differs"
     options = JournalOptions(path=old.journal, retry_failed=True)
     report = await fleet.resume(old.client, options, abort=None)

@@ -20,9 +20,9 @@ from enapter_async.client import Client
 from enapter_async.emulator import fleetfile
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.credentials import count_in, kept_in
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.replay import Replay
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import read_plan
@@ -243,7 +243,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def look(path: Path) -> None:
     """Read a journal in every way there is."""
-    with closing(Journal.read(path)) as journal:
+    with closing(read_journal(path)) as journal:
         ways: list[Callable[[], Any]] = [
             journal.facts,
             lambda: list(journal.digests()),

@@ -10,7 +10,8 @@ from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.emulator import Drop, Latency, Reply
 from enapter_async.fleet import Rollout, State
-from enapter_async.fleet.journal.run_folders import RunFolder, RunLock
+from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.jobs import RESUME_OPTIONS, Jobs, JobSettings, Phase
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice

@@ -25,7 +25,8 @@ from enapter_async.fleet import (
     plan,
 )
 from enapter_async.fleet.errors import RunNotFoundError
-from enapter_async.fleet.journal.run_folders import RunFolder, RunLock
+from enapter_async.fleet.journal.run_folders import RunFolder
+from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.jobs import Job, Jobs, JobSettings, Phase
 from enapter_async.integrations.progress import Rate

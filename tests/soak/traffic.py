@@ -23,7 +23,7 @@ from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.reporting.results import result_rows
 from enapter_async.limits.limiter import AdaptiveLimiter
 from enapter_async.limits.pacing import Pacing
@@ -165,7 +165,7 @@ class Traffic:
             async for _ in run:
                 pass
             timer.cancel()
-        opened = Journal.read(journal)
+        opened = read_journal(journal)
         try:
             rows = list(result_rows(opened))
         finally:

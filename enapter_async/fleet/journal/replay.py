@@ -4,8 +4,8 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
+from enapter_async.fleet.journal.reading import Journal, damaged
 from enapter_async.fleet.journal.records import ACKNOWLEDGED, INTENT
-from enapter_async.fleet.journal.store import Journal, damaged
 from enapter_async.fleet.outcomes import State
 
 
@@ -79,9 +79,9 @@ class Replay:
             self.marks[seq] = Mark.UNTOUCHED
         for number, seq, kind, attempt in journal.marks(after=self._read_to):
             if not (isinstance(seq, int) and 0 <= seq < len(self.marks)):
-                raise damaged(journal.path, f"event {number} is about an item {seq}")
+                raise damaged(journal.name, f"event {number} is about an item {seq}")
             if attempt is not None and not isinstance(attempt, int):
-                raise damaged(journal.path, f"event {number} counts no intent")
+                raise damaged(journal.name, f"event {number} counts no intent")
             self._take(number, seq, kind, attempt)
             self._read_to = number
 

@@ -4,7 +4,6 @@ import itertools
 import secrets
 from array import array
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
@@ -12,9 +11,9 @@ from enapter_async._version import __version__
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
+from enapter_async.fleet.journal.reading import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.journal.records import is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.store import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.reading import Caller, KnownClient
 from enapter_async.operation import Operation, Repeat, described
 from enapter_async.operations.nouns import noun_named
@@ -57,7 +56,7 @@ def new_facts(
     return facts
 
 
-def check_facts(journal: Path, facts: Mapping[str, str]) -> None:
+def check_facts(journal: str, facts: Mapping[str, str]) -> None:
     """Refuse facts that were not written by a run.
 
     Raises:

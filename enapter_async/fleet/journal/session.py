@@ -10,7 +10,9 @@ from enapter_async.fleet.credentials import kept_in
 from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal import resume
+from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.reading import PAGE_ROWS
 from enapter_async.fleet.journal.records import (
     ACKNOWLEDGED,
     INTENT,
@@ -22,10 +24,8 @@ from enapter_async.fleet.journal.records import (
     outcome_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.run_folders import RunLock
-from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
+from enapter_async.fleet.journal.store import Hold, Writer
 from enapter_async.fleet.journal.waves import WaveLog
-from enapter_async.fleet.journal.writer import JournalWriter
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.operation import Repeat
 
@@ -36,14 +36,13 @@ class JournalSession:
     def __init__(
         self,
         options: JournalOptions,
-        lock: RunLock,
-        journal: Journal,
-        writer: JournalWriter,
+        hold: Hold,
+        writer: Writer,
         clock: Clock,
     ) -> None:
         self._options = options
-        self._lock = lock
-        self._journal = journal
+        self._hold = hold
+        self._journal = hold.journal
         self._clock = clock
         self._writer = writer
         self._replay: Replay | None = None
@@ -81,23 +80,16 @@ class JournalSession:
             RunRefusedError: the runner, input, server, token or version differs; nothing was sent.
             ConfigurationError: the operations contradict each other, or a file cannot be used.
         """
-        path = Path(options.path)
         left_out = resume.merged(given) if given is not None and given.known else frozenset()
-        lock = RunLock.take(path)
-        try:
-            journal = Journal.open(path, lock=lock.path)
-        except BaseException:
-            lock.release()
-            raise
-        session = cls(options, lock, journal, JournalWriter(journal, on_failure), clock)
+        hold = await store_of(options.path).hold()
+        session = cls(options, hold, hold.writer(on_failure), clock)
         try:
             await session._begin(client, given, left_out, credentials)
             session._power = options.power or session.facts.get("level") == "power"
             session.note("begin", {"client": session.facts["version"]})
             session._settle_old()
         except BaseException:
-            journal.close()
-            lock.release()
+            await hold.release()
             raise
         return session
 
@@ -111,8 +103,7 @@ class JournalSession:
             self.note("end", {})
             await self._writer.close()
         finally:
-            self._journal.close()
-            self._lock.release()
+            await self._hold.release()
 
     @property
     def run(self) -> str:
@@ -133,10 +124,10 @@ class JournalSession:
         self.facts = self._journal.facts()
         if not self.facts:
             if given is None:
-                raise RunRefusedError(f"no run was begun in {self._journal.path}")
+                raise RunRefusedError(f"no run was begun in {self._journal.name}")
             await self._begin_new(client, given, left_out, credentials)
             return
-        resume.check_facts(self._journal.path, self.facts)
+        resume.check_facts(self._journal.name, self.facts)
         same_token = resume.check_same(self.facts, client, credentials)
         if not same_token and not self._options.accept_new_token:
             raise RunRefusedError(
@@ -148,7 +139,7 @@ class JournalSession:
         if not same_token:
             await resume.check_new_token(self._journal, self._replay, client)
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
-            self._journal.put({"token": self.facts["token"]})
+            await self._hold.put({"token": self.facts["token"]})
         self.input_known = "count" in self.facts
         self.items = self.left() if rest is None else rest
 
@@ -166,15 +157,12 @@ class JournalSession:
             ),
         }
         if not given.known:
-            for _ in self._journal.begin(self.facts):
-                pass
+            await self._hold.begin(self.facts)
             self.items = self._streamed(given.pulled_async(), 0)
             return
         self.facts["count"] = str(len(given))
         self.merged = len(left_out)
-        rows = map(item_row, given.items(left_out))
-        for _ in self._journal.begin(self.facts, rows):
-            await asyncio.sleep(0)
+        await self._hold.begin(self.facts, map(item_row, given.items(left_out)))
         self.input_known = True
         self.items = given.items(left_out)
 

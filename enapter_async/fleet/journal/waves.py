@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.reading import PAGE_ROWS, Journal
 from enapter_async.fleet.journal.records import (
     WAVE_BEGUN,
     WAVE_NOT_PASSED,
@@ -20,9 +21,8 @@ from enapter_async.fleet.journal.records import (
     event_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.store import PAGE_ROWS, Journal
+from enapter_async.fleet.journal.store import Writer
 from enapter_async.fleet.journal.wave_verification import WaveVerification
-from enapter_async.fleet.journal.writer import JournalWriter
 from enapter_async.fleet.outcomes import State
 
 _NOT_BEGUN: Final = bytes((Mark.UNTOUCHED, Mark.UNCHANGED, Mark.MISSING))
@@ -42,7 +42,7 @@ class WaveLog:
     def __init__(
         self,
         journal: Journal,
-        writer: JournalWriter,
+        writer: Writer,
         at_ms: Callable[[], int],
         *,
         replay: Replay | None,

@@ -21,9 +21,10 @@ from enapter_async.converter import (
 )
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import SHOWN
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.planning.decisions import PlanRequest
 from enapter_async.fleet.planning.effects import plain
 from enapter_async.fleet.planning.plan import Plan
@@ -132,7 +133,7 @@ class _Rollback:
 
     def collect(self, path: str | os.PathLike[str], base_url: str) -> None:
         """Read a journal's items, in order of execution."""
-        with contextlib.closing(Journal.read(path)) as journal:
+        with contextlib.closing(read_journal(path)) as journal:
             about = journal.facts().get("base_url")
             if about != base_url:
                 raise ConfigurationError(

@@ -13,8 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from enapter_async.clock import Clock
-from enapter_async.fleet.journal.run_folders import is_held
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.fleet.reporting.summary import summarize
@@ -50,9 +49,10 @@ def write_report(
         OSError: the page cannot be written; an existing file stays unchanged.
     """
     where = Path(path)
-    with contextlib.closing(Journal.read(journal)) as opened:
-        told = summarize(opened, running=is_held(opened.path))
-        title = name or run or opened.path.name
+    store = store_of(journal)
+    with contextlib.closing(store.read()) as opened:
+        told = summarize(opened, running=store.is_held())
+        title = name or run or Path(store.name).name
     data = {
         **told,
         "name": title,

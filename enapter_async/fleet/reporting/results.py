@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import INTENT, Event, earlier_outcome
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.outcomes import OUTCOME_COLUMNS, Outcome, State, outcome_row
 from enapter_async.fleet.private_files import written_whole

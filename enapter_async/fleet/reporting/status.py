@@ -10,6 +10,8 @@ from typing import Final, Self
 import attrs
 
 from enapter_async.fleet.credentials import count_in
+from enapter_async.fleet.journal.names import store_of
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import (
     INTENT,
     WAVE_BEGUN,
@@ -17,8 +19,6 @@ from enapter_async.fleet.journal.records import (
     WAVE_PASSED,
 )
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.run_folders import is_held
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE, pace_in
 from enapter_async.limits.pace import Pace
@@ -64,9 +64,10 @@ class RunStatus:
         Raises:
             RunRefusedError: the file is not a journal, has a different version, or is damaged.
         """
-        with contextlib.closing(Journal.read(journal)) as opened:
+        store = store_of(journal)
+        with contextlib.closing(store.read()) as opened:
             # Checked first: a run that ends meanwhile is reported as still running.
-            running = is_held(opened.path)
+            running = store.is_held()
             replay = Replay(opened)
             begun, waves, pace = _notes(opened)
             flying = _in_flight(opened, begun) if running else frozenset[int]()

@@ -15,9 +15,9 @@ import attrs
 
 from enapter_async.converter import operation_to_json
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import INTENT, WAVE_BEGUN, Event
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.store import Journal
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE
 from enapter_async.fleet.reporting.timeline import Timeline

@@ -15,7 +15,7 @@ FILES: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_files_gone.py",
         ),
         "a journal that is gone is written on": Break(
-            "fleet.journal.store:Journal.add",
+            "fleet.journal.sqlite.journal:SQLiteJournal.add",
             "file.check()",
             "pass",
             by="fleet/test_files_gone.py",

@@ -130,7 +130,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "rows of a group are put in by their length": Break(
-            "fleet.journal.store:Journal.add",
+            "fleet.journal.sqlite.journal:SQLiteJournal.add",
             "itertools.groupby(events, len)",
             "itertools.groupby(sorted(events, key=len), len)",
             by="fleet/test_journal_writer.py::test_a_group_is_written_in_its_order",
@@ -245,7 +245,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_run.py::test_input_is_pulled_at_most_twice_the_concurrency_ahead",
         ),
         "a second runner of a journal is let in": Break(
-            "fleet.journal.run_folders:RunLock.take",
+            "fleet.journal.sqlite.lock:RunLock.take",
             'connection.execute("BEGIN EXCLUSIVE")',
             "pass",
             by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_goes_on",

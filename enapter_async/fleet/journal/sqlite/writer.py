@@ -15,7 +15,7 @@ import attrs
 
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.records import EventRow, ItemRow
-from enapter_async.fleet.journal.store import Journal
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 GATHER_SECONDS: Final = 0.010
 CHECKPOINT_ROWS: Final = 10_000
@@ -46,7 +46,7 @@ class JournalWriter:
     called once.
     """
 
-    def __init__(self, journal: Journal, on_failure: Callable[[JournalError], None]) -> None:
+    def __init__(self, journal: SQLiteJournal, on_failure: Callable[[JournalError], None]) -> None:
         self._journal = journal
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()

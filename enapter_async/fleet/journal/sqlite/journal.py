@@ -1,0 +1,191 @@
+"""The journal of a run in one SQLite file: its operations, attempts and outcomes.
+
+Table `run` holds facts about the whole run, and `item` one row for each operation, which is written
+once. Table `event` is append-only: it gets an intent before each send and an outcome after it. The
+file contains no secrets and no bodies. `JournalWriter` decides when groups of rows are written, and
+`JournalSession` determines their meaning.
+"""
+
+import contextlib
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from enapter_async.fleet.errors import RunRefusedError
+from enapter_async.fleet.journal.reading import PAGE_ROWS, Dialect, Journal, damaged
+from enapter_async.fleet.journal.records import OLD_DIFFERS, EventRow, ItemRow
+from enapter_async.fleet.journal.sqlite.schema import (
+    check_version,
+    connect,
+    prepare,
+    way_to_read,
+)
+from enapter_async.fleet.private_files import NamedFile, check_private, open_private
+
+DIALECT: Final = Dialect(
+    # Version 0.1 recorded outcomes that differ as failed.
+    kind=f"CASE WHEN kind = 'failed' AND instr(detail, '{OLD_DIFFERS}') "
+    "THEN 'differs' ELSE kind END"
+)
+
+_BUSY_SECONDS: Final = 1.0
+_ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# Most rows have these forms, and each value that need not be bound saves time.
+_ADD_BRIEF_ITEM: Final = (
+    "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
+)
+_ADD_BRIEF_EVENT: Final = (
+    "INSERT INTO event (seq, step, kind, attempt, at_ms, elapsed_ms) VALUES (?, 0, ?, ?, ?, ?)"
+)
+
+
+class SQLiteJournal(Journal):
+    """One open journal file. Blocking; for one thread at a time, except `checkpoint`."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, named: tuple[NamedFile, ...] = ()
+    ) -> None:
+        super().__init__(str(path), connection, DIALECT)
+        self.path = path
+        self._writing = connection
+        self._named = named
+        self._full = True
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, lock: Path | None = None) -> Self:
+        """Open a journal for writing, or create it with mode 0600.
+
+        Raises:
+            RunRefusedError: it is not a journal, or has a different version.
+            ConfigurationError: the file cannot be used; the message says why.
+        """
+        where = Path(path)
+        try:
+            check_private(where)
+        except FileNotFoundError:
+            os.close(open_private(where))
+        connection = connect(where, timeout=_BUSY_SECONDS, check_same_thread=False)
+        try:
+            prepare(connection, where)
+        except sqlite3.Error as error:
+            connection.close()
+            raise RunRefusedError(f"{where} cannot be used as a journal: {error}") from None
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, UnicodeError):  # raised by SQLite for a damaged table
+                raise damaged(where, "its tables have no names") from None
+            raise
+        files = [each for each in (where, Path(f"{where}-wal"), lock) if each and each.exists()]
+        return cls(where, connection, tuple(map(NamedFile.at, files)))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a journal for reading only, even while a run writes to it.
+
+        Raises:
+            RunRefusedError: it is not a journal, or has a different version.
+        """
+        where = Path(path)
+        if not where.is_file():
+            raise RunRefusedError(f"there is no journal at {where}")
+        connection = connect(where, how=way_to_read(where), timeout=_BUSY_SECONDS)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+            check_version(connection, where)
+        except sqlite3.Error as error:
+            connection.close()
+            raise RunRefusedError(f"{where} cannot be read as a journal: {error}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return cls(where, connection)
+
+    # Writing.
+
+    def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> Iterator[None]:
+        """Write a new run, all or nothing; iterating lets an event loop run in between."""
+        try:
+            with self._transaction():
+                self._put(facts)
+                batch: list[ItemRow] = []
+                for row in items:
+                    batch.append(row)
+                    if len(batch) == PAGE_ROWS:
+                        self._put_items(batch)
+                        batch.clear()
+                        yield
+                self._put_items(batch)
+        except sqlite3.IntegrityError as error:
+            raise damaged(self.path, error) from None
+
+    def put(self, facts: Mapping[str, str]) -> None:
+        """Write facts about the run, replacing those of the same name."""
+        with self._transaction():
+            self._put(facts)
+
+    def add(
+        self,
+        items: list[ItemRow],
+        events: list[EventRow],
+        facts: Mapping[str, str],
+        *,
+        full: bool,
+    ) -> None:
+        """Write a group; with `full` return only once it is on disk.
+
+        Raises:
+            FileGoneError: the journal was removed or replaced; nothing of it was written.
+            sqlite3.Error: nothing of it was written.
+        """
+        for file in self._named:
+            file.check()  # writes to a file without a name would be lost
+        if full is not self._full:
+            self._writing.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+            self._full = full
+        with self._transaction():
+            if items:
+                self._put_items(items)
+            # In their order, because the last event of an item determines its state.
+            for columns, rows in itertools.groupby(events, len):
+                add = _ADD_BRIEF_EVENT if columns == 5 else _ADD_EVENT
+                self._writing.executemany(add, rows)
+            if facts:
+                self._put(facts)
+
+    def _put_items(self, rows: list[ItemRow]) -> None:
+        self._writing.executemany(_ADD_ITEM, [row for row in rows if len(row) > 3])
+        self._writing.executemany(_ADD_BRIEF_ITEM, [row for row in rows if len(row) == 3])
+
+    def _put(self, facts: Mapping[str, str]) -> None:
+        self._writing.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._writing.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writing.execute("COMMIT")
+        except BaseException:
+            # SQLite may have rolled back already, as it does on a full disk.
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
+            raise
+
+    def log_bytes(self) -> int:
+        """Return the size of the write-ahead log in bytes."""
+        with contextlib.suppress(OSError):
+            return Path(f"{self.path}-wal").stat().st_size
+        return 0
+
+    def checkpoint(self, *, shorten: bool = False) -> None:
+        """Copy the log into the file over a separate connection; may run on any thread.
+
+        With `shorten` the log is also truncated, which requires that nothing is writing to it.
+        """
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file if it was removed
+        with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if shorten else 'PASSIVE'})")
