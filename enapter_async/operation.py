@@ -8,6 +8,7 @@ import enum
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar, final
 
 import attrs
@@ -117,7 +118,8 @@ class Answer(Generic[T]):
     body, unless the operation overrides it. `confirms` means that the operation returns nothing
     and was done if the answer is 204, or 200 with an empty object or with the object itself under
     `key`; `secret` means that the body must never be shown, not even an excerpt. `stamp` is the
-    field of the value that holds the time of its last change, or None. `empty_allowed` is
+    field of the value that holds the time of its last change, or None. `wait` is how many seconds
+    longer than usual the server may take to answer. `empty_allowed` is
     accepted for operations written for version 0.1; without a `key`, a body may always be missing.
     """
 
@@ -128,6 +130,7 @@ class Answer(Generic[T]):
     confirms: bool = False
     stamp: str | None = None
     secret: bool = False
+    wait: float | None = None
     empty_allowed: bool = attrs.field(default=False, eq=False, repr=False)
 
 
@@ -227,6 +230,14 @@ class Operation(Generic[T_co]):
         """Return the failure that a successful answer reports, such as a command's; "" if none."""
         return ""
 
+    def leaves_unknown(self, result: Any) -> bool:
+        """Return whether the `fault` that an answer reports leaves open whether it was done.
+
+        For example, a command that timed out may have been carried out. Otherwise the operation
+        was done, but not as requested.
+        """
+        return False
+
     def differs(self, result: Any) -> str:
         """Return how a successful answer differs from the request; "" if it does not.
 
@@ -272,6 +283,13 @@ class Operation(Generic[T_co]):
     def candidates(self, found: Any) -> Sequence[Any]:
         """Return the search results that this operation may have created, for a person to check."""
         return tuple(found or ())
+
+    def created(self, candidate: Any) -> datetime | None:
+        """Return when a candidate was created, by the server's clock, or None if that is unknown.
+
+        One that was created before the first attempt is no candidate.
+        """
+        return None
 
     def smaller(self) -> Self | None:
         """Return a read of half a page, for a list whose answer is too large, or None."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-from enapter_async._http.evidence import Seen
+from enapter_async._http.evidence import Seen, candidates
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.wire import Failure, Message
 from enapter_async.errors import (
@@ -211,7 +211,7 @@ def doubt(call: Call, state: Any | Failure) -> str:
     if isinstance(state, Failure):
         return f"it could not be read back ({state.error})"
     if settles is Settles.SEARCH:
-        call.candidates = tuple(operation.candidates(state))
+        call.candidates = candidates(operation, state, call.seen, call.first)
         return f"a search found {len(call.candidates)} that it may have created"
     if settles is Settles.KEY and not call.absent_before:
         return "it is not known whether something had its key before"
@@ -262,9 +262,18 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
     )
 
 
-def differing(operation: Operation[Any], why: str) -> ResultDiffersError:
-    """Return the error of a call that was done, but not as requested."""
+def differing(
+    operation: Operation[Any], why: str, result: Any
+) -> ResultDiffersError | AmbiguousOutcomeError:
+    """Return the error of a call that was done, but not as requested, or may not have been."""
     target = operation.target()
+    if operation.leaves_unknown(result):
+        return AmbiguousOutcomeError(
+            f"{described(operation)} may or may not have happened: {why}",
+            noun=target.noun,
+            subject=target.name,
+            hint=f"Check the {target.word} before you send it again, which would do it once more.",
+        )
     return ResultDiffersError(
         f"{described(operation)} was done, but not as asked: {why}",
         noun=target.noun,

@@ -109,6 +109,22 @@ class Evidence:
         return self._seconds
 
 
+def candidates(
+    operation: Operation[Any], found: Any, seen: Seen | None, first: float | None
+) -> tuple[Any, ...]:
+    """Return the search results that an operation first attempted at `first` may have created.
+
+    `seen` is what the search's answer showed: by its `Date`, the start of the first attempt is
+    known on the server's clock, and whatever was created before it is left out.
+    """
+    listed = tuple(operation.candidates(found))
+    if seen is None or seen.date is None or first is None:
+        return listed
+    began = seen.date - (seen.at - first) - TOLERANCE
+    made = ((each, operation.created(each)) for each in listed)
+    return tuple(each for each, at in made if at is None or at.timestamp() >= began)
+
+
 def stamp_of(answer: Answer[Any], value: Any) -> float | None:
     """Return when a value last changed, in seconds since 1970; None if that is not known."""
     moment = None if answer.stamp is None else getattr(value, answer.stamp, None)

@@ -96,13 +96,14 @@ class Pipeline(Renewing):
         except BaseException as raised:
             clear_frames(raised)
             raise
+        wait = operation.answer.wait
         call = Call(
             operation,
             message,
             number=next(self.numbers),
             record=record,
             patient=patient,
-            end=started + self.policy.deadline,
+            end=started + (self.policy.deadline if wait is None else self.policy.deadline + wait),
         )
         if self.hooks:
             base_url = self.wire.base_url
@@ -114,7 +115,7 @@ class Pipeline(Renewing):
             if isinstance(ended, Failure):
                 error = ended.error
             elif why := operation.fault(ended) or operation.differs(ended):
-                error = differing(operation, why)
+                error = differing(operation, why, ended)
         except BaseException as raised:
             # Usually a cancellation; or `before_again`, or an operation, raised an exception.
             clear_frames(raised)
@@ -272,7 +273,7 @@ class Pipeline(Renewing):
                 message,
                 max_bytes=operation.max_bytes(),
                 left=left,
-                timeouts=self.timeouts,
+                timeouts=self.timeouts.longer(operation.answer.wait),
             )
             ended: Any = None
             if not isinstance(reply, Failure):

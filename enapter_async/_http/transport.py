@@ -51,6 +51,10 @@ class Timeouts:
         check_number("Timeouts.connect", self.connect, above=True)
         check_number("Timeouts.read", self.read, above=True)
 
+    def longer(self, wait: float | None) -> "Timeouts":
+        """Return the same limits, with so many more seconds for the answer."""
+        return self if wait is None else attrs.evolve(self, read=self.read + wait)
+
 
 class Transport(Protocol):
     """One exchange with the server."""

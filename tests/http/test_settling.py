@@ -1,10 +1,14 @@
 """How an uncertain end is settled, as the operation says: by a key, by a search, or not at all."""
 
+import time
+
 import pytest
 
 from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
+from enapter_async.clock import Clock
 from enapter_async.errors import AmbiguousOutcomeError, ResultDiffersError
 from tests.support.racks import AddRack, CreateRack, Rack, RackServer, TestRack, serving
 
@@ -49,6 +53,40 @@ async def test_a_search_lists_candidates_and_takes_none() -> None:
         assert len(server.effects) == 1
         report = await fleet.apply(client, [AddRack(name="a"), AddRack(name="a")], abort=None)
         assert report.ok, "two new things are two things"
+
+
+async def test_what_was_there_before_the_first_attempt_is_no_candidate() -> None:
+    """By the server's clock alone: the two clocks may differ by hours."""
+    async with serving(old="North", new="North") as server:
+        hours_off = Clock(wall=lambda: time.time() + 7200)
+        server.built = {"old": time.time() - 60, "new": time.time() + 1}
+        server.lose = 1
+        client = Client("token", base_url=server.base_url, retry=ONCE, clock=hours_off)
+        async with client:
+            with pytest.raises(AmbiguousOutcomeError, match="a search found 2") as caught:
+                await client.execute(AddRack(name="North"))
+        found = [each.id for each in caught.value.candidates]
+        assert found == ["new", "rack-2"], "one that tells no time may be it, too"
+
+
+async def test_a_fault_that_leaves_it_open_is_unknown_and_is_not_sent_again() -> None:
+    async with serving(r1="North") as server, client_of(server) as client:
+        server.test = "TIMEOUT"
+        with pytest.raises(AmbiguousOutcomeError, match="the test ended in TIMEOUT") as caught:
+            await client.execute(TestRack(rack_id="r1"))
+        assert (caught.value.noun, caught.value.subject) == ("rack", "r1")
+        report = await fleet.apply(client, [TestRack(rack_id="r1")], abort=None)
+        assert report.counts[fleet.State.UNKNOWN] == 1
+        assert server.requests == [("POST", "/v3/racks/r1/test")] * 2
+
+
+async def test_an_operation_may_allow_a_longer_wait_for_its_answer() -> None:
+    brisk = Timeouts(read=0.05)
+    async with serving(r1="North") as server:
+        server.test, server.seconds = "OK", 0.2
+        client = Client("token", base_url=server.base_url, retry=ONCE, timeouts=brisk)
+        async with client:
+            assert await client.execute(TestRack(rack_id="r1")) == {"state": "OK"}
 
 
 async def test_a_good_answer_that_tells_of_a_fault_is_done_and_not_as_asked() -> None:

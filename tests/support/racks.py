@@ -1,7 +1,9 @@
 """A noun that the package does not know: racks, what can be asked of them, and a server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -14,6 +16,7 @@ from enapter_async import Answer, Operation, Repeat, RequestParts, Settles, Targ
 class Rack:
     id: str
     name: str | None = None
+    built: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -121,6 +124,9 @@ class AddRack(Operation[Rack]):
     def reads(self) -> FindRacks:
         return FindRacks(name=self.name)
 
+    def created(self, candidate: Rack) -> datetime | None:
+        return candidate.built
+
 
 @attrs.frozen(kw_only=True)
 class TestRack(Operation[dict[str, Any]]):
@@ -130,7 +136,7 @@ class TestRack(Operation[dict[str, Any]]):
 
     kind: ClassVar[str] = "rack.test"
     repeat: ClassVar[Repeat] = Repeat.ONCE
-    answer: ClassVar[Answer[dict[str, Any]]] = Answer(key="test", type=dict[str, Any])
+    answer: ClassVar[Answer[dict[str, Any]]] = Answer(key="test", type=dict[str, Any], wait=30.0)
 
     rack_id: str
 
@@ -143,6 +149,9 @@ class TestRack(Operation[dict[str, Any]]):
     def fault(self, result: dict[str, Any]) -> str:
         return "" if result["state"] == "OK" else f"the test ended in {result['state']}"
 
+    def leaves_unknown(self, result: dict[str, Any]) -> bool:
+        return bool(result["state"] == "TIMEOUT")
+
 
 class RackServer:
     """Racks by id, and what was done to them. `lose` answers are lost after the effect."""
@@ -154,6 +163,11 @@ class RackServer:
         self.requests: list[tuple[str, str]] = []
         self.base_url = ""
         self.height = 0
+        self.test = "ERROR"
+        self.seconds = 0.0
+        """How long a test takes."""
+        self.built: dict[str, float] = {}
+        """When each rack was built, in seconds since 1970, if that is told."""
 
     async def _serve(self, request: web.Request) -> web.Response:
         self.requests.append((request.method, request.path))
@@ -168,7 +182,8 @@ class RackServer:
             )
         body = await request.json() if request.can_read_body else {}
         if request.path.endswith("/test"):
-            return web.json_response({"test": {"state": "ERROR"}})
+            await asyncio.sleep(self.seconds)
+            return web.json_response({"test": {"state": self.test}})
         rack_id = rack_id or body.get("id") or f"rack-{len(self.racks)}"
         self.racks[rack_id] = body["name"].strip()
         self.effects.append((rack_id, body["name"]))
@@ -179,7 +194,8 @@ class RackServer:
         return web.json_response({"rack": self._shown(rack_id)})
 
     def _shown(self, rack_id: str) -> dict[str, Any]:
-        return {"id": rack_id, "name": self.racks.get(rack_id), "height": self.height}
+        shown = {"id": rack_id, "name": self.racks.get(rack_id), "height": self.height}
+        return shown | ({"built": self.built[rack_id]} if rack_id in self.built else {})
 
 
 @asynccontextmanager
