@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.support.budget import LONG
 from tests.support.clock import FakeClock
+from tests.support.postgres import PostgresServer
+from tests.support.postgres import is_installed as postgres_is_installed
 from tests.support.server import FaultServer
 from tests.support.tls import OPENSSL, Certificates
 from tests.support.ways import mark_other_ways
@@ -54,6 +56,20 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     if OPENSSL is None:
         pytest.skip("openssl is not installed")
     return Certificates(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    if not postgres_is_installed():
+        pytest.skip("PostgreSQL is not installed")
+    with PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> str:
+    """The address of an empty database."""
+    return postgres_server.new_database()
 
 
 @pytest.fixture(autouse=True, scope="session")

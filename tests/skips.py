@@ -28,6 +28,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("orjson is not installed", "tests/*"),
     AllowedSkip("openssl is not installed", "tests/*"),
     AllowedSkip("nginx is not installed", "tests/*"),
+    AllowedSkip("PostgreSQL is not installed", "tests/*"),
     AllowedSkip("nginx or the openssl command is missing", "tests/benchmarks/*"),
     AllowedSkip("the openssl command is missing", "tests/benchmarks/*"),
     AllowedSkip("wrk is not installed", "tests/benchmarks/*"),

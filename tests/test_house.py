@@ -60,7 +60,16 @@ LAZY = {
 }
 """Who may import inside a function things that are no optional dependency, and why."""
 
-OPTIONAL = ("click", "orjson", "rich", "uvloop", "pytest_asyncio")
+OPTIONAL = (
+    "click",
+    "orjson",
+    "pgqueuer",
+    "psycopg",
+    "pytest_asyncio",
+    "rich",
+    "temporalio",
+    "uvloop",
+)
 
 
 def modules() -> list[tuple[str, ast.Module]]:

@@ -17,6 +17,7 @@ class Pace:
     configured limit; `in_flight` how many may be in flight; `paused_s` the seconds until an
     attempt may start while the server accepts nothing, else 0. Of the last `ended` attempts
     (about one minute), `refused` were refused; `refused_in_all` counts every refusal so far.
+    `blocked` says why no attempt may start at all, if it is not the server's doing.
     """
 
     rate: float | None
@@ -26,8 +27,11 @@ class Pace:
     refused: int
     ended: int
     refused_in_all: int = 0
+    blocked: str = ""
 
     def __str__(self) -> str:
+        if self.blocked:
+            return self.blocked
         if self.paused_s > 0:
             return f"paused for {self.paused_s:.3g} s more, the server refuses everything"
         if self.rate is None:

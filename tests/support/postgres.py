@@ -1,0 +1,112 @@
+"""A real PostgreSQL server of the tests' own, which can crash and be started again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+
+import psycopg
+
+USER: Final = "nobody"
+"""PostgreSQL refuses to run as root."""
+READY_S: Final = 30.0
+_FOLDERS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def program(name: str) -> str | None:
+    """Find a program of PostgreSQL, on PATH or where Debian keeps it."""
+    places = os.pathsep.join([os.environ.get("PATH", ""), *map(str, _FOLDERS)])
+    return shutil.which(name, path=places)
+
+
+def is_installed() -> bool:
+    return program("initdb") is not None and program("postgres") is not None
+
+
+class PostgresServer:
+    """One server in a temporary folder, on a port of its own."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._folder = folder
+        self._port = port
+        self._user = USER if os.getuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Self]:
+        """Start a server; remove it and its data at the end."""
+        folder = Path(tempfile.mkdtemp(prefix="enapter-postgres-"))
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        server = cls(folder, port)
+        try:
+            server._create()
+            server.start()
+            yield server
+        finally:
+            server.crash()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _create(self) -> None:
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        subprocess.run(  # noqa: S603 - a program of this machine
+            [
+                str(program("initdb")), "--auth=trust", "--username=fleet", "--no-sync",
+                "--encoding=UTF8", "--locale=C", "--pgdata", str(self._folder / "data"),
+            ],
+            user=self._user, cwd=self._folder, check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self._port,
+            "unix_socket_directories": self._folder,
+            "fsync": "off",  # the machine does not lose its power, and the server may crash
+            "max_connections": 60,
+        }
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - a program of this machine
+                [str(program("postgres")), "-D", str(self._folder / "data"), *options],
+                user=self._user, cwd=self._folder, stdout=log, stderr=log,
+            )  # fmt: skip
+        until = time.monotonic() + READY_S
+        while True:
+            try:
+                psycopg.connect(self.address("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError:
+                if time.monotonic() > until or self._process.poll() is not None:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def crash(self) -> None:
+        """End it and all its connections at once; the next start recovers. Safe to repeat."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGQUIT)
+            process.wait(READY_S)
+
+    def address(self, database: str) -> str:
+        return f"postgresql://fleet@127.0.0.1:{self._port}/{database}"
+
+    def new_database(self) -> str:
+        """Create an empty database, and return its address."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.address(name)
