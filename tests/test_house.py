@@ -129,6 +129,7 @@ NO_NOUN = (
     "operations.arguments",
     "operations.kinds",
     "operations.nouns",
+    "operations.pages",
 )
 """What stands among the nouns, and is about all of them."""
 SHOWN = ("fleet", "operations.device_plans")

@@ -4,11 +4,12 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
 
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 
 import attrs
 
 from enapter_async.api.executor import Executor
-from enapter_async.api.paging import read_page
+from enapter_async.api.paging import read_all
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import Device
 from enapter_async.operation import UNSET, Unset
@@ -48,7 +49,7 @@ class Devices:
         """
         return await self._executor.execute(GetDevice(device_id=device_id, expand=expand))
 
-    async def list(
+    def list(
         self, *, site_id: str | None = None, expand: Iterable[str] = ()
     ) -> AsyncGenerator[Device, None]:
         """Yield the devices of the account, or of one site.
@@ -64,20 +65,7 @@ class Devices:
 
         Source: API page "Fetch Devices", `GET devices` and `GET sites/{site_id}/devices`.
         """
-        page = ListDevices(site_id=site_id, expand=expand)
-        seen: set[str] = set()
-        while True:
-            devices, limit = await read_page(page, page.limit, self._executor.execute)
-            if not devices:
-                return
-            known = len(seen)
-            for device in devices:
-                if device.id not in seen:
-                    seen.add(device.id)
-                    yield device
-            if len(seen) == known:
-                return
-            page = attrs.evolve(page, offset=page.offset + len(devices), limit=limit)
+        return read_all(partial(ListDevices, site_id=site_id, expand=expand), self._executor)
 
     async def update(
         self,

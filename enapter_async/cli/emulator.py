@@ -31,7 +31,7 @@ _READING: Final = frozenset({"GET", "HEAD"})
 @click.option(
     "--timestamps",
     type=click.Choice(["unix", "rfc3339"]),
-    default="unix",
+    default="rfc3339",
     show_default=True,
     help="How times are told: as on the API page, or as live servers do.",
 )

@@ -41,7 +41,7 @@ class _Planned(Device):
         self,
         *,
         expand: Collection[str] = (),
-        timestamps: Timestamps = "unix",
+        timestamps: Timestamps = "rfc3339",
         role: str | None = None,
         site: Any = None,
     ) -> dict[str, Any]:

@@ -43,8 +43,8 @@ from enapter_async.diagnosis.network import (
 )
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.logs import asked_for
-from enapter_async.operations.device_arguments import LARGEST_PAGE
 from enapter_async.operations.devices import ListDevices
+from enapter_async.operations.pages import LARGEST_PAGE
 from enapter_async.profiles.connection import Connection
 from enapter_async.text import plain
 

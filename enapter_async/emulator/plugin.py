@@ -43,7 +43,7 @@ def _async_fixture(function: F) -> F:
 def enapter_emulator_settings() -> dict[str, Any]:
     """Arguments of the test's `Emulator`; override it to change the fleet, timestamps or faults.
 
-    For example `{"devices": 1000, "timestamps": "rfc3339"}`.
+    For example `{"devices": 1000, "timestamps": "unix"}`.
     """
     return {}
 

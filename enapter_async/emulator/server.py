@@ -30,7 +30,8 @@ from enapter_async.emulator.faults import (
     Truncate,
     WrongJSON,
 )
-from enapter_async.emulator.routes import TOKEN_HEADER, Call, Routes, parse
+from enapter_async.emulator.request import Call
+from enapter_async.emulator.routes import TOKEN_HEADER, NounT, Routes, parse
 from enapter_async.emulator.state import Refusal, Timestamps
 from enapter_async.emulator.world import World
 
@@ -59,8 +60,8 @@ class Emulator:
     loop, or blocks it, also gets answers; faults are then chosen in that thread.
 
     `token` is accepted with the role that the fleet defines for each device; `tokens` maps
-    further tokens to their role on every device (None: the fleet's). `timestamps` is "unix"
-    as on the API page or "rfc3339" as live servers send. `world` replaces the seeded fleet;
+    further tokens to their role on every device (None: the fleet's). `timestamps` is "rfc3339"
+    as live servers send, or "unix" as on the API page. `world` replaces the seeded fleet;
     `faults` is a `Faults` or a `FaultProfile`. `port=0` uses any free port. With
     `keep_records=False` the log of a seeded world only counts. `sleep` (for latency) and
     `now` are for tests.
@@ -76,7 +77,7 @@ class Emulator:
         seed: int = 1,
         token: str = "emulator-token",  # noqa: S107 - protects only invented devices
         tokens: Mapping[str, str | None] | None = None,
-        timestamps: Timestamps = "unix",
+        timestamps: Timestamps = "rfc3339",
         world: World | None = None,
         faults: Faults | FaultProfile | None = None,
         port: int = 0,
@@ -153,6 +154,10 @@ class Emulator:
     def base_url(self) -> str:
         """The URL of the server, for use as a client's `base_url`."""
         return f"http://{HOST}:{self.port}"
+
+    def noun(self, kind: type[NounT]) -> NounT:
+        """Return a noun of the API, such as `Configuration`, to set its switches or inspect it."""
+        return self._routes.noun(kind)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         call = parse(request.method, request.raw_path.partition("?")[0])

@@ -80,6 +80,18 @@ class Refusal(Exception):  # noqa: N818 - not a failure; the server turns it int
         return {"errors": [error]}
 
 
+def invalid_parameter(name: str, message: str) -> Refusal:
+    """Return the 400 for a missing or invalid parameter."""
+    return Refusal(
+        status=400, code="invalid_parameter", message=message, details={"parameter": name}
+    )
+
+
+def not_found(message: str) -> Refusal:
+    """Return the 404 for an object that does not exist."""
+    return Refusal(status=404, code="not_found", message=message)
+
+
 def permits(role: str, needed: str) -> bool:
     """Return whether `role` includes the level `needed`; an unknown role never does."""
     return role in ROLES and ROLES.index(role) >= ROLES.index(needed)
@@ -152,7 +164,7 @@ class Device:
         self,
         *,
         expand: Collection[str] = (),
-        timestamps: Timestamps = "unix",
+        timestamps: Timestamps = "rfc3339",
         role: str | None = None,
         site: Site | None = None,
     ) -> dict[str, Any]:

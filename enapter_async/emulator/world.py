@@ -24,7 +24,9 @@ from enapter_async.emulator.state import (
     Site,
     SlugScope,
     Timestamps,
+    invalid_parameter,
     moment,
+    not_found,
     permits,
 )
 
@@ -247,7 +249,7 @@ class World:
         elif site_id in self._sites:
             order = self._order_by_site.get(site_id, [])
         else:
-            raise _not_found("There is no such site.")
+            raise not_found("There is no such site.")
         ids = order[offset : offset + min(limit, PAGE_LIMIT)]
         return [self._devices[device_id] for device_id in ids], len(order)
 
@@ -355,7 +357,7 @@ class World:
             device = self._devices[device_id]
             if site_id is None or device.site_id == site_id:
                 return device
-        raise _not_found("There is no such device.")
+        raise not_found("There is no such device.")
 
     def _writable(self, address: str, role: str | None, site_id: str | None) -> Device:
         device = self._find(address, site_id)
@@ -378,14 +380,3 @@ class World:
             self._id_by_slug[self._slug_key(new)] = new.id
         self._devices[new.id] = new
         return new
-
-
-def invalid_parameter(name: str, message: str) -> Refusal:
-    """Return the 400 for a missing or invalid parameter."""
-    return Refusal(
-        status=400, code="invalid_parameter", message=message, details={"parameter": name}
-    )
-
-
-def _not_found(message: str) -> Refusal:
-    return Refusal(status=404, code="not_found", message=message)

@@ -13,7 +13,7 @@ from enapter_async.fleet.errors import InputError, Problem
 from enapter_async.fleet.spreadsheets import decode, read_rows
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.kinds import fields_of, named, writes
+from enapter_async.operations.kinds import fields_of, is_text, named, writes
 
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 """The columns of the operations in this package."""
@@ -40,7 +40,7 @@ def read_operations(
     cell are ignored, except between apostrophes; so is a ' before = + - or @, which keeps names in
     a results file from being formulas. Delimiters are ',', ';' or tabs. JSON Lines contain one
     object per line, with the same keys and no others. Text is UTF-8, with or without a byte order
-    mark.
+    mark. A cell of a field that is not text, such as a command's arguments, contains JSON.
 
     Raises:
         InputError: with the line number of each problem.
@@ -117,9 +117,23 @@ def _rows_of_csv(
             yield line, _uneven(len(cells), len(header))
         else:
             row = dict(zip(header, cells, strict=False))
-            yield line, {key: row[key] for key in columns if row.get(key)}
+            yield line, _values({key: row[key] for key in columns if row.get(key)})
     if header is None:
         yield 0, "it is empty; a CSV file begins with a header"
+
+
+def _values(row: dict[str, str]) -> dict[str, Any] | str:
+    """Read the cells of fields that are not text as JSON; return the row, or what is wrong."""
+    kind = named(row.get("operation", ""))
+    known = () if kind is None else fields_of((kind,))
+    values: dict[str, Any] = dict(row)
+    for key in row.keys() & set(known):
+        if kind is not None and not is_text(kind, key):
+            try:
+                values[key] = json.loads(row[key])
+            except (ValueError, RecursionError):
+                return f"{key} must contain JSON, as it is not text; got {shown(row[key])}"
+    return values
 
 
 def _uneven(cells: int, columns: int) -> str:

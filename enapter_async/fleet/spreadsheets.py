@@ -8,6 +8,7 @@ between apostrophes, because white space around a bare cell is ignored.
 import csv
 import io
 import itertools
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, TextIO
@@ -96,7 +97,12 @@ def row_writer(file: TextIO, columns: Iterable[str]) -> Callable[[Mapping[str, A
 
 
 def safe_cell(value: Any) -> Any:
-    """Escape a text so that no spreadsheet reads it as a formula; `plain_cell` reverses it."""
+    """Escape a text so that no spreadsheet reads it as a formula; `plain_cell` reverses it.
+
+    An object or a list is written as JSON.
+    """
+    if isinstance(value, dict | list):
+        return json.dumps(value)
     if not isinstance(value, str):
         return value
     if _has_edges(value):

@@ -18,11 +18,6 @@ EXPANDABLE: Final = (
 )
 """The fields of a device that the API returns only if requested with `expand`."""
 
-LARGEST_PAGE: Final = 50
-"""The maximum number of devices that can be requested in one page."""
-
-_LARGEST_OFFSET: Final = 2**63 - 1
-
 
 def device_id(value: str) -> str:
     """Return the id or the slug of a device."""
@@ -42,16 +37,6 @@ def site_id(value: str | None) -> str | None:
 def expand(value: Iterable[str]) -> tuple[str, ...]:
     """Return names from `EXPANDABLE`."""
     return arguments.names("expand", value, EXPANDABLE) if value != () else ()
-
-
-def offset(value: int) -> int:
-    """Return how many devices to skip."""
-    return arguments.integer("offset", value, least=0, most=_LARGEST_OFFSET)
-
-
-def limit(value: int) -> int:
-    """Return the size of a page."""
-    return arguments.integer("limit", value, least=1, most=LARGEST_PAGE)
 
 
 def name(value: str | Unset | None) -> str | Unset | None:

@@ -11,7 +11,6 @@ from enapter_async.models.configs import MQTTProtocol
 from enapter_async.models.devices import AccessRole, ConnectivityStatus, Device, DeviceType
 from enapter_async.operation import UNSET, Operation
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.device_arguments import LARGEST_PAGE
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -21,6 +20,7 @@ from enapter_async.operations.devices import (
     UpdateDevice,
 )
 from enapter_async.operations.nouns import BulkChange, Facts, Noun, define
+from enapter_async.operations.pages import LARGEST_PAGE
 
 
 class _DeviceNoun(Noun[Device]):

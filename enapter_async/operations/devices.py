@@ -8,7 +8,6 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 
 import contextlib
 import re
-from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
@@ -27,14 +26,9 @@ from enapter_async.operation import (
     Unset,
 )
 from enapter_async.operations import arguments, device_arguments
-from enapter_async.operations.device_arguments import LARGEST_PAGE
+from enapter_async.operations.pages import LARGEST_PAGE_BYTES, Page
 
 T = TypeVar("T")
-
-_PAGE_BYTES: Final = 4_000_000
-"""The largest page that is read: a larger one would block the event loop for too long."""
-_DEVICE_BYTES: Final = 64 * 1024
-"""The maximum average size of a device in a page; with its manifest it may have 1 MiB."""
 
 _IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
 """The fields that must be as planned before an irreversible deletion or new configuration."""
@@ -110,7 +104,7 @@ class GetDevice(_OnDevice[Device]):
 
 
 @attrs.frozen(kw_only=True)
-class ListDevices(Operation[tuple[Device, ...]]):
+class ListDevices(Page[Device]):
     """Read one page of devices, ordered by id: of one site, or of the whole account.
 
     `offset` is how many devices to skip, `limit` (1 to 50) how many to return at most; past
@@ -120,22 +114,22 @@ class ListDevices(Operation[tuple[Device, ...]]):
     """
 
     kind: ClassVar[str] = "device.list"
-    repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[tuple[Device, ...]]] = Answer(
-        key="devices", type=tuple[Device, ...], default=(), max_bytes=_PAGE_BYTES, stamp=_STAMP
+        key="devices",
+        type=tuple[Device, ...],
+        default=(),
+        max_bytes=LARGEST_PAGE_BYTES,
+        stamp=_STAMP,
     )
 
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
     expand: tuple[str, ...] = attrs.field(default=(), converter=device_arguments.expand)
-    offset: int = attrs.field(default=0, converter=device_arguments.offset)
-    limit: int = attrs.field(default=LARGEST_PAGE, converter=device_arguments.limit)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         site = () if self.site_id is None else ("sites", self.site_id)
-        paging = (("offset", str(self.offset)), ("limit", str(self.limit)))
         return RequestParts(
-            method="GET", path=(*site, "devices"), query=_expand_query(self.expand) + paging
+            method="GET", path=(*site, "devices"), query=_expand_query(self.expand) + self.paging()
         )
 
     def target(self) -> Target:
@@ -144,19 +138,8 @@ class ListDevices(Operation[tuple[Device, ...]]):
 
     def max_bytes(self) -> int:
         """Return 64 KiB for each requested device, or 1 MiB with its manifest; at most 4 MB."""
-        each = MIB if "manifest" in self.expand else _DEVICE_BYTES
-        return min(self.limit * each, _PAGE_BYTES)
-
-    def when_missing(self, envelope: Mapping[str, Any]) -> tuple[Device, ...] | Unset:
-        """Return an empty tuple if the answer looks like an empty page, as past the end."""
-        total = envelope.get("total_count")
-        past_the_end = isinstance(total, int) and total <= self.offset
-        looks_like_a_page = "devices" in envelope or past_the_end
-        return () if looks_like_a_page or (self.offset > 0 and not envelope) else UNSET
-
-    def smaller(self) -> "ListDevices | None":
-        """Return a page of half the size at the same offset; None if this page is of one device."""
-        return None if self.limit == 1 else attrs.evolve(self, limit=self.limit // 2)
+        each = MIB if "manifest" in self.expand else self.object_bytes
+        return min(self.limit * each, LARGEST_PAGE_BYTES)
 
 
 @attrs.frozen(kw_only=True)

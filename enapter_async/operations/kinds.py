@@ -5,7 +5,8 @@ user's operations are available once their module is imported.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final, cast
+from types import UnionType
+from typing import Any, Final, Union, cast, get_args, get_origin
 
 import attrs
 
@@ -51,6 +52,14 @@ def writes(place: str = "") -> Iterator[type[Operation[Any]]]:
             and found.__module__.startswith(place)
         ):
             yield found
+
+
+def is_text(kind: type[Operation[Any]], field: str) -> bool:
+    """Return whether a field of an operation holds text; of other fields, a cell holds JSON."""
+    declared = attrs.fields_dict(cast("Any", kind))[field].type
+    members = get_args(declared) if get_origin(declared) in (UnionType, Union) else (declared,)
+    classes = [get_origin(each) or each for each in members]
+    return any(not isinstance(each, type) or issubclass(each, str) for each in classes)
 
 
 def fields_of(operations: Iterable[type[Operation[Any]]]) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ OWN: Final = (
     Own(
         "emulator",
         (
-            *("--devices", "7", "--seed", "9", "--port", "{port}", "--timestamps", "rfc3339"),
+            *("--devices", "7", "--seed", "9", "--port", "{port}", "--timestamps", "unix"),
             *("--faults", "0.25", "--lose-answers", "all", "--unique-slugs", "site", "--json"),
         ),
         {
@@ -201,7 +201,7 @@ OWN: Final = (
                 [each.id for each in s.values["world"]] == [each.id for each in World.seeded(7, 9)]
             ),
             "--port": lambda s: s.values["port"] == int(s.places["port"]),
-            "--timestamps": lambda s: s.values["timestamps"] == "rfc3339",
+            "--timestamps": lambda s: s.values["timestamps"] == "unix",
             "--faults": lambda s: s.values["faults"].rate == 0.25 and s.values["faults"].seed == 9,
             "--lose-answers": lambda s: s.values["lost"] == 3,
             "--unique-slugs": lambda s: takes_a_slug_twice(s.values["world"]),

@@ -17,7 +17,7 @@ from tests.docs.fleets import FLEET
 
 @pytest_asyncio.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    async with Emulator(world=World.from_json(FLEET), timestamps="rfc3339") as emulator:
+    async with Emulator(world=World.from_json(FLEET)) as emulator:
         yield emulator
 
 

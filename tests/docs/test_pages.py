@@ -34,7 +34,7 @@ async def test_a_page_goes_as_it_says(page: str, tmp_path: Path) -> None:
     if which("curl") is None and any("$ curl " in block.text for block in RUN[page]):
         pytest.skip("curl is not installed")
     world = World.seeded(300, 3) if page in SEEDED else World.from_json(FLEET)
-    async with Emulator(world=world, timestamps="rfc3339") as emulator:
+    async with Emulator(world=world) as emulator:
         settings = {
             "ENAPTER_HTTP_API_BASE_URL": emulator.base_url,
             "ENAPTER_HTTP_API_TOKEN": emulator.token,

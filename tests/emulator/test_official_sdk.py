@@ -16,7 +16,7 @@ from tests.emulator.fleets import METER, NOON, PUMP, READ_ONLY, UCM, small_world
 @pytest_asyncio.fixture
 async def emulator() -> AsyncIterator[Emulator]:
     # The official SDK reads times only as strings.
-    async with Emulator(world=small_world(), timestamps="rfc3339") as emulator:
+    async with Emulator(world=small_world()) as emulator:
         yield emulator
 
 
@@ -50,7 +50,7 @@ def as_read(device: api.devices.Device) -> dict[str, Any]:
 @pytest.mark.parametrize("devices", [0, 1, 50, 51, 130])
 async def test_it_lists_a_whole_fleet(devices: int) -> None:
     async with (
-        Emulator(devices=devices, timestamps="rfc3339") as emulator,
+        Emulator(devices=devices) as emulator,
         client_of(emulator) as official,
     ):
         found = await listed(official)
@@ -64,7 +64,7 @@ async def test_it_lists_one_site_from_an_offset() -> None:
     site = world.sites[1]
     ids = [device.id for device in world if device.site_id == site.id]
     async with (
-        Emulator(world=world, timestamps="rfc3339") as emulator,
+        Emulator(world=world) as emulator,
         client_of(emulator) as official,
     ):
         found = await listed(official, site_id=site.id, offset=3, limit=20)
@@ -74,7 +74,7 @@ async def test_it_lists_one_site_from_an_offset() -> None:
 async def test_it_reads_every_expanded_field_of_a_whole_fleet() -> None:
     expand = ("manifest", "properties", "connectivity", "communication", "raised_alert_names")
     async with (
-        Emulator(devices=120, timestamps="rfc3339") as emulator,
+        Emulator(devices=120) as emulator,
         client_of(emulator) as official,
     ):
         found = await listed(official, **{f"expand_{name}": True for name in expand})

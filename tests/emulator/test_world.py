@@ -79,7 +79,7 @@ def test_a_page_holds_at_most_fifty() -> None:
 
 
 def test_a_device_is_shown_as_on_the_api_page() -> None:
-    assert small_world().get(METER).to_json() == {
+    assert small_world().get(METER).to_json(timestamps="unix") == {
         "id": METER,
         "blueprint_id": "",
         "name": "Meter",

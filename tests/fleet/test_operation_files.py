@@ -2,8 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,13 +13,26 @@ from enapter_async.converter import operation_to_json
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import InputError, read_operations
 from enapter_async.fleet.operation_files import parse_operations
-from enapter_async.operation import UNSET, Operation
+from enapter_async.fleet.spreadsheets import row_writer
+from enapter_async.operation import UNSET, Answer, Operation, Repeat
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,
     UpdateDevice,
 )
+
+
+@attrs.frozen(kw_only=True)
+class TagRack(Operation[None]):
+    kind: ClassVar[str] = "rack.tag"
+    repeat: ClassVar[Repeat] = Repeat.CONVERGENT
+    answer: ClassVar[Answer[None]] = Answer(type=None)
+
+    rack_id: str
+    name: str
+    tags: list[str]
+
 
 HEADER = "operation,device_id,name,slug,blueprint_id,protocol\n"
 ALL: list[Operation[Any]] = [
@@ -54,6 +68,17 @@ def test_a_csv_file_holds_all_operations(tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text(CSV, encoding="utf-8")
     assert read_operations(path) == ALL
+
+
+def test_a_cell_of_a_field_that_is_not_text_holds_json(tmp_path: Path) -> None:
+    (operation,) = parse('operation,rack_id,name,tags,place\nrack.tag,r1,7,"[""a"",""=1""]",\n')
+    assert operation == TagRack(rack_id="r1", name="7", tags=["a", "=1"])
+    path = tmp_path / "results.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        row_writer(file, ("operation", "rack_id", "name", "tags"))(operation_to_json(operation))
+    assert read_operations(path) == [operation]
+    wrong = problems("operation,rack_id,name,tags\nrack.tag,r1,7,a\n")
+    assert wrong == [(2, "tags must contain JSON, as it is not text; got 'a'")]
 
 
 def test_an_empty_cell_leaves_alone() -> None:

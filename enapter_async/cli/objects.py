@@ -1,0 +1,233 @@
+"""Single objects on the command line: listing, reading and writing them, whatever their noun."""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Sequence,
+)
+from typing import Any, TypeVar
+
+import attrs
+import click
+from rich.table import Table
+from rich.text import Text
+
+from enapter_async.cli.exit_codes import Exit, exit_of_state
+from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.options import Settings, tell, tell_of_doctor
+from enapter_async.cli.rows import json_line
+from enapter_async.cli.runner import run_job
+from enapter_async.cli.streams import OutputError, although_unheard
+from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
+from enapter_async.client import Client
+from enapter_async.converter import unstructure
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.operation import Operation
+from enapter_async.text import plain
+
+T = TypeVar("T")
+
+
+def list_objects(
+    settings: Settings,
+    listing: Callable[[Client], AsyncGenerator[Any, None]],
+    columns: Sequence[str],
+    *,
+    limit: int | None = None,
+) -> None:
+    """Write a list: as JSON, as a table on a terminal, or as lines with tabs elsewhere."""
+
+    async def work() -> None:
+        found: list[Any] = []
+        async with settings.client() as client, contextlib.aclosing(listing(client)) as listed:
+            async for each in _first(listed, limit):
+                if settings.as_json:
+                    click.echo(json_line(unstructure(each)))
+                elif fancy(sys.stdout):
+                    found.append(each)
+                else:
+                    click.echo("\t".join(_cells(each, columns)))
+        if fancy(sys.stdout) and not settings.as_json:
+            _show_table(found, columns)
+
+    _read(work)
+
+
+def show_object(settings: Settings, reading: Callable[[Client], Awaitable[Any]]) -> None:
+    """Read one object, and write it."""
+
+    async def work() -> None:
+        async with settings.client() as client:
+            _show_fields(await reading(client), settings)
+
+    _read(work)
+
+
+def confirm_deletion(name: str, *, yes: bool) -> None:
+    """Ask whether to delete an object, unless `yes` says so already.
+
+    Raises:
+        click.UsageError: there is no terminal to ask on.
+        click.Abort: the answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("without a terminal to ask on, a deletion needs --yes")
+    click.confirm(f"Delete {plain(name)} for good?", abort=True, err=True)
+
+
+def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a command that only reads; Ctrl-C stops it immediately, since nothing can be lost."""
+
+    async def interruptible() -> Exit:
+        task = asyncio.ensure_future(work())
+
+        def stop() -> None:
+            task.cancel()
+
+        with Interrupts(stop, stop) as interrupts:
+            try:
+                await task
+            except asyncio.CancelledError:
+                return interrupts.exit or Exit.INTERRUPTED
+            except ConfigurationError:
+                raise
+            except EnapterError as error:
+                tell(f"enapter-async: {reason_of(error)}")
+                tell_of_doctor(error)
+                return Exit.FAILED
+        return Exit.DONE
+
+    click.get_current_context().exit(asyncio.run(interruptible()))
+
+
+def write_object(
+    settings: Settings,
+    operation: Operation[Any],
+    *,
+    credentials: str | None = None,
+    show_secret: bool = False,
+) -> None:
+    """Execute one operation as a run of one, with the same checks and handling of Ctrl-C."""
+
+    async def work() -> Exit:
+        outcomes: list[Outcome[Any]] = []
+        async with settings.client() as client:
+            options = RunOptions(credentials=credentials)
+            _, cut_short = await run_job(client, [operation], options, on_outcome=outcomes.append)
+        (outcome,) = outcomes
+        with although_unheard():
+            secret = _secret_of(outcome) if show_secret else {}
+            with _rescued(outcome, secret if credentials is None else {}):
+                _show_outcome(outcome, settings, secret)
+        _tell_outcome(outcome, settings)
+        ending = exit_of_state(outcome.state)
+        return ending if cut_short is None or ending is Exit.DONE else cut_short
+
+    click.get_current_context().exit(asyncio.run(work()))
+
+
+def _show_outcome(outcome: Outcome[Any], settings: Settings, secret: dict[str, Any]) -> None:
+    if settings.as_json:
+        click.echo(json_line(outcome_row(outcome, with_result=True) | secret))
+    elif secret:
+        click.echo(json_line(secret.get("config", secret)))
+    elif _is_shown(outcome):
+        _show_fields(outcome.result, settings)
+
+
+def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
+    if outcome.state is State.ABSENT:
+        target = outcome.operation.target()
+        tell(f"enapter-async: there is no {target.word} {plain(target.name)}")
+    elif not outcome.state.done:
+        tell(f"enapter-async: {line_of(outcome)}")
+        tell_of_doctor(outcome.error)
+    elif not settings.as_json and not _is_shown(outcome):
+        tell(f"{line_of(outcome)}")
+    if outcome.state is State.UNKNOWN:
+        tell(UNKNOWN_ADVICE)
+        hint = getattr(outcome.error, "hint", "")
+        if hint:
+            tell(plain(hint))
+
+
+@contextlib.contextmanager
+def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
+    """Save a secret to a file if it cannot be written to standard output; no other copy exists."""
+    try:
+        yield
+    except OutputError:
+        if secret:
+            device = outcome.operation.subject()
+            name = f"credentials-{device}-{secrets.token_hex(4)}.jsonl"
+            with written_whole(name, new=True) as file:
+                file.write(json_line({"device_id": device, **secret}) + "\n")
+            tell(f"enapter-async: the credentials are in {name}, in place of standard output")
+        raise
+
+
+def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:
+    """Return the content of a secret response: the configuration, or the unparsed response."""
+    if not outcome.operation.answer.secret:
+        return {}
+    answer = getattr(outcome.error, "answer", None)
+    if answer is not None:
+        return {"raw": answer.reveal().decode("utf-8", "backslashreplace")}
+    return {} if outcome.result is None else {"config": unstructure(outcome.result)}
+
+
+def _is_shown(outcome: Outcome[Any]) -> bool:
+    """Return whether the result of an operation is an object to write, and no secret."""
+    secret = outcome.operation.answer.secret
+    return not secret and (isinstance(outcome.result, dict) or attrs.has(type(outcome.result)))
+
+
+async def _first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T]:
+    count = 0
+    async for each in objects:
+        yield each
+        count += 1
+        if count == limit:
+            return
+
+
+def names_in(expand: str | None) -> tuple[str, ...]:
+    """Return the names in an option's value, which commas separate."""
+    return tuple(name.strip() for name in (expand or "").split(",") if name.strip())
+
+
+def _cells(each: Any, columns: Sequence[str]) -> list[str]:
+    return [plain(getattr(each, field) or "") for field in columns]
+
+
+def _show_table(objects: list[Any], columns: Sequence[str]) -> None:
+    table = Table()
+    for field in columns:
+        table.add_column(field, overflow="fold")
+    for each in objects:
+        table.add_row(*(Text(cell) for cell in _cells(each, columns)))
+    output_console().print(table)
+
+
+def _show_fields(shown: Any, settings: Settings) -> None:
+    row = unstructure(shown)
+    if settings.as_json:
+        click.echo(json_line(row))
+        return
+    width = max(map(len, row), default=0)
+    for field, value in row.items():
+        text = value if isinstance(value, str) else json_line(value)
+        click.echo(f"{field:{width}}  {plain(text)}")

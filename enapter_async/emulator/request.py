@@ -1,0 +1,141 @@
+"""One request to the emulator, split into parts, and the interface of the nouns that answer it.
+
+Adding a noun takes one file with a subclass of `Noun`, and its name in `routes.NOUNS`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import attrs
+
+from enapter_async.emulator.state import EXPANDABLE, Refusal, Timestamps, invalid_parameter
+from enapter_async.emulator.world import World
+
+PAGE_LIMIT: Final = 50
+"""The largest page of any list; a larger `limit` is reduced to it."""
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """One request's method and path.
+
+    `path` is as sent, without the query. `noun` is the class that answers it, or None if no
+    endpoint has such a path; `ids` are the parts of the path that are in braces in its shape.
+    """
+
+    method: str
+    path: str
+    noun: "type[Noun] | None" = None
+    ids: Mapping[str, str] = attrs.field(factory=dict)
+
+    @property
+    def known(self) -> bool:
+        """Whether an endpoint has this path."""
+        return self.noun is not None
+
+    @property
+    def device(self) -> str | None:
+        """The id or slug of the addressed device, if any."""
+        return self.ids.get("device")
+
+    @property
+    def site_id(self) -> str | None:
+        """The id of the site in the path, if any."""
+        return self.ids.get("site_id")
+
+    @property
+    def verb(self) -> str | None:
+        """The part of the path after the device, if any."""
+        return self.ids.get("verb")
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """What a request holds beside its path: the role of its token, the query and the body.
+
+    `role` is None if the fleet's own roles apply. `timestamps` is the form of times in the answer.
+    """
+
+    role: str | None = None
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    timestamps: Timestamps = "rfc3339"
+
+    def parameter(self, name: str) -> str:
+        """Return a parameter of the query, the last one if repeated; "" if it is missing."""
+        return dict(self.query).get(name, "")
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return the comma-separated names in all parameters of this name."""
+        values = [value for key, value in self.query if key == name]
+        return tuple(each.strip() for value in values for each in value.split(",") if each.strip())
+
+    def expand(self, known: tuple[str, ...] = EXPANDABLE) -> frozenset[str]:
+        """Return the names in `expand`; an unknown one is refused."""
+        wanted = frozenset(self.names("expand"))
+        if not wanted <= set(known):
+            raise invalid_parameter("expand", f"It may name {', '.join(known)}.")
+        return wanted
+
+    def count(self, name: str, *, default: int, least: int) -> int:
+        """Return a whole number of the query."""
+        text = self.parameter(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+            raise invalid_parameter(name, f"It must be a whole number of at least {least}.")
+        return int(text)
+
+    def page(self) -> slice:
+        """Return the slice of a list that `offset` and `limit` select."""
+        offset = self.count("offset", default=0, least=0)
+        limit = self.count("limit", default=PAGE_LIMIT, least=1)
+        return slice(offset, offset + min(limit, PAGE_LIMIT))
+
+    def object(self) -> dict[str, Any]:
+        """Return the body, which must be a JSON object."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise _invalid_json("The body is not valid JSON.") from None
+        if not isinstance(value, dict):
+            raise _invalid_json("The body is not a JSON object.")
+        return value
+
+
+def text(asked: Mapping[str, Any], name: str) -> str | None:
+    """Return a text of a JSON object, or None if it is missing or null."""
+    value = asked.get(name)
+    if value is not None and not isinstance(value, str):
+        raise invalid_parameter(name, "It must be a string.")
+    if value and any("\ud800" <= character <= "\udfff" for character in value):
+        raise invalid_parameter(name, "It must be valid Unicode.")
+    return value
+
+
+def no_endpoint() -> Refusal:
+    """Return the 404 for a method and path that no endpoint has."""
+    return Refusal(status=404, code="not_found", message="There is no such endpoint.")
+
+
+def _invalid_json(message: str) -> Refusal:
+    return Refusal(status=400, code="invalid_json", message=message)
+
+
+class Noun:
+    """The endpoints of one noun, with the state and the switches that only they need.
+
+    `paths` are the shapes of its paths below `/v3`, ids in braces; each that begins with
+    `devices` also exists below `sites/{site_id}/`. `respond` answers one request with the JSON of
+    a 200, or raises `Refusal`. Effects go to `world.log`.
+    """
+
+    paths: ClassVar[tuple[str, ...]]
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def respond(self, call: Call, request: Request) -> dict[str, Any]:
+        """Carry out a request whose path has one of the shapes."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it answers")
