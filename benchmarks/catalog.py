@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 BASELINE: Final = "aiohttp"
-"""Every ratio is to this contender, in the same round at the same concurrency."""
+"""Every ratio compares with this contender, in the same round at the same concurrency."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +127,7 @@ VARIANTS: Final = tuple(
     for contender in (_AIOHTTP, _SDK, _SESSION, _FLEET, _JOURNAL)
     for orjson, uvloop in ((True, False), (False, True), (True, True))
 )
-"""What `--full` adds."""
+"""The additional cells of `--full`."""
 
 NAMES: Final = {one.name: one for one in (*CONTENDERS, *VARIANTS)}
 
@@ -135,13 +135,13 @@ LINKED: Final = (
     *(BASELINE, "sdk", "sdk-session", "sdk-fleet", "sdk-fleet-journal", "official", "httpx"),
     *("wrk", "sdk+orjson+uvloop"),
 )
-"""Who is measured over links other than the plain one."""
+"""The contenders measured over other links than the plain one."""
 
 SMOKED: Final = (
     *(BASELINE, "sdk", "sdk-session", "sdk-fleet", "sdk-fleet-journal", "official"),
     *("sdk+orjson", "sdk+orjson+uvloop"),
 )
-"""Who is measured by the smoke run."""
+"""The contenders of the smoke run."""
 
 TARGETS: Final = (
     Bound(contender="sdk", against=BASELINE, at_most=0.5),

@@ -41,7 +41,7 @@ class Verdict:
     found: Spread | None
     bound: float
     at_most: bool = False
-    """Whether the bound is above; else it is below."""
+    """Whether the bound is an upper one; otherwise it is a lower one."""
 
     @property
     def met(self) -> bool:

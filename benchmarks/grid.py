@@ -18,7 +18,7 @@ from benchmarks.machine import Cores, children_on
 from benchmarks.server import ROOT, Server
 
 LATENCIES: Final = 20
-"""How many times a link's latency a cell lasts longer."""
+"""A cell lasts longer by this many times the link's latency."""
 
 
 class CellError(Exception):

@@ -26,7 +26,7 @@ WAYS: Final = {"none": "without a journal", "journal": "with a journal"}
 CONCURRENCY: Final = 64
 MOST_GROWTH_MIB: Final = 15.0
 MOST_SLOWING: Final = 1.1
-"""What "flat" is taken for: the CPU time of one operation may differ by a tenth."""
+"""The tolerance of "flat": the CPU time of one operation may differ by a tenth."""
 
 Found = dict[tuple[str, int], list[dict[str, Any]]]
 

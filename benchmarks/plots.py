@@ -19,7 +19,7 @@ SHOWN: Final = (
     *("wrk", "sdk+orjson+uvloop", "sdk+orjson", "sdk", "sdk-fleet", "sdk-fleet-journal"),
     *("aiohttp", "sdk-session", "official", "httpx"),
 )
-"""Who stands in the plot; all at once could not be told apart."""
+"""The contenders in the plot; all of them together would be unreadable."""
 
 _CARD: Final = "#fcfcfa"
 _INK: Final = "#30343b"

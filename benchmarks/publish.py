@@ -25,7 +25,7 @@ from benchmarks.server import ROOT
 
 COMMAND: Final = "python -m benchmarks --all --json run.json"
 LEAST_ROUNDS: Final = 3
-"""A run of fewer says too little of its own spread to be shown."""
+"""With fewer rounds, the spread is too uncertain to be shown."""
 TARGETED: Final = ("comparison", "decode", "imports", "growth")
 """The sections whose targets README.md shows."""
 SUMMARY: Final = {

@@ -10,7 +10,7 @@ import cattrs
 from benchmarks.figures import Spread, Verdict
 
 SCHEMA: Final = 3
-"""Raised when a field of the JSON changes its meaning."""
+"""Increased when a field of the JSON changes its meaning."""
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +120,7 @@ PLOTS: Final = {
     "comparison": ("cpu.svg", "CPU time per operation by concurrency"),
     "growth": ("memory.svg", "Peak memory by number of operations"),
 }
-"""For each section that has a plot: its file, and what it shows."""
+"""For each section with a plot: the file, and its caption."""
 
 
 def section_markdown(section: Section, *, level: int) -> str:

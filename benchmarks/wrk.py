@@ -26,7 +26,7 @@ request = function()
     return wrk.format(nil, string.format("/v3/devices/5eba0000-45f2-4e9e-a6f0-%012x", number))
 end
 """
-"""Asks for another device each time, as all contenders do."""
+"""Requests a different device each time, as all contenders do."""
 
 _DONE: Final = re.compile(r"(\d+) requests in ([\d.]+)(us|ms|s|m),")
 _WRONG: Final = re.compile(r"(Non-2xx or 3xx responses|Socket errors): .*")

@@ -33,7 +33,7 @@ FLOORS = (
     ("diagnosis",),
     ("cli", "integrations", "emulator.plugin"),
 )
-"""From the ground up; a file imports only from floors below its own, and from its own room."""
+"""From the lowest layer up; a file imports only from lower layers and from its own package."""
 
 FLOORS_OF_FLEET = (
     ("circuit_breaker", "errors", "private_files", "progress", "reading", "waits"),
@@ -52,13 +52,13 @@ FLOORS_OF_FLEET = (
 """The same within `fleet`, for its files and its packages."""
 
 APART = "emulator"
-"""Stands beside the floors: an independent witness that imports nothing of the package."""
+"""Stands apart from the layers: an independent witness that imports nothing of the package."""
 
 LAZY = {
     "emulator.plugin": "so that a user's pytest does not import aiohttp for nothing",
     "cli": "its rooms need click, which is optional",
 }
-"""Who may import inside a function things that are no optional dependency, and why."""
+"""Files that may import inside a function something other than an optional dependency, and why."""
 
 OPTIONAL = (
     "click",
@@ -121,7 +121,7 @@ def inner(name: str) -> str | None:
 
 
 GENERAL = ("_http", "fleet", "limits")
-"""What knows operations in general, and no noun."""
+"""Files that handle operations in general, and no noun."""
 NO_NOUN = (
     "api.executor",
     "api.paging",
@@ -131,9 +131,9 @@ NO_NOUN = (
     "operations.nouns",
     "operations.pages",
 )
-"""What stands among the nouns, and is about all of them."""
+"""Files among the nouns that concern all of them."""
 SHOWN = ("fleet", "operations.device_plans")
-"""The door of `fleet` shows what is chosen of devices, which stands on the nouns' own floor."""
+"""`fleet` exports the selection of devices, which belongs to the layer of the nouns."""
 
 ALL = [(name, tree) for name, tree in modules() if name not in ("__init__", "__main__")]
 

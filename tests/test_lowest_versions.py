@@ -32,10 +32,10 @@ TESTED = (
     "tests/test_security.py",
 )
 SEARCH = "tests/http/test_properties.py"
-"""It searches for faults of ours, for as long as all the rest takes."""
+"""It searches for bugs in the package, and takes as long as all the rest."""
 TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis")
 MAJORS = {"aiohttp": "<4"}
-"""What may be shut out, since its next major version may change anything."""
+"""Dependencies that may be excluded, because their next major version may change anything."""
 
 
 def lowest(requirement: str) -> str:

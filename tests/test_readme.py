@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = blocks(README)
 PROGRAMS = [block for block in BLOCKS if block.is_program]
 BY_CI = [block for block in BLOCKS if block.language == "console"]
-"""`.ci/run` takes both command lines from here and runs them in an environment of their own."""
+"""`.ci/run` reads both command lines from here and runs them in an environment of their own."""
 
 
 def test_every_block_is_run() -> None:

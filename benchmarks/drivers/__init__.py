@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final
 
 NAME: Final = "Hydrogen detector"
-"""What every call sets; the servers answer with it."""
+"""The value that every call sets; the servers answer with it."""
 
 TOKEN: Final = "benchmark"  # noqa: S105 - the servers here look at no token
 
 Load = Callable[[Iterator[str]], Awaitable[None]]
-"""Updates each device of an iterator of ids, at the concurrency that it was made for."""
+"""Updates each device of an iterator of ids, with a fixed concurrency."""
 
 
 class WrongAnswerError(Exception):

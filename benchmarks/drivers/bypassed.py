@@ -34,7 +34,7 @@ class Safety:
     what: str
     opened: "Callable[[AsyncExitStack, str], Any]"
     adds: bool = False
-    """Whether it is not there by default, and the variant has it."""
+    """Whether the feature is off by default and the variant turns it on."""
 
 
 class _WithoutAcceptance(UpdateDevice):

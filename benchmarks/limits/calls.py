@@ -59,7 +59,7 @@ GATHERS: Final = {
 }
 MIXED_S: Final = 90.0
 SETTLED_S: Final = 15.0
-"""From when on the mixed traffic is counted."""
+"""When counting of the mixed traffic starts."""
 MOST_STARVED: Final = 3.0
 DECLARED: Final = (7.5, 50.0, 400.0)
 DECLARED_S: Final = 10

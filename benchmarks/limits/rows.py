@@ -20,7 +20,7 @@ from benchmarks.limits.world import (
 
 WORKERS: Final = 64
 MANY: Final = 20_000
-"""How many operations a row by chance has."""
+"""The number of operations in a random row."""
 
 
 @attrs.frozen(kw_only=True)
@@ -41,7 +41,7 @@ class Row:
     requests: float
     clients: int = 1
     smoke: bool = False
-    """Whether it belongs to the short form."""
+    """Whether the row belongs to the short form."""
 
 
 def unlimited(operations: int, share: float = 0.0, workers: int = WORKERS) -> float:

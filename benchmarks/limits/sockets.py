@@ -23,7 +23,7 @@ from enapter_async.hooks import AttemptFailed, CallEnded, Event
 COUNT: Final = 1_000
 ROUNDS: Final = 5
 SHARES: Final = {0.0: (1.05, 1.0), 0.01: (1.3, 1 / 0.99 + 0.01), 0.02: (1.3, 1 / 0.98 + 0.01)}
-"""For each share of 429 by chance the bounds of time and requests."""
+"""For each share of random 429s, the bounds of time and requests."""
 NGINX_RATE: Final = 50
 NGINX_BURST: Final = 10
 NGINX_BOUNDS: Final = (1.1, 1.1)

@@ -11,9 +11,9 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 EPOCH: Final = 1000.0
-"""When virtual time begins: no limiter may rely on zero."""
+"""The start of virtual time: no limiter may rely on zero."""
 LATENCY: Final = 0.02
-"""Seconds of an answer, there and back."""
+"""The seconds of a round trip."""
 
 Rate = Callable[[float], float]
 
@@ -61,7 +61,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 Answer = tuple[int, float | None]
-"""A status and the seconds of Retry-After, if told."""
+"""A status, and the seconds of Retry-After if it was sent."""
 
 
 class Server:

@@ -19,13 +19,13 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
 DOORS: Final = ("enapter_async", "enapter_async.fleet", "enapter_async.emulator")
-"""The modules whose `__all__` is public; where two have a name, the first is meant."""
+"""The modules whose `__all__` is public; if two define a name, the first wins."""
 
 _OURS: Final = "enapter_async."
 _VERBS: Final = "enapter_async.api.devices.Devices"
 _CALLED: Final = re.compile(r"([A-Za-z_][\w.]*)(?:\(.*\))?$", re.DOTALL)
 _SOFT: Final = "name"
-"""The kind of reference that a docstring's single backquotes make."""
+"""The kind of reference that single backquotes in a docstring create."""
 
 
 @functools.cache

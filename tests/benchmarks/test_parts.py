@@ -265,7 +265,7 @@ def test_a_part_writes_its_json_and_says_by_its_exit_code_if_all_is_well(
     assert "### Reading an answer" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_no_server_outlives_a_run_that_is_ended() -> None:
     command = [sys.executable, "-m", "benchmarks.growth", "--sizes", "100000000", "--server", "raw"]
     with subprocess.Popen(  # noqa: S603 - our own command
@@ -302,7 +302,7 @@ begin(main)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_a_signal_that_comes_while_a_process_is_started_leaves_none_behind() -> None:
     with subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", STARTING], cwd=ROOT, start_new_session=True

@@ -1,4 +1,4 @@
-"""Every command with arguments that it can be run with, and a folder that they are about."""
+"""Every command with working arguments, and a folder that they refer to."""
 
 import socket
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ def commands(command: click.Command = cli, name: str = "") -> Iterator[tuple[str
 
 
 def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
-    """Write what the commands' arguments name; return what stands in their braces."""
+    """Write the files that the commands name; return the values of their placeholders."""
     device = next(each.id for each in world if each.type == "STANDALONE")
     others = [each.id for each in world if each.id != device][:3]
     rows = folder / "rows.csv"

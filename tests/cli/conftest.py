@@ -22,7 +22,7 @@ def world() -> World:
 
 @pytest.fixture
 def emulator(world: World) -> Iterator[Emulator]:
-    """An emulator with an event loop and a thread of its own, as commands bring their own."""
+    """An emulator with its own event loop and thread, because commands start their own loop."""
     ready = threading.Event()
     running: list[tuple[Emulator, asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -56,7 +56,7 @@ def environment(emulator: Emulator, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: dict[str, str]) -> Run:
-    """Run a command line, and give its exit code, standard output and standard error."""
+    """Run a command line, and return its exit code, standard output and standard error."""
 
     def run_command(*arguments: str, **options: Any) -> Result:
         return CliRunner(env=environment).invoke(cli, list(arguments), **options)
@@ -66,5 +66,5 @@ def run(environment: dict[str, str]) -> Run:
 
 @pytest.fixture
 def leaf(world: World) -> str:
-    """A device with nothing below it and a configuration of its own."""
+    """A device with its own configuration and no children."""
     return next(device.id for device in world if device.type == "STANDALONE")

@@ -1,8 +1,8 @@
-"""Runs commands in forked children from which something is taken that a process usually has.
+"""Runs commands in forked children that lack something a process usually has.
 
-A job comes as a line of JSON on standard input: the command's `arguments`, what is `taken`,
-the `folder` to be in, and a `port` where the command serves until it is told to end. Its
-`code`, `output` and `messages` go back as a line. A fork costs less than a start of Python.
+A job arrives as a line of JSON on standard input: the command's `arguments`, the things to take
+away (`taken`), the working `folder`, and a `port` if the command serves until it is terminated. The
+answer is a line with its `code`, `output` and `messages`. A fork costs less than starting Python.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from enapter_async.cli import app, main
 
 PATIENCE: Final = 30.0
 NOBODY_KNOWN: Final = 54321
-"""A user whom the system does not know."""
+"""A user id that the system does not know."""
 
 
 def _close(*descriptors: int) -> Callable[[], None]:
     def take() -> None:
         for descriptor in descriptors:
             os.close(descriptor)
-            # As the interpreter has it where a stream is closed when it starts.
+            # The interpreter sets this if a stream is closed when it starts.
             for name in ("{}", "__{}__"):
                 setattr(sys, name.format(("stdin", "stdout", "stderr")[descriptor]), None)
 
@@ -140,7 +140,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tend(child: int, job: dict[str, Any], *, late: bool) -> int | None:
-    """Return how a child has ended; one that serves is told to end, one that is late is killed."""
+    """Return how a child has ended; a serving child is terminated, a late one killed."""
     ended, status = os.waitpid(child, os.WNOHANG)
     if ended:
         return os.waitstatus_to_exitcode(status)

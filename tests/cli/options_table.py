@@ -1,4 +1,4 @@
-"""What arrives where: the options of the command line, with values and what is to be seen."""
+"""Where options of the command line arrive, with values and the expected effect."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from tests.cli.commands import COMMANDS
 
 @attrs.define
 class Seen:
-    """What a command has handed on, what it ended with, and the place that it was about."""
+    """What a command passed on, how it ended, and its folder."""
 
     world: World
     places: Mapping[str, str] = attrs.field(factory=dict)
@@ -47,9 +47,9 @@ class Seen:
 Arrived = Callable[[Seen], object]
 
 
-# The options about server, token and patience: each with a value, and where it arrives.
+# The options for server, token and patience: each with a value, and where it arrives.
 def asked_proxy(seen: Seen) -> object:
-    """Return the proxy that is asked for; `doctor` settles itself which one that is."""
+    """Return the requested proxy; `doctor` itself decides which one that is."""
     if "examine" in seen.values:
         return seen.values["examine"][0].proxy.value
     return seen.client["proxy"]
@@ -67,14 +67,14 @@ CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--json": ((), lambda s: s.rows() is not None),
 }
 ELSEWHERE: Final = ("fleet rehearse", "fleet report", "fleet runs", "fleet status", "fleet stop")
-"""What asks no server: of these only `--json` means anything."""
+"""Commands that ask no server: `--json` is the only one of these options that applies to them."""
 CALLING: Final = tuple(
     name
     for name in COMMANDS
     if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles")
 )
 MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate")}
-"""`doctor` tries each thing once, and a handful of them."""
+"""`doctor` tries each of its few checks once."""
 
 # The options of a run.
 OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], object]]]] = {
@@ -99,7 +99,7 @@ OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], objec
 
 @attrs.frozen
 class Own:
-    """Options of one command's own, tried together: its arguments, and where each arrives."""
+    """One command's own options, tried together: its arguments, and where each arrives."""
 
     command: str
     arguments: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Commands as processes of their own, for signals."""
+"""Commands in their own processes, for signals."""
 
 import os
 import signal
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def process(*arguments: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Start a command as a terminal does, and see to it that it is gone afterwards."""
+    """Start a command as a terminal does, and make sure that it has ended afterwards."""
     if sys.platform != "win32":
-        # Tests that run below nohup ignore it, and a process inherits that.
+        # Tests that run under nohup ignore SIGHUP, and a process inherits that.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     started = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "enapter_async", *arguments],

@@ -1,4 +1,4 @@
-"""The root: help, options, errors, and what it costs to start."""
+"""The root command: help, options, errors, and the cost of a start."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Completion: what each shell is offered, by click's protocol and in a real bash."""
+"""Completion: the suggestions for each shell, by click's protocol and in a real bash."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def offered(home: dict[str, str], words: str) -> list[str]:
-    """Ask as bash does: give the kinds and values that are offered for the last word."""
+    """Ask as bash does: return the kinds and values suggested for the last word."""
     parts = words.split(" ")
     done = subprocess.run(
         [sys.executable, "-m", "enapter_async"],

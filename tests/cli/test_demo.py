@@ -1,4 +1,4 @@
-"""The demo: it runs, it is true, and its check can tell a lie."""
+"""The demo: it runs, its statements are true, and its check detects a lie."""
 
 import json
 from collections.abc import Sequence

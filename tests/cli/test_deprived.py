@@ -1,6 +1,6 @@
-"""Every command without what a process usually has: its end is told by its code all the same.
+"""Every command without something a process usually has: its exit code still tells how it ended.
 
-The commands come from click, so that a new one has to be tried here, too.
+The commands come from click, so that a new one must be tried here, too.
 """
 
 import json
@@ -21,9 +21,7 @@ from tests.cli.commands import COMMANDS, commands, prepared
 from tests.cli.conftest import Run
 
 pytestmark = [
-    pytest.mark.skipif(
-        sys.platform != "linux", reason="what is taken away is taken as Linux has it"
-    ),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux to take these things away"),
     pytest.mark.timeout(300),
 ]
 
@@ -43,7 +41,7 @@ READING = {
     "fleet template",
     "profiles",
 }
-"""What has done nothing else than to tell: where that cannot be told, it failed."""
+"""Commands that only print: if they cannot print, they have failed."""
 
 
 def test_every_command_is_tried_here() -> None:
@@ -54,7 +52,7 @@ def test_every_command_is_tried_here() -> None:
 def attempt(
     run: Run, world: World, environment: Mapping[str, str], tmp_path: Path
 ) -> Iterator[Try]:
-    """What runs a command without something, in a folder with files and a run to be about."""
+    """Runs a command without something, in a folder with files and a run for it."""
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     Path(environment["ENAPTER_CONFIG"]).write_text('[profiles.one]\nuser = "ann"\n')
@@ -158,7 +156,7 @@ def test_a_run_with_few_descriptors_ends_as_any_other(
 
 
 ODD = "\udce4"
-"""What Python makes of the byte 0xE4 in an argument, which is no UTF-8."""
+"""How Python represents an argument's byte 0xE4, which is not valid UTF-8."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)

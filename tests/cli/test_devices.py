@@ -1,4 +1,4 @@
-"""`devices`: what comes out where, and how it ends."""
+"""`devices`: where its output goes, and how it ends."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""`emulator`: what it refuses before it serves, and the fleets that it loads."""
+"""`emulator`: the options that it refuses before it serves, and the fleets that it loads."""
 
 import json
 import socket

@@ -23,7 +23,7 @@ MakeFile = Callable[..., str]
 
 @pytest.fixture
 def file(tmp_path: Path) -> MakeFile:
-    """Write a file of JSON Lines, and give its path."""
+    """Write a file of JSON Lines, and return its path."""
 
     def write(*rows: dict[str, Any]) -> str:
         path = tmp_path / "changes.jsonl"
@@ -232,8 +232,8 @@ def test_results_that_cannot_be_written_stop_the_run(
     run: Run, world: World, file: MakeFile
 ) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
-    # A device that is always full cannot be made as a new file, so it is refused at once.
+        pytest.skip("this system has no /dev/full")
+    # A device that is always full cannot be created as a new file, so it is refused at once.
     rows = file(*(rename(device.id) for device in world))
     assert run("fleet", "apply", rows, "--results", "/dev/full").exit_code == Exit.USAGE
     assert world.log.count_arrivals() == 0

@@ -1,4 +1,4 @@
-"""Ctrl-C: a real signal to a real process, which the test started."""
+"""Ctrl-C: a real signal to a real process that the test started."""
 
 import json
 import signal
@@ -18,11 +18,11 @@ from enapter_async.emulator import Emulator, Hang, Latency, World
 from enapter_async.emulator.faults import Target
 from tests.cli.processes import process
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
 class Arrivals:
-    """Sees each request as it arrives, and tells when enough have."""
+    """Sees each request as it arrives, and signals when enough have arrived."""
 
     def __init__(self, enough: int) -> None:
         self._enough = enough
@@ -45,7 +45,7 @@ def changes(world: World, tmp_path: Path) -> str:
 
 
 def wait_for(started: "subprocess.Popen[str]", word: str) -> None:
-    """Read standard error up to a line with a word in it."""
+    """Read standard error up to a line that contains a word."""
     assert started.stderr is not None
     for line in started.stderr:
         if word in line:
@@ -165,7 +165,7 @@ def test_the_emulator_ends_well_at_ctrl_c(environment: dict[str, str]) -> None:
 def test_the_emulator_loses_answers_where_it_is_told_to(
     environment: dict[str, str], tmp_path: Path, lost: str, ending: Exit
 ) -> None:
-    """What can be read back is settled where reads are answered; a configuration never is."""
+    """If reads are answered, changes are settled by reading back; a configuration never is."""
     device = next(
         each.id
         for each in World.seeded(40, 1)
@@ -202,7 +202,7 @@ asyncio.run(main())
 
 @contextmanager
 def listening(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process that says which of its steps it was sent into."""
+    """A process that prints the step in which it receives the signal."""
     with subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-c", LISTENING, *arguments], stdout=subprocess.PIPE, text=True
     ) as started:

@@ -1,7 +1,8 @@
 """Every option of every command arrives where it is used.
 
-The commands and their options come from click: one that is new has to be tried here, too.
-What a command hands on is seen at the doors of the library: `Client`, `Run`, `plan`, and so on.
+The commands and their options come from click, so that a new one must be tried here, too. The
+values that a command passes on are observed where they enter the library: `Client`, `Run`, `plan`,
+and so on.
 """
 
 import json
@@ -46,7 +47,7 @@ from tests.cli.options_table import (
 
 @pytest.fixture
 def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seen:
-    """Look at what goes through the library's doors, and let it go on."""
+    """Observe what enters the library, and pass it on."""
     found = Seen(world=world)
     found.places = prepared(run, world, tmp_path)
 

@@ -1,4 +1,4 @@
-"""A base URL where another service answers everything with JSON of its own."""
+"""A base URL where another service answers everything with its own JSON."""
 
 from pathlib import Path
 

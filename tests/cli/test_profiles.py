@@ -1,4 +1,4 @@
-"""Profiles on the command line: `--profile`, `ENAPTER_PROFILE`, and the list of them."""
+"""Profiles on the command line: `--profile`, `ENAPTER_PROFILE`, and the list of profiles."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 
 @pytest.fixture
 def config(emulator: Emulator, environment: dict[str, str], tmp_path: Path) -> Path:
-    """A configuration file, and no variable that stands above it."""
+    """A configuration file, and no variable that overrides it."""
     path = tmp_path / "config.toml"
     path.write_text(
         f"""

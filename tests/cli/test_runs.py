@@ -110,7 +110,7 @@ def test_a_run_whose_input_was_cut_is_not_done(run: Run, changes: str, runs: Pat
     run("fleet", "apply", changes)
     folder = the_run(runs)
     with closing(sqlite3.connect(folder.journal)) as journal:
-        # As it is when the process was killed before the input had come to its end.
+        # The journal as it is if the process was killed before the end of the input.
         journal.execute("DELETE FROM run WHERE key = 'count'")
         journal.commit()
     looked = run("fleet", "status", "--json")
@@ -193,7 +193,7 @@ def test_results_are_read_back_as_they_were(
     assert [world.device(each).name for each in ids] == names
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_an_interrupted_run_names_the_command_that_goes_on(
     run: Run, emulator: Emulator, environment: dict[str, str], changes: str, runs: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""`fleet apply` in waves, with criteria of its own, and what is seen of it."""
+"""`fleet apply` in waves, with its own criteria, and the messages about them."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""`fleet stop`: a run of another process stops, and goes on when it is resumed."""
+"""`fleet stop`: a run of another process stops, and continues when it is resumed."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`fleet template`: whatever a fleet is called, the file that nobody edited changes nothing."""
+"""`fleet template`: whatever the devices are called, an unedited file changes nothing."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ WINDOWS = {"PYTHONIOENCODING": "cp1252"}
 
 
 def name_anew(world: World, names: list[str]) -> None:
-    """Name the devices past the API, which would not let anybody set all of these."""
+    """Name the devices without the API, which would refuse some of these names."""
     for device, name in zip(world, names, strict=False):
         world.change(device.id, name=name)
 
@@ -88,7 +88,7 @@ def test_through_standard_output_it_is_utf_8_whatever_the_locale(
     assert text.startswith("\ufeffoperation,device_id,name,")
     assert "Kühlung" in text
     assert "温泉" in text
-    # What Excel does with a file that was opened by a double click, and saved as CSV UTF-8.
+    # What Excel does with a file that is opened by a double click and saved as CSV UTF-8.
     path.write_bytes(text.removeprefix("\ufeff").encode("utf-8-sig"))
     planned = run("fleet", "plan", str(path), "--check")
     assert planned.exit_code == 0, planned.output

@@ -1,4 +1,4 @@
-"""Commands on a terminal of their own: tables, questions, the bar of a run; and a full disk."""
+"""Commands on their own terminal: tables, questions, the bar of a run; and a full disk."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from enapter_async.emulator import Drop, Emulator, Reply, TooManyRequests, World
 if sys.platform != "win32":
     import pty
 
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="this system has no pseudo-terminals")
 PATIENCE = 40.0
 COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -28,7 +28,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def on_a_terminal(
     *arguments: str, environment: Mapping[str, str], typed: str = ""
 ) -> tuple[int, str]:
-    """Run a command on a terminal, type something, and give how it ended and what was shown."""
+    """Run a command on a terminal, type something, and return how it ended and its output."""
     keyboard, terminal = pty.openpty()
     told = {**os.environ, **environment, "TERM": "xterm", "COLUMNS": "220", "LINES": "50"}
     for name in ("NO_COLOR", "CI"):
@@ -52,7 +52,7 @@ def on_a_terminal(
                 if not piece:
                     break
                 shown += piece
-        except OSError:  # what Linux says when the other side is gone
+        except OSError:  # Linux reports this when the other side is gone
             pass
         finally:
             os.close(keyboard)
@@ -124,7 +124,7 @@ def test_a_full_disk_behind_standard_output_stops_the_run(
     world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
+        pytest.skip("this system has no /dev/full")
     path = tmp_path / "changes.jsonl"
     row = {"operation": "update", "name": "new"}
     rows = [json.dumps({**row, "device_id": device.id}) + "\n" for device in world]

@@ -1,4 +1,4 @@
-"""The way to the server on the command line: a host out of reach, and a proxy."""
+"""The connection to the server on the command line: an unreachable host, and a proxy."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""After every end of a run the command that is printed leads on when it is typed."""
+"""However a run ended, the command that is printed continues it when it is typed."""
 
 import json
 import re

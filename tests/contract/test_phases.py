@@ -25,7 +25,7 @@ from tests.support.tls import Certificates
 
 BRIEF = aiohttp.ClientTimeout(total=None, connect=0.1, sock_connect=0.1, sock_read=0.1)
 PATIENT = aiohttp.ClientTimeout(total=None, connect=20.0, sock_connect=20.0, sock_read=20.0)
-"""For what fails by itself: on a busy machine a brief limit could be what is met."""
+"""For faults that end by themselves: on a busy machine a brief limit might end the call first."""
 IN_TIME: dict[type[Exception], aiohttp.ClientTimeout] = {
     aiohttp.ConnectionTimeoutError: BRIEF,
     aiohttp.SocketTimeoutError: BRIEF,
@@ -204,7 +204,7 @@ async def test_what_failed_after_it_was_sent_is_never_denied(
     transport: TransportKind, fault: Reply, server: FaultServer
 ) -> None:
     if transport == "session" and fault is NINE_INTERIMS:
-        pytest.skip("aiohttp reads past interim answers without telling a session")
+        pytest.skip("aiohttp skips interim answers without telling a session")
     server.always(applied(fault))
     timeouts = BRISK if fault in LATE.values() else Timeouts()
     async with open_rig(transport, server, timeouts=timeouts) as rig:

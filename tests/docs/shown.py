@@ -21,7 +21,7 @@ import attrs
 ROOT = Path(__file__).parent.parent.parent
 INTERRUPT = "^C"
 PORTS = ("8080", "8081", "8082", "8083", "8084")
-"""The ports that pages show; each run takes free ones in their place."""
+"""The ports that pages show; each run uses free ones instead."""
 
 _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 _DIRECTIVE = re.compile(r"\{code-block\} *(\w+)")

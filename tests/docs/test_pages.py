@@ -19,13 +19,13 @@ PAGES = {
 }
 RUN = {page: shown for page, shown in PAGES.items() if any(b.language != "text" for b in shown)}
 FROM_NOTHING = {"howto/doctor", "howto/profiles", "tutorial"}
-"""Pages that begin without a server and without settings."""
+"""Pages that start without a server and without settings."""
 SEEDED = {"howto/credentials"}
-"""Pages whose commands are shown against `enapter-async emulator --devices 300 --seed 3`."""
+"""Pages whose commands are run against `enapter-async emulator --devices 300 --seed 3`."""
 INSTALLING = re.compile(r"^\$ (python3 -m venv|\. \.venv/)", re.MULTILINE)
-"""Done once by `.ci/run`, with the README's own line; here the environment is there already."""
+"""`.ci/run` runs the README's own line once; in these tests the environment already exists."""
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages speak to a Unix shell")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages need a Unix shell")
 
 
 @pytest.mark.timeout(120)

@@ -20,7 +20,7 @@ sphinx_inventory = pytest.importorskip("sphinx.util.inventory")
 
 DOCS = ROOT / "docs"
 PLOTS = [DOCS / "images" / f"{name}.svg" for name in ("memory", "throughput", "cpu")]
-"""Drawn by `python -m benchmarks.publish`, and shown by the READMEs."""
+"""Drawn by `python -m benchmarks.publish`, and shown in the READMEs."""
 DIAGRAMS = [path for path in sorted((DOCS / "images").glob("*.svg")) if path not in PLOTS]
 
 

@@ -42,10 +42,10 @@ OPTIONS: Final = (
     "ignore::pytest.PytestAssertRewriteWarning",
 )
 TOLD: Final = 3000
-"""How many characters of what a trial printed are kept."""
+"""How many characters of a trial's output are kept."""
 
 MOST_BYTES: Final = 2 << 30
-"""How much address space a trial may have; one that fills a list without end has failed."""
+"""The address space that a trial may use; one that fills a list endlessly has failed."""
 
 State = Literal["caught", "survived", "broke down", "no end"]
 

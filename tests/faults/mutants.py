@@ -32,8 +32,8 @@ from tests.faults.sabotage import IMPORTED_FIRST, say
 EQUIVALENTS: Final = Path(__file__).with_name("equivalents.txt")
 LEAST_SECONDS: Final = 30.0
 MOST_TIMES: Final = 5
-"""How long a mutant's tests may take: so many times as long as the module's, and no less than
-so many seconds. One that takes longer hangs, and counts as killed."""
+"""The time limit of a mutant's tests: a multiple of the module's own time, and a minimum in
+seconds. A mutant that exceeds it hangs, and counts as killed."""
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):

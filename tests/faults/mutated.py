@@ -15,7 +15,7 @@ from tests.faults.mutating import mutants_of
 PACKAGE: Final = "enapter_async"
 
 _ONE_WAY: Final = ("-k", "not session and not uvloop and not stdlib")
-"""One of the eight ways in which a test of a call is run."""
+"""One of the eight ways to run a test of a call."""
 
 _BY_NAME: Final[Mapping[str, str]] = {
     "": "test_client.py test_hooks.py test_errors.py test_text.py cli/test_runs.py",

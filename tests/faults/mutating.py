@@ -53,7 +53,7 @@ _SIGNS: Final = {
 _EXTREMES: Final = {"min": "max", "max": "min"}
 
 Change = tuple[str, Callable[[ast.AST], ast.AST]]
-"""What a change does, in words, and how it is made in a copy of the node."""
+"""The description of a change, and the function that makes it in a copy of the node."""
 
 
 @attrs.frozen(kw_only=True)

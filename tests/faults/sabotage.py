@@ -20,7 +20,7 @@ from tests.faults.breaks import BREAKS, Break, NotThereError
 from tests.faults.forked import Trial, Verdict, verdicts
 
 MOST_SECONDS: Final = 120.0
-"""How long the tests of one break may take before they are ended."""
+"""The time limit for the tests of one break."""
 
 IMPORTED_FIRST: Final = (
     "enapter_async.emulator",
@@ -30,7 +30,7 @@ IMPORTED_FIRST: Final = (
     "tests.fleet.callers",
     "tests.fleet.fleets",
 )
-"""What the children find imported already, so that each costs less."""
+"""Modules imported before the children fork, so that each child starts faster."""
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Callers for tests of the engine alone: they do what a test says, without a network."""
+"""Callers for tests of the engine alone: they act as the test says, without a network."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ async def at_once(_: Operation[Any]) -> None:
 
 
 class ScriptedCaller:
-    """Asks `answer` for each operation, and remembers what began and what ended."""
+    """Calls `answer` for each operation, and records what began and what ended."""
 
     def __init__(self, answer: Answer = at_once) -> None:
         self._answer = answer
@@ -54,7 +54,7 @@ def rename(device_id: str, name: str = "new") -> UpdateDevice:
 
 
 async def turns(count: int = 20) -> None:
-    """Let the event loop run for a while, by turns and not by time."""
+    """Let the event loop run for some turns, without waiting for real time."""
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -68,7 +68,7 @@ async def forever(_: Operation[Any]) -> None:
 
 
 async def follow(run: fleet.Run[Any], outcomes: list[Outcome[Any]]) -> None:
-    """Run to the end, and keep the outcomes that came even if an error ends it."""
+    """Run to the end, and keep the outcomes that were produced even if an error ends the run."""
     async with run:
         async for outcome in run:
             outcomes.append(outcome)  # noqa: PERF401 - an error must not lose those before it

@@ -37,7 +37,7 @@ def fleet_of(number: int) -> list[Device]:
 
 @asynccontextmanager
 async def running(devices: list[Device], **options: Any) -> AsyncIterator[tuple[Emulator, Client]]:
-    """Run an emulator over a fleet, whose world has `options`, and open a client on it."""
+    """Run an emulator over a fleet, with `options` for its world, and open a client on it."""
     async with (
         Emulator(world=World(devices, **options)) as emulator,
         Client(emulator.token, base_url=emulator.base_url) as client,

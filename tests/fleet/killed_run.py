@@ -1,8 +1,8 @@
-"""A run that kills itself at a named point; a process of its own, started by `kills`.
+"""A run that kills itself at a named point, in its own process, started by `kills`.
 
     python -m tests.fleet.killed_run SETTINGS     # a JSON object, see `Settings`
 
-The points are reached by wrapping what the run calls, here and not in the package.
+The points are reached by wrapping functions that the run calls; the package is unchanged.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """`operations` None resumes; the point is killed at its `hit`-th time, never if it is ""."""
+    """`operations` None resumes; the kill is at the point's `hit`-th pass, or never if it is ""."""
 
     base_url: str
     token: str
@@ -39,7 +39,7 @@ class Settings:
 
 
 class Trap:
-    """Counts how often the named point is passed, and ends the process there."""
+    """Counts how often the named point is passed, and kills the process there."""
 
     def __init__(self, settings: Settings) -> None:
         self._point = settings.point
@@ -76,7 +76,7 @@ def set_traps(trap: Trap) -> None:
 
     def checkpoint_with_trap(self: SQLiteJournal, *, shorten: bool = False) -> None:
         if trap.due("during a checkpoint"):
-            # From beside, while SQLite is at it: at no place of its that we choose.
+            # A thread kills the process while SQLite is working, at a moment that we do not choose.
             threading.Timer(0.0002, os.kill, (os.getpid(), signal.SIGKILL)).start()
         checkpoint(self, shorten=shorten)
 

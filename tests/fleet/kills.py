@@ -1,4 +1,4 @@
-"""Kills runs at named points and says what of the journal's promise was broken.
+"""Kills runs at named points and reports each broken promise of the journal.
 
 python -m tests.fleet.kills --kills 200
 """
@@ -49,7 +49,7 @@ PATIENCE = 30.0
 
 @attrs.define(kw_only=True)
 class Story:
-    """One run that is killed, once or twice, and then brought to its end."""
+    """One run that is killed once or twice and then finished."""
 
     emulator: Emulator
     folder: Path
@@ -122,7 +122,7 @@ class Story:
         self.emulator.faults.add(Drop(), when=kill, times=None)
 
     def _check_a_kill(self) -> None:
-        """Right after a kill: nothing arrived without intent, and little is unknown."""
+        """Right after a kill: nothing arrived without an intent, and little is unknown."""
         with closing(read_journal(self.journal)) as journal:
             if not journal.facts():
                 return
@@ -133,14 +133,14 @@ class Story:
             arrivals = len(log.arrivals(operation.subject(), operation.request().method))
             if arrivals > intents[seq]:
                 self.broken.append(f"{operation!r}: {arrivals} arrivals, {intents[seq]} intents")
-        # What an earlier kill left open may stand in line behind others yet.
+        # Entries that an earlier kill left open may still be queued behind others.
         fresh = set(open_ends) - self.open_ends
         if len(fresh) > CONCURRENCY:
             self.broken.append(f"{len(fresh)} are unknown, and {CONCURRENCY} were in flight")
         self.open_ends.update(open_ends)
 
     def _check_the_end(self) -> None:
-        """When all is over: everything is as asked, but for mints that were cut in the middle."""
+        """In the end everything is as requested, except for mints that were cut off."""
         with closing(read_journal(self.journal)) as journal:
             marks = Replay(journal).marks
             kept = Counter(seq for seq, _ in kept_in(self.credentials, journal.facts()["run"]))
@@ -166,7 +166,7 @@ class Story:
 
 
 def asked_of(world: World) -> list[Operation[Any]]:
-    """Ask something of every device: mints and deletions of those that allow it."""
+    """Return operations on every device, with mints and deletions where it allows them."""
     found: list[Operation[Any]] = []
     for number, device in enumerate(world):
         if device.type != "STANDALONE":
@@ -179,7 +179,7 @@ def asked_of(world: World) -> list[Operation[Any]]:
 
 
 async def tell_story(point: str, seed: int) -> tuple[int, list[str]]:
-    """Kill one run at a point; give how often it was killed, and what was broken."""
+    """Kill one run at a point; return how often it was killed, and which promises it broke."""
     chance = random.Random(f"{point}/{seed}")
     world = World.seeded(150, seed, role="OWNER")
     operations = asked_of(world)
@@ -198,7 +198,7 @@ def tell(line: str) -> None:
 
 
 async def main(kills: int) -> int:
-    """Kill so often, at each point in turn; give 1 if a promise was broken."""
+    """Kill that many runs, at each point in turn; return 1 if a promise was broken."""
     hits: Counter[str] = Counter()
     broken = 0
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a report's page is made of, as a browser's parser sees it."""
+"""The contents of a report's page, as a browser's parser sees them."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class PageParser(HTMLParser):
-    """Keeps the elements of a page with their attributes, and the text of scripts and styles."""
+    """Records a page's elements with their attributes, and the text of scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class PageParser(HTMLParser):
         return next(each["content"] or "" for _, each in self.elements if "http-equiv" in each)
 
     def hashes(self) -> dict[str, str]:
-        """Return the hash of the style and of the script that is no data."""
+        """Return the hashes of the style and of the script that is not data."""
         return {
             tag: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             for tag, text in self.texts

@@ -1,9 +1,9 @@
-"""Jobs of a few devices in several sessions, drawn by chance, played, and held against the server.
+"""Random jobs of a few devices in several sessions, played and compared with the server.
 
-Each session runs the same operations over the same journal with a client of its own, as a
-process that was started again would. A session ends by itself, or is stopped, cut, left or
-cancelled at any moment; the last one is honest and runs to its end. Servers and networks are
-those of `tests/support/plans.py`: they fail in every way, and do not lie.
+Each session runs the same operations on the same journal with its own client, as a restarted
+process would. A session ends by itself, or is stopped, cut off, left or cancelled at any moment;
+the last one is honest and runs to its end. Servers and networks are those of
+`tests/support/plans.py`: they fail in every way, and do not lie.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ from tests.support.server import Arrival, FaultServer, Step
 from tests.support.world import Effect
 
 DENIALS: Final = REFUSALS | frozenset(FINAL.values())
-"""The replies by which a server says that it has not done it."""
+"""The replies by which a server says that it has not carried out the request."""
 BRISK: Final = Timeouts(connect=0.3, read=0.03)
 DONE: Final = frozenset({State.APPLIED, State.UNCHANGED, State.ABSENT})
 AT_ONCE: Final = Cancel("turns", 1)
@@ -59,7 +59,7 @@ End = Literal["whole", "stop", "cut", "leave", "cancel"]
 
 @attrs.frozen
 class Session:
-    """One run of the job: what is done with its arrivals, and how and when it is ended."""
+    """One run of the job: the steps for its arrivals, and how and when it ends."""
 
     end: End = "whole"
     moment: Cancel = AT_ONCE
@@ -75,10 +75,10 @@ class Session:
 
 @attrs.frozen
 class Story:
-    """A job: its operations, no two of them alike, and its sessions before the honest one.
+    """A job: its operations, all different, and its sessions before the honest one.
 
-    With `lazily` the operations are an iterable without a length. `closed_for` is how many
-    sleeps the port stays closed in the beginning.
+    With `lazily`, the operations are an iterable without a length. At first, the port stays closed
+    for `closed_for` sleeps.
     """
 
     operations: tuple[Operation[Any], ...]
@@ -88,7 +88,7 @@ class Story:
 
 
 def _works(number: int) -> st.SearchStrategy[tuple[Operation[Any], ...]]:
-    """Return what is asked of the device of that number: one thing, or two in their order."""
+    """Return the operations on the device with that number: one, or two in order."""
     device_id = f"dev-{number}"
     name = UpdateDevice(device_id=device_id, name=f"Name {number}")
     slug = UpdateDevice(device_id=f"slug-of-{device_id}", slug=f"slug-{number}")
@@ -106,7 +106,7 @@ _moments = st.one_of(
     st.builds(Cancel, st.just("sleeps"), st.integers(1, 3)),
     st.builds(Cancel, st.just("turns"), st.integers(1, 80)),
 )
-"""When a session is ended; one that is left is so after one to four outcomes."""
+"""When a session ends; a caller who leaves does so after one to four outcomes."""
 
 
 def _sessions(ends: tuple[End, ...], *, slow: bool) -> st.SearchStrategy[Session]:
@@ -130,7 +130,7 @@ def _sessions(ends: tuple[End, ...], *, slow: bool) -> st.SearchStrategy[Session
 def stories(
     *ends: End, sessions: int = 3, devices: int = 5, slow: bool = False
 ) -> st.SearchStrategy[Story]:
-    """Return stories whose sessions end so; with `slow` some answers never come."""
+    """Return stories whose sessions end in these ways; with `slow`, some answers never arrive."""
     operations = st.integers(2, devices).flatmap(
         lambda count: st.tuples(*(_works(number) for number in range(1, count + 1)))
     )
@@ -145,15 +145,15 @@ def stories(
 
 @attrs.define
 class Taken:
-    """What one session told while it ran."""
+    """The reports of one session while it ran."""
 
     outcomes: dict[Operation[Any], Outcome[Any]] = attrs.Factory(dict)
     whole: bool = False
-    """Whether every outcome was taken."""
+    """Whether every outcome was read."""
 
 
 class Play:
-    """A story being played in a folder: its sessions one after another, each looked at."""
+    """A story played in a folder: its sessions one after another, each checked."""
 
     def __init__(self, kind: TransportKind, story: Story, folder: Path) -> None:
         self._kind = kind
@@ -165,7 +165,7 @@ class Play:
         self._said: list[str] = []
 
     async def play(self) -> None:
-        """Play it, and raise AssertionError where anything was told that is not so."""
+        """Play it, and raise AssertionError if any report is untrue."""
         story = self._story
         devices = tuple(f"dev-{number}" for number in range(1, len(story.operations) + 1))
         with heard() as log:
@@ -232,7 +232,7 @@ class Play:
         )
 
     def _closed(self, server: FaultServer, session: Session) -> dict[Operation[Any], int]:
-        """Return what a session has nothing to do with any more, and how often each was sent."""
+        """Return the finished operations, each with the number of its requests so far."""
         ended = set(DONE)
         if not session.retry_failed:
             ended.add(State.FAILED)
@@ -248,7 +248,7 @@ class Play:
         }
 
     def _states(self) -> dict[Operation[Any], State]:
-        """Return how each operation stands by the journal's results, once each."""
+        """Return each operation's state by the journal's results, where it must appear once."""
         if not self._journal.exists():
             return {}
         with closing(read_journal(self._journal)) as journal:
@@ -260,12 +260,12 @@ class Play:
         return {self._story.operations[row["item"]]: State(row["state"]) for row in rows}
 
     def _journal_agrees(self, taken: Taken, report: fleet.Report) -> None:
-        """Hold what a session told against what it wrote."""
+        """Compare a session's reports with its journal."""
         if not taken.whole:
             return
         states = self._states()
         for operation, outcome in taken.outcomes.items():
-            # What a stopped run had not come to is held, with or without a row.
+            # Items that a stopped run had not reached are held, with or without a row.
             assert states.get(operation, State.HELD) is outcome.state
         assert report.complete
         unwritten = len(self._story.operations) - len(states)
@@ -274,7 +274,7 @@ class Play:
         assert report.counts == counts
 
     def _judge(self, server: FaultServer) -> None:
-        """Hold the end of each operation against what the server knows."""
+        """Compare the end of each operation with the server's log."""
         states = self._states()
         assert set(states) == set(self._story.operations)
         regenerated = any(session.regenerate for session in self._story.sessions)
@@ -290,7 +290,7 @@ class Play:
                 assert len(risky) <= 1, "a once-only operation arrived again"
                 assert len(effects) <= 1
             if operation.repeat is not Repeat.ONCE and operation.subject() in server.world.past:
-                # The last session looked, or did it, with nothing in its way.
+                # The last session checked or carried out the item without any obstacle.
                 assert state is not State.UNKNOWN, "an honest server left a doubt"
         self._credentials_are_kept(states, server)
 
@@ -306,7 +306,7 @@ class Play:
         kept = []
         for line in lines:
             if "config" not in line:
-                continue  # a part of an answer, of which nothing is known but that it came
+                continue  # part of an answer, of which nothing is known except that it arrived
             credentials = line["config"]["mqtt_credentials"]
             secret = credentials.get("password") or credentials["private_key"]
             number = int(secret.rpartition("-")[2])
@@ -340,7 +340,7 @@ async def _take(run: "fleet.Run[Operation[Any]]", session: Session, taken: Taken
 
 
 def _from_now(moment: Cancel, rig: Rig) -> Cancel:
-    """Count a session's arrivals and sleeps from where it begins."""
+    """Count a session's arrivals and sleeps from its beginning."""
     before = {
         "turns": 0,
         "arrivals": len(rig.server.arrivals),
@@ -357,7 +357,7 @@ def _counted(states: Iterable[str]) -> dict[State, int]:
 
 
 def sent(operation: Operation[Any], server: FaultServer) -> list[Arrival]:
-    """Return the arrivals of an operation; no other one has its method and its path."""
+    """Return the arrivals of an operation; no other one has its method and path."""
     request = operation.request()
     target = "/v3/" + "/".join(request.path)
     return [

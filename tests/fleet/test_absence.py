@@ -1,4 +1,4 @@
-"""Plan, guard, run, wave and settling read agree on every 404, by one rule."""
+"""Plan, guard, run, wave and settling read treat every 404 by the same rule."""
 
 import asyncio
 from typing import Any, Final
@@ -34,7 +34,7 @@ BODIES: Final = (
     b"",
 )
 OF_THE_API: Final = BODIES[:2]
-"""The API page: an error is `{"errors": [{code, message, details}]}`, under whatever label."""
+"""The API page: an error is `{"errors": [{code, message, details}]}`, whatever the content type."""
 LABELS: Final = (
     "application/json",
     "text/plain; charset=utf-8",
@@ -45,7 +45,7 @@ LISTS: Final = (b'{"devices": []}', b'{"devices": [{"id": "other"}], "total_coun
 
 
 def split(page: Reply, listing: Reply) -> Reply:
-    """Answer so about a device, and so about the list of all."""
+    """Answer like this for a device, and for the list of all devices."""
 
     async def reply(exchange: Exchange) -> bool:
         return await (page if exchange.arrival.address else listing)(exchange)
@@ -85,7 +85,7 @@ async def wave_says(rig: Rig) -> bool:
 
 
 async def settling_says(rig: Rig, *, again: bool) -> bool:
-    """Delete, lose the answer, and be told a 404: by a second attempt, or by the read alone."""
+    """Delete, lose the answer, and receive a 404: by a second attempt, or only by the read."""
     rig.server.script(ignored(close()), method="DELETE")
     client = rig.client.with_options(retry=attempts(2 if again else 1))
     try:

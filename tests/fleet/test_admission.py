@@ -1,4 +1,4 @@
-"""The door to a run: order, probes, and what is told of waiting."""
+"""Admission to a run: order, probes, and reports of waiting."""
 
 import asyncio
 from typing import Any
@@ -36,7 +36,7 @@ LOST = attrs.evolve(UNSENT, certainty=Certainty.MAYBE)
 
 @attrs.define
 class Door:
-    """An admission on a clock that stands still unless it sleeps, and all that it tells."""
+    """An admission on a clock that advances only by sleeping, and all of its reports."""
 
     ticking: Ticking = attrs.Factory(Ticking)
     reachable: bool = False
@@ -70,7 +70,7 @@ class Door:
         return asyncio.create_task(self.enter(operation))
 
     async def go_down(self) -> None:
-        """Let one operation find that the host is down."""
+        """Make one operation find that the host is down."""
         admitted = await self.enter()
         assert await admitted.kept_out(HostDownError("no connection could be made"))
         admitted.leave()
@@ -103,7 +103,8 @@ async def test_a_bare_connection_goes_where_all_may_be_sent_once_only(door: Door
     await turns(20)
     assert door.knocks > 3
     assert not any(each.done() for each in mints)
-    # The longest time to a probe is doubled each time: 1 s, 2 s, 4 s, ... and chance is at its top.
+    # The longest time to a probe doubles each time (1 s, 2 s, 4 s, …), and randomness is at its
+    # top.
     assert door.ticking.slept[:4] == [1.0, 2.0, 4.0, 8.0]
     door.reachable = True
     await turns(40)
@@ -250,7 +251,8 @@ async def test_what_follows_a_good_answer_is_no_retry(
 ) -> None:
     too_early = attrs.evolve(UNSENT, certainty=Certainty.REFUSED, status=425)
     number = 0
-    # 100 retries are saved up; each operation but the first, which finds all, allows 0.2 more.
+    # The budget starts with 100 retries; each operation but the first, which finds it full, adds
+    # 0.2.
     while number < 300 and door.obstacles.to_begin() is None:
         admitted = await door.enter(rename(f"d{number}"))
         assert admitted.may_begin()

@@ -1,4 +1,4 @@
-"""However a worker of a run ends, the run ends, each item has its outcome, and it is raised."""
+"""However a worker ends, the run ends, each item has its outcome, and the error is raised."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +21,7 @@ AT = 12
 
 
 async def foreign_cancellation() -> None:
-    """Let out the cancellation of a task that is somebody else's, as a pool of a database may."""
+    """Raise the cancellation of a foreign task, as a database pool may do."""
     task = asyncio.create_task(asyncio.Event().wait())
     await asyncio.sleep(0)
     task.cancel()
@@ -49,7 +49,7 @@ def nothing() -> None:
 
 
 def at(number: int, what: Callable[[], Any]) -> Callable[..., Any]:
-    """Do it at the call of this number, once."""
+    """Do it once, at the call with this number."""
     calls = iter(range(1, 10_000))
 
     def called(*_: Any) -> Any:
@@ -74,7 +74,7 @@ async def carried_out(
     told: list[Outcome[Any]] | None = None,
     **options: Any,
 ) -> None:
-    """Carry out what ends badly, raise what it raises; each outcome must be so at the server."""
+    """Run a job that ends badly, and raise its error; each outcome must be true of the server."""
     told = [] if told is None else told
     run: fleet.Run[Any] = fleet.Run(client, operations, concurrency=4, abort=None, **options)
     try:
@@ -138,7 +138,7 @@ async def test_a_hook_that_lets_out_what_is_no_error_ends_the_run(what: Any, rai
 
 
 class Watching:
-    """A guard that does something at one of its looks."""
+    """A guard that does something during one of its reads."""
 
     def __init__(self, what: Callable[[], Any], *, before_wave: bool = False) -> None:
         self._what = at(AT, what) if not before_wave else nothing
@@ -263,11 +263,11 @@ async def test_an_async_input_that_stops_its_own_run_is_not_pulled_on() -> None:
 
 
 async def test_a_worker_that_is_cancelled_with_its_next_item_in_hand_loses_none() -> None:
-    """The item is handed to a worker that waits, which is cancelled before it wakes."""
+    """The item is handed to a waiting worker, which is cancelled before it wakes."""
 
     async def waiting_input() -> AsyncIterator[Operation[Any]]:
         yield renames()[0]
-        await asyncio.sleep(0.1)  # until the worker waits for the next
+        await asyncio.sleep(0.1)  # until the worker waits for the next item
         yield renames()[1]
         for each in asyncio.all_tasks():
             if each.get_name() == "fleet worker":
@@ -284,10 +284,10 @@ async def test_a_worker_that_is_cancelled_with_its_next_item_in_hand_loses_none(
 
 
 async def test_a_run_ends_under_an_eager_task_factory() -> None:
-    """Items of one device free each other while the workers are only being made."""
+    """Items of one device unblock each other while the workers are still being created."""
     factory = getattr(asyncio, "eager_task_factory", None)
     if factory is None:
-        pytest.skip("eager tasks came with Python 3.12")
+        pytest.skip("eager tasks need Python 3.12")
     operations: list[Operation[Any]] = []
     for number in range(20):
         operations += [

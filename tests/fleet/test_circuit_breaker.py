@@ -1,4 +1,4 @@
-"""The retry budget and the breaker, alone."""
+"""Unit tests of the retry budget and the breaker."""
 
 import pytest
 from hypothesis import given
@@ -69,7 +69,7 @@ def test_half_of_twenty_bad_ones_open_it(breaker: Breaker, ticking: Ticking) -> 
             breaker.answered(0, ticking.now)
         else:
             breaker.unanswered(0, sent=True)
-    breaker.answered(0, ticking.now)  # the tenth good one of twenty: half of them are bad
+    breaker.answered(0, ticking.now)  # the tenth success of twenty: half of them failed
     assert not breaker.is_open, "a good answer opens nothing"
     breaker.unanswered(0, sent=True)
     assert breaker.is_open

@@ -21,7 +21,7 @@ from enapter_async.models.configs import (
 )
 from enapter_async.operations.devices import GenerateConfig
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
 
 OPERATION = GenerateConfig(device_id="dev-1", protocol="MQTTS")
 CONFIG = CommunicationConfig(
@@ -153,10 +153,10 @@ async def test_room_that_nobody_waits_for_any_more_is_given_up_at_the_end(tmp_pa
                 await asyncio.sleep(0)
                 if os.access(reserve, os.F_OK):
                     break
-            # As a run does that stops: that ends no thread.
+            # A run that stops does this: it ends no thread.
             making.cancel()
             await asyncio.gather(making, return_exceptions=True)
-        # The only thread does this after whatever was begun before.
+        # The only thread does this after everything that was queued before.
         assert not await asyncio.to_thread(os.access, reserve, os.F_OK)
 
 

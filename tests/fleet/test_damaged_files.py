@@ -1,4 +1,4 @@
-"""Files that a disk or another hand spoiled are refused in our own words."""
+"""Files damaged by a disk or another program are refused with a plain message."""
 
 import sqlite3
 from contextlib import closing
@@ -24,7 +24,7 @@ OPERATIONS: list[Operation[Any]] = [UpdateDevice(device_id="dev-1", name="One")]
 
 
 class Known(ScriptedCaller):
-    """A caller that a journal knows again."""
+    """A caller that a journal recognizes."""
 
     base_url = "http://127.0.0.1:9"
 
@@ -107,7 +107,7 @@ def test_a_journal_whose_tables_have_damaged_names_is_refused(journal: Path) -> 
 
 
 def swap_the_last_rows(path: Path, table: str) -> None:
-    """Let the rows of a table's only page come in another order than that of their keys."""
+    """Return the rows of a table's only page in an order other than that of their keys."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
@@ -115,7 +115,7 @@ def swap_the_last_rows(path: Path, table: str) -> None:
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     data = bytearray(path.read_bytes())
     start = (page - 1) * size
-    assert data[start] == 13, "it is no leaf"  # of SQLite's file format, 1.6
+    assert data[start] == 13, "it is no leaf"  # from SQLite's file format, 1.6
     last = start + 8 + 2 * (int.from_bytes(data[start + 3 : start + 5]) - 1)
     data[last - 2 : last + 2] = data[last : last + 2] + data[last - 2 : last]
     path.write_bytes(data)

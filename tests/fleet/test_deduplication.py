@@ -1,4 +1,4 @@
-"""Equal operations and contradictions of a known input; answers that differ from the question."""
+"""Equal and contradictory operations in a known input; answers that differ from the request."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -128,7 +128,7 @@ async def test_merged_operations_are_counted_apart_and_the_same_call_again_is_kn
 
 
 async def test_an_answer_with_another_value_differs_and_shows_both(server: FaultServer) -> None:
-    # A server that trims names, which is no lie of ours to tell as applied.
+    # A server that trims names: reporting `applied` would be untrue.
     server.script(applied(answer(200, b'{"device": {"id": "dev-1", "name": "Boiler"}}')))
     operation = UpdateDevice(device_id="dev-1", name=" Boiler ")
     async with Client("token", base_url=server.base_url) as client:

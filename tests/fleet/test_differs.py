@@ -1,4 +1,4 @@
-"""A server that makes something else of a value: done, not as asked, in all that tells of a job."""
+"""A server that stores something else: done, but not as requested, in every report of a job."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ IDS = tuple(uuid(number) for number in range(10))
 
 
 class Trimming(World):
-    """A world that trims names, lower-cases slugs, and knows MQTT only."""
+    """A world that trims names, lower-cases slugs, and knows only MQTT."""
 
     def serve(self, arrival: int, method: str, target: str, body: bytes) -> Good:
         if body:
@@ -80,7 +80,7 @@ async def test_what_differs_is_told_not_tried_again_and_undone(
     assert not any(back.lasting.values())
     with back.plan as plan:
         undone = await fleet.apply(client, plan)
-    # This server lower-cases what is set back, too.
+    # This server lower-cases restored values, too.
     assert undone.counts[State.DIFFERS] == 10
     assert {each: server.world.devices[each]["name"] for each in IDS} == {
         each: name.lower() for each, name in before.items()

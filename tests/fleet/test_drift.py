@@ -1,4 +1,4 @@
-"""The guard: what is no longer as planned is held, and nothing else is."""
+"""The guard holds operations whose device is no longer as planned, and nothing else."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +34,7 @@ IDENTITY = {"name": "Old", "slug": "old", "site_id": "site-1", "blueprint_id": "
         (UpdateDevice(device_id="dev-1", name="New"), {"name": "Other"}, NAMED, "the name is not"),
         (UpdateDevice(device_id="dev-1", name="New"), {"name": None}, NAMED, "it was empty"),
         (UpdateDevice(device_id="dev-1", slug="x"), {"slug": "old"}, NAMED, None),
-        # As wanted already: sending it again harms nobody.
+        # As requested already, so sending it again does no harm.
         (UpdateDevice(device_id="dev-1", name="Old"), {"name": "Other"}, NAMED, None),
         (UpdateDevice(device_id="dev-1", name="New"), {"name": "Old"}, None, "is gone"),
         (DeleteDevice(device_id="dev-1"), IDENTITY, NAMED, None),
@@ -103,7 +103,7 @@ async def test_wave_looks_by_pages_and_never_again() -> None:
             told = await reasons(guard, works)
         assert [seq for seq, reason in enumerate(told) if reason] == [7, 8]
         assert "is gone" in str(told[8])
-        assert reads(emulator) - asked <= 4  # three pages, and device 8 singly
+        assert reads(emulator) - asked <= 4  # three pages, and device 8 by itself
 
 
 async def test_a_work_counts_on_what_the_earlier_ones_of_its_wave_will_set() -> None:

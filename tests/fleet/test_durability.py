@@ -1,7 +1,7 @@
-"""What must survive a power loss is on the disk, and its name too, before anybody relies on it.
+"""Files that must survive a power loss are on the disk, with their names, before they are needed.
 
-That an intent is on the disk before its request is `test_kills.py`'s matter; here files are
-synced by this package itself, and who is asked for it is listened to.
+`test_kills.py` tests that an intent is on the disk before its request; here the package itself
+syncs the files, and the tests observe which syncs it requests.
 """
 
 import json
@@ -26,7 +26,7 @@ from tests.fleet.fleets import device, running, uuid
 
 @attrs.frozen
 class Syncs:
-    """What was on the disk after each sync: a file's bytes, or a folder's names."""
+    """The contents of the disk after each sync: a file's bytes, or a folder's names."""
 
     of: dict[str, Any] = attrs.field(factory=dict)
 
@@ -38,7 +38,7 @@ class Syncs:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Listen to syncs, which are done all the same."""
+    """Observe syncs, which still take place."""
     syncs = Syncs()
 
     def listening(sync: Callable[[int], None]) -> Callable[[int], None]:
@@ -111,7 +111,7 @@ def test_who_has_a_plan_is_kept(
     assert not claim.path.exists()
 
 
-# Who is told apart.
+# Names that could be confused: credentials of another run, addresses of two devices.
 
 
 async def test_credentials_of_another_run_in_the_same_file_are_not_this_ones(

@@ -1,4 +1,4 @@
-"""Files that are taken away under a run that goes on: it notices, stops, and loses nothing."""
+"""If files are removed during a run, it notices, stops, and loses nothing."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ NUMBER = 60
 AT = 12
 AT_ONCE = 4
 IN_FLIGHT = 2 * AT_ONCE
-"""What may have begun before the loss is noticed: what is in flight, and in the queue."""
+"""The most that may have begun before the loss is noticed: what is in flight, and the queue."""
 
 
 def unlinked(path: Path) -> None:
@@ -32,7 +32,7 @@ def moved(path: Path) -> None:
 
 
 def replaced(path: Path) -> None:
-    """Put a copy in its place, as a backup that is played back does."""
+    """Replace it by a copy, as restoring a backup does."""
     copy = path.with_name("copy")
     with os.fdopen(open_private(copy), "wb") as file:
         file.write(path.read_bytes())
@@ -46,7 +46,7 @@ def cut_short(path: Path) -> None:
 async def carried_out(
     folder: Path, at: Callable[[], None]
 ) -> tuple[fleet.Run[Any], list[Outcome[Any]], int]:
-    """Generate configurations, and do something once some of them are made."""
+    """Generate configurations, and do something once some of them exist."""
     told: list[Outcome[Any]] = []
     operations = [GenerateConfig(device_id=uuid(each), protocol="MQTT") for each in range(NUMBER)]
     async with running(fleet_of(NUMBER)) as (emulator, client):

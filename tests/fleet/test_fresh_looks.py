@@ -1,4 +1,4 @@
-"""Reads on which a job decides something ask the server, and what is old decides nothing."""
+"""Reads that a job bases decisions on ask the server, and an old state decides nothing."""
 
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -30,7 +30,7 @@ async def rig(server: FaultServer, clock: FakeClock) -> AsyncIterator[Rig]:
 
 
 def changed(clock: FakeClock, age: float) -> Reply:
-    """Answer with a device that was changed so many seconds ago."""
+    """Answer with a device that was changed that many seconds ago."""
 
     async def reply(exchange: Exchange) -> bool:
         told, now = exchange.good.json(), clock.wall()

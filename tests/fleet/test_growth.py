@@ -1,6 +1,6 @@
-"""A long run costs no more memory and no more time an operation than a short one.
+"""A long run costs no more memory, and no more time per operation, than a short one.
 
-A million by command: `python -m benchmarks.growth --full`.
+For a million operations, run `python -m benchmarks.growth --full`.
 """
 
 import sys
@@ -13,7 +13,7 @@ MOST_GROWTH_MIB = 20.0
 MOST_SLOWING = 1.5
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="it asks the system for its use of memory")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the system's memory statistics")
 @pytest.mark.timeout(120)
 def test_memory_and_time_an_operation_stay_flat() -> None:
     with benchmark.emulated(20_000, None) as base_url:
@@ -22,5 +22,5 @@ def test_memory_and_time_an_operation_stay_flat() -> None:
             for count in (1_000, 20_000)
         )
     assert many["peak_mib"] - few["peak_mib"] < MOST_GROWTH_MIB
-    # CPU time, which says less of what else the machine does.
+    # CPU time, which depends less on the machine's other load.
     assert many["cpu_us"] < few["cpu_us"] * MOST_SLOWING

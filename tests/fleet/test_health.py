@@ -1,4 +1,4 @@
-"""Is a device online? What is asked of the API for it, and what counts as no."""
+"""Is a device online? The requests that find out, and the states that count as offline."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from enapter_async.operations.devices import GetDevice
 
 
 class Answers:
-    """Gives one answer to whatever is asked, and remembers what that was."""
+    """Gives one answer to every request, and records the requests."""
 
     def __init__(self, answer: Device | Exception) -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""No request without its intent: looked up in the journal, by the server, at every arrival."""
+"""No request without its intent: at every arrival, the server looks it up in the journal."""
 
 import sqlite3
 from collections import Counter
@@ -26,7 +26,7 @@ ARRIVALS = 10_000
 
 
 class Witness:
-    """Opens the journal at each arrival, read-only, and compares intents with arrivals."""
+    """Opens the journal read-only at each arrival, and compares intents with arrivals."""
 
     def __init__(self, path: Path, seq_of: Callable[[str], int]) -> None:
         self._uri = f"{path.as_uri()}?mode=ro"
@@ -65,7 +65,7 @@ async def test_every_arrival_finds_its_intent(tmp_path: Path) -> None:
     ]
     path = tmp_path / "run.db"
     upcoming = {each: iter(range(place, ARRIVALS, 1000)) for place, each in enumerate(ids)}
-    # Operations of one device go in order, so its arrivals are its operations, one by one.
+    # Operations on one device run in order, so its arrivals match its operations one by one.
     witness = Witness(path, lambda device: next(upcoming[device]))
     faults = Faults()
     faults.add(Drop(), when=witness, times=None)
@@ -73,7 +73,7 @@ async def test_every_arrival_finds_its_intent(tmp_path: Path) -> None:
         Emulator(world=world, faults=faults) as emulator,
         Client(emulator.token, base_url=emulator.base_url) as client,
     ):
-        # Streamed, because a known input has no two names for one device.
+        # Streamed, because a known input must not name one device in two ways.
         report = await fleet.apply(client, iter(operations), journal=path)
     assert report.counts[State.APPLIED] == ARRIVALS
     assert witness.seen == ARRIVALS
@@ -126,7 +126,7 @@ async def test_what_is_cut_off_before_its_intent_is_written_is_held_and_stays_so
 ) -> None:
     world = World.seeded(10, 1, role="OWNER")
     standalone = next(device.id for device in world if device.type == "STANDALONE")
-    # A mint's intent is gathered for the disk, and other rows are not.
+    # A mint's intent waits for the disk, other rows do not.
     mint = GenerateConfig(device_id=standalone, protocol="MQTT")
     path = tmp_path / "run.db"
     async with (

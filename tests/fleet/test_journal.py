@@ -1,4 +1,4 @@
-"""The journal as a file: who may read it, what it refuses, and what stands in its rows."""
+"""The journal as a file: who may read it, what it refuses, and what its rows contain."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from enapter_async.fleet.journal.sqlite.lock import RunLock, is_held
 from enapter_async.fleet.journal.sqlite.schema import APPLICATION_ID, VERSION, prepare
 from enapter_async.operations.devices import DeleteDevice, UpdateDevice
 
-POSIX = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_text_file_is_refused_and_left_as_it_was(path: Path) -> None:
 
 @POSIX
 def test_where_sqlite_knows_no_wal_it_is_refused_by_name(path: Path) -> None:
-    # Locking by files beside the database, as for network disks, cannot share memory.
+    # Lock files beside the database, as for network disks, rule out shared memory.
     connection = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True)
     with closing(connection), pytest.raises(ConfigurationError, match="WAL is needed"):
         prepare(connection, path)
@@ -211,7 +211,7 @@ def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
         "from enapter_async.fleet.journal.sqlite.lock import RunLock\n"
         "lock = RunLock.take(pathlib.Path(sys.argv[1]))\n"
         "print('held', flush=True)\n"
-        "time.sleep(60)\n"  # a bound: it is killed before
+        "time.sleep(60)\n"  # an upper bound: it is killed earlier
     )
     with subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""A journal that can no longer be written: nothing more is sent, and a later session goes on."""
+"""If a journal can no longer be written, nothing more is sent, and a later session continues."""
 
 import asyncio
 import sqlite3
@@ -46,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def full_after(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let SQLite say that the disk is full, after so many groups."""
+    """Make SQLite report a full disk after that many groups."""
     left = groups
     add = SQLiteJournal.add
 
@@ -54,7 +54,8 @@ def full_after(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            # What it says when it is: see the tests of the writer, where it really is.
+            # For its message in that case, see the tests of the writer, where the disk really is
+            # full.
             raise sqlite3.OperationalError("database or disk is full")
         add(self, *arguments, full=full)
 

@@ -1,4 +1,4 @@
-"""Groups of rows: what is handed in during one turn is one transaction, or none of it is."""
+"""Groups of rows: all rows handed in during one turn form one transaction, or none is written."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ from enapter_async.operations.devices import UpdateDevice
 
 
 class Statements:
-    """Sees what SQLite is told, and on which thread."""
+    """Records the statements that SQLite receives, and their thread."""
 
     def __init__(self, journal: SQLiteJournal) -> None:
         self.told: list[tuple[str, str]] = []
@@ -117,7 +117,7 @@ async def test_a_group_that_fails_fails_all_its_waiters_and_is_not_there(
     journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError]
 ) -> None:
     await writer.commit(event_row(0, "intent", 1))
-    # SQLite then says that the disk is full.
+    # SQLite then reports a full disk.
     journal._writing.execute("PRAGMA max_page_count=1")
     waiters = [writer.commit((seq, 0, "intent", 1, 1, 0, 0, "x" * 4096, "", "")) for seq in (1, 2)]
     ended = await asyncio.gather(*waiters, return_exceptions=True)
@@ -180,7 +180,7 @@ async def test_the_log_is_kept_short_while_it_is_written(
 ) -> None:
     monkeypatch.setattr(journal_writer, "CHECKPOINT_ROWS", 200)
     monkeypatch.setattr(journal_writer, "SHORTEN_BYTES", 256 * 1024)
-    # How often depends on when the thread gets its turn; that it does, again and again, must hold.
+    # The count depends on when the thread runs; that it runs again and again must hold.
     shortened, before, seq = 0, 0, 0
     while shortened < 3 and seq < 60_000:
         await writer.commit((seq, 0, "intent", 1, 1, 0, 0, "x" * 500, "", ""))

@@ -1,6 +1,6 @@
-"""SIGKILL at named points: what is recorded is never less than what was sent.
+"""SIGKILL at named points: the journal never records less than was sent.
 
-200 kills by command: `python -m tests.fleet.kills --kills 200`.
+For 200 kills, run `python -m tests.fleet.kills --kills 200`.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.killed_run import Settings
 from tests.fleet.kills import POINTS, tell_story
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this system has no SIGKILL")
 
 STRACE = shutil.which("strace")
 ROUNDS = 3
-"""Nine points, one of them with two kills a round: 30 kills."""
+"""Nine points, one of them with two kills in each round: 30 kills."""
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
@@ -38,7 +38,7 @@ async def test_a_killed_run_is_resumed_and_nothing_was_a_lie(point: str, seed: i
 
 
 def traced(command: Sequence[str], output: Path) -> list[str]:
-    """Run a command under strace and give what it told, or skip where tracing is forbidden."""
+    """Run a command under strace and return its output; skip if tracing is forbidden."""
     assert STRACE is not None
     calls = "trace=fsync,fdatasync,write,pwrite64,sendto,sendmsg"
     ended = subprocess.run(  # noqa: S603 - our own interpreter, and strace
@@ -49,7 +49,7 @@ def traced(command: Sequence[str], output: Path) -> list[str]:
         timeout=50,
     )
     if ended.returncode != 0 and "ptrace" in ended.stderr:
-        pytest.skip("strace may not trace here")
+        pytest.skip("strace is not allowed to trace")
     assert ended.returncode == 0, ended.stderr
     return output.read_text().splitlines()
 
@@ -64,7 +64,7 @@ def test_a_once_only_operation_is_on_the_disk_before_it_is_sent(tmp_path: Path) 
         for number, line in enumerate(lines[:sent])
         if re.search(rf"write64\(\d+<{log}>", line)
     )
-    # The intent's page is written, the log is synced, and only then the request goes out.
+    # The intent's page is written and the log is synced, and only then is the request sent.
     synced = [
         number
         for number, line in enumerate(lines[:sent])

@@ -1,4 +1,4 @@
-"""What keeps a run from beginning more: what each attempt teaches, and what is waited for."""
+"""What keeps a run from starting more: what it learns from attempts, and what it waits for."""
 
 import attrs
 import pytest

@@ -1,4 +1,4 @@
-"""Files of operations: what is read, and every way in which one can be wrong."""
+"""Files of operations: what is read, and every way in which such a file can be wrong."""
 
 import json
 from pathlib import Path
@@ -129,7 +129,7 @@ def test_every_problem_is_told_with_its_line() -> None:
         + "update,../sites,x,,,\n"
         + "explode,d1,,,,\n"
         + "update,d1,ok,,,\n"
-        + "delete,d1,name,,,\n"  # a filled column that a deletion does not use
+        + "delete,d1,name,,,\n"  # a non-empty column that a deletion does not use
         + "generate_config,d1,,,,HTTP\n"
         + "generate_config,d1,,,,\n"
         + "assign_blueprint,d1,,,,\n"

@@ -1,4 +1,4 @@
-"""The options of a run: one value or keywords, and what neither may hold."""
+"""The options of a run: as one value or as keywords, and what neither may contain."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which works may start: those of one device one by one, and none before what it follows."""
+"""Which items may start: those of one device one at a time, and none before its predecessor."""
 
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.ordering import Ordering

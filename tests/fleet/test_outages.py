@@ -1,6 +1,6 @@
-"""Jobs through bad times, over real sockets: a host that is down, and one that asks to wait.
+"""Jobs during outages, over real sockets: a host that is down, and a host that asks to wait.
 
-Whoever sleeps moves the clock on, so that hours pass at once.
+Every sleep advances the clock, so hours pass at once.
 """
 
 import socket
@@ -35,7 +35,7 @@ def port() -> int:
 
 @attrs.define
 class Landlord:
-    """Opens a host's door after so many sleeps of the client, and shuts it at the end."""
+    """Opens a host's port after that many sleeps of the client, and closes it at the end."""
 
     port: int
     world: World
@@ -99,9 +99,9 @@ async def test_while_the_host_is_down_few_knock(landlord: Landlord) -> None:
     report, outcomes, events = await carry_out(landlord, operations, max_pause=600.0)
     assert isinstance(report.stopped, PausedTooLongError)
     assert isinstance(events[-1], RunStopped)
-    # Ten attempts open the breaker; what was under way then, and a probe a minute, are few.
+    # Ten attempts open the breaker; only the requests then in flight, and a probe a minute, follow.
     assert sum(outcome.attempts for outcome in outcomes) < 60
-    # Those that were under way at the end were tried once more, and then fail as they are.
+    # Requests in flight at the end were tried once more, and then fail normally.
     assert report.counts[State.HELD] >= 60 - 8
     assert report.counts[State.HELD] + report.counts[State.FAILED] == 60
 

@@ -1,4 +1,4 @@
-"""A report crosses processes, goes to JSON, and fits a screen when it is printed."""
+"""A report can be sent to another process, written as JSON, and printed on one screen."""
 
 import copy
 import json
@@ -11,7 +11,7 @@ from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 
 
 def report_of(failed: int) -> Report:
-    """Tell of a run in which two were done, and so many were refused at length."""
+    """Return the report of a run: two were done, and that many refused with long texts."""
     tally = Tally()
     for number in range(2):
         operation = UpdateDevice(device_id=f"dev-{number}", name="x")

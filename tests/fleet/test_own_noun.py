@@ -1,4 +1,4 @@
-"""A noun that is read by pages, has slugs, and hangs below others: no line of `fleet` knows it."""
+"""A noun with pages, slugs and parents, of which no line of `fleet` knows."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, ClassVar
@@ -49,7 +49,7 @@ class ListShelves(Operation[tuple[Shelf, ...]]):
 
 
 class OnShelf(Operation[Any]):
-    """What operations on one shelf have in common."""
+    """Common parts of operations on one shelf."""
 
     __slots__ = ()
 
@@ -132,7 +132,7 @@ define(_ShelfNoun())
 
 @attrs.frozen(kw_only=True)
 class DarkShelves(BulkChange):
-    """Every shelf that is dark gets a name that says so."""
+    """Give every dark shelf a name that says so."""
 
     noun: ClassVar[str] = "shelf"
 
@@ -141,7 +141,7 @@ class DarkShelves(BulkChange):
 
 
 class Hall:
-    """Shelves by id, and the requests that came."""
+    """Shelves by id, and the requests received."""
 
     def __init__(self) -> None:
         self.shelves: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""An operation of a user's own, on a noun that the package does not know, in all parts of a job."""
+"""A user's own operation, on a noun that the package does not know, in all parts of a job."""
 
 import contextlib
 import json
@@ -153,7 +153,7 @@ async def test_what_an_own_operation_cannot_undo_is_told(client: Client, tmp_pat
 
 @attrs.frozen(kw_only=True)
 class FullRack:
-    """A state that cannot be made of its id and the fields that an operation changes."""
+    """A state that cannot be built from its id and the fields that an operation changes."""
 
     id: str
     name: str

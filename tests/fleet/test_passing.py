@@ -1,4 +1,4 @@
-"""Waves across sessions: none begins before the one before it has passed, whoever did it."""
+"""Waves across sessions: none starts before the previous one has passed, in whichever session."""
 
 import json
 import sqlite3
@@ -51,7 +51,7 @@ def renames(emulator: Emulator) -> list[UpdateDevice]:
 
 
 class Session:
-    """Runs a job once, and keeps what was told and what arrived."""
+    """Runs a job once, and records its events and the arrivals."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.events: list[RunEvent] = []
@@ -109,7 +109,7 @@ class Session:
 
 
 def at(reason: Reason) -> Callable[[RunEvent], bool]:
-    """Return the question whether an event says that a run waits for something."""
+    """Return a predicate: does an event say that a run waits for something?"""
     return lambda event: isinstance(event, RunWaiting) and event.wait.reason is reason
 
 
@@ -123,7 +123,7 @@ def notes(path: Path) -> list[tuple[str, int]]:
 
 
 def nth_change(number: int) -> Callable[[Target], bool]:
-    """Return the question whether a request is the change of that number, from 1."""
+    """Return a predicate: is a request the `number`-th change, counted from 1?"""
     seen = 0
 
     def when(target: Target) -> bool:
@@ -135,7 +135,7 @@ def nth_change(number: int) -> Callable[[Target], bool]:
 
 
 def forget_notes(path: Path) -> None:
-    """Make a journal what an older version wrote."""
+    """Change a journal to what an older version wrote."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM event WHERE kind LIKE 'wave%'")
 
@@ -292,7 +292,7 @@ async def test_an_older_journal_that_went_on_is_not_read_back(
 async def test_what_a_later_wave_set_anew_need_not_be_shown_when_a_first_one_is_retried(
     emulator: Emulator, path: Path
 ) -> None:
-    """One device of the first wave has its new name only until the third wave deletes it."""
+    """A device of the first wave keeps its new name only until the third wave deletes it."""
     leaf = next(each.id for each in emulator.world if not emulator.world.below(each.id))
     devices = [each.id for each in emulator.world if each.id != leaf]
     operations: list[Operation[Any]] = [rename(devices[0]), rename(leaf)]

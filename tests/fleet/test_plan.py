@@ -1,4 +1,4 @@
-"""Plans: what is said of each operation, and why not, against the emulator."""
+"""Plans: the verdict on each operation and its reason, checked against the emulator."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -28,7 +28,7 @@ from tests.fleet.fleets import device, fleet_of, running, uuid
 async def planned(
     devices: list[Device], operations: list[Operation[Any]] | Change
 ) -> list[PlanItem]:
-    """Plan, and give the items in the order of the input."""
+    """Plan, and return the items in the order of the input."""
     async with running(devices) as (emulator, client):
         with await plan(client, operations) as made:
             items = sorted(made.items(), key=lambda item: item.line)
@@ -67,7 +67,7 @@ async def test_what_changes_is_told_with_what_it_was() -> None:
     assert [item.before for item in items] == [
         {"name": "Device 0", "slug": "device-0"},
         {"blueprint_id": "bp-1"},
-        {**identity, "blueprint_id": "bp-2"},  # as the item before it leaves the device
+        {**identity, "blueprint_id": "bp-2"},  # as the previous item leaves the device
         {"site_id": "site-0", "name": "Device 2", "slug": "device-2", "blueprint_id": "bp-1"},
     ]
     assert [item.seq for item in items] == [0, 1, 2, 3]
@@ -194,7 +194,7 @@ async def test_a_slug_is_taken_after_it_was_freed() -> None:
         with await plan(client, operations) as made:
             works = list(made)
     order = [work.operation for work in works]
-    # Level by level, in the order of the input: what waits for nothing, then what waits.
+    # Level by level, in input order: items without a predecessor, then those that wait.
     assert order == [operations[index] for index in (2, 3, 4, 1, 0)]
     assert [work.after for work in works] == [None, None, None, 0, 3]
 
@@ -236,7 +236,7 @@ async def test_children_are_deleted_before_what_they_hang_on() -> None:
             works = list(made)
         order = [work.operation.subject() for work in works]
         assert order == [uuid(each) for each in (2, 3, 4, 1, 0)]
-        # One tree is one chain; a device of its own waits for nobody.
+        # One tree is one chain; a device outside it waits for nothing.
         assert [work.after for work in works] == [None, 0, None, 1, 3]
         for work in works:
             await client.execute(work.operation)
@@ -271,14 +271,14 @@ async def test_a_few_devices_of_a_large_fleet_cost_few_requests() -> None:
     async with running(fleet_of(1000)) as (emulator, client):
         with await plan(client, [rename(998), rename(999)]) as made:
             assert made.counts[Verdict.CHANGE] == 2
-        assert emulator.world.log.count_arrivals() == 4  # two pages, then one by one
+        assert emulator.world.log.count_arrivals() == 4  # two pages, then one at a time
 
 
 async def test_most_of_a_fleet_is_read_by_pages() -> None:
     async with running(fleet_of(500)) as (emulator, client):
         with await plan(client, [rename(each) for each in range(500)]) as made:
             assert made.counts[Verdict.CHANGE] == 500
-        assert emulator.world.log.count_arrivals() <= 12  # 500 by 49, and the end
+        assert emulator.world.log.count_arrivals() <= 12  # 500 in steps of 49, and the end
 
 
 async def test_a_device_that_may_not_be_read_is_told_and_stops_nothing() -> None:

@@ -1,4 +1,4 @@
-"""A plan, applied: exactly what it says, only to what is still as planned, and once."""
+"""Applying a plan: exactly as written, only to devices still as planned, and once."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ async def test_a_plan_from_a_file_does_what_it_says_and_costs_nothing_where_noth
         assert report.counts[State.UNCHANGED] == 1
         assert emulator.world.count("update") == 98
         assert emulator.world.log.count_arrivals("PATCH") == 98
-        # Two pages show the first 99 devices; the deletion is looked at directly, too.
+        # Two pages show the first 99 devices; the deletion's device is also read directly.
         assert emulator.world.log.count_arrivals("GET") == 3
         assert not emulator.world.log.arrivals(uuid(99))
 

@@ -1,4 +1,4 @@
-"""A plan that generates configurations is carried out once, wherever it is read from."""
+"""A plan that generates configurations is carried out once, from whichever file it is read."""
 
 import asyncio
 import hashlib

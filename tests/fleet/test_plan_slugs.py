@@ -1,4 +1,4 @@
-"""Plans of slugs that several devices have or want: refused within a site, warned of across."""
+"""Plans for slugs of several devices: refused within a site, a warning across sites."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def reslug(number: int, slug: str) -> UpdateDevice:
 async def carried_out(
     devices: list[Device], operations: list[Operation[Any]]
 ) -> tuple[list[PlanItem], dict[str, int]]:
-    """Plan and apply where slugs are unique within a site; give the items and what came of it."""
+    """Plan and apply with slugs unique within a site; return the items and the outcomes."""
     async with running(devices, unique_slugs="site") as (_, client):
         with await plan(client, operations) as made:
             items = sorted(made.items(), key=lambda item: item.line)

@@ -1,4 +1,4 @@
-"""Private files: whole or not there, whoever was killed before, and on whatever is mounted."""
+"""Private files: complete or absent, whoever was killed before and whatever is mounted."""
 
 import asyncio
 import errno
@@ -21,7 +21,7 @@ from enapter_async.fleet.private_files import (
     written_whole,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
 
 KILLED = """
 import os, signal, sys
@@ -99,7 +99,7 @@ def refuse(_: int, __: int) -> None:
 
 
 def ignore(_: int, __: int) -> None:
-    """Do as vfat does, where every file has the mode that it was mounted with."""
+    """Act like vfat, where every file has the mode of the mount."""
 
 
 @pytest.mark.parametrize("without_modes", [refuse, ignore])
@@ -107,7 +107,7 @@ def test_a_file_system_without_modes_is_refused_and_nothing_is_left_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_modes: Callable[[int, int], None]
 ) -> None:
     monkeypatch.setattr(os, "fchmod", without_modes)
-    before = os.umask(0o200)  # so that the system makes it with another mode than it should have
+    before = os.umask(0o200)  # so that the system creates it with a wrong mode
     try:
         for append in (True, False):
             with pytest.raises(ConfigurationError, match="file system that keeps modes"):
@@ -129,7 +129,7 @@ async def test_a_child_that_goes_on_does_not_keep_the_credentials_file(tmp_path:
             sys.executable,
             *("-c", "input()"),
             stdin=subprocess.PIPE,
-            pass_fds=[file._descriptor],  # as a forked worker has it
+            pass_fds=[file._descriptor],  # as in a forked worker
         )
         with pytest.raises(ConfigurationError, match="in use by another run"):
             async with CredentialsFile(path):

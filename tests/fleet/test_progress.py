@@ -1,4 +1,4 @@
-"""How long a run will go on: told only once that can be known."""
+"""The remaining time of a run: reported only once it can be estimated."""
 
 import pytest
 

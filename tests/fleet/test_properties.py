@@ -1,6 +1,6 @@
-"""Whatever becomes of a job's sessions: what it says of each device is what the server knows.
+"""Whatever happens to a job's sessions, its report on each device matches the server.
 
-What is held to be true of each story stands in `tests/fleet/stories.py`.
+The invariants of each story are in `tests/fleet/stories.py`.
 """
 
 import tempfile

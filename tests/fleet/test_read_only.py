@@ -1,4 +1,4 @@
-"""A run on media that nobody can write to: it is read, or what is needed is said."""
+"""A run on read-only media can be read, or the error says what is needed."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from enapter_async.operations.devices import UpdateDevice
 from tests.fleet.test_damaged_files import Known
 from tests.support.other_user import NOBODY, as_nobody, open_way_to
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
 
 DONE = UpdateDevice(device_id="dev-1", name="A")
 
@@ -34,7 +34,7 @@ async def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def not_to_be_written(folder: Path) -> Iterator[None]:
-    """Take the right to write from a folder, and from root what it may do in spite of that."""
+    """Remove write permission from a folder, and from root the privilege to bypass that."""
     root = os.geteuid() == 0
     if root:
         open_way_to(folder.parent)

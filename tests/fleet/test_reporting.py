@@ -1,4 +1,4 @@
-"""The page about a run: what it tells is so, and nothing in it can do harm."""
+"""The page about a run: its statements are true, and nothing in it can do harm."""
 
 import contextlib
 import json
@@ -67,7 +67,7 @@ def page_of(journal: Path, **options: Any) -> Any:
 
 @pytest.fixture
 async def hostile(tmp_path: Path) -> Path:
-    """A journal of two sessions over devices with hostile names, one of them a minting."""
+    """A journal of two sessions over devices with hostile names, including one mint."""
     path = tmp_path / "run.db"
     devices = [device(n, name=HOSTILE[n % len(HOSTILE)]) for n in range(40)]
     works: list[Any] = [rename(n, HOSTILE[(n + 1) % len(HOSTILE)]) for n in range(30)]
@@ -237,7 +237,7 @@ def test_a_run_that_sent_nothing_has_a_page(tmp_path: Path) -> None:
 
 
 def long_journal(path: Path, number: int) -> None:
-    """Write a journal in which two of three failed, each with words of its own."""
+    """Write a journal in which two of three operations failed, each with its own message."""
     works = [
         WorkItem(seq=n, operation=rename(n), before={"name": "é" * 1000}) for n in range(number)
     ]
@@ -268,7 +268,7 @@ def test_a_long_run_has_a_page_of_a_few_megabytes_at_once(tmp_path: Path) -> Non
     assert time.perf_counter() - began < 10
     assert path.with_suffix(".html").stat().st_size < 4_000_000
     assert (len(data["rows"]), data["not_done"]) == (ROWS, 13_333)
-    # One cause for the rows that are told; those past them differ by nothing that is told.
+    # One cause for the rows that are shown; the rows past them show no difference.
     assert sum(each["number"] for each in data["causes"]) == 13_333
     assert [each["message"] for each in data["causes"]] == [
         "HTTP 409 Conflict: <id> and '…' have it"
@@ -351,7 +351,7 @@ def test_links_to_results_are_relative_and_escaped(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no browser here")
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
 async def test_a_browser_draws_it_and_nothing_hostile_runs(hostile: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     write_report(hostile, page, run="20250101T000000Z-abcd")

@@ -1,4 +1,4 @@
-"""A run that goes on: what is sent again and what is not, what is refused, what is told."""
+"""A resumed run: what is sent again and what is not, what is refused, what is reported."""
 
 import json
 import sqlite3
@@ -81,7 +81,7 @@ def kinds(path: Path, seq: int) -> list[str]:
 
 
 def forget_the_outcome(path: Path, seq: int, state: str) -> None:
-    """Make the journal what a kill before the outcome leaves."""
+    """Leave the journal as a kill before the outcome does."""
     with closing(sqlite3.connect(path)) as connection, connection:
         gone = connection.execute(
             "DELETE FROM event WHERE seq = ? AND kind IN (?, 'witness')", (seq, state)

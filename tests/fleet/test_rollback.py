@@ -1,4 +1,4 @@
-"""The way back: each field as it was, and what cannot be undone told first."""
+"""Rollback: each field as it was, and irreversible operations reported first."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from tests.fleet.fleets import device, fleet_of, running, uuid
 
 
 async def ran(client: Client, folder: Path, operations: list[Operation[Any]]) -> Path:
-    """Plan and apply with a journal; give its path."""
+    """Plan and apply with a journal; return its path."""
     journal = folder / "run.db"
     with await plan(client, operations) as made:
         await apply(client, made, journal=journal, credentials=folder / "credentials.jsonl")

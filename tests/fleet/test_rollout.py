@@ -1,4 +1,4 @@
-"""Waves: their sizes, what comes in which, and places for each group."""
+"""Waves: their sizes, the items in each, and places for each group."""
 
 import math
 from collections import Counter
@@ -107,7 +107,7 @@ def test_each_group_is_met_once_before_one_is_met_twice() -> None:
     met = [Counter(work.group for work in waved.items() if work.wave == wave) for wave in range(4)]
     assert met[0] == {"a": 1}
     assert met[1] == {"b": 1, "c": 1}
-    # of 97 more, about a half, three tenths and a fifth
+    # of 97 more: about a half, three tenths and a fifth
     assert met[2]["a"] == pytest.approx(48, abs=2)
     assert met[2]["b"] == pytest.approx(29, abs=2)
     assert met[2]["c"] == pytest.approx(20, abs=2)
@@ -176,7 +176,7 @@ def test_works_must_be_numbered_in_order() -> None:
 
 @st.composite
 def inputs(draw: st.DrawFn) -> list[WorkItem]:
-    """Draw works of few devices in few groups, some of which follow others or are units."""
+    """Draw items of few devices in few groups, some of which follow others or form units."""
     found: list[WorkItem] = []
     for seq in range(draw(st.integers(0, 40))):
         device = draw(st.integers(0, 12))

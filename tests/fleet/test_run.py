@@ -1,4 +1,4 @@
-"""The engine alone: pulling, order, back-pressure, stops, drains, cancellation."""
+"""The engine alone: pulling, order, back-pressure, stops, draining, cancellation."""
 
 import asyncio
 import gc
@@ -119,8 +119,7 @@ async def test_later_operations_of_a_device_that_failed_are_held() -> None:
 def expect(
     plan: list[tuple[str, str]], operations: list[UpdateDevice]
 ) -> tuple[list[State], dict[str, list[UpdateDevice]]]:
-    """Say what must come out, which follows from the input alone: a device's first bad end
-    holds all that follow."""
+    """Return the expected outcomes: a device's first bad end holds all of its later items."""
     ends = {"ok": State.APPLIED, "bad": State.FAILED, "unknown": State.UNKNOWN}
     expected: list[State] = []
     sent: dict[str, list[UpdateDevice]] = {device: [] for device in "abc"}
@@ -307,7 +306,7 @@ async def test_a_run_is_used_once_and_inside_async_with() -> None:
         pass
     with pytest.raises(ConfigurationError, match="once"):
         await run.__aenter__()
-    assert [each async for each in run] == []  # it was left before anything was pulled
+    assert [each async for each in run] == []  # the run was left before anything was pulled
     with pytest.raises(StopAsyncIteration):
         await anext(run)
 
@@ -316,7 +315,7 @@ async def test_memory_does_not_grow_with_the_number_of_operations() -> None:
     answered = itertools.count(1)
 
     async def answer(_: Operation[Any]) -> None:
-        # Cycles wait for the collector, and Python's versions differ in when it comes by.
+        # Cycles wait for the collector, and Python versions differ in when it runs.
         if next(answered) % 250 == 0:
             gc.collect()
         raise refusal()
@@ -337,17 +336,17 @@ async def test_memory_does_not_grow_with_the_number_of_operations() -> None:
             tracemalloc.stop()
 
     gc.collect()
-    gc.freeze()  # what is there already is not looked through again and again
+    gc.freeze()  # items already present are not searched again and again
     try:
         few, many = await peak(500), await peak(4_000)
     finally:
         gc.unfreeze()
-    # An outcome that is kept takes a thousand bytes.
+    # A kept outcome takes a thousand bytes.
     assert many < few + 100_000, f"{few} and {many} bytes"
 
 
 class ScriptedNothing(ScriptedCaller):
-    """Remembers nothing, so that only the engine's memory is measured."""
+    """Stores nothing, so that only the engine's memory is measured."""
 
     async def call(self, operation: Operation[Any], **_: Any) -> Any:
         return await self._answer(operation)

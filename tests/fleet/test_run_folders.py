@@ -1,4 +1,4 @@
-"""The folders of runs: in the order in which they were begun, whatever the clock says."""
+"""Run folders are sorted by the order in which the runs began, whatever the clock says."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Selections and templates: what is meant is taken, and nothing else can be reached."""
+"""Selections and templates: the intended devices are selected, and nothing else is reachable."""
 
 from typing import Any
 
@@ -138,7 +138,7 @@ def test_no_text_makes_a_template_reach_beyond_its_names(text: str) -> None:
         return
     known = {"id": "dev-1", "name": "N", "slug": "s", "site_id": "w"}
     if template.fields <= known.keys():
-        # What str.format makes of a template is the same, wherever ours takes it.
+        # Every template that our formatter accepts gives the same text as str.format.
         assert template.render(Device(**known), {}) == text.format(**known)  # type: ignore[arg-type]  # test data
 
 

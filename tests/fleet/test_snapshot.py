@@ -1,4 +1,4 @@
-"""Pages that overlap: whatever comes and goes meanwhile, no device that stays is missed."""
+"""Overlapping pages: whatever is created or deleted meanwhile, no remaining device is missed."""
 
 import random
 
@@ -29,7 +29,7 @@ async def test_every_device_comes_once_and_in_order(number: int) -> None:
 async def test_each_page_begins_at_the_last_device_of_the_one_before() -> None:
     async with running(fleet_of(120)) as (emulator, client):
         await ids_of(client)
-        # 50 devices, then 49 new ones a page: 50 + 49 + 21; and one page that shows the end.
+        # 50 devices, then 49 new ones per page: 50 + 49 + 21, and one page that shows the end.
         assert emulator.world.log.count_arrivals("GET") == 4
 
 
@@ -50,7 +50,7 @@ async def test_a_deletion_of_what_was_read_hides_nothing() -> None:
         async for page in read_pages(client, DEVICE):
             found += [each.id for each in page]
             if len(found) == PAGE:
-                # Without a step back the next page would begin 31 devices too far on.
+                # Without a step back, the next page would begin 31 devices too far on.
                 for number in range(30):
                     emulator.world.remove(uuid(number))
     assert found == [uuid(each) for each in range(200)]
@@ -98,7 +98,7 @@ async def test_a_fleet_that_moves_faster_than_it_is_read_is_an_error_after_five_
             async for page in read_pages(client, DEVICE):
                 count += len(page)
                 if count > 540:
-                    # More is gone than five steps of 49 devices can find again.
+                    # More devices are gone than five steps of 49 can recover.
                     for number in range(500):
                         emulator.world.remove(uuid(number))
                     for number in range(1000, 1400):

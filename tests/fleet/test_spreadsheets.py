@@ -1,4 +1,4 @@
-"""CSV through spreadsheets and other programs: it comes back, and no cell of it is a formula."""
+"""CSV through spreadsheets and other programs: nothing is lost, and no cell is a formula."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""How a run stands, read from its journal while it goes on and after it."""
+"""The state of a run, read from its journal during and after the run."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Why a run starts nothing more, and which errors are reason enough."""
+"""Why a run stops starting operations, and which errors are sufficient reason."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Runs that stop by themselves: nothing begins after, and the rest is held."""
+"""Runs that stop themselves: nothing starts afterwards, and the rest is held."""
 
 import asyncio
 import random
@@ -43,7 +43,7 @@ criteria = st.builds(
 
 
 class Chancy(ScriptedCaller):
-    """Ends each operation as it was drawn, after a random number of turns of the loop."""
+    """Ends each operation as drawn, after a random number of turns of the loop."""
 
     def __init__(self, ends: list[str], seed: int) -> None:
         super().__init__(self._end)

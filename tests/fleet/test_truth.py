@@ -1,4 +1,4 @@
-"""Runs over real sockets: what is told against what the emulator did."""
+"""Runs over real sockets: their reports compared with the emulator's log."""
 
 import asyncio
 import json
@@ -57,7 +57,7 @@ async def client(emulator: Emulator) -> AsyncIterator[Client]:
 
 @pytest.fixture
 def standalone(world: World) -> list[str]:
-    """Devices that have a configuration of their own, and nothing below them."""
+    """Devices that have their own configuration and no children."""
     return [device.id for device in world if device.type in {"STANDALONE", "LINK_SLAVE_UCM"}]
 
 
@@ -257,7 +257,7 @@ async def test_credentials_are_in_their_file_when_the_outcome_is_told(
     async with fleet.Run(client, operations, credentials=path) as run:
         async for outcome in run:
             told += 1
-            # The next group may be on its way into the file.
+            # The next group may already be on its way into the file.
             whole_lines = path.read_text().rpartition("\n")[0].splitlines()
             stored = [json.loads(line) for line in whole_lines]
             assert len(stored) >= told
@@ -299,13 +299,13 @@ async def test_a_sink_that_fails_stops_the_run_and_nothing_is_called_applied(
     assert isinstance(error, CredentialsNotKeptError)
     assert isinstance(error, ResultLostError)
     assert run.report.stopped is error
-    password = outcomes[0].result.mqtt_credentials.password  # it can still be saved
+    password = outcomes[0].result.mqtt_credentials.password  # still possible to save
     assert password not in str(error)
     assert run.report.unknowns[0].result is None
     assert world.log.count("generate_config") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on file sizes")
+@pytest.mark.skipif(sys.platform == "win32", reason="this system cannot limit file sizes")
 async def test_a_file_that_cannot_grow_stops_the_run_and_ends_in_a_whole_line(
     world: World, client: Client, standalone: list[str], tmp_path: Path
 ) -> None:
@@ -316,8 +316,8 @@ async def test_a_file_that_cannot_grow_stops_the_run_and_ends_in_a_whole_line(
     try:
         async with fleet.Run(client, operations, concurrency=1, credentials=path) as run:
             async for outcome in run:
-                # From the first on there is room for one line of about 2 kB, not for two, and
-                # the room that was held does not help: the kernel refuses to make it longer.
+                # At first there is room for one line of about 2 kB but not for two, and the
+                # reserved space does not help, because the kernel refuses to extend the file.
                 resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
                 outcomes.append(outcome)
     finally:
@@ -333,14 +333,14 @@ def names_in(folder: Path) -> list[str]:
     return [each.name for each in folder.iterdir()]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit on file sizes")
+@pytest.mark.skipif(sys.platform == "win32", reason="this system cannot limit file sizes")
 async def test_without_room_for_all_in_flight_nothing_is_minted(
     world: World, client: Client, standalone: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "credentials.jsonl"
     operations = [GenerateConfig(device_id=each, protocol="MQTTS") for each in standalone]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Less than is held for one of the results in flight.
+    # Less than what is reserved for one of the results in flight.
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
     try:
         report = await fleet.apply(client, operations, concurrency=4, credentials=path)

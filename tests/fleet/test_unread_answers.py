@@ -1,4 +1,4 @@
-"""Credentials that arrived in an answer that cannot be read: a job keeps what came."""
+"""Credentials that arrived in an unreadable answer: a job keeps what it received."""
 
 import base64
 import json

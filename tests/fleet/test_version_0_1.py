@@ -1,8 +1,8 @@
-"""Files of version 0.1 are read on.
+"""Files of version 0.1 can still be read.
 
-`version_0_1/` holds what that version wrote: a run that was killed with five operations in
-flight, one of which had its credentials in the file already, and a plan that was not applied
-yet. Addresses alone are set anew, for the server of a test has another port.
+`version_0_1/` holds files written by that version: of a run that was killed with five operations in
+flight, one of which already had its credentials in the file, and of a plan not yet applied. Only
+addresses are changed, because a test's server has another port.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ OPERATIONS: list[Operation[Any]] = [
 
 @attrs.frozen
 class Old:
-    """A server, a client of it, and the files of the old run, which is about it."""
+    """A server, a client for it, and the files of the old run that used it."""
 
     server: FaultServer
     client: Client

@@ -1,4 +1,4 @@
-"""Between two waves, without a server: what is looked at, what is told, and what is refused."""
+"""Between two waves, without a server: what is read, what is reported, and what is refused."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ def device(device_id: str, name: str = "new", *, online: bool = False) -> Device
 
 
 class Looking(ScriptedCaller):
-    """Shows each device by turns as it is told to; the last one stays."""
+    """Shows the scripted states of each device in turn; the last one remains."""
 
     def __init__(self, shown: dict[str, list[Shown]]) -> None:
         super().__init__(self._show)
@@ -70,7 +70,7 @@ class Looking(ScriptedCaller):
 
 
 class Watching:
-    """A guard that notes what it is asked to look at; from wave 1 on it cannot look."""
+    """A guard that records what it is asked to read; from wave 1 on it cannot read."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, list[str | None]]] = []
@@ -91,7 +91,7 @@ class Watching:
 
 
 class Stand:
-    """Stages with a clock that stands still but for its sleeps."""
+    """A wave runner with a clock that advances only by its sleeps."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What a wave must show: what was set last, unless it was deleted or ended badly."""
+"""What a wave must show: the values set last, unless the device was deleted or ended badly."""
 
 from typing import Any
 

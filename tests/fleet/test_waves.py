@@ -1,4 +1,4 @@
-"""Runs in waves, over real sockets and by the engine alone."""
+"""Runs in waves, over real sockets and with the engine alone."""
 
 import asyncio
 from collections import Counter
@@ -126,7 +126,7 @@ def _nth(number: int) -> Any:
 
 
 async def test_a_wave_that_does_not_show_what_was_set_stops_the_run(emulator: Emulator) -> None:
-    """Somebody sets the device back while the wave is still looked at."""
+    """Another user sets the device back while the wave is still being verified."""
     given = works(emulator)
     before = {device.id: device.name for device in emulator.world}
 
@@ -172,7 +172,7 @@ async def test_what_a_later_operation_sets_anew_need_not_hold() -> None:
 
 
 class Remembering(ScriptedCaller):
-    """Does what `answer` does for each update, then shows what was last set."""
+    """Calls `answer` for each update, then shows the values set last."""
 
     def __init__(self, answer: Answer = at_once) -> None:
         super().__init__(self._serve)
@@ -191,7 +191,7 @@ class Remembering(ScriptedCaller):
 
 
 class Shown:
-    """What a device shows after an operation."""
+    """The state that a device shows after an operation."""
 
     def __init__(self, operation: UpdateDevice) -> None:
         self.id = operation.device_id
@@ -272,7 +272,7 @@ async def test_a_busy_site_does_not_keep_the_others_waiting() -> None:
         WorkItem(seq=seq, operation=rename(f"slow{seq}"), group="a") for seq in range(30)
     ]
     quick = [WorkItem(seq=seq, operation=rename(f"quick{seq}"), group="b") for seq in range(30, 35)]
-    # The group limit looks ahead ten times the concurrency, past the thirty of one site.
+    # The group limit looks ahead ten times the concurrency, past the thirty items of one site.
     report = await fleet.apply(
         Remembering(answer),
         [*slow, *quick],
@@ -300,7 +300,7 @@ async def test_a_busy_site_is_looked_past_for_ten_times_the_concurrency(
     rollout = Rollout(waves=("rest",), per_group=1)
     job = asyncio.create_task(fleet.apply(caller, given, rollout=rollout, concurrency=4))
     await turns(50)
-    # Of 4 at once the input is read 40 works far.
+    # With 4 at once, the input is read 40 items ahead.
     assert [each.subject() for each in caller.under_way] == ["slow0"]
     assert ("quick" in [each.subject() for each in caller.ended]) is reached
     opened.set()

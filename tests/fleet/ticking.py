@@ -1,4 +1,4 @@
-"""A clock for state machines: it stands still until a test moves it on."""
+"""A clock for state machines: it stands still until a test advances it."""
 
 import attrs
 
@@ -8,7 +8,7 @@ from tests.support.clock import upper
 
 @attrs.define
 class Ticking:
-    """Monotonic seconds that a test sets; whoever sleeps moves them on."""
+    """Monotonic seconds that a test sets; sleeping advances them."""
 
     now: float = 1000.0
     slept: list[float] = attrs.Factory(list)

@@ -32,13 +32,13 @@ pytestmark = [
 
 BRISK = Timeouts(connect=0.3, read=0.03)
 SOON = 3.0
-"""Seconds for one example, of which the server's silence takes no more than 0.4."""
+"""Seconds for one example, of which the server is silent for at most 0.4."""
 TRIES: dict[TransportKind, int] = {"direct": 1, "session": 2}
-"""A session does not let us look at a connection before it is used: where the end of one was
-on its way behind a whole answer, the next call finds it `GONE`, and is sent on another."""
+"""A session does not let us inspect a connection before it is used: if its end arrives behind a
+complete answer, the next call finds it `GONE` and is sent on another."""
 GONE = ("ServerDisconnectedError", "ClientOSError", "ClientConnectionResetError")
 ROOM_KIB = 64 * 1024
-"""How much the process may grow in one example."""
+"""How much memory the process may gain in one example."""
 
 
 def _goods() -> list[bytes]:

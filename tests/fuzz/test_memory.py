@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read 
 
 MIB: Final = 2**20
 CAP_MIB: Final = 64
-"""The most that a page of devices may be."""
+"""The size limit of a page of devices."""
 ROOM_MIB: Final = 16
 START: Final = b"HTTP/1.1 200 OK\r\n"
 CHUNKED: Final = head(200, ("Content-Type", JSON_TYPE), ("Transfer-Encoding", "chunked"))

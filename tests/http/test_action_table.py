@@ -62,7 +62,7 @@ def faults(*groups: dict[str, Reply]) -> pytest.MarkDecorator:
 
 def skip_what_a_session_cannot_see(transport: TransportKind, fault: Reply) -> None:
     if transport == "session" and fault is NINE_INTERIMS:
-        pytest.skip("aiohttp reads past interim answers without telling a session")
+        pytest.skip("aiohttp skips interim answers without telling a session")
 
 
 def operations(group: dict[str, Operation[Any]]) -> pytest.MarkDecorator:
@@ -211,7 +211,7 @@ async def test_a_read_with_an_unusable_answer_is_read_again(
     transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
 ) -> None:
     if operation is not GET and fault in UNREADABLE.values():
-        pytest.skip("a page is shaped differently; its own shapes are the models' tests")
+        pytest.skip("a page has other shapes, which the models' tests cover")
     server.script(ignored(fault), ignored(fault))
     async with open_rig(transport, server) as rig:
         await rig.run(operation)
@@ -260,7 +260,7 @@ async def test_applied_ends_a_once_only_operation_as_a_lost_result(
 
 
 CONFIRMED = ("row24-204", "row30-no-envelope")
-"""What says that a deletion was done: 204, and 200 with an empty object."""
+"""The answers that confirm a deletion: 204, and 200 with an empty object."""
 UNCONFIRMED = {name: reply for name, reply in APPLIED.items() if name not in CONFIRMED}
 
 

@@ -95,7 +95,7 @@ def at(seconds: float) -> str:
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp()
 CHANCE = 0.1
-"""The most that chance adds to what the server asks for, at a first refusal."""
+"""The largest random addition to the delay that the server requests, at a first refusal."""
 
 RETRY_AFTER: dict[str, tuple[Headers, float]] = {
     "none": ((), CHANCE),

@@ -83,7 +83,7 @@ def process_ids_asked_for(calls: int, output: Path) -> int:
         timeout=50,
     )
     if ended.returncode != 0 and "ptrace" in ended.stderr:
-        pytest.skip("strace may not trace here")
+        pytest.skip("strace is not allowed to trace")
     assert ended.returncode == 0, ended.stderr
     return len(re.findall(r"getpid\(\)", output.read_text()))
 

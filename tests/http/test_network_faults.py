@@ -266,7 +266,7 @@ async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
     transport: TransportKind, event: str, looked_away: bool, server: FaultServer
 ) -> None:
     if transport == "session" and (not looked_away or event == "answer"):
-        pytest.skip("a session does not let us look at the connection before it is used")
+        pytest.skip("a session cannot inspect a connection before its use")
     if event == "rst" and not looked_away:
         pytest.skip("the server's own transport sends RST only when the loop turns")
     async with open_rig(transport, server) as rig:

@@ -45,7 +45,7 @@ from tests.support.server import Exchange, FaultServer, applied, ignored
 OTHER = GetDevice(device_id="dev-2")
 MANY = tuple(f"dev-{number}" for number in range(1, 65))
 TRICE = 0.03
-"""Long enough for a request to arrive that should not come."""
+"""Long enough for an unwanted request to arrive."""
 
 
 async def test_row15_one_429_slows_no_other_call_down(

@@ -21,9 +21,9 @@ async def evil() -> AsyncIterator[FaultServer]:
 
 
 ELSEWHERE = (301, 307, 308)
-"""Say that the address is another one, before anything is done."""
+"""These say that the address is a different one, before anything is done."""
 AFTERWARDS = (302, 303)
-"""Also follow something that was done, as after a form."""
+"""These may also follow a completed action, such as a submitted form."""
 REDIRECTS = {
     f"row23-{status}-{where}": (status, where)
     for status in (*ELSEWHERE, *AFTERWARDS)

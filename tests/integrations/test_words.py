@@ -27,7 +27,7 @@ ERRORS: Final = [
     for name, each in vars(answers).items()
     if isinstance(each, type) and issubclass(each, EnapterError)
 ]
-"""What errors the answers know, by name."""
+"""The errors that the answers know, by name."""
 
 
 def upstream(status: int, code: str) -> Reply:

@@ -81,10 +81,10 @@ print(Profile(name="one", path=place / "c.toml", token_file=place / "token").rea
 def test_root_too_may_use_a_secret_on_a_read_only_mount(tmp_path: Path) -> None:
     command = ["unshare", "-m", "sh", "-c", MOUNTED, "sh", str(tmp_path), sys.executable, TOKEN]
     if shutil.which(command[0]) is None:
-        pytest.skip("nothing can be mounted here")
+        pytest.skip("this machine may not mount anything")
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - ours
     if ended.returncode and "Traceback" not in ended.stderr:
-        pytest.skip("nothing can be mounted here")
+        pytest.skip("this machine may not mount anything")
     assert ended.stdout == f"{TOKEN}\n", ended.stderr
     assert "token can be read by others (mode 0444)" in ended.stderr
 

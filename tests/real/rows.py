@@ -60,7 +60,7 @@ FINAL = {
     "301-to-another-place": Row(server="location / { return 301 http://UPSTREAM$request_uri; }"),
     "308-to-another-place": Row(server="location / { return 308 http://UPSTREAM$request_uri; }"),
 }
-"""Refused for good by nginx itself, mostly with a page of HTML."""
+"""Refused finally by nginx itself, usually with an HTML page."""
 
 STATUS = {name: int(name[:3]) for name in (*LIMITED, *FINAL)}
 
@@ -83,7 +83,7 @@ NOT_DONE = {
     "200-of-a-portal": Row(server="location / { return 200 'Please log in'; }"),
     "444-which-is-no-answer": Row(server="location / { return 444; }"),
 }
-"""Nobody can know, and nothing was done."""
+"""Unknown, and it was not done."""
 
 DONE = {
     "502-of-an-upstream-that-dies-after": Row(fault=Drop(after_effect=True)),
@@ -98,10 +98,10 @@ DONE = {
     "a-body-cut-short": Row(fault=Truncate()),
     "a-body-cut-short-unbuffered": Row(server="proxy_buffering off;" + PASS, fault=Truncate()),
 }
-"""Nobody can know, and it was done."""
+"""Unknown, and it was done."""
 
 LATE = Row(server="proxy_read_timeout 100ms;" + PASS, fault=Latency(seconds=0.15))
-"""504, and the upstream does it only then."""
+"""A 504, and the upstream carries out the request only afterwards."""
 
 FINE = {
     "http-1.0-to-the-upstream": Row(),
@@ -129,4 +129,4 @@ FINE = {
         prefix="/devices/api/", server="location /devices/api/ { proxy_pass http://UPSTREAM/; }"
     ),
 }
-"""As it should be."""
+"""Normal operation."""

@@ -32,7 +32,7 @@ HURRY = 20.0
 HURRIED = Clock(
     monotonic=lambda: time.monotonic() * HURRY, sleep=lambda seconds: asyncio.sleep(seconds / HURRY)
 )
-"""Time that runs faster than nginx's: a job that is paced for seconds takes a part of them."""
+"""Time that runs faster than nginx's, so that a job paced over seconds takes a fraction of them."""
 
 KINDS: dict[str, Any] = {
     "update": lambda n: UpdateDevice(device_id=uuid(n), name=f"New {n}"),

@@ -1,4 +1,4 @@
-"""Tells the stories of many seeds, or of one.
+"""Runs the stories of many seeds, or of one.
 
 python -m tests.simulation --seeds 50000 [--first N] [--jobs 2] [--break NAME]
 python -m tests.simulation --seed 1234 --trace
@@ -27,12 +27,12 @@ def say(line: str) -> None:
 
 
 def repeating(seed: int) -> str:
-    """Return the command that tells a seed's story again."""
+    """Return the command that runs a seed's story again."""
     return f"python -m tests.simulation --seed {seed} --trace"
 
 
 def problems_of(seed: int) -> tuple[list[str], Counter[str]]:
-    """Return what is wrong with a seed's story, and what was tried in it."""
+    """Return the faults found in a seed's story, and what it tried."""
     try:
         story = tell(seed)
     except Exception:  # noqa: BLE001 - a story that cannot be told is a finding, too
@@ -41,13 +41,13 @@ def problems_of(seed: int) -> tuple[list[str], Counter[str]]:
 
 
 def first_caught(name: str, seeds: Iterable[int]) -> int | None:
-    """Return the first of some seeds that finds a break, or None."""
+    """Return the first of some seeds that detects a break, or None."""
     with SIMULATED[name].applied():
         return next((seed for seed in seeds if problems_of(seed)[0]), None)
 
 
 def show(seed: int, *, trace: bool) -> int:
-    """Tell one seed's story."""
+    """Run one seed's story."""
     story: Story = tell(seed)
     for line in story.trace.lines() if trace else ():
         say(line)
@@ -58,7 +58,7 @@ def show(seed: int, *, trace: bool) -> int:
 
 
 def tell_many(seeds: range, jobs: int) -> int:
-    """Tell the stories of many seeds, and sum up."""
+    """Run the stories of many seeds, and print a summary."""
     began = time.monotonic()
     tried: Counter[str] = Counter()
     bad = 0
@@ -84,7 +84,7 @@ def _found(seeds: range, jobs: int) -> Iterator[tuple[list[str], Counter[str]]]:
 
 
 def show_break(name: str, seeds: range) -> int:
-    """Say which seed finds a break first."""
+    """Print which seed detects a break first."""
     names = list(SIMULATED) if name == "all" else [name]
     missed = 0
     for each in names:
@@ -97,11 +97,11 @@ def show_break(name: str, seeds: range) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="how many processes")
-    parser.add_argument("--seed", type=int, help="tell this one alone")
-    parser.add_argument("--trace", action="store_true", help="tell what happened when")
-    parser.add_argument("--break", dest="broken", help="break the package so, or in all ways")
+    parser.add_argument("--seed", type=int, help="run only this seed")
+    parser.add_argument("--trace", action="store_true", help="print what happened when")
+    parser.add_argument("--break", dest="broken", help="break the package in this or in every way")
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.seeds)
     if asked.seed is None and asked.broken is not None:

@@ -1,4 +1,4 @@
-"""Stories of single calls: many callers of one client, and each told the truth."""
+"""Stories of single calls: many callers of one client, each of whom must get a true report."""
 
 import asyncio
 from typing import Any
@@ -38,7 +38,7 @@ LENGTH = 60.0
 
 @attrs.define(eq=False, kw_only=True)
 class Told:
-    """One call: what was asked, when, and what its caller was told."""
+    """One call: the request, its time, and the report to its caller."""
 
     number: int
     asked: Asked
@@ -56,7 +56,7 @@ class Told:
 
 
 def tell_calls(story: Story) -> None:
-    """Let callers make calls, and judge what each was told."""
+    """Let callers make calls, and judge each report."""
     chance = story.chance
     story.people(shapes(chance.randint(1, 5)))
     story.network.weather = weather.draw(chance, start=0.0, length=LENGTH)
@@ -81,7 +81,7 @@ def tell_calls(story: Story) -> None:
         if call.ended is not None:
             _judge(story, call)
     check_spacing(story, story.network.sends, pacing.max_rate)
-    # A pause is never longer than what a call of the client would wait for.
+    # A pause is never longer than a call of the client would wait.
     check_pauses(story, story.network.sends, min(call.policy.max_retry_after for call in calls))
 
 
@@ -173,7 +173,7 @@ async def _caller(story: Story, loop: VirtualLoop, client: SimulatedClient, call
     story.trace.tell(call.ended, f"caller {call.number}", "is told: {} ({})", told, call.error)
 
 
-# What each was told, held against what happened.
+# Compare each report with what happened.
 
 
 def _judge(story: Story, call: Told) -> None:
@@ -188,12 +188,12 @@ def _lies(story: Story, call: Told) -> "list[str]":
     done = _effects(story, call)
     if call.asked.once:
         wrong += _sent_again(call)
-    # A refusal as too much counts as no attempt, where more than one is allowed.
+    # A refusal as too many requests does not count as an attempt, if more than one is allowed.
     counted = [each for each in call.sends if call.policy.attempts == 1 or not each.too_much]
     if len(counted) > call.policy.attempts:
         wrong.append(f"{len(counted)} attempts, and {call.policy.attempts} are allowed")
     sent_reads = [each for each in call.reads if each.told != "N"]
-    # What no answer confirmed is looked for twice, and a 404 may need the page that proves it.
+    # An unconfirmed change is looked up twice, and a 404 may need the page that proves it.
     most = 3 if call.asked.verb == "delete" else 1
     if (
         len(sent_reads) > most
@@ -217,7 +217,7 @@ def _effects(story: Story, call: Told) -> list[Effect]:
 
 
 def _sent_again(call: Told) -> list[str]:
-    """A once-only request is not sent again once it may have been done, unless asked for."""
+    """A once-only request that may have been done is sent again only if its caller asks for it."""
     first = next((n for n, each in enumerate(call.sends) if each.unsure), len(call.sends))
     if len(call.sends) > first + 1 and call.policy.on_ambiguous == "raise":
         return [f"it was sent again after request {call.sends[first].number} may have been done"]
@@ -243,7 +243,7 @@ def _false_success(story: Story, call: Told, done: list[Effect]) -> list[str]:
         return [] if secret in [each.secret for each in done] else [f"nobody minted {secret}"]
     wrong = []
     if asked.verb == "delete":
-        # By a slug that somebody else changes meanwhile, the name is gone and the device is not.
+        # If another user changes the slug meanwhile, the address is gone and the device is not.
         held = world.nameless(asked.address, start, call.ended)
     else:
         wanted, ids = wanted_by(asked), world.known_as(asked.address)
@@ -267,6 +267,6 @@ def _false_error(call: Told, done: list[Effect]) -> list[str]:
     if not call.asked.writes or not done:
         return []
     if isinstance(error, NotFoundError) and call.asked.verb == "delete":
-        # Whoever did it: a deletion's 404 claims only that the device is gone.
+        # Whoever did it: a deletion's 404 only claims that the device is gone.
         return []
     return [f"{type(error).__name__}, and it was done at {done[0].at:.3f}"]

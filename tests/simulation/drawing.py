@@ -1,4 +1,4 @@
-"""What is asked of a fleet in one story, and what is to befall its sessions."""
+"""Random operations on a fleet for one story, and random events for its sessions."""
 
 import random
 from typing import Any, Final
@@ -28,7 +28,7 @@ INTERRUPTIONS: Final = (
 
 @attrs.frozen(kw_only=True)
 class Interruption:
-    """How a session ends before its time: after so many seconds, turns or outcomes."""
+    """How a session ends early: after so many seconds, turns or outcomes."""
 
     kind: str
     after: float
@@ -36,7 +36,7 @@ class Interruption:
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """What is asked of a fleet, and how."""
+    """The operations on a fleet, and the options of the job."""
 
     items: tuple[Item, ...]
     form: str
@@ -114,13 +114,13 @@ def _draw_interruption(story: Story, kind: str) -> Interruption:
     if kind == "leave":
         return Interruption(kind=kind, after=chance.randint(0, 10))
     if kind in ("cut", "cancel") and chance.random() < 0.5:
-        # While the first intents are on their way to the disk.
+        # While the first intents are being written to the disk.
         return Interruption(kind=kind, after=chance.uniform(0.0, 0.03))
     return Interruption(kind=kind, after=10.0 ** chance.uniform(-2.0, 1.5))
 
 
 def _draw_items(story: Story, *, planned: bool) -> tuple[Item, ...]:
-    """Ask one or more things of each device, deletions last, and mix the devices."""
+    """Draw one or more operations for each device, deletions last, and mix the devices."""
     chance = story.chance
     as_items = planned and chance.random() < 0.5
     mints = chance.random() < 0.6

@@ -1,4 +1,4 @@
-"""Stories of fleet runs: sessions that are stopped, cut and killed, and go on from the journal."""
+"""Stories of fleet runs: sessions are stopped, cut off and killed, and resume from the journal."""
 
 import asyncio
 import tempfile
@@ -35,7 +35,7 @@ BETWEEN: Final = 30.0
 
 
 def tell_job(story: Story) -> None:
-    """Let a run be begun, interrupted and ended, and judge what it told."""
+    """Let a run begin, be interrupted and end, and judge its reports."""
     job = draw_job(story)
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         witness = Judge(story, job, Path(folder))
@@ -63,7 +63,7 @@ def _play(
     interruption: Interruption | None,
     now: float,
 ) -> float:
-    """Play one session, and give when it was over."""
+    """Play one session, and return the time of its end."""
     chance, network = story.chance, story.network
     last = interruption is None and number > 0
     network.session = number
@@ -202,7 +202,7 @@ async def _whole(
 
 
 class WatchedRun(Run[Any]):
-    """A run whose outcomes are noted at the moment at which they are known."""
+    """A run that records the moment at which each outcome is known."""
 
     def __init__(self, witness: Judge, session: Session, *arguments: Any, **settings: Any) -> None:
         self._witness = witness
@@ -210,7 +210,7 @@ class WatchedRun(Run[Any]):
         super().__init__(*arguments, **settings)
 
     def fill_disk(self) -> None:
-        """Let SQLite find no room from now on."""
+        """Let SQLite find the disk full from now on."""
         if self._session is not None:
             self._session._journal._connection.execute("PRAGMA max_page_count=1")
 
@@ -242,7 +242,7 @@ def _journal(job: Job, witness: Judge) -> JournalOptions | None:
 
 
 def _input(story: Story, job: Job, witness: Judge, *, first: bool) -> Any:
-    """Return the input in the job's form; or nothing, where the journal knows all of it."""
+    """Return the input in the job's form, or nothing if the journal knows all of it."""
     from_journal = not first and job.form == "list" and story.chance.random() < 0.5
     if from_journal and has_begun(witness.journal):
         return None

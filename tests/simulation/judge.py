@@ -1,4 +1,4 @@
-"""Holds what a fleet run told against what happened: after each session, and in the end."""
+"""Compares the reports of a fleet run with what happened, after each session and at the end."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ from tests.simulation.witness import Known, Session, Witness
 from tests.simulation.world import Asked, Effect, short, wanted_by
 
 COMMIT = 0.05
-"""The seconds that a journal takes at most to write what was taken up together."""
+"""The longest time, in seconds, that a journal takes to write one batch."""
 LONGEST_PAUSE = 120.0
-"""What a client's pause is bound by, as its retry policy has it by default."""
+"""The limit of a client's pause: the default of its retry policy."""
 
 
 class Judge(Witness):
-    """A witness who says in the end what was a lie."""
+    """A witness that can say, in the end, which reports were untrue."""
 
     # After each session.
 
     def over(self, session: Session, now: float) -> None:
-        """Look at what a session left behind."""
+        """Check what a session left behind."""
         session.over_at = now
         blame = self.story.blame
         papers = read_journal(self.journal) if self.job.journal else {}
@@ -30,7 +30,8 @@ class Judge(Witness):
                 continue
             last = paper.last if paper is not None else ""
             before = session.standing.get(asked, "")
-            # An intent without an end says "unknown", and what was not begun is left as it was.
+            # An intent without an outcome means "unknown"; an item that never started keeps its
+            # state.
             untouched = known.state == "held" or known.error in ("LeftUnknownError", "StaleError")
             right = {known.state, before} if untouched else {known.state}
             if session.how in ("killed", "full disk"):
@@ -90,7 +91,7 @@ class Judge(Witness):
         )
 
     def _check_abort(self, session: Session, now: float) -> None:
-        """Count for ourselves when a criterion is met."""
+        """Compute independently when a criterion is met."""
         if session.report is None:
             return
         criteria = self.job.abort or ()
@@ -114,7 +115,7 @@ class Judge(Witness):
                 for each in criteria
             )
         stopped = session.report.stopped
-        other_server = "fit no schema" in str(stopped) or lost >= 3  # 404s in a row
+        other_server = "fit no schema" in str(stopped) or lost >= 3  # consecutive 404s
         if isinstance(stopped, RunAbortedError) and not met and not other_server:
             self.story.blame(now, f"the run was aborted, and no criterion is met: {stopped}")
         if met and stopped is None:
@@ -129,7 +130,7 @@ class Judge(Witness):
     # In the end.
 
     def judge(self) -> None:
-        """Hold every outcome against what happened until the end of all things."""
+        """Compare every outcome with all that happened in the story."""
         for session in self.sessions:
             for asked, known in session.ends.items():
                 for lie in self._lies(session, asked, known):
@@ -181,7 +182,7 @@ class Judge(Witness):
             yield "no request of this session did it"
 
     def _held(self, session: Session, asked: Asked, end: float) -> bool:
-        """Whether a device was as wanted, at a moment of the run or one that a read showed."""
+        """Return whether a device was as wanted, at a moment of the run or as a read showed it."""
         looked = [
             each.as_of
             for each in self.story.network.sends
@@ -193,5 +194,5 @@ class Judge(Witness):
         return self.story.world.ever(asked.address, start, end, wanted_by(asked))
 
     def _was_intended(self, session: Session, asked: Asked) -> bool:
-        """Whether an earlier session wrote an intent of it and no more."""
+        """Return whether an earlier session wrote only an intent for it."""
         return session.standing.get(asked) in (INTENT, "unknown")

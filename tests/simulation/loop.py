@@ -1,8 +1,8 @@
 """An event loop on which time passes only when nothing else can happen.
 
-It waits for nothing: where a real loop would sleep until the next timer, this one sets its
-clock to it. Work for threads is done on the loop, some milliseconds after it was asked for,
-and its end is told a little later; so everything happens in an order that a seed decides.
+It never waits: where a real loop would sleep until the next timer, this one advances its clock.
+Work for threads runs on the loop, some milliseconds after it was submitted, and its end is reported
+a little later, so that a seed decides the order of everything.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 MOST_TURNS: Final = 300_000
-"""A loop that turns so often has lost its way."""
+"""A loop that turns this often is stuck."""
 THREAD_SECONDS: Final = 0.004
 
 
 class ProcessKilled(KeyboardInterrupt):
-    """The process is gone: nothing of it runs on. It passes through every task at once."""
+    """The process is dead, and none of its code runs any more; raised through every task."""
 
 
 class StuckError(Exception):
-    """Everything waits for something that will never come, or turns without end."""
+    """Everything waits for an event that will never come, or the loop turns endlessly."""
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose place in a set is decided by when it was made, and not by where it lies."""
+    """A task whose order in a set depends on when it was created, not on its memory address."""
 
     def __init__(self, *args: Any, number: int, **settings: Any) -> None:
         self._number = number
@@ -42,7 +42,7 @@ class _Task(asyncio.Task[Any]):
 
 
 class _Selector(selectors.BaseSelector):
-    """Tells its loop instead of waiting; nothing that is registered ever becomes ready."""
+    """Notifies its loop instead of waiting; nothing that is registered ever becomes ready."""
 
     def __init__(self) -> None:
         self._keys: dict[Any, selectors.SelectorKey] = {}
@@ -65,7 +65,7 @@ class _Selector(selectors.BaseSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop with a clock of its own, which begins at `start` seconds.
+    """A loop with its own clock, which begins at `start` seconds.
 
     `kill_at_turn` raises `ProcessKilled` between two turns.
     """
@@ -77,7 +77,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._chance = chance
         self.turns = 0
         self.leapt = 0.0
-        """How many seconds were lost to leaps, as when a laptop sleeps."""
+        """How many seconds were lost to leaps of the clock, as when a laptop sleeps."""
         self.kill_at_turn: int | None = None
         self.on_kill: Callable[[], None] = lambda: None
         super().__init__(selector)
@@ -90,12 +90,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def leap(self, seconds: float) -> None:
-        """Let time pass at once, and everybody find out afterwards."""
+        """Advance the time at once, so that everybody notices afterwards."""
         self._now += seconds
         self.leapt += seconds
 
     def kill(self) -> None:
-        """End the process that this loop is; to be called by a timer."""
+        """Kill the process of this loop; to be called by a timer."""
         self.kill_at_turn = None
         self.on_kill()
         raise ProcessKilled
@@ -114,7 +114,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
     ) -> "asyncio.Future[_T]":
-        """Do a thread's work on the loop: a little later, and its end is told later still."""
+        """Run a thread's work on the loop a little later, and report its end later still."""
         done: asyncio.Future[_T] = self.create_future()
         self.call_later(self._chance.uniform(0.0, THREAD_SECONDS), self._work, done, func, args)
         return done
@@ -140,15 +140,16 @@ def _tell(done: "asyncio.Future[Any]", result: Any, error: Exception | None) -> 
 
 
 _KEPT: Final[list[asyncio.Task[Any]]] = []
-"""Tasks of killed processes that would not end: collected, they would go on in another story."""
+"""Tasks of killed processes that would not end; if they were collected, they would continue in
+another story."""
 
 
 def end(loop: VirtualLoop) -> list[str]:
-    """End what is left on a loop, and close it; give the names of tasks that would not end."""
+    """End everything left on a loop and close it; return the names of tasks that would not end."""
     loop.kill_at_turn = None
     loop.turns = 0
     with contextlib.suppress(RuntimeError):
-        # A process that was killed while it ended had told its loop to stop.
+        # A process that was killed while it ended had already stopped its loop.
         loop.run_until_complete(asyncio.sleep(0.0))
     for _ in range(20):
         left = [task for task in asyncio.all_tasks(loop) if not task.done()]

@@ -1,7 +1,7 @@
-"""The third implementation of the exchange protocol: a network that only seems to be there.
+"""The third implementation of the exchange protocol: a simulated network.
 
-`SimulatedClient` is a real `Client` but for its engine's transport. What each exchange met is
-written down as a `Send`; `Network.on_send` is called before each, to look whether it may be.
+`SimulatedClient` is a real `Client` except for its engine's transport. Each exchange is recorded as
+a `Send`; `Network.on_send` is called before each to check that it is allowed.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ BASE_URL: Final = "http://127.0.0.1:8080"
 STRANGER: Final = "ffffffff-ffff-4fff-8fff-ffffffffffff"
 
 CALLER: contextvars.ContextVar[Any] = contextvars.ContextVar("caller", default=None)
-"""Who makes the calls of this task, so that each request is known by the call it is of."""
+"""Identifies the call that this task works for, so that each request can be matched to its call."""
 
 JSON_TYPE: Final = ("Content-Type", "application/json")
 
 
 @attrs.define(eq=False, kw_only=True)
 class Send:
-    """One exchange: what was asked, how it fared, and what the client was told."""
+    """One exchange: the request, how it went, and what the client received."""
 
     number: int
     asked: Asked
@@ -56,19 +56,19 @@ class Send:
     status: int | None = None
     retry_after: float | None = None
     believable: bool = False
-    """Whether the answer is the API's own, and tells all that it has to tell."""
+    """Whether the answer is the API's own and complete."""
     as_of: float | None = None
 
     @property
     def too_much(self) -> bool:
-        """Whether the server refused it as too much."""
+        """Return whether the server refused it as too many requests."""
         return self.status == 429 or (
             self.status == 503 and self.retry_after is not None and self.believable
         )
 
     @property
     def unsure(self) -> bool:
-        """Whether it may have been done, as far as its sender can know."""
+        """Return whether it may have been done, as far as its sender can know."""
         if self.told == "N":
             return False
         if self.status is None:
@@ -79,7 +79,7 @@ class Send:
 
 
 class Network:
-    """All that lies between clients and the world, for as long as a seed's story lasts."""
+    """Everything between clients and the world, for the length of a seed's story."""
 
     def __init__(self, world: World, chance: random.Random, trace: Trace) -> None:
         self.world = world
@@ -88,13 +88,14 @@ class Network:
         self.weather: Weather = CALM
         self.session = 0
         self.dead = False
-        """Whether the process that would send is gone: what its tasks still do is nothing."""
+        """Whether the sending process is dead, so that whatever its tasks still do has no
+        effect."""
         self.sends: list[Send] = []
         self.under_way: list[Send] = []
         self.on_send: Callable[[Send], None] = lambda _: None
 
     async def reach(self) -> Failure | None:
-        """Make a bare connection."""
+        """Create an unused connection."""
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(0.002)
         down = self.weather.is_down(now)
@@ -106,7 +107,7 @@ class Network:
     ) -> Reply | Failure:
         loop = asyncio.get_running_loop()
         if self.dead:
-            await asyncio.Event().wait()  # a killed process hears nothing more
+            await asyncio.Event().wait()  # a killed process receives nothing more
         now = loop.time()
         self.world.settle(now)
         asked = understand(message.method, message.target, message.body)
@@ -213,7 +214,7 @@ def _reply(send: Send, course: Course, answers: list[Answer]) -> Reply:
 
 
 def _asked_to_wait(headers: tuple[tuple[str, str], ...]) -> float | None:
-    """Read the Retry-After of our own making: seconds, or nine seconds after `Date`."""
+    """Parse the Retry-After values that we create: seconds, or nine seconds after `Date`."""
     value = dict(headers).get("Retry-After", "")
     if value.isdigit():
         return float(value)
@@ -230,13 +231,13 @@ class SimulatedTransport:
     async def exchange(
         self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
     ) -> Reply | Failure:
-        """Send one request once and give its answer, within `left` seconds."""
+        """Send one request once and return its answer, within `left` seconds."""
         if self._closed:
             return not_sent(TransportError("the client is closed"), "Closed", retries=0)
         return await self._network.exchange(message, left=left, timeouts=timeouts)
 
     async def reach(self, seconds: float) -> Failure | None:
-        """Make a bare connection."""
+        """Create an unused connection."""
         return await self._network.reach()
 
     def take_headers(self) -> None:
@@ -260,7 +261,7 @@ class _SimulatedEngine(Engine):
 
 
 class SimulatedClient(Client):
-    """A client in all but its transport."""
+    """A real client except for its transport."""
 
     def __init__(self, network: Network, **settings: Any) -> None:
         super().__init__("simulated-token", base_url=BASE_URL, **settings)

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk, read with no code of the package's."""
+"""Reads the files that a run leaves on the disk, without any code of the package."""
 
 import json
 import sqlite3
@@ -18,7 +18,7 @@ UNTOUCHED: Final = ""
 
 
 def asked_in(text: str) -> Asked:
-    """Read an operation as a journal writes it."""
+    """Parse an operation as a journal stores it."""
     told = json.loads(text)
     verb = told.pop("operation").removeprefix("device.")
     address = told.pop("device_id")
@@ -27,7 +27,7 @@ def asked_in(text: str) -> Asked:
 
 @attrs.define
 class Paper:
-    """What a journal says of one item. `kinds` are the intents and ends, in order."""
+    """A journal's records of one item. `kinds` are the intents and ends, in order."""
 
     seq: int
     asked: Asked
@@ -40,7 +40,7 @@ class Paper:
 
 
 def has_begun(journal: Path) -> bool:
-    """Say whether a run was begun in a file."""
+    """Return whether a file records the start of a run."""
     if not journal.exists():
         return False
     with closing(sqlite3.connect(journal)) as connection:
@@ -49,7 +49,7 @@ def has_begun(journal: Path) -> bool:
 
 
 def read_journal(journal: Path) -> dict[Asked, Paper]:
-    """Return what a journal says of each item; nothing where no run was begun."""
+    """Return a journal's records of each item, or nothing if no run was started in it."""
     if not has_begun(journal):
         return {}
     with closing(sqlite3.connect(journal)) as connection:
@@ -63,7 +63,7 @@ def read_journal(journal: Path) -> dict[Asked, Paper]:
 
 
 def wave_notes(journal: Path) -> tuple[frozenset[int], frozenset[int]]:
-    """Return the waves that a journal says did not pass, and those accepted nonetheless."""
+    """Return the waves that did not pass, according to a journal, and those accepted anyway."""
     if not has_begun(journal):
         return frozenset(), frozenset()
     refused, accepted = set(), set()
@@ -112,7 +112,7 @@ class Reader:
 
 
 def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
-    """Yield device and secret of each whole line in a file of credentials."""
+    """Yield the device and secret of each complete line in a credentials file."""
     if not credentials.exists():
         return
     for line in credentials.read_bytes().split(b"\n"):
@@ -121,13 +121,13 @@ def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
         except ValueError:
             continue
         if "config" not in row:
-            continue  # a part of an answer, of which nothing is known but that it came
+            continue  # part of an answer, of which nothing is known except that it arrived
         told = row["config"]["mqtt_credentials"]
         yield row["device_id"], told.get("password") or told["private_key"]
 
 
 def photograph(folder: Path) -> dict[str, bytes]:
-    """Return what is in the files of a folder, as a process leaves them that is killed now."""
+    """Return the contents of a folder's files, as a process that is killed now leaves them."""
     return {
         path.name: path.read_bytes()
         for path in folder.iterdir()
@@ -136,7 +136,7 @@ def photograph(folder: Path) -> dict[str, bytes]:
 
 
 def restore(folder: Path, picture: dict[str, bytes]) -> None:
-    """Make a folder what it was when the picture was taken."""
+    """Restore a folder to a snapshot."""
     for path in folder.iterdir():
         path.unlink()
     for name, data in picture.items():

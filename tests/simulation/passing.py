@@ -1,4 +1,4 @@
-"""The promise of waves, across sessions: a first wave is looked at before the next begins."""
+"""The promise of waves, across sessions: a first wave is verified before the next begins."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from tests.simulation.witness import Session, Witness
 
 CAREFUL: Final = 2
-"""So many waves are read back, as the rollout's documentation says."""
+"""The number of waves that are read back, according to the rollout's documentation."""
 
 
 def unpassed(
     witness: "Witness", session: "Session", wave: int, waves: Mapping[Asked, int]
 ) -> Iterator[str]:
-    """Tell what in the first waves keeps this wave from beginning; `waves` says who is in which.
+    """Return what in the first waves forbids this wave to begin; `waves` maps items to waves.
 
-    A wave that the journal said did not pass may be left behind where the job says so.
+    A wave that did not pass, according to the journal, may be skipped if the job allows it.
     """
     accepted = session.refused if witness.job.accept_wave else frozenset[int]()
     for item in witness.items.values():
@@ -38,7 +38,7 @@ def unpassed(
 
 
 def _was_read_back(witness: "Witness", asked: Asked) -> bool:
-    """Say whether a read after its end showed what it set, or need not, for another came later."""
+    """Return whether a later read showed its values, or a later item made that needless."""
     known = [each.ends[asked] for each in witness.sessions if asked in each.ends]
     applied = [each for each in known if each.state == "applied"]
     if not applied:
@@ -56,7 +56,7 @@ def _was_read_back(witness: "Witness", asked: Asked) -> bool:
 
 
 def _is_outdone(witness: "Witness", asked: Asked) -> bool:
-    """Say whether a later item of the device set the same anew, or deleted it, by now."""
+    """Return whether a later item of the device has since set the same fields, or deleted it."""
     index = witness.items[asked].index
     names = {name for name, _ in asked.fields}
     return any(

@@ -7,11 +7,11 @@ from tests.simulation.jobs import tell_job
 from tests.simulation.story import Story
 
 CALLS_OF: Final = (0, 3)
-"""Of each five seeds, these tell of single calls, and the others of fleet runs."""
+"""Of every five seeds, these are about single calls, and the others about fleet runs."""
 
 
 def tell(seed: int) -> Story:
-    """Tell the story of a seed, always the same."""
+    """Run the story of a seed, which is always the same."""
     story = Story(seed)
     if seed % 5 in CALLS_OF:
         tell_calls(story)

@@ -1,4 +1,4 @@
-"""One seed's story: who takes part in it, and what was found wrong."""
+"""One seed's story: its participants, and the faults found."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ LEEWAY: Final = 1e-6
 
 @attrs.define(eq=False)
 class Story:
-    """What a seed decides, and what became of it. `broken` tells each promise that was."""
+    """The choices of a seed, and their result. `broken` lists each broken promise."""
 
     seed: int
     chance: random.Random = attrs.field(init=False)
@@ -49,33 +49,33 @@ class Story:
         self.people([])
 
     def people(self, shapes: Sequence[Shape]) -> None:
-        """Begin the world anew, with these devices."""
+        """Start a new world with these devices."""
         self.world = World(shapes, lambda at, text: self.trace.tell(at, "world", "{}", text))
         self.network = Network(self.world, random.Random(f"network {self.seed}"), self.trace)
 
     def blame(self, at: float, text: str) -> None:
-        """Say that a promise was broken."""
+        """Record a broken promise."""
         self.trace.tell(at, "BROKEN", "{}", text)
         self.broken.append(text)
 
     def count(self, what: str) -> None:
-        """Count something that was tried, so that a long run can tell how often."""
+        """Count a case that was tried, so that a long run can report how often."""
         self.tried[what] = self.tried.get(what, 0) + 1
 
     def loop(self, start: float) -> VirtualLoop:
-        """Make the loop of one process, from some moment on."""
+        """Create the loop of one process, starting at some moment."""
         loop = VirtualLoop(random.Random(f"loop {self.seed} {start}"), start=start)
         loop.set_exception_handler(lambda _, context: self._hear(loop, context))
         return loop
 
     def _hear(self, loop: VirtualLoop, context: Mapping[str, Any]) -> None:
-        """Take a complaint of the loop's own, such as an error that nobody asked for."""
+        """Record a complaint of the loop itself, such as an exception that was never retrieved."""
         if not self.network.dead:
             error = context.get("exception")
             self.blame(loop.time(), f"the loop complains: {context['message']}: {error!r}")
 
     def clock(self, loop: VirtualLoop) -> Clock:
-        """Return the clock of a process: its wall may be moved by `jump`."""
+        """Return the clock of a process; `jump` may move its wall time."""
         chance = random.Random(f"clock {self.seed} {loop.time()}")
         return Clock(
             monotonic=loop.time,
@@ -91,13 +91,13 @@ class Story:
         self.wall_offset += seconds
 
     def leap(self, loop: VirtualLoop, seconds: float) -> None:
-        """Let the machine sleep."""
+        """Suspend the machine."""
         self.count("suspends")
         self.trace.tell(loop.time(), "clock", "the machine sleeps for {:g} s", seconds)
         loop.leap(seconds)
 
     def disturb(self, loop: VirtualLoop, start: float, length: float) -> None:
-        """Plan what else may happen: clocks that jump, a machine that sleeps, other people."""
+        """Plan other events: clocks that jump, a machine that sleeps, other users."""
         chance = self.chance
         for _ in range(chance.choice((0, 0, 0, 1, 2))):
             seconds = chance.choice((-86_400.0, -3600.0, -5.0, 5.0, 3600.0, 1e8))
@@ -113,10 +113,10 @@ class Story:
             self.world.plan(at, _meddling(self.world, device_id, fields))
 
     def hook(self, loop: VirtualLoop) -> Callable[[Event], None]:
-        """Return a hook that tells the trace what the client says of itself."""
+        """Return a hook that adds the client's events to the trace."""
 
         def tell(event: Event) -> None:
-            # Calls are numbered through a process, and this story may not be its first.
+            # Calls are numbered across a process, and this story may not be its first.
             text = f"call {self._numbers.setdefault(event.call, len(self._numbers) + 1)}"
             if isinstance(event, AttemptFailed):
                 text += f": attempt {event.attempt.number} failed, {event.attempt.certainty.value}"
@@ -141,7 +141,7 @@ def _meddling(world: World, device_id: str, fields: Mapping[str, str]) -> Callab
 
 
 def shapes(count: int) -> list[Shape]:
-    """Make devices, each known by the end of its id."""
+    """Create devices whose ids differ in their last digits."""
     return [
         Shape(
             id=f"00000000-0000-4000-8000-{number:012x}",
@@ -155,7 +155,7 @@ def shapes(count: int) -> list[Shape]:
 
 
 def operation_of(asked: Asked) -> Operation[Any]:
-    """Return the package's value for what is asked."""
+    """Return the package's value for a request."""
     fields: dict[str, Any] = dict(asked.fields)
     kinds: dict[str, Callable[..., Operation[Any]]] = {
         "get": GetDevice,
@@ -168,13 +168,13 @@ def operation_of(asked: Asked) -> Operation[Any]:
 
 
 def secret_in(result: Any) -> str:
-    """Return what is secret in a configuration."""
+    """Return the secrets in a configuration."""
     credentials = result.mqtt_credentials
     return str(getattr(credentials, "password", None) or credentials.private_key)
 
 
 def check_pauses(story: Story, sends: Sequence[Send], longest: float) -> None:
-    """Nothing is asked again before the pause is over that its own refusal asked for."""
+    """No request is sent again during the pause that its own refusal demanded."""
     ended = [
         each for each in sends if each.status == 429 and each.retry_after and each.ended is not None
     ]
@@ -202,10 +202,10 @@ def check_spacing(
     *,
     commit: float = CATCH_UP_S + LEEWAY,
 ) -> None:
-    """No two requests of a client begin closer to each other than its rate allows.
+    """No two requests of a client start closer together than its rate allows.
 
-    A timer that is late is caught up with. A job writes its intent between the turn at the
-    limiter and the request: `commit` is how many seconds that may take.
+    A late timer is compensated for. A job writes its intent between its turn at the limiter and the
+    request: `commit` is how many seconds that may take.
     """
     if max_rate is None:
         return
@@ -220,7 +220,7 @@ def check_spacing(
 
 
 def check_at_once(story: Story, send: Send, most: int) -> None:
-    """Before a request: not too many under way, and no second write to its device."""
+    """Before a request: not too many are in flight, and there is no second write to its device."""
     others = [each for each in story.network.under_way if each.session == send.session]
     if len(others) >= most:
         story.blame(send.at, f"request {send.number} begins while {len(others)} are under way")
@@ -234,7 +234,7 @@ def check_at_once(story: Story, send: Send, most: int) -> None:
 
 
 def check_left(story: Story, client: Any, at: float) -> None:
-    """Afterwards: no permit and no turn held."""
+    """Afterwards: no permit and no turn is held."""
     pipeline = client._engine._pipeline
     limiter = pipeline.limiter
     assert isinstance(limiter, AdaptiveLimiter)
@@ -245,14 +245,14 @@ def check_left(story: Story, client: Any, at: float) -> None:
 
 
 def check_tasks(story: Story, at: float) -> None:
-    """Afterwards: no task but the one that asks."""
+    """Afterwards: no task is left but the current one."""
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     if left:
         story.blame(at, f"tasks are left: {sorted(map(repr, left))}")
 
 
 def run(story: Story, loop: VirtualLoop, main: Coroutine[Any, Any, None]) -> None:
-    """Run a process's main coroutine on its loop; what it raises is a promise broken."""
+    """Run a process's main coroutine on its loop; any exception breaks a promise."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_until_complete(main)

@@ -1,4 +1,4 @@
-"""The loop: time passes only by timers, threads are none, and a kill runs nothing more."""
+"""The loop: time passes only by timers, nothing runs on threads, and a kill runs nothing more."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""1,000 stories on virtual time, and each promise of the package kept in all of them."""
+"""1,000 stories on virtual time; the package keeps each of its promises in all of them."""
 
 import os
 import subprocess
@@ -14,8 +14,8 @@ from tests.simulation.seeds import tell
 SEEDS = 1000
 CHUNK = 50
 LOOKED_THROUGH = 400
-FLAGGED = (14361,)  # a deletion, read back by a 404 without a body
-"""Seeds beyond those that were told as broken once, and are not."""
+FLAGGED = (14361,)  # a deletion, looked up by a 404 without a body
+"""Seeds beyond those that once failed and are fixed."""
 ROOT = Path(__file__).parents[2]
 
 

@@ -1,7 +1,7 @@
-"""What may befall a request: how each exchange goes, drawn from a seed's own mixture.
+"""What may happen to a request: how each exchange goes, drawn from a seed's mixture of faults.
 
-Times are seconds. What a course says is decided before the request is on its way; what the
-API answers is known only when the request is done, by the world as it then is.
+Times are seconds. A `Course` is decided before the request is sent; the API's answer depends on the
+state of the world when the request is done.
 """
 
 import random
@@ -18,7 +18,7 @@ OLDEST_READ: Final = 30.0
 
 @attrs.frozen
 class Said:
-    """An answer that is not the API's honest one to what was done."""
+    """An answer that is not the API's honest answer to the request."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -30,12 +30,13 @@ class Said:
 class Course:
     """How one exchange goes.
 
-    `unsent` names why no connection comes about, after `connect` seconds. Else the request
-    arrives `trip` seconds after its sending, is done `works` seconds later (None: never), and
-    something is heard `heard` seconds after its sending (None: never): the API's answer, or
-    `said`, or with `dies` the end of the connection. `cut` loses the answer's body, `empty`
-    leaves it away, `other` answers about another device. `lag` is how old a read is. `twice`
-    lets a proxy hand the request to a second server, whose answer is the one that is heard.
+    If there is no connection, `unsent` names the reason, which occurs after `connect` seconds.
+    Otherwise, all times count from the sending: the request arrives after `trip` seconds and is
+    done `works` seconds later (None: never); after `heard` seconds (None: never) the client
+    receives the API's answer, or `said`, or with `dies` the end of the connection. `cut` loses the
+    answer's body, `empty` omits it, `other` answers about another device. `lag` is the age of the
+    state that a read shows. With `twice`, a proxy passes the request to a second server, whose
+    answer the client receives.
     """
 
     name: str = "good"
@@ -82,14 +83,14 @@ PAIRS: Final = (
     ("refused", "stale"),
     ("other", "again"),
 )
-"""What is most likely to be mistaken when one follows the other."""
+"""Pairs that are most likely to be mistaken if one follows the other."""
 
 UNSENT: Final = ("refused", "dns", "timeout", "tls", "disconnected")
 
 
 @attrs.frozen(kw_only=True)
 class Spell:
-    """Some time in which nearly all requests fare alike: "down", "partition" or "throttled"."""
+    """A period in which nearly all requests fare alike: "down", "partition" or "throttled"."""
 
     kind: str
     start: float
@@ -98,7 +99,7 @@ class Spell:
 
 @attrs.frozen(kw_only=True)
 class Weather:
-    """How often what happens: `trouble` is the share of all requests that anything befalls."""
+    """How often each fault occurs: `trouble` is the share of requests that meet any."""
 
     trouble: float = 0.0
     weights: Mapping[str, float] = attrs.field(factory=dict)
@@ -106,7 +107,7 @@ class Weather:
     latency: float = 0.05
 
     def course(self, chance: random.Random, asked: Asked, now: float) -> Course:
-        """Draw how a request goes that begins now."""
+        """Draw how a request that begins now goes."""
         trip = chance.uniform(0.001, self.latency)
         back = chance.uniform(0.001, self.latency)
         plain = Course(trip=trip, heard=trip + back)
@@ -157,14 +158,14 @@ def _under(spell: Spell, plain: Course, chance: random.Random, now: float) -> Co
         return attrs.evolve(plain, name="throttled", works=None, said=said)
     if chance.random() < 0.5:
         return attrs.evolve(plain, name="partition", unsent="timeout", connect=1e6)
-    # Over a connection that was open: the bytes wait in some buffer, and may yet arrive.
+    # Over a connection that was open: the bytes wait in some buffer, and may still arrive.
     arrives = spell.end - now + chance.uniform(0.0, 5.0)
     works = 0.0 if chance.random() < 0.5 else None
     return attrs.evolve(plain, name="partition", trip=arrives, works=works, heard=None)
 
 
 def _maybe_done(chance: random.Random) -> float | None:
-    """Draw when a request is done whose answer will not be believed: now, later, or never."""
+    """Draw when a request with an untrustworthy answer is done: now, later, or never."""
     if chance.random() < 0.3:
         return None
     return 0.0 if chance.random() < 0.5 else chance.uniform(0.0, LATEST_EFFECT)
@@ -178,7 +179,7 @@ def _late(works: float | None) -> str:
 
 @attrs.frozen
 class _Fate:
-    """Draws how one request fares; each method is named by what befalls it."""
+    """Draws how one request fares; each method is named after its fault."""
 
     plain: Course
     chance: random.Random
@@ -206,7 +207,7 @@ class _Fate:
         wait = self.chance.choice(("", "0", "1", "3", "17", "100", "3600", "soon"))
         headers: tuple[tuple[str, str], ...] = (("Retry-After", wait),) if wait else ()
         if self.chance.random() < 0.3:
-            # A date counts from the server's own clock, whatever ours says.
+            # A date is relative to the server's own clock, whatever ours says.
             headers = (
                 ("Date", "Tue, 01 Jul 2025 10:00:00 GMT"),
                 ("Retry-After", "Tue, 01 Jul 2025 10:00:09 GMT"),
@@ -261,15 +262,13 @@ class _Fate:
             self.asked.verb not in ("get", "update", "assign_blueprint")
             or len(self.asked.address) != 36
         ):
-            return (
-                self.plain
-            )  # where no id was self.asked for, or none is told, nobody could see it
+            return self.plain  # if no id was requested, or none is sent, nobody could notice
         return attrs.evolve(
             self.plain, name="about another", other=True, works=_maybe_done(self.chance)
         )
 
     def twice(self) -> Course:
-        # As nginx does it with a deletion, and never with a PATCH or POST.
+        # nginx does so with a deletion, but never with a PATCH or POST.
         return (
             attrs.evolve(self.plain, name="twice", twice=True)
             if self.asked.verb == "delete"

@@ -1,6 +1,6 @@
-"""Watches a fleet run, request by request, and checks at once what may be known at once.
+"""Watches a fleet run, request by request, and immediately checks what can be known by then.
 
-What an effect that comes late may still change is for the `Judge`, in the end.
+Checks that a late effect may still change are left to the `Judge`, at the end.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from tests.simulation.story import Story, check_at_once, secret_in
 from tests.simulation.world import Asked, Effect, Shape, wanted_by
 
 LONGEST_PAUSE = 120.0
-"""What a client's pause is bound by, as its retry policy has it by default."""
+"""The limit of a client's pause: the default of its retry policy."""
 
 
 @attrs.frozen(kw_only=True)
 class Item:
-    """One thing that is asked of the fleet."""
+    """One operation on the fleet."""
 
     index: int
     asked: Asked
@@ -54,17 +54,17 @@ class Known:
 
 @attrs.define(eq=False, kw_only=True)
 class Session:
-    """One process at work on the run."""
+    """One process that works on the run."""
 
     number: int
     began: float
     story: Story
     standing: dict[Asked, str]
-    """How each item stood when it began: the last word of the journal."""
+    """The state of each item when the session began: its last record in the journal."""
     refused: frozenset[int] = frozenset()
-    """Waves that did not pass, by the journal's words when it began."""
+    """Waves that had not passed when the session began, according to the journal."""
     accepted: frozenset[int] = frozenset()
-    """Waves that a person let pass nonetheless, in an earlier session."""
+    """Waves that a person accepted anyway in an earlier session."""
     looked_at: set[int] = attrs.field(factory=set)
     how: str = "over"
     asked_to_stop: bool = False
@@ -72,14 +72,14 @@ class Session:
     over_at: float = 0.0
     report: Any = None
     stopped_at: int | None = None
-    """How many requests had been sent when the run stopped by itself."""
+    """How many requests had been sent when the run stopped itself."""
     order: list[tuple[Asked, Known]] = attrs.field(factory=list)
     ends: dict[Asked, Known] = attrs.field(factory=dict)
     told: list[Any] = attrs.field(factory=list)
     begun: set[Asked] = attrs.field(factory=set)
 
     def on_event(self, event: RunEvent) -> None:
-        """Hear what the run says of itself."""
+        """Handle an event of the run."""
         network = self.story.network
         if network.dead:
             return
@@ -125,13 +125,13 @@ class Witness:
         return session
 
     def close(self) -> None:
-        """Let go of the journal, before it is put back."""
+        """Close the journal before it is restored."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
     def known(self, session: Session, outcome: Outcome[Any]) -> None:
-        """Take note of an outcome at the moment at which it is known."""
+        """Record an outcome at the moment when it is known."""
         if self.story.network.dead:
             return
         now = asyncio.get_running_loop().time()
@@ -159,7 +159,7 @@ class Witness:
         session.order.append((asked, known))
 
     def told(self, session: Session, outcome: Outcome[Any]) -> None:
-        """Take note of an outcome that the run's user was told."""
+        """Record an outcome that was reported to the run's user."""
         session.told.append(outcome)
 
     def asked_in(self, outcome: Outcome[Any]) -> Asked:
@@ -224,7 +224,7 @@ class Witness:
                 return
 
     def end_of(self, session: Session, asked: Asked) -> str:
-        """Return how an item ended, in this session or an earlier one; "" where it did not."""
+        """Return how an item ended, in this session or an earlier one; "" if it did not."""
         known = session.ends.get(asked)
         if known is not None:
             return known.state
@@ -267,7 +267,7 @@ class Witness:
                 for asked in late | {item.asked}
                 if self.sends[asked][:1] == [] or self.sends[asked][0].number >= session.stopped_at
             ]
-            # Those that were under way: looked at already, or waiting for their intents.
+            # Those in flight: already checked, or waiting for their intents.
             if len(new) > self.job.concurrency:
                 yield f"{len(new)} items were begun after the run had stopped"
 
@@ -286,7 +286,7 @@ class Witness:
         )
 
     def _is_kept(self, asked: Asked) -> bool:
-        """Whether a secret of the item is in the file of credentials."""
+        """Return whether a secret of the item is in the credentials file."""
         if not (asked.once and self.job.credentials == "file"):
             return False
         kept = {secret for _, secret in self._kept()}
@@ -296,7 +296,7 @@ class Witness:
         return self._in_sink | set(kept_secrets(self.credentials))
 
     async def keep(self, operation: Any, result: Any) -> None:
-        """Be a sink of credentials, which in some jobs fails now and then."""
+        """Act as a sink of credentials, which in some jobs fails occasionally."""
         await asyncio.sleep(self.story.chance.choice((0.0, 0.01)))
         if self.job.credentials == "bad sink" and self.story.chance.random() < 0.2:
             raise OSError(28, "No space left on device")

@@ -1,8 +1,8 @@
-"""The devices and all that ever happened to them: the witness of a simulation.
+"""The devices and their whole history: the witness of a simulation.
 
-It imports nothing of the package, reads requests as a server does, and forgets nothing. What
-lies ahead (a request on its way, an effect that comes late) stands on its agenda, and happens
-when time has come so far: whoever looks says first what time it is.
+It imports nothing of the package, parses requests as a server does, and forgets nothing. Future
+events (a request on its way, a late effect) are on its agenda and take place when their time has
+come; every query first says what time it is.
 """
 
 import heapq
@@ -17,7 +17,7 @@ import attrs
 
 @attrs.frozen
 class Asked:
-    """What a request asks for: a verb, the device it names, and the fields that it sets."""
+    """The meaning of a request: a verb, the device it names, and the fields it sets."""
 
     verb: str
     address: str = ""
@@ -37,12 +37,12 @@ class Asked:
 
 
 def short(address: str) -> str:
-    """Return an id as people can tell it apart: the end of a UUID."""
+    """Return the part of an id that people can distinguish: the end of a UUID."""
     return f"…{address[-4:]}" if len(address) == 36 else address
 
 
 def understand(method: str, target: str, body: bytes | None) -> Asked:
-    """Read a request as the API would."""
+    """Parse a request as the API would."""
     split = urlsplit(target)
     segments = [unquote(each) for each in split.path.split("/") if each]
     segments = segments[segments.index("v3") + 1 :]
@@ -66,7 +66,7 @@ def understand(method: str, target: str, body: bytes | None) -> Asked:
 
 @attrs.frozen
 class Shape:
-    """A device as it stands at some moment."""
+    """The state of a device at some moment."""
 
     id: str
     name: str
@@ -80,7 +80,7 @@ class Shape:
 
 @attrs.frozen
 class Effect:
-    """One thing that was done, when, and by which request; `secret` is what was minted."""
+    """One effect, its time, and its request; `secret` is what was minted."""
 
     at: float
     send: int
@@ -91,7 +91,7 @@ class Effect:
 
 @attrs.frozen
 class Answer:
-    """What the API says; `as_of` is the moment that a read shows."""
+    """The API's answer; `as_of` is the moment that a read shows."""
 
     status: int
     body: Mapping[str, Any] | None
@@ -103,7 +103,7 @@ def refusal(status: int, code: str) -> Answer:
 
 
 class World:
-    """All devices, and the log of what was done to them. `told` hears of each happening."""
+    """All devices, and the log of changes to them. `told` is called with each event."""
 
     def __init__(self, shapes: Iterable[Shape], told: Callable[[float, str], None]) -> None:
         self.devices = {shape.id: shape for shape in shapes}
@@ -119,11 +119,11 @@ class World:
     # Time.
 
     def plan(self, at: float, what: Callable[[float], None]) -> None:
-        """Let something happen at a moment that has not come yet."""
+        """Schedule an event for a future moment."""
         heapq.heappush(self._agenda, (max(at, self.now), next(self._numbers), what))
 
     def settle(self, now: float) -> None:
-        """Let everything happen that is due by now."""
+        """Let every event that is due by now take place."""
         while self._agenda and self._agenda[0][0] <= now:
             at, _, what = heapq.heappop(self._agenda)
             self.now = max(self.now, at)
@@ -131,14 +131,14 @@ class World:
         self.now = max(self.now, now)
 
     def settle_all(self) -> None:
-        """Let everything happen that ever will."""
+        """Let every scheduled event take place."""
         while self._agenda:
             self.settle(self._agenda[0][0])
 
-    # What was, and when.
+    # The history of each device.
 
     def as_of(self, device_id: str, at: float) -> Shape | None:
-        """Return a device as it stood at a moment."""
+        """Return the state of a device at a moment."""
         found: Shape | None = None
         for since, shape in self.history.get(device_id, ()):
             if since <= at:
@@ -148,7 +148,7 @@ class World:
     def ever(
         self, device_id: str, start: float, end: float, wanted: Callable[[Shape | None], bool]
     ) -> bool:
-        """Say whether a device was as wanted at any moment from `start` to `end`."""
+        """Return whether a device was as wanted at any moment from `start` to `end`."""
         line = self.history.get(device_id, [(float("-inf"), None)])
         return any(
             wanted(shape)
@@ -157,7 +157,7 @@ class World:
         )
 
     def nameless(self, address: str, start: float, end: float) -> bool:
-        """Say whether at any moment from `start` to `end` nothing went by an address."""
+        """Return whether at any moment from `start` to `end` no device had an address."""
         changes = [at for line in self.history.values() for at, _ in line if start < at <= end]
         for moment in (start, *changes):
             device_id = self.find(address, moment)
@@ -166,7 +166,7 @@ class World:
         return False
 
     def known_as(self, address: str) -> list[str]:
-        """Return the ids of all devices that ever went by an address."""
+        """Return the ids of all devices that ever had an address."""
         return [
             device_id
             for device_id, line in self.history.items()
@@ -176,14 +176,14 @@ class World:
     # What is done.
 
     def meddle(self, now: float, device_id: str, **fields: str) -> None:
-        """Let somebody else change a device, or delete it where no field is named."""
+        """Let another user change a device, or delete it if no field is named."""
         shape = self.devices.get(device_id)
         if shape is not None:
             self._told(now, f"somebody else changes {short(device_id)}: {fields or 'deleted'}")
             self._put(now, device_id, attrs.evolve(shape, **fields) if fields else None)
 
     def serve(self, now: float, send: int, asked: Asked, lag: float = 0.0) -> Answer:
-        """Do what is asked and say so; a read shows what was `lag` seconds ago."""
+        """Carry out a request and return the answer; a read shows the state `lag` seconds ago."""
         if asked.verb == "list":
             return self._page(asked, now - lag)
         device_id = self.find(asked.address, now - lag)
@@ -212,7 +212,7 @@ class World:
         return {"device": self.devices[device_id].json()}
 
     def find(self, address: str, at: float) -> str | None:
-        """Return the id of the device that goes by an address at a moment, or that ever had it."""
+        """Return the id of the device that has an address at a moment, or that ever had it."""
         if address in self.history:
             return address
         for device_id in self.history:
@@ -250,7 +250,7 @@ def _config(secret: str, protocol: str) -> dict[str, Any]:
 
 
 def wanted_by(asked: Asked) -> Callable[[Shape | None], bool]:
-    """Return the question whether a device is as a write wants it."""
+    """Return a predicate: is a device as a write wants it?"""
     if asked.verb == "delete":
         return lambda shape: shape is None
     if asked.once:

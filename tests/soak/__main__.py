@@ -21,9 +21,9 @@ from typing import Any
 from tests.soak.account import problems
 
 ALLOWED = {"rss_kib": 4096.0, "traced_kib": 256.0, "descriptors": 24.0, "tasks": 0.0}
-"""How much the last quarter's median may be above the second quarter's.
+"""How much the last quarter's median may exceed the second quarter's.
 
-Descriptors go with the pool's connections, of which there may be as many as places at the gate.
+File descriptors vary with the pool's connections; there may be as many as the gate admits.
 """
 
 DEVELOPING = [sys.executable, "-X", "dev", "-W", "error"]

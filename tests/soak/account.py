@@ -13,7 +13,7 @@ from typing import Any
 DONE = frozenset({"ok", "applied"})
 NOT_DONE = frozenset({"not-done", "failed", "held"})
 OPEN = frozenset({"ambiguous", "cancelled", "unknown", "cut"})
-"""What a call can tell; of `OPEN` ones nothing is claimed."""
+"""The possible reports of a call; nothing is claimed about `OPEN` ones."""
 
 _NUMBER = re.compile(r"(?:new|name|slug|bp)-([0-9]+)")
 

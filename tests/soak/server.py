@@ -31,10 +31,10 @@ from tests.support.world import World, device
 FAULTY_SHARE = 0.1
 RESET_SHARE = 0.01
 RARE_SHARE = 0.02
-"""How many of the faults are slow ones or let the whole client pause."""
+"""How many of the faults are slow, or pause the whole client."""
 
 NEW = "new-"
-"""Addresses that begin so are devices that come into being when they are first spoken of."""
+"""Addresses with this prefix are devices that come into existence at their first use."""
 
 # Those that ask to be waited for would leave the traffic little else to do.
 _MAYBE: list[Reply] = [

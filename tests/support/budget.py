@@ -1,7 +1,7 @@
-"""How many examples a property is tried with: few and always the same, or many and by chance.
+"""The number of examples for a property test: a few fixed ones, or many random ones.
 
-The main run tries the same examples each time. `HYPOTHESIS_PROFILE=long` before the same
-command tries `LONG_FACTOR` times as many, drawn anew, and prints how to repeat what fails.
+The main run uses the same examples each time. With `HYPOTHESIS_PROFILE=long`, the same command
+tries `LONG_FACTOR` times as many random examples and prints how to reproduce a failure.
 """
 
 import os
@@ -14,11 +14,11 @@ LONG_FACTOR: Final = 25
 LONG: Final = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 
 IN_TIME: Final = pytest.mark.timeout(3600 if LONG else 60)
-"""For the modules whose tests take a budget."""
+"""For modules whose tests take a budget."""
 
 
 def examples(count: int) -> settings:
-    """Return the settings of a property that the main run tries with so many examples."""
+    """Return the settings of a property that the main run tries with `count` examples."""
     return settings(
         max_examples=count * LONG_FACTOR if LONG else count,
         deadline=None,

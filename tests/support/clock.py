@@ -1,4 +1,4 @@
-"""A clock whose sleep never waits, and whose chance is known."""
+"""A clock whose sleep returns at once, with predictable randomness."""
 
 import asyncio
 import time
@@ -10,22 +10,21 @@ from enapter_async.clock import Clock
 
 
 def upper(_low: float, high: float) -> float:
-    """Draw the largest number there is, so that a delay shows its bound."""
+    """Return the upper bound, so that a delay shows its maximum."""
     return high
 
 
 def lower(low: float, _high: float) -> float:
-    """Draw the smallest number there is."""
+    """Return the lower bound."""
     return low
 
 
 @attrs.define
 class FakeClock:
-    """Real time plus what was slept; `sleeps` and `draws` tell what was asked for.
+    """Real time plus the time slept; `sleeps` and `draws` record the calls.
 
-    Sleeps that overlap pass together, as they do in life. Real time goes on because
-    sockets need it; each test takes so little of it that whole seconds come from
-    sleeping alone.
+    Overlapping sleeps pass together, as real ones do. Real time also advances because sockets need
+    it, but each test takes so little of it that whole seconds come only from sleeping.
     """
 
     draw: Callable[[float, float], float] = upper
@@ -33,9 +32,9 @@ class FakeClock:
     sleeps: list[float] = attrs.Factory(list)
     draws: list[tuple[float, float]] = attrs.Factory(list)
     gate: asyncio.Event | None = None
-    """If there is one, each sleep lasts until it is set."""
+    """If set, each sleep lasts until this event is set."""
     on_sleep: Callable[[], Awaitable[None]] | None = None
-    """Is awaited within each sleep."""
+    """Awaited within each sleep."""
     _news: asyncio.Condition = attrs.Factory(asyncio.Condition)
 
     def monotonic(self) -> float:
@@ -57,7 +56,7 @@ class FakeClock:
         self.skipped = max(self.skipped, awake - time.monotonic())
 
     async def slept(self, count: int = 1) -> None:
-        """Wait until so many sleeps have begun."""
+        """Wait until at least `count` sleeps have begun."""
         async with asyncio.timeout(5), self._news:
             await self._news.wait_for(lambda: len(self.sleeps) >= count)
 

@@ -1,6 +1,6 @@
-"""The faults by what is known after them, named by their rows in the fault table.
+"""Faults grouped by what is known after them, named after their rows in the fault table.
 
-Each is a reply; whether the server applied the request first is the test's choice.
+Each is a reply; the test chooses whether the server applies the request first.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from tests.support.server import Reply
 
 
 def each(argument: str, *groups: Mapping[str, Any]) -> pytest.MarkDecorator:
-    """Run a test once for each value of some groups, named by the keys."""
+    """Run a test once for each value of some groups; the keys become the test ids."""
     merged = {name: value for group in groups for name, value in group.items()}
     return pytest.mark.parametrize(argument, merged.values(), ids=merged.keys())
 
@@ -46,16 +46,16 @@ LOST: dict[str, Reply] = {
     "row25-header-of-70-kB": long_header(),
     "row25-two-content-lengths": double_length(),
 }
-"""Maybe: no answer at all, as far as HTTP goes."""
+"""Unknown: no HTTP answer at all."""
 
 NINE_INTERIMS = LOST["row24-nine-interim-answers"]
-"""What aiohttp reads past without telling a session."""
+"""What aiohttp skips without telling a session."""
 
 LATE: dict[str, Reply] = {
     "row11-no-answer": hang(),
     "row10-half-head-then-silence": half_head("hang"),
 }
-"""Maybe: the attempt runs out of time. These tests take as long as their timeouts."""
+"""Unknown: the attempt runs out of time. These tests take as long as their timeouts."""
 
 FAILED: dict[str, Reply] = {
     "row18-500": errors(500),
@@ -67,26 +67,26 @@ FAILED: dict[str, Reply] = {
     "row18-520": html(520),
     "row18-599-empty": answer(599),
 }
-"""Maybe: the server failed."""
+"""Unknown: the server failed."""
 
 GIVEN_UP: dict[str, Reply] = {
     "row21-408": answer(408, b"stream timeout", media_type="text/plain"),
     "row21-499": errors(499),
 }
-"""Maybe: a proxy gave up waiting for a server that had the request."""
+"""Unknown: a proxy gave up waiting for a server that had the request."""
 
 ODD: dict[str, Reply] = {
     "row24-999": errors(999),
     "row24-600": answer(600),
 }
-"""Maybe: a status that HTTP does not know."""
+"""Unknown: a status that HTTP does not define."""
 
 PORTAL: dict[str, Reply] = {
     "row34-html-200": html(200, text="Please log in"),
     "row34-plain-text-200": answer(200, b"hello", media_type="text/plain"),
     "row34-html-cut": truncated(media_type="text/html"),
 }
-"""Maybe: somebody else answered."""
+"""Unknown: a different program answered."""
 
 MAYBE: dict[str, Reply] = {**LOST, **FAILED, **GIVEN_UP, **ODD, **PORTAL}
 
@@ -135,11 +135,11 @@ UNREADABLE: dict[str, Reply] = {
     "row30-list-for-object": _told([]),
     "row30-null": _told(b"null"),
 }
-"""Applied: a whole body of the API's media type that cannot be used."""
+"""Applied: a complete body of the API's media type that cannot be used."""
 
 APPLIED: dict[str, Reply] = {**BROKEN, **UNREADABLE}
 
 FINAL: dict[str, Reply] = {
     f"status-{status}": errors(status) for status in (400, 401, 403, 404, 405, 409, 410, 415, 422)
 }
-"""The API's word that it will not be done."""
+"""The API says that it will not be done."""

@@ -1,7 +1,7 @@
-"""How late the event loop is, and tests of real seconds that do not blame it on the package.
+"""Measure how late the event loop is, so that tests of real time do not blame the package for it.
 
-A deadline is kept in real time, on a machine that others may use. `timed` tells a test that
-fails because the package is late from one that fails because nobody was let act.
+Deadlines are kept in real time, on a machine that may be busy. `timed` distinguishes a test that
+fails because the package is late from one that fails because the loop was not scheduled.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from tests.support.server import FaultServer
 
 TICK: Final = 0.005
 LATE: Final = 0.02
-"""A loop that came so many seconds late to what was due was not let act."""
+"""If the loop was this many seconds late, it was not scheduled in time."""
 TRIES: Final = 8
 FAILURES: Final = (Exception, pytest.fail.Exception)
 
 
 class Lag:
-    """How late the loop comes to what is due: the time in which nobody could have acted.
+    """How late the event loop runs its timers: time in which no code could have acted.
 
-    `total` is the sum of all delays, `longest` the longest one.
+    `total` is the sum of all delays, `longest` the longest.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Lag:
         self.longest = max(self.longest, late)
 
     def now(self) -> float:
-        """Return what has summed up, also of a delay that is not over."""
+        """Return the sum so far, including a delay that is not over yet."""
         return self.total + max(0.0, self._loop.time() - self._due)
 
     def stop(self) -> None:
@@ -57,10 +57,10 @@ class Lag:
 
 
 def timed(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Let a failure count only where the loop was on time, or after so many tries.
+    """Accept a failure only if the loop was on time, or after `TRIES` attempts.
 
-    Each try has a server and a clock of its own. What the package does wrong fails the first
-    try on a quiet machine, and the last one on a busy machine.
+    Each attempt has its own server and clock. A bug in the package fails the first attempt on a
+    quiet machine, and the last one on a busy machine.
     """
 
     @functools.wraps(test)

@@ -1,7 +1,7 @@
-"""Requests that take effect after their time: a server's queue, a replica, a proxy that was slow.
+"""Requests that take effect late, because of a server's queue, a replica or a slow proxy.
 
-For a client there is no difference between a request that was lost and one that is still on
-its way, and what it says of the one must be true of the other.
+A client cannot distinguish a lost request from one that is still on its way, so its report must be
+true of both.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ import attrs
 from tests.support.world import World
 
 Moment = Literal["tick", "gone", "read", "request", "end"]
-"""When a request takes effect: at the loop's next tick; once its connection is gone; after the
-next read was answered, such as the one that settles the call; after the next request of any
-kind was; or when the test says so, after the call (`Late.land`)."""
+"""When a request takes effect: at the loop's next tick; once its connection has closed; after the
+next read was answered, such as the one that settles the call; after the next request of any kind
+was answered; or when the test decides, after the call (`Late.land`)."""
 
 MOMENTS: Final[tuple[Moment, ...]] = get_args(Moment)
 
@@ -31,7 +31,7 @@ class _Waiting:
 
 
 class Late:
-    """What was received and is not yet done."""
+    """Requests that were received but have not taken effect yet."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -51,7 +51,7 @@ class Late:
         self._ripen(lambda each: each.moment == "request" or (read and each.moment == "read"))
 
     def land(self) -> None:
-        """Do all that is left: no request is on its way any more."""
+        """Apply all remaining requests, so that none is on its way any more."""
         self._ripen(lambda _: True)
 
     def _ripen(self, ripe: Callable[[_Waiting], bool]) -> None:

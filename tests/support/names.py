@@ -1,4 +1,4 @@
-"""Resolvers for tests: names that are here, nowhere, or never told."""
+"""Resolvers for tests: they find every host on this machine, find none, or never answer."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 
 class Here(AbstractResolver):
-    """Says of every name that it is this machine, and of every port that it is one of ours."""
+    """Resolves every name to this machine and to `port`."""
 
     def __init__(self, port: int) -> None:
         self._port = port

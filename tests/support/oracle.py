@@ -1,4 +1,4 @@
-"""Plays a plan over real sockets, and holds what each call told against what the server knows."""
+"""Plays a plan over real sockets and compares each call's report with the server's log."""
 
 import asyncio
 import contextlib
@@ -34,12 +34,12 @@ LOOPS: tuple[Loop, ...] = ("asyncio", "uvloop") if find_spec("uvloop") else ("as
 
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
 PLENTY = 30.0
-"""A deadline that only sleeping can reach, and sleeping takes no time here."""
+"""A deadline that only sleeping can reach; here sleeping takes no time."""
 
 
 @attrs.define
 class Told:
-    """What one call told."""
+    """The report of one call."""
 
     number: int
     operation: Operation[Any]
@@ -49,7 +49,7 @@ class Told:
     elapsed: float = 0.0
     lag: float = 0.0
     began_at: int = 0
-    """How many states the device had behind it when the call began."""
+    """How many states the device already had when the call began."""
     ended_at: int = 0
 
     @property
@@ -58,7 +58,7 @@ class Told:
 
 
 class RealClock(FakeClock):
-    """Sleeps in earnest: for stories that end by running out of time."""
+    """Sleeps in real time, for stories that end by running out of time."""
 
     async def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
@@ -66,7 +66,7 @@ class RealClock(FakeClock):
 
 
 def run_on(loop: Loop, story: Any) -> Any:
-    """Run a coroutine on a loop of that kind, and see that no descriptor is left of it."""
+    """Run a coroutine on the given event loop, and check that it leaves no file descriptor open."""
     _warmed_up(loop)
     before = descriptors()
     result = _run(loop, story)
@@ -82,7 +82,7 @@ def _run(loop: Loop, story: Any) -> Any:
 
 @functools.cache
 def _warmed_up(loop: Loop) -> None:
-    """Let a loop of that kind open what it keeps for the whole process."""
+    """Make a loop of this kind open everything that it keeps for the whole process."""
     _run(loop, asyncio.sleep(0))
 
 
@@ -93,7 +93,7 @@ def descriptors() -> int:
 
 @contextlib.contextmanager
 def heard() -> Iterator[io.StringIO]:
-    """Take down everything that is logged, at the lowest level."""
+    """Collect everything that is logged, at the lowest level."""
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     root = logging.getLogger()
@@ -114,7 +114,7 @@ async def play_and_judge(
     timeouts: Timeouts | None = None,
     deadline: float = PLENTY,
 ) -> list[Told]:
-    """Play a plan, and raise AssertionError where anything was told that is not so."""
+    """Play a plan; raise AssertionError if any report is untrue."""
     clock = FakeClock() if deadline == PLENTY else RealClock()
     policy = RetryPolicy(
         attempts=plan.attempts,
@@ -155,7 +155,7 @@ async def play_and_judge(
 
 
 class Troubles(Protocol):
-    """What a server does with the arrivals and the connections to come, in order."""
+    """What a server does with the coming arrivals and connections, in order."""
 
     @property
     def writes(self) -> tuple[Step, ...]: ...
@@ -166,7 +166,7 @@ class Troubles(Protocol):
 
 
 def trouble(server: FaultServer, troubles: Troubles) -> None:
-    """Let a server act so from now on; after that it is honest."""
+    """Make a server follow the script from now on; after the script it is honest."""
     server.clear()
     server.script(*troubles.writes, method=WRITES)
     server.script(*troubles.reads, method="GET")
@@ -182,7 +182,7 @@ def trouble(server: FaultServer, troubles: Troubles) -> None:
 
 
 def open_after(sleeps: int, server: FaultServer, clock: FakeClock) -> None:
-    """Let the port of a closed server open once so many sleeps have begun."""
+    """Open the port of a closed server once that many sleeps have begun."""
 
     async def reopen() -> None:
         if len(clock.sleeps) >= sleeps:
@@ -227,7 +227,7 @@ async def _call(
 
 
 async def cancel_at(cancel: Cancel, task: "asyncio.Task[Any]", rig: Rig) -> None:
-    """Cancel a task at that moment, unless it ends before."""
+    """Cancel a task at the given moment, unless it ends earlier."""
     await wait_for(cancel, task, rig)
     task.cancel()
 
@@ -248,19 +248,19 @@ async def wait_for(moment: Cancel, task: "asyncio.Task[Any]", rig: Rig) -> None:
 
 
 async def quiet(server: FaultServer) -> None:
-    """Wait until every connection that was begun is accepted and gone again."""
+    """Wait until every connection that was opened has been accepted and closed."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     except ConnectionRefusedError:  # the port was never opened
         return
-    await server.accepted(writer.get_extra_info("sockname"))  # it is the last in the line
+    await server.accepted(writer.get_extra_info("sockname"))  # the last in the queue
     writer.close()
     await writer.wait_closed()
     await server.emptied()
 
 
 def nothing_is_held(rig: Rig) -> None:
-    """No connection, permit, writer's turn or watched exchange is left."""
+    """Check that no connection, permit, writer's turn or watched exchange is left."""
     assert rig.held() == 0
     pipeline = rig.client._open_pipeline()
     assert isinstance(pipeline.limiter, AdaptiveLimiter)
@@ -292,10 +292,10 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
     refused = [each for each in sent if each.step and each.step.reply in TOO_MUCH]
     allowed = plan.attempts + (len(refused) if plan.attempts > 1 else 0)
     assert len(sent) <= allowed  # 4
-    # A deletion that no answer confirmed is looked for, sent once more, and looked for again.
+    # An unconfirmed deletion is looked up, sent once more, and looked up again.
     looks = 2 if isinstance(operation, DeleteDevice) else operation.repeat is Repeat.CONVERGENT
     assert settling <= looks
-    # One call's 429 lengthens another's wait, which a clock that jumps cannot cut short.
+    # One call's 429 lengthens the wait of another, and a fake clock cannot cut that short.
     if not (plan.together and deadline == PLENTY):
         assert told.elapsed <= deadline + 2 * SWEEP_SECONDS + told.lag + 0.002  # 5
     if error is not None:
@@ -308,7 +308,7 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
 
 
 def arrivals_of(told: Told, server: FaultServer) -> list[Arrival]:
-    """Return the arrivals of a call: nobody else speaks about its device, or asks for its page."""
+    """Return the arrivals of a call: no other call uses its device or requests its page."""
     if isinstance(told.operation, ListDevices):
         return [each for each in server.arrivals if f"offset={told.number}" in each.target]
     addresses = (told.device_id, f"slug-of-{told.device_id}")

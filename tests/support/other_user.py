@@ -1,4 +1,4 @@
-"""Another user of this machine, where the tests run as root."""
+"""Run commands as another user of this machine, if the tests run as root."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ NOBODY = 65534
 
 
 def open_way_to(folder: Path) -> None:
-    """Let other users enter and list a folder of a test, from the temporary folder on down."""
+    """Let other users enter and list a test's folder, from the temporary folder downwards."""
     for each in (folder, *folder.parents):
         if Path(tempfile.gettempdir()) in each.parents:
             each.chmod(0o755)
@@ -18,7 +18,7 @@ def open_way_to(folder: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Run as another user than root."""
+    """Run as a user other than root."""
     os.seteuid(NOBODY)
     try:
         yield

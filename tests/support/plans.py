@@ -1,7 +1,7 @@
-"""What a server, a network, a caller and somebody else may do to a call, drawn by chance.
+"""Random plans of what a server, a network, a caller and another user may do to a call.
 
-These servers fail in every way and at every moment, but they do not lie: one that says "no"
-has not done it and never will, one that says "yes" has done it.
+These servers fail in every way and at every moment, but they do not lie: a server that refuses a
+request has not done it and never will; one that reports success has done it.
 """
 
 from typing import Any, Literal
@@ -25,15 +25,15 @@ from tests.support.server import Exchange, Reply, Step, applied, ignored, later,
 
 FAR_OFF = errors(429, ("Retry-After", "3600"))
 REFUSALS = frozenset((*REFUSED.values(), FAR_OFF))
-"""The replies that say "not now": what was asked for may be sent again, whatever it is."""
+"""The replies that mean "not now": any request may be sent again after them."""
 TOO_MUCH = REFUSALS - {REFUSED["row21-425"]}
-"""Those of them that count as no attempt, where more than one is allowed."""
+"""Those that do not count as an attempt, if more than one is allowed."""
 
 Greeting = Literal["well", "fin", "rst"]
-"""How a new connection is met: served, or ended before a request was read."""
+"""How a new connection is treated: served, or closed before a request is read."""
 
-# A session does not see the interim answers that aiohttp reads past. "Not found" is left to
-# the honest answers.
+# A session does not see the interim answers that aiohttp skips. Only honest answers say "not
+# found".
 _maybe = st.sampled_from([reply for reply in MAYBE.values() if reply is not NINE_INTERIMS])
 _applied = st.sampled_from(list(APPLIED.values()))
 _final = st.sampled_from([reply for name, reply in FINAL.items() if name != "status-404"])
@@ -41,7 +41,7 @@ _moments = st.sampled_from(MOMENTS)
 
 
 def meddled(reply: Reply) -> Reply:
-    """Let somebody else rename the device between the effect and the answer."""
+    """Let another user rename the device between the effect and the answer."""
 
     async def meddle_then(exchange: Exchange) -> bool:
         exchange.server.world.meddle(exchange.arrival.address, name="Somebody else's")
@@ -60,7 +60,7 @@ writes = st.one_of(
     st.just(applied(good())),
     st.just(applied(followed_by(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"))),
 )
-"""What is done with an arrival that changes something."""
+"""Steps for an arrival that changes something."""
 
 reads = st.one_of(
     st.builds(stale, st.integers(1, 3), st.just(good())),
@@ -68,7 +68,7 @@ reads = st.one_of(
     st.builds(applied, st.one_of(_maybe, _applied, _final)),
     st.builds(ignored, st.sampled_from(list(REFUSED.values()))),
 )
-"""What is done with an arrival that only reads."""
+"""Steps for an arrival that only reads."""
 
 late_writes = st.sampled_from(
     [
@@ -78,12 +78,12 @@ late_writes = st.sampled_from(
     ]
 )
 late_reads = st.sampled_from([applied(hang()), applied(truncated("hang")), stale(1, good())])
-"""Answers that the client has to give up waiting for."""
+"""Answers that the client must stop waiting for."""
 
 
 @attrs.frozen
 class Cancel:
-    """When the caller gives up: after so many turns of the loop, arrivals or sleeps."""
+    """When the caller gives up: after `count` turns of the loop, arrivals or sleeps."""
 
     after: Literal["turns", "arrivals", "sleeps"]
     count: int
@@ -91,12 +91,11 @@ class Cancel:
 
 @attrs.frozen
 class Plan:
-    """One story. Its operations are about different devices, so that each arrival tells its call.
+    """One story. Its operations use different devices, so that each arrival identifies its call.
 
-    `writes` and `reads` are what is done with the arrivals, in order; after them the server is
-    honest. `greetings` are for the connections. `closed_for` is how many sleeps the port stays
-    closed. `cancels` has one entry an operation, or none. With `together` the calls
-    overlap.
+    `writes` and `reads` are the steps for the arrivals, in order; after them the server is honest.
+    `greetings` are the steps for the connections. The port stays closed for `closed_for` sleeps.
+    `cancels` has one entry for each operation, or none. With `together`, the calls overlap.
     """
 
     operations: tuple[Operation[Any], ...]
@@ -111,7 +110,7 @@ class Plan:
 
 
 def operations_on(number: int) -> st.SearchStrategy[Operation[Any]]:
-    """Return any operation about the device of that number, by its id or by its slug."""
+    """Return any operation on the device with that number, by its id or by its slug."""
     addresses = st.sampled_from([f"dev-{number}", f"slug-of-dev-{number}"])
     return addresses.flatmap(
         lambda address: st.sampled_from(
@@ -143,7 +142,7 @@ def plans(
     cancelled: bool = False,
     greeted: bool = True,
 ) -> st.SearchStrategy[Plan]:
-    """Return plans of up to so many calls, steps and attempts."""
+    """Return plans with at most that many calls, steps and attempts."""
     return st.integers(1, calls).flatmap(
         lambda count: st.builds(
             Plan,

@@ -1,4 +1,4 @@
-"""An HTTP proxy over raw sockets: it refuses, drops, or opens a tunnel to one port."""
+"""An HTTP proxy over raw sockets: it refuses, drops connections, or opens a tunnel to one port."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,11 @@ from typing import Self
 
 
 class Proxy:
-    """A proxy of 127.0.0.1 that leads to `port`, whatever host it is asked for.
+    """A proxy on 127.0.0.1 that leads to `port`, whichever host is requested.
 
-    While `refusal` is set it is the status line that a CONNECT is answered with; an empty one
-    closes the connection without a word. `asked` holds the first line of each connection, and
-    `heads` all of its first head.
+    While `refusal` is set, a CONNECT is answered with that status line; an empty one closes the
+    connection without an answer. `asked` holds the first line of each connection, `heads` its whole
+    first head.
     """
 
     def __init__(self, port: int = 0, *, refusal: str | None = None) -> None:
@@ -76,7 +76,7 @@ class Proxy:
 
 
 async def _pass_on(head: bytes, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass requests on as a server wants them: with the path alone in their first line."""
+    """Forward requests as a server expects them, with only the path in the first line."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while True:
             told = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)

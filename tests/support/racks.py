@@ -1,4 +1,4 @@
-"""A noun that the package does not know: racks, what can be asked of them, and a server."""
+"""A noun that the package does not know: racks, their operations, and a server."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ class GetRack(Operation[Rack]):
 
 @attrs.frozen(kw_only=True)
 class RenameRack(Operation[Rack]):
-    """Everything that an operation can say of itself, so everything is to be had of it."""
+    """An operation that declares everything, and so gets every feature."""
 
     kind: ClassVar[str] = "rack.rename"
     proof: ClassVar[FindRacks] = PROOF
@@ -83,7 +83,7 @@ class RenameRack(Operation[Rack]):
 
 @attrs.frozen(kw_only=True)
 class CreateRack(Operation[Rack]):
-    """Make a rack, whose end is settled by its id, which the caller chooses."""
+    """Create a rack whose id the caller chooses; an unknown outcome is settled by that id."""
 
     kind: ClassVar[str] = "rack.create"
     proof: ClassVar[FindRacks] = PROOF
@@ -109,7 +109,7 @@ class CreateRack(Operation[Rack]):
 
 @attrs.frozen(kw_only=True)
 class AddRack(Operation[Rack]):
-    """Make a rack whose id the server chooses, so that a person must look for it."""
+    """Create a rack whose id the server chooses, so that a person must look for it."""
 
     kind: ClassVar[str] = "rack.add"
     repeat: ClassVar[Repeat] = Repeat.ONCE
@@ -130,7 +130,7 @@ class AddRack(Operation[Rack]):
 
 @attrs.frozen(kw_only=True)
 class TestRack(Operation[dict[str, Any]]):
-    """Ask a rack to test itself: a good answer may tell of a fault."""
+    """Make a rack test itself: a successful answer may report a fault."""
 
     __test__: ClassVar[bool] = False
 
@@ -154,7 +154,7 @@ class TestRack(Operation[dict[str, Any]]):
 
 
 class RackServer:
-    """Racks by id, and what was done to them. `lose` answers are lost after the effect."""
+    """Racks by id, and the log of changes. The next `lose` answers are lost after the effect."""
 
     def __init__(self, racks: dict[str, str]) -> None:
         self.racks = racks
@@ -200,7 +200,7 @@ class RackServer:
 
 @asynccontextmanager
 async def serving(**racks: str) -> AsyncIterator[RackServer]:
-    """Serve racks, each named as told, on a port of its own; names are trimmed."""
+    """Serve racks with the given names on a free port; new names are trimmed."""
     server = RackServer(racks)
     app = web.Application()
     app.router.add_route("*", "/v3/racks", server._serve)

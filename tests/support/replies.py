@@ -1,4 +1,4 @@
-"""The ways of answering: one function a fault (or a legal oddity), each giving a `Reply`."""
+"""Ways of answering: one function for each fault (or legal oddity), each returning a `Reply`."""
 
 import asyncio
 import functools
@@ -27,7 +27,7 @@ def message(status: int, body: bytes, *headers: tuple[str, str], media_type: str
 
 
 def good(*headers: tuple[str, str], media_type: str | None = JSON_TYPE) -> Reply:
-    """Answer honestly, with more headers or another media type."""
+    """Answer honestly, with additional headers or another media type."""
 
     async def reply(exchange: Exchange) -> bool:
         told = exchange.good
@@ -40,7 +40,7 @@ def good(*headers: tuple[str, str], media_type: str | None = JSON_TYPE) -> Reply
 def answer(
     status: int, body: Any = None, *headers: tuple[str, str], media_type: str | None = JSON_TYPE
 ) -> Reply:
-    """Answer so: `body` is bytes, or what becomes JSON, or None for no body."""
+    """Answer with this status and `body`: bytes, a value that becomes JSON, or None for no body."""
     raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
 
     async def answer_so(exchange: Exchange) -> bool:
@@ -52,7 +52,7 @@ def answer(
 
 
 def raw(data: bytes | Callable[[Good], bytes], ending: Ending | None = None) -> Reply:
-    """Write exactly these bytes, then end so, or leave the connection open."""
+    """Write exactly these bytes, then end the connection or leave it open."""
 
     async def write_raw(exchange: Exchange) -> bool:
         await exchange.send(data if isinstance(data, bytes) else data(exchange.good))
@@ -62,7 +62,7 @@ def raw(data: bytes | Callable[[Good], bytes], ending: Ending | None = None) -> 
 
 
 async def end(ending: Ending, exchange: Exchange) -> bool:
-    """End the connection: FIN, RST, or silence until the client has gone."""
+    """End the connection: by FIN, by RST, or with silence until the client has gone."""
     if ending == "rst":
         exchange.connection.reset()
     elif ending == "hang":
@@ -89,7 +89,7 @@ def hang() -> Reply:
 
 
 def late_effect() -> Reply:
-    """Say nothing; do what was asked for only after the client has gone."""
+    """Stay silent, and carry out the request only after the client has gone."""
 
     async def act_late(exchange: Exchange) -> bool:
         await end("hang", exchange)
@@ -108,7 +108,7 @@ def garbage() -> Reply:
 
 
 def truncated(ending: Ending = "fin", media_type: str = JSON_TYPE) -> Reply:
-    """Promise the whole body, send its first half."""
+    """Announce the whole body, but send only its first half."""
 
     def cut(told: Good) -> bytes:
         whole = message(told.status, told.body, media_type=media_type)
@@ -123,7 +123,7 @@ def chunks(body: bytes, size: int = 7) -> bytes:
 
 
 def chunked(*, whole: bool = True, ending: Ending = "fin") -> Reply:
-    """Send the body in chunks: all of them, or some and never the last one."""
+    """Send the body in chunks: all of them, or some without the last."""
 
     def build(told: Good) -> bytes:
         start = head(told.status, ("Content-Type", JSON_TYPE), ("Transfer-Encoding", "chunked"))
@@ -135,7 +135,7 @@ def chunked(*, whole: bool = True, ending: Ending = "fin") -> Reply:
 
 
 def gzipped(*, whole: bool = True) -> Reply:
-    """Send the body as gzip: well made, or with its middle overwritten."""
+    """Send the body as gzip, intact or with its middle overwritten."""
 
     def build(told: Good) -> bytes:
         packed = gzip.compress(told.body)
@@ -148,7 +148,7 @@ def gzipped(*, whole: bool = True) -> Reply:
 
 @functools.cache
 def bomb(mebibytes: int = 300) -> bytes:
-    """A gzip body a thousandth of its decoded size, which is legal JSON: one long string."""
+    """Send a gzip body a thousandth of its decoded size, which is legal JSON: one long string."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     pieces = [packer.compress(b'{"device":{"id":"')]
     pieces += [packer.compress(b"0" * 2**20) for _ in range(mebibytes)]
@@ -166,7 +166,7 @@ def gzip_bomb(mebibytes: int = 300) -> Reply:
 
 
 def flood(mebibytes: int = 80) -> Reply:
-    """Send a plain body without length, larger than any cap, until the client goes away."""
+    """Send a plain body without a length, larger than any limit, until the client goes away."""
 
     async def pour(exchange: Exchange) -> bool:
         await exchange.send(head(200, ("Content-Type", JSON_TYPE)) + b'{"device":{"id":"')
@@ -180,7 +180,7 @@ def flood(mebibytes: int = 80) -> Reply:
 
 
 def close_delimited(*, whole: bool = True, ending: Ending = "fin") -> Reply:
-    """Send a body that ends where the connection ends; or end it in its middle."""
+    """Send a body that ends with the connection, in full or cut off in the middle."""
 
     def build(told: Good) -> bytes:
         body = told.body if whole else told.body[: len(told.body) // 2]
@@ -200,7 +200,7 @@ def http10() -> Reply:
 
 
 def said_close(ending: Ending = "hang") -> Reply:
-    """Say `Connection: close`, and leave it to the client to close."""
+    """Send `Connection: close`, and leave it to the client to close."""
 
     def build(told: Good) -> bytes:
         return message(told.status, told.body, ("Connection", "close"), media_type=JSON_TYPE)
@@ -209,7 +209,7 @@ def said_close(ending: Ending = "hang") -> Reply:
 
 
 def followed_by(extra: bytes) -> Reply:
-    """Send an honest answer and more bytes behind it, in one write."""
+    """Send an honest answer followed by more bytes, in one write."""
 
     def build(told: Good) -> bytes:
         return message(told.status, told.body, media_type=JSON_TYPE) + extra
@@ -218,7 +218,7 @@ def followed_by(extra: bytes) -> Reply:
 
 
 def interim(count: int, status: int = 100, then: Reply | None = None) -> Reply:
-    """Send so many 1xx answers, then the honest one (or another)."""
+    """Send that many 1xx answers, then the honest one (or another)."""
 
     async def flood_then(exchange: Exchange) -> bool:
         await exchange.send(head(status) * count)
@@ -256,7 +256,7 @@ def drip(interval: float = 0.005) -> Reply:
 
 
 def slowly(seconds: float = 0.01, then: Reply | None = None) -> Reply:
-    """Take a moment, so that what overlaps is seen to overlap."""
+    """Take a moment, so that overlapping calls can be observed."""
 
     async def wait_then(exchange: Exchange) -> bool:
         await asyncio.sleep(seconds)

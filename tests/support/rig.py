@@ -1,4 +1,4 @@
-"""A client in front of the fault server, over either transport, and what can be asked of it."""
+"""A client in front of the fault server, over either transport, and the questions tests ask it."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -55,7 +55,7 @@ BRISK = Timeouts(connect=0.15, read=0.2)
 
 @attrs.define
 class Rig:
-    """One client with its server, its clock and the events that it told."""
+    """One client with its server, its clock and the events that it reported."""
 
     kind: TransportKind
     server: FaultServer
@@ -68,7 +68,7 @@ class Rig:
         return await self.client.execute(operation)
 
     async def fails(self, operation: Operation[Any]) -> EnapterError:
-        """Execute, and give the error that must come; it is the one that the hooks were told."""
+        """Execute, and return the error, which the hooks must have received, too."""
         return await self.refused(self.client.execute(operation))
 
     async def refused(self, call: Awaitable[Any]) -> EnapterError:
@@ -81,7 +81,7 @@ class Rig:
 
     @property
     def ended(self) -> CallEnded:
-        """The last call's last event."""
+        """The last event of the last call."""
         return [event for event in self.events if isinstance(event, CallEnded)][-1]
 
     @property
@@ -102,7 +102,7 @@ class Rig:
         return sum(isinstance(event, kind) for event in self.events)
 
     def held(self) -> int:
-        """Say how many connections are in use."""
+        """Return how many connections are in use."""
         return in_use(self.client, self.connector)
 
 
@@ -118,9 +118,9 @@ async def open_rig(
     known: bool = True,
     **options: Any,
 ) -> AsyncIterator[Rig]:
-    """Open a client; `options` are the Client's.
+    """Open a client with the given options.
 
-    `known` says that an earlier answer has shown it that a device API answers there.
+    `known` means that an earlier answer has shown it that a device API responds there.
     """
     clock = clock or FakeClock()
     events: list[Event] = []
@@ -141,19 +141,19 @@ async def open_rig(
 
 
 def in_use(client: Client, connector: aiohttp.BaseConnector) -> int:
-    """Say how many connections are taken from the pool, and do not rest at hand."""
+    """Return how many connections are taken from the pool and not idle."""
     return len(connector._acquired) - in_hand(client)
 
 
 def in_hand(client: Client) -> int:
-    """Say how many connections rest at hand, and are not in the pool."""
+    """Return how many idle connections are kept outside the pool."""
     assert client._engine._pipeline is not None
     transport = client._engine._pipeline.transport
     return transport.resting if isinstance(transport, DirectTransport) else 0
 
 
 def connector_of(client: Client) -> aiohttp.BaseConnector:
-    """Reach for the connector of a client that has a session of its own."""
+    """Return the connector of a client that has its own session."""
     engine = client._engine
     assert engine is not None
     assert engine._session is not None

@@ -1,4 +1,4 @@
-"""Everything that anybody might ever print of an error, or store of it."""
+"""Everything that might ever be printed or stored of an error."""
 
 import pickle
 import traceback
@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 OURS = ("enapter_async", "aiohttp", "asyncio", "cattrs", "json", "tenacity", "tomllib")
-"""Modules whose frames hold what this package gave them."""
+"""Modules whose frames hold values that this package passed to them."""
 
 
 def traceback_of(error: BaseException) -> str:
@@ -16,7 +16,7 @@ def traceback_of(error: BaseException) -> str:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and whatever it came from."""
+    """Yield an error and its causes."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen
@@ -24,7 +24,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def locals_of(error: BaseException) -> Iterator[str]:
-    """Write each local of each frame that an error came through, as Sentry looks into them."""
+    """Write every local of every frame that an error passed through, as Sentry does."""
     for each in causes(error):
         for frame, _ in traceback.walk_tb(each.__traceback__):
             module = frame.f_globals.get("__name__", "")
@@ -34,7 +34,7 @@ def locals_of(error: BaseException) -> Iterator[str]:
 
 
 def _deeply(value: Any, depth: int = 6) -> str:
-    """Write a value and what it contains; a tuple with names is looked into, too."""
+    """Write a value and everything in it, named tuples included."""
     parts = [repr(value)]
     if depth and isinstance(value, Mapping):
         parts += [_deeply(each, depth - 1) for pair in value.items() for each in pair]
@@ -44,7 +44,7 @@ def _deeply(value: Any, depth: int = 6) -> str:
 
 
 def shown(error: BaseException) -> str:
-    """Write all of an error that anybody might ever print: causes, locals, pickles."""
+    """Write everything that might ever be printed of an error: causes, locals, pickles."""
     parts = [repr(error), str(error), repr(error.args), repr(vars(error))]
     for each in causes(error):
         parts += [repr(each), str(each), repr(each.args), traceback_of(each)]

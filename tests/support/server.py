@@ -1,10 +1,10 @@
-"""A raw TCP server that answers as it is told to, and tells what it saw.
+"""A raw TCP server that answers as scripted and records what it saw.
 
-No HTTP library stands between a test and the bytes: requests are read by the small
-parser below, answers are bytes that the replies (replies.py) write. A request may take effect
-late (late.py), and a read may be answered from an older state. What happened is told by
-`arrivals` (every request whose end was received, with what was done with it), by
-`world.effects` (what was done, and by which arrival), `world.past` and the connections.
+No HTTP library stands between a test and the bytes: the small parser below reads requests, and the
+replies (replies.py) write answers as bytes. A request may take effect late (late.py), and a read
+may be answered from an older state. The record consists of `arrivals` (every complete request, with
+the step taken for it), `world.effects` (each change, and the arrival that made it), `world.past`
+and the connections.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ from tests.support.late import Late, Moment
 from tests.support.world import Good, World
 
 PATIENCE = 5.0
-"""No test waits longer than this many seconds for anything to happen."""
+"""No test waits longer than this many seconds for any event."""
 
 WRITES = "writes"
-"""Stands for every method but GET where steps are scripted."""
+"""In scripted steps, stands for every method but GET."""
 
 DEVICES = ("dev-1", "dev-2", "dev-3")
 
 
 @attrs.define(eq=False)
 class Arrival:
-    """One request, as it was received."""
+    """One request as received."""
 
     number: int
     connection: int
@@ -47,14 +47,14 @@ class Arrival:
     step: "Step | None" = None
 
     def header(self, name: str) -> str | None:
-        """Return a header's value; an error if it came twice."""
+        """Return a header's value; raise an error if it came twice."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) <= 1, f"{name} came {len(values)} times"
         return values[0] if values else None
 
     @property
     def address(self) -> str:
-        """The device that is spoken about."""
+        """The device that the request is about."""
         path = self.target.partition("?")[0]
         return path.partition("/devices/")[2].partition("/")[0]
 
@@ -71,11 +71,11 @@ class Connection:
     head: bytes = b""
 
     def push(self, data: bytes) -> None:
-        """Write bytes that nobody asked for."""
+        """Write unsolicited bytes."""
         self.writer.write(data)
 
     def finish(self) -> None:
-        """Send FIN, at once."""
+        """Send FIN at once."""
         number = self.writer.get_extra_info("socket").fileno()
         with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.shutdown(socket.SHUT_WR)
@@ -97,7 +97,7 @@ class Connection:
 
 @attrs.frozen(eq=False)
 class Exchange:
-    """What a reply works with."""
+    """What a reply can use."""
 
     server: "FaultServer"
     connection: Connection
@@ -109,21 +109,21 @@ class Exchange:
         await self.connection.writer.drain()
 
     def apply(self) -> Good:
-        """Do what was asked for, now."""
+        """Carry out the request now."""
         arrival = self.arrival
         return self.server.world.serve(arrival.number, arrival.method, arrival.target, arrival.body)
 
 
 Reply = Callable[[Exchange], Awaitable[bool]]
-"""Answers one request; says whether the connection stays open."""
+"""Answers one request; returns whether the connection stays open."""
 
 
 @attrs.frozen
 class Step:
-    """What is done with one arrival.
+    """What the server does with one arrival.
 
-    `applies` says whether it takes effect before the reply; `late` when it does, if later;
-    `age` how many changes older than now the state is that a read is answered from.
+    `applies` says whether it takes effect before the reply, and `late` when it takes effect later.
+    A read is answered from the state `age` changes ago.
     """
 
     reply: Reply
@@ -138,22 +138,22 @@ class Step:
 
 
 def applied(reply: Reply) -> Step:
-    """Do what is asked for, then reply so."""
+    """Carry out the request, then send the reply."""
     return Step(reply, applies=True)
 
 
 def ignored(reply: Reply) -> Step:
-    """Reply so, and do nothing."""
+    """Send the reply without carrying out the request."""
     return Step(reply, applies=False)
 
 
 def later(moment: Moment, reply: Reply) -> Step:
-    """Reply so, and do what is asked for at that moment; a read is only replied to."""
+    """Send the reply, and carry out the request at that moment; a read only gets the reply."""
     return Step(reply, applies=False, late=moment)
 
 
 def stale(age: int, reply: Reply) -> Step:
-    """Reply so, to a read from a state that is so many changes old; a write is applied."""
+    """Answer a read from the state `age` changes ago; a write is applied."""
     return Step(reply, applies=True, age=age)
 
 
@@ -215,24 +215,24 @@ class FaultServer:
         return [arrival.method for arrival in self.arrivals]
 
     def script(self, *steps: Step, method: str = "") -> None:
-        """Queue steps for the arrivals to come: of one method, of all `WRITES`, or of any."""
+        """Queue steps for coming arrivals: those of one method, of all `WRITES`, or any."""
         self._queues[method].extend(steps)
 
     def always(self, step: Step, *, method: str = "") -> None:
-        """Set what happens when no step is queued; without it, the server is honest."""
+        """Set what happens if no step is queued; the default is an honest answer."""
         self._always[method] = step
 
     def clear(self) -> None:
-        """Forget every step: be honest from now on."""
+        """Discard every step, and be honest from now on."""
         self._queues.clear()
         self._always.clear()
 
     def peak(self, address: str = "") -> int:
-        """Say how many requests were under way at once, in all or for one device."""
+        """Return how many requests were in flight at once, overall or for one device."""
         return self._peak[address]
 
     async def arrived(self, count: int) -> None:
-        """Wait until so many requests have arrived."""
+        """Wait until that many requests have arrived."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: len(self.arrivals) >= count)
 
@@ -248,7 +248,8 @@ class FaultServer:
 
     async def __aenter__(self) -> Self:
         if self._closed:
-            # Bound and not listening, the port refuses, and nobody else can take it.
+            # A port that is bound but not listening refuses connections, and nobody else can take
+            # it.
             self._unheard = socket.socket()
             self._unheard.bind(("127.0.0.1", 0))
             self.port = self._unheard.getsockname()[1]
@@ -257,7 +258,7 @@ class FaultServer:
         return self
 
     async def unclose(self) -> None:
-        """Listen on the port that was `closed` until now; safe to repeat."""
+        """Listen on the port that was `closed` until now; may be repeated."""
         sock, self._unheard = self._unheard, None
         if sock is not None:
             await self.listen(sock=sock)
@@ -273,7 +274,7 @@ class FaultServer:
             raise AssertionError(f"the fault server failed: {self.problems!r}")
 
     async def listen(self, port: int = 0, *, sock: socket.socket | None = None) -> None:
-        """Open a port (again), or go on with a socket that listens already."""
+        """Open a port (again), or continue with a socket that already listens."""
         where: dict[str, Any] = {"sock": sock} if sock else {"host": "127.0.0.1", "port": port}
         self._server = await asyncio.start_server(
             self._accept, ssl=self._ssl_context, limit=2**20, backlog=1024, **where
@@ -281,7 +282,7 @@ class FaultServer:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def deafen(self) -> None:
-        """Close the port; open connections live on."""
+        """Close the port; open connections remain."""
         assert self._server is not None
         self._server.close()
 

@@ -23,7 +23,7 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 class Certificates:
-    """A test authority and the servers that it vouches for."""
+    """A test authority and the servers that it certifies."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,7 +39,7 @@ class Certificates:
     def issue(
         self, *, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 2, authority: str = "ca"
     ) -> tuple[Path, Path]:
-        """Make the certificate of a server, and its key."""
+        """Create a server's certificate and key."""
         self._made += 1
         stem = f"server-{self._made}"
         (self.folder / f"{stem}.ext").write_text(_OF_A_SERVER.format(names=names))
@@ -51,13 +51,13 @@ class Certificates:
         return self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
 
     def server(self, **issued: Any) -> ssl.SSLContext:
-        """Make the context of a server with a certificate that `issue` makes."""
+        """Create the context of a server with a certificate from `issue`."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.issue(**issued))
         return context
 
     def signed_by_itself(self, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-        """Make the contexts of a server that vouches for itself, and of a client that trusts it."""
+        """Create contexts for a self-signed server and for a client that trusts it."""
         self._made += 1
         stem = f"itself-{self._made}"
         files = ("-keyout", f"{stem}.key", "-out", f"{stem}.pem", "-days", "2")
@@ -68,5 +68,5 @@ class Certificates:
         return context, self.trusting(stem)
 
     def trusting(self, authority: str = "ca") -> ssl.SSLContext:
-        """Make the context of a client that trusts one authority."""
+        """Create the context of a client that trusts one authority."""
         return ssl.create_default_context(cafile=str(self.folder / f"{authority}.pem"))

@@ -1,12 +1,12 @@
-"""The ways in which a fault test is run: on either event loop, with either JSON library.
+"""The ways of running a fault test: on either event loop, with either JSON library.
 
-A folder whose `conftest.py` takes in the two functions of this module runs each of its tests
-in every way; the test's id tells which, as in `test_row01_…[uvloop-stdlib-direct]`.
+A folder whose `conftest.py` imports the two functions of this module runs each of its tests in
+every way; the test's id names the way, as in `test_row01_…[uvloop-stdlib-direct]`.
 
-The main run takes two of the eight ways (loop, JSON library, transport), which together try
-each of the six at least once; the others bear the marker `other_way`, and
-`pytest -m "not lowest"` runs them as well. A test that shows something only in one of the
-others, as a socket's state on uvloop, bears `every_way`.
+The main run uses two of the eight ways (loop, JSON library, transport), which together cover each
+of the six choices; the others have the marker `other_way`, and `pytest -m "not lowest"` runs them,
+too. A test that can fail only in one of the others, for example because of a socket's state on
+uvloop, has the marker `every_way`.
 """
 
 import asyncio
@@ -43,11 +43,11 @@ MAIN_WAYS: Final = (
     | {"transport": "direct"},
     {"_asyncio_loop_factory": uvloop, "json_library": "stdlib", "transport": "session"},
 )
-"""The two ways of the main run, by the names and values of the parameters."""
+"""The two ways of the main run, by parameter name and value."""
 
 
 def mark_other_ways(items: Iterable[pytest.Item]) -> None:
-    """Mark each test that is run in a way the main run leaves out."""
+    """Mark each test that runs in a way that the main run leaves out."""
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("every_way") is None:
             chosen = getattr(item, "callspec", None)
@@ -59,7 +59,7 @@ def mark_other_ways(items: Iterable[pytest.Item]) -> None:
 
 @pytest.fixture(params=["orjson", "stdlib"], autouse=True)
 def json_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let the package read and write JSON with orjson, or as if that were not installed."""
+    """Let the package use orjson, or act as if it were not installed."""
     library: str = request.param
     if library == "stdlib":
         for module in (wire, envelope):

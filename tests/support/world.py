@@ -1,4 +1,4 @@
-"""A few devices and what is done to them: the witness that every fault test asks in the end."""
+"""A few devices and a log of changes to them: the witness that every fault test asks in the end."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ JSON_TYPE = "application/json"
 
 @attrs.frozen
 class Effect:
-    """One thing that was done to one device, and the number of the arrival that did it."""
+    """One change to one device, and the number of the arrival that made it."""
 
     operation: str
     device_id: str
@@ -22,7 +22,7 @@ class Effect:
 
 @attrs.frozen
 class Good:
-    """The honest answer: what a server without faults would say."""
+    """The honest answer, as a server without faults would send it."""
 
     status: int
     body: bytes
@@ -61,11 +61,11 @@ class World:
         self.past: dict[str, list[dict[str, Any] | None]] = {
             device_id: [state] for device_id, state in self.devices.items()
         }
-        """Each device's states, the newest last; None once it is gone."""
+        """Each device's states, the newest last; None once it is deleted."""
         self.effects: list[Effect] = []
 
     def done(self, operation: str | None = None, device_id: str | None = None) -> int:
-        """Count the effects, of one operation and on one device if they are named."""
+        """Count the effects, optionally only those of one operation or on one device."""
         return sum(
             (operation is None or effect.operation == operation)
             and (device_id is None or effect.device_id == device_id)
@@ -73,11 +73,11 @@ class World:
         )
 
     def preview(self, arrival: int, method: str, target: str, body: bytes) -> Good:
-        """Say what `serve` would say, and do nothing."""
+        """Return what `serve` would answer, without an effect."""
         return self.aged(0).serve(arrival, method, target, body)
 
     def aged(self, age: int) -> "World":
-        """Return the world as it was so many changes of each device ago."""
+        """Return the world as it was that many changes of each device ago."""
         twin = type(self)(())
         twin.devices = dict(self.devices)
         for device_id, states in self.past.items() if age else ():
@@ -90,7 +90,7 @@ class World:
         return twin
 
     def meddle(self, address: str, **fields: Any) -> None:
-        """Change a device, if it is there, as somebody else would: without an arrival."""
+        """Change a device, if it exists, as another user would: without an arrival."""
         found = self._find(address)
         if found is not None:
             self._turn(found["id"], {**found, **fields})
@@ -103,7 +103,7 @@ class World:
         self.past[device_id].append(state)
 
     def serve(self, arrival: int, method: str, target: str, body: bytes) -> Good:
-        """Do what a request asks for, log it, and give the honest answer."""
+        """Carry out a request, log it, and return the honest answer."""
         split = urlsplit(target)
         segments = [unquote(segment) for segment in split.path.split("/") if segment]
         if "v3" in segments:

@@ -22,4 +22,4 @@ BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **ANSWERS, **JOB
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
     {name: each for name, each in BREAKS.items() if each.simulated}
 )
-"""Those which the simulation must find, too."""
+"""Those that the simulation must find, too."""

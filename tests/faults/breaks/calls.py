@@ -11,7 +11,7 @@ _CARRY_OUT: Final = "fleet.execution:Item.carry_out"
 _DIRECT: Final = "_http.direct:DirectTransport"
 _SESSION: Final = "_http.session:SessionTransport"
 _NEVER: Final = "except ZeroDivisionError:\n        raise\n    else:"
-"""What stands in the place of a `finally` that shall not be kept."""
+"""Replaces a `finally` whose effect is to be removed."""
 
 CALLS: Final[Mapping[str, Break]] = MappingProxyType(
     {
