@@ -1,4 +1,4 @@
-"""What tests on every floor share."""
+"""What tests of all layers share."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,7 +16,7 @@ from tests.support.ways import mark_other_ways
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
-# No example is judged by how long it took, which is the machine's matter; see `budget` for more.
+# No example is judged by its duration, which depends on the machine; see `budget` for more.
 settings.register_profile(
     "unhurried",
     deadline=None,
@@ -29,7 +29,7 @@ settings.register_profile(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what the main run leaves out, before pytest selects by marker."""
+    """Mark the tests that the main run leaves out, before pytest selects by marker."""
     mark_other_ways(items)
 
 
@@ -74,7 +74,7 @@ def postgres(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture(autouse=True, scope="session")
 def no_settings_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests apart from the configuration file and the variables of whoever runs them."""
+    """Isolate the tests from the configuration file and variables of the user who runs them."""
     nothing = tmp_path_factory.mktemp("config") / "config.toml"
     nothing.touch()
     with pytest.MonkeyPatch.context() as patch:

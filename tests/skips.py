@@ -1,7 +1,7 @@
-"""The only reasons for which a test may be skipped; any other skip makes the run red.
+"""The only reasons for which a test may be skipped; any other skip makes the run fail.
 
-A skipped test shows nothing, so each reason is named here with where it may be given. Take a
-line in where a test needs what not every machine has; a test that is merely broken gets none.
+A skipped test shows nothing, so each reason is listed here with the tests that may use it. Add a
+line if a test needs something that not every machine has, but not for a test that is merely broken.
 """
 
 from collections.abc import Generator, Sequence
@@ -51,7 +51,7 @@ ALLOWED: Sequence[AllowedSkip] = (
         "eager tasks need Python 3.12",
         "tests/fleet/test_broken_workers.py::test_a_run_ends_under_an_eager_task_factory",
     ),
-    # What another system than Linux lacks.
+    # What a system other than Linux lacks.
     AllowedSkip("cannot measure memory", "tests/http/test_hostile.py::*"),
     AllowedSkip("needs /proc/self/clear_refs to measure memory", "tests/http/*"),
     AllowedSkip("this system has no /dev/full", "tests/cli/test_fleet.py::*"),
@@ -65,7 +65,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("this system cannot limit file sizes", "tests/fleet/test_truth.py::*"),
     AllowedSkip("needs the system's memory statistics", "tests/fleet/test_growth.py::*"),
     AllowedSkip("the pages need a Unix shell", "tests/docs/*"),
-    # What cannot be tried in one of the ways in which a test is run.
+    # What cannot be tested in one of the ways of running a test.
     AllowedSkip(
         "aiohttp skips interim answers without telling a session",
         "tests/http/test_action_table.py::*session*row24-nine-interim-answers*",
@@ -90,7 +90,7 @@ ALLOWED: Sequence[AllowedSkip] = (
 
 
 def may_be_skipped(node_id: str, reason: str) -> bool:
-    """Say whether a test may be skipped for this reason."""
+    """Return whether a test may be skipped for this reason."""
     return any(
         fnmatchcase(reason, allowed.reason) and fnmatchcase(node_id, allowed.tests)
         for allowed in ALLOWED
@@ -98,7 +98,7 @@ def may_be_skipped(node_id: str, reason: str) -> bool:
 
 
 def judge(report: ReportT) -> ReportT:
-    """Let a report of a skip that is not allowed be one of a failure."""
+    """Turn the report of a skip that is not allowed into a failure."""
     if report.skipped and not hasattr(report, "wasxfail"):
         told: Any = report.longrepr
         reason = str(told[2] if isinstance(told, tuple) else told).removeprefix("Skipped: ")

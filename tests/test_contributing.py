@@ -1,4 +1,4 @@
-"""The door for contributors: what it names is there, and the hooks are steps of the one command."""
+"""What CONTRIBUTING.md names exists, and the pre-commit hooks are steps of `.ci/run`."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Errors travel: out of a worker process, into a log, and back as what they were."""
+"""Errors survive pickling out of a worker process and into a log, unchanged."""
 
 import pickle
 

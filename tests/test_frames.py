@@ -1,6 +1,6 @@
-"""No frame of ours that an error came through holds a token, a password or a key.
+"""No frame of ours that an error passed through holds a token, a password or a key.
 
-Tools that report errors store the locals of each frame, and show them to many.
+Tools that report errors store the locals of each frame, and show them to many people.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PASSWORD = "PASSWORD-SECRET"
 
 
 def assert_hidden(error: BaseException) -> None:
-    """See that no frame of ours shows a secret, neither as text nor within what it holds."""
+    """Check that no frame of ours shows a secret, as text or inside a value."""
     leaks = [line for line in locals_of(error) if TOKEN in line or PASSWORD in line]
     assert leaks == []
     for each_error in causes(error):
@@ -41,7 +41,7 @@ def assert_hidden(error: BaseException) -> None:
 
 
 async def cut(client: Client, server: FaultServer, operation: Any) -> BaseException:
-    """Let the caller's own timeout cut a call that has arrived."""
+    """Let the caller's own timeout cut off a call that has arrived."""
     call = asyncio.ensure_future(client.execute(operation))
     await server.arrived(1)
     await asyncio.sleep(0.02)
@@ -84,7 +84,7 @@ async def test_a_call_that_is_cut_while_it_sleeps_or_settles_shows_nothing(
 
 
 class Faulty(GenerateConfig):
-    """An operation of somebody's own that fails at some moment."""
+    """A user's own operation that fails at some moment."""
 
     @staticmethod
     def fail(*_: Any) -> Any:

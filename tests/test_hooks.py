@@ -1,4 +1,4 @@
-"""What hooks are told of calls that go well, wait, or are cut short."""
+"""What hooks receive about calls that succeed, wait, or are cut short."""
 
 import asyncio
 
@@ -79,7 +79,7 @@ async def test_waits_for_a_turn_and_at_the_gate_are_told(
 
 @attrs.define
 class Slow:
-    """An escort that holds each attempt back for a second."""
+    """An observer that holds each attempt back for a second."""
 
     clock: FakeClock
 

@@ -1,4 +1,4 @@
-"""The house: who may import whom, what the front door shows, and how large a room may be."""
+"""The rules of the code: imports between files, public names, and the length of files."""
 
 import ast
 import re
@@ -81,7 +81,7 @@ def modules() -> list[tuple[str, ast.Module]]:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """Yield each imported module's name, and whether the import stands inside a function."""
+    """Yield each imported module's name, and whether the import is inside a function."""
     inside = {
         id(child)
         for node in ast.walk(tree)
@@ -168,7 +168,7 @@ def test_what_is_general_imports_no_noun() -> None:
 
 
 def siblings(package: str) -> dict[str, set[str]]:
-    """Return what each file and package directly in a package imports of its siblings."""
+    """Return the siblings that each file and package directly in a package imports."""
     edges: dict[str, set[str]] = {}
     for name, tree in ALL:
         if not name.startswith(package):
@@ -240,7 +240,7 @@ def test_an_unknown_name_at_the_front_door_is_an_attribute_error() -> None:
 
 
 def words_of(program: str) -> set[str]:
-    """Run a program in an interpreter of its own; return the words that it prints."""
+    """Run a program in its own interpreter; return the words that it prints."""
     run = subprocess.run(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
@@ -266,7 +266,7 @@ def test_each_public_name_is_completed_at_a_prompt(door: str) -> None:
         "found = {complete('door.', number) for number in range(500)} - {None}\n"
         "print(*(each.removeprefix('door.').rstrip('()') for each in found))"
     )
-    # What begins with an underscore is offered once that was typed.
+    # Names with an underscore are suggested once the underscore was typed.
     assert set(import_module(door).__all__) - {"__version__"} <= offered
 
 
@@ -290,7 +290,7 @@ def test_the_map_has_each_file_once_and_no_other() -> None:
     files = [
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
-        # A package that is only held together by its file decides nothing there.
+        # A package's own file that only joins its parts decides nothing.
         if path.name != "__init__.py" or len(path.read_text("utf-8").splitlines()) > 1
     ]
     assert sorted(rows) == sorted(files), "docs/explanation/map.md says what each file decides"

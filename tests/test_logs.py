@@ -1,4 +1,4 @@
-"""Lines about calls: quiet unless asked for, readable, and without anything secret."""
+"""Log lines about calls: none unless requested, readable, and without secrets."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ CALL = "call N UpdateDevice dev-1"
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines told, with the call's number and all times as one letter."""
+    """Return the lines logged, with the call's number and all times replaced by a letter."""
     told = [record.getMessage() for record in caplog.records]
     return [
         re.sub(r"\d+(\.\d+)? m?s\b", "T", re.sub(r"^call \d+", "call N", each)) for each in told
@@ -66,7 +66,7 @@ async def test_an_uncertain_call_tells_each_step(
         f"{CALL}: reads back, to learn what became of it",
         f"{CALL}: done, as a read shows, T, 2 failed attempts",
     ]
-    # a Retry-After of 2 s has at most 0.25 * 2 + 0.5 s of jitter, and chance is at its top
+    # a Retry-After of 2 s has at most 0.25 * 2 + 0.5 s of jitter, with randomness at its top
     assert "waits 2100 ms" in caplog.text
 
 

@@ -1,12 +1,11 @@
-"""The floors in pyproject.toml are true: one call keeps its promises with the lowest versions.
+"""The lowest versions in pyproject.toml work: one call keeps its promises with them.
 
-The contract tests (tests/contract) and those of one call, every fault row among them, run twice:
+The contract tests (tests/contract) and the tests of one call, including every fault row, run twice:
 
-- with the lowest versions, here, by `pytest -m lowest`: it makes an environment of its own and
-  installs them into it, which takes a while, so the plain run leaves it out;
-- with the newest, which are those that a fresh `pip install` takes: nothing but a next major
-  version of aiohttp is shut out, so that is every other run of the suite in an environment
-  made anew. `.ci/run` makes one, and prints which versions they were.
+- with the lowest versions, here, by `pytest -m lowest`, which installs them into a new environment;
+  that takes a while, so the plain run leaves it out;
+- with the newest, in every other run of the suite in a fresh environment: `pip install` excludes
+  only aiohttp's next major version. `.ci/run` creates such an environment, and prints the versions.
 """
 
 import json
@@ -79,6 +78,6 @@ def test_one_call_keeps_its_promises_with_the_lowest_versions(tmp_path: Path) ->
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", str(ROOT))
     listed = json.loads(run(python, "-m", "pip", "list", "--format", "json"))
     assert set(floors) <= {f"{each['name']}=={each['version']}" for each in listed}
-    # Neither uvloop nor orjson is installed there, so what is left are no ways of the main run.
+    # Neither uvloop nor orjson is installed there, so only ways outside the main run are left.
     once = ("-m", "not lowest", "-k", "not uvloop and not orjson", "--ignore", SEARCH)
     run(python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *once, *TESTED)

@@ -1,4 +1,4 @@
-"""What the README shows works as it stands: each block is run, and each link leads somewhere."""
+"""The README works as shown: each block is run, and each link leads somewhere."""
 
 import re
 import sys

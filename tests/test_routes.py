@@ -19,7 +19,7 @@ from enapter_async.operations.devices import (
 from enapter_async.routes import ids_of, route_of
 from tests.support.rig import ALL
 
-# The addresses of the API page, word for word.
+# The addresses on the API page, verbatim.
 ROUTES = [
     (GetDevice(device_id="dev-1"), "GET /v3/devices/{device_id}"),
     (ListDevices(), "GET /v3/devices"),
@@ -58,7 +58,7 @@ def test_an_id_that_equals_a_part_of_the_path_misleads_nobody() -> None:
 
 @attrs.frozen(kw_only=True)
 class Command(Operation[None]):
-    """An operation of somebody's own, with one field that takes few words only."""
+    """A user's own operation, with one field that accepts only a few words."""
 
     repeat: ClassVar[Repeat] = Repeat.ONCE
     answer: ClassVar[Answer[None]] = Answer(type=None)

@@ -1,4 +1,4 @@
-"""The token and the secrets stay where they belong, and nobody is led astray."""
+"""The token and the secrets stay where they belong, and no request is led astray."""
 
 import asyncio
 import contextlib
@@ -68,7 +68,7 @@ async def test_no_secret_is_told_whatever_fails(
 ) -> None:
     loop = asyncio.get_running_loop()
     loop.set_debug(True)
-    loop.slow_callback_duration = 0.0  # as on a machine so busy that asyncio tells of each step
+    loop.slow_callback_duration = 0.0  # as on a machine so busy that asyncio reports each step
     server.always(ignored(fault))
     async with open_rig(transport, server, retry=attempts(2)) as rig:
         with contextlib.suppress(pytest.fail.Exception):
@@ -240,7 +240,7 @@ async def test_an_id_is_one_segment_of_the_path(transport: TransportKind, fine: 
         assert server.arrivals[0].target == f"/v3/devices/{fine}"
 
 
-# What the environment and the server may not do
+# What the environment and the server must not do
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ async def test_no_cookie_is_sent_back(
 async def test_a_gateway_is_told_that_http_is_meant_where_it_is(
     transport: TransportKind, secured: bool, certificates: Certificates
 ) -> None:
-    """A gateway behind a tunnel on this machine redirects to https otherwise."""
+    """Otherwise a gateway behind a tunnel on this machine redirects to https."""
     context = certificates.server() if secured else None
     async with FaultServer(ssl_context=context) as server:
         trusting: dict[str, Any] = {"ssl_context": certificates.trusting()} if secured else {}

@@ -1,4 +1,4 @@
-"""A skip that is not on the list makes a run red, with and without pytest-xdist."""
+"""A skip that is not on the list makes a run fail, with and without pytest-xdist."""
 
 import os
 import re

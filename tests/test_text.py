@@ -52,7 +52,7 @@ def test_line_ends_may_be_kept() -> None:
         ("two\u200b", "two", (r"'two\u200b'", "'two'")),
         ("温泉\U000e0041", "温泉", (r"'温泉\U000e0041'", "'温泉'")),
         ("a\x1b[31m", "a", (r"'a\x1b[31m'", "'a'")),
-        # Without anything that shows nothing, and yet they look the same.
+        # Strings that contain nothing invisible, and yet look the same.
         ("Pump", "\u0420ump", ("'Pump'", r"'\u0420ump'")),
         ("caf\u00e9", "cafe\u0301", (r"'caf\xe9'", r"'cafe\u0301'")),
         ("a b", "a\xa0b", ("'a b'", r"'a\xa0b'")),

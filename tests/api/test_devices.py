@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @attrs.define
 class Recorder:
-    """Carries out an operation by asking a function, and remembers what was asked."""
+    """Executes an operation by calling a function, and records the operations."""
 
     answer: Callable[[Any], Any]
     asked: list[Operation[Any]] = attrs.field(factory=list)
@@ -38,7 +38,7 @@ class Recorder:
 
 
 def shelf(ids: Iterable[str], most: int = 50) -> Callable[[ListDevices], tuple[Device, ...]]:
-    """A server of pages that holds these devices, and gives `most` at a time."""
+    """A server that pages through these devices, with at most `most` per page."""
     devices = [Device(id=each) for each in ids]
     return lambda page: tuple(devices[page.offset :][: min(page.limit, most)])
 
@@ -128,7 +128,7 @@ def offsets(recorder: Recorder) -> list[int]:
         (50, 50, [0, 50]),
         (51, 50, [0, 50, 51]),
         (120, 50, [0, 50, 100, 120]),
-        # A server that gives less than it was asked for: what was received counts.
+        # A server that returns fewer than requested: the number received counts.
         (20, 7, [0, 7, 14, 20]),
     ],
 )
@@ -191,7 +191,7 @@ def test_whatever_pages_come_no_id_is_given_twice_and_it_ends(pages: list[list[s
     recorder = Recorder(lambda _: tuple(Device(id=each) for each in next(left, [])))
     given_ids = asyncio.run(ids_of(Devices(recorder).list()))
     assert len(given_ids) == len(set(given_ids))
-    # Twelve ids can be new on twelve pages at most; one more ends it.
+    # Twelve ids can be new on at most twelve pages; one more page ends it.
     assert len(recorder.asked) <= 13
     asked = pages[: len(recorder.asked)]
     assert given_ids == list(dict.fromkeys(each for page in asked for each in page))
@@ -208,7 +208,7 @@ KEYS = st.integers(min_value=0, max_value=9999)
 def test_devices_that_are_made_meanwhile_hide_no_other(
     first: set[int], made: list[set[int]]
 ) -> None:
-    """A server orders by id, so a new device shifts later ones on, and pages overlap."""
+    """A server sorts by id, so a new device shifts later ones back, and pages overlap."""
     world = set(first)
     arrivals = iter(made)
 

@@ -1,4 +1,4 @@
-"""A run as it could have been, for the tests of what is made of runs."""
+"""An invented run, for tests of what is derived from runs."""
 
 from benchmarks.comparison import section
 from benchmarks.figures import Cell

@@ -40,7 +40,7 @@ def test_the_median_of_the_seeds_is_held_against_the_rows_bounds() -> None:
 
 
 def test_a_group_is_judged_by_the_row_nearest_to_its_bound() -> None:
-    # 1.2 of 1.3 allowed is nearer than 1.4 of 1.6.
+    # 1.2 of an allowed 1.3 is nearer than 1.4 of 1.6.
     found = section(
         [cell("1.0% of 429", 1, 1.2, 1.0), cell("5.0% of 429", 1, 1.4, 1.0)], [], [], []
     )
@@ -126,7 +126,7 @@ def test_where_nothing_limits_a_job_uses_every_worker() -> None:
 
 
 def test_refusals_over_a_socket_are_counted() -> None:
-    chance, attempts, passed = random.Random(1), 0, 0  # the server's own lot, by its seed
+    chance, attempts, passed = random.Random(1), 0, 0  # the server's own draw, by its seed
     while passed < 200:
         attempts += 1
         passed += chance.random() >= 0.02

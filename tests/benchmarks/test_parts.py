@@ -69,7 +69,7 @@ def test_an_import_is_measured_in_an_interpreter_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    # Coverage that starts with the interpreter would have imported json before.
+    # Coverage that starts with the interpreter would already have imported json.
     monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
     environ = imports.environment(tmp_path)
     found = imports.measure_one("import json", None, environ)
@@ -79,7 +79,7 @@ def test_an_import_is_measured_in_an_interpreter_of_its_own(
     assert cpu > 0
     assert modules >= 1
     assert imports.measure_one("import no_such_package", None, environ) is None
-    # Else whoever is not installed with byte code would pay for compiling each time.
+    # Otherwise an installation without byte code would compile on each import.
     assert list(tmp_path.rglob("json/*.pyc"))
 
 
@@ -276,7 +276,7 @@ def test_no_server_outlives_a_run_that_is_ended() -> None:
         start_new_session=True,
     ) as run:
         assert run.stderr is not None
-        assert b"operations" in run.stderr.readline()  # by then the server answers
+        assert b"operations" in run.stderr.readline()  # the server responds by now
         os.killpg(run.pid, 0)
         run.terminate()
         run.communicate(timeout=30)

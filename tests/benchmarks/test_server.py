@@ -150,7 +150,7 @@ def test_a_latency_is_on_every_answer_and_carries_all_at_once() -> None:
     with serving(link=link) as far:
         figures = run_worker(worker_command(NAMES["sdk"], 32, effort, far), cores=None, timeout=45)
     assert figures["requests"] == 64
-    # Two turns of 32 each; one after another they would be 64.
+    # Two turns of 32 each; one at a time there would be 64.
     assert 2 * link.latency <= figures["seconds"] < 64 * link.latency
 
 

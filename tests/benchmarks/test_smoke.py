@@ -21,7 +21,7 @@ def test_a_ratio_that_rose_by_half_is_missed_and_by_less_is_not() -> None:
         verdicts = smoke.judge([*cells(aiohttp=10_000), *own], reference)
         found = {verdict.what: verdict for verdict in verdicts}
         assert found["CPU of sdk / aiohttp"].met is met
-        assert not found["CPU of sdk-session / aiohttp"].met  # it was not measured at all
+        assert not found["CPU of sdk-session / aiohttp"].met  # not measured at all
 
 
 def test_what_is_noted_is_the_cpu_time_and_not_the_throughput() -> None:

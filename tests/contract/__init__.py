@@ -1,7 +1,7 @@
-"""What we rely on of aiohttp, yarl, tenacity and cattrs, held against those that are installed.
+"""The behaviour of aiohttp, yarl, tenacity and cattrs that we rely on, checked as installed.
 
-A release of theirs that changes it turns these tests red, and not our users' calls. They run
-against two sets of versions: the lowest that `pyproject.toml` allows, in an environment of
-its own (`pytest -m lowest`), and the newest, which is what a fresh `pip install` takes: every
-other run of the suite, the main run of `.ci/run` first of all, which prints which they were.
+If one of their releases changes it, these tests fail, and not our users' calls. They run with two
+sets of versions: the lowest that `pyproject.toml` allows, in a separate environment (`pytest -m
+lowest`), and the newest, which a fresh `pip install` installs. Every other run of the suite uses
+those, first of all the main run of `.ci/run`, which prints them.
 """

@@ -1,6 +1,6 @@
-"""A process that is stopped while its calls are under way: `python -m tests.contract.paused`.
+"""A process that is suspended while its calls are in flight: `python -m tests.contract.paused`.
 
-Arguments: the server's address, direct or session, asyncio or uvloop. Prints one line a call.
+Arguments: the server's address, direct or session, asyncio or uvloop. It prints one line per call.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What we rely on of aiohttp beyond its documentation, held against the one that is installed."""
+"""Undocumented behaviour of aiohttp that we rely on, checked as installed."""
 
 import asyncio
 import inspect
@@ -38,7 +38,7 @@ async def test_aiohttp_by_itself_still_sends_a_deletion_twice(
 
 
 def test_two_lengths_are_refused_where_aiohttp_parses_in_python(tmp_path: Path) -> None:
-    """That parser takes the first; another test's subject, on a Python where it is the one."""
+    """That parser accepts the first; another test covers that, where the parser is in use."""
     these = "tests/contract/test_phases.py::test_what_failed_after_it_was_sent_is_never_denied"
     done = subprocess.run(  # noqa: S603 - constants and this Python
         [sys.executable, "-m", "pytest", "-q", "-k", "lengths", "--basetemp", tmp_path, these],

@@ -1,6 +1,6 @@
-"""A process that was stopped (Ctrl-Z, a debugger, a frozen container) past its own limits.
+"""A process that was suspended past its own limits (Ctrl-Z, a debugger, a frozen container).
 
-What the server answered meanwhile lies in the sockets: it is read before anything is given up.
+Responses that arrived meanwhile are in the sockets, and are read before any call gives up.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tests.support.ways import LOOPS
 
 
 async def run_stopped(server: FaultServer, kind: str, loop: str, told: asyncio.Event) -> list[str]:
-    """Stop a process once its requests have arrived, let the server answer, and let it go on."""
+    """Suspend a process after its requests have arrived, and continue it after the response."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.contract.paused", server.base_url, kind, loop,
         stdout=asyncio.subprocess.PIPE,

@@ -1,7 +1,7 @@
-"""How far a request came when it failed: what aiohttp raises then, and what we make of it.
+"""How far a failed request got: what aiohttp raises, and how we report it.
 
-The first is what `SessionTransport` and `connect_failure` tell the failures apart by; the
-second is reliability's whole point, so it is held over both transports.
+`SessionTransport` and `connect_failure` distinguish failures by the first; the second is the core
+of reliability, so it is checked over both transports.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ IN_TIME: dict[type[Exception], aiohttp.ClientTimeout] = {
 
 
 async def raised(server: FaultServer, kind: type[Exception], **options: Any) -> BaseException:
-    """Make one request through aiohttp as it is, and give what it raises, which may be `kind`."""
+    """Make one request with plain aiohttp, and return the error it raises, which may be `kind`."""
     timeout = IN_TIME.get(kind, PATIENT)
     connector = aiohttp.TCPConnector(limit=1, resolver=options.pop("resolver", None))
     address = f"{options.pop('base_url', server.base_url)}/v3/devices/dev-1/generate_config"
@@ -57,7 +57,7 @@ class NoSuchName(AbstractResolver):
 
 @attrs.frozen
 class Place:
-    """Where nothing can be sent to: what aiohttp and what a client of ours is told of it."""
+    """An unreachable server: the errors of aiohttp and of our client."""
 
     server: FaultServer
     aiohttp: dict[str, Any] = attrs.field(factory=dict)
@@ -193,7 +193,7 @@ async def test_what_aiohttp_raises_after_it_sent(
     server.always(applied(reply))
     error = await raised(server, kind)
     assert isinstance(error, kind)
-    # Else it would be taken for one of those that came before anything was sent.
+    # Otherwise it would look like an error from before anything was sent.
     assert not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     assert server.seen == ["POST"]
 

@@ -1,6 +1,6 @@
-"""An aiohttp that lacks something of what `DirectTransport` uses is noticed and worked around.
+"""An aiohttp that lacks something `DirectTransport` uses is detected and worked around.
 
-What is taken away here is hidden from our eyes only: aiohttp itself goes on using it.
+What is removed here is hidden only from us: aiohttp itself still uses it.
 """
 
 import types
@@ -35,14 +35,14 @@ NAMES = {
 
 
 class Gone:
-    """A name that is not there."""
+    """A name that does not exist."""
 
     def __get__(self, instance: object, owner: type) -> Any:
         raise AttributeError
 
 
 def seen_with(owner: type, **changed: Any) -> tuple[str, Any]:
-    """Return a name of `direct`, and what it would stand for were `owner` so changed."""
+    """Return a name of `direct`, and its value if `owner` were changed in this way."""
     other = type(owner.__name__, (owner,), changed)
     if owner is ResponseHandler:
         return "ResponseHandler", other
@@ -57,14 +57,14 @@ def seen_with(owner: type, **changed: Any) -> tuple[str, Any]:
 
 @pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))
 def lacking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Hide one name after the other from `direct`; give which."""
+    """Hide one name after another from `direct`; return which."""
     owner, name = request.param
     monkeypatch.setattr(direct, *seen_with(owner, **{name: Gone()}))
     return f"{owner.__name__}.{name}"
 
 
 class Renamed(ClientRequest):
-    """A request that is made with other arguments."""
+    """A request that takes other arguments."""
 
     def __init__(self, method: str, url: Any, *, context: Any, **rest: Any) -> None:
         super().__init__(method, url, ssl=context, **rest)
@@ -77,14 +77,14 @@ class Elsewhere(ClientRequest):
 
 
 class Otherwise(ResponseHandler):
-    """A parser that is told how to read with other words."""
+    """A parser whose reading method takes other arguments."""
 
     def set_response_params(self, *, until_eof: bool = True) -> None:  # type: ignore[override]  # that is the change
         raise NotImplementedError
 
 
 class Nervous(ResponseHandler):
-    """A parser that is made otherwise."""
+    """A parser that is constructed differently."""
 
     def __init__(self, loop: Any) -> None:
         raise RuntimeError
@@ -139,14 +139,14 @@ class Pool:
 
 
 class OtherPool:
-    """A connector that connects otherwise."""
+    """A connector that connects differently."""
 
     async def connect(self, req: Any, timeout: Any) -> None:
         raise NotImplementedError
 
 
 class SamePool:
-    """A connector that connects as we know it."""
+    """A connector that connects as we expect."""
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> None:
         raise NotImplementedError
@@ -165,7 +165,7 @@ async def test_a_connector_that_connects_otherwise_is_noticed(pool: Any, told: s
 
 
 async def works_through_a_session(server: FaultServer, told: str) -> None:
-    """See that a client says so once, that all operations work, and that none is sent twice."""
+    """Check that a client says so once, that all operations work, and that none is sent twice."""
     client = Client(TOKEN, base_url=server.base_url, retry=attempts(1))
     with pytest.warns(RuntimeWarning) as warned:
         await client.__aenter__()

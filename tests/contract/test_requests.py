@@ -1,4 +1,4 @@
-"""What leaves for the server: paths, headers, and never a second request that nobody made."""
+"""What is sent to the server: paths, headers, and never an unrequested second request."""
 
 from typing import Any, ClassVar
 
@@ -77,7 +77,7 @@ def test_no_client_is_made_with_such_a_header(name: str, bad: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class Odd(Operation[None]):
-    """Reads something with a name that no device has."""
+    """Reads something whose name no device has."""
 
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[None]] = Answer(type=None, confirms=True)
@@ -93,7 +93,7 @@ class Odd(Operation[None]):
         return None
 
 
-# By RFC 3986, section 2: of these, only the tilde may stand as it is.
+# By RFC 3986, section 2, only the tilde of these may remain unescaped.
 ESCAPED = {
     "slash": ("a/b", "a%2Fb"),
     "slashes": ("a/b/c", "a%2Fb%2Fc"),

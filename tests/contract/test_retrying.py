@@ -1,4 +1,4 @@
-"""tenacity drives one call's attempts: a loop of its own each time, and cancelled at once."""
+"""tenacity drives one call's attempts: a separate loop for each call, cancelled at once."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ class Again(Exception):  # noqa: N818 - it is a signal
 
 @pytest.fixture
 def loops(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
-    """Note each tenacity object that is made, and how often it begins."""
+    """Record each tenacity object that is created, and how often it begins."""
     made: list[list[Any]] = []
 
     class Noted(tenacity.AsyncRetrying):
@@ -43,7 +43,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
 
 
 async def test_one_loop_for_many_calls_goes_wrong() -> None:
-    """Why none is shared: its state is one, and each call resets the others' counts."""
+    """Why loops are not shared: one holds state, and each call resets the counts of the others."""
     shared = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(3),
         retry=tenacity.retry_if_exception_type(Again),
@@ -86,7 +86,7 @@ async def test_a_call_that_succeeds_at_first_drives_none(
 
 
 async def test_a_loop_that_repeats_all_but_some_swallows_a_cancellation() -> None:
-    """Why ours repeats one kind of exception only, named by its type."""
+    """Why ours repeats only one kind of exception, named by its type."""
     tries = 0
 
     async def once() -> None:
@@ -151,7 +151,7 @@ async def test_a_call_that_is_cancelled_in_its_sleep_sends_nothing_more(
 
 
 async def driven(*, time_left: float, retries: int | None = None, attempts: int = 4) -> list[float]:
-    """Fail at every attempt, and give the sleeps between."""
+    """Fail at every attempt, and return the sleeps between them."""
     slept: list[float] = []
 
     def lost(number: int) -> Failure:
@@ -182,6 +182,6 @@ async def test_attempts_sleeps_and_their_end_are_counted_as_we_count_them() -> N
     assert await driven(time_left=60.0) == [1.0, 2.0, 4.0]
     assert await driven(time_left=60.0, attempts=1) == []
     assert await driven(time_left=60.0, retries=2) == [1.0, 2.0]
-    # A sleep of 4 s that ends with the 7th second is not begun, for nothing could follow it.
+    # A sleep of 4 s that ends with the 7th second is not started, because nothing could follow it.
     assert await driven(time_left=7.0) == [1.0, 2.0]
     assert await driven(time_left=7.1) == [1.0, 2.0, 4.0]

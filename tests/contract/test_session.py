@@ -1,6 +1,6 @@
-"""A caller's session: what it keeps from being sent was not sent, whoever failed.
+"""A caller's session: whatever it keeps from being sent was not sent, whoever failed.
 
-The phases are aiohttp's own, and `session._Way` tells them apart by its `ClientRequest.send`.
+The phases are those of aiohttp; `session._Way` distinguishes them by its `ClientRequest.send`.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ MINTS = [GenerateConfig(device_id=f"dev-{n}", protocol="MQTT") for n in range(30
 
 
 async def fails(session: aiohttp.ClientSession, base_url: str, **options: Any) -> EnapterError:
-    """Execute a once-only operation over a session, and return the error that must come."""
+    """Execute a once-only operation over a session, and return the error that must be raised."""
     options.setdefault("retry", attempts(1))
     async with Client(TOKEN, base_url=base_url, session=session, **options) as client:
         with pytest.raises(EnapterError) as caught:
@@ -87,7 +87,7 @@ async def test_a_job_behind_a_proxy_that_wants_credentials_stops_at_once() -> No
     assert report.counts[State.FAILED] <= 4
 
 
-# What else fails before anything is sent
+# Other failures before anything is sent
 
 
 class BrokenResolver(AbstractResolver):
@@ -114,7 +114,7 @@ async def disconnected(
 
 
 def tracing(signal: str) -> aiohttp.ClientSession:
-    """Make a session with a trace that fails at a signal."""
+    """Create a session with a trace that fails at a signal."""
 
     async def fail(*_: Any) -> None:
         raise RuntimeError("trace")
@@ -201,7 +201,7 @@ async def test_a_closed_session_is_refused() -> None:
         await Client(TOKEN, session=session).__aenter__()
 
 
-# A way to the host, without a request
+# Reaching the host without a request
 
 
 async def test_reaching_goes_the_way_of_the_calls(certificates: Certificates) -> None:
@@ -220,7 +220,7 @@ async def test_reaching_goes_the_way_of_the_calls(certificates: Certificates) ->
         assert there.arrivals == []
         await client.execute(UPDATE)
         proxy.refusal = "403 Forbidden"
-        await client.reach()  # over the connection that the call left
+        await client.reach()  # over the connection that the call left open
         with pytest.raises(ProxyError):
             await client.reach()
     assert there.seen == ["PATCH"]
@@ -238,7 +238,7 @@ async def test_reaching_without_a_session_makes_a_new_connection(server: FaultSe
 
 
 class Doorkeeper:
-    """A unix socket that a server listens on from the n-th sleep of a clock on."""
+    """A unix socket on which a server listens from the n-th sleep of a clock on."""
 
     def __init__(self, path: Path, server: FaultServer, clock: FakeClock, *, after: int) -> None:
         self._path, self._server, self._clock, self._after = path, server, clock, after
@@ -257,7 +257,7 @@ class Doorkeeper:
 async def test_a_job_over_a_unix_socket_goes_on_after_an_outage(
     server: FaultServer, clock: FakeClock
 ) -> None:
-    """The port of base_url never answers: only the session knows the way."""
+    """The port of base_url never answers: only the session can reach the server."""
     server.deafen()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         path = Path(folder) / "socket"

@@ -1,4 +1,4 @@
-"""cattrs makes values of JSON: strictly, with the path to what is wrong, and without values."""
+"""cattrs builds values from JSON: strictly, with the path of an error, and without values."""
 
 from typing import Any
 

@@ -126,7 +126,7 @@ def test_what_is_no_operation_is_a_clear_error(data: Any, message: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class Schedule(Operation[None]):
-    """An operation of a user's own, without a kind, with fields that JSON has no type for."""
+    """A user's own operation, without a kind, with fields that JSON has no type for."""
 
     repeat = Repeat.CONVERGENT
     answer = Answer(type=None)

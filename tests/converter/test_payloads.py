@@ -1,4 +1,4 @@
-"""Whole bodies, as servers old and new were seen to write them, with invented values."""
+"""Complete bodies, as old and new servers were seen to write them, with invented values."""
 
 import json
 from datetime import UTC, datetime

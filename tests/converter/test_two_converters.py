@@ -1,4 +1,4 @@
-"""The quick converter against the exact one: the same value, or a refusal by both."""
+"""The fast converter compared with the exact one: the same value, or a refusal by both."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The checks against real servers: good ones, and each that is wrong in its own way."""
+"""The checks against real servers: good ones, and one for each possible fault."""
 
 import asyncio
 import socket
@@ -66,7 +66,7 @@ ALL_WELL = {
 
 
 def after(check: str) -> dict[str, str]:
-    """Return what must be told when that check fails: what comes before is well."""
+    """Return the expected findings if that check fails; earlier checks pass."""
     order = [*ALL_WELL]
     place = order.index(check)
     return {
@@ -145,7 +145,7 @@ async def test_a_name_that_nobody_knows() -> None:
 
 @pytest.fixture
 def stuck() -> Iterator[threading.Event]:
-    """An event that a resolver hangs on, until the test is over."""
+    """An event that blocks a resolver until the test is over."""
     event = threading.Event()
     yield event
     event.set()
@@ -201,7 +201,7 @@ async def test_the_systems_authorities_do_not_know_a_gateways(certificates: Cert
 
 
 async def test_an_authority_of_ones_own_and_an_end_that_is_near(certificates: Certificates) -> None:
-    """The test's certificates are for two days."""
+    """The test's certificates are valid for two days."""
     async with FaultServer(ssl_context=certificates.server()) as server:
         connection = to(server.base_url, ca_file=certificates.folder / "ca.pem")
         findings = await found(connection)
@@ -269,7 +269,7 @@ async def test_a_clock_that_is_wrong() -> None:
     async with Emulator(devices=3, token=TOKEN) as emulator:
         findings = await found(to(emulator.base_url), attrs.evolve(CALM, clock=clock))
     assert findings["clock"].health is Health.WARNING
-    # Between the server's second and ours lies less than one, and the request.
+    # The server's clock differs from ours by less than a second plus the request.
     assert -3602 <= int(findings["clock"].facts["difference_seconds"]) <= -3598
     assert "behind the server's" in findings["clock"].said
 

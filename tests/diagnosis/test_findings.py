@@ -1,4 +1,4 @@
-"""Judgements without I/O: what is found, and what is said about it."""
+"""Verdicts without I/O: the findings, and their messages."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -104,7 +104,7 @@ def test_other_ends_of_a_handshake() -> None:
     )
 
 
-# The server's Date is 1000: it stands for the second from 1000 to 1001.
+# The server's Date is 1000, which stands for the second from 1000 to 1001.
 @pytest.mark.parametrize(
     ("before", "after", "health", "difference"),
     [
@@ -134,7 +134,7 @@ def test_clocks_are_compared_within_what_a_date_can_tell(
     back=st.floats(0, 5),
 )
 def test_equal_clocks_are_never_blamed(moment: float, there: float, back: float) -> None:
-    """Whatever the way takes: the server's time lies between, cut to whole seconds."""
+    """However long the request takes: the server's time lies between, cut to whole seconds."""
     found = judge_clock(float(int(moment)), moment - there, moment + back)
     assert found.health is Health.OK
 

@@ -1,4 +1,4 @@
-"""What `doctor` says where a proxy stands between, or should."""
+"""What `doctor` reports if a proxy is used, or should be."""
 
 import attrs
 import pytest

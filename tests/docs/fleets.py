@@ -1,4 +1,4 @@
-"""The fleet that the README and the pages speak of."""
+"""The fleet that the README and the pages use."""
 
 import json
 from typing import Any

@@ -1,10 +1,10 @@
-"""What the README and the pages show, taken apart and run as a reader would run it.
+"""Splits the README and the pages into blocks, and runs them as a reader would.
 
-A block with a caption is a file of that name; blocks of one name are put together. Other Python
-is a program (it calls `asyncio.run`) or a test. A `text` block after a program is what it prints.
-In a `console` block each line after a command must be seen in its output, in that order, `…`
-standing for anything, `^C` for pressing it; `# ends with N` is the exit code where it is not 0,
-and what stands in a terminal of its own goes on until the page ends.
+A block with a caption is a file of that name; blocks of the same name are joined. Other Python is a
+program (if it calls `asyncio.run`) or a test. A `text` block after a program is its output. In a
+`console` block, the lines after a command must appear in its output in that order. `…` stands for
+anything, `^C` for pressing it. `# ends with N` gives an exit code other than 0. A command in its
+own terminal continues until the page ends.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _LONGEST = 50.0
 
 @attrs.frozen(kw_only=True)
 class Block:
-    """A block of code; `caption` is the name of the file that it is."""
+    """A block of code; `caption` is the name of its file."""
 
     language: str
     text: str
@@ -49,20 +49,20 @@ class Block:
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """A command line, and lines that it shows."""
+    """A command line, and the lines that it shows."""
 
     line: str
     shown: tuple[str, ...]
 
     @property
     def code(self) -> int:
-        """The exit code that it is to end with."""
+        """The expected exit code."""
         told = _ENDS_WITH.search(self.line)
         return 130 if INTERRUPT in self.shown else int(told[1]) if told else 0
 
     @property
     def stays(self) -> bool:
-        """Whether it goes on beside the commands after it, in a terminal of its own."""
+        """Whether it runs in its own terminal, beside the commands after it."""
         return self.line.startswith("enapter-async emulator") or self.line.endswith(
             "# in a terminal of its own"
         )
@@ -98,13 +98,13 @@ def commands(text: str) -> list[Command]:
 
 
 def is_shown(shown: str, line: str) -> bool:
-    """Whether an output line is the one that is shown."""
+    """Return whether an output line matches the line shown."""
     pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
     return re.fullmatch(pattern, line.strip()) is not None
 
 
 def missing(shown: Sequence[str], output: Sequence[str]) -> list[str]:
-    """Return the shown lines that do not come, in their order, in an output."""
+    """Return the lines shown that do not appear in an output, in order."""
     waiting = list(shown)
     for line in output:
         if waiting and is_shown(waiting[0], line):
@@ -120,7 +120,7 @@ def free_port() -> int:
 
 
 class Workplace:
-    """A folder and an environment in which blocks are run, one after the other."""
+    """A folder and an environment in which blocks are run, one after another."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -139,7 +139,7 @@ class Workplace:
         self._printed: list[str] | None = None
 
     async def close(self) -> None:
-        """End what still runs, as Ctrl-C in its terminal does."""
+        """End everything that still runs, as Ctrl-C in its terminal does."""
         for process in self._staying:
             process.send_signal(signal.SIGINT)
             await asyncio.wait_for(process.communicate(), _LONGEST)
@@ -172,7 +172,7 @@ class Workplace:
 
     async def _test(self, text: str) -> None:
         (self.folder / "test_shown.py").write_text(text, "utf-8")
-        # The mode is pytest-asyncio's default: what a reader has who configured nothing.
+        # pytest-asyncio's default mode, which a reader has without any configuration.
         settings = "asyncio_default_fixture_loop_scope = function\n"
         (self.folder / "pytest.ini").write_text(f"[pytest]\n{settings}", "utf-8")
         output, code = await self._run("python -m pytest -q -p no:cacheprovider test_shown.py")
@@ -198,7 +198,7 @@ class Workplace:
         )
 
     async def _carry_out(self, command: Command) -> None:
-        """Run a command, press Ctrl-C where it is shown, and look for each shown line."""
+        """Run a command, press Ctrl-C where that is shown, and look for each line shown."""
         if (setting := re.fullmatch(r"export (\w+)=(.*)", command.line)) is not None:
             self.environment[setting[1]] = setting[2].strip("'\"")
             return

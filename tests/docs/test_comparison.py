@@ -1,4 +1,4 @@
-"""What the README says of the official SDK is so: each fact is shown, against the emulator."""
+"""The README's statements about the official SDK are true: each is tested against the emulator."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The way from the official SDK: both names of each row exist, and no public name is left out."""
+"""Migrating from the official SDK: both names of each row exist, and no public name is missing."""
 
 import argparse
 import dataclasses
@@ -33,7 +33,7 @@ _NAME = re.compile(r"([\w.]+?)(?:\((\w+)=\))?")
 
 
 def found(path: str, argument: str | None, start: Any) -> Any:
-    """Follow a dotted name, and make sure that the argument is one of its."""
+    """Resolve a dotted name, and check that it takes the argument."""
     thing = start
     for name in path.split("."):
         fields = {each.name for each in dataclasses.fields(thing)} if is_shape(thing) else ()

@@ -1,4 +1,4 @@
-"""What the pages show works as it stands: each block is run, in the order of its page."""
+"""The pages work as shown: each block is run, in the order of its page."""
 
 import re
 import sys
@@ -58,7 +58,7 @@ def test_each_file_that_a_page_shows_is_used() -> None:
 
 
 def test_what_installs_is_what_the_readme_says() -> None:
-    """The README's commands are run by `.ci/run`, in an environment of its own."""
+    """`.ci/run` runs the README's commands, in an environment of its own."""
     readme = (ROOT / "README.md").read_text("utf-8")
     lines = {
         command.line

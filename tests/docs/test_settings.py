@@ -1,4 +1,4 @@
-"""The defaults that the pages tell are those that the settings have."""
+"""The defaults that the pages name are those of the settings."""
 
 import ast
 import re

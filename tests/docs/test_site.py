@@ -1,4 +1,4 @@
-"""The site builds without a warning, and its reference holds every public name."""
+"""The site builds without a warning, and its reference contains every public name."""
 
 import ast
 import html
@@ -52,7 +52,7 @@ def test_the_site_builds_and_holds_every_public_name(tmp_path: Path) -> None:
 
 
 def assert_defaults_are_real(reference: Path) -> None:
-    """Each default is Python that makes the value, and these are the documented ones."""
+    """Each default is Python that creates the value, and these are the documented ones."""
     defaults = [each for page in reference.rglob("*.html") for each in shown_defaults(page)]
     assert len(defaults) > 200
     for _, text in defaults:
@@ -76,7 +76,7 @@ def assert_defaults_are_real(reference: Path) -> None:
 
 
 def shown_defaults(page: Path) -> list[tuple[str, str]]:
-    """Return the parameters of a page that have a default, with it."""
+    """Return the parameters on a page that have a default, with the default."""
     found = re.findall(
         r'<em class="sig-param">(.*?)</em>(?=</dd>|,|<span class="sig-paren">)', page.read_text()
     )
@@ -97,7 +97,7 @@ def exists(name: str) -> bool:
 
 
 def foreign(page: str) -> list[str]:
-    """Return what a page would load from another host."""
+    """Return the resources that a page would load from another host."""
     loads = re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=\"([^\"]+)\"", page)
     return [each for each in loads if "//" in each]
 

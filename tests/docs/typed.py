@@ -1,6 +1,6 @@
-"""Checks the types of what the README and the pages show: `python -m tests.docs.typed`.
+"""Checks the types of the code in the README and the pages: `python -m tests.docs.typed`.
 
-Apart from the tests, for it goes quickly only after the package itself was checked.
+It is separate from the tests because it is only fast after the package itself was checked.
 """
 
 import os
@@ -13,7 +13,7 @@ from tests.docs.shown import ROOT, blocks
 
 
 def write_out(folder: Path) -> list[Path]:
-    """Write each block of Python to a file of its own, and those with a caption to theirs."""
+    """Write each block of Python to its own file, or to the file that its caption names."""
     written: dict[Path, str] = {}
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for page in pages:
@@ -27,7 +27,7 @@ def write_out(folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    """Return mypy's own exit code."""
+    """Return mypy's exit code."""
     with tempfile.TemporaryDirectory() as folder:
         files = write_out(Path(folder))
         command = [sys.executable, "-m", "mypy", *map(str, files)]

@@ -1,4 +1,4 @@
-"""A small fleet whose every device has a reason, for the tests of this folder."""
+"""A small fleet in which every device has a purpose, for the tests in this folder."""
 
 from datetime import UTC, datetime
 

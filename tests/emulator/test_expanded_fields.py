@@ -1,4 +1,4 @@
-"""A field that was not asked for, beside one that was asked for and is empty, over a socket."""
+"""A field that was not requested, and one that was requested and is empty, over a socket."""
 
 import pytest
 

@@ -104,7 +104,7 @@ def test_a_profile_has_its_rate_and_all_its_kinds() -> None:
     profile = FaultProfile(rate=0.2, kinds=(Drop(), TooManyRequests()), seed=3)
     faults = Faults(profile)
     met = Counter(faults.pick(patch(f"dev-{n}")) for n in range(5000))
-    # Binomial with 5000 draws: 1000 ± 28 faults, 500 ± 21 of a kind; six deviations are let.
+    # Binomial with 5000 draws: 1000 ± 28 faults, 500 ± 21 of a kind; six deviations are allowed.
     assert abs(5000 - met[None] - 1000) < 6 * 28
     assert abs(met[Drop()] - 500) < 6 * 21
     assert met.keys() == {None, Drop(), TooManyRequests()}

@@ -1,4 +1,4 @@
-"""The emulator proved by a client that is not ours: the official SDK, `enapter` from PyPI."""
+"""The emulator checked by a client that is not ours: the official SDK, `enapter` from PyPI."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from tests.emulator.fleets import METER, NOON, PUMP, READ_ONLY, UCM, small_world
 
 @pytest_asyncio.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    # The official SDK reads times only as strings.
+    # The official SDK accepts only strings as times.
     async with Emulator(world=small_world()) as emulator:
         yield emulator
 
@@ -55,7 +55,7 @@ async def test_it_lists_a_whole_fleet(devices: int) -> None:
     ):
         found = await listed(official)
         assert [as_read(device) for device in found] == [as_told(d) for d in emulator.world]
-        # Full pages, the rest, and the empty page that ends it.
+        # Full pages, the rest, and the empty page at the end.
         assert emulator.world.log.count_arrivals("GET") == -(-devices // 50) + 1
 
 

@@ -1,4 +1,4 @@
-"""The pytest plugin, as users meet it: in a pytest of its own."""
+"""The pytest plugin as users run it: in a separate pytest."""
 
 import subprocess
 import sys
@@ -93,7 +93,7 @@ WITHOUT_PYTEST_ASYNCIO = """
 
 
 def run(folder: Path, test: str, *, mode: str | None = "auto") -> tuple[int, str]:
-    """Run a test file in a pytest of its own; without pytest-asyncio if there is no `mode`."""
+    """Run a test file in a separate pytest; without pytest-asyncio if `mode` is None."""
     (folder / "test_users_own.py").write_text(textwrap.dedent(test), encoding="utf-8")
     program = ["import sys", "import pytest", "sys.exit(pytest.main(sys.argv[1:]))"]
     if mode is None:

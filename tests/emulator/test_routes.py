@@ -182,7 +182,7 @@ def test_expand(path: str, values: tuple[str, ...], keys: set[str]) -> None:
 
 
 def test_an_update_takes_null_and_empty_as_leave_alone() -> None:
-    # As the official SDK and the official command line send them.
+    # As the official SDK and its command line send them.
     for body in ({"name": "Boiler", "slug": None}, {"name": "Boiler", "slug": ""}):
         status, shown = ask("PATCH", "/v3/devices/pump", body)
         assert (status, shown["device"]["name"], shown["device"]["slug"]) == (200, "Boiler", "pump")

@@ -1,4 +1,4 @@
-"""An emulator in a thread of its own, for programs that know no event loop."""
+"""An emulator in its own thread, for programs without an event loop."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Bytes that were well made once."""
+"""Bytes that were originally well formed."""
 
 import attrs
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 @attrs.frozen
 class Edit:
-    """One thing that happened to some bytes: at a place, a piece went and another came."""
+    """One edit of some bytes: at a position, a piece was removed and another inserted."""
 
     place: float
     lost: int
@@ -45,7 +45,7 @@ edits = st.builds(
 
 
 def damaged(*wholes: bytes) -> st.SearchStrategy[bytes]:
-    """Return one of some bytes after up to four edits."""
+    """Return one of some byte strings after up to four edits."""
 
     def apply(whole: bytes, changes: list[Edit]) -> bytes:
         for change in changes:

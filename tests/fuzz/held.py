@@ -1,8 +1,8 @@
-"""`python -m tests.fuzz.held TRANSPORT PORT`: how much memory one answer makes a client hold.
+"""`python -m tests.fuzz.held TRANSPORT PORT`: the memory that one answer makes a client hold.
 
-Asks for a page of devices of an honest server, then of the one at that port. Prints by how many
-KiB the process grew at the most for the second, and how that ended. Needs Linux's /proc, whose
-high-water mark, unlike `getrusage`'s, begins anew in a new process.
+Requests a page of devices from an honest server, then from the one at that port. Prints the maximum
+growth of the process during the second, in KiB, and how it ended. Needs Linux's /proc, whose
+high-water mark starts afresh in a new process, unlike that of `getrusage`.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ async def ask(transport: str, port: int) -> None:
 
 
 def most_kib() -> int:
-    """Return the most memory that this process ever held."""
+    """Return the peak memory of this process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (line,) = (each for each in lines if each.startswith("VmHWM:"))
     return int(line.split()[1])

@@ -1,4 +1,4 @@
-"""Whatever comes over the socket: a value, or an error of ours, soon and in little memory."""
+"""Whatever arrives over the socket: a value or one of our errors, soon and in little memory."""
 
 import asyncio
 import gzip
@@ -111,13 +111,13 @@ async def answered(
                 async with asyncio.timeout(SOON):
                     await rig.run(operation)
             except EnapterError as error:
-                shown(error)  # it can be told and pickled
+                shown(error)  # it can be printed and pickled
             server.clear()
             rig.clock.skipped += 1e6
             unhurried = rig.client.with_options(
                 timeouts=Timeouts(connect=SOON, read=SOON), retry=attempts(TRIES[kind])
             )
-            # And nobody else pays for it.
+            # And no other call suffers from it.
             async with asyncio.timeout(SOON):
                 await unhurried.execute(ALL["list"])
             assert all(attempt.error_type in GONE for attempt in rig.attempts)

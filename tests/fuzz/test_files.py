@@ -1,4 +1,4 @@
-"""Whatever is in a file: it is read, or refused by an error of ours, soon."""
+"""Whatever a file contains, it is read or refused with one of our errors, soon."""
 
 import asyncio
 import json
@@ -210,7 +210,7 @@ def client(base_url: str = NOWHERE) -> Client:
 
 
 class Known(ScriptedCaller):
-    """A caller that a journal knows again."""
+    """A caller that a journal recognizes."""
 
     base_url = NOWHERE
 
@@ -219,7 +219,7 @@ class Known(ScriptedCaller):
 
 
 async def journalled(path: Path) -> None:
-    """Run a job, of which one operation failed and one was left."""
+    """Run a job in which one operation failed and one was left."""
 
     async def answer(operation: Operation[Any]) -> None:
         if operation == OPERATIONS[3]:
@@ -232,7 +232,7 @@ async def journalled(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal as it should be."""
+    """A valid journal."""
     path = tmp_path_factory.mktemp("whole") / "journal.db"
     run_on("asyncio", journalled(path))
     with closing(sqlite3.connect(path)) as connection:
@@ -242,7 +242,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def look(path: Path) -> None:
-    """Read a journal in every way there is."""
+    """Read a journal in every possible way."""
     with closing(read_journal(path)) as journal:
         ways: list[Callable[[], Any]] = [
             journal.facts,
@@ -344,6 +344,6 @@ def test_the_command_line_says_what_is_wrong_and_shows_no_traceback(
 ) -> None:
     path = str(put(place, data))
     with soon():
-        # Nobody listens at that port, so that what is well made after all is not carried out.
+        # Nothing listens on that port, so that a file that is valid after all is not carried out.
         assert command_line(["--base-url", NOWHERE, "fleet", "plan", path]) in range(7)
         assert command_line(["fleet", "status", path]) in range(1, 7)

@@ -1,4 +1,4 @@
-"""Whatever a configuration looks like, it is read, or kept as it came."""
+"""Whatever a configuration looks like, it is read, or kept as received."""
 
 import json
 from typing import Any

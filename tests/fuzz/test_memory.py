@@ -1,4 +1,4 @@
-"""What one answer can make a client hold, however it is made: a little more than its cap."""
+"""However an answer is built, a client holds little more memory for it than its limit."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ GZIP: Final = ("Content-Encoding", "gzip")
 
 
 def poured(start: bytes, piece: bytes, times: int = 80) -> Reply:
-    """Send a piece again and again, until the client has gone."""
+    """Send a piece repeatedly, until the client has gone."""
 
     async def pour(exchange: Exchange) -> bool:
         await exchange.send(start)
@@ -52,7 +52,7 @@ SMALL: dict[str, Reply] = {
 
 
 async def grown_mib(reply: Reply) -> float:
-    """Let a new process ask for this answer, and give by how much it grew at the most."""
+    """Let a new process request this answer, and return its maximum growth."""
     async with FaultServer() as server:
         server.always(ignored(reply))
         child = await asyncio.create_subprocess_exec(

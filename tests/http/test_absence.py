@@ -1,4 +1,4 @@
-"""When a 404 is believed: in the API's own form, and where such an API is known to answer."""
+"""When a 404 is trusted: in the API's own form, and where such an API is known to respond."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every operation against every class of failure: what is repeated, read and told."""
+"""Every operation with every class of failure: what is repeated, read and reported."""
 
 from typing import Any
 
@@ -131,7 +131,7 @@ async def test_refused_to_the_end_is_the_refusal_itself(
             assert isinstance(error, APIError)
             assert type(error) is api_error_type(error.status)
             assert len(server.seen) == 4
-        else:  # a refusal as too much counts as no attempt; only the deadline ends it
+        else:  # a refusal as too many requests is no attempt; only the deadline ends it
             assert isinstance(error, DeadlineExceededError | ServerError)
             assert len(server.seen) > 4
         assert server.seen == [METHOD[operation]] * len(server.seen)
@@ -281,7 +281,7 @@ async def test_a_confirmed_deletion_is_done(
 async def test_any_other_good_status_to_a_deletion_is_looked_into(
     transport: TransportKind, fault: Reply, take_effect: Any, server: FaultServer
 ) -> None:
-    """What a look shows undone is sent once more."""
+    """If a read shows that it was not done, it is sent once more."""
     server.script(take_effect(fault))
     async with open_rig(transport, server) as rig:
         assert await rig.run(DELETE) is None

@@ -1,4 +1,4 @@
-"""The observer of a call: asked before each attempt, told how each one ended."""
+"""The observer of a call: asked before each attempt, and notified of how each ended."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.support.server import FaultServer, ignored
 
 @attrs.define
 class Diary:
-    """An observer that lets the first attempt through at once and writes down what it is told."""
+    """An observer that admits the first attempt at once and records its notifications."""
 
     clock: FakeClock
     holds_for: float = 0.0

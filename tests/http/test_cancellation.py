@@ -1,4 +1,4 @@
-"""A call that is given up leaves nothing behind, wherever it was."""
+"""A cancelled call leaves nothing behind, wherever it was."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ async def all_is_free(rig: Rig) -> None:
 
 @attrs.frozen
 class Point:
-    """Where a call is when it is cancelled: what the server does, and when we are there."""
+    """The point of a call at which it is cancelled: what the server does, and when we are there."""
 
     reply: Callable[[], Reply]
     sent: int
@@ -123,7 +123,7 @@ async def test_row38_cancelled_in_a_pause(transport: TransportKind, clock: FakeC
         for task in (*waiting, *refused):
             await cancelled(task)
         clock.gate.set()
-        # the pause holds for whoever comes next, and then one goes first
+        # the pause applies to the next call, and then one goes first
         await rig.run(OTHER)
         assert len(server.arrivals) == 9
         await all_is_free(rig)
@@ -174,7 +174,7 @@ async def test_row38_cancelled_in_the_moment_that_a_turn_comes(
 
         async def end_and_cancel() -> None:
             await rig.run(UPDATE)
-            second.cancel()  # the turn is given already, and not yet taken
+            second.cancel()  # the turn is already granted, but not yet taken
 
         first = asyncio.create_task(end_and_cancel())
         await server.arrived(1)

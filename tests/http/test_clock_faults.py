@@ -1,4 +1,4 @@
-"""Clocks that jump, machines that sleep, odd text in a name, and a process that just ends."""
+"""Clocks that jump, machines that sleep, odd text in a name, and a process that simply ends."""
 
 import asyncio
 import subprocess
@@ -34,7 +34,7 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC).timestamp()
 
 @attrs.define
 class JumpingClock(FakeClock):
-    """One whose wall clock is set anew, while time itself goes on as ever."""
+    """A clock whose wall time is reset, while monotonic time continues as usual."""
 
     jump: float = 0.0
 
@@ -46,7 +46,7 @@ def at(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
-# (how the server asks to wait, the longest first wait: a floor with jitter above it)
+# (the server's request to wait, and the first waits at the longest: a floor with jitter above it)
 PAUSES: dict[str, tuple[Headers, float]] = {
     "row51-seconds": ((("Retry-After", "2"),), 2.1),
     "row51-date": ((("Retry-After", at(NOON + 2)), ("Date", at(NOON))), 2.1),

@@ -1,4 +1,4 @@
-"""How long a call waits between attempts, and when it waits no more."""
+"""How long a call waits between attempts, and when it stops waiting."""
 
 import asyncio
 import time
@@ -37,7 +37,7 @@ from tests.support.server import FaultServer, Step, applied, ignored
 EACH = each("operation", ALL)
 MAYBE, REFUSED, GONE = ignored(close()), ignored(errors(425)), ignored(html(502))
 
-# (what fails, the upper bounds of the delays: base * 2 ** (n - 1), base doubled after a refusal)
+# (the failures, the upper bounds of the delays: base * 2 ** (n - 1), base doubled after a refusal)
 BOUNDS: dict[str, tuple[list[Step], list[float]]] = {
     "maybe": ([MAYBE] * 3, [0.5, 1.0, 2.0]),
     "server-error": ([GONE] * 3, [0.5, 1.0, 2.0]),
@@ -140,7 +140,7 @@ async def test_retry_after_is_a_floor_with_jitter_above_it(
     async with open_rig(transport, server, clock, retry=attempts(2)) as rig:
         await rig.run(GET)
     if status == 503 and longest == CHANCE and name not in ("0", "past-date"):
-        longest = 0.5  # without a usable Retry-After it is no refusal but a failure
+        longest = 0.5  # without a usable Retry-After it is a failure, not a refusal
     assert sum(clock.sleeps) == pytest.approx(longest, abs=0.05)
 
 
@@ -251,7 +251,7 @@ async def test_a_sleep_past_the_deadline_is_not_begun(
 ) -> None:
     step, kind = case
     server.always(step)
-    # 4 s are slept after the first failure; the 8 s after the second would end past 10 s
+    # 4 s are slept after the first failure; the 8 s after the second would end after 10 s
     policy = attempts(9, base_delay=4.0, deadline=10.0)
     async with open_rig(transport, server, clock, retry=policy) as rig:
         error = await rig.fails(GET)

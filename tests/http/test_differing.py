@@ -1,4 +1,4 @@
-"""A good answer that shows something else than was asked for: told once, and never sent again."""
+"""A good answer with a value other than requested: reported once, and never sent again."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a user adds to each request goes with it, and can neither break nor change it."""
+"""A user's additional headers are sent with each request, and can neither break nor change it."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ Extra = Callable[[], Mapping[str, str]]
 
 
 def counted() -> Extra:
-    """Return another value at each question."""
+    """Return a different value at each call."""
     numbers: Iterator[int] = iter(range(1, 100))
     return lambda: {"X-Number": f"no. {next(numbers)}"}
 

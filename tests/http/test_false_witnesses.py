@@ -1,4 +1,4 @@
-"""Answers, and ways through a session, that look like the API's word and are not."""
+"""Answers, and routes through a session, that look like the API's word but are not."""
 
 import asyncio
 import time
@@ -105,7 +105,7 @@ async def test_nothing_is_sent_again_below_a_callers_middleware(
         with pytest.raises(EnapterError) as caught:
             await client.execute(operation)
     assert len(caught.value.attempts) == 1
-    # One attempt, and one look for what a write may have done.
+    # One attempt, and one read to find out what a write may have done.
     assert server.seen == (["GET"] if operation is GET else ["DELETE", "GET"])
 
 
@@ -123,7 +123,7 @@ async def test_a_whole_answer_is_kept_though_the_loop_was_held_up(server: FaultS
 async def test_an_answer_that_ends_with_its_connection_is_kept_though_the_loop_was_held_up(
     server: FaultServer,
 ) -> None:
-    """Its end is read one turn of the loop later than its body, and the timer is late by then."""
+    """Its end is read one turn of the loop later than its body, when the timer is overdue."""
 
     async def answer_and_hold(exchange: Exchange) -> bool:
         kept = await close_delimited()(exchange)

@@ -1,4 +1,4 @@
-"""A read settles a call only if it is newer than the write: told by caches, and by times."""
+"""A read settles a call only if it is newer than the write, according to caches and times."""
 
 from email.utils import formatdate
 
@@ -19,7 +19,7 @@ OTHER = UpdateDevice(device_id="dev-2", name="Another")
 def dated(
     clock: FakeClock, *headers: tuple[str, str], age: float | None = 0.0, skew: float = 0.0
 ) -> Reply:
-    """Answer at the time of that clock, off by `skew`, with a device last changed `age` before."""
+    """Answer at the time of that clock, off by `skew`, with a device last changed `age` earlier."""
 
     async def reply(exchange: Exchange) -> bool:
         told, now = exchange.good.json(), clock.wall() + skew

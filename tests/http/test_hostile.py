@@ -1,4 +1,4 @@
-"""Servers that mean harm or are badly broken, and clients that are closed under their calls."""
+"""Servers that are hostile or badly broken, and clients that are closed during their calls."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What both readers of JSON take and refuse."""
+"""The texts that both JSON readers accept and refuse."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ READERS = {"orjson": json_text.decode, "stdlib": json_text.decode_plainly}
 
 @pytest.fixture(autouse=True)
 def json_library() -> None:
-    """Let these tests be run once: they ask both readers themselves."""
+    """Run these tests once: they use both readers themselves."""
 
 
 @pytest.fixture(params=READERS)
@@ -27,7 +27,7 @@ def reader(request: pytest.FixtureRequest) -> Any:
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object as it is written: names may come twice."""
+    """An object as written: names may be repeated."""
 
 
 texts = st.text(alphabet='ab":\\ \n\u00e9', max_size=4)

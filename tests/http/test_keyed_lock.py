@@ -1,4 +1,4 @@
-"""The turns of those who write, without a server."""
+"""The turns of writers, without a server."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ async def test_a_turn_goes_past_those_who_gave_up() -> None:
     await turned()
     assert len(turns._waiting["a"] or ()) == 2, "who gave up does not stay in line"
     turns.give("a")
-    waiting[1].cancel()  # the turn is given to it, and not yet taken
+    waiting[1].cancel()  # the turn is granted to it, but not yet taken
     async with asyncio.timeout(1):
         await waiting[2]
     assert waiting[0].cancelled()

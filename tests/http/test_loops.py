@@ -1,4 +1,4 @@
-"""Which loop, thread and process a client may be used in, and what asking costs."""
+"""In which loop, thread and process a client may be used, and the cost of checking."""
 
 import asyncio
 import re
@@ -42,7 +42,7 @@ asyncio.run(main())
 
 @pytest.fixture(autouse=True)
 def json_library() -> None:
-    """Let these tests be run once: no JSON library is in question."""
+    """Run these tests once: they involve no JSON library."""
 
 
 async def test_a_loop_that_goes_on_in_another_thread_takes_its_client_along(
@@ -73,7 +73,7 @@ async def test_a_loop_that_goes_on_in_another_thread_takes_its_client_along(
 
 
 def process_ids_asked_for(calls: int, output: Path) -> int:
-    """Return how often a process with so many calls asked the kernel for its id."""
+    """Return how often a process with that many calls asked the kernel for its id."""
     assert STRACE is not None
     ended = subprocess.run(  # noqa: S603 - our own interpreter, and strace
         [STRACE, "-f", "-e", "trace=getpid", "-o", output, sys.executable, "-c", CALLS, str(calls)],
@@ -92,5 +92,5 @@ def process_ids_asked_for(calls: int, output: Path) -> int:
 def test_a_call_does_not_ask_for_the_process_id(tmp_path: Path) -> None:
     few = process_ids_asked_for(5, tmp_path / "few")
     many = process_ids_asked_for(105, tmp_path / "many")
-    assert few > 0  # the tracing works: a loop asks when it begins
+    assert few > 0  # the trace works: a loop asks when it begins
     assert many - few < 10

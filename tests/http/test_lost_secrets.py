@@ -1,4 +1,4 @@
-"""Credentials exist only in one answer: what came of it is kept, and shown to nobody."""
+"""Credentials exist only in one answer: whatever arrived is kept, and shown to nobody."""
 
 import copy
 import json
@@ -38,7 +38,7 @@ MINT = GenerateConfig(device_id="dev-1", protocol="MQTTS")
 
 
 def varied(**fields: Any) -> dict[str, Any]:
-    """Return the configuration with other fields; `...` leaves one out."""
+    """Return the configuration with other fields; `...` omits one."""
     found = CONFIGURATION | fields
     return {name: value for name, value in found.items() if value is not ...}
 
@@ -151,7 +151,7 @@ async def test_what_came_is_not_asked_for_again_even_where_that_is_allowed(
 
 @attrs.frozen(kw_only=True)
 class MintForOne(GenerateConfig):
-    """A configuration that must be of its own channel."""
+    """A configuration that must belong to its own channel."""
 
     kind: ClassVar[str] = "tested.mint_for_one"
 

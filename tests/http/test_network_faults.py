@@ -1,4 +1,4 @@
-"""Hosts that cannot be reached, connections that die, and connections that are stale."""
+"""Hosts that cannot be reached, connections that die, and stale connections."""
 
 import asyncio
 import socket
@@ -111,7 +111,7 @@ async def test_row03_a_slow_resolver_is_cut_by_the_deadline_too(
         assert rig.ended.elapsed < 0.15 + 0.15
 
 
-# (the host as given, as the request must name it; the port is the server's where it is not 80)
+# (the host as given, as the request must name it; the port is the server's if it is not 80)
 HOSTS: dict[str, tuple[str, str]] = {
     "port": ("gateway.example:{port}", "gateway.example:{port}"),
     "default-port": ("gateway.example", "gateway.example"),

@@ -1,4 +1,4 @@
-"""Operations of a user's own, with answers and bodies as other endpoints of the API have them."""
+"""A user's own operations, with the answers and bodies of other endpoints of the API."""
 
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from tests.support.server import FaultServer, applied, ignored
 
 @attrs.frozen(kw_only=True)
 class Provisioned:
-    """What a server says of a device that it just made."""
+    """A server's answer about a device that it just created."""
 
     device_id: str
     slug: str | None = None
@@ -23,7 +23,7 @@ class Provisioned:
 
 @attrs.frozen(kw_only=True)
 class Provision(Operation[Provisioned]):
-    """Make a device; the answer has no envelope."""
+    """Create a device; the answer has no envelope."""
 
     kind: ClassVar[str] = "tested.provision"
     repeat: ClassVar[Repeat] = Repeat.ONCE
@@ -95,7 +95,7 @@ async def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(
 
 @attrs.frozen(kw_only=True)
 class DeleteRule(Operation[None]):
-    """Delete a rule, as an operation of version 0.1 was written."""
+    """Delete a rule, written as in version 0.1."""
 
     kind: ClassVar[str] = "tested.delete_rule"
     repeat: ClassVar[Repeat] = Repeat.ONCE

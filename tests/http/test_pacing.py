@@ -1,4 +1,4 @@
-"""What the calls of one client share: the limiter, and writers' turns."""
+"""What the calls of one client share: the limiter, and turns of writers."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -64,7 +64,7 @@ async def test_row15_one_429_slows_no_other_call_down(
 
 
 def refused_together(server: FaultServer, *headers: tuple[str, str]) -> None:
-    """Refuse the first eight, as many as a new client sends at once, when all are here."""
+    """Refuse the first eight, as many as a new client sends at once, when all have arrived."""
     refuse = meet(asyncio.Barrier(8), errors(429, *headers))
     server.script(*[ignored(refuse)] * 8)
 
@@ -171,7 +171,7 @@ async def test_all_that_are_allowed_are_in_flight_at_last(transport: TransportKi
     async with FaultServer(devices=MANY) as server:
         server.always(applied(slowly(0.001)))
         async with open_rig(transport, server, pacing=Pacing(max_in_flight=64)) as rig:
-            # A client begins with few, and grows with each good answer.
+            # A client starts with few, and grows with each good answer.
             await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY * 3))
             server.always(applied(meet(asyncio.Barrier(64))))
             await asyncio.gather(*(rig.run(GetDevice(device_id=name)) for name in MANY))

@@ -48,7 +48,7 @@ MIB = 1024 * 1024
 
 
 class Peak:
-    """How much memory this process took at most since it was made, in bytes."""
+    """The peak memory of this process in bytes."""
 
     def __init__(self) -> None:
         Path("/proc/self/clear_refs").write_text("5")
@@ -64,7 +64,7 @@ class Peak:
 
 @pytest.fixture
 def measurable() -> None:
-    """Make the bomb before anything is measured."""
+    """Create the bomb before anything is measured."""
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("needs /proc/self/clear_refs to measure memory")
     assert len(bomb()) < MIB
@@ -113,7 +113,7 @@ async def test_an_endless_answer_is_cut(transport: TransportKind, server: FaultS
 async def test_a_header_may_have_64_kib(
     transport: TransportKind, columns: int, fits: bool, server: FaultServer
 ) -> None:
-    """A wide time series names the type of each column in one header."""
+    """A wide time series lists the type of each column in one header."""
     types = ",".join(["float"] * columns)
     server.always(ignored(good(("X-Enapter-Timeseries-Data-Types", types))))
     async with open_rig(transport, server, retry=attempts(1)) as rig:
@@ -154,7 +154,7 @@ async def test_an_answer_is_as_large_as_was_asked_for(
             error = await rig.fails(operation)
             assert type(error) is ResponseTooLargeError
             assert "is larger than" in str(error)
-    assert len(server.seen) == 1  # what is too large is not asked for again
+    assert len(server.seen) == 1  # an answer that is too large is not requested again
 
 
 @pytest.mark.parametrize("all_are_large", [False, True])
@@ -290,7 +290,7 @@ async def test_a_page_beyond_the_end_may_have_no_list(
 
 
 HTML = "text/html"
-# (the reply, the codes that the error has, how its excerpt begins)
+# (the reply, the codes of the error, how its excerpt begins)
 ERROR_BODIES: dict[str, tuple[Reply, list[str | None], str]] = {
     "one": (errors(400, code="bad_name"), ["bad_name"], ""),
     "no-entries": (answer(400, {"errors": []}), [], '{"errors"'),

@@ -1,4 +1,4 @@
-"""Whatever a server does, in whatever order: what a call says is what the server knows.
+"""Whatever a server does, in whatever order: a call's report matches the server's log.
 
 The numbers in `tests/support/oracle.py` are those of the properties in `tests/faults/README.md`.
 """
@@ -30,7 +30,7 @@ BRISK = Timeouts(connect=0.15, read=0.03)
 
 @pytest.fixture(autouse=True)
 def json_library() -> None:
-    """Read and write JSON as installed: the folder's other tests try both libraries."""
+    """Use the installed JSON library: the folder's other tests try both."""
 
 
 @given(plan=plans())

@@ -1,4 +1,4 @@
-"""A proxy of a client's own: given by its address, or the environment's where asked for."""
+"""A client's own proxy: by its address, or from the environment if that is requested."""
 
 import base64
 from collections.abc import Mapping

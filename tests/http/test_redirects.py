@@ -1,4 +1,4 @@
-"""Redirects are told and never followed: another host sees no token, no body and no connection."""
+"""Redirects are reported, never followed: another host gets no token, body or connection."""
 
 from collections.abc import AsyncIterator
 from typing import Any

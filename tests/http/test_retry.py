@@ -1,4 +1,4 @@
-"""When a call is repeated, and after how long: the rules, without a server."""
+"""When a call is repeated, and after what delay: the rules, without a server."""
 
 from typing import Any
 
@@ -131,7 +131,7 @@ def test_a_policy_may_do_the_least() -> None:
 
 
 class Driven:
-    """A loop over attempts that all fail, and how far it came."""
+    """A loop over attempts that all fail, and how far it got."""
 
     def __init__(
         self, *, left: float = 100.0, delay: float = 1.0, limit: int | None = None

@@ -1,4 +1,4 @@
-"""How a call ends when anything was uncertain: read back once, and told truthfully."""
+"""How a call ends after an uncertain attempt: read back once, and reported truthfully."""
 
 import uuid
 from typing import Any
@@ -64,7 +64,7 @@ async def test_whatever_ends_the_call_an_effect_that_shows_is_success(
         assert rig.ended.settled
         assert rig.ended.error is None
         assert rig.waits[-1] == ("settle", 0.0)
-    # A refusal counts as no attempt, so that one that never ends goes on until the deadline.
+    # A refusal is no attempt, so an endless one continues until the deadline.
     sent = len(server.seen) - 1
     assert sent in (2, 4) or (end in (ENDS["refused"], ENDS["refused-503"]) and sent > 4)
     assert server.seen == [method] * sent + ["GET"]

@@ -1,4 +1,4 @@
-"""How an uncertain end is settled, as the operation says: by a key, by a search, or not at all."""
+"""How an unknown outcome is settled, as the operation declares: by a key, a search, or never."""
 
 import time
 

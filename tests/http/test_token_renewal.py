@@ -1,4 +1,4 @@
-"""A token from a function: asked for at opening, and renewed by calls that are answered 401."""
+"""A token from a function: requested at opening, and renewed by calls that are answered 401."""
 
 import asyncio
 import logging
@@ -46,7 +46,7 @@ class Door:
 
 @attrs.define
 class Tokens:
-    """A plain function that returns one of its tokens after the other, and the last for ever."""
+    """A plain function that returns its tokens one after another, and the last one forever."""
 
     given: list[Any]
     asked: int = 0
@@ -200,7 +200,7 @@ async def test_a_call_of_one_attempt_renews_for_the_next_call(
 
 
 def told_of(error: BaseException) -> list[str]:
-    """Write an error, its causes, and the locals of the package's frames they came through."""
+    """Write an error, its causes, and the locals of the package's frames in their tracebacks."""
     return [f"{each!r} {each} {vars(each)}" for each in causes(error)] + list(locals_of(error))
 
 

@@ -1,4 +1,4 @@
-"""Between values and bytes, without a server: what each answer is worth."""
+"""Between values and bytes, without a server: what each answer proves."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol on a websocket of aiohttp's own."""
+"""A headless Chromium, driven by its DevTools protocol over an aiohttp websocket."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ _OPTIONS: Final = (
     "--remote-debugging-port=0",
 )  # fmt: skip
 _BAD_LEVELS: Final = ("error", "warning", "assert")
-# The page itself says when it has changed, so that nobody asks it over and over.
+# The page itself reports changes, so that nobody polls it.
 _UNTIL: Final = """new Promise((resolve) => {
   const true_now = () => { try { return Boolean(%s); } catch { return false; } };
   if (true_now()) { resolve(true); return; }
@@ -35,7 +35,7 @@ _UNTIL: Final = """new Promise((resolve) => {
 
 
 class Tab:
-    """One page of the browser, and what its console complained of."""
+    """One page of the browser, and its console's complaints."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.complaints: list[str] = []
@@ -45,7 +45,7 @@ class Tab:
         self._loaded = asyncio.Event()
 
     async def listen(self) -> None:
-        """Take in what the browser says, until it ends."""
+        """Process the browser's messages until it ends."""
         async for message in self._socket:
             told = message.json()
             if "id" in told:
@@ -54,7 +54,7 @@ class Tab:
                 self._take(told["method"], told["params"])
 
     async def ask(self, method: str, **parameters: Any) -> Any:
-        """Send one command, and give its result."""
+        """Send one command, and return its result."""
         number = next(self._numbers)
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_str(
@@ -66,21 +66,21 @@ class Tab:
         return told["result"]
 
     async def open(self, url: str) -> None:
-        """Go to a page, also to the one that is shown, and wait until it is loaded."""
+        """Go to a page, even if it is already shown, and wait until it is loaded."""
         self._loaded.clear()
         await self.ask("Page.navigate", url=url)
         async with asyncio.timeout(_SECONDS):
             await self._loaded.wait()
 
     async def reload(self) -> None:
-        """Load the page anew."""
+        """Reload the page."""
         self._loaded.clear()
         await self.ask("Page.reload")
         async with asyncio.timeout(_SECONDS):
             await self._loaded.wait()
 
     async def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression; of a promise, what comes of it."""
+        """Return the value of an expression, awaiting it if it is a promise."""
         told = await self.ask(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -88,7 +88,7 @@ class Tab:
         return told["result"].get("value")
 
     async def until(self, condition: str) -> None:
-        """Wait until the page has become so that the expression is true."""
+        """Wait until the expression is true on the page."""
         try:
             await self.evaluate(_UNTIL % condition)
         except TimeoutError:
@@ -96,7 +96,7 @@ class Tab:
             raise AssertionError(f"never came true: {condition}\n{shown}") from None
 
     async def press(self, selector: str) -> None:
-        """Press the mouse's button on an element that can be seen."""
+        """Click on a visible element."""
         await self.until(f"document.querySelector('{selector}').checkVisibility()")
         place = await self.evaluate(
             f"(() => {{ const it = document.querySelector('{selector}');"
@@ -128,7 +128,7 @@ class Tab:
 
 @contextlib.asynccontextmanager
 async def chromium(folder: Path) -> AsyncIterator[Tab]:
-    """Start a browser with a folder of its own, and see to it that it is gone afterwards."""
+    """Start a browser with its own folder, and make sure that it has ended afterwards."""
     process = await asyncio.create_subprocess_exec(
         str(CHROMIUM),
         *_OPTIONS,
@@ -147,7 +147,7 @@ async def chromium(folder: Path) -> AsyncIterator[Tab]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let it end its own processes; one that does not is killed."""
+    """Let it end its own processes, and kill it if it does not."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
@@ -159,7 +159,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _port(file: Path, process: asyncio.subprocess.Process) -> int:
-    """Wait until the browser has written down which port it took."""
+    """Wait until the browser has written down its port."""
     while process.returncode is None:
         if (port := _written(file)) is not None:
             return port

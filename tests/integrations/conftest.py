@@ -1,4 +1,4 @@
-"""A telescope for the tests of what OpenTelemetry is told."""
+"""A telescope, for the tests of what OpenTelemetry receives."""
 
 from collections.abc import Iterator
 

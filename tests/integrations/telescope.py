@@ -1,4 +1,4 @@
-"""What OpenTelemetry's own in-memory exporter and reader got."""
+"""What OpenTelemetry's own in-memory exporter and reader received."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ class Telescope:
         return span
 
     def points(self, name: str) -> list[Point]:
-        """Return what a metric holds: the labels and the count of a histogram, or the sum."""
+        """Return the contents of a metric: its labels, and the sum or a histogram's count."""
         data = self.reader.get_metrics_data()
         assert data is not None
         return [

@@ -1,4 +1,4 @@
-"""A browser that goes away cancels its call, which leaves nothing behind."""
+"""A browser that disconnects cancels its call, which leaves nothing behind."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ RENAME = UpdateDevice(device_id=UCM, name="New")
 
 @contextlib.asynccontextmanager
 async def asked(url: str, path: str, length: int = 0) -> AsyncIterator[asyncio.StreamWriter]:
-    """Send a request, and give its connection, which is reset at the end."""
+    """Send a request, and yield its connection, which is reset at the end."""
     where = URL(url)
     _, writer = await asyncio.open_connection(where.host, where.port)
     try:
@@ -77,7 +77,7 @@ async def test_a_lost_write_is_cancelled_told_and_leaves_gate_and_turn_free(kind
             assert pipeline.turns._waiting == {}
             async with aiohttp.ClientSession() as session, session.post(f"{url}/act") as response:
                 assert (response.status, await response.json()) == (200, {"done": "New"})
-    # It was done although nobody heard of it: cancelled says that nothing is known.
+    # It was done although nobody received the answer: a cancelled call reports nothing.
     assert emulator.world.log.count("update") == 2
 
 
@@ -109,7 +109,7 @@ async def test_middleware_around_it_or_within_changes_nothing(
         app.add_middleware(Passing)
     starlette.install(app)
     if outside:
-        app.add_middleware(Passing)  # what is added last is outermost
+        app.add_middleware(Passing)  # the middleware added last is outermost
     async with serving_asgi(app) as url:
         async with asked(url, "/"):
             await begun.wait()

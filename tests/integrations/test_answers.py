@@ -1,4 +1,4 @@
-"""Each error of ours, brought about by a real answer, is told to the browser as it must be."""
+"""Each of our errors, caused by a real answer, is reported to the browser as documented."""
 
 import asyncio
 import json
@@ -65,7 +65,7 @@ def html(status: int) -> Reply:
 
 @attrs.frozen
 class Row:
-    """What happens upstream, what was asked, and what the browser must be told."""
+    """The upstream's behaviour, the request, and the expected answer to the browser."""
 
     status: int
     kind: str
@@ -170,7 +170,7 @@ async def answered(kind: Kind, make: Callable[[], Client], act: Any) -> tuple[An
         return response, json.loads(text)
 
 
-# FastAPI is a Starlette application; what both do alike is tried with one of them here.
+# FastAPI is a Starlette application; their common behaviour is tested with one of them.
 @pytest.mark.parametrize("kind", ["aiohttp", "fastapi"])
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 async def test_an_error_is_answered_as_it_must_be(
@@ -319,7 +319,7 @@ def test_every_refusal_has_an_answer_that_headers_and_json_can_hold(
     assert SECRET.encode() not in answer.body
     assert json.loads(answer.body)["status"] == answer.status
     assert answer.status in (400, 404, 409, 422, 429, 500, 502, 503)
-    # Only what the API itself says of the device is passed on as the browser's own doing.
+    # Only the API's own statements about the device are passed on as the browser's fault.
     if answer.status in (400, 404, 409, 422):
         assert from_api
         assert answer.status == status

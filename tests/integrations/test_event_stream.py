@@ -34,7 +34,7 @@ def event(number: int) -> StreamEvent:
 
 
 def parsed(stream: bytes) -> list[dict[str, str]]:
-    """Read a stream as the HTML standard says: lines, fields, an empty line ends an event."""
+    """Parse a stream as the HTML standard defines it: an empty line ends an event."""
     found: list[dict[str, str]] = []
     fields: dict[str, str] = {}
     for line in stream.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n"):
@@ -88,7 +88,7 @@ async def test_a_stream_that_is_closed_closes_its_events_at_once() -> None:
         finally:
             ends.append("closed")
 
-    given = events()  # held here, so that no collector closes it
+    given = events()  # kept here, so that it is not garbage-collected and closed
     stream = encoded(given)
     assert [await anext(stream) for _ in range(2)] == [RETRY, encode(event(1))]
     await stream.aclose()
@@ -177,5 +177,5 @@ async def test_a_reader_that_does_not_read_holds_the_events_back(kind: str) -> N
             while before != given:
                 before = given
                 await asyncio.sleep(0.15)
-        # 100 MB would have been sent; what is under way are the sockets' own buffers.
+        # 100 MB would have been sent; only the sockets' own buffers are in flight.
         assert given < 200

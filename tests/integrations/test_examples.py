@@ -1,4 +1,4 @@
-"""The example applications work as they stand, as processes of their own, killed ones too."""
+"""The example applications work unchanged, in their own processes, even if killed."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ DEVICES = 160
 
 
 class Reachable(Protocol):
-    """Where the API is for a backend: an emulator, or what stands before one."""
+    """The API that a backend uses: an emulator, or a server in front of one."""
 
     @property
     def token(self) -> str: ...
@@ -39,7 +39,7 @@ class Reachable(Protocol):
 async def backend(
     app: str, server: Reachable, folder: Path, *, token: str | None = None, errors: Any = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Start an example, and see to it that it is gone afterwards."""
+    """Start an example, and make sure that it has ended afterwards."""
     with listening() as free:
         port = free.getsockname()[1]
     environment = {
@@ -72,7 +72,7 @@ async def backend(
 
 
 def operations() -> bytes:
-    """Half are renamed, half are given a new configuration, which must be made once."""
+    """Half are renamed, half get a new configuration, which must be generated only once."""
     lines = ["operation,device_id,name,protocol"]
     for number in range(DEVICES):
         mint = f"generate_config,{uuid(number)},,MQTT"
@@ -112,13 +112,13 @@ async def until_effects(emulator: Emulator, number: int) -> None:
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
     async with Emulator(world=World(fleet_of(DEVICES))) as running:
-        # 8 at once, 10 ms each, growing: a second or so for all.
+        # 8 at once, 10 ms each, growing: about a second in all.
         running.faults.add(Latency(seconds=0.01), times=None, when=lambda it: it.method != "GET")
         yield running
 
 
 def check_the_log(emulator: Emulator) -> None:
-    """Nothing was done twice that must not be, and of the rest only what was under way."""
+    """No once-only operation was done twice, and of the others only those in flight."""
     log = emulator.world.log
     minted = Counter(effect.device_id for effect in log.effects(operation="generate_config"))
     assert max(minted.values()) == 1
@@ -144,7 +144,7 @@ async def test_a_killed_backend_goes_on_with_its_job(
             kind, told = (await events_of(session, url, job))[-1]
         assert (kind, told["phase"], told["total"]) == ("end", "ended", DEVICES)
         counts = told["counts"]
-        # What was being minted at the kill is known to nobody, and not minted again.
+        # Configurations being minted at the kill are unknown, and not minted again.
         assert counts["applied"] + counts["unknown"] == DEVICES
         assert counts["unknown"] <= 64
     check_the_log(emulator)
@@ -154,7 +154,7 @@ async def test_a_killed_backend_goes_on_with_its_job(
 async def test_a_backend_that_is_told_to_end_ends_although_somebody_watches(
     app: str, emulator: Emulator, tmp_path: Path
 ) -> None:
-    # It would take far longer than what a backend is given to end.
+    # It would take far longer than a backend may take to end.
     emulator.faults.clear()
     emulator.faults.add(Latency(seconds=0.5), times=None, when=lambda it: it.method != "GET")
     async with aiohttp.ClientSession() as session:

@@ -1,4 +1,4 @@
-"""A framework is imported by its own integration, and by nothing else."""
+"""Only its own integration imports a framework."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is read of a job's files: once, and from then on what was written since."""
+"""How a job's files are read: once, and then only what was written since."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ async def test_what_goes_on_elsewhere_is_read_on_from_where_it_was(tmp_path: Pat
         counts = seen.summary.counts
         assert (counts[State.APPLIED], counts[State.FAILED]) == (19, 1)
         assert [each["device_id"] for each in seen.troubles] == [uuid(3)]
-        # Another journal in its place is read from its beginning.
+        # A different journal in its place is read from the beginning.
         with contextlib.closing(sqlite3.connect(folder.journal)) as old:
             old.execute("VACUUM INTO ?", (str(folder.path / "new.db"),))
         (folder.path / "new.db").replace(folder.journal)

@@ -1,4 +1,4 @@
-"""Sessions of a job that several ask for at once, or whose file fails them."""
+"""Sessions of a job that several callers request at once, or whose file fails."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.integrations.test_jobs import backend, end_of, renames, until_applied
 
 
 async def stopped_job(emulator: Emulator, jobs: Jobs) -> str:
-    """Begin a job of 20 operations, and stop it after a few."""
+    """Start a job of 20 operations, and stop it after a few."""
     emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
     job = await jobs.start(renames(20), settings=JobSettings(concurrency=1))
     await until_applied(jobs, job.id, 3)

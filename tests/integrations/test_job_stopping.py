@@ -1,4 +1,4 @@
-"""A job is stopped by whoever is asked: at work here, elsewhere, or nowhere."""
+"""Any worker can stop a job: one that runs here, elsewhere, or nowhere."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ ONE_BY_ONE = JobSettings(concurrency=1)
 
 
 async def cut_short(emulator: Emulator, client: Client, folder: Path) -> str:
-    """Begin a job of 20 operations, and close its backend after some."""
+    """Start a job of 20 operations, and close its backend after some."""
     emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
     async with Jobs(client, folder) as jobs:
         job = await jobs.start(renames(20), settings=ONE_BY_ONE)
@@ -74,7 +74,7 @@ async def test_a_request_from_before_stops_no_later_session(tmp_path: Path) -> N
 async def test_a_closing_backend_waits_its_grace_and_no_longer(tmp_path: Path) -> None:
     async with running(fleet_of(3)) as (emulator, client):
         emulator.faults.add(Hang(), times=None, method="PATCH")
-        # Without an answer the calls would go on for their whole deadline of a minute.
+        # Without an answer the calls would continue for their whole deadline of a minute.
         async with (
             asyncio.timeout(20) as limit,
             Jobs(client, tmp_path, grace=0.05) as jobs,

@@ -1,4 +1,4 @@
-"""Fleet jobs of a backend: begun, watched, stopped, continued; one process on each."""
+"""Fleet jobs of a backend: started, watched, stopped, continued; one process on each."""
 
 import asyncio
 import contextlib
@@ -104,7 +104,7 @@ async def test_what_failed_is_told_one_by_one_and_once(tmp_path: Path) -> None:
         ]
         assert troubles[0].data["from"] == 0
         assert events[-1].data["counts"]["failed"] == 2
-        # From the files it is the same, the error's class included.
+        # Read from the files it is the same, including the error's class.
         [again, _] = await end_of(jobs, job.id)
         assert by_device(again.data["troubles"]) == by_device(told)
         assert {each["error"] for each in again.data["troubles"]} == {"ConflictError"}
@@ -169,7 +169,7 @@ async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) ->
             events = await end_of(jobs, job.id)
             told = events[-1].data
             assert (told["phase"], told["stopped"]) == ("stopped", "it was stopped")
-            # What was held has not ended, and is no part of the rate.
+            # Held operations have not ended, and do not count towards the rate.
             rates = [each.data["rate"] for each in events if each.kind == "job"]
             assert max(rates) <= told["counts"]["applied"]
             assert 3 <= told["counts"]["applied"] < 20
@@ -250,7 +250,7 @@ async def test_a_job_of_another_process_is_seen_and_left_alone(tmp_path: Path) -
     ):
         emulator.faults.add(Latency(seconds=1), device=uuid(7), method="PATCH")
         job = await here.start(renames(20))
-        # Another worker of the backend: SQLite's lock is one for each connection.
+        # Another worker of the backend: SQLite's lock is per connection.
         async with Jobs(client, tmp_path) as there:
             assert (await there.get(job.id)).phase is Phase.ELSEWHERE
             with pytest.raises(RunBusyError):

@@ -1,4 +1,4 @@
-"""The page of the examples, watched in a browser while its job runs."""
+"""The page of the examples, observed in a browser while its job runs."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ from tests.integrations.test_examples import APPS, EXAMPLES, backend
 DEVICES = 158
 REFUSED = 2
 TOTAL = DEVICES + REFUSED
-# The examples' waves are 1, 10, "10%" and the rest; those that are refused begin the last.
+# The examples' waves are 1, 10, "10%" and the rest; the refused ones begin the last.
 WAVES = (1, 10, 16, 133)
 
 
 class Dam:
-    """Stands before the emulator, and lets so many writes through as it is told to."""
+    """Stands in front of the emulator, and passes as many writes as it is told to."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.token = emulator.token
@@ -36,12 +36,12 @@ class Dam:
         self._open = False
 
     def let(self, number: int) -> None:
-        """Let so many more through, in the order of their coming."""
+        """Pass that many more, in order of arrival."""
         for _ in range(number):
             self._places.release()
 
     def open(self) -> None:
-        """Let all through from now on."""
+        """Pass all from now on."""
         self._open = True
         self.let(TOTAL)
 
@@ -69,7 +69,7 @@ class Dam:
 
 
 def operations() -> str:
-    """Rename all; at the head of the last wave stand two that want another device's slug."""
+    """Rename all; the last wave begins with two that want another device's slug."""
     rows = [f"update,{uuid(number)},New {number}," for number in range(DEVICES)]
     refused = [f"update,{uuid(number)},,device-{number + 5}" for number in range(REFUSED)]
     head = sum(WAVES[:3])
@@ -77,12 +77,12 @@ def operations() -> str:
 
 
 def ended(number: int) -> str:
-    """Say in the page's language that so many operations have ended."""
+    """Return a JavaScript condition: that many operations have ended."""
     return f"$('tiles').innerText.startsWith('{number}\\nof {TOTAL} ended')"
 
 
 async def tiles(tab: Tab) -> dict[str, int]:
-    """Return the figures that are shown, by the first word of what stands below each."""
+    """Return the figures shown, by the first word of the label below each."""
     shown = await tab.evaluate(
         "[...document.querySelectorAll('#tiles div')].map((each) => each.innerText.split('\\n'))"
     )
@@ -90,7 +90,7 @@ async def tiles(tab: Tab) -> dict[str, int]:
 
 
 async def waves(tab: Tab) -> list[list[str]]:
-    """Return the waves that are shown: which, and how each stands."""
+    """Return the waves shown, each with its state."""
     shown: list[list[str]] = await tab.evaluate(
         "[...document.querySelectorAll('.wave')].map((each) =>"
         " [each.firstChild.textContent, each.lastChild.textContent])"
@@ -99,17 +99,17 @@ async def waves(tab: Tab) -> list[list[str]]:
 
 
 async def steps(tab: Tab) -> list[str]:
-    """Return the ways on that are offered."""
+    """Return the next steps offered."""
     shown: list[str] = await tab.evaluate("[...$('steps').children].map((each) => each.id)")
     return shown
 
 
 async def applied_when_stopped(tab: Tab) -> int:
-    """Look whether a stopped job is drawn as one; return how many were applied."""
+    """Check that a stopped job is shown as stopped; return how many were applied."""
     shown = await tiles(tab)
     assert shown["held"] > 0
     assert shown["applied"] + shown["held"] == DEVICES
-    # What was held has not ended, and the bar is not full of it.
+    # Held operations have not ended, and do not fill the bar.
     assert shown[f"of {TOTAL} ended"] == TOTAL - shown["held"]
     assert await tab.evaluate("$('bar').lastChild.style.background") == ""
     assert await steps(tab) == ["resume", "retry_failed"]
@@ -183,7 +183,7 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         assert await tab.evaluate("$('stop').hidden")
         assert await steps(tab) == ["retry_failed"]
 
-        # Who comes later sees the same.
+        # A later viewer sees the same.
         await tab.reload()
         await tab.until("$('phase').textContent === 'ended'")
         await tab.until("document.querySelectorAll('#troubles li').length === 2")

@@ -1,4 +1,4 @@
-"""What a backend forgot to install is said where it is asked for."""
+"""If a backend lacks a package, the error says so where the package is needed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Spans and metrics, as the SDK's own in-memory exporter and reader get them."""
+"""Spans and metrics, as the SDK's own in-memory exporter and reader receive them."""
 
 import asyncio
 import subprocess
@@ -75,7 +75,7 @@ async def test_failed_attempts_waits_and_the_settling_read_are_told(
     (wait,) = call.events
     assert dict(wait.attributes or {}) == {
         "enapter.wait.reason": "retry-after",
-        # 2 s, and jitter of at most a quarter of it and half a second: chance is at its top
+        # 2 s, and jitter of at most a quarter of it and half a second, with randomness at its top
         "enapter.wait.seconds": 2.1,
     }
 
@@ -145,7 +145,7 @@ async def test_concurrent_calls_are_children_of_their_own_callers(
     transport: TransportKind, server: FaultServer, telescope: Telescope
 ) -> None:
     tracer = get_tracer("the caller", tracer_provider=telescope.tracers)
-    # One place for twenty callers: calls stand in line, and begin in one another's time.
+    # One place for twenty callers: calls queue, and each begins while others run.
     pacing = Pacing(max_in_flight=1)
 
     async with open_rig(transport, server, hooks=[telescope.hook], pacing=pacing) as rig:

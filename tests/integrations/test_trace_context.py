@@ -1,4 +1,4 @@
-"""A trace goes on at the server where that is asked for, and nowhere else."""
+"""A trace continues at the server if that is requested, and only then."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.server import Arrival, FaultServer, applied, ignored
 
 
 def sent_by(arrival: Arrival) -> tuple[int, int]:
-    """Read trace id and parent id of a request, as W3C Trace Context writes them."""
+    """Return trace id and parent id of a request, in the format of W3C Trace Context."""
     version, trace_id, parent_id, flags = (arrival.header("traceparent") or "").split("-")
     assert version == "00"
     assert int(flags, 16) & 1, "it is sampled"

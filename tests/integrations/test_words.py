@@ -1,4 +1,4 @@
-"""Who watches a job is told in our own words what became of it: the upstream may say anything."""
+"""A job's watchers read only our own words about it, because the upstream may send anything."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ ERRORS: Final = [
 
 
 def upstream(status: int, code: str) -> Reply:
-    """Return an answer of the API's own form that says more than browsers may know."""
+    """Return an answer in the API's own form that says more than browsers may know."""
     body = {"errors": [{"code": code, "message": HUSH, "details": {"was": HUSH}}]}
     return Reply(status=status, body=json.dumps(body).encode(), content_type="application/json")
 
@@ -72,7 +72,7 @@ async def test_what_stops_a_job_is_told_without_a_word_of_the_upstreams(
     tmp_path: Path, rollout: Rollout | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Emulator(world=World(fleet_of(4))) as emulator:
-        # Without waves the first write stops it; with them the wave that is read back.
+        # Without waves the first write stops it; with waves, the wave that is read back.
         status, method = (401, "PATCH") if rollout is None else (503, "GET")
         emulator.faults.add(upstream(status, "some_code"), times=None, method=method)
         fast = Client(

@@ -1,4 +1,4 @@
-"""Several workers of one backend, as processes of their own, over one folder of jobs."""
+"""Several workers of one backend, as separate processes, on one folder of jobs."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ WORKERS = ("aiohttp_app.py", "fastapi_app.py")
 async def two_workers(
     server: Emulator, jobs: Path
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
-    """Start a worker on each framework; give the first one's process, and where both are."""
+    """Start a worker on each framework; return the first one's process, and both addresses."""
     server.faults.clear()
     server.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
     async with (
@@ -74,14 +74,14 @@ async def test_who_watches_by_one_worker_is_told_the_end_by_no_death_of_another(
     ):
         job = await begun(session, first)
         watching = asyncio.ensure_future(events_of(session, second, job))
-        # In the last wave: what the kill leaves unknown lets none before it fail.
+        # In the last wave, so that an unknown outcome of the kill fails no earlier wave.
         await until_effects(emulator, DEVICES // 3)
         process.send_signal(signal.SIGKILL)
         await process.wait()
         async with asyncio.timeout(20):
             while (await told_by(session, second, job))["phase"] != "stopped":  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
-        # Longer than a watcher waits between two looks.
+        # Longer than a watcher waits between two reads.
         assert await asyncio.wait({watching}, timeout=1.5) == (set(), {watching})
         emulator.faults.clear()
         async with backend(WORKERS[0], emulator, jobs), asyncio.timeout(30):
@@ -103,7 +103,7 @@ async def told_by(session: aiohttp.ClientSession, url: str, job: str) -> dict[st
 
 
 def check_the_log_of_part(server: Emulator) -> None:
-    """Of a job that was stopped nothing was done twice."""
+    """Of a stopped job, nothing was done twice."""
     log = server.world.log
     for operation in ("generate_config", "update"):
         devices = [effect.device_id for effect in log.effects(operation=operation)]

@@ -24,9 +24,9 @@ LATENCY_S = 0.02
 
 @attrs.define
 class Desk:
-    """Begins attempts as fast as is allowed, `workers` at most, and ends each after 20 ms.
+    """Begins attempts as fast as allowed, at most `workers`, and ends each after 20 ms.
 
-    `answers` says of each attempt, by its number, whether it passes; a number is Retry-After.
+    `answers` decides for each attempt, by its number, whether it passes; a number is Retry-After.
     """
 
     answers: Callable[[int], bool | float]
@@ -193,7 +193,7 @@ def test_what_hangs_in_flight_freezes_others_for_a_bounded_time() -> None:
     for each in flying[1:]:
         machine.refused(each, 1000.0, None)
     assert machine.opens_at(1001.0) == 1000.0 + FREEZE_S
-    # Then nothing has passed, so that it is a pause, as if all had ended.
+    # Nothing has passed then, so it is a pause, as if all had ended.
     assert machine.opens_at(1000.0 + FREEZE_S) == 1000.0 + FREEZE_S + 0.375
 
 

@@ -1,4 +1,4 @@
-"""The line in front of the limiter: without a server, on a clock that stands still."""
+"""The queue in front of the limiter: without a server, on a clock that stands still."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from enapter_async.limits.pacing import Pacing
 
 
 class Hands:
-    """A clock that stands still but for its sleeps, which take no time."""
+    """A clock that advances only by its sleeps, which take no time."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -146,7 +146,7 @@ async def test_a_limiter_that_is_closed_sleeps_no_more(make: Make) -> None:
     waiting = asyncio.create_task(limiter.acquire())
     await turned(1)
     await limiter.close()
-    assert len(asyncio.all_tasks()) == 2  # this test, and the one that waits
+    assert len(asyncio.all_tasks()) == 2  # this test's task, and the one that waits
     waiting.cancel()
 
 

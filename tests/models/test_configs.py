@@ -21,7 +21,7 @@ def config(credentials: MQTTCredentials | MQTTSCredentials) -> CommunicationConf
     )
 
 
-# As in the answer of the API page.
+# As in the API page's answer.
 def test_every_field_of_the_api_page_is_there() -> None:
     assert {field.name for field in attrs.fields(CommunicationConfig)} == {
         *("mqtt_host", "mqtt_port", "mqtt_credentials", "mqtt_protocol"),

@@ -13,8 +13,7 @@ from enapter_async.models.devices import (
     DeviceType,
 )
 
-# The fields of `device` on the API page, expanded ones included, and the two that live
-# servers answer besides.
+# The fields of `device` on the API page, with the expanded ones, and the two that live servers add.
 FIELDS = {
     *("id", "blueprint_id", "name", "site_id", "updated_at", "slug", "type", "authorized_role"),
     *("implemented_profiles", "manifest", "properties", "connectivity", "communication"),

@@ -16,7 +16,7 @@ from enapter_async.models.devices import (
 )
 from enapter_async.models.enumerations import OpenEnum
 
-# As on the API page, with the values that live servers were seen to add at the end.
+# As on the API page; the values that live servers were seen to add are at the end.
 PAGE: dict[type[OpenEnum], list[str]] = {
     DeviceType: [
         *("STANDALONE", "GATEWAY", "EMBEDDED_UCM", "HARDWARE_UCM", "VIRTUAL_UCM"),

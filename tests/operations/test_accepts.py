@@ -1,4 +1,4 @@
-"""Which answers are about the device that was asked for."""
+"""Which answers are about the requested device."""
 
 import uuid
 from typing import Any

@@ -40,7 +40,7 @@ class Case(NamedTuple):
     settles: Settles
 
 
-# One complete example of each operation, as the API page tells it.
+# One complete example of each operation, as on the API page.
 CASES: dict[type[Operation[Any]], Case] = {
     GetDevice: Case(
         GetDevice(device_id=ASKED, expand=["site", "manifest"]),
@@ -367,5 +367,5 @@ def test_building_an_operation_costs_microseconds() -> None:
     def build() -> RequestParts:
         return UpdateDevice(device_id=ASKED, name="Boiler pump 2").request()
 
-    # About 2 microseconds; the limit only finds a rule that became a hundred times slower.
+    # About 2 microseconds; the limit only detects a rule that became a hundred times slower.
     assert min(timeit.repeat(build, number=1000, repeat=5)) / 1000 < 200e-6

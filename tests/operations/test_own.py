@@ -1,4 +1,4 @@
-"""What an operation of a user's own is taken for, by what it says of itself and leaves out."""
+"""How a user's own operation is treated, depending on what it declares and omits."""
 
 import warnings
 from typing import Any, ClassVar

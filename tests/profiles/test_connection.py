@@ -1,4 +1,4 @@
-"""What wins: what is given, then the environment, then the profile, then the defaults."""
+"""Precedence: arguments, then the environment, then the profile, then the defaults."""
 
 from pathlib import Path
 

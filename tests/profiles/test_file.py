@@ -1,4 +1,4 @@
-"""The configuration file: where it is, what it may hold, and where it keeps a token."""
+"""The configuration file: its location, its contents, and where it keeps a token."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ TOKEN = "tok-9d1c77aa"
 
 
 def written(tmp_path: Path, text: str, mode: int = 0o600) -> dict[str, str]:
-    """Write a configuration file, and give the environment that names it."""
+    """Write a configuration file, and return the environment that names it."""
     path = tmp_path / "config.toml"
     path.write_text(text, encoding="utf-8")
     path.chmod(mode)
@@ -202,7 +202,7 @@ def command(tmp_path: Path, program: str) -> Profile:
 
 def test_a_command_gives_its_first_line(tmp_path: Path) -> None:
     assert command(tmp_path, "print('abc'); print('second')").read_token() == "abc"
-    # The words reach the program as they are: no shell stands between.
+    # The words reach the program unchanged: no shell is involved.
     assert command(tmp_path, "import sys; print(sys.argv[1])").read_token() == (
         "$HOME; echo no shell"
     )

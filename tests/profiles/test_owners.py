@@ -1,4 +1,4 @@
-"""Whose files are believed: the user's own and root's, and what can be said to anybody else."""
+"""Whose files are trusted: the user's own and root's; and the messages for all others."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ TOKEN = "tok-9d1c77aa"
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration in a folder that anybody can look into."""
+    """A configuration in a folder that anybody can read."""
     open_way_to(tmp_path)
     path = tmp_path / "config.toml"
     path.write_text('[profiles.one]\ntoken_file = "token"\n')

@@ -1,4 +1,4 @@
-"""Real servers are needed here; what is not installed is skipped by name."""
+"""Real servers are needed here; a test is skipped by name if its server is not installed."""
 
 import pytest
 

@@ -75,11 +75,11 @@ class Front:
 
     @property
     def ended(self) -> CallEnded:
-        """The last call's last event."""
+        """The last event of the last call."""
         return [event for event in self.events if isinstance(event, CallEnded)][-1]
 
     async def run(self, operation: Operation[Any]) -> Any:
-        """Execute, and give the result, or the error, after it was judged."""
+        """Execute, judge, and return the result or the error."""
         try:
             ended = await self.client.execute(operation)
         except EnapterError as error:
@@ -88,20 +88,20 @@ class Front:
         return ended
 
     async def seen(self) -> list[Line]:
-        """Close the client, and give the requests that it sent, by nginx's own log."""
+        """Close the client, and return the requests that it sent, from nginx's own log."""
         await self.client.close()
         if self.session is not None:
             await self.session.close()
         return await self.nginx.seen()
 
     def effects(self, operation: Operation[Any]) -> int:
-        """Count how often the upstream did what an operation asks for."""
+        """Count how often the upstream carried out an operation."""
         kind = EFFECT.get(type(operation))
         return 0 if kind is None else self.world.count(kind, device_id=operation.subject())
 
 
 def judge(world: World, operation: Operation[Any], ended: Any) -> None:
-    """Hold what a call said of a device that it alone writes to against what was done to it."""
+    """Compare a call's report on a device that it alone writes to with what was done to it."""
     device_id = operation.subject()
     if device_id is None:
         return
@@ -123,7 +123,7 @@ def judge(world: World, operation: Operation[Any], ended: Any) -> None:
 
 
 def is_so(world: World, operation: Operation[Any]) -> bool:
-    """Say by the upstream's own word whether the device is as the operation wants it."""
+    """Return, from the upstream's log, whether the device is as the operation wants it."""
     match operation:
         case UpdateDevice():
             return world.device(operation.device_id).name == operation.name
@@ -151,8 +151,9 @@ async def open_front(
 ) -> AsyncIterator[Front]:
     """Open all three; `options` are the client's.
 
-    In `server` and `http` UPSTREAM stands for the emulator's address, and DEAD for one where
-    nobody listens. `plain` says whether the client speaks without TLS; None: as nginx does.
+    In `server` and `http`, UPSTREAM stands for the emulator's address, and DEAD for an address
+    where nothing listens. `plain` says whether the client speaks without TLS; None means as nginx
+    does.
     """
     events: list[Event] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -160,7 +161,7 @@ async def open_front(
         emulator = await stack.enter_async_context(Emulator(world=world))
 
         deaf = stack.enter_context(socket.socket())
-        deaf.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        deaf.bind(("127.0.0.1", 0))  # bound, but nothing listens
 
         def placed(text: str) -> str:
             for name, port in (("UPSTREAM", emulator.port), ("DEAD", deaf.getsockname()[1])):

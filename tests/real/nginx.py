@@ -1,6 +1,6 @@
-"""nginx as a test runs it: a process of its own, in a folder of its own, on 127.0.0.1 only.
+"""nginx as a test runs it: its own process and folder, on 127.0.0.1 only.
 
-What came from the client is told by its access log, whatever nginx did with it then.
+Its access log shows what the client sent, whatever nginx then did with it.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ STARTS = 3
 
 @attrs.frozen
 class Line:
-    """One request of the access log: who asked for what, and what came of it.
+    """One request of the access log: its source, target and result.
 
-    `upstream` is the status that each upstream gave in turn, "-" where none was asked.
+    `upstream` lists the statuses of the upstreams in turn, "-" if none was asked.
     """
 
     method: str
@@ -36,7 +36,7 @@ class Line:
 
 @attrs.define(eq=False)
 class Nginx:
-    """One nginx; `http` stands in its http block, `server` in its server block.
+    """One nginx; `http` goes into its http block, `server` into its server block.
 
     With `certificate` (a chain and its key) it speaks TLS.
     """
@@ -65,7 +65,7 @@ class Nginx:
         await self.stop()
 
     async def start(self) -> bool:
-        """Start it, and say whether it listens on its port, which another may have taken."""
+        """Start it, and return whether it listens; another process may have taken its port."""
         assert PROGRAM is not None
         assert self._process is None
         file = self.folder / "nginx.conf"
@@ -86,7 +86,7 @@ class Nginx:
         return False
 
     async def stop(self, *, well: bool = True) -> None:
-        """End it, at once, and see that it ran well."""
+        """End it at once, and check that it ran well."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -101,7 +101,7 @@ class Nginx:
         assert code == 0 or not well, f"nginx ended with {code}: {self._said()}"
 
     async def seen(self) -> list[Line]:
-        """Wait until all clients have gone, and give the requests that came from them."""
+        """Wait until all clients have gone, and return their requests."""
         end = time.monotonic() + PATIENCE
         while await self._connections() > 1:
             assert time.monotonic() < end, "a connection was left open"
@@ -113,7 +113,7 @@ class Nginx:
         return lines
 
     async def _connections(self) -> int:
-        """Count the open connections from clients, this one included."""
+        """Count the open connections from clients, including this one."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._status_port)
         try:
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
@@ -160,7 +160,7 @@ http {{
 
 
 def two_free_ports() -> tuple[int, int]:
-    """Return two ports of 127.0.0.1 that nobody listens on now."""
+    """Return two ports of 127.0.0.1 on which nothing listens now."""
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,

@@ -1,6 +1,6 @@
-"""What nginx does with requests, by what is known after it: its own words, not ours.
+"""What nginx does with requests, grouped by what is known afterwards.
 
-Each row is a piece of an nginx configuration, and what the emulator behind it does.
+Each row is a piece of an nginx configuration, and the behaviour of the emulator behind it.
 """
 
 import attrs
@@ -14,7 +14,7 @@ API = '{"errors": [{"code": "busy", "message": "Not now."}]}'
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One way of nginx's; `fault` is met by each write that reaches the emulator."""
+    """One behaviour of nginx; each write that reaches the emulator meets `fault`."""
 
     server: str = PASS
     http: str = ""
@@ -23,7 +23,7 @@ class Row:
 
 
 def _limited(more: str) -> Row:
-    """One request a minute, and the test's first one takes it."""
+    """One request a minute, which the test's first request uses up."""
     return Row(
         http="limit_req_zone $http_x_enapter_auth_token zone=all:1m rate=1r/m;",
         server=f"""

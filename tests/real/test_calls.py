@@ -1,4 +1,4 @@
-"""Single calls through nginx: what a call says is held against what the upstream did."""
+"""Single calls through nginx: a call's report is compared with what the upstream did."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def opened(transport: TransportKind, folder: Path, row: Row, **options: Any) -> 
 
 
 async def prepared(front: Front, row: Row, times: int | None = 1) -> None:
-    """Take the one request that a limit lets pass, and set the upstream's fault."""
+    """Use up the one request that a limit allows, and set the upstream's fault."""
     if id(row) in LIMITS:
         await front.client.execute(GET)
     if row.fault is not None:
@@ -78,7 +78,7 @@ async def test_a_refusal_to_the_end_did_nothing(
     async with opened(transport, tmp_path, row) as front:
         await prepared(front, row)
         error = await front.run(operation)
-        # It counts as no attempt, so that the deadline ends it.
+        # It is no attempt, so the deadline ends it.
         assert isinstance(error, EnapterError)
         assert type(error) is (api_error_type(status) if told else DeadlineExceededError)
         refusals = len(error.attempts)

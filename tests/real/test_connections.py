@@ -1,4 +1,4 @@
-"""Connections that nginx ends, passes on or secures, under calls whose truth is checked."""
+"""Connections that nginx ends, forwards or secures, under calls that are checked for truth."""
 
 import asyncio
 import contextlib
@@ -98,7 +98,7 @@ async def test_row14_many_at_once_on_connections_that_end_lose_none(
 async def test_row14_connections_that_end_while_they_idle_make_nobody_lie(
     transport: TransportKind, tmp_path: Path
 ) -> None:
-    # nginx closes after 4 ms of idling, and the calls come about then: some meet the close.
+    # nginx closes after 4 ms of idling, and the calls come at about that time: some meet the close.
     chance = random.Random(14)
     server = "keepalive_timeout 4ms;" + PASS
     async with open_front(transport, tmp_path, server=server, devices=5) as front:
@@ -146,7 +146,7 @@ async def test_a_server_that_comes_back_is_called_again(
 
 @pytest.fixture
 def secured(certificates: Certificates) -> dict[str, Any]:
-    """Return what nginx and a client that trusts it need."""
+    """Return the files that nginx and a client that trusts it need."""
     return {"certificate": certificates.issue(), "ssl_context": certificates.trusting()}
 
 
@@ -166,7 +166,8 @@ async def test_tls_of_either_version_is_spoken_and_kept(
     }
     async with open_front(transport, tmp_path, **options) as front:
         for _ in range(3):
-            # nginx sends the session tickets of TLS 1.3 unasked; they are no stale bytes.
+            # nginx sends the session tickets of TLS 1.3 unasked; they do not make a connection
+            # stale.
             await front.client.execute(GET)
         assert not isinstance(await front.run(operation), EnapterError)
         assert front.ended.attempts == ()

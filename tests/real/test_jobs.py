@@ -1,4 +1,4 @@
-"""Whole jobs with a journal through nginx: every outcome is held against the upstream's log."""
+"""Whole jobs with a journal through nginx: every outcome is compared with the upstream's log."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ KINDS: dict[str, Any] = {
 async def carried_out(
     front: Front, operations: Sequence[Operation[Any]], folder: Path, **options: Any
 ) -> tuple[Report, list[Outcome[Any]], Report]:
-    """Run a job, judge each outcome, and see that going on with it repeats nothing done."""
+    """Run a job, judge each outcome, and check that resuming repeats nothing that was done."""
     outcomes: list[Outcome[Any]] = []
     options = {
         "on_outcome": outcomes.append,
@@ -134,14 +134,14 @@ async def test_a_job_tells_the_truth_of_every_operation(
         report, outcomes, _ = await carried_out(front, [make(n) for n in range(40)], tmp_path)
         unfinished = [each for each in outcomes if not each.state.done]
         if make is KINDS["config"]:
-            # Three answers of the first ten that no schema fits stop a job, which holds the rest.
+            # Three of the first ten answers that match no schema stop a job, which holds the rest.
             held = {State.HELD} if report.stopped else set()
             assert {each.state for each in unfinished} <= {State.UNKNOWN} | held
             sent = [line for line in await front.seen() if line.method == "POST"]
             most = Counter(line.path for line in sent).most_common(1)
             assert most[0][1] == 1, "a once-only operation was sent twice"
         elif row is ROWS["503-by-limit_req"]:
-            # A reading that is refused as well leaves it open; going on with the job ends it.
+            # If the settling read is refused as well, it stays open; resuming the job ends it.
             assert {each.state for each in unfinished} <= {State.UNKNOWN}
         else:
             assert unfinished == []

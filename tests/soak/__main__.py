@@ -1,10 +1,10 @@
-"""`python -m tests.soak --seconds 60`: nothing grows, nothing is said, every effect is told.
+"""`python -m tests.soak --seconds 60`: nothing grows or complains, and every effect is reported.
 
-A server with random faults in one process, one client with every kind of traffic in another,
-which runs with `-X dev -W error`. Between windows of traffic the client's process is sampled
-while nothing is under way; what the second quarter of the windows held is compared with what
-the last quarter holds. In the end each call's word is held against the server's effects.
-Needs Linux's /proc. Exit code 0 means that all of it is so.
+A server with random faults runs in one process, and a client with every kind of traffic in another,
+with `-X dev -W error`. Between windows of traffic, while nothing is in flight, the client's process
+is sampled; the samples of the second and the last quarter of the windows are compared. At the end
+each call's report is compared with the server's effects. Needs Linux's /proc. Exit code 0 means
+that all of this holds.
 """
 
 import argparse

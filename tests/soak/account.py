@@ -1,7 +1,7 @@
-"""Every effect accounted for: what the calls told against what the server did.
+"""Every effect accounted for: the reports of the calls compared with what the server did.
 
-Each write of the soak bears a number that no other has, as part of the name, the slug or the
-blueprint that it sets, or of the device that it is about; so each effect tells its call.
+Each write of the soak contains a unique number, in the name, slug or blueprint that it sets or in
+its device's id, so each effect identifies its call.
 """
 
 import json
@@ -19,14 +19,14 @@ _NUMBER = re.compile(r"(?:new|name|slug|bp)-([0-9]+)")
 
 
 def number_of(effect: Mapping[str, Any]) -> int | None:
-    """Return the number of the call that an effect is of; None where it bears none."""
+    """Return the number of the call that caused an effect, or None if the effect contains none."""
     said = [effect["device_id"], *(str(value) for value in effect["change"].values())]
     numbers = {int(found[1]) for text in said if (found := _NUMBER.fullmatch(text))}
     return numbers.pop() if len(numbers) == 1 else None
 
 
 def problems(told: Iterable[Mapping[str, Any]], effects: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return everything that was told and is not so.
+    """Return every report that is untrue.
 
     A row of `told` is `{"call": number, "kind": operation, "told": word}`.
     """

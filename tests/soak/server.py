@@ -1,7 +1,7 @@
-"""The server of the soak, in a process of its own: honest mostly, and it knows what it did.
+"""The soak's server, in its own process: mostly honest, with a log of what it did.
 
 `python -m tests.soak.server SEED EFFECTS` prints its URL, serves until its input ends, and then
-writes what was done to EFFECTS, one JSON object an effect.
+writes its effects to EFFECTS, one JSON object for each.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ RARE_SHARE = 0.02
 NEW = "new-"
 """Addresses with this prefix are devices that come into existence at their first use."""
 
-# Those that ask to be waited for would leave the traffic little else to do.
+# Too many requests to wait would leave the traffic little else to do.
 _MAYBE: list[Reply] = [
     reply
     for name, reply in MAYBE.items()
@@ -51,7 +51,7 @@ _SILENT: list[Reply] = [hang(), half_head("hang"), truncated("hang")]
 
 
 class EndlessWorld(World):
-    """A world with a device for each new address; one that was deleted stays gone."""
+    """A world with a device for each new address; deleted devices stay deleted."""
 
     def _find(self, address: str) -> dict[str, Any] | None:
         if address.startswith(NEW) and address not in self.past:
@@ -61,7 +61,7 @@ class EndlessWorld(World):
 
 
 class TroubledServer(FaultServer):
-    """Draws what to do with each arrival and each connection, and keeps only the effects."""
+    """Draws a step for each arrival and each connection, and keeps only the effects."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(devices=tuple(f"dev-{number}" for number in range(1, 51)))

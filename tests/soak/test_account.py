@@ -1,4 +1,4 @@
-"""The soak's own judgement finds what is planted for it."""
+"""The soak's own checks find errors that are planted for them."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """The traffic of the soak: every kind of call over one client, and what is left after each window.
 
-`python -m tests.soak.traffic URL SECONDS SEED FOLDER` writes what each call told to
+`python -m tests.soak.traffic URL SECONDS SEED FOLDER` writes each call's report to
 `FOLDER/told.jsonl`, and a sample of the process after each window to `FOLDER/samples.jsonl`.
 """
 
@@ -53,7 +53,7 @@ KINDS = {
 
 
 class Traffic:
-    """All that goes on over one client."""
+    """All traffic over one client."""
 
     def __init__(self, client: Client, folder: Path, told: TextIO, chance: random.Random) -> None:
         self._client = client
@@ -65,7 +65,7 @@ class Traffic:
         self.calls = 0
 
     async def window(self, seconds: float) -> None:
-        """Keep every kind of traffic going for so long, and let all of it end."""
+        """Keep every kind of traffic going for that long, and let all of it end."""
         self._until = time.monotonic() + seconds
         kinds: list[Callable[[], Awaitable[None]]] = [self._call] * WORKERS
         kinds += [self._list, self._job, self._journalled_job]
@@ -78,9 +78,9 @@ class Traffic:
             await kind()
 
     def _write(self, *, alone: bool = False) -> tuple[int, Operation[Any]]:
-        """Draw an operation whose effects no other call's can be taken for.
+        """Draw an operation whose effects cannot be confused with another call's.
 
-        With `alone` it is about a device that no other operation is about.
+        With `alone`, no other operation uses its device.
         """
         number = next(self._numbers)
         device_id = f"{NEW}{number}" if alone else f"dev-{self._chance.randint(1, 50)}"
@@ -105,7 +105,7 @@ class Traffic:
         self._told.write(json.dumps(row) + "\n")
 
     async def _call(self) -> None:
-        """Make one call: as it is, with options of its own, or given up at any moment."""
+        """Make one call: plain, with its own options, or cancelled at any moment."""
         chance = self._chance
         if chance.random() < 0.3:
             self.calls += 1
@@ -152,7 +152,7 @@ class Traffic:
             timer.cancel()
 
     async def _journalled_job(self) -> None:
-        """Run a job, cut it off at any moment, and go on with it as `_job` does."""
+        """Run a job, cut it off at any moment, and resume it as `_job` does."""
         journal = self._folder / "job.db"
         works = [self._write(alone=True) for _ in range(JOB_SIZE)]
         operations = [operation for _, operation in works]
@@ -186,7 +186,7 @@ class Traffic:
 
 
 def _of_run(word: str) -> str:
-    # A deletion that found its device gone: an attempt of its own that was cut off did it.
+    # A deletion that found its device gone: an earlier attempt of it, cut off, had done it.
     return "unknown" if word == "absent" else word
 
 
@@ -195,7 +195,7 @@ async def _kept(_operation: Operation[Any], result: Any) -> None:
 
 
 def sample(client: Client, calls: int) -> dict[str, float]:
-    """Say what the process holds while nothing is under way."""
+    """Return what the process holds while nothing is in flight."""
     gc.collect()
     connector = connector_of(client)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
@@ -221,7 +221,7 @@ def windows(seconds: float) -> Iterator[float]:
 
 
 async def run(url: str, seconds: float, seed: int, folder: Path) -> None:
-    # On a machine that is shared, a slow callback is nobody's mistake.
+    # On a shared machine, a slow callback is nobody's fault.
     asyncio.get_running_loop().slow_callback_duration = 30.0
     tracemalloc.start(1)
     with (
