@@ -1,15 +1,15 @@
-"""A TCP proxy that does harm, to put in front of any real server.
+"""A harmful TCP proxy, to put in front of any real server.
 
-It knows no HTTP: it carries bytes, and per direction of each connection it may delay them
-(`latency`), ration them (`bandwidth`), cut them into `slices`, and after so many of them end
-the connection in one of four ways:
+It knows nothing of HTTP: it passes bytes, and for each direction of a connection it may delay them
+(`latency`), limit their rate (`bandwidth`), cut them into `slices`, and end the connection after a
+number of bytes in one of four ways:
 
     async with ChaosProxy(server.port) as proxy:
         proxy.script(Weather(down=Trouble(after=100, end="reset")))    # the first connection
         proxy.always = lambda number: Weather(up=Trouble(slices=1))    # all others
 
-Everything is bounded: connections by `limit`, what is held in memory by one piece and the
-buffers of asyncio for each direction, and every stall by the client's or the proxy's end.
+Everything is bounded: connections by `limit`, memory by one piece and asyncio's buffers for each
+direction, and every stall by the client's or the proxy's end.
 """
 
 import asyncio
@@ -32,10 +32,11 @@ PIECE: Final = 65536
 class Trouble:
     """What happens to the bytes of one direction.
 
-    `latency` is seconds before each piece, `bandwidth` bytes a second, `slices` the most
-    bytes of one write. The byte after the first `after` ones is not passed on: it makes the
-    `end`. "cut" closes both sides after what was passed (FIN), "reset" both at once (RST),
-    "half-close" this direction alone (FIN), and "stall" passes nothing more this way.
+    `latency` is in seconds before each piece, `bandwidth` in bytes per second, `slices` the most
+    bytes of one write. Only the first `after` bytes are passed on; the next one triggers the `end`.
+    "cut" closes both sides after the bytes that were passed (FIN), "reset" closes both at once
+    (RST), "half-close" closes only this direction (FIN), and "stall" passes nothing more in this
+    direction.
     """
 
     latency: float = 0.0
@@ -58,7 +59,7 @@ NONE: Final = Trouble()
 
 @attrs.frozen(kw_only=True)
 class Weather:
-    """What happens to one connection: `up` from client to server, `down` the other way."""
+    """The weather of one connection: `up` from client to server, `down` from server to client."""
 
     up: Trouble = NONE
     down: Trouble = NONE
@@ -70,8 +71,7 @@ CALM: Final = Weather()
 def by_chance(chance: random.Random) -> Weather:
     """Draw the weather of one connection; it ends within a few exchanges.
 
-    A connection that is left alone would be used again and again, and soon there were no
-    others.
+    An undisturbed connection would be reused again and again, and soon there would be no others.
     """
     way = chance.choice(("up", "down"))
     return Weather(
@@ -92,7 +92,7 @@ def _trouble(chance: random.Random, *, ends: bool) -> Trouble:
 
 @attrs.define(eq=False)
 class _Link:
-    """One connection through the proxy: both its halves."""
+    """One connection through the proxy, with both of its halves."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
@@ -111,10 +111,10 @@ class _Link:
 
 
 class ChaosProxy:
-    """The proxy; `async with ChaosProxy(port)` listens on a port of 127.0.0.1 of its own.
+    """The proxy; `async with ChaosProxy(port)` listens on its own port of 127.0.0.1.
 
-    `script` queues the weather of the connections to come, `always` gives that of the others
-    by their numbers, counted from 1. `sleep` is there for tests.
+    `script` queues the weather of coming connections; `always` returns that of the others by their
+    numbers, counted from 1. `sleep` is a parameter for tests.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class ChaosProxy:
 
     @property
     def open(self) -> int:
-        """How many connections are carried now."""
+        """The number of open connections."""
         return len(self._tasks)
 
     def script(self, *weathers: Weather) -> None:
@@ -191,7 +191,7 @@ class ChaosProxy:
                 group.create_task(self._carry("up", reader, server_writer, link, weather.up))
                 group.create_task(self._carry("down", server_reader, writer, link, weather.down))
         except asyncio.CancelledError:
-            # The proxy ends, and asyncio would complain of a callback that was cancelled.
+            # The proxy ends, and asyncio would complain of a cancelled callback.
             link.reset()
         finally:
             link.close()
@@ -204,7 +204,7 @@ class ChaosProxy:
         link: _Link,
         trouble: Trouble,
     ) -> None:
-        """Carry one direction to its end; a connection that is lost ends it quietly."""
+        """Pass one direction on to its end; a lost connection ends it quietly."""
         left = trouble.after
         try:
             while data := await source.read(PIECE):
@@ -238,7 +238,7 @@ class ChaosProxy:
             case "half-close" | "stall":
                 if end == "half-close":
                     target.write_eof()
-                # Read and kept nowhere, so that a sender that goes away is noticed.
+                # Read and discarded, so that a sender that disconnects is noticed.
                 while await source.read(PIECE):
                     pass
                 link.close()

@@ -1,7 +1,7 @@
-"""Tests run in a child process that was broken first, and what came of it.
+"""Runs tests in a child process that was broken first, and reports the result.
 
-A child is forked from a parent that has the libraries imported already, so that a trial costs
-little more than its tests. It leads a process group of its own, which ends with it.
+A child is forked from a parent that has already imported the libraries, so that a trial costs
+little more than its tests. It leads its own process group, which ends with it.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ State = Literal["caught", "survived", "broke down", "no end"]
 class Trial:
     """What to run: `prepare` breaks something in the child, `tests` are pytest's arguments.
 
-    `timeout` is how many seconds each test may take; one that hangs has failed.
+    Each test may take `timeout` seconds; one that hangs has failed.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Trial:
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """What came of a trial.
+    """The result of a trial.
 
-    "caught": a test failed, `test` is its id, whatever pytest did afterwards. "survived": all
-    passed, or were skipped. "broke down": pytest could not run them. "no end": they took too long.
+    "caught": a test failed, `test` is its id, whatever pytest did afterwards. "survived": all tests
+    passed or were skipped. "broke down": pytest could not run them. "no end": they took too long.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Verdict:
 
 
 class _Watch:
-    """Notes the first test that fails."""
+    """Records the first test that fails."""
 
     def __init__(self) -> None:
         self.failed = ""
@@ -90,7 +90,7 @@ class _Watch:
 
 
 def _run(trial: Trial, folder: Path, answer: Connection) -> None:
-    """Be the child: break, test in the folder, answer."""
+    """Act as the child: break, test in the folder, send the result."""
     os.setsid()
     os.chdir(ROOT)
     if sys.platform != "win32":
@@ -112,7 +112,7 @@ def _run(trial: Trial, folder: Path, answer: Connection) -> None:
         try:
             trial.prepare()
             limit = f"--timeout={trial.timeout}"
-            # A folder of its own: pytest clears up a common one, and trials run side by side.
+            # A separate folder: pytest cleans up a shared one, and trials run side by side.
             base = f"--basetemp={folder / 'tests'}"
             code = pytest.main([*OPTIONS, limit, base, *trial.tests], plugins=[watch])
         except BaseException:  # noqa: BLE001 - whatever a break does, the parent is told
@@ -157,7 +157,7 @@ class _Child:
         return Verdict(name=self.trial.name, state=state, test=failed, seconds=seconds, told=told)
 
     def end(self) -> None:
-        """Let nothing of it live on."""
+        """Kill all of its processes."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self.process.pid is not None:
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -167,9 +167,9 @@ class _Child:
 
 
 def verdicts(trials: Iterable[Trial], *, jobs: int, seconds: float) -> Iterator[Verdict]:
-    """Run trials, so many at once, and give what came of each as it ends.
+    """Run trials, `jobs` at a time, and yield the result of each as it ends.
 
-    One that takes more than `seconds` is ended.
+    A trial that takes more than `seconds` is ended.
     """
     left = iter(trials)
     running: list[_Child] = []

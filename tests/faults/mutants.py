@@ -1,11 +1,11 @@
-"""Changes a module in many small ways, one at a time, and tells which no test notices.
+"""Changes a module in many small ways, one at a time, and lists the changes that no test detects.
 
 python -m tests.faults.mutants [--module enapter_async._http.retry] [--only TEXT] [--list]
 
-Each mutant takes the place of its module in a child process, which runs the tests that the
-table of `mutated.py` names for it. Survivors that mean the same as the module are named in
-`equivalents.txt` with the reason. Exit code 1: another one survived, or a line of that list
-fits no survivor any more.
+Each mutant replaces its module in a child process, which runs the tests that the table in
+`mutated.py` names for it. Survivors that mean the same as the module are listed in
+`equivalents.txt` with the reason. Exit code 1: another one survived, or a line of that list matches
+no survivor any more.
 """
 
 import argparse
@@ -37,7 +37,7 @@ seconds. A mutant that exceeds it hangs, and counts as killed."""
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a module other code than its file holds."""
+    """Gives a module other code than its file contains."""
 
     def __init__(self, name: str, code: CodeType) -> None:
         self._name = name
@@ -59,17 +59,17 @@ class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def take_place(module: str, tree: ast.Module) -> None:
-    """Let other code stand in the place of a module, for all who import it from now on."""
+    """Replace a module's code for everything that imports it from now on."""
     for name in importers(module):
         del sys.modules[name]
     sys.meta_path.insert(0, _Instead(module, compile(tree, str(file_of(module)), "exec")))
-    # Now, for pytest has a finder of its own, which would come first.
+    # Only now, because pytest has its own finder, which would come first.
     importlib.import_module(module)
 
 
 @functools.cache
 def importers(module: str) -> frozenset[str]:
-    """Return a module with all of ours that were imported and import it, be it through others."""
+    """Return a module and all imported modules of ours that depend on it, directly or not."""
     ours = [name for name in sys.modules if name.startswith(("enapter_async", "tests."))]
     imports = {name: _imports_of(name) for name in ours}
     found = {module}
@@ -90,7 +90,7 @@ def _imports_of(name: str) -> set[str]:
 
 
 def equivalents(module: str) -> dict[tuple[str, str], str]:
-    """Read the known survivors of a module: by change and line, the reason."""
+    """Read the known survivors of a module: the reason for each change and line."""
     found = {}
     for line in EQUIVALENTS.read_text("utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -101,9 +101,9 @@ def equivalents(module: str) -> dict[tuple[str, str], str]:
 
 
 def judge(module: str, *, jobs: int, only: str) -> bool:
-    """Try a module, tell what came of it, and say whether every survivor is explained.
+    """Try a module, print the result, and return whether every survivor is explained.
 
-    Lines without the text `only` are left as they are.
+    Lines without the text `only` are left unchanged.
     """
     began = time.monotonic()
     source = file_of(module).read_text("utf-8")
@@ -129,7 +129,7 @@ def judge(module: str, *, jobs: int, only: str) -> bool:
     for verdict in verdicts(trials, jobs=jobs, seconds=most):
         mutant = mutants[int(verdict.name)]
         if verdict.state in ("broke down", "no end"):
-            # Noticed by whoever runs it; told, so that somebody sees that the mutant is to blame.
+            # The caller would notice it; it is printed to show that the mutant is to blame.
             unlike[verdict.state] += 1
             lines = verdict.told.strip().splitlines() or [""]
             why = [line for line in lines if line.startswith("E  ")] or lines
@@ -154,10 +154,10 @@ def judge(module: str, *, jobs: int, only: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants", description=__doc__)
-    parser.add_argument("--module", choices=TESTS, action="append", help="this one; else all")
-    parser.add_argument("--only", default="", help="change only lines that hold this text")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
-    parser.add_argument("--list", action="store_true", help="tell the mutants, and try none")
+    parser.add_argument("--module", choices=TESTS, action="append", help="only this module")
+    parser.add_argument("--only", default="", help="change only lines that contain this text")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes")
+    parser.add_argument("--list", action="store_true", help="list the mutants, and try none")
     asked = parser.parse_args()
     modules: list[str] = asked.module or list(TESTS)
     if asked.list:

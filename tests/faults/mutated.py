@@ -1,7 +1,7 @@
-"""Which tests are to notice small changes of which module: for every module of the package.
+"""The tests that must detect small changes of each module of the package.
 
-The longest name that a module begins with counts. The tests of a module are those that are
-about it, and no more: what only some distant test notices, its own should.
+The longest prefix of a module's name counts. The tests of a module are those about it, and no
+others: a change that only a distant test detects should be detected by the module's own tests.
 """
 
 import ast
@@ -170,7 +170,7 @@ def file_of(module: str) -> Path:
 
 
 def judges_of(module: str) -> Sequence[str]:
-    """Return what pytest is given to judge the changes of a module."""
+    """Return the arguments for pytest to judge the changes of a module."""
     name = module.removeprefix(PACKAGE).removeprefix(".")
     named = max((each for each in _BY_NAME if name.startswith(each)), key=len)
     files = [f"tests/{each}" for each in _BY_NAME[named].split()]
@@ -178,7 +178,7 @@ def judges_of(module: str) -> Sequence[str]:
 
 
 def _modules() -> list[str]:
-    """Return the modules in which there is something to change."""
+    """Return the modules that contain anything to change."""
     found = []
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         source = path.read_text("utf-8")

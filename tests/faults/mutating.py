@@ -1,4 +1,4 @@
-"""Small changes of a module, one at a time, each of which some test should notice."""
+"""Small changes of a module, one at a time, each of which some test should detect."""
 
 import ast
 import copy
@@ -58,9 +58,9 @@ Change = tuple[str, Callable[[ast.AST], ast.AST]]
 
 @attrs.frozen(kw_only=True)
 class Mutant:
-    """A module with one change: `text` is the line that holds it, without its indentation.
+    """A module with one change: `text` is the changed line, without its indentation.
 
-    Where one change can be made in several places of a line, `change` counts them.
+    If one change is possible in several places of a line, `change` numbers them.
     """
 
     line: int
@@ -73,7 +73,7 @@ class Mutant:
 
 
 def mutants_of(source: str) -> Iterator[Mutant]:
-    """Yield every mutant of a module, in the order of its lines; annotations stay as they are."""
+    """Yield every mutant of a module, in line order; annotations are left unchanged."""
     tree = ast.parse(source)
     lines = source.splitlines()
     nodes = list(ast.walk(tree))
@@ -99,7 +99,7 @@ def mutants_of(source: str) -> Iterator[Mutant]:
 
 
 def _left_out(tree: ast.Module) -> Iterator[int]:
-    """Yield the nodes that say nothing when the module runs: annotations, docstrings, imports."""
+    """Yield the nodes without effect at run time: annotations, docstrings, imports."""
     for node in ast.walk(tree):
         quiet: list[ast.AST | None] = []
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -2,10 +2,10 @@
 
 python -m tests.faults.sabotage [--only NAME] [--jobs 2] [--list]
 
-Each break has a child process of its own, in which the tests run that the table names; no
-file is touched. Then every test that caught something is run once more, unbroken: it must
-pass, or what it caught was something else. Exit code 1: a break survived, its text does not
-stand in the package any more, or a test fails unbroken.
+Each break has its own child process, which runs the tests named in the table; no file is changed.
+Then every test that caught something is run once more without a break: it must pass, or it had
+caught something else. Exit code 1: a break survived, its text is no longer in the package, or a
+test fails without a break.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def say(line: str) -> None:
 def sabotage(
     breaks: Mapping[str, Break], *, jobs: int, told: Callable[[str], None] = say
 ) -> list[str]:
-    """Break the package in each of these ways; give the names of those that were not caught."""
+    """Break the package in each of these ways; return the names of those that were not caught."""
     began = time.monotonic()
     wrong = [name for name, each in breaks.items() if not _stands(each, told)]
     trials = [
@@ -84,9 +84,9 @@ def _told(verdict: Verdict) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.sabotage", description=__doc__)
-    parser.add_argument("--only", metavar="TEXT", default="", help="those with this in their name")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")
-    parser.add_argument("--list", action="store_true", help="tell their names, and do nothing")
+    parser.add_argument("--only", metavar="TEXT", default="", help="only names with this text")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes")
+    parser.add_argument("--list", action="store_true", help="list the names, and do nothing")
     asked = parser.parse_args()
     breaks = {name: each for name, each in BREAKS.items() if asked.only in name}
     if not breaks:

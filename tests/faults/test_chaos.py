@@ -1,4 +1,4 @@
-"""The chaos proxy does what it says, and client and fleet tell the truth through it."""
+"""The chaos proxy works as documented, and client and fleet report the truth through it."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ TEXT = bytes(range(256)) * 40
 
 
 class Echo:
-    """Sends back what comes; remembers it, and how each connection ended."""
+    """Echoes its input, and records it and how each connection ended."""
 
     def __init__(self) -> None:
         self.received = bytearray()
@@ -86,7 +86,7 @@ async def through(proxy: ChaosProxy) -> AsyncIterator[tuple[Any, Any]]:
 
 
 async def spoken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """Say the text, and give what comes back."""
+    """Send the text, and return the answer."""
     writer.write(TEXT)
     writer.write_eof()
     return await reader.read(-1)
@@ -227,13 +227,13 @@ async def test_an_answer_that_does_not_get_through_whole_is_settled_or_ambiguous
     assert server.world.done("update") >= 1
 
 
-# Any real server: here the emulator, whose log of effects is the witness.
+# Any real server would do: here the emulator, whose log of effects is the witness.
 
 QUICK = RetryPolicy(attempts=4, base_delay=0.01, max_delay=0.05, deadline=30.0)
 
 
 def operations_on(world: World) -> list[Operation[Any]]:
-    """Return one operation for each device: a mint where one is possible, else some other."""
+    """Return one operation for each device: a mint if possible, otherwise another one."""
     made: list[Operation[Any]] = []
     for number, device in enumerate(world.devices):
         match number % 3:
@@ -249,7 +249,7 @@ def operations_on(world: World) -> list[Operation[Any]]:
 
 
 def effects_on(world: World, operation: Operation[Any]) -> int:
-    """Count how often the very thing was done that an operation asks for."""
+    """Count how often exactly the operation's change was made."""
     subject = str(operation.subject())
     match operation:
         case UpdateDevice(name=name):
@@ -264,7 +264,7 @@ def effects_on(world: World, operation: Operation[Any]) -> int:
 
 
 def lies(world: World, told: Sequence[tuple[Operation[Any], bool, bool]]) -> list[str]:
-    """Return what was told (done, in doubt) and is not so."""
+    """Return the untrue reports (done, in doubt)."""
     found = []
     for operation, done, doubted in told:
         count = effects_on(world, operation)

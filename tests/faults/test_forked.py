@@ -1,4 +1,4 @@
-"""What is said of a trial, whatever else happens in its process."""
+"""The result of a trial, whatever else happens in its process."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.faults.forked import Trial, verdicts
 
 @pytest.fixture(autouse=True)
 def json_library() -> None:
-    """Let these tests be run once: they read no JSON."""
+    """Run these tests once: they read no JSON."""
 
 
 def _trial(folder: Path, name: str, test: str, conftest: str = "") -> Trial:

@@ -1,7 +1,7 @@
-"""The rows of the fault table that are about jobs: what stops one, and what it tells then.
+"""The rows of the fault table that are about jobs: what stops one, and what it reports then.
 
-More of each is tried in tests/fleet, over the emulator; rows 45 to 47 with real signals in
-tests/cli/test_interrupts.py and tests/fleet/test_kills.py.
+tests/fleet tests more of each against the emulator; tests/cli/test_interrupts.py and
+tests/fleet/test_kills.py test rows 45 to 47 with real signals.
 """
 
 import asyncio

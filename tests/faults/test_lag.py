@@ -1,4 +1,4 @@
-"""A test of real seconds is tried again where the loop was late, and only there."""
+"""A test of real time is repeated if the loop was late, and only then."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from tests.support.server import FaultServer
 
 
 def hold_the_loop() -> None:
-    time.sleep(2 * LATE)  # 0.04 s: what is measured here is how long a loop was held up
+    time.sleep(2 * LATE)  # 0.04 s: this measures how long a loop was blocked
 
 
 async def test_a_delay_is_counted_while_it_lasts_and_after() -> None:

@@ -1,4 +1,4 @@
-"""The maker of mutants: which it makes of a line, and that each takes its module's place."""
+"""The generator of mutants: the mutants of a line, and that each replaces its module."""
 
 import ast
 from functools import partial
@@ -14,7 +14,7 @@ from tests.faults.mutating import mutants_of
 
 @pytest.fixture(autouse=True)
 def json_library() -> None:
-    """Let these tests be run once: they read no JSON."""
+    """Run these tests once: they read no JSON."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README beside this file is true: its rows, the tests that bear their numbers, its paths."""
+"""The README beside this file is true: its rows, the tests with their numbers, its paths."""
 
 import re
 from collections import defaultdict
@@ -25,10 +25,10 @@ def test_each_row_of_the_fault_table_is_told() -> None:
 
 
 def test_each_row_is_tried_where_it_is_told(request: pytest.FixtureRequest) -> None:
-    """The whole run holds the whole table against its tests, one of some files holds theirs."""
+    """The whole run compares the whole table with its tests, a run of some files only theirs."""
     config = request.config
     if config.option.keyword or any("::" in argument for argument in config.args):
-        return  # of the files only some tests are here
+        return  # only some tests of the files are collected
     found = defaultdict[int, set[str]](set)
     files = set[str]()
     for item in request.session.items:

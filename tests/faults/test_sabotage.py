@@ -1,4 +1,4 @@
-"""The saboteur itself: each break still applies, and what it says of the tests is so."""
+"""The sabotage itself: each break still applies, and the tests that it names exist."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.faults.sabotage import sabotage
 
 @pytest.fixture(autouse=True)
 def json_library() -> None:
-    """Let these tests be run once: they read no JSON."""
+    """Run these tests once: they read no JSON."""
 
 
 PROMISED = (

@@ -1,8 +1,8 @@
 """Named breaks of the package, each with the tests that must catch it.
 
-`python -m tests.faults.sabotage` shows that they do; `python -m tests.simulation --break all`
-shows that the simulation finds those which are marked for it. A break whose text does not
-stand in the package any more is an error, so that none can rot unnoticed.
+`python -m tests.faults.sabotage` shows that the tests catch them; `python -m tests.simulation
+--break all` shows that the simulation finds those marked for it. A break whose text is no longer in
+the package is an error, so that none becomes obsolete unnoticed.
 """
 
 from collections.abc import Mapping

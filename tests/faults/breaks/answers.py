@@ -1,4 +1,4 @@
-"""Breaks of how answers are read: their form, their size, and what must not be lost of them."""
+"""Breaks of reading answers: their form, their size, and what must not be lost."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""How the package is broken on purpose: some text in the source of one function is replaced."""
+"""How the package is broken on purpose: text in the source of one function is replaced."""
 
 import contextlib
 import importlib
@@ -12,7 +12,7 @@ import attrs
 
 
 class NotThereError(Exception):
-    """The text that a break replaces does not stand exactly once where it should."""
+    """The text that a break replaces does not occur exactly once in its function."""
 
 
 def _ids(text: str) -> tuple[str, ...]:
@@ -21,10 +21,10 @@ def _ids(text: str) -> tuple[str, ...]:
 
 @attrs.frozen
 class Break:
-    """What is replaced in which function, as `module:Class.method` or `module:function`.
+    """The replacement of text in one function, named `module:Class.method` or `module:function`.
 
-    `by` names the tests that must catch it, below `tests/`; `simulated` says that the
-    simulation must find it, too.
+    `by` names the tests that must catch it, below `tests/`; `simulated` says that the simulation
+    must find it, too.
     """
 
     where: str
@@ -34,7 +34,7 @@ class Break:
     simulated: bool = attrs.field(default=False, kw_only=True)
 
     def place(self) -> tuple[Any, Any, str]:
-        """Return the module, the class or module that holds the function, and its name.
+        """Return the module, the class or module that contains the function, and its name.
 
         Raises:
             NotThereError: there is no such function.
@@ -54,8 +54,7 @@ class Break:
     def changed(self) -> str:
         """Return the function's source with the text replaced.
 
-        Raises:
-            NotThereError: the text does not stand there exactly once.
+        Raises: NotThereError: the text does not occur there exactly once.
         """
         _, owner, name = self.place()
         source = textwrap.dedent(inspect.getsource(vars(owner)[name]))
@@ -64,12 +63,12 @@ class Break:
         return source.replace(self.old, self.new)
 
     def apply(self) -> Callable[[], None]:
-        """Break the package; give what mends it again."""
+        """Break the package; return the function that restores it."""
         module, owner, name = self.place()
         whole = vars(owner)[name]
         made: dict[str, Any] = {}
         exec(compile(self.changed(), self.where, "exec"), vars(module), made)  # noqa: S102 - our own source, changed in one place
-        # Modules that imported the function by its name are broken with it.
+        # Modules that imported the function by name are broken with it.
         holders = [owner]
         if owner is module:
             holders += [
@@ -88,7 +87,7 @@ class Break:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Break the package, and mend it again."""
+        """Break the package, and restore it afterwards."""
         mend = self.apply()
         try:
             yield

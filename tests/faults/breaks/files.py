@@ -1,4 +1,4 @@
-"""Breaks of what a job keeps on disk, and of who it is that is told apart."""
+"""Breaks of the files that a job keeps, and of identity checks."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Breaks of a job: its journal, its credentials, its waves, its plan and its way back."""
+"""Breaks of a job: its journal, its credentials, its waves, its plan and its rollback."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
