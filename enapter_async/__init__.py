@@ -79,6 +79,9 @@ if TYPE_CHECKING:
         Device,
         DeviceType,
     )
+    from enapter_async.models.manifest import (
+        Manifest,
+    )
     from enapter_async.operation import (
         UNSET,
         WHOLE,
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
         DeleteDevice,
         GenerateConfig,
         GetDevice,
+        GetManifest,
         ListDevices,
         UpdateDevice,
     )
@@ -137,12 +141,14 @@ __all__ = [
     "Event",
     "GenerateConfig",
     "GetDevice",
+    "GetManifest",
     "Hook",
     "HostDownError",
     "ListDevices",
     "MQTTCredentials",
     "MQTTProtocol",
     "MQTTSCredentials",
+    "Manifest",
     "NotFoundError",
     "Operation",
     "Pacing",
@@ -184,6 +190,7 @@ _ROOMS = (
     "hooks",
     "models.configs",
     "models.devices",
+    "models.manifest",
     "operations.devices",
     "_http.retry",
     "limits.pacing",

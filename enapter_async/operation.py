@@ -263,6 +263,14 @@ class Operation(Generic[T_co]):
         """
         return None
 
+    def proven_by(self) -> "Operation[Any] | None":
+        """Return the read whose successful answer shows that this operation's path is served.
+
+        Only then does a 404 prove that something does not exist. By default it is `proof`; an
+        operation on a path below a site returns a read of that site.
+        """
+        return self.proof
+
     def max_bytes(self) -> int:
         """Return the maximum size of the decoded body of an answer."""
         return self.answer.max_bytes

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -58,10 +59,10 @@ class Evidence:
     __slots__ = ("_date", "_seconds", "asked", "asking", "lag", "living", "stamped")
 
     def __init__(self) -> None:
-        self.living: set[int] = set()
-        """The nouns whose API is known to answer at the base URL, by the ids of their proofs."""
-        self.asked = 0
-        """How many times it was checked whether an API answers there."""
+        self.living: set[object] = set()
+        """The paths that are known to be served: the ids of proofs, and the proofs of sites."""
+        self.asked: Counter[Operation[Any]] = Counter()
+        """How many times each proof was read to check whether an API answers there."""
         self.asking = asyncio.Lock()
         self.stamped: set[int] = set()
         """The nouns whose objects have a time of change, by the ids of their proofs."""
@@ -74,17 +75,22 @@ class Evidence:
         """Record that the answer to an operation contained an object of its noun."""
         if not result:
             return
-        self.living.add(id(operation.proof))
+        self.prove(operation)
         one = result[0] if isinstance(result, tuple) else result
         if stamp_of(operation.answer, one) is not None:
             self.stamped.add(id(operation.proof))
 
+    def prove(self, operation: Operation[Any]) -> None:
+        """Record that the API for the operation's noun, and its site if any, is served here."""
+        self.living.add(id(operation.proof))
+        self.living.add(_place(operation))
+
     def lives(self, operation: Operation[Any]) -> bool:
-        """Return whether the API for the operation's noun is known to exist at the base URL.
+        """Return whether the API for the operation's noun, and its site if any, is known to exist.
 
         If the operation defines no proof, any successful answer counts as one.
         """
-        return bool(self.living) if operation.proof is None else id(operation.proof) in self.living
+        return bool(self.living) if operation.proof is None else _place(operation) in self.living
 
     def note_write(self, operation: Operation[Any], headers: Any, result: Any) -> None:
         """Record how far the time of change in a successful write's answer is behind its `Date`."""
@@ -123,6 +129,12 @@ def candidates(
     began = seen.date - (seen.at - first) - TOLERANCE
     made = ((each, operation.created(each)) for each in listed)
     return tuple(each for each, at in made if at is None or at.timestamp() >= began)
+
+
+def _place(operation: Operation[Any]) -> object:
+    """Return the identity of the proof that an operation needs: an id, or the read of a site."""
+    proof = operation.proven_by()
+    return id(proof) if proof is operation.proof else proof
 
 
 def stamp_of(answer: Answer[Any], value: Any) -> float | None:

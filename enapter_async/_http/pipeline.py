@@ -252,7 +252,7 @@ class Pipeline(Renewing):
     def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
         """Record what a successful answer shows, and report it to hooks."""
         operation, record = call.operation, call.record
-        if id(operation.proof) not in self.evidence.living:
+        if id(operation.proof) not in self.evidence.living or not self.evidence.lives(operation):
             self.evidence.learn(operation, result)
         if call.message.fresh:
             now = self.clock.monotonic()

@@ -87,21 +87,22 @@ class Settlement:
     async def _lives(self, call: Call) -> bool:
         """Return whether the API of a noun is known to exist here, after a check if necessary."""
         operation = call.operation
-        if not self.evidence.lives(operation) and operation.proof is not None:
-            await self._find_out(call, operation.proof)
+        proof = operation.proven_by()
+        if proof is not None and not self.evidence.lives(operation):
+            await self._find_out(call, proof)
         return self.evidence.lives(operation)
 
     async def _find_out(self, call: Call, proof: Operation[Any]) -> None:
         """Check whether the API of a noun answers; concurrent callers share the result."""
         evidence = self.evidence
-        asked = evidence.asked
+        asked = evidence.asked[proof]
         if not await within(call.end - self.clock.monotonic(), evidence.asking.acquire):
             return
         try:
-            if evidence.asked == asked:
+            if evidence.asked[proof] == asked:
                 state = await self.read(call, proof)
-                evidence.asked += 1
+                evidence.asked[proof] += 1
                 if not isinstance(state, Failure):
-                    evidence.living.add(id(proof))
+                    evidence.prove(call.operation)
         finally:
             evidence.asking.release()

@@ -12,12 +12,14 @@ from enapter_async.api.executor import Executor
 from enapter_async.api.paging import read_all
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import Device
+from enapter_async.models.manifest import Manifest
 from enapter_async.operation import UNSET, Unset
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,
     GetDevice,
+    GetManifest,
     ListDevices,
     UpdateDevice,
 )
@@ -27,8 +29,9 @@ from enapter_async.operations.devices import (
 class Devices:
     """The methods for devices; each executes one operation.
 
-    A device is addressed by its id or its slug. Every method raises at the `await` (`list` at
-    the first device): `ConfigurationError` for a wrong argument, before anything is sent;
+    A device is addressed by its id or its slug, and with `site_id` through that site, where its
+    slug is unique. Every method raises at the `await` (`list` at the first device):
+    `ConfigurationError` for a wrong argument, before anything is sent;
     `APIError` and its subclasses if the API refuses; `TransportError` or
     `DeadlineExceededError` if no answer arrived and a write was not done; `ResponseError` if
     the answer to a read cannot be used. The methods that write also raise `ResultDiffersError`
@@ -38,7 +41,9 @@ class Devices:
 
     _executor: Executor
 
-    async def get(self, device_id: str, *, expand: Iterable[str] = ()) -> Device:
+    async def get(
+        self, device_id: str, *, site_id: str | None = None, expand: Iterable[str] = ()
+    ) -> Device:
         """Read one device.
 
         `expand` names fields to include: communication, connectivity, manifest, properties,
@@ -47,7 +52,21 @@ class Devices:
 
         Source: API page "Fetch Devices", `GET devices/{device_id}`.
         """
-        return await self._executor.execute(GetDevice(device_id=device_id, expand=expand))
+        return await self._executor.execute(
+            GetDevice(device_id=device_id, site_id=site_id, expand=expand)
+        )
+
+    async def manifest(self, device_id: str, *, site_id: str | None = None) -> Manifest:
+        """Read what a device's blueprint declares: commands, telemetry, alerts, configuration.
+
+        The result is a view that never fails for a manifest of an unexpected form; its `json` is
+        the manifest as sent. `get` and `list` with `expand=["manifest"]` return the same object
+        as plain JSON, for `Manifest(device.manifest)`. Changes nothing; safe to repeat.
+
+        Source: API page, `GET devices/{device_id}/manifest`.
+        """
+        found = await self._executor.execute(GetManifest(device_id=device_id, site_id=site_id))
+        return Manifest(found)
 
     def list(
         self, *, site_id: str | None = None, expand: Iterable[str] = ()
@@ -71,6 +90,7 @@ class Devices:
         self,
         device_id: str,
         *,
+        site_id: str | None = None,
         name: str | Unset | None = UNSET,
         slug: str | Unset | None = UNSET,
     ) -> Device:
@@ -82,9 +102,11 @@ class Devices:
 
         Source: API page, "Update Device"; needs the role OWNER.
         """
-        return await self._executor.execute(UpdateDevice(device_id=device_id, name=name, slug=slug))
+        return await self._executor.execute(
+            UpdateDevice(device_id=device_id, site_id=site_id, name=name, slug=slug)
+        )
 
-    async def delete(self, device_id: str) -> None:
+    async def delete(self, device_id: str, *, site_id: str | None = None) -> None:
         """Delete a device.
 
         The API refuses while devices that depend on it are running: delete those first.
@@ -94,9 +116,11 @@ class Devices:
 
         Source: API page, "Delete Device"; needs the role OWNER.
         """
-        await self._executor.execute(DeleteDevice(device_id=device_id))
+        await self._executor.execute(DeleteDevice(device_id=device_id, site_id=site_id))
 
-    async def generate_config(self, device_id: str, *, protocol: str) -> CommunicationConfig:
+    async def generate_config(
+        self, device_id: str, *, protocol: str, site_id: str | None = None
+    ) -> CommunicationConfig:
         """Generate a new MQTT configuration with credentials; `protocol` is MQTT or MQTTS.
 
         Not safe to repeat: each call creates new credentials, and the API does not document
@@ -107,9 +131,13 @@ class Devices:
 
         Source: API page, "Generate Device Configuration".
         """
-        return await self._executor.execute(GenerateConfig(device_id=device_id, protocol=protocol))
+        return await self._executor.execute(
+            GenerateConfig(device_id=device_id, site_id=site_id, protocol=protocol)
+        )
 
-    async def assign_blueprint(self, device_id: str, *, blueprint_id: str) -> Device:
+    async def assign_blueprint(
+        self, device_id: str, *, blueprint_id: str, site_id: str | None = None
+    ) -> Device:
         """Assign another blueprint to a device, and return the updated device.
 
         Safe to repeat: it sets an absolute state.
@@ -117,5 +145,5 @@ class Devices:
         Source: API page, "Change Blueprint".
         """
         return await self._executor.execute(
-            AssignBlueprint(device_id=device_id, blueprint_id=blueprint_id)
+            AssignBlueprint(device_id=device_id, site_id=site_id, blueprint_id=blueprint_id)
         )

@@ -8,6 +8,7 @@ from enapter_async.cli.objects import (
     list_objects,
     names_in,
     show_object,
+    through_site,
     write_object,
 )
 from enapter_async.cli.options import Settings, connection_options
@@ -18,6 +19,7 @@ from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
     GenerateConfig,
+    GetManifest,
     UpdateDevice,
 )
 
@@ -55,24 +57,42 @@ def list_devices(
 @command.command("get")
 @connection_options
 @click.argument("device")
+@through_site
 @_expand
-def get_device(settings: Settings, device: str, expand: str | None) -> None:
+def get_device(settings: Settings, device: str, site_id: str | None, expand: str | None) -> None:
     """Read one device."""
-    show_object(settings, lambda client: client.devices.get(device, expand=names_in(expand)))
+    names = names_in(expand)
+    show_object(settings, lambda client: client.devices.get(device, site_id=site_id, expand=names))
+
+
+@command.command("manifest")
+@connection_options
+@click.argument("device")
+@through_site
+def get_manifest(settings: Settings, device: str, site_id: str | None) -> None:
+    """Read what a device's blueprint declares: commands, telemetry, alerts, configuration."""
+    show_object(
+        settings,
+        lambda client: client.execute(GetManifest(device_id=device, site_id=site_id)),
+    )
 
 
 @command.command("update")
 @connection_options
+@through_site
 @click.argument("device")
 @click.option("--name", help="The new name.")
 @click.option("--slug", help="The new slug.")
-def update_device(settings: Settings, device: str, name: str | None, slug: str | None) -> None:
+def update_device(
+    settings: Settings, device: str, site_id: str | None, name: str | None, slug: str | None
+) -> None:
     """Set the name of a device, its slug, or both."""
     for option, value in (("--name", name), ("--slug", slug)):
         if value == "":
             raise click.UsageError(f"{option} is empty, which the API takes for 'leave it alone'")
     operation = UpdateDevice(
         device_id=device,
+        site_id=site_id,
         name=UNSET if name is None else name,
         slug=UNSET if slug is None else slug,
     )
@@ -81,26 +101,30 @@ def update_device(settings: Settings, device: str, name: str | None, slug: str |
 
 @command.command("delete")
 @connection_options
+@through_site
 @click.argument("device")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def delete_device(settings: Settings, device: str, yes: bool) -> None:
+def delete_device(settings: Settings, device: str, site_id: str | None, yes: bool) -> None:
     """Delete a device, for good. Devices that run on it must be deleted first."""
-    operation = DeleteDevice(device_id=device)
+    operation = DeleteDevice(device_id=device, site_id=site_id)
     confirm_deletion(device, yes=yes)
     write_object(settings, operation)
 
 
 @command.command("assign-blueprint")
 @connection_options
+@through_site
 @click.argument("device")
 @click.argument("blueprint")
-def assign_blueprint(settings: Settings, device: str, blueprint: str) -> None:
+def assign_blueprint(settings: Settings, device: str, site_id: str | None, blueprint: str) -> None:
     """Assign another blueprint to a device."""
-    write_object(settings, AssignBlueprint(device_id=device, blueprint_id=blueprint))
+    operation = AssignBlueprint(device_id=device, site_id=site_id, blueprint_id=blueprint)
+    write_object(settings, operation)
 
 
 @command.command("generate-config")
 @connection_options
+@through_site
 @click.argument("device")
 @click.option(
     "--protocol",
@@ -117,7 +141,13 @@ def assign_blueprint(settings: Settings, device: str, blueprint: str) -> None:
 )
 @click.option("--show", is_flag=True, help="Write the configuration to standard output.")
 def generate_config(
-    settings: Settings, device: str, protocol: str, output: str | None, show: bool
+    settings: Settings,
+    *,
+    device: str,
+    site_id: str | None,
+    protocol: str,
+    output: str | None,
+    show: bool,
 ) -> None:
     """Mint a new MQTT configuration for a device.
 
@@ -128,5 +158,5 @@ def generate_config(
         raise click.UsageError("say where the credentials go: -o FILE, or --show")
     if output is None and leads_nowhere():
         raise click.UsageError("standard output leads nowhere, so the credentials need -o FILE")
-    operation = GenerateConfig(device_id=device, protocol=protocol)
+    operation = GenerateConfig(device_id=device, site_id=site_id, protocol=protocol)
     write_object(settings, operation, credentials=output, show_secret=show)

@@ -39,6 +39,12 @@ from enapter_async.text import plain
 T = TypeVar("T")
 
 
+through_site = click.option(
+    "--site", "site_id", metavar="ID", help="Address the device through this site."
+)
+"""The option of a command on one device; it receives `site_id`."""
+
+
 def list_objects(
     settings: Settings,
     listing: Callable[[Client], AsyncGenerator[Any, None]],

@@ -9,7 +9,7 @@ import attrs
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.configs import MQTTProtocol
 from enapter_async.models.devices import AccessRole, ConnectivityStatus, Device, DeviceType
-from enapter_async.operation import UNSET, Operation
+from enapter_async.operation import UNSET, Operation, Target
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -37,6 +37,12 @@ class _DeviceNoun(Noun[Device]):
     def get(self, name: str, expand: Iterable[str] = ()) -> GetDevice:
         """Return the operation that reads a device."""
         return GetDevice(device_id=name, expand=expand)
+
+    def get_at(self, target: Target, expand: Iterable[str] = ()) -> GetDevice | None:
+        """Return the operation that reads a device, through its site if the target names one."""
+        if target.id is None:
+            return None
+        return GetDevice(device_id=target.id, site_id=target.site_id, expand=expand)
 
     def page(
         self, offset: int, limit: int, *, site_id: str | None, expand: Iterable[str]

@@ -7,7 +7,6 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 """
 
 import contextlib
-import re
 from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
@@ -26,6 +25,7 @@ from enapter_async.operation import (
     Unset,
 )
 from enapter_async.operations import arguments, device_arguments
+from enapter_async.operations.on_device import OnDevice, too_low
 from enapter_async.operations.pages import LARGEST_PAGE_BYTES, Page
 
 T = TypeVar("T")
@@ -33,55 +33,20 @@ T = TypeVar("T")
 _IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
 """The fields that must be as planned before an irreversible deletion or new configuration."""
 _NO_CONFIG: Final = (CommunicationType.UCM_LUA, CommunicationType.UCM_EMBEDDED)
-_ROLES: Final = AccessRole.known()
-_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _STAMP: Final = "updated_at"
 _DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device, max_bytes=MIB, stamp=_STAMP)
 
 
 def _owner_only(state: Device) -> str:
-    role = state.authorized_role
-    if role in _ROLES and _ROLES.index(role) < _ROLES.index(AccessRole.OWNER):
-        return f"it needs the role OWNER, and this token's role there is {role}"
-    return ""
-
-
-def _is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
-    """Return whether the answer is about the requested device, by its id or its slug.
-
-    With `new_slug` the request sets the slug, so any slug is accepted.
-    """
-    if device.id == asked:
-        return True
-    if _UUID.fullmatch(asked):
-        return not _UUID.fullmatch(device.id) or device.id.lower() == asked.lower()
-    return new_slug or not device.slug or device.slug.lower() == asked.lower()
+    return too_low(state.authorized_role, AccessRole.OWNER)
 
 
 def _expand_query(expand: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return (("expand", ",".join(expand)),) if expand else ()
 
 
-class _OnDevice(Operation[T]):
-    """An operation on one device, addressed by `device_id`."""
-
-    __slots__ = ()
-
-    device_id: str
-
-    def target(self) -> Target:
-        """Return the device; a UUID is the same in upper and lower case."""
-        lower = self.device_id.lower()
-        same = lower == self.device_id or _UUID.fullmatch(self.device_id)
-        return Target("device", lower if same else self.device_id)
-
-    def accepts(self, result: Any) -> bool:
-        """Return whether an answer with a device is about the requested one."""
-        return not isinstance(result, Device) or _is_about(self.device_id, result)
-
-
 @attrs.frozen(kw_only=True)
-class GetDevice(_OnDevice[Device]):
+class GetDevice(OnDevice[Device]):
     """Read one device; `expand` names the fields of `EXPANDABLE` to include.
 
     Changes nothing, so it is safe to repeat.
@@ -93,14 +58,11 @@ class GetDevice(_OnDevice[Device]):
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Device]] = _DEVICE
 
-    device_id: str = attrs.field(converter=device_arguments.device_id)
     expand: tuple[str, ...] = attrs.field(default=(), converter=device_arguments.expand)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
-        return RequestParts(
-            method="GET", path=("devices", self.device_id), query=_expand_query(self.expand)
-        )
+        return RequestParts(method="GET", path=self.path(), query=_expand_query(self.expand))
 
 
 @attrs.frozen(kw_only=True)
@@ -132,6 +94,10 @@ class ListDevices(Page[Device]):
             method="GET", path=(*site, "devices"), query=_expand_query(self.expand) + self.paging()
         )
 
+    def proven_by(self) -> Operation[Any] | None:
+        """Return a page of the same site, or of the account."""
+        return self.proof if self.site_id is None else ListDevices(site_id=self.site_id, limit=1)
+
     def target(self) -> Target:
         """Return the list of the site's devices, or of the account's, as the target."""
         return Target("device", site_id=self.site_id)
@@ -143,7 +109,7 @@ class ListDevices(Page[Device]):
 
 
 @attrs.frozen(kw_only=True)
-class UpdateDevice(_OnDevice[Device]):
+class UpdateDevice(OnDevice[Device]):
     """Set the name of a device, its slug, or both; a field that is `UNSET` is not changed.
 
     None is sent as null. The API treats null and "" like a missing field, so neither clears
@@ -156,7 +122,6 @@ class UpdateDevice(_OnDevice[Device]):
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = _DEVICE
 
-    device_id: str = attrs.field(converter=device_arguments.device_id)
     name: str | Unset | None = attrs.field(default=UNSET, converter=device_arguments.name)
     slug: str | Unset | None = attrs.field(default=UNSET, converter=device_arguments.slug)
 
@@ -171,7 +136,7 @@ class UpdateDevice(_OnDevice[Device]):
             body["name"] = self.name
         if self.slug is not UNSET:
             body["slug"] = self.slug
-        return RequestParts(method="PATCH", path=("devices", self.device_id), body=body)
+        return RequestParts(method="PATCH", path=self.path(), body=body)
 
     def changes(self) -> dict[str, str]:
         """Return the fields that are set; the API ignores a field that is None or ""."""
@@ -185,11 +150,11 @@ class UpdateDevice(_OnDevice[Device]):
     def accepts(self, result: Device) -> bool:
         """Return whether the answer is about the requested device."""
         new_slug = self.slug is not UNSET and bool(self.slug)
-        return _is_about(self.device_id, result, new_slug=new_slug)
+        return self.is_at(result, new_slug=new_slug)
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
-        return GetDevice(device_id=self.device_id)
+        return GetDevice(device_id=self.device_id, site_id=self.site_id)
 
     def holds(self, state: Device | None) -> bool:
         """Return whether the fields that it sets already have their values."""
@@ -222,11 +187,11 @@ class UpdateDevice(_OnDevice[Device]):
             value = getattr(before, field)
             with contextlib.suppress(ArgumentError):
                 old |= {field: arguments.text(field, value)} if value else {}
-        return UpdateDevice(device_id=before.id, **old) if old else None
+        return UpdateDevice(device_id=before.id, site_id=self.site_id, **old) if old else None
 
 
 @attrs.frozen(kw_only=True)
-class DeleteDevice(_OnDevice[None]):
+class DeleteDevice(OnDevice[None]):
     """Delete a device; the API refuses while devices that depend on it are running.
 
     Sets an absolute state, so it is safe to repeat: a device that is gone stays gone. It
@@ -240,15 +205,13 @@ class DeleteDevice(_OnDevice[None]):
     answer: ClassVar[Answer[Device]] = Answer(key="device", type=Device, confirms=True)
     plan_expand: ClassVar[tuple[str, ...]] = ("communication",)
 
-    device_id: str = attrs.field(converter=device_arguments.device_id)
-
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
-        return RequestParts(method="DELETE", path=("devices", self.device_id))
+        return RequestParts(method="DELETE", path=self.path())
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
-        return GetDevice(device_id=self.device_id)
+        return GetDevice(device_id=self.device_id, site_id=self.site_id)
 
     def holds(self, state: Device | None) -> bool:
         """Return whether the device is already gone."""
@@ -267,7 +230,7 @@ class DeleteDevice(_OnDevice[None]):
 
 
 @attrs.frozen(kw_only=True)
-class AssignBlueprint(_OnDevice[Device]):
+class AssignBlueprint(OnDevice[Device]):
     """Assign another blueprint to a device.
 
     Sets an absolute state, so it is safe to repeat.
@@ -279,20 +242,19 @@ class AssignBlueprint(_OnDevice[Device]):
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Device]] = _DEVICE
 
-    device_id: str = attrs.field(converter=device_arguments.device_id)
     blueprint_id: str = attrs.field(converter=device_arguments.blueprint_id)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         return RequestParts(
             method="POST",
-            path=("devices", self.device_id, "assign_blueprint"),
+            path=self.path("assign_blueprint"),
             body={"blueprint_id": self.blueprint_id},
         )
 
     def reads(self) -> GetDevice:
         """Return the operation that reads the device."""
-        return GetDevice(device_id=self.device_id)
+        return GetDevice(device_id=self.device_id, site_id=self.site_id)
 
     def changes(self) -> dict[str, str]:
         """Return the blueprint that is set."""
@@ -302,11 +264,11 @@ class AssignBlueprint(_OnDevice[Device]):
         """Return the assignment of the old blueprint; None if there was none."""
         if not before.blueprint_id:
             return None
-        return AssignBlueprint(device_id=before.id, blueprint_id=before.blueprint_id)
+        return attrs.evolve(self, device_id=before.id, blueprint_id=before.blueprint_id)
 
 
 @attrs.frozen(kw_only=True)
-class GenerateConfig(_OnDevice[CommunicationConfig]):
+class GenerateConfig(OnDevice[CommunicationConfig]):
     """Generate a new MQTT configuration for a device; `protocol` is MQTT or MQTTS.
 
     Not safe to repeat: each request that arrives creates new credentials, and no read shows
@@ -322,14 +284,13 @@ class GenerateConfig(_OnDevice[CommunicationConfig]):
     )
     plan_expand: ClassVar[tuple[str, ...]] = ("communication",)
 
-    device_id: str = attrs.field(converter=device_arguments.device_id)
     protocol: MQTTProtocol = attrs.field(converter=device_arguments.protocol)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         return RequestParts(
             method="POST",
-            path=("devices", self.device_id, "generate_config"),
+            path=self.path("generate_config"),
             body={"protocol": str(self.protocol)},
         )
 
@@ -355,6 +316,26 @@ class GenerateConfig(_OnDevice[CommunicationConfig]):
         return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
 
 
+@attrs.frozen(kw_only=True)
+class GetManifest(OnDevice[dict[str, Any]]):
+    """Read a device's manifest as a plain JSON object, for `Manifest`.
+
+    Changes nothing, so it is safe to repeat.
+
+    Source: API page, `GET devices/{device_id}/manifest`.
+    """
+
+    kind: ClassVar[str] = "device.get_manifest"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[dict[str, Any]]] = Answer(
+        key="manifest", type=dict[str, Any], max_bytes=LARGEST_PAGE_BYTES
+    )
+
+    def request(self) -> RequestParts:
+        """Return the HTTP request of this operation."""
+        return RequestParts(method="GET", path=self.path("manifest"))
+
+
 _PROOF: Final = ListDevices(limit=1)
-for _one in (GetDevice, ListDevices, UpdateDevice, DeleteDevice, GenerateConfig, AssignBlueprint):
-    _one.proof = _PROOF
+OnDevice.proof = ListDevices.proof = _PROOF
+OnDevice.site_proof = ListDevices

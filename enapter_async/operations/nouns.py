@@ -7,7 +7,7 @@ objects are read one by one, with the reads that their operations define.
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
-from enapter_async.operation import Operation, Settles
+from enapter_async.operation import Operation, Settles, Target
 
 S = TypeVar("S")
 
@@ -45,6 +45,13 @@ class Noun(Generic[S]):
         """Return the operation that reads the object with this id or slug, or None."""
         return None
 
+    def get_at(self, target: Target, expand: Iterable[str] = ()) -> Operation[S] | None:
+        """Return the operation that reads a target, through its site if it names one, or None.
+
+        By default the site is not needed, and the operation is that of `get`.
+        """
+        return None if target.id is None else self.get(target.id, expand)
+
     def page(
         self, offset: int, limit: int, *, site_id: str | None, expand: Iterable[str]
     ) -> Operation[tuple[S, ...]] | None:
@@ -79,7 +86,7 @@ def noun_named(name: str) -> Noun[Any]:
 def reading(operation: Operation[Any], expand: Iterable[str] = ()) -> Operation[Any] | None:
     """Return the operation that reads the current state of an operation's target, or None."""
     target = operation.target()
-    found = None if target.id is None else noun_named(target.noun).get(target.id, expand)
+    found = noun_named(target.noun).get_at(target, expand)
     if found is None and operation.settles is not Settles.SEARCH:
         return operation.reads()
     return found  # the result of a search is not a state

@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "demo": ("--devices", "10", "--faults", "0", "--max-rate", "100000"),
     "devices list": ("--limit", "3"),
     "devices get": ("{device}",),
+    "devices manifest": ("{device}",),
     "devices update": ("{device}", "--name", "new"),
     "devices delete": ("nobody", "--yes"),
     "devices generate-config": ("{device}", "-o", "{folder}/one.jsonl"),

@@ -140,7 +140,22 @@ def takes_a_slug_twice(world: World) -> bool:
     return True
 
 
+def through_site(command: str, *arguments: str) -> Own:
+    """Try `--site` of a command on one device: its requests go through the path of the site."""
+    return Own(
+        command,
+        (*arguments, "--site", "{site}"),
+        {"--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path},
+    )
+
+
 OWN: Final = (
+    through_site("devices get", "{device}"),
+    through_site("devices manifest", "{device}"),
+    through_site("devices update", "{device}", "--name", "B"),
+    through_site("devices delete", "nobody", "--yes"),
+    through_site("devices assign-blueprint", "{device}", "bp-2"),
+    through_site("devices generate-config", "{device}", "--show"),
     Own(
         "demo",
         (

@@ -103,7 +103,10 @@ def test_a_name_may_be_written_as_on_the_command_line(name: str) -> None:
         ({"operation": "reboot"}, "got 'reboot'"),
         ({"operation": 5}, "got a value of type int"),
         ({"operation": None, "device_id": "a"}, "operation must be one of"),
-        ({"operation": "update", "device_id": "a", "nmae": "x"}, "takes device_id, name, slug"),
+        (
+            {"operation": "update", "device_id": "a", "nmae": "x"},
+            "takes device_id, site_id, name, slug",
+        ),
         ({"operation": "update", "device_id": "a", "nmae": "x"}, "got 'nmae'"),
         ({"operation": "delete", "device_id": "a", 5: "x"}, "got a value of type int"),
         ({"operation": "update", "name": "x"}, "update needs device_id, which is missing"),

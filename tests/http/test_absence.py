@@ -73,6 +73,40 @@ async def test_a_deletions_own_good_answer_is_no_proof(
     assert asked(server) == [PROOF]
 
 
+async def test_a_404_at_a_sites_path_is_proven_only_by_that_site(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    through = DeleteDevice(device_id="dev-1", site_id="site-1")
+    elsewhere = DeleteDevice(device_id="dev-1", site_id="site-2")
+    async with open_rig(transport, server, known=True) as rig:
+        server.script(applied(close()))
+        await rig.run(through)
+        assert rig.ended.already_absent
+        read = asked(server)
+        server.script(applied(close()))
+        await rig.run(DeleteDevice(device_id="dev-2", site_id="site-1"))
+        assert asked(server) == read
+        server.always(ignored(errors(404)), method="GET")
+        server.script(ignored(close()))
+        error = await rig.fails(elsewhere)
+        assert type(error) is AmbiguousOutcomeError
+        assert "check base_url" in str(error)
+    assert read[-1] == "/v3/sites/site-1/devices?offset=0&limit=1"
+    assert asked(server) == [*read, "/v3/sites/site-2/devices?offset=0&limit=1"]
+    assert server.world.done("delete") == 2
+
+
+async def test_a_site_that_was_read_well_is_the_proof(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    async with open_rig(transport, server, known=True) as rig:
+        await rig.run(ListDevices(site_id="site-1"))
+        read = asked(server)
+        server.script(applied(close()))
+        await rig.run(DeleteDevice(device_id="dev-1", site_id="site-1"))
+    assert asked(server) == read
+
+
 NO_PROOF: dict[str, Reply] = {
     "not-found": errors(404),
     "forbidden": errors(403),

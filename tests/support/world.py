@@ -114,9 +114,10 @@ class World:
             case ("GET", ["sites", site_id, "devices"]):
                 of_site = [one for one in self.devices.values() if one["site_id"] == site_id]
                 return self._page(of_site, split.query)
-            case (_, ["devices", address, *verb]):
+            case (_, ["devices", address, *verb] | ["sites", _, "devices", address, *verb]):
                 found = self._find(address)
-                if found is None:
+                through = segments[1] if segments[0] == "sites" else None
+                if found is None or through not in (None, found["site_id"]):
                     return error(404, "not_found")
                 fields = json.loads(body) if body else {}
                 return self._act(arrival, method, verb, found, fields)

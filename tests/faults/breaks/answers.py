@@ -48,7 +48,7 @@ ANSWERS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_unread_answers.py::test_a_job_writes_it_as_it_came",
         ),
         "any object is an empty fleet": Break(
-            "operations.devices:ListDevices.when_missing",
+            "operations.pages:Page.when_missing",
             "return () if looks_like_a_page or (self.offset > 0 and not envelope) else UNSET",
             "return ()",
             by=_PAYLOADS + "test_what_does_not_look_like_a_page_is_no_empty_fleet",
@@ -60,7 +60,7 @@ ANSWERS: Final[Mapping[str, Break]] = MappingProxyType(
             by=_PAYLOADS + "test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones",
         ),
         "another slug's answer is taken": Break(
-            "operations.devices:_is_about",
+            "operations.on_device:is_about",
             "return new_slug or not device.slug or device.slug.lower() == asked.lower()",
             "return True",
             by="http/test_settlement.py::test_row33_another_slug_is_another_device",

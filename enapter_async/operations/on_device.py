@@ -1,0 +1,80 @@
+"""Operations on one device: how it is addressed, by itself or through its site.
+
+Each path of a device exists below its site, too; a device at that path belongs to the site.
+"""
+
+import re
+from typing import Any, ClassVar, Final, TypeVar
+
+import attrs
+
+from enapter_async.models.devices import AccessRole, Device
+from enapter_async.operation import Operation, Target
+from enapter_async.operations import device_arguments
+
+T = TypeVar("T")
+
+_ROLES: Final = AccessRole.known()
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
+    """Return whether the answer is about the requested device, by its id or its slug.
+
+    With `new_slug` the request sets the slug, so any slug is accepted.
+    """
+    if device.id == asked:
+        return True
+    if _UUID.fullmatch(asked):
+        return not _UUID.fullmatch(device.id) or device.id.lower() == asked.lower()
+    return new_slug or not device.slug or device.slug.lower() == asked.lower()
+
+
+def too_low(role: str | None, needed: AccessRole) -> str:
+    """Return why a role does not suffice; "" if it does, or if its place is not known."""
+    if role in _ROLES and _ROLES.index(role) < _ROLES.index(needed):
+        return f"it needs the role {needed}, and this token's role there is {role}"
+    return ""
+
+
+@attrs.frozen(kw_only=True)
+class OnDevice(Operation[T]):
+    """An operation on the device with the id or slug `device_id`.
+
+    With `site_id` it is addressed through that site, where its slug is unique.
+    """
+
+    site_proof: ClassVar[type[Operation[Any]]]
+    """The class of the list that proves, with a `site_id`, that a site's path serves this API."""
+
+    device_id: str = attrs.field(converter=device_arguments.device_id)
+    site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
+
+    def path(self, *rest: str) -> tuple[str, ...]:
+        """Return the path of the device, followed by `rest`."""
+        if self.site_id is None:
+            return ("devices", self.device_id, *rest)
+        return ("sites", self.site_id, "devices", self.device_id, *rest)
+
+    def target(self) -> Target:
+        """Return the device; a UUID is the same in upper and lower case."""
+        lower = self.device_id.lower()
+        same = lower == self.device_id or _UUID.fullmatch(self.device_id)
+        return Target("device", lower if same else self.device_id, self.site_id)
+
+    def proven_by(self) -> Operation[Any] | None:
+        """Return a list of devices; with `site_id` that of the site, whose path may be wrong."""
+        if self.site_id is None:
+            return self.proof
+        site: Any = self.site_proof
+        proof: Operation[Any] = site(site_id=self.site_id, limit=1)
+        return proof
+
+    def accepts(self, result: Any) -> bool:
+        """Return whether an answer with a device is about the requested one."""
+        return not isinstance(result, Device) or self.is_at(result)
+
+    def is_at(self, device: Device, *, new_slug: bool = False) -> bool:
+        """Return whether a device has the requested address."""
+        elsewhere = self.site_id is not None and device.site_id not in (None, self.site_id)
+        return not elsewhere and is_about(self.device_id, device, new_slug=new_slug)
