@@ -1,1 +1,1 @@
-"""How fast the SDK is beside others, measured in one run: `python -m benchmarks`."""
+"""How fast the SDK is compared with others, measured in one run: `python -m benchmarks`."""

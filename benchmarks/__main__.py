@@ -1,8 +1,8 @@
 """Compares this SDK with bare aiohttp, httpx and the official SDK, in one run.
 
-Exit code 0: all was measured. 1: a contender failed, or (with --smoke) fell behind its
-reference, or (with --all) a bound was missed. 2: the arguments are wrong. 130, 143: it was
-ended by a signal.
+Exit code 0: everything was measured. 1: a contender failed, or (with --smoke) fell behind its
+reference, or (with --all) a bound was missed. 2: the arguments are wrong. 130, 143: a signal ended
+it.
 """
 
 import argparse
@@ -25,13 +25,15 @@ from benchmarks.server import Server, ServerStartError, serving
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     default = Effort()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--full", action="store_true", help="add the uvloop and orjson variants")
     what.add_argument("--smoke", action="store_true", help="brief, at 64 only; what CI runs")
-    what.add_argument("--note-reference", action="store_true", help="write what --smoke expects")
+    what.add_argument(
+        "--note-reference", action="store_true", help="update the reference of --smoke"
+    )
     what.add_argument("--all", action="store_true", help="this in full and every other benchmark")
     what.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="NAME", help=f"of {', '.join(NAMES)}"
@@ -44,13 +46,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="default: plain; with --full and --all: every one",
     )
     parser.add_argument("--rounds", type=_whole, default=default.rounds)
-    parser.add_argument("--seconds", type=_positive, default=default.seconds, help="for each cell")
-    parser.add_argument("--seed", type=int, default=default.seed, help="of the shuffling")
-    parser.add_argument("--brief", action="store_true", help="with --all: to see that it runs")
+    parser.add_argument(
+        "--seconds", type=_positive, default=default.seconds, help="seconds for each cell"
+    )
+    parser.add_argument("--seed", type=int, default=default.seed, help="seed of the shuffling")
+    parser.add_argument(
+        "--brief", action="store_true", help="with --all: only check that everything runs"
+    )
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw PNG and SVG there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write everything to this file"
+    )
+    parser.add_argument(
+        "--plots", type=Path, metavar="FOLDER", help="draw PNG and SVG in this folder"
+    )
     options = parser.parse_args(arguments)
     if options.brief and not options.all:
         parser.error("--brief goes with --all")
@@ -58,7 +68,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen(options: argparse.Namespace) -> tuple[comparison.Scope, list[str]]:
-    """Return what is to be compared, and notes on what cannot be."""
+    """Return the comparison to run, and notes on contenders that cannot run."""
     names = [one.name for one in CONTENDERS]
     if options.full or options.all:
         names = list(NAMES)
@@ -76,7 +86,7 @@ def chosen(options: argparse.Namespace) -> tuple[comparison.Scope, list[str]]:
 
 
 def compared(options: argparse.Namespace, cores: Cores | None) -> Section:
-    """Run the comparison that the options ask for."""
+    """Run the comparison that the options select."""
     scope, notes = chosen(options)
     effort = Effort(rounds=options.rounds, seconds=options.seconds, seed=options.seed)
     if options.brief:
@@ -92,7 +102,7 @@ def compared(options: argparse.Namespace, cores: Cores | None) -> Section:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for, print it, and give the exit code."""
+    """Run what the options select, print it, and return the exit code."""
     options = parse(arguments)
     cores = choose_cores()
     started, machine = datetime.now(UTC).isoformat(timespec="seconds"), facts()
@@ -122,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cores, server=options.server, brief=options.brief, tell=_tell
         ):
             report = attrs.evolve(report, sections=(*report.sections, section))
-            # After each, for all of it takes long.
+            # After each, because all of them together take long.
             _write(report, options.json)
         good = all(section.good for section in report.sections)
     if options.plots:

@@ -1,4 +1,4 @@
-"""A certificate authority of our own for one run, made by the `openssl` command."""
+"""A certificate authority for one run, created by the `openssl` command."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ extendedKeyUsage=serverAuth
 
 @attrs.frozen(kw_only=True)
 class Certificate:
-    """What a server of 127.0.0.1 shows, and the authority that a client has to trust."""
+    """The certificate of a server on 127.0.0.1, and the authority that a client must trust."""
 
     certificate: Path
     key: Path
@@ -27,12 +27,12 @@ class Certificate:
 
 
 def available() -> bool:
-    """Say whether certificates can be made here."""
+    """Return whether certificates can be created here."""
     return shutil.which("openssl") is not None
 
 
 def issue(folder: Path) -> Certificate:
-    """Make an authority and a server's certificate in a folder; they last two days."""
+    """Create an authority and a server's certificate in a folder; both are valid for two days."""
 
     def openssl(*arguments: str) -> None:
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Who is compared, over which links, and what is expected of whom."""
+"""The contenders, the links and the targets."""
 
 import shutil
 from importlib.util import find_spec
@@ -12,9 +12,9 @@ BASELINE: Final = "aiohttp"
 
 @attrs.frozen(kw_only=True)
 class Link:
-    """What lies between client and server: TLS, or a latency in seconds on every answer.
+    """The link between client and server: TLS, or a latency in seconds on every answer.
 
-    `concurrencies` are those that it is measured at, of those asked for; all where empty.
+    `concurrencies` are the ones at which it is measured, of those requested; empty means all.
     """
 
     name: str
@@ -36,11 +36,11 @@ LINKS: Final = (
 class Contender:
     """One way to update a device.
 
-    `driver` is a module of `benchmarks.drivers`, `way` what that driver calls its variants.
-    `orjson` and `uvloop` say whether the process has them; where False they are kept out even
-    if installed, so that a name means the same everywhere. `needs` are the packages that it
-    cannot run without, and those without which it would be judged unfairly; `program` is the
-    command that it is, in place of a driver, run by `benchmarks.wrk`.
+    `driver` is a module of `benchmarks.drivers`, and `way` that driver's name for the variant.
+    `orjson` and `uvloop` say whether the process uses them; if False, they are hidden even if
+    installed, so that a name means the same everywhere. `needs` lists the packages without which it
+    cannot run or would be measured unfairly; `program` is a command that `benchmarks.wrk` runs
+    instead of a driver.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Contender:
     program: str = ""
 
     def missing(self) -> tuple[str, ...]:
-        """Name the packages, or the program, that this contender needs and that are missing."""
+        """Return the packages, or the program, that this contender needs and that are missing."""
         wanted = (
             *self.needs,
             *(("orjson",) if self.orjson else ()),
@@ -66,9 +66,9 @@ class Contender:
 
 @attrs.frozen(kw_only=True)
 class Bound:
-    """The most CPU time that a contender's request may take, in units of another's.
+    """The most CPU time that a contender's request may take, in units of another contender's.
 
-    It is held against the median of the rounds.
+    It is compared with the median of the rounds.
     """
 
     contender: str
@@ -85,7 +85,7 @@ _SDK: Final = Contender(
 )
 _SESSION: Final = Contender(
     name="sdk-session",
-    what="this SDK over a ClientSession of the caller",
+    what="this SDK over the caller's ClientSession",
     driver="this_sdk",
     way="session",
 )

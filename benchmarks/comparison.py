@@ -1,4 +1,4 @@
-"""Everybody against everybody: the cells of a run, summed up as a section."""
+"""All contenders compared: the cells of a run, summarized as a section."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _HEADINGS: Final = (
 
 @attrs.frozen(kw_only=True)
 class Scope:
-    """What is compared: who, at which concurrencies, over which links."""
+    """What is compared: contenders, concurrencies and links."""
 
     contenders: Sequence[Contender]
     concurrencies: Sequence[int]
@@ -42,7 +42,7 @@ class Scope:
 
 
 def present(names: Sequence[str]) -> tuple[list[Contender], list[str]]:
-    """Return those contenders that can be measured, and notes on those that cannot."""
+    """Return the contenders that can be measured, and notes on those that cannot."""
     found, notes = [], []
     for name in names:
         if missing := NAMES[name].missing():
@@ -60,7 +60,7 @@ def compare(
     cores: Cores | None,
     tell: Callable[[str], None],
 ) -> tuple[list[Cell], list[str]]:
-    """Measure; give the cells, and what failed."""
+    """Measure; return the cells and the failures."""
     cells, failures = measure(
         scope.planned(effort), effort, servers=servers, cores=cores, tell=tell
     )
@@ -79,14 +79,14 @@ def section(
     notes: Sequence[str],
     failures: Sequence[str],
 ) -> Section:
-    """Sum the cells up."""
+    """Summarize the cells."""
     kinds = "; ".join(f"{link}: {server.kind}" for link, server in servers.items())
     return Section(
         name=NAME,
         title="Single calls and fleet jobs",
         lead=(
-            f"Each call updates another device on 127.0.0.1. Servers: {kinds}. "
-            f"Rounds: {effort.rounds}, {effort.seconds:g} s a cell; medians over rounds, "
+            f"Each call updates a different device on 127.0.0.1. Servers: {kinds}. "
+            f"Rounds: {effort.rounds}, {effort.seconds:g} s per cell; medians over rounds, "
             "ratios within a round."
         ),
         tables=tuple(_tables(cells)),
@@ -102,7 +102,7 @@ def section(
 
 
 def verdicts(cells: Sequence[Cell]) -> list[Verdict]:
-    """Hold the targets of whom this run measured against their figures."""
+    """Compare the figures with the targets of the contenders in this run."""
     measured = {cell.contender for cell in cells}
     return judge(
         cells,

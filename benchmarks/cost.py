@@ -1,11 +1,12 @@
-"""What one call costs in CPU time: a quick look for whoever tunes the package.
+"""The CPU time of one call: a quick measurement for tuning the package.
 
     python -m benchmarks.cost                           # aiohttp and this SDK, half a minute
     python -m benchmarks.cost sdk sdk-fleet --rounds 12
     python -m benchmarks.cost sdk --beside ../before    # the same of another checkout, in turn
 
-Short cells follow each other in another order each round. `best` is the least of the rounds:
-what else a machine does only ever adds to it. Exit code 0: all was measured. 1: not.
+Short cells follow each other, in a different order in each round. `best` is the minimum of the
+rounds, because other load on the machine only ever adds to it. Exit code 0: everything was
+measured. 1: it was not.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from benchmarks.server import ROOT, serving
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """A contender as one checkout has it."""
+    """A contender in one checkout."""
 
     name: str
     contender: Contender
@@ -35,7 +36,7 @@ class Subject:
 
 @attrs.frozen(kw_only=True)
 class Cost:
-    """One cell's CPU time a call, user and system, in microseconds, and its calls a second."""
+    """One cell's CPU time per call, user and system, in microseconds, and its calls per second."""
 
     cpu_us: float
     per_second: float
@@ -52,7 +53,7 @@ def subjects(names: Sequence[str], beside: Path | None) -> list[Subject]:
 
 
 def table(measured: dict[str, list[Cost]]) -> Iterator[str]:
-    """Write a line for each subject, with the first one's best as the unit."""
+    """Return a line for each subject, in units of the first one's best."""
     width = max(len(name) for name in measured)
     yield f"{'':{width}}   best µs   median µs   saved µs   of first   calls/s (median)"
     first: float | None = None
@@ -68,7 +69,7 @@ def table(measured: dict[str, list[Cost]]) -> Iterator[str]:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.cost",
         description=__doc__,
@@ -77,7 +78,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("contenders", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=0.5, help="for each cell")
+    parser.add_argument("--seconds", type=float, default=0.5, help="seconds for each cell")
     parser.add_argument("--beside", type=Path, metavar="FOLDER", help="another checkout")
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     options = parser.parse_args(arguments)
@@ -92,7 +93,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the table, and give the exit code."""
+    """Measure, print the table, and return the exit code."""
     options = parse(arguments)
     wanted = subjects(options.contenders, options.beside)
     effort = Effort(seconds=options.seconds)

@@ -1,9 +1,9 @@
-"""What reading an answer costs: one device, and a page of 50, beside msgspec and the official SDK.
+"""The cost of reading one device or a page of 50, compared with msgspec and the official SDK.
 
     python -m benchmarks.decode
 
-All read the same bytes, in turn, in one process. msgspec is the limit: it makes C structs
-straight from the text. "Structured" starts from JSON that is parsed already.
+All read the same bytes, in turn, in one process. msgspec is the limit: it creates C structs
+straight from the text. "Structured" starts from parsed JSON.
 """
 
 import argparse
@@ -39,7 +39,7 @@ Read = Callable[[], object]
 
 @attrs.frozen(kw_only=True)
 class Way:
-    """One way to read the same answer; `group` is the table that it stands in."""
+    """One way to read the same answer; `group` is its table."""
 
     group: str
     name: str
@@ -53,7 +53,7 @@ def one_device() -> dict[str, Any]:
 
 
 def page() -> dict[str, Any]:
-    """Return 50 devices, no two alike, as a list answers them."""
+    """Return 50 different devices, as a list returns them."""
     pattern = one_device()["device"]
     devices = [
         {**pattern, "id": _device_id(number), "name": f"Pump {number}", "slug": f"pump-{number}"}
@@ -63,7 +63,7 @@ def page() -> dict[str, Any]:
 
 
 def ways() -> list[Way]:
-    """Return all ways that can be gone here."""
+    """Return all ways that are available here."""
     found: list[Way] = []
     page_of = tuple[Device, ...]
     for group, value, key, kind in (
@@ -81,7 +81,7 @@ def ways() -> list[Way]:
 def measure(
     those: Sequence[Way], *, rounds: int, block_seconds: float = BLOCK_SECONDS
 ) -> dict[tuple[str, str], list[float]]:
-    """Return microseconds a reading, by group and name, one value a round."""
+    """Return microseconds per reading, by group and name, one value for each round."""
     counts = {way: _count(way.read, block_seconds) for way in those}
     found: dict[tuple[str, str], list[float]] = {(way.group, way.name): [] for way in those}
     chance = random.Random(1)  # noqa: S311 - an order, no secret
@@ -94,7 +94,7 @@ def measure(
 
 
 def section(found: dict[tuple[str, str], list[float]], missing: Sequence[str]) -> Section:
-    """Sum up what was measured."""
+    """Summarize the measurements."""
     groups = list(dict.fromkeys(group for group, _ in found))
     return Section(
         name="decode",
@@ -129,7 +129,7 @@ def section(found: dict[tuple[str, str], list[float]], missing: Sequence[str]) -
 
 
 def run(*, rounds: int = ROUNDS) -> Section:
-    """Measure and sum up."""
+    """Measure and summarize."""
     missing = [name for name in ("enapter", "orjson", "msgspec") if find_spec(name) is None]
     return section(measure(ways(), rounds=rounds), missing)
 
@@ -164,7 +164,7 @@ def _ours(group: str, value: Any, text: bytes, key: str, kind: Any) -> Iterator[
 
 
 def _lenient(group: str, value: Any, kind: Any) -> Iterator[Way]:
-    """Make the same classes by cattrs as it comes: what do our checks cost?"""
+    """Read the same classes with plain cattrs: what do our checks cost?"""
     converter = lenient_converter()
     yield Way(
         group=group,
@@ -174,7 +174,7 @@ def _lenient(group: str, value: Any, kind: Any) -> Iterator[Way]:
 
 
 def lenient_converter() -> cattrs.Converter:
-    """Make a converter that checks nothing: text is coerced, and enumerations are as they are."""
+    """Return a converter that checks nothing: text is coerced, enumerations stay as they are."""
     converter = cattrs.Converter(detailed_validation=False)
     converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
     for kind in (DeviceType, AccessRole):
@@ -247,7 +247,7 @@ def _time(read: Read, count: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("decode", __doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options: argparse.Namespace = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Every other benchmark after the comparison, one after another: `python -m benchmarks --all`."""
+"""The other benchmarks after the comparison, one after another: `python -m benchmarks --all`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from benchmarks.report import Report, Section
 def others(
     cores: Cores | None, *, server: str, brief: bool, tell: Callable[[str], None]
 ) -> Iterator[Section]:
-    """Run them, the quick ones first; `brief` to see that all of them run, not for figures."""
+    """Run them, the quick ones first; `brief` only shows that all of them run."""
     rounds = (
         (3, 3, 10, 1) if brief else (decode.ROUNDS, imports.ROUNDS, safety.ROUNDS, journal.ROUNDS)
     )
@@ -36,7 +36,7 @@ def others(
 
 
 def attempted(name: str, run: Callable[[], Section]) -> Section:
-    """Run one part; where it fails, say so in its place, for the others took their time."""
+    """Run one part; if it fails, report that in its place, because the others took their time."""
     try:
         return run()
     except Exception as error:  # noqa: BLE001 - told as the section's failure, and the run's

@@ -1,4 +1,4 @@
-"""What cells say together: ratios of contenders within a round. Arithmetic only."""
+"""The arithmetic over cells: ratios of contenders within a round. Arithmetic only."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from benchmarks.catalog import PLAIN, Bound
 
 @attrs.frozen(kw_only=True)
 class Cell:
-    """One contender at one concurrency over one link in one round, in a process of its own."""
+    """One contender at one concurrency over one link in one round, in its own process."""
 
     contender: str
     link: str = PLAIN.name
@@ -25,7 +25,7 @@ class Cell:
 
 @attrs.frozen(kw_only=True)
 class Spread:
-    """A median and how far the values around it reach."""
+    """A median and the range of the values around it."""
 
     median: float
     least: float
@@ -35,7 +35,7 @@ class Spread:
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """What was expected of a figure, and what was found; None where there was none to judge."""
+    """The bound for a figure, and the value found; None if there was nothing to judge."""
 
     what: str
     found: Spread | None
@@ -45,14 +45,14 @@ class Verdict:
 
     @property
     def met(self) -> bool:
-        """Whether the median is on the right side of the bound."""
+        """Return whether the median is on the right side of the bound."""
         if self.found is None:
             return False
         return self.found.median <= self.bound if self.at_most else self.found.median >= self.bound
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Sum values up; None where there are none."""
+    """Summarize values; return None if there are none."""
     known = sorted(values)
     if not known:
         return None
@@ -80,7 +80,7 @@ def cpu_ratio(
 ) -> Spread | None:
     """Return a contender's CPU time per request in units of another's, round by round.
 
-    Less is better. A round in which one of the two is missing does not count.
+    Less is better. Rounds in which one of the two is missing do not count.
     """
     return _ratio(
         of(cells, contender, concurrency, link),
@@ -99,8 +99,8 @@ def wall_ratio(
 ) -> Spread | None:
     """Return a contender's requests per second in units of another's, round by round.
 
-    More is better; on a shared machine it swings twofold. A round in which one of the two
-    is missing does not count.
+    More is better; on a shared machine the value varies twofold. Rounds in which one of the two is
+    missing do not count.
     """
     return _ratio(
         of(cells, contender, concurrency, link),
@@ -117,7 +117,7 @@ def _ratio(
 
 
 def judge(cells: Sequence[Cell], bounds: Iterable[Bound]) -> list[Verdict]:
-    """Hold each bound on CPU time whose concurrency was measured against its figures."""
+    """Compare figures with each bound on CPU time whose concurrency was measured."""
     measured = {cell.concurrency for cell in cells if cell.link == PLAIN.name}
     return [
         Verdict(

@@ -1,4 +1,4 @@
-"""Runs the cells: round by round, freshly shuffled, each in a process of its own."""
+"""Runs the cells: round by round, freshly shuffled, each in its own process."""
 
 import json
 import math
@@ -22,22 +22,21 @@ LATENCIES: Final = 20
 
 
 class CellError(Exception):
-    """A contender failed; the message has what its process said last."""
+    """A contender failed; the message holds the last output of its process."""
 
 
 class CellTimeoutError(CellError):
-    """A contender took longer than it was given."""
+    """A contender exceeded its time."""
 
 
 @attrs.frozen(kw_only=True)
 class Effort:
     """How much is measured.
 
-    A cell ends after `seconds`, though not before four times the concurrency, or after
-    `limit` calls. It is warmed up with `warm_up` calls, or twice the concurrency where that is
-    more, so that every connection is open. Starting and warming it up may take `patience`
-    seconds. After `budget` seconds, where there is one, no further cell is begun, and the one
-    under way is given up.
+    A cell ends after `seconds`, but not before four times the concurrency, or after `limit` calls.
+    It is warmed up with `warm_up` calls, or twice the concurrency if that is more, so that every
+    connection is open. Starting and warming it up may take `patience` seconds. After `budget`
+    seconds, if set, no further cell is started, and the running one is abandoned.
     """
 
     rounds: int = 5
@@ -71,8 +70,8 @@ def plan(
 ) -> Iterator[Planned]:
     """Yield the cells of one link in the order to be measured.
 
-    What is compared stands close together in time: a concurrency's contenders follow each
-    other, in another order each round.
+    Contenders to be compared follow each other closely: those of one concurrency together, in a
+    different order in each round.
     """
     chance = random.Random(effort.seed)  # noqa: S311 - an order, no secret
     for number in range(effort.rounds):
@@ -89,15 +88,15 @@ def measure(
     cores: Cores | None,
     tell: Callable[[str], None],
 ) -> tuple[list[Cell], list[str]]:
-    """Measure what was planned; give the cells, and what failed. It goes on after a failure.
+    """Measure the plan; return the cells and the failures. It continues after a failure.
 
-    `servers` has one for the name of each link.
+    `servers` maps the name of each link to its server.
     """
     cells: list[Cell] = []
     failures: list[str] = []
     end = time.monotonic() + (math.inf if effort.budget is None else effort.budget)
     for each in planned:
-        # Twice the seconds, because what is under way when they are over still ends.
+        # Twice the seconds, because calls that are in flight at the end still finish.
         seconds = effort.seconds + LATENCIES * each.link.latency
         usual, left = effort.patience + 2 * seconds, end - time.monotonic()
         if left <= 0:
@@ -128,11 +127,10 @@ def measure(
 def run_worker(
     command: Sequence[str], *, cores: Cores | None, timeout: float, root: Path = ROOT
 ) -> dict[str, Any]:
-    """Run one cell's process, of the checkout at `root`, and give its figures.
+    """Run one cell's process in the checkout at `root`, and return its figures.
 
-    Raises:
-        CellTimeoutError: It took longer than `timeout` seconds, and was ended.
-        CellError: It failed.
+    Raises: CellTimeoutError: It took longer than `timeout` seconds, and was ended. CellError: It
+        failed.
     """
     try:
         with children_on(cores.client if cores else None):
@@ -161,9 +159,9 @@ def worker_command(
     *,
     link: Link = PLAIN,
 ) -> list[str]:
-    """Write the command of one cell; it can be run by hand."""
-    # Where each call takes long, no more are spared for warming up than open all connections,
-    # and a cell is longer, so that a fleet job has the time to find its pace.
+    """Return the command of one cell; it can be run by hand."""
+    # If each call takes long, only as many warm up as open all connections, and the cell is longer,
+    # so that a fleet job has time to find its pace.
     warm_up = 2 * concurrency if link.latency else max(effort.warm_up, 2 * concurrency)
     seconds = effort.seconds + LATENCIES * link.latency
     where = ["--base-url", server.base_url, "--concurrency", str(concurrency)]
@@ -172,7 +170,7 @@ def worker_command(
         return [sys.executable, "-m", "benchmarks.wrk", *where, "--seconds", whole]
     return [
         sys.executable,
-        # So that an SDK that falls back to a slower way fails, and is not measured on it.
+        # An SDK that falls back to a slower transport must fail instead of being measured on it.
         *("-W", "error::RuntimeWarning"),
         *("-m", "benchmarks.worker"),
         *("--driver", contender.driver),

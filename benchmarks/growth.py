@@ -1,10 +1,10 @@
-"""What a fleet job costs by its size: memory and CPU time, with a journal and without.
+"""The cost of a fleet job by its size: memory and CPU time, with a journal and without.
 
     python -m benchmarks.growth              # 1,000 to 100,000 operations, half a minute
     python -m benchmarks.growth --full       # to 1,000,000, five minutes
 
-Each job is a process of its own on the client's core, and streams its operations from a
-generator. Small jobs are done several times.
+Each job is a separate process on the client's core, and streams its operations from a generator.
+Small jobs are repeated.
 """
 
 import statistics
@@ -32,7 +32,7 @@ Found = dict[tuple[str, int], list[dict[str, Any]]]
 
 
 def repeats(size: int) -> int:
-    """Say how often a job of that size is done: the small ones say little alone."""
+    """Return how often a job of that size is run: single small jobs vary too much."""
     return 5 if size <= 1_000 else 3 if size <= 10_000 else 1
 
 
@@ -43,7 +43,7 @@ def measure(
     *,
     tell: Callable[[str], None],
 ) -> tuple[Found, list[str]]:
-    """Do the jobs, the ways in turn; give what was measured, and what failed."""
+    """Run the jobs, the ways in turn; return the measurements and the failures."""
     found: Found = {(way, size): [] for way in WAYS for size in sizes}
     failures: list[str] = []
     for size in sizes:
@@ -62,16 +62,16 @@ def measure(
 
 
 def section(found: Mapping[tuple[str, int], list[dict[str, Any]]], failures: list[str]) -> Section:
-    """Sum up, and hold the largest jobs against the smallest."""
+    """Summarize, and compare the largest jobs with the smallest."""
     known = {pair: cells for pair, cells in found.items() if cells}
     sizes = sorted({size for _, size in known})
     return Section(
         name="growth",
         title="Memory and time by number of operations",
-        lead=(f"`fleet.apply`, concurrency {CONCURRENCY}; medians where there are several."),
+        lead=(f"`fleet.apply`, concurrency {CONCURRENCY}; medians of repeated jobs."),
         tables=(
             Table(
-                headings=("operations", "journal", "peak MiB", "CPU µs each", "a second"),
+                headings=("operations", "journal", "peak MiB", "CPU µs per operation", "a second"),
                 rows=tuple(_row(way, size, known[way, size]) for way, size in known),
             ),
         ),
@@ -93,7 +93,7 @@ def run(
     server: str,
     tell: Callable[[str], None],
 ) -> Section:
-    """Measure and sum up."""
+    """Measure and summarize."""
     with serving(server, core=cores.server if cores else None) as running:
         found, failures = measure(sizes, running.base_url, cores, tell=tell)
     return section(found, failures)
@@ -130,7 +130,7 @@ def _verdicts(
             at_most=True,
         ),
         Verdict(
-            what=f"CPU an operation at {large:,} / at {small:,}, {WAYS[way]}",
+            what=f"CPU time per operation at {large:,} / at {small:,}, {WAYS[way]}",
             found=spread(time),
             bound=MOST_SLOWING,
             at_most=True,
@@ -139,7 +139,7 @@ def _verdicts(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("growth", __doc__)
     parser.add_argument("--full", action="store_true", help="also 1,000,000 operations")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="COUNT")

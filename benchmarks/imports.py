@@ -1,9 +1,9 @@
-"""What `import enapter_async` costs a program, beside what it stands on.
+"""The cost of `import enapter_async` for a program, compared with its dependencies alone.
 
     python -m benchmarks.imports
 
-Fresh interpreters, in turn. The front door is lazy, so the names that a program uses are
-touched; byte code is there for all.
+Fresh interpreters, in turn. The package imports its parts lazily, so the names that a program uses
+are accessed; byte code exists for all.
 """
 
 import os
@@ -32,7 +32,7 @@ STATEMENTS: Final = {
         "import enapter_async; "
         "enapter_async.Client, enapter_async.UpdateDevice, enapter_async.fleet"
     ),
-    "enapter_async, no name touched": "import enapter_async",
+    "enapter_async, no name accessed": "import enapter_async",
     "aiohttp": "import aiohttp",
     "official: enapter.http.api": "import enapter.http.api",
     "httpx": "import httpx",
@@ -48,7 +48,7 @@ print(wall * 1e3, cpu * 1e3, len(sys.modules) - before)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which byte code is kept, in that folder and for everyone alike."""
+    """Return an environment in which byte code is kept in that folder, for all statements alike."""
     wanted = {name: value for name, value in os.environ.items() if name not in _IN_THE_WAY}
     return {**wanted, "PYTHONPYCACHEPREFIX": str(folder)}
 
@@ -56,7 +56,7 @@ def environment(folder: Path) -> dict[str, str]:
 def measure_one(
     statement: str, cores: Cores | None, environ: Mapping[str, str]
 ) -> tuple[float, float, int] | None:
-    """Return milliseconds of time and of CPU, and how many modules were new; None if it failed."""
+    """Return milliseconds of time and of CPU, and the number of new modules; None if it failed."""
     with children_on(cores.client if cores else None):
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM.format(statement=statement)],
@@ -75,7 +75,7 @@ def measure_one(
 
 
 def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
-    """Sum up the interpreters of each statement; the first of them is not here."""
+    """Summarize the interpreters of each statement, without the first."""
     rows = []
     for name, each in found.items():
         wall, cpu = spread(one[0] for one in each), spread(one[1] for one in each)
@@ -86,7 +86,7 @@ def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
     return Section(
         name="imports",
         title="Importing",
-        lead=("Milliseconds in fresh interpreters, in turn; byte code is there for all."),
+        lead=("Milliseconds in fresh interpreters, in turn; byte code exists for all."),
         tables=(
             Table(
                 headings=("import", "ms (min-max)", "CPU ms (min-max)", "new modules"),
@@ -95,7 +95,7 @@ def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
         ),
         verdicts=(
             Verdict(
-                # By CPU time, for a disk, and what else a machine does, are in the other.
+                # By CPU time, because wall time includes the disk and the machine's other load.
                 what=f"{OURS} / {BASE}, CPU time",
                 found=spread(ours[1] / base[1] for ours, base in pairs),
                 bound=MOST,
@@ -110,13 +110,13 @@ def section(found: Mapping[str, Sequence[tuple[float, float, int]]]) -> Section:
 
 
 def run(cores: Cores | None, *, rounds: int = ROUNDS) -> Section:
-    """Measure and sum up."""
+    """Measure and summarize."""
     found: dict[str, list[tuple[float, float, int]]] = {}
     chance = random.Random(1)  # noqa: S311 - an order, no secret
     with tempfile.TemporaryDirectory(prefix="enapter-benchmarks-") as folder:
         environ = environment(Path(folder))
         for name, statement in STATEMENTS.items():
-            # The first time of each makes byte code, and shows who is not installed.
+            # The first run of each compiles byte code, and shows which packages are not installed.
             if measure_one(statement, cores, environ) is not None:
                 found[name] = []
         for _ in range(rounds):
@@ -128,7 +128,7 @@ def run(cores: Cores | None, *, rounds: int = ROUNDS) -> Section:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("imports", __doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args(arguments)

@@ -1,11 +1,10 @@
-"""What a journal costs: a fleet job with one and without, in turn, in one run.
+"""The cost of a journal: a fleet job with and without one, in turn, in one run.
 
     python -m benchmarks.journal                       # against nginx: the least favourable
     python -m benchmarks.journal --server emulator     # against a server of common speed
 
-Each job is a process of its own, and the server another. Exit code 0: a journal costs at
-most a quarter of the throughput. 1: more. What a job costs by its size tells
-`benchmarks.growth`.
+Each job is a separate process, and so is the server. Exit code 0: a journal costs at most a quarter
+of the throughput. 1: more. `benchmarks.growth` measures the cost of a job by its size.
 """
 
 import argparse
@@ -43,7 +42,7 @@ PATIENCE_SECONDS: Final = 1_800
 
 
 def operations(count: int) -> Iterator[UpdateDevice]:
-    """Return updates of so many devices, the same ones each time."""
+    """Return that many updates, always the same."""
     return (UpdateDevice(device_id=device_id(number), name=NAME) for number in range(1, count + 1))
 
 
@@ -75,7 +74,7 @@ async def cell(base_url: str, *, count: int, way: str, concurrency: int) -> dict
 
 
 def in_a_process(base_url: str, cores: Cores | None, **settings: Any) -> dict[str, Any]:
-    """Measure a cell in a process of its own, on the client's core."""
+    """Measure a cell in its own process, on the client's core."""
     arguments = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     with children_on(cores.client if cores else None):
         done = subprocess.run(
@@ -111,7 +110,7 @@ def emulated(devices: int, core: int | None) -> Iterator[str]:
 
 
 async def emulate(devices: int) -> None:
-    """Serve as the emulator until standard input ends."""
+    """Run the emulator until standard input ends."""
     made = (
         Device(
             id=device_id(number),
@@ -137,7 +136,7 @@ def measure(
     *,
     tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Do the same job in each way in turn; give what was measured, round by round."""
+    """Do the same job in each way in turn; return the measurements, round by round."""
     found = []
     for number in range(rounds):
         tell(f"journal: round {number + 1} of {rounds}")
@@ -148,7 +147,7 @@ def measure(
 
 
 def section(found: Sequence[Mapping[str, Any]], kind: str) -> Section:
-    """Sum up, and judge the medians of the ratios within a round."""
+    """Summarize, and judge the medians of the ratios within a round."""
     plain = {cell["round"]: cell["per_second"] for cell in found if cell["way"] == "none"}
     return Section(
         name="journal",
@@ -160,7 +159,7 @@ def section(found: Sequence[Mapping[str, Any]], kind: str) -> Section:
         ),
         tables=(
             Table(
-                headings=("journal, its input", "a second", "CPU µs each", "peak MiB"),
+                headings=("journal, its input", "a second", "CPU µs per operation", "peak MiB"),
                 rows=tuple(
                     (name, *_figures([cell for cell in found if cell["way"] == way]))
                     for way, name in WAYS_NAMED.items()
@@ -197,7 +196,7 @@ def run(
     concurrency: int = 64,
     tell: Callable[[str], None],
 ) -> Section:
-    """Measure and sum up."""
+    """Measure and summarize."""
     core = cores.server if cores else None
     with contextlib.ExitStack() as stack:
         if server == "emulator":
@@ -209,9 +208,9 @@ def run(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, measure, and give the exit code."""
+    """Parse the command line, measure, and return the exit code."""
     parser = command_line("journal", __doc__)
-    parser.add_argument("--count", type=int, default=COUNT, help="operations of a job")
+    parser.add_argument("--count", type=int, default=COUNT, help="operations per job")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--server", choices=("auto", "nginx", "raw", "emulator"), default="auto")

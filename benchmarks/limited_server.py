@@ -1,7 +1,7 @@
-"""A server with a limit: so many requests a second, or a latency, as an API far away has.
+"""A server with a rate limit or a latency, like a distant API.
 
-It prints its port and serves until it is ended. Beyond its rate, or for a share of all requests
-by chance, it answers 429, with a Retry-After or without, and with the API's envelope.
+It prints its port and serves until it is terminated. Beyond its rate, or for a random share of all
+requests, it answers 429, with or without Retry-After, in the API's envelope.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _ENVELOPE: Final = b'{"errors":[{"code":"too_many_requests","message":"Slow down
 
 
 class Bucket:
-    """Allows `rate` requests a second, and `burst` that were saved up."""
+    """Allows `rate` requests per second, and `burst` saved up."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._rate = rate
@@ -36,7 +36,7 @@ class Bucket:
 
 
 class Chance:
-    """Allows all but a share of the requests, by lot."""
+    """Allows all but a random share of the requests."""
 
     def __init__(self, share: float, seed: int) -> None:
         self._share = share
@@ -48,7 +48,7 @@ class Chance:
 
 
 class LimitedServer(RawServer):
-    """Answers one connection, late or with 429 where it must."""
+    """Answers one connection, late or with 429 if required."""
 
     def __init__(
         self, limit: Bucket | Chance | None, latency: float, retry_after: int | None
@@ -75,11 +75,13 @@ class LimitedServer(RawServer):
 def main() -> None:
     """Serve until ended."""
     parser = arguments("python -m benchmarks.limited_server")
-    parser.add_argument("--rate", type=float, help="requests a second; none: no limit")
+    parser.add_argument("--rate", type=float, help="requests per second; default: no limit")
     parser.add_argument("--burst", type=int, default=10)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--retry-after", type=int, help="seconds told with each 429")
-    parser.add_argument("--share", type=float, help="refused by chance, in place of a rate")
+    parser.add_argument("--retry-after", type=int, help="seconds sent with each 429")
+    parser.add_argument(
+        "--share", type=float, help="refuse this share at random, instead of a rate"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of that chance")
     options = parser.parse_args()
     limit: Bucket | Chance | None = None

@@ -1,4 +1,4 @@
-"""What the figures were made on, and which core is whose."""
+"""The machine behind the figures, and the cores for client and server."""
 
 import os
 import platform
@@ -26,14 +26,14 @@ class Cores:
 
 
 def pinning(cores: Cores | None) -> str:
-    """Say in words who runs where."""
+    """Describe in words who runs where."""
     if cores is None:
         return "not pinned: the ratios are less steady"
     return f"client on core {cores.client}, server on core {cores.server}"
 
 
 def choose_cores() -> Cores | None:
-    """Choose two cores of those that this process may use; None where that cannot be done."""
+    """Choose two of the cores that this process may use; return None if that is impossible."""
     if sys.platform != "linux":
         return None
     allowed = sorted(os.sched_getaffinity(0))
@@ -45,7 +45,7 @@ def choose_cores() -> Cores | None:
 
 @contextmanager
 def children_on(core: int | None) -> Iterator[None]:
-    """Let processes that are started inside run on that core only; None leaves it open."""
+    """Let processes that are started inside run only on that core; None allows any."""
     if sys.platform != "linux" or core is None:
         yield
         return
@@ -58,7 +58,7 @@ def children_on(core: int | None) -> Iterator[None]:
 
 
 def facts() -> dict[str, Any]:
-    """Tell what a reader must know of the machine to judge figures made on it."""
+    """Return the facts about the machine that a reader needs to judge its figures."""
     return {
         "system": platform.platform(),
         "cpu": _cpu_model(),
@@ -69,7 +69,7 @@ def facts() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Tell the version of each package that matters; None where it is not installed."""
+    """Return the version of each package that matters; None if it is not installed."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:

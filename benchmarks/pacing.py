@@ -1,11 +1,11 @@
-"""How well a fleet job finds its pace over a long way.
+"""How well a fleet job finds its pace over a link with high latency.
 
     python -m benchmarks.pacing                     # about four minutes
     python -m benchmarks.pacing --operations 5000   # about one
 
-At 100 ms of latency: at least 0.9 of the throughput of the best fixed concurrency not above the
-job's. The server is a process of its own. What limits of servers cost is measured by
-`python -m benchmarks.limits`. Exit code 0: within the bound. 1: not.
+At 100 ms of latency: at least 0.9 of the throughput of the best fixed concurrency, up to the job's
+own. The server is a separate process. `python -m benchmarks.limits` measures servers that limit.
+Exit code 0: within the bound. 1: not.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ OPERATIONS: Final = 20_000
 
 @attrs.frozen(kw_only=True)
 class Cell:
-    """One measurement; `seconds` is the whole time."""
+    """One measurement; `seconds` is the total time."""
 
     name: str
     operations: int
@@ -41,12 +41,12 @@ class Cell:
 
 
 def operations(count: int) -> list[UpdateDevice]:
-    """Return updates of so many devices."""
+    """Return that many updates."""
     return [UpdateDevice(device_id=each, name=NAME) for each in DeviceIds(first=0, limit=count)]
 
 
 async def job(base_url: str, count: int) -> Cell:
-    """Measure a fleet job as it comes, without any setting."""
+    """Measure a fleet job with the default settings."""
     async with Client(TOKEN, base_url=base_url) as client:
         began = time.monotonic()
         report = await fleet.apply(client, operations(count), concurrency=CONCURRENCY)
@@ -80,13 +80,13 @@ def over_a_long_way(count: int) -> tuple[Cell, list[Cell]]:
     """Measure a job, and fixed numbers of workers, at 100 ms of latency."""
     with limited("--latency", str(LATENCY)) as base_url:
         paced = asyncio.run(job(base_url, count))
-        # Fewer operations for fewer workers, so that each takes as long.
+        # Fewer operations for fewer workers, so that each run takes equally long.
         others = [asyncio.run(fixed(base_url, count * each // CONCURRENCY, each)) for each in FIXED]
     return paced, others
 
 
 def section(paced: Cell, others: Sequence[Cell]) -> Section:
-    """Sum up, and judge."""
+    """Summarize, and judge."""
     speeds = {cell.name: cell.operations / cell.seconds for cell in (paced, *others)}
     best = max(speeds[cell.name] for cell in others)
     failures = []
@@ -116,12 +116,12 @@ def section(paced: Cell, others: Sequence[Cell]) -> Section:
 
 
 def run(*, operations: int = OPERATIONS) -> Section:
-    """Measure and sum up."""
+    """Measure and summarize."""
     return section(*over_a_long_way(operations))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("pacing", __doc__)
     parser.add_argument("--operations", type=int, default=OPERATIONS)
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What the commands of single benchmarks have in common."""
+"""The common parts of the single benchmarks' commands."""
 
 import argparse
 import json
@@ -21,19 +21,21 @@ _LATER_SECONDS: Final = 0.05
 
 
 def command_line(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Make the command line that each of them has."""
+    """Return the command line that all of them share."""
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--markdown", action="store_true", help="print tables for a README")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write everything to this file"
+    )
     return parser
 
 
 def finish(section: Section, options: argparse.Namespace) -> int:
-    """Print one section, write its JSON where that was asked for, and give the exit code."""
+    """Print one section, write its JSON if requested, and return the exit code."""
     report = Report(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=facts(),
@@ -48,9 +50,9 @@ def finish(section: Section, options: argparse.Namespace) -> int:
 
 
 def begin(main: Callable[[], int]) -> NoReturn:
-    """Run a command to its end, and end it cleanly where it is told to stop before.
+    """Run a command to its end, or end it cleanly if it receives a signal.
 
-    Both signals leave by way of the `with` blocks, so that no server outlives the run.
+    Both signals leave through the `with` blocks, so that no server outlives the run.
     """
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, _end)
@@ -60,7 +62,7 @@ def begin(main: Callable[[], int]) -> NoReturn:
 def _end(number: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code is _STARTING:
-            # Left now, the process that is being started would be nobody's, and run on.
+            # If we left now, the process being started would belong to nobody, and continue to run.
             Timer(_LATER_SECONDS, os.kill, (os.getpid(), number)).start()
             return
         frame = frame.f_back

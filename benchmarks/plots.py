@@ -1,7 +1,7 @@
 """The two plots of a run, as SVG and PNG: CPU time by concurrency, memory by operations.
 
-They stand on a light card of their own, so that they can be read in a dark theme, too. A
-plot needs matplotlib; a run without it does without plots, and says so.
+They have a light background of their own, so that they are readable in a dark theme, too. A plot
+needs matplotlib; without it, a run draws none and says so.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,12 +38,12 @@ _COLOURS: Final = {
 
 
 def available() -> bool:
-    """Say whether plots can be drawn here."""
+    """Return whether plots can be drawn here."""
     return find_spec("matplotlib") is not None
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Draw what the report has figures for; give the files written."""
+    """Draw the plots that the report has figures for; return the files written."""
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     comparison, growth = report.section("comparison"), report.section("growth")
@@ -119,7 +119,7 @@ def _memory(jobs: Sequence[dict[str, Any]]) -> Any:
 
 
 def _card(title: str) -> tuple[Any, Any]:
-    # Figures of their own, without pyplot, which keeps each figure and wants a screen.
+    # Separate figures without pyplot, which keeps each figure and needs a screen.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained", facecolor=_CARD)
@@ -146,7 +146,7 @@ def _save(figure: Any, folder: Path, section: str) -> list[Path]:
 
     svg = folder / PLOTS[section][0]
     png = svg.with_suffix(".png")
-    # Without a date and with fixed ids, so that the same figures are the same file.
+    # Without a date and with fixed ids, so that the same figures give the same file.
     with mpl.rc_context({"svg.hashsalt": "benchmarks", "svg.fonttype": "none"}):
         figure.savefig(svg, metadata={"Date": None})
     figure.savefig(png, dpi=144)

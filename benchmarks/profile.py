@@ -1,10 +1,10 @@
-"""Where the microseconds of a call go, by module and by function, as py-spy sees it.
+"""Where a call spends its microseconds, by module and by function, according to py-spy.
 
     python -m benchmarks.profile                        # this SDK, ten seconds
     python -m benchmarks.profile sdk-fleet --seconds 20
 
-Each sample counts for the innermost Python function, and what C code it called with it: a
-socket's `send` stands under the transport's `write`. Exit code 0: measured. 1: not.
+Each sample counts for the innermost Python function, including the C code that it called: a
+socket's `send` counts for the transport's `write`. Exit code 0: measured. 1: not.
 """
 
 import collections
@@ -34,18 +34,18 @@ _PACKAGED: Final = re.compile(r".*/(site-packages|lib/python[\d.]+)/")
 
 @attrs.frozen(kw_only=True)
 class Sampled:
-    """How many samples fell on each (module, function), and what a call costs in all."""
+    """How many samples fell on each (module, function), and the total cost of a call."""
 
     samples: dict[tuple[str, str], int]
     cpu_us: float
 
     @property
     def total(self) -> int:
-        """How many samples there are."""
+        """The total number of samples."""
         return sum(self.samples.values())
 
     def cost(self, samples: int) -> float:
-        """Return the microseconds a call that so many samples stand for."""
+        """Return the microseconds per call that this many samples represent."""
         return self.cpu_us * samples / max(1, self.total)
 
 
@@ -90,14 +90,14 @@ def measure(name: str, seconds: float, server: Server, cores: Cores | None) -> S
                 check=True,
                 timeout=seconds + 60,
             )
-        # Under the runner, and so without what importing took.
+        # Below the runner, and so without the time of importing.
         samples = sum_up(written.read_text("utf-8").splitlines(), "asyncio/runners.py")
     figures = next(line for line in done.stdout.splitlines() if line.startswith("{"))
     return Sampled(samples=samples, cpu_us=json.loads(figures)["cpu_us_per_request"])
 
 
 def section(name: str, sampled: Sampled) -> Section:
-    """Sum up by module, and give the dearest functions."""
+    """Summarize by module, and return the most expensive functions."""
     modules: collections.Counter[str] = collections.Counter()
     for (module, _), samples in sampled.samples.items():
         modules[module] += samples
@@ -106,12 +106,12 @@ def section(name: str, sampled: Sampled) -> Section:
         name="profile",
         title=f"Where the microseconds of {name} go",
         lead=(
-            f"{sampled.cpu_us:.1f} µs of CPU a call at concurrency 64, under py-spy; "
+            f"{sampled.cpu_us:.1f} µs of CPU time per call at concurrency 64, under py-spy; "
             f"{sampled.total:,} samples, each counted for its innermost Python function."
         ),
         tables=(
             Table(
-                headings=("module", "µs a call", "share"),
+                headings=("module", "µs per call", "share"),
                 rows=tuple(
                     (module, f"{sampled.cost(count):.1f}", f"{count / sampled.total:.1%}")
                     for module, count in modules.most_common()
@@ -119,7 +119,7 @@ def section(name: str, sampled: Sampled) -> Section:
                 ),
             ),
             Table(
-                headings=("function", "µs a call"),
+                headings=("function", "µs per call"),
                 rows=tuple(
                     (f"{module}: {function}", f"{sampled.cost(count):.1f}")
                     for (module, function), count in dearest
@@ -131,7 +131,7 @@ def section(name: str, sampled: Sampled) -> Section:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("profile", __doc__)
     parser.add_argument("contender", nargs="?", default="sdk", metavar="NAME")
     parser.add_argument("--seconds", type=float, default=10.0)

@@ -1,11 +1,11 @@
-"""Puts a run's figures between the marks of the two READMEs, and draws its plots into docs/images/.
+"""Writes a run's figures between the marks of the two READMEs, and its plots into docs/images/.
 
     python -m benchmarks --all --json run.json
     python -m benchmarks.publish run.json
 
-What stands between `<!-- benchmarks: NAME -->` and `<!-- /benchmarks: NAME -->` is replaced:
-`summary` in README.md, `figures` in benchmarks/README.md. Nothing else is touched. Exit code
-0: written. 1: a mark is missing, or the run is none of this version.
+The text between `<!-- benchmarks: NAME -->` and `<!-- /benchmarks: NAME -->` is replaced: `summary`
+in README.md, `figures` in benchmarks/README.md. Nothing else is touched. Exit code 0: written. 1: a
+mark is missing, or the run is from another version.
 """
 
 import argparse
@@ -42,21 +42,20 @@ SUMMARY: Final = {
 
 
 def replaced(text: str, name: str, inside: str) -> str:
-    """Return a text with what stands between two marks replaced.
+    """Return a text with everything between two marks replaced.
 
-    Raises:
-        ValueError: The marks do not stand there exactly once.
+    Raises: ValueError: The marks do not occur exactly once.
     """
     begin, end = f"<!-- benchmarks: {name} -->", f"<!-- /benchmarks: {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(pattern.findall(text)) != 1:
         raise ValueError(f"{begin} … {end} does not stand there once")
-    # A function, so that nothing in the text is taken for a reference to a group.
+    # A function, so that nothing in the text is interpreted as a reference to a group.
     return pattern.sub(lambda _: f"{begin}\n{inside.strip()}\n{end}", text)
 
 
 def summary(report: Report) -> str:
-    """Write what README.md shows: the ratios, the plot, the targets."""
+    """Return the part of README.md: the ratios, the plot, the targets."""
     comparison = report.section("comparison")
     if comparison is None:
         raise ValueError("the run has no comparison")
@@ -68,8 +67,8 @@ def summary(report: Report) -> str:
     server = comparison.data["servers"].get(PLAIN.name, "a server")
     lead = (
         "CPU time per operation in units of bare aiohttp's on the default loop in the same round "
-        "(less is better), and behind the\nslash requests per second in the same units (more is "
-        f"better; wall time swings on shared machines). Medians of {rounds} rounds,\nall safety "
+        "(less is better); after the\nslash, requests per second in the same units (more is "
+        f"better; wall time varies on shared machines). Medians of {rounds} rounds,\nall safety "
         f"on; one core for the client, one for {server}; {report.machine['python']}, "
         f"{report.started[:10]}, `{COMMAND}`:"
     )
@@ -88,7 +87,7 @@ def summary(report: Report) -> str:
 
 
 def figures(report: Report) -> str:
-    """Write what benchmarks/README.md shows: everything."""
+    """Return the part of benchmarks/README.md: everything."""
     told = as_markdown(report, level=3, figures=Path("../docs/images"))
     return f"Made by `{COMMAND}` and `python -m benchmarks.publish run.json`.\n\n{told}"
 
@@ -112,12 +111,13 @@ def _short(found: Spread | None) -> str:
 
 
 def publish(report: Report, root: Path) -> list[Path]:
-    """Write both READMEs of a checkout, and its plots; give the files written."""
+    """Write both READMEs of a checkout, and its plots; return the files written."""
     texts = {
         root / "README.md": ("summary", summary(report)),
         root / "benchmarks" / "README.md": ("figures", figures(report)),
     }
-    # All is made before anything is written, so that a missing mark leaves nothing half done.
+    # Everything is created before anything is written, so that a missing mark leaves no partial
+    # result.
     made = {
         path: replaced(path.read_text("utf-8"), name, inside)
         for path, (name, inside) in texts.items()
@@ -128,7 +128,7 @@ def publish(report: Report, root: Path) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Publish a run, and give the exit code."""
+    """Publish a run, and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.publish",
         description=__doc__,

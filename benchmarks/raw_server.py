@@ -1,7 +1,7 @@
-"""The server where nginx is not installed: asyncio's bare protocol, in its own process.
+"""The server if nginx is not installed: asyncio's bare protocol, in its own process.
 
-It prints its port and serves until it is ended. It knows enough HTTP/1.1 for clients that
-send a Content-Length: keep-alive, pipelining, and one answer for every device id.
+It prints its port and serves until it is terminated. It knows enough HTTP/1.1 for clients that send
+a Content-Length: keep-alive, pipelining, and one answer for every device id.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class RawServer(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer each whole request that has come."""
+        """Answer each complete request that has arrived."""
         buffer = self._buffer + data if self._buffer else data
         answers = []
         while (end := buffer.find(b"\r\n\r\n")) >= 0:
@@ -75,9 +75,9 @@ async def serve(make: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
 
 
 def arguments(prog: str) -> argparse.ArgumentParser:
-    """Make the command line that all such servers have."""
+    """Return the command line that all such servers share."""
     parser = argparse.ArgumentParser(prog=prog)
-    parser.add_argument("--uvloop", action="store_true", help="else asyncio's own loop")
+    parser.add_argument("--uvloop", action="store_true", help="default: asyncio's own loop")
     parser.add_argument("--certificate", help="serve https with this file, in PEM")
     parser.add_argument("--key", help="the certificate's key")
     return parser

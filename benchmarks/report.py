@@ -1,4 +1,4 @@
-"""What was found, as plain text, as Markdown, and as JSON that can be read back."""
+"""The results as plain text, as Markdown, and as JSON that can be read back."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ class Table:
 
 @attrs.frozen(kw_only=True)
 class Section:
-    """One part of a run. `data` is everything measured, for whoever wants to reckon anew.
+    """One part of a run. `data` is everything measured, for recalculation.
 
     `lead` says how it was measured, `notes` what was left out, `failures` what went wrong.
     """
@@ -40,13 +40,13 @@ class Section:
 
     @property
     def good(self) -> bool:
-        """Whether nothing failed and every bound was kept."""
+        """Return whether nothing failed and every bound was kept."""
         return not self.failures and all(verdict.met for verdict in self.verdicts)
 
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """A whole run, and what a reader must know of the machine to judge it."""
+    """A whole run, and the facts about the machine that a reader needs to judge it."""
 
     started: str
     machine: dict[str, Any]
@@ -61,7 +61,7 @@ class Report:
 
 
 def circumstances(report: Report) -> Iterator[str]:
-    """Write the lines about the machine and the versions."""
+    """Return the lines about the machine and the versions."""
     machine = report.machine
     yield f"{report.started}, {machine['python']}, {machine['system']}"
     yield f"{machine['cpu']}, {machine['cores']} cores; {report.pinning}"
@@ -82,8 +82,7 @@ def as_json(report: Report) -> dict[str, Any]:
 def from_json(data: dict[str, Any]) -> Report:
     """Read a report back.
 
-    Raises:
-        ValueError: It is of another version of these benchmarks.
+    Raises: ValueError: It is from another version of these benchmarks.
     """
     if data.get("schema") != SCHEMA:
         raise ValueError(f"schema is {data.get('schema')!r}; this reads {SCHEMA}")
@@ -91,7 +90,7 @@ def from_json(data: dict[str, Any]) -> Report:
 
 
 def as_text(report: Report) -> str:
-    """Write the report for a terminal."""
+    """Return the report for a terminal."""
     lines = list(circumstances(report))
     for section in report.sections:
         lines += ["", section.title.upper(), *([section.lead] if section.lead else [])]
@@ -103,9 +102,9 @@ def as_text(report: Report) -> str:
 
 
 def as_markdown(report: Report, *, level: int = 3, figures: Path | None = None) -> str:
-    """Write the report for a README, its headings from `level` on.
+    """Return the report for a README, with headings from `level` on.
 
-    `figures` is where the plots lie, as seen from that README; without, none is shown.
+    `figures` is the folder of the plots, relative to that README; without it, no plot is shown.
     """
     lines = [f"- {line}" for line in circumstances(report)]
     for section in report.sections:
@@ -124,7 +123,7 @@ PLOTS: Final = {
 
 
 def section_markdown(section: Section, *, level: int) -> str:
-    """Write one section for a README."""
+    """Return one section for a README."""
     lines = [f"{'#' * level} {section.title}", "", section.lead]
     if section.verdicts:
         lines += ["", *verdict_rows(section.verdicts)]
@@ -137,7 +136,7 @@ def section_markdown(section: Section, *, level: int) -> str:
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> list[str]:
-    """Write verdicts as a Markdown table."""
+    """Return verdicts as a Markdown table."""
     rows = tuple(
         (
             verdict.what,
@@ -151,14 +150,14 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def describe(verdict: Verdict) -> str:
-    """Write one verdict as a line."""
+    """Return one verdict as a line."""
     found = "not measured" if verdict.found is None else shown(verdict.found)
     bound = f"at {'most' if verdict.at_most else 'least'} {verdict.bound:g}"
     return f"{verdict.what}: {found}; {bound}: {'met' if verdict.met else 'MISSED'}"
 
 
 def shown(found: Spread) -> str:
-    """Write a median, and its spread where there is one."""
+    """Return a median as text, with its range if there is one."""
     digits = 3 if abs(found.median) < 0.1 else 2
     if found.values == 1:
         return f"{found.median:.{digits}f}"

@@ -1,10 +1,10 @@
-"""What each safety costs: CPU time of a call with all of them, and with one gone, in turn.
+"""The cost of each safety feature: CPU time of a call with all of them, and without one, in turn.
 
     python -m benchmarks.safety              # half a minute
 
-All clients are open in one process and take turns in short blocks, so that a price of half a
-microsecond can be seen. The journal's price, and the fleet engine's, come from cells of the
-comparison's kind. A price below nothing means that the safety is also the faster way.
+All clients are open in one process and take turns in short blocks, so that a cost of half a
+microsecond is visible. The costs of the journal and the fleet engine come from cells like those of
+the comparison. A negative cost means that the safe way is also the faster one.
 """
 
 import argparse
@@ -40,8 +40,8 @@ BY_JOBS: Final = (
 
 
 async def measure(base_url: str, *, rounds: int, block: int) -> dict[str, list[float]]:
-    """Return CPU microseconds a call for each variant, one value a round."""
-    # Here, so that orjson can be kept out before the package is imported.
+    """Return CPU microseconds per call for each variant, one value for each round."""
+    # Here, so that orjson can be hidden before the package is imported.
     bypassed = import_module("benchmarks.drivers.bypassed")
     safeties = (bypassed.WHOLE, *bypassed.SAFETIES)
     found: dict[str, list[float]] = {each.name: [] for each in safeties}
@@ -64,7 +64,7 @@ async def measure(base_url: str, *, rounds: int, block: int) -> dict[str, list[f
 def in_a_process(
     base_url: str, cores: Cores | None, *, rounds: int, block: int, orjson: bool
 ) -> dict[str, list[float]]:
-    """Measure in a process of its own, on the client's core."""
+    """Measure in a separate process, on the client's core."""
     with children_on(cores.client if cores else None):
         done = subprocess.run(
             [
@@ -103,7 +103,7 @@ def by_jobs(
 def price(
     whole: Sequence[float], without: Sequence[float], *, adds: bool
 ) -> tuple[float, float, float]:
-    """Return what a safety costs: the quartiles of the rounds' differences, the median second."""
+    """Return the cost of a feature: the lower quartile, median and upper quartile of the rounds."""
     sign = -1 if adds else 1
     differences = [sign * (one - other) for one, other in zip(whole, without, strict=False)]
     if len(differences) < 2:
@@ -117,7 +117,7 @@ def section(
     jobs: Mapping[str, Sequence[float]],
     failures: Sequence[str],
 ) -> Section:
-    """Sum up what was measured."""
+    """Summarize the measurements."""
     bypassed = import_module("benchmarks.drivers.bypassed")
     whole = found[bypassed.WHOLE.name]
     rows = [
@@ -131,10 +131,11 @@ def section(
     ]
     return Section(
         name="safety",
-        title="The price of each safety",
+        title="The cost of each safety feature",
         lead=(
-            f"Microseconds of CPU a call, of {statistics.median(whole):.1f} with everything on; "
-            "concurrency 64, default loop, no orjson. Below nothing: the safe way is faster."
+            "Microseconds of CPU time per call, of "
+            f"{statistics.median(whole):.1f} with everything on; concurrency 64, default loop, no "
+            "orjson. A negative cost means that the safe way is faster."
         ),
         tables=(
             Table(
@@ -163,19 +164,19 @@ def run(
     jobs: int = JOBS,
     tell: Callable[[str], None],
 ) -> Section:
-    """Measure and sum up."""
+    """Measure and summarize."""
     with serving(server, core=cores.server if cores else None) as running:
-        tell("the price of each safety")
+        tell("the cost of each safety feature")
         found = in_a_process(running.base_url, cores, rounds=rounds, block=block, orjson=False)
-        tell("the price of the fleet engine and its journal")
+        tell("the cost of the fleet engine and its journal")
         return section(found, *by_jobs(running, cores, jobs=jobs))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("safety", __doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--block", type=int, default=BLOCK, help="calls of a block")
+    parser.add_argument("--block", type=int, default=BLOCK, help="calls per block")
     parser.add_argument("--jobs", type=int, default=JOBS, help="rounds of fleet jobs")
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     parser.add_argument("--cell", help=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""The server that contenders are measured against: nginx where installed, else a raw one."""
+"""The server that contenders are measured against: nginx if installed, otherwise a raw one."""
 
 import contextlib
 import http.client
@@ -44,7 +44,7 @@ _OPTIONAL_MODULES: Final = ("proxy", "fastcgi", "uwsgi", "scgi")
 
 @attrs.frozen(kw_only=True)
 class Server:
-    """A running server. `kind` says which, in words; `ca` is whom to trust, for https."""
+    """A running server. `kind` describes it in words; `ca` is the authority to trust, for https."""
 
     kind: str
     base_url: str
@@ -52,20 +52,20 @@ class Server:
 
 
 class ServerStartError(Exception):
-    """The server did not start; the message has what it said."""
+    """The server did not start; the message holds its output."""
 
 
 def answer_template(device_id: str) -> str:
-    """Write the API page's example device with that id, as JSON in its envelope."""
+    """Return the API page's example device with that id, as JSON in its envelope."""
     return json.dumps({"device": {"id": device_id, **_DEVICE}}, separators=(",", ":"))
 
 
 def nginx_configuration(
     prefix: Path, port: int, modules: tuple[str, ...], certificate: Certificate | None = None
 ) -> str:
-    """Write an nginx configuration that keeps to its own folder and answers at once.
+    """Return an nginx configuration that stays within its own folder and answers at once.
 
-    `modules` are those of the optional modules that were built in: each wants a folder.
+    `modules` are the optional modules that were built in: each needs a folder.
     """
     folders = "\n".join(
         f'    {module}_temp_path "{prefix / module}";' for module in ("client_body", *modules)
@@ -105,8 +105,8 @@ http {{
 def serving(kind: str = "auto", *, core: int | None = None, link: Link = PLAIN) -> Iterator[Server]:
     """Run a server on 127.0.0.1 and end it.
 
-    `kind` is nginx, raw, or auto, which takes nginx where it is installed and starts. A link
-    with a latency has a server of its own, for nginx has no means to wait.
+    `kind` is nginx, raw, or auto, which uses nginx if it is installed and starts. A link with
+    latency has its own server, because nginx cannot delay answers.
     """
     with contextlib.ExitStack() as stack:
         certificate = None
@@ -127,7 +127,7 @@ def serving(kind: str = "auto", *, core: int | None = None, link: Link = PLAIN) 
 
 
 def find_nginx() -> str | None:
-    """Find nginx, also where only administrators have it on their path."""
+    """Find nginx, even if only administrators have it on their path."""
     places = (os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin")
     return shutil.which("nginx", path=os.pathsep.join(places))
 
@@ -235,7 +235,7 @@ def _ask(port: int, certificate: Certificate | None) -> str:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
+    """Return a port of 127.0.0.1 on which nothing listens now."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port

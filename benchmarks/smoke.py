@@ -1,9 +1,9 @@
-"""The brief run of CI: has any contender of ours fallen behind what it once was?
+"""The brief run of CI: has any contender of ours become slower than its reference?
 
-The ratios of `reference.json` were measured in the same brief way, on a date that it tells. They
-are of CPU time, which others on the machine disturb least. A ratio half as high again as
-its reference fails the run; medians of three rounds, tried twice: what counts is a pair's
-better try.
+The ratios of `reference.json` were measured in the same brief way, on the date given there. They
+are ratios of CPU time, which other load on the machine disturbs least. A ratio that exceeds its
+reference by half fails the run. Medians of three rounds are taken twice, and each pair's better try
+counts.
 """
 
 import json
@@ -35,7 +35,7 @@ PAIRS: Final = (
 
 
 def family(server: Server) -> str:
-    """Return which reference counts: on a core shared with a slow server all look slower."""
+    """Return the reference that applies: on a core shared with a slow server, all look slower."""
     return "nginx" if server.kind.startswith("nginx") else "raw"
 
 
@@ -49,7 +49,7 @@ def ratios(cells: Sequence[Cell]) -> dict[str, float]:
 
 
 def judge(cells: Sequence[Cell], reference: dict[str, float]) -> tuple[Verdict, ...]:
-    """Hold each pair's CPU time against its reference."""
+    """Compare each pair's CPU time with its reference."""
     return tuple(
         Verdict(
             what=f"CPU of {name} / {against}",
@@ -64,7 +64,7 @@ def judge(cells: Sequence[Cell], reference: dict[str, float]) -> tuple[Verdict, 
 def smoke(
     server: Server, cores: Cores | None, *, tell: Callable[[str], None]
 ) -> tuple[Section, bool]:
-    """Measure briefly, twice where a ratio has risen; return the section, and if all is well."""
+    """Measure briefly, twice if a ratio has risen; return the section, and whether all is well."""
     known = json.loads(REFERENCE.read_text("utf-8"))["cpu"][family(server)]
     best: tuple[Verdict, ...] = ()
     for attempt in range(TRIES):
@@ -79,7 +79,7 @@ def smoke(
 
 
 def better(first: Sequence[Verdict], second: Sequence[Verdict]) -> tuple[Verdict, ...]:
-    """Return each pair's better try: who has truly fallen behind is behind in both."""
+    """Return each pair's better try: a contender that is really slower is slower in both."""
     if not first:
         return tuple(second)
 
@@ -96,7 +96,7 @@ def note(
     facts: dict[str, Any],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure the ratios that later runs are held against, in three brief runs each."""
+    """Measure the reference for later runs, in three brief runs each."""
     found: dict[str, dict[str, float]] = {}
     for server in servers:
         each = [ratios(_measure(server, cores, tell)[1]) for _ in range(3)]

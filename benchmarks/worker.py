@@ -1,8 +1,8 @@
-"""One cell: one contender at one concurrency, in a process of its own.
+"""One cell: one contender at one concurrency, in its own process.
 
-It prints one line of JSON: `requests`, `seconds`, `requests_per_second`, `cpu_us_per_request`
-(user and system), `peak_rss_bytes` (null where the system does not tell). It can be run by
-hand, such as under a profiler; `python -m benchmarks.worker --help`.
+It prints one line of JSON: `requests`, `seconds`, `requests_per_second`, `cpu_us_per_request` (user
+and system), `peak_rss_bytes` (null if the system does not report it). It can be run by hand, for
+example under a profiler; see `python -m benchmarks.worker --help`.
 """
 
 import argparse
@@ -27,11 +27,11 @@ _PEAK: Final = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class DeviceIds:
-    """Gives another device id each time, until `limit` were given or the time is over.
+    """Yields a different device id each time, until `limit` were yielded or the time is over.
 
-    The time counts only once `least` were given.
+    The time counts only after `least` were yielded.
 
-    They are UUIDs, because an SDK may check an answer's id only where a UUID was asked for.
+    They are UUIDs, because an SDK may check an answer's id only if a UUID was requested.
     """
 
     def __init__(self, *, first: int, limit: int, least: int = 0, until: float = math.inf) -> None:
@@ -68,8 +68,8 @@ async def measure(driver: ModuleType, options: argparse.Namespace) -> dict[str, 
         device_ids = DeviceIds(
             first=options.warm_up,
             limit=options.limit,
-            # At the end fewer and fewer calls are under way, which flatters whoever is slow
-            # with many: it must not be most of what is measured.
+            # At the end fewer and fewer calls are in flight, which favours contenders that are slow
+            # with many: this phase must not dominate the measurement.
             least=4 * options.concurrency,
             until=began + options.seconds,
         )
@@ -85,10 +85,10 @@ async def measure(driver: ModuleType, options: argparse.Namespace) -> dict[str, 
 
 
 def peak_rss_bytes() -> int | None:
-    """Tell the most memory that this process has had resident."""
+    """Return the peak resident memory of this process."""
     status = Path("/proc/self/status")
     if status.exists() and (found := _PEAK.search(status.read_text("ascii", "replace"))):
-        # Not ru_maxrss: on Linux it begins with what the parent had.
+        # Not ru_maxrss: on Linux it begins with the parent's value.
         return int(found[1]) * 1024
     if sys.platform == "win32":
         return None
@@ -97,7 +97,7 @@ def peak_rss_bytes() -> int | None:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
     parser.add_argument("--driver", required=True, help="a module of benchmarks.drivers")
     parser.add_argument("--way", default="", help="the driver's variant")
@@ -106,9 +106,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure")
     parser.add_argument("--limit", type=int, default=200_000, help="calls at most")
     parser.add_argument("--warm-up", type=int, default=256, help="calls before measuring")
-    parser.add_argument("--ca", metavar="FILE", help="whom to trust, for https")
-    parser.add_argument("--orjson", action="store_true", help="else it is kept out")
-    parser.add_argument("--uvloop", action="store_true", help="else asyncio's own loop")
+    parser.add_argument("--ca", metavar="FILE", help="authority to trust, for https")
+    parser.add_argument("--orjson", action="store_true", help="default: it is hidden")
+    parser.add_argument("--uvloop", action="store_true", help="default: asyncio's own loop")
     return parser.parse_args(arguments)
 
 
@@ -116,7 +116,7 @@ def main() -> None:
     """Measure one cell and print it."""
     options = parse()
     if not options.orjson:
-        # What Python itself does for a name that shall not be found; before any import of it.
+        # Python itself does this for a name that must not be found; before any import of it.
         cast("dict[str, ModuleType | None]", sys.modules)["orjson"] = None
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if options.uvloop:

@@ -1,7 +1,7 @@
-"""One cell of wrk: what a client in C makes of the same server, as the limit.
+"""One cell of wrk: the result of a client in C against the same server, as the limit.
 
 It prints the same line of JSON as `benchmarks.worker`; `cpu_us_per_request` is wrk's own. wrk
-does not look at certificates, nor at what the answers say but for their status.
+checks neither certificates nor anything in the answers but their status.
 """
 
 import argparse
@@ -34,10 +34,9 @@ _SECONDS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
 def read(said: str) -> tuple[int, float]:
-    """Read requests and seconds out of what wrk printed.
+    """Parse requests and seconds from wrk's output.
 
-    Raises:
-        ValueError: There were errors, or it printed something else.
+    Raises: ValueError: There were errors, or it printed something else.
     """
     if wrong := _WRONG.search(said):
         raise ValueError(wrong[0])
@@ -47,7 +46,7 @@ def read(said: str) -> tuple[int, float]:
 
 
 def cell(base_url: str, *, concurrency: int, seconds: int) -> dict[str, Any]:
-    """Run wrk on one thread for so many seconds."""
+    """Run wrk on one thread for that many seconds."""
     with tempfile.TemporaryDirectory(prefix="enapter-benchmarks-") as folder:
         script = Path(folder) / "device.lua"
         script.write_text(_SCRIPT, "utf-8")
@@ -66,7 +65,7 @@ def cell(base_url: str, *, concurrency: int, seconds: int) -> dict[str, Any]:
         "seconds": took,
         "requests_per_second": requests / took,
         "cpu_us_per_request": 1e6 * (used.ru_utime + used.ru_stime) / requests,
-        # Not ru_maxrss: on Linux it begins with what this process had.
+        # Not ru_maxrss: on Linux it begins with this process's value.
         "peak_rss_bytes": None,
     }
 

@@ -1,4 +1,4 @@
-"""What one call is for each contender. A worker process imports one driver and no other."""
+"""One call of each contender. A worker process imports one driver and no other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,13 +14,13 @@ Load = Callable[[Iterator[str]], Awaitable[None]]
 
 
 class WrongAnswerError(Exception):
-    """An answer was for another device than asked for, or not all calls were answered."""
+    """An answer was for a different device, or not all calls were answered."""
 
 
 def shared_among_tasks(call: Callable[[str], Awaitable[str]], concurrency: int) -> Load:
-    """Make a load of tasks that take ids from one iterator.
+    """Return a load of tasks that take ids from one iterator.
 
-    `call` updates one device and gives the id that stands in the answer.
+    `call` updates one device and returns the id in the answer.
     """
 
     async def work(device_ids: Iterator[str]) -> None:

@@ -1,6 +1,6 @@
 """aiohttp alone, as a careful program would use it: one session, a connection for each task.
 
-orjson is used where the process has it, as aiohttp's documentation shows.
+orjson is used if the process has it, as aiohttp's documentation shows.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ with contextlib.suppress(ImportError):
 async def opened(
     base_url: str, *, concurrency: int, way: str, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Load]:
-    """Open a session and give its load; there is one way only, without a name."""
+    """Open a session and yield its load; there is only one way, without a name."""
     if way:
         raise ValueError(f"way is {way!r}; this driver has one way only")
     async with aiohttp.ClientSession(
         headers={"X-Enapter-Auth-Token": TOKEN},
-        # Unlimited: waiting inside the connector is slow, and is not what is measured here.
+        # Unlimited, because waiting inside the connector is slow and is not to be measured here.
         connector=aiohttp.TCPConnector(limit=0, ssl=True if tls is None else tls),
         json_serialize_bytes=dumps,
     ) as session:

@@ -13,13 +13,13 @@ from benchmarks.drivers import NAME, TOKEN, Load, shared_among_tasks
 async def opened(
     base_url: str, *, concurrency: int, way: str, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Load]:
-    """Open a client and give its load; there is one way only, without a name."""
+    """Open a client and yield its load; there is only one way, without a name."""
     if way:
         raise ValueError(f"way is {way!r}; this driver has one way only")
     async with httpx.AsyncClient(
         base_url=base_url,
         headers={"X-Enapter-Auth-Token": TOKEN},
-        # Its own defaults but for the size: to keep more than 20 idle makes it four times slower.
+        # Its defaults except for the size: keeping more than 20 idle makes it four times slower.
         limits=httpx.Limits(max_connections=max(100, concurrency), max_keepalive_connections=20),
         timeout=60.0,
         verify=True if tls is None else tls,

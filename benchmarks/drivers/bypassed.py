@@ -1,7 +1,7 @@
-"""This SDK with exactly one of its safeties gone, so that the price of each can be seen.
+"""This SDK without exactly one of its safety features, to show the cost of each.
 
-Only for measuring. A bypass replaces methods of one object; a method that is not there any
-more is an error, and so no bypass can quietly become none.
+Only for measuring. A bypass replaces methods of one object. If a method no longer exists, that is
+an error, so no bypass can silently become ineffective.
 """
 
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from enapter_async.models.devices import Device
 
 
 class BypassError(Exception):
-    """What should be gone round is not where it was: the package has changed."""
+    """The code to be bypassed is not where it was: the package has changed."""
 
 
 @attrs.frozen(kw_only=True)
 class Safety:
-    """One safety: its name, and how a client is opened without it."""
+    """One safety feature: its name, and how a client is opened without it."""
 
     name: str
     what: str
@@ -38,7 +38,7 @@ class Safety:
 
 
 class _WithoutAcceptance(UpdateDevice):
-    """Takes an answer about whatever device."""
+    """Accepts an answer about any device."""
 
     __slots__ = ()
 
@@ -47,7 +47,7 @@ class _WithoutAcceptance(UpdateDevice):
 
 
 class _Unread(UpdateDevice):
-    """Takes the bare JSON of an answer, whatever it says."""
+    """Returns the plain JSON of an answer, whatever it says."""
 
     __slots__ = ()
 
@@ -59,10 +59,9 @@ class _Unread(UpdateDevice):
 
 
 def replace(thing: Any, **methods: Any) -> None:
-    """Return one object other methods.
+    """Replace methods of one object.
 
-    Raises:
-        BypassError: It has no such method.
+    Raises: BypassError: It has no such method.
     """
     kind = type(thing)
     if missing := [name for name in methods if not hasattr(kind, name)]:
@@ -71,10 +70,9 @@ def replace(thing: Any, **methods: Any) -> None:
 
 
 def calling(function: Any, **others: Any) -> Any:
-    """Return a copy of a function that calls others where it names functions of its module.
+    """Return a copy of a function that calls others in place of functions of its module.
 
-    Raises:
-        BypassError: It names no such function.
+    Raises: BypassError: It names no such function.
     """
     if missing := set(others) - set(function.__code__.co_names):
         raise BypassError(f"{function.__name__} does not call {', '.join(sorted(missing))}")
@@ -84,7 +82,7 @@ def calling(function: Any, **others: Any) -> Any:
 
 
 def inside(client: Client, *names: str) -> Any:
-    """Return what lies in an open client's pipeline, such as its limiter."""
+    """Return a part of an open client's pipeline, such as its limiter."""
     thing: Any = client._open_pipeline()  # noqa: SLF001 - what is measured lies inside
     for name in names:
         if not hasattr(thing, name):
@@ -208,29 +206,29 @@ WHOLE: Final = Safety(name="everything on", what="the default", opened=_whole)
 SAFETIES: Final = (
     Safety(
         name="nothing",
-        what="the default once more: what is found here is noise",
+        what="the default compared with itself, which shows the noise",
         opened=_whole,
     ),
     Safety(
         name="phase of a failure known",
-        what="DirectTransport beside the same over `ClientSession.request`",
+        what="DirectTransport compared with `ClientSession.request`",
         opened=_over_a_session,
     ),
     Safety(
-        name="look for stale bytes",
+        name="check for stale bytes",
         what="the poll before each write, and whether the connection is open",
         opened=_without_look,
     ),
     Safety(
         name="size cap",
-        what="reading the body up to a cap, with 1xx answers counted",
+        what="reading the body up to a limit, and counting 1xx answers",
         opened=_without_cap,
     ),
     Safety(name="limiter", what="limit in flight, pace after 429", opened=_without_limiter),
-    Safety(name="writer's turn", what="one writer a device", opened=_without_turn),
+    Safety(name="writer's turn", what="one writer per device", opened=_without_turn),
     Safety(
         name="deadline's sweeper",
-        what="the eye on late exchanges",
+        what="the watch for late exchanges",
         opened=_without_sweeper,
     ),
     Safety(
@@ -240,17 +238,17 @@ SAFETIES: Final = (
     ),
     Safety(
         name="reading the answer at all",
-        what="frozen, checked types beside a plain dict: status, media type, envelope, fields",
+        what="frozen, checked types instead of a plain dict: status, media type, envelope, fields",
         opened=_without_types,
     ),
     Safety(
         name="strictness",
-        what="the same classes by a converter that checks nothing and coerces",
+        what="the same classes through a converter that coerces and checks nothing",
         opened=_without_strictness,
     ),
     Safety(
         name="a hook that listens",
-        what="not there by default; one that does nothing",
+        what="there is none by default; this one does nothing",
         opened=_with_a_hook,
         adds=True,
     ),

@@ -14,10 +14,10 @@ from benchmarks.drivers import NAME, TOKEN, Load, shared_among_tasks
 async def opened(
     base_url: str, *, concurrency: int, way: str, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Load]:
-    """Open a client and give its load; there is one way only, without a name."""
+    """Open a client and yield its load; there is only one way, without a name."""
     if way:
         raise ValueError(f"way is {way!r}; this driver has one way only")
-    # Its own transport is entered by its own client only, so another must be entered here.
+    # Only its own client enters its transport, so a different one must be entered here.
     async with contextlib.AsyncExitStack() as stack:
         transport = None
         if tls is not None:

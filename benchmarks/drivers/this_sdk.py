@@ -1,4 +1,4 @@
-"""This SDK, with everything on that is on by default."""
+"""This SDK, with everything that is on by default."""
 
 import itertools
 import ssl
@@ -20,7 +20,7 @@ WAYS: Final = ("direct", "session", "fleet", "journal")
 async def opened(
     base_url: str, *, concurrency: int, way: str, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Load]:
-    """Open a client and give its load: single calls, or one `fleet.apply`."""
+    """Open a client and yield its load: single calls, or one `fleet.apply`."""
     if way not in WAYS:
         raise ValueError(f"way is {way!r}; this driver knows {', '.join(WAYS)}")
     async with AsyncExitStack() as stack:
@@ -37,7 +37,7 @@ async def opened(
                 base_url=base_url,
                 session=session,
                 ssl_context=tls,
-                # Above the default of 100 all contenders shall have equally much under way.
+                # Above the default of 100, all contenders must have equally much in flight.
                 pacing=Pacing(max_in_flight=max(Pacing().max_in_flight, concurrency)),
             )
         )
@@ -59,10 +59,10 @@ def _by_single_calls(client: Client, concurrency: int) -> Load:
 
 
 def _by_fleet(client: Client, concurrency: int, journals: Iterator[Path] | None) -> Load:
-    """Make each load a job of its own, with a journal of its own where there are journals."""
+    """Make each load a separate job, with its own journal if it has one."""
 
     async def load(device_ids: Iterator[str]) -> None:
-        # The engine checks the answers' ids: these are UUIDs, and another one is refused.
+        # The engine checks the answers' ids: these are UUIDs, and any other id is refused.
         operations = (UpdateDevice(device_id=device_id, name=NAME) for device_id in device_ids)
         journal = None if journals is None else next(journals)
         report = await fleet.apply(client, operations, concurrency=concurrency, journal=journal)

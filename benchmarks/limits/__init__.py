@@ -1,1 +1,1 @@
-"""How fast work goes against servers that say "too much", each in its own way."""
+"""How fast jobs and calls are against servers that say "too many requests", each in its own way."""

@@ -4,8 +4,8 @@
     python -m benchmarks.limits --smoke             # a few rows, half a minute; what CI runs
     python -m benchmarks.limits --only minute --seeds 1
 
-All but three rows are on virtual time, so that a loaded machine changes nothing but the time that
-it takes. Exit code 0: within the bounds. 1: not.
+All but three rows run on virtual time, so that a loaded machine changes only the duration of the
+run. Exit code 0: within the bounds. 1: not.
 """
 
 import sys
@@ -16,13 +16,15 @@ from benchmarks.parts import begin, command_line, finish
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and give the exit code."""
+    """Measure, print, and return the exit code."""
     parser = command_line("limits", __doc__)
     parser.add_argument("--smoke", action="store_true", help="a few rows, without botocore")
-    parser.add_argument("--only", default="", metavar="TEXT", help="rows with this in their name")
-    parser.add_argument("--seeds", type=int, help="how many, from 1 on")
     parser.add_argument(
-        "--processes", type=int, help="how many at once; default: one for each core"
+        "--only", default="", metavar="TEXT", help="only rows whose name contains this text"
+    )
+    parser.add_argument("--seeds", type=int, help="number of seeds, from 1 on")
+    parser.add_argument(
+        "--processes", type=int, help="number of processes; default: one for each core"
     )
     options = parser.parse_args(arguments)
     seeds: Sequence[int] = SMOKE_SEEDS if options.smoke else SEEDS

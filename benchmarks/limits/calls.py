@@ -1,4 +1,4 @@
-"""What plain calls meet: many at once, a backend's mixed traffic, and a rate of one's own."""
+"""Plain calls under limits: many at once, a backend's mixed traffic, and a declared rate."""
 
 import random
 import statistics
@@ -37,11 +37,11 @@ GATHERS: Final = {
             requests=1.1,
         ),
         Row(
-            name="20,000, 1 % by chance",
+            name="20,000, 1 % at random",
             group="plain calls",
             make=partial(Chance, 0.01),
             operations=20_000,
-            # A hundred at once, as many as a client has in flight.
+            # A hundred at once, the limit of a client.
             ideal=unlimited(20_000, 0.01, workers=100),
             time=1.3,
             requests=1.0 / 0.99 + 0.01,
@@ -79,7 +79,7 @@ class Gather:
 
 @attrs.frozen(kw_only=True)
 class Declared:
-    """What began and what arrived in the second that held most, at a `max_rate`."""
+    """The most that began, and the most that arrived, within one second at a `max_rate`."""
 
     rate: float
     seed: int
@@ -88,7 +88,7 @@ class Declared:
 
     @property
     def allowed(self) -> float:
-        """How many may begin in any second."""
+        """Return how many may begin in any second."""
         return 1.02 * self.rate + 1
 
 
@@ -101,14 +101,14 @@ def gather(name: str, seed: int) -> Gather:
 
 
 def mixed(seed: int) -> Gather:
-    """Measure 64 callers that read and update by turns, at 50 a second."""
+    """Measure 64 callers that alternate reads and updates, at 50 a second."""
     server = seeded(Bucket(50, 5), seed)
     calls = world.run(product.mixed(server, MIXED_S, SETTLED_S, seed))
     return _told("mixed traffic at 50/s", seed, server, calls)
 
 
 def declared(rate: float, seed: int) -> Declared:
-    """Measure what begins and arrives where the owner declares a rate."""
+    """Measure what begins and arrives if the owner declares a rate."""
     server = seeded(Server(), seed)
     operations, pacing = int(DECLARED_S * rate), Pacing(max_rate=rate)
     calls = world.run(product.gathered(server, operations, seed, pacing))
@@ -121,13 +121,13 @@ def declared(rate: float, seed: int) -> Declared:
 
 
 def seeded(server: Server, seed: int) -> Server:
-    """Return the server with its chance begun anew."""
+    """Return the server with its randomness reset."""
     server.random = random.Random(seed)  # noqa: S311 - no secret
     return server
 
 
 def most_in_a_second(times: Sequence[float]) -> int:
-    """Return how many lie in the second that holds most."""
+    """Return the number within the busiest second."""
     ordered = sorted(times)
     return max(
         (bisect_left(ordered, time + 1.0) - at for at, time in enumerate(ordered)), default=0

@@ -1,4 +1,4 @@
-"""Measures rows on virtual time, one process for each core, and sums everything up."""
+"""Measures rows on virtual time, one process for each core, and summarizes everything."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ def run(
     processes: int | None = None,
     tell: Callable[[str], None],
 ) -> Section:
-    """Measure and sum up; `smoke` takes the short form, and `only` the rows of that name."""
+    """Measure and summarize; `smoke` selects the short form, and `only` the rows with that name."""
     wanted = [row for row in ROWS.values() if only in row.name and (row.smoke or not smoke)]
     gathers = [
         row for row in calls.GATHERS.values() if only in row.name and (row.smoke or not smoke)

@@ -23,7 +23,7 @@ _LEAST_SLEEP: Final = 1e-6
 
 
 class VirtualTransport:
-    """Makes each exchange with a server of `world`, and notes when it began."""
+    """Makes each exchange with a server of `world`, and records when it began."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -37,7 +37,7 @@ class VirtualTransport:
         left: float,
         timeouts: Timeouts,
     ) -> Reply:
-        """Answer for the device that was asked for, or refuse."""
+        """Answer for the requested device, or refuse."""
         self.began.append(asyncio.get_running_loop().time())
         status, told = await self._server.exchange()
         headers = CIMultiDict({"Content-Type": "application/json"})
@@ -53,10 +53,10 @@ class VirtualTransport:
         """Connect."""
 
     def distrust(self) -> None:
-        """Have no connection to close."""
+        """Do nothing: there is no connection to close."""
 
     def close(self) -> None:
-        """Have nothing to release."""
+        """Do nothing: there is nothing to release."""
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def jobs(server: Server, operations: int, clients: int, seed: int) -> floa
 
 @attrs.frozen(kw_only=True)
 class Calls:
-    """What plain calls met: how long each took, and by which errors some ended."""
+    """The results of plain calls: how long each took, and the errors that some raised."""
 
     seconds: float
     waits: tuple[float, ...]
@@ -114,7 +114,7 @@ class Calls:
 async def gathered(
     server: Server, operations: int, seed: int, pacing: Pacing | None = None
 ) -> Calls:
-    """Begin so many updates at once by `asyncio.gather`, without a job."""
+    """Start that many updates at once with `asyncio.gather`, without a job."""
     loop = asyncio.get_running_loop()
     waits: list[float] = []
     errors: Counter[str] = Counter()
@@ -129,7 +129,7 @@ async def gathered(
 
 
 async def mixed(server: Server, seconds: float, settled: float, seed: int) -> Calls:
-    """Let 64 callers update and read for so long, as a backend does; count once it settled."""
+    """Let 64 callers update and read for that long, like a backend; count once it has settled."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     waits: list[float] = []

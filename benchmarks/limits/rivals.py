@@ -1,4 +1,4 @@
-"""Other rules on the same servers: 64 workers, each of which repeats a request until it passes."""
+"""Other algorithms on the same servers: 64 workers that repeat each request until it passes."""
 
 import asyncio
 import math
@@ -20,14 +20,14 @@ class Rule(Protocol):
         """Wait until an attempt may begin."""
 
     def passed(self) -> None:
-        """Take note of an attempt that passed."""
+        """Record an attempt that passed."""
 
     def refused(self, told: float | None, times: int) -> float:
-        """Return how long an operation waits that was refused so many times before."""
+        """Return how long an operation waits after that many refusals."""
 
 
 class AsTold:
-    """Waits as the server says, each operation by itself, and slows nothing else down."""
+    """Waits as the server says, for each operation by itself, and slows down nothing else."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
@@ -39,17 +39,17 @@ class AsTold:
         """Learn nothing."""
 
     def refused(self, told: float | None, times: int) -> float:
-        """Wait as told, else by a jittered doubling second."""
+        """Wait as the server says, or for a jittered second that doubles."""
         if told is not None:
             return told + self._chance.uniform(0.0, min(5.0, 0.25 * told + 0.5))
         return self._chance.uniform(0.0, min(20.0, 2.0 ** min(times, 30)))
 
 
 class Adaptive:
-    """botocore's `retry_mode=adaptive`: a token bucket whose rate is cut by every refusal.
+    """botocore's `retry_mode=adaptive`: a token bucket whose rate every refusal cuts.
 
-    Its rate grows as a cubic of the time since the last refusal. Attempts are not limited here,
-    so that every operation passes in the end.
+    Its rate grows as a cubic of the time since the last refusal. Attempts are not limited here, so
+    that every operation passes in the end.
     """
 
     KEPT: Final = 0.7
@@ -82,13 +82,13 @@ class Adaptive:
             self._tokens -= 1
 
     def passed(self) -> None:
-        """Grow, but to no more than twice what is sent."""
+        """Grow, but to no more than twice the rate of sending."""
         self._measure()
         if self._rate is not None:
             self._set(min(self._cubic(), 2 * self._measured))
 
     def refused(self, told: float | None, times: int) -> float:
-        """Cut the rate; wait by a jittered doubling second."""
+        """Cut the rate; wait for a jittered second that doubles."""
         self._measure()
         rate = self._measured if self._rate is None else min(self._measured, self._rate)
         self._rate_at_cut, self._cut_at = rate, self._loop.time()
@@ -133,7 +133,7 @@ RIVALS: Final[dict[str, Callable[[random.Random], Rule]]] = {
 
 
 async def pooled(server: Server, name: str, operations: int, clients: int, seed: int) -> float:
-    """Carry so many operations out by a rival's rule; return the seconds it took."""
+    """Carry out that many operations by a rival's algorithm; return the seconds it took."""
     loop = asyncio.get_running_loop()
     began = loop.time()
 

@@ -1,4 +1,4 @@
-"""Which servers there are, how fast anybody could be against each, and what is allowed."""
+"""The servers, the ideal speed against each, and the bounds."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,9 +27,9 @@ MANY: Final = 20_000
 class Row:
     """One server and the work against it.
 
-    `ideal` are the seconds that nobody undercuts; where it is None, a client that only waits as
-    it is told sets them. `time` and `requests` are the bounds: of the time in units of the
-    ideal, and of the requests for each success.
+    `ideal` is the fewest seconds that any client needs; if it is None, a client that only waits as
+    the server says sets them. `time` and `requests` are the bounds: of the time in units of the
+    ideal, and of the requests per success.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Row:
 
 
 def unlimited(operations: int, share: float = 0.0, workers: int = WORKERS) -> float:
-    """Return the seconds of so many successes, where a share is refused and has to be repeated."""
+    """Return the seconds of that many successes if a share is refused and must be repeated."""
     return operations / (1.0 - share) * LATENCY / workers + 4 * LATENCY
 
 
@@ -64,7 +64,7 @@ def _by_chance() -> Iterator[Row]:
         for how, seconds, status in ways:
             yield Row(
                 name=f"{share:.1%} of {how}",
-                group="by chance" if seconds is None else "by chance, with Retry-After",
+                group="at random" if seconds is None else "at random, with Retry-After",
                 make=partial(Chance, share, seconds, status),
                 operations=MANY,
                 ideal=unlimited(MANY, share) if seconds is None else None,
@@ -95,8 +95,8 @@ def _buckets() -> Iterator[Row]:
                 )
     for rate, operations, burst in ((50, 3_000, 5), (1_000, 30_000, 100)):
         yield Row(
-            name=f"bucket {rate:,}/s and 1 % by chance",
-            group="a bucket and chance",
+            name=f"bucket {rate:,}/s and 1 % at random",
+            group="a bucket and random refusals",
             make=partial(Bucket, rate, burst, share=0.01),
             operations=operations,
             ideal=operations / rate,
@@ -111,7 +111,7 @@ def _windows() -> Iterator[Row]:
         told = ", Retry-After" if tells else ""
         yield Row(
             name=f"600 a minute{told}",
-            group="so many in a window",
+            group="a quota per window",
             make=partial(Window, 600, 60, tells=tells),
             operations=3_000,
             ideal=240 + unlimited(600),
@@ -121,7 +121,7 @@ def _windows() -> Iterator[Row]:
         )
         yield Row(
             name=f"100 in 10 s{told}",
-            group="so many in a window",
+            group="a quota per window",
             make=partial(Window, 100, 10, tells=tells),
             operations=1_000,
             ideal=90 + unlimited(100),
@@ -158,7 +158,7 @@ def _shared() -> Iterator[Row]:
 def _others() -> Iterator[Row]:
     yield Row(
         name="10 at once, 50 ms each",
-        group="so many at once",
+        group="a limit on concurrency",
         make=partial(Places, 10, 0.05),
         operations=3_000,
         ideal=3_000 * (0.05 + 0.2 * LATENCY) / 10,
@@ -168,7 +168,7 @@ def _others() -> Iterator[Row]:
     )
     yield Row(
         name="10 at once, 1 s each",
-        group="so many at once",
+        group="a limit on concurrency",
         make=partial(Places, 10, 1.0),
         operations=600,
         ideal=60,

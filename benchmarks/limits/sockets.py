@@ -32,7 +32,7 @@ NGINX: Final = f"nginx, limit_req {NGINX_RATE}/s, {NGINX_BURST} saved up"
 
 @attrs.frozen(kw_only=True)
 class Job:
-    """One job over a socket. `requests` are those for each success."""
+    """One job over a socket. `requests` is the number per success."""
 
     row: str
     ideal: float
@@ -57,7 +57,7 @@ class Count:
 
 
 async def bare(base_url: str, count: int) -> float:
-    """Return the seconds that bare aiohttp takes, where nothing limits."""
+    """Return the seconds that bare aiohttp takes without a limit."""
     async with bare_aiohttp.opened(base_url, concurrency=WORKERS, way="") as load:
         began = time.monotonic()
         await load(DeviceIds(first=0, limit=count))
@@ -65,7 +65,7 @@ async def bare(base_url: str, count: int) -> float:
 
 
 async def job(base_url: str, count: int) -> tuple[float, float]:
-    """Return the seconds of a fleet job as it comes, and its requests for each success."""
+    """Return the seconds of a default fleet job, and its requests per success."""
     told = Count()
     operations = [
         UpdateDevice(device_id=each, name=NAME) for each in DeviceIds(first=0, limit=count)
@@ -81,7 +81,7 @@ async def job(base_url: str, count: int) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def limited(*arguments: str) -> Iterator[str]:
-    """Run a server with a limit, and give where it is."""
+    """Run a server with a limit, and yield its address."""
     command = [sys.executable, "-m", "benchmarks.limited_server", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         try:
@@ -92,7 +92,7 @@ def limited(*arguments: str) -> Iterator[str]:
 
 
 def by_chance(*, count: int = COUNT, rounds: int = ROUNDS) -> list[Job]:
-    """Measure a share of 429 by chance, at 20 ms.
+    """Measure a share of random 429s, at 20 ms.
 
     The ideal is bare aiohttp's time in the same round, and the start as in `rows.unlimited`.
     """
@@ -106,7 +106,7 @@ def by_chance(*, count: int = COUNT, rounds: int = ROUNDS) -> list[Job]:
                 seconds, requests = asyncio.run(job(base_url, count))
             found.append(
                 Job(
-                    row=f"{share:.0%} of 429 by chance",
+                    row=f"{share:.0%} of 429 at random",
                     ideal=free / (1.0 - share) + 4 * LATENCY,
                     seconds=seconds,
                     requests=requests,
@@ -118,7 +118,7 @@ def by_chance(*, count: int = COUNT, rounds: int = ROUNDS) -> list[Job]:
 
 
 def against_nginx(*, count: int = COUNT) -> list[Job]:
-    """Measure nginx's `limit_req`, whose 429 is HTML without Retry-After; none without nginx."""
+    """Measure nginx's `limit_req` (429 as HTML, without Retry-After); nothing without nginx."""
     if find_nginx() is None:
         return []
     with limited() as upstream, _nginx_before(upstream) as base_url:

@@ -1,4 +1,4 @@
-"""What the measured rows say together, and whether each bound was kept. Arithmetic only."""
+"""Summarizes the measured rows, and whether each bound was kept. Arithmetic only."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
@@ -14,11 +14,12 @@ from benchmarks.report import Section, Table, shown
 T = TypeVar("T")
 
 LEAD: Final = (
-    "`fleet.apply(client, …, concurrency=64, abort=None)` and plain calls through the whole of the "
+    "`fleet.apply(client, …, concurrency=64, abort=None)` and plain calls through the whole "
     "package; only transport and clock are replaced, so that time is virtual. Answers take 20 ms. "
-    "The ideal is what no client undercuts; with Retry-After by chance it is a client that only "
-    "waits as it is told, with the same seeds. Medians of the seeds; beside it botocore's adaptive "
-    "mode, by its algorithm, without its limit of attempts."
+    "The ideal is the least time that any client needs; with Retry-After at random, it is the "
+    "time of a client that only waits as the server says, with the same seeds. Figures are "
+    "medians of the seeds. Beside them is botocore's adaptive mode: its algorithm, without its "
+    "limit of attempts."
 )
 
 
@@ -26,7 +27,7 @@ LEAD: Final = (
 class Cell:
     """One row with one seed: the package's job, and botocore's adaptive mode beside it.
 
-    `requests` are those for each success.
+    `requests` is the number per success.
     """
 
     row: str
@@ -40,7 +41,7 @@ class Cell:
 
 @attrs.frozen(kw_only=True)
 class Figure:
-    """What was found of one row, in units of the ideal and in requests for each success."""
+    """The results of one row, in units of the ideal and in requests per success."""
 
     row: Row
     ideal: float
@@ -55,7 +56,7 @@ def section(
     declared: Sequence[Declared],
     jobs: Sequence[Job],
 ) -> Section:
-    """Sum up, and judge."""
+    """Summarize, and judge."""
     figures = list(_figures(cells))
     return Section(
         name="limits",
@@ -113,14 +114,14 @@ def _figures(cells: Sequence[Cell]) -> Iterator[Figure]:
 
 
 def _by_group(figures: Sequence[Figure]) -> Iterator[Verdict]:
-    """Judge each group by the row that comes nearest to its bound, or goes farthest beyond."""
+    """Judge each group by the row that is nearest to its bound, or farthest beyond it."""
     for group, found in _grouped(figures, lambda figure: figure.row.group).items():
         slowest = max(found, key=lambda figure: figure.time.median / figure.row.time)
         dearest = max(found, key=lambda figure: figure.requests.median / figure.row.requests)
         several = len(found) > 1
         for what, worst, spread_found, bound in (
             ("time / ideal", slowest, slowest.time, slowest.row.time),
-            ("requests a success", dearest, dearest.requests, dearest.row.requests),
+            ("requests per success", dearest, dearest.requests, dearest.row.requests),
         ):
             named = f"{group}, nearest: {worst.row.name}" if several else worst.row.name
             yield Verdict(what=f"{what}; {named}", found=spread_found, bound=bound, at_most=True)
@@ -128,10 +129,10 @@ def _by_group(figures: Sequence[Figure]) -> Iterator[Verdict]:
 
 def _rows(figures: Sequence[Figure]) -> Table:
     return Table(
-        title="The server, and the work against it",
+        title="Server and workload",
         headings=(
-            *("server", "ideal s", "time / ideal", "bound", "requests a success", "bound"),
-            *("botocore: time / ideal", "requests a success"),
+            *("server", "ideal s", "time / ideal", "bound", "requests per success", "bound"),
+            *("botocore: time / ideal", "requests per success"),
         ),
         rows=tuple(
             (
@@ -168,8 +169,8 @@ def _plain(gathers: Sequence[Gather]) -> Table:
             )
         )
     return Table(
-        title="Plain calls, by `asyncio.gather`, and 64 callers that read and update by turns",
-        headings=("calls", "ideal s", "s", "requests a success", "p99 / median wait", "errors"),
+        title="Plain calls with `asyncio.gather`, and 64 callers that alternate reads and updates",
+        headings=("calls", "ideal s", "s", "requests per success", "p99 / median wait", "errors"),
         rows=tuple(rows),
     )
 
@@ -185,7 +186,7 @@ def _judged_plain(gathers: Sequence[Gather]) -> Iterator[Verdict]:
                 row.time,
             )
             yield _at_most(
-                f"plain calls, requests a success; {name}",
+                f"plain calls, requests per success; {name}",
                 (each.requests for each in found),
                 row.requests,
             )
@@ -204,7 +205,7 @@ def _judged_plain(gathers: Sequence[Gather]) -> Iterator[Verdict]:
 
 def _slots(declared: Sequence[Declared]) -> Table:
     return Table(
-        title="A `max_rate`, and the second that held most",
+        title="A `max_rate`, and the busiest second",
         headings=("max_rate", "may begin", "began", "arrived"),
         rows=tuple(
             (
@@ -221,13 +222,15 @@ def _slots(declared: Sequence[Declared]) -> Table:
 def _judged_slots(declared: Sequence[Declared]) -> Iterator[Verdict]:
     for name, found in _grouped(declared, lambda each: f"{each.rate:g}/s").items():
         most = max(each.began for each in found)
-        yield _at_most(f"begun in any second at a max_rate of {name}", [most], found[0].allowed)
+        yield _at_most(
+            f"started in any one second at a max_rate of {name}", [most], found[0].allowed
+        )
 
 
 def _over_sockets(jobs: Sequence[Job]) -> Table:
     return Table(
         title="1,000 updates over a real socket, in real time",
-        headings=("server", "ideal s", "s", "time / ideal", "requests a success"),
+        headings=("server", "ideal s", "s", "time / ideal", "requests per success"),
         rows=tuple(
             (
                 name,
@@ -249,7 +252,7 @@ def _judged_sockets(jobs: Sequence[Job]) -> Iterator[Verdict]:
             found[0].time_bound,
         )
         yield _at_most(
-            f"over a socket, requests a success; {name}",
+            f"over a socket, requests per success; {name}",
             (each.requests for each in found),
             found[0].requests_bound,
         )

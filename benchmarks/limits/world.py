@@ -19,7 +19,7 @@ Rate = Callable[[float], float]
 
 
 class _Selector(selectors.SelectSelector):
-    """Lets no time pass: what the loop would wait for is due at once."""
+    """Lets no time pass: events that the loop would wait for are due at once."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
@@ -30,7 +30,7 @@ class _Selector(selectors.SelectSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose time jumps to the next timer."""
 
-    # Names of asyncio's base loop, which has no other way to be told the time of its timers.
+    # Names of asyncio's base loop, which offers no other way to set the time of its timers.
     _ready: Any
     _scheduled: Any
     _timer_cancelled_count: int
@@ -49,7 +49,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self._timer_cancelled_count -= 1
             heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001 - as the base loop does
         if not self._ready and scheduled:
-            # To the very number, so that no rounding keeps a timer from being due.
+            # Exactly that number, so that no rounding keeps a timer from being due.
             self._now = max(self._now, scheduled[0].when())
         super()._run_once()  # type: ignore[misc]  # typeshed shows what is public
 
@@ -65,7 +65,7 @@ Answer = tuple[int, float | None]
 
 
 class Server:
-    """Answers everything. What limits says so in `decide`, when a request arrives."""
+    """Answers everything; a subclass that limits decides in `decide`, when a request arrives."""
 
     def __init__(self, *, latency: float = LATENCY, service: float = 0.0) -> None:
         self.random = random.Random(1)  # noqa: S311 - no secret
@@ -77,11 +77,11 @@ class Server:
         self.arrived: list[float] = []
 
     def decide(self, now: float) -> Answer | None:
-        """Return how a request is refused that arrives now, or None."""
+        """Return how a request that arrives now is refused, or None."""
         return None
 
     async def exchange(self) -> Answer:
-        """Take one request; return its answer once it is back."""
+        """Take one request; return its answer after the round trip."""
         latency = self.latency * self.random.uniform(0.8, 1.25)
         await asyncio.sleep(0.4 * latency)
         now = asyncio.get_running_loop().time()
@@ -113,7 +113,7 @@ class Chance(Server):
 
 
 class Bucket(Server):
-    """A token bucket; `others` take so much of its rate first, and `share` is refused besides."""
+    """A token bucket; `others` first take that much of its rate, and `share` is refused as well."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Bucket(Server):
         self._at: float | None = None
 
     def decide(self, now: float) -> Answer | None:
-        """Refuse where no token is left."""
+        """Refuse if no token is left."""
         if self._share and self.random.random() < self._share:
             return 429, None
         passed = 0.0 if self._at is None else now - self._at
@@ -147,7 +147,7 @@ class Bucket(Server):
 
 
 class Window(Server):
-    """Takes so many in each window of so many seconds; `tells` when the next one begins."""
+    """Accepts a number of requests in each window of seconds; `tells` when the next one begins."""
 
     def __init__(self, count: int, seconds: float, *, tells: bool = False) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class Window(Server):
         self._taken = 0
 
     def decide(self, now: float) -> Answer | None:
-        """Refuse what the window does not hold."""
+        """Refuse what exceeds the window."""
         window = math.floor((now - EPOCH) / self._seconds)
         if window != self._window:
             self._window, self._taken = window, 0
@@ -170,14 +170,14 @@ class Window(Server):
 
 
 class Places(Server):
-    """Takes so many at once."""
+    """Accepts that many requests at once."""
 
     def __init__(self, count: int, service: float) -> None:
         super().__init__(service=service)
         self._count = count
 
     def decide(self, now: float) -> Answer | None:
-        """Refuse where every place is taken."""
+        """Refuse if every place is taken."""
         return None if self.in_flight < self._count else (429, None)
 
 
@@ -195,7 +195,7 @@ class Outages(Server):
 
 
 def in_turn(first: float, second: float, period: float) -> Rate:
-    """Return a rate that is another in each period."""
+    """Return a rate that changes with each period."""
     return lambda now: first if int((now - EPOCH) / period) % 2 == 0 else second
 
 

@@ -45,7 +45,7 @@ def test_a_group_is_judged_by_the_row_nearest_to_its_bound() -> None:
         [cell("1.0% of 429", 1, 1.2, 1.0), cell("5.0% of 429", 1, 1.4, 1.0)], [], [], []
     )
     time, _ = found.verdicts
-    assert time.what == "time / ideal; by chance, nearest: 1.0% of 429"
+    assert time.what == "time / ideal; at random, nearest: 1.0% of 429"
     assert time.bound == 1.3
 
 
@@ -131,6 +131,6 @@ def test_refusals_over_a_socket_are_counted() -> None:
         attempts += 1
         passed += chance.random() >= 0.02
     found = {each.row: each for each in sockets.by_chance(count=200, rounds=1)}
-    assert found["0% of 429 by chance"].requests == 1.0
-    assert found["2% of 429 by chance"].requests == attempts / 200 > 1.0
+    assert found["0% of 429 at random"].requests == 1.0
+    assert found["2% of 429 at random"].requests == attempts / 200 > 1.0
     assert all(each.ideal > 4 * world.LATENCY and each.seconds > 0 for each in found.values())
