@@ -1,10 +1,14 @@
 """What tests of all layers share."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import connect
+from enapter_async.fleet.journal.postgres.schema import prepare
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.support.budget import LONG
 from tests.support.clock import FakeClock
@@ -70,6 +74,14 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres(postgres_server: PostgresServer) -> str:
     """The address of an empty database."""
     return postgres_server.new_database()
+
+
+@pytest.fixture
+def database(postgres: str) -> str:
+    """The address of a database with the tables for journals."""
+    with closing(connect(Address.parse(postgres, with_run=False))) as connection:
+        prepare(connection)
+    return postgres
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -42,6 +42,7 @@ FLOORS_OF_FLEET = (
     ("outcomes",),
     ("inputs", "pace_notes", "stop"),
     ("journal", "ordering"),
+    ("leased",),
     ("execution", "planning", "reporting"),
     ("producer", "rollout", "workers"),
     ("options",),

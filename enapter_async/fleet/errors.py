@@ -19,6 +19,7 @@
     ├── WaveNotPassedError                 the run stopped: a wave did not pass
     ├── PausedTooLongError                 the run stopped: nothing got through for too long
     ├── JournalError                       the run stopped: its journal cannot be written
+    │   └── TakenOverError                 another session has taken over the run
     ├── NoRoomError                        the run stopped: no room to store credentials
     ├── ForeignCancellationError           the run stopped: something cancelled a part of it
     └── AmbiguousOutcomeError
@@ -57,6 +58,13 @@ class StaleError(NotStartedError):
 
 class JournalError(EnapterError):
     """The journal could not be written, so nothing more is sent."""
+
+
+class TakenOverError(JournalError):
+    """Another session has taken over the run, because this one's lease was over.
+
+    This session writes nothing any more, and so sends nothing; the other one continues the run.
+    """
 
 
 class ForeignCancellationError(EnapterError):

@@ -151,7 +151,7 @@ class Execution(Generic[OperationT]):
     ) -> Outcome[OperationT]:
         """Return the outcome of an operation whose call raised an error."""
         if isinstance(error, JournalError):
-            error = self._ambiguous(str(error), error)
+            return self._unjournalled(error)
         if isinstance(error, AmbiguousOutcomeError):
             if error.answer is not None and credential_store is not None:
                 return await self._keep(credential_store, error.answer, error)
@@ -161,9 +161,18 @@ class Execution(Generic[OperationT]):
                 return self._outcome(State.ABSENT)
             # Most likely the deletion of an earlier session did it.
             return attrs.evolve(self._outcome(State.APPLIED), settled=True)
-        if self._uncertain:
-            return await self._settle(client, error)
-        return self._outcome(State.FAILED, error=error)
+        return (
+            await self._settle(client, error)
+            if self._uncertain
+            else self._outcome(State.FAILED, error=error)
+        )
+
+    def _unjournalled(self, error: JournalError) -> Outcome[OperationT]:
+        """Return the outcome of an operation that could not be sent, or not again."""
+        if not self._may_have_happened():
+            return self.held(str(error), error)
+        ambiguous = self._ambiguous(str(error), error)
+        return self._outcome(State.UNKNOWN, error=ambiguous)
 
     @property
     def _uncertain(self) -> bool:

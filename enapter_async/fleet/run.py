@@ -267,7 +267,7 @@ class Run(Generic[OperationT]):
         )
         session = self._session = opened.session
         if session is not None:
-            session.tell(self._tally)
+            session.tell(self._tally, on_stop=self.stop)
             if ROLLOUT in session.facts:
                 self._rollout = Rollout.from_text(session.facts[ROLLOUT])
         exits.push_async_callback(self._admission.close)

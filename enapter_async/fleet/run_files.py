@@ -1,5 +1,6 @@
 """Open the files of a run before it starts: its journal, and its credentials file."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -17,6 +18,7 @@ from enapter_async.fleet.credentials import (
 )
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.inputs import Input, WorkItem
+from enapter_async.fleet.journal.names import JournalName, store_of
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Report, State
@@ -58,8 +60,8 @@ async def open_files(
     if credentials is not None and not callable(credentials):
         path = _absolute(credentials)
     session, claim = None, None
-    where = None if journal is None else Path(_absolute(journal.path))
-    if plan and not options.again and not (where and where.exists()):
+    where = None if journal is None else store_of(journal.path).name
+    if plan and not options.again and not (journal and await _begun(journal.path)):
         claim = PlanClaim.take(plan, now=clock.wall(), journal=where)
         exits.callback(_release_if_undone, claim, report)
     if journal is not None:
@@ -76,7 +78,7 @@ async def open_files(
             plan, token = session.facts[PLAN], session.facts.get(CLAIM, "")
             claim = PlanClaim.take(plan, now=clock.wall(), token=token, journal=where)
             exits.callback(_release_if_undone, claim, report)
-        path = path or session.facts.get("credentials")
+        path = path or session.credentials
     credential_store: CredentialStore | None = None
     if callable(credentials):
         credential_store = SinkStore(credentials)
@@ -93,6 +95,10 @@ def _release_if_undone(claim: PlanClaim, report: Callable[[], Report]) -> None:
     counts = report().counts
     if not any(counts[state] for state in (State.APPLIED, State.DIFFERS, State.UNKNOWN)):
         claim.release()
+
+
+async def _begun(journal: JournalName) -> bool:
+    return await asyncio.to_thread(store_of(journal).exists)
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

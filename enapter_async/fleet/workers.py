@@ -12,6 +12,7 @@ from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.execution import Execution
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.session import JournalSession
+from enapter_async.fleet.leased import LeasedAttempts
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.planning.drift import Guard, StateGuard, look
@@ -258,6 +259,7 @@ class WorkerPool:
     async def _carry_out(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any]:
         worker: Any = asyncio.current_task()
         self._in_flight[worker] = execution
+        lease = None if self._session is None else self._session.lease
         try:
             goes = 0
             while True:
@@ -273,7 +275,7 @@ class WorkerPool:
                         check=self._check,
                         credential_store=self._credential_store,
                         limiter=self._limiter,
-                        observer=admitted,
+                        observer=admitted if lease is None else LeasedAttempts(lease, admitted),
                     )
                     # An operation that failed only because of the host is tried again.
                     if (

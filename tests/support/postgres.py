@@ -100,6 +100,20 @@ class PostgresServer:
             process.send_signal(signal.SIGQUIT)
             process.wait(READY_S)
 
+    def freeze(self) -> None:
+        """Stop all its processes: connections stay open, and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let its processes continue."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in (*map(int, children.read_text().split()), self._process.pid):
+            os.kill(pid, number)
+
     def address(self, database: str) -> str:
         return f"postgresql://fleet@127.0.0.1:{self._port}/{database}"
 

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from enapter_async.fleet.journal.postgres.address import Address, is_address
+from enapter_async.fleet.journal.postgres.store import PostgresStore
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.sqlite.store import SQLiteStore
 from enapter_async.fleet.journal.store import Store
@@ -17,6 +19,8 @@ def store_of(name: JournalName) -> Store:
     Raises:
         ConfigurationError: the name is not a valid address.
     """
+    if isinstance(name, str) and is_address(name):
+        return PostgresStore(Address.parse(name))
     return SQLiteStore(Path(name))
 
 

@@ -7,6 +7,10 @@ from typing import Final, Literal
 import attrs
 
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.journal.postgres.address import without_password
+from enapter_async.fleet.journal.store import COMMIT_SECONDS, LEASE_SECONDS, HoldTerms
+
+LEAST_LEASE: Final = 0.5
 
 AMBIGUOUS: Final = ("report", "regenerate", "skip")
 
@@ -16,31 +20,56 @@ def _storable(facts: Mapping[str, str]) -> dict[str, str]:
     return {key: value.encode("utf-8", "backslashreplace").decode() for key, value in facts.items()}
 
 
+def _shown(path: object) -> str:
+    return repr(without_password(path) if isinstance(path, str) else path)
+
+
 @attrs.frozen(kw_only=True)
 class JournalOptions:
     """How a run is journalled and, if its journal already exists, how the run is resumed.
 
-    `path` is the journal's file. With `power` every intent is on disk before its request is sent,
-    not only the intents of once-only operations; this costs up to 10 ms for each operation, and
-    also applies to later sessions of the run. `retry_failed` retries failed operations. `ambiguous`
-    applies to once-only operations that may or may not have been done: "report" leaves them
-    unknown, "regenerate" repeats them, and "skip" leaves them unknown and records that they are
-    acknowledged. `accept_new_token` continues with a different token, after checking that it shows
-    up to three devices of the run unchanged in id and site. `accept_wave` continues although the
-    wave at which the run stopped did not pass (see `WaveNotPassedError`): that wave is not checked
-    again, but later waves are. `facts` are written into a new journal, for display.
+    `path` is the journal's file, or a run in PostgreSQL: `postgresql://user@host/database#NAME`, of
+    which no message shows a password. With `power` every intent is on disk before its request is
+    sent, not only the intents of once-only operations; this costs up to 10 ms for each operation,
+    and also applies to later sessions of the run. (In PostgreSQL it is always so.) `retry_failed`
+    retries failed operations. `ambiguous` applies to once-only operations that may or may not have
+    been done: "report" leaves them unknown, "regenerate" repeats them, and "skip" leaves them
+    unknown and records that they are acknowledged. `accept_new_token` continues with a different
+    token, after checking that it shows up to three devices of the run unchanged in id and site.
+    `accept_wave` continues although the wave at which the run stopped did not pass (see
+    `WaveNotPassedError`): that wave is not checked again, but later waves are. `lease` is for how
+    many seconds a run in PostgreSQL stays held once nothing more is heard of its session; then
+    another one may take it over. If a commit takes longer than `commit_timeout` seconds, the run
+    stops. With `heed_stop` a run that was asked to stop is refused. `facts`
+    are written into a new journal, for display.
     """
 
-    path: str | os.PathLike[str]
+    path: str | os.PathLike[str] = attrs.field(repr=_shown)
     power: bool = False
     retry_failed: bool = False
     ambiguous: Literal["report", "regenerate", "skip"] = "report"
     accept_new_token: bool = False
     accept_wave: bool = False
+    lease: float = LEASE_SECONDS
+    commit_timeout: float = COMMIT_SECONDS
+    heed_stop: bool = False
     facts: Mapping[str, str] = attrs.field(factory=dict, converter=_storable)
 
     def __attrs_post_init__(self) -> None:
+        if not self.lease >= LEAST_LEASE:
+            raise ConfigurationError(f"lease is {self.lease!r}; give at least {LEAST_LEASE} s")
         if self.ambiguous not in AMBIGUOUS:
             raise ConfigurationError(
                 f"ambiguous is {self.ambiguous!r}; give one of {', '.join(AMBIGUOUS)}"
             )
+        if not self.commit_timeout > 0:
+            raise ConfigurationError(
+                f"commit_timeout is {self.commit_timeout!r}; give seconds above 0"
+            )
+
+    @property
+    def terms(self) -> HoldTerms:
+        """How a session holds the journal."""
+        return HoldTerms(
+            lease=self.lease, commit_timeout=self.commit_timeout, heed_stop=self.heed_stop
+        )

@@ -83,7 +83,7 @@ class Dialect:
         """Return the query for a page of items."""
         p = self.parameter
         return (
-            f"SELECT {columns} FROM {self.item} "  # noqa: S608 - our own tables
+            f"SELECT {columns} FROM {self.item} "
             f"WHERE {self.item_only}seq > {p} ORDER BY seq LIMIT {p}"
         )
 
@@ -91,7 +91,7 @@ class Dialect:
         """Return the query for a page of events."""
         p = self.parameter
         return (
-            f"SELECT {columns} FROM {self.event} "  # noqa: S608 - our own tables
+            f"SELECT {columns} FROM {self.event} "
             f"WHERE {self.event_only}{condition}id > {p} ORDER BY id LIMIT {p}"
         )
 
@@ -102,7 +102,7 @@ class Dialect:
         items = _part_of(self.item, self.item_only)
         events, only = _part_of(self.event, self.event_only), self.event_only
         return (
-            f"SELECT {item}, {event}, told.at_ms FROM {items} AS item LEFT JOIN ("  # noqa: S608 - our own tables
+            f"SELECT {item}, {event}, told.at_ms FROM {items} AS item LEFT JOIN ("
             f"  SELECT seq, max(id) AS id FROM {self.event}"
             f"  WHERE {only}kind IN ({_OUTCOMES}) GROUP BY seq"
             f") AS last ON last.seq = item.seq LEFT JOIN {events} AS event ON event.id = last.id "
@@ -114,7 +114,7 @@ class Dialect:
 
 
 def _part_of(table: str, only: str) -> str:
-    return f"(SELECT * FROM {table} WHERE {only.removesuffix(' AND ')})" if only else table  # noqa: S608 - our own tables
+    return f"(SELECT * FROM {table} WHERE {only.removesuffix(' AND ')})" if only else table
 
 
 def _checked(
@@ -165,7 +165,7 @@ class Journal:
         """Return the facts about the run; empty if no run was started."""
         facts = _part_of(self._dialect.fact, self._dialect.fact_only)
         with self._sound():
-            found = dict(self._fetch(f"SELECT key, value FROM {facts} AS facts"))  # noqa: S608 - our own tables
+            found = dict(self._fetch(f"SELECT key, value FROM {facts} AS facts"))
             if not all(isinstance(text, str) for pair in found.items() for text in pair):
                 raise ValueError("a fact is no text")
         return found
@@ -173,7 +173,7 @@ class Journal:
     def last_seq(self) -> int:
         """Return the highest seq, or -1."""
         items = _part_of(self._dialect.item, self._dialect.item_only)
-        sql = f"SELECT coalesce(max(seq), -1), coalesce(min(seq), 0) FROM {items} AS items"  # noqa: S608 - our own tables
+        sql = f"SELECT coalesce(max(seq), -1), coalesce(min(seq), 0) FROM {items} AS items"
         with self._sound():
             [(last, first)] = self._fetch(sql)
             if first < 0 or last >= MOST_ITEMS:
@@ -224,7 +224,7 @@ class Journal:
     def last_event(self) -> int:
         """Return the id of the last event, or -1."""
         events = _part_of(self._dialect.event, self._dialect.event_only)
-        sql = f"SELECT coalesce(max(id), -1) FROM {events} AS events"  # noqa: S608 - our own tables
+        sql = f"SELECT coalesce(max(id), -1) FROM {events} AS events"
         with self._sound():
             return int(self._fetch(sql)[0][0])
 
@@ -232,7 +232,7 @@ class Journal:
         """Return when the first intent of an item was written, in milliseconds since 1970."""
         p = self._dialect.parameter
         sql = (
-            f"SELECT min(at_ms) FROM {self._dialect.event} "  # noqa: S608 - our own tables
+            f"SELECT min(at_ms) FROM {self._dialect.event} "
             f"WHERE {self._dialect.event_only}seq = {p} AND kind = {p}"
         )
         with self._sound():

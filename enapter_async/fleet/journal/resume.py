@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import socket
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -18,6 +19,7 @@ from enapter_async.fleet.reading import Caller, KnownClient
 from enapter_async.operation import Operation, Repeat, described
 from enapter_async.operations.nouns import noun_named
 
+CREDENTIALS: Final = "credentials"
 WITNESS: Final = "witness"
 WITNESSES: Final = 3
 _FACTS: Final[Mapping[str, Callable[[str], object]]] = {
@@ -30,12 +32,10 @@ _FACTS: Final[Mapping[str, Callable[[str], object]]] = {
 }
 
 
-def new_facts(
-    client: KnownClient, *, at_ms: int, known: bool, credentials: str | None
-) -> dict[str, str]:
+def new_facts(client: KnownClient, *, at_ms: int, known: bool) -> dict[str, str]:
     """Return the facts about a new run, against which later sessions are checked."""
     salt = secrets.token_bytes(16)
-    facts = {
+    return {
         "run": secrets.token_hex(8),
         "version": __version__,
         "created_ms": str(at_ms),
@@ -44,16 +44,36 @@ def new_facts(
         "token": client.fingerprint(salt),
         "input": "known" if known else "streamed",
     }
-    if credentials is not None:
-        try:
-            credentials.encode()
-        except UnicodeEncodeError:
-            raise ConfigurationError(
-                f"a journal cannot hold the name {credentials!a}, which is not UTF-8; name another "
-                "file of credentials"
-            ) from None
-        facts["credentials"] = credentials
-    return facts
+
+
+def credentials_fact(path: str, *, shared: bool) -> dict[str, str]:
+    """Return the fact that credentials are kept in a file; which machine's, if journals are shared.
+
+    Raises:
+        ConfigurationError: a journal cannot hold the file's name.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"a journal cannot hold the name {path!a}, which is not UTF-8; name another "
+            "file of credentials"
+        ) from None
+    return {f"{CREDENTIALS}@{socket.gethostname()}:{path}" if shared else CREDENTIALS: path}
+
+
+def credentials_here(facts: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the files on this machine in which the run's credentials are kept."""
+    here = f"{CREDENTIALS}@{socket.gethostname()}:"
+    return tuple(path for key, path in facts.items() if key == CREDENTIALS or key.startswith(here))
+
+
+def credentials_elsewhere(facts: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the files on other machines that hold credentials of the run, as `host:path`."""
+    mark, here = f"{CREDENTIALS}@", f"{CREDENTIALS}@{socket.gethostname()}:"
+    return tuple(
+        key.removeprefix(mark) for key in facts if key.startswith(mark) and not key.startswith(here)
+    )
 
 
 def check_facts(journal: str, facts: Mapping[str, str]) -> None:
@@ -84,7 +104,7 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
         raise RunRefusedError(
             f"this run is about {facts['base_url']}, and the client about {client.base_url}"
         )
-    kept = facts.get("credentials")
+    kept = facts.get(CREDENTIALS)
     if credentials is not None and kept is not None and credentials != kept:
         raise RunRefusedError(f"this run keeps its credentials in {kept}, not in {credentials}")
     return facts["token"] == client.fingerprint(bytes.fromhex(facts["salt"]))

@@ -24,7 +24,7 @@ from enapter_async.fleet.journal.records import (
     outcome_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
-from enapter_async.fleet.journal.store import Hold, Writer
+from enapter_async.fleet.journal.store import Hold, Lease, Writer
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.operation import Repeat
@@ -81,7 +81,7 @@ class JournalSession:
             ConfigurationError: the operations contradict each other, or a file cannot be used.
         """
         left_out = resume.merged(given) if given is not None and given.known else frozenset()
-        hold = await store_of(options.path).hold()
+        hold = await store_of(options.path).hold(options.terms)
         session = cls(options, hold, hold.writer(on_failure), clock)
         try:
             await session._begin(client, given, left_out, credentials)
@@ -106,12 +106,24 @@ class JournalSession:
             await self._hold.release()
 
     @property
+    def lease(self) -> Lease | None:
+        """The lease by which the run is held, if it can pass to another session."""
+        return self._hold.lease
+
+    @property
+    def credentials(self) -> str | None:
+        """The file in which this machine keeps the run's credentials, if it does."""
+        return next(iter(resume.credentials_here(self.facts)), None)
+
+    @property
     def run(self) -> str:
         """The run's id, in its journal and in its credentials file."""
         return self.facts["run"]
 
-    def tell(self, tally: Tally) -> None:
-        """Start the counts of this session from those of earlier ones."""
+    def tell(self, tally: Tally, *, on_stop: Callable[[str], None]) -> None:
+        """Start the counts of this session from those of earlier ones, and watch for a stop."""
+        if self.lease is not None:
+            self.lease.watch_stop(on_stop)
         tally.start_from(
             self.earlier, self.left_badly, merged=self.merged, acknowledged=self.acknowledged
         )
@@ -140,6 +152,10 @@ class JournalSession:
             await resume.check_new_token(self._journal, self._replay, client)
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
             await self._hold.put({"token": self.facts["token"]})
+        if credentials is not None and self.lease is not None:
+            fact = resume.credentials_fact(credentials, shared=True)
+            self.facts |= fact
+            await self._hold.put(fact)
         self.input_known = "count" in self.facts
         self.items = self.left() if rest is None else rest
 
@@ -153,9 +169,10 @@ class JournalSession:
                 client,
                 at_ms=int(self._clock.wall() * 1000),
                 known=given.known,
-                credentials=credentials,
             ),
         }
+        if credentials is not None:
+            self.facts |= resume.credentials_fact(credentials, shared=self.lease is not None)
         if not given.known:
             await self._hold.begin(self.facts)
             self.items = self._streamed(given.pulled_async(), 0)
@@ -269,8 +286,10 @@ class JournalSession:
             self._leave(item, State.UNKNOWN)
 
     def _kept(self) -> frozenset[tuple[int, int]]:
-        path = self.facts.get("credentials")
-        return frozenset() if path is None else kept_in(Path(path), self.run)
+        files = resume.credentials_here(self.facts)
+        return frozenset[tuple[int, int]]().union(
+            *(kept_in(Path(path), self.run) for path in files)
+        )
 
     def _leave(self, item: WorkItem, state: State) -> None:
         self.earlier[state] += 1

@@ -7,11 +7,30 @@ process or machine.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
+
+import attrs
 
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import EventRow, ItemRow
+
+LEASE_SECONDS: Final = 3.0
+COMMIT_SECONDS: Final = 10.0
+
+
+@attrs.frozen(kw_only=True)
+class HoldTerms:
+    """How a run in PostgreSQL is held; a file needs none of it.
+
+    `lease` is for how many seconds the run stays held once nothing more is heard of its session;
+    `commit_timeout` the longest wait for a commit, after which the session writes nothing more.
+    With `heed_stop` a run that was asked to stop is refused.
+    """
+
+    lease: float = LEASE_SECONDS
+    commit_timeout: float = COMMIT_SECONDS
+    heed_stop: bool = False
 
 
 class Writer(Protocol):
@@ -49,6 +68,24 @@ class Writer(Protocol):
         """
 
 
+class Lease(Protocol):
+    """What a session knows about a hold that can pass to another session."""
+
+    def is_certain(self) -> bool:
+        """Return whether no other session can have taken the run; asked before each send."""
+        ...
+
+    async def until_certain(self) -> None:
+        """Wait until no other session can have taken the run.
+
+        Raises:
+            JournalError: one has, or that cannot be known.
+        """
+
+    def watch_stop(self, on_stop: Callable[[str], None]) -> None:
+        """Call `on_stop` once another process asks this session to stop, with its reason."""
+
+
 class Hold(Protocol):
     """A journal held by one session, which nobody else can write to until it is released.
 
@@ -79,11 +116,8 @@ class Hold(Protocol):
         ...
 
     @property
-    def lapse(self) -> JournalError | None:
-        """Why nothing may be sent any more, if the hold may have passed to another session.
-
-        Asked directly before a request is sent; None while the hold is certain.
-        """
+    def lease(self) -> "Lease | None":
+        """The lease by which the journal is held, if the hold can pass to another session."""
         ...
 
     async def release(self) -> None:
@@ -114,7 +148,15 @@ class Store(Protocol):
         """
         ...
 
-    async def hold(self) -> Hold:
+    def request_stop(self, reason: str) -> None:
+        """Ask the session that works on the run to start nothing more. Blocking; safe to repeat.
+
+        Raises:
+            RunRefusedError: there is no such run.
+            ConfigurationError: a run of this store cannot be asked.
+        """
+
+    async def hold(self, terms: HoldTerms = ...) -> Hold:
         """Hold the journal, which is created if there is none.
 
         Raises:

@@ -36,7 +36,7 @@ class PlanClaim:
     """Facts that the run's journal must contain for the run to be resumed."""
 
     @classmethod
-    def take(cls, plan: str, *, now: float, token: str = "", journal: Path | None = None) -> Self:
+    def take(cls, plan: str, *, now: float, token: str = "", journal: str | None = None) -> Self:
         """Claim a plan for a run before sending anything; `token` is that of a resumed run.
 
         Raises:
@@ -63,7 +63,7 @@ class PlanClaim:
             claim._check()
             return claim
         at = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
-        row = {CLAIM: token, "at": at, "journal": None if journal is None else str(journal)}
+        row = {CLAIM: token, "at": at, "journal": journal}
         try:
             write_durably(descriptor, json.dumps(row).encode() + b"\n")
         finally:

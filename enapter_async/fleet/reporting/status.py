@@ -19,6 +19,7 @@ from enapter_async.fleet.journal.records import (
     WAVE_PASSED,
 )
 from enapter_async.fleet.journal.replay import Mark, Replay
+from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE, pace_in
 from enapter_async.limits.pace import Pace
@@ -38,8 +39,9 @@ class RunStatus:
     still need a decision; `acknowledged` have been decided. `intents` counts the operations that
     were about to be sent, in all sessions. `wave_not_passed` is the number, from 1, of the wave
     that was checked and did not pass; `stuck` means that failures in it, or in a wave not checked
-    yet, keep the next wave from starting. `kept` results are in the file `credentials`. `pace` is
-    what the active runner's limiter last allowed; None if nothing limited it.
+    yet, keep the next wave from starting. `kept` results are in the file `credentials`; a run in
+    PostgreSQL may have more in the files `credentials_elsewhere` (`host:path`). `pace` is what the
+    active runner's limiter last allowed; None if nothing limited it.
     """
 
     facts: Mapping[str, str]
@@ -54,6 +56,7 @@ class RunStatus:
     wave_not_passed: int | None = None
     stuck: bool = False
     credentials: str | None = None
+    credentials_elsewhere: tuple[str, ...] = ()
     kept: int = 0
     pace: Pace | None = None
 
@@ -93,7 +96,7 @@ class RunStatus:
                 again = len(cut_off - once)
                 counts[State.UNKNOWN] -= again
             facts = opened.facts()
-        path = facts.get("credentials")
+        files = credentials_here(facts)
         return cls(
             facts=facts,
             counts=counts,
@@ -106,8 +109,9 @@ class RunStatus:
             intents=replay.sent,
             wave_not_passed=max(refused, default=None),
             stuck=stuck,
-            credentials=path,
-            kept=0 if path is None else count_in(Path(path)),
+            credentials=next(iter(files), None),
+            credentials_elsewhere=credentials_elsewhere(facts),
+            kept=sum(count_in(Path(path)) for path in files),
             pace=pace if running else None,
         )
 

@@ -52,9 +52,14 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={VERSION}")
-        for statement in _SCHEMA.split(";\n"):
-            connection.execute(statement)
+        create_tables(connection)
         connection.execute("COMMIT")
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables of a journal in an empty database."""
+    for statement in _SCHEMA.split(";\n"):
+        connection.execute(statement)
 
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:

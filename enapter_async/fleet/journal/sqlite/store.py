@@ -7,17 +7,21 @@ from typing import Self
 
 import attrs
 
-from enapter_async.fleet.errors import JournalError
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import JournalError, RunRefusedError
 from enapter_async.fleet.journal.records import ItemRow
+from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.fleet.journal.sqlite.lock import RunLock, is_held
 from enapter_async.fleet.journal.sqlite.writer import JournalWriter
+from enapter_async.fleet.journal.stop_request import request_stop
+from enapter_async.fleet.journal.store import HoldTerms, Lease
 
 
 class SQLiteHold:
-    """A journal's file with its lock, which is freed even by SIGKILL; so the hold never lapses."""
+    """A journal's file with its lock, which even SIGKILL frees; so the hold cannot pass on."""
 
-    lapse: JournalError | None = None
+    lease: Lease | None = None
 
     def __init__(self, journal: SQLiteJournal, lock: RunLock) -> None:
         self.journal = journal
@@ -66,8 +70,8 @@ class SQLiteStore:
 
     @property
     def name(self) -> str:
-        """The path."""
-        return str(self.path)
+        """The absolute path."""
+        return str(self.path.absolute())
 
     def exists(self) -> bool:
         """Return whether there is such a file."""
@@ -81,6 +85,23 @@ class SQLiteStore:
         """Open the journal for reading only, even while a run writes to it."""
         return SQLiteJournal.read(self.path)
 
-    async def hold(self) -> SQLiteHold:
+    def request_stop(self, reason: str) -> None:
+        """Ask the command or backend that works on the run to start nothing more; safe to repeat.
+
+        Raises:
+            RunRefusedError: there is no such run.
+            ConfigurationError: it is not in the folder of a run, which they watch.
+        """
+        folder = RunFolder(self.path.absolute().parent)
+        if not self.path.is_file():
+            raise RunRefusedError(f"there is no journal at {self.path}")
+        if folder.journal != self.path.absolute():
+            raise ConfigurationError(
+                f"{self.path} is not in a run's folder, so that nobody watches for a request to "
+                "stop: call `stop` of the `Run`"
+            )
+        request_stop(folder)
+
+    async def hold(self, terms: HoldTerms = HoldTerms()) -> SQLiteHold:
         """Lock and open the journal, or create it."""
         return SQLiteHold.take(self.path)

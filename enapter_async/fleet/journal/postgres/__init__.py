@@ -1,0 +1,1 @@
+"""A journal in PostgreSQL, which any machine may go on with."""

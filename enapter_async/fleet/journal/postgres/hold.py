@@ -1,0 +1,381 @@
+"""A run in PostgreSQL held by one session: its lease, and its number that every write checks.
+
+The run's row has an epoch, which each session that takes the run raises. A statement that writes
+checks the epoch in that row, so a session that was taken over writes nothing any more, whatever
+delayed it. The lease only decides when another session may take the run: once it is over by the
+database's clock, or was given back.
+
+If the connection is lost, the session raises its own epoch over a new one: then whatever the old
+connection still carries is refused, and it can be told whether a write in doubt was made.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, Self, TypeVar
+
+from enapter_async.fleet.errors import JournalError, RunBusyError, RunRefusedError, TakenOverError
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import (
+    connect_async,
+    driver,
+    told,
+    within,
+)
+from enapter_async.fleet.journal.postgres.copying import copied
+from enapter_async.fleet.journal.postgres.rows import (
+    COPY_FACTS,
+    COPY_ITEMS,
+    fact_lines,
+    item_blocks,
+)
+from enapter_async.fleet.journal.postgres.schema import SCHEMA, refuse_version
+from enapter_async.fleet.journal.postgres.writer import Group, PostgresWriter
+from enapter_async.fleet.journal.reading import Journal
+from enapter_async.fleet.journal.records import ItemRow
+from enapter_async.fleet.journal.store import HoldTerms
+
+T = TypeVar("T")
+
+_RENEWALS: Final = 6
+"""How many renewals there are in one lease."""
+_MARGIN: Final = 0.25
+"""The last part of a lease, in which nothing is sent any more."""
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_GIVE_BACK_SECONDS: Final = 2.0
+
+_RUN: Final = f"{SCHEMA}.run"
+_UNTIL: Final = "clock_timestamp() + make_interval(secs => %s)"
+_TAKE: Final = (
+    f"UPDATE {_RUN} SET epoch = epoch + 1, holder = %s, stop = NULL, lease_until = {_UNTIL} "
+    "WHERE name = %s AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
+    "AND (stop IS NULL OR NOT %s) "
+    "RETURNING id, epoch"
+)
+_CREATE: Final = f"INSERT INTO {_RUN} (name) VALUES (%s) ON CONFLICT DO NOTHING"
+_HOLDER: Final = f"SELECT holder, stop FROM {_RUN} WHERE name = %s"
+_LAST_EVENT: Final = f"SELECT coalesce(max(id), 0) FROM {SCHEMA}.event WHERE run = %s"
+_RETAKE: Final = (
+    f"UPDATE {_RUN} SET epoch = epoch + 1, lease_until = {_UNTIL} "
+    "WHERE id = %s AND holder = %s RETURNING epoch"
+)
+_RENEW: Final = (
+    f"UPDATE {_RUN} SET lease_until = {_UNTIL} WHERE id = %s AND epoch = %s RETURNING stop"
+)
+_GIVE_BACK: Final = f"UPDATE {_RUN} SET lease_until = NULL WHERE id = %s AND epoch = %s"
+_REMOVE_UNBEGUN: Final = (
+    f"DELETE FROM {_RUN} WHERE id = %s AND epoch = %s "
+    f"AND NOT EXISTS (SELECT FROM {SCHEMA}.fact WHERE run = %s)"
+)
+
+
+def boottime() -> float:
+    """Return seconds that also pass while the machine sleeps, where the platform can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def holder_name() -> str:
+    """Return how messages call this session while it holds a run; unlike any other's."""
+    return f"{socket.gethostname()}, process {os.getpid()} ({secrets.token_hex(4)})"
+
+
+class PostgresHold:
+    """A run held by one session, with the connection over which all of it is written."""
+
+    def __init__(self, address: Address, terms: HoldTerms, now: Callable[[], float]) -> None:
+        self.name = address.name
+        self.journal: Journal
+        self.failure: JournalError | None = None
+        self.stop: str | None = None
+        """Why another process asked the session to stop, once it has."""
+        self._address = address
+        self._seconds = terms.lease
+        self._patience = terms.commit_timeout
+        self._now = now
+        self._holder = holder_name()
+        self._connection: Any = None
+        self._durable = False
+        self._run = 0
+        self._epoch = 0
+        self._last_event = 0
+        self._blocks = 0
+        self._renewed = now()
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        """Set when the lease was renewed, or lost."""
+        self._closing = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._on_failure: Callable[[JournalError], None] | None = None
+        self._on_stop: Callable[[str], None] | None = None
+
+    @classmethod
+    async def take(
+        cls,
+        address: Address,
+        terms: HoldTerms = HoldTerms(),
+        *,
+        now: Callable[[], float] = boottime,
+    ) -> Self:
+        """Take a run whose lease is over or given back; it is created if there is none.
+
+        Raises:
+            RunBusyError: another session holds it.
+            RunRefusedError: the database holds journals of a different version; or the run was
+                asked to stop, with `heed_stop`.
+            ConfigurationError: the address cannot be used.
+            JournalError: the server cannot be reached, or refuses.
+        """
+        hold = cls(address, terms, now)
+        try:
+            hold._connection = await connect_async(address)
+            await hold._step(lambda: hold._take(heed_stop=terms.heed_stop))
+            hold.journal = await hold._step(hold._copy)
+        except BaseException as error:
+            await hold._give_back()
+            if isinstance(error, (driver().Error, TimeoutError)):
+                raise JournalError(f"{hold.name} cannot be held: {told(error)}") from None
+            raise
+        hold._keeper = asyncio.get_running_loop().create_task(hold._keep())
+        return hold
+
+    async def _take(self, *, heed_stop: bool) -> None:
+        table = f"{SCHEMA}.version"
+        (there,) = await self._one("SELECT to_regclass(%s) IS NOT NULL", table)
+        version = await self._one(f"SELECT version FROM {table}") if there else None
+        refuse_version(None if version is None else version[0], self._address.server)
+        self._durable = (await self._one("SHOW synchronous_commit"))[0] == "off"
+        name = self._address.run
+        await self._connection.execute(_CREATE, (name,))
+        began = self._now()
+        found = await self._one(_TAKE, self._holder, self._seconds, name, heed_stop)
+        if found is None:
+            holder, stop = await self._one(_HOLDER, name) or (None, None)
+            if heed_stop and stop is not None:
+                raise RunRefusedError(f"{self.name} was asked to stop: {stop}")
+            whose = "" if holder is None else f": {holder}"
+            raise RunBusyError(f"another runner is at work on {self.name}{whose}")
+        self._run, self._epoch = found
+        self._renewed_at(began)
+        (self._last_event,) = await self._one(_LAST_EVENT, self._run)
+
+    async def _copy(self) -> Journal:
+        def count() -> None:
+            self._blocks += 1
+
+        return await copied(self._connection, self._run, self.name, on_page=count)
+
+    async def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> None:
+        """Write a new run, all or nothing; the event loop runs in between.
+
+        Raises:
+            JournalError: it was not written.
+        """
+        async with self._turn:
+            try:
+                await self._step(lambda: self._begin(facts, items))
+            except (driver().Error, TimeoutError) as error:
+                raise self._fail(f"cannot be written: {told(error)}") from None
+
+    async def _begin(self, facts: Mapping[str, str], items: Iterable[ItemRow]) -> None:
+        async with self._connection.transaction():
+            # Its row stays locked until the end, so that nobody takes the run meanwhile.
+            await self._renew()
+            async with self._connection.cursor().copy(COPY_ITEMS) as copy:
+                for block in item_blocks(self._run, items):
+                    await copy.write(block)
+                    self._blocks += 1
+            async with self._connection.cursor().copy(COPY_FACTS) as copy:
+                await copy.write(fact_lines(self._run, facts))
+            await self._renew()
+
+    async def put(self, facts: Mapping[str, str]) -> None:
+        """Write facts about the run, replacing those of the same name.
+
+        Raises:
+            JournalError: they were not written.
+        """
+        await self.write(Group(facts=dict(facts)))
+
+    def writer(self, on_failure: Callable[[JournalError], None]) -> PostgresWriter:
+        """Return the writer of this session; `on_failure` is called once, if it fails."""
+        writer = PostgresWriter(self.write, on_failure)
+        self._on_failure = writer.fail
+        return writer
+
+    async def write(self, group: Group) -> None:
+        """Write a group of rows, once.
+
+        Raises:
+            JournalError: it was not written, or it is unknown whether it was; nothing more is.
+        """
+
+        async def write() -> None:
+            statement, values = group.statement(self._run, self._epoch, durable=self._durable)
+            owned, last = await self._one(statement, *values)
+            if not owned:
+                raise self._lost()
+            self._last_event = last or self._last_event
+
+        async def is_written() -> bool:
+            before = self._last_event
+            (self._last_event,) = await self._one(_LAST_EVENT, self._run)
+            return self._last_event > before
+
+        await self._persist(write, is_written)
+
+    async def _persist(
+        self, step: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Do a step, over a new connection if need be, until it is done or the time is over."""
+        psycopg = driver()
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            until, pause, in_doubt = loop.time() + self._patience, _FIRST_PAUSE, False
+            while True:
+                if self.failure is not None:
+                    raise type(self.failure)(str(self.failure))
+                try:
+                    if self._connection is None:
+                        await self._reconnect(until)
+                        if in_doubt and await self._step(is_done, until):
+                            return None
+                    in_doubt = True
+                    return await self._step(step, until)
+                except (psycopg.OperationalError, psycopg.InterfaceError, TimeoutError) as error:
+                    await self._disconnect()
+                    if loop.time() + pause > until:
+                        raise self._fail(f"cannot be written: {told(error)}") from None
+                except psycopg.Error as error:
+                    raise self._fail(f"cannot be written: {told(error)}") from None
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _reconnect(self, until: float) -> None:
+        """Connect anew and raise the epoch, so that the old connection can write no more."""
+        try:
+            async with asyncio.timeout_at(until):
+                self._connection = await connect_async(self._address)
+        except JournalError as error:
+            raise TimeoutError(str(error)) from None
+
+        async def retake() -> None:
+            began = self._now()
+            found = await self._one(_RETAKE, self._seconds, self._run, self._holder)
+            if found is None:
+                raise self._lost()
+            (self._epoch,) = found
+            self._renewed_at(began)
+
+        await self._step(retake, until)
+
+    # The lease.
+
+    @property
+    def lease(self) -> Self:
+        """The hold itself, which can pass to another session."""
+        return self
+
+    def is_certain(self) -> bool:
+        """Return whether no other session can have taken the run yet."""
+        held_for = self._now() - self._renewed
+        return self.failure is None and held_for < self._seconds * (1 - _MARGIN)
+
+    async def until_certain(self) -> None:
+        """Wait until no other session can have taken the run.
+
+        Raises:
+            JournalError: one has, or the database did not answer for too long.
+        """
+        while not self.is_certain():
+            if self.failure is not None:
+                raise type(self.failure)(str(self.failure))
+            self._changed.clear()
+            await self._changed.wait()
+
+    def watch_stop(self, on_stop: Callable[[str], None]) -> None:
+        """Call `on_stop` once another process asks this session to stop, with its reason."""
+        self._on_stop = on_stop
+
+    async def _keep(self) -> None:
+        """Renew the lease, and pass on a request to stop."""
+
+        async def never() -> bool:
+            return False
+
+        while self.failure is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), self._seconds / _RENEWALS)
+                return
+            with contextlib.suppress(JournalError):  # the writer's owner was told of it
+                await self._persist(self._renew, never)
+            if self.stop is not None and self._on_stop is not None:
+                on_stop, self._on_stop = self._on_stop, None
+                on_stop(self.stop)
+
+    async def _renew(self) -> None:
+        began = self._now()
+        found = await self._one(_RENEW, self._seconds, self._run, self._epoch)
+        if found is None:
+            raise self._lost()
+        (self.stop,) = found
+        self._renewed_at(began)
+
+    def _renewed_at(self, began: float) -> None:
+        self._renewed = began
+        self._changed.set()
+
+    def _lost(self) -> TakenOverError:
+        self._fail("was taken over by another session", TakenOverError)
+        return TakenOverError(str(self.failure))
+
+    def _fail(self, what: str, kind: type[JournalError] = JournalError) -> JournalError:
+        if self.failure is None:
+            self.failure = kind(f"the journal {self.name} {what}")
+            self._changed.set()
+            if self._on_failure is not None:
+                self._on_failure(self.failure)
+        return JournalError(str(self.failure))
+
+    # The connection.
+
+    async def release(self) -> None:
+        """Give the run back, so that others can take it at once; safe to repeat."""
+        self._closing.set()
+        if self._keeper is not None:
+            await asyncio.wait({self._keeper})
+        async with self._turn:
+            await self._give_back()
+            self.journal.close()
+
+    async def _give_back(self) -> None:
+        async def give_back() -> None:
+            mine = (self._run, self._epoch)
+            await self._connection.execute(_REMOVE_UNBEGUN, (*mine, self._run))
+            await self._connection.execute(_GIVE_BACK, mine)
+
+        if self._connection is not None and self._run and self.failure is None:
+            # Otherwise others wait until the lease is over.
+            with contextlib.suppress(driver().Error, TimeoutError):
+                await within(self._connection, _GIVE_BACK_SECONDS, give_back)
+        await self._disconnect()
+
+    async def _step(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
+        seconds = self._patience
+        if until is not None:
+            seconds = until - asyncio.get_running_loop().time()
+        return await within(self._connection, seconds, step, progress=lambda: self._blocks)
+
+    async def _one(self, sql: str, *values: Any) -> Any:
+        cursor = await self._connection.execute(sql, values)
+        return await cursor.fetchone()
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,75 @@
+"""Read a run in PostgreSQL, for its status, reports, results and undo; blocking, by pages."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from enapter_async.fleet.errors import JournalError, RunRefusedError
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import bounded, connect, driver, told
+from enapter_async.fleet.journal.postgres.schema import SCHEMA, check_version
+from enapter_async.fleet.journal.reading import Dialect, Journal
+
+
+class PostgresJournal(Journal):
+    """One run in PostgreSQL, open for reading only, also while a session writes to it."""
+
+    @classmethod
+    def open(cls, address: Address) -> "PostgresJournal":
+        """Open a run.
+
+        Raises:
+            RunRefusedError: there is no such run, or it has a different version.
+            ConfigurationError: the address cannot be used.
+            JournalError: the server cannot be reached, or refuses.
+        """
+        connection = connect(address)
+        try:
+            with bounded(connection):
+                check_version(connection, address.server)
+                found = connection.execute(
+                    f"SELECT id FROM {SCHEMA}.run WHERE name = %s",
+                    (address.run,),
+                ).fetchone()
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, driver().Error):
+                raise _unreadable(address.name, error) from None
+            raise
+        if found is None:
+            connection.close()
+            raise RunRefusedError(f"there is no run {address.run!r} in {address.server}")
+        only = f"run = {found[0]} AND "
+        dialect = Dialect(
+            item=f"{SCHEMA}.item",
+            event=f"{SCHEMA}.event",
+            fact=f"{SCHEMA}.fact",
+            item_only=only,
+            event_only=only,
+            fact_only=only,
+            parameter="%s",
+        )
+        return cls(address.name, connection, dialect)
+
+    def _fetch(self, sql: str, *parameters: Any) -> list[Any]:
+        with self._reached():
+            return super()._fetch(sql, *parameters)
+
+    def _stream(self, sql: str) -> Iterator[Any]:
+        connection: Any = self._connection
+        with self._reached(), connection.transaction(), connection.cursor(name="rows") as cursor:
+            cursor.itersize = 2000
+            cursor.execute(sql)
+            yield from cursor
+
+    @contextlib.contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            with bounded(self._connection):
+                yield
+        except driver().Error as error:
+            raise _unreadable(self.name, error) from None
+
+
+def _unreadable(name: str, error: Exception) -> JournalError:
+    return JournalError(f"{name} cannot be read: {told(error)}")

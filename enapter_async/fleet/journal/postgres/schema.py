@@ -1,0 +1,95 @@
+"""The tables of journals in PostgreSQL, with their version, all in one schema."""
+
+from typing import Any, Final
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import RunRefusedError
+
+SCHEMA: Final = "enapter_fleet"
+VERSION: Final = 1
+TABLES: Final = ("version", "run", "fact", "item", "event")
+"""The tables that a journal needs."""
+
+# Wide columns first: PostgreSQL aligns each to its own width. No foreign keys, because each would
+# be looked up for every row; only the holder of a run writes its rows.
+_STATEMENTS: Final = (
+    f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+    f"CREATE TABLE {SCHEMA}.version (version int NOT NULL)",
+    f"INSERT INTO {SCHEMA}.version VALUES ({VERSION})",
+    # Half of each page stays free, so that a renewal of the lease changes no index.
+    f"""CREATE TABLE {SCHEMA}.run (
+        made timestamptz NOT NULL DEFAULT clock_timestamp(), lease_until timestamptz,
+        id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, epoch int NOT NULL DEFAULT 0,
+        name text NOT NULL UNIQUE, holder text, stop text
+    ) WITH (fillfactor = 50)""",
+    f"""CREATE TABLE {SCHEMA}.fact (
+        run int NOT NULL, key text NOT NULL, value text NOT NULL, PRIMARY KEY (run, key)
+    )""",
+    f"""CREATE TABLE {SCHEMA}.item (
+        run int NOT NULL, seq int NOT NULL, wave int NOT NULL, unit int, follows int,
+        unchanged smallint NOT NULL, digest bytea NOT NULL, grp text NOT NULL,
+        operation text NOT NULL, before text, PRIMARY KEY (run, seq)
+    )""",
+    f"""CREATE TABLE {SCHEMA}.event (
+        id bigint GENERATED ALWAYS AS IDENTITY, at_ms bigint NOT NULL, run int NOT NULL, seq int,
+        attempt int, elapsed_ms int, status int, step smallint NOT NULL, kind text NOT NULL,
+        code text, request_id text, detail text, PRIMARY KEY (run, id)
+    )""",
+)
+
+
+def prepare(connection: Any) -> bool:
+    """Create the tables, all or nothing; return whether they were missing. Safe to repeat.
+
+    `connection` is psycopg's, in autocommit mode.
+
+    Raises:
+        RunRefusedError: they are there in a different version.
+        psycopg.Error: this user may not create them.
+    """
+    if version_in(connection) is not None:
+        check_version(connection, "the database")
+        return False
+    with connection.transaction():
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+    return True
+
+
+def version_in(connection: Any) -> int | None:
+    """Return the version of the tables, or None if there are none."""
+    found = connection.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", (f"{SCHEMA}.version",)
+    ).fetchone()
+    if not found[0]:
+        return None
+    row = connection.execute(f"SELECT version FROM {SCHEMA}.version").fetchone()
+    return None if row is None else int(row[0])
+
+
+def check_version(connection: Any, name: str) -> None:
+    """Refuse a database without the tables, or with those of a different version.
+
+    Raises:
+        ConfigurationError: there are none.
+        RunRefusedError: their version differs.
+    """
+    refuse_version(version_in(connection), name)
+
+
+def refuse_version(version: int | None, name: str) -> None:
+    """Refuse a version of the tables other than this release's; None means that there are none.
+
+    Raises:
+        ConfigurationError: there are none.
+        RunRefusedError: their version differs.
+    """
+    if version is None:
+        raise ConfigurationError(
+            f"{name} holds no tables for journals: create them with "
+            "`enapter-async fleet journal prepare ADDRESS`"
+        )
+    if version != VERSION:
+        raise RunRefusedError(
+            f"{name} holds journals of version {version}, and this release reads version {VERSION}"
+        )

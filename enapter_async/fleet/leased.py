@@ -1,0 +1,41 @@
+"""Attempts of a run whose hold can pass to another session: none begins once it may have."""
+
+from enapter_async._http.call import AttemptObserver
+from enapter_async.errors import Attempt
+from enapter_async.fleet.journal.store import Lease
+
+
+class LeasedAttempts:
+    """Observes one call for another observer, and lets an attempt begin only under the lease.
+
+    A process that was stopped, or whose database is away, finds its lease too old when it goes on;
+    what it was about to send may be another session's to send by then.
+    """
+
+    __slots__ = ("_lease", "_observer")
+
+    def __init__(self, lease: Lease, observer: AttemptObserver) -> None:
+        self._lease = lease
+        self._observer = observer
+
+    def may_begin(self) -> bool:
+        """Return whether an attempt may start at once."""
+        return self._lease.is_certain() and self._observer.may_begin()
+
+    async def begin(self) -> None:
+        """Wait until an attempt may start.
+
+        Raises:
+            JournalError: another session has taken over, or that cannot be known.
+        """
+        await self._lease.until_certain()
+        if not self._observer.may_begin():
+            await self._observer.begin()
+
+    def passed(self) -> None:
+        """Record that an attempt received a successful answer."""
+        self._observer.passed()
+
+    def failed(self, attempt: Attempt) -> None:
+        """Record that an attempt failed."""
+        self._observer.failed(attempt)
