@@ -1,4 +1,4 @@
-"""What type checkers must know of calls; mypy and pyright read it, and nothing runs it."""
+"""What type checkers must infer about calls; mypy and pyright read it, and nothing runs it."""
 
 from typing import Any, ClassVar, assert_type
 
@@ -73,7 +73,7 @@ class Site:
 
 @attrs.frozen(kw_only=True)
 class GetSite(Operation[Site]):
-    """An operation of somebody's own."""
+    """A user's own operation."""
 
     repeat: ClassVar[Repeat] = Repeat.READ
     answer: ClassVar[Answer[Any]] = Answer(key="site", type=Site)

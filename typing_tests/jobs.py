@@ -1,4 +1,4 @@
-"""What type checkers must know of fleet jobs; mypy and pyright read it, and nothing runs it."""
+"""What type checkers must infer about fleet jobs; mypy and pyright read it, and nothing runs it."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, assert_type
