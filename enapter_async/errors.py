@@ -25,6 +25,7 @@
     │   ├── ResponseMismatchError
     │   └── ResponseTooLargeError
     ├── ResultDiffersError                     a write was done, but not as asked
+    ├── StillPendingError                      it was accepted, and has not ended yet
     └── AmbiguousOutcomeError                  a write may or may not have been done
         └── ResultLostError                    it was done, and its answer is lost
 
@@ -303,13 +304,8 @@ class ResponseTooLargeError(ResponseError):
     """The answer is larger than the operation allows; see `Operation.max_bytes`."""
 
 
-class ResultDiffersError(EnapterError):
-    """The operation was done, but not as requested; for example, the server trimmed a name.
-
-    It is never repeated automatically, because the result would be the same. `result` is the
-    value the API returned, including secrets; it is not pickled. In a job it is None, and
-    `Outcome.result` has the value. `noun` and `subject` name the object that was written to.
-    """
+class _AcceptedError(EnapterError):
+    """An error about an operation that the API accepted; `result` is not pickled."""
 
     def __init__(
         self,
@@ -327,6 +323,24 @@ class ResultDiffersError(EnapterError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, {**self.__dict__, "result": None})
+
+
+class ResultDiffersError(_AcceptedError):
+    """The operation was done, but not as requested; for example, the server trimmed a name.
+
+    It is never repeated automatically, because the result would be the same. `result` is the
+    value the API returned, including secrets; it is not pickled. In a job it is None, and
+    `Outcome.result` has the value. `noun` and `subject` name the object that was written to.
+    """
+
+
+class StillPendingError(_AcceptedError):
+    """The API accepted the operation, and it did not end within the wait for it.
+
+    For example, a command that its device has not answered yet. Do not send it again: read later
+    what became of it. `result` is the last value that was read, and None in a job; `noun` and
+    `subject` name the object that was written to.
+    """
 
 
 class AmbiguousOutcomeError(EnapterError):

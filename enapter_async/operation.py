@@ -238,6 +238,14 @@ class Operation(Generic[T_co]):
         """
         return False
 
+    def follow(self, result: Any) -> "Operation[Any] | None":
+        """Return the read that shows how the operation goes on after this result, or None.
+
+        An operation that the API only accepts, such as a command, goes on after its answer. Jobs
+        execute this read again and again, each time with the last result, until it is None.
+        """
+        return None
+
     def differs(self, result: Any) -> str:
         """Return how a successful answer differs from the request; "" if it does not.
 
@@ -323,6 +331,10 @@ class Operation(Generic[T_co]):
 
     def pointless(self) -> str:
         """Return why a plan refuses the operation in any state, or "" if it does not."""
+        return ""
+
+    def not_in_jobs(self) -> str:
+        """Return why a job refuses the operation, or "" if it does not."""
         return ""
 
     def obstacle(self, state: Any) -> str:

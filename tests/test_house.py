@@ -40,10 +40,12 @@ FLOORS_OF_FLEET = (
     ("credentials", "obstacles", "spreadsheets"),
     ("admission", "operation_files"),
     ("outcomes",),
+    ("outcome_stream",),
     ("inputs", "pace_notes", "stop"),
     ("journal", "ordering"),
     ("leased",),
     ("execution", "planning", "reporting"),
+    ("following",),
     ("producer", "rollout", "workers"),
     ("options",),
     ("run_files",),
@@ -125,6 +127,7 @@ GENERAL = ("_http", "fleet", "limits")
 """Files that handle operations in general, and no noun."""
 NO_NOUN = (
     "api.executor",
+    "api.following",
     "api.paging",
     "models.enumerations",
     "operations.arguments",

@@ -1,11 +1,11 @@
 """The state of one call while it runs, and the record of it afterwards."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from enapter_async._http.evidence import Seen, candidates
 from enapter_async._http.retry import settle_reserve
-from enapter_async._http.wire import Failure, Message
+from enapter_async._http.wire import Failure, Message, printable
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Attempt,
@@ -212,7 +212,7 @@ def doubt(call: Call, state: Any | Failure) -> str:
         return f"it could not be read back ({state.error})"
     if settles is Settles.SEARCH:
         call.candidates = candidates(operation, state, call.seen, call.first)
-        return f"a search found {len(call.candidates)} that it may have created"
+        return f"a search found {listed(call.candidates)}"
     if settles is Settles.KEY and not call.absent_before:
         return "it is not known whether something had its key before"
     if not operation.holds(state):
@@ -220,6 +220,14 @@ def doubt(call: Call, state: Any | Failure) -> str:
     seen, first = call.seen, call.first
     newer = seen is None or first is None or seen.proves(first, call.record.before)
     return "" if state is None or newer else NOT_NEWER
+
+
+def listed(candidates: Sequence[Any]) -> str:
+    """Return how many candidates a search found, with the ids of the first three."""
+    ids = [printable(str(each.id), 80) for each in candidates[:3] if hasattr(each, "id")]
+    more = ", …" if len(candidates) > len(ids) else ""
+    named = f": {', '.join(ids)}{more}" if ids else ""
+    return f"{len(candidates)} that it may have created{named}"
 
 
 def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:

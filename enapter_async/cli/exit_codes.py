@@ -29,7 +29,8 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         Exit.FAILED: "something failed and was not done, or was done and not as asked (`differs`)",
         Exit.USAGE: "wrong usage or input; nothing was sent",
         Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",
-        Exit.STOPPED: "stopped, such as by a 401; `fleet resume` does what was not started",
+        Exit.STOPPED: "stopped, such as by a 401, or something has not ended (`pending`); `fleet "
+        "resume` does what was not started, and follows the rest",
         Exit.REFUSED: "refused: another runner, input, server, token or version; nothing was sent",
         Exit.CHANGES: "`fleet plan --check` found that something would change",
         Exit.HUNG_UP: "interrupted, for its terminal was closed (SIGHUP)",
@@ -48,7 +49,7 @@ def exit_of_state(state: State) -> Exit:
         return Exit.DONE
     if state is State.UNKNOWN:
         return Exit.UNKNOWN
-    return Exit.STOPPED if state is State.HELD else Exit.FAILED
+    return Exit.STOPPED if state in (State.HELD, State.PENDING) else Exit.FAILED
 
 
 def exit_of_report(report: Report) -> Exit:
@@ -59,4 +60,5 @@ def exit_of_report(report: Report) -> Exit:
         return Exit.STOPPED
     if report.counts[State.FAILED] or report.counts[State.DIFFERS]:
         return Exit.FAILED
-    return Exit.STOPPED if report.counts[State.HELD] else Exit.DONE
+    left = report.counts[State.HELD] or report.counts[State.PENDING]
+    return Exit.STOPPED if left else Exit.DONE

@@ -19,6 +19,7 @@ from enapter_async.cli.run_options import (
     CAUTION,
     CHECK,
     CONCURRENCY,
+    WAIT,
     WAVES,
     pace_facts,
     run_options,
@@ -111,7 +112,7 @@ def _told(operations: Collection[Any]) -> str:
 @click.command("apply")
 @connection_options
 @click.argument("file", shell_complete=completion.files)
-@run_options(CONCURRENCY, CHECK, AGAIN, *WAVES, *CAUTION)
+@run_options(CONCURRENCY, CHECK, AGAIN, WAIT, *WAVES, *CAUTION)
 @click.option(
     "--credentials",
     metavar="FILE",

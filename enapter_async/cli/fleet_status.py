@@ -18,6 +18,7 @@ from enapter_async.cli.run_options import (
     CAUTION,
     CHECK,
     CONCURRENCY,
+    WAIT,
     paced_as_begun,
     run_options,
 )
@@ -43,8 +44,9 @@ def _exit_of(status: RunStatus) -> Exit:
         return Exit.UNKNOWN
     if not status.running and (status.counts[State.HELD] or not status.complete):
         return Exit.STOPPED
-    bad = status.counts[State.FAILED] or status.counts[State.DIFFERS]
-    return Exit.FAILED if bad else Exit.DONE
+    if status.counts[State.FAILED] or status.counts[State.DIFFERS]:
+        return Exit.FAILED
+    return Exit.STOPPED if status.counts[State.PENDING] and not status.running else Exit.DONE
 
 
 def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
@@ -90,7 +92,13 @@ def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
     is_flag=True,
     help="Go on although the wave at which the run stopped did not pass.",
 )
-@run_options(CONCURRENCY, CHECK, *CAUTION)
+@click.option(
+    "--accept-candidates",
+    is_flag=True,
+    help="Search for what an unknown command may have created, and take what is found for its "
+    "outcome if it is exactly one.",
+)
+@run_options(CONCURRENCY, CHECK, WAIT, *CAUTION)
 def resume(
     settings: Settings,
     *,

@@ -9,6 +9,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
+from enapter_async.api import following
 from enapter_async.cli.options import Settings
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.obstacles import MAX_PAUSE
@@ -38,6 +39,15 @@ CONCURRENCY: Final = click.option(
 )
 CHECK: Final = click.option(
     "--check", is_flag=True, help="Read each device first; write only what differs."
+)
+WAIT: Final = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=following.WAIT,
+    show_default=True,
+    metavar="SECONDS",
+    help="Follow each command for so long; one that has not ended then is pending, and a resume "
+    "follows it on.",
 )
 _GUARD: Final = click.option(
     "--guard",

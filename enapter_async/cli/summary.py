@@ -28,6 +28,7 @@ COLOURS: Final = {
     State.UNCHANGED: "cyan",
     State.ABSENT: "blue",
     State.DIFFERS: "bright_red",
+    State.PENDING: "bright_yellow",
     State.FAILED: "red",
     State.UNKNOWN: "magenta",
     State.HELD: "yellow",
@@ -37,6 +38,7 @@ MEANINGS: Final = {
     State.UNCHANGED: "was so already",
     State.ABSENT: "was already gone",
     State.DIFFERS: "done, but not as asked",
+    State.PENDING: "accepted, and not ended yet",
     State.FAILED: "not done",
     State.UNKNOWN: "may or may not have been done",
     State.HELD: "not started",
@@ -44,7 +46,8 @@ MEANINGS: Final = {
 UNKNOWN_ADVICE: Final = (
     "What is unknown may or may not have been done. Updates, deletions and blueprints can "
     "simply be applied again. A configuration cannot be read back: look at the device first, "
-    "then generate it again if need be."
+    "then generate it again if need be. "
+    "So it is with a command: its executions tell whether the device got it."
 )
 _SHOWN: Final = 20
 
@@ -78,6 +81,8 @@ def show_report(report: Report) -> None:
     )
     differing = report.counts[State.DIFFERS]
     _show_list(console, "Done, but not as asked", report.differing, differing, "bright_red")
+    pending = report.counts[State.PENDING]
+    _show_list(console, "Not ended yet", report.pending, pending, "bright_yellow")
     _show_list(console, "Failed", report.failures, report.counts[State.FAILED], "red")
     _show_list(console, "Unknown", report.unknowns, report.counts[State.UNKNOWN], "magenta")
     if report.counts[State.UNKNOWN]:

@@ -46,7 +46,7 @@ class Input:
 
     Each element is checked once: those of a collection immediately, any others as they are
     pulled. An element that is not an operation raises `ConfigurationError`; so does an
-    operation with a secret result, if `secrets` is false.
+    operation with a secret result, if `secrets` is false, and one that jobs do not carry out.
     """
 
     def __init__(self, operations: Any, *, secrets: bool = True) -> None:
@@ -69,7 +69,11 @@ class Input:
         if isinstance(operations, Collection):
             for position, each in enumerate(operations):
                 # Inlined, so that a usual element costs no function call.
-                if not isinstance(each, Operation) or (each.answer.secret and not secrets):
+                if (
+                    not isinstance(each, Operation)
+                    or (each.answer.secret and not secrets)
+                    or each.not_in_jobs()
+                ):
                     item = self._checked(each, position)
                     self.planned |= item.before is not None
                     if item.plan and item.operation.repeat is Repeat.ONCE:
@@ -118,4 +122,6 @@ class Input:
                 f"operations[{position}] mints credentials; say with `credentials=` where they go "
                 "(a path, or a callable), or use fleet.Run and take them from outcome.result"
             )
+        if why := item.operation.not_in_jobs():
+            raise ConfigurationError(f"operations[{position}] cannot be part of a job: {why}")
         return item

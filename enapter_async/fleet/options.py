@@ -5,6 +5,7 @@ from typing import Any, Self, TypedDict
 
 import attrs
 
+from enapter_async.api.following import WAIT
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.credentials import CredentialsSink
 from enapter_async.fleet.journal.options import JournalOptions
@@ -25,6 +26,7 @@ class SessionKeywords(TypedDict, total=False):
     check: bool
     guard: Guard | GuardMode | None
     max_pause: float
+    wait: float
     on_event: OnEvent | None
 
 
@@ -63,9 +65,10 @@ class RunOptions:
     run (None: no criteria); `credentials` is the path of a file or a callable that receives
     generated configurations. With `check` each device is read before it is written. `guard` checks
     that devices are still as planned: a mode of `StateGuard`, or a custom guard. The run stops if
-    no request gets through for `max_pause` seconds. `on_event` is called with events that concern
-    the run as a whole. A plan that generates configurations can be carried out only once; with
-    `again`, this is neither checked nor recorded.
+    no request gets through for `max_pause` seconds. An operation that the API only accepts, such as
+    a command, is followed for at most `wait` seconds, and then `pending`. `on_event` is called with
+    events that concern the run as a whole. A plan with once-only operations can be carried out only
+    once; with `again`, this is neither checked nor recorded.
 
     Raises:
         ConfigurationError: a value is invalid; the message says which values are valid.
@@ -79,6 +82,7 @@ class RunOptions:
     check: bool = False
     guard: Guard | GuardMode = attrs.field(default=GuardMode.AUTO, converter=_guard)
     max_pause: float = MAX_PAUSE
+    wait: float = WAIT
     on_event: OnEvent | None = None
     again: bool = False
 
@@ -87,6 +91,8 @@ class RunOptions:
             raise ConfigurationError(f"concurrency is {self.concurrency}; the least is 1")
         if not self.max_pause > 0:
             raise ConfigurationError(f"max_pause is {self.max_pause!r}; give seconds above 0")
+        if not self.wait >= 0:
+            raise ConfigurationError(f"wait is {self.wait!r}; give seconds, at least 0")
 
     @classmethod
     def of(cls, options: Self | None, keywords: RunKeywords) -> Self:

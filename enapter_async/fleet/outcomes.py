@@ -1,6 +1,5 @@
 """Outcomes of operations, the report of a run, and the events that a run emits."""
 
-import asyncio
 import enum
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Generic, TypeVar
@@ -20,7 +19,7 @@ OperationT = TypeVar("OperationT", bound=Operation[Any])
 SHOWN: Final = 5
 """How many outcomes the `repr` of a report shows."""
 FAILURES_KEPT: Final = 100
-"""How many outcomes of each kind a report keeps: the first failed, unknown and differing."""
+"""How many outcomes of each kind a report keeps: the first failed, unknown and so on."""
 
 
 class State(enum.StrEnum):
@@ -36,6 +35,9 @@ class State(enum.StrEnum):
     DIFFERS = "differs"
     """It was done, but not exactly as requested: for example, the server trimmed a name. `error`
     describes the difference. It is not sent again; `undo` includes it."""
+    PENDING = "pending"
+    """It was accepted, and had not ended when the wait for it was over. It is not sent again; a
+    resumed run follows it to its end."""
     FAILED = "failed"
     """It was not done; `error` says why."""
     UNKNOWN = "unknown"
@@ -57,7 +59,8 @@ class Outcome(Generic[OperationT]):
     """The outcome of one operation.
 
     `result` is the operation's return value (for `unchanged`, the state that was read; for
-    `differs`, the state that the server actually stored); otherwise None. It is also set if
+    `differs`, the state that the server actually stored; for `pending`, the last value that was
+    read, if any); otherwise None. It is also set if
     generated credentials could not be stored and the state is `unknown`, so that a program can
     still save them. `error` is None if the state is applied, unchanged or absent. `attempts` counts
     the attempts of the operation itself: 0 if nothing was sent; reads that settle or check are not
@@ -129,10 +132,10 @@ def reason_of(error: EnapterError) -> str:
 class Report:
     """The result of a run: counts, and the first failures, however long the run was.
 
-    `counts` maps each state to a number, `total` is their sum. `failures`, `unknowns` and
-    `differing` hold the first 100 outcomes of those states, without results. `attempts` is the sum
-    of all attempts, `retried` the number of operations with more than one attempt, and `settled`
-    the number of operations that a later read showed to be done. `elapsed` is in seconds.
+    `counts` maps each state to a number, `total` is their sum. `failures`, `unknowns`, `differing`
+    and `pending` hold the first 100 outcomes of those states, without results. `attempts` is the
+    sum of all attempts, `retried` the number of operations with more than one attempt, and
+    `settled` the number of those that a later read showed to be done. `elapsed` is in seconds.
     `complete` is true if the input was read to its end, so that all its operations are counted.
     `stopped` is the error that stopped the run before its end, such as a 401; None if there was
     none.
@@ -148,6 +151,7 @@ class Report:
     failures: tuple[Outcome[Any], ...] = ()
     unknowns: tuple[Outcome[Any], ...] = ()
     differing: tuple[Outcome[Any], ...] = ()
+    pending: tuple[Outcome[Any], ...] = ()
     attempts: int = 0
     retried: int = 0
     settled: int = 0
@@ -191,6 +195,7 @@ class Report:
             "failures": [outcome_row(each) for each in self.failures],
             "unknowns": [outcome_row(each) for each in self.unknowns],
             "differing": [outcome_row(each) for each in self.differing],
+            "pending": [outcome_row(each) for each in self.pending],
         }
 
     def __repr__(self) -> str:
@@ -200,10 +205,12 @@ class Report:
             lines.append("the input was not read to its end")
         if self.stopped is not None:
             lines.append(f"stopped by {_short(self.stopped)}")
-        kept = (*self.unknowns, *self.failures, *self.differing)
+        kept = (*self.unknowns, *self.failures, *self.differing, *self.pending)
         lines += [_line(outcome) for outcome in kept[:SHOWN]]
         if len(kept) > SHOWN:
-            lines.append(f"and {len(kept) - SHOWN} more in unknowns, failures and differing")
+            lines.append(
+                f"and {len(kept) - SHOWN} more in unknowns, failures, differing and pending"
+            )
         return "\n  ".join(lines) + ">"
 
 
@@ -227,6 +234,7 @@ class Tally:
             State.FAILED: [],
             State.UNKNOWN: [],
             State.DIFFERS: [],
+            State.PENDING: [],
         }
         self._attempts = 0
         self._retried = 0
@@ -274,6 +282,7 @@ class Tally:
             failures=tuple(self._kept[State.FAILED]),
             unknowns=tuple(self._kept[State.UNKNOWN]),
             differing=tuple(self._kept[State.DIFFERS]),
+            pending=tuple(self._kept[State.PENDING]),
             attempts=self._attempts,
             retried=self._retried,
             settled=self._settled,
@@ -284,12 +293,6 @@ class Tally:
             merged=self._merged,
             acknowledged=self._acknowledged,
         )
-
-
-def _keep(kept: list[Outcome[Any]], outcome: Outcome[Any]) -> None:
-    if len(kept) < FAILURES_KEPT:
-        # A result may contain a secret, and people log reports.
-        kept.append(attrs.evolve(outcome, result=None))
 
 
 @attrs.frozen(kw_only=True)
@@ -338,61 +341,3 @@ class RunStopped:
 RunEvent = RunWaiting | RunGoesOn | RunPaceChanged | WaveBegan | WavePassed | RunStopped
 
 OnEvent = Callable[[RunEvent], None]
-
-
-class OutcomeStream(Generic[OperationT]):
-    """Queues outcomes for iteration, or passes each immediately to a listener.
-
-    A listener is cheaper: there is no queue and no task in between.
-    """
-
-    def __init__(self) -> None:
-        self.on_taken: Callable[[], None] = _nothing
-        """Called each time an outcome is consumed."""
-        self._queue: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
-        self.put: Callable[[Outcome[OperationT] | None], None] = self._queue.put_nowait
-        """Accept an outcome; None means that there are no more."""
-
-    async def get(self) -> Outcome[OperationT] | None:
-        """Wait for the next outcome. Once there are no more, every call returns None."""
-        outcome = await self._queue.get()
-        if outcome is None:
-            self._queue.put_nowait(None)
-        else:
-            self.on_taken()
-        return outcome
-
-    async def listen(self, listener: Callable[[Outcome[OperationT]], None] | None) -> None:
-        """Pass every outcome to a function, until there are no more, and raise its errors.
-
-        With None the outcomes are only consumed.
-        """
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        failure: BaseException | None = None
-
-        def hand_on(outcome: Outcome[OperationT] | None) -> None:
-            nonlocal failure
-            if over.done():
-                return
-            if outcome is None:
-                over.set_result(None)
-                return
-            self.on_taken()
-            if listener is None:
-                return
-            try:
-                listener(outcome)
-            except BaseException as error:  # noqa: BLE001 - raised below, not in a worker
-                failure = error
-                over.set_result(None)
-
-        while not self._queue.empty():
-            hand_on(self._queue.get_nowait())
-        self.put = hand_on
-        await over
-        if failure is not None:
-            raise failure
-
-
-def _nothing() -> None:
-    """Do nothing: the default before a callback is set."""

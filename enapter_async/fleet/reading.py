@@ -3,9 +3,10 @@
 from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
-from enapter_async._http.call import CallRecord
-from enapter_async.errors import EnapterError, NotFoundError
-from enapter_async.operation import Operation, Target
+from enapter_async._http.call import CallRecord, listed
+from enapter_async._http.evidence import candidates
+from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
+from enapter_async.operation import Operation, Target, described
 from enapter_async.operations.kinds import OLD_NOUN
 from enapter_async.operations.nouns import noun_named
 
@@ -60,6 +61,31 @@ async def read_state(
         if not is_not_there(error):
             raise
     return None
+
+
+async def find_created(
+    client: Caller, operation: Operation[Any], *, record: CallRecord, age: float
+) -> Any:
+    """Search for what an operation created that was first sent `age` seconds ago, and return it.
+
+    Raises:
+        AmbiguousOutcomeError: there is none, or more than one; the error has all of them.
+        EnapterError: the search failed.
+    """
+    search: Operation[Any] | None = operation.reads()
+    found = () if search is None else await client.call(search, record=record, patient=True)
+    seen = record.seen
+    known = candidates(operation, found, seen, None if seen is None else seen.at - age)
+    if len(known) == 1:
+        return known[0]
+    target = operation.target()
+    raise AmbiguousOutcomeError(
+        f"{described(operation)} may or may not have happened: a search found {listed(known)}",
+        noun=target.noun,
+        subject=target.name,
+        hint=f"read the {target.word} to see",
+        candidates=known,
+    )
 
 
 def health_name(target: Target) -> str | None:

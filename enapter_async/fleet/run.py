@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, Unpack
 
+from enapter_async.api.following import Following
 from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
@@ -17,10 +18,10 @@ from enapter_async.fleet.inputs import Input, Operations, WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.obstacles import Obstacles
 from enapter_async.fleet.options import RunKeywords, RunOptions
+from enapter_async.fleet.outcome_stream import OutcomeStream
 from enapter_async.fleet.outcomes import (
     OperationT,
     Outcome,
-    OutcomeStream,
     Report,
     RunEvent,
     RunGoesOn,
@@ -74,23 +75,23 @@ class Run(Generic[OperationT]):
     a mode of `StateGuard` (by default "auto"), or a custom guard. Stale items are held, and
     checked again when the run is resumed.
 
-    At most `concurrency` operations are in flight; the client's limiter learns how many, and how
-    many requests per second, the server can handle, for all calls of the client. While the host is
-    down or refuses everything, no new operation starts, and none fails because of it. If no request
-    gets through for `max_pause` seconds, the run stops. `rollout` splits a known input into waves;
-    the rollout that a run started with is kept in its journal. When a criterion of `abort` is met
-    (None: no criteria) nothing more is started. `on_event` receives the events of the run.
+    At most `concurrency` operations are in flight, within what the client's limiter allows. While
+    the host is down or refuses everything, no new operation starts, and none fails because of it.
+    If no request gets through for `max_pause` seconds, the run stops. `rollout` splits a known
+    input into waves; a run's rollout is kept in its journal. When a criterion of `abort` is met
+    (None: no criteria) nothing more is started. An operation that goes on after its answer, such as
+    a command, is followed for `wait` seconds. `on_event` receives the events of the run.
 
-    A plan that generates configurations is carried out by one run, whatever file it is read from:
-    any other run is refused unless `again=True`. If a run changed nothing, another run may carry
-    out the plan. The user's state folder records which run has taken a plan.
+    A plan with once-only operations, such as new configurations, is carried out by one run,
+    whatever file it is read from: any other is refused, unless `again=True` or the first changed
+    nothing. The user's state folder records which run has taken a plan.
 
     The run stops on a 401, if a secure connection cannot be made, and if credentials or the journal
     cannot be written: operations in flight finish, the rest are held. A plain iterable is then read
     to its end and counted; an async one is not read any further, and `report.complete` is False.
 
-    An error of the input itself, or an element that is not an operation, is raised by the iteration
-    after the outcomes of all started operations. If `async with` is left early, no more operations
+    An error of the input, or an element that is not an operation, is raised by the iteration after
+    the outcomes of all started operations. If `async with` is left early, no more operations
     start, and those in flight are awaited; if it is left by cancellation, they are not awaited and
     count as `unknown`. A run can be used only once.
     """
@@ -110,7 +111,6 @@ class Run(Generic[OperationT]):
             self._input = given if options.rollout is None else Waves(given, options.rollout)
         self._session: JournalSession | None = None
         self._rollout = options.rollout
-
         self._clock = client.clock if isinstance(client, Client) else Clock()
         self._limiter = limiter = client.limiter if isinstance(client, Client) else None
         self._admission = Admission(
@@ -129,6 +129,7 @@ class Run(Generic[OperationT]):
             limiter=limiter,
             concurrency=options.concurrency,
             check=options.check,
+            following=Following(options.wait, self._clock, self._stop_signal.__bool__),
             on_outcome=self._take,
             on_idle=self._end_if_done,
         )

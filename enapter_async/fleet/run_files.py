@@ -93,7 +93,8 @@ async def open_files(
 
 def _release_if_undone(claim: PlanClaim, report: Callable[[], Report]) -> None:
     counts = report().counts
-    if not any(counts[state] for state in (State.APPLIED, State.DIFFERS, State.UNKNOWN)):
+    maybe_done = (State.APPLIED, State.DIFFERS, State.PENDING, State.UNKNOWN)
+    if not any(counts[state] for state in maybe_done):
         claim.release()
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from enapter_async.api.following import Following
 from enapter_async.fleet.admission import Admission
 from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import StaleError
-from enapter_async.fleet.execution import Execution
+from enapter_async.fleet.following import FollowedExecution
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.leased import LeasedAttempts
@@ -42,6 +43,7 @@ class WorkerPool:
         limiter: Limiter | None,
         concurrency: int,
         check: bool,
+        following: Following,
         on_outcome: Callable[[Outcome[Any]], None],
         on_idle: Callable[[], None],
     ) -> None:
@@ -52,6 +54,7 @@ class WorkerPool:
         self._guard: Guard | None = None
         self._concurrency = concurrency
         self._check = check
+        self._following = following
         self._credential_store: CredentialStore | None = None
         self._session: JournalSession | None = None
         self._on_outcome = on_outcome
@@ -60,7 +63,7 @@ class WorkerPool:
         self._group_limit: GroupLimit | None = None
         self._ready: deque[WorkItem | None] = deque()
         self._waiting: deque[asyncio.Future[WorkItem | None]] = deque()
-        self._in_flight: dict[asyncio.Task[Any], Execution[Any]] = {}
+        self._in_flight: dict[asyncio.Task[Any], FollowedExecution[Any]] = {}
         self._idle = asyncio.Event()
         self._cut = False
         self._cancelled_unsent: set[asyncio.Task[Any]] = set()
@@ -117,7 +120,9 @@ class WorkerPool:
         self._cut = True
         self._each_in_flight(partial(self._cut_off, spare_stored))
 
-    def _each_in_flight(self, end: Callable[[asyncio.Task[Any], Execution[Any]], None]) -> None:
+    def _each_in_flight(
+        self, end: Callable[[asyncio.Task[Any], FollowedExecution[Any]], None]
+    ) -> None:
         here = asyncio.current_task() if self._in_flight else None
         for worker, execution in self._in_flight.items():
             if worker is here:
@@ -127,18 +132,20 @@ class WorkerPool:
             else:
                 end(worker, execution)
 
-    def _cancel_if_unsent(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> None:
+    def _cancel_if_unsent(
+        self, worker: asyncio.Task[Any], execution: FollowedExecution[Any]
+    ) -> None:
         if self._is_at(worker, execution) and not execution.in_doubt:
             self._cancelled_unsent.add(worker)
             worker.cancel()
 
     def _cut_off(
-        self, spare_stored: bool, worker: asyncio.Task[Any], execution: Execution[Any]
+        self, spare_stored: bool, worker: asyncio.Task[Any], execution: FollowedExecution[Any]
     ) -> None:
         if self._is_at(worker, execution) and not (execution.storing and spare_stored):
             worker.cancel()
 
-    def _is_at(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> bool:
+    def _is_at(self, worker: asyncio.Task[Any], execution: FollowedExecution[Any]) -> bool:
         return self._in_flight.get(worker) is execution and worker not in self._cancelled_unsent
 
     def _enqueue(self, item: WorkItem) -> None:
@@ -193,7 +200,7 @@ class WorkerPool:
         while (item := ready.popleft() if ready else await self._next()) is not None:
             try:
                 item_record = None if self._session is None else self._session.item_record(item)
-                execution = Execution(item.operation, item_record)
+                execution = FollowedExecution(item.operation, item_record)
                 outcome = None
                 if self._stop_signal.reason or self._ordering.block_any:
                     outcome = self._decided(item, execution)
@@ -241,7 +248,7 @@ class WorkerPool:
             worker.uncancel()
         return cancelled
 
-    def _decided(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
+    def _decided(self, item: WorkItem, execution: FollowedExecution[Any]) -> Outcome[Any] | None:
         """Return the outcome of an item that need not be started, or None if it must start."""
         if self._stop_signal.reason:
             outcome = self._not_started(execution)
@@ -256,7 +263,7 @@ class WorkerPool:
             self._session.held(item, outcome)
         return outcome
 
-    async def _carry_out(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any]:
+    async def _carry_out(self, item: WorkItem, execution: FollowedExecution[Any]) -> Outcome[Any]:
         worker: Any = asyncio.current_task()
         self._in_flight[worker] = execution
         lease = None if self._session is None else self._session.lease
@@ -270,8 +277,9 @@ class WorkerPool:
                 try:
                     looks = self._stop_signal.reason or item.before is not None
                     held = await self._held_back(item, execution) if looks else None
-                    outcome = held or await execution.carry_out(
+                    outcome = held or await execution.conclude(
                         self._client,
+                        self._following,
                         check=self._check,
                         credential_store=self._credential_store,
                         limiter=self._limiter,
@@ -302,9 +310,12 @@ class WorkerPool:
             self._cancelled_unsent.discard(worker)
         return outcome
 
-    async def _held_back(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
+    async def _held_back(
+        self, item: WorkItem, execution: FollowedExecution[Any]
+    ) -> Outcome[Any] | None:
         """Return the outcome of an admitted item that may not start after all, or None."""
-        if not self._stop_signal and item.before is not None and self._guard is not None:
+        guarded = item.before is not None and not execution.accepted
+        if not self._stop_signal and guarded and self._guard is not None:
             stale = await look(self._guard, item)
             if stale is not None:
                 return execution.not_started(stale)
@@ -312,5 +323,5 @@ class WorkerPool:
                 execution.before = self._guard.already.pop(item.seq, None)
         return self._not_started(execution) if self._stop_signal else None
 
-    def _not_started(self, execution: Execution[Any]) -> Outcome[Any]:
+    def _not_started(self, execution: FollowedExecution[Any]) -> Outcome[Any]:
         return execution.held(self._stop_signal.reason, self._stop_signal.error)

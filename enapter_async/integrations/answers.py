@@ -61,6 +61,7 @@ from enapter_async.errors import (
     ResponseMismatchError,
     ResultDiffersError,
     ResultLostError,
+    StillPendingError,
     TLSError,
     TransportError,
     UnprocessableError,
@@ -149,6 +150,7 @@ _BAD_UPSTREAM = _Kind("bad-upstream", 502, "The device service gave no usable an
 _INTERNAL = _Kind("failed", 500, "Something of this service's own failed.")
 _UNKNOWN = _Kind("unknown-outcome", 202, "Nobody can say whether it was done.")
 _DIFFERS = _Kind("differs", 202, "It was done, and not as it was asked for.")
+_PENDING = _Kind("pending", 202, "It was accepted, and has not ended yet.")
 _LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
 
 
@@ -186,7 +188,7 @@ def log_answer(error: EnapterError, status: int, method: str, path: str) -> None
 
     Errors that the backend's operators must fix (500, 502) are logged with a traceback.
     """
-    if status < 500 and not isinstance(error, AmbiguousOutcomeError | ResultDiffersError):
+    if status < 500 and not isinstance(error, _UNUSUAL):
         return
     level = logging.ERROR if status in (500, 502) else logging.WARNING
     said = f"{plain(method)} {plain(path)} was answered {status}"
@@ -235,6 +237,7 @@ def _as_it_was(earlier: EarlierError) -> EnapterError:
     return _BY_NAME.get(str(earlier.error_type), EnapterError)("")
 
 
+_UNUSUAL: Final = (AmbiguousOutcomeError, ResultDiffersError, StillPendingError)
 _OUR_WORDS: Final = (RunAbortedError, PausedTooLongError, WaveNotPassedError)
 """Errors whose messages contain no text from a server."""
 _TITLES: Final[tuple[tuple[type[EnapterError], str], ...]] = (
@@ -245,6 +248,7 @@ _TITLES: Final[tuple[tuple[type[EnapterError], str], ...]] = (
 
 _KINDS: Final[tuple[tuple[type[EnapterError], _Kind], ...]] = (
     (ResultDiffersError, _DIFFERS),
+    (StillPendingError, _PENDING),
     (ResultLostError, _LOST),
     (AmbiguousOutcomeError, _UNKNOWN),
     (TLSError, _BAD_UPSTREAM),
@@ -307,9 +311,11 @@ def _particulars(error: EnapterError) -> dict[str, Any]:
             word = error.noun or "object"
             hint = f"Look at the {word} before you repeat it."
             return {"outcome": outcome, f"{word}_id": error.subject, "hint": hint}
-        case ResultDiffersError():
+        case ResultDiffersError() | StillPendingError():
             word = error.noun or "object"
-            return {"outcome": "done, not as asked", f"{word}_id": error.subject}
+            pending = isinstance(error, StillPendingError)
+            outcome = "pending" if pending else "done, not as asked"
+            return {"outcome": outcome, f"{word}_id": error.subject}
         case ArgumentError():
             return {"detail": str(error)}
         case InputError():

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 import attrs
 from attrs.validators import instance_of
 
+from enapter_async.api.following import WAIT
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.run_folders import RunFolder
@@ -41,6 +42,7 @@ class JobSettings:
     check: bool = attrs.field(default=False, validator=instance_of(bool))
     abort: tuple[AbortCriterion, ...] = attrs.field(default=DEFAULT_ABORT, converter=check_criteria)
     max_pause: float = attrs.field(default=MAX_PAUSE, validator=instance_of((int, float)))
+    wait: float = attrs.field(default=WAIT, validator=instance_of((int, float)))
 
 
 @attrs.frozen(kw_only=True)
@@ -48,13 +50,15 @@ class Summary:
     """The summary of a job from its journal, up to its event `last_event`.
 
     Of the unknown operations, `repeatable` are sent again when the job continues; `open_ends` may
-    be done only once (a new configuration), and nobody has yet decided about them.
+    be done only once (a new configuration), and nobody has yet decided about them; a search may
+    find what `searchable` of those did.
     """
 
     last_event: int = attrs.field(validator=instance_of(int))
     counts: Mapping[State, int] = attrs.field(converter=_counts)
     repeatable: int = attrs.field(default=0, validator=instance_of(int))
     open_ends: int = attrs.field(default=0, validator=instance_of(int))
+    searchable: int = attrs.field(default=0, validator=instance_of(int))
 
 
 @attrs.frozen(kw_only=True)

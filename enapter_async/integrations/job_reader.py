@@ -21,7 +21,7 @@ from enapter_async.fleet.outcomes import Outcome
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import JobFile, Summary
-from enapter_async.operation import Repeat
+from enapter_async.operation import Repeat, Settles
 
 TROUBLES_TOLD: Final = 200
 """The maximum number of failed or unknown operations that are listed one by one."""
@@ -93,12 +93,13 @@ class JobReader:
             if left is not None and left.last_event == last_event:
                 return seen(summary=left)
             replay = self._read(journal)
-            repeatable, open_ends = (0, 0) if held else _unknown(journal, replay)
+            repeatable, open_ends, searchable = (0, 0, 0) if held else _unknown(journal, replay)
             summary = Summary(
                 last_event=last_event,
                 counts=replay.counts(),
                 repeatable=repeatable,
                 open_ends=open_ends,
+                searchable=searchable,
             )
             found = tuple(_troubles(journal, replay, running=held))
             self._last = seen(summary=summary, troubles=found)
@@ -124,21 +125,23 @@ def begun_at(folder: RunFolder) -> str | None:
         return created_at(journal.facts())
 
 
-def _unknown(journal: Journal, replay: Replay) -> tuple[int, int]:
-    """Return how many unknown items are sent again, and how many need a person's decision."""
-    repeatable = open_ends = 0
+def _unknown(journal: Journal, replay: Replay) -> tuple[int, int, int]:
+    """Return how many unknown items are sent again, how many need a decision, and a search."""
+    repeatable = open_ends = searchable = 0
     for seq in replay.with_mark(Mark.UNKNOWN, Mark.INTENDED):
         item = journal.item(seq)
         if item is not None and item.operation.repeat is not Repeat.ONCE:
             repeatable += 1
         elif seq not in replay.acknowledged:
             open_ends += 1
-    return repeatable, open_ends
+            searchable += item is not None and item.operation.settles is Settles.SEARCH
+    return repeatable, open_ends, searchable
 
 
 def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:
     """Yield the failed and unknown operations, in the order in which they ended."""
-    bad = {Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN} | (set() if running else {Mark.INTENDED})
+    open_ends = set() if running else {Mark.INTENDED, Mark.PENDING}
+    bad = {Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN} | open_ends
     seqs = (seq for seq in {*replay.last_event, *replay.intents} if Mark(replay.marks[seq]) in bad)
     for seq in heapq.nsmallest(
         TROUBLES_TOLD, seqs, key=lambda seq: (replay.last_event.get(seq, math.inf), seq)

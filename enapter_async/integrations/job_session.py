@@ -175,7 +175,7 @@ class Session:
     def _begun(self) -> None:
         report = self.run.report
         self._total -= report.merged
-        earlier = (*report.failures, *report.unknowns, *report.differing)
+        earlier = (*report.failures, *report.unknowns, *report.differing, *report.pending)
         self.troubles = [trouble(outcome) for outcome in earlier]
         self._created_at = begun_at(self.folder)
         if not self._new:
@@ -185,7 +185,7 @@ class Session:
     def _take(self, outcome: Outcome[Any]) -> None:
         if outcome.state is not State.HELD:
             self._rate.take(self._clock.monotonic())
-        bad = outcome.state in (State.DIFFERS, State.FAILED, State.UNKNOWN)
+        bad = not outcome.state.done and outcome.state is not State.HELD
         if bad and len(self.troubles) < TROUBLES_TOLD:
             self.troubles.append(trouble(outcome))
         self.changed()
@@ -203,7 +203,8 @@ class Session:
             # Watchers receive no upstream text; the operators of the backend may read it.
             logger.warning("job %s stopped: %s", self.folder.id, report.stopped)
         else:
-            left = report.counts[State.HELD] + report.counts[State.UNKNOWN]
+            open_states = (State.HELD, State.PENDING, State.UNKNOWN)
+            left = sum(report.counts[each] for each in open_states)
             if not left or not (self._leaving or self._stopping):
                 wanted, why = "ended", ""
         waves = self._progress.waves()
@@ -250,12 +251,14 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
 def _next_steps(seen: Look) -> Iterator[str]:
     """Yield the useful steps; merely continuing would stop again at a wave that did not pass."""
     summary = seen.summary
-    if summary.counts[State.HELD] or summary.repeatable:
+    if summary.counts[State.HELD] or summary.counts[State.PENDING] or summary.repeatable:
         yield "resume"
     if summary.counts[State.FAILED]:
         yield "retry_failed"
     if summary.open_ends:
         yield "regenerate"
         yield "skip"
+    if summary.searchable:
+        yield "accept_candidates"
     if seen.file.stopped_by == WaveNotPassedError.__name__:
         yield "accept_wave"

@@ -189,6 +189,7 @@ class Jobs:
         ambiguous: Literal["report", "regenerate", "skip"] = "report",
         accept_new_token: bool = False,
         accept_wave: bool = False,
+        accept_candidates: bool = False,
     ) -> Job:
         """Continue a job without sending finished operations again.
 
@@ -222,6 +223,7 @@ class Jobs:
             ambiguous=ambiguous,
             accept_new_token=accept_new_token,
             accept_wave=accept_wave,
+            accept_candidates=accept_candidates,
         )
         live.run = Run(self._client, None, live.options(), journal=options)
         await self._begin(live)

@@ -22,6 +22,7 @@ from enapter_async.fleet.outcomes import (
 from enapter_async.fleet.waits import Wait
 from enapter_async.integrations.answers import words_for
 
+_NOT_DONE: Final = (State.DIFFERS, State.PENDING, State.FAILED, State.UNKNOWN)
 RATE_SECONDS: Final = 5.0
 """The number of seconds over which the rate is measured."""
 
@@ -33,6 +34,7 @@ RESUME_OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "regenerate": {"ambiguous": "regenerate"},
         "skip": {"ambiguous": "skip"},
         "accept_wave": {"accept_wave": True},
+        "accept_candidates": {"accept_candidates": True},
     }
 )
 """The options of `Jobs.resume` for each name in a job's `next_steps`."""
@@ -202,4 +204,4 @@ class Progress:
     def _counted(self) -> tuple[int, int]:
         counts = self._report().counts
         done = sum(number for state, number in counts.items() if state.done)
-        return done, counts[State.DIFFERS] + counts[State.FAILED] + counts[State.UNKNOWN]
+        return done, sum(counts[each] for each in _NOT_DONE)

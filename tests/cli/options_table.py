@@ -94,6 +94,7 @@ OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], objec
         lambda o: o.abort == (parse_criterion("all:50%:7"),),
     ),
     "--max-pause": (("77",), lambda o: o.max_pause == 77),
+    "--wait": (("7",), lambda o: o.wait == 7),
 }
 
 
@@ -289,12 +290,14 @@ OWN: Final = (
         (
             *("{run}", "--retry-failed", "--ambiguous", "skip", "--accept-new-token"),
             "--accept-wave",
+            "--accept-candidates",
         ),
         {
             "--retry-failed": lambda s: journal(s).retry_failed,
             "--ambiguous": lambda s: journal(s).ambiguous == "skip",
             "--accept-new-token": lambda s: journal(s).accept_new_token,
             "--accept-wave": lambda s: journal(s).accept_wave,
+            "--accept-candidates": lambda s: journal(s).accept_candidates,
         },
     ),
     Own(

@@ -59,7 +59,7 @@ def test_a_report_fits_a_screen() -> None:
     assert lines[0] == "<Report of 302 operations in 2.0 s: 2 applied, 300 failed"
     assert lines[1] == "  the input was not read to its end"
     assert lines[2] == "  stopped by AuthenticationError: HTTP 401"
-    assert lines[-1] == "  and 95 more in unknowns, failures and differing>"
+    assert lines[-1] == "  and 95 more in unknowns, failures, differing and pending>"
     assert len(lines) < 24
     assert max(map(len, lines)) < 280
     assert repr(report_of(0)) == "<Report of 2 operations in 2.0 s: 2 applied>"

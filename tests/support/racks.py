@@ -1,9 +1,11 @@
 """A noun that the package does not know: racks, their operations, and a server."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from email.utils import formatdate
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -153,6 +155,85 @@ class TestRack(Operation[dict[str, Any]]):
         return bool(result["state"] == "TIMEOUT")
 
 
+@attrs.frozen(kw_only=True)
+class RackRun:
+    """A test of a rack that takes its time."""
+
+    id: str
+    state: str = "RUNNING"
+    begun: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetRun(Operation[RackRun]):
+    kind: ClassVar[str] = "rack.get_run"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[RackRun]] = Answer(key="run", type=RackRun)
+
+    rack_id: str
+    run_id: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("racks", self.rack_id, "runs", self.run_id))
+
+
+@attrs.frozen(kw_only=True)
+class FindRuns(Operation[tuple[RackRun, ...]]):
+    kind: ClassVar[str] = "rack.find_runs"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[tuple[RackRun, ...]]] = Answer(
+        key="runs", type=tuple[RackRun, ...], default=()
+    )
+
+    rack_id: str
+
+    def request(self) -> RequestParts:
+        return RequestParts("GET", ("racks", self.rack_id, "runs"))
+
+
+@attrs.frozen(kw_only=True)
+class StartRun(Operation[Any]):
+    """Begin a test of a rack: the answer is its id at once, and reading tells its end."""
+
+    kind: ClassVar[str] = "rack.start_run"
+    repeat: ClassVar[Repeat] = Repeat.ONCE
+    settles: ClassVar[Settles] = Settles.SEARCH
+    answer: ClassVar[Answer[Any]] = Answer(key="run_id", type=str)
+    proof: ClassVar[FindRacks] = PROOF
+
+    rack_id: str
+    alone: bool = False
+
+    def request(self) -> RequestParts:
+        return RequestParts("POST", ("racks", self.rack_id, "runs"))
+
+    def target(self) -> Target:
+        return Target("rack", self.rack_id)
+
+    def follow(self, result: Any) -> GetRun | None:
+        if isinstance(result, RackRun):
+            if result.state != "RUNNING":
+                return None
+            result = result.id
+        return GetRun(rack_id=self.rack_id, run_id=result)
+
+    def fault(self, result: Any) -> str:
+        state = getattr(result, "state", "OK")
+        return "" if state in ("OK", "RUNNING") else f"the run ended in {state}"
+
+    def leaves_unknown(self, result: Any) -> bool:
+        return getattr(result, "state", "") == "TIMEOUT"
+
+    def reads(self) -> FindRuns:
+        return FindRuns(rack_id=self.rack_id)
+
+    def created(self, candidate: RackRun) -> datetime | None:
+        return candidate.begun
+
+    def not_in_jobs(self) -> str:
+        return "it runs alone" if self.alone else ""
+
+
 class RackServer:
     """Racks by id, and the log of changes. The next `lose` answers are lost after the effect."""
 
@@ -166,6 +247,12 @@ class RackServer:
         self.test = "ERROR"
         self.seconds = 0.0
         """How long a test takes."""
+        self.now = time.time
+        self.runs: dict[str, tuple[str, float]] = {}
+        """The rack of each run, and when it began."""
+        self.reads = 0
+        self.after: Callable[[str, int], str] = lambda _rack, _reads: "OK"
+        """The state of a run of a rack, when it is read for the so-manyth time in all."""
         self.built: dict[str, float] = {}
         """When each rack was built, in seconds since 1970, if that is told."""
 
@@ -197,6 +284,33 @@ class RackServer:
         shown = {"id": rack_id, "name": self.racks.get(rack_id), "height": self.height}
         return shown | ({"built": self.built[rack_id]} if rack_id in self.built else {})
 
+    async def _serve_runs(self, request: web.Request) -> web.Response:
+        self.requests.append((request.method, request.path))
+        rack_id, run_id = request.match_info["id"], request.match_info.get("run")
+        date = {"Date": formatdate(self.now(), usegmt=True)}
+        if request.method == "POST":
+            run_id = f"run-{len(self.runs)}"
+            self.runs[run_id] = (rack_id, self.now())
+            if self.lose:
+                self.lose -= 1
+                assert request.transport is not None
+                request.transport.close()
+            return web.json_response({"run_id": run_id}, headers=date)
+        if run_id is None:
+            listed = [self._run(each) for each, (rack, _) in self.runs.items() if rack == rack_id]
+            return web.json_response({"runs": listed}, headers=date)
+        self.reads += 1
+        if run_id not in self.runs:
+            return web.json_response({"errors": [{"code": "not_found"}]}, status=404)
+        run = self._run(run_id)
+        if run["state"].isdigit():
+            return web.json_response({"errors": [{"code": "told"}]}, status=int(run["state"]))
+        return web.json_response({"run": run}, headers=date)
+
+    def _run(self, run_id: str) -> dict[str, Any]:
+        rack_id, begun = self.runs[run_id]
+        return {"id": run_id, "state": self.after(rack_id, self.reads), "begun": begun}
+
 
 @asynccontextmanager
 async def serving(**racks: str) -> AsyncIterator[RackServer]:
@@ -206,6 +320,8 @@ async def serving(**racks: str) -> AsyncIterator[RackServer]:
     app.router.add_route("*", "/v3/racks", server._serve)
     app.router.add_route("*", "/v3/racks/{id}", server._serve)
     app.router.add_route("*", "/v3/racks/{id}/test", server._serve)
+    app.router.add_route("*", "/v3/racks/{id}/runs", server._serve_runs)
+    app.router.add_route("*", "/v3/racks/{id}/runs/{run}", server._serve_runs)
     runner = web.AppRunner(app)
     await runner.setup()
     try:

@@ -36,6 +36,8 @@ class JournalOptions:
     been done: "report" leaves them unknown, "regenerate" repeats them, and "skip" leaves them
     unknown and records that they are acknowledged. `accept_new_token` continues with a different
     token, after checking that it shows up to three devices of the run unchanged in id and site.
+    `accept_candidates` searches for what an unknown once-only operation may have created, and takes
+    what it finds if that is exactly one.
     `accept_wave` continues although the wave at which the run stopped did not pass (see
     `WaveNotPassedError`): that wave is not checked again, but later waves are. `lease` is for how
     many seconds a run in PostgreSQL stays held once nothing more is heard of its session; then
@@ -53,6 +55,7 @@ class JournalOptions:
     lease: float = LEASE_SECONDS
     commit_timeout: float = COMMIT_SECONDS
     heed_stop: bool = False
+    accept_candidates: bool = False
     facts: Mapping[str, str] = attrs.field(factory=dict, converter=_storable)
 
     def __attrs_post_init__(self) -> None:

@@ -27,7 +27,7 @@ EVENT_COLUMNS: Final = (
 _ITEM_FIELDS: Final = tuple(ITEM_COLUMNS.split(", "))
 _EVENT_FIELDS: Final = tuple(EVENT_COLUMNS.split(", "))
 _OUTCOMES: Final = (
-    "'intent', 'applied', 'unchanged', 'absent', 'differs', 'failed', 'unknown', 'held'"
+    "'intent', 'applied', 'unchanged', 'absent', 'differs', 'pending', 'failed', 'unknown', 'held'"
 )
 _DAMAGE: Final = (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError)
 

@@ -27,9 +27,15 @@ SHOWN: Final = "shown"
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
+FOLLOW: Final = "follow"
+"""The detail of a pending operation: the read that shows how it goes on."""
+CANDIDATES: Final = "candidates"
+"""The detail of an unknown outcome: the ids of what a search found."""
 WAVE_BEGUN: Final = "wave begun"
 WAVE_PASSED: Final = "wave passed"
 WAVE_NOT_PASSED: Final = "wave not passed"
+
+_ACCEPTED: Final = "it was accepted, and the run ended before it did"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Texts from a server may contain lone surrogates, which files can hold only as escapes.
@@ -198,14 +204,17 @@ def event_row(
     return (seq, 0, kind, attempt, at_ms, None, None, None, None, detail)
 
 
-def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
-    """Return an outcome as a row.
+def outcome_row(
+    seq: int, outcome: Outcome[Any], at_ms: int, reading: Operation[Any] | None = None
+) -> EventRow:
+    """Return an outcome as a row; `reading` shows how a pending operation goes on.
 
     An error is stored as its class and message. A result is stored only if it differs from the
     request, and then only as the values of the fields that were to be changed.
     """
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
+    candidates = getattr(error, "candidates", ())
     request_id = getattr(error, "request_id", None)
     if error is None and not outcome.settled:
         return (seq, outcome.state.value, outcome.attempts, at_ms, elapsed_ms)
@@ -214,6 +223,10 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
     if error is not None:
         details["error"] = type(error).__name__
         details["message"] = storable(str(error))[:MESSAGE_CHARACTERS]
+    if candidates:
+        details[CANDIDATES] = [storable(str(getattr(each, "id", ""))) for each in candidates]
+    if reading is not None and outcome.state is State.PENDING:
+        details[FOLLOW] = operation_to_json(reading)
     if outcome.state is State.DIFFERS and not outcome.operation.answer.secret:
         fields = outcome.operation.changes()
         details[SHOWN] = {field: getattr(outcome.result, field, None) for field in fields}
@@ -232,6 +245,12 @@ def outcome_row(seq: int, outcome: Outcome[Any], at_ms: int) -> EventRow:
         None if request_id is None else storable(request_id),
         detail_text(details),
     )
+
+
+def pending_row(seq: int, reading: Operation[Any], at_ms: int) -> EventRow:
+    """Return the row of an operation that was just accepted; `reading` shows how it goes on."""
+    details = {FOLLOW: operation_to_json(reading), "message": _ACCEPTED}
+    return event_row(seq, State.PENDING.value, at_ms, attempt=0, detail=detail_text(details))
 
 
 def detail_text(details: Mapping[str, Any]) -> str:
@@ -270,7 +289,17 @@ def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcom
 class ItemRecord:
     """The journal record of one item."""
 
-    __slots__ = ("_add_intent", "_age", "_commit", "item", "number", "uncertain")
+    __slots__ = (
+        "_accept",
+        "_add_intent",
+        "_age",
+        "_commit",
+        "adopts",
+        "follow",
+        "item",
+        "number",
+        "uncertain",
+    )
 
     def __init__(
         self,
@@ -280,7 +309,15 @@ class ItemRecord:
         *,
         uncertain: bool,
         age: Callable[[int], float] = float,
+        accept: Callable[["ItemRecord", Operation[Any]], None] | None = None,
+        follow: Operation[Any] | None = None,
+        adopts: bool = False,
     ) -> None:
+        self._accept = accept
+        self.follow = follow
+        """The read of an accepted operation, until it has ended."""
+        self.adopts = adopts
+        """Whether the only candidate that a search finds is taken for what was done."""
         self._age = age
         self._add_intent = add_intent
         self._commit: asyncio.Future[None] | None = None
@@ -292,6 +329,12 @@ class ItemRecord:
     def age(self) -> float:
         """Return how many seconds ago an earlier session wrote the item's first intent."""
         return self._age(self.item.seq)
+
+    def accepted(self, reading: Operation[Any]) -> None:
+        """Record that the operation was accepted; `reading` shows how it goes on."""
+        self.follow = reading
+        if self._accept is not None:
+            self._accept(self, reading)
 
     @property
     def place(self) -> tuple[int, int]:

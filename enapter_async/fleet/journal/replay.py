@@ -22,6 +22,8 @@ class Mark(enum.IntEnum):
     FAILED = 5
     UNKNOWN = 6
     DIFFERS = 7
+    PENDING = 8
+    """Accepted, and not known to have ended: the next session follows it."""
     MISSING = 255
     """There is no such item, because the operation was merged with an equal one."""
 
@@ -38,6 +40,7 @@ _MARK_OF_KIND: Final[Mapping[str, Mark]] = {
     State.UNCHANGED: Mark.UNCHANGED,
     State.ABSENT: Mark.ABSENT,
     State.DIFFERS: Mark.DIFFERS,
+    State.PENDING: Mark.PENDING,
     State.FAILED: Mark.FAILED,
     State.UNKNOWN: Mark.UNKNOWN,
     State.HELD: Mark.UNTOUCHED,
@@ -49,6 +52,7 @@ STATE_OF_MARK: Final[Mapping[Mark, State]] = {
     Mark.UNCHANGED: State.UNCHANGED,
     Mark.ABSENT: State.ABSENT,
     Mark.DIFFERS: State.DIFFERS,
+    Mark.PENDING: State.PENDING,
     Mark.FAILED: State.FAILED,
     Mark.UNKNOWN: State.UNKNOWN,
 }

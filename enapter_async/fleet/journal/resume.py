@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
 from enapter_async._version import __version__
+from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.reading import MOST_ITEMS, Journal, damaged
-from enapter_async.fleet.journal.records import is_digest_of
+from enapter_async.fleet.journal.records import FOLLOW, Event, is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.reading import Caller, KnownClient
 from enapter_async.operation import Operation, Repeat, described
@@ -160,6 +161,26 @@ def _comparable(
         thing, target = item.operation.writes_to(), item.operation.target()
         if target.id and thing and thing not in gone and not replay.marks[item.seq]:
             yield item.operation, target.id, item.group or None
+
+
+def witness(operation: Operation[Any], result: Any) -> dict[str, Any]:
+    """Return the facts by which another token can be checked, if a result holds them; else {}."""
+    state = noun_named(operation.target().noun).state
+    known = not operation.answer.secret and (state is None or isinstance(result, state))
+    thing_id = getattr(result, "id", None) if known else None
+    return {"id": thing_id, "site_id": getattr(result, "site_id", None)} if thing_id else {}
+
+
+def follow_in(journal: Journal, event: Event) -> Operation[Any]:
+    """Return the read by which the event of a pending item says that it is followed.
+
+    Raises:
+        RunRefusedError: the event does not say it.
+    """
+    try:
+        return operation_from_json(event.details.get(FOLLOW, {}))
+    except ConfigurationError as error:
+        raise damaged(journal.name, f"item {event.seq} is pending: {error}") from None
 
 
 class Comparison:

@@ -22,12 +22,13 @@ from enapter_async.fleet.journal.records import (
     event_row,
     item_row,
     outcome_row,
+    pending_row,
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import Hold, Lease, Writer
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
-from enapter_async.operation import Repeat
+from enapter_async.operation import Operation, Repeat, Settles
 
 
 class JournalSession:
@@ -48,6 +49,8 @@ class JournalSession:
         self._replay: Replay | None = None
         self._todo = bytearray()
         self._uncertain: set[int] = set()
+        self._adopting: set[int] = set()
+        self._pending: set[int] = set()
         self._power = options.power
         self._witnesses = resume.WITNESSES
         self.facts: dict[str, str] = {}
@@ -275,6 +278,13 @@ class JournalSession:
             # Done: the run was killed after storing the credentials, before writing the outcome.
             self._add(seq, State.APPLIED, detail_text({"found": "in the credentials file"}))
             self.earlier[State.APPLIED] += 1
+        elif mark is Mark.PENDING:
+            self._todo[seq] = 1
+            self._pending.add(seq)
+        elif item.operation.settles is Settles.SEARCH and self._options.accept_candidates:
+            self._todo[seq] = 1
+            self._uncertain.add(seq)
+            self._adopting.add(seq)
         elif item.operation.repeat is not Repeat.ONCE or self._options.ambiguous == "regenerate":
             self._todo[seq] = 1
             self._uncertain.add(seq)
@@ -304,11 +314,26 @@ class JournalSession:
 
     def item_record(self, item: WorkItem) -> ItemRecord:
         """Return the record of an item."""
-        replay = self._replay
-        number = 0 if replay is None else replay.intents.get(item.seq, 0)
+        replay, seq = self._replay, item.seq
+        number = 0 if replay is None else replay.intents.get(seq, 0)
         return ItemRecord(
-            item, number, self.add_intent, uncertain=item.seq in self._uncertain, age=self._age
+            item,
+            number,
+            self.add_intent,
+            uncertain=seq in self._uncertain,
+            age=self._age,
+            accept=self._accepted,
+            follow=self._follow(seq) if seq in self._pending else None,
+            adopts=seq in self._adopting,
         )
+
+    def _follow(self, seq: int) -> Operation[Any]:
+        """Return the read of an item that was pending when an earlier session ended."""
+        number = -1 if self._replay is None else self._replay.last_event[seq]
+        return resume.follow_in(self._journal, self._journal.event(number))
+
+    def _accepted(self, item_record: ItemRecord, reading: Operation[Any]) -> None:
+        self._writer.add(pending_row(item_record.item.seq, reading, self._at_ms()))
 
     def _age(self, seq: int) -> float:
         """Return how many seconds ago the first intent of an item was written."""
@@ -334,14 +359,17 @@ class JournalSession:
         if outcome.state is State.HELD and (item_record.uncertain or not item_record.has_intent):
             self.passed_over(item_record.item, outcome)
             return
-        row = outcome_row(item_record.item.seq, outcome, self._at_ms())
+        row = outcome_row(item_record.item.seq, outcome, self._at_ms(), item_record.follow)
         # If the item was cut off before its intent was written, the outcome must follow the intent.
         power = self._power or (
             outcome.error is not None and item_record.has_intent and not item_record.intent_written
         )
         self._writer.add(row, power=power)
         if self._witnesses and outcome.state is State.APPLIED:
-            self._witness(item_record.item, outcome.result)
+            operation = item_record.item.operation
+            if witness := resume.witness(operation, outcome.result):
+                self._witnesses -= 1
+                self._add(item_record.item.seq, resume.WITNESS, detail_text(witness))
 
     def passed_over(self, item: WorkItem, outcome: Outcome[Any]) -> None:
         """Record that a stopped run did not reach an item, if the journal says otherwise.
@@ -354,15 +382,8 @@ class JournalSession:
 
     def held(self, item: WorkItem, outcome: Outcome[Any]) -> None:
         """Record that an item was not started for a specific reason."""
-        if item.seq not in self._uncertain:
+        if item.seq not in self._uncertain and item.seq not in self._pending:
             self._writer.add(outcome_row(item.seq, outcome, self._at_ms()))
-
-    def _witness(self, item: WorkItem, result: Any) -> None:
-        device_id = getattr(result, "id", None)
-        if not item.operation.answer.secret and device_id:
-            self._witnesses -= 1
-            details = {"id": device_id, "site_id": getattr(result, "site_id", None)}
-            self._add(item.seq, resume.WITNESS, detail_text(details))
 
     def _add(self, seq: int | None, kind: str, detail: str | None = None) -> None:
         self._writer.add(event_row(seq, kind, self._at_ms(), detail=detail))

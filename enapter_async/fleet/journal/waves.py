@@ -27,7 +27,7 @@ from enapter_async.fleet.outcomes import State
 
 _NOT_BEGUN: Final = bytes((Mark.UNTOUCHED, Mark.UNCHANGED, Mark.MISSING))
 _MAYBE_DONE: Final = frozenset(
-    {Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.DIFFERS, Mark.UNKNOWN}
+    {Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.DIFFERS, Mark.PENDING, Mark.UNKNOWN}
 )
 
 

@@ -34,7 +34,7 @@ from enapter_async.operation import Operation, Repeat, described
 
 EXAMPLES_KEPT: Final = 20
 
-_CHANGED: Final = frozenset({Mark.APPLIED, Mark.DIFFERS, Mark.UNKNOWN, Mark.INTENDED})
+_CHANGED: Final = frozenset({Mark.APPLIED, Mark.DIFFERS, Mark.PENDING, Mark.UNKNOWN, Mark.INTENDED})
 _SCHEMA: Final = """
 CREATE TABLE net (
     key TEXT, field TEXT, original TEXT, final TEXT, seq INTEGER, PRIMARY KEY (key, field)

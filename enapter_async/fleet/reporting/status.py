@@ -23,7 +23,7 @@ from enapter_async.fleet.journal.resume import credentials_elsewhere, credential
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE, pace_in
 from enapter_async.limits.pace import Pace
-from enapter_async.operation import Repeat
+from enapter_async.operation import Repeat, Settles
 
 _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
 
@@ -36,7 +36,8 @@ class RunStatus:
     those that it is about to send or has sent, and `waiting` those that it has not started;
     neither counts as unknown or held. Of the unknown ones, `repeatable` are sent again when the
     run is resumed; `open_ends` may be done only once (for example, a new configuration) and
-    still need a decision; `acknowledged` have been decided. `intents` counts the operations that
+    still need a decision; a search may find what `searchable` of those did; `acknowledged` have
+    been decided. `intents` counts the operations that
     were about to be sent, in all sessions. `wave_not_passed` is the number, from 1, of the wave
     that was checked and did not pass; `stuck` means that failures in it, or in a wave not checked
     yet, keep the next wave from starting. `kept` results are in the file `credentials`; a run in
@@ -51,6 +52,7 @@ class RunStatus:
     waiting: int = 0
     repeatable: int = 0
     open_ends: int = 0
+    searchable: int = 0
     acknowledged: int = 0
     intents: int = 0
     wave_not_passed: int | None = None
@@ -82,6 +84,7 @@ class RunStatus:
                 if seq not in flying and seq not in replay.acknowledged
             ]
             once = {seq for seq in unknown if _is_once(opened, seq)}
+            searchable = sum(_is_searchable(opened, seq) for seq in once)
             refused = [number for number, kind in waves.items() if kind == WAVE_NOT_PASSED]
             blocking = [*replay.with_mark(Mark.FAILED), *unknown] if counts[State.HELD] else []
             open_waves = {number for number, kind in waves.items() if kind != WAVE_PASSED}
@@ -105,6 +108,7 @@ class RunStatus:
             waiting=waiting + again,
             repeatable=len(unknown) - len(once) - again,
             open_ends=len(once),
+            searchable=searchable,
             acknowledged=len(replay.acknowledged),
             intents=replay.sent,
             wave_not_passed=max(refused, default=None),
@@ -144,7 +148,8 @@ class RunStatus:
         if self.running:
             return
         failed, left = self.counts[State.FAILED], self.counts[State.HELD]
-        if not self.stuck and (left or self.repeatable or not self.complete):
+        pending = self.counts[State.PENDING]
+        if not self.stuck and (left or self.repeatable or pending or not self.complete):
             yield "to go on", ""
         if failed:
             yield "to try again what failed", "--retry-failed"
@@ -153,7 +158,12 @@ class RunStatus:
                 "once you looked at the devices that are unknown, to leave them as they are",
                 "--ambiguous skip",
             )
-            yield "or to generate their configurations anew", "--ambiguous regenerate"
+            yield "or to do them again, although they may be done", "--ambiguous regenerate"
+        if self.searchable:
+            yield (
+                "or to take what a search finds, where that is exactly one",
+                "--accept-candidates",
+            )
         if self.stuck:
             yield "to look again whether the wave passes", ""
         if self.wave_not_passed is not None:
@@ -211,3 +221,8 @@ def _wave_of(journal: Journal, seq: int) -> int | None:
 def _is_once(journal: Journal, seq: int) -> bool:
     item = journal.item(seq)
     return item is not None and item.operation.repeat is Repeat.ONCE
+
+
+def _is_searchable(journal: Journal, seq: int) -> bool:
+    item = journal.item(seq)
+    return item is not None and item.operation.settles is Settles.SEARCH

@@ -74,7 +74,7 @@ class _Summary:
         self._running = running
         self._wave_of = array("i", bytes(4 * len(self._replay.marks)))
         open_ends = () if running else (Mark.INTENDED,)
-        self._wrong = (Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN, *open_ends)
+        self._wrong = (Mark.DIFFERS, Mark.PENDING, Mark.FAILED, Mark.UNKNOWN, *open_ends)
         self._not_done = 0
         self._rows: dict[int, list[Any]] = {seq: [] for seq in self._chosen()}
         self._asked: dict[tuple[str, str], Counter[str]] = {}

@@ -16,6 +16,7 @@ NO_TIME: Final = -1
 _ENDED: Final = tuple(state for state in State if state is not State.HELD)
 _NUMBER_OF: Final = {str(state): number for number, state in enumerate(_ENDED, start=1)}
 _NOT_ENDED: Final = 0
+_PENDING: Final = _NUMBER_OF[str(State.PENDING)]
 _NUMBER_OF[str(State.HELD)] = _NOT_ENDED
 
 
@@ -103,7 +104,7 @@ class Timeline:
                 ended[_ENDED[was - 1]][place] -= 1
             if now != _NOT_ENDED:
                 ended[_ENDED[now - 1]][place] += 1
-                rate[place] += 1
+                rate[place] += now != _PENDING
             if elapsed != NO_TIME:
                 took[place].append(elapsed)
         for counts in ended.values():

@@ -1,0 +1,121 @@
+"""Following an operation that the API only accepts, until it has ended."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Self
+
+import attrs
+
+from enapter_async._http.call import differing
+from enapter_async.clock import Clock
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    AuthenticationError,
+    ConfigurationError,
+    EnapterError,
+    NotFoundError,
+    PermissionDeniedError,
+    ProxyError,
+    StillPendingError,
+    TLSError,
+)
+from enapter_async.operation import Operation, described
+
+WAIT: Final = 60.0
+"""How many seconds an operation is followed by default."""
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 10.0
+_HOPELESS: Final = (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    ProxyError,
+    TLSError,
+)
+"""Errors after which reading again would not help."""
+
+
+@attrs.frozen
+class Following:
+    """How long operations are followed: at most `wait` seconds each, and until `stopped()`."""
+
+    wait: float = WAIT
+    clock: Clock = Clock()
+    stopped: Callable[[], bool] = bool
+
+    def pauses(self) -> Iterator[float]:
+        """Yield the seconds to sleep before each read: 0.5, doubled up to 10, then no more."""
+        end = self.clock.monotonic() + self.wait
+        pause = FIRST_PAUSE
+        while not self.stopped() and (left := end - self.clock.monotonic()) > 0:
+            yield min(pause, left)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+class FollowUp:
+    """Reads how one accepted operation goes on.
+
+    `reading` is the next read, or None once the operation has ended; `result` the last value that
+    was read; `problem` the error of the last read, if it failed.
+    """
+
+    __slots__ = ("operation", "problem", "reading", "result")
+
+    def __init__(
+        self, operation: Operation[Any], reading: Operation[Any] | None, result: Any = None
+    ) -> None:
+        self.operation = operation
+        self.reading = reading
+        self.result = result
+        self.problem: EnapterError | None = None
+
+    @classmethod
+    def after(cls, operation: Operation[Any], result: Any) -> Self:
+        """Return the follow-up of an operation after this result."""
+        return cls(operation, operation.follow(result), result)
+
+    async def run(
+        self, read: Callable[[Operation[Any]], Awaitable[Any]], following: Following
+    ) -> None:
+        """Read until the operation has ended, or the wait is over; a failed read is repeated."""
+        pauses = following.pauses()
+        while self.reading is not None and (pause := next(pauses, None)) is not None:
+            await following.clock.sleep(pause)
+            try:
+                self.result = await read(self.reading)
+            except EnapterError as error:
+                self.problem = error
+                if isinstance(error, _HOPELESS):
+                    return
+            else:
+                self.problem = None
+                self.reading = self.operation.follow(self.result)
+
+    def error(self, reason: str = "") -> EnapterError | None:
+        """Return the error in which the operation has ended so far; None if it succeeded.
+
+        `reason` says why it is not followed to its end, if it is not because the wait is over.
+        """
+        operation, result = self.operation, self.result
+        if self.reading is None:
+            why = operation.fault(result) or operation.differs(result)
+            return differing(operation, why, result) if why else None
+        problem, target = self.problem, operation.target()
+        name = described(operation)
+        error: AmbiguousOutcomeError | StillPendingError
+        if isinstance(problem, NotFoundError) and problem.from_api:
+            error = AmbiguousOutcomeError(
+                f"{name} was accepted, and the API does not know it any more",
+                noun=target.noun,
+                subject=target.name,
+                hint=f"Check the {target.word} before you send it again.",
+            )
+        else:
+            told = f": {reason}" if reason else " within the wait for it"
+            told = f"{told}; the last read failed: {problem}" if problem is not None else told
+            error = StillPendingError(
+                f"{name} was accepted, and did not end{told}",
+                noun=target.noun,
+                subject=target.name,
+            )
+        error.__cause__ = problem
+        return error

@@ -1,0 +1,121 @@
+"""The execution of an operation that the API only accepts: it is followed until it has ended."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from enapter_async._http.call import CallRecord
+from enapter_async.api.following import Following, FollowUp
+from enapter_async.errors import (
+    AmbiguousOutcomeError,
+    EnapterError,
+    ResultDiffersError,
+    StillPendingError,
+)
+from enapter_async.fleet.errors import NotStartedError
+from enapter_async.fleet.execution import Execution
+from enapter_async.fleet.journal.records import ItemRecord
+from enapter_async.fleet.outcomes import OperationT, Outcome, State
+from enapter_async.fleet.reading import Caller, find_created
+from enapter_async.operation import Operation
+
+_STATES: Final[Mapping[type, State]] = {
+    AmbiguousOutcomeError: State.UNKNOWN,
+    ResultDiffersError: State.DIFFERS,
+    StillPendingError: State.PENDING,
+}
+
+
+class FollowedExecution(Execution[OperationT]):
+    """Carries out one operation and, if it goes on after its answer, follows it to its end.
+
+    What an earlier session left pending is only followed. With `ItemRecord.adopts`, a search looks
+    for what an earlier session may have created, and that is followed instead of sending anything.
+    """
+
+    __slots__ = ("_follow_up",)
+
+    def __init__(self, operation: OperationT, item_record: ItemRecord | None = None) -> None:
+        super().__init__(operation, item_record)
+        self._follow_up: FollowUp | None = None
+        if item_record is not None and item_record.follow is not None:
+            self._follow_up = FollowUp(operation, item_record.follow)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the API accepted the operation, so that nothing more is sent for it."""
+        return self._follow_up is not None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether an attempt is in flight, or one may have been carried out."""
+        return not self.accepted and super().in_doubt
+
+    async def conclude(
+        self, client: Caller, following: Following, **how: Any
+    ) -> Outcome[OperationT]:
+        """Carry out the operation as `carry_out` does, and follow it."""
+        item_record, self._observer = self._item_record, how.get("observer")
+        if self._follow_up is None and item_record is not None and item_record.adopts:
+            return await self._adopt(client, following)
+        if self._follow_up is None:
+            outcome = await self.carry_out(client, **how)
+            follow_up = FollowUp.after(self.operation, outcome.result)
+            if outcome.state is not State.APPLIED or follow_up.reading is None:
+                return outcome
+            self._follow_up = follow_up
+            if item_record is not None:
+                item_record.accepted(follow_up.reading)
+        return await self._follow(client, self._follow_up, following)
+
+    async def _adopt(self, client: Caller, following: Following) -> Outcome[OperationT]:
+        """Search for what an earlier session may have created; take it if it is exactly one."""
+        record = CallRecord(observer=self._observer, decides=True)
+        try:
+            found = await find_created(client, self.operation, record=record, age=self._age)
+        except AmbiguousOutcomeError as error:
+            return self._outcome(State.UNKNOWN, error=error)
+        except EnapterError as error:
+            return self._outcome(State.UNKNOWN, error=self._earlier(error))
+        self._follow_up = FollowUp.after(self.operation, found)
+        if self._item_record is not None and self._follow_up.reading is not None:
+            self._item_record.accepted(self._follow_up.reading)
+        return attrs.evolve(await self._follow(client, self._follow_up, following), settled=True)
+
+    async def _follow(
+        self, client: Caller, follow_up: FollowUp, following: Following
+    ) -> Outcome[OperationT]:
+        async def read(each: Operation[Any]) -> Any:
+            return await client.call(each, record=CallRecord(observer=self._observer), patient=True)
+
+        began = following.clock.monotonic()
+        try:
+            await follow_up.run(read, following)
+        finally:
+            self.elapsed += following.clock.monotonic() - began
+        return self._as_read(follow_up, "the run was stopped" if following.stopped() else "")
+
+    def _as_read(self, follow_up: FollowUp, reason: str = "") -> Outcome[OperationT]:
+        """Return the outcome of an operation that was accepted, as it was last read."""
+        error = follow_up.error(reason)
+        state = _STATES.get(type(error), State.APPLIED)
+        return self._outcome(state, result=follow_up.result, error=error)
+
+    def cut_off(self) -> Outcome[OperationT]:
+        """Return the outcome of an operation that was cancelled in flight."""
+        if self._follow_up is None:
+            return super().cut_off()
+        return self._as_read(self._follow_up, "the run was cut off")
+
+    def broken(self, error: BaseException) -> Outcome[OperationT]:
+        """Return the outcome of an operation that raised an error from outside this package."""
+        if self._follow_up is None:
+            return super().broken(error)
+        return self._as_read(self._follow_up, f"{type(error).__name__} ended the wait for it")
+
+    def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
+        """Return the outcome of an item not started: pending, if the API accepted it earlier."""
+        if self._follow_up is None:
+            return super().not_started(error)
+        return self._as_read(self._follow_up, str(error))
