@@ -25,7 +25,7 @@ from types import CodeType, ModuleType
 from typing import Final
 
 from tests.faults.forked import State, Trial, verdicts
-from tests.faults.mutated import TESTS, file_of
+from tests.faults.mutated import file_of, judged_modules
 from tests.faults.mutating import mutants_of
 from tests.faults.sabotage import IMPORTED_FIRST, say
 
@@ -107,7 +107,7 @@ def judge(module: str, *, jobs: int, only: str) -> bool:
     """
     began = time.monotonic()
     source = file_of(module).read_text("utf-8")
-    tests = TESTS[module]
+    tests = judged_modules()[module]
     importers(module)  # once, before the children are forked
     unchanged = partial(take_place, module, ast.parse(source))
     whole = Trial(name="unchanged", tests=tests, prepare=unchanged, timeout=60)
@@ -154,12 +154,14 @@ def judge(module: str, *, jobs: int, only: str) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.mutants", description=__doc__)
-    parser.add_argument("--module", choices=TESTS, action="append", help="only this module")
+    parser.add_argument(
+        "--module", choices=judged_modules(), action="append", help="only this module"
+    )
     parser.add_argument("--only", default="", help="change only lines that contain this text")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes")
     parser.add_argument("--list", action="store_true", help="list the mutants, and try none")
     asked = parser.parse_args()
-    modules: list[str] = asked.module or list(TESTS)
+    modules: list[str] = asked.module or list(judged_modules())
     if asked.list:
         for module in modules:
             for mutant in mutants_of(file_of(module).read_text("utf-8")):

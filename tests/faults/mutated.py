@@ -4,13 +4,13 @@ The longest prefix of a module's name counts. The tests of a module are those ab
 others: a change that only a distant test detects should be detected by the module's own tests.
 """
 
-import ast
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.faults.forked import ROOT
-from tests.faults.mutating import mutants_of
+from tests.faults.mutating import can_be_changed
 
 PACKAGE: Final = "enapter_async"
 
@@ -177,16 +177,13 @@ def judges_of(module: str) -> Sequence[str]:
     return (*files, *_ONE_WAY) if named.startswith("_http") else files
 
 
-def _modules() -> list[str]:
-    """Return the modules that contain anything to change."""
-    found = []
+@functools.cache
+def judged_modules() -> Mapping[str, Sequence[str]]:
+    """Return the tests of each module that contains anything to change."""
+    found = {}
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
-        source = path.read_text("utf-8")
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts).removesuffix(".__init__")
-        if ast.parse(source).body and next(iter(mutants_of(source)), None) is not None:
-            found.append(name)
+        if can_be_changed(path.read_text("utf-8")):
+            found[name] = judges_of(name)
     return found
-
-
-TESTS: Final[Mapping[str, Sequence[str]]] = {module: judges_of(module) for module in _modules()}

@@ -76,26 +76,36 @@ def mutants_of(source: str) -> Iterator[Mutant]:
     """Yield every mutant of a module, in line order; annotations are left unchanged."""
     tree = ast.parse(source)
     lines = source.splitlines()
+    met: Counter[tuple[int, str]] = Counter()
+    for number, node, (change, make) in _places(tree):
+        changed = copy.deepcopy(tree)
+        # A walk of the copy meets the same nodes in the same order.
+        target = list(ast.walk(changed))[number]
+        _replace(changed, target, ast.copy_location(make(target), target))
+        line: int = getattr(node, "lineno", 0)
+        met[line, change] += 1
+        again = met[line, change]
+        yield Mutant(
+            line=line,
+            text=lines[line - 1].strip(),
+            change=change if again == 1 else f"{change} ({again})",
+            tree=ast.fix_missing_locations(changed),
+        )
+
+
+def can_be_changed(source: str) -> bool:
+    """Return whether a module has any mutant."""
+    return any(True for _ in _places(ast.parse(source)))
+
+
+def _places(tree: ast.Module) -> Iterator[tuple[int, ast.AST, Change]]:
+    """Yield each node that can be changed, with its number in a walk, and each of its changes."""
     nodes = list(ast.walk(tree))
     left_out = set(_left_out(tree))
-    met: Counter[tuple[int, str]] = Counter()
     for number, node in enumerate(nodes):
-        if id(node) in left_out:
-            continue
-        for change, make in _changes(node):
-            changed = copy.deepcopy(tree)
-            # A walk of the copy meets the same nodes in the same order.
-            target = list(ast.walk(changed))[number]
-            _replace(changed, target, ast.copy_location(make(target), target))
-            line: int = getattr(node, "lineno", 0)
-            met[line, change] += 1
-            again = met[line, change]
-            yield Mutant(
-                line=line,
-                text=lines[line - 1].strip(),
-                change=change if again == 1 else f"{change} ({again})",
-                tree=ast.fix_missing_locations(changed),
-            )
+        if id(node) not in left_out:
+            for change in _changes(node):
+                yield number, node, change
 
 
 def _left_out(tree: ast.Module) -> Iterator[int]:

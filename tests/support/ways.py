@@ -40,10 +40,14 @@ def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
 
 MAIN_WAYS: Final = (
     {"_asyncio_loop_factory": asyncio.new_event_loop, "json_library": "orjson"}
-    | {"transport": "direct"},
-    {"_asyncio_loop_factory": uvloop, "json_library": "stdlib", "transport": "session"},
+    | {"transport": "direct", "loop": "asyncio", "kind": "direct"},
+    {"_asyncio_loop_factory": uvloop, "json_library": "stdlib"}
+    | {"transport": "session", "loop": "uvloop", "kind": "session"},
 )
-"""The two ways of the main run, by parameter name and value."""
+"""The two ways of the main run, by parameter name and value.
+
+Tests that start their own loop, such as the properties, have `loop`, and `kind` of transport.
+"""
 
 
 def mark_other_ways(items: Iterable[pytest.Item]) -> None:
@@ -53,7 +57,8 @@ def mark_other_ways(items: Iterable[pytest.Item]) -> None:
             chosen = getattr(item, "callspec", None)
             given = {} if chosen is None else chosen.params
             ways = [{name: way[name] for name in way if name in given} for way in MAIN_WAYS]
-            if "json_library" in given and {name: given[name] for name in ways[0]} not in ways:
+            crossed = "json_library" in given or {"loop", "kind"} <= given.keys()
+            if crossed and {name: given[name] for name in ways[0]} not in ways:
                 item.add_marker("other_way")
 
 
