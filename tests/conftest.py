@@ -16,7 +16,7 @@ from tests.support.clock import FakeClock
 from tests.support.postgres import PostgresServer
 from tests.support.postgres import is_installed as postgres_is_installed
 from tests.support.server import FaultServer
-from tests.support.tls import OPENSSL, Certificates
+from tests.support.tls import NOBODY, OPENSSL, Certificates
 from tests.support.ways import mark_other_ways
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
@@ -104,9 +104,11 @@ def no_settings_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     """
     nothing = tmp_path_factory.mktemp("config") / "config.toml"
     nothing.touch()
+    authorities = nothing.with_name("authorities.pem")
+    authorities.write_text(NOBODY)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENAPTER_CONFIG", str(nothing))
-        patch.setenv("SSL_CERT_FILE", str(nothing))
+        patch.setenv("SSL_CERT_FILE", str(authorities))
         patch.setenv("ENAPTER_STATE_DIR", str(nothing.parent / "state"))
         for name in ("ENAPTER_PROFILE", "ENAPTER_LOG"):
             patch.delenv(name, raising=False)

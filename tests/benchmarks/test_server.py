@@ -84,7 +84,8 @@ def test_the_raw_server_takes_requests_in_pieces_and_in_rows(server: Server) -> 
         assert peer.recv(1) == b""
 
 
-DRIVEN = [one for one in (*CONTENDERS, *VARIANTS) if one.driver]
+BOTH_EXTRAS = [one for one in VARIANTS if one.orjson and one.uvloop]
+DRIVEN = [one for one in (*CONTENDERS, *BOTH_EXTRAS) if one.driver]
 
 
 @pytest.mark.parametrize("contender", DRIVEN, ids=lambda one: one.name)

@@ -38,19 +38,12 @@ def home(tmp_path: Path) -> dict[str, str]:
 def offered(home: dict[str, str], words: str) -> list[str]:
     """Ask as bash does: return the kinds and values suggested for the last word."""
     parts = words.split(" ")
-    done = subprocess.run(
-        [sys.executable, "-m", "enapter_async"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={
-            **home,
-            "_ENAPTER_ASYNC_COMPLETE": "bash_complete",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(len(parts) - 1),
-        },
-    )
+    asked = {
+        "_ENAPTER_ASYNC_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(parts) - 1),
+    }
+    done = CliRunner(env={**home, **asked}).invoke(cli, [], prog_name="enapter-async")
     assert done.stderr == ""
     return done.stdout.splitlines()
 

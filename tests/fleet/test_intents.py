@@ -22,7 +22,7 @@ from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import turns
 
-ARRIVALS = 10_000
+ARRIVALS = 3_000
 
 
 class Witness:

@@ -15,6 +15,19 @@ authorityKeyIdentifier=keyid
 extendedKeyUsage=serverAuth
 """
 OPENSSL = shutil.which("openssl")
+NOBODY = """\
+-----BEGIN CERTIFICATE-----
+MIIBeTCCAR+gAwIBAgIUbMusXHBZ2TUMjdnkbWehoH3svO8wCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGbm9ib2R5MCAXDTI2MTEyNjE2NDQxOVoYDzIxMjYxMTAyMTY0
+NDE5WjARMQ8wDQYDVQQDDAZub2JvZHkwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAS3x9UCzGuBPnADYa+Fh7h+XiXBJbssmFpK1MZtiO4ifBF8dNICcxR/3j1sTYbY
+pxwAroYfepeJJn4ocX3yxfooo1MwUTAdBgNVHQ4EFgQUQq4IAPfIStG9gR9f2cBD
+qGZCWlowHwYDVR0jBBgwFoAUQq4IAPfIStG9gR9f2cBDqGZCWlowDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAf+ubTDdUKq3Z0NSYzc8MAROCYg3py
+1hbGiObYVSJlgwIhAKeqQG97eou2M2g9oQ76ACGZlFT69A0GuBgM0vTIoveT
+-----END CERTIFICATE-----
+"""
+"""An authority whose key was thrown away: whoever trusts it alone trusts nobody."""
 
 
 def _openssl(folder: Path, *arguments: str) -> None:
