@@ -128,6 +128,7 @@ class Workplace:
             **{name: value for name, value in os.environ.items() if "ENAPTER" not in name},
             "ENAPTER_STATE_DIR": str(folder / "state"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # it takes longer than all else
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "error",

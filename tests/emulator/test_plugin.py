@@ -92,9 +92,11 @@ WITHOUT_PYTEST_ASYNCIO = """
 """
 
 
-def run(folder: Path, test: str, *, mode: str | None = "auto") -> tuple[int, str]:
-    """Run a test file in a separate pytest; without pytest-asyncio if `mode` is None."""
-    (folder / "test_users_own.py").write_text(textwrap.dedent(test), encoding="utf-8")
+def run(folder: Path, *tests: str, mode: str | None = "auto") -> tuple[int, str]:
+    """Run test files in a separate pytest; without pytest-asyncio if `mode` is None."""
+    for number, test in enumerate(tests):
+        file = folder / f"test_users_own_{number}.py"
+        file.write_text(textwrap.dedent(test), encoding="utf-8")
     program = ["import sys", "import pytest", "sys.exit(pytest.main(sys.argv[1:]))"]
     if mode is None:
         program.insert(1, textwrap.dedent(WITHOUT_PYTEST_ASYNCIO))
@@ -106,6 +108,7 @@ def run(folder: Path, test: str, *, mode: str | None = "auto") -> tuple[int, str
         [
             *(sys.executable, "-c", "\n".join(program)),
             *("-q", "-rs", "-W", "error", "-p", "no:cacheprovider", "-c", "/dev/null"),
+            *("-p", "no:hypothesispytest"),  # it takes most of a start, and none of these uses it
             *(f"--rootdir={folder}", *chosen, str(folder)),
         ],
         cwd=folder,
@@ -117,52 +120,34 @@ def run(folder: Path, test: str, *, mode: str | None = "auto") -> tuple[int, str
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "test", [EMULATOR_TEST, CLIENT_TEST, SETTINGS_TEST], ids=["emulator", "client", "settings"]
-)
-def test_it_works_in_auto_mode(tmp_path: Path, test: str) -> None:
-    code, output = run(tmp_path, test)
-    assert "1 passed" in output, output
+def test_it_works_in_auto_mode(tmp_path: Path) -> None:
+    code, output = run(tmp_path, EMULATOR_TEST, CLIENT_TEST, SETTINGS_TEST)
+    assert "3 passed" in output, output
     assert code == 0
 
 
-def test_it_works_in_strict_mode(tmp_path: Path) -> None:
-    code, output = run(tmp_path, STRICT_TEST, mode="strict")
-    assert "1 passed" in output, output
-    assert code == 0
+def test_it_works_in_strict_mode_and_reports_anyio_beside_it(tmp_path: Path) -> None:
+    code, output = run(tmp_path, STRICT_TEST, SYNCHRONOUS_TEST, ANYIO_TEST, mode="strict")
+    assert "2 passed, 1 error" in output, output
+    assert "not on anyio's" in output
+    assert code == 1
 
 
-def test_it_works_with_anyio_alone(tmp_path: Path) -> None:
-    code, output = run(tmp_path, ANYIO_TEST, mode=None)
-    assert "1 passed" in output, output
-    assert code == 0
-
-
-def test_on_another_backend_of_anyio_it_is_skipped_and_says_why(tmp_path: Path) -> None:
-    code, output = run(tmp_path, ANYIO_TEST.replace('"asyncio"', '"trio"'), mode=None)
-    assert "1 skipped" in output, output
+def test_it_works_without_pytest_asyncio_and_skips_another_backend_of_anyio(
+    tmp_path: Path,
+) -> None:
+    on_trio = ANYIO_TEST.replace('"asyncio"', '"trio"')
+    code, output = run(tmp_path, ANYIO_TEST, SYNCHRONOUS_TEST, on_trio, mode=None)
+    assert "2 passed, 1 skipped" in output, output
     assert "asyncio only" in output
     assert code == 0
 
 
-@pytest.mark.parametrize("mode", ["strict", None])
-def test_a_test_that_blocks_is_answered(tmp_path: Path, mode: str | None) -> None:
-    code, output = run(tmp_path, SYNCHRONOUS_TEST, mode=mode)
-    assert "1 passed" in output, output
-    assert code == 0
-
-
-def test_anyio_beside_pytest_asyncio_is_told_and_does_not_hang(tmp_path: Path) -> None:
-    _, output = run(tmp_path, ANYIO_TEST, mode="strict")
-    assert "not on anyio's" in output, output
-
-
-def test_without_pytest_asyncio_it_loads_and_tells_what_is_missing(tmp_path: Path) -> None:
-    code, output = run(tmp_path, NOT_USED_TEST, mode=None)
-    assert (code, "1 passed" in output) == (0, True), output
+def test_without_pytest_asyncio_it_loads_and_reports_what_is_missing(tmp_path: Path) -> None:
     sync = "def test_it(enapter_client):\n    pass\n"
-    code, output = run(tmp_path, sync, mode=None)
-    assert "install pytest-asyncio" in output, output
+    code, output = run(tmp_path, NOT_USED_TEST, sync, mode=None)
+    assert "1 passed, 1 error" in output, output
+    assert "install pytest-asyncio" in output
     assert code == 1
 
 
