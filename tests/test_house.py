@@ -36,7 +36,7 @@ FLOORS = (
 """From the lowest layer up; a file imports only from lower layers and from its own package."""
 
 FLOORS_OF_FLEET = (
-    ("circuit_breaker", "errors", "private_files", "progress", "reading", "waits"),
+    ("circuit_breaker", "errors", "private_files", "progress", "reading", "scratch", "waits"),
     ("credentials", "obstacles", "spreadsheets"),
     ("admission", "operation_files"),
     ("outcomes",),
@@ -51,6 +51,7 @@ FLOORS_OF_FLEET = (
     ("run_files",),
     ("run",),
     ("apply_and_resume",),
+    ("distributed",),
 )
 """The same within `fleet`, for its files and its packages."""
 

@@ -1,8 +1,14 @@
-"""Plan, apply and undo many operations as one run: `plan`, `apply`, `Run`, `undo`."""
+"""Plan, apply and undo many operations as one run: `plan`, `apply`, `Run`, `undo`.
+
+`distribute` and `Worker` carry out one run, then called a job, by several processes.
+"""
 
 from enapter_async.errors import ResultDiffersError as ResultDiffersError
 from enapter_async.fleet.apply_and_resume import apply, resume
 from enapter_async.fleet.credentials import CredentialsFile
+from enapter_async.fleet.distributed.job import Job, JobStatus
+from enapter_async.fleet.distributed.submission import distribute
+from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,
     ForeignCancellationError,
@@ -70,6 +76,8 @@ __all__ = [
     "HealthGate",
     "InputConflictError",
     "InputError",
+    "Job",
+    "JobStatus",
     "JournalError",
     "JournalOptions",
     "Lasting",
@@ -112,7 +120,9 @@ __all__ = [
     "WavePassed",
     "Work",
     "WorkItem",
+    "Worker",
     "apply",
+    "distribute",
     "plan",
     "read_operations",
     "read_plan",

@@ -29,7 +29,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS {TABLE} (
     paused bool NOT NULL DEFAULT false
 );
 """
-_BEGIN: Final = f"INSERT INTO {TABLE} (key) VALUES (%(key)s) ON CONFLICT DO NOTHING"  # noqa: S608 - our own table
+_BEGIN: Final = f"INSERT INTO {TABLE} (key) VALUES (%(key)s) ON CONFLICT DO NOTHING"
 # Times are the database's own. They are read inside the locked row's update, so that a
 # reservation that waited for the row counts from the moment it got it.
 _TAKE: Final = f"""
@@ -49,12 +49,12 @@ UPDATE {TABLE} AS s SET (next_at, number, begins_in, paused) = (
         ) AS line
     ) AS granted
 ) WHERE key = %(key)s RETURNING number, begins_in, paused
-"""  # noqa: S608 - our own table
+"""
 _PAUSE: Final = f"""
 UPDATE {TABLE} SET paused_until = greatest(
     paused_until, extract(epoch FROM clock_timestamp())::float8 + %(seconds)s
 ) WHERE key = %(key)s
-"""  # noqa: S608 - our own table
+"""
 
 
 def driver() -> Any:

@@ -321,10 +321,10 @@ def test_a_journal_of_wrong_rows(
     with closing(sqlite3.connect(path)) as connection:
         for (table, column), value, offset in wrongs:
             try:
-                rows = connection.execute(f"SELECT {KEYS[table]} FROM {table}").fetchall()  # noqa: S608 - our own names
+                rows = connection.execute(f"SELECT {KEYS[table]} FROM {table}").fetchall()
                 key = rows[offset % len(rows)][0]
                 connection.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE {KEYS[table]} = ?",  # noqa: S608 - our own names
+                    f"UPDATE {table} SET {column} = ? WHERE {KEYS[table]} = ?",
                     (LARGE.get(value, value), key),
                 )
             except sqlite3.IntegrityError:

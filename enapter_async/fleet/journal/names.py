@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from enapter_async.fleet.journal.merged import FolderStore, is_job_folder
 from enapter_async.fleet.journal.postgres.address import Address, is_address
 from enapter_async.fleet.journal.postgres.store import PostgresStore
 from enapter_async.fleet.journal.reading import Journal
@@ -19,9 +20,11 @@ def store_of(name: JournalName) -> Store:
     Raises:
         ConfigurationError: the name is not a valid address.
     """
-    if isinstance(name, str) and is_address(name):
-        return PostgresStore(Address.parse(name))
-    return SQLiteStore(Path(name))
+    text = os.fspath(name)
+    if is_address(text):
+        return PostgresStore(Address.parse(text))
+    path = Path(text)
+    return FolderStore(path) if is_job_folder(path) else SQLiteStore(path)
 
 
 def read_journal(name: JournalName) -> Journal:

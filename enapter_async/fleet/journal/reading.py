@@ -24,6 +24,7 @@ ITEM_COLUMNS: Final = "seq, operation, before, grp, unit, wave, follows, unchang
 EVENT_COLUMNS: Final = (
     "id, seq, step, kind, attempt, at_ms, elapsed_ms, status, code, request_id, detail"
 )
+WHOLE_ITEM_COLUMNS: Final = "seq, digest, operation, before, grp, unit, wave, follows, unchanged"
 _ITEM_FIELDS: Final = tuple(ITEM_COLUMNS.split(", "))
 _EVENT_FIELDS: Final = tuple(EVENT_COLUMNS.split(", "))
 _OUTCOMES: Final = (
@@ -204,6 +205,18 @@ class Journal:
         for page in self._pages(self._dialect.events(EVENT_COLUMNS)):
             for row in page:
                 yield event_of(row)
+
+    @_checked
+    def item_rows(self) -> Iterator[Sequence[Any]]:
+        """Yield the rows of the items as they are stored, in order, to copy them."""
+        for page in self._pages(self._dialect.items(WHOLE_ITEM_COLUMNS)):
+            yield from page
+
+    @_checked
+    def event_rows(self) -> Iterator[Sequence[Any]]:
+        """Yield the rows of the events as they are stored, in order, to copy them."""
+        for page in self._pages(self._dialect.events(EVENT_COLUMNS)):
+            yield from page
 
     @_checked
     def notes(self) -> Iterator[Event]:

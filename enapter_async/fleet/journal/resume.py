@@ -98,6 +98,8 @@ def check_facts(journal: str, facts: Mapping[str, str]) -> None:
 def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str | None) -> bool:
     """Refuse a different server or credentials file; return whether the token is the same.
 
+    The run of a partition has no token ("") until a worker begins it.
+
     Raises:
         RunRefusedError: the message names the difference.
     """
@@ -248,7 +250,7 @@ def merged(given: Input) -> frozenset[int]:
         InputConflictError: two values are set for one field of one object, or an operation
             follows the deletion of its object.
     """
-    repeated = _repeated_things(given)
+    repeated = repeated_things(given)
     by_thing: dict[tuple[str, str], _Requests] = {}
     equal: list[int] = []
     conflicts: list[str] = []
@@ -267,7 +269,7 @@ def merged(given: Input) -> frozenset[int]:
     return frozenset(equal)
 
 
-def _repeated_things(given: Input) -> frozenset[int]:
+def repeated_things(given: Input) -> frozenset[int]:
     """Return the hashes of objects that occur repeatedly, using eight bytes per operation."""
     hashes = array("q")
     for item in given.items():

@@ -144,7 +144,8 @@ class JournalSession:
             return
         resume.check_facts(self._journal.name, self.facts)
         same_token = resume.check_same(self.facts, client, credentials)
-        if not same_token and not self._options.accept_new_token:
+        begun = bool(self.facts["token"])
+        if begun and not same_token and not self._options.accept_new_token:
             raise RunRefusedError(
                 "this run was begun with another token; to go on with this one, accept it "
                 "(accept_new_token, --accept-new-token)"
@@ -152,7 +153,8 @@ class JournalSession:
         self._replay = Replay(self._journal)
         rest = None if given is None else await self._compare(given)
         if not same_token:
-            await resume.check_new_token(self._journal, self._replay, client)
+            if begun:
+                await resume.check_new_token(self._journal, self._replay, client)
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
             await self._hold.put({"token": self.facts["token"]})
         if credentials is not None and self.lease is not None:

@@ -69,13 +69,13 @@ INSERT INTO edge
 SELECT step.line, ({_FREEING}) AS needs, CASE WHEN {_ELSEWHERE} THEN 'elsewhere' ELSE 'slug' END
 FROM step JOIN {_HELD}
 WHERE step.verdict = 'change' AND step.takes IS NOT NULL AND needs IS NOT NULL
-"""  # noqa: S608 - constant text, without any input
+"""
 
 _SLUG_HELD: Final = f"""
 SELECT step.line, step.takes, holder.key, holder.name
 FROM step JOIN {_HELD}
 WHERE step.verdict = 'change' AND NOT ifnull({_ELSEWHERE}, 0) AND ({_FREEING}) IS NULL
-"""  # noqa: S608 - as above
+"""
 
 _SLUG_WARNINGS: Final = f"""
 SELECT step.line, step.takes, holder.key, holder.name
@@ -90,7 +90,7 @@ WHERE step.verdict = 'change' AND other.verdict = 'change' AND other.line = (
     SELECT min(line) FROM step AS each WHERE each.takes = step.takes
     AND each.verdict = 'change' AND each.thing <> step.thing
 )
-"""  # noqa: S608 - as above
+"""
 
 _BELOW_EDGES: Final = """
 INSERT INTO edge

@@ -19,8 +19,9 @@ from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import told
 from enapter_async.fleet.planning.effects import effect, is_irreversible, plain
-from enapter_async.fleet.planning.snapshot import Snapshot, address_of, batches, open_scratch
+from enapter_async.fleet.planning.snapshot import Snapshot, address_of, batches
 from enapter_async.fleet.reading import Caller, read_state
+from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation
 from enapter_async.operations.nouns import reading
 

@@ -176,7 +176,7 @@ class ScratchPlan(Plan):
         # Reads in pages rather than in one query: a plan may be iterated twice at once.
         for clause, key in (("seq > ?", 3), ("seq IS NULL AND line > ?", 0)):
             last = -1
-            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"  # noqa: S608 - constant text
+            sql = f"SELECT {columns} FROM step WHERE {clause} ORDER BY {_order(key)} LIMIT {BATCH}"
             while rows := self._scratch.execute(sql, (last,)).fetchall():
                 last = rows[-1][key]
                 yield from map(_item, rows)

@@ -26,8 +26,8 @@ from enapter_async.fleet.planning.snapshot import (
     bare,
     batches,
     key_of,
-    open_scratch,
 )
+from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation
 from enapter_async.operations.nouns import BulkChange, Facts, noun_named
 

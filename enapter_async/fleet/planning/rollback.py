@@ -29,7 +29,8 @@ from enapter_async.fleet.planning.decisions import PlanRequest
 from enapter_async.fleet.planning.effects import plain
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.planner import Planner
-from enapter_async.fleet.planning.snapshot import BATCH, address_of, bare, open_scratch
+from enapter_async.fleet.planning.snapshot import BATCH, address_of, bare
+from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation, Repeat, described
 
 EXAMPLES_KEPT: Final = 20

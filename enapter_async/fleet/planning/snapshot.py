@@ -100,7 +100,6 @@ AT_ONCE: Final = 16
 """How many single objects are requested at once."""
 
 BATCH: Final = 500
-_CACHE_KIB: Final = 16 * 1024
 
 _SCHEMA: Final = """
 CREATE TABLE thing (
@@ -134,18 +133,6 @@ def key_of(noun: str, address: str) -> str:
 def bare(key: str) -> str:
     """Return the address in a key."""
     return key.partition(":")[2]
-
-
-def open_scratch() -> sqlite3.Connection:
-    """Open a database in an unnamed temporary file, which SQLite removes when it is closed.
-
-    It may be used from different threads, but never from two at once.
-    """
-    scratch = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    # The database does not outlive the process, so it needs no protection against a crash.
-    for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}"):
-        scratch.execute(f"PRAGMA {pragma}")
-    return scratch
 
 
 def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
@@ -353,7 +340,7 @@ class Snapshot:
     def sites_of(self, keys: str) -> list[str]:
         """Return the sites of the objects whose keys a query of the scratch database returns."""
         rows = self._scratch.execute(
-            f"WITH given (key) AS ({keys}) "  # noqa: S608 - constant text
+            f"WITH given (key) AS ({keys}) "
             "SELECT site_id FROM given JOIN thing ON thing.key = given.key UNION "
             "SELECT site_id FROM given JOIN thing ON thing.slug = given.key UNION "
             "SELECT site_id FROM given JOIN answer USING (key) "

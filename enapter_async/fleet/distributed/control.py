@@ -1,0 +1,372 @@
+"""Every statement about a job and its partitions: who takes what, what was counted, and the stop.
+
+A worker takes a partition for a *lease*, and renews it with each count. The statement that takes a
+partition also reads the stop of its job, so that no partition begins after a stop.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
+from enapter_async.fleet.distributed.partitions import Partition
+from enapter_async.fleet.journal.job_database import (
+    COUNTED,
+    JUDGED,
+    STOP,
+    JobDatabase,
+    Row,
+    facts_in,
+)
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.rollout.abort import AbortCriterion
+from enapter_async.fleet.rollout.waves import Rollout
+
+LEASE_S: Final = 3.0
+"""How long a worker that tells nothing keeps its partition."""
+
+_SET_COUNTS: Final = ", ".join(
+    [f"{name} = :{name}" for name in COUNTED]
+    + [f"judged_{name} = :judged_{name}" for name in JUDGED]
+)
+_SUMS: Final = ", ".join(
+    [f"sum({name}) AS {name}" for name in (*COUNTED, *(f"judged_{each}" for each in JUDGED))]
+)
+_TAKE: Final = (
+    "UPDATE {p}part SET owner = :worker, owned_until = {now} + :lease, tries = tries + 1"
+    " WHERE (job, no) IN ("
+    "  SELECT part.job, part.no FROM {p}part AS part JOIN {p}job AS job ON job.name = part.job"
+    "  WHERE part.open = 1 AND job.stop IS NULL AND job.ended_at IS NULL"
+    "   AND part.wave <= job.wave AND part.owned_until < {now} AND part.not_before <= {now}"
+    "   AND (:every = 1 OR {in_queues}) AND (:only = '' OR job.name = :only)"
+    "   AND (:no < 0 OR part.no = :no)"
+    "  ORDER BY job.created_at, part.no LIMIT 1 {lock}"
+    " ) RETURNING *"
+)
+_RENEW: Final = (
+    "UPDATE {p}part SET owned_until = {now} + :lease, " + _SET_COUNTS + ""
+    " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries"
+    " RETURNING (SELECT coalesce(stop, '') FROM {p}job WHERE name = :job) AS stop"
+)
+_GIVE_BACK: Final = (
+    "UPDATE {p}part SET owner = '', owned_until = 0, open = :open, not_before = {now} + :delay,"
+    " failures = failures + :gave_up, why = :why, credentials = :credentials, " + _SET_COUNTS + ""
+    " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries RETURNING no"
+)
+_KEEP: Final = (
+    "UPDATE {p}job SET keeper = :worker, keeper_until = {now} + :lease WHERE name = :job"
+    " AND stop IS NULL AND ended_at IS NULL AND (keeper = :worker OR keeper_until < {now})"
+    " RETURNING *, {now} AS now"
+)
+_MOVE: Final = (
+    "UPDATE {p}job SET wave = :to_wave, hold_until = NULL, online = :online"
+    " WHERE name = :job AND keeper = :worker AND wave = :wave AND stop IS NULL RETURNING name"
+)
+_HOLD: Final = (
+    "UPDATE {p}job SET hold_until = {now} + :seconds"
+    " WHERE name = :job AND keeper = :worker AND wave = :wave AND hold_until IS NULL"
+)
+_END: Final = (
+    "UPDATE {p}job SET ended_at = {now} WHERE name = :job AND keeper = :worker AND stop IS NULL"
+    " RETURNING name"
+)
+_WAVES: Final = (
+    "SELECT wave, count(*) AS partitions, sum(open) AS open, sum(size) AS size,"
+    " max(failures) AS failures, max(CASE WHEN failures > 0 THEN why ELSE '' END) AS why, "
+    + _SUMS
+    + " FROM {p}part WHERE job = :job GROUP BY wave ORDER BY wave"
+)
+_AGAIN: Final = (
+    "UPDATE {p}part SET failures = 0, not_before = 0, why = '',"
+    " open = CASE WHEN applied + unchanged + absent < size THEN 1 ELSE 0 END, "
+    + ", ".join(f"judged_{name} = 0" for name in JUDGED)
+    + " WHERE job = :job"
+)
+_GO_ON: Final = (
+    "UPDATE {p}job SET stop = NULL, stopped_at = NULL, ended_at = NULL, keeper_until = 0,"
+    " hold_until = NULL, options = :options,"
+    " accepted = CASE WHEN :accept = 1 THEN wave ELSE accepted END WHERE name = :job"
+)
+
+
+@attrs.frozen(kw_only=True)
+class JobRecord:
+    """What is known of a job: its settings, which do not change, and where it stands."""
+
+    name: str
+    digest: str
+    facts: Mapping[str, Any]
+    options: Mapping[str, Any]
+    merged: int
+    position: Position
+    stop: str | None
+    ended: bool
+    online: tuple[str, ...] | None
+    token: str | None
+    elapsed: float
+
+    @classmethod
+    def of(cls, row: Row, now: float) -> "JobRecord":
+        """Return the job of a row."""
+        online = None if row["online"] is None else tuple(json.loads(row["online"]))
+        return cls(
+            name=row["name"],
+            digest=row["digest"],
+            facts=facts_in(row),
+            options=json.loads(row["options"]),
+            merged=row["merged"],
+            position=Position(
+                wave=row["wave"],
+                now=now,
+                hold_until=row["hold_until"],
+                accepted=row["accepted"] == row["wave"],
+            ),
+            stop=row["stop"],
+            ended=row["ended_at"] is not None,
+            online=online,
+            token=row["token"],
+            elapsed=(row["ended_at"] or row["stopped_at"] or now) - row["created_at"],
+        )
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """How the job is divided into waves."""
+        text = self.facts.get("rollout")
+        return None if text is None else Rollout.from_text(text)
+
+    @property
+    def criteria(self) -> tuple[AbortCriterion, ...]:
+        """What stops the job."""
+        return tuple(AbortCriterion(**each) for each in self.facts["abort"])
+
+
+@attrs.frozen(kw_only=True)
+class Claim:
+    """A partition that a worker has taken; `row` is what the database knows about it."""
+
+    job: str
+    no: int
+    tries: int
+    worker: str
+    row: Row
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts in the row, by column."""
+        names = (*COUNTED, *(f"judged_{name}" for name in JUDGED))
+        return {name: int(self.row[name]) for name in names}
+
+
+@attrs.define
+class Control:
+    """The control of jobs in one database, on behalf of `worker`."""
+
+    database: JobDatabase
+    worker: str = ""
+    lease: float = LEASE_S
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.database.close()
+
+    async def job(self, name: str) -> JobRecord | None:
+        """Return a job, or None if there is none of that name; "" stands for the only one."""
+        rows = await self.database.execute(
+            "SELECT *, {now} AS now FROM {p}job WHERE :job = '' OR name = :job LIMIT 1", job=name
+        )
+        return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
+
+    async def unfinished(self, only: str = "") -> list[JobRecord]:
+        """Return the jobs that are neither stopped nor ended, oldest first."""
+        rows = await self.database.execute(
+            "SELECT *, {now} AS now FROM {p}job WHERE stop IS NULL AND ended_at IS NULL"
+            " AND (:only = '' OR name = :only) ORDER BY created_at",
+            only=only,
+        )
+        return [JobRecord.of(row, row["now"]) for row in rows]
+
+    async def waves(self, job: str) -> list[WaveCounts]:
+        """Return the counts of a job, wave by wave."""
+        rows = await self.database.execute(_WAVES, job=job)
+        return [_wave(row) for row in rows]
+
+    async def partitions(self, job: str) -> list[Row]:
+        """Return the rows of a job's partitions, in order."""
+        return await self.database.execute(
+            "SELECT *, {now} AS now FROM {p}part WHERE job = :job ORDER BY no", job=job
+        )
+
+    async def at_work(self, job: str) -> int:
+        """Return how many partitions are being worked on."""
+        rows = await self.database.execute(
+            "SELECT count(*) AS number FROM {p}part WHERE job = :job AND owned_until >= {now}",
+            job=job,
+        )
+        return int(rows[0]["number"])
+
+    # A worker's verbs.
+
+    async def take(
+        self, queues: Sequence[str] | None, *, only: str = "", no: int = -1
+    ) -> Claim | None:
+        """Take the next partition of these queues (None: of all), or exactly `no`, if it is free.
+
+        Nothing is taken of a job that was stopped.
+        """
+        rows = await self.database.execute(
+            _TAKE,
+            worker=self.worker,
+            lease=self.lease,
+            every=int(queues is None),
+            queues=json.dumps(queues or ()),
+            only=only,
+            no=no,
+        )
+        if not rows:
+            return None
+        [row] = rows
+        return Claim(job=row["job"], no=row["no"], tries=row["tries"], worker=self.worker, row=row)
+
+    async def renew(self, claim: Claim, counts: Mapping[str, int]) -> str | None:
+        """Tell counts and keep a partition; return why its job stops, "" if it does not.
+
+        None means that another worker has taken the partition.
+        """
+        rows = await self.database.execute(_RENEW, **self._of(claim), lease=self.lease, **counts)
+        return str(rows[0]["stop"]) if rows else None
+
+    async def give_back(
+        self,
+        claim: Claim,
+        counts: Mapping[str, int],
+        *,
+        finished: bool,
+        delay: float = 0.0,
+        failed: bool = False,
+        why: str = "",
+        credentials: str = "",
+    ) -> None:
+        """Let others take a partition, or end it. Nothing changes if it is another's already."""
+        await self.database.execute(
+            _GIVE_BACK,
+            **self._of(claim),
+            **counts,
+            open=int(not finished),
+            delay=delay,
+            gave_up=int(failed),
+            why=why,
+            credentials=credentials or claim.row["credentials"],
+        )
+
+    def _of(self, claim: Claim) -> dict[str, Any]:
+        return {
+            "job": claim.job, "no": claim.no, "worker": claim.worker, "tries": claim.tries,
+        }  # fmt: skip
+
+    async def adopt_token(self, job: str, token: str) -> str:
+        """Record the fingerprint of the first worker's token; return the one that is recorded."""
+        await self.database.execute(
+            "UPDATE {p}job SET token = :token WHERE name = :job AND token IS NULL",
+            job=job,
+            token=token,
+        )
+        rows = await self.database.execute("SELECT token FROM {p}job WHERE name = :job", job=job)
+        return str(rows[0]["token"])
+
+    # The keeper's verbs.
+
+    async def keep(self, job: str) -> JobRecord | None:
+        """Become, or stay, the keeper of a job; return None if another one is."""
+        rows = await self.database.execute(_KEEP, job=job, worker=self.worker, lease=self.lease)
+        return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
+
+    async def move(self, job: JobRecord, wave: int, online: Sequence[str] | None) -> bool:
+        """Let a wave start; return whether this keeper still was the one to decide that."""
+        rows = await self.database.execute(
+            _MOVE,
+            job=job.name,
+            worker=self.worker,
+            wave=job.position.wave,
+            to_wave=wave,
+            online=None if online is None else json.dumps(list(online)),
+        )
+        return bool(rows)
+
+    async def hold(self, job: JobRecord, seconds: float) -> None:
+        """Begin the pause after the current wave."""
+        await self.database.execute(
+            _HOLD, job=job.name, worker=self.worker, wave=job.position.wave, seconds=seconds
+        )
+
+    async def end(self, job: JobRecord) -> bool:
+        """Record that a job is finished."""
+        return bool(await self.database.execute(_END, job=job.name, worker=self.worker))
+
+    # Everybody's verbs.
+
+    async def stop(self, job: str, why: str) -> bool:
+        """Start nothing more of a job; return whether that was new."""
+        stopped = bool(await self.database.execute(STOP, job=job, why=why))
+        if stopped:
+            await self.note(job, f"stopped: {why}")
+        return stopped
+
+    async def go_on(self, job: str, options: Mapping[str, Any], *, accept_wave: bool) -> None:
+        """Let a stopped or ended job go on with what is not done, with these options."""
+        await self.database.execute(_AGAIN, job=job)
+        await self.database.execute(
+            _GO_ON, job=job, options=json.dumps(dict(options)), accept=int(accept_wave)
+        )
+        await self.note(job, "resumed")
+
+    async def note(self, job: str, what: str) -> None:
+        """Write a note about a job, for people."""
+        await self.database.execute(
+            "INSERT INTO {p}note VALUES (:job, {now}, :worker, :what)",
+            job=job,
+            worker=self.worker,
+            what=what,
+        )
+
+    async def notes(self, job: str) -> list[Row]:
+        """Return the notes about a job, in order."""
+        return await self.database.execute(
+            "SELECT at, who, what FROM {p}note WHERE job = :job ORDER BY at", job=job
+        )
+
+
+def job_values(
+    name: str, digest: str, facts: Mapping[str, Any], merged: int
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement that writes a new job, and its values."""
+    sql = (
+        "INSERT INTO {p}job (name, digest, facts, merged, created_at)"
+        " VALUES (:name, :digest, :facts, :merged, {now})"
+    )
+    return sql, {"name": name, "digest": digest, "facts": json.dumps(facts), "merged": merged}
+
+
+def partition_values(job: str, partition: Partition) -> tuple[str, dict[str, Any]]:
+    """Return the statement that writes a new partition, and its values."""
+    sql = (
+        "INSERT INTO {p}part (job, no, wave, queue, first, size)"
+        " VALUES (:job, :no, :wave, :queue, :first, :size)"
+    )
+    return sql, {"job": job, **attrs.asdict(partition)}
+
+
+def _wave(row: Row) -> WaveCounts:
+    counts = {State(name): int(row[name]) for name in COUNTED}
+    if not row["open"]:
+        counts[State.HELD] = int(row["size"]) - sum(counts.values())
+    return WaveCounts(
+        wave=row["wave"],
+        partitions=int(row["partitions"]),
+        open=int(row["open"]),
+        size=int(row["size"]),
+        counts=counts,
+        judged=judged_of(row),
+        failures=int(row["failures"]),
+        why=row["why"],
+    )

@@ -1,0 +1,161 @@
+"""Decides how a job goes on, from counts alone; anybody may decide again, with the same result.
+
+Workers write counts next to their partitions. One of them at a time, the *keeper*, adds these up
+and asks `next_step`. No decision depends on what an earlier keeper remembered.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.rollout.abort import AbortCriterion
+from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
+
+MOST_FAILURES: Final = 3
+"""How often a partition may be given back because of an error before the job stops."""
+
+
+@attrs.frozen(kw_only=True)
+class WaveCounts:
+    """What the workers have told about the partitions of one wave.
+
+    `open` is how many are not finished; `counts` the items by state (those not started are held,
+    once all partitions are finished); `judged` those executed since the job was last resumed, in
+    all and by type of failure. `failures` is how often one of its partitions was given back because
+    of an error, at most, and `why` that error.
+    """
+
+    wave: int
+    partitions: int = 0
+    open: int = 0
+    size: int = 0
+    counts: Mapping[State, int] = attrs.field(factory=dict)
+    judged: Mapping[str, int] = attrs.field(factory=dict)
+    failures: int = 0
+    why: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Position:
+    """Where a job stands: `wave` is the one in progress (-1: none yet), counted from 0.
+
+    `hold_until` is when the hold after that wave ends, None if it has not begun; `now` is of the
+    same clock. `accepted` means that the job goes on although that wave did not pass.
+    """
+
+    wave: int
+    now: float
+    hold_until: float | None = None
+    accepted: bool = False
+
+
+@attrs.frozen
+class Stop:
+    """Start nothing more, anywhere."""
+
+    why: str
+
+
+@attrs.frozen
+class Hold:
+    """Begin the pause after a wave that passed."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Begin:
+    """Let workers take the partitions of a wave, once the health gate, if any, lets it start."""
+
+    wave: int
+
+
+@attrs.frozen
+class End:
+    """Everything is finished."""
+
+
+@attrs.frozen
+class Wait:
+    """Nothing is to be decided yet."""
+
+
+Step = Stop | Hold | Begin | End | Wait
+
+
+def next_step(
+    waves: Sequence[WaveCounts],
+    position: Position,
+    *,
+    rollout: Rollout | None,
+    criteria: Sequence[AbortCriterion],
+) -> Step:
+    """Return what to do next; `waves` are all waves of the job, in order."""
+    started = [each for each in waves if each.wave <= position.wave]
+    following = [each.wave for each in waves if each.wave > position.wave]
+    open_ = any(each.open for each in started)
+    # As in a run of one process, failures in the last wave stop nothing.
+    judged = bool(following) and rollout is not None and not (open_ or position.accepted)
+    why = _too_many(waves, criteria) or _given_up(waves) or (_not_passed(started) if judged else "")
+    if why:
+        return Stop(why)
+    if open_:
+        return Wait()
+    if not following:
+        return End()
+    return (_pause(position, rollout) if started and rollout else None) or Begin(following[0])
+
+
+def _pause(position: Position, rollout: Rollout) -> Step | None:
+    """Return how the pause after a wave goes on; None if it is over."""
+    if position.hold_until is None:
+        return Hold(rollout.hold) if rollout.hold else None
+    return Wait() if position.now < position.hold_until else None
+
+
+def _too_many(waves: Sequence[WaveCounts], criteria: Sequence[AbortCriterion]) -> str:
+    """Return which criterion is met by the whole job, or ""."""
+    judged = {key: sum(each.judged.get(key, 0) for each in waves) for key in _keys(waves)}
+    executed = judged.get("executed", 0)
+    for each in criteria:
+        failures = judged.get(each.failure_type, 0)
+        if failures and each.met(executed, failures):
+            named = each.failure_type.replace("_", " ")
+            kind = "differs, failed or unknown" if named == "all" else named
+            return (
+                f"{failures} of {executed} operations of all workers ended {kind}: "
+                f"{each.threshold_percentage:g} % or more, of at least {each.min_executed}, "
+                "stop the job"
+            )
+    return ""
+
+
+def _keys(waves: Sequence[WaveCounts]) -> set[str]:
+    return {key for each in waves for key in each.judged}
+
+
+def _given_up(waves: Sequence[WaveCounts]) -> str:
+    for each in waves:
+        if each.failures >= MOST_FAILURES:
+            return f"a partition was given back {each.failures} times: {each.why}"
+    return ""
+
+
+def _not_passed(waves: Sequence[WaveCounts]) -> str:
+    """Return which of the first waves has a fault, or ""."""
+    for wave in waves[:CAREFUL]:
+        bad = {state: number for state, number in wave.counts.items() if not state.done}
+        if wave.wave < CAREFUL and any(bad.values()):
+            states = ", ".join(f"{number} {state}" for state, number in bad.items() if number)
+            return f"wave {wave.wave + 1} did not pass: of {wave.size} items ended {states}"
+    return ""
+
+
+def judged_of(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Return the counts for the abort criteria from the columns of a row."""
+    names = ("executed", "failed", "unknown", "differs", "timed_out")
+    judged = {name: int(counts[f"judged_{name}"] or 0) for name in names}
+    judged["all"] = judged["failed"] + judged["unknown"] + judged["differs"]
+    return judged

@@ -1,0 +1,240 @@
+"""A job that several workers carry out: how it stands, and how it is stopped and resumed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Final, Literal
+
+import attrs
+
+from enapter_async.fleet.distributed.control import Control, JobRecord
+from enapter_async.fleet.distributed.coordinator import WaveCounts
+from enapter_async.fleet.distributed.places import Address, Place, place_of
+from enapter_async.fleet.errors import RunAbortedError, RunNotFoundError
+from enapter_async.fleet.journal.job_database import Row
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.reading import Journal
+from enapter_async.fleet.journal.records import earlier_outcome
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
+from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, State, Tally
+
+POLL_S: Final = 0.25
+_SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.INTENDED)
+
+
+@attrs.frozen(kw_only=True)
+class JobStatus:
+    """How a job stands, as its workers last told.
+
+    `counts` are the operations by state; those not started yet count as held. `partitions` is how
+    many there are, `finished` how many of them are, and `at_work` how many a worker works on. The
+    wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped` says why
+    nothing more is started; `ended` means that every partition is finished. `credentials` are the
+    files, each with its worker, that hold generated configurations. `elapsed` is the seconds since
+    it was written, until it ended or was stopped.
+    """
+
+    name: str
+    counts: Mapping[State, int]
+    total: int
+    partitions: int
+    finished: int
+    at_work: int
+    wave: int
+    waves: int
+    stopped: str | None
+    ended: bool
+    credentials: tuple[str, ...] = ()
+    elapsed: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether something is, or may be, started."""
+        return not self.over and (self.stopped is None or self.at_work > 0)
+
+    @property
+    def over(self) -> bool:
+        """Whether it ended, or was stopped and nobody works on it any more."""
+        return self.ended or (self.stopped is not None and not self.at_work)
+
+    @property
+    def done(self) -> int:
+        """How many operations' targets are now as requested."""
+        return sum(number for state, number in self.counts.items() if state.done)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was done."""
+        return self.ended and self.done == self.total
+
+
+class Job:
+    """A job, wherever it is; `fleet.distribute` returns one, and `fleet.Job.open` finds one.
+
+    It can be used from any process that reaches its address. `fleet.undo`, `fleet.status` and
+    `fleet.write_report` accept it in place of a journal.
+    """
+
+    def __init__(self, place: Place, name: str) -> None:
+        self._place = place
+        self.name = name
+
+    @classmethod
+    async def open(cls, address: Address) -> "Job":
+        """Return the job at an address.
+
+        Raises:
+            RunNotFoundError: there is none.
+            ConfigurationError: the address is invalid.
+        """
+        place = place_of(address)
+        async with _controlling(place) as control:
+            record = await control.job(place.only)
+        if record is None:
+            raise RunNotFoundError(f"there is no job at {place.name}")
+        return cls(place, record.name)
+
+    @property
+    def address(self) -> str:
+        """The address by which workers and the command line find the job."""
+        return self._place.job_address(self.name)
+
+    def __fspath__(self) -> str:
+        """Return the address, so that a job can be passed in place of a journal."""
+        return self.address
+
+    def __repr__(self) -> str:
+        return f"<Job {self.name!r} at {self._place.name}>"
+
+    async def status(self) -> JobStatus:
+        """Return how the job stands.
+
+        Raises:
+            JournalError: its database cannot be read now.
+        """
+        async with _controlling(self._place) as control:
+            return await self._status(control)
+
+    async def wait(self, on_progress: Callable[[JobStatus], None] | None = None) -> JobStatus:
+        """Wait until the job has ended, or was stopped and nobody works on it; return its status.
+
+        `on_progress` receives the status four times a second. Cancelling the wait changes nothing.
+        """
+        async with _controlling(self._place) as control:
+            while True:
+                status = await self._status(control)
+                if on_progress is not None:
+                    on_progress(status)
+                if status.over:
+                    return status
+                await asyncio.sleep(POLL_S)
+
+    async def stop(self, why: str = "the job was stopped") -> None:
+        """Start nothing more, on any machine; operations in flight finish. Safe to repeat."""
+        async with _controlling(self._place) as control:
+            await control.stop(self.name, why)
+
+    async def resume(
+        self,
+        *,
+        retry_failed: bool = False,
+        ambiguous: Literal["report", "regenerate", "skip"] = "report",
+        accept_new_token: bool = False,
+        accept_wave: bool = False,
+    ) -> None:
+        """Let workers go on with what is not done; see `JournalOptions` for the options.
+
+        With `accept_new_token` each worker may act as another user than the one that began.
+        """
+        options = JournalOptions(
+            path=self.address,
+            retry_failed=retry_failed,
+            ambiguous=ambiguous,
+            accept_new_token=accept_new_token,
+        )
+        told = {
+            "retry_failed": options.retry_failed,
+            "ambiguous": options.ambiguous,
+            "accept_new_token": options.accept_new_token,
+            "accept_wave": accept_wave,
+        }
+        async with _controlling(self._place) as control:
+            await control.go_on(self.name, told, accept_wave=accept_wave)
+
+    async def report(self) -> Report:
+        """Return the report of the whole job, merged from the journals of all partitions.
+
+        Raises:
+            RunRefusedError: a journal is missing or damaged.
+        """
+        status = await self.status()
+        return await asyncio.to_thread(_report, self.address, status)
+
+    async def _status(self, control: Control) -> JobStatus:
+        record = await control.job(self.name)
+        if record is None:
+            raise RunNotFoundError(f"there is no job {self.name!r} at {self._place.name}")
+        waves = await control.waves(self.name)
+        rows = await control.partitions(self.name)
+        return _status(record, waves, rows)
+
+
+@contextlib.asynccontextmanager
+async def _controlling(place: Place) -> AsyncIterator[Control]:
+    control = await place.control()
+    try:
+        yield control
+    finally:
+        await control.close()
+
+
+def _status(record: JobRecord, waves: list[WaveCounts], rows: list[Row]) -> JobStatus:
+    counts = dict.fromkeys(State, 0)
+    for wave in waves:
+        for state, number in wave.counts.items():
+            counts[state] += number
+    total = sum(wave.size for wave in waves)
+    counts[State.HELD] = total - sum(
+        number for state, number in counts.items() if state is not State.HELD
+    )
+    return JobStatus(
+        name=record.name,
+        counts=counts,
+        total=total,
+        partitions=len(rows),
+        finished=sum(not row["open"] for row in rows),
+        at_work=sum(row["owned_until"] >= row["now"] for row in rows),
+        wave=record.position.wave + 1,
+        waves=len(waves),
+        stopped=record.stop,
+        ended=record.ended,
+        credentials=tuple(sorted({row["credentials"] for row in rows} - {""})),
+        elapsed=record.elapsed,
+    )
+
+
+def _report(address: str, status: JobStatus) -> Report:
+    with contextlib.closing(read_journal(address)) as journal:
+        replay = Replay(journal)
+        tally = Tally()
+        tally.start_from(
+            replay.counts(), _bad(journal, replay), acknowledged=len(replay.acknowledged)
+        )
+    stopped = None if status.stopped is None else RunAbortedError(status.stopped)
+    report = tally.report(elapsed=status.elapsed, complete=True, stopped=stopped)
+    return attrs.evolve(report, attempts=replay.sent, earlier=0)
+
+
+def _bad(journal: Journal, replay: Replay) -> list[Outcome[Any]]:
+    """Return the first outcomes of each bad state."""
+    kept: dict[State, list[Outcome[Any]]] = {}
+    for seq in replay.with_mark(*_SHOWN):
+        state = STATE_OF_MARK[Mark(replay.marks[seq])]
+        some = kept.setdefault(state, [])
+        item = journal.item(seq) if len(some) < FAILURES_KEPT else None
+        if item is not None:
+            number = replay.last_event.get(seq)
+            event = None if number is None else journal.event(number)
+            some.append(earlier_outcome(item, state, event))
+    return [outcome for some in kept.values() for outcome in some]

@@ -1,0 +1,182 @@
+"""Carries out one partition that a worker has taken: a resumed run, watched while it goes on."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.client import Client
+from enapter_async.errors import DeadlineExceededError, EnapterError
+from enapter_async.fleet.distributed.control import Claim, Control, JobRecord
+from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
+from enapter_async.fleet.journal.job_database import COUNTED, JUDGED
+from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
+from enapter_async.fleet.options import Credentials, RunOptions
+from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.run import Run
+
+TELL_S: Final = 0.25
+"""How often counts are told, and the stop of the job is read, while a partition is in progress."""
+BUSY_DELAY_S: Final = 0.5
+"""When to try a partition again whose journal another worker still holds."""
+FAILURE_DELAY_S: Final = 5.0
+"""When another worker may try a partition that was given back because of an error, at first."""
+
+_EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
+
+
+@attrs.frozen(kw_only=True)
+class Ending:
+    """How a worker's turn with a partition ended: `error` is what keeps this worker from it."""
+
+    finished: bool = False
+    error: EnapterError | None = None
+    busy: bool = False
+
+
+class PartitionRun:
+    """One partition in progress; `stop` ends it early."""
+
+    def __init__(
+        self,
+        control: Control,
+        job: JobRecord,
+        claim: Claim,
+        client: Client,
+        *,
+        journal: str,
+        credentials: Credentials | None,
+    ) -> None:
+        self._control = control
+        self._job = job
+        self._claim = claim
+        self._client = client
+        self._journal = journal
+        self._credentials = credentials
+        self._run: Run[Any] | None = None
+        self._open = False
+        self._stopped = False
+        self._judged = {name: claim.counts()[f"judged_{name}"] for name in JUDGED}
+
+    @property
+    def job(self) -> str:
+        """The name of its job."""
+        return self._claim.job
+
+    def stop(self, why: str) -> None:
+        """Start no more operations; those in flight finish."""
+        self._stopped = True
+        if self._run is not None:
+            self._run.stop(why)
+
+    async def carry_out(self) -> Ending:
+        """Carry out what is left of the partition, and give it back; return how that ended."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            ending = await self._carry_out()
+        except asyncio.CancelledError:
+            await self._give_back(Ending())
+            raise
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+        await self._give_back(ending)
+        return ending
+
+    async def _carry_out(self) -> Ending:
+        try:
+            run: Run[Any] = Run(self._client, None, self._options())
+            self._run = run
+            async with run:
+                self._open = True
+                if self._stopped:
+                    run.stop("the worker stops")
+                await run.tell(self._count)
+        except RunBusyError:
+            return Ending(busy=True)
+        except EnapterError as error:
+            return Ending(error=error)
+        report = run.report
+        done = report.stopped is None and not self._stopped and report.complete
+        return Ending(finished=done, error=report.stopped)
+
+    def _options(self) -> RunOptions:
+        facts, options = self._job.facts, self._job.options
+        journal = JournalOptions(
+            path=self._journal,
+            retry_failed=options.get("retry_failed", False),
+            ambiguous=options.get("ambiguous", "report"),
+            accept_new_token=options.get("accept_new_token", False),
+            accept_wave=options.get("accept_wave", False),
+            lease=max(self._control.lease, LEAST_LEASE),
+        )
+        return RunOptions(
+            concurrency=facts["concurrency"],
+            journal=journal,
+            abort=None,  # the counts of the whole job decide
+            credentials=self._credentials,
+            check=facts["check"],
+            guard=facts["guard"],
+            max_pause=facts["max_pause"],
+        )
+
+    def _count(self, outcome: Outcome[Any]) -> None:
+        if outcome.state not in _EXECUTED:
+            return
+        judged = self._judged
+        judged["executed"] += 1
+        if outcome.state is not State.APPLIED:
+            judged[outcome.state.value] += 1
+            judged["timed_out"] += isinstance(outcome.error, DeadlineExceededError)
+
+    def _counts(self) -> Mapping[str, int]:
+        if self._run is None or not self._open:
+            return self._claim.counts()
+        counts = self._run.report.counts
+        told = {name: counts[State(name)] for name in COUNTED}
+        return told | {f"judged_{name}": number for name, number in self._judged.items()}
+
+    async def _watch(self) -> None:
+        """Tell the counts, keep the partition, and obey the stop of the job."""
+        clock = self._client.clock
+        told_at = clock.monotonic()
+        while True:
+            await clock.sleep(TELL_S)
+            try:
+                async with asyncio.timeout(self._control.lease):
+                    stop = await self._control.renew(self._claim, self._counts())
+            except (JournalError, TimeoutError):
+                if clock.monotonic() - told_at > self._control.lease:
+                    self.stop("the database of the job cannot be reached")
+                continue
+            told_at = clock.monotonic()
+            if stop is None:
+                self.stop("another worker has taken the partition")
+            elif stop:
+                self.stop(f"the job was stopped: {stop}")
+
+    async def _give_back(self, ending: Ending) -> None:
+        error = ending.error
+        if isinstance(error, WaveNotPassedError):
+            await self._control.stop(self._claim.job, str(error))
+        # The journal's failures are the database's, and not the partition's.
+        failed = error is not None and not isinstance(error, JournalError | WaveNotPassedError)
+        delay = BUSY_DELAY_S if ending.busy or error is not None else 0.0
+        if failed:
+            delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
+        kept = ""
+        if self._credentials is not None and not callable(self._credentials):
+            kept = f"{self._control.worker}: {self._credentials}"
+        # If it cannot be told, the lease runs out.
+        with contextlib.suppress(JournalError):
+            await self._control.give_back(
+                self._claim,
+                self._counts(),
+                finished=ending.finished,
+                delay=delay,
+                failed=failed,
+                why="" if error is None else f"{type(error).__name__}: {error}",
+                credentials=kept,
+            )

@@ -1,0 +1,81 @@
+"""Where a job is: a folder of this machine, or a database that many machines reach."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.distributed.control import LEASE_S, Control
+from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, partition_file
+from enapter_async.limits.shared import SharedLimiter
+from enapter_async.limits.sqlite import SQLiteSlots
+
+Address = str | os.PathLike[str]
+"""A folder, or `postgresql://…/database#NAME`."""
+
+LIMIT_FILE: Final = "limit.db"
+
+
+@attrs.frozen
+class Folder:
+    """A folder that holds one job, for the processes of one machine."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return str(self.path)
+
+    @property
+    def only(self) -> str:
+        """The name of the only job to work on; "" for whichever is there."""
+        return ""
+
+    @property
+    def default_name(self) -> str:
+        """The name of a job that was given none."""
+        return self.path.name
+
+    def exists(self) -> bool:
+        """Return whether there is a job."""
+        return (self.path / JOB_FILE).is_file()
+
+    async def control(self, worker: str = "", *, lease: float = LEASE_S) -> Control:
+        """Open the job's control.
+
+        Raises:
+            RunNotFoundError: there is no job.
+            RunRefusedError: it was made by a release that is not compatible.
+        """
+        return Control(SQLiteJobs.open(self.path / JOB_FILE), worker, lease)
+
+    def partition(self, job: str, no: int) -> str:
+        """Return the name of a partition's journal."""
+        return str(partition_file(self.path, no))
+
+    def job_address(self, job: str) -> str:
+        """Return the name by which the whole job is read as one journal."""
+        return str(self.path)
+
+    def limiter(self, key: str, max_rate: float, in_flight: int) -> SharedLimiter:
+        """Return the limiter that all workers of the job share."""
+        slots = SQLiteSlots(path=self.path / LIMIT_FILE, max_rate=max_rate)
+        return SharedLimiter(slots, max_in_flight=in_flight)
+
+
+Place = Folder
+
+
+def place_of(address: Address) -> Place:
+    """Return the place that an address means.
+
+    Raises:
+        ConfigurationError: it is not a valid address.
+    """
+    text = os.fspath(address)
+    if not text:
+        raise ConfigurationError("the address of the job is empty; name a folder")
+    return Folder(Path(text).absolute())

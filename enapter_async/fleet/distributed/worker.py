@@ -1,0 +1,230 @@
+"""A worker: takes partitions of jobs, one after the other, and carries them out."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.distributed.control import LEASE_S, Claim, Control, JobRecord
+from enapter_async.fleet.distributed.keeper import keep
+from enapter_async.fleet.distributed.partition_run import Ending, PartitionRun
+from enapter_async.fleet.distributed.places import Address, place_of
+from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.options import Credentials
+
+logger = logging.getLogger("enapter_async")
+
+ClientFor = Callable[..., Client]
+"""Makes a worker's client from keywords, such as `Client.from_env`."""
+
+POLL_S: Final = 0.25
+"""How often an idle worker looks for a partition."""
+LONGEST_RETRY_S: Final = 5.0
+REST_S: Final = 5.0
+"""How long a worker leaves a job alone after an error that another worker may not have."""
+LONGEST_REST_S: Final = 300.0
+
+
+class Worker:
+    """Carries out partitions of the jobs at an address, beside any number of other workers.
+
+    ::
+
+        async with fleet.Worker(Client.from_env, "runs/rename/"):
+            ...  # serve requests; it works until the block is left
+
+    `client_for` makes the client, from keywords that it passes on to `Client` (such as the limiter
+    that all workers of a job share). `queues` are the queues to take partitions from (None: all);
+    `slots` is how many partitions are in progress at once. Generated configurations are added to
+    the file `credentials`, which stays with this worker. `name` is how people recognise the worker.
+
+    When the block is left, operations in flight finish, and the partitions are given back. A worker
+    that is killed loses its partitions to the others after `lease` seconds. While the job's
+    database is away nothing is sent; the worker then waits for it, and the program around it lives
+    on.
+    """
+
+    def __init__(
+        self,
+        client_for: ClientFor,
+        address: Address,
+        *,
+        queues: Sequence[str] | None = None,
+        slots: int = 2,
+        credentials: Credentials | None = None,
+        name: str | None = None,
+        lease: float = LEASE_S,
+    ) -> None:
+        if isinstance(queues, str):
+            raise ConfigurationError(f"queues is the text {queues!r}; use a tuple of texts")
+        if slots < 1:
+            raise ConfigurationError(f"slots is {slots}; it must be at least 1")
+        if not lease > 0:
+            raise ConfigurationError(f"lease is {lease!r}; use seconds above 0")
+        self._client_for = client_for
+        self._place = place_of(address)
+        self._queues = None if queues is None else tuple(queues)
+        self._slots = slots
+        self._credentials = credentials
+        self._lease = lease
+        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self._control: Control | None = None
+        self._clients: dict[str, Client] = {}
+        self._exits = AsyncExitStack()
+        self._runs: dict[asyncio.Task[Ending], PartitionRun] = {}
+        self._rests: dict[str, tuple[float, int]] = {}
+        self._closing = asyncio.Event()
+        self._working: asyncio.Task[None] | None = None
+        self._finishing = False
+        self._failures = 0
+
+    async def __aenter__(self) -> Self:
+        """Start to work, in the background."""
+        if self._working is not None:
+            raise ConfigurationError("a worker is used once; make a new one")
+        self._working = asyncio.create_task(self._work(), name="fleet worker")
+        return self
+
+    async def __aexit__(self, *exit_: object) -> None:
+        """Take no more partitions, let operations in flight finish, and close the clients."""
+        self._closing.set()
+        for run in self._runs.values():
+            run.stop("the worker stops")
+        try:
+            if self._working is not None:
+                await self._working
+        finally:
+            await self._exits.aclose()
+            if self._control is not None:
+                await self._control.close()
+
+    async def finish(self) -> None:
+        """Wait until every job at the address has ended, or was stopped; then take no more."""
+        self._finishing = True
+        if self._working is not None:
+            await asyncio.shield(self._working)
+
+    async def _work(self) -> None:
+        while not self._closing.is_set():
+            try:
+                over = await self._turn()
+                self._failures = 0
+            except (EnapterError, OSError) as error:
+                self._failures += 1
+                if self._failures == 1:
+                    logger.warning("worker %s waits: %s", self.name, error)
+                over = False
+            if over and self._finishing and not self._runs:
+                return
+            await self._rest()
+        if self._runs:
+            await asyncio.wait(self._runs)
+            self._take_ends()
+
+    async def _turn(self) -> bool:
+        """Look after each job once; return whether none is left to work on."""
+        self._take_ends()
+        if self._control is None:
+            self._control = await self._place.control(self.name, lease=self._lease)
+        control = self._control
+        jobs = await control.unfinished(self._place.only)
+        for job in jobs:
+            if not self._is_resting(job.name) and await self._is_admitted(control, job):
+                await keep(control, self._place, job.name, self._clients[_kind(job)])
+                await self._take(control, job)
+        return not jobs
+
+    async def _take(self, control: Control, job: JobRecord) -> None:
+        while len(self._runs) < self._slots and not self._closing.is_set():
+            claim = await control.take(self._queues, only=job.name)
+            if claim is None:
+                return
+            self._start(control, job, claim)
+
+    def _start(self, control: Control, job: JobRecord, claim: Claim) -> None:
+        run = PartitionRun(
+            control,
+            job,
+            claim,
+            self._clients[_kind(job)],
+            journal=self._place.partition(claim.job, claim.no),
+            credentials=self._credentials,
+        )
+        task = asyncio.create_task(run.carry_out(), name=f"partition {claim.job}/{claim.no}")
+        self._runs[task] = run
+
+    def _take_ends(self) -> None:
+        for task in [task for task in self._runs if task.done()]:
+            run = self._runs.pop(task)
+            try:
+                ending = task.result()
+            except Exception:
+                logger.exception("worker %s: %s broke", self.name, task.get_name())
+                self._rests[run.job] = self._next_rest(run.job)
+                continue
+            if ending.error is None:
+                self._rests.pop(run.job, None)
+            elif not isinstance(ending.error, JournalError):
+                logger.warning(
+                    "worker %s gave back %s: %s", self.name, task.get_name(), ending.error
+                )
+                self._rests[run.job] = self._next_rest(run.job)
+
+    def _next_rest(self, job: str) -> tuple[float, int]:
+        _, times = self._rests.get(job, (0.0, 0))
+        seconds = min(LONGEST_REST_S, REST_S * 2.0**times)
+        return asyncio.get_running_loop().time() + seconds, times + 1
+
+    def _is_resting(self, job: str) -> bool:
+        until, _ = self._rests.get(job, (0.0, 0))
+        return asyncio.get_running_loop().time() < until
+
+    async def _is_admitted(self, control: Control, job: JobRecord) -> bool:
+        """Open the client for a job; return whether it may work on it."""
+        client = self._clients.get(_kind(job))
+        if client is None:
+            client = self._clients[_kind(job)] = await self._opened(job)
+        facts = job.facts["run"]
+        if str(client.base_url) != facts["base_url"]:
+            self._refuse(job, f"it is about {facts['base_url']}, not {client.base_url}")
+            return False
+        token = client.fingerprint(bytes.fromhex(facts["salt"]))
+        begun_with = job.token or await control.adopt_token(job.name, token)
+        if begun_with != token and not job.options.get("accept_new_token"):
+            self._refuse(job, "it was begun with another token (accept_new_token)")
+            return False
+        return True
+
+    def _refuse(self, job: JobRecord, why: str) -> None:
+        logger.warning("worker %s leaves job %s alone: %s", self.name, job.name, why)
+        self._rests[job.name] = self._next_rest(job.name)
+
+    async def _opened(self, job: JobRecord) -> Client:
+        max_rate = job.facts["max_rate"]
+        if max_rate is None:
+            return await self._exits.enter_async_context(self._client_for())
+        limiter = self._place.limiter(job.facts["run"]["base_url"], max_rate, 100)
+        await self._exits.enter_async_context(limiter)
+        return await self._exits.enter_async_context(self._client_for(limiter=limiter))
+
+    async def _rest(self) -> None:
+        """Wait until the next look: for a while, for a partition to end, or for the close."""
+        seconds = min(LONGEST_RETRY_S, POLL_S * 2.0 ** min(self._failures, 10))
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait(
+                {closing, *self._runs}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            closing.cancel()
+
+
+def _kind(job: JobRecord) -> str:
+    """Return what the jobs of one client have in common."""
+    return f"{job.facts['max_rate']} {job.facts['run']['base_url']}"

@@ -1,0 +1,192 @@
+"""The tables of a job: its partitions, who works on them, and what was counted.
+
+The same statements serve SQLite, for the processes of one machine, and PostgreSQL. All times are
+seconds of one clock: the machine's, or the database's. Nothing here protects a device from being
+written twice; that is what each partition's own journal does.
+"""
+
+import asyncio
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import JournalError, RunNotFoundError, RunRefusedError
+from enapter_async.fleet.journal.sqlite.schema import connect
+
+Row = Mapping[str, Any]
+
+JOB_FILE: Final = "job.db"
+APPLICATION_ID: Final = 0x454E4A42
+"""Marks an SQLite file as one of a job: "ENJB"."""
+VERSION: Final = 1
+COUNTED: Final = ("applied", "unchanged", "absent", "differs", "failed", "unknown")
+JUDGED: Final = ("executed", "failed", "unknown", "differs", "timed_out")
+_BUSY_S: Final = 10.0
+_VALUE: Final = re.compile(r"(?<!:):([a-z_]+)\b")
+
+
+TABLES: Final = """
+CREATE TABLE IF NOT EXISTS {p}job (
+    name text PRIMARY KEY, digest text NOT NULL, facts text NOT NULL, merged bigint NOT NULL,
+    created_at double precision NOT NULL, options text NOT NULL DEFAULT '{{}}', token text,
+    wave bigint NOT NULL DEFAULT -1, accepted bigint NOT NULL DEFAULT -1,
+    hold_until double precision, online text,
+    stop text, stopped_at double precision, ended_at double precision,
+    keeper text NOT NULL DEFAULT '', keeper_until double precision NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS {p}part (
+    job text NOT NULL, no bigint NOT NULL, wave bigint NOT NULL, queue text NOT NULL,
+    first bigint NOT NULL, size bigint NOT NULL, open bigint NOT NULL DEFAULT 1,
+    owner text NOT NULL DEFAULT '', owned_until double precision NOT NULL DEFAULT 0,
+    not_before double precision NOT NULL DEFAULT 0, tries bigint NOT NULL DEFAULT 0,
+    failures bigint NOT NULL DEFAULT 0, why text NOT NULL DEFAULT '',
+    credentials text NOT NULL DEFAULT '',
+    applied bigint NOT NULL DEFAULT 0, unchanged bigint NOT NULL DEFAULT 0,
+    absent bigint NOT NULL DEFAULT 0, differs bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0, unknown bigint NOT NULL DEFAULT 0,
+    judged_executed bigint NOT NULL DEFAULT 0, judged_failed bigint NOT NULL DEFAULT 0,
+    judged_unknown bigint NOT NULL DEFAULT 0, judged_differs bigint NOT NULL DEFAULT 0,
+    judged_timed_out bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (job, no)
+);
+CREATE TABLE IF NOT EXISTS {p}note (
+    job text NOT NULL, at double precision NOT NULL, who text NOT NULL, what text NOT NULL
+);
+"""
+
+
+STOP: Final = (
+    "UPDATE {p}job SET stop = :why, stopped_at = {now} WHERE (:job = '' OR name = :job)"
+    " AND stop IS NULL AND ended_at IS NULL RETURNING name"
+)
+"""Starts nothing more of a job; "" stands for the only one."""
+
+
+class JobDatabase(Protocol):
+    """Executes statements about jobs; `{p}`, `{now}` and the like stand for what differs."""
+
+    async def execute(self, sql: str, **values: Any) -> list[Row]:
+        """Execute one statement, and return its rows.
+
+        Raises:
+            JournalError: the database cannot be used now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connection; safe to repeat."""
+
+
+class SQLiteJobs:
+    """The tables of one job, in the file `job.db` of its folder."""
+
+    words: Final = {
+        "p": "",
+        "now": ":now",
+        "lock": "",
+        "in_queues": "part.queue IN (SELECT value FROM json_each(:queues))",
+    }
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    def create(cls, path: Path) -> "SQLiteJobs":
+        """Create the file with its tables.
+
+        Raises:
+            ConfigurationError: it cannot be created.
+        """
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=False)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot hold a job: {error.strerror}") from None
+        jobs = cls(path, _opened(path))
+        for sql in filter(str.strip, TABLES.split(";\n")):
+            jobs.execute_now(sql)
+        jobs.execute_now(f"PRAGMA application_id={APPLICATION_ID}")
+        jobs.execute_now(f"PRAGMA user_version={VERSION}")
+        return jobs
+
+    @classmethod
+    def open(cls, path: Path) -> "SQLiteJobs":
+        """Open the file of an existing job.
+
+        Raises:
+            RunNotFoundError: there is none.
+            RunRefusedError: it was made by a release that is not compatible.
+        """
+        if not path.is_file():
+            raise RunNotFoundError(f"there is no job in {path.parent}")
+        connection = _opened(path)
+        [mark] = connection.execute("PRAGMA application_id").fetchone().values()
+        [version] = connection.execute("PRAGMA user_version").fetchone().values()
+        if (mark, version) != (APPLICATION_ID, VERSION):
+            connection.close()
+            raise RunRefusedError(
+                f"{path} is a job of version {version}, and this release works on version {VERSION}"
+            )
+        return cls(path, connection)
+
+    def execute_now(self, sql: str, **values: Any) -> list[Row]:
+        """Execute one statement; blocking."""
+        text = sql.format(**self.words)
+        values["now"] = time.time()
+        used = {name: values[name] for name in _VALUE.findall(text)}
+        try:
+            return self._connection.execute(text, used).fetchall()
+        except sqlite3.Error as error:
+            raise JournalError(f"{self.path} cannot be used: {error}") from None
+
+    async def execute(self, sql: str, **values: Any) -> list[Row]:
+        """Execute one statement on a thread: another process may hold the file for a moment."""
+        async with self._turn:
+            return await asyncio.to_thread(self.execute_now, sql, **values)
+
+    async def close(self) -> None:
+        """Close the file."""
+        self.close_now()
+
+    def close_now(self) -> None:
+        """Close the file; safe to repeat."""
+        self._connection.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = connect(path, timeout=_BUSY_S, check_same_thread=False)
+    connection.row_factory = _as_dict
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except sqlite3.Error as error:
+        connection.close()
+        raise RunRefusedError(f"{path} cannot be used as a job: {error}") from None
+    return connection
+
+
+def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def named_values(sql: str) -> str:
+    """Return a statement with its values written as psycopg wants them."""
+    return _VALUE.sub(r"%(\1)s", sql)
+
+
+def partition_file(folder: Path, no: int) -> Path:
+    """Return the journal of a partition of a job in a folder."""
+    return folder / f"part-{no:04d}.db"
+
+
+def facts_in(row: Row) -> dict[str, Any]:
+    """Return the facts of a job from its row."""
+    found: dict[str, Any] = json.loads(row["facts"])
+    return found

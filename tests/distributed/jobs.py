@@ -1,0 +1,68 @@
+"""Jobs over an emulator, for tests of workers in this process."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from enapter_async import Client, RetryPolicy, fleet
+from enapter_async.emulator import Emulator
+from enapter_async.operations.devices import UpdateDevice
+
+LEASE = 0.6
+QUICK = RetryPolicy(attempts=2, base_delay=0.001)
+
+
+def renames(emulator: Emulator, *, sites: int = 0) -> list[fleet.WorkItem]:
+    """Return a new name for each device, planned as on its site, or on one of so many others."""
+    return [
+        fleet.WorkItem(
+            seq=seq,
+            operation=UpdateDevice(device_id=device.id, name=f"Name {seq}"),
+            before={"name": device.name},
+            group=f"site-{seq % sites}" if sites else device.site_id or "",
+        )
+        for seq, device in enumerate(emulator.world)
+    ]
+
+
+def client_for(emulator: Emulator) -> Callable[..., Client]:
+    def make(**settings: Any) -> Client:
+        return Client(emulator.token, base_url=emulator.base_url, retry=QUICK, **settings)
+
+    return make
+
+
+def worker(emulator: Emulator, address: Any, **how: Any) -> fleet.Worker:
+    return fleet.Worker(client_for(emulator), address, **({"lease": LEASE} | how))
+
+
+async def submitted(
+    emulator: Emulator, folder: Path | str, works: Any = None, **how: Any
+) -> fleet.Job:
+    given = renames(emulator) if works is None else works
+    options: dict[str, Any] = {
+        "by": 10,
+        "guard": "none",
+        "abort": None,
+        "base_url": emulator.base_url,
+    } | how
+    return await fleet.distribute(given, folder, **options)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait until something that other tasks do has happened."""
+    async with asyncio.timeout(20):
+        while not reached():  # noqa: ASYNC110 - the emulator has no event for it
+            await asyncio.sleep(0.01)
+
+
+async def sent(emulator: Emulator, number: int) -> None:
+    """Wait until so many requests that change something have arrived."""
+    await until(lambda: len(written(emulator)) >= number)
+
+
+def written(emulator: Emulator) -> list[str]:
+    """Return the devices to which something was sent, in order."""
+    arrivals = emulator.world.log.arrivals()
+    return [str(each.device_id) for each in arrivals if each.method == "PATCH"]

@@ -1,0 +1,146 @@
+"""The statements about a job: who gets which partition, and the stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.distributed.control import Control, job_values, partition_values
+from enapter_async.fleet.distributed.partitions import Partition
+from enapter_async.fleet.errors import RunNotFoundError, RunRefusedError
+from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, JobDatabase, SQLiteJobs
+from enapter_async.fleet.outcomes import State
+
+FACTS: dict[str, Any] = {"abort": [], "rollout": None, "max_rate": None, "run": {}}
+
+
+def counts(**told: int) -> dict[str, int]:
+    names = (*COUNTED, *(f"judged_{name}" for name in JUDGED))
+    return dict.fromkeys(names, 0) | told
+
+
+async def with_job(database: JobDatabase, *queues: str) -> Control:
+    """Write a job with a partition of ten for each queue; a queue "2/a" is of wave 2."""
+    sql, values = job_values("job", "digest", FACTS, 0)
+    await database.execute(sql, **values)
+    for no, text in enumerate(queues):
+        wave, _, queue = text.rpartition("/")
+        partition = Partition(no=no, wave=int(wave or 0), queue=queue, first=10 * no, size=10)
+        sql, values = partition_values("job", partition)
+        await database.execute(sql, **values)
+    control = Control(database, "one", lease=0.15)
+    record = await control.keep("job")
+    assert record is not None
+    assert await control.move(record, 0, None)
+    return control
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[JobDatabase]:
+    jobs = SQLiteJobs.create(tmp_path / "job.db")
+    yield jobs
+    await jobs.close()
+
+
+async def test_a_partition_is_one_workers_until_its_lease_is_over(database: JobDatabase) -> None:
+    one = await with_job(database, "a", "a", "b")
+    two = Control(database, "two", lease=0.15)
+    first, second = await one.take(("a",)), await two.take(("a",))
+    assert first is not None
+    assert second is not None
+    assert (first.no, second.no) == (0, 1)
+    assert await two.take(("a",)) is None
+    assert await two.at_work("job") == 2
+    for _ in range(4):
+        await asyncio.sleep(0.06)
+        assert await one.renew(first, counts(applied=3)) == ""
+    again = await one.take(("a",))
+    assert again is not None
+    assert (again.no, again.tries) == (1, 2), "the other worker told nothing for a lease"
+    assert await two.renew(second, counts(applied=9)) is None
+    await two.give_back(second, counts(applied=9), finished=True)
+    [wave] = await one.waves("job")
+    assert (wave.open, wave.counts[State.APPLIED]) == (3, 3), "what a late worker tells is nothing"
+    assert (await one.take(None, no=2)) is not None
+
+
+async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(database: JobDatabase) -> None:
+    control = await with_job(database, "a", "1/a")
+    claim = await control.take(None)
+    assert claim is not None
+    assert await control.take(None) is None, "wave 2 has not begun"
+    await control.give_back(claim, counts(applied=10), finished=True)
+    record = await control.keep("job")
+    assert record is not None
+    assert await control.stop("job", "why not")
+    assert not await control.stop("job", "another reason")
+    assert not await control.move(record, 1, None), "a stopped job does not move on"
+    assert await control.keep("job") is None
+    await control.go_on("job", {"retry_failed": True}, accept_wave=False)
+    record = await control.keep("job")
+    assert record is not None
+    assert (record.stop, record.options["retry_failed"]) == (None, True)
+    assert await control.move(record, 1, ["dev-1"])
+    claim = await control.take(None)
+    assert claim is not None
+    assert await control.renew(claim, counts()) == ""
+    await control.stop("job", "now")
+    assert await control.renew(claim, counts()) == "now"
+    assert [note["what"] for note in await control.notes("job")] == [
+        "stopped: why not", "resumed", "stopped: now",
+    ]  # fmt: skip
+
+
+async def test_one_worker_keeps_a_job_at_a_time(database: JobDatabase) -> None:
+    one = await with_job(database, "a")
+    two = Control(database, "two", lease=0.15)
+    record = await one.keep("job")
+    assert record is not None
+    assert await two.keep("job") is None
+    await asyncio.sleep(0.2)
+    assert await two.keep("job") is not None
+    assert not await one.move(record, 1, None)
+    assert not await one.end(record)
+    assert await two.end(record)
+    assert await two.take(None) is None, "nothing is taken of a job that ended"
+
+
+async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
+    database: JobDatabase,
+) -> None:
+    control = await with_job(database, "a", "a")
+    for told in (counts(applied=10), counts(applied=8, failed=2, judged_failed=2)):
+        claim = await control.take(None)
+        assert claim is not None
+        await control.give_back(claim, told, finished=True, failed=True, why="broken")
+    [wave] = await control.waves("job")
+    assert (wave.open, wave.failures, wave.why, wave.judged["all"]) == (0, 1, "broken", 2)
+    await control.go_on("job", {}, accept_wave=True)
+    [wave] = await control.waves("job")
+    assert (wave.open, wave.failures, wave.judged["all"]) == (1, 0, 0)
+    [record] = await control.unfinished()
+    assert record.position.accepted
+
+
+async def test_the_first_workers_token_is_the_jobs(database: JobDatabase) -> None:
+    control = await with_job(database, "a")
+    assert await control.adopt_token("job", "abc") == "abc"
+    assert await control.adopt_token("job", "xyz") == "abc"
+
+
+def test_a_file_that_is_not_a_job_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError):
+        SQLiteJobs.open(tmp_path / "job.db")
+    jobs = SQLiteJobs.create(tmp_path / "job.db")
+    with pytest.raises(ConfigurationError, match="cannot hold a job"):
+        SQLiteJobs.create(tmp_path / "job.db")
+    jobs.execute_now("PRAGMA user_version=9")
+    jobs.close_now()
+    with pytest.raises(RunRefusedError, match="version 9"):
+        SQLiteJobs.open(tmp_path / "job.db")
+    (tmp_path / "text").write_text("no database, but long enough to be taken for one" * 20)
+    with pytest.raises(RunRefusedError):
+        SQLiteJobs.open(tmp_path / "text")

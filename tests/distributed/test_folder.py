@@ -1,0 +1,243 @@
+"""Jobs in a folder: workers of one machine over a real emulator."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async import Client, fleet
+from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet import AbortCriterion, HealthGate, Rollout, State
+from enapter_async.fleet.errors import RunBusyError, RunNotFoundError, RunRefusedError
+from enapter_async.fleet.journal.names import read_journal
+from tests.distributed.jobs import client_for, renames, sent, submitted, worker, written
+
+REFUSED = Reply(
+    status=409,
+    content_type="application/json",
+    body=b'{"errors": [{"code": "conflict", "message": "Not now."}]}',
+)
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World.seeded(60, 1, role="OWNER")) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "job"
+
+
+async def ended(job: fleet.Job) -> fleet.JobStatus:
+    async with asyncio.timeout(20):
+        return await job.wait()
+
+
+async def test_two_workers_carry_out_a_job_in_waves(emulator: Emulator, folder: Path) -> None:
+    job = await submitted(emulator, folder, rollout=Rollout(waves=(1, 10, "rest"), hold=0.01))
+    assert (await job.status()).total == 60
+    progress: list[fleet.JobStatus] = []
+    async with worker(emulator, folder, slots=1), worker(emulator, folder, slots=1):
+        async with asyncio.timeout(20):
+            status = await job.wait(progress.append)
+    assert status.ok
+    assert progress[-1] == status
+    assert (status.partitions, status.finished, status.wave, status.waves) == (7, 7, 3, 3)
+    arrived = written(emulator)
+    assert len(arrived) == len(set(arrived)) == 60
+    wave_of = {str(i.operation.target().id): i.wave for i in items_of(job)}
+    waves = [wave_of[device] for device in arrived]
+    assert waves == sorted(waves), "a wave began before the one before it was finished"
+    methods = Counter(each.method for each in emulator.world.log.arrivals())
+    assert methods["GET"] == 11, "the first two waves are read back, and only those"
+
+    report = await job.report()
+    assert (report.counts[State.APPLIED], report.total, report.stopped) == (60, 60, None)
+    assert fleet.status(job).counts[State.APPLIED] == 60
+    page = folder.parent / "report.html"
+    fleet.write_report(job, page)
+    assert "wave 2 began" in page.read_text("utf-8")
+    async with client_for(emulator)() as client:
+        back = await fleet.undo(client, job)
+        with back.plan as plan:
+            assert plan.counts[fleet.Verdict.CHANGE] == 60
+
+
+def items_of(job: fleet.Job) -> list[fleet.WorkItem]:
+    with closing(read_journal(job)) as journal:
+        return list(journal.items())
+
+
+async def test_a_job_that_was_stopped_goes_on_where_it_was(
+    emulator: Emulator, folder: Path
+) -> None:
+    job = await submitted(emulator, folder, max_rate=100.0, concurrency=4)
+    async with worker(emulator, folder):
+        await sent(emulator, 12)
+        await job.stop("enough")
+        status = await ended(job)
+        assert status.stopped == "enough"
+        arrived = written(emulator)
+        await asyncio.sleep(0.3)
+        assert written(emulator) == arrived, "something began after the stop"
+        assert len(arrived) < 60
+        await job.resume()
+        assert (await ended(job)).ok
+    assert Counter(written(emulator)) == Counter(set(written(emulator)))
+    assert len(set(written(emulator))) == 60
+
+
+async def test_the_failures_of_all_workers_stop_the_job(emulator: Emulator, folder: Path) -> None:
+    emulator.faults.add(REFUSED, method="PATCH", times=60)
+    criterion = AbortCriterion(failure_type="failed", threshold_percentage=5, min_executed=8)
+    job = await submitted(emulator, folder, by=5, abort=criterion, max_rate=60.0)
+    async with worker(emulator, folder, slots=1), worker(emulator, folder, slots=1):
+        status = await ended(job)
+    assert status.stopped is not None
+    assert "operations of all workers ended failed" in status.stopped
+    assert 8 <= status.counts[State.FAILED] < 50
+    report = await job.report()
+    assert len(report.failures) == report.counts[State.FAILED]
+    assert "all workers" in str(report.stopped)
+
+
+async def test_a_first_wave_with_a_fault_stops_the_job_until_it_is_mended(
+    emulator: Emulator, folder: Path
+) -> None:
+    emulator.faults.add(REFUSED, method="PATCH", times=1)
+    job = await submitted(emulator, folder, rollout=Rollout(waves=(1, 10, "rest")))
+    async with worker(emulator, folder):
+        status = await ended(job)
+        assert status.stopped is not None
+        assert "wave 1 did not pass" in status.stopped
+        assert len(written(emulator)) == 1
+        await job.resume()
+        assert "wave 1 did not pass" in str((await ended(job)).stopped), "nothing was mended"
+        await job.resume(retry_failed=True)
+        assert (await ended(job)).ok
+
+
+async def test_a_wave_can_be_accepted_as_it_is(emulator: Emulator, folder: Path) -> None:
+    emulator.faults.add(REFUSED, method="PATCH", times=1)
+    job = await submitted(emulator, folder, rollout=Rollout(waves=(1, "rest")))
+    async with worker(emulator, folder):
+        await ended(job)
+        await job.resume(accept_wave=True)
+        status = await ended(job)
+    assert status.ended
+    assert (status.counts[State.FAILED], status.counts[State.APPLIED]) == (1, 59)
+
+
+async def test_devices_that_go_offline_stop_the_job(emulator: Emulator, folder: Path) -> None:
+    first = list(emulator.world)[:20]
+    for device in first:
+        emulator.world.change(device.id, connectivity="ONLINE")
+    gate = Rollout(waves=(20, "rest"), hold=1.0, health=HealthGate(most_lost=10))
+    job = await submitted(emulator, folder, rollout=gate)
+    async with worker(emulator, folder):
+        await sent(emulator, 20)
+        for device in first[:5]:
+            emulator.world.change(device.id, connectivity="OFFLINE")
+        status = await ended(job)
+    assert status.stopped is not None
+    assert "of 20 devices that were online before it are not any more" in status.stopped
+    assert len(written(emulator)) == 20
+
+
+async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: Path) -> None:
+    works = renames(emulator, sites=3)
+    job = await submitted(emulator, folder, works, by="site")
+    async with worker(emulator, folder, queues=("site:site-0", "site:site-2")):
+        await sent(emulator, 40)
+        await asyncio.sleep(0.3)
+        assert (await job.status()).finished == 2
+        assert len(written(emulator)) == 40
+        async with worker(emulator, folder, queues=("site:site-1",)):
+            assert (await ended(job)).ok
+
+
+async def test_a_worker_that_is_left_gives_its_partitions_back(
+    emulator: Emulator, folder: Path
+) -> None:
+    job = await submitted(emulator, folder, max_rate=80.0)
+    async with worker(emulator, folder):
+        await sent(emulator, 10)
+    status = await job.status()
+    assert status.running
+    assert status.at_work == 0
+    async with worker(emulator, folder) as second:
+        await second.finish()
+    assert (await job.status()).ok
+    assert len(written(emulator)) == 60
+
+
+async def test_another_token_is_not_used_without_being_accepted(
+    emulator: Emulator, folder: Path
+) -> None:
+    job = await submitted(emulator, folder, max_rate=100.0)
+    async with worker(emulator, folder):
+        await sent(emulator, 5)
+
+    def other(**settings: Any) -> Client:
+        return Client(emulator.token, base_url=emulator.base_url, user="another", **settings)
+
+    arrived = len(written(emulator))
+    async with fleet.Worker(other, folder):
+        await asyncio.sleep(0.4)
+        assert len(written(emulator)) == arrived
+    await job.stop("accept")
+    await job.resume(accept_new_token=True)
+    async with fleet.Worker(other, folder):
+        assert (await ended(job)).ok
+
+
+async def test_the_same_job_is_joined_and_another_refused(emulator: Emulator, folder: Path) -> None:
+    job = await submitted(emulator, folder)
+    assert (await submitted(emulator, folder)).name == job.name
+    for other in ({"works": renames(emulator)[:5]}, {"concurrency": 3}, {"by": 7}):
+        with pytest.raises(RunBusyError, match="another input or other options"):
+            await submitted(emulator, folder, **other)
+    assert (await fleet.Job.open(folder)).name == job.name
+
+
+def leave_half_of(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "part-0000.db").write_bytes(b"half")
+
+
+async def test_a_submission_that_was_killed_leaves_no_job(emulator: Emulator, folder: Path) -> None:
+    leave_half_of(folder)
+    with pytest.raises(RunNotFoundError, match="no job"):
+        await fleet.Job.open(folder)
+    job = await submitted(emulator, folder)
+    async with worker(emulator, folder):
+        assert (await ended(job)).ok
+
+
+async def test_the_whole_of_a_job_is_never_resumed_as_a_run(
+    emulator: Emulator, folder: Path
+) -> None:
+    job = await submitted(emulator, folder)
+    async with client_for(emulator)() as client:
+        with pytest.raises(RunRefusedError, match="fleet worker"):
+            await fleet.resume(client, job)
+
+
+async def test_a_worker_waits_where_no_job_is_yet(emulator: Emulator, folder: Path) -> None:
+    async with worker(emulator, folder):
+        await asyncio.sleep(0.05)
+        job = await submitted(emulator, folder)
+        assert (await ended(job)).ok
+
+
+@pytest.mark.parametrize("wrong", [{"slots": 0}, {"lease": 0}, {"queues": "site:a"}])
+def test_a_worker_that_makes_no_sense_is_refused(wrong: dict[str, Any], folder: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        fleet.Worker(Client.from_env, folder, **wrong)
