@@ -62,7 +62,7 @@ async def test_row54_the_path_below_the_base_is_kept(
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.10", "[::1]"])
-def test_row54_http_to_this_machine_is_fine(host: str) -> None:
+def test_row54_http_to_this_machine_is_allowed(host: str) -> None:
     Client(token=TOKEN, base_url=f"http://{host}:8080")
 
 
@@ -133,7 +133,9 @@ BAD_TOKENS = {
 
 @each("token", {f"row37-{name}": token for name, token in BAD_TOKENS.items()})
 @pytest.mark.parametrize("setting", ["token", "user"])
-def test_what_no_header_may_carry_is_refused_without_showing_it(setting: str, token: Any) -> None:
+def test_values_invalid_in_a_header_are_refused_without_showing_them(
+    setting: str, token: Any
+) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Client(**{setting: token})
     assert "hunter2" not in f"{caught.value!r}"
@@ -156,7 +158,7 @@ async def test_a_user_is_named(transport: TransportKind, server: FaultServer) ->
     assert server.arrivals[0].header("X-Enapter-Auth-User") == "user-7"
 
 
-async def test_from_env_reads_three_names(
+async def test_from_env_reads_three_variables(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENAPTER_HTTP_API_TOKEN", "env-token")
@@ -249,7 +251,7 @@ async def test_other_options_are_for_that_client_alone(
 
 
 @timed
-async def test_a_call_tells_its_whole_story(
+async def test_a_call_reports_every_event(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(ignored(errors(425)), applied(truncated()))
@@ -277,7 +279,7 @@ async def test_a_call_tells_its_whole_story(
         assert rig.ended.elapsed == pytest.approx(1.0, abs=0.2)
 
 
-async def test_a_hook_that_fails_hurts_no_call(
+async def test_a_failing_hook_affects_no_call(
     transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_event: Event) -> None:
@@ -326,7 +328,9 @@ async def test_a_patient_call_may_wait_longer_than_its_deadline(
         assert sum(clock.sleeps) > 99
 
 
-async def test_the_verbs_execute_operations(transport: TransportKind, server: FaultServer) -> None:
+async def test_the_methods_execute_operations(
+    transport: TransportKind, server: FaultServer
+) -> None:
     async with open_rig(transport, server) as rig:
         devices = rig.client.devices
         assert (await devices.get("dev-1", expand=["communication"])).id == "dev-1"
@@ -350,7 +354,7 @@ async def test_the_verbs_execute_operations(transport: TransportKind, server: Fa
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_a_setting_of_another_type_is_refused_by_name(wrong: dict[str, Any]) -> None:
+def test_a_setting_of_the_wrong_type_is_refused_by_name(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(ConfigurationError, match=f"^{name} must be a "):
         Client(token=TOKEN, **wrong)
@@ -372,7 +376,7 @@ async def test_a_client_with_other_options_is_used_and_not_entered(server: Fault
         assert (await other.execute(GET)).id == "dev-1"
 
 
-def test_a_context_that_writes_its_keys_to_a_file_is_warned_of(tmp_path: Path) -> None:
+def test_a_context_that_writes_its_keys_to_a_file_causes_a_warning(tmp_path: Path) -> None:
     context = ssl.create_default_context()
     context.keylog_filename = str(tmp_path / "keys")
     with pytest.warns(UserWarning, match="session keys"):

@@ -12,7 +12,7 @@ STEPS = (ROOT / ".ci" / "step").read_text("utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_each_file_that_a_page_names_is_there(page: str) -> None:
+def test_each_file_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     links = re.findall(r"\]\(([^)#]+)\)", text)
     paths = re.findall(r"`((?:\.ci|docs|tests|enapter_async)/[\w./]*)[^`]*`", text)
@@ -20,7 +20,7 @@ def test_each_file_that_a_page_names_is_there(page: str) -> None:
     assert [each for each in (*links, *paths) if not (ROOT / each.strip()).exists()] == []
 
 
-def test_the_set_up_is_the_readme_s() -> None:
+def test_the_set_up_is_the_readmes() -> None:
     [command] = re.findall(
         r"^\$ (.*)$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE
     )
@@ -39,7 +39,7 @@ def test_the_hooks_are_steps_of_the_one_command_and_fetch_nothing() -> None:
     assert set(entries) <= set(run)
 
 
-def test_a_step_that_there_is_not_says_which_there_are() -> None:
+def test_an_unknown_step_lists_the_known_ones() -> None:
     run = subprocess.run(  # noqa: S603 - our own script
         [str(ROOT / ".ci" / "step"), "everything"],
         capture_output=True,

@@ -42,7 +42,7 @@ def test_an_ambiguous_error_keeps_its_attempts() -> None:
     assert sent_on(error).attempts == (ATTEMPT, ATTEMPT)
 
 
-def test_what_a_server_made_of_it_is_not_pickled_for_it_may_be_a_secret() -> None:
+def test_the_servers_version_of_a_value_is_not_pickled_because_it_may_be_a_secret() -> None:
     value = "what-only-the-owner-may-see"
     error = ResultDiffersError("done", result=value, noun="device", subject="dev-1")
     assert value.encode() not in pickle.dumps(error)

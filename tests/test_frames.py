@@ -183,7 +183,7 @@ def test_a_wrong_setting_shows_no_token(make: Callable[[Path], Any], tmp_path: P
     assert_hidden(caught.value)
 
 
-def test_a_client_that_was_not_made_can_be_written() -> None:
+def test_a_client_that_failed_to_construct_has_a_repr() -> None:
     assert repr(object.__new__(Client)) == "<Client, not made>"
 
 

@@ -25,7 +25,7 @@ def kinds(rig: Rig, call: int) -> list[type]:
     return [type(event) for event in rig.events if event.call == call]
 
 
-async def test_an_attempt_that_passes_is_told(
+async def test_a_successful_attempt_is_reported(
     transport: TransportKind, server: FaultServer
 ) -> None:
     async with open_rig(transport, server) as rig:
@@ -40,7 +40,7 @@ async def test_an_attempt_that_passes_is_told(
     assert 0 < passed.elapsed <= ended.elapsed
 
 
-async def test_a_read_that_settles_is_told(transport: TransportKind, server: FaultServer) -> None:
+async def test_a_settling_read_is_reported(transport: TransportKind, server: FaultServer) -> None:
     server.script(applied(truncated()), applied(errors(404)))
     async with open_rig(transport, server) as rig:
         await rig.fails(UPDATE)
@@ -50,7 +50,7 @@ async def test_a_read_that_settles_is_told(transport: TransportKind, server: Fau
     assert read.elapsed > 0
 
 
-async def test_two_clients_of_a_process_never_give_a_number_twice(server: FaultServer) -> None:
+async def test_two_clients_of_a_process_never_share_a_call_number(server: FaultServer) -> None:
     async with open_rig("direct", server) as one, open_rig("direct", server) as other:
         for rig in (one, other, one):
             await rig.run(GET)
@@ -58,7 +58,7 @@ async def test_two_clients_of_a_process_never_give_a_number_twice(server: FaultS
     assert len({event.call for event in starts}) == 3
 
 
-async def test_waits_for_a_turn_and_at_the_gate_are_told(
+async def test_waits_for_a_turn_and_at_the_gate_are_reported(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(applied(hang()))
@@ -96,7 +96,9 @@ class Slow:
         pass
 
 
-async def test_what_a_job_holds_back_is_told(server: FaultServer, clock: FakeClock) -> None:
+async def test_operations_held_back_by_a_job_are_reported(
+    server: FaultServer, clock: FakeClock
+) -> None:
     async with open_rig("direct", server, clock) as rig:
         await rig.client.call(GET, record=CallRecord(observer=Slow(clock)))
         (waited,) = [event for event in rig.events if isinstance(event, Waited)]

@@ -160,7 +160,7 @@ def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
             assert floor_of(below) < floor_of(name), f"{name} imports {below} above it"
 
 
-def test_what_is_general_imports_no_noun() -> None:
+def test_general_files_import_no_noun() -> None:
     found = {
         (name, room)
         for name, tree in ALL
@@ -211,7 +211,7 @@ def test_within_fleet_imports_go_only_downwards() -> None:
 
 
 @pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
-def test_no_import_hides_in_a_function(name: str, tree: ast.Module) -> None:
+def test_no_import_is_inside_a_function(name: str, tree: ast.Module) -> None:
     for target, inside in imports(tree):
         if inside and name not in LAZY:
             assert target.split(".")[0] in OPTIONAL, f"{name} imports {target} inside a function"
@@ -227,7 +227,7 @@ def shown_at_the_door() -> list[str]:
     ]
 
 
-def test_the_front_door_is_sorted_and_complete() -> None:
+def test_the_public_names_are_sorted_and_complete() -> None:
     assert list(enapter_async.__all__) == sorted(enapter_async.__all__, key=door_order)
     assert sorted(shown_at_the_door()) == sorted(enapter_async.__all__)
     for name in enapter_async.__all__:
@@ -239,7 +239,7 @@ def door_order(name: str) -> tuple[int, str]:
     return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
 
-def test_an_unknown_name_at_the_front_door_is_an_attribute_error() -> None:
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="Clyent"):
         _ = enapter_async.Clyent  # type: ignore[attr-defined]  # the mistake is the point
 
@@ -256,7 +256,7 @@ def loaded_by(code: str) -> set[str]:
     return words_of(f"{code}\nimport sys\nprint(*sys.modules)")
 
 
-def test_the_front_door_brings_in_no_command_line_and_no_emulator() -> None:
+def test_the_package_imports_no_command_line_and_no_emulator() -> None:
     loaded = loaded_by("from enapter_async import *")
     assert "enapter_async.client" in loaded
     apart = {"enapter_async.cli", "enapter_async.emulator"}
@@ -301,7 +301,7 @@ def test_the_map_has_each_file_once_and_no_other() -> None:
     assert sorted(rows) == sorted(files), "docs/explanation/map.md says what each file decides"
 
 
-def test_no_file_is_a_box_of_odds_and_ends() -> None:
+def test_no_file_is_miscellaneous() -> None:
     boxes = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
     assert [path for path in PACKAGE.rglob("*.py") if path.name in boxes] == []
 
@@ -321,7 +321,7 @@ def test_every_ignore_says_why() -> None:
     assert found == []
 
 
-def test_the_drawn_tree_of_fleet_errors_is_their_tree() -> None:
+def test_the_documented_tree_of_fleet_errors_is_true() -> None:
     drawn: dict[str, str] = {}
     path: list[str] = []
     for line in (fleet_errors.__doc__ or "").splitlines():

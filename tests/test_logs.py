@@ -35,7 +35,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-async def test_a_call_that_goes_well_is_two_lines(
+async def test_a_successful_call_is_two_lines(
     transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_rig(transport, server, hooks=[CallLog()]) as rig:
@@ -49,7 +49,7 @@ async def test_a_call_that_goes_well_is_two_lines(
     assert {record.name for record in caplog.records} == {"enapter_async.calls"}
 
 
-async def test_an_uncertain_call_tells_each_step(
+async def test_an_uncertain_call_logs_each_step(
     transport: TransportKind,
     server: FaultServer,
     clock: FakeClock,
@@ -70,7 +70,7 @@ async def test_an_uncertain_call_tells_each_step(
     assert "waits 2100 ms" in caplog.text
 
 
-async def test_an_end_that_nobody_can_be_sure_of_is_a_warning(
+async def test_an_unknown_outcome_is_a_warning(
     server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script(applied(close()))
@@ -82,7 +82,7 @@ async def test_an_end_that_nobody_can_be_sure_of_is_a_warning(
     assert "ended in AmbiguousOutcomeError: " in last.getMessage()
 
 
-async def test_what_a_server_says_cannot_steer_a_terminal_and_no_secret_is_told(
+async def test_a_servers_text_cannot_control_a_terminal_and_no_secret_is_logged(
     transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = f'{{"errors":[{{"code":"X","message":"\\u001b[31mred {TOKEN}\\nnext\\u202e"}}]}}'
@@ -101,7 +101,7 @@ async def test_what_a_server_says_cannot_steer_a_terminal_and_no_secret_is_told(
     assert "401" in caplog.text
 
 
-def test_each_word_that_may_be_a_servers_is_made_safe(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_text_from_a_server_is_made_safe(caplog: pytest.LogCaptureFixture) -> None:
     hostile = "\x1b[2J\u202e one\nline\x9b1m"
     error = APIError(hostile * 40, status=400, request_id=hostile)
     attempt = Attempt(number=1, certainty=Certainty.REFUSED, error_type=hostile, elapsed=0.1)
@@ -117,13 +117,13 @@ def test_each_word_that_may_be_a_servers_is_made_safe(caplog: pytest.LogCaptureF
     assert all(len(each) < 500 for each in told)
 
 
-def test_nothing_is_asked_for_by_default() -> None:
+def test_nothing_is_logged_by_default() -> None:
     for value in ("", "off", "0", "OFF"):
         assert asked_for({"ENAPTER_LOG": value}) == ()
     assert asked_for({}) == ()
 
 
-def test_an_unknown_level_is_told() -> None:
+def test_an_unknown_level_is_reported() -> None:
     with pytest.raises(ConfigurationError, match="ENAPTER_LOG must be debug, info or off"):
         asked_for({"ENAPTER_LOG": "loud\x1b[31m"})
 
@@ -182,7 +182,7 @@ def test_a_process_is_quiet_until_its_environment_asks() -> None:
     assert re.search(r"DEBUG   call \d+ ListDevices: attempt 1: HTTP 200, \d+ ms$", debug[1])
 
 
-def test_what_is_printed_is_not_told_twice_to_a_program_that_logs() -> None:
+def test_printed_lines_are_not_logged_twice() -> None:
     assert len(printed("info", WITH_A_LOG_OF_ITS_OWN, out="")) == 2
 
 
@@ -198,7 +198,7 @@ def test_what_is_printed_is_not_told_twice_to_a_program_that_logs() -> None:
         (CallEnded(call=1, operation=UPDATE, elapsed=12.5), "done, 12.5 s"),
     ],
 )
-def test_each_end_has_its_words(
+def test_each_outcome_has_its_words(
     event: CallEnded, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "enapter_async"):

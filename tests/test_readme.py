@@ -23,7 +23,7 @@ def test_every_block_is_run() -> None:
     assert PROGRAMS
 
 
-async def test_a_page_s_programs_run(tmp_path: Path) -> None:
+async def test_a_pages_programs_run(tmp_path: Path) -> None:
     async with Emulator(world=World.from_json(FLEET)) as emulator:
         workplace = Workplace(
             tmp_path,
@@ -45,13 +45,13 @@ def test_both_commands_are_one_line_each(command: str) -> None:
     assert len(lines) == 1
 
 
-def test_each_file_that_it_leads_to_is_there() -> None:
+def test_each_linked_file_exists() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_only_the_systems_that_are_tested_are_claimed() -> None:
+def test_only_tested_systems_are_claimed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     claimed = [each for each in project["classifiers"] if each.startswith("Operating System")]
     assert claimed == ["Operating System :: POSIX :: Linux"]
@@ -59,5 +59,5 @@ def test_only_the_systems_that_are_tested_are_claimed() -> None:
     assert "only on Linux" in README
 
 
-def test_it_is_short() -> None:
+def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 150

@@ -47,11 +47,11 @@ def test_every_operation_is_in_the_table() -> None:
 
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", fullmatch=True))
-def test_no_id_gets_into_a_route(device_id: str) -> None:
+def test_no_id_is_in_a_route(device_id: str) -> None:
     assert route_of(GetDevice(device_id=device_id)).name == "GET /v3/devices/{device_id}"
 
 
-def test_an_id_that_equals_a_part_of_the_path_misleads_nobody() -> None:
+def test_an_id_that_equals_a_part_of_the_path_does_no_harm() -> None:
     operation = AssignBlueprint(device_id="devices", blueprint_id="assign_blueprint")
     assert route_of(operation).name == "POST /v3/devices/{device_id}/assign_blueprint"
 
@@ -70,13 +70,13 @@ class Command(Operation[None]):
         return RequestParts(method="POST", path=("units", self.unit_id, self.verb))
 
 
-def test_an_operation_of_ones_own_has_a_route_too() -> None:
+def test_a_custom_operation_has_a_route_too() -> None:
     operation = Command(unit_id="start", verb="start")
     assert route_of(operation).name == "POST /v3/units/{unit_id}/start"
     assert ids_of(operation) == {"unit_id": "start"}
 
 
-def test_an_operation_that_is_no_attrs_class_has_no_ids() -> None:
+def test_an_operation_without_attrs_has_no_ids() -> None:
     class Plain(Operation[None]):
         repeat: ClassVar[Repeat] = Repeat.READ
         answer: ClassVar[Answer[None]] = Answer(type=None)

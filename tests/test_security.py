@@ -37,7 +37,7 @@ from tests.support.tls import Certificates
 SECRETS = (TOKEN, "PASSWORD-SECRET", "KEY-SECRET")
 
 
-async def test_the_check_itself_finds_what_aiohttp_would_tell(server: FaultServer) -> None:
+async def test_the_check_itself_finds_what_aiohttp_would_leak(server: FaultServer) -> None:
     server.always(ignored(errors(500)))
     headers = {"X-Enapter-Auth-Token": TOKEN}
     async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as session:
@@ -59,7 +59,7 @@ def logs(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     "fault", MAYBE, REFUSED, APPLIED, {name: FINAL[name] for name in ("status-400", "status-401")}
 )
 @each("operation", {"get": GET, "update": UPDATE, "config": CONFIG})
-async def test_no_secret_is_told_whatever_fails(
+async def test_no_secret_is_shown_whatever_fails(
     transport: TransportKind,
     operation: Operation[Any],
     fault: Reply,
@@ -100,7 +100,7 @@ SHAPES: dict[str, Any] = {
 
 
 @each("config", SHAPES)
-async def test_a_configuration_that_cannot_be_read_shows_nothing_of_itself(
+async def test_an_unreadable_configuration_shows_nothing_of_itself(
     transport: TransportKind, config: Any, server: FaultServer, logs: pytest.LogCaptureFixture
 ) -> None:
     server.script(applied(answer(200, {"config": config})))
@@ -122,9 +122,7 @@ async def test_a_configuration_hides_its_secrets(
             assert secret not in f"{config!r} {config} {logs.text} {rig.events!r}"
 
 
-async def test_a_server_that_echoes_the_token_is_not_quoted(
-    transport: TransportKind, server: FaultServer
-) -> None:
+async def test_an_echoed_token_is_not_quoted(transport: TransportKind, server: FaultServer) -> None:
     server.script(ignored(html_page(400, text=f"bad token {TOKEN}")))
     server.script(ignored(errors(401, code=TOKEN, message=f"bad token {TOKEN}")))
     async with open_rig(transport, server) as rig:
@@ -158,7 +156,7 @@ async def test_not_even_the_beginning_of_an_echoed_token_is_quoted(
     assert len(error.excerpt) <= 4096
 
 
-def test_a_token_is_masked_however_it_is_written() -> None:
+def test_a_token_is_masked_in_any_encoding() -> None:
     token = """a&b<c>"d'e/f\\g%h"""
     mask = Mask(token)
     page = f"<p>{html.escape(token)} {html.escape(token, quote=False)}</p>"
@@ -218,7 +216,7 @@ BUILDERS: dict[str, Any] = {
 
 @each("bad", {f"row53-{name}": bad for name, bad in BAD_IDS.items()})
 @each("build", BUILDERS)
-def test_an_id_that_is_no_id_is_refused_before_any_io(build: Any, bad: Any) -> None:
+def test_an_invalid_id_is_refused_before_any_io(build: Any, bad: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
         build(bad)
     assert len(str(caught.value)) < 400
@@ -226,7 +224,7 @@ def test_an_id_that_is_no_id_is_refused_before_any_io(build: Any, bad: Any) -> N
 
 
 @each("bad", {name: bad for name, bad in BAD_IDS.items() if bad is not None})
-def test_a_site_that_is_no_id_is_refused_before_any_io(bad: Any) -> None:
+def test_an_invalid_site_id_is_refused_before_any_io(bad: Any) -> None:
     with pytest.raises(ConfigurationError):
         ListDevices(site_id=bad)
 
@@ -288,7 +286,7 @@ async def test_no_cookie_is_sent_back(
 
 
 @pytest.mark.parametrize("secured", [True, False])
-async def test_a_gateway_is_told_that_http_is_meant_where_it_is(
+async def test_a_gateway_receives_the_header_for_http(
     transport: TransportKind, secured: bool, certificates: Certificates
 ) -> None:
     """Otherwise a gateway behind a tunnel on this machine redirects to https."""
@@ -300,7 +298,7 @@ async def test_a_gateway_is_told_that_http_is_meant_where_it_is(
     assert server.arrivals[0].header("X-Enapter-Allow-HTTP") == (None if secured else "true")
 
 
-async def test_a_session_of_the_callers_is_neither_changed_nor_closed(server: FaultServer) -> None:
+async def test_the_callers_session_is_neither_changed_nor_closed(server: FaultServer) -> None:
     async def mark(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:

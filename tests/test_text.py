@@ -27,7 +27,7 @@ from enapter_async.text import plain, plain_lines, quoted, quoted_apart, shorten
         ("[bold]not markup[/]", "[bold]not markup[/]"),
     ],
 )
-def test_a_server_cannot_steer_a_terminal(sent: object, shown: str) -> None:
+def test_a_server_cannot_control_a_terminal(sent: object, shown: str) -> None:
     assert plain(sent) == shown
 
 
@@ -59,7 +59,7 @@ def test_line_ends_may_be_kept() -> None:
         ("a\u200b", r"a\u200b", (r"'a\u200b'", r"'a\\u200b'")),
     ],
 )
-def test_two_texts_are_shown_so_that_they_differ(
+def test_two_different_texts_are_shown_differently(
     one: str, other: str, shown: tuple[str, str]
 ) -> None:
     assert quoted_apart(one, other) == shown
@@ -71,5 +71,5 @@ def test_different_texts_are_never_shown_as_one(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "expected"), [("abcd", "abcd"), ("abcde", "abc…"), ("", "")])
-def test_a_text_that_is_too_long_shows_that_it_was_cut(text: str, expected: str) -> None:
+def test_a_text_that_is_too_long_shows_the_cut(text: str, expected: str) -> None:
     assert shortened(text, 4) == expected

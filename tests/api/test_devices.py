@@ -88,7 +88,9 @@ CALLS: list[tuple[Call, Operation[Any], Any]] = [
 
 
 @pytest.mark.parametrize(("call", "operation", "result"), CALLS)
-async def test_a_verb_is_one_operation(call: Call, operation: Operation[Any], result: Any) -> None:
+async def test_a_method_is_one_operation(
+    call: Call, operation: Operation[Any], result: Any
+) -> None:
     recorder = Recorder(lambda _: result)
     assert await call(Devices(recorder)) is result
     assert recorder.asked == [operation]
@@ -108,7 +110,7 @@ async def test_a_verb_is_one_operation(call: Call, operation: Operation[Any], re
         lambda it: anext(it.list(expand=["everything"])),
     ],
 )
-async def test_a_wrong_argument_is_told_at_the_await_and_nothing_is_sent(call: Call) -> None:
+async def test_a_wrong_argument_is_reported_at_the_await_and_nothing_is_sent(call: Call) -> None:
     recorder = Recorder(lambda _: None)
     waiting = call(Devices(recorder))
     with pytest.raises(ConfigurationError):
@@ -132,7 +134,7 @@ def offsets(recorder: Recorder) -> list[int]:
         (20, 7, [0, 7, 14, 20]),
     ],
 )
-async def test_a_list_goes_on_from_what_was_received_to_an_empty_page(
+async def test_a_list_continues_from_the_received_devices_to_an_empty_page(
     count: int, most: int, asked: list[int]
 ) -> None:
     recorder = Recorder(shelf(numbered(count), most))
@@ -141,7 +143,7 @@ async def test_a_list_goes_on_from_what_was_received_to_an_empty_page(
     assert all(page.limit == 50 for page in recorder.asked if isinstance(page, ListDevices))
 
 
-async def test_a_list_asks_each_page_for_the_same_things() -> None:
+async def test_a_list_sends_the_same_query_for_each_page() -> None:
     recorder = Recorder(shelf(numbered(60)))
     await ids_of(Devices(recorder).list(site_id="s", expand=iter(["site", "manifest"])))
     assert recorder.asked == [
@@ -163,14 +165,14 @@ async def test_a_list_is_lazy() -> None:
     assert offsets(recorder) == [0, 50]
 
 
-async def test_a_server_that_knows_no_paging_is_asked_twice() -> None:
+async def test_a_server_without_paging_receives_two_requests() -> None:
     page = tuple(Device(id=each) for each in numbered(70))
     recorder = Recorder(lambda _: page)
     assert await ids_of(Devices(recorder).list()) == numbered(70)
     assert offsets(recorder) == [0, 70]
 
 
-async def test_an_error_of_a_later_page_comes_where_that_page_is_needed() -> None:
+async def test_an_error_of_a_later_page_is_raised_when_that_page_is_needed() -> None:
     def answer(page: ListDevices) -> tuple[Device, ...]:
         if page.offset:
             raise ConnectionError
@@ -186,7 +188,7 @@ ANY_PAGES = st.lists(st.lists(st.sampled_from(numbered(12)), min_size=1, max_siz
 
 
 @given(pages=ANY_PAGES)
-def test_whatever_pages_come_no_id_is_given_twice_and_it_ends(pages: list[list[str]]) -> None:
+def test_whatever_pages_arrive_no_id_is_yielded_twice_and_it_ends(pages: list[list[str]]) -> None:
     left = iter(pages)
     recorder = Recorder(lambda _: tuple(Device(id=each) for each in next(left, [])))
     given_ids = asyncio.run(ids_of(Devices(recorder).list()))
@@ -205,9 +207,7 @@ KEYS = st.integers(min_value=0, max_value=9999)
     first=st.sets(KEYS, max_size=60),
     made=st.lists(st.sets(KEYS, max_size=4), max_size=30),
 )
-def test_devices_that_are_made_meanwhile_hide_no_other(
-    first: set[int], made: list[set[int]]
-) -> None:
+def test_devices_created_meanwhile_hide_no_others(first: set[int], made: list[set[int]]) -> None:
     """A server sorts by id, so a new device shifts later ones back, and pages overlap."""
     world = set(first)
     arrivals = iter(made)
@@ -226,7 +226,7 @@ def test_devices_that_are_made_meanwhile_hide_no_other(
     first=st.sets(KEYS, max_size=60),
     changes=st.lists(st.tuples(st.sets(KEYS, max_size=9), st.sets(KEYS, max_size=9)), max_size=30),
 )
-def test_devices_that_come_and_go_are_never_given_twice(
+def test_devices_that_come_and_go_are_never_yielded_twice(
     first: set[int], changes: list[tuple[set[int], set[int]]]
 ) -> None:
     world = set(first)
@@ -246,7 +246,7 @@ def test_devices_that_come_and_go_are_never_given_twice(
     assert set(given_ids) <= {f"d{key:04}" for key in lived}
 
 
-async def test_type_checkers_know_what_a_verb_returns() -> None:
+async def test_type_checkers_know_what_a_method_returns() -> None:
     devices = Devices(Recorder(shelf(["a"])))
     async for device in devices.list():
         assert_type(device, Device)

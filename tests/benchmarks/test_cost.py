@@ -25,7 +25,7 @@ def test_the_best_is_what_counts_and_the_first_is_the_unit() -> None:
 
 
 @pytest.mark.parametrize("wrong", [["nobody"], ["--rounds", "0"], ["--beside", "/nowhere"]])
-def test_what_cannot_be_measured_is_refused(wrong: list[str]) -> None:
+def test_a_contender_that_cannot_be_measured_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(wrong)
     assert ended.value.code == 2

@@ -64,7 +64,7 @@ def test_no_common_round_is_no_ratio() -> None:
 @pytest.mark.parametrize(
     ("at_most", "met"), [(0.7, True), (0.5, True), (0.4999999, False), (-math.inf, False)]
 )
-def test_a_bound_is_held_against_the_median_cpu_time(at_most: float, met: bool) -> None:
+def test_a_bound_is_compared_with_the_median_cpu_time(at_most: float, met: bool) -> None:
     bound = Bound(contender="sdk", against="aiohttp", concurrency=64, at_most=at_most)
     (found,) = judge(CELLS, [bound])
     assert found.met is met
@@ -95,7 +95,7 @@ def test_links_do_not_mix() -> None:
     assert found.median == 1.5
 
 
-def test_a_ratio_by_cpu_is_of_the_cpu_time() -> None:
+def test_a_cpu_ratio_uses_the_cpu_time() -> None:
     cheap = attrs.evolve(CELLS[3], cpu_us_per_request=25.0)
     found = cpu_ratio([CELLS[0], cheap], "sdk", against="aiohttp", concurrency=64)
     assert found is not None

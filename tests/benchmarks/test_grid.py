@@ -20,7 +20,7 @@ def test_every_round_has_every_contender_once_at_every_concurrency() -> None:
     assert len(counted) == 3 * 2 * len(CONTENDERS)
 
 
-def test_rounds_are_in_another_order_each_and_repeatable() -> None:
+def test_rounds_are_shuffled_repeatably() -> None:
     assert planned(1) == planned(1)
     assert planned(1) != planned(2)
     size = 2 * len(CONTENDERS)
@@ -28,14 +28,14 @@ def test_rounds_are_in_another_order_each_and_repeatable() -> None:
     assert len(orders) == 2
 
 
-def test_what_is_compared_stands_together() -> None:
+def test_compared_contenders_run_together() -> None:
     entries = planned(1)
     size = len(CONTENDERS)
     for at in range(0, len(entries), size):
         assert len({entry[:2] for entry in entries[at : at + size]}) == 1
 
 
-def test_names_are_unique_and_say_which_extras_are_in() -> None:
+def test_names_are_unique_and_show_their_extras() -> None:
     assert len({one.name for one in ALL}) == len(ALL)
     for one in ALL:
         assert one.orjson == ("orjson" in one.name)
@@ -67,20 +67,20 @@ def test_the_warm_up_opens_every_connection() -> None:
     assert option(command, "--warm-up") == "100"
 
 
-def test_over_a_long_way_few_are_spared_and_a_cell_is_longer() -> None:
+def test_with_latency_few_calls_warm_up_and_a_cell_is_longer() -> None:
     far = Link(name="far", latency=0.1)
     command = worker_command(CONTENDERS[0], 16, Effort(warm_up=256, seconds=1), SERVER, link=far)
     assert option(command, "--warm-up") == "32"
     assert float(option(command, "--seconds")) == 3.0
 
 
-def test_a_servers_authority_is_told() -> None:
+def test_a_servers_authority_is_passed_on() -> None:
     secured = Server(kind="x", base_url="https://127.0.0.1:1", ca=Path("/ca.pem"))
     assert option(worker_command(CONTENDERS[0], 1, Effort(), secured), "--ca") == "/ca.pem"
     assert "--ca" not in worker_command(CONTENDERS[0], 1, Effort(), SERVER)
 
 
-def test_the_issues_links_are_there() -> None:
+def test_the_required_links_are_there() -> None:
     assert [(link.tls, link.latency) for link in LINKS] == [
         (False, 0.0),
         (True, 0.0),

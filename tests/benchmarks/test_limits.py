@@ -25,7 +25,7 @@ def cell(name: str, seed: int, seconds: float, requests: float) -> Cell:
     )
 
 
-def test_the_median_of_the_seeds_is_held_against_the_rows_bounds() -> None:
+def test_the_median_of_the_seeds_is_compared_with_the_rows_bounds() -> None:
     kept = [cell(WINDOW, seed, time, 1.15) for seed, time in ((1, 9.0), (2, 1.1), (3, 1.0))]
     found = section(kept, [], [], [])
     assert [(each.bound, each.met) for each in found.verdicts] == [(1.1, True), (1.15, True)]
@@ -78,17 +78,17 @@ def test_over_a_socket_each_round_has_its_own_ideal() -> None:
     assert requests.met
 
 
-def test_the_second_that_holds_most_is_counted() -> None:
+def test_the_busiest_second_is_counted() -> None:
     assert calls.most_in_a_second([]) == 0
     assert calls.most_in_a_second([0.0, 1.0, 2.0]) == 1
     assert calls.most_in_a_second([0.9, 0.0, 1.5, 1.8, 3.0]) == 3
 
 
-def test_starving_is_the_tail_in_units_of_the_median() -> None:
+def test_starvation_is_the_tail_in_units_of_the_median() -> None:
     assert calls.starved([1.0] * 98 + [4.0] * 2) == 4.0
 
 
-def test_the_servers_limit_as_they_say() -> None:
+def test_the_servers_limit_as_described() -> None:
     bucket = Bucket(10, 2)
     assert [bucket.decide(EPOCH + at) for at in (0, 0, 0, 0.1)] == [None, None, (429, None), None]
     window = Window(2, 10, tells=True)
@@ -96,7 +96,7 @@ def test_the_servers_limit_as_they_say() -> None:
 
 
 @pytest.mark.parametrize("rule", rivals.RIVALS)
-def test_a_rival_carries_all_out_in_virtual_time(rule: str) -> None:
+def test_a_rival_carries_out_all_in_virtual_time(rule: str) -> None:
     server = calls.seeded(Chance(0.05), 1)
     seconds = world.run(rivals.pooled(server, rule, 200, 1, 1))
     assert server.good == 200
@@ -104,21 +104,21 @@ def test_a_rival_carries_all_out_in_virtual_time(rule: str) -> None:
     assert seconds > unlimited(200) / 2
 
 
-def test_botocore_slows_down_for_what_is_chance() -> None:
+def test_botocore_slows_down_for_random_refusals() -> None:
     server = calls.seeded(Chance(0.05), 1)
     assert world.run(rivals.pooled(server, "botocore adaptive", 1_000, 1, 1)) > 10.0
     again = calls.seeded(Chance(0.05), 1)
     assert world.run(product.jobs(again, 1_000, 1, 1)) < 1.0
 
 
-def test_a_row_is_kept_and_is_the_same_each_time() -> None:
+def test_a_row_meets_its_bounds_and_is_repeatable() -> None:
     name = "bucket 5/s, 5 saved up"
     first, again = (measure.cell(name, 1, rival=False) for _ in range(2))
     assert first == again
     assert section([first], [], [], []).good
 
 
-def test_where_nothing_limits_a_job_uses_every_worker() -> None:
+def test_without_a_limit_a_job_uses_every_worker() -> None:
     server = calls.seeded(Server(), 1)
     seconds = world.run(product.jobs(server, 20 * WORKERS, 1, 1))
     assert server.requests == 20 * WORKERS

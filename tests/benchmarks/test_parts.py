@@ -26,7 +26,7 @@ def server() -> Iterator[Server]:
 # --- decoding --------------------------------------------------------------------------
 
 
-def test_everybody_reads_the_same_devices() -> None:
+def test_all_readers_return_the_same_devices() -> None:
     names = set()
     for way in decode.ways():
         value = way.read()
@@ -55,7 +55,7 @@ def test_the_page_is_judged_within_a_round() -> None:
     assert section.notes == ("msgspec left out: not installed",)
 
 
-def test_each_way_is_timed_as_often() -> None:
+def test_each_way_is_timed_equally_often() -> None:
     ways = [way for way in decode.ways() if way.group == "one device"]
     found = decode.measure(ways, rounds=2, block_seconds=0.001)
     assert {len(values) for values in found.values()} == {2}
@@ -83,7 +83,7 @@ def test_an_import_is_measured_in_an_interpreter_of_its_own(
     assert list(tmp_path.rglob("json/*.pyc"))
 
 
-def test_the_names_are_touched_for_the_front_door_is_lazy() -> None:
+def test_the_names_are_accessed_because_imports_are_lazy() -> None:
     assert imports.STATEMENTS[imports.OURS].endswith("enapter_async.Client")
     found = imports.section(
         {imports.BASE: [(100.0, 100.0, 9), (50.0, 50.0, 9)], imports.OURS: [(99, 110, 10)] * 2}
@@ -103,7 +103,7 @@ def job(
     return {"way": way, "count": count, "peak_mib": peak_mib, "cpu_us": cpu_us, "per_second": rate}
 
 
-def test_the_largest_jobs_are_held_against_the_smallest() -> None:
+def test_the_largest_jobs_are_compared_with_the_smallest() -> None:
     found = {
         ("none", 1_000): [job("none", 1_000, peak_mib=40, cpu_us=50)],
         ("none", 1_000_000): [job("none", 1_000_000, peak_mib=55, cpu_us=50)],
@@ -149,7 +149,7 @@ def test_a_journals_share_is_taken_within_a_round() -> None:
 # --- pacing ----------------------------------------------------------------------------
 
 
-def test_a_job_is_held_against_the_best_fixed_concurrency() -> None:
+def test_a_job_is_compared_with_the_best_fixed_concurrency() -> None:
     def cell(name: str, seconds: float, applied: int = 510) -> pacing.Cell:
         return pacing.Cell(name=name, operations=510, applied=applied, seconds=seconds)
 
@@ -174,7 +174,7 @@ async def test_a_client_without_one_safety_still_makes_its_calls(
         assert device_ids.given == 100
 
 
-def test_what_is_not_there_cannot_be_gone_round() -> None:
+def test_a_missing_method_cannot_be_bypassed() -> None:
     with pytest.raises(bypassed.BypassError, match="Device has no no_such_method"):
         bypassed.replace(Device(id="x"), no_such_method=lambda _self: None)
     with pytest.raises(bypassed.BypassError, match="replace does not call no_such_function"):
@@ -198,7 +198,7 @@ def test_the_prices_of_all_are_measured_in_one_process(server: Server) -> None:
 # --- wrk -------------------------------------------------------------------------------
 
 
-def test_what_wrk_says_is_read() -> None:
+def test_the_output_of_wrk_is_parsed() -> None:
     assert wrk.read("  158000 requests in 1.10s, 40.1MB read\n") == (158_000, 1.1)
     assert wrk.read("  3 requests in 500.00ms, 1KB read") == (3, 0.5)
     with pytest.raises(ValueError, match="Non-2xx or 3xx responses: 7"):
@@ -231,7 +231,7 @@ def test_samples_count_for_the_innermost_function_inside_the_runner() -> None:
     assert by_function.rows[1] == ("asyncio/selector_events.py: Transport.write", "15.0")
 
 
-def test_only_who_runs_here_can_be_profiled() -> None:
+def test_only_contenders_with_a_driver_can_be_profiled() -> None:
     with pytest.raises(SystemExit):
         profile.main(["wrk"])
 
@@ -239,7 +239,7 @@ def test_only_who_runs_here_can_be_profiled() -> None:
 # --- everything ------------------------------------------------------------------------
 
 
-def test_a_part_that_fails_is_told_and_the_others_go_on() -> None:
+def test_a_part_that_fails_is_reported_and_the_others_continue() -> None:
     def broken() -> Section:
         raise RuntimeError("the fleet's report is wrong")
 
@@ -253,7 +253,7 @@ def test_a_part_that_fails_is_told_and_the_others_go_on() -> None:
 # --- commands --------------------------------------------------------------------------
 
 
-def test_a_part_writes_its_json_and_says_by_its_exit_code_if_all_is_well(
+def test_a_part_writes_its_json_and_its_exit_code_shows_success(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "decode.json"
@@ -266,7 +266,7 @@ def test_a_part_writes_its_json_and_says_by_its_exit_code_if_all_is_well(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_no_server_outlives_a_run_that_is_ended() -> None:
+def test_no_server_outlives_an_ended_run() -> None:
     command = [sys.executable, "-m", "benchmarks.growth", "--sizes", "100000000", "--server", "raw"]
     with subprocess.Popen(  # noqa: S603 - our own command
         command,
@@ -303,7 +303,7 @@ begin(main)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_a_signal_that_comes_while_a_process_is_started_leaves_none_behind() -> None:
+def test_a_signal_during_the_start_of_a_process_leaves_none_behind() -> None:
     with subprocess.Popen(  # noqa: S603 - our own interpreter and text
         [sys.executable, "-c", STARTING], cwd=ROOT, start_new_session=True
     ) as run:

@@ -37,7 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_only_what_stands_between_the_marks_is_replaced() -> None:
+def test_only_the_text_between_the_marks_is_replaced() -> None:
     text = replaced(MARKED.format("summary"), "summary", "new \\1\n")
     assert text == (
         "before\n<!-- benchmarks: summary -->\nnew \\1\n<!-- /benchmarks: summary -->\nafter\n"
@@ -78,7 +78,7 @@ def test_both_readmes_and_all_plots_are_written(checkout: Path) -> None:
     assert (checkout / "docs" / "images" / "cpu.svg").read_bytes() == before
 
 
-def test_a_run_that_says_little_of_its_spread_is_refused() -> None:
+def test_a_run_with_too_few_rounds_is_refused() -> None:
     (found,) = REPORT.sections
     brief = {**found.data, "effort": {**found.data["effort"], "rounds": 2}}
     with pytest.raises(ValueError, match="fewer than 3 rounds"):

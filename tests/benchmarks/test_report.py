@@ -30,7 +30,7 @@ def test_the_text_shows_each_contender_beside_aiohttp_the_cheapest_first() -> No
     ]
 
 
-def test_targets_failures_and_what_was_left_out_are_told() -> None:
+def test_targets_failures_and_omissions_are_shown() -> None:
     text = as_text(REPORT)
     assert "CPU of sdk / official at 64: 0.025; at most 0.04: met" in text
     assert "FAILED: sdk-fleet at 64, round 1: exit 1: x" in text
@@ -51,7 +51,7 @@ def test_a_missed_target_says_so() -> None:
     assert not found.good
 
 
-def test_targets_of_whom_was_not_measured_are_not_judged() -> None:
+def test_targets_of_contenders_without_figures_are_not_judged() -> None:
     found = section(CELLS[:1], effort=Effort(), servers={}, notes=(), failures=())
     assert found.verdicts == ()
 
@@ -86,7 +86,7 @@ def test_over_other_links_fewer_are_measured_and_not_everywhere() -> None:
         )
 
 
-def test_who_is_not_installed_is_named() -> None:
+def test_missing_contenders_are_named() -> None:
     found, notes = present(["aiohttp"])
     assert [one.name for one in found] == ["aiohttp"]
     assert notes == []

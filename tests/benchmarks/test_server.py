@@ -100,7 +100,7 @@ def test_every_contender_makes_its_calls(server: Server, contender: Contender) -
     assert figures["cpu_us_per_request"] > 0
 
 
-def test_a_contender_that_fails_is_told(server: Server) -> None:
+def test_a_failing_contender_is_reported(server: Server) -> None:
     broken = Contender(name="broken", what="x", driver="this_sdk", way="sideways")
     command = worker_command(broken, 4, Effort(limit=4), server)
     with pytest.raises(CellError, match="way is 'sideways'"):
@@ -113,7 +113,7 @@ def test_a_contender_that_hangs_is_ended(server: Server) -> None:
         run_worker(command, cores=None, timeout=0.1)
 
 
-def test_wrk_asks_for_another_device_each_time(server: Server) -> None:
+def test_wrk_requests_a_different_device_each_time(server: Server) -> None:
     if NAMES["wrk"].missing():
         pytest.skip("wrk is not installed")
     command = worker_command(NAMES["wrk"], 4, Effort(seconds=1), server)
@@ -133,7 +133,7 @@ def secured() -> Iterator[Server]:
 @pytest.mark.parametrize(
     "name", ["aiohttp", "sdk", "sdk-session", "sdk+orjson+uvloop", "official", "httpx"]
 )
-def test_contenders_trust_the_runs_own_authority(secured: Server, name: str) -> None:
+def test_contenders_trust_the_authority_of_the_run(secured: Server, name: str) -> None:
     if missing := NAMES[name].missing():
         pytest.skip(f"{missing[0]} not installed")
     assert secured.base_url.startswith("https://127.0.0.1:")

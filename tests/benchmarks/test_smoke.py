@@ -14,7 +14,7 @@ def cells(**rates: float) -> list[Cell]:
     return [cell(name.replace("_", "-"), 0, rate, None) for name, rate in rates.items()]
 
 
-def test_a_ratio_that_rose_by_half_is_missed_and_by_less_is_not() -> None:
+def test_a_ratio_that_rose_by_half_fails_and_by_less_passes() -> None:
     reference = {f"{name} / {against}": 0.5 for name, against in smoke.PAIRS}
     for cpu_us, met in ((74.9, True), (75.1, False)):
         own = [attrs.evolve(each, cpu_us_per_request=cpu_us) for each in cells(sdk=100)]
@@ -24,7 +24,7 @@ def test_a_ratio_that_rose_by_half_is_missed_and_by_less_is_not() -> None:
         assert not found["CPU of sdk-session / aiohttp"].met  # not measured at all
 
 
-def test_what_is_noted_is_the_cpu_time_and_not_the_throughput() -> None:
+def test_the_reference_holds_cpu_time_and_not_throughput() -> None:
     waiting = [attrs.evolve(each, cpu_us_per_request=10.0) for each in cells(sdk=100)]
     assert smoke.ratios([*cells(aiohttp=10_000), *waiting]) == {"sdk / aiohttp": 0.1}
 
@@ -55,6 +55,6 @@ def test_a_server_has_its_own_reference(kind: str, family: str) -> None:
     assert smoke.family(Server(kind=kind, base_url="")) == family
 
 
-def test_all_who_are_smoked_exist() -> None:
+def test_all_contenders_of_the_smoke_run_exist() -> None:
     assert {name for pair in smoke.PAIRS for name in pair} <= set(NAMES)
     assert smoke.TRIES * (smoke.EFFORT.budget or 99) < 60

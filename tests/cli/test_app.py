@@ -44,7 +44,7 @@ def test_every_command_has_help_and_needs_no_token_for_it(command: list[str]) ->
     assert "Usage:" in result.stdout
 
 
-def test_main_gives_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_returns_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert __version__ in capsys.readouterr().out
     assert main(["explode"]) == Exit.USAGE
@@ -59,7 +59,7 @@ def test_the_module_is_the_command_line() -> None:
 
 
 @pytest.mark.parametrize("missing", ["click", "rich"])
-def test_a_missing_extra_is_told(missing: str) -> None:
+def test_a_missing_extra_is_reported(missing: str) -> None:
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from enapter_async.cli import main; sys.exit(main(['demo', '--help']))"
@@ -79,7 +79,7 @@ def test_without_a_token_nothing_is_done() -> None:
     assert result.stdout == ""
 
 
-def test_the_token_may_come_from_a_file_and_options_may_stand_in_front(
+def test_the_token_may_come_from_a_file_and_options_may_come_first(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
@@ -112,7 +112,7 @@ def test_a_token_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
     assert "cannot be read" in result.stderr
 
 
-def test_http_to_another_machine_needs_a_word(run: Run) -> None:
+def test_http_to_another_machine_needs_an_option(run: Run) -> None:
     result = run("devices", "list", "--base-url", "http://gateway.test/api")
     assert result.exit_code == Exit.USAGE
     assert "http" in result.stderr

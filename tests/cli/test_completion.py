@@ -48,7 +48,7 @@ def offered(home: dict[str, str], words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_is_offered(home: dict[str, str]) -> None:
+def test_suggestions(home: dict[str, str]) -> None:
     assert offered(home, "enapter-async d") == ["plain,demo", "plain,devices", "plain,doctor"]
     assert offered(home, "enapter-async fleet re") == [
         "plain,rehearse",
@@ -69,7 +69,7 @@ def test_what_is_offered(home: dict[str, str]) -> None:
     assert offered(home, "enapter-async completion z") == ["plain,zsh"]
 
 
-def test_a_shell_is_told_nothing_of_what_is_wrong(home: dict[str, str], tmp_path: Path) -> None:
+def test_a_shell_receives_no_error_messages(home: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[profiles")
     assert offered(home, "enapter-async --profile c") in ([], [""])
 

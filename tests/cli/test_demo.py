@@ -53,7 +53,7 @@ def test_a_picture_of_it_shows_the_same_and_loads_nothing(tmp_path: Path) -> Non
     assert "url(http" not in drawn
 
 
-def test_the_plan_is_valid_the_same_for_one_seed_and_can_be_checked(tmp_path: Path) -> None:
+def test_the_plan_is_valid_repeatable_and_can_be_checked(tmp_path: Path) -> None:
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for path in paths:
         write_plan(make_world(1000, 5), path, 5)
@@ -79,7 +79,7 @@ def check(world: World, path: Path, outcomes: Sequence[Outcome[Any]]) -> list[st
     return list(lies(world, operations, outcomes, path))
 
 
-def test_the_check_tells_every_kind_of_lie(world: World, tmp_path: Path) -> None:
+def test_the_check_detects_every_kind_of_lie(world: World, tmp_path: Path) -> None:
     credentials = tmp_path / "c.jsonl"
     credentials.write_text("")
     device = next(each for each in world if each.type == "STANDALONE")

@@ -85,7 +85,7 @@ def attempt(
         asking.close()
 
 
-def test_streams_that_are_not_there_change_no_end(attempt: Try) -> None:
+def test_missing_streams_do_not_change_the_exit_code(attempt: Try) -> None:
     wrong = []
     for command in COMMANDS:
         usual = attempt(command, "nothing")
@@ -101,7 +101,7 @@ def test_streams_that_are_not_there_change_no_end(attempt: Try) -> None:
 
 
 @pytest.mark.parametrize("taken", ["home and user", "descriptors", "disk", "folder"])
-def test_what_the_system_refuses_ends_in_a_line(attempt: Try, taken: str) -> None:
+def test_a_refusal_by_the_system_ends_in_one_line(attempt: Try, taken: str) -> None:
     wrong = []
     for command in COMMANDS:
         ended = attempt(command, taken)
@@ -125,7 +125,7 @@ def test_credentials_that_cannot_be_shown_are_kept(attempt: Try, tmp_path: Path)
     assert "standard output leads nowhere" in ended["messages"]
 
 
-def test_a_stream_that_fails_at_once_stops_a_run_whose_outcomes_it_was_to_take(
+def test_a_failing_output_stream_stops_the_run_at_once(
     attempt: Try,
 ) -> None:
     ended = attempt("fleet apply", "stdout full", ("{folder}/rows.csv", "--yes", "--json"))
@@ -133,7 +133,7 @@ def test_a_stream_that_fails_at_once_stops_a_run_whose_outcomes_it_was_to_take(
     assert "results: " in ended["messages"]
 
 
-def test_a_run_with_few_descriptors_ends_as_any_other(
+def test_a_run_with_few_descriptors_ends_normally(
     run: Run, world: World, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     rows = Path(prepared(run, world, tmp_path)["folder"], "rows.csv")
@@ -160,7 +160,7 @@ ODD = "\udce4"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_arguments_that_are_no_utf_8_are_taken_or_refused_in_a_line(
+def test_arguments_that_are_not_utf_8_are_accepted_or_refused_in_one_line(
     run: Run, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from enapter_async.emulator import Drop, Emulator, Reply, World
 from tests.cli.conftest import Run
 
 
-def test_list_is_one_line_a_device(run: Run, world: World) -> None:
+def test_list_writes_one_line_per_device(run: Run, world: World) -> None:
     result = run("devices", "list")
     assert result.exit_code == 0
     rows = [line.split("\t") for line in result.stdout.splitlines()]
@@ -35,7 +35,7 @@ def test_get_shows_every_field(run: Run, world: World, leaf: str) -> None:
     assert json.loads(run("devices", "get", leaf, "--json").stdout)["id"] == leaf
 
 
-def test_get_of_none_fails(run: Run) -> None:
+def test_get_without_an_id_fails(run: Run) -> None:
     result = run("devices", "get", "none")
     assert result.exit_code == Exit.FAILED
     assert result.stdout == ""
@@ -98,7 +98,7 @@ def test_generate_config_into_a_file(run: Run, world: World, leaf: str, tmp_path
     assert world.log.count("generate_config") == 1
 
 
-def test_generate_config_is_shown_only_when_asked(run: Run, leaf: str, tmp_path: Path) -> None:
+def test_generate_config_is_shown_only_on_request(run: Run, leaf: str, tmp_path: Path) -> None:
     shown = run("devices", "generate-config", leaf, "--show")
     assert "private_key" in json.loads(shown.stdout)["mqtt_credentials"]
     path = tmp_path / "c.jsonl"
@@ -119,7 +119,7 @@ def test_a_lost_configuration_is_unknown(
     assert world.log.count("generate_config") == 1
 
 
-def test_a_configuration_that_cannot_be_read_is_shown_as_it_came(
+def test_an_unreadable_configuration_is_shown_as_received(
     run: Run, emulator: Emulator, leaf: str
 ) -> None:
     body = b'{"config": {"mqtt_credentials": {"username": "u", "password": "PASSWORD-SECRET"}}}'
@@ -142,7 +142,7 @@ def test_attempts_and_deadline_are_obeyed(run: Run, emulator: Emulator, leaf: st
     assert emulator.world.log.count_arrivals() == 1
 
 
-def test_text_of_a_server_cannot_steer_the_terminal(
+def test_text_from_a_server_cannot_control_the_terminal(
     run: Run, world: World, emulator: Emulator, leaf: str
 ) -> None:
     world.change(leaf, name="\x1b[31mred\x1b[0m\nsecond \u202eline")

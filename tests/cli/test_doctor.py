@@ -31,7 +31,7 @@ def test_all_is_well(run: Run, emulator: Emulator) -> None:
     assert {each.method for each in emulator.world.log.arrivals()} == {"GET", "HEAD"}
 
 
-def test_json_is_one_object_a_check(run: Run) -> None:
+def test_json_is_one_object_per_check(run: Run) -> None:
     result = run("doctor", "--json")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["check"] for row in rows][-3:] == ["token", "role", "clock"]
@@ -39,7 +39,7 @@ def test_json_is_one_object_a_check(run: Run) -> None:
     assert result.stderr == ""
 
 
-def test_a_failed_check_is_told_with_what_to_do(run: Run, environment: dict[str, str]) -> None:
+def test_a_failed_check_says_what_to_do(run: Run, environment: dict[str, str]) -> None:
     environment["ENAPTER_HTTP_API_TOKEN"] = "not-the-token"
     result = run("doctor")
     assert result.exit_code == Exit.FAILED

@@ -9,7 +9,7 @@ from tests.cli.conftest import Run
 from tests.cli.processes import process
 
 
-def test_a_fleet_that_cannot_be_loaded_is_usage(run: Run, tmp_path: Path) -> None:
+def test_a_fleet_that_cannot_be_loaded_is_a_usage_error(run: Run, tmp_path: Path) -> None:
     assert run("emulator", "--fleet", str(tmp_path / "none.json")).exit_code == Exit.USAGE
     path = tmp_path / "fleet.json"
     path.write_text('[{"name": "no id"}]')
@@ -20,7 +20,7 @@ def test_a_fleet_that_cannot_be_loaded_is_usage(run: Run, tmp_path: Path) -> Non
     assert "slug" in run("emulator", "--fleet", str(path)).stderr
 
 
-def test_a_port_in_use_is_usage(run: Run) -> None:
+def test_a_port_in_use_is_a_usage_error(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -30,7 +30,7 @@ def test_a_port_in_use_is_usage(run: Run) -> None:
     assert port in result.stderr
 
 
-def test_a_list_of_devices_is_a_fleet_with_types_that_are_new_and_slugs_by_site(
+def test_a_list_of_devices_with_new_types_and_slugs_per_site_is_a_fleet(
     run: Run, tmp_path: Path
 ) -> None:
     fleet = tmp_path / "fleet.json"

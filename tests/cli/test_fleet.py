@@ -81,7 +81,7 @@ def test_all_done_is_0(run: Run, world: World, file: MakeFile) -> None:
     assert {device.name for device in world} == {"new"}
 
 
-def test_some_failed_is_1_and_each_is_told(
+def test_some_failed_is_1_and_each_is_listed(
     run: Run, world: World, file: MakeFile, leaf: str
 ) -> None:
     result = run("fleet", "apply", file(rename(leaf), rename("none"), rename("none-either")))
@@ -102,7 +102,7 @@ def test_wrong_input_is_2_and_nothing_is_sent(run: Run, world: World, tmp_path: 
     assert world.log.count_arrivals() == 0
 
 
-def test_some_unknown_is_3_and_wins_over_1(
+def test_some_unknown_is_3_and_takes_precedence_over_1(
     run: Run, emulator: Emulator, file: MakeFile, leaf: str, tmp_path: Path
 ) -> None:
     emulator.faults.add(Drop(), path="*/generate_config")
@@ -128,7 +128,7 @@ def test_a_401_is_4_and_the_rest_is_held(
     assert world.log.count() == 0
 
 
-def test_json_is_one_outcome_a_line_and_the_report_last(
+def test_json_is_one_outcome_per_line_and_the_report_last(
     run: Run, world: World, file: MakeFile, leaf: str
 ) -> None:
     result = run("fleet", "apply", file(rename(leaf), rename("none")), "--json")
@@ -192,7 +192,7 @@ def test_results_never_hold_a_secret_and_are_never_overwritten(
     assert world.log.count("generate_config") == 1
 
 
-def test_minted_configurations_go_into_the_runs_folder(
+def test_generated_configurations_go_into_the_runs_folder(
     run: Run, world: World, file: MakeFile, leaf: str, tmp_path: Path
 ) -> None:
     rows = file({"operation": "generate_config", "device_id": leaf, "protocol": "MQTT"})

@@ -87,7 +87,7 @@ def test_the_first_signal_drains_and_reports(
     assert rows[-1]["report"]["complete"] is True
 
 
-def test_the_second_signal_cuts_off_what_is_under_way(
+def test_the_second_signal_cuts_off_operations_in_flight(
     emulator: Emulator, environment: dict[str, str], changes: str
 ) -> None:
     arrivals = Arrivals(enough=3)
@@ -137,7 +137,7 @@ def test_a_single_command_can_be_cut_off(
     assert ("may or may not have been done" in said) is (signals > 1)
 
 
-def test_the_emulator_ends_well_at_ctrl_c(environment: dict[str, str]) -> None:
+def test_ctrl_c_ends_the_emulator_cleanly(environment: dict[str, str]) -> None:
     with process("emulator", "--devices", "3", "--json", environment=environment) as started:
         assert started.stdout is not None
         told = json.loads(started.stdout.readline())
@@ -162,7 +162,7 @@ def test_the_emulator_ends_well_at_ctrl_c(environment: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(("lost", "ending"), [("writes", Exit.DONE), ("all", Exit.UNKNOWN)])
-def test_the_emulator_loses_answers_where_it_is_told_to(
+def test_the_emulator_loses_answers_on_request(
     environment: dict[str, str], tmp_path: Path, lost: str, ending: Exit
 ) -> None:
     """If reads are answered, changes are settled by reading back; a configuration never is."""
@@ -228,7 +228,7 @@ def test_the_third_signal_leaves_at_once() -> None:
         assert started.wait(20) == Exit.INTERRUPTED
 
 
-def test_a_hang_up_that_comes_twice_cuts_nothing_off() -> None:
+def test_a_second_hang_up_cuts_nothing_off() -> None:
     with listening() as started:
         started.send_signal(signal.SIGHUP)
         assert heard(started) == "first"
@@ -239,7 +239,7 @@ def test_a_hang_up_that_comes_twice_cuts_nothing_off() -> None:
         assert started.wait(20) == Exit.HUNG_UP
 
 
-def test_under_nohup_a_hang_up_is_nothing() -> None:
+def test_under_nohup_a_hang_up_is_ignored() -> None:
     with listening("nohup") as started:
         started.send_signal(signal.SIGHUP)
         started.send_signal(signal.SIGTERM)

@@ -108,7 +108,7 @@ def test_every_option_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("command", CALLING)
-def test_what_is_said_of_server_token_and_patience_arrives(
+def test_options_for_server_token_and_patience_arrive(
     ask: Callable[..., Seen], seen: Seen, environment: Mapping[str, str], command: str
 ) -> None:
     seen.places = {
@@ -132,7 +132,7 @@ def test_what_is_said_of_server_token_and_patience_arrives(
 
 
 @pytest.mark.parametrize("command", CALLING)
-def test_a_profile_that_is_named_is_used(
+def test_a_named_profile_is_used(
     ask: Callable[..., Seen], seen: Seen, environment: Mapping[str, str], command: str
 ) -> None:
     path = Path(environment["ENAPTER_CONFIG"])
@@ -143,12 +143,12 @@ def test_a_profile_that_is_named_is_used(
 
 
 @pytest.mark.parametrize("command", ELSEWHERE)
-def test_what_asks_no_server_can_write_json(ask: Callable[..., Seen], command: str) -> None:
+def test_commands_without_a_server_can_write_json(ask: Callable[..., Seen], command: str) -> None:
     assert ask(command, *COMMANDS[command], "--json").rows()
 
 
 @pytest.mark.parametrize("command", ["fleet apply", "fleet rehearse", "fleet resume", "fleet undo"])
-def test_what_is_said_of_a_run_arrives(ask: Callable[..., Seen], command: str) -> None:
+def test_the_options_of_a_run_arrive(ask: Callable[..., Seen], command: str) -> None:
     known = {each.opts[-1] for each in dict(commands())[command].params}
     tried = {option: each for option, each in OF_A_RUN.items() if option in known}
     given = [word for option, (values, _) in tried.items() for word in (option, *values)]
@@ -161,7 +161,7 @@ def test_what_is_said_of_a_run_arrives(ask: Callable[..., Seen], command: str) -
 @pytest.mark.parametrize(
     "own", OWN, ids=[f"{each.command} {' '.join(each.arrived)}" for each in OWN]
 )
-def test_what_a_command_alone_takes_arrives(
+def test_options_of_a_single_command_arrive(
     *,
     ask: Callable[..., Seen],
     run: Run,
@@ -192,7 +192,7 @@ def test_what_a_command_alone_takes_arrives(
         assert arrived(seen), (option, seen.result, seen.result and seen.result.output)
 
 
-def test_stop_waits_as_long_as_it_is_told_to(ask: Callable[..., Seen], seen: Seen) -> None:
+def test_stop_waits_as_long_as_requested(ask: Callable[..., Seen], seen: Seen) -> None:
     lock = RunLock.take(Path(seen.places["run"], "journal.db"))
     try:
         ended = ask("fleet stop", "{run}", "--wait", "0.01").result

@@ -26,7 +26,7 @@ def other_service(emulator: Emulator) -> None:
     ],
     ids=lambda command: " ".join(command[:2]),
 )
-def test_it_is_not_taken_for_an_empty_fleet(
+def test_it_is_not_mistaken_for_an_empty_fleet(
     run: Run, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -32,9 +32,7 @@ def planned(run: Run, path: Path, *arguments: str) -> Path:
     return path
 
 
-def test_a_template_that_is_not_edited_changes_nothing(
-    run: Run, world: World, tmp_path: Path
-) -> None:
+def test_an_unedited_template_changes_nothing(run: Run, world: World, tmp_path: Path) -> None:
     path = tmp_path / "fleet.csv"
     result = run("fleet", "template", "-o", str(path))
     assert result.exit_code == 0
@@ -65,7 +63,7 @@ def test_names_that_look_like_formulas_survive_the_spreadsheet(
     assert "40 unchanged" in run("fleet", "plan", str(path)).stdout
 
 
-def test_plan_apply_and_undo_come_back_to_where_they_began(
+def test_plan_apply_and_undo_restore_the_fleet(
     run: Run, world: World, state: dict[str, tuple[str, str]], tmp_path: Path
 ) -> None:
     plan = planned(
@@ -85,14 +83,14 @@ def test_plan_apply_and_undo_come_back_to_where_they_began(
     assert names(world) == state
 
 
-def test_a_plan_that_is_too_long_to_show_says_where_the_rest_is(run: Run, tmp_path: Path) -> None:
+def test_a_plan_too_long_to_show_says_where_the_rest_is(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "plan.jsonl"
     change = ("fleet", "plan", "--all", "--set-name", "{name}!")
     assert "and 20 more; -o PLAN and --json show all of them" in run(*change).stdout
     assert f"and 20 more; {path} holds all of them" in run(*change, "-o", str(path)).stdout
 
 
-def test_a_plan_shows_what_changes_and_what_cannot_and_ends_with_1(
+def test_a_plan_shows_changes_and_refusals_and_ends_with_1(
     run: Run, world: World, leaf: str, tmp_path: Path
 ) -> None:
     rows = tmp_path / "rows.csv"
@@ -105,15 +103,13 @@ def test_a_plan_shows_what_changes_and_what_cannot_and_ends_with_1(
     assert "nobody: there is no such device" in result.stdout
 
 
-def test_check_ends_with_6_where_something_would_change(
-    run: Run, leaf: str, tmp_path: Path
-) -> None:
+def test_check_ends_with_6_if_something_would_change(run: Run, leaf: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\n")
     assert run("fleet", "plan", str(rows), "--check").exit_code == 6
 
 
-def test_json_shows_all_of_the_plan(run: Run, leaf: str, tmp_path: Path) -> None:
+def test_json_shows_the_whole_plan(run: Run, leaf: str, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text(f"operation,device_id,name\nupdate,{leaf},Nü\n")
     result = run("fleet", "plan", str(rows), "--json")
@@ -135,7 +131,7 @@ def test_json_shows_all_of_the_plan(run: Run, leaf: str, tmp_path: Path) -> None
         ("--name-matches", "(", "--delete"),
     ],
 )
-def test_what_makes_no_sense_is_wrong_usage(
+def test_nonsensical_options_are_a_usage_error(
     run: Run, world: World, arguments: tuple[str, ...]
 ) -> None:
     assert run("fleet", "plan", *arguments).exit_code == 2
@@ -155,7 +151,7 @@ def test_a_plan_with_refused_operations_is_applied_only_without_them(
     assert world.device(leaf).name == "New"
 
 
-def test_a_plan_that_was_changed_or_is_for_another_server_is_refused_with_5(
+def test_a_modified_plan_or_one_for_another_server_is_refused_with_5(
     run: Run, leaf: str, world: World, tmp_path: Path
 ) -> None:
     rows = tmp_path / "rows.csv"
@@ -171,7 +167,7 @@ def test_a_plan_that_was_changed_or_is_for_another_server_is_refused_with_5(
     assert world.count() == 0
 
 
-def test_deletions_and_configurations_need_yes_without_a_terminal(
+def test_deletions_and_configurations_need_yes_off_a_terminal(
     run: Run, world: World, leaf: str, tmp_path: Path
 ) -> None:
     plan = planned(
@@ -188,7 +184,7 @@ def test_deletions_and_configurations_need_yes_without_a_terminal(
     assert "cannot be undone: 1 deleted devices stay deleted" in undone.stderr
 
 
-def test_a_plan_of_configurations_is_applied_once_under_yes(
+def test_a_plan_of_configurations_is_applied_only_once_even_with_yes(
     run: Run, world: World, tmp_path: Path
 ) -> None:
     device = next(each.id for each in world if each.type == "STANDALONE")
@@ -208,7 +204,7 @@ def test_a_plan_of_configurations_is_applied_once_under_yes(
     assert world.log.count("generate_config") == 2
 
 
-def test_on_a_terminal_the_number_is_typed(
+def test_on_a_terminal_the_user_types_the_number(
     run: Run, world: World, leaf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "on_terminal", lambda: True)
@@ -223,7 +219,7 @@ def test_on_a_terminal_the_number_is_typed(
     assert leaf not in world
 
 
-def test_the_number_that_is_typed_is_that_of_all_that_cannot_be_taken_back(
+def test_the_number_to_type_counts_all_irreversible_operations(
     run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "on_terminal", lambda: True)
@@ -263,7 +259,7 @@ def test_undo_may_only_write_the_plan(run: Run, world: World, leaf: str, tmp_pat
     assert world.device(leaf).name != "X"
 
 
-def test_undo_of_the_last_run_sets_back_the_run_that_was_begun_last(
+def test_undo_last_rolls_back_the_run_that_was_started_last(
     run: Run, world: World, tmp_path: Path
 ) -> None:
     kept, regretted = list(world)[:2]
@@ -279,9 +275,7 @@ def test_undo_of_the_last_run_sets_back_the_run_that_was_begun_last(
         assert shown == [f"kept {round_}", before]
 
 
-def test_what_was_changed_since_is_left_alone_by_undo(
-    run: Run, world: World, leaf: str, tmp_path: Path
-) -> None:
+def test_undo_leaves_later_changes_alone(run: Run, world: World, leaf: str, tmp_path: Path) -> None:
     plan = planned(
         run, tmp_path / "plan", "--name-matches", world.device(leaf).name + "$", "--set-name", "X"
     )
@@ -293,7 +287,7 @@ def test_what_was_changed_since_is_left_alone_by_undo(
     assert world.device(leaf).name == "By hand"
 
 
-def test_a_stale_device_is_held_and_a_resume_looks_again(
+def test_a_stale_device_is_held_and_a_resume_reads_it_again(
     run: Run, world: World, leaf: str, tmp_path: Path
 ) -> None:
     name = world.device(leaf).name

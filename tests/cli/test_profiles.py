@@ -51,7 +51,7 @@ def test_a_profile_says_where_and_with_which_token(run: Run, environment: dict[s
 
 
 @pytest.mark.usefixtures("config")
-def test_the_environment_stands_above_the_file(
+def test_the_environment_takes_precedence_over_the_file(
     run: Run, environment: dict[str, str], emulator: Emulator
 ) -> None:
     environment["ENAPTER_HTTP_API_TOKEN"] = emulator.token
@@ -59,7 +59,9 @@ def test_the_environment_stands_above_the_file(
 
 
 @pytest.mark.usefixtures("config")
-def test_a_profiles_token_for_another_server_is_told(run: Run, environment: dict[str, str]) -> None:
+def test_a_profiles_token_for_another_server_is_reported(
+    run: Run, environment: dict[str, str]
+) -> None:
     environment["ENAPTER_HTTP_API_BASE_URL"] = "http://127.0.0.1:1"
     result = run("devices", "list", "--profile", "here", "--attempts", "1")
     assert "warning: the token of profile here goes to http://127.0.0.1:1" in result.stderr
@@ -90,7 +92,7 @@ def test_without_a_profile_the_file_changes_nothing(run: Run) -> None:
     assert "there is no token" in result.stderr
 
 
-def test_a_profile_that_is_not_there_is_wrong_usage(run: Run, config: Path) -> None:
+def test_a_missing_profile_is_a_usage_error(run: Run, config: Path) -> None:
     result = run("devices", "list", "--profile", "paris")
     assert result.exit_code == Exit.USAGE
     assert f"{config} has no profile 'paris'; it has here, wrong, cloud" in result.stderr
@@ -120,14 +122,14 @@ def test_the_list_shows_no_secret(
         assert "secret argument" not in text
 
 
-def test_a_list_of_nothing_says_where_it_looked(run: Run, tmp_path: Path) -> None:
+def test_an_empty_list_names_the_file(run: Run, tmp_path: Path) -> None:
     result = run("profiles")
     assert result.exit_code == 0
     assert result.stdout == ""
     assert str(tmp_path / "config.toml") in result.stderr
 
 
-def test_a_wrong_file_is_told_by_its_place(run: Run, config: Path) -> None:
+def test_an_error_in_a_file_names_its_place(run: Run, config: Path) -> None:
     config.write_text("[profiles.here]\ntokn = 1")
     for command in (["profiles"], ["devices", "list"]):
         result = run(*command)
@@ -135,9 +137,7 @@ def test_a_wrong_file_is_told_by_its_place(run: Run, config: Path) -> None:
         assert f"{config}: 'profiles.here.tokn' is not known" in result.stderr
 
 
-def test_who_has_no_profile_is_shown_one_that_can_be_read(
-    run: Run, environment: dict[str, str]
-) -> None:
+def test_without_a_profile_a_valid_example_is_shown(run: Run, environment: dict[str, str]) -> None:
     assert "profiles --help" in run("profiles").stderr
     shown = run("profiles", "--help").stdout
     lines = iter(shown.splitlines())

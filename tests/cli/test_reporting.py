@@ -35,7 +35,7 @@ def only_run(tmp_path: Path) -> Path:
     return next((tmp_path / "state" / "runs").iterdir())
 
 
-def test_a_report_of_the_last_run_lies_in_its_folder_beside_the_results(
+def test_the_report_of_the_last_run_is_in_its_folder_beside_the_results(
     run: Run, renames: Path, world: World, tmp_path: Path
 ) -> None:
     world.change(world.devices[0].id, name="By </script> hand")
@@ -69,9 +69,7 @@ def test_a_report_goes_to_a_new_file_only(run: Run, renames: Path, tmp_path: Pat
     assert run("fleet", "report", "nobody").exit_code == 2
 
 
-def test_a_run_that_goes_on_has_a_page_without_results(
-    run: Run, renames: Path, tmp_path: Path
-) -> None:
+def test_a_running_job_has_a_page_without_results(run: Run, renames: Path, tmp_path: Path) -> None:
     run("fleet", "apply", str(renames))
     folder = only_run(tmp_path)
     lock = RunLock.take(folder / "journal.db")
@@ -110,7 +108,7 @@ def test_a_rehearsal_needs_no_token_and_no_server(
     assert run("fleet", "rehearse", str(renames), "--faults", "0").exit_code == 0
 
 
-def test_the_same_seed_gives_the_same_end(run: Run, renames: Path) -> None:
+def test_the_same_seed_gives_the_same_result(run: Run, renames: Path) -> None:
     arguments = ("fleet", "rehearse", str(renames), "--faults", "0.3", "--json")
     told = []
     for seed in ("5", "5", "6"):
@@ -154,12 +152,12 @@ def test_lost_configurations_end_a_rehearsal_as_they_would_end_the_run(
     assert "NOT TRUE" not in result.stdout
 
 
-def test_a_plan_that_was_changed_is_not_rehearsed(run: Run, renames: Path) -> None:
+def test_a_modified_plan_is_not_rehearsed(run: Run, renames: Path) -> None:
     renames.write_text(renames.read_text().replace(" x", " y"))
     assert run("fleet", "rehearse", str(renames)).exit_code == 5
 
 
-def test_what_a_plan_refuses_is_left_out_and_told(run: Run, leaf: str, tmp_path: Path) -> None:
+def test_refused_items_are_left_out_and_reported(run: Run, leaf: str, tmp_path: Path) -> None:
     rows, plan = tmp_path / "rows.csv", tmp_path / "plan"
     rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\nupdate,nobody,New\n")
     run("fleet", "plan", str(rows), "-o", str(plan))
@@ -209,14 +207,14 @@ def test_the_world_is_as_before_the_first_change_of_each_field() -> None:
     assert second.blueprint_id == "b1"
 
 
-def test_a_slug_that_the_plan_does_not_tell_is_not_shown_until_it_is_given() -> None:
+def test_a_slug_missing_from_the_plan_is_hidden_until_it_is_set() -> None:
     before: dict[str, str | None] = {"slug": None}
     world = world_of(ListedPlan(item(0, UpdateDevice(device_id="a", slug="pump"), before)))
     assert world.device("a").to_json()["slug"] == ""
     assert world.update("a", slug="pump").to_json()["slug"] == "pump"
 
 
-def test_what_is_unchanged_is_there_as_wanted_and_what_is_absent_is_not() -> None:
+def test_unchanged_devices_exist_as_wanted_and_absent_ones_do_not() -> None:
     world = world_of(
         ListedPlan(
             item(0, UpdateDevice(device_id="a", slug="s"), None, verdict=Verdict.UNCHANGED),
@@ -226,7 +224,7 @@ def test_what_is_unchanged_is_there_as_wanted_and_what_is_absent_is_not() -> Non
     assert [(each.id, each.slug) for each in world] == [("a", "s")]
 
 
-def test_a_deletion_that_waits_for_another_is_of_the_device_above() -> None:
+def test_a_deletion_that_waits_for_another_is_of_the_parent_device() -> None:
     identity = {"name": "Pump", "slug": None, "site_id": "site-1", "blueprint_id": None}
     world = world_of(
         ListedPlan(
@@ -237,7 +235,7 @@ def test_a_deletion_that_waits_for_another_is_of_the_device_above() -> None:
     assert world.below("parent") == ("child",)
 
 
-def test_a_world_that_cannot_be_is_refused() -> None:
+def test_an_impossible_world_is_refused() -> None:
     before = {"slug": "same"}
     items = [item(n, UpdateDevice(device_id=f"d{n}", slug=f"s{n}"), dict(before)) for n in (0, 1)]
     with pytest.raises(ConfigurationError, match="slug 'same' already"):
@@ -258,7 +256,7 @@ def test_a_world_that_cannot_be_is_refused() -> None:
         (GenerateConfig(device_id="a", protocol="MQTT"), 2, State.UNKNOWN, "it was done 2 times"),
     ],
 )
-def test_what_the_log_contradicts_is_told(
+def test_contradictions_to_the_log_are_reported(
     operation: Operation[Any], done: int, state: State, lie: str
 ) -> None:
     world = world_of(ListedPlan(item(0, UpdateDevice(device_id="a", name="X"), {"name": "Pump"})))

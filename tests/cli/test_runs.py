@@ -91,7 +91,7 @@ def test_a_run_is_found_by_id_prefix_path_or_last(run: Run, changes: str, runs: 
     assert [line.split()[0] for line in listed] == names
 
 
-def test_a_runs_folder_is_for_its_owner_only(run: Run, changes: str, runs: Path) -> None:
+def test_only_the_owner_can_read_a_runs_folder(run: Run, changes: str, runs: Path) -> None:
     before = os.umask(0)
     try:
         run("fleet", "apply", changes)
@@ -106,7 +106,7 @@ def test_a_runs_folder_is_for_its_owner_only(run: Run, changes: str, runs: Path)
     }  # fmt: skip
 
 
-def test_a_run_whose_input_was_cut_is_not_done(run: Run, changes: str, runs: Path) -> None:
+def test_a_run_with_truncated_input_is_not_complete(run: Run, changes: str, runs: Path) -> None:
     run("fleet", "apply", changes)
     folder = the_run(runs)
     with closing(sqlite3.connect(folder.journal)) as journal:
@@ -129,7 +129,7 @@ def test_a_refused_run_leaves_no_folder(run: Run, runs: Path, tmp_path: Path) ->
     assert list(runs.iterdir()) == []
 
 
-def test_another_runner_server_or_token_is_5(
+def test_a_different_runner_server_or_token_is_5(
     run: Run, emulator: Emulator, changes: str, runs: Path
 ) -> None:
     run("fleet", "apply", changes)
@@ -150,7 +150,7 @@ def test_another_runner_server_or_token_is_5(
     assert emulator.world.log.count_arrivals() == before
 
 
-def test_what_nobody_knows_is_3_until_it_is_acknowledged(
+def test_unknown_outcomes_are_3_until_acknowledged(
     run: Run, emulator: Emulator, leaf: str, runs: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "mint.csv"
@@ -171,9 +171,7 @@ def test_what_nobody_knows_is_3_until_it_is_acknowledged(
     assert "1 configurations are kept in" in run("fleet", "status").stdout
 
 
-def test_results_are_read_back_as_they_were(
-    run: Run, world: World, runs: Path, tmp_path: Path
-) -> None:
+def test_results_are_restored_unchanged(run: Run, world: World, runs: Path, tmp_path: Path) -> None:
     names = ["=1+1", "'=quoted", "'plain", "@x", "-5", "a,b", 'say "x"', "ü"]
     path = tmp_path / "names.jsonl"
     ids = [device.id for device in world][: len(names)]
@@ -194,7 +192,7 @@ def test_results_are_read_back_as_they_were(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-def test_an_interrupted_run_names_the_command_that_goes_on(
+def test_an_interrupted_run_names_the_command_to_resume(
     run: Run, emulator: Emulator, environment: dict[str, str], changes: str, runs: Path
 ) -> None:
     arrivals = Arrivals(enough=4)
@@ -223,15 +221,13 @@ def test_where_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         assert runs_directory({"XDG_STATE_HOME": "not/absolute"}) == at_home
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(ConfigurationError, match="cannot hold a run"):
         RunFolder.create(tmp_path / "runs", now=0.0)
 
 
-def test_results_that_cannot_be_written_leave_the_old_ones(
-    run: Run, changes: str, runs: Path
-) -> None:
+def test_unwritable_results_leave_the_old_ones(run: Run, changes: str, runs: Path) -> None:
     run("fleet", "apply", changes)
     folder = find_run("last", runs)
     before = folder.results("csv").read_bytes()
@@ -246,7 +242,7 @@ def test_results_that_cannot_be_written_leave_the_old_ones(
     assert not [each for each in folder.path.iterdir() if each.name.startswith(".")]
 
 
-def test_a_resume_keeps_the_pace_that_the_run_was_begun_with(
+def test_a_resume_keeps_the_pace_of_the_run(
     run: Run, world: World, emulator: Emulator, changes: str, runs: Path
 ) -> None:
     emulator.faults.add(UNAUTHORIZED)

@@ -70,14 +70,14 @@ def test_a_failure_in_the_first_wave_is_4_and_costs_one_device(
     assert world.log.count("update") == 40
 
 
-def test_all_at_once_by_waves_none(run: Run, world: World, changes: str) -> None:
+def test_waves_none_sends_all_at_once(run: Run, world: World, changes: str) -> None:
     result = run("fleet", "apply", changes, "--waves", "none")
     assert result.exit_code == Exit.DONE
     assert "wave 1" not in result.stderr
     assert world.log.count_arrivals("GET") == 0
 
 
-def test_criteria_of_ones_own_stop_a_run(
+def test_custom_criteria_stop_a_run(
     run: Run, world: World, emulator: Emulator, changes: str
 ) -> None:
     emulator.faults.add(REFUSED, method="PATCH", times=None)
@@ -112,7 +112,7 @@ def test_a_pause_beyond_the_cap_is_4(run: Run, emulator: Emulator, changes: str)
         (["--per-site", "0"], "range"),
     ],
 )
-def test_wrong_staging_is_2_and_nothing_is_sent(
+def test_wrong_wave_options_are_2_and_nothing_is_sent(
     run: Run, world: World, changes: str, arguments: list[str], said: str
 ) -> None:
     result = run("fleet", "apply", changes, *arguments)
@@ -121,7 +121,7 @@ def test_wrong_staging_is_2_and_nothing_is_sent(
     assert world.log.count_arrivals() == 0
 
 
-def test_events_are_told_in_words() -> None:
+def test_events_are_described_in_words() -> None:
     now = time.monotonic()
     wait = Wait(
         reason=Reason.HOST_DOWN, since=now - 42, until=now + 18, detail="no connection to the host"
@@ -137,7 +137,7 @@ def test_events_are_told_in_words() -> None:
     assert "HTTP 401" in event_text(RunStopped(error=AuthenticationError("HTTP 401", status=401)))
 
 
-def test_lines_off_a_terminal_tell_waits(capsys: pytest.CaptureFixture[str]) -> None:
+def test_off_a_terminal_waits_are_printed_as_lines(capsys: pytest.CaptureFixture[str]) -> None:
     now = time.monotonic()
     wait = Wait(reason=Reason.HOLD, since=now, until=now + 60, detail="the hold between two waves")
     with tracker(10, Watch()) as tracking:
@@ -149,7 +149,7 @@ def test_lines_off_a_terminal_tell_waits(capsys: pytest.CaptureFixture[str]) -> 
     ]
 
 
-def test_a_bar_shows_what_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_shows_the_reason_for_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("enapter_async.cli.progress.fancy", lambda _: True)
     now = time.monotonic()
     wait = Wait(reason=Reason.HOST_DOWN, since=now - 5, until=now + 60, detail="no connection")

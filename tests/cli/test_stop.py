@@ -17,7 +17,7 @@ def applying(changes: str) -> list[str]:
     return ["fleet", "apply", changes, "--waves", "none", "--concurrency", "2", "--json"]
 
 
-def test_a_run_of_another_process_stops_and_is_resumed(
+def test_a_run_of_another_process_can_be_stopped_and_resumed(
     run: Run, world: World, emulator: Emulator, environment: dict[str, str], changes: str
 ) -> None:
     arrivals = Arrivals(enough=4)
@@ -40,7 +40,7 @@ def test_a_run_of_another_process_stops_and_is_resumed(
     assert world.count("update") == 40
 
 
-def test_a_run_that_does_not_end_in_time_is_told_as_running(
+def test_a_run_that_does_not_end_in_time_is_reported_as_running(
     run: Run, emulator: Emulator, environment: dict[str, str], changes: str
 ) -> None:
     arrivals = Arrivals(enough=2)
@@ -60,5 +60,5 @@ def test_a_run_that_is_over_is_not_running(run: Run, changes: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere", ""])
-def test_a_run_that_there_is_not_cannot_be_stopped(run: Run, name: str) -> None:
+def test_a_nonexistent_run_cannot_be_stopped(run: Run, name: str) -> None:
     assert run("fleet", "stop", name).exit_code == Exit.USAGE

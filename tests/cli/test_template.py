@@ -96,7 +96,7 @@ def test_through_standard_output_it_is_utf_8_whatever_the_locale(
 
 
 @pytest.mark.parametrize("output", [(), ("-o", "fleet.csv")], ids=["stdout", "file"])
-def test_half_a_template_is_none(
+def test_a_partial_template_is_not_written(
     run: Run,
     emulator: Emulator,
     tmp_path: Path,
@@ -114,7 +114,7 @@ def test_half_a_template_is_none(
 
 
 @POSIX
-def test_on_a_terminal_no_name_steers_it(world: World, environment: Mapping[str, str]) -> None:
+def test_no_name_controls_the_terminal(world: World, environment: Mapping[str, str]) -> None:
     name_anew(world, NAMES)
     code, shown = on_a_terminal("fleet", "template", environment=environment)
     assert code == 0
@@ -122,7 +122,7 @@ def test_on_a_terminal_no_name_steers_it(world: World, environment: Mapping[str,
     assert not [each for each in shown if each not in "\r\n" and each != plain(each)]
 
 
-def test_a_difference_that_cannot_be_seen_is_shown(run: Run, world: World, tmp_path: Path) -> None:
+def test_an_invisible_difference_is_shown(run: Run, world: World, tmp_path: Path) -> None:
     one, *_ = world
     world.change(one.id, name="two\u200b")
     path = tmp_path / "rows.csv"
@@ -130,9 +130,7 @@ def test_a_difference_that_cannot_be_seen_is_shown(run: Run, world: World, tmp_p
     assert r"name 'two\u200b' -> 'two'" in run("fleet", "plan", str(path)).stdout
 
 
-def test_columns_that_nobody_reads_are_named_but_for_our_own(
-    run: Run, world: World, tmp_path: Path
-) -> None:
+def test_ignored_columns_are_named_except_our_own(run: Run, world: World, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     header = "operation,device_id,name,owner,present_role,state,error\n"
     path.write_text(f"{header}update,{world.devices[0].id},A,x,,,\n")

@@ -72,7 +72,7 @@ def test_a_list_on_a_terminal_is_a_table(world: World, environment: dict[str, st
 
 @POSIX
 @pytest.mark.parametrize(("typed", "gone"), [("y\n", True), ("n\n", False)], ids=["yes", "no"])
-def test_a_deletion_is_asked_about(
+def test_a_deletion_asks_for_confirmation(
     world: World, environment: dict[str, str], leaf: str, typed: str, gone: bool
 ) -> None:
     code, shown = on_a_terminal("devices", "delete", leaf, environment=environment, typed=typed)
@@ -102,7 +102,7 @@ def test_a_run_on_a_terminal_has_a_bar_with_its_states(
 
 
 @POSIX
-def test_a_run_that_stopped_is_not_drawn_as_done(
+def test_a_stopped_run_is_not_shown_as_done(
     emulator: Emulator, world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "changes.csv"

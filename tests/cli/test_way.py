@@ -10,7 +10,7 @@ from tests.cli.conftest import Run
 from tests.support.proxies import Proxy
 
 
-def test_a_host_that_is_not_reached_is_named_with_what_looks_further(run: Run) -> None:
+def test_an_unreachable_host_is_named_with_the_command_that_finds_out_more(run: Run) -> None:
     result = run("devices", "list", "--base-url", "http://127.0.0.1:1", "--attempts", "1")
     assert result.exit_code == Exit.FAILED
     lines = result.stderr.splitlines()

@@ -70,7 +70,7 @@ def configuration_lost(emulator: Emulator) -> None:
     ],
     ids=lambda case: f"{case[0].__name__}, {case[1].__name__}",
 )
-def test_the_first_printed_command_leads_on_until_all_is_done(
+def test_the_first_printed_command_continues_until_all_is_done(
     run: Run,
     emulator: Emulator,
     tmp_path: Any,
@@ -115,7 +115,7 @@ def test_the_first_printed_command_leads_on_until_all_is_done(
     ],
     ids=["update", "generate"],
 )
-def test_no_advice_is_in_python_or_against_another(
+def test_advice_is_never_in_python_and_never_contradictory(
     run: Run, emulator: Emulator, world: World, arguments: tuple[str, ...], advice: str
 ) -> None:
     device = next(each.id for each in world if each.type == "STANDALONE")
@@ -128,7 +128,7 @@ def test_no_advice_is_in_python_or_against_another(
     assert "Do not repeat" not in said.stderr
 
 
-def test_a_healthy_run_that_is_at_work_has_nothing_unknown_and_nothing_held(
+def test_a_healthy_running_job_has_nothing_unknown_and_nothing_held(
     run: Run, emulator: Emulator, world: World, environment: dict[str, str], tmp_path: Any
 ) -> None:
     path = tmp_path / "input.csv"
@@ -159,7 +159,7 @@ def test_a_healthy_run_that_is_at_work_has_nothing_unknown_and_nothing_held(
     )
 
 
-def test_what_is_held_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+def test_held_operations_are_not_progress(capsys: pytest.CaptureFixture[str]) -> None:
     operation = UpdateDevice(device_id="d", name="x")
     held = Outcome(operation=operation, state=State.HELD, error=NotStartedError("stopped"))
     with tracker(20, Watch()) as tracking:
@@ -171,7 +171,7 @@ def test_what_is_held_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err.startswith("2 of 20: ")
 
 
-def test_what_is_held_begins_and_ends_no_wave() -> None:
+def test_held_operations_neither_start_nor_end_a_wave() -> None:
     timeline = Timeline(3)
     timeline.begin(1000)
     for seq, kind, at_ms, wave in (

@@ -39,7 +39,7 @@ async def test_aiohttp_by_itself_still_sends_a_deletion_twice(
 
 def test_two_lengths_are_refused_where_aiohttp_parses_in_python(tmp_path: Path) -> None:
     """That parser accepts the first; another test covers that, where the parser is in use."""
-    these = "tests/contract/test_phases.py::test_what_failed_after_it_was_sent_is_never_denied"
+    these = "tests/contract/test_phases.py::test_a_failure_after_the_sending_is_never_denied"
     done = subprocess.run(  # noqa: S603 - constants and this Python
         [sys.executable, "-m", "pytest", "-q", "-k", "lengths", "--basetemp", tmp_path, these],
         env={**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"},
@@ -53,7 +53,7 @@ def test_two_lengths_are_refused_where_aiohttp_parses_in_python(tmp_path: Path) 
 @each("fault", SILENT)
 @each("operation", ALL)
 @pytest.mark.parametrize("reused", [False, True], ids=["fresh", "reused"])
-async def test_nothing_is_sent_behind_our_back(
+async def test_aiohttp_sends_nothing_on_its_own(
     transport: TransportKind,
     operation: Any,
     fault: Reply,
@@ -74,7 +74,7 @@ async def test_nothing_is_sent_behind_our_back(
     assert len(server.seen) <= 2
 
 
-async def test_the_names_that_direct_exchanges_need_are_there() -> None:
+async def test_the_names_that_direct_exchanges_need_exist() -> None:
     async with aiohttp.ClientSession() as session:
         assert probe(session) == ""
         connect = inspect.signature(aiohttp.BaseConnector.connect)
@@ -92,7 +92,7 @@ async def test_the_names_that_direct_exchanges_need_are_there() -> None:
         assert (key.host, key.port, key.is_ssl) == ("example.test", 443, True)
 
 
-def test_the_names_of_the_parser_are_there() -> None:
+def test_the_names_of_the_parser_exist() -> None:
     parameters = inspect.signature(ResponseHandler.set_response_params).parameters
     assert {"read_until_eof", "auto_decompress", "read_timeout"} <= set(parameters)
     assert inspect.iscoroutinefunction(ResponseHandler.read)
@@ -106,7 +106,7 @@ def test_the_names_of_the_parser_are_there() -> None:
 
 
 @pytest.mark.parametrize(("told", "most"), [(None, 100 * 1024), (RECEIVE_BYTES, RECEIVE_BYTES)])
-def test_asyncio_receives_as_much_at_once_as_it_is_told(told: int | None, most: int) -> None:
+def test_asyncio_receives_as_much_at_once_as_configured(told: int | None, most: int) -> None:
     class Listener(asyncio.Protocol):
         def __init__(self) -> None:
             self.sizes: list[int] = []
@@ -139,7 +139,7 @@ def test_asyncio_receives_as_much_at_once_as_it_is_told(told: int | None, most: 
     assert max(sizes) == most
 
 
-async def test_a_connection_is_taken_used_and_given_back_as_we_do_it(server: FaultServer) -> None:
+async def test_a_connection_can_be_acquired_used_and_released_as_we_do(server: FaultServer) -> None:
     async with aiohttp.ClientSession() as session:
         assert session.connector is not None
         request = ClientRequest(
@@ -188,7 +188,7 @@ async def test_a_middleware_of_a_request_replaces_those_of_the_session(server: F
         assert len(session._middlewares) == 1
 
 
-async def test_an_aiohttp_that_is_not_known_is_worked_around_with_one_warning(
+async def test_an_unknown_aiohttp_is_worked_around_with_one_warning(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(Connection, "protocol")

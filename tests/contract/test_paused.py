@@ -32,7 +32,7 @@ async def run_stopped(server: FaultServer, kind: str, loop: str, told: asyncio.E
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-async def test_what_was_answered_while_the_process_stood_still_is_read(
+async def test_answers_that_arrived_during_the_suspension_are_read(
     transport: str, loop: str, server: FaultServer
 ) -> None:
     told = asyncio.Event()
@@ -41,9 +41,7 @@ async def test_what_was_answered_while_the_process_stood_still_is_read(
     assert ended == ["CommunicationConfig"] * len(DEVICES)
 
 
-async def test_what_was_not_answered_is_given_up_all_the_same(
-    transport: str, server: FaultServer
-) -> None:
+async def test_unanswered_requests_are_still_given_up(transport: str, server: FaultServer) -> None:
     server.always(applied(hang()))
     ended = await run_stopped(server, transport, "asyncio", asyncio.Event())
     assert ended == ["AmbiguousOutcomeError"] * len(DEVICES)

@@ -140,7 +140,7 @@ async def test_what_aiohttp_raises_before_it_sends(place: Any, certificates: Cer
 
 
 @each("place", PLACES)
-async def test_what_failed_before_it_was_sent_was_not_sent(
+async def test_a_failure_before_the_sending_is_not_sent(
     transport: TransportKind, place: Any, certificates: Certificates
 ) -> None:
     visit, _, kind, tries = place
@@ -200,7 +200,7 @@ async def test_what_aiohttp_raises_after_it_sent(
 
 @each("fault", {**LOST, **LATE, **BROKEN})
 @timed
-async def test_what_failed_after_it_was_sent_is_never_denied(
+async def test_a_failure_after_the_sending_is_never_denied(
     transport: TransportKind, fault: Reply, server: FaultServer
 ) -> None:
     if transport == "session" and fault is NINE_INTERIMS:

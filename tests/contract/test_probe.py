@@ -119,18 +119,16 @@ async def test_nothing_is_lacking_here(server: FaultServer) -> None:
 
 
 @each("owner", {owner.__name__: owner for owner in USED})
-async def test_what_hides_a_name_hides_no_other(
-    owner: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_hiding_a_name_hides_no_other(owner: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(direct, *seen_with(owner))
     assert await told_by_probe() == ""
 
 
-async def test_a_name_that_is_gone_is_named(lacking: str) -> None:
+async def test_a_missing_name_is_reported(lacking: str) -> None:
     assert await told_by_probe() == lacking
 
 
-async def test_what_has_changed_is_told(changed: str) -> None:
+async def test_a_changed_signature_is_reported(changed: str) -> None:
     assert await told_by_probe() == changed
 
 
@@ -157,7 +155,7 @@ class SamePool:
     [(Pool(), "BaseConnector.connect"), (OtherPool(), "TypeError"), (SamePool(), "")],
     ids=["gone", "other", "same"],
 )
-async def test_a_connector_that_connects_otherwise_is_noticed(pool: Any, told: str) -> None:
+async def test_a_connector_that_connects_differently_is_detected(pool: Any, told: str) -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(session, "_connector", pool)

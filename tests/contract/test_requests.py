@@ -20,7 +20,7 @@ from tests.support.server import FaultServer, applied, ignored
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_aiohttp_by_itself_hands_the_token_to_whom_it_is_sent(
+async def test_aiohttp_alone_sends_the_token_to_the_redirect_target(
     status: int, server: FaultServer
 ) -> None:
     async with FaultServer() as evil:
@@ -115,7 +115,7 @@ ESCAPED = {
 
 
 @each("segment", ESCAPED)
-async def test_a_segment_is_written_the_same_over_either_transport(
+async def test_a_segment_is_encoded_the_same_over_either_transport(
     transport: TransportKind, segment: tuple[str, str], server: FaultServer
 ) -> None:
     text, expected = segment
@@ -126,7 +126,7 @@ async def test_a_segment_is_written_the_same_over_either_transport(
     assert [arrival.target for arrival in server.arrivals] == [f"/api/v3/odd/{expected}/end"]
 
 
-async def test_a_query_is_written_the_same_over_either_transport(
+async def test_a_query_is_encoded_the_same_over_either_transport(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(applied(answer(204)))
@@ -146,7 +146,7 @@ async def test_a_segment_that_would_lead_elsewhere_is_refused(
     assert server.connections == []
 
 
-def test_yarl_by_itself_takes_a_segment_for_a_path() -> None:
+def test_yarl_alone_treats_a_segment_as_a_path() -> None:
     assert URL("http://h/v3/devices/").join(URL("../sites/1")).path == "/v3/sites/1"
     assert URL("http://h/v3/devices/a#f").raw_path == "/v3/devices/a"
 

@@ -42,7 +42,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
     return made
 
 
-async def test_one_loop_for_many_calls_goes_wrong() -> None:
+async def test_one_loop_for_many_calls_fails() -> None:
     """Why loops are not shared: one holds state, and each call resets the counts of the others."""
     shared = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(3),
@@ -65,7 +65,7 @@ async def test_one_loop_for_many_calls_goes_wrong() -> None:
     assert ended != list(range(50)), "the reason for the next test has gone"
 
 
-async def test_each_call_that_fails_drives_a_loop_of_its_own(
+async def test_each_failing_call_has_its_own_loop(
     transport: TransportKind, loops: list[list[Any]]
 ) -> None:
     async with FaultServer(devices=MANY) as server, open_rig(transport, server) as rig:
@@ -77,7 +77,7 @@ async def test_each_call_that_fails_drives_a_loop_of_its_own(
         assert [len(calls) for calls in loops] == [1] * len(failed)
 
 
-async def test_a_call_that_succeeds_at_first_drives_none(
+async def test_a_call_that_succeeds_at_once_has_no_loop(
     transport: TransportKind, server: FaultServer, loops: list[list[Any]]
 ) -> None:
     async with open_rig(transport, server) as rig:
@@ -178,7 +178,7 @@ async def driven(*, time_left: float, retries: int | None = None, attempts: int 
     return slept
 
 
-async def test_attempts_sleeps_and_their_end_are_counted_as_we_count_them() -> None:
+async def test_attempts_and_sleeps_are_counted_as_we_count_them() -> None:
     assert await driven(time_left=60.0) == [1.0, 2.0, 4.0]
     assert await driven(time_left=60.0, attempts=1) == []
     assert await driven(time_left=60.0, retries=2) == [1.0, 2.0]

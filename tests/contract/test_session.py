@@ -141,7 +141,7 @@ UNSENT: dict[str, tuple[Callable[[], aiohttp.ClientSession], type[TransportError
 
 
 @each("unsent", UNSENT)
-async def test_what_a_session_fails_at_before_it_sends_was_not_sent(
+async def test_failures_of_a_session_before_it_sends_are_reported_as_not_sent(
     unsent: tuple[Callable[[], aiohttp.ClientSession], type[TransportError]], server: FaultServer
 ) -> None:
     make, kind = unsent
@@ -156,7 +156,7 @@ async def test_what_a_session_fails_at_before_it_sends_was_not_sent(
 
 
 @pytest.mark.parametrize("signal", ["on_request_headers_sent", "on_request_end"])
-async def test_what_a_trace_fails_at_after_it_was_sent_is_not_denied(
+async def test_a_trace_that_fails_after_the_sending_does_not_deny_it(
     signal: str, server: FaultServer
 ) -> None:
     async with tracing(signal) as session:
@@ -204,7 +204,7 @@ async def test_a_closed_session_is_refused() -> None:
 # Reaching the host without a request
 
 
-async def test_reaching_goes_the_way_of_the_calls(certificates: Certificates) -> None:
+async def test_reach_takes_the_route_of_the_calls(certificates: Certificates) -> None:
     async with (
         FaultServer(ssl_context=certificates.server(names="DNS:gateway.invalid")) as there,
         Proxy(there.port) as proxy,
@@ -254,7 +254,7 @@ class Doorkeeper:
             self._listener.close()
 
 
-async def test_a_job_over_a_unix_socket_goes_on_after_an_outage(
+async def test_a_job_over_a_unix_socket_continues_after_an_outage(
     server: FaultServer, clock: FakeClock
 ) -> None:
     """The port of base_url never answers: only the session can reach the server."""

@@ -32,7 +32,7 @@ class Plain:
         ({"names": "abc"}, Plain(names=["a", "b", "c"])),
     ],
 )
-def test_cattrs_by_itself_makes_what_was_not_said(wrong: Any, made: Plain) -> None:
+def test_cattrs_alone_coerces_values(wrong: Any, made: Plain) -> None:
     assert cattrs.Converter().structure(wrong, Plain) == made, "the reason has gone"
 
 
@@ -57,7 +57,7 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 
 @each("wrong", WRONG)
-def test_what_is_wrong_is_refused_with_its_path(wrong: tuple[Any, str]) -> None:
+def test_wrong_values_are_refused_with_their_path(wrong: tuple[Any, str]) -> None:
     data, path = wrong
     with pytest.raises(StructureError) as caught:
         structure(data, Device)
@@ -92,7 +92,7 @@ BOTH = {
 @pytest.mark.parametrize(
     ("protocol", "kind"), [("MQTT", MQTTCredentials), ("MQTTS", MQTTSCredentials)]
 )
-def test_a_union_is_chosen_by_what_the_server_says(protocol: str, kind: type) -> None:
+def test_a_union_is_chosen_by_the_servers_value(protocol: str, kind: type) -> None:
     made = structure(config(protocol, BOTH), CommunicationConfig)
     assert type(made.mqtt_credentials) is kind
 
@@ -106,7 +106,7 @@ def test_no_error_carries_a_value() -> None:
         error = error.__cause__ or error.__context__
 
 
-def test_what_is_made_is_frozen_slotted_and_compared_by_value() -> None:
+def test_results_are_frozen_slotted_and_compared_by_value() -> None:
     one, other = (structure({"id": "a", "surplus": 1}, Device) for _ in range(2))
     assert one == other
     assert not hasattr(one, "__dict__")

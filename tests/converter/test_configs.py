@@ -92,15 +92,13 @@ def test_credentials_of_a_protocol_that_is_new_to_us_are_not_lost() -> None:
         (MQTT, {"mqtt_protocol": "MQTT", "mqtt_port": "x"}, "mqtt_port"),
     ],
 )
-def test_what_is_wrong_in_a_configuration(
-    credentials: Any, fields: dict[str, Any], path: str
-) -> None:
+def test_errors_in_a_configuration(credentials: Any, fields: dict[str, Any], path: str) -> None:
     data = {**PLACE, "mqtt_credentials": credentials, **fields}
     assert error_of(data, CommunicationConfig).path == path
 
 
 @pytest.mark.parametrize("field", ["mqtt_host", "mqtt_port", "mqtt_credentials"])
-def test_what_a_configuration_cannot_do_without(field: str) -> None:
+def test_required_fields_of_a_configuration(field: str) -> None:
     data = {**PLACE, "mqtt_credentials": MQTT, "mqtt_protocol": "MQTT"}
     del data[field]
     error = error_of(data, CommunicationConfig)
@@ -138,7 +136,7 @@ def test_the_time_sync_protocol_in_either_case(spelling: str) -> None:
     )
 
 
-def test_a_configuration_may_leave_out_what_does_not_hold_secrets() -> None:
+def test_a_configuration_may_omit_fields_without_secrets() -> None:
     rest = ("time_sync_protocol", "time_sync_host", "time_sync_port", "hardware_id", "channel_id")
     for absent in ({}, dict.fromkeys(rest)):
         config = read_config({**MQTTS, "ca_chain": None}, **absent)
@@ -163,7 +161,7 @@ def test_a_configuration_may_leave_out_what_does_not_hold_secrets() -> None:
     ],
 )
 @pytest.mark.parametrize("reader", [structure, lambda data, kind: structurer(kind)(data)])
-def test_no_error_holds_what_was_read(data: Any, reader: Any) -> None:
+def test_no_error_holds_values_that_were_read(data: Any, reader: Any) -> None:
     with pytest.raises(StructureError) as caught:
         reader(data, CommunicationConfig)
     error = caught.value

@@ -49,7 +49,7 @@ def test_missing_and_null_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("field", ["type", "authorized_role", "updated_at"])
-def test_empty_means_missing_where_empty_text_is_no_value(field: str) -> None:
+def test_empty_text_means_missing_if_it_is_not_a_valid_value(field: str) -> None:
     assert getattr(read(**{field: ""}), field) is None
 
 
@@ -69,14 +69,14 @@ def test_empty_text_and_empty_lists_are_kept_as_they_are() -> None:
         ("site", {}, {}),
     ],
 )
-def test_an_expanded_field_that_is_empty_differs_from_one_that_was_not_asked_for(
+def test_an_empty_expanded_field_differs_from_one_that_was_not_requested(
     field: str, empty: Any, expected: Any
 ) -> None:
     assert getattr(read(), field) is None
     assert getattr(read(**{field: empty}), field) == expected
 
 
-def test_unknown_fields_are_passed_over() -> None:
+def test_unknown_fields_are_ignored() -> None:
     assert read(invented_tomorrow={"x": [1]}) == Device(id="a")
 
 
@@ -172,7 +172,7 @@ def test_plain_json_stays_plain_json() -> None:
     assert device.site == {"id": "s", "name": "Barn"}
 
 
-def test_reading_leaves_its_input_as_it_was() -> None:
+def test_reading_does_not_change_its_input() -> None:
     data = {"id": "a", "communication_info": {"communication_type": "LINK"}, "connectivity": "x"}
     text = json.dumps(data)
     structure(data, Device)

@@ -121,7 +121,7 @@ def test_a_name_may_be_written_as_on_the_command_line(name: str) -> None:
         (None, "an operation must be an object"),
     ],
 )
-def test_what_is_no_operation_is_a_clear_error(data: Any, message: str) -> None:
+def test_a_non_operation_is_a_clear_error(data: Any, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         operation_from_json(data)
     assert message in str(caught.value)
@@ -165,7 +165,7 @@ def test_a_value_of_another_type_names_the_field() -> None:
         operation_from_json(data | {"hours": [1, "2"]})
 
 
-def test_an_operation_that_is_no_attrs_class_cannot_be_written() -> None:
+def test_an_operation_without_attrs_cannot_be_written() -> None:
     class Fieldless(Operation[None]):
         repeat = Repeat.READ
         answer = Answer(type=None)

@@ -66,7 +66,7 @@ def test_no_type_is_ever_coerced(value: Any, kind: Any) -> None:
     ("value", "kind"),
     [(True, bool), (False, bool), ("x", str), (5, int), (5, float), (2.5, float), ({}, dict)],
 )
-def test_what_is_right_already_stays_as_it_is(value: Any, kind: Any) -> None:
+def test_correct_values_stay_unchanged(value: Any, kind: Any) -> None:
     assert structure(value, kind) is value
 
 
@@ -110,7 +110,7 @@ def test_an_error_survives_a_pickle() -> None:
 
 
 @pytest.mark.parametrize("depth", [100, 100_000])
-def test_deep_json_is_carried_or_refused_but_never_breaks(depth: int) -> None:
+def test_deep_json_is_accepted_or_refused_but_never_crashes(depth: int) -> None:
     deep: Any = {}
     for _ in range(depth):
         deep = {"deeper": deep}
@@ -123,7 +123,7 @@ def test_deep_json_is_carried_or_refused_but_never_breaks(depth: int) -> None:
     )
 
 
-def test_a_stack_that_is_used_up_is_a_structure_error() -> None:
+def test_an_exhausted_stack_is_a_structure_error() -> None:
     outcomes = set()
 
     def descend() -> None:
@@ -146,11 +146,11 @@ def test_a_stack_that_is_used_up_is_a_structure_error() -> None:
     assert outcomes <= {"read", "is nested too deeply"}
 
 
-def test_an_answer_of_which_nothing_is_read() -> None:
+def test_an_answer_without_a_type() -> None:
     for value in (None, {}, {"anything": 1}):
         assert structure(value, None) is None
 
 
-def test_a_reader_is_made_once_for_each_class() -> None:
+def test_a_reader_is_created_once_per_class() -> None:
     assert structurer(DEVICES) is structurer(tuple[Device, ...])
     assert structurer(Device)({"id": "a"}) == Device(id="a")

@@ -75,7 +75,7 @@ def test_a_time_is_the_same_in_every_spelling(seconds: int, microseconds: int, o
     ],
     ids=lambda value: ascii(value)[:40] if not isinstance(value, int) else f"int{value % 97}",
 )
-def test_what_is_no_time_is_an_error_with_a_path(value: Any) -> None:
+def test_an_invalid_time_is_an_error_with_a_path(value: Any) -> None:
     error = error_of({"id": "a", "updated_at": value}, Device)
     assert error.path == "updated_at"
     assert error.reason.startswith("expected a time")

@@ -37,7 +37,7 @@ def of(kind: Any, read: Any, data: Any) -> Any:
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
 @given(data=st.data())
-def test_the_quick_converter_reads_what_the_exact_one_reads(kind: Any, data: st.DataObject) -> None:
+def test_the_fast_converter_reads_what_the_exact_one_reads(kind: Any, data: st.DataObject) -> None:
     names = [field.name for field in attrs.fields(kind)]
     names += ["communication_info", "communication_type"]
     said = data.draw(st.dictionaries(st.sampled_from(names), SAID))
@@ -59,7 +59,7 @@ def test_known_members_are_the_same_objects() -> None:
     assert communication.type is CommunicationType.UCM_EMBEDDED
 
 
-def test_what_is_missing_has_its_default_and_what_is_set_is_a_whole_value() -> None:
+def test_missing_fields_have_defaults_and_set_ones_are_complete_values() -> None:
     device = rules.quick.structure({"id": "a"}, Device)
     assert device == Device(id="a")
     assert hash(device) == hash(Device(id="a"))

@@ -103,7 +103,7 @@ def test_a_configuration_survives_writing_and_reading(config: CommunicationConfi
     assert structure(data, CommunicationConfig) == config
 
 
-def test_what_is_written_is_plain_and_leaves_out_what_was_not_said() -> None:
+def test_written_values_are_plain_and_omit_unset_fields() -> None:
     device = read(type="lua", updated_at=SECONDS, connectivity={}, implemented_profiles=["p"])
     data = unstructure(device)
     assert data == {

@@ -76,7 +76,7 @@ def after(check: str) -> dict[str, str]:
     }
 
 
-async def test_a_server_that_is_well() -> None:
+async def test_a_healthy_server() -> None:
     async with Emulator(world=World.seeded(60, 1, role="OWNER"), token=TOKEN) as emulator:
         base_url = emulator.base_url
         findings = await found(to(base_url))
@@ -88,7 +88,7 @@ async def test_a_server_that_is_well() -> None:
     assert methods == {"GET", "HEAD"}, "nothing is written"
 
 
-async def test_a_role_that_may_not_write() -> None:
+async def test_a_role_without_write_access() -> None:
     async with Emulator(world=World.seeded(10, 1, role="READONLY"), token=TOKEN) as emulator:
         findings = await found(to(emulator.base_url))
     assert healths(findings) == {**ALL_WELL, "role": "warning"}
@@ -133,7 +133,7 @@ def unknown(_host: str, _port: int) -> list[Any]:
     raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
-async def test_a_name_that_nobody_knows() -> None:
+async def test_an_unknown_host_name() -> None:
     around = attrs.evolve(CALM, lookup=unknown)
     findings = await found(to("https://gateway.local/api"), around)
     assert healths(findings) == {**after("name"), "tls": "skipped"}
@@ -151,7 +151,7 @@ def stuck() -> Iterator[threading.Event]:
     event.set()
 
 
-async def test_a_resolver_that_hangs_is_not_waited_for(stuck: threading.Event) -> None:
+async def test_a_hanging_resolver_does_not_block(stuck: threading.Event) -> None:
     def hangs(_host: str, _port: int) -> list[Any]:
         stuck.wait(30)
         return []
@@ -183,7 +183,7 @@ async def test_a_bad_certificate(
         assert server.arrivals == []
 
 
-async def test_a_name_that_differs_is_told_with_those_that_it_is_for(
+async def test_a_wrong_name_is_reported_with_the_names_of_the_certificate(
     certificates: Certificates,
 ) -> None:
     names = "DNS:gateway.example.test,IP:10.0.0.5"
@@ -193,14 +193,18 @@ async def test_a_name_that_differs_is_told_with_those_that_it_is_for(
         assert server.arrivals == []
 
 
-async def test_the_systems_authorities_do_not_know_a_gateways(certificates: Certificates) -> None:
+async def test_the_systems_authorities_do_not_include_a_gateways(
+    certificates: Certificates,
+) -> None:
     async with FaultServer(ssl_context=certificates.server()) as server:
         findings = await found(to(server.base_url))
     assert findings["tls"].health is Health.FAILED
     assert "authority that this machine does not know" in findings["tls"].said
 
 
-async def test_an_authority_of_ones_own_and_an_end_that_is_near(certificates: Certificates) -> None:
+async def test_a_custom_authority_and_a_certificate_that_expires_soon(
+    certificates: Certificates,
+) -> None:
     """The test's certificates are valid for two days."""
     async with FaultServer(ssl_context=certificates.server()) as server:
         connection = to(server.base_url, ca_file=certificates.folder / "ca.pem")
@@ -215,14 +219,14 @@ async def test_an_authority_of_ones_own_and_an_end_that_is_near(certificates: Ce
     assert findings["clock"].health is Health.SKIPPED, "this server does not tell its time"
 
 
-async def test_a_port_that_does_not_speak_tls() -> None:
+async def test_a_port_without_tls() -> None:
     async with Emulator(devices=3, token=TOKEN) as emulator:
         findings = await found(to(emulator.base_url.replace("http:", "https:")))
     assert healths(findings) == after("tls")
     assert "does not speak TLS" in findings["tls"].said
 
 
-async def test_a_server_that_accepts_and_says_nothing() -> None:
+async def test_a_server_that_accepts_and_stays_silent() -> None:
     accepted: list[asyncio.StreamWriter] = []
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -292,7 +296,7 @@ async def test_a_configuration_that_is_wrong(
 
 
 @pytest.mark.parametrize("ca_file", [Path("/no/such.pem"), None], ids=["not come to", "not there"])
-async def test_a_token_that_was_not_read_is_not_told_as_set(ca_file: Path | None) -> None:
+async def test_an_unread_token_is_not_reported_as_set(ca_file: Path | None) -> None:
     def unreadable() -> str:
         raise ConfigurationError("token_command: 'pass' cannot be run")
 
@@ -310,9 +314,7 @@ async def test_an_unencrypted_gateway_is_a_warning() -> None:
     assert "unencrypted" in findings["configuration"].said
 
 
-async def test_an_aiohttp_that_is_not_known(
-    server: FaultServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unknown_aiohttp(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "enapter_async.diagnosis.examination.probe", lambda _: "ResponseHandler.read"
     )

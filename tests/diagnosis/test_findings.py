@@ -55,7 +55,9 @@ def certificate(days: float) -> dict[str, Any]:
         (300, Health.OK, "is accepted"),
     ],
 )
-def test_a_certificate_near_its_end_is_a_warning(days: float, health: Health, word: str) -> None:
+def test_a_certificate_that_expires_soon_is_a_warning(
+    days: float, health: Health, word: str
+) -> None:
     found = judge_certificate(certificate(days), NOW.timestamp(), {"protocol": "TLSv1.3"})
     assert found.health is health
     assert word in found.said
@@ -94,7 +96,7 @@ def test_why_a_certificate_is_refused(code: int, word: str) -> None:
     assert ("gw.pem" in own.said) is (code in (18, 19, 20))
 
 
-def test_other_ends_of_a_handshake() -> None:
+def test_other_failures_of_a_handshake() -> None:
     plain = ssl.SSLError(1, "x")
     plain.reason = "WRONG_VERSION_NUMBER"
     assert "does not speak TLS" in judge_handshake(plain, own_authority=None).said
@@ -118,7 +120,7 @@ def test_other_ends_of_a_handshake() -> None:
         (4601.0, 4602.0, Health.WARNING, "+3600"),
     ],
 )
-def test_clocks_are_compared_within_what_a_date_can_tell(
+def test_clocks_are_compared_within_the_precision_of_a_date(
     before: float, after: float, health: Health, difference: str
 ) -> None:
     found = judge_clock(1000.0, before, after)
@@ -170,7 +172,7 @@ def test_whether_writes_would_be_allowed(
     assert word in found.said
 
 
-def test_roles_are_counted() -> None:
+def test_roles_are_summarized() -> None:
     found = judge_roles(devices("OWNER", "OWNER", "USER"))
     assert found.facts == {"OWNER": "2 of 3 devices", "USER": "1 of 3 devices"}
 
@@ -189,13 +191,13 @@ REFUSALS: list[tuple[EnapterError, Health, str]] = [
 
 
 @pytest.mark.parametrize(("error", "health", "word"), REFUSALS, ids=lambda value: str(value)[:12])
-def test_what_to_do_about_a_refusal(error: EnapterError, health: Health, word: str) -> None:
+def test_advice_for_a_refusal(error: EnapterError, health: Health, word: str) -> None:
     found = judge_refusal(error, token_source="env")
     assert (found.check, found.health) == ("token", health)
     assert word in found.advice
 
 
-def test_the_worst_of_all() -> None:
+def test_the_worst_finding_counts() -> None:
     def found(*healths: Health) -> list[Finding]:
         return [Finding(check="x", health=health, said="") for health in healths]
 

@@ -40,7 +40,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS)
-async def test_a_proxy_that_refuses_is_told_with_its_words(refusal: str) -> None:
+async def test_a_refusing_proxy_is_quoted(refusal: str) -> None:
     async with Proxy(refusal=refusal) as proxy:
         address = proxy.url.replace("http://", "http://me:hunter2@")
         findings = await found(through(to(GATEWAY), address))
@@ -51,7 +51,7 @@ async def test_a_proxy_that_refuses_is_told_with_its_words(refusal: str) -> None
     assert "Basic" in proxy.heads[0]
 
 
-async def test_a_proxy_that_is_set_and_not_asked_for_is_named_before_dns_is() -> None:
+async def test_an_unused_proxy_variable_is_named_before_dns() -> None:
     around = attrs.evolve(CALM, environ={"HTTPS_PROXY": "http://127.0.0.1:9"})
     findings = await found(to(GATEWAY), around)
     assert healths(findings) == after("name")
@@ -60,7 +60,7 @@ async def test_a_proxy_that_is_set_and_not_asked_for_is_named_before_dns_is() ->
     assert "--proxy environment" in advice
 
 
-async def test_the_environments_proxy_is_used_where_it_is_asked_for() -> None:
+async def test_the_environments_proxy_is_used_on_request() -> None:
     around = Surroundings(seconds=5.0, environ={"HTTPS_PROXY": "http://127.0.0.1:9"})
     findings = await found(through(to(GATEWAY), "environment"), around)
     assert healths(findings) == after("connection")
@@ -74,7 +74,7 @@ async def test_the_environments_proxy_is_used_where_it_is_asked_for() -> None:
     assert findings["name"].health is Health.FAILED
 
 
-async def test_a_proxy_that_is_none_is_a_wrong_configuration() -> None:
+async def test_an_invalid_proxy_is_a_wrong_configuration() -> None:
     findings = await found(through(to(GATEWAY), "socks5://127.0.0.1"))
     assert findings["configuration"].health is Health.FAILED
     assert "SOCKS" in findings["configuration"].said

@@ -81,7 +81,7 @@ async def test_a_new_device_type_fails_its_page_and_is_kept_by_ours(
     assert "TOMORROW" in [device.type async for device in ours.devices.list()]
 
 
-async def test_an_id_leaves_its_place_and_ours_is_refused(
+async def test_an_id_escapes_its_segment_and_ours_is_refused(
     emulator: Emulator, official: api.Client, ours: Client
 ) -> None:
     met: list[str] = []

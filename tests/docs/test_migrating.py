@@ -69,7 +69,7 @@ def ours(name: str) -> Any:
     return found(path, parsed[2], enapter_async)
 
 
-def test_the_page_is_about_the_version_that_is_tested() -> None:
+def test_the_page_covers_the_version_that_is_tested() -> None:
     assert f"`enapter`, here {enapter.__version__}" in PAGE
     assert len(NAMES) > 70
     assert len({old for old, _, _ in ROWS}) == len(ROWS)
@@ -97,7 +97,7 @@ def public(module: ModuleType, path: str) -> set[str]:
     return {f"{path}.{name}" for name in module.__all__}
 
 
-def test_no_public_name_of_the_official_sdk_is_left_out() -> None:
+def test_no_public_name_of_the_official_sdk_is_missing() -> None:
     api = enapter.http.api
     verbs = {
         f"http.api.devices.Client.{name}": method

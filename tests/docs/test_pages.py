@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages need 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", RUN)
-async def test_a_page_goes_as_it_says(page: str, tmp_path: Path) -> None:
+async def test_a_page_works_as_shown(page: str, tmp_path: Path) -> None:
     if which("curl") is None and any("$ curl " in block.text for block in RUN[page]):
         pytest.skip("curl is not installed")
     world = World.seeded(300, 3) if page in SEEDED else World.from_json(FLEET)
@@ -57,7 +57,7 @@ def test_each_file_that_a_page_shows_is_used() -> None:
             assert used, f"{page} shows {file}, and nothing uses it"
 
 
-def test_what_installs_is_what_the_readme_says() -> None:
+def test_the_installation_is_the_readmes() -> None:
     """`.ci/run` runs the README's commands, in an environment of its own."""
     readme = (ROOT / "README.md").read_text("utf-8")
     lines = {

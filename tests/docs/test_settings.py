@@ -13,7 +13,7 @@ TABLE = PAGE.partition("## The defaults")[2].partition("##")[0]
 TOLD = {name: ast.literal_eval(value) for name, value in re.findall(r"(\w+)=([\w.]+)", TABLE)}
 
 
-def test_the_default_of_each_setting_is_the_one_that_is_told() -> None:
+def test_the_documented_default_of_each_setting_is_true() -> None:
     have = {
         field.name: field.default
         for settings in (RetryPolicy, Timeouts, Pacing)

@@ -103,14 +103,14 @@ def foreign(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [*DIAGRAMS, *PLOTS, DOCS / "demo.svg"], ids=lambda path: path.stem)
-def test_a_picture_is_sound_and_loads_nothing(path: Path) -> None:
+def test_a_picture_is_valid_and_loads_nothing(path: Path) -> None:
     text = path.read_text("utf-8")
     ET.fromstring(text)  # noqa: S314 - our own file
     assert re.findall(r"url\((?!#)|href=(?!\"#)|<image|@import", text) == []
 
 
 @pytest.mark.parametrize("path", DIAGRAMS, ids=lambda path: path.stem)
-def test_a_diagram_has_words_for_who_cannot_see_it_and_a_page(path: Path) -> None:
+def test_a_diagram_has_alternative_text_and_a_page(path: Path) -> None:
     text = path.read_text("utf-8")
     assert "<title" in text
     assert 'role="img"' in text
@@ -118,7 +118,7 @@ def test_a_diagram_has_words_for_who_cannot_see_it_and_a_page(path: Path) -> Non
     assert any(f"images/{path.name}" in page for page in pages)
 
 
-def test_the_demo_s_picture_is_of_a_run_that_was_checked() -> None:
+def test_the_demos_picture_shows_a_checked_run() -> None:
     picture = (DOCS / "demo.svg").read_text("utf-8").replace("&#160;", " ")
     words = " ".join(re.sub(r"<[^>]+>", " ", picture).split())
     assert "CHECKED: " in words

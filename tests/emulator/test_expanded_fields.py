@@ -17,7 +17,7 @@ EMPTY_OF_METER = {
 
 
 @pytest.mark.parametrize("field", EXPANDABLE)
-async def test_what_was_not_asked_for_is_none_and_what_is_empty_is_not(field: str) -> None:
+async def test_fields_not_requested_are_none_and_empty_ones_are_not(field: str) -> None:
     async with (
         Emulator(world=small_world()) as emulator,
         Client(emulator.token, base_url=emulator.base_url) as client,

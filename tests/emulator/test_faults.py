@@ -31,7 +31,7 @@ def test_without_faults_nothing_goes_wrong() -> None:
     assert Faults().pick(patch()) is None
 
 
-def test_a_script_is_met_in_order_and_then_over() -> None:
+def test_a_script_runs_in_order_and_then_ends() -> None:
     faults = Faults(script=[Drop(), Hang()])
     faults.add(ServerFailure(status=503), times=2)
     met = [faults.pick(LIST) for _ in range(5)]
@@ -56,7 +56,7 @@ def test_a_script_is_met_in_order_and_then_over() -> None:
         ({"method": "PATCH", "device": METER}, False),
     ],
 )
-def test_a_rule_is_about_matching_requests_only(match: dict[str, str], hit: bool) -> None:
+def test_a_rule_applies_only_to_matching_requests(match: dict[str, str], hit: bool) -> None:
     faults = Faults()
     (rule,) = faults.add(Drop(), **match)  # type: ignore[arg-type]  # each a keyword of add
     assert (faults.pick(patch(addressed="pump")) is not None) is hit
@@ -81,7 +81,7 @@ def test_a_rule_may_never_end() -> None:
     assert not faults.pending
 
 
-def test_a_fault_is_met_at_least_once() -> None:
+def test_a_fault_occurs_at_least_once() -> None:
     with pytest.raises(ValueError, match="once"):
         Faults().add(Drop(), times=0)
 
@@ -125,7 +125,7 @@ def test_a_profile_may_end_for_a_path() -> None:
     assert faults.pick(patch(METER)) == Drop()
 
 
-def test_a_profile_may_be_for_some_methods() -> None:
+def test_a_profile_may_apply_to_some_methods() -> None:
     faults = Faults(FaultProfile(rate=1.0, kinds=(Drop(),), methods=["PATCH"]))
     assert (faults.pick(LIST), faults.pick(patch())) == (None, Drop())
 

@@ -7,7 +7,7 @@ import pytest
 from enapter_async.emulator.world import World
 
 
-def test_a_dumped_world_comes_back(tmp_path: Path) -> None:
+def test_a_dumped_world_is_restored(tmp_path: Path) -> None:
     world = World.seeded(70, 3)
     world.dump(tmp_path / "fleet.json")
     again = World.from_json(tmp_path / "fleet.json")
@@ -16,7 +16,7 @@ def test_a_dumped_world_comes_back(tmp_path: Path) -> None:
     assert World.from_json(str(tmp_path / "fleet.json")).to_json() == world.to_json()
 
 
-def test_a_dump_with_words_newer_than_this_package_comes_back(tmp_path: Path) -> None:
+def test_a_dump_with_words_newer_than_this_package_is_restored(tmp_path: Path) -> None:
     world = World.from_json(
         [
             {
@@ -88,7 +88,7 @@ def test_an_error_in_a_fleet_names_its_place(source: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"), [(b"{", "not JSON"), (b"\xff\xfe\xff", "not UTF-8")]
 )
-def test_a_file_that_is_none_says_so(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_a_fleet_says_so(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "fleet.json"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):

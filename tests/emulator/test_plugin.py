@@ -151,7 +151,7 @@ def test_without_pytest_asyncio_it_loads_and_reports_what_is_missing(tmp_path: P
     assert code == 1
 
 
-def test_it_costs_nothing_where_it_is_not_used(tmp_path: Path) -> None:
+def test_it_costs_nothing_if_unused(tmp_path: Path) -> None:
     code, output = run(tmp_path, NOT_USED_TEST)
     assert "1 passed" in output, output
     assert code == 0

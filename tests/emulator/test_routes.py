@@ -90,7 +90,7 @@ def test_other_timestamps_are_an_error_at_once() -> None:
         ("GET", "/v3/devices/nobody"),
     ],
 )
-def test_what_there_is_not_is_404(method: str, path: str) -> None:
+def test_unknown_objects_are_404(method: str, path: str) -> None:
     body = {"name": "x", "protocol": "MQTT", "blueprint_id": "b"}
     assert code_of(ask(method, path, body)) == (404, "not_found")
 
@@ -197,7 +197,7 @@ def test_an_update_takes_null_and_empty_as_leave_alone() -> None:
         ("POST", f"/v3/devices/{PUMP}/assign_blueprint"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_400(method: str, path: str, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_400(method: str, path: str, body: bytes) -> None:
     assert code_of(ask(method, path, body)) == (400, "invalid_json")
 
 
@@ -213,7 +213,7 @@ def test_a_body_that_is_no_json_object_is_400(method: str, path: str, body: byte
         "",
     ],
 )
-def test_what_is_no_address_of_anything_is_404(path: str) -> None:
+def test_unknown_addresses_are_404(path: str) -> None:
     assert code_of(ask("GET", path)) == (404, "not_found")
 
 
@@ -257,7 +257,7 @@ def test_times_follow_the_switch() -> None:
     path=st.one_of(st.text().map("/v3/devices/{}".format), st.text(), st.just("/v3/devices/pump")),
     body=st.binary(),
 )
-def test_whatever_is_asked_is_answered(method: str, path: str, body: bytes) -> None:
+def test_every_request_is_answered(method: str, path: str, body: bytes) -> None:
     status, shown = ask(method, path, body)
     assert status in {200, 400, 404}
     assert ("errors" in shown) == (status != 200)

@@ -9,7 +9,7 @@ from enapter_async.emulator.world import World
 
 
 @given(count=st.integers(min_value=0, max_value=400), seed=st.integers())
-def test_a_seeded_fleet_is_whole(count: int, seed: int) -> None:
+def test_a_seeded_fleet_is_consistent(count: int, seed: int) -> None:
     world = World.seeded(count, seed)
     assert len(world) == count
     assert len({device.slug for device in world}) == count
@@ -63,6 +63,6 @@ def test_a_seeded_fleet_may_have_one_role() -> None:
     assert {d.authorized_role for d in World.seeded(50, role="OWNER")} == {"OWNER"}
 
 
-def test_a_fleet_has_no_fewer_than_no_devices() -> None:
+def test_a_negative_number_of_devices_is_refused() -> None:
     with pytest.raises(ValueError, match="fewer"):
         World.seeded(-1)

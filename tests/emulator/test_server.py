@@ -109,7 +109,7 @@ async def test_the_content_type_does_not_matter(
         assert (await response.json())["config"]["mqtt_protocol"] == "MQTTS"
 
 
-async def test_a_body_beyond_all_bounds_is_400(session: aiohttp.ClientSession) -> None:
+async def test_an_oversized_body_is_400(session: aiohttp.ClientSession) -> None:
     async with session.patch(f"/v3/devices/{PUMP}", data=BytesIO(b" " * 2_000_000)) as response:
         assert response.status == 400
         assert (await response.json())["errors"][0]["code"] == "too_large"
@@ -359,7 +359,7 @@ async def test_it_listens_only_while_it_runs() -> None:
         assert emulator.base_url.startswith("http://127.0.0.1:")
 
 
-async def test_a_wanted_port_is_taken_and_a_used_one_is_an_error() -> None:
+async def test_a_requested_port_is_used_and_an_occupied_one_is_an_error() -> None:
     async with Emulator(devices=1) as first:
         second = Emulator(devices=1, port=first.port)
         with pytest.raises(OSError, match=r"address already in use|Errno"):
@@ -369,7 +369,7 @@ async def test_a_wanted_port_is_taken_and_a_used_one_is_an_error() -> None:
         assert third.port == port
 
 
-async def test_it_may_only_count() -> None:
+async def test_it_can_only_count() -> None:
     async with (
         Emulator(devices=3, keep_records=False, token="t") as emulator,
         aiohttp.ClientSession(headers={"X-Enapter-Auth-Token": "t"}) as session,
@@ -380,7 +380,7 @@ async def test_it_may_only_count() -> None:
         assert not emulator.world.log.keep_records
 
 
-def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
+def test_it_is_imported_only_when_used() -> None:
     program = (
         "import sys, enapter_async.emulator.plugin\n"
         "assert 'aiohttp' not in sys.modules\n"

@@ -7,7 +7,7 @@ import pytest
 from enapter_async.emulator import Emulator
 
 
-def test_a_thread_that_cannot_serve_leaves_nothing_and_says_why() -> None:
+def test_a_failing_server_thread_leaves_nothing_and_says_why() -> None:
     with Emulator(devices=1) as served:
         serving = threading.active_count()
         with pytest.raises(OSError, match="address"), Emulator(devices=1, port=served.port):

@@ -153,20 +153,20 @@ def test_a_refusal_is_an_envelope_and_a_line() -> None:
     }
 
 
-def test_times_are_told_in_either_way() -> None:
+def test_times_are_written_in_either_form() -> None:
     changed = small_world().update(PUMP, name="Boiler")
     assert changed.to_json(timestamps="unix")["updated_at"] == 1735732800
     assert changed.to_json(timestamps="rfc3339")["updated_at"] == "2025-01-01T12:00:00.250000Z"
 
 
-def test_a_tokens_role_is_shown_in_place_of_the_fleets() -> None:
+def test_a_tokens_role_replaces_the_fleets() -> None:
     assert small_world().get(PUMP).to_json(role="USER")["authorized_role"] == "USER"
 
 
 # Update
 
 
-def test_an_update_sets_what_is_given_and_leaves_the_rest() -> None:
+def test_an_update_sets_the_given_fields_and_leaves_the_rest() -> None:
     world = small_world()
     before = world.get(PUMP)
     after = world.update("pump", name="Boiler pump")
@@ -240,7 +240,7 @@ def test_writing_needs_at_least_the_owner_role(device_id: str, operation: str) -
     assert world.count(operation, device_id=device_id) == 1
 
 
-def test_a_tokens_role_takes_the_fleets_away() -> None:
+def test_a_tokens_role_overrides_the_fleets() -> None:
     with pytest.raises(Refusal) as error:
         small_world().update(PUMP, name="x", role="USER")
     assert error.value.details == {"required_role": "OWNER", "authorized_role": "USER"}
@@ -249,7 +249,7 @@ def test_a_tokens_role_takes_the_fleets_away() -> None:
 # Delete
 
 
-def test_a_deletion_is_refused_while_devices_hang_below() -> None:
+def test_a_deletion_is_refused_while_the_device_has_children() -> None:
     world = small_world()
     with pytest.raises(Refusal) as error:
         world.delete(UCM)
@@ -262,7 +262,7 @@ def test_a_deletion_is_refused_while_devices_hang_below() -> None:
     assert [device.id for device in world] == [PUMP, READ_ONLY, USED]
 
 
-def test_what_was_deleted_is_gone_and_frees_its_slug() -> None:
+def test_a_deleted_device_is_gone_and_frees_its_slug() -> None:
     world = small_world()
     world.delete(METER)
     with pytest.raises(Refusal) as error:
@@ -367,7 +367,7 @@ def test_a_world_may_know_its_blueprints() -> None:
 # Changes behind the API's back
 
 
-def test_what_others_do_is_not_logged() -> None:
+def test_changes_by_others_are_not_logged() -> None:
     world = small_world()
     assert world.change(PUMP, name="By another", slug="other").name == "By another"
     world.remove(METER)
@@ -376,7 +376,7 @@ def test_what_others_do_is_not_logged() -> None:
     assert world.count() == 0
 
 
-def test_a_world_stays_whole_whatever_others_do() -> None:
+def test_a_world_stays_consistent_whatever_others_do() -> None:
     world = small_world()
     with pytest.raises(ValueError, match="slug"):
         world.change(PUMP, slug="meter")

@@ -101,7 +101,7 @@ async def spoken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     ],
     ids=["calm", "sliced", "never-reached"],
 )
-async def test_what_is_carried_is_carried_whole(weather: Weather, echo: Echo) -> None:
+async def test_everything_is_passed_on_unchanged(weather: Weather, echo: Echo) -> None:
     async with ChaosProxy(echo.port) as proxy:
         proxy.script(weather)
         async with through(proxy) as (reader, writer):
@@ -130,7 +130,7 @@ async def test_a_cut_comes_after_so_many_bytes(echo: Echo) -> None:
             await echo.ended.wait()
 
 
-async def test_what_goes_up_is_cut_too(echo: Echo) -> None:
+async def test_the_upstream_direction_is_cut_too(echo: Echo) -> None:
     async with ChaosProxy(echo.port) as proxy:
         proxy.script(Weather(up=Trouble(after=5)))
         async with through(proxy) as (_, writer):
@@ -163,7 +163,7 @@ async def test_a_half_close_leaves_the_other_direction(echo: Echo) -> None:
     assert bytes(echo.received) == b"abcdefghi"
 
 
-async def test_a_stall_lasts_until_somebody_goes(echo: Echo) -> None:
+async def test_a_stall_lasts_until_one_side_leaves(echo: Echo) -> None:
     async with ChaosProxy(echo.port) as proxy:
         proxy.script(Weather(up=Trouble(after=2, end="stall")))
         async with through(proxy) as (reader, writer):
@@ -281,7 +281,7 @@ def in_doubt(event: Event) -> bool:
     return isinstance(event, AttemptFailed) and event.attempt.certainty.uncertain
 
 
-def test_a_lie_would_be_found() -> None:
+def test_a_lie_would_be_detected() -> None:
     world = World.seeded(40, 1, role="OWNER")
     rename, other = [one for one in operations_on(world) if isinstance(one, UpdateDevice)][:2]
     world.update(rename.device_id, name=str(rename.name))

@@ -43,6 +43,6 @@ def test_trials_side_by_side_have_a_folder_each_that_goes_with_them(tmp_path: Pa
     assert not [each for each in used if each.parent.parent.exists()]
 
 
-def test_a_trial_that_takes_all_memory_has_failed(tmp_path: Path) -> None:
+def test_a_trial_that_uses_all_memory_has_failed(tmp_path: Path) -> None:
     greedy = _trial(tmp_path, "greedy", f"bytearray({3 << 30})")
     assert [each.state for each in verdicts([greedy], jobs=1, seconds=30)] == ["caught"]

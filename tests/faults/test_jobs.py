@@ -71,7 +71,7 @@ async def test_a_401_stops_a_job(transport: TransportKind, before: int) -> None:
         assert len(told) == len(NAMES)
 
 
-async def test_row35_what_failed_and_was_not_tried_again_for_a_401_is_left_to_do(
+async def test_row35_a_failure_not_retried_because_of_a_401_is_left_pending(
     transport: TransportKind, server: FaultServer, tmp_path: Path
 ) -> None:
     operations = [rename("dev-1"), rename("dev-2")]
@@ -116,7 +116,7 @@ async def test_row05_a_certificate_that_is_refused_stops_a_job_at_its_first_item
         assert server.arrivals == []
 
 
-async def test_row34_a_portal_stops_a_job_before_it_has_gone_far(
+async def test_row34_a_portal_stops_a_job_early(
     transport: TransportKind,
 ) -> None:
     async with FaultServer(devices=NAMES) as server:
@@ -142,7 +142,7 @@ async def test_row17_a_pause_of_an_hour_stops_a_job_and_fails_nothing(
         assert len(server.arrivals) <= 4
 
 
-async def test_row41_a_long_input_is_pulled_as_it_is_worked_off(transport: TransportKind) -> None:
+async def test_row41_a_long_input_is_pulled_as_items_finish(transport: TransportKind) -> None:
     pulled = 0
     most_ahead = most_tasks = 0
     async with FaultServer(devices=("dev-1",)) as server:
@@ -174,7 +174,7 @@ async def test_row42_two_operations_on_one_device_keep_their_order(
     assert named == [f"Name {number}" for number in range(20)]
 
 
-async def test_row45_a_stop_lets_what_is_under_way_end_and_the_rest_goes_on_later(
+async def test_row45_a_stop_lets_operations_in_flight_end_and_the_rest_resumes_later(
     transport: TransportKind, tmp_path: Path
 ) -> None:
     async with FaultServer(devices=NAMES) as server:
@@ -196,7 +196,7 @@ async def test_row45_a_stop_lets_what_is_under_way_end_and_the_rest_goes_on_late
         assert server.world.done("update") == len(server.arrivals) == 100
 
 
-async def test_row46_a_cut_tells_what_was_under_way_as_unknown(
+async def test_row46_a_cut_reports_operations_in_flight_as_unknown(
     transport: TransportKind, tmp_path: Path
 ) -> None:
     async with FaultServer(devices=NAMES) as server:
@@ -248,7 +248,7 @@ async def test_row48_a_full_disk_stops_a_job_before_its_next_request(
         assert len(server.arrivals) <= intents < len(NAMES)
 
 
-async def test_row48_credentials_that_cannot_be_kept_are_no_success(
+async def test_row48_credentials_that_cannot_be_stored_are_not_a_success(
     transport: TransportKind,
 ) -> None:
     async def full(*_: Any) -> None:
@@ -272,7 +272,7 @@ BROKEN_JOURNALS = {
 
 
 @each("content", BROKEN_JOURNALS)
-async def test_a_file_that_is_no_journal_is_refused_and_left_as_it_was(
+async def test_a_file_that_is_not_a_journal_is_refused_and_unchanged(
     transport: TransportKind, content: bytes, server: FaultServer, tmp_path: Path
 ) -> None:
     journal = tmp_path / "run.db"
@@ -315,7 +315,7 @@ async def test_row49_another_job_is_refused(
     assert server.seen == ["PATCH"]
 
 
-async def test_text_without_utf8_in_a_refusal_is_journalled_with_all_else(
+async def test_text_that_is_not_utf8_in_a_refusal_is_journalled(
     transport: TransportKind, tmp_path: Path
 ) -> None:
     said = b'{"errors":[{"code":"c\\ud83d","message":"half a sign: \\ud83d"}]}'

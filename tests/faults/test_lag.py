@@ -23,7 +23,7 @@ async def test_a_delay_is_counted_while_it_lasts_and_after() -> None:
     assert lag.total >= lag.longest
 
 
-async def test_a_failure_on_a_late_loop_is_tried_again_with_all_things_new() -> None:
+async def test_a_failure_on_a_late_loop_is_repeated_with_everything_new() -> None:
     met: list[object] = []
 
     @timed
@@ -38,7 +38,7 @@ async def test_a_failure_on_a_late_loop_is_tried_again_with_all_things_new() -> 
     assert len({id(each) for each in met}) == 4
 
 
-async def test_a_failure_on_a_loop_that_is_on_time_counts_at_once() -> None:
+async def test_a_failure_on_a_punctual_loop_counts_at_once() -> None:
     tries = 0
 
     @timed
@@ -55,7 +55,7 @@ async def test_a_failure_on_a_loop_that_is_on_time_counts_at_once() -> None:
     assert tries < TRIES
 
 
-async def test_what_always_fails_fails_on_a_late_loop_too() -> None:
+async def test_a_permanent_failure_fails_on_a_late_loop_too() -> None:
     tries = 0
 
     @timed

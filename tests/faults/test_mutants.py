@@ -39,7 +39,7 @@ def json_library() -> None:
         ("raise a", ["pass"]),
     ],
 )
-def test_what_is_made_of_a_line(source: str, expected: list[str]) -> None:
+def test_the_mutants_of_a_line(source: str, expected: list[str]) -> None:
     assert sorted(ast.unparse(each.tree) for each in mutants_of(source)) == sorted(expected)
 
 
@@ -58,7 +58,7 @@ def test_the_same_change_of_a_line_is_counted() -> None:
     ]
 
 
-def test_a_module_is_imported_by_those_who_need_it() -> None:
+def test_the_dependents_of_a_module_are_found() -> None:
     assert fleet.apply is not None
     found = importers("enapter_async.fleet.stop")
     assert {"enapter_async.fleet.stop", "enapter_async.fleet.run"} <= found
@@ -84,7 +84,7 @@ def test_a_mutant_that_matters_is_killed_and_one_that_does_not_survives() -> Non
     assert states == {"killed": "caught", "survived": "survived"}
 
 
-def test_each_module_has_tests_that_are_there() -> None:
+def test_each_module_has_existing_tests() -> None:
     chosen = judged_modules()
     assert {"enapter_async", "enapter_async._http.wire", "enapter_async.cli.app"} <= chosen.keys()
     assert (

@@ -19,12 +19,12 @@ def told() -> dict[int, set[str]]:
     return {int(number): set(re.findall(r"`([^`]+)`", files)) for number, files in lines}
 
 
-def test_each_row_of_the_fault_table_is_told() -> None:
+def test_each_row_of_the_fault_table_is_listed() -> None:
     assert list(told()) == list(range(1, ROWS + 1))
     assert all(told().values())
 
 
-def test_each_row_is_tried_where_it_is_told(request: pytest.FixtureRequest) -> None:
+def test_each_row_is_tested_where_it_is_listed(request: pytest.FixtureRequest) -> None:
     """The whole run compares the whole table with its tests, a run of some files only theirs."""
     config = request.config
     if config.option.keyword or any("::" in argument for argument in config.args):
@@ -40,7 +40,7 @@ def test_each_row_is_tried_where_it_is_told(request: pytest.FixtureRequest) -> N
     assert here == {row: found[row] for row in here}
 
 
-def test_what_it_tells_to_run_and_to_read_is_there() -> None:
+def test_its_commands_and_links_exist() -> None:
     commands = re.findall(r"`(?:\w+=\w+ )?(pytest [^`]+|python -m [^`]+)`", README)
     assert len(commands) > 10
     for command in commands:

@@ -29,14 +29,14 @@ PROMISED = (
 )
 
 
-def test_the_breaks_that_matter_most_are_there() -> None:
+def test_the_most_important_breaks_exist() -> None:
     assert set(PROMISED) <= BREAKS.keys()
     assert len(BREAKS) >= 15
     assert len(SIMULATED) >= 15
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_a_break_replaces_stands_there_once(name: str) -> None:
+def test_the_text_that_a_break_replaces_occurs_once(name: str) -> None:
     assert BREAKS[name].changed() != ""
     for test in BREAKS[name].by:
         path, _, function = test.partition("::")
@@ -46,14 +46,14 @@ def test_what_a_break_replaces_stands_there_once(name: str) -> None:
 @pytest.mark.parametrize(
     "where", ["clock:Clock.gone", "gone:f", "clock:gone", "_http.retry:backoff"]
 )
-def test_a_break_that_applies_no_more_is_told(where: str) -> None:
+def test_an_obsolete_break_is_reported(where: str) -> None:
     broken = Break(where, "this stands nowhere", "", by="")
     with pytest.raises(NotThereError):
         broken.changed()
     assert sabotage({"rotten": broken}, jobs=1, told=lambda _: None) == ["rotten"]
 
 
-def test_a_break_is_mended_again() -> None:
+def test_a_break_is_undone() -> None:
     half = AbortCriterion(threshold_percentage=50.0)
     assert half.met(2, 1)
     with BREAKS["abort off by one"].applied():
@@ -61,24 +61,26 @@ def test_a_break_is_mended_again() -> None:
     assert half.met(2, 1)
 
 
-def test_what_no_test_catches_is_told() -> None:
+def test_an_uncaught_break_is_reported() -> None:
     harmless = Break(
         "_http.retry:settle_reserve",
         "left * SETTLE_SHARE",
         "SETTLE_SHARE * left",
-        by="fleet/test_ordering.py::test_reads_have_no_lane",
+        by="fleet/test_ordering.py::test_reads_are_not_ordered",
     )
     harmful = Break(
         "fleet.ordering:Ordering.admit",
         "if thing is not None:",
         "if True:",
-        by="fleet/test_ordering.py::test_reads_have_no_lane",
+        by="fleet/test_ordering.py::test_reads_are_not_ordered",
     )
     told: list[str] = []
     wrong = sabotage({"harmless": harmless, "harmful": harmful}, jobs=2, told=told.append)
     assert wrong == ["harmless"]
     assert any("SURVIVED" in line for line in told)
-    assert any("caught by fleet/test_ordering.py::test_reads_have_no_lane" in line for line in told)
+    assert any(
+        "caught by fleet/test_ordering.py::test_reads_are_not_ordered" in line for line in told
+    )
     assert "2 breaks, 1 caught by 1 tests" in told[-1]
 
 

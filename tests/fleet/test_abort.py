@@ -46,7 +46,7 @@ def test_the_default_is_five_percent_of_fifty_and_one_percent_unknown_of_twenty(
     ] == [("all", 5.00, 50), ("unknown", 1.00, 20)]
 
 
-def test_nothing_is_judged_before_the_least_number() -> None:
+def test_nothing_is_judged_before_the_minimum_count() -> None:
     judge = AbortJudge(DEFAULT_ABORT)
     assert judged(judge, *[State.FAILED] * 49) == [None] * 49
     (error,) = judged(judge, State.FAILED)
@@ -54,7 +54,7 @@ def test_nothing_is_judged_before_the_least_number() -> None:
     assert "50 of 50" in str(error)
 
 
-def test_a_share_that_is_reached_stops_and_one_below_does_not() -> None:
+def test_reaching_a_share_stops_and_staying_below_does_not() -> None:
     judge = AbortJudge(DEFAULT_ABORT)
     assert judged(judge, *[State.FAILED] * 2, *[State.APPLIED] * 58) == [None] * 60
     (error,) = judged(judge, State.FAILED)  # 3 of 61 are 4.9 %
@@ -73,7 +73,7 @@ def test_one_unknown_of_twenty_is_too_many_and_one_of_101_is_not() -> None:
     assert judged(AbortJudge(DEFAULT_ABORT), *[State.APPLIED] * 100, State.UNKNOWN)[-1] is None
 
 
-def test_what_was_not_carried_out_counts_nowhere() -> None:
+def test_operations_that_were_not_executed_do_not_count() -> None:
     judge = AbortJudge(DEFAULT_ABORT)
     idle = [State.ABSENT, State.UNCHANGED, State.HELD] * 1000
     assert judged(judge, *idle, *[State.FAILED] * 49, *idle) == [None] * 6049
@@ -117,7 +117,7 @@ def test_three_unusable_answers_of_the_first_ten_stop_without_any_criterion(
     ("kinds", "stopped"),
     [(("ResponseError", "ReadTimeout"), False), (("ReadTimeout", "ResponseError"), True)],
 )
-def test_the_last_attempt_tells_whether_an_answer_was_unusable(
+def test_the_last_attempt_decides_whether_an_answer_was_unusable(
     kinds: tuple[str, ...], stopped: bool
 ) -> None:
     attempts = tuple(attempt for kind in kinds for attempt in lost(kind))
@@ -127,7 +127,7 @@ def test_the_last_attempt_tells_whether_an_answer_was_unusable(
     assert (errors[-1] is not None) is stopped
 
 
-def test_other_failures_are_no_unusable_answers() -> None:
+def test_other_failures_are_not_unusable_answers() -> None:
     judge = AbortJudge(())
     errors = [refusal(), AmbiguousOutcomeError("lost", attempts=lost("ServerDisconnectedError"))]
     assert [judge.judge(ended(State.FAILED, error)) for error in errors * 5] == [None] * 10
@@ -139,7 +139,7 @@ def test_other_failures_are_no_unusable_answers() -> None:
     least=st.integers(1, 60),
     kind=st.sampled_from(["all", "failed", "unknown", "differs"]),
 )
-def test_a_criterion_is_met_exactly_where_its_fractions_say_so(
+def test_a_criterion_is_met_exactly_as_its_fractions_say(
     states: list[State], hundredths: int, least: int, kind: Any
 ) -> None:
     criterion = AbortCriterion(
@@ -196,7 +196,7 @@ def test_a_criterion_is_read_as_the_command_line_writes_it() -> None:
             parse_criterion(wrong)
 
 
-def test_the_extremes_of_a_criterion_are_taken() -> None:
+def test_the_extremes_of_a_criterion_are_accepted() -> None:
     assert AbortCriterion(threshold_percentage=100, min_executed=1).met(1, 1)
     assert AbortCriterion(threshold_percentage=0.01).met(10_000, 1)
     assert not AbortCriterion(threshold_percentage=0.01).met(10_001, 1)

@@ -149,7 +149,7 @@ async def test_a_wrong_path_deletes_nothing_and_stops_after_three() -> None:
         assert len(emulator.world) == 50
 
 
-async def test_404s_that_do_not_follow_each_other_stop_nothing() -> None:
+async def test_scattered_404s_stop_nothing() -> None:
     devices = tuple(f"dev-{number}" for number in range(6))
     page = ignored(answer(404, b"<html>"))
     async with FaultServer(devices=devices) as server, open_rig("direct", server) as rig:
@@ -160,7 +160,7 @@ async def test_404s_that_do_not_follow_each_other_stop_nothing() -> None:
         assert (report.counts[State.FAILED], report.counts[State.APPLIED]) == (4, 2)
 
 
-async def test_what_a_plan_calls_absent_ends_as_absent(server: FaultServer) -> None:
+async def test_items_that_a_plan_calls_absent_end_as_absent(server: FaultServer) -> None:
     gone = DeleteDevice(device_id="no-such-device")
     async with open_rig("direct", server) as rig:
         with await fleet.plan(rig.client, [gone]) as made:

@@ -81,7 +81,7 @@ def door() -> Door:
     return Door()
 
 
-async def test_the_first_that_may_be_sent_twice_goes_as_the_probe(door: Door) -> None:
+async def test_the_first_repeatable_operation_is_the_probe(door: Door) -> None:
     await door.go_down()
     mint = door.enter_later(MINT)
     update = door.enter_later()
@@ -97,7 +97,7 @@ async def test_the_first_that_may_be_sent_twice_goes_as_the_probe(door: Door) ->
     assert [each.reason if each else None for each in door.waits] == [Reason.HOST_DOWN, None]
 
 
-async def test_a_bare_connection_goes_where_all_may_be_sent_once_only(door: Door) -> None:
+async def test_without_a_repeatable_operation_the_probe_is_a_bare_connection(door: Door) -> None:
     await door.go_down()
     mints = [door.enter_later(MINT) for _ in range(3)]
     await turns(20)
@@ -112,7 +112,7 @@ async def test_a_bare_connection_goes_where_all_may_be_sent_once_only(door: Door
     await door.admission.close()
 
 
-async def test_nothing_getting_through_for_too_long_is_told_once_and_opens_wide(
+async def test_a_long_outage_is_reported_once_and_admits_everything(
     door: Door,
 ) -> None:
     await door.go_down()
@@ -123,7 +123,7 @@ async def test_nothing_getting_through_for_too_long_is_told_once_and_opens_wide(
     assert door.ticking.now == pytest.approx(1000.0 + 900.0)
 
 
-async def test_open_wide_lets_everybody_in(door: Door) -> None:
+async def test_release_all_admits_everything(door: Door) -> None:
     await door.go_down()
     waiting = [door.enter_later(MINT) for _ in range(100)]
     await turns()
@@ -132,7 +132,7 @@ async def test_open_wide_lets_everybody_in(door: Door) -> None:
     await asyncio.gather(*waiting)
 
 
-async def test_one_that_gives_up_leaves_the_line(door: Door) -> None:
+async def test_an_operation_that_gives_up_leaves_the_queue(door: Door) -> None:
     await door.go_down()
     first, second = door.enter_later(), door.enter_later()
     first.cancel()
@@ -140,7 +140,7 @@ async def test_one_that_gives_up_leaves_the_line(door: Door) -> None:
     assert second.done(), "it goes as the probe in its place"
 
 
-async def test_a_probe_that_gives_up_is_no_answer(door: Door) -> None:
+async def test_a_cancelled_probe_is_not_an_answer(door: Door) -> None:
     await door.go_down()
     probe, other = door.enter_later(), door.enter_later()
     await turns()
@@ -170,7 +170,7 @@ def refuse_everything(door: Door, told: float) -> None:
         door.limiter.refused(permit, told)
 
 
-async def test_a_server_that_refuses_everything_is_waited_for_and_told(door: Door) -> None:
+async def test_a_server_that_refuses_everything_causes_a_reported_wait(door: Door) -> None:
     admitted = await door.enter()
     refuse_everything(door, 3.0)
     admitted.failed(THROTTLED)
@@ -192,7 +192,7 @@ async def test_only_the_host_keeps_an_operation_out(door: Door) -> None:
     assert await admitted.kept_out(unsent)
 
 
-async def test_an_operation_that_is_asked_to_wait_rests_alone(door: Door) -> None:
+async def test_an_operation_with_retry_after_waits_alone(door: Door) -> None:
     admitted = await door.enter()
     admitted.passed()
     began = door.ticking.now
@@ -217,7 +217,7 @@ async def test_a_pause_beyond_the_cap_ends_the_run_where_nothing_gets_through(do
 @given(
     st.lists(st.sampled_from(["passed", "refused", "throttled", "unsent", "gives up"]), max_size=60)
 )
-def test_whatever_happens_all_get_in(ends: list[str]) -> None:
+def test_whatever_happens_all_are_admitted(ends: list[str]) -> None:
     async def one(door: Door, end: str) -> None:
         admitted = await door.enter()
         assert admitted.may_begin()
@@ -246,7 +246,7 @@ def test_whatever_happens_all_get_in(ends: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("looked_first", "begun"), [(True, 300), (False, 125)])
-async def test_what_follows_a_good_answer_is_no_retry(
+async def test_a_request_after_a_success_is_not_a_retry(
     door: Door, looked_first: bool, begun: int
 ) -> None:
     too_early = attrs.evolve(UNSENT, certainty=Certainty.REFUSED, status=425)

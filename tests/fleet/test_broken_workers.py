@@ -102,7 +102,7 @@ async def applied(client: Client, **options: Any) -> None:
         (interrupt, KeyboardInterrupt),
     ],
 )
-async def test_a_sink_that_lets_out_what_is_no_error_ends_the_run(what: Any, raised: Any) -> None:
+async def test_a_base_exception_from_a_sink_ends_the_run(what: Any, raised: Any) -> None:
     async with running(fleet_of(NUMBER)) as (emulator, client):
         told: list[Outcome[Any]] = []
         with pytest.raises(raised) as caught:
@@ -129,7 +129,7 @@ class Hook:
 @pytest.mark.parametrize(
     ("what", "raised"), [(cancel, ForeignCancellationError), (leave, SystemExit)]
 )
-async def test_a_hook_that_lets_out_what_is_no_error_ends_the_run(what: Any, raised: Any) -> None:
+async def test_a_base_exception_from_a_hook_ends_the_run(what: Any, raised: Any) -> None:
     async with running(fleet_of(NUMBER)) as (emulator, client):
         hooked = Client(emulator.token, base_url=client.base_url, hooks=[Hook(at(30, what))])
         async with hooked:
@@ -164,7 +164,7 @@ class Watching:
     [(cancel, ForeignCancellationError), (leave, SystemExit), (end, RuntimeError)],
 )
 @pytest.mark.parametrize("before_wave", [False, True])
-async def test_a_guard_that_lets_out_what_is_no_error_ends_the_run(
+async def test_a_base_exception_from_a_guard_ends_the_run(
     what: Any, raised: Any, before_wave: bool
 ) -> None:
     async with running(fleet_of(NUMBER)) as (emulator, client):
@@ -179,7 +179,7 @@ async def test_a_guard_that_lets_out_what_is_no_error_ends_the_run(
     ("what", "raised"), [(cancel, ForeignCancellationError), (leave, SystemExit)]
 )
 @pytest.mark.parametrize("asynchronous", [False, True])
-async def test_an_input_that_lets_out_what_is_no_error_ends_the_run(
+async def test_a_base_exception_from_an_input_ends_the_run(
     what: Any, raised: Any, asynchronous: bool
 ) -> None:
     async def async_input() -> AsyncIterator[Operation[Any]]:
@@ -201,7 +201,7 @@ async def test_an_input_that_lets_out_what_is_no_error_ends_the_run(
     ("what", "raised"),
     [(leave, SystemExit), (interrupt, KeyboardInterrupt), (cancel, asyncio.CancelledError)],
 )
-async def test_what_on_outcome_raises_comes_out_once_the_run_is_over(
+async def test_an_error_in_on_outcome_is_raised_when_the_run_is_over(
     what: Any, raised: Any
 ) -> None:
     async with running(fleet_of(NUMBER)) as (emulator, client):
@@ -221,9 +221,7 @@ async def test_on_event_that_exits_ends_the_run() -> None:
 @pytest.mark.parametrize("task", ["fleet worker", "fleet producer"])
 @pytest.mark.parametrize("after", [1, AT])
 @pytest.mark.parametrize("at_once", [False, True], ids=["later", "before its first step"])
-async def test_somebody_who_cancels_tasks_of_the_run_ends_it(
-    task: str, after: int, at_once: bool
-) -> None:
+async def test_cancelling_tasks_of_the_run_ends_it(task: str, after: int, at_once: bool) -> None:
     def cancel_tasks() -> None:
         for each in asyncio.all_tasks():
             if each.get_name() == task:
@@ -244,7 +242,7 @@ async def test_somebody_who_cancels_tasks_of_the_run_ends_it(
             await carried_out(emulator, client, slow_input())
 
 
-async def test_an_async_input_that_stops_its_own_run_is_not_pulled_on() -> None:
+async def test_an_async_input_that_stops_its_run_is_not_pulled_further() -> None:
     pulled: list[int] = []
 
     async def stopping_input() -> AsyncIterator[Operation[Any]]:

@@ -41,7 +41,7 @@ def test_one_retry_for_five_operations_is_always_allowed(ticking: Ticking) -> No
 
 
 @given(st.lists(st.sampled_from(["began", "retried", "later"]), max_size=300))
-def test_no_more_is_saved_up_than_the_reserve(steps: list[str]) -> None:
+def test_the_budget_never_exceeds_its_reserve(steps: list[str]) -> None:
     ticking = Ticking()
     budget = RetryBudget(ticking.monotonic)
     for step in steps:
@@ -62,7 +62,7 @@ def test_ten_attempts_without_a_connection_open_it_and_nine_do_not(
     assert breaker.is_open
 
 
-def test_half_of_twenty_bad_ones_open_it(breaker: Breaker, ticking: Ticking) -> None:
+def test_ten_failures_of_twenty_open_it(breaker: Breaker, ticking: Ticking) -> None:
     for number in range(19):
         assert not breaker.is_open
         if number % 2:
@@ -75,7 +75,7 @@ def test_half_of_twenty_bad_ones_open_it(breaker: Breaker, ticking: Ticking) -> 
     assert breaker.is_open
 
 
-def test_bad_ones_far_apart_do_not_open_it(breaker: Breaker, ticking: Ticking) -> None:
+def test_scattered_failures_do_not_open_it(breaker: Breaker, ticking: Ticking) -> None:
     for _ in range(200):
         ticking.pass_by(1.0)
         assert not breaker.unanswered(0, sent=True)
@@ -96,7 +96,7 @@ def test_only_a_probe_closes_it(breaker: Breaker, ticking: Ticking) -> None:
     assert not breaker.is_open
 
 
-def test_each_probe_that_fails_doubles_the_time_up_to_a_minute(
+def test_each_failed_probe_doubles_the_time_up_to_a_minute(
     breaker: Breaker, ticking: Ticking
 ) -> None:
     breaker.open()

@@ -60,7 +60,7 @@ async def test_the_mode_is_0600_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
-async def test_many_at_once_are_whole_lines(tmp_path: Path) -> None:
+async def test_concurrent_writes_are_complete_lines(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     async with CredentialsFile(path) as file:
         await asyncio.gather(*(file.store(OPERATION, CONFIG) for _ in range(200)))
@@ -100,7 +100,7 @@ async def test_a_file_with_another_mode_is_refused(tmp_path: Path, mode: int) ->
     assert path.read_text() == "kept"
 
 
-async def test_links_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
+async def test_links_and_non_files_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.touch(mode=0o600)
     symbolic, hard = tmp_path / "symbolic", tmp_path / "hard"
@@ -127,7 +127,7 @@ async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
             await CredentialsFile(path).__aenter__()
 
 
-async def test_it_is_used_while_it_is_open(tmp_path: Path) -> None:
+async def test_it_works_only_while_it_is_open(tmp_path: Path) -> None:
     file = CredentialsFile(tmp_path / "c.jsonl")
     with pytest.raises(ConfigurationError, match="async with"):
         await file.store(OPERATION, CONFIG)
@@ -143,7 +143,9 @@ async def test_a_cancelled_store_is_written_before_the_file_closes(tmp_path: Pat
     assert len(path.read_text(encoding="utf-8").splitlines()) == 1
 
 
-async def test_room_that_nobody_waits_for_any_more_is_given_up_at_the_end(tmp_path: Path) -> None:
+async def test_reserved_space_that_is_no_longer_needed_is_released_at_the_end(
+    tmp_path: Path,
+) -> None:
     path, reserve = tmp_path / "c.jsonl", str(tmp_path / "c.jsonl.reserve")
     with ThreadPoolExecutor(max_workers=1) as threads:
         asyncio.get_running_loop().set_default_executor(threads)
@@ -160,7 +162,7 @@ async def test_room_that_nobody_waits_for_any_more_is_given_up_at_the_end(tmp_pa
         assert not await asyncio.to_thread(os.access, reserve, os.F_OK)
 
 
-async def test_room_is_made_by_one_thread_at_a_time(tmp_path: Path) -> None:
+async def test_one_thread_at_a_time_reserves_space(tmp_path: Path) -> None:
     async with CredentialsFile(tmp_path / "c.jsonl") as file:
         first = asyncio.create_task(file.make_room())
         await asyncio.sleep(0)

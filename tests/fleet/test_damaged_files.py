@@ -66,7 +66,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("sql", WRONG.values(), ids=WRONG.keys())
-async def test_a_damaged_journal_is_not_gone_on_with(journal: Path, sql: str) -> None:
+async def test_a_damaged_journal_is_not_resumed(journal: Path, sql: str) -> None:
     spoil(journal, sql)
     caller = Known()
     with pytest.raises(RunRefusedError):
@@ -82,13 +82,13 @@ async def test_a_damaged_journal_is_not_gone_on_with(journal: Path, sql: str) ->
         "UPDATE event SET elapsed_ms = 'x'",
     ],
 )
-async def test_results_are_not_made_of_a_damaged_journal(journal: Path, sql: str) -> None:
+async def test_a_damaged_journal_gives_no_results(journal: Path, sql: str) -> None:
     spoil(journal, sql)
     with closing(read_journal(journal)) as opened, pytest.raises(RunRefusedError, match="damaged"):
         list(result_rows(opened))
 
 
-async def test_a_journal_of_which_a_page_is_lost_is_refused(journal: Path) -> None:
+async def test_a_journal_with_a_lost_page_is_refused(journal: Path) -> None:
     spoil(journal, "PRAGMA journal_mode=DELETE")
     wipe_all_but_the_first_page(journal)
     with pytest.raises(RunRefusedError):
@@ -121,7 +121,7 @@ def swap_the_last_rows(path: Path, table: str) -> None:
     path.write_bytes(data)
 
 
-def test_a_journal_whose_rows_lead_back_is_not_read_for_ever(journal: Path) -> None:
+def test_a_journal_with_circular_rows_is_not_read_forever(journal: Path) -> None:
     swap_the_last_rows(journal, "event")
     with (
         closing(read_journal(journal)) as opened,

@@ -77,7 +77,9 @@ def test_works_of_one_unit_may_set_a_field_twice() -> None:
 
 
 @given(st.lists(st.sampled_from([NAME_A, NAME_B, SLUG, BOTH, MINT, DELETE, OTHER]), max_size=8))
-def test_what_is_left_has_no_equals_and_no_contradiction(operations: list[Operation[Any]]) -> None:
+def test_the_result_has_no_duplicates_and_no_contradiction(
+    operations: list[Operation[Any]],
+) -> None:
     try:
         left_out = merged(Input(operations))
     except InputConflictError:
@@ -96,7 +98,7 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield running
 
 
-async def test_a_contradiction_is_told_before_anything_is_sent_or_made(
+async def test_a_contradiction_is_reported_before_anything_is_sent_or_created(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     path = tmp_path / "run.db"
@@ -111,7 +113,7 @@ def list_of(folder: Path) -> list[str]:
     return [each.name for each in folder.iterdir()]
 
 
-async def test_merged_operations_are_counted_apart_and_the_same_call_again_is_known(
+async def test_merged_operations_are_counted_separately_and_recognized_on_repeat(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     ids = [device.id for device in emulator.world]

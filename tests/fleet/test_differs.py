@@ -56,7 +56,7 @@ async def client(server: FaultServer) -> AsyncIterator[Client]:
 RENAMES = [UpdateDevice(device_id=each, name=f"New {each[:8]} ") for each in IDS]
 
 
-async def test_what_differs_is_told_not_tried_again_and_undone(
+async def test_a_difference_is_reported_not_retried_and_undone(
     server: FaultServer, client: Client, tmp_path: Path
 ) -> None:
     journal = tmp_path / "run.db"
@@ -114,7 +114,7 @@ async def test_a_wave_in_which_something_differs_has_not_passed(
 
 
 @pytest.mark.parametrize("failure_type", ["all", "differs"])
-async def test_what_differs_counts_for_the_abort_criteria(
+async def test_a_difference_counts_for_the_abort_criteria(
     server: FaultServer, client: Client, failure_type: FailureType
 ) -> None:
     criterion = AbortCriterion(failure_type=failure_type, threshold_percentage=50, min_executed=2)
@@ -123,7 +123,7 @@ async def test_what_differs_counts_for_the_abort_criteria(
     assert server.world.done("update") == 2
 
 
-async def test_what_follows_on_one_device_is_held(client: Client) -> None:
+async def test_later_operations_on_the_device_are_held(client: Client) -> None:
     later = UpdateDevice(device_id=IDS[0], slug="pump")
     report = await fleet.apply(client, [RENAMES[0], later], abort=None)
     assert report.counts[State.HELD] == 1
@@ -136,7 +136,7 @@ def troubles_of(events: list[StreamEvent]) -> list[dict[str, Any]]:
     return [each for data in told for each in data["troubles"]]
 
 
-async def test_a_job_of_a_backend_tells_what_differs_alive_and_from_its_files(
+async def test_a_backends_job_shows_differences_live_and_from_its_files(
     client: Client, tmp_path: Path
 ) -> None:
     settings = JobSettings(concurrency=1, abort=())

@@ -78,7 +78,7 @@ def reads(emulator: Emulator) -> int:
     return emulator.world.log.count_arrivals("GET")
 
 
-async def test_each_looks_directly_before_the_change() -> None:
+async def test_each_reads_the_device_directly_before_the_change() -> None:
     async with running(fleet_of(3)) as (emulator, client):
         works = await items_of(client, renames(3))
         async with StateGuard(client, GuardMode.EACH) as guard:
@@ -106,7 +106,7 @@ async def test_wave_looks_by_pages_and_never_again() -> None:
         assert reads(emulator) - asked <= 4  # three pages, and device 8 by itself
 
 
-async def test_a_work_counts_on_what_the_earlier_ones_of_its_wave_will_set() -> None:
+async def test_an_item_relies_on_earlier_changes_of_its_wave() -> None:
     operations: list[Operation[Any]] = [
         UpdateDevice(device_id=uuid(0), name="New"),
         AssignBlueprint(device_id=uuid(0), blueprint_id="bp-2"),
@@ -125,7 +125,7 @@ async def test_a_work_counts_on_what_the_earlier_ones_of_its_wave_will_set() -> 
             assert await reasons(guard, works[2:]) == [None] * 2
 
 
-async def test_none_looks_at_nothing() -> None:
+async def test_none_reads_nothing() -> None:
     async with running(fleet_of(2)) as (emulator, client):
         works = await items_of(client, renames(2))
         emulator.world.change(uuid(0), name="By hand")
@@ -152,7 +152,7 @@ async def test_auto_is_strict_where_it_matters(staged: bool, wave: int, singly: 
             assert reads(emulator) - asked == singly
 
 
-async def test_what_was_not_planned_is_not_guarded() -> None:
+async def test_unplanned_items_are_not_guarded() -> None:
     async with running(fleet_of(1)) as (emulator, client):
         work = WorkItem(seq=0, operation=UpdateDevice(device_id=uuid(0), name="x"))
         async with StateGuard(client, GuardMode.EACH) as guard:
@@ -160,7 +160,7 @@ async def test_what_was_not_planned_is_not_guarded() -> None:
         assert reads(emulator) == 0
 
 
-async def test_a_fleet_that_cannot_be_read_is_an_error_and_no_yes() -> None:
+async def test_an_unreadable_fleet_is_an_error_and_not_a_pass() -> None:
     async with running(fleet_of(2)) as (emulator, client):
         works = await items_of(client, renames(2))
         once = client.with_options(retry=type(client.retry)(attempts=1))
@@ -175,7 +175,7 @@ async def test_a_fleet_that_cannot_be_read_is_an_error_and_no_yes() -> None:
                 await guard.check(works[0])
 
 
-async def test_what_no_sweep_has_seen_is_looked_at_directly() -> None:
+async def test_devices_missed_by_the_sweep_are_read_directly() -> None:
     async with running(fleet_of(2)) as (emulator, client):
         works = await items_of(client, renames(2))
         async with StateGuard(client, GuardMode.WAVE) as guard:

@@ -53,7 +53,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return syncs.of
 
 
-async def test_credentials_are_on_the_disk_when_they_are_told_as_kept(
+async def test_credentials_are_on_the_disk_when_they_are_reported_as_stored(
     tmp_path: Path, synced: dict[str, Any]
 ) -> None:
     path = tmp_path / "c.jsonl"
@@ -65,20 +65,18 @@ async def test_credentials_are_on_the_disk_when_they_are_told_as_kept(
             assert synced[str(path)].count(b"\n") == number + 1
 
 
-def test_a_new_private_file_keeps_its_name(tmp_path: Path, synced: dict[str, Any]) -> None:
+def test_the_name_of_a_new_private_file_is_durable(tmp_path: Path, synced: dict[str, Any]) -> None:
     os.close(open_private(tmp_path / "new"))
     assert synced[str(tmp_path)] == {"new"}
 
 
-def test_the_folder_of_a_run_keeps_its_name(tmp_path: Path, synced: dict[str, Any]) -> None:
+def test_the_name_of_a_runs_folder_is_durable(tmp_path: Path, synced: dict[str, Any]) -> None:
     folder = RunFolder.create(tmp_path / "state" / "runs", now=0.0)
     assert synced[str(tmp_path / "state" / "runs")] == {folder.id}
     assert synced[str(tmp_path / "state")] == {"runs"}
 
 
-def test_what_a_backend_wants_of_a_job_is_kept_whole(
-    tmp_path: Path, synced: dict[str, Any]
-) -> None:
+def test_a_backends_job_file_is_durable(tmp_path: Path, synced: dict[str, Any]) -> None:
     for wanted in ("running", "stopped"):
         JobFile(wanted=wanted).write(RunFolder(tmp_path))
         assert synced[str(tmp_path)] == {"job.json"}
@@ -86,7 +84,7 @@ def test_what_a_backend_wants_of_a_job_is_kept_whole(
 
 
 @pytest.mark.parametrize("new", [False, True])
-def test_a_file_that_is_written_whole_is_kept_so(
+def test_an_atomically_written_file_is_durable(
     tmp_path: Path, synced: dict[str, Any], new: bool
 ) -> None:
     with written_whole(tmp_path / "page", new=new) as file:
@@ -95,7 +93,7 @@ def test_a_file_that_is_written_whole_is_kept_so(
     assert "page" in synced[str(tmp_path)]
 
 
-def test_who_has_a_plan_is_kept(
+def test_a_plan_claim_is_durable(
     tmp_path: Path, synced: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENAPTER_STATE_DIR", str(tmp_path / "state"))
@@ -114,7 +112,7 @@ def test_who_has_a_plan_is_kept(
 # Names that could be confused: credentials of another run, addresses of two devices.
 
 
-async def test_credentials_of_another_run_in_the_same_file_are_not_this_ones(
+async def test_credentials_of_another_run_in_the_same_file_do_not_count(
     tmp_path: Path,
 ) -> None:
     credentials = tmp_path / "both.jsonl"
@@ -132,7 +130,7 @@ async def test_credentials_of_another_run_in_the_same_file_are_not_this_ones(
 
 
 @pytest.mark.parametrize("turned", [False, True])
-async def test_an_address_of_two_devices_is_a_problem_and_nobody_is_taken(turned: bool) -> None:
+async def test_an_ambiguous_address_is_a_problem_and_selects_no_device(turned: bool) -> None:
     devices = [device(0), device(1), device(2)]
     shown = [each.to_json() for each in devices]
     shown[1]["slug"] = uuid(0)

@@ -74,7 +74,7 @@ def devices_in(*paths: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("lose", [unlinked, moved, replaced, cut_short])
-async def test_credentials_that_lose_their_name_stop_the_run_and_are_kept(
+async def test_a_removed_credentials_file_stops_the_run_and_loses_nothing(
     tmp_path: Path, lose: Callable[[Path], None]
 ) -> None:
     path = tmp_path / "c.jsonl"
@@ -99,7 +99,7 @@ async def test_credentials_that_lose_their_name_stop_the_run_and_are_kept(
     assert modes == {0o600}
 
 
-async def test_what_comes_last_is_kept_too_where_another_file_has_the_place(
+async def test_late_credentials_are_kept_even_if_another_file_took_the_place(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "c.jsonl"
@@ -118,7 +118,7 @@ async def test_what_comes_last_is_kept_too_where_another_file_has_the_place(
 
 @pytest.mark.parametrize("name", ["j.db", "j.db-wal", "j.db.lock"])
 @pytest.mark.parametrize("lose", [unlinked, replaced])
-async def test_a_journal_that_loses_its_name_stops_the_run(
+async def test_a_removed_journal_stops_the_run(
     tmp_path: Path, name: str, lose: Callable[[Path], None]
 ) -> None:
     path = tmp_path / name

@@ -46,7 +46,7 @@ async def only(run: fleet.Run[Any]) -> Outcome[Any]:
     return outcome
 
 
-async def test_plan_guard_check_and_wave_ask_for_fresh_answers(
+async def test_plan_guard_check_and_wave_request_fresh_answers(
     rig: Rig, server: FaultServer
 ) -> None:
     gone = DeleteDevice(device_id="no-such-device")
@@ -58,9 +58,7 @@ async def test_plan_guard_check_and_wave_ask_for_fresh_answers(
     assert asked == {("GET", "no-cache"), ("PATCH", None), ("DELETE", None)}
 
 
-async def test_what_a_cache_says_is_no_reason_to_send_or_not_to(
-    rig: Rig, server: FaultServer
-) -> None:
+async def test_a_cached_answer_decides_nothing(rig: Rig, server: FaultServer) -> None:
     server.always(applied(CACHED), method="GET")
     checked = await only(fleet.Run(rig.client, [UPDATE], check=True))
     assert checked.state is State.FAILED
@@ -75,7 +73,7 @@ async def test_what_a_cache_says_is_no_reason_to_send_or_not_to(
 
 
 @pytest.mark.parametrize("mode", [GuardMode.EACH, GuardMode.NONE])
-async def test_what_the_guard_saw_done_already_settles_what_was_lost(
+async def test_a_state_seen_by_the_guard_settles_a_lost_answer(
     rig: Rig, server: FaultServer, mode: GuardMode
 ) -> None:
     server.world.meddle("dev-1", name="New name")
@@ -89,7 +87,7 @@ async def test_what_the_guard_saw_done_already_settles_what_was_lost(
 
 
 @pytest.mark.parametrize(("age", "state"), [(100.0, State.APPLIED), (3600.0, State.UNKNOWN)])
-async def test_what_an_earlier_session_sent_is_settled_by_what_is_newer_than_that(
+async def test_a_request_of_an_earlier_session_is_settled_by_a_newer_state(
     rig: Rig, server: FaultServer, tmp_path: Path, age: float, state: State
 ) -> None:
     path = tmp_path / "run.db"

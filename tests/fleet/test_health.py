@@ -44,7 +44,9 @@ def device(status: ConnectivityStatus | None) -> Device:
     ],
     ids=["online", "offline", "says-nothing", "not-there", "host-down"],
 )
-async def test_only_who_says_so_is_online(answer: Device | Exception, expected: bool) -> None:
+async def test_only_an_explicit_status_is_online(
+    answer: Device | Exception, expected: bool
+) -> None:
     caller = Answers(answer)
     assert await is_online(caller, "d") is expected
     asked = GetDevice(device_id="d", expand=("connectivity",))

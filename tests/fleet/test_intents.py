@@ -81,7 +81,7 @@ async def test_every_arrival_finds_its_intent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("power", [True, False])
-async def test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own(
+async def test_each_request_after_an_uncertain_one_has_its_own_intent(
     tmp_path: Path, *, power: bool
 ) -> None:
     world = World.seeded(400, 1, role="OWNER")
@@ -121,7 +121,7 @@ async def test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own(
     assert intents == (witness.seen + len(standalone),)
 
 
-async def test_what_is_cut_off_before_its_intent_is_written_is_held_and_stays_so(
+async def test_an_item_cut_off_before_its_intent_is_held_and_stays_held(
     tmp_path: Path,
 ) -> None:
     world = World.seeded(10, 1, role="OWNER")

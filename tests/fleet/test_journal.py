@@ -47,7 +47,7 @@ def rename(device_id: str, name: str = "new") -> UpdateDevice:
 
 
 @POSIX
-def test_it_and_its_log_are_for_their_owner_only(path: Path) -> None:
+def test_only_the_owner_can_read_it_and_its_log(path: Path) -> None:
     before = os.umask(0)
     try:
         with closing(SQLiteJournal.open(path)) as journal:
@@ -67,7 +67,7 @@ def test_it_is_marked_as_a_journal_of_this_version_with_wal(path: Path) -> None:
 
 
 @pytest.mark.parametrize("look", [SQLiteJournal.open, SQLiteJournal.read])
-def test_another_version_is_refused_by_name(
+def test_a_different_version_is_refused_by_name(
     path: Path, look: Callable[[Path], SQLiteJournal]
 ) -> None:
     SQLiteJournal.open(path).close()
@@ -77,7 +77,7 @@ def test_another_version_is_refused_by_name(
         look(path)
 
 
-def test_another_database_is_refused_and_left_as_it_was(path: Path) -> None:
+def test_another_database_is_refused_and_unchanged(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE precious (thing)")
     path.chmod(0o600)
@@ -87,7 +87,7 @@ def test_another_database_is_refused_and_left_as_it_was(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_text_file_is_refused_and_left_as_it_was(path: Path) -> None:
+def test_a_text_file_is_refused_and_unchanged(path: Path) -> None:
     path.write_text("operation,device_id\n" * 100)
     path.chmod(0o600)
     with pytest.raises(RunRefusedError):
@@ -96,7 +96,7 @@ def test_a_text_file_is_refused_and_left_as_it_was(path: Path) -> None:
 
 
 @POSIX
-def test_where_sqlite_knows_no_wal_it_is_refused_by_name(path: Path) -> None:
+def test_without_wal_it_is_refused_by_name(path: Path) -> None:
     # Lock files beside the database, as for network disks, rule out shared memory.
     connection = sqlite3.connect(f"{path.as_uri()}?vfs=unix-dotfile", uri=True)
     with closing(connection), pytest.raises(ConfigurationError, match="WAL is needed"):
@@ -120,7 +120,7 @@ def test_a_link_is_not_followed(path: Path) -> None:
         SQLiteJournal.open(link)
 
 
-def test_a_journal_to_read_must_be_there(path: Path) -> None:
+def test_a_journal_to_read_must_exist(path: Path) -> None:
     with pytest.raises(RunRefusedError, match="there is no journal"):
         read_journal(path)
     assert not path.exists()
@@ -137,7 +137,7 @@ def test_a_reader_sees_what_is_committed_while_it_is_written(
             reader._connection.execute("INSERT INTO run VALUES (?, ?)", ("x", "z"))
 
 
-def test_a_work_is_read_as_it_was_written(journal: SQLiteJournal) -> None:
+def test_an_item_is_read_as_written(journal: SQLiteJournal) -> None:
     full = WorkItem(
         seq=3,
         operation=DeleteDevice(device_id="b"),
@@ -156,7 +156,7 @@ def test_a_work_is_read_as_it_was_written(journal: SQLiteJournal) -> None:
     assert journal.item(2) is None
 
 
-def test_what_is_begun_is_there_whole_or_not_at_all(journal: SQLiteJournal) -> None:
+def test_a_new_run_is_recorded_completely_or_not_at_all(journal: SQLiteJournal) -> None:
     rows = (
         item_row(WorkItem(seq=number, operation=rename(f"d{number}"))) for number in range(1200)
     )
@@ -168,7 +168,7 @@ def test_what_is_begun_is_there_whole_or_not_at_all(journal: SQLiteJournal) -> N
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
-def test_an_operations_text_is_json_and_says_all_of_it(name: str) -> None:
+def test_an_operations_text_is_complete_json(name: str) -> None:
     try:
         operation = rename("dev-1", name)
     except ConfigurationError:
@@ -179,7 +179,7 @@ def test_an_operations_text_is_json_and_says_all_of_it(name: str) -> None:
     assert digest_of(text) != digest_of(operation_text(rename("dev-2", name)))
 
 
-def test_the_last_event_says_how_an_item_stands(journal: SQLiteJournal) -> None:
+def test_the_last_event_gives_an_items_state(journal: SQLiteJournal) -> None:
     for _ in journal.begin(
         {}, [item_row(WorkItem(seq=n, operation=rename(f"d{n}"))) for n in (0, 2)]
     ):
@@ -226,7 +226,7 @@ def test_a_lock_is_free_when_its_holder_is_killed(path: Path) -> None:
     RunLock.take(path).release()
 
 
-def test_a_lock_file_that_is_none_is_refused_by_name(path: Path) -> None:
+def test_an_invalid_lock_file_is_refused_by_name(path: Path) -> None:
     lock = Path(f"{path}.lock")
     lock.write_bytes(b"x" * 8192)
     lock.chmod(0o600)
@@ -236,7 +236,7 @@ def test_a_lock_file_that_is_none_is_refused_by_name(path: Path) -> None:
     assert lock.read_bytes() == b"x" * 8192
 
 
-def test_another_word_for_what_to_do_with_the_unknown_is_refused(path: Path) -> None:
+def test_an_unknown_value_of_ambiguous_is_refused(path: Path) -> None:
     word: Any = "repeat"
     with pytest.raises(ConfigurationError, match="report, regenerate, skip"):
         JournalOptions(path=path, ambiguous=word)

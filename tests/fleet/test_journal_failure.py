@@ -133,7 +133,7 @@ async def test_a_mint_is_not_sent_either(
     assert report.counts[State.HELD] == len(mints)
 
 
-async def test_what_is_cut_before_it_is_sent_is_held_and_never_in_doubt(
+async def test_an_item_cut_off_before_it_is_sent_is_held_and_never_unknown(
     world: World, emulator: Emulator, client: Client, path: Path, tmp_path: Path
 ) -> None:
     mints = [

@@ -70,9 +70,7 @@ async def test_all_of_one_turn_is_one_transaction(
     assert {thread for statement, thread in told.told if statement == "COMMIT"} == {main}
 
 
-async def test_a_group_is_written_in_its_order(
-    journal: SQLiteJournal, writer: JournalWriter
-) -> None:
+async def test_a_group_is_written_in_order(journal: SQLiteJournal, writer: JournalWriter) -> None:
     rows = [
         event_row(0, "intent", 1, attempt=1),
         event_row(0, "held", 1, detail="{}"),
@@ -86,7 +84,7 @@ async def test_a_group_is_written_in_its_order(
     assert told == [(0, "intent"), (0, "held"), (1, "held"), (1, "intent")]
 
 
-async def test_items_are_there_with_their_intents(
+async def test_items_are_written_with_their_intents(
     journal: SQLiteJournal, writer: JournalWriter
 ) -> None:
     operation = UpdateDevice(device_id="a", name="b")
@@ -113,7 +111,7 @@ async def test_the_power_level_gathers_and_syncs_on_a_thread(
     assert journal._writing.execute("PRAGMA synchronous").fetchone() == (1,)
 
 
-async def test_a_group_that_fails_fails_all_its_waiters_and_is_not_there(
+async def test_a_failing_group_fails_all_its_waiters_and_writes_nothing(
     journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError]
 ) -> None:
     await writer.commit(event_row(0, "intent", 1))
@@ -141,7 +139,7 @@ async def test_a_power_group_that_fails_fails_its_waiters_too(
 
 
 @pytest.mark.parametrize("power", [False, True])
-async def test_a_row_that_cannot_be_a_row_leaves_nobody_waiting(
+async def test_an_invalid_row_leaves_no_waiter_behind(
     journal: SQLiteJournal, writer: JournalWriter, failures: list[JournalError], power: bool
 ) -> None:
     writer.add((1, 0, "failed", 1, 1, 0, 400, "half \ud83d", "", ""))
@@ -154,7 +152,7 @@ async def test_a_row_that_cannot_be_a_row_leaves_nobody_waiting(
     assert list(journal.events()) == []
 
 
-async def test_a_cancelled_waiter_does_not_hurt_the_others(
+async def test_a_cancelled_waiter_does_not_affect_the_others(
     journal: SQLiteJournal, writer: JournalWriter
 ) -> None:
     first, second = (writer.commit(event_row(seq, "intent", 1)) for seq in (1, 2))
@@ -163,7 +161,7 @@ async def test_a_cancelled_waiter_does_not_hurt_the_others(
     assert intents(journal) == [1, 2]
 
 
-async def test_closing_writes_what_is_left_and_shortens_the_log(
+async def test_closing_writes_the_rest_and_shortens_the_log(
     journal: SQLiteJournal, writer: JournalWriter
 ) -> None:
     writer.add(event_row(1, "applied", 1))

@@ -43,7 +43,7 @@ async def test_leaving_early_starts_nothing_more_and_drains() -> None:
     assert fleet_tasks() == []
 
 
-async def test_leaving_by_an_error_of_the_callers_drains_too() -> None:
+async def test_leaving_by_the_callers_error_drains_too() -> None:
     caller = ScriptedCaller()
     run = fleet.Run(caller, [rename("a"), rename("b")])
 
@@ -59,7 +59,7 @@ async def test_leaving_by_an_error_of_the_callers_drains_too() -> None:
 
 
 @pytest.mark.parametrize("iterating", [True, False])
-async def test_cancelling_the_caller_cancels_what_is_under_way(*, iterating: bool) -> None:
+async def test_cancelling_the_caller_cancels_operations_in_flight(*, iterating: bool) -> None:
     caller = ScriptedCaller(forever)
     runs = []
 
@@ -89,7 +89,7 @@ async def test_a_timeout_around_a_run_is_a_timeout() -> None:
     assert fleet_tasks() == []
 
 
-async def test_stop_lets_what_is_under_way_end_and_tells_the_rest() -> None:
+async def test_stop_lets_operations_in_flight_end_and_reports_the_rest() -> None:
     caller = ScriptedCaller()
     states = []
     async with fleet.Run(caller, [rename(f"d{n}") for n in range(20)], concurrency=2) as run:
@@ -102,7 +102,7 @@ async def test_stop_lets_what_is_under_way_end_and_tells_the_rest() -> None:
     assert run.report.complete
 
 
-async def test_cut_tells_reads_and_what_was_never_sent_as_held() -> None:
+async def test_cut_reports_reads_and_unsent_operations_as_held() -> None:
     async def answer(_: Operation[Any]) -> None:
         await asyncio.Event().wait()
 
@@ -116,7 +116,7 @@ async def test_cut_tells_reads_and_what_was_never_sent_as_held() -> None:
     assert states == {operations[0]: State.UNKNOWN, operations[1]: State.HELD}
 
 
-async def test_a_cut_from_within_a_call_that_is_as_good_as_over_cuts_the_rest() -> None:
+async def test_a_cut_from_within_a_finishing_call_cuts_the_rest() -> None:
     runs: list[fleet.Run[Any]] = []
 
     async def answer(operation: Operation[Any]) -> None:
@@ -154,7 +154,7 @@ async def test_a_cut_from_within_a_call_that_goes_on_cuts_it_too() -> None:
 
 @pytest.mark.parametrize("way", ["stop", "cut", "leave"])
 @pytest.mark.parametrize("check", [False, True])
-async def test_what_waits_for_its_turn_at_a_rate_is_not_begun_after_a_stop(
+async def test_operations_waiting_for_the_rate_are_not_started_after_a_stop(
     way: str, tmp_path: Path, *, check: bool
 ) -> None:
     renames = [rename(uuid(number)) for number in range(20)]

@@ -68,13 +68,13 @@ def test_a_server_that_refuses_everything_is_waited_for(
     assert obstacles.to_repeat() is None, "the limiter holds back what is in flight already"
 
 
-def test_what_the_api_refuses_for_good_slows_nothing(obstacles: Obstacles) -> None:
+def test_a_final_refusal_slows_nothing_down(obstacles: Obstacles) -> None:
     for _ in range(500):
         fail(obstacles, NOT_FOUND)
     assert obstacles.to_begin() is None
 
 
-def test_a_host_that_is_down_is_waited_for(obstacles: Obstacles, ticking: Ticking) -> None:
+def test_a_job_waits_for_a_host_that_is_down(obstacles: Obstacles, ticking: Ticking) -> None:
     for _ in range(10):
         fail(obstacles, UNSENT)
     wait = obstacles.to_begin()
@@ -90,7 +90,7 @@ def test_a_host_that_is_down_is_waited_for(obstacles: Obstacles, ticking: Tickin
     assert obstacles.to_begin() is None
 
 
-def test_a_probe_that_ends_without_an_attempt_is_no_answer(
+def test_a_probe_without_an_attempt_is_not_an_answer(
     obstacles: Obstacles, ticking: Ticking
 ) -> None:
     for _ in range(10):
@@ -111,7 +111,7 @@ def test_an_operation_that_never_reached_the_host_is_enough(obstacles: Obstacles
     assert wait.detail == "the host's name cannot be resolved"
 
 
-def test_half_the_answers_being_502_is_an_outage_and_429s_are_none(obstacles: Obstacles) -> None:
+def test_many_502s_are_an_outage_and_429s_are_not(obstacles: Obstacles) -> None:
     for _ in range(19):
         fail(obstacles, BAD_GATEWAY)
     assert reason(obstacles.to_begin()) is None
@@ -140,9 +140,7 @@ def test_too_many_retries_hold_new_operations_back_and_fail_none(
     assert obstacles.to_begin() is None
 
 
-def test_nothing_getting_through_for_too_long_is_told(
-    obstacles: Obstacles, ticking: Ticking
-) -> None:
+def test_a_long_outage_is_reported(obstacles: Obstacles, ticking: Ticking) -> None:
     for _ in range(10):
         fail(obstacles, UNSENT)
     assert obstacles.gives_up_at == ticking.now + 900.0
@@ -154,7 +152,7 @@ def test_nothing_getting_through_for_too_long_is_told(
     assert "nothing got through for 15:00" in str(error)
 
 
-def test_what_gets_through_between_429s_is_progress(obstacles: Obstacles, ticking: Ticking) -> None:
+def test_successes_between_429s_are_progress(obstacles: Obstacles, ticking: Ticking) -> None:
     for _ in range(100):
         fail(obstacles, THROTTLED)
         ticking.pass_by(60.0)
@@ -162,7 +160,7 @@ def test_what_gets_through_between_429s_is_progress(obstacles: Obstacles, tickin
     assert obstacles.overdue() is None
 
 
-def test_a_wait_is_told_in_words() -> None:
+def test_a_wait_is_described_in_words() -> None:
     wait = Wait(
         reason=Reason.HOST_DOWN, since=1000.0, until=1060.0, detail="host refuses connections"
     )

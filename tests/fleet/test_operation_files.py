@@ -81,7 +81,7 @@ def test_a_cell_of_a_field_that_is_not_text_holds_json(tmp_path: Path) -> None:
     assert wrong == [(2, "tags must contain JSON, as it is not text; got 'a'")]
 
 
-def test_an_empty_cell_leaves_alone() -> None:
+def test_an_empty_cell_leaves_the_field_alone() -> None:
     (operation,) = parse(HEADER + "update,d1,new,,,\n")
     assert isinstance(operation, UpdateDevice)
     assert operation.slug is UNSET
@@ -96,7 +96,7 @@ def test_line_ends_and_byte_order_marks_do_not_matter(end: str, mark: bytes) -> 
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])
-def test_the_delimiter_is_told_by_the_header(delimiter: str) -> None:
+def test_the_header_determines_the_delimiter(delimiter: str) -> None:
     text = f"\ndevice_id{delimiter}operation{delimiter}name\nd1{delimiter}update{delimiter}a,b\n"
     assert parse(text) == [UpdateDevice(device_id="d1", name="a,b")]
 
@@ -113,16 +113,16 @@ def test_a_quoted_cell_may_hold_a_line_end_and_later_lines_keep_their_numbers() 
     assert "device_id" in message
 
 
-def test_a_header_alone_is_no_operation() -> None:
+def test_a_header_alone_is_not_an_operation() -> None:
     assert parse(HEADER) == []
 
 
 @pytest.mark.parametrize("text", ["", " \n\n", b"\xef\xbb\xbf"])
-def test_an_empty_file_is_no_csv(text: str | bytes) -> None:
+def test_an_empty_file_is_not_csv(text: str | bytes) -> None:
     assert problems(text) == [(0, "it is empty; a CSV file begins with a header")]
 
 
-def test_every_problem_is_told_with_its_line() -> None:
+def test_every_problem_is_reported_with_its_line() -> None:
     text = (
         HEADER
         + "update,d1,,,,\n"  # sets nothing
@@ -181,7 +181,7 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
         ("operation,device_id\nlist,d1\n", 2, "one of device.update"),
     ],
 )
-def test_what_is_no_csv_of_ours(text: str | bytes, line: int, word: str) -> None:
+def test_csv_files_that_are_refused(text: str | bytes, line: int, word: str) -> None:
     ((found, message),) = problems(text)
     assert found == line
     assert word in message
@@ -204,7 +204,7 @@ def test_what_is_no_csv_of_ours(text: str | bytes, line: int, word: str) -> None
         ("[" * 100_000, "no JSON object"),
     ],
 )
-def test_what_is_wrong_in_json_lines(line: str, word: str) -> None:
+def test_errors_in_json_lines(line: str, word: str) -> None:
     good = '{"operation": "delete", "device_id": "d1"}'
     ((found, message),) = problems(f"{good}\n\n{line}\n")
     assert found == 3
@@ -224,7 +224,7 @@ texts = st.text(
 
 
 @given(names=st.lists(texts, min_size=1, max_size=5))
-def test_json_lines_give_back_any_name(names: list[str]) -> None:
+def test_json_lines_preserve_any_name(names: list[str]) -> None:
     operations = [UpdateDevice(device_id="d1", name=name) for name in names]
     lines = "\n".join(
         json.dumps(operation_to_json(each), ensure_ascii=False) for each in operations

@@ -10,7 +10,7 @@ from enapter_async.operations.devices import UpdateDevice
 from tests.fleet.callers import ScriptedCaller
 
 
-def test_a_keyword_goes_before_the_value() -> None:
+def test_a_keyword_takes_precedence_over_the_value() -> None:
     options = RunOptions.of(RunOptions(concurrency=3, check=True), {"concurrency": 5})
     assert (options.concurrency, options.check, options.abort) == (5, True, DEFAULT_ABORT)
 
@@ -20,7 +20,7 @@ def test_a_guard_is_named_by_its_mode(given: Any) -> None:
     assert RunOptions(guard=given).guard is GuardMode.EACH
 
 
-def test_a_guard_of_ones_own_stays() -> None:
+def test_a_custom_guard_is_kept() -> None:
     guard = StateGuard(ScriptedCaller())
     assert RunOptions(guard=guard).guard is guard
 
@@ -33,12 +33,12 @@ def test_a_guard_of_ones_own_stays() -> None:
         ({"guard": "often"}, "guard is 'often'; give one of auto, each, wave, none"),
     ],
 )
-def test_what_makes_no_sense_is_refused(keywords: Any, says: str) -> None:
+def test_nonsensical_options_are_refused(keywords: Any, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says):
         RunOptions(**keywords)
 
 
-async def test_a_run_takes_the_value() -> None:
+async def test_a_run_accepts_the_value() -> None:
     caller = ScriptedCaller()
     operations = [UpdateDevice(device_id="device-1", name="x")]
     with pytest.raises(TypeError, match="concurency"):

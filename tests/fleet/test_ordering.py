@@ -10,7 +10,7 @@ def update(seq: int, device: str, after: int | None = None) -> WorkItem:
     return WorkItem(seq=seq, operation=UpdateDevice(device_id=device, name=f"n{seq}"), after=after)
 
 
-def test_works_of_one_device_go_one_after_the_other() -> None:
+def test_items_of_one_device_run_one_after_another() -> None:
     lanes = Ordering()
     first, second, other = update(0, "a"), update(1, "a"), update(2, "b")
     third = WorkItem(seq=3, operation=GenerateConfig(device_id="a", protocol="MQTT"))
@@ -27,13 +27,13 @@ def test_works_of_one_device_go_one_after_the_other() -> None:
     assert lanes.admit(update(4, "a"))
 
 
-def test_reads_have_no_lane() -> None:
+def test_reads_are_not_ordered() -> None:
     lanes = Ordering()
     works = [WorkItem(seq=seq, operation=ListDevices()) for seq in range(3)]
     assert all(lanes.admit(each) for each in works)
 
 
-def test_a_work_waits_for_the_one_that_it_follows() -> None:
+def test_an_item_waits_for_its_predecessor() -> None:
     lanes = Ordering()
     leader, follower, behind = update(0, "a"), update(1, "b", after=0), update(2, "b")
     assert [lanes.admit(each) for each in (leader, follower, behind)] == [True, False, False]
@@ -42,7 +42,7 @@ def test_a_work_waits_for_the_one_that_it_follows() -> None:
     assert lanes.admit(update(3, "c", after=0)), "what it follows has ended"
 
 
-def test_what_did_not_end_well_blocks_its_device_and_its_followers_and_nobody_else() -> None:
+def test_a_failed_item_blocks_only_its_device_and_its_followers() -> None:
     lanes = Ordering()
     bad = update(9, "a")
     assert lanes.admit(bad)

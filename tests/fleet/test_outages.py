@@ -93,7 +93,7 @@ async def test_a_job_sleeps_through_an_outage_and_nothing_fails_for_it(
     assert landlord.clock.skipped > 60, "it was down for long"
 
 
-async def test_while_the_host_is_down_few_knock(landlord: Landlord) -> None:
+async def test_while_the_host_is_down_there_are_few_probes(landlord: Landlord) -> None:
     landlord.after = 10**9
     operations = [rename(device.id) for device in landlord.world]
     report, outcomes, events = await carry_out(landlord, operations, max_pause=600.0)
@@ -120,7 +120,7 @@ async def test_once_only_operations_are_never_the_probe(landlord: Landlord) -> N
     assert all(outcome.attempts <= 5 for outcome in outcomes)
 
 
-async def test_a_run_that_is_left_while_it_waits_ends_at_once(landlord: Landlord) -> None:
+async def test_leaving_a_waiting_run_ends_it_at_once(landlord: Landlord) -> None:
     landlord.after = 10**9
     operations = [rename(device.id) for device in landlord.world]
     client = Client(
@@ -164,7 +164,7 @@ async def through(
     return report, events, clock
 
 
-async def test_a_long_retry_after_is_waited_for_and_fails_nothing(emulator: Emulator) -> None:
+async def test_a_long_retry_after_is_waited_out_and_fails_nothing(emulator: Emulator) -> None:
     # Longer than a call of the client waits (120 s), shorter than a job does (15 minutes).
     emulator.faults.add(TooManyRequests(retry_after=600), times=3)
     report, _, clock = await through(emulator)
@@ -188,7 +188,7 @@ async def test_many_429s_cost_time_and_no_operation(emulator: Emulator) -> None:
     assert report.attempts == 360
 
 
-async def test_a_server_that_fails_for_a_while_is_left_alone_for_a_while(
+async def test_a_failing_server_is_left_alone_for_a_while(
     emulator: Emulator,
 ) -> None:
     emulator.faults.add(ServerFailure(status=502), times=30)
@@ -199,7 +199,7 @@ async def test_a_server_that_fails_for_a_while_is_left_alone_for_a_while(
     )
 
 
-async def test_criteria_judge_what_was_carried_out_and_not_what_waited(
+async def test_criteria_judge_executed_operations_and_not_waiting_ones(
     emulator: Emulator,
 ) -> None:
     emulator.faults.add(TooManyRequests(), times=100)

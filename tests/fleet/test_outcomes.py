@@ -24,7 +24,7 @@ def report_of(failed: int) -> Report:
     return tally.report(elapsed=2.04, complete=failed == 0, stopped=stopped if failed else None)
 
 
-def test_a_report_crosses_processes_and_is_copied() -> None:
+def test_a_report_can_be_pickled_and_copied() -> None:
     report = report_of(3)
     for other in (pickle.loads(pickle.dumps(report)), copy.deepcopy(report), copy.copy(report)):  # noqa: S301 - our own
         assert (other.counts[State.APPLIED], other.counts[State.FAILED]) == (2, 3)
@@ -34,7 +34,7 @@ def test_a_report_crosses_processes_and_is_copied() -> None:
         assert repr(other) == repr(report)
 
 
-def test_a_report_goes_to_json() -> None:
+def test_a_report_can_be_written_as_json() -> None:
     report = report_of(1)
     assert json.loads(json.dumps(report.counts))["failed"] == 1
     told = json.loads(json.dumps(report.to_json()))

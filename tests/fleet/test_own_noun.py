@@ -193,7 +193,7 @@ async def client(hall: Hall) -> AsyncIterator[Client]:
         yield opened
 
 
-async def test_a_plan_reads_pages_finds_slugs_and_orders_what_takes_and_frees(
+async def test_a_plan_reads_pages_finds_slugs_and_orders_their_changes(
     hall: Hall, client: Client
 ) -> None:
     hall.add(*(f"s{number}" for number in range(8)))
@@ -218,9 +218,7 @@ async def test_a_plan_reads_pages_finds_slugs_and_orders_what_takes_and_frees(
     }
 
 
-async def test_what_hangs_below_is_deleted_first_or_keeps_what_it_hangs_on(
-    hall: Hall, client: Client
-) -> None:
+async def test_children_are_deleted_first_or_keep_their_parent(hall: Hall, client: Client) -> None:
     hall.add("top", "shaft")
     hall.add("a", "b", above="top")
     hall.add("c", above="shaft", lit=False)

@@ -44,7 +44,7 @@ def rename(rack_id: str, name: str) -> RenameRack:
     return RenameRack(rack_id=rack_id, name=name)
 
 
-async def test_a_plan_tells_what_changes_and_what_cannot_be_done(
+async def test_a_plan_shows_changes_and_refusals(
     server: RackServer, client: Client, tmp_path: Path
 ) -> None:
     asked = [
@@ -90,9 +90,7 @@ async def test_a_plan_tells_what_changes_and_what_cannot_be_done(
     assert "r5" in server.racks
 
 
-async def test_what_was_changed_meanwhile_is_held_by_the_guard(
-    server: RackServer, client: Client
-) -> None:
+async def test_the_guard_holds_items_changed_meanwhile(server: RackServer, client: Client) -> None:
     for mode in (fleet.GuardMode.EACH, fleet.GuardMode.WAVE):
         server.racks.update(NAMES)
         with await fleet.plan(client, [rename("r1", "Nord"), rename("r2", "Sud")]) as plan:
@@ -140,7 +138,7 @@ async def test_a_run_is_journalled_settled_resumed_reported_and_undone(
     assert server.racks == NAMES
 
 
-async def test_what_an_own_operation_cannot_undo_is_told(client: Client, tmp_path: Path) -> None:
+async def test_irreversible_custom_operations_are_reported(client: Client, tmp_path: Path) -> None:
     journal = tmp_path / "run.db"
     with await fleet.plan(client, [CreateRack(rack_id="r7", name="New")]) as plan:
         assert (await fleet.apply(client, plan, journal=journal)).ok
@@ -178,7 +176,7 @@ class RenameFullRack(RenameRack):
         return GetFullRack(rack_id=self.rack_id)
 
 
-async def test_a_state_that_cannot_be_made_again_is_told_and_keeps_nothing_else_from_undo(
+async def test_an_irreversible_state_is_reported_and_blocks_no_other_undo(
     server: RackServer, client: Client, tmp_path: Path
 ) -> None:
     journal = tmp_path / "run.db"
@@ -193,7 +191,7 @@ async def test_a_state_that_cannot_be_made_again_is_told_and_keeps_nothing_else_
     assert server.racks == NAMES | {"r1": "Nord"}
 
 
-async def test_a_search_is_no_state(client: Client) -> None:
+async def test_a_search_is_not_a_state(client: Client) -> None:
     searched = AddRack(name="North")
     with await fleet.plan(client, [searched]) as plan:
         (item,) = plan.items()
@@ -201,7 +199,7 @@ async def test_a_search_is_no_state(client: Client) -> None:
     assert (await fleet.apply(client, [searched], check=True)).counts[State.APPLIED] == 1
 
 
-async def test_racks_and_devices_of_one_id_are_two_things(client: Client) -> None:
+async def test_a_rack_and_a_device_with_one_id_are_different_targets(client: Client) -> None:
     both = [rename("r1", "Nord"), UpdateDevice(device_id="r1", name="Boiler")]
     report = await fleet.apply(client, both, abort=None)
     assert {str(state): number for state, number in report.counts.items() if number} == {
@@ -243,9 +241,7 @@ async def test_a_class_of_version_0_1_is_applied_journalled_and_planned_without_
         assert (await fleet.apply(client, plan)).ok
 
 
-async def test_a_backend_speaks_of_the_noun_also_from_a_journal(
-    client: Client, tmp_path: Path
-) -> None:
+async def test_a_backend_names_the_noun_even_from_a_journal(client: Client, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError) as caught:
         await client.execute(rename("r9", "Nowhere"))
     assert answer_to(caught.value).problem["title"] == "There is no such rack."
@@ -259,7 +255,7 @@ async def test_a_backend_speaks_of_the_noun_also_from_a_journal(
     assert trouble["rack_id"] == "r9"
 
 
-async def test_a_create_whose_end_is_unknown_is_told_in_its_own_words(
+async def test_an_unknown_create_is_described_in_its_own_words(
     server: RackServer, client: Client
 ) -> None:
     server.lose = 3
@@ -271,7 +267,7 @@ async def test_a_create_whose_end_is_unknown_is_told_in_its_own_words(
         assert "device" not in f"{outcome.error} {getattr(outcome.error, 'hint', '')}"
 
 
-def test_a_file_holds_own_operations_beside_those_of_devices(tmp_path: Path) -> None:
+def test_a_file_may_mix_custom_and_device_operations(tmp_path: Path) -> None:
     path = tmp_path / "mixed.csv"
     path.write_text(
         "operation,device_id,rack_id,name\n"

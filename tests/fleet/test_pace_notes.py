@@ -33,7 +33,7 @@ class Paper:
         self.notes.append(dict(details))
 
 
-def test_a_limit_and_a_pause_are_told_at_once_and_a_rates_steps_once_a_second() -> None:
+def test_limits_and_pauses_are_reported_at_once_and_rate_steps_once_a_second() -> None:
     ticking, paper, told = Ticking(), Paper(), list[RunEvent]()
     notes = PaceNotes(ticking.clock(), told.append, paper)
     for pace in (OPEN, LIMITED, attrs.evolve(LIMITED, rate=48.0), PAUSED, LIMITED, OPEN, OPEN):
@@ -53,7 +53,7 @@ def test_a_limit_and_a_pause_are_told_at_once_and_a_rates_steps_once_a_second() 
     assert str(read) == "47/s, the server refused 20 of the last 900"
 
 
-def test_refusals_by_chance_are_written_at_the_end_and_count_from_the_start() -> None:
+def test_random_refusals_are_recorded_at_the_end_and_count_from_the_start() -> None:
     clock, paper = Ticking().clock(), Paper()
     limiter = AdaptiveLimiter(Pacing(), clock)
 
@@ -74,11 +74,11 @@ def test_refusals_by_chance_are_written_at_the_end_and_count_from_the_start() ->
 
 
 @pytest.mark.parametrize("details", [{}, {"rate": "fast", "refused": 1, "ended": 2}])
-def test_a_note_that_tells_no_pace_is_none(details: dict[str, Any]) -> None:
+def test_a_note_without_a_pace_is_ignored(details: dict[str, Any]) -> None:
     assert pace_in(details) is None
 
 
-async def test_a_run_at_which_a_server_refuses_everything_for_a_while_tells_and_writes_it(
+async def test_a_period_of_refusals_is_reported_and_recorded(
     tmp_path: Path,
 ) -> None:
     async with Emulator(devices=60, seed=1) as emulator:

@@ -156,7 +156,7 @@ async def test_a_resume_reads_back_what_an_earlier_session_applied(
     assert again.passed == [(1, 2), (2, 3), (3, 0)]
 
 
-async def test_a_wave_that_passed_is_not_looked_at_again(
+async def test_a_passed_wave_is_not_verified_again(
     emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     first = Session(emulator)
@@ -170,7 +170,7 @@ async def test_a_wave_that_passed_is_not_looked_at_again(
     assert once_more.arrived == []
 
 
-async def test_a_resume_stops_where_an_earlier_sessions_wave_does_not_show_what_was_set(
+async def test_a_resume_stops_if_an_earlier_wave_does_not_show_its_values(
     emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     await Session(emulator).run(renames, path, rollout=ROLLOUT, until=at(Reason.READ_BACK))
@@ -187,7 +187,7 @@ async def test_a_resume_stops_where_an_earlier_sessions_wave_does_not_show_what_
 
 
 @pytest.mark.parametrize("wave", [1, 2])
-async def test_a_resume_stops_again_while_what_failed_is_left_so(
+async def test_a_resume_stops_again_while_failures_remain(
     emulator: Emulator, path: Path, renames: list[UpdateDevice], wave: int
 ) -> None:
     emulator.faults.add(REFUSED, when=nth_change(1 if wave == 1 else 3))
@@ -223,7 +223,7 @@ async def test_a_wave_is_accepted_once_and_for_all(
     assert notes(path)[:3] == [("wave begun", 1), ("wave not passed", 1), ("wave passed", 1)]
 
 
-async def test_nothing_can_be_accepted_that_was_not_told(
+async def test_only_a_reported_wave_can_be_accepted(
     emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     await Session(emulator).run(renames, path, rollout=ROLLOUT, until=at(Reason.READ_BACK))
@@ -239,7 +239,7 @@ async def test_nothing_can_be_accepted_that_was_not_told(
 @pytest.mark.parametrize(
     ("ambiguous", "passes"), [("report", False), ("skip", True), ("regenerate", True)]
 )
-async def test_an_unknown_end_keeps_the_next_wave_until_somebody_decides(
+async def test_an_unknown_outcome_blocks_the_next_wave_until_a_decision(
     emulator: Emulator, path: Path, ambiguous: Any, *, passes: bool
 ) -> None:
     minting = next(each.id for each in emulator.world if each.type == "STANDALONE")
@@ -257,7 +257,7 @@ async def test_an_unknown_end_keeps_the_next_wave_until_somebody_decides(
     assert report.counts[State.APPLIED] == {"report": 0, "skip": 3, "regenerate": 4}[ambiguous]
 
 
-async def test_a_hold_and_the_health_gate_outlast_a_session(
+async def test_a_hold_and_the_health_gate_survive_a_session(
     emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     for device in emulator.world:
@@ -275,7 +275,7 @@ async def test_a_hold_and_the_health_gate_outlast_a_session(
     assert (await Session(emulator).run(None, path)).ok
 
 
-async def test_an_older_journal_that_went_on_is_not_read_back(
+async def test_an_older_journal_with_later_waves_is_not_read_back(
     emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     emulator.faults.add(Reply(status=401, body=b"{}"), when=nth_change(11))
@@ -289,7 +289,7 @@ async def test_an_older_journal_that_went_on_is_not_read_back(
     assert again.passed == [(3, 0)], "of the waves before it nothing is said"
 
 
-async def test_what_a_later_wave_set_anew_need_not_be_shown_when_a_first_one_is_retried(
+async def test_values_replaced_by_a_later_wave_need_not_be_shown_on_retry(
     emulator: Emulator, path: Path
 ) -> None:
     """A device of the first wave keeps its new name only until the third wave deletes it."""
@@ -321,9 +321,7 @@ async def test_a_finished_run_whose_last_wave_was_not_read_back_reads_it_back(
     assert once_more.arrived == []
 
 
-async def test_a_proxys_404_does_not_say_that_a_deletion_shows(
-    emulator: Emulator, path: Path
-) -> None:
+async def test_a_proxys_404_does_not_confirm_a_deletion(emulator: Emulator, path: Path) -> None:
     leaves = [each.id for each in emulator.world if not emulator.world.below(each.id)][:2]
     page = Reply(status=404, content_type="text/html", body=b"<html>no such page</html>")
     emulator.faults.add(page, method="GET", times=None)
@@ -339,7 +337,7 @@ async def test_a_run_without_waves_has_no_such_notes(
     assert notes(path) == []
 
 
-async def test_the_report_tells_which_wave_did_not_pass(
+async def test_the_report_names_the_wave_that_did_not_pass(
     emulator: Emulator, path: Path, renames: list[UpdateDevice]
 ) -> None:
     emulator.faults.add(REFUSED, method="PATCH")

@@ -52,7 +52,7 @@ def verdicts(items: list[PlanItem]) -> list[str]:
     return [str(item.verdict) for item in items]
 
 
-async def test_what_changes_is_told_with_what_it_was() -> None:
+async def test_a_change_is_shown_with_its_old_value() -> None:
     items = await planned(
         fleet_of(3),
         [
@@ -75,7 +75,7 @@ async def test_what_changes_is_told_with_what_it_was() -> None:
     assert {item.site for item in items} == {"site-0"}
 
 
-async def test_what_is_so_already_is_unchanged_and_is_part_of_the_run() -> None:
+async def test_a_value_already_set_is_unchanged_and_part_of_the_run() -> None:
     async with running(fleet_of(2)) as (_, client):
         operations: list[Operation[Any]] = [rename(0, "Device 0"), delete(9), rename(1)]
         with await plan(client, operations) as made:
@@ -90,7 +90,7 @@ async def test_what_is_so_already_is_unchanged_and_is_part_of_the_run() -> None:
             ]
 
 
-async def test_what_comes_after_a_refused_operation_of_its_device_is_refused_with_it() -> None:
+async def test_operations_after_a_refused_one_on_the_device_are_refused_too() -> None:
     devices = [device(0, authorized_role="USER"), device(1)]
     assign = AssignBlueprint(device_id=uuid(0), blueprint_id="bp-2")
     items = await planned(devices, [rename(0), assign, rename(1)])
@@ -101,11 +101,11 @@ async def test_what_comes_after_a_refused_operation_of_its_device_is_refused_wit
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "empty"), ("", "empty"), ("a b", "'a b'"), (0, "0")]
 )
-def test_how_a_value_is_told(value: Any, text: str) -> None:
+def test_how_a_value_is_shown(value: Any, text: str) -> None:
     assert told(value) == text
 
 
-async def test_what_is_so_already_needs_no_role() -> None:
+async def test_a_value_already_set_needs_no_role() -> None:
     devices = [device(0, authorized_role="USER")]
     unedited = UpdateDevice(device_id=uuid(0), name="Device 0", slug="device-0")
     items = await planned(
@@ -134,7 +134,7 @@ async def test_two_spellings_of_one_device_are_one_device() -> None:
     assert items[1].seq is None
 
 
-async def test_who_is_not_there_can_only_be_deleted() -> None:
+async def test_an_absent_device_can_only_be_deleted() -> None:
     items = await planned(fleet_of(1), [rename(7), UpdateDevice(device_id="nobody", name="x")])
     assert verdicts(items) == ["refused", "refused"]
     assert "no such device" in items[0].why
@@ -147,7 +147,7 @@ async def test_anything_after_a_deletion_is_refused_with_the_deletion() -> None:
     assert items[1].why == "operation 2 comes after operation 1, which deletes the device"
 
 
-async def test_a_change_before_a_deletion_is_what_the_deletion_expects() -> None:
+async def test_a_deletion_expects_the_changes_before_it() -> None:
     items = await planned(fleet_of(1), [rename(0), delete(0)])
     assert verdicts(items) == ["change", "change"]
     assert items[1].before is not None
@@ -167,7 +167,7 @@ async def test_a_change_before_a_deletion_is_what_the_deletion_expects() -> None
         (delete(3), "2 devices hang below it and stay"),
     ],
 )
-async def test_why_not(operation: Operation[Any], why: str) -> None:
+async def test_reasons_for_a_refusal(operation: Operation[Any], why: str) -> None:
     devices = [
         device(0),
         device(1, authorized_role="USER"),
@@ -182,7 +182,7 @@ async def test_why_not(operation: Operation[Any], why: str) -> None:
     assert items[0].seq is None
 
 
-async def test_a_slug_that_two_want_is_given_to_nobody() -> None:
+async def test_a_slug_requested_twice_is_given_to_neither() -> None:
     items = await planned(fleet_of(3), [reslug(0, "new"), reslug(1, "new"), reslug(2, "other")])
     assert verdicts(items) == ["refused", "refused", "change"]
 
@@ -206,7 +206,7 @@ async def test_a_slug_is_freed_by_a_deletion_too() -> None:
     assert items[0].after == 0
 
 
-async def test_who_cannot_free_a_slug_keeps_it() -> None:
+async def test_a_refused_change_keeps_its_slug() -> None:
     devices = [device(0), device(1, authorized_role="USER"), device(2)]
     items = await planned(devices, [reslug(0, "device-1"), reslug(1, "x"), reslug(2, "device-0")])
     assert verdicts(items) == ["refused"] * 3
@@ -215,7 +215,7 @@ async def test_who_cannot_free_a_slug_keeps_it() -> None:
 
 
 @pytest.mark.parametrize("length", [2, 3, 60])
-async def test_slugs_in_a_circle_are_refused_by_name(length: int) -> None:
+async def test_slugs_in_a_cycle_are_refused_by_name(length: int) -> None:
     swaps: list[Operation[Any]] = [
         reslug(each, f"device-{(each + 1) % length}") for each in range(length)
     ]
@@ -226,7 +226,7 @@ async def test_slugs_in_a_circle_are_refused_by_name(length: int) -> None:
     assert "needs operation 1 first" in items[length].why or "comes first" in items[length].why
 
 
-async def test_children_are_deleted_before_what_they_hang_on() -> None:
+async def test_children_are_deleted_before_their_parents() -> None:
     def below(number: int, upstream: int) -> Device:
         return device(number, upstream_id=uuid(upstream))
 
@@ -243,7 +243,7 @@ async def test_children_are_deleted_before_what_they_hang_on() -> None:
         assert len(emulator.world) == 0
 
 
-async def test_a_deletion_waits_for_nobody_if_a_child_is_refused() -> None:
+async def test_a_deletion_waits_for_nothing_if_a_child_is_refused() -> None:
     devices = [
         device(0),
         device(1, upstream_id=uuid(0)),
@@ -255,14 +255,14 @@ async def test_a_deletion_waits_for_nobody_if_a_child_is_refused() -> None:
     assert items[0].why == "it needs operation 2 first, which is refused"
 
 
-async def test_what_hangs_below_is_found_beyond_the_pages_that_were_read() -> None:
+async def test_children_are_found_beyond_the_pages_that_were_read() -> None:
     devices = [device(0, site_id="site-1"), *(device(each) for each in range(1, 300))]
     devices.append(device(300, site_id="site-1", upstream_id=uuid(0)))
     items = await planned(devices, [delete(0)])
     assert items[0].why == f"a device hangs below it and stays, such as {uuid(300)}"
 
 
-async def test_who_holds_a_slug_is_found_beyond_the_pages_that_were_read() -> None:
+async def test_the_holder_of_a_slug_is_found_beyond_the_pages_that_were_read() -> None:
     items = await planned(fleet_of(300), [reslug(0, "device-299")])
     assert "stays with" in items[0].why
 
@@ -281,7 +281,7 @@ async def test_most_of_a_fleet_is_read_by_pages() -> None:
         assert emulator.world.log.count_arrivals() <= 12  # 500 in steps of 49, and the end
 
 
-async def test_a_device_that_may_not_be_read_is_told_and_stops_nothing() -> None:
+async def test_an_unreadable_device_is_reported_and_stops_nothing() -> None:
     refusal = Reply(
         status=403,
         body=b'{"errors": [{"code": "permission_denied", "message": "Not yours."}]}',
@@ -295,7 +295,7 @@ async def test_a_device_that_may_not_be_read_is_told_and_stops_nothing() -> None
     assert "Not yours" in items[1].why
 
 
-async def test_operations_may_come_one_by_one() -> None:
+async def test_operations_may_arrive_one_at_a_time() -> None:
     async def stream() -> AsyncIterator[Operation[Any]]:
         for each in range(3):
             yield rename(each)
@@ -306,7 +306,7 @@ async def test_operations_may_come_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("wrong", [GetDevice(device_id="x"), "update", None])
-async def test_what_changes_nothing_cannot_be_planned(wrong: Any) -> None:
+async def test_reads_cannot_be_planned(wrong: Any) -> None:
     async with Client("token", base_url="http://127.0.0.1:9") as client:
         with pytest.raises(ConfigurationError, match=r"operation 2|operations\[1\]"):
             await plan(client, iter([rename(1), wrong]))
@@ -328,7 +328,7 @@ async def test_a_selection_becomes_a_plan() -> None:
     assert "no 2" in items[1].why
 
 
-async def test_a_selection_of_sites_reads_those_sites_only() -> None:
+async def test_a_selection_of_sites_reads_only_those_sites() -> None:
     devices = [device(each, site_id=f"site-{each % 10}") for each in range(400)]
     change = Change(selection=Selection(site_ids=["site-1", "site-3"]), blueprint_id="bp-9")
     async with running(devices) as (emulator, client):

@@ -28,7 +28,7 @@ def renames(number: int) -> list[Operation[Any]]:
     return [UpdateDevice(device_id=uuid(each), name=f"New {each}") for each in range(number)]
 
 
-async def test_a_plan_from_a_file_does_what_it_says_and_costs_nothing_where_nothing_is_to_do(
+async def test_a_plan_from_a_file_is_applied_exactly_and_unchanged_items_cost_nothing(
     tmp_path: Path,
 ) -> None:
     async with running(fleet_of(100)) as (emulator, client):
@@ -47,7 +47,7 @@ async def test_a_plan_from_a_file_does_what_it_says_and_costs_nothing_where_noth
         assert not emulator.world.log.arrivals(uuid(99))
 
 
-async def test_what_is_stale_is_held_and_a_resume_looks_again(tmp_path: Path) -> None:
+async def test_stale_items_are_held_and_a_resume_reads_them_again(tmp_path: Path) -> None:
     async with running(fleet_of(3)) as (emulator, client):
         with await plan(client, renames(3)) as made:
             emulator.world.change(uuid(1), name="By hand")
@@ -63,7 +63,7 @@ async def test_what_is_stale_is_held_and_a_resume_looks_again(tmp_path: Path) ->
         assert emulator.world.count("update") == 3
 
 
-async def test_whoever_follows_what_is_stale_is_held_too() -> None:
+async def test_followers_of_stale_items_are_held_too() -> None:
     devices = [device(0), device(1, upstream_id=uuid(0)), device(2)]
     async with running(devices) as (emulator, client):
         operations = [DeleteDevice(device_id=uuid(each)) for each in range(3)]
@@ -88,7 +88,7 @@ async def test_children_go_first_however_slow_and_whatever_the_concurrency() -> 
         assert emulator.world.log.count_arrivals("DELETE") == 40
 
 
-async def test_a_chain_of_slugs_is_handed_on_from_its_end() -> None:
+async def test_a_chain_of_slugs_is_resolved_from_its_end() -> None:
     async with running(fleet_of(30)) as (emulator, client):
         operations = [
             UpdateDevice(device_id=uuid(each), slug=f"device-{each + 1}") for each in range(30)

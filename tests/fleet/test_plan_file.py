@@ -61,7 +61,7 @@ async def test_a_plan_that_is_read_back_is_the_plan_that_was_made(tmp_path: Path
                 assert len(read) == len(made) == 4
 
 
-async def test_the_file_is_one_json_object_a_line_in_order_of_execution(tmp_path: Path) -> None:
+async def test_the_file_has_one_json_object_per_line_in_order_of_execution(tmp_path: Path) -> None:
     path = await written(tmp_path)
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert lines[0]["format"] == "enapter-async plan"
@@ -94,7 +94,7 @@ async def test_the_same_fleet_and_input_give_the_same_file(tmp_path: Path) -> No
     assert files[0] == files[1]
 
 
-async def test_an_existing_file_is_not_written_over(tmp_path: Path) -> None:
+async def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = await written(tmp_path)
     with pytest.raises(ConfigurationError, match="exists already"):
         write_plan(path, HEADER, [])
@@ -129,7 +129,7 @@ async def test_a_change_between_reading_and_applying_is_found(tmp_path: Path) ->
             list(read)
 
 
-def test_what_is_no_plan_or_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_non_plan_or_another_version_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "plan"
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_plan(path)
@@ -155,7 +155,7 @@ names = texts.filter(bool)
 
 
 @given(st.lists(st.tuples(names, st.one_of(st.none(), texts), texts)))
-def test_whatever_stands_in_names_the_file_is_read_as_it_was_written(
+def test_any_name_is_read_as_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str | None, str]]
 ) -> None:
     items = [

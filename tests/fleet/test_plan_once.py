@@ -52,7 +52,7 @@ async def test_no_file_folder_or_list_carries_it_out_twice(tmp_path: Path) -> No
         assert emulator.world.count() == NUMBER + 1
 
 
-async def test_it_is_done_again_where_that_is_told(tmp_path: Path) -> None:
+async def test_it_is_repeated_on_request(tmp_path: Path) -> None:
     async with running(fleet_of(NUMBER + 1)) as (emulator, client):
         with await planned(client) as made:
             for _ in range(2):
@@ -60,7 +60,7 @@ async def test_it_is_done_again_where_that_is_told(tmp_path: Path) -> None:
         assert emulator.world.log.count("generate_config") == 2 * NUMBER
 
 
-async def test_a_new_plan_and_one_without_configurations_are_free(tmp_path: Path) -> None:
+async def test_a_new_plan_and_one_without_configurations_are_not_claimed(tmp_path: Path) -> None:
     renames = [UpdateDevice(device_id=uuid(1), name="New")]
     async with running(fleet_of(NUMBER + 1)) as (emulator, client):
         for _ in range(2):
@@ -86,7 +86,7 @@ async def test_two_runs_at_once_share_no_plan(tmp_path: Path) -> None:
         assert emulator.world.log.count("generate_config") == NUMBER
 
 
-async def test_a_run_that_did_nothing_of_it_leaves_it_to_the_next(tmp_path: Path) -> None:
+async def test_a_run_that_sent_nothing_releases_the_plan(tmp_path: Path) -> None:
     async with running(fleet_of(NUMBER + 1)) as (emulator, client):
         with await planned(client) as made:
             options: dict[str, Any] = {"credentials": tmp_path / "c.jsonl", "concurrency": 1}
@@ -99,7 +99,7 @@ async def test_a_run_that_did_nothing_of_it_leaves_it_to_the_next(tmp_path: Path
         assert emulator.world.log.count("generate_config") == NUMBER
 
 
-async def test_a_run_that_was_stopped_goes_on_by_its_journal_alone(tmp_path: Path) -> None:
+async def test_a_stopped_run_continues_only_from_its_journal(tmp_path: Path) -> None:
     options: dict[str, Any] = {"credentials": tmp_path / "c.jsonl", "concurrency": 1}
     async with running(fleet_of(NUMBER + 1)) as (emulator, client):
         with await planned(client) as made:
@@ -113,7 +113,7 @@ async def test_a_run_that_was_stopped_goes_on_by_its_journal_alone(tmp_path: Pat
         assert emulator.world.log.count("generate_config") == NUMBER
 
 
-async def test_a_state_folder_that_cannot_remember_is_told_before_anything_is_sent(
+async def test_an_unwritable_state_folder_is_reported_before_anything_is_sent(
     tmp_path: Path, state: Path
 ) -> None:
     state.write_text("a file")  # noqa: ASYNC240 - a test's own file
@@ -123,7 +123,7 @@ async def test_a_state_folder_that_cannot_remember_is_told_before_anything_is_se
         assert emulator.world.count() == 0
 
 
-async def test_a_name_that_leads_nowhere_is_no_claim(tmp_path: Path, state: Path) -> None:
+async def test_a_dangling_link_is_not_a_claim(tmp_path: Path, state: Path) -> None:
     async with running(fleet_of(NUMBER + 1)) as (_, client):
         with await planned(client) as made:
             (state / "plans").mkdir(parents=True)
@@ -133,7 +133,7 @@ async def test_a_name_that_leads_nowhere_is_no_claim(tmp_path: Path, state: Path
     assert not isinstance(refused.value, PlanCarriedOutError)
 
 
-async def test_a_claim_that_says_nothing_is_a_claim(tmp_path: Path, state: Path) -> None:
+async def test_an_empty_claim_is_a_claim(tmp_path: Path, state: Path) -> None:
     async with running(fleet_of(NUMBER + 1)) as (_, client):
         with await planned(client) as made:
             claim = state / "plans" / made.header.id

@@ -29,14 +29,14 @@ async def carried_out(
 
 
 @pytest.mark.parametrize("sites", [("a", "a"), ("a", None), (None, None)])
-async def test_two_of_one_or_of_an_unknown_site_get_no_common_slug(sites: Any) -> None:
+async def test_two_devices_of_one_or_of_an_unknown_site_get_no_common_slug(sites: Any) -> None:
     devices = [device(number, site_id=site) for number, site in enumerate(sites)]
     items, ended = await carried_out(devices, [reslug(0, "new"), reslug(1, "new")])
     assert [str(item.verdict) for item in items] == ["refused", "refused"]
     assert ended == {}
 
 
-async def test_two_of_two_sites_are_warned_of_and_done() -> None:
+async def test_one_slug_on_two_sites_is_warned_about_and_done() -> None:
     devices = [device(0, site_id="a"), device(1, site_id="b"), device(2, site_id="b")]
     items, ended = await carried_out(devices, [reslug(0, "new"), reslug(1, "new")])
     assert [item.why for item in items] == [
@@ -48,7 +48,7 @@ async def test_two_of_two_sites_are_warned_of_and_done() -> None:
 
 
 @pytest.mark.parametrize("holding", ["b", "a", None])
-async def test_a_slug_that_stays_is_refused_but_on_another_site(holding: str | None) -> None:
+async def test_a_slug_that_stays_is_refused_except_on_another_site(holding: str | None) -> None:
     devices = [device(0, site_id="a"), device(1, site_id=holding)]
     items, ended = await carried_out(devices, [reslug(0, "device-1")])
     if holding == "b":
@@ -59,14 +59,14 @@ async def test_a_slug_that_stays_is_refused_but_on_another_site(holding: str | N
         assert "stays with" in items[0].why
 
 
-async def test_a_slug_that_is_freed_on_another_site_is_waited_for_without_a_warning() -> None:
+async def test_a_slug_freed_on_another_site_is_awaited_without_a_warning() -> None:
     devices = [device(0, site_id="a"), device(1, site_id="b")]
     items, ended = await carried_out(devices, [reslug(0, "device-1"), reslug(1, "free")])
     assert [(item.seq, item.after, item.why) for item in items] == [(1, 0, ""), (0, None, "")]
     assert ended == {"applied": 2}
 
 
-async def test_what_cannot_free_a_slug_on_another_site_keeps_nobody_from_it() -> None:
+async def test_a_refused_change_on_another_site_blocks_no_slug() -> None:
     devices = [
         device(0, site_id="a"),
         device(1, site_id="b", authorized_role="USER"),
@@ -77,7 +77,7 @@ async def test_what_cannot_free_a_slug_on_another_site_keeps_nobody_from_it() ->
     assert ended == {"applied": 1}
 
 
-async def test_who_is_only_renamed_frees_no_slug() -> None:
+async def test_a_rename_frees_no_slug() -> None:
     devices = [device(0), device(1)]
     rename = UpdateDevice(device_id=uuid(0), name="New")
     items, ended = await carried_out(devices, [rename, reslug(1, "device-0")])
@@ -86,7 +86,7 @@ async def test_who_is_only_renamed_frees_no_slug() -> None:
     assert ended == {"applied": 1}
 
 
-async def test_a_circle_is_refused_only_within_a_site() -> None:
+async def test_a_cycle_is_refused_only_within_a_site() -> None:
     devices = [device(number, site_id="ab"[number % 2]) for number in range(4)]
     across = [reslug(0, "device-1"), reslug(1, "device-0")]
     within = [reslug(0, "device-2"), reslug(2, "device-0")]

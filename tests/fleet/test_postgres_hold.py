@@ -78,7 +78,7 @@ async def test_a_second_session_is_refused_by_the_name_of_the_first(name: str) -
         assert second.journal.facts() == {"a": "b"}
 
 
-async def test_a_session_that_was_taken_over_writes_no_intent(
+async def test_a_session_that_lost_its_hold_writes_no_intent(
     name: str, sql: Callable[[str], Any]
 ) -> None:
     async with held(name) as (old, old_writer, failures):
@@ -182,7 +182,7 @@ async def test_a_lease_that_was_not_renewed_in_time_is_not_certain(name: str) ->
         assert hold.is_certain()
 
 
-async def test_a_stop_is_told_to_the_session_and_heeded_by_who_asks_for_it(name: str) -> None:
+async def test_a_stop_reaches_the_session_that_asks_for_it(name: str) -> None:
     store = store_of(name)
     stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with held(name, HoldTerms(lease=0.6)) as (hold, _, _):
@@ -198,7 +198,7 @@ async def test_a_stop_is_told_to_the_session_and_heeded_by_who_asks_for_it(name:
     await (await store.hold(HoldTerms(heed_stop=True))).release()
 
 
-async def test_a_new_run_is_there_whole_or_not_at_all(name: str) -> None:
+async def test_a_new_run_exists_completely_or_not_at_all(name: str) -> None:
     def rows() -> Iterator[Any]:
         for seq in range(700):
             yield item_row(WorkItem(seq=seq, operation=UpdateDevice(device_id="a", name="b")))

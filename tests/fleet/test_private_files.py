@@ -33,7 +33,7 @@ with written_whole(sys.argv[1]) as file:
 """
 
 
-def test_a_file_is_private_and_has_its_name_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_is_private_and_appears_only_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("older")
     with written_whole(path) as file:
@@ -61,7 +61,7 @@ def test_a_new_file_takes_no_other_s_place(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_writes_is_not(
+def test_leftovers_of_a_killed_process_are_removed_and_open_files_are_not(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "results.csv"
@@ -122,7 +122,7 @@ def test_a_file_system_without_modes_is_refused_and_nothing_is_left_there(
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_child_that_goes_on_does_not_keep_the_credentials_file(tmp_path: Path) -> None:
+async def test_an_outliving_child_does_not_keep_the_credentials_file(tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     async with CredentialsFile(path) as file:
         child = await asyncio.create_subprocess_exec(
@@ -152,7 +152,7 @@ def test_a_private_file_has_its_mode_whatever_the_umask(tmp_path: Path, umask: i
     check_private(tmp_path / "new")
 
 
-def test_a_file_that_others_may_read_is_no_private_one_and_is_let_go(tmp_path: Path) -> None:
+def test_a_file_that_others_may_read_is_refused_and_closed(tmp_path: Path) -> None:
     path = tmp_path / "open"
     path.touch(0o644)
     before = len([*Path("/proc/self/fd").iterdir()])
@@ -165,7 +165,7 @@ def test_a_file_that_others_may_read_is_no_private_one_and_is_let_go(tmp_path: P
         check_private(tmp_path / "nothing")
 
 
-def test_what_cannot_be_written_to_its_end_is_cut_back_and_told(tmp_path: Path) -> None:
+def test_an_incomplete_write_is_truncated_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     descriptor = open_private(path)
     os.write(descriptor, b"whole\n")

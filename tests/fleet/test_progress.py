@@ -6,7 +6,7 @@ from enapter_async.fleet.progress import Estimate
 from tests.fleet.ticking import Ticking
 
 
-def test_nothing_is_said_before_thirty_seconds_of_unpaused_work() -> None:
+def test_there_is_no_estimate_before_thirty_seconds_of_unpaused_work() -> None:
     ticking = Ticking()
     estimate = Estimate(ticking.monotonic)
     estimate.advance(290)
@@ -24,7 +24,7 @@ def test_nothing_is_said_before_thirty_seconds_of_unpaused_work() -> None:
     assert estimate.left(100) == pytest.approx(10)  # 300 in 30 s are ten a second
 
 
-def test_nothing_is_said_while_nothing_was_done() -> None:
+def test_there_is_no_estimate_while_nothing_is_done() -> None:
     ticking = Ticking()
     estimate = Estimate(ticking.monotonic)
     ticking.pass_by(100)

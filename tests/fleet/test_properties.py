@@ -36,7 +36,7 @@ def test_a_job_never_lies(kind: TransportKind, loop: Loop, story: Story) -> None
 
 @given(story=stories("whole", "stop", "cut", "leave", "cancel"))
 @examples(30)
-def test_a_job_that_is_ended_at_any_moment_and_gone_on_with_never_lies(
+def test_a_job_ended_at_any_moment_and_resumed_never_lies(
     kind: TransportKind, loop: Loop, story: Story
 ) -> None:
     play(kind, loop, story)
@@ -44,7 +44,7 @@ def test_a_job_that_is_ended_at_any_moment_and_gone_on_with_never_lies(
 
 @given(story=stories("stop", "cut", "leave", "cancel", sessions=2, slow=True))
 @examples(10)
-def test_a_job_that_is_ended_while_answers_are_awaited_never_lies(
+def test_a_job_ended_while_it_awaits_answers_never_lies(
     kind: TransportKind, loop: Loop, story: Story
 ) -> None:
     play(kind, loop, story)

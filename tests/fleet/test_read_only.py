@@ -48,7 +48,7 @@ def not_to_be_written(folder: Path) -> Iterator[None]:
         folder.chmod(0o700)
 
 
-async def test_a_finished_run_is_read_where_nothing_can_be_written(folder: Path) -> None:
+async def test_a_finished_run_is_readable_on_read_only_media(folder: Path) -> None:
     with not_to_be_written(folder):
         with closing(read_journal(folder / "journal.db")) as journal:
             (row,) = result_rows(journal)

@@ -92,7 +92,7 @@ async def hostile(tmp_path: Path) -> Path:
     return path
 
 
-async def test_the_page_tells_what_became_of_it(hostile: Path) -> None:
+async def test_the_page_shows_the_outcomes(hostile: Path) -> None:
     data = page_of(hostile)
     assert data["counts"] == {
         "applied": 31, "failed": 4,
@@ -159,14 +159,14 @@ async def test_no_secret_is_in_the_page_and_only_its_owner_reads_it(
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
-def test_any_text_comes_back_and_cannot_end_its_element(value: Any) -> None:
+def test_any_text_is_preserved_and_cannot_end_its_element(value: Any) -> None:
     text = json_for_page(value)
     assert json.loads(text) == value
     assert not set("<>&\u2028\u2029") & set(text)
     text.encode("utf-8")
 
 
-async def test_waves_are_told_in_their_order(tmp_path: Path) -> None:
+async def test_waves_are_listed_in_order(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with running(fleet_of(12)) as (_, client):
         await fleet.apply(
@@ -182,7 +182,7 @@ async def test_waves_are_told_in_their_order(tmp_path: Path) -> None:
     assert data["rollout"]["waves"] == [1, 3]
 
 
-async def test_what_was_mended_by_a_later_session_is_told_as_done(tmp_path: Path) -> None:
+async def test_items_finished_by_a_later_session_are_shown_as_done(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with running([*fleet_of(2), device(2, slug="wanted")]) as (emulator, client):
         works = [UpdateDevice(device_id=uuid(0), slug="wanted"), rename(1)]
@@ -197,7 +197,7 @@ async def test_what_was_mended_by_a_later_session_is_told_as_done(tmp_path: Path
     assert (ended["applied"], ended["failed"]) == (2, 0)
 
 
-def test_an_intent_without_an_outcome_is_unknown_unless_the_run_goes_on(tmp_path: Path) -> None:
+def test_an_intent_without_an_outcome_is_unknown_unless_the_run_is_active(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     works = [WorkItem(seq=n, operation=rename(n)) for n in range(3)]
     with journal_of(path, works) as journal:
@@ -214,7 +214,7 @@ def test_an_intent_without_an_outcome_is_unknown_unless_the_run_goes_on(tmp_path
     assert sorted(each["number"] for each in data["causes"]) == [1, 2]
 
 
-def test_a_failure_that_was_begun_anew_and_not_ended_is_no_failure_any_more(tmp_path: Path) -> None:
+def test_a_retried_failure_without_an_outcome_is_no_longer_a_failure(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     works = [WorkItem(seq=0, operation=rename(0))]
     refused = Outcome(
@@ -277,7 +277,7 @@ def test_a_long_run_has_a_page_of_a_few_megabytes_at_once(tmp_path: Path) -> Non
     assert len(data["course"]["rate"]) <= 120
 
 
-def test_causes_without_end_are_told_by_their_code(tmp_path: Path) -> None:
+def test_too_many_causes_are_grouped_by_code(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     works = [WorkItem(seq=n, operation=rename(n)) for n in range(CAUSES + 50)]
     with journal_of(path, works) as journal:
@@ -299,7 +299,7 @@ def event(kind: str, at_ms: int, *, seq: int = 0, elapsed_ms: int | None = None)
     )  # fmt: skip
 
 
-def test_breaks_between_sessions_are_left_out_and_a_clock_set_back_stands_still() -> None:
+def test_gaps_between_sessions_are_left_out_and_a_clock_set_back_stands_still() -> None:
     course = Timeline(3)
     course.begin(1_000)
     course.take(event("intent", 1_000), 0)
@@ -318,14 +318,14 @@ def test_breaks_between_sessions_are_left_out_and_a_clock_set_back_stands_still(
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1), st.sampled_from([0.5, 0.9, 0.99, 1.0]))
-def test_a_quantile_is_a_value_that_so_many_are_not_above(values: list[int], share: float) -> None:
+def test_a_quantile_is_an_observed_value(values: list[int], share: float) -> None:
     found = quantile(sorted(values), share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values)
     assert sum(value < found for value in values) < share * len(values)
 
 
-def test_an_older_page_is_written_over_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
+def test_an_older_page_is_replaced_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     with journal_of(path, []):
         pass

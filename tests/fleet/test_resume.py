@@ -100,7 +100,7 @@ async def stopped_after(client: Client, operations: Any, path: Path, outcomes: i
 
 
 @pytest.mark.parametrize("form", ["known", "plain", "asynchronous", "resume"])
-async def test_the_same_call_again_does_what_is_left(
+async def test_repeating_the_call_does_the_rest(
     world: World, client: Client, path: Path, renames: list[UpdateDevice], form: str
 ) -> None:
     def given() -> Any:
@@ -231,7 +231,7 @@ async def test_a_second_runner_is_refused(
     assert (await fleet.apply(client, renames, journal=path)).ok
 
 
-async def test_failed_ones_are_left_unless_asked_for(
+async def test_failed_items_are_retried_only_on_request(
     world: World, emulator: Emulator, client: Client, path: Path, renames: list[UpdateDevice]
 ) -> None:
     emulator.faults.add(Reply(status=409, body=b"{}"), device=renames[3].device_id)
@@ -261,7 +261,7 @@ async def test_a_convergent_intent_without_outcome_is_run_again(
     assert [kind for kind in kinds(path, 7) if kind != "witness"] == ["intent"] * 2 + ["applied"]
 
 
-async def test_what_an_earlier_session_may_have_done_is_never_told_as_held(
+async def test_an_item_that_an_earlier_session_may_have_done_is_never_held(
     client: Client, path: Path, renames: list[UpdateDevice]
 ) -> None:
     later = UpdateDevice(device_id=renames[7].device_id, slug="later")
@@ -285,7 +285,7 @@ async def test_what_an_earlier_session_may_have_done_is_never_told_as_held(
 
 
 @pytest.mark.parametrize("shows", [True, False])
-async def test_a_refusal_does_not_say_what_an_earlier_attempt_did(
+async def test_a_refusal_says_nothing_about_an_earlier_attempt(
     *,
     emulator: Emulator,
     client: Client,
@@ -341,7 +341,7 @@ async def test_a_mint_that_is_in_the_credentials_file_was_done(
 
 
 @pytest.mark.parametrize("recorded", [True, False])
-async def test_a_mint_that_nobody_knows_of_is_reported_skipped_or_made_again(
+async def test_an_unknown_mint_is_reported_skipped_or_repeated(
     *,
     world: World,
     emulator: Emulator,

@@ -62,7 +62,7 @@ async def test_a_run_and_its_undo_leave_the_fleet_as_it_was(tmp_path: Path) -> N
         assert shown(emulator) == before
 
 
-async def test_what_was_changed_last_is_set_back_first(tmp_path: Path) -> None:
+async def test_the_last_change_is_undone_first(tmp_path: Path) -> None:
     async with running(fleet_of(4)) as (_, client):
         order = [uuid(2), uuid(0), uuid(3)]
         changes: list[Operation[Any]] = [UpdateDevice(device_id=each, name="N") for each in order]
@@ -72,7 +72,7 @@ async def test_what_was_changed_last_is_set_back_first(tmp_path: Path) -> None:
             assert [item.device for item in way.items()] == order[::-1]
 
 
-async def test_what_cannot_be_undone_is_counted_and_named(tmp_path: Path) -> None:
+async def test_irreversible_operations_are_counted_and_named(tmp_path: Path) -> None:
     devices = [*fleet_of(3), device(3, blueprint_id="")]
     async with running(devices) as (emulator, client):
         journal = await ran(
@@ -100,7 +100,7 @@ async def test_what_cannot_be_undone_is_counted_and_named(tmp_path: Path) -> Non
     assert back.examples[Lasting.DELETION] == (uuid(0),)
 
 
-async def test_a_run_without_a_plan_knows_no_before(tmp_path: Path) -> None:
+async def test_a_run_without_a_plan_has_no_old_values(tmp_path: Path) -> None:
     async with running(fleet_of(1)) as (_, client):
         operations = [UpdateDevice(device_id=uuid(0), name="New")]
         await apply(client, operations, journal=tmp_path / "run.db")
@@ -110,7 +110,7 @@ async def test_a_run_without_a_plan_knows_no_before(tmp_path: Path) -> None:
         assert back.lasting[Lasting.NO_BEFORE] == 1
 
 
-async def test_who_was_changed_since_is_left_alone(tmp_path: Path) -> None:
+async def test_devices_changed_since_are_left_alone(tmp_path: Path) -> None:
     async with running(fleet_of(2)) as (emulator, client):
         operations: list[Operation[Any]] = [
             UpdateDevice(device_id=uuid(each), name=f"New {each}") for each in range(2)
@@ -127,7 +127,9 @@ async def test_who_was_changed_since_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-async def test_what_is_unknown_is_undone_where_it_shows(tmp_path: Path, applied: bool) -> None:
+async def test_unknown_changes_are_undone_if_they_are_visible(
+    tmp_path: Path, applied: bool
+) -> None:
     async with running(fleet_of(2)) as (emulator, client):
         operation = UpdateDevice(device_id=uuid(0), name="New")
         journal = tmp_path / "run.db"

@@ -40,12 +40,12 @@ def test_the_default_waves(total: int, sizes: tuple[int, ...]) -> None:
     assert Rollout().sizes(total) == sizes
 
 
-def test_a_percentage_is_not_rounded_up_for_what_a_float_makes_of_it() -> None:
+def test_a_percentage_is_not_rounded_up_because_of_float_errors() -> None:
     for percent in range(1, 101):
         assert Rollout(waves=(f"{percent}%",)).sizes(100)[0] == percent
 
 
-def test_what_is_left_after_the_last_size_is_one_more_wave() -> None:
+def test_the_rest_after_the_last_size_is_one_more_wave() -> None:
     assert Rollout(waves=(3, 3)).sizes(10) == (3, 3, 4)
     assert Rollout(waves=(3, "rest")).sizes(10) == (3, 7)
     assert Rollout(waves=("100%",)).sizes(10) == (10,)
@@ -58,7 +58,7 @@ def test_what_is_left_after_the_last_size_is_one_more_wave() -> None:
         max_size=6,
     ),
 )
-def test_sizes_hold_everything_and_none_is_empty(total: int, waves: list[Any]) -> None:
+def test_sizes_cover_everything_and_none_is_empty(total: int, waves: list[Any]) -> None:
     sizes = Rollout(waves=tuple(waves)).sizes(total)
     assert sum(sizes) == total
     assert all(size > 0 for size in sizes)
@@ -102,7 +102,7 @@ def test_a_wrong_health_gate_is_refused(wrong: dict[str, Any]) -> None:
         HealthGate(sample=201)
 
 
-def test_each_group_is_met_once_before_one_is_met_twice() -> None:
+def test_each_group_occurs_once_before_any_occurs_twice() -> None:
     waved = Waves(Input(works(["a"] * 500 + ["b"] * 300 + ["c"] * 200)), Rollout(waves=(1, 2, 97)))
     met = [Counter(work.group for work in waved.items() if work.wave == wave) for wave in range(4)]
     assert met[0] == {"a": 1}
@@ -114,7 +114,7 @@ def test_each_group_is_met_once_before_one_is_met_twice() -> None:
     assert sum(met[3].values()) == 900
 
 
-def test_after_the_first_of_each_group_any_part_holds_its_share_of_each() -> None:
+def test_after_the_first_of_each_group_every_part_is_proportional() -> None:
     waved = Waves(Input(works(["a"] * 10 + ["b"] * 3)), Rollout(waves=(1,) * 12))
     groups = "".join(work.group for work in waved.items())
     assert groups[:2] == "ab"
@@ -129,7 +129,7 @@ def test_without_groups_the_order_of_the_input_stays() -> None:
     assert [work.wave for work in waved] == [0] + [1] * 10 + [2] + [3] * 4 + [4] * 24
 
 
-def test_plain_operations_are_taken_too() -> None:
+def test_plain_operations_are_accepted_too() -> None:
     waved = Waves(Input([rename("a"), rename("b")]), Rollout())
     assert [(work.seq, work.wave, work.operation) for work in waved.items()] == [
         (0, 0, rename("a")),
@@ -138,7 +138,7 @@ def test_plain_operations_are_taken_too() -> None:
     assert len(waved) == 2
 
 
-def test_unchanged_works_are_no_canaries() -> None:
+def test_unchanged_items_are_not_canaries() -> None:
     given_works = [
         WorkItem(seq=seq, operation=rename(f"d{seq}"), unchanged=seq < 10) for seq in range(12)
     ]
@@ -149,7 +149,7 @@ def test_unchanged_works_are_no_canaries() -> None:
     assert next(Waves(Input(given_works[:10]), Rollout()).items()).wave == 0
 
 
-def test_a_work_about_no_device_draws_no_other_into_its_wave() -> None:
+def test_an_item_without_a_device_pulls_no_other_into_its_wave() -> None:
     same, look, renaming = rename("a"), GetDevice(device_id="a"), rename("b")
     given = Input(
         [
@@ -270,7 +270,7 @@ def test_a_rollout_is_read_as_it_was_written(health: HealthGate | None) -> None:
     assert Rollout.from_text(rollout.as_text()) == rollout
 
 
-def test_waves_are_a_collection_of_their_works() -> None:
+def test_waves_are_a_collection_of_their_items() -> None:
     waved = Waves(Input(works(["a", "b", "a"])), Rollout(waves=(1, 1)))
     assert len(waved) == 3
     assert waved.sizes == [1, 1, 1]
@@ -279,7 +279,7 @@ def test_waves_are_a_collection_of_their_works() -> None:
     assert (len(empty), empty.sizes, list(empty.items())) == (0, [], [])
 
 
-def test_places_of_a_group_are_handed_on_in_order_and_given_back() -> None:
+def test_places_of_a_group_are_passed_on_in_order_and_released() -> None:
     groups = GroupLimit(1)
     first, second, third, other = works(["a", "a", "a", ""])
     assert [groups.admit(each) for each in (first, second, third)] == [True, False, False]

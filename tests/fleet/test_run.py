@@ -199,7 +199,7 @@ async def test_a_hard_stop_holds_the_rest_and_reads_a_plain_input_to_its_end(
     assert not report.ok
 
 
-async def test_a_hard_stop_pulls_an_async_input_no_further() -> None:
+async def test_a_hard_stop_does_not_pull_an_async_input_further() -> None:
     pulled = 0
     stopped_waiting = False
 
@@ -227,7 +227,7 @@ async def test_a_hard_stop_pulls_an_async_input_no_further() -> None:
     assert report.counts[State.FAILED] == 1
 
 
-async def test_an_input_that_raises_is_told_after_what_was_under_way() -> None:
+async def test_an_input_error_is_raised_after_operations_in_flight() -> None:
     def broken() -> Iterator[UpdateDevice]:
         yield rename("a")
         yield rename("b")
@@ -261,12 +261,12 @@ async def test_apply_notes_the_counts_on_an_error_of_the_input() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["abc", b"abc", {"a": 1}, 5, None, rename("a")])
-async def test_what_is_no_input_is_refused(wrong: Any) -> None:
+async def test_an_invalid_input_is_refused(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="operations is a"):
         await fleet.apply(ScriptedCaller(), wrong)
 
 
-async def test_a_wrong_thing_in_a_collection_is_refused_before_anything_is_sent() -> None:
+async def test_a_wrong_element_in_a_collection_is_refused_before_anything_is_sent() -> None:
     caller = ScriptedCaller()
     mixed: list[Any] = [rename("a"), "b"]
     with pytest.raises(ConfigurationError, match=r"operations\[1\] is a str"):
@@ -274,7 +274,7 @@ async def test_a_wrong_thing_in_a_collection_is_refused_before_anything_is_sent(
     assert caller.began == []
 
 
-async def test_a_wrong_thing_in_a_lazy_input_is_told() -> None:
+async def test_a_wrong_element_in_a_lazy_input_is_reported() -> None:
     mixed: Any = iter([rename("a"), "b"])
     with pytest.raises(ConfigurationError, match=r"operations\[1\] is a str"):
         await fleet.apply(ScriptedCaller(), mixed)
@@ -285,7 +285,7 @@ async def test_concurrency_is_at_least_one() -> None:
         fleet.Run(ScriptedCaller(), [], concurrency=0)
 
 
-async def test_an_error_that_is_none_of_ours_stops_the_run_and_is_raised() -> None:
+async def test_a_foreign_error_stops_the_run_and_is_raised() -> None:
     async def answer(operation: Operation[Any]) -> None:
         if operation.subject() == "d1":
             raise ZeroDivisionError("a bug")
@@ -352,7 +352,7 @@ class ScriptedNothing(ScriptedCaller):
         return await self._answer(operation)
 
 
-async def test_apply_hands_each_outcome_to_the_hook() -> None:
+async def test_apply_passes_each_outcome_to_the_hook() -> None:
     states: list[State] = []
     report = await fleet.apply(
         ScriptedCaller(),

@@ -21,7 +21,7 @@ def _begun(runs: Path, *, now: float) -> RunFolder:
     return folder
 
 
-def test_runs_of_one_second_and_of_a_clock_set_back_are_in_their_order(tmp_path: Path) -> None:
+def test_runs_within_one_second_or_after_a_clock_set_back_are_in_order(tmp_path: Path) -> None:
     begun = [_begun(tmp_path, now=now) for now in (864_000.5, 864_000.5, 864_000.5, 5.0, 6.0)]
     assert list(all_runs(tmp_path)) == begun
     assert find_run("last", tmp_path) == begun[-1]
@@ -36,7 +36,7 @@ def test_runs_of_older_versions_come_before_all_others(tmp_path: Path) -> None:
     assert [run.path for run in all_runs(tmp_path)] == [*older, newest.path]
 
 
-def test_a_number_that_a_killed_process_took_is_passed_over(tmp_path: Path) -> None:
+def test_the_number_of_a_killed_process_is_skipped(tmp_path: Path) -> None:
     first = _begun(tmp_path, now=9.0)
     (tmp_path / ".000002").mkdir()
     second = _begun(tmp_path, now=9.0)

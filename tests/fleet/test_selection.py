@@ -57,7 +57,7 @@ def test_every_condition_that_is_set_must_be_met(conditions: dict[str, Any], mea
     assert (Selection(**conditions).match(BOILER) is not None) is meant
 
 
-def test_a_device_that_says_nothing_meets_no_condition_but_an_unknown_status() -> None:
+def test_a_device_without_a_field_meets_only_an_unknown_status() -> None:
     for condition in ({"types": "LUA"}, {"roles": "OWNER"}, {"site_ids": "x"}):
         assert Selection(**condition).match(BARE) is None
     assert Selection(name_matches="").match(BARE) is None
@@ -76,13 +76,13 @@ def test_groups_come_by_number_and_by_name() -> None:
     assert selection.groups == {"0", "1", "2", "3", "place"}
 
 
-def test_connectivity_is_asked_for_only_where_it_counts() -> None:
+def test_connectivity_is_requested_only_if_needed() -> None:
     assert Selection(types="LUA").expand == ()
     assert Selection(statuses="ONLINE").expand == ("connectivity",)
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?P<name>x)", "(?P<site_id>x)"])
-def test_an_expression_that_is_none_or_hides_a_field_is_refused(pattern: str) -> None:
+def test_an_invalid_expression_or_a_hidden_field_is_refused(pattern: str) -> None:
     with pytest.raises(ConfigurationError, match="name_matches"):
         Selection(name_matches=pattern)
 
@@ -142,7 +142,7 @@ def test_no_text_makes_a_template_reach_beyond_its_names(text: str) -> None:
         assert template.render(Device(**known), {}) == text.format(**known)  # type: ignore[arg-type]  # test data
 
 
-def test_what_a_device_does_not_have_is_an_error_and_no_empty_name() -> None:
+def test_a_missing_field_is_an_error_and_not_an_empty_name() -> None:
     with pytest.raises(ConfigurationError, match="no slug"):
         Template("{slug}-x").render(BARE, {})
     groups = Selection(name_matches="(Boiler)|(Pump)").match(BOILER)
@@ -151,7 +151,7 @@ def test_what_a_device_does_not_have_is_an_error_and_no_empty_name() -> None:
         Template("{2}").render(BOILER, groups)
 
 
-def test_a_change_gives_its_operations_in_order() -> None:
+def test_a_change_returns_its_operations_in_order() -> None:
     change = Change(
         selection=Selection(name_matches=r"(\d+)"),
         name="B{1}",

@@ -21,7 +21,7 @@ async def ids_of(client: Client, **arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 49, 50, 51, 99, 100, 148, 149, 230])
-async def test_every_device_comes_once_and_in_order(number: int) -> None:
+async def test_every_device_is_read_once_and_in_order(number: int) -> None:
     async with running(fleet_of(number)) as (_, client):
         assert await ids_of(client) == [uuid(each) for each in range(number)]
 
@@ -44,7 +44,7 @@ async def test_one_site_is_read_alone_and_expanded() -> None:
     assert pages[0][0].communication is not None
 
 
-async def test_a_deletion_of_what_was_read_hides_nothing() -> None:
+async def test_deleting_devices_already_read_hides_nothing() -> None:
     async with running(fleet_of(200)) as (emulator, client):
         found = []
         async for page in read_pages(client, DEVICE):
@@ -66,7 +66,7 @@ async def test_the_deletion_of_the_overlap_itself_hides_nothing() -> None:
     assert found == [uuid(each) for each in range(120)]
 
 
-async def test_devices_that_come_before_this_place_hide_nothing() -> None:
+async def test_devices_created_before_the_position_hide_nothing() -> None:
     devices = [device(each) for each in range(1000, 1200)]
     async with running(devices) as (emulator, client):
         found: list[str] = []
@@ -79,7 +79,7 @@ async def test_devices_that_come_before_this_place_hide_nothing() -> None:
     assert len(found) == len(set(found))
 
 
-async def test_the_end_of_the_list_going_away_is_no_end_of_the_world() -> None:
+async def test_deleting_the_end_of_the_list_is_harmless() -> None:
     async with running(fleet_of(60)) as (emulator, client):
         found: list[str] = []
         async for page in read_pages(client, DEVICE):
@@ -90,7 +90,7 @@ async def test_the_end_of_the_list_going_away_is_no_end_of_the_world() -> None:
     assert found[:40] == [uuid(each) for each in range(40)]
 
 
-async def test_a_fleet_that_moves_faster_than_it_is_read_is_an_error_after_five_steps() -> None:
+async def test_a_fleet_that_changes_faster_than_it_is_read_is_an_error_after_five_steps() -> None:
     async with running(fleet_of(600)) as (emulator, client):
 
         async def read_on() -> None:
@@ -111,7 +111,7 @@ async def test_a_fleet_that_moves_faster_than_it_is_read_is_an_error_after_five_
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_whatever_moves_who_stays_is_found(seed: int) -> None:
+async def test_whatever_moves_the_remaining_devices_are_found(seed: int) -> None:
     chance = random.Random(seed)
     numbers = list(range(0, 2000, 4))
     async with running([device(each) for each in numbers]) as (emulator, client):
@@ -130,7 +130,7 @@ async def test_whatever_moves_who_stays_is_found(seed: int) -> None:
     assert staying <= set(found)
 
 
-async def test_a_server_without_paging_is_read_once_and_does_not_hold_the_sweep() -> None:
+async def test_a_server_without_paging_is_read_once_and_does_not_block() -> None:
     body = b'{"devices": [{"id": "a"}, {"id": "b"}]}'
     faults = Faults()
     async with (

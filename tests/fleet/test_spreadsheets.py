@@ -45,20 +45,20 @@ def test_how_a_cell_is_written(text: str, cell: str) -> None:
 
 
 @given(texts)
-def test_any_text_comes_back_from_a_cell(text: str) -> None:
+def test_any_text_survives_a_cell(text: str) -> None:
     cell = safe_cell(text)
     assert plain_cell(cell) == text
     assert plain_cell(f" {cell}\t") == text
 
 
 @given(texts)
-def test_no_cell_is_a_formula_wherever_a_spreadsheet_cuts_it(text: str) -> None:
+def test_no_cell_is_a_formula_wherever_a_spreadsheet_splits_it(text: str) -> None:
     for piece in re.split(r"[;\t\r\n]", safe_cell(text)):
         assert not piece.lstrip(" ").startswith(("=", "+", "-", "@", "\uff1d"))
 
 
 @given(st.lists(texts, max_size=5))
-def test_any_texts_come_back_from_a_file(names: list[str]) -> None:
+def test_any_texts_survive_a_file(names: list[str]) -> None:
     file = io.StringIO(newline="")
     write = row_writer(file, ["operation", "name"])
     for name in names:
@@ -82,11 +82,11 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("data", WRITTEN.values(), ids=WRITTEN)
-def test_what_other_programs_write_is_read(data: bytes) -> None:
+def test_files_of_other_programs_are_read(data: bytes) -> None:
     assert parse_operations(data, source="f") == [CHANGE]
 
 
-def test_a_comma_in_a_cell_after_a_space_is_the_cell_s() -> None:
+def test_a_comma_in_a_quoted_cell_after_a_space_belongs_to_the_cell() -> None:
     text = 'operation, device_id, name\nupdate, dev-1, "Boiler, north"\n'
     (operation,) = parse_operations(text.encode(), source="f")
     assert operation == UpdateDevice(device_id="dev-1", name="Boiler, north")
@@ -127,7 +127,7 @@ TABLE = "operation,device_id,name\nupdate,dev-1,A\n"
         ),
     ],
 )
-def test_what_cannot_be_read_is_said_with_what_it_is(data: bytes, line: int, said: str) -> None:
+def test_unreadable_files_are_identified(data: bytes, line: int, said: str) -> None:
     with pytest.raises(InputError) as caught:
         parse_operations(data, source="f")
     (problem,) = caught.value.problems

@@ -12,7 +12,7 @@ from enapter_async.operation import Operation
 from tests.fleet.fleets import fleet_of, running
 
 
-async def test_status_says_what_the_report_says(tmp_path: Path) -> None:
+async def test_status_agrees_with_the_report(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with running(fleet_of(3)) as (emulator, client):
         ids = [device.id for device in emulator.world]
@@ -43,7 +43,7 @@ async def test_status_says_what_the_report_says(tmp_path: Path) -> None:
     assert list(ended.ways_on()) == [("to try again what failed", "--retry-failed")]
 
 
-def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
+def test_a_non_journal_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     path.write_text("no journal")
     path.chmod(0o600)

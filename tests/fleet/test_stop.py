@@ -26,7 +26,7 @@ def outcome(error: EnapterError | None) -> Outcome[DeleteDevice]:
     return Outcome(operation=DeleteDevice(device_id="d"), state=State.FAILED, error=error)
 
 
-def test_the_first_reason_stands_and_is_told_once() -> None:
+def test_the_first_reason_is_kept_and_reported_once() -> None:
     told: list[str] = []
     halt = StopSignal(lambda: told.append(halt.reason))
     assert not halt
@@ -38,7 +38,7 @@ def test_the_first_reason_stands_and_is_told_once() -> None:
     assert halt.error is None
 
 
-def test_the_first_error_stands() -> None:
+def test_the_first_error_is_kept() -> None:
     halt = StopSignal(lambda: None)
     first, second = TLSError("one"), TLSError("two")
     halt.by(first)
@@ -59,7 +59,7 @@ def test_what_broke_the_run_is_raised_once() -> None:
     halt.raise_broken()
 
 
-async def test_waiting_ends_with_what_was_waited_for() -> None:
+async def test_waiting_ends_with_the_awaited_result() -> None:
     halt = StopSignal(lambda: None)
     event = asyncio.Event()
     waiting = asyncio.create_task(halt.unless(event.wait))
@@ -78,7 +78,7 @@ async def test_waiting_ends_with_the_run_and_leaves_no_task() -> None:
         assert asyncio.all_tasks() == before
 
 
-async def test_an_error_of_what_was_waited_for_comes_out() -> None:
+async def test_an_error_of_the_awaited_task_is_raised() -> None:
     async def fails() -> None:
         raise JournalError("full")
 
@@ -96,7 +96,7 @@ HARD: list[EnapterError] = [
 
 
 @pytest.mark.parametrize("error", HARD, ids=lambda error: type(error).__name__)
-def test_some_errors_stop_a_run_wherever_they_stand(error: EnapterError) -> None:
+def test_some_errors_stop_a_run_wherever_they_occur(error: EnapterError) -> None:
     assert stop_error(outcome(error)) is error
     assert stop_error(outcome(NotStartedError("held", because=error))) is error
     wrapped = AmbiguousOutcomeError("lost")

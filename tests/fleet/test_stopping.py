@@ -69,7 +69,7 @@ class Chancy(ScriptedCaller):
     concurrency=st.integers(1, 20),
     seed=st.integers(0, 1000),
 )
-def test_after_a_criterion_trips_only_what_is_under_way_completes(
+def test_after_a_criterion_trips_only_operations_in_flight_complete(
     ends: list[str], abort: list[AbortCriterion], concurrency: int, seed: int
 ) -> None:
     caller = Chancy(ends, seed)
@@ -126,7 +126,7 @@ async def test_no_criteria_leave_only_the_hard_stops() -> None:
     assert isinstance(report.stopped, AuthenticationError)
 
 
-async def test_what_is_held_says_why() -> None:
+async def test_held_items_name_the_reason() -> None:
     outcomes: list[Outcome[Any]] = []
     await fleet.apply(
         Chancy(["failed"] * 60, 1),
@@ -149,7 +149,7 @@ async def test_wrong_criteria_are_refused_before_anything_is_sent() -> None:
     assert caller.began == []
 
 
-async def test_a_listener_that_fails_hurts_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failing_listener_affects_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def on_event(_: RunEvent) -> None:
         raise RuntimeError("its own trouble")
 
@@ -160,7 +160,7 @@ async def test_a_listener_that_fails_hurts_nothing(caplog: pytest.LogCaptureFixt
     assert "a listener failed" in caplog.text
 
 
-async def test_something_that_is_not_the_api_stops_a_run_at_its_third_answer() -> None:
+async def test_a_foreign_service_stops_a_run_at_its_third_answer() -> None:
     portal = Reply(status=200, body=b"<html>Welcome to the hotel</html>")
     async with Emulator(world=World.seeded(40, 1, role="OWNER")) as emulator:
         emulator.faults.add(portal, times=None)

@@ -96,19 +96,19 @@ async def test_a_refusal_is_failed_and_nothing_is_done(world: World, client: Cli
     assert world.effects_of(device_id) == ()
 
 
-async def test_a_device_that_is_gone_already_is_absent(client: Client) -> None:
+async def test_a_device_that_was_already_deleted_is_absent(client: Client) -> None:
     outcome = await one(client, DeleteDevice(device_id="no-such-device"))
     assert outcome.state is State.ABSENT
     assert outcome.error is None
 
 
-async def test_an_update_of_a_device_that_is_gone_failed(client: Client) -> None:
+async def test_an_update_of_a_deleted_device_failed(client: Client) -> None:
     outcome = await one(client, UpdateDevice(device_id="no-such-device", name="new"))
     assert outcome.state is State.FAILED
     assert isinstance(outcome.error, NotFoundError)
 
 
-async def test_a_proxys_404_page_does_not_say_that_a_device_is_absent(
+async def test_a_proxys_404_page_does_not_prove_that_a_device_is_absent(
     world: World, emulator: Emulator, client: Client
 ) -> None:
     page = Reply(status=404, body=b"<html>not here</html>", content_type="text/html")
@@ -189,7 +189,7 @@ async def test_check_reads_first_and_writes_only_what_differs(world: World, clie
     assert world.log.count() == 1
 
 
-async def test_nothing_is_read_unless_asked(world: World, client: Client) -> None:
+async def test_nothing_is_read_unless_requested(world: World, client: Client) -> None:
     await fleet.apply(client, [UpdateDevice(device_id=leaf(world), name="new")])
     assert world.log.count_arrivals("GET") == 0
 
@@ -205,7 +205,7 @@ async def test_a_401_stops_the_run(world: World, emulator: Emulator, client: Cli
     assert report.complete
 
 
-async def test_apply_refuses_to_mint_without_a_place_for_credentials(
+async def test_apply_refuses_to_generate_without_a_place_for_credentials(
     world: World, client: Client, standalone: list[str]
 ) -> None:
     operations: list[Operation[Any]] = [
@@ -235,16 +235,14 @@ async def test_apply_refuses_a_lazy_input_at_the_first_minting_operation(
     assert world.log.count("generate_config") == 0
 
 
-async def test_run_hands_credentials_out_in_the_result(
-    client: Client, standalone: list[str]
-) -> None:
+async def test_run_returns_credentials_in_the_result(client: Client, standalone: list[str]) -> None:
     outcome = await one(client, GenerateConfig(device_id=standalone[0], protocol="MQTT"))
     password = outcome.result.mqtt_credentials.password
     assert password
     assert password not in repr(outcome)
 
 
-async def test_credentials_are_in_their_file_when_the_outcome_is_told(
+async def test_credentials_are_in_their_file_when_the_outcome_is_reported(
     client: Client, standalone: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "credentials.jsonl"
@@ -334,7 +332,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system cannot limit file sizes")
-async def test_without_room_for_all_in_flight_nothing_is_minted(
+async def test_without_space_for_all_in_flight_nothing_is_generated(
     world: World, client: Client, standalone: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "credentials.jsonl"
@@ -365,7 +363,7 @@ async def test_a_cut_waits_for_a_configuration_on_its_way_into_the_file(
     assert run.report.total == len(operations)
 
 
-async def test_credentials_that_cannot_be_opened_are_told_before_anything_is_sent(
+async def test_a_credentials_file_that_cannot_be_opened_is_reported_before_anything_is_sent(
     world: World, client: Client, standalone: list[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "credentials.jsonl"

@@ -66,7 +66,7 @@ async def outcomes_of(
         return [outcome async for outcome in run]
 
 
-async def test_a_job_writes_it_as_it_came(
+async def test_a_job_writes_it_as_received(
     emulator: Emulator, client: Client, tmp_path: Path
 ) -> None:
     path = tmp_path / "credentials.jsonl"
@@ -86,7 +86,7 @@ async def test_a_job_writes_it_as_it_came(
     assert count_in(path) == 0
 
 
-async def test_what_is_no_text_is_written_too(
+async def test_bytes_that_are_not_text_are_written_too(
     emulator: Emulator, client: Client, tmp_path: Path
 ) -> None:
     answer_so(emulator, b'{"config": "\xff"}')
@@ -96,7 +96,7 @@ async def test_what_is_no_text_is_written_too(
     assert base64.b64decode(row["raw_base64"]) == b'{"config": "\xff"}'
 
 
-async def test_a_journalled_run_says_whose_it_is_and_does_not_ask_again(
+async def test_a_journalled_run_names_the_operation_and_does_not_repeat_it(
     emulator: Emulator, client: Client, tmp_path: Path
 ) -> None:
     path, journal = tmp_path / "credentials.jsonl", tmp_path / "run.db"
@@ -122,7 +122,7 @@ async def test_a_callable_is_given_the_raw_answer(emulator: Emulator, client: Cl
     assert outcomes[0].error.answer is answer
 
 
-async def test_where_it_cannot_be_stored_the_error_still_holds_it_and_the_run_stops(
+async def test_if_it_cannot_be_stored_the_error_still_holds_it_and_the_run_stops(
     emulator: Emulator, client: Client
 ) -> None:
     def refuse(_: Operation[Any], __: Any) -> None:

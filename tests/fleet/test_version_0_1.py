@@ -117,7 +117,7 @@ async def test_another_input_is_refused(old: Old) -> None:
     assert old.server.arrivals == []
 
 
-async def test_an_old_run_is_told_and_undone(old: Old) -> None:
+async def test_an_old_run_is_reported_and_undone(old: Old) -> None:
     with contextlib.closing(read_journal(old.journal)) as journal:
         rows = list(result_rows(journal))
     assert [row["operation"] for row in rows] == [each.kind for each in OPERATIONS]
@@ -152,7 +152,7 @@ async def test_a_plan_is_applied(old: Old, tmp_path: Path) -> None:
     assert old.server.world.devices[uuid(1)]["slug"] == f"slug-of-{uuid(0)}"
 
 
-async def test_what_it_called_failed_and_was_done_not_as_asked_is_not_sent_again(old: Old) -> None:
+async def test_an_old_failure_that_was_done_differently_is_not_sent_again(old: Old) -> None:
     told = {"error": "ResultDiffersError", "message": "the answer shows another value: slug is 'p'"}
     with contextlib.closing(sqlite3.connect(old.journal)) as database, database:
         database.execute(

@@ -135,7 +135,7 @@ WAITS_FOR_THE_LOOK = RunWaiting(
 )
 
 
-async def test_a_wave_is_told_by_its_number_its_size_and_how_many_there_are() -> None:
+async def test_a_wave_is_described_by_number_size_and_count() -> None:
     stand = Stand(Rollout(), sizes=[3, 4])
     waves = [stand.stages.wave]
     for wave in range(2):
@@ -150,13 +150,13 @@ async def test_a_wave_is_told_by_its_number_its_size_and_how_many_there_are() ->
     assert stand.slept == []
 
 
-async def test_sizes_that_are_not_known_are_not_told() -> None:
+async def test_unknown_sizes_are_not_reported() -> None:
     stand = Stand(Rollout())
     await stand.stages.turn_to(0)
     assert stand.events == [WaveBegan(number=1, size=None, waves=None)]
 
 
-async def test_without_a_rollout_nothing_is_told_or_looked_at() -> None:
+async def test_without_a_rollout_nothing_is_reported_or_read() -> None:
     stand = Stand(None)
     await stand.stages.turn_to(0)
     stand.applied(rename("a"))
@@ -164,7 +164,7 @@ async def test_without_a_rollout_nothing_is_told_or_looked_at() -> None:
     assert (stand.events, stand.caller.began) == ([], [])
 
 
-async def test_what_ends_before_any_wave_is_nobodys() -> None:
+async def test_an_outcome_before_any_wave_belongs_to_none() -> None:
     stand = Stand(Rollout())
     stand.applied(rename("a"))
     await stand.stages.turn_to(0)
@@ -172,7 +172,7 @@ async def test_what_ends_before_any_wave_is_nobodys() -> None:
     assert stand.caller.began == []
 
 
-async def test_that_a_wave_is_read_back_is_told_and_may_wait_at_the_gate() -> None:
+async def test_the_read_back_of_a_wave_is_reported_and_may_wait_at_the_gate() -> None:
     stand = Stand(Rollout())
     await stand.stages.turn_to(0)
     stand.applied(rename("a"), rename("b"))
@@ -199,7 +199,7 @@ async def test_the_third_wave_is_not_read_back_and_may_have_failures() -> None:
     assert stand.caller.began == []
 
 
-async def test_eight_are_looked_at_at_once() -> None:
+async def test_eight_devices_are_read_at_once() -> None:
     stand = Stand(Rollout())
     await stand.stages.turn_to(0)
     names = [f"d{number}" for number in range(20)]
@@ -224,7 +224,7 @@ def not_found(*, proven: bool) -> NotFoundError:
         ([NotFoundError("a page", status=404), device("a")], [1.0]),
     ],
 )
-async def test_a_device_may_show_it_at_the_third_look(
+async def test_a_device_may_show_its_value_at_the_third_read(
     turns: list[Shown], slept: list[float]
 ) -> None:
     stand = Stand(Rollout(), shown={"a": turns})
@@ -244,7 +244,7 @@ async def test_a_device_may_show_it_at_the_third_look(
         ([not_found(proven=True)], "UpdateDevice of a"),
     ],
 )
-async def test_a_device_that_never_shows_it_is_named_with_what_hindered_the_last_look(
+async def test_a_device_that_never_shows_its_value_is_named_with_the_last_error(
     turns: list[Shown], said: str
 ) -> None:
     stand = Stand(Rollout(), shown={"a": turns})
@@ -261,7 +261,7 @@ async def test_a_device_that_never_shows_it_is_named_with_what_hindered_the_last
 
 
 @pytest.mark.parametrize("proven", [True, False])
-async def test_only_the_api_can_say_that_a_device_is_gone(*, proven: bool) -> None:
+async def test_only_the_api_can_prove_that_a_device_is_gone(*, proven: bool) -> None:
     stand = Stand(Rollout(), shown={"a": [not_found(proven=proven)]})
     await stand.stages.turn_to(0)
     stand.applied(DeleteDevice(device_id="a"))
@@ -273,7 +273,7 @@ async def test_only_the_api_can_say_that_a_device_is_gone(*, proven: bool) -> No
             await stand.stages.finish()
 
 
-async def test_what_did_not_end_well_is_refused_before_anything_is_looked_at() -> None:
+async def test_failures_are_refused_before_anything_is_read() -> None:
     stand = Stand(Rollout(hold=60.0))
     await stand.stages.turn_to(0)
     stand.applied(rename("a"))
@@ -285,7 +285,7 @@ async def test_what_did_not_end_well_is_refused_before_anything_is_looked_at() -
 
 
 @pytest.mark.parametrize("seconds", [0.5, 60.0])
-async def test_a_hold_is_told_with_its_end(seconds: float) -> None:
+async def test_a_hold_is_reported_with_its_end(seconds: float) -> None:
     stand = Stand(Rollout(hold=seconds))
     await stand.stages.turn_to(0)
     assert stand.slept == [], "nothing is over yet"
@@ -306,7 +306,7 @@ BEFORE = asks("the devices of the next wave are looked at")
 AFTER = asks("the devices of the last wave are looked at")
 
 
-async def test_the_gate_samples_devices_that_will_be_changed_and_stay() -> None:
+async def test_the_gate_samples_devices_that_are_changed_and_not_deleted() -> None:
     operations: list[tuple[Operation[Any], bool]] = [
         (rename("same"), True),
         (DeleteDevice(device_id="goes"), False),
@@ -357,7 +357,7 @@ async def test_the_gate_counts_those_that_were_online_and_are_not(
     assert stand.stages.wave == 0
 
 
-async def test_where_none_was_online_nobody_is_looked_at_again() -> None:
+async def test_if_none_was_online_none_is_read_again() -> None:
     works = [WorkItem(seq=0, operation=rename("d"))]
     stand = Stand(Rollout(health=HealthGate(most_lost=0.0)), works, shown={"d": [device("d")]})
     await stand.stages.turn_to(0)
@@ -366,7 +366,7 @@ async def test_where_none_was_online_nobody_is_looked_at_again() -> None:
     assert AFTER not in stand.events
 
 
-async def test_no_wave_begins_before_the_guard_has_looked_at_it() -> None:
+async def test_no_wave_begins_before_the_guard_has_read_it() -> None:
     works = [WorkItem(seq=seq, operation=rename(f"d{seq}"), wave=int(seq > 0)) for seq in range(3)]
     guard = Watching()
     stand = Stand(Rollout(), works, guard=guard)

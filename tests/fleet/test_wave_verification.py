@@ -31,7 +31,7 @@ def applied(*operations: Operation[Any]) -> WaveVerification:
     return findings
 
 
-def test_at_first_nothing_is_known() -> None:
+def test_the_initial_state_is_empty() -> None:
     findings = WaveVerification(3)
     assert (findings.number, findings.bad, findings.online) == (3, "", None)
     assert findings.shown() == []
@@ -52,20 +52,20 @@ def test_at_first_nothing_is_known() -> None:
         ([NAME, MINTING], [NAME]),
     ],
 )
-def test_what_is_set_anew_or_deleted_need_not_be_shown(
+def test_values_replaced_or_deleted_later_need_not_be_shown(
     operations: list[Operation[Any]], shown: list[Operation[Any]]
 ) -> None:
     assert applied(*operations).shown() == shown
 
 
 @pytest.mark.parametrize("state", [State.UNCHANGED, State.ABSENT])
-def test_what_was_not_sent_is_not_looked_at_and_outdoes_what_was(state: State) -> None:
+def test_unsent_items_are_not_read_and_supersede_earlier_ones(state: State) -> None:
     findings = applied(NAME)
     findings.take(OTHER_NAME, state)
     assert (findings.shown(), findings.bad) == ([], "")
 
 
-def test_what_a_later_wave_did_outdoes_what_this_one_set() -> None:
+def test_a_later_wave_supersedes_the_values_of_this_one() -> None:
     findings = applied(NAME, ELSEWHERE)
     findings.outdo(OTHER_NAME)
     assert findings.shown() == [ELSEWHERE]
@@ -77,7 +77,7 @@ def test_what_a_later_wave_did_outdoes_what_this_one_set() -> None:
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.UNKNOWN, State.HELD])
-def test_the_first_that_ended_badly_is_named_and_sets_nothing(state: State) -> None:
+def test_the_first_failure_is_named_and_sets_nothing(state: State) -> None:
     findings = applied(NAME)
     findings.take(OTHER_NAME, state)
     findings.take(ELSEWHERE, State.FAILED)

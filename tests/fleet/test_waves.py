@@ -99,7 +99,7 @@ async def test_one_failure_in_a_first_wave_stops_the_run(emulator: Emulator, wav
     assert isinstance(events[-1], RunStopped)
 
 
-async def test_a_failure_in_a_later_wave_is_for_the_criteria(emulator: Emulator) -> None:
+async def test_a_failure_in_a_later_wave_only_counts_for_the_criteria(emulator: Emulator) -> None:
     emulator.faults.add(REFUSED, method="PATCH", when=_nth(15))
     report, _, _, _ = await roll_out(emulator, works(emulator), Rollout())
     assert report.stopped is None
@@ -125,7 +125,7 @@ def _nth(number: int) -> Any:
     return when
 
 
-async def test_a_wave_that_does_not_show_what_was_set_stops_the_run(emulator: Emulator) -> None:
+async def test_a_wave_that_does_not_show_its_values_stops_the_run(emulator: Emulator) -> None:
     """Another user sets the device back while the wave is still being verified."""
     given = works(emulator)
     before = {device.id: device.name for device in emulator.world}
@@ -160,7 +160,7 @@ async def test_deletions_are_read_back_as_gone(emulator: Emulator) -> None:
     assert WavePassed(number=1, read_back=3) in events
 
 
-async def test_what_a_later_operation_sets_anew_need_not_hold() -> None:
+async def test_values_replaced_by_a_later_operation_need_not_hold() -> None:
     caller = Remembering()
     operations: list[Any] = [
         WorkItem(seq=0, operation=UpdateDevice(device_id="d", slug="tmp"), unit=1),
@@ -199,7 +199,7 @@ class Shown:
         self.slug = operation.slug
 
 
-async def test_a_hold_passes_between_waves_and_is_told(emulator: Emulator) -> None:
+async def test_a_hold_between_waves_is_reported(emulator: Emulator) -> None:
     report, _, events, clock = await roll_out(
         emulator, works(emulator), Rollout(waves=(1, 10), hold=3600.0)
     )
@@ -228,7 +228,7 @@ async def test_a_stop_ends_a_hold_at_once(emulator: Emulator) -> None:
     assert run.report.complete
 
 
-async def test_no_site_has_more_under_way_than_its_places() -> None:
+async def test_no_site_has_more_in_flight_than_its_places() -> None:
     busy: Counter[str] = Counter()
     most: Counter[str] = Counter()
     site_of = {f"d{number}": f"s{number % 3}" for number in range(90)}
@@ -308,7 +308,7 @@ async def test_a_busy_site_is_looked_past_for_ten_times_the_concurrency(
 
 
 @pytest.mark.parametrize(("most_lost", "passes"), [(20.0, True), (19.0, False)])
-async def test_the_health_gate_compares_what_was_online(
+async def test_the_health_gate_compares_devices_that_were_online(
     emulator: Emulator, most_lost: float, *, passes: bool
 ) -> None:
     for device in emulator.world:
@@ -333,7 +333,7 @@ async def test_the_health_gate_compares_what_was_online(
         assert report.counts[State.APPLIED] == 10
 
 
-async def test_devices_that_were_not_online_say_nothing(emulator: Emulator) -> None:
+async def test_devices_that_were_not_online_do_not_count(emulator: Emulator) -> None:
     for device in emulator.world:
         emulator.world.change(device.id, connectivity="OFFLINE")
     report, _, _, _ = await roll_out(
@@ -347,9 +347,7 @@ async def test_waves_need_an_input_with_a_length() -> None:
         fleet.Run(ScriptedCaller(), iter([rename("a")]), rollout=Rollout())
 
 
-async def test_a_run_goes_on_in_the_waves_that_it_was_begun_with(
-    emulator: Emulator, tmp_path: Path
-) -> None:
+async def test_a_run_continues_in_its_original_waves(emulator: Emulator, tmp_path: Path) -> None:
     journal, given = tmp_path / "journal.db", works(emulator)
     rollout = Rollout(waves=(1, 10, 20), hold=60.0)
     emulator.faults.add(REFUSED, method="PATCH", when=_nth(5))

@@ -131,7 +131,7 @@ def most_kib() -> int:
 @example(operation=GET, data=_wholes()[0], ending="fin")
 @given(operation=operations, data=damaged(*_wholes()), ending=endings)
 @examples(70)
-def test_a_damaged_answer_is_a_value_or_an_error_of_ours(
+def test_a_damaged_answer_is_a_value_or_one_of_our_errors(
     kind: TransportKind, loop: Loop, operation: Operation[Any], data: bytes, ending: Any
 ) -> None:
     run_on(loop, answered(kind, operation, data, ending))
@@ -139,7 +139,7 @@ def test_a_damaged_answer_is_a_value_or_an_error_of_ours(
 
 @given(operation=operations, data=st.binary(max_size=300), ending=endings)
 @examples(30)
-def test_noise_is_an_error_of_ours(
+def test_noise_is_one_of_our_errors(
     kind: TransportKind, loop: Loop, operation: Operation[Any], data: bytes, ending: Any
 ) -> None:
     run_on(loop, answered(kind, operation, data, ending))
@@ -147,7 +147,7 @@ def test_noise_is_an_error_of_ours(
 
 @given(operation=operations, data=_header_answers(), ending=endings)
 @examples(70)
-def test_odd_headers_are_a_value_or_an_error_of_ours(
+def test_odd_headers_are_a_value_or_one_of_our_errors(
     kind: TransportKind, loop: Loop, operation: Operation[Any], data: bytes, ending: Any
 ) -> None:
     run_on(loop, answered(kind, operation, data, ending))

@@ -71,10 +71,10 @@ async def grown_mib(reply: Reply) -> float:
 
 
 @each("reply", LARGE)
-async def test_an_answer_beyond_its_cap_is_held_once(reply: Reply) -> None:
+async def test_an_oversized_answer_is_held_once(reply: Reply) -> None:
     assert await grown_mib(reply) < CAP_MIB + ROOM_MIB
 
 
 @each("reply", SMALL)
-async def test_what_is_no_body_is_hardly_held(reply: Reply) -> None:
+async def test_bytes_outside_a_body_are_hardly_held(reply: Reply) -> None:
     assert await grown_mib(reply) < ROOM_MIB

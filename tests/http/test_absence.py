@@ -23,7 +23,7 @@ def asked(server: FaultServer) -> list[str]:
     return [each.target for each in server.arrivals if each.method == "GET"]
 
 
-async def test_a_first_404_of_a_single_call_is_told_without_a_read(
+async def test_a_first_404_of_a_single_call_is_reported_without_a_read(
     transport: TransportKind, server: FaultServer
 ) -> None:
     async with open_rig(transport, server, known=False) as rig:
@@ -117,7 +117,7 @@ NO_PROOF: dict[str, Reply] = {
 
 
 @each("proof", NO_PROOF)
-async def test_where_no_api_is_known_to_answer_a_404_says_nothing(
+async def test_without_a_known_api_a_404_proves_nothing(
     transport: TransportKind, proof: Reply, server: FaultServer
 ) -> None:
     server.script(ignored(close()))
@@ -140,7 +140,7 @@ async def test_an_empty_list_shows_that_an_api_answers(transport: TransportKind)
         assert asked(server) == [PROOF]
 
 
-async def test_those_who_ask_together_ask_once(
+async def test_concurrent_calls_share_one_proof(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(ignored(errors(404)))
@@ -153,7 +153,7 @@ async def test_those_who_ask_together_ask_once(
     assert asked(server) == [PROOF]
 
 
-async def test_a_call_given_up_while_it_asks_leaves_the_next_to_ask(
+async def test_a_cancelled_proof_is_left_to_the_next_call(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(ignored(errors(404)))
@@ -172,7 +172,7 @@ async def test_a_call_given_up_while_it_asks_leaves_the_next_to_ask(
     [html(404), answer(404), answer(404, {"errors": []}), answer(404, {"detail": "Not Found"})],
     ids=["html", "empty", "no-errors", "another-api"],
 )
-async def test_a_404_in_another_form_says_nothing_though_an_api_is_known(
+async def test_a_404_in_another_form_proves_nothing_even_with_a_known_api(
     transport: TransportKind, page: Reply, server: FaultServer
 ) -> None:
     server.always(ignored(page))
@@ -197,7 +197,7 @@ async def test_a_deletion_that_is_done_later_is_proven_by_the_404_to_the_next(
     assert server.world.done("delete") == 1
 
 
-async def test_a_deletion_that_is_never_confirmed_is_sent_twice_and_told_as_unknown(
+async def test_a_deletion_that_is_never_confirmed_is_sent_twice_and_unknown(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(ignored(answer(202)), method="DELETE")
@@ -206,7 +206,7 @@ async def test_a_deletion_that_is_never_confirmed_is_sent_twice_and_told_as_unkn
     assert server.seen == ["DELETE", "GET"] * 2
 
 
-async def test_an_unconfirmed_deletion_is_not_sent_again_where_it_cannot_be_read(
+async def test_an_unconfirmed_deletion_is_not_sent_again_if_it_cannot_be_read(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(ignored(answer(200)))
@@ -215,7 +215,7 @@ async def test_an_unconfirmed_deletion_is_not_sent_again_where_it_cannot_be_read
     assert server.seen == ["DELETE", "GET"]
 
 
-async def test_with_one_attempt_an_unconfirmed_deletion_is_looked_at_alone(
+async def test_with_one_attempt_an_unconfirmed_deletion_is_only_read(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(ignored(answer(202)), method="DELETE")
@@ -224,7 +224,7 @@ async def test_with_one_attempt_an_unconfirmed_deletion_is_looked_at_alone(
     assert server.seen == ["DELETE", "GET"]
 
 
-async def test_an_update_of_what_is_gone_is_ambiguous_without_a_proof(
+async def test_an_update_of_a_missing_device_is_ambiguous_without_a_proof(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(ignored(close()))

@@ -88,7 +88,7 @@ async def test_row01_not_sent_is_sent_when_the_host_is_back(
 
 
 @operations(ALL)
-async def test_row02_a_host_that_stays_down_is_told_so_and_never_ambiguous(
+async def test_row02_a_host_that_stays_down_is_reported_and_never_ambiguous(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
     server.deafen()
@@ -155,7 +155,7 @@ async def test_maybe_is_sent_again(
 
 @faults(FAILED)
 @operations(WRITES)
-async def test_row19_a_failing_server_sees_four_attempts_and_one_look(
+async def test_row19_a_failing_server_sees_four_attempts_and_one_read(
     transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
 ) -> None:
     server.always(ignored(fault))
@@ -237,7 +237,7 @@ async def test_applied_is_settled_by_reading_back_once(
 
 @faults(APPLIED)
 @operations(CONVERGENT_WITH_ANSWER)
-async def test_applied_that_cannot_be_seen_is_a_lost_result(
+async def test_applied_without_a_visible_state_is_a_lost_result(
     transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
 ) -> None:
     server.script(ignored(fault))
@@ -278,7 +278,7 @@ async def test_a_confirmed_deletion_is_done(
 
 @faults(UNCONFIRMED)
 @pytest.mark.parametrize("take_effect", [applied, ignored])
-async def test_any_other_good_status_to_a_deletion_is_looked_into(
+async def test_any_other_good_status_of_a_deletion_is_checked_by_a_read(
     transport: TransportKind, fault: Reply, take_effect: Any, server: FaultServer
 ) -> None:
     """If a read shows that it was not done, it is sent once more."""
@@ -293,7 +293,7 @@ async def test_any_other_good_status_to_a_deletion_is_looked_into(
 
 @faults(FINAL)
 @operations(ALL)
-async def test_a_final_refusal_is_told_at_once(
+async def test_a_final_refusal_is_reported_at_once(
     transport: TransportKind, operation: Operation[Any], fault: Reply, server: FaultServer
 ) -> None:
     server.always(ignored(fault))
@@ -336,7 +336,7 @@ async def test_a_read_from_a_failing_server_says_so(
 
 
 @faults(ODD)
-async def test_a_read_with_an_odd_status_tells_the_status(
+async def test_a_read_with_an_odd_status_reports_the_status(
     transport: TransportKind, fault: Reply, server: FaultServer
 ) -> None:
     server.always(ignored(fault))

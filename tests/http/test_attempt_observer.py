@@ -40,7 +40,7 @@ class Diary:
         self.entries.append((attempt.status, attempt.retry_after))
 
 
-async def test_an_observer_is_asked_before_and_told_after_each_attempt(
+async def test_an_observer_is_called_before_and_after_each_attempt(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(ignored(errors(429, ("Retry-After", "2"))), ignored(close()))
@@ -50,7 +50,7 @@ async def test_an_observer_is_asked_before_and_told_after_each_attempt(
     assert diary.entries == ["began", (429, 2.0), "asked", (None, None), "asked", "passed"]
 
 
-async def test_waiting_for_the_observer_is_not_the_deadlines(
+async def test_waiting_for_the_observer_does_not_use_up_the_deadline(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(ignored(html(502)))
@@ -60,7 +60,7 @@ async def test_waiting_for_the_observer_is_not_the_deadlines(
     assert diary.entries == ["began", (502, None), "asked", "passed"]
 
 
-async def test_a_refusal_for_good_is_told_too(
+async def test_a_final_refusal_is_reported_too(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     diary = Diary(clock)

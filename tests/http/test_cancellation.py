@@ -212,7 +212,7 @@ async def test_row38_cancelled_in_the_handshake(
         await server.stop()
 
 
-async def test_a_cancelled_call_tells_its_end(
+async def test_a_cancelled_call_reports_its_end(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(applied(hang()))

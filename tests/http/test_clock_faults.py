@@ -57,7 +57,7 @@ PAUSES: dict[str, tuple[Headers, float]] = {
 @each("pause", PAUSES)
 @pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 @timed
-async def test_a_wall_clock_that_is_set_anew_changes_no_wait(
+async def test_a_reset_wall_clock_changes_no_wait(
     transport: TransportKind, jump: float, pause: tuple[Headers, float], server: FaultServer
 ) -> None:
     headers, longest = pause
@@ -83,7 +83,7 @@ ENDS: dict[str, tuple[Operation[Any], type[Exception]]] = {
 
 
 @each("case", ENDS)
-async def test_a_machine_that_sleeps_mid_request_wakes_to_one_late_attempt(
+async def test_a_machine_that_sleeps_during_a_request_wakes_to_one_late_attempt(
     transport: TransportKind,
     case: tuple[Operation[Any], type[Exception]],
     server: FaultServer,
@@ -113,7 +113,7 @@ FINE = {
 
 
 @each("name", FINE)
-async def test_any_text_that_json_can_carry_arrives_as_it_is(
+async def test_any_text_valid_in_json_arrives_unchanged(
     transport: TransportKind, name: str, server: FaultServer
 ) -> None:
     server.script(ignored(close()))

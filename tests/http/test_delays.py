@@ -48,7 +48,7 @@ BOUNDS: dict[str, tuple[list[Step], list[float]]] = {
 
 
 @each("case", BOUNDS)
-async def test_delays_double_and_are_drawn_from_nothing_up(
+async def test_delays_double_and_are_drawn_from_zero_up(
     transport: TransportKind,
     case: tuple[list[Step], list[float]],
     server: FaultServer,
@@ -73,7 +73,7 @@ async def test_delays_are_capped(
     assert clock.draws == [(0.0, bound) for bound in (1.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0)]
 
 
-async def test_a_delay_may_be_nothing(transport: TransportKind, server: FaultServer) -> None:
+async def test_a_delay_may_be_zero(transport: TransportKind, server: FaultServer) -> None:
     server.script(*[MAYBE] * 3)
     async with open_rig(transport, server, FakeClock(draw=lower)) as rig:
         await rig.run(GET)
@@ -144,7 +144,7 @@ async def test_retry_after_is_a_floor_with_jitter_above_it(
     assert sum(clock.sleeps) == pytest.approx(longest, abs=0.05)
 
 
-async def test_row16_a_date_without_the_servers_own_is_held_against_our_clock(
+async def test_row16_without_the_servers_date_a_date_is_compared_with_our_clock(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(ignored(errors(429, ("Retry-After", at(time.time() + 21)))))
@@ -179,7 +179,7 @@ TOO_LONG: dict[str, str] = {"row17-an-hour": "3600", "row16-twenty-digits": "9" 
 
 @each("seconds", TOO_LONG)
 @EACH
-async def test_a_pause_that_is_too_long_is_told_at_once(
+async def test_a_pause_that_is_too_long_is_reported_at_once(
     transport: TransportKind,
     operation: Any,
     seconds: str,
@@ -197,7 +197,7 @@ async def test_a_pause_that_is_too_long_is_told_at_once(
     assert server.seen == [METHOD[operation]]
 
 
-async def test_a_503_with_too_long_a_pause_is_told_at_once(
+async def test_a_503_with_too_long_a_pause_is_reported_at_once(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.always(ignored(errors(503, ("Retry-After", "3600"))))
@@ -210,7 +210,7 @@ async def test_a_503_with_too_long_a_pause_is_told_at_once(
 
 
 @pytest.mark.parametrize(("longest", "waits"), [(120.0, False), (300.0, True)])
-async def test_how_long_a_pause_may_be_is_the_policys_word(
+async def test_the_policy_limits_the_pause(
     transport: TransportKind, longest: float, waits: bool, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(ignored(errors(429, ("Retry-After", "200"))))
@@ -224,7 +224,7 @@ async def test_how_long_a_pause_may_be_is_the_policys_word(
             assert clock.sleeps == []
 
 
-async def test_a_pause_past_the_deadline_is_not_begun(
+async def test_a_pause_past_the_deadline_is_not_started(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.always(ignored(errors(429, ("Retry-After", "100"))))
@@ -243,7 +243,7 @@ LAST_WORD: dict[str, tuple[Step, type[Exception]]] = {
 
 
 @each("case", LAST_WORD)
-async def test_a_sleep_past_the_deadline_is_not_begun(
+async def test_a_sleep_past_the_deadline_is_not_started(
     transport: TransportKind,
     case: tuple[Step, type[Exception]],
     server: FaultServer,
@@ -261,7 +261,7 @@ async def test_a_sleep_past_the_deadline_is_not_begun(
     assert server.seen == ["GET", "GET"]
 
 
-async def test_a_write_that_has_no_time_left_is_settled(
+async def test_a_write_without_time_left_is_settled(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(applied(close()))

@@ -36,7 +36,7 @@ def told(**fields: Any) -> bytes:
         ),
     ],
 )
-async def test_a_value_that_the_server_altered_is_done_and_not_as_asked(
+async def test_a_value_altered_by_the_server_differs(
     transport: TransportKind,
     server: FaultServer,
     operation: UpdateDevice,
@@ -69,7 +69,7 @@ async def test_credentials_of_another_protocol_are_in_the_error(
 
 
 @pytest.mark.parametrize("name", [None, ""])
-async def test_a_field_that_is_left_alone_is_no_difference(
+async def test_a_field_left_alone_is_not_a_difference(
     transport: TransportKind, server: FaultServer, name: str | None
 ) -> None:
     async with open_rig(transport, server) as rig:

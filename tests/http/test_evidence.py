@@ -35,7 +35,7 @@ ASKED, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2)).encode()
         (399, Certainty.MAYBE),
     ],
 )
-def test_only_a_redirect_to_another_address_says_not_done(
+def test_only_a_redirect_to_another_address_means_not_done(
     status: int, certainty: Certainty
 ) -> None:
     ended = failed(reply(status, DEVICE))
@@ -53,7 +53,7 @@ def test_only_a_redirect_to_another_address_says_not_done(
         (200, DEVICE, JSON),
     ],
 )
-def test_what_says_that_a_deletion_was_done(status: int, body: bytes, headers: Any) -> None:
+def test_confirmations_of_a_deletion(status: int, body: bytes, headers: Any) -> None:
     assert wire().read(DELETE, reply(status, body, headers)) is None
 
 
@@ -76,9 +76,7 @@ UNCONFIRMED: list[tuple[int, bytes, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("status", "body", "headers"), UNCONFIRMED)
-def test_any_other_good_status_says_nothing_of_a_deletion(
-    status: int, body: bytes, headers: Any
-) -> None:
+def test_any_other_good_status_proves_no_deletion(status: int, body: bytes, headers: Any) -> None:
     ended = failed(reply(status, body, headers), DELETE)
     assert (ended.certainty, ended.unconfirmed) == (Certainty.MAYBE, True)
     assert (ended.retries, ended.status, ended.kind) == (0, status, "Unconfirmed")
@@ -138,7 +136,7 @@ def test_what_a_read_proves(read: Seen, before: float | None, proven: bool) -> N
     lag=st.floats(0, 1.0),
     travel=st.floats(0, 30),
 )
-def test_what_the_write_did_always_proves_it(
+def test_the_writes_own_state_always_proves_it(
     skew: float, waited: float, after: float, lag: float, travel: float
 ) -> None:
     """Whatever the server's clock says, in whole seconds, with a database a second behind."""
@@ -155,7 +153,7 @@ def test_what_the_write_did_always_proves_it(
 
 
 @given(old=st.floats(4.0, 1e9), skew=st.floats(-1e6, 1e6), travel=st.floats(0, 0.5))
-def test_what_stood_there_before_the_write_never_does(
+def test_a_state_from_before_the_write_never_proves_it(
     old: float, skew: float, travel: float
 ) -> None:
     told = Seen(T0 - old + skew, T0 + 10 + skew, 110.0 + travel, stamped=True, lag=0.0)
@@ -232,7 +230,7 @@ def test_a_page_shows_that_devices_carry_a_time() -> None:
         ("X-Hit", "HIT", False),
     ],
 )
-def test_what_a_cache_says_of_itself(name: str, value: str, cached: bool) -> None:
+def test_how_a_cache_identifies_itself(name: str, value: str, cached: bool) -> None:
     headers = CIMultiDict({"Content-Type": "application/json", name: value})
     assert bool(told_by_cache(headers)) is cached
     answered = wire().read_fresh(GET, reply(200, DEVICE, {**JSON, name: value}))
@@ -243,7 +241,7 @@ def test_what_a_cache_says_of_itself(name: str, value: str, cached: bool) -> Non
         assert name in str(answered.error)
 
 
-def test_a_fresh_answer_is_asked_for_in_both_ways() -> None:
+def test_a_fresh_answer_is_requested_in_both_ways() -> None:
     spoken = wire()
     plain = spoken.serialize(spoken.message(GET))
     fresh = spoken.serialize(spoken.message(GET, fresh=True))

@@ -28,7 +28,7 @@ def counted() -> Extra:
     return lambda: {"X-Number": f"no. {next(numbers)}"}
 
 
-async def test_each_request_of_a_call_asks_anew(
+async def test_the_function_is_called_for_each_request(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(ignored(errors(503)), applied(close()), method="PATCH")
@@ -78,7 +78,7 @@ async def test_a_request_is_otherwise_the_same(
         ("x-enapter-auth-user", "another"),
     ],
 )
-async def test_what_cannot_be_sent_is_left_out_and_told(
+async def test_headers_that_cannot_be_sent_are_left_out_and_reported(
     name: str,
     value: Any,
     transport: TransportKind,
@@ -100,7 +100,7 @@ async def test_what_cannot_be_sent_is_left_out_and_told(
     assert "another" not in caplog.text
 
 
-async def test_a_function_that_fails_is_logged_and_does_not_hurt_the_call(
+async def test_a_failing_function_is_logged_and_does_not_affect_the_call(
     transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails() -> Mapping[str, str]:
@@ -137,7 +137,7 @@ async def test_a_middleware_of_the_sessions_own_sees_them(server: FaultServer) -
     assert [each.header("X-Mine") for each in server.arrivals] == ["1", "1"]
 
 
-def test_what_is_no_function_is_refused() -> None:
+def test_a_non_function_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="extra_headers"):
         Client(TOKEN, extra_headers={"X-Mine": "1"})  # type: ignore[arg-type]  # what is wrong is the point
 
@@ -146,7 +146,7 @@ def test_what_is_no_function_is_refused() -> None:
     extra=st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3),
     body=st.none() | st.binary(max_size=20),
 )
-def test_nothing_that_is_added_changes_what_a_request_is(
+def test_additional_headers_never_change_the_request_itself(
     extra: dict[str, str], body: bytes | None
 ) -> None:
     where, own = URL("http://127.0.0.1"), {"X-One": "1"}

@@ -39,7 +39,7 @@ UUID = "0d6a7c11-7b1e-4f6a-9a55-3c2b1d0e9f88"
     ],
     ids=["cut-html", "empty-html", "cut", "bad-gzip"],
 )
-async def test_a_404_that_is_not_the_apis_does_not_prove_a_deletion(
+async def test_a_foreign_404_does_not_prove_a_deletion(
     transport: TransportKind, page: Any, server: FaultServer
 ) -> None:
     server.script(ignored(close()))
@@ -57,7 +57,7 @@ async def test_a_404_that_is_not_the_apis_does_not_prove_a_deletion(
     ],
     ids=["empty-html", "untyped-text"],
 )
-async def test_a_portals_answer_is_no_deletion(
+async def test_a_portals_answer_is_not_a_deletion(
     transport: TransportKind, page: Any, server: FaultServer
 ) -> None:
     server.always(ignored(page))
@@ -109,7 +109,7 @@ async def test_nothing_is_sent_again_below_a_callers_middleware(
     assert server.seen == (["GET"] if operation is GET else ["DELETE", "GET"])
 
 
-async def test_a_whole_answer_is_kept_though_the_loop_was_held_up(server: FaultServer) -> None:
+async def test_a_complete_answer_is_kept_even_if_the_loop_was_blocked(server: FaultServer) -> None:
     async def answer_and_hold(exchange: Exchange) -> bool:
         kept = await good()(exchange)
         time.sleep(0.15)  # noqa: ASYNC251 - the loop is held up on purpose
@@ -120,7 +120,7 @@ async def test_a_whole_answer_is_kept_though_the_loop_was_held_up(server: FaultS
         assert (await rig.run(CONFIG)).mqtt_host
 
 
-async def test_an_answer_that_ends_with_its_connection_is_kept_though_the_loop_was_held_up(
+async def test_an_answer_that_ends_with_its_connection_is_kept_even_if_the_loop_was_blocked(
     server: FaultServer,
 ) -> None:
     """Its end is read one turn of the loop later than its body, when the timer is overdue."""
@@ -137,7 +137,7 @@ async def test_an_answer_that_ends_with_its_connection_is_kept_though_the_loop_w
 
 
 @pytest.mark.parametrize("host", ["a..b.example", f"{'x' * 64}.example"])
-def test_a_host_that_no_resolver_takes_is_refused_at_once(host: str) -> None:
+def test_a_host_that_no_resolver_accepts_is_refused_at_once(host: str) -> None:
     with pytest.raises(ConfigurationError):
         Client(TOKEN, base_url=f"https://{host}")
 

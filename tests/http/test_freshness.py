@@ -45,7 +45,7 @@ ORDINARY: dict[str, tuple[float, float]] = {
 
 
 @each("life", ORDINARY)
-async def test_in_ordinary_life_a_read_settles_what_was_lost(
+async def test_normally_a_read_settles_a_lost_answer(
     transport: TransportKind, life: tuple[float, float], server: FaultServer, clock: FakeClock
 ) -> None:
     age, skew = life
@@ -65,7 +65,7 @@ async def test_a_state_older_than_the_write_settles_nothing(
         assert "newer than the first attempt" in str(error)
 
 
-async def test_what_was_written_by_the_first_of_many_attempts_is_new_enough(
+async def test_a_state_from_the_first_of_many_attempts_is_new_enough(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(applied(close()), method="PATCH")
@@ -78,7 +78,7 @@ async def test_what_was_written_by_the_first_of_many_attempts_is_new_enough(
         assert sum(clock.sleeps) == waits
 
 
-async def test_a_lag_that_good_writes_have_shown_is_allowed_for(
+async def test_the_lag_of_earlier_writes_is_allowed_for(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     async with open_rig(transport, server, clock, retry=attempts(1)) as rig:
@@ -91,7 +91,7 @@ async def test_a_lag_that_good_writes_have_shown_is_allowed_for(
         assert rig.ended.settled
 
 
-async def test_a_device_without_a_time_settles_nothing_where_others_have_one(
+async def test_a_device_without_a_time_settles_nothing_if_others_have_one(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     async with open_rig(transport, server, clock, retry=attempts(1)) as rig:
@@ -104,7 +104,7 @@ async def test_a_device_without_a_time_settles_nothing_where_others_have_one(
         assert type(await rig.fails(UPDATE)) is AmbiguousOutcomeError
 
 
-async def test_what_a_fresh_read_showed_before_the_write_is_no_news(
+async def test_a_state_known_before_the_write_settles_nothing_new(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     async with open_rig(transport, server, clock, retry=attempts(1)) as rig:
@@ -144,7 +144,7 @@ async def test_a_cached_404_shows_no_deletion(
         assert type(await rig.fails(DELETE)) is AmbiguousOutcomeError
 
 
-async def test_a_read_on_which_a_decision_rests_is_fresh_or_told_as_not(
+async def test_a_read_for_a_decision_is_fresh_or_an_error(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(applied(dated(clock, CACHED["age"])))
@@ -161,7 +161,7 @@ async def test_a_read_on_which_a_decision_rests_is_fresh_or_told_as_not(
     assert [each.header("Pragma") for each in server.arrivals] == asked
 
 
-async def test_a_settling_read_asks_for_a_fresh_answer(
+async def test_a_settling_read_requests_a_fresh_answer(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(applied(close()))

@@ -83,7 +83,7 @@ POURS: dict[str, Reply] = {
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="cannot measure memory")
 @each("pour", POURS)
 @timed
-async def test_whatever_is_poured_does_not_fill_the_memory(
+async def test_an_endless_answer_does_not_fill_the_memory(
     transport: TransportKind, pour: Reply, server: FaultServer
 ) -> None:
     server.always(ignored(pour))
@@ -141,7 +141,7 @@ async def test_an_answer_that_is_not_http_proves_nothing(
     assert server.seen == ["POST", "GET"]
 
 
-async def test_an_answer_before_any_question_is_given_to_nobody(
+async def test_an_answer_before_any_request_reaches_no_call(
     server: FaultServer,
 ) -> None:
     async def speak_first(connection: Connection) -> bool:
@@ -158,7 +158,7 @@ async def test_an_answer_before_any_question_is_given_to_nobody(
     assert len(server.connections) == 4, "it knocks once an attempt, and waits between them"
 
 
-async def test_an_answer_that_comes_in_the_pool_is_given_to_nobody(
+async def test_an_answer_on_a_pooled_connection_reaches_no_call(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lines, "REST_SECONDS", 0.0)
@@ -215,7 +215,7 @@ async def test_a_session_that_does_not_unpack_is_understood(server: FaultServer)
 
 
 @timed
-async def test_out_of_time_in_line_is_told_as_such(
+async def test_running_out_of_time_in_the_queue_is_reported_as_such(
     transport: TransportKind, server: FaultServer
 ) -> None:
     hold = asyncio.Event()
@@ -254,7 +254,7 @@ async def test_a_server_that_forgets_every_connection_costs_no_attempt(
 
 
 @timed
-async def test_an_exchange_that_is_over_is_never_found_late(
+async def test_a_finished_exchange_is_never_considered_late(
     transport: TransportKind, server: FaultServer
 ) -> None:
     brisk = Timeouts(connect=1.0, read=0.05)
@@ -267,7 +267,9 @@ async def test_an_exchange_that_is_over_is_never_found_late(
 
 
 @timed
-async def test_row24_101_is_not_waited_upon(transport: TransportKind, server: FaultServer) -> None:
+async def test_row24_the_client_does_not_wait_after_101(
+    transport: TransportKind, server: FaultServer
+) -> None:
     server.always(ignored(raw(head(101, ("Upgrade", "x")), "hang")))
     limits = Timeouts(connect=1.0, read=1.0)
     async with open_rig(transport, server, retry=attempts(1), timeouts=limits) as rig:
@@ -276,7 +278,9 @@ async def test_row24_101_is_not_waited_upon(transport: TransportKind, server: Fa
         assert rig.ended.elapsed < 0.5
 
 
-async def test_lost_and_found_in_turns(transport: TransportKind, server: FaultServer) -> None:
+async def test_alternating_lost_and_good_answers(
+    transport: TransportKind, server: FaultServer
+) -> None:
     server.script(*[step for _ in range(20) for step in (applied(close()), applied(gzipped()))])
     async with open_rig(transport, server) as rig:
         for _ in range(20):

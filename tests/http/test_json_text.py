@@ -76,7 +76,7 @@ def plain(value: Any) -> Any:
     st.booleans(),
 )
 @pytest.mark.parametrize("name", READERS)
-def test_a_document_is_read_as_it_is_unless_a_name_stands_twice(
+def test_a_document_is_read_as_is_unless_a_name_occurs_twice(
     name: str, value: Any, gap: str, colon: str, ascii_only: bool
 ) -> None:
     if name == "orjson":
@@ -98,7 +98,7 @@ def test_a_document_is_read_as_it_is_unless_a_name_stands_twice(
         b'[[{"b":{}}],{"b":0,"c":"\\":","b":1}]',
     ],
 )
-def test_row29_a_name_that_stands_twice_is_refused(reader: Any, body: bytes) -> None:
+def test_row29_a_duplicate_name_is_refused(reader: Any, body: bytes) -> None:
     with pytest.raises(RepeatedNameError, match="an object holds a name twice"):
         reader(body)
 
@@ -112,9 +112,7 @@ def test_row29_a_name_that_stands_twice_is_refused(reader: Any, body: bytes) -> 
         (b'{"a":12345678901234567890123}', {"a": 12345678901234567890123}),
     ],
 )
-def test_what_is_written_otherwise_than_it_would_be_here_is_read(
-    reader: Any, body: bytes, expected: Any
-) -> None:
+def test_other_styles_of_json_are_read(reader: Any, body: bytes, expected: Any) -> None:
     assert reader(body) == expected
 
 
@@ -137,7 +135,7 @@ def test_nesting_has_the_same_bound_for_both(reader: Any, kind: str, blanks: byt
             reader(begin * depth + b"1" + end * depth)
 
 
-def test_many_brackets_beside_each_other_are_not_deep(reader: Any) -> None:
+def test_many_sibling_brackets_are_not_deep(reader: Any) -> None:
     assert reader(b"[" + b"[[]]," * 1000 + b"[]]")[-1] == []
 
 
@@ -203,7 +201,7 @@ WRITERS = {"orjson": json_text.encode, "stdlib": json_text.encode_plainly}
 
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_no_number_is_written_that_json_does_not_have(name: str, number: float) -> None:
+def test_only_valid_json_numbers_are_written(name: str, number: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         WRITERS[name]({"a": [None, {"b": number}]})
 

@@ -35,7 +35,7 @@ async def test_writers_take_turns_in_order() -> None:
     assert turns._waiting == {}, "nothing is remembered of devices that nobody writes to"
 
 
-async def test_a_turn_goes_past_those_who_gave_up() -> None:
+async def test_a_turn_skips_cancelled_writers() -> None:
     turns = KeyedLock()
     assert turns.try_take("a")
     waiting = [asyncio.create_task(turns.take("a")) for _ in range(3)]

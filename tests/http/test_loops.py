@@ -45,7 +45,7 @@ def json_library() -> None:
     """Run these tests once: they involve no JSON library."""
 
 
-async def test_a_loop_that_goes_on_in_another_thread_takes_its_client_along(
+async def test_a_loop_that_moves_to_another_thread_keeps_its_client(
     server: FaultServer,
 ) -> None:
     found: list[object] = []
@@ -89,7 +89,7 @@ def process_ids_asked_for(calls: int, output: Path) -> int:
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is not installed")
-def test_a_call_does_not_ask_for_the_process_id(tmp_path: Path) -> None:
+def test_a_call_does_not_query_the_process_id(tmp_path: Path) -> None:
     few = process_ids_asked_for(5, tmp_path / "few")
     many = process_ids_asked_for(105, tmp_path / "many")
     assert few > 0  # the trace works: a loop asks when it begins

@@ -87,7 +87,7 @@ UNREADABLE: dict[str, tuple[Any, str]] = {
 
 
 @each("case", WRAPPED)
-async def test_what_can_mean_one_thing_alone_is_read_so(
+async def test_unambiguous_spellings_are_read(
     case: tuple[Any, str, dict[str, Any]], server: FaultServer
 ) -> None:
     body, media_type, expected = case
@@ -109,7 +109,7 @@ async def test_a_configuration_for_a_new_protocol_is_kept_in_the_error(server: F
 
 
 @each("case", UNREADABLE)
-async def test_what_cannot_be_read_is_kept_and_not_shown(
+async def test_an_unreadable_configuration_is_kept_and_not_shown(
     case: tuple[Any, str], server: FaultServer
 ) -> None:
     body, reason = case
@@ -137,7 +137,7 @@ async def test_half_of_an_answer_is_kept_too(transport: TransportKind, server: F
     assert error.answer.reveal() == half
 
 
-async def test_what_came_is_not_asked_for_again_even_where_that_is_allowed(
+async def test_a_received_answer_is_not_requested_again_even_if_allowed(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(applied(answer(200, {"config": varied(mqtt_host=...)})))
@@ -166,7 +166,7 @@ class MintForOne(GenerateConfig):
         "labelled-as-a-page": (MINT, "text/html"),
     },
 )
-async def test_what_another_device_or_a_page_may_have_sent_is_kept_too(
+async def test_an_answer_about_another_device_or_a_page_is_kept_too(
     case: tuple[Any, str], server: FaultServer
 ) -> None:
     operation, media_type = case
@@ -192,7 +192,7 @@ async def test_a_page_or_an_empty_answer_holds_nothing_to_keep(
     assert getattr(lost, "answer", None) is None
 
 
-def test_a_raw_answer_tells_its_size_alone() -> None:
+def test_a_raw_answer_shows_only_its_size() -> None:
     told = RawAnswer(KEY.encode())
     assert repr(told) == str(told) == f"<RawAnswer of {len(KEY)} bytes>"
     assert KEY not in f"{told} {told!r} {vars(type(told))}"

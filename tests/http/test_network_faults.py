@@ -167,7 +167,7 @@ async def test_row04_a_dropped_syn_is_not_sent(transport: TransportKind) -> None
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
-async def test_a_port_that_ends_each_new_connection_is_knocked_at_once_an_attempt(
+async def test_a_port_that_closes_new_connections_sees_one_connection_per_attempt(
     transport: TransportKind, how: str, server: FaultServer
 ) -> None:
     async def hang_up(connection: Connection) -> bool:
@@ -262,7 +262,7 @@ async def test_bytes_after_the_body_reach_no_other_call(
 @pytest.mark.every_way
 @pytest.mark.parametrize("looked_away", [True, False], ids=["loop-turned", "loop-not-turned"])
 @pytest.mark.parametrize("event", ["answer", "half-answer", "fin", "rst"])
-async def test_row13_what_happens_on_an_idle_connection_hurts_no_call(
+async def test_row13_events_on_an_idle_connection_affect_no_call(
     transport: TransportKind, event: str, looked_away: bool, server: FaultServer
 ) -> None:
     if transport == "session" and (not looked_away or event == "answer"):
@@ -295,7 +295,7 @@ async def test_stale_connections_do_not_use_up_attempts(server: FaultServer) -> 
     assert server.world.done("generate_config") == 1
 
 
-async def test_row14_a_server_that_closes_every_fifth_time(
+async def test_row14_a_server_that_closes_after_every_fifth_request(
     transport: TransportKind, server: FaultServer
 ) -> None:
     def fifth(number: int) -> Reply:
@@ -364,7 +364,7 @@ async def test_an_empty_answer_to_a_deletion_leaves_the_connection_clean(
     assert len(server.connections) == 1
 
 
-async def test_a_request_looks_as_the_api_page_says(
+async def test_a_request_matches_the_api_page(
     transport: TransportKind, server: FaultServer
 ) -> None:
     async with open_rig(transport, server) as rig:

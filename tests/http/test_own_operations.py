@@ -64,7 +64,7 @@ async def test_an_answer_without_an_envelope_is_read_whole(server: FaultServer) 
         "list": ([], "not a JSON object"),
     },
 )
-async def test_errors_or_a_list_are_no_whole_answer(
+async def test_errors_or_a_list_are_not_a_whole_answer(
     case: tuple[Any, str], server: FaultServer
 ) -> None:
     body, reason = case
@@ -83,7 +83,7 @@ async def test_the_path_into_a_whole_answer_begins_with_its_field(server: FaultS
 
 
 @each("body", {"bytes": b"PK", "nested": {"a": [b"SECRET"]}, "surrogate": {"a": "\ud800"}})
-async def test_a_body_that_is_no_json_is_refused_before_anything_is_sent(
+async def test_a_body_that_is_not_json_is_refused_before_anything_is_sent(
     body: Any, server: FaultServer
 ) -> None:
     async with open_rig("direct", server) as rig:

@@ -74,7 +74,7 @@ def reads(rig: Rig) -> list[Awaitable[Any]]:
 
 
 @each("headers", {"told": (("Retry-After", "2"),), "untold": ()})
-async def test_row15_while_nothing_passes_other_calls_wait_too(
+async def test_row15_while_everything_is_refused_other_calls_wait_too(
     transport: TransportKind, headers: tuple[tuple[str, str], ...], clock: FakeClock
 ) -> None:
     async with FaultServer(devices=MANY) as server, open_rig(transport, server, clock) as rig:
@@ -92,7 +92,7 @@ async def test_row15_while_nothing_passes_other_calls_wait_too(
         assert sum(not event.attempts for event in ends) == 1
 
 
-async def test_a_turn_that_cannot_come_in_time_is_out_of_time_with_nothing_sent(
+async def test_a_call_whose_turn_is_too_late_ends_with_nothing_sent(
     transport: TransportKind, clock: FakeClock
 ) -> None:
     async with FaultServer(devices=MANY) as server, open_rig(transport, server, clock) as rig:
@@ -106,7 +106,7 @@ async def test_a_turn_that_cannot_come_in_time_is_out_of_time_with_nothing_sent(
         assert len(server.arrivals) == 8
 
 
-async def test_refused_until_the_deadline_is_out_of_time_and_not_done(
+async def test_a_call_refused_until_the_deadline_was_not_done(
     transport: TransportKind, server: FaultServer, clock: FakeClock
 ) -> None:
     server.always(ignored(errors(429)))
@@ -121,7 +121,7 @@ async def test_refused_until_the_deadline_is_out_of_time_and_not_done(
             await single.execute(CONFIG)
 
 
-async def test_after_a_pause_one_goes_first_then_more(
+async def test_after_a_pause_one_request_goes_first_then_more(
     transport: TransportKind, clock: FakeClock
 ) -> None:
     async with FaultServer(devices=MANY) as server, open_rig(transport, server, clock) as rig:
@@ -167,7 +167,7 @@ async def test_no_more_are_in_flight_than_allowed(transport: TransportKind) -> N
         assert server.peak() == 3
 
 
-async def test_all_that_are_allowed_are_in_flight_at_last(transport: TransportKind) -> None:
+async def test_finally_all_allowed_are_in_flight(transport: TransportKind) -> None:
     async with FaultServer(devices=MANY) as server:
         server.always(applied(slowly(0.001)))
         async with open_rig(transport, server, pacing=Pacing(max_in_flight=64)) as rig:
@@ -257,7 +257,7 @@ async def test_a_turn_is_held_across_retries_and_settlement(
     assert kinds[0] == kinds[1]
 
 
-async def test_a_writer_that_waits_takes_no_place_from_others(
+async def test_a_waiting_writer_takes_no_place_from_others(
     transport: TransportKind, server: FaultServer
 ) -> None:
     hold = asyncio.Event()
@@ -284,7 +284,7 @@ async def test_a_client_with_other_options_shares_turns_and_limiter(
         assert other.limiter is rig.client.limiter
 
 
-async def test_a_limiter_of_ones_own_takes_the_place_of_the_clients(
+async def test_a_custom_limiter_replaces_the_clients(
     transport: TransportKind, server: FaultServer
 ) -> None:
     shared = AdaptiveLimiter(Pacing(max_in_flight=1), Clock())

@@ -136,7 +136,7 @@ KIB = 1024
     },
 )
 @pytest.mark.parametrize("fits", [True, False])
-async def test_an_answer_is_as_large_as_was_asked_for(
+async def test_an_answer_may_be_as_large_as_requested(
     case: tuple[Operation[Any], str, list[int]], fits: bool, server: FaultServer
 ) -> None:
     operation, key, sizes = case
@@ -158,7 +158,7 @@ async def test_an_answer_is_as_large_as_was_asked_for(
 
 
 @pytest.mark.parametrize("all_are_large", [False, True])
-async def test_a_page_that_is_too_large_is_asked_for_again_in_smaller_ones(
+async def test_a_page_that_is_too_large_is_requested_again_in_smaller_ones(
     all_are_large: bool, server: FaultServer
 ) -> None:
     fleet = [
@@ -201,9 +201,7 @@ async def test_a_device_that_is_too_large_by_itself_ends_the_list(server: FaultS
         "errors": {"errors": [], "devices": None},
     },
 )
-async def test_what_does_not_look_like_a_page_is_no_empty_fleet(
-    body: Any, server: FaultServer
-) -> None:
+async def test_a_non_page_is_not_an_empty_fleet(body: Any, server: FaultServer) -> None:
     server.always(ignored(answer(200, body)))
     async with open_rig("direct", server, retry=attempts(1)) as rig:
         error = await rig.refused(anext(rig.client.devices.list()))
@@ -218,7 +216,7 @@ async def test_an_empty_fleet_is_empty(body: Any, server: FaultServer) -> None:
         assert [each async for each in rig.client.devices.list()] == []
 
 
-async def test_a_later_page_that_is_none_does_not_end_the_list(server: FaultServer) -> None:
+async def test_a_later_non_page_does_not_end_the_list(server: FaultServer) -> None:
     first = {"devices": [device(f"dev-{number}") for number in range(50)]}
     server.script(ignored(answer(200, first)))
     server.always(ignored(answer(200, {"maintenance": True})))
@@ -251,7 +249,7 @@ TWICE = {
 
 
 @each("body", TWICE)
-async def test_an_answer_that_tells_two_devices_is_no_way_to_another_one(
+async def test_an_answer_with_two_devices_cannot_return_another_one(
     transport: TransportKind, body: str
 ) -> None:
     async with FaultServer(devices=(ASKED,)) as server:
@@ -263,7 +261,7 @@ async def test_an_answer_that_tells_two_devices_is_no_way_to_another_one(
 
 
 @pytest.mark.parametrize("settling", [False, True])
-async def test_a_connection_that_gave_another_calls_answer_gives_no_other(settling: bool) -> None:
+async def test_a_connection_with_a_foreign_answer_is_not_reused(settling: bool) -> None:
     async def out_of_step(exchange: Exchange) -> bool:
         evil = {"device": {"id": OTHER}}
         reply = good() if exchange.connection.number > 1 else answer(200, evil)
@@ -330,7 +328,7 @@ async def test_an_error_body_of_any_kind_is_an_api_error(
 
 
 @each("case", {f"row32-{name}": case for name, case in ERROR_BODIES.items()})
-async def test_no_excerpt_is_taken_where_the_answer_holds_a_secret(
+async def test_an_answer_with_a_secret_is_not_excerpted(
     transport: TransportKind, case: tuple[Reply, list[str | None], str], server: FaultServer
 ) -> None:
     reply, _, _ = case
@@ -371,7 +369,7 @@ async def test_the_servers_name_of_the_request_is_kept(
         assert error.request_id == expected
 
 
-async def test_a_servers_text_cannot_play_with_a_terminal(
+async def test_a_servers_text_cannot_control_a_terminal(
     transport: TransportKind, server: FaultServer
 ) -> None:
     nasty = "no\x1b[2J\r\nINFO all is well\u202e\x00" + "x" * 10_000
@@ -382,7 +380,7 @@ async def test_a_servers_text_cannot_play_with_a_terminal(
         assert len(str(error)) < 1000
 
 
-async def test_a_head_that_is_cut_leaks_no_aiohttp_object(
+async def test_a_truncated_head_leaks_no_aiohttp_object(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.always(ignored(half_head()))

@@ -41,7 +41,7 @@ def test_a_call_never_lies(kind: TransportKind, loop: Loop, plan: Plan) -> None:
 
 @given(plan=plans(cancelled=True))
 @examples(200)
-def test_a_call_that_is_given_up_at_any_moment_never_lies(
+def test_a_call_cancelled_at_any_moment_never_lies(
     kind: TransportKind, loop: Loop, plan: Plan
 ) -> None:
     run_on(loop, play_and_judge(kind, plan))
@@ -65,7 +65,7 @@ def test_a_call_that_runs_out_of_time_ends_in_time(
 
 @given(plan=plans(writes=late_writes | writes, reads=late_reads | reads, cancelled=True, steps=3))
 @examples(30)
-def test_a_call_that_is_given_up_while_it_runs_out_of_time_leaves_nothing(
+def test_a_call_cancelled_as_it_runs_out_of_time_leaves_nothing(
     kind: TransportKind, loop: Loop, plan: Plan
 ) -> None:
     run_on(loop, play_and_judge(kind, plan, deadline=0.12))
@@ -77,7 +77,7 @@ def test_a_call_that_is_given_up_while_it_runs_out_of_time_leaves_nothing(
     moment=st.floats(0.0, 0.01),
 )
 @examples(20)
-def test_writers_of_one_device_that_are_given_up_leave_its_turn_free(
+def test_cancelled_writers_of_a_device_release_its_turn(
     kind: TransportKind, loop: Loop, script: tuple[Step, ...], cancel: list[bool], moment: float
 ) -> None:
     run_on(loop, give_up(kind, script, cancel, moment))

@@ -44,7 +44,7 @@ async def test_a_password_goes_to_the_proxy_and_nowhere_else(server: FaultServer
     assert server.arrivals[0].header("Authorization") is None
 
 
-async def test_what_keeps_a_client_from_its_host_is_named(certificates: Certificates) -> None:
+async def test_the_obstacle_to_a_host_is_named(certificates: Certificates) -> None:
     context = certificates.server(names="DNS:other.invalid")
     async with FaultServer(ssl_context=context) as server, Proxy(server.port) as proxy:
         address = proxy.url
@@ -78,7 +78,7 @@ WRONG = {
 
 
 @each("wrong", WRONG)
-def test_a_proxy_that_is_none_is_refused(wrong: tuple[str, str]) -> None:
+def test_an_invalid_proxy_is_refused(wrong: tuple[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=wrong[1]):
         Client(TOKEN, proxy=wrong[0])
 
@@ -113,7 +113,7 @@ def test_the_environments_proxy_is_found_as_curl_finds_it(
     assert (None if found is None else found[0]) == name
 
 
-async def test_the_environments_proxy_is_used_where_it_is_asked_for(
+async def test_the_environments_proxy_is_used_on_request(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Proxy(server.port) as proxy:

@@ -59,7 +59,7 @@ async def test_a_redirect_is_never_followed(
 
 @pytest.mark.parametrize("status", AFTERWARDS)
 @each("operation", {"row23-update": UPDATE, "row23-config": CONFIG})
-async def test_what_a_redirect_follows_was_done(
+async def test_an_action_that_answers_with_a_redirect_was_done(
     transport: TransportKind, operation: Operation[Any], status: int, server: FaultServer
 ) -> None:
     server.script(applied(answer(status, None, ("Location", "/v3/devices/dev-1"))))

@@ -41,7 +41,7 @@ def lower(low: float, _high: float) -> float:
         (Repeat.ONCE, A, False),
     ],
 )
-def test_what_may_be_sent_again_after_what(
+def test_what_may_be_sent_again_after_each_failure(
     repeat: Repeat, certainty: Certainty, expected: bool
 ) -> None:
     assert may_repeat(RetryPolicy(), repeat, failure(certainty)) is expected
@@ -50,7 +50,7 @@ def test_what_may_be_sent_again_after_what(
     assert may_repeat(opted_in, repeat, failure(certainty)) is expected
 
 
-def test_a_failure_that_is_for_good_is_not_repeated() -> None:
+def test_a_permanent_failure_is_not_repeated() -> None:
     assert not may_repeat(RetryPolicy(), Repeat.READ, failure(R, retries=0))
     assert may_repeat(RetryPolicy(), Repeat.READ, failure(R, retries=1))
 
@@ -62,7 +62,7 @@ def test_a_wait_may_be_as_long_as_the_policy_says_and_no_longer() -> None:
     assert not may_repeat(policy, Repeat.READ, failure(R, retry_after=30.01))
 
 
-def test_delays_double_up_to_their_most() -> None:
+def test_delays_double_up_to_their_maximum() -> None:
     policy = RetryPolicy(base_delay=0.5, max_delay=20.0)
     most = [backoff(policy, failure(M), number, upper) for number in range(1, 8)]
     assert most == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0]
@@ -70,7 +70,7 @@ def test_delays_double_up_to_their_most() -> None:
     assert backoff(policy, failure(M), 3, lower) == 0.0
 
 
-def test_a_count_without_end_is_no_overflow() -> None:
+def test_an_unlimited_count_does_not_overflow() -> None:
     policy = RetryPolicy(base_delay=1.0, max_delay=1e300)
     assert backoff(policy, failure(M), 61, upper) == 2.0**60
     assert backoff(policy, failure(M), 10_000, upper) == 2.0**60
@@ -79,7 +79,7 @@ def test_a_count_without_end_is_no_overflow() -> None:
 @pytest.mark.parametrize(
     ("asked", "above"), [(0.0, 0.5), (1.0, 0.75), (10.0, 3.0), (18.0, 5.0), (100.0, 5.0)]
 )
-def test_retry_after_is_waited_for_whole_and_a_little_more(asked: float, above: float) -> None:
+def test_the_whole_retry_after_is_waited_out_plus_jitter(asked: float, above: float) -> None:
     failed = failure(R, retry_after=asked)
     assert backoff(RetryPolicy(), failed, 1, lower) == asked
     assert backoff(RetryPolicy(), failed, 1, upper) == asked + above
@@ -125,7 +125,7 @@ def test_a_policy_is_given_by_name() -> None:
         RetryPolicy(5)  # type: ignore[call-arg]  # what is wrong is the point
 
 
-def test_a_policy_may_do_the_least() -> None:
+def test_a_policy_may_be_minimal() -> None:
     least = RetryPolicy(attempts=1, base_delay=0, max_delay=0, max_retry_after=0, deadline=0.001)
     assert least.attempts == 1
 
@@ -183,7 +183,7 @@ async def test_a_failure_may_be_repeated_less_often_than_the_policy_allows(
 
 
 @pytest.mark.parametrize(("left", "tries"), [(0.5, 0), (1.0, 0), (1.5, 1), (2.0, 1), (2.5, 2)])
-async def test_a_sleep_that_would_outlast_the_time_is_not_begun(left: float, tries: int) -> None:
+async def test_a_sleep_that_would_outlast_the_time_is_not_started(left: float, tries: int) -> None:
     driven = Driven(left=left)
     await driven.end(attempts=4)
     assert driven.tries == tries

@@ -51,7 +51,7 @@ EACH_END = pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 
 @EACH_END
 @EACH_WRITE
-async def test_whatever_ends_the_call_an_effect_that_shows_is_success(
+async def test_however_the_call_ends_a_visible_effect_is_success(
     transport: TransportKind, operation: Operation[Any], end: Step, server: FaultServer
 ) -> None:
     method = METHOD[operation]
@@ -73,7 +73,7 @@ async def test_whatever_ends_the_call_an_effect_that_shows_is_success(
 
 @EACH_END
 @EACH_WRITE
-async def test_whatever_ends_the_call_an_effect_that_does_not_show_is_ambiguous(
+async def test_however_the_call_ends_an_invisible_effect_is_ambiguous(
     transport: TransportKind, operation: Operation[Any], end: Step, server: FaultServer
 ) -> None:
     server.script(ignored(close()))
@@ -90,7 +90,7 @@ async def test_whatever_ends_the_call_an_effect_that_does_not_show_is_ambiguous(
     assert server.world.done() == 0
 
 
-async def test_a_refusal_that_ends_the_call_leaves_the_time_to_read(
+async def test_a_final_refusal_leaves_time_to_read(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(applied(close()), ignored(errors(429, ("Retry-After", "3600"))))
@@ -102,7 +102,7 @@ async def test_a_refusal_that_ends_the_call_leaves_the_time_to_read(
 
 
 @pytest.mark.parametrize("fault", FINAL.values(), ids=FINAL.keys())
-async def test_row22_a_refusal_after_maybe_is_looked_into_before_it_is_told(
+async def test_row22_a_refusal_after_maybe_is_checked_before_it_is_reported(
     transport: TransportKind, fault: Reply, server: FaultServer
 ) -> None:
     server.script(applied(close()), ignored(fault))
@@ -207,7 +207,7 @@ async def test_row09_a_deletion_that_finds_its_own_work_done_is_success(
     assert server.world.done("delete") == 1
 
 
-async def test_a_proxys_404_does_not_say_that_a_device_is_gone(
+async def test_a_proxys_404_does_not_prove_that_a_device_is_gone(
     transport: TransportKind, server: FaultServer
 ) -> None:
     server.script(ignored(close()))
@@ -217,7 +217,7 @@ async def test_a_proxys_404_does_not_say_that_a_device_is_gone(
     assert server.world.done() == 0
 
 
-async def test_a_deletion_that_finds_nothing_at_first_is_told(
+async def test_a_deletion_of_a_missing_device_is_reported(
     transport: TransportKind, server: FaultServer
 ) -> None:
     del server.world.devices["dev-1"]
@@ -226,7 +226,7 @@ async def test_a_deletion_that_finds_nothing_at_first_is_told(
     assert server.seen == ["DELETE"]
 
 
-async def test_a_deletion_that_finds_nothing_after_a_refusal_is_told(
+async def test_a_deletion_that_finds_nothing_after_a_refusal_is_reported(
     transport: TransportKind, server: FaultServer
 ) -> None:
     del server.world.devices["dev-1"]
@@ -269,7 +269,7 @@ async def test_a_once_only_operation_is_never_read_back(
 
 @EACH_WRITE
 @timed
-async def test_the_deadline_is_kept_with_the_reading_in_it(
+async def test_the_deadline_includes_the_settling_read(
     transport: TransportKind, operation: Operation[Any], server: FaultServer, clock: FakeClock
 ) -> None:
     server.script(applied(hang()))

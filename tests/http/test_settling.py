@@ -28,7 +28,7 @@ async def test_a_create_whose_answer_is_lost_is_found_by_its_key() -> None:
         assert server.effects == [("r1", "North")], "once only"
 
 
-async def test_what_had_the_key_before_settles_nothing() -> None:
+async def test_an_older_object_with_the_key_settles_nothing() -> None:
     async with serving(r1="North") as server, client_of(server) as client:
         server.lose = 1
         with pytest.raises(AmbiguousOutcomeError, match="not known whether something had its key"):
@@ -36,14 +36,14 @@ async def test_what_had_the_key_before_settles_nothing() -> None:
         assert len(server.effects) == 1
 
 
-async def test_another_thing_under_the_key_settles_nothing() -> None:
+async def test_another_object_with_the_key_settles_nothing() -> None:
     async with serving() as server, client_of(server) as client:
         server.lose = 1
         with pytest.raises(AmbiguousOutcomeError, match="does not show it"):
             await client.execute(CreateRack(rack_id="r1", name=" trimmed "))
 
 
-async def test_a_search_lists_candidates_and_takes_none() -> None:
+async def test_a_search_lists_candidates_and_chooses_none() -> None:
     async with serving(r1="North", r2="South") as server, client_of(server) as client:
         server.lose = 1
         with pytest.raises(AmbiguousOutcomeError, match="a search found 2") as caught:
@@ -55,7 +55,7 @@ async def test_a_search_lists_candidates_and_takes_none() -> None:
         assert report.ok, "two new things are two things"
 
 
-async def test_what_was_there_before_the_first_attempt_is_no_candidate() -> None:
+async def test_objects_older_than_the_first_attempt_are_not_candidates() -> None:
     """By the server's clock alone: the two clocks may differ by hours."""
     async with serving(old="North", new="North") as server:
         hours_off = Clock(wall=lambda: time.time() + 7200)
@@ -89,7 +89,7 @@ async def test_an_operation_may_allow_a_longer_wait_for_its_answer() -> None:
             assert await client.execute(TestRack(rack_id="r1")) == {"state": "OK"}
 
 
-async def test_a_good_answer_that_tells_of_a_fault_is_done_and_not_as_asked() -> None:
+async def test_a_good_answer_that_reports_a_fault_differs() -> None:
     async with serving(r1="North") as server, client_of(server) as client:
         with pytest.raises(ResultDiffersError, match="the test ended in ERROR") as caught:
             await client.execute(TestRack(rack_id="r1"))

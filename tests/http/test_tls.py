@@ -27,7 +27,7 @@ async def secured(certificates: Certificates) -> AsyncIterator[FaultServer]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_server_that_proves_itself_is_spoken_to(
+async def test_a_server_that_proves_its_identity_is_accepted(
     transport: TransportKind, host: str, certificates: Certificates, secured: FaultServer
 ) -> None:
     options: dict[str, Any] = {
@@ -64,7 +64,7 @@ async def test_a_bad_certificate_is_never_tried_again(
         assert server.arrivals == []
 
 
-async def test_row05_without_a_context_the_systems_authorities_hold(
+async def test_row05_without_a_context_the_systems_authorities_apply(
     transport: TransportKind, secured: FaultServer
 ) -> None:
     async with open_rig(transport, secured) as rig:
@@ -148,7 +148,7 @@ async def test_a_handshake_that_breaks_off_sent_nothing(
 
 
 @pytest.mark.parametrize("signed_by_itself", [True, False], ids=["itself", "its-own-authority"])
-async def test_a_gateway_with_its_own_authority_is_spoken_to(
+async def test_a_gateway_with_its_own_authority_is_accepted(
     transport: TransportKind, signed_by_itself: bool, certificates: Certificates
 ) -> None:
     name = "enapter-gateway.local"
@@ -194,7 +194,7 @@ async def test_a_context_that_does_not_verify_is_refused(
             pass
 
 
-async def test_session_keys_are_written_nowhere(
+async def test_session_keys_are_never_written(
     transport: TransportKind,
     secured: FaultServer,
     tmp_path: Any,

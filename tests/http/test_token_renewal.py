@@ -82,7 +82,7 @@ def sent(server: FaultServer) -> list[str | None]:
 
 
 @each("way", WAYS)
-async def test_a_call_goes_on_with_the_new_token(
+async def test_a_call_continues_with_the_new_token(
     transport: TransportKind, way: Any, guarded: FaultServer
 ) -> None:
     tokens = Tokens([OLD, NEW])
@@ -116,7 +116,9 @@ async def test_the_headers_of_a_fresh_read_carry_the_new_token(
     assert sent(guarded) == [NEW, NEW, OLD]
 
 
-async def test_fifty_calls_share_one_asking(transport: TransportKind, guarded: FaultServer) -> None:
+async def test_fifty_calls_share_one_renewal(
+    transport: TransportKind, guarded: FaultServer
+) -> None:
     asked = 0
 
     async def token() -> str:
@@ -134,7 +136,7 @@ async def test_fifty_calls_share_one_asking(transport: TransportKind, guarded: F
     assert sent(guarded).count(OLD) == sent(guarded).count(NEW) == 50
 
 
-async def test_a_token_that_another_call_renewed_is_used_without_asking(
+async def test_a_token_renewed_by_another_call_is_used_without_a_renewal(
     transport: TransportKind, guarded: FaultServer
 ) -> None:
     tokens = Tokens([OLD, NEW, NEWER])
@@ -155,7 +157,7 @@ async def test_a_token_that_another_call_renewed_is_used_without_asking(
     assert sorted(map(str, sent(guarded))) == [NEW, NEW, OLD, OLD]
 
 
-async def test_the_same_token_is_fatal_after_one_asking(
+async def test_the_same_token_again_is_fatal_after_one_renewal(
     transport: TransportKind, guarded: FaultServer
 ) -> None:
     tokens = Tokens([OLD])
@@ -312,7 +314,7 @@ async def test_old_and_new_tokens_are_masked(
 JOB = [UpdateDevice(device_id=f"dev-{n}", name="Renewed") for n in range(1, 13)]
 
 
-async def test_a_job_goes_on_after_a_renewal(
+async def test_a_job_continues_after_a_renewal(
     transport: TransportKind, guarded: FaultServer
 ) -> None:
     tokens = Tokens([OLD, NEW])
@@ -327,7 +329,7 @@ STAYS: dict[str, Any] = {"same": OLD, "failing": OSError("no")}
 
 
 @each("given", STAYS)
-async def test_a_job_stops_where_there_is_no_new_token(
+async def test_a_job_stops_without_a_new_token(
     transport: TransportKind, given: Any, guarded: FaultServer
 ) -> None:
     async with open_rig(transport, guarded, token=Tokens([OLD, given])) as rig:

@@ -52,7 +52,7 @@ def refused(answer: Reply, operation: Operation[Any] = GET, **options: Any) -> A
     return error
 
 
-def test_what_a_failure_says_of_itself_unless_it_is_said_otherwise() -> None:
+def test_defaults_of_a_failure() -> None:
     plain = Failure(certainty=Certainty.MAYBE, error=ServerError("no", status=500), kind="x")
     assert (plain.retries, plain.status, plain.retry_after) == (None, None, None)
     assert (plain.timed_out, plain.from_api) == (False, False)
@@ -74,7 +74,7 @@ def test_a_request_with_and_without_a_body() -> None:
     )
 
 
-def test_where_it_speaks_to_and_what_it_says_each_time_can_be_asked() -> None:
+def test_the_target_and_fixed_headers_can_be_queried() -> None:
     told = {"X-One": "1"}
     spoken = Wire(URL("http://127.0.0.1:8080/api/"), told, secret=None, wall=lambda: 0.0)
     told["X-Two"] = "2"
@@ -83,7 +83,7 @@ def test_where_it_speaks_to_and_what_it_says_each_time_can_be_asked() -> None:
     assert spoken.headers == {"X-One": "1"}
 
 
-def test_a_reply_is_whole_and_framed_unless_it_is_said_otherwise() -> None:
+def test_defaults_of_a_reply() -> None:
     plain = reply(200)
     assert (plain.cut, plain.late, plain.framed) == ("", False, True)
 
@@ -91,7 +91,7 @@ def test_a_reply_is_whole_and_framed_unless_it_is_said_otherwise() -> None:
 # Good answers
 
 
-def test_an_answer_that_was_cut_is_not_whole_however_it_reads() -> None:
+def test_a_truncated_answer_is_not_complete_however_it_parses() -> None:
     ended = failed(reply(200, DEVICE, cut="the answer's body was lost"))
     assert ended.certainty is Certainty.APPLIED
     assert "the answer's body was lost" in str(ended.error)
@@ -116,7 +116,7 @@ def test_any_status_below_300_is_good(status: int) -> None:
         (b'{"device": []}', "device: expected an object, got a list"),
     ],
 )
-def test_what_cannot_be_read_was_done_all_the_same(body: bytes, reason: str) -> None:
+def test_an_unreadable_success_was_done(body: bytes, reason: str) -> None:
     ended = failed(reply(200, body), UPDATE)
     assert ended.certainty is Certainty.APPLIED
     assert ended.kind == "ResponseError"
@@ -148,20 +148,20 @@ def test_a_path_into_a_list_has_no_dot() -> None:
         ("", b"<", False),
     ],
 )
-def test_what_may_be_the_apis_word(media_type: str, body: bytes, expected: bool) -> None:
+def test_answers_that_may_be_the_apis(media_type: str, body: bytes, expected: bool) -> None:
     headers = {"Content-Type": media_type} if media_type else {}
     ended = failed(reply(200, body, headers), UPDATE)
     assert ended.certainty is (Certainty.APPLIED if expected else Certainty.MAYBE)
     assert ("something other than the API" in str(ended.error)) is not expected
 
 
-def test_a_lost_body_of_another_kind_is_not_the_apis_word() -> None:
+def test_a_lost_body_of_another_kind_is_not_the_apis() -> None:
     ended = failed(reply(200, b"", {"Content-Type": "text/plain"}, cut="lost"), UPDATE)
     assert ended.certainty is Certainty.MAYBE
 
 
 @pytest.mark.parametrize("label", ["text/plain; charset=utf-8", "application/octet-stream"])
-def test_an_answer_of_the_right_form_is_read_whatever_its_label(label: str) -> None:
+def test_an_answer_of_the_right_form_is_read_whatever_its_content_type(label: str) -> None:
     headers = {"Content-Type": label}
     assert wire().read(UPDATE, reply(200, DEVICE, headers)).id == "dev-1"  # type: ignore[union-attr]  # a failure has none
     unlike = failed(reply(200, b'{"status": "fine"}', headers), UPDATE)
@@ -234,9 +234,7 @@ def test_retry_after_means_something_in_two_answers(status: int, seconds: float 
         (b"{", ()),
     ],
 )
-def test_error_details_are_read_as_far_as_they_are_there(
-    body: bytes, expected: tuple[ErrorDetail, ...]
-) -> None:
+def test_partial_error_details_are_read(body: bytes, expected: tuple[ErrorDetail, ...]) -> None:
     error = refused(reply(400, body))
     assert error.errors == expected
     assert error.excerpt == ("" if expected else body.decode())
@@ -259,13 +257,13 @@ def test_error_details_are_read_as_far_as_they_are_there(
         (b"x", {"Content-Type": "text/plain"}, "", False),
     ],
 )
-def test_whose_word_a_refusal_is(body: bytes, headers: Any, cut: str, expected: bool) -> None:
+def test_who_sent_a_refusal(body: bytes, headers: Any, cut: str, expected: bool) -> None:
     ended = failed(reply(404, body, headers, cut=cut))
     assert ended.from_api is expected
     assert getattr(ended.error, "from_api", None) is expected
 
 
-def test_an_excerpt_is_4_kib_and_none_of_a_secret() -> None:
+def test_an_excerpt_is_4_kib_and_never_of_a_secret() -> None:
     long = b"x" * 5000
     plain = {"Content-Type": "text/plain"}
     assert refused(reply(500, long, plain)).excerpt == "x" * 4096
@@ -281,7 +279,7 @@ def test_a_secret_of_four_letters_is_not_quoted(secret: str | None, shown: str) 
     assert error.request_id == shown
 
 
-def test_a_secret_is_not_quoted_however_deep_it_stands() -> None:
+def test_a_secret_is_not_quoted_however_deeply_nested() -> None:
     body = b'{"errors": [{"message": "m", "details": {"%s": [{"a": "x%sy"}, 1]}}]}'
     token = TOKEN.encode()
     (detail,) = refused(reply(400, body % (token, token))).errors
@@ -299,11 +297,11 @@ def test_a_secret_is_not_quoted_however_deep_it_stands() -> None:
         (400, b'{"errors": [{}, {}, {}]}', "HTTP 400 Bad Request: no message, and 2 more"),
     ],
 )
-def test_what_a_refusal_says(status: int, body: bytes, said: str) -> None:
+def test_the_message_of_a_refusal(status: int, body: bytes, said: str) -> None:
     assert refused(reply(status, body)).args[0] == said
 
 
-def test_a_code_is_told_short() -> None:
+def test_a_code_is_shortened() -> None:
     body = b'{"errors": [{"code": "%s"}]}' % (b"c" * 100)
     assert f"({'c' * 79}…)" in str(refused(reply(400, body)))
 

@@ -48,7 +48,9 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_lost_write_is_cancelled_told_and_leaves_gate_and_turn_free(kind: Kind) -> None:
+async def test_a_lost_write_is_cancelled_and_reported_and_releases_gate_and_turn(
+    kind: Kind,
+) -> None:
     events: list[Event] = []
     made: list[Client] = []
     async with Emulator(world=small_world()) as emulator:
@@ -142,7 +144,7 @@ async def test_a_large_body_arrives_whole_and_in_order() -> None:
                 assert await response.read() == sent
 
 
-async def test_a_body_that_ends_half_way_cancels_its_reader() -> None:
+async def test_a_truncated_body_cancels_its_reader() -> None:
     ends: list[str] = []
 
     async def handler(request: Request) -> Response:
@@ -161,7 +163,7 @@ async def test_a_body_that_ends_half_way_cancels_its_reader() -> None:
     assert ends[0] in ("CancelledError", "ClientDisconnect")
 
 
-async def test_what_runs_after_the_response_is_left_alone() -> None:
+async def test_background_tasks_after_the_response_are_left_alone() -> None:
     done = asyncio.Event()
     gone = asyncio.Event()
 
@@ -181,7 +183,7 @@ async def test_what_runs_after_the_response_is_left_alone() -> None:
             await done.wait()
 
 
-async def test_a_cancellation_from_outside_goes_on() -> None:
+async def test_an_external_cancellation_propagates() -> None:
     started = asyncio.Event()
 
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:

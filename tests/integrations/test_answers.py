@@ -173,7 +173,7 @@ async def answered(kind: Kind, make: Callable[[], Client], act: Any) -> tuple[An
 # FastAPI is a Starlette application; their common behaviour is tested with one of them.
 @pytest.mark.parametrize("kind", ["aiohttp", "fastapi"])
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
-async def test_an_error_is_answered_as_it_must_be(
+async def test_an_error_has_the_documented_answer(
     row: Row, kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
     tokens = {"low": "READONLY"}
@@ -214,7 +214,7 @@ async def test_a_host_that_is_down_is_503(kind: Kind) -> None:
     assert (response.status, body["type"]) == (503, TYPES + "not-now")
 
 
-async def test_a_secured_connection_that_cannot_be_made_is_502() -> None:
+async def test_a_failed_tls_connection_is_502() -> None:
     async with Emulator(world=small_world()) as emulator:
         where = emulator.base_url.replace("http:", "https:")
         response, body = await answered(
@@ -241,7 +241,7 @@ async def test_the_mapping_may_be_switched_off(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_backend_may_say_it_in_its_own_way(kind: Kind) -> None:
+async def test_a_backend_may_answer_in_its_own_way(kind: Kind) -> None:
     def teapot(error: EnapterError) -> HttpAnswer:
         return attrs.evolve(answer_to(error), status=418)
 
@@ -280,7 +280,7 @@ async def test_one_client_serves_all_requests_and_is_closed_at_the_end(kind: Kin
         assert "closed" in repr(made[0])
 
 
-def test_what_comes_from_the_files_of_a_job_is_told_apart() -> None:
+def test_errors_of_a_jobs_files_are_distinguished() -> None:
     def told(error: EnapterError) -> tuple[int, str]:
         answer = answer_to(error)
         return answer.status, answer.problem["type"].removeprefix(TYPES)
@@ -328,7 +328,7 @@ def test_every_refusal_has_an_answer_that_headers_and_json_can_hold(
         assert value.isprintable()
 
 
-async def test_no_answer_is_made_of_a_cancellation() -> None:
+async def test_a_cancellation_is_not_answered() -> None:
     async def act(_: Client) -> None:
         raise asyncio.CancelledError
 
@@ -343,7 +343,7 @@ async def test_no_answer_is_made_of_a_cancellation() -> None:
 
 
 @pytest.mark.parametrize("length", [None, 400])
-async def test_an_error_after_the_answer_has_begun_adds_no_second_answer(
+async def test_an_error_after_the_start_of_an_answer_adds_no_second_answer(
     length: int | None,
 ) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:

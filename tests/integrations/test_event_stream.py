@@ -64,7 +64,7 @@ def test_an_id_is_one_line(text: str) -> None:
             encode(StreamEvent(data={}, **wrong))
 
 
-async def test_silence_is_filled_with_comments_and_loses_no_event() -> None:
+async def test_comments_fill_silence_and_no_event_is_lost() -> None:
     go_on = asyncio.Event()
 
     async def events() -> Events:
@@ -138,7 +138,7 @@ async def test_a_stream_arrives_with_its_headers_and_ends(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_watcher_that_goes_away_ends_its_events(kind: str) -> None:
+async def test_a_watcher_that_leaves_ends_its_events(kind: str) -> None:
     closed = asyncio.Event()
 
     async def events() -> Events:

@@ -129,7 +129,7 @@ def check_the_log(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize("app", APPS)
-async def test_a_killed_backend_goes_on_with_its_job(
+async def test_a_killed_backend_continues_its_job(
     app: str, emulator: Emulator, tmp_path: Path
 ) -> None:
     async with aiohttp.ClientSession() as session:
@@ -151,7 +151,7 @@ async def test_a_killed_backend_goes_on_with_its_job(
 
 
 @pytest.mark.parametrize("app", APPS)
-async def test_a_backend_that_is_told_to_end_ends_although_somebody_watches(
+async def test_a_terminated_backend_ends_despite_watchers(
     app: str, emulator: Emulator, tmp_path: Path
 ) -> None:
     # It would take far longer than a backend may take to end.
@@ -177,7 +177,9 @@ async def test_a_backend_that_is_told_to_end_ends_although_somebody_watches(
 
 
 @pytest.mark.parametrize("app", APPS)
-async def test_an_example_answers_as_it_says(app: str, emulator: Emulator, tmp_path: Path) -> None:
+async def test_an_example_answers_as_documented(
+    app: str, emulator: Emulator, tmp_path: Path
+) -> None:
     async with (
         backend(app, emulator, tmp_path / "jobs") as (_, url),
         aiohttp.ClientSession() as session,

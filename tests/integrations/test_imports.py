@@ -16,7 +16,7 @@ FRAMEWORKS = {"starlette", "fastapi", "uvicorn", "aiohttp.web", "opentelemetry"}
         ("import enapter_async.integrations.starlette", {"starlette"}),
     ],
 )
-def test_a_framework_comes_with_its_own_integration_only(code: str, brings: set[str]) -> None:
+def test_only_its_own_integration_imports_a_framework(code: str, brings: set[str]) -> None:
     loaded = loaded_by(code)
     assert "enapter_async" in loaded
     assert FRAMEWORKS & loaded == brings

@@ -24,7 +24,7 @@ def execute(folder: Path, statement: str) -> None:
         journal.execute(statement)
 
 
-async def test_a_list_reads_no_item_of_what_ended_and_all_of_what_went_on_since(
+async def test_a_list_rereads_only_jobs_that_continued(
     tmp_path: Path,
 ) -> None:
     async with backend(tmp_path) as (_, jobs):
@@ -42,7 +42,7 @@ async def test_a_list_reads_no_item_of_what_ended_and_all_of_what_went_on_since(
         assert (listed.total, listed.counts[State.FAILED]) == (5, 1)
 
 
-async def test_what_goes_on_elsewhere_is_read_on_from_where_it_was(tmp_path: Path) -> None:
+async def test_a_job_elsewhere_is_read_from_the_last_position(tmp_path: Path) -> None:
     async with backend(tmp_path) as (_, jobs):
         job = await jobs.start(renames(20))
         await end_of(jobs, job.id)
@@ -68,7 +68,7 @@ async def test_what_goes_on_elsewhere_is_read_on_from_where_it_was(tmp_path: Pat
         lock.release()
 
 
-async def test_a_watcher_elsewhere_hears_of_each_failure_once_in_its_order(tmp_path: Path) -> None:
+async def test_a_watcher_elsewhere_receives_each_failure_once_in_order(tmp_path: Path) -> None:
     works = [*renames(3), UpdateDevice(device_id=uuid(4), name="x"), *renames(20)[10:12]]
     settings = JobSettings(concurrency=1, abort=())
     async with running(fleet_of(20)) as (emulator, client):
@@ -85,7 +85,7 @@ async def test_a_watcher_elsewhere_hears_of_each_failure_once_in_its_order(tmp_p
     assert events[-1].data["counts"]["applied"] == 5
 
 
-async def test_the_way_on_after_unknown_configurations(tmp_path: Path) -> None:
+async def test_next_steps_after_unknown_configurations(tmp_path: Path) -> None:
     async with running(fleet_of(6)) as (emulator, client), Jobs(client, tmp_path) as jobs:
         lost = Drop(after_effect=True)
         for number in (1, 2):
@@ -111,7 +111,7 @@ async def test_the_way_on_after_unknown_configurations(tmp_path: Path) -> None:
         assert [each.next_steps for each in await jobs.list()] == [(), ()]
 
 
-async def test_the_way_on_after_a_wave_that_did_not_pass(tmp_path: Path) -> None:
+async def test_next_steps_after_a_wave_that_did_not_pass(tmp_path: Path) -> None:
     async with running(fleet_of(6)) as (emulator, client), Jobs(client, tmp_path) as jobs:
         works = [UpdateDevice(device_id=uuid(0), slug="device-5"), *renames(4)[1:]]
         job = await jobs.start(works, rollout=Rollout(waves=(1, "rest")))
@@ -127,7 +127,7 @@ async def test_the_way_on_after_a_wave_that_did_not_pass(tmp_path: Path) -> None
         assert told["counts"]["applied"] == 3
 
 
-async def test_the_latest_jobs_are_those_begun_last_though_the_clock_was_set_back(
+async def test_the_latest_jobs_are_those_started_last_even_if_the_clock_was_set_back(
     tmp_path: Path,
 ) -> None:
     hours_back = itertools.count(1_800_000_000, -3600)

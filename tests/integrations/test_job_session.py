@@ -25,7 +25,7 @@ async def stopped_job(emulator: Emulator, jobs: Jobs) -> str:
     return job.id
 
 
-async def test_of_those_who_resume_a_job_at_once_one_does_and_it_can_be_stopped(
+async def test_of_concurrent_resumes_one_wins_and_can_be_stopped(
     tmp_path: Path,
 ) -> None:
     async with backend(tmp_path) as (emulator, jobs):
@@ -49,7 +49,7 @@ async def test_a_job_is_not_resumed_while_the_backend_closes(tmp_path: Path) -> 
         assert emulator.world.log.count("update") == done
 
 
-async def test_a_job_stops_even_where_that_cannot_be_written_down(
+async def test_a_job_stops_even_if_that_cannot_be_recorded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: JobFile, folder: RunFolder) -> None:

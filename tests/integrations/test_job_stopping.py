@@ -24,7 +24,7 @@ async def cut_short(emulator: Emulator, client: Client, folder: Path) -> str:
     return job.id
 
 
-async def test_a_job_at_work_elsewhere_is_stopped_and_stays_so(tmp_path: Path) -> None:
+async def test_a_job_running_elsewhere_is_stopped_and_stays_stopped(tmp_path: Path) -> None:
     async with running(fleet_of(40)) as (emulator, client):
         emulator.faults.add(Latency(seconds=0.05), times=None, method="PATCH")
         async with Jobs(client, tmp_path) as here, Jobs(client, tmp_path, resume=False) as there:
@@ -44,7 +44,7 @@ async def test_a_job_at_work_elsewhere_is_stopped_and_stays_so(tmp_path: Path) -
     assert (told["phase"], told["counts"]["applied"], told["stopped"]) == ("ended", 40, "")
 
 
-async def test_a_job_that_was_cut_short_and_stopped_does_not_go_on_by_itself(
+async def test_an_interrupted_and_stopped_job_does_not_continue_by_itself(
     tmp_path: Path,
 ) -> None:
     async with running(fleet_of(20)) as (emulator, client):
@@ -60,7 +60,7 @@ async def test_a_job_that_was_cut_short_and_stopped_does_not_go_on_by_itself(
         assert emulator.world.log.count("update") == done < 20
 
 
-async def test_a_request_from_before_stops_no_later_session(tmp_path: Path) -> None:
+async def test_an_old_stop_request_stops_no_later_session(tmp_path: Path) -> None:
     async with running(fleet_of(20)) as (emulator, client):
         job = await cut_short(emulator, client, tmp_path)
         folder = RunFolder(tmp_path / job)
@@ -90,7 +90,7 @@ async def test_a_closing_backend_waits_its_grace_and_no_longer(tmp_path: Path) -
         assert counts[State.UNKNOWN] + counts[State.HELD] == 3
 
 
-async def test_a_watcher_elsewhere_waits_for_somebody_to_go_on(tmp_path: Path) -> None:
+async def test_a_watcher_elsewhere_waits_for_another_worker(tmp_path: Path) -> None:
     async with (
         running(fleet_of(20)) as (emulator, client),
         Jobs(client, tmp_path, resume=False) as there,

@@ -69,7 +69,7 @@ async def until_applied(jobs: Jobs, job: str, number: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_job_is_begun_watched_and_told_to_its_end(tmp_path: Path) -> None:
+async def test_a_job_is_started_and_watched_to_its_end(tmp_path: Path) -> None:
     async with backend(tmp_path / "jobs") as (emulator, jobs):
         job = await jobs.start(renames(20), source="May", rollout=Rollout(waves=(1, 4)))
         assert (job.phase, job.total, job.source) == (Phase.RUNNING, 20, "May")
@@ -90,7 +90,7 @@ async def test_a_job_is_begun_watched_and_told_to_its_end(tmp_path: Path) -> Non
     assert {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()} == {0o600}
 
 
-async def test_what_failed_is_told_one_by_one_and_once(tmp_path: Path) -> None:
+async def test_each_failure_is_reported_once(tmp_path: Path) -> None:
     works = [*renames(10), UpdateDevice(device_id=uuid(15), slug="device-1")]
     works += [UpdateDevice(device_id=uuid(16), slug="device-2")]
     async with backend(tmp_path) as (_, jobs):
@@ -111,7 +111,7 @@ async def test_what_failed_is_told_one_by_one_and_once(tmp_path: Path) -> None:
         assert json.loads(json.dumps(events[-1].data)) == events[-1].data
 
 
-async def test_who_comes_again_is_told_only_what_is_new(tmp_path: Path) -> None:
+async def test_a_returning_watcher_receives_only_new_events(tmp_path: Path) -> None:
     async with backend(tmp_path) as (emulator, jobs):
         emulator.faults.add(Hang(), device=uuid(19), method="PATCH")
         bad = UpdateDevice(device_id=uuid(18), slug="device-1")
@@ -144,7 +144,9 @@ async def test_who_comes_again_is_told_only_what_is_new(tmp_path: Path) -> None:
         jobs._live[job.id].run.cut()
 
 
-async def test_a_slow_watcher_hears_the_latest_and_nothing_is_kept(tmp_path: Path) -> None:
+async def test_a_slow_watcher_receives_the_latest_state_and_nothing_is_queued(
+    tmp_path: Path,
+) -> None:
     async with backend(tmp_path, 300) as (_, jobs):
         job = await jobs.start(renames(300))
         slow = await jobs.watch(job.id)
@@ -157,7 +159,7 @@ async def test_a_slow_watcher_hears_the_latest_and_nothing_is_kept(tmp_path: Pat
         assert len(heard) <= 3
 
 
-async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) -> None:
+async def test_a_stopped_job_continues_only_on_request(tmp_path: Path) -> None:
     async with running(fleet_of(20)) as (emulator, client):
         emulator.faults.add(Latency(seconds=0.01), times=None, method="PATCH")
         async with Jobs(client, tmp_path) as jobs:
@@ -187,7 +189,7 @@ async def test_a_stopped_job_goes_on_only_when_it_is_asked_to(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("grace", [5.0, 0.05])
-async def test_a_closed_backend_takes_its_jobs_up_again(tmp_path: Path, grace: float) -> None:
+async def test_a_reopened_backend_resumes_its_jobs(tmp_path: Path, grace: float) -> None:
     async with running(fleet_of(30)) as (emulator, client):
         if grace < 1:
             emulator.faults.add(Hang(), device=uuid(2), method="PATCH")
@@ -215,7 +217,7 @@ async def test_a_closed_backend_takes_its_jobs_up_again(tmp_path: Path, grace: f
             assert jobs._live == {}, "what is ended does not go on"
 
 
-async def test_a_job_that_stopped_by_itself_is_not_taken_up_again(tmp_path: Path) -> None:
+async def test_a_job_that_stopped_itself_is_not_resumed(tmp_path: Path) -> None:
     async with running(fleet_of(20)) as (emulator, client):
         refusal = Reply(status=409, body=b'{"errors":[]}', content_type="application/json")
         emulator.faults.add(refusal, times=None, method="PATCH")
@@ -236,7 +238,7 @@ async def test_a_job_that_stopped_by_itself_is_not_taken_up_again(tmp_path: Path
         assert (told["phase"], told["counts"]["applied"]) == ("ended", 20)
 
 
-async def test_a_job_of_another_process_is_seen_and_left_alone(tmp_path: Path) -> None:
+async def test_a_job_of_another_process_is_shown_and_left_alone(tmp_path: Path) -> None:
     go_on = asyncio.Event()
 
     async def wait(_: float) -> None:
@@ -263,7 +265,7 @@ async def test_a_job_of_another_process_is_seen_and_left_alone(tmp_path: Path) -
     assert (events[-1].kind, events[-1].data["counts"]["applied"]) == ("end", 20)
 
 
-async def test_a_journal_that_somebody_holds_is_refused(tmp_path: Path) -> None:
+async def test_a_journal_held_by_another_process_is_refused(tmp_path: Path) -> None:
     async with backend(tmp_path) as (_, jobs):
         job = await jobs.start(renames(3))
         await end_of(jobs, job.id)
@@ -285,7 +287,7 @@ async def test_only_an_id_finds_a_job(tmp_path: Path, name: str) -> None:
                 await ask(name)
 
 
-async def test_what_cannot_be_a_job_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_invalid_job_leaves_nothing(tmp_path: Path) -> None:
     async with backend(tmp_path) as (emulator, jobs):
         twice = [renames(1)[0], UpdateDevice(device_id=uuid(0), name="Other")]
         with pytest.raises(InputConflictError):
@@ -297,7 +299,7 @@ async def test_what_cannot_be_a_job_leaves_nothing(tmp_path: Path) -> None:
     assert names_in(tmp_path) == set()
 
 
-async def test_a_plan_is_applied_as_it_was_made_and_need_not_stay_open(tmp_path: Path) -> None:
+async def test_a_plan_is_applied_exactly_and_need_not_stay_open(tmp_path: Path) -> None:
     async with running(fleet_of(30)) as (_, client), Jobs(client, tmp_path) as jobs:
         change = Change(selection=Selection(site_ids="site-0"), name="{name} (north)")
         with await plan(client, change) as planned:
@@ -319,7 +321,7 @@ async def test_a_list_is_copied_before_anybody_can_change_it(tmp_path: Path) -> 
         assert (await end_of(jobs, job.id))[-1].data["counts"]["applied"] == 20
 
 
-async def test_minted_configurations_are_kept_and_minted_once(tmp_path: Path) -> None:
+async def test_configurations_are_kept_and_generated_once(tmp_path: Path) -> None:
     async with backend(tmp_path) as (emulator, jobs):
         works = [GenerateConfig(device_id=uuid(each), protocol="MQTT") for each in range(4)]
         job = await jobs.start([*works, DeleteDevice(device_id=uuid(9))])
@@ -334,7 +336,7 @@ async def test_minted_configurations_are_kept_and_minted_once(tmp_path: Path) ->
         assert secret not in json.dumps(told)
 
 
-async def test_a_request_that_is_abandoned_while_it_begins_a_job_does_not_stop_it(
+async def test_an_abandoned_request_does_not_stop_the_job_that_it_started(
     tmp_path: Path,
 ) -> None:
     async with backend(tmp_path) as (emulator, jobs):
@@ -347,14 +349,14 @@ async def test_a_request_that_is_abandoned_while_it_begins_a_job_does_not_stop_i
         assert emulator.world.log.count("update") == 10
 
 
-async def test_the_latest_jobs_are_those_begun_last_also_within_a_second(tmp_path: Path) -> None:
+async def test_the_latest_jobs_are_those_started_last_even_within_a_second(tmp_path: Path) -> None:
     async with backend(tmp_path) as (_, jobs):
         begun = [(await jobs.start(renames(1))).id for _ in range(4)]
         assert [job.id for job in await jobs.list()] == begun[::-1]
         assert [job.id for job in await jobs.list(limit=2)] == begun[:1:-1]
 
 
-async def test_a_damaged_job_is_left_out_of_the_list_and_hurts_no_other(tmp_path: Path) -> None:
+async def test_a_damaged_job_is_left_out_of_the_list_and_affects_no_other(tmp_path: Path) -> None:
     async with running(fleet_of(3)) as (_, client):
         async with Jobs(client, tmp_path) as jobs:
             job = await jobs.start(renames(3))
@@ -382,13 +384,13 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert fresh.value(100.2) == 1.0
 
 
-def test_what_has_no_state_yet_or_was_held_is_left() -> None:
+def test_items_without_a_state_or_held_count_as_left() -> None:
     counts = dict.fromkeys(State, 0) | {State.APPLIED: 3, State.FAILED: 1, State.HELD: 2}
     job = Job(id="x", phase=Phase.RUNNING, source="", created_at=None, counts=counts, total=10)
     assert (job.left, job.active) == (6, True)
 
 
-async def test_an_odd_source_and_an_odd_last_event_id_are_taken(tmp_path: Path) -> None:
+async def test_an_odd_source_and_an_odd_last_event_id_are_accepted(tmp_path: Path) -> None:
     async with backend(tmp_path) as (_, jobs):
         job = await jobs.start(renames(3), source="half a pair: \ud83d")
         assert job.source == "half a pair: \\ud83d"

@@ -192,7 +192,7 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
-async def test_a_browser_leads_past_a_wave_that_did_not_pass(tmp_path: Path) -> None:
+async def test_a_browser_continues_past_a_wave_that_did_not_pass(tmp_path: Path) -> None:
     file = tmp_path / "names.csv"
     rows = [f"update,{uuid(0)},,device-5", *(f"update,{uuid(n)},New {n}," for n in range(1, 20))]
     file.write_text("\n".join(["operation,device_id,name,slug", *rows]), "utf-8")
@@ -214,7 +214,7 @@ async def test_a_browser_leads_past_a_wave_that_did_not_pass(tmp_path: Path) -> 
         assert tab.complaints == []
 
 
-def test_the_page_has_words_for_each_state_and_each_way_on() -> None:
+def test_the_page_has_words_for_each_state_and_each_next_step() -> None:
     page = (EXAMPLES / "job.html").read_text("utf-8")
     for name in (*State, *RESUME_OPTIONS):
         assert re.search(rf"\b{name}: \"\w", page), name

@@ -54,7 +54,7 @@ async def test_a_call_is_a_span_with_its_attempt_below(
         assert span.instrumentation_scope.name == "enapter_async"
 
 
-async def test_failed_attempts_waits_and_the_settling_read_are_told(
+async def test_failed_attempts_waits_and_the_settling_read_are_recorded(
     transport: TransportKind, server: FaultServer, clock: FakeClock, telescope: Telescope
 ) -> None:
     server.script(ignored(errors(429, ("Retry-After", "2"))), applied(truncated()))
@@ -90,7 +90,7 @@ OUTCOMES: dict[str, tuple[Any, Any, str, str | None]] = {
 
 
 @pytest.mark.parametrize("case", OUTCOMES.values(), ids=OUTCOMES.keys())
-async def test_metrics_tell_how_calls_end(
+async def test_metrics_show_how_calls_end(
     case: tuple[Any, Any, str, str | None], server: FaultServer, telescope: Telescope
 ) -> None:
     operation, step, outcome, error = case
@@ -205,7 +205,7 @@ async def test_nothing_is_current_after_a_call(server: FaultServer, telescope: T
     assert named["after"].parent == named["caller"].context
 
 
-async def test_a_call_that_is_given_up_ends_both_spans(
+async def test_a_cancelled_call_ends_both_spans(
     transport: TransportKind, server: FaultServer, telescope: Telescope
 ) -> None:
     server.script(applied(hang()))
@@ -220,7 +220,7 @@ async def test_a_call_that_is_given_up_ends_both_spans(
     assert attributes(call)["enapter.attempts"] == 1
 
 
-async def test_no_secret_name_query_or_body_is_told(
+async def test_no_secret_name_query_or_body_is_recorded(
     transport: TransportKind, server: FaultServer, telescope: Telescope
 ) -> None:
     server.script(ignored(errors(409, code="taken", message=f"secret-words {TOKEN}")))
@@ -254,7 +254,7 @@ async def test_ids_of_sites_and_blueprints_are_attributes(
     assert sites.name == "GET /v3/sites/{site_id}/devices"
 
 
-def test_an_event_of_a_call_that_began_unseen_is_left_alone(telescope: Telescope) -> None:
+def test_an_event_of_an_unseen_call_is_ignored(telescope: Telescope) -> None:
     telescope.hook(AttemptStarted(call=-1, operation=GET, number=1))
     assert telescope.spans() == []
 

@@ -33,7 +33,7 @@ def asking(telescope: Telescope) -> dict[str, Any]:
     return {"hooks": [telescope.hook], "extra_headers": telescope.hook.trace_headers}
 
 
-async def test_each_attempt_is_the_parent_of_what_the_server_does(
+async def test_each_attempt_is_the_parent_of_the_servers_span(
     transport: TransportKind, server: FaultServer, clock: FakeClock, telescope: Telescope
 ) -> None:
     server.script(ignored(errors(429, ("Retry-After", "2"))))
@@ -48,7 +48,7 @@ async def test_each_attempt_is_the_parent_of_what_the_server_does(
     assert {sent_by(each)[0] for each in server.arrivals} == {caller.context.trace_id}
 
 
-async def test_so_is_the_read_that_settles_a_call(
+async def test_the_settling_read_is_a_parent_too(
     transport: TransportKind, server: FaultServer, clock: FakeClock, telescope: Telescope
 ) -> None:
     server.always(applied(close()), method="PATCH")
@@ -63,7 +63,7 @@ async def test_so_is_the_read_that_settles_a_call(
     assert reading.context.trace_id != spans[0].context.trace_id
 
 
-async def test_a_settling_read_that_is_given_up_ends_its_span(
+async def test_a_cancelled_settling_read_ends_its_span(
     transport: TransportKind, server: FaultServer, clock: FakeClock, telescope: Telescope
 ) -> None:
     server.always(applied(close()), method="PATCH")
@@ -78,7 +78,7 @@ async def test_a_settling_read_that_is_given_up_ends_its_span(
     assert attributes(spans[-1])["error.type"] == "cancelled"
 
 
-async def test_calls_side_by_side_send_their_own(
+async def test_concurrent_calls_send_their_own_context(
     transport: TransportKind, server: FaultServer, telescope: Telescope
 ) -> None:
     async with open_rig(transport, server, **asking(telescope)) as rig:
@@ -91,7 +91,7 @@ async def test_calls_side_by_side_send_their_own(
         assert attributes(attempt)["enapter.device.id"] == arrival.address
 
 
-async def test_nothing_is_sent_unasked(
+async def test_nothing_is_sent_unless_requested(
     transport: TransportKind, server: FaultServer, telescope: Telescope
 ) -> None:
     async with open_rig(transport, server, hooks=[telescope.hook]) as rig:
@@ -116,7 +116,7 @@ async def test_baggage_stays_here(
     assert "a name" not in str(arrival.headers)
 
 
-async def test_where_nothing_is_traced_nothing_is_sent(server: FaultServer) -> None:
+async def test_without_a_trace_nothing_is_sent(server: FaultServer) -> None:
     hook = OpenTelemetry(tracer_provider=NoOpTracerProvider())
     async with open_rig("direct", server, hooks=[hook], extra_headers=hook.trace_headers) as rig:
         await rig.run(UPDATE)

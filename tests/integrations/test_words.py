@@ -49,7 +49,7 @@ def upstream(status: int, code: str) -> Reply:
         (upstream(200, "fine"), "It was done, and its answer is lost."),
     ],
 )
-async def test_who_watches_is_told_no_word_of_the_upstreams(
+async def test_watchers_receive_no_text_of_the_upstream(
     tmp_path: Path, fault: Reply, said: str
 ) -> None:
     async with running(fleet_of(2)) as (emulator, client):
@@ -68,7 +68,7 @@ async def test_who_watches_is_told_no_word_of_the_upstreams(
 
 
 @pytest.mark.parametrize("rollout", [None, Rollout(waves=(1,))])
-async def test_what_stops_a_job_is_told_without_a_word_of_the_upstreams(
+async def test_the_reason_for_a_stop_contains_no_text_of_the_upstream(
     tmp_path: Path, rollout: Rollout | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Emulator(world=World(fleet_of(4))) as emulator:
@@ -93,7 +93,7 @@ async def test_what_stops_a_job_is_told_without_a_word_of_the_upstreams(
 
 
 @pytest.mark.parametrize("error_type", [*sorted(set(ERRORS)), "no such class", "", ["a", "list"]])
-def test_whatever_a_journal_says_of_an_error_is_told_in_words(error_type: Any) -> None:
+def test_any_error_in_a_journal_is_described_in_words(error_type: Any) -> None:
     said = words_for(EarlierError(HUSH, error_type=error_type))
     assert said.endswith(".")
     assert HUSH not in said

@@ -40,7 +40,7 @@ async def two_workers(
 
 
 @pytest.mark.parametrize("turned", [False, True], ids=WORKERS)
-async def test_any_worker_stops_a_job_that_another_is_at_work_on(
+async def test_any_worker_can_stop_the_job_of_another(
     emulator: Emulator, tmp_path: Path, turned: bool
 ) -> None:
     async with (
@@ -64,7 +64,7 @@ async def test_any_worker_stops_a_job_that_another_is_at_work_on(
     check_the_log_of_part(emulator)
 
 
-async def test_who_watches_by_one_worker_is_told_the_end_by_no_death_of_another(
+async def test_the_death_of_a_worker_does_not_end_the_watch_of_another(
     emulator: Emulator, tmp_path: Path
 ) -> None:
     jobs = tmp_path / "jobs"

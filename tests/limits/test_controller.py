@@ -74,7 +74,7 @@ def every(nth: int) -> Callable[[int], bool]:
     return lambda number: number % nth != nth - 1
 
 
-def test_without_a_refusal_places_grow_and_no_rate_is_learned() -> None:
+def test_without_a_refusal_places_grow_and_there_is_no_rate() -> None:
     desk = Desk(lambda _: True, controller())
     assert desk.controller.pace(desk.now).in_flight == FIRST
     desk.run(2.0)
@@ -84,7 +84,7 @@ def test_without_a_refusal_places_grow_and_no_rate_is_learned() -> None:
 
 
 @pytest.mark.parametrize("nth", [100, 20, 10, 5])
-def test_refusals_by_chance_slow_nothing_down_for_long(nth: int) -> None:
+def test_random_refusals_slow_nothing_down_for_long(nth: int) -> None:
     desk = Desk(every(nth), controller())
     desk.run(4.0)
     before = desk.passed
@@ -93,7 +93,7 @@ def test_refusals_by_chance_slow_nothing_down_for_long(nth: int) -> None:
     assert desk.passed - before > 0.85 * 4.0 * 3200 * (1 - 1 / nth)
 
 
-def test_more_than_chance_explains_is_cut_to_what_was_accepted() -> None:
+def test_more_refusals_than_chance_explains_cut_the_rate_to_what_was_accepted() -> None:
     desk = Desk(lambda number: number < 2000 or number % 3 == 0, controller())
     desk.run(1.2)
     rate = desk.controller.pace(desk.now).rate
@@ -151,9 +151,7 @@ def test_a_run_of_refusals_freezes_everything_until_the_rest_has_ended() -> None
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(None, 0.375), (7.0, 7.0), (1e10, 900.0)])
-def test_nothing_that_passes_is_a_pause_and_then_one_probe(
-    told: float | None, seconds: float
-) -> None:
+def test_total_refusal_is_a_pause_and_then_one_probe(told: float | None, seconds: float) -> None:
     machine = controller()
     for each in [machine.begin(1000.0) for _ in range(8)]:
         machine.refused(each, 1000.0, told)
@@ -167,7 +165,7 @@ def test_nothing_that_passes_is_a_pause_and_then_one_probe(
     assert (pace.paused_s, pace.in_flight) == (0.0, AFTER_PAUSE)
 
 
-def test_pauses_double_while_nothing_passes() -> None:
+def test_pauses_double_while_everything_is_refused() -> None:
     machine = controller()
     for each in [machine.begin(1000.0) for _ in range(8)]:
         machine.refused(each, 1000.0, None)
@@ -179,7 +177,7 @@ def test_pauses_double_while_nothing_passes() -> None:
     assert pauses == [pytest.approx(each) for each in (0.375, 0.75, 1.5, 3.0, 6.0, 6.0, 6.0)]
 
 
-def test_a_probe_that_is_given_up_lets_another_go() -> None:
+def test_a_cancelled_probe_lets_another_start() -> None:
     machine = controller()
     for each in [machine.begin(1000.0) for _ in range(8)]:
         machine.refused(each, 1000.0, 5.0)
@@ -187,7 +185,7 @@ def test_a_probe_that_is_given_up_lets_another_go() -> None:
     assert machine.opens_at(1005.0) <= 1006.0
 
 
-def test_what_hangs_in_flight_freezes_others_for_a_bounded_time() -> None:
+def test_hanging_requests_freeze_others_for_a_bounded_time() -> None:
     machine = controller()
     flying = [machine.begin(1000.0) for _ in range(8)]
     for each in flying[1:]:
@@ -205,7 +203,7 @@ def test_losses_leave_fewer_places_but_count_once() -> None:
     assert machine.pace(1001.0).in_flight == math.floor(FIRST * 0.7)
 
 
-def test_what_was_learned_is_forgotten_after_a_long_rest() -> None:
+def test_the_learned_rate_is_forgotten_after_a_long_rest() -> None:
     desk = Desk(bucket(10.0, lambda: desk), controller())
     desk.run(20.0)
     assert desk.controller.pace(desk.now).rate is not None
@@ -213,7 +211,7 @@ def test_what_was_learned_is_forgotten_after_a_long_rest() -> None:
     assert desk.controller.pace(desk.now + 100.0).rate is None
 
 
-def test_a_declared_rate_is_told_as_such() -> None:
+def test_a_declared_rate_is_reported_as_such() -> None:
     machine = controller(max_rate=47.0)
     assert str(machine.pace(1000.0)) == "47/s, as declared by max_rate"
     assert CUT < 1.0
@@ -240,7 +238,7 @@ STEPS = st.one_of(
     rate=st.sampled_from([None, 3.0, 40.0, 900.0]),
     told=st.sampled_from([None, 0.0, 1.0, 30.0]),
 )
-def test_whatever_happens_the_bounds_hold_and_something_may_begin_at_last(
+def test_whatever_happens_the_bounds_hold_and_requests_start_eventually(
     steps: list[str | tuple[str, int] | float], most: int, rate: float | None, told: float | None
 ) -> None:
     machine = controller(max_in_flight=most, max_rate=rate)

@@ -64,7 +64,7 @@ async def test_no_more_are_granted_than_may_be_in_flight(make: Make) -> None:
     assert limiter.try_acquire() is None
 
 
-async def test_nobody_overtakes_those_who_wait(make: Make) -> None:
+async def test_no_call_overtakes_the_queue(make: Make) -> None:
     limiter = make(max_in_flight=1)
     permit = granted(limiter)
     order: list[str] = []
@@ -86,7 +86,7 @@ async def test_nobody_overtakes_those_who_wait(make: Make) -> None:
 
 
 @pytest.mark.parametrize("granted_already", [False, True], ids=["waiting", "just-granted"])
-async def test_one_that_gives_up_leaves_its_place_to_the_next(
+async def test_a_cancelled_call_leaves_its_place_to_the_next(
     make: Make, *, granted_already: bool
 ) -> None:
     limiter = make(max_in_flight=1)
@@ -118,7 +118,7 @@ async def test_requests_are_evenly_spaced_and_lost_time_is_not_made_up_for(
     assert limiter.try_acquire() is None
 
 
-async def test_one_that_waits_sleeps_through_a_pause(make: Make, hands: Hands) -> None:
+async def test_a_waiting_call_sleeps_through_a_pause(make: Make, hands: Hands) -> None:
     limiter = make()
     for permit in [granted(limiter) for _ in range(6)]:
         limiter.refused(permit, 7.0)
@@ -128,7 +128,7 @@ async def test_one_that_waits_sleeps_through_a_pause(make: Make, hands: Hands) -
     assert limiter.pace().paused_s == 0.0
 
 
-async def test_many_that_wait_and_give_up_cost_no_time_each(make: Make) -> None:
+async def test_many_cancelled_waiters_cost_little_time(make: Make) -> None:
     limiter = make(max_in_flight=1)
     permit = granted(limiter)
     waiting = [asyncio.create_task(limiter.acquire()) for _ in range(5000)]
@@ -140,7 +140,7 @@ async def test_many_that_wait_and_give_up_cost_no_time_each(make: Make) -> None:
     assert limiter.in_flight == 0
 
 
-async def test_a_limiter_that_is_closed_sleeps_no_more(make: Make) -> None:
+async def test_a_closed_limiter_sleeps_no_more(make: Make) -> None:
     limiter = make(max_rate=1.0)
     granted(limiter)
     waiting = asyncio.create_task(limiter.acquire())
@@ -154,7 +154,7 @@ async def test_a_limiter_that_is_closed_sleeps_no_more(make: Make) -> None:
     ("times", "retry_after", "longest"),
     [(1, None, 0.1), (2, None, 0.2), (5, None, 1.6), (60, None, 20.0), (1, 3.0, 3.1)],
 )
-def test_an_operations_own_delay_doubles_above_what_was_told(
+def test_an_operations_own_delay_doubles_above_retry_after(
     hands: Hands, times: int, retry_after: float | None, longest: float
 ) -> None:
     assert own_delay(hands.clock(), times, retry_after) == pytest.approx(longest)

@@ -114,7 +114,7 @@ async def test_a_process_that_wakes_up_late_does_not_send_what_it_missed(hands: 
             call.cancel()
 
 
-async def test_whoever_gets_no_slot_asks_again_when_told(hands: Hands) -> None:
+async def test_a_call_without_a_slot_asks_again_when_told(hands: Hands) -> None:
     line = Line(refuse_s=0.25)
     async with SharedLimiter(line, clock=hands.clock()) as limiter:
         calls = await waiting(limiter, 1)
@@ -148,7 +148,7 @@ async def test_a_pause_after_refusals_is_shared_and_ends_reserved_slots(hands: H
             call.cancel()
 
 
-async def test_while_the_slots_are_away_nothing_is_sent_and_it_is_said(hands: Hands) -> None:
+async def test_without_slots_nothing_is_sent_and_the_reason_is_shown(hands: Hands) -> None:
     line = Line(away="connection refused")
     paces: list[Pace] = []
     async with SharedLimiter(line, clock=hands.clock()) as limiter:

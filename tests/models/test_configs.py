@@ -22,7 +22,7 @@ def config(credentials: MQTTCredentials | MQTTSCredentials) -> CommunicationConf
 
 
 # As in the API page's answer.
-def test_every_field_of_the_api_page_is_there() -> None:
+def test_every_field_of_the_api_page_exists() -> None:
     assert {field.name for field in attrs.fields(CommunicationConfig)} == {
         *("mqtt_host", "mqtt_port", "mqtt_credentials", "mqtt_protocol"),
         *("time_sync_protocol", "time_sync_host", "time_sync_port"),
@@ -31,7 +31,7 @@ def test_every_field_of_the_api_page_is_there() -> None:
 
 
 @pytest.mark.parametrize("credentials", [MQTT, MQTTS])
-def test_secrets_do_not_show(credentials: MQTTCredentials | MQTTSCredentials) -> None:
+def test_secrets_are_hidden(credentials: MQTTCredentials | MQTTSCredentials) -> None:
     for value in (credentials, config(credentials)):
         assert "HUNTER2" not in repr(value)
         assert "HUNTER2" not in str(value)

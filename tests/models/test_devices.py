@@ -21,7 +21,7 @@ FIELDS = {
 }
 
 
-def test_every_field_of_the_api_page_is_there() -> None:
+def test_every_field_of_the_api_page_exists() -> None:
     assert {field.name for field in attrs.fields(Device)} == FIELDS
     assert {field.name for field in attrs.fields(Communication)} == {
         *("type", "upstream_id", "hardware_id", "channel_id"),
@@ -47,7 +47,7 @@ def test_models_are_frozen_and_slotted(value: object) -> None:
     assert not hasattr(value, "__dict__")
 
 
-def test_devices_are_compared_by_value_and_hashable_whatever_they_hold() -> None:
+def test_devices_are_hashable_and_compared_by_value() -> None:
     fields: dict[str, Any] = {
         "id": "a",
         "type": DeviceType.LUA,
@@ -64,5 +64,5 @@ def test_devices_are_compared_by_value_and_hashable_whatever_they_hold() -> None
     assert len({device, twin, attrs.evolve(device, name="b")}) == 2
 
 
-def test_a_connectivity_that_says_nothing_is_unknown() -> None:
+def test_an_empty_connectivity_is_unknown() -> None:
     assert Connectivity().status is ConnectivityStatus.UNKNOWN

@@ -73,7 +73,7 @@ def test_members_survive_copies_and_pickles(kind: type[OpenEnum], text: str) -> 
         assert type(twin) is kind
 
 
-def test_a_member_is_a_string_wherever_one_is_wanted() -> None:
+def test_a_member_is_a_string() -> None:
     assert json.dumps({"type": DeviceType.LUA}) == '{"type": "LUA"}'
     assert f"{DeviceType.LUA}" == "LUA"
     counts: dict[str, int] = {DeviceType.LUA: 1}

@@ -40,7 +40,7 @@ ABOUT_ONE_DEVICE: list[Any] = [
         (ASKED, "", True),
     ],
 )
-def test_only_another_uuid_than_the_one_asked_for_is_refused(
+def test_only_a_uuid_other_than_the_requested_one_is_refused(
     build: Any, asked: str, answered: str, accepted: bool
 ) -> None:
     assert build(asked).accepts(Device(id=answered)) is accepted
@@ -60,13 +60,13 @@ def test_only_another_uuid_than_the_one_asked_for_is_refused(
         (ASKED, Device(id=OTHER, slug=ASKED), False),
     ],
 )
-def test_a_slug_is_held_against_the_answers_id_and_slug(
+def test_a_slug_is_compared_with_the_answers_id_and_slug(
     build: Any, asked: str, answered: Device, accepted: bool
 ) -> None:
     assert build(asked).accepts(answered) is accepted
 
 
-def test_where_the_slug_is_set_any_may_come() -> None:
+def test_if_the_slug_is_set_any_slug_is_accepted() -> None:
     renaming = UpdateDevice(device_id="pump", slug="New Pump")
     assert renaming.accepts(Device(id=OTHER, slug="new-pump"))
     assert not UpdateDevice(device_id="pump", slug=None).accepts(Device(id=OTHER, slug="boiler"))

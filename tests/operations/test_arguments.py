@@ -63,7 +63,7 @@ def test_an_id_that_could_leave_its_path_segment_is_refused(
 
 @pytest.mark.parametrize(("field", "build"), ID_FIELDS)
 @pytest.mark.parametrize("bad", NO_STRINGS)
-def test_an_id_that_is_no_string_is_refused(field: str, build: Any, bad: Any) -> None:
+def test_an_id_that_is_not_a_string_is_refused(field: str, build: Any, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{field} .* type {type(bad).__name__}$"):
         build(bad)
 
@@ -74,7 +74,7 @@ def test_a_good_id_is_kept(good: str) -> None:
 
 
 @given(text=st.text(max_size=140))
-def test_no_other_text_is_an_id(text: str) -> None:
+def test_no_other_text_is_accepted_as_an_id(text: str) -> None:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", text):
         return
     with pytest.raises(ConfigurationError):
@@ -98,7 +98,7 @@ def test_a_message_shows_the_start_of_a_long_value() -> None:
 
 @pytest.mark.parametrize("field", ["name", "slug"])
 @pytest.mark.parametrize("bad", ["a\x00b", "\ud800", "\udfffx", "x" * 1025, 5, True, b"a", ["a"]])
-def test_text_that_json_cannot_carry_is_refused(field: str, bad: Any) -> None:
+def test_text_invalid_in_json_is_refused(field: str, bad: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{field} must be None or at most 1024"):
         UpdateDevice(device_id="a", **{field: bad})
 
@@ -130,7 +130,7 @@ def test_the_message_of_a_bad_number_says_what_would_be_right() -> None:
 
 
 @pytest.mark.parametrize(("offset", "limit"), [(0, 1), (0, 50), (2**63 - 1, 25)])
-def test_good_pages_are_kept(offset: int, limit: int) -> None:
+def test_valid_pages_are_kept(offset: int, limit: int) -> None:
     page = ListDevices(offset=offset, limit=limit)
     assert (page.offset, page.limit) == (offset, limit)
 
@@ -173,12 +173,12 @@ def test_a_protocol_may_be_written_in_any_case(name: str) -> None:
         assert GenerateConfig(device_id="a", protocol=spelling).protocol == name.upper()
 
 
-def test_an_update_of_nothing_is_refused() -> None:
+def test_an_empty_update_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="must set name, slug or both"):
         UpdateDevice(device_id="a")
 
 
-def test_an_error_of_an_argument_drags_nothing_behind_it() -> None:
+def test_an_argument_error_has_no_context() -> None:
     with pytest.raises(ConfigurationError) as caught:
         GetDevice(device_id="a/b")
     assert caught.value.__cause__ is None
@@ -186,7 +186,7 @@ def test_an_error_of_an_argument_drags_nothing_behind_it() -> None:
     assert "a/b" in "".join(traceback.format_exception(caught.value))
 
 
-def test_an_argument_of_an_operation_is_told_apart_from_a_setting() -> None:
+def test_an_operations_argument_error_differs_from_a_settings() -> None:
     with pytest.raises(ArgumentError):
         GetDevice(device_id="a/b")
     with pytest.raises(ConfigurationError) as caught:

@@ -124,7 +124,7 @@ CASES: dict[type[Operation[Any]], Case] = {
 }
 
 
-def test_every_operation_has_a_case_a_name_and_a_verb() -> None:
+def test_every_operation_has_a_case_a_name_and_a_method() -> None:
     def is_ours(member: object) -> bool:
         return (
             inspect.isclass(member)
@@ -144,7 +144,7 @@ def test_every_operation_has_a_case_a_name_and_a_verb() -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=lambda case: type(case.operation).__name__)
-def test_what_an_operation_says_of_itself(case: Case) -> None:
+def test_declarations_of_an_operation(case: Case) -> None:
     operation = case.operation
     assert operation.request() == case.request
     assert operation.repeat is case.repeat
@@ -182,7 +182,7 @@ def test_checking_survives_switched_off_validators() -> None:
         attrs.validators.set_disabled(False)
 
 
-def test_reads_without_arguments_ask_for_nothing_more() -> None:
+def test_reads_without_arguments_request_nothing_more() -> None:
     assert GetDevice(device_id="a").request().query == ()
     assert ListDevices().request() == RequestParts(
         method="GET", path=("devices",), query=(("offset", "0"), ("limit", "50"))
@@ -227,15 +227,13 @@ def test_the_protocol_is_sent_as_a_plain_string() -> None:
         ({"name": "", "slug": "s"}, {"name": "n", "slug": "t"}, False),
     ],
 )
-def test_an_update_holds_where_the_fields_it_sets_are_so(
-    fields: Any, state: Any, holds: bool
-) -> None:
+def test_an_update_holds_if_its_fields_are_set(fields: Any, state: Any, holds: bool) -> None:
     update = UpdateDevice(device_id="a", **fields)
     assert update.holds(Device(id="a", **state)) is holds
     assert update.holds(None) is False
 
 
-def test_an_assignment_holds_where_the_blueprint_is_the_wanted_one() -> None:
+def test_an_assignment_holds_if_the_blueprint_is_the_wanted_one() -> None:
     assign = AssignBlueprint(device_id="a", blueprint_id="bp-2")
     assert assign.holds(Device(id="a", blueprint_id="bp-2"))
     assert not assign.holds(Device(id="a", blueprint_id="bp-1"))
@@ -243,12 +241,12 @@ def test_an_assignment_holds_where_the_blueprint_is_the_wanted_one() -> None:
     assert not assign.holds(None)
 
 
-def test_a_deletion_holds_where_nothing_is_found() -> None:
+def test_a_deletion_holds_if_nothing_is_found() -> None:
     assert DeleteDevice(device_id="a").holds(None)
     assert not DeleteDevice(device_id="a").holds(Device(id="a"))
 
 
-def test_a_new_configuration_never_holds_already() -> None:
+def test_a_new_configuration_never_already_holds() -> None:
     operation = GenerateConfig(device_id="a", protocol="MQTT")
     assert not operation.holds(None)
     assert not operation.holds(Device(id="a"))
@@ -317,7 +315,7 @@ OLD = Device(id=ASKED, name="Old", slug="old", blueprint_id="bp-1")
         (ListDevices(), (OLD,), None),
     ],
 )
-def test_undo_brings_the_old_state_back_or_says_that_nothing_can(
+def test_undo_restores_the_old_state_or_says_that_nothing_can(
     operation: Operation[Any], before: Any, undo: Operation[Any] | None
 ) -> None:
     assert operation.undo(before) == undo
@@ -331,7 +329,7 @@ TEXTS = st.text(
 
 
 @given(old=st.fixed_dictionaries({"name": TEXTS, "slug": TEXTS, "blueprint_id": st.just("b")}))
-def test_an_undo_holds_in_the_state_that_it_brings_back(old: dict[str, Any]) -> None:
+def test_an_undo_holds_in_the_state_that_it_restores(old: dict[str, Any]) -> None:
     before = Device(id=ASKED, **old)
     for operation in (
         UpdateDevice(device_id="a", name="New"),
@@ -343,7 +341,7 @@ def test_an_undo_holds_in_the_state_that_it_brings_back(old: dict[str, Any]) -> 
         assert undo.holds(before)
 
 
-def test_an_operation_that_leaves_out_what_it_must_say_is_told_by_name() -> None:
+def test_a_missing_declaration_of_an_operation_is_named() -> None:
     class Bare(Operation[None]):
         pass
 

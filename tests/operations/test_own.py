@@ -21,7 +21,7 @@ from tests.support.racks import AddRack, CreateRack, GetRack, Rack, RenameRack
 RENAME = RenameRack(rack_id="r1", name="North")
 
 
-def test_what_it_changes_says_whether_it_holds_and_in_what_an_answer_differs() -> None:
+def test_changes_determine_whether_it_holds_and_how_an_answer_differs() -> None:
     assert RENAME.holds(Rack(id="r1", name="North"))
     assert not RENAME.holds(Rack(id="r1", name="South"))
     assert not RENAME.holds(None)
@@ -31,7 +31,7 @@ def test_what_it_changes_says_whether_it_holds_and_in_what_an_answer_differs() -
     )
 
 
-def test_what_it_returns_of_a_state_is_the_state_where_both_are_of_one_type() -> None:
+def test_result_of_a_state_is_the_state_if_both_have_one_type() -> None:
     state = Rack(id="r1", name="North")
     assert RENAME.result_of(state) is state
     with pytest.raises(ValueError, match="nothing was"):
@@ -44,14 +44,14 @@ def test_how_it_settles_follows_from_how_safe_it_is_to_repeat() -> None:
     assert CreateRack.settles is Settles.KEY
 
 
-def test_a_new_thing_is_named_by_its_natural_key_or_not_at_all() -> None:
+def test_a_new_object_is_named_by_its_natural_key_or_not_at_all() -> None:
     create, add = CreateRack(rack_id="r9", name="East"), AddRack(name="East")
     assert (described(create), create.writes_to()) == ("CreateRack of r9", ("rack", "r9"))
     assert (described(add), add.writes_to()) == ("AddRack", None)
     assert add.target() == Target("rack"), "the noun is that of its kind"
 
 
-def test_things_of_two_nouns_are_two_things_whatever_their_ids() -> None:
+def test_targets_of_two_nouns_differ_whatever_their_ids() -> None:
     assert RENAME.writes_to() == ("rack", "r1")
     assert GetRack(rack_id="r1").writes_to() is None
 
@@ -76,20 +76,18 @@ def test_a_class_without_a_kind_is_named_by_its_place() -> None:
         ("rack.rename", "kind 'rack.rename' is already that of tests.support.racks:RenameRack"),
     ],
 )
-def test_a_kind_that_cannot_be_is_refused_where_the_class_is_defined(
-    kind: Any, message: str
-) -> None:
+def test_an_invalid_kind_is_refused_at_the_class_definition(kind: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         make(kind=kind)
     assert operation_class("rack.rename") is RenameRack
 
 
-def test_a_class_that_is_defined_anew_takes_its_own_place() -> None:
+def test_a_redefined_class_replaces_itself() -> None:
     first, second = make(kind="rack.move"), make(kind="rack.move")
     assert operation_class("rack.move") is second is not first
 
 
-def test_a_class_of_version_0_1_is_taken_at_its_word_with_one_warning() -> None:
+def test_a_class_of_version_0_1_still_works_with_one_warning() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
 

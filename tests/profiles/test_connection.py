@@ -37,7 +37,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"ENAPTER_CONFIG": str(path)}
 
 
-def test_a_profile_is_named_outright_or_by_the_environment_or_is_the_default(
+def test_a_profile_is_chosen_explicitly_by_the_environment_or_by_default(
     environ: dict[str, str],
 ) -> None:
     def chosen(name: str | None = None) -> str | None:
@@ -59,7 +59,7 @@ def test_without_a_file_no_profile_is_chosen_unless_one_is_named(tmp_path: Path)
         choose("cloud", environ)
 
 
-def test_each_setting_comes_from_the_highest_that_has_it(environ: dict[str, str]) -> None:
+def test_each_setting_comes_from_the_first_source_that_has_it(environ: dict[str, str]) -> None:
     profile = choose("berlin", environ)
     assert profile is not None
     own = f"profile berlin in {environ['ENAPTER_CONFIG']}"
@@ -91,7 +91,7 @@ def test_each_setting_comes_from_the_highest_that_has_it(environ: dict[str, str]
     assert nothing.user == Setting(None, "default")
 
 
-def test_a_profiles_token_on_its_way_to_another_server_is_told(environ: dict[str, str]) -> None:
+def test_a_profiles_token_for_another_server_is_detected(environ: dict[str, str]) -> None:
     profile = choose("berlin", environ)
     assert resolve(profile, {}).mixed == ""
     assert resolve(profile, {f"{ENV}BASE_URL": "http://gateway.test/api/"}).mixed == ""
@@ -116,7 +116,7 @@ def test_a_client_from_a_profile(environ: dict[str, str]) -> None:
     assert "from-env" not in repr(given)
 
 
-async def test_it_logs_where_the_environment_asks(
+async def test_it_logs_if_the_environment_asks(
     environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, str]] = []

@@ -113,7 +113,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("text", "said"), WRONG.items(), ids=WRONG.values())
-def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_errors_are_reported_with_their_place(tmp_path: Path, text: str, said: str) -> None:
     environ = written(tmp_path, text)
     with pytest.raises(ConfigurationError) as caught:
         read_config(environ)
@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, said: s
     assert said in str(caught.value)
 
 
-def test_a_file_that_is_no_text_or_cannot_be_opened(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_or_cannot_be_opened(tmp_path: Path) -> None:
     environ = written(tmp_path, "")
     path = Path(environ["ENAPTER_CONFIG"])
     path.write_bytes(b"\xff\xfe")
@@ -182,14 +182,14 @@ def test_a_token_comes_from_a_file_of_its_own(tmp_path: Path, mode: int) -> None
     assert profile.token_source == f"file {secret}"
 
 
-def test_a_token_in_the_profile_shows_nowhere(tmp_path: Path) -> None:
+def test_a_token_in_the_profile_is_never_shown(tmp_path: Path) -> None:
     profile = the_profile(tmp_path, f'token = "{TOKEN}"')
     assert profile.read_token() == TOKEN
     assert TOKEN not in repr(profile)
     assert TOKEN not in profile.token_source
 
 
-def test_a_profile_without_a_token_says_what_may_be_set(tmp_path: Path) -> None:
+def test_a_profile_without_a_token_says_how_to_set_one(tmp_path: Path) -> None:
     profile = the_profile(tmp_path, "")
     with pytest.raises(ConfigurationError, match=r"profiles\.one has no token: set one of token,"):
         profile.read_token()
@@ -200,7 +200,7 @@ def command(tmp_path: Path, program: str) -> Profile:
     return the_profile(tmp_path, f"token_command = {words!r}")
 
 
-def test_a_command_gives_its_first_line(tmp_path: Path) -> None:
+def test_a_command_returns_its_first_line(tmp_path: Path) -> None:
     assert command(tmp_path, "print('abc'); print('second')").read_token() == "abc"
     # The words reach the program unchanged: no shell is involved.
     assert command(tmp_path, "import sys; print(sys.argv[1])").read_token() == (
@@ -216,7 +216,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize(("program", "said"), FAILING.items(), ids=FAILING.values())
-def test_a_command_that_fails_is_told_and_not_what_it_printed(
+def test_a_failing_command_is_reported_without_its_output(
     tmp_path: Path, program: str, said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said) as caught:
@@ -225,7 +225,7 @@ def test_a_command_that_fails_is_told_and_not_what_it_printed(
     assert "'tok'" not in str(caught.value)
 
 
-def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_command(tmp_path: Path) -> None:
     profile = the_profile(tmp_path, 'token_command = ["no-such-program-here"]')
     with pytest.raises(ConfigurationError, match="'no-such-program-here' cannot be run: No such"):
         profile.read_token()

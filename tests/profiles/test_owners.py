@@ -40,14 +40,14 @@ def test_the_configuration_of_another_user_is_refused_whole(config: Path, text: 
         read_config({"ENAPTER_CONFIG": str(config)})
 
 
-def test_what_root_owns_is_believed(config: Path) -> None:
+def test_files_owned_by_root_are_trusted(config: Path) -> None:
     config.chmod(0o644)
     with as_nobody():
         assert read_config({"ENAPTER_CONFIG": str(config)}).profiles
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o440, 0o644])
-def test_a_secret_that_was_mounted_is_used_with_a_warning(config: Path, mode: int) -> None:
+def test_a_mounted_secret_is_used_with_a_warning(config: Path, mode: int) -> None:
     secret = config.parent / "token"
     secret.write_text(TOKEN)
     config.chmod(0o644)

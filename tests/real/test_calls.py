@@ -54,7 +54,7 @@ def sent(lines: list[Line], operation: Operation[Any]) -> list[Line]:
 
 @each("row", FINE)
 @each("operation", ALL)
-async def test_what_passes_is_done_once(
+async def test_a_request_that_passes_is_done_once(
     transport: TransportKind, operation: Operation[Any], row: Row, tmp_path: Path
 ) -> None:
     async with opened(transport, tmp_path, row) as front:
@@ -67,7 +67,7 @@ async def test_what_passes_is_done_once(
 
 @each("row", LIMITED)
 @each("operation", ALL)
-async def test_a_refusal_to_the_end_did_nothing(
+async def test_permanent_refusals_did_nothing(
     transport: TransportKind,
     operation: Operation[Any],
     row: Row,
@@ -137,7 +137,7 @@ async def test_a_head_too_large_is_refused(
 
 @each("row", NOT_DONE)
 @each("operation", WRITES)
-async def test_what_was_not_done_is_never_told_as_done(
+async def test_an_undone_operation_is_never_reported_as_done(
     transport: TransportKind, operation: Operation[Any], row: Row, tmp_path: Path
 ) -> None:
     async with opened(transport, tmp_path, row) as front:
@@ -152,7 +152,7 @@ async def test_what_was_not_done_is_never_told_as_done(
 
 @each("row", DONE)
 @each("operation", SETTING)
-async def test_what_was_done_is_found_out(
+async def test_a_done_operation_is_detected(
     transport: TransportKind, operation: Operation[Any], row: Row, tmp_path: Path
 ) -> None:
     async with opened(transport, tmp_path, row) as front:
@@ -162,7 +162,7 @@ async def test_what_was_done_is_found_out(
 
 
 @each("row", DONE)
-async def test_what_was_done_once_only_is_lost_or_ambiguous(
+async def test_a_done_once_only_operation_is_lost_or_ambiguous(
     transport: TransportKind, row: Row, tmp_path: Path
 ) -> None:
     async with opened(transport, tmp_path, row) as front:

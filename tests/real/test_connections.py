@@ -40,7 +40,7 @@ TWO_UPSTREAMS = "upstream api { server UPSTREAM max_fails=0; server UPSTREAM max
 PASS_ON = "location / { proxy_pass http://api; }"
 
 
-async def test_a_deletion_that_was_passed_on_is_never_told_as_failed(
+async def test_a_deletion_that_was_passed_on_is_never_reported_as_failed(
     transport: TransportKind, tmp_path: Path
 ) -> None:
     async with open_front(transport, tmp_path, server=PASS_ON, http=TWO_UPSTREAMS) as front:
@@ -152,7 +152,7 @@ def secured(certificates: Certificates) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 @each("operation", ALL)
-async def test_tls_of_either_version_is_spoken_and_kept(
+async def test_tls_of_either_version_works_and_is_kept_alive(
     transport: TransportKind,
     operation: Operation[Any],
     version: str,
@@ -200,7 +200,7 @@ async def test_row14_secured_connections_that_end_lose_none(
     ids=["row05-untrusted", "row05-wrong-name", "row05-expired"],
 )
 @each("operation", {"get": GET, "config": CONFIG})
-async def test_a_bad_certificate_is_spoken_to_by_nobody(
+async def test_a_bad_certificate_is_refused(
     transport: TransportKind,
     operation: Operation[Any],
     issued: dict[str, Any],
@@ -220,7 +220,7 @@ async def test_a_bad_certificate_is_spoken_to_by_nobody(
 
 
 @each("operation", WRITES)
-async def test_a_server_that_wants_a_clients_certificate_refuses(
+async def test_a_server_that_requires_a_client_certificate_refuses(
     transport: TransportKind,
     operation: Operation[Any],
     secured: dict[str, Any],

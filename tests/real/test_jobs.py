@@ -123,7 +123,7 @@ ROWS = {
 
 @each("row", ROWS)
 @each("make", KINDS)
-async def test_a_job_tells_the_truth_of_every_operation(
+async def test_a_job_reports_the_truth_about_every_operation(
     transport: TransportKind, make: Any, row: Row, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"server": row.server, "http": row.http, "devices": 40}
@@ -148,7 +148,7 @@ async def test_a_job_tells_the_truth_of_every_operation(
 
 
 @each("make", KINDS)
-async def test_a_job_goes_on_when_the_server_was_gone_for_a_while(
+async def test_a_job_continues_after_a_server_outage(
     transport: TransportKind, make: Any, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"server": PASS, "devices": 60}
@@ -195,7 +195,7 @@ async def test_a_job_over_tls_is_carried_out(
         assert front.world.count() == 120
 
 
-async def test_a_job_against_a_certificate_that_ran_out_sends_nothing(
+async def test_a_job_with_an_expired_certificate_sends_nothing(
     transport: TransportKind, certificates: Certificates, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {

@@ -32,7 +32,7 @@ def test_time_passes_only_by_timers(loop: VirtualLoop) -> None:
     assert woken == [100.0, 100.25, 3700.0]
 
 
-def test_a_thread_is_none_and_its_end_comes_later(loop: VirtualLoop) -> None:
+def test_a_thread_is_simulated_and_its_end_comes_later(loop: VirtualLoop) -> None:
     async def main() -> tuple[int, float]:
         began = loop.time()
         name = await asyncio.to_thread(threading.get_ident)
@@ -43,7 +43,7 @@ def test_a_thread_is_none_and_its_end_comes_later(loop: VirtualLoop) -> None:
     assert 0.0 < seconds <= 0.008
 
 
-def test_an_error_of_a_threads_work_comes_out(loop: VirtualLoop) -> None:
+def test_an_error_in_a_threads_work_is_raised(loop: VirtualLoop) -> None:
     def fail() -> None:
         raise OSError(28, "full")
 
@@ -51,7 +51,7 @@ def test_an_error_of_a_threads_work_comes_out(loop: VirtualLoop) -> None:
         loop.run_until_complete(asyncio.to_thread(fail))
 
 
-def test_who_waits_for_nothing_is_found(loop: VirtualLoop) -> None:
+def test_an_endless_wait_is_detected(loop: VirtualLoop) -> None:
     with pytest.raises(StuckError):
         loop.run_until_complete(asyncio.Event().wait())
 

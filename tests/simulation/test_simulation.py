@@ -27,18 +27,18 @@ def test_no_promise_is_broken(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", FLAGGED)
-def test_what_was_flagged_wrongly_is_flagged_no_more(seed: int) -> None:
+def test_formerly_wrong_findings_no_longer_occur(seed: int) -> None:
     assert problems_of(seed)[0] == []
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 4])
-def test_a_seed_always_tells_the_same_story(seed: int) -> None:
+def test_a_seed_always_gives_the_same_story(seed: int) -> None:
     lines = tell(seed).trace.lines()
     assert len(lines) > 5
     assert tell(seed).trace.lines() == lines
 
 
-def test_another_process_tells_the_same_story() -> None:
+def test_another_process_gives_the_same_story() -> None:
     told = [
         subprocess.run(
             [sys.executable, "-m", "tests.simulation", "--seed", "4", "--trace"],

@@ -27,11 +27,11 @@ def told(call: int, word: str, kind: str = "update") -> dict[str, Any]:
         (effect(name="Somebody else's"), None),
     ],
 )
-def test_an_effect_names_its_call(one: dict[str, Any], number: int | None) -> None:
+def test_an_effect_identifies_its_call(one: dict[str, Any], number: int | None) -> None:
     assert number_of(one) == number
 
 
-def test_the_truth_is_no_problem() -> None:
+def test_true_reports_cause_no_problem() -> None:
     effects = [effect(name="name-1"), effect(name="name-2"), effect(name="name-2")]
     words = [told(1, "ok"), told(2, "applied"), told(3, "not-done"), told(4, "ambiguous")]
     assert problems(words, effects) == []
@@ -55,7 +55,7 @@ def test_a_second_configuration_is_found() -> None:
     assert len(problems([told(1, "cancelled", "generate_config")], twice)) == 1
 
 
-def test_effects_of_nobody_are_found() -> None:
+def test_effects_without_a_call_are_found() -> None:
     assert len(problems([], [effect(name="name-1"), effect(name="x")])) == 2
 
 
@@ -64,7 +64,7 @@ def samples(*rss_kib: float) -> list[dict[str, Any]]:
     return [{**flat, "rss_kib": each} for each in rss_kib]
 
 
-def test_what_grows_is_found() -> None:
+def test_growth_is_found() -> None:
     steps = [50_000.0 + 1000 * number for number in range(16)]
     assert grown(samples(*steps)) == ["rss_kib grew from 55500 to 63500"]
     assert grown(samples(*[50_000.0] * 16)) == []

@@ -27,7 +27,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "found = doubt(call, state)",
             'if (found := doubt(call, state)).startswith("a read does"): return last',
             by="http/test_settlement.py::"
-            "test_whatever_ends_the_call_an_effect_that_does_not_show_is_ambiguous",
+            "test_however_the_call_ends_an_invisible_effect_is_ambiguous",
             simulated=True,
         ),
         "a read that failed is taken as failure": Break(
@@ -41,27 +41,27 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.call:doubt",
             "settles is Settles.KEY and not call.absent_before",
             "False",
-            by="http/test_settling.py::test_what_had_the_key_before_settles_nothing",
+            by="http/test_settling.py::test_an_older_object_with_the_key_settles_nothing",
         ),
         "only the last attempt is asked whether it was uncertain": Break(
             _CONCLUDE,
             "for each in call.record.attempts if",
             "for each in call.record.attempts[-1:] if",
             by="http/test_settlement.py::"
-            "test_row22_a_refusal_after_maybe_is_looked_into_before_it_is_told",
+            "test_row22_a_refusal_after_maybe_is_checked_before_it_is_reported",
         ),
         "a first 404 on DELETE is success": Break(
             _CONCLUDE,
             "if operation.repeat is Repeat.READ or not uncertain:",
             "if operation.repeat is Repeat.READ or not (uncertain or last.status == 404):",
-            by="http/test_settlement.py::test_a_deletion_that_finds_nothing_at_first_is_told",
+            by="http/test_settlement.py::test_a_deletion_of_a_missing_device_is_reported",
             simulated=True,
         ),
         "a 404 is believed wherever it comes from": Break(
             "_http.settlement:Settlement._lives",
             "return self.evidence.lives(operation)",
             "return True",
-            by="http/test_absence.py::test_where_no_api_is_known_to_answer_a_404_says_nothing",
+            by="http/test_absence.py::test_without_a_known_api_a_404_proves_nothing",
         ),
         "a cache's answer is believed": Break(
             "_http.wire:Wire.read_fresh",
@@ -73,7 +73,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.pipeline:Pipeline._read_back",
             "fresh=True",
             "fresh=False",
-            by="http/test_freshness.py::test_a_settling_read_asks_for_a_fresh_answer",
+            by="http/test_freshness.py::test_a_settling_read_requests_a_fresh_answer",
         ),
         "an old state settles a call": Break(
             "_http.call:doubt",
@@ -81,32 +81,32 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "",
             by="http/test_freshness.py::test_a_state_older_than_the_write_settles_nothing "
             "http/test_freshness.py::"
-            "test_a_device_without_a_time_settles_nothing_where_others_have_one",
+            "test_a_device_without_a_time_settles_nothing_if_others_have_one",
         ),
         "the lag of good writes is not allowed for": Break(
             "_http.evidence:Evidence.note_write",
             "date - stamp > self.lag",
             "False",
-            by="http/test_freshness.py::test_a_lag_that_good_writes_have_shown_is_allowed_for",
+            by="http/test_freshness.py::test_the_lag_of_earlier_writes_is_allowed_for",
         ),
         "any good status confirms a deletion": Break(
             "_http.evidence:confirmed_by",
             "if status != 200 or",
             "if False and",
-            by="http/test_action_table.py::test_any_other_good_status_to_a_deletion_is_looked_into",
+            by="http/test_action_table.py::test_any_other_good_status_of_a_deletion_is_checked_by_a_read",
         ),
         "what was not confirmed is sent again without a look": Break(
             "_http.pipeline:Pipeline._may_ask_again",
             "call.still_there and",
             "",
             by="http/test_absence.py::"
-            "test_an_unconfirmed_deletion_is_not_sent_again_where_it_cannot_be_read",
+            "test_an_unconfirmed_deletion_is_not_sent_again_if_it_cannot_be_read",
         ),
         "a proxy's 404 on DELETE is believed": Break(
             _CONCLUDE,
             "if last.absent and",
             "if last.status == 404 and",
-            by="http/test_settlement.py::test_a_proxys_404_does_not_say_that_a_device_is_gone",
+            by="http/test_settlement.py::test_a_proxys_404_does_not_prove_that_a_device_is_gone",
             simulated=True,
         ),
         "Retry-After is ignored": Break(
@@ -120,26 +120,25 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.retry:drive",
             "(uncounted() if attempts > 1 else 0)",
             "0",
-            by="http/test_pacing.py::test_refused_until_the_deadline_is_out_of_time_and_not_done",
+            by="http/test_pacing.py::test_a_call_refused_until_the_deadline_was_not_done",
         ),
         "a pause holds nobody else back": Break(
             "limits.controller:Controller._thaw",
             "self._pause(now)",
             "self._resume(now)",
-            by="http/test_pacing.py::"
-            "test_a_turn_that_cannot_come_in_time_is_out_of_time_with_nothing_sent",
+            by="http/test_pacing.py::test_a_call_whose_turn_is_too_late_ends_with_nothing_sent",
         ),
         "all rush in after a pause": Break(
             "limits.controller:Controller.opens_at",
             "if self._probe is not None and self._probe.in_flight:",
             "if False:",
-            by="http/test_pacing.py::test_after_a_pause_one_goes_first_then_more",
+            by="http/test_pacing.py::test_after_a_pause_one_request_goes_first_then_more",
         ),
         "chance is taken for overload": Break(
             "limits.controller:Controller._count_in_trial",
             "if not trial.is_worse:",
             "if False:",
-            by="limits/test_controller.py::test_refusals_by_chance_slow_nothing_down_for_long",
+            by="limits/test_controller.py::test_random_refusals_slow_nothing_down_for_long",
         ),
         "a verdict of chance is never doubted": Break(
             "limits.controller:Controller._judge",
@@ -158,7 +157,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.retry:drive",
             "await retrying(once)",
             'await vars(drive).setdefault("kept", retrying)(once)',
-            by="contract/test_retrying.py::test_each_call_that_fails_drives_a_loop_of_its_own",
+            by="contract/test_retrying.py::test_each_failing_call_has_its_own_loop",
         ),
         "the deadline does not count waiting": Break(
             "_http.pipeline:Pipeline._attempt",
@@ -171,7 +170,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.retry:settle_reserve",
             "min(SETTLE_SECONDS, left * SETTLE_SHARE) if",
             "min(SETTLE_SECONDS, left * -SETTLE_SHARE) if",
-            by="http/test_settlement.py::test_the_deadline_is_kept_with_the_reading_in_it",
+            by="http/test_settlement.py::test_the_deadline_includes_the_settling_read",
             simulated=True,
         ),
         "two writers of one device": Break(
@@ -185,7 +184,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "limits.limiter:AdaptiveLimiter.acquire",
             "self.dropped(place.result())",
             "pass",
-            by="limits/test_limiter.py::test_one_that_gives_up_leaves_its_place_to_the_next",
+            by="limits/test_limiter.py::test_a_cancelled_call_leaves_its_place_to_the_next",
         ),
         "a cancelled call does not end its permit": Break(
             "_http.pipeline:Pipeline._exchange",
@@ -211,7 +210,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.envelope:unwrap",
             "if cut:",
             "if False:",
-            by="http/test_wire.py::test_an_answer_that_was_cut_is_not_whole_however_it_reads",
+            by="http/test_wire.py::test_a_truncated_answer_is_not_complete_however_it_parses",
         ),
         "another device's answer is returned": Break(
             "_http.wire:Wire.read",
@@ -224,7 +223,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "labelled = _may_be_json(reply)",
             "labelled = True",
             by="http/test_lost_secrets.py::"
-            "test_what_another_device_or_a_page_may_have_sent_is_kept_too",
+            "test_an_answer_about_another_device_or_a_page_is_kept_too",
         ),
         "a 503 without Retry-After is a refusal": Break(
             "_http.wire:certainty_of",
@@ -242,7 +241,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.wire:certainty_of",
             "refused = status in _LIVES_ELSEWHERE",
             "refused = True",
-            by="http/test_redirects.py::test_what_a_redirect_follows_was_done",
+            by="http/test_redirects.py::test_an_action_that_answers_with_a_redirect_was_done",
         ),
         "strict types are off": Break(
             "converter.leaves:optional_string",
@@ -286,21 +285,21 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             f"{_DIRECT}._at_hand",
             "not line.pending()",
             "True",
-            by="http/test_hostile.py::test_an_answer_before_any_question_is_given_to_nobody "
-            "http/test_network_faults.py::test_row13_what_happens_on_an_idle_connection_hurts_no_call",
+            by="http/test_hostile.py::test_an_answer_before_any_request_reaches_no_call "
+            "http/test_network_faults.py::test_row13_events_on_an_idle_connection_affect_no_call",
         ),
         "a dirty connection is reused": Break(
             f"{_DIRECT}._clean",
             "elif pending():",
             "elif False:",
-            by="http/test_hostile.py::test_an_answer_that_comes_in_the_pool_is_given_to_nobody",
+            by="http/test_hostile.py::test_an_answer_on_a_pooled_connection_reaches_no_call",
         ),
         "an old parser is reused": Break(
             f"{_DIRECT}.exchange",
             "protocol.set_response_params(",
             "line.rests_since or protocol.set_response_params(",
             by="http/test_network_faults.py::"
-            "test_row13_what_happens_on_an_idle_connection_hurts_no_call",
+            "test_row13_events_on_an_idle_connection_affect_no_call",
         ),
         "a connection that was given up is kept": Break(
             f"{_DIRECT}.exchange",
@@ -312,7 +311,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             f"{_DIRECT}.exchange",
             "lines.working.discard(line)",
             "pass",
-            by="http/test_hostile.py::test_an_exchange_that_is_over_is_never_found_late",
+            by="http/test_hostile.py::test_a_finished_exchange_is_never_considered_late",
         ),
         "what failed after the write was not sent": Break(
             f"{_DIRECT}.exchange",
@@ -324,26 +323,26 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             f"{_SESSION}.exchange",
             "failure = way.failure(error, connect, self._host)",
             "failure = way.failure(error, connect, self._host); failure.error.__cause__ = error",
-            by="test_security.py::test_no_secret_is_told_whatever_fails",
+            by="test_security.py::test_no_secret_is_shown_whatever_fails",
         ),
         "a hook is told the token": Break(
             "_http.pipeline:Pipeline.execute",
             "base_url = self.wire.base_url",
             "base_url = self.wire.base_url.with_query(self.wire.headers)",
-            by="test_security.py::test_no_secret_is_told_whatever_fails",
+            by="test_security.py::test_no_secret_is_shown_whatever_fails",
         ),
         "a server's echo of the token is quoted": Break(
             "_http.masking:Mask.text",
             "if not self._tokens:",
             "if True:",
-            by="test_security.py::test_a_server_that_echoes_the_token_is_not_quoted",
+            by="test_security.py::test_an_echoed_token_is_not_quoted",
         ),
         "what was answered while the process stood still is given up": Break(
             "_http.lines:Lines._sweep",
             "if stood_still and not line.spared:",
             "if False:",
             by="http/test_false_witnesses.py::"
-            "test_an_answer_that_ends_with_its_connection_is_kept_though_the_loop_was_held_up",
+            "test_an_answer_that_ends_with_its_connection_is_kept_even_if_the_loop_was_blocked",
         ),
         "a tunnel that was refused may have been used": Break(
             "_http.session:_Way.failure",
@@ -361,15 +360,14 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "_http.wire:Wire._refused",
             "if not errors and not operation.answer.secret:",
             "if not errors:",
-            by="http/test_payload_faults.py::"
-            "test_no_excerpt_is_taken_where_the_answer_holds_a_secret",
+            by="http/test_payload_faults.py::test_an_answer_with_a_secret_is_not_excerpted",
         ),
         "path segments are not escaped": Break(
             "_http.wire:_segment",
             'return quote(text, safe="")',
             "return text",
             by="contract/test_requests.py::"
-            "test_a_segment_is_written_the_same_over_either_transport",
+            "test_a_segment_is_encoded_the_same_over_either_transport",
         ),
         "certificates are not looked at": Break(
             "_http.security:check_ssl_context",

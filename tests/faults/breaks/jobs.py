@@ -8,7 +8,7 @@ from tests.faults.breaks.breaking import Break
 
 _CARRY_OUT: Final = "fleet.execution:Execution.carry_out"
 _SESSION: Final = "fleet.journal.session:JournalSession"
-_NEVER_HELD: Final = "test_what_an_earlier_session_may_have_done_is_never_told_as_held"
+_NEVER_HELD: Final = "test_an_item_that_an_earlier_session_may_have_done_is_never_held"
 
 JOBS: Final[Mapping[str, Break]] = MappingProxyType(
     {
@@ -23,8 +23,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             _CARRY_OUT,
             "write_intent = item_record.write_intent",
             "pass",
-            by="fleet/test_intents.py::"
-            "test_each_sending_after_an_uncertain_one_has_an_intent_of_its_own",
+            by="fleet/test_intents.py::test_each_request_after_an_uncertain_one_has_its_own_intent",
             simulated=True,
         ),
         "sent though the journal failed": Break(
@@ -38,14 +37,14 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.execution:Execution._keep",
             "await credential_store.keep(self.operation, result, place)",
             "credential_store.keep(self.operation, result, place).close()",
-            by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_told",
+            by="fleet/test_truth.py::test_credentials_are_in_their_file_when_the_outcome_is_reported",
             simulated=True,
         ),
         "minted without room for the result": Break(
             _CARRY_OUT,
             "outcome = await self._make_room(credential_store)",
             "pass",
-            by="fleet/test_truth.py::test_without_room_for_all_in_flight_nothing_is_minted",
+            by="fleet/test_truth.py::test_without_space_for_all_in_flight_nothing_is_generated",
         ),
         "an answer with another value is success": Break(
             "operation:Operation.differs",
@@ -57,26 +56,26 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.planning.rollback:_shown",
             "replay.marks[item.seq] != Mark.DIFFERS",
             "True",
-            by="fleet/test_differs.py::test_what_differs_is_told_not_tried_again_and_undone",
+            by="fleet/test_differs.py::test_a_difference_is_reported_not_retried_and_undone",
         ),
         "what was cut off under way is told as held": Break(
             "fleet.execution:Execution._may_have_happened",
             "return self.in_doubt and",
             "return False and",
-            by="fleet/test_leaving.py::test_cancelling_the_caller_cancels_what_is_under_way",
+            by="fleet/test_leaving.py::test_cancelling_the_caller_cancels_operations_in_flight",
         ),
         "abort off by one": Break(
             "fleet.rollout.abort:AbortCriterion.met",
             "return failures * 10_000 >=",
             "return failures * 10_000 >",
-            by="fleet/test_abort.py::test_a_share_that_is_reached_stops_and_one_below_does_not",
+            by="fleet/test_abort.py::test_reaching_a_share_stops_and_staying_below_does_not",
             simulated=True,
         ),
         "abort one too late": Break(
             "fleet.rollout.abort:AbortCriterion.met",
             "executed < self.min_executed",
             "executed <= self.min_executed",
-            by="fleet/test_abort.py::test_nothing_is_judged_before_the_least_number",
+            by="fleet/test_abort.py::test_nothing_is_judged_before_the_minimum_count",
             simulated=True,
         ),
         "an abort stops nothing": Break(
@@ -84,7 +83,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "self.reason = reason",
             'self.reason = ""',
             by="fleet/test_stopping.py::"
-            "test_after_a_criterion_trips_only_what_is_under_way_completes",
+            "test_after_a_criterion_trips_only_operations_in_flight_complete",
             simulated=True,
         ),
         "a 401 stops nothing": Break(
@@ -104,8 +103,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             f"{_SESSION}._settle",
             "item.operation.repeat is not Repeat.ONCE or",
             "True or",
-            by="fleet/test_resume.py::"
-            "test_a_mint_that_nobody_knows_of_is_reported_skipped_or_made_again",
+            by="fleet/test_resume.py::test_an_unknown_mint_is_reported_skipped_or_repeated",
             simulated=True,
         ),
         "credentials in the file are forgotten": Break(
@@ -133,13 +131,13 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.journal.sqlite.journal:SQLiteJournal.add",
             "itertools.groupby(events, len)",
             "itertools.groupby(sorted(events, key=len), len)",
-            by="fleet/test_journal_writer.py::test_a_group_is_written_in_its_order",
+            by="fleet/test_journal_writer.py::test_a_group_is_written_in_order",
         ),
         "a proxy's 404 is a device that is gone": Break(
             "fleet.reading:is_not_there",
             "isinstance(error, NotFoundError) and error.proven",
             "isinstance(error, NotFoundError)",
-            by="fleet/test_truth.py::test_a_proxys_404_page_does_not_say_that_a_device_is_absent",
+            by="fleet/test_truth.py::test_a_proxys_404_page_does_not_prove_that_a_device_is_absent",
             simulated=True,
         ),
         "waves overlap": Break(
@@ -159,7 +157,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.rollout.wave_runner:WaveRunner._read_back",
             "if differing:",
             "if False:",
-            by="fleet/test_waves.py::test_a_wave_that_does_not_show_what_was_set_stops_the_run",
+            by="fleet/test_waves.py::test_a_wave_that_does_not_show_its_values_stops_the_run",
         ),
         "a resume reads back nothing of earlier sessions": Break(
             "fleet.journal.waves:WaveLog.recall",
@@ -172,14 +170,14 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.journal.waves:WaveLog.recall",
             "if item.seq not in replay.acknowledged:",
             "if False:",
-            by="fleet/test_passing.py::test_a_resume_stops_again_while_what_failed_is_left_so",
+            by="fleet/test_passing.py::test_a_resume_stops_again_while_failures_remain",
             simulated=True,
         ),
         "the health gate lets everything pass": Break(
             "fleet.rollout.wave_runner:WaveRunner._check_health",
             "if lost * 100 > gate.most_lost * len(were):",
             "if False:",
-            by="fleet/test_waves.py::test_the_health_gate_compares_what_was_online",
+            by="fleet/test_waves.py::test_the_health_gate_compares_devices_that_were_online",
         ),
         "a site has more under way than its places": Break(
             "fleet.ordering:GroupLimit.admit",
@@ -198,14 +196,14 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.ordering:Ordering.admit",
             "queue.append(item)\n            return False",
             "return True",
-            by="fleet/test_ordering.py::test_works_of_one_device_go_one_after_the_other",
+            by="fleet/test_ordering.py::test_items_of_one_device_run_one_after_another",
             simulated=True,
         ),
         "the guard is skipped": Break(
             "fleet.workers:WorkerPool._held_back",
             "item.before is not None and",
             "False and",
-            by="fleet/test_plan_applied.py::test_what_is_stale_is_held_and_a_resume_looks_again",
+            by="fleet/test_plan_applied.py::test_stale_items_are_held_and_a_resume_reads_them_again",
             simulated=True,
         ),
         "what was changed since it was planned is overwritten": Break(
@@ -236,7 +234,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.planning.decisions:_unexpected",
             "if plain(now) != plain(value):",
             "if False:",
-            by="fleet/test_rollback.py::test_who_was_changed_since_is_left_alone",
+            by="fleet/test_rollback.py::test_devices_changed_since_are_left_alone",
         ),
         "input is pulled without bound": Break(
             "fleet.producer:Producer.__init__",
@@ -267,7 +265,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "request_stop(folder)",
             "pass",
             by="integrations/test_job_stopping.py::"
-            "test_a_job_that_was_cut_short_and_stopped_does_not_go_on_by_itself",
+            "test_an_interrupted_and_stopped_job_does_not_continue_by_itself",
         ),
         "a closing backend waits for whatever is in flight": Break(
             "integrations.jobs:Jobs.__aexit__",
@@ -280,15 +278,14 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.journal.stop_request:stopping_on_request",
             "_path(folder).unlink(missing_ok=True)",
             "pass",
-            by="integrations/test_job_stopping.py::"
-            "test_a_request_from_before_stops_no_later_session",
+            by="integrations/test_job_stopping.py::test_an_old_stop_request_stops_no_later_session",
         ),
         "a watcher is told the end when a worker dies": Break(
             "integrations.job_watch:watch_files",
             "clock.monotonic() - cut_short_at >= patience",
             "True",
             by="integrations/test_job_stopping.py::"
-            "test_a_watcher_elsewhere_waits_for_somebody_to_go_on",
+            "test_a_watcher_elsewhere_waits_for_another_worker",
         ),
     }
 )
