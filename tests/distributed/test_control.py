@@ -12,6 +12,8 @@ from enapter_async.fleet.distributed.control import Control, job_values, partiti
 from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.errors import RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, JobDatabase, SQLiteJobs
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
 from enapter_async.fleet.outcomes import State
 
 FACTS: dict[str, Any] = {"abort": [], "rollout": None, "max_rate": None, "run": {}}
@@ -38,16 +40,20 @@ async def with_job(database: JobDatabase, *queues: str) -> Control:
     return control
 
 
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[JobDatabase]:
-    jobs = SQLiteJobs.create(tmp_path / "job.db")
-    yield jobs
-    await jobs.close()
+@pytest.fixture(params=["sqlite", "postgres"])
+async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[JobDatabase]:
+    opened: JobDatabase
+    if request.param == "sqlite":
+        opened = SQLiteJobs.create(tmp_path / "job.db")
+    else:
+        opened = PostgresJobs(Address.parse(request.getfixturevalue("database"), with_run=False))
+    yield opened
+    await opened.close()
 
 
-async def test_a_partition_is_one_workers_until_its_lease_is_over(database: JobDatabase) -> None:
-    one = await with_job(database, "a", "a", "b")
-    two = Control(database, "two", lease=0.15)
+async def test_a_partition_is_one_workers_until_its_lease_is_over(jobs: JobDatabase) -> None:
+    one = await with_job(jobs, "a", "a", "b")
+    two = Control(jobs, "two", lease=0.15)
     first, second = await one.take(("a",)), await two.take(("a",))
     assert first is not None
     assert second is not None
@@ -67,8 +73,8 @@ async def test_a_partition_is_one_workers_until_its_lease_is_over(database: JobD
     assert (await one.take(None, no=2)) is not None
 
 
-async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(database: JobDatabase) -> None:
-    control = await with_job(database, "a", "1/a")
+async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDatabase) -> None:
+    control = await with_job(jobs, "a", "1/a")
     claim = await control.take(None)
     assert claim is not None
     assert await control.take(None) is None, "wave 2 has not begun"
@@ -94,9 +100,9 @@ async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(database: JobDat
     ]  # fmt: skip
 
 
-async def test_one_worker_keeps_a_job_at_a_time(database: JobDatabase) -> None:
-    one = await with_job(database, "a")
-    two = Control(database, "two", lease=0.15)
+async def test_one_worker_keeps_a_job_at_a_time(jobs: JobDatabase) -> None:
+    one = await with_job(jobs, "a")
+    two = Control(jobs, "two", lease=0.15)
     record = await one.keep("job")
     assert record is not None
     assert await two.keep("job") is None
@@ -109,9 +115,9 @@ async def test_one_worker_keeps_a_job_at_a_time(database: JobDatabase) -> None:
 
 
 async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
-    database: JobDatabase,
+    jobs: JobDatabase,
 ) -> None:
-    control = await with_job(database, "a", "a")
+    control = await with_job(jobs, "a", "a")
     for told in (counts(applied=10), counts(applied=8, failed=2, judged_failed=2)):
         claim = await control.take(None)
         assert claim is not None
@@ -125,8 +131,8 @@ async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
     assert record.position.accepted
 
 
-async def test_the_first_workers_token_is_the_jobs(database: JobDatabase) -> None:
-    control = await with_job(database, "a")
+async def test_the_first_workers_token_is_the_jobs(jobs: JobDatabase) -> None:
+    control = await with_job(jobs, "a")
     assert await control.adopt_token("job", "abc") == "abc"
     assert await control.adopt_token("job", "xyz") == "abc"
 

@@ -36,7 +36,7 @@ _SUMS: Final = ", ".join(
 )
 _TAKE: Final = (
     "UPDATE {p}part SET owner = :worker, owned_until = {now} + :lease, tries = tries + 1"
-    " WHERE (job, no) IN ("
+    " WHERE (job, no) = ("
     "  SELECT part.job, part.no FROM {p}part AS part JOIN {p}job AS job ON job.name = part.job"
     "  WHERE part.open = 1 AND job.stop IS NULL AND job.ended_at IS NULL"
     "   AND part.wave <= job.wave AND part.owned_until < {now} AND part.not_before <= {now}"

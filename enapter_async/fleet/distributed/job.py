@@ -100,6 +100,11 @@ class Job:
         """The address by which workers and the command line find the job."""
         return self._place.job_address(self.name)
 
+    @property
+    def place(self) -> str:
+        """The folder or the database where the job is, without a password."""
+        return self._place.name
+
     def __fspath__(self) -> str:
         """Return the address, so that a job can be passed in place of a journal."""
         return self.address

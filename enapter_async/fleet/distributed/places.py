@@ -9,6 +9,10 @@ import attrs
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.control import LEASE_S, Control
 from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, partition_file
+from enapter_async.fleet.journal.postgres.address import Address as PostgresAddress
+from enapter_async.fleet.journal.postgres.address import is_address
+from enapter_async.fleet.journal.postgres.jobs import PostgresJobs, partition_run
+from enapter_async.limits.postgres import PostgresLimiter
 from enapter_async.limits.shared import SharedLimiter
 from enapter_async.limits.sqlite import SQLiteSlots
 
@@ -34,10 +38,9 @@ class Folder:
         """The name of the only job to work on; "" for whichever is there."""
         return ""
 
-    @property
-    def default_name(self) -> str:
-        """The name of a job that was given none."""
-        return self.path.name
+    def checked_name(self, name: str | None) -> str:
+        """Return the name of a new job."""
+        return name or self.path.name
 
     def exists(self) -> bool:
         """Return whether there is a job."""
@@ -66,7 +69,57 @@ class Folder:
         return SharedLimiter(slots, max_in_flight=in_flight)
 
 
-Place = Folder
+@attrs.frozen
+class Database:
+    """A database in PostgreSQL that holds any number of jobs, for workers on any machine."""
+
+    address: PostgresAddress
+
+    @property
+    def name(self) -> str:
+        """How messages call it: without a password."""
+        return self.address.name
+
+    @property
+    def only(self) -> str:
+        """The name of the only job to work on; "" for every job."""
+        return self.address.run
+
+    def checked_name(self, name: str | None) -> str:
+        """Return the name of a new job.
+
+        Raises:
+            ConfigurationError: there is none, there are two, or it is not a valid name.
+        """
+        named = self.address.run
+        if not (name or named):
+            raise ConfigurationError(
+                f"{self.name} names no job: write it as {self.name}#NAME, or pass name=…"
+            )
+        if name and named and name != named:
+            raise ConfigurationError(f"the job is named {named!r} by its address, and {name!r}")
+        return PostgresAddress.parse(self.job_address(name or named)).run
+
+    async def control(self, worker: str = "", *, lease: float = LEASE_S) -> Control:
+        """Return the control of the jobs; the database is first asked when something is."""
+        return Control(PostgresJobs(self.address), worker, lease)
+
+    def partition(self, job: str, no: int) -> str:
+        """Return the name of a partition's journal."""
+        return self.job_address(partition_run(job, no))
+
+    def job_address(self, job: str) -> str:
+        """Return the name by which the whole job is read as one journal."""
+        return f"{self.address.database}#{job}"
+
+    def limiter(self, key: str, max_rate: float, in_flight: int) -> SharedLimiter:
+        """Return the limiter that all workers of the job share."""
+        return PostgresLimiter(
+            self.address.database, key=key, max_rate=max_rate, max_in_flight=in_flight
+        )
+
+
+Place = Folder | Database
 
 
 def place_of(address: Address) -> Place:
@@ -77,5 +130,7 @@ def place_of(address: Address) -> Place:
     """
     text = os.fspath(address)
     if not text:
-        raise ConfigurationError("the address of the job is empty; name a folder")
+        raise ConfigurationError("the address of the job is empty; name a folder, or a database")
+    if is_address(text):
+        return Database(PostgresAddress.parse(text, with_run=False))
     return Folder(Path(text).absolute())

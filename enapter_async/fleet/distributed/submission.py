@@ -1,40 +1,28 @@
-"""Writes a job: its settings, its partitions, and the journal of each, all or nothing."""
+"""Divides an input into a job, and writes it for workers to take."""
 
 import asyncio
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from hashlib import blake2b
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
 from enapter_async._http.security import parse_base_url
 from enapter_async.client import DEFAULT_BASE_URL
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.control import job_values, partition_values
+from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
 from enapter_async.fleet.distributed.job import Job
-from enapter_async.fleet.distributed.partitions import SIZE, By, Division, Partition
-from enapter_async.fleet.distributed.places import Address, Folder, place_of
-from enapter_async.fleet.errors import RunBusyError
+from enapter_async.fleet.distributed.partitions import SIZE, By, Division
+from enapter_async.fleet.distributed.places import Address, Folder, Place, place_of
 from enapter_async.fleet.inputs import Input, Operations
-from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, facts_in, partition_file
 from enapter_async.fleet.journal.options import JournalOptions
-from enapter_async.fleet.journal.records import ItemRow, item_row
 from enapter_async.fleet.journal.resume import new_facts
-from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
-from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.obstacles import MAX_PAUSE
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.planning.carried_out import PlanClaim
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort
 from enapter_async.fleet.rollout.waves import Rollout
-from enapter_async.fleet.scratch import open_scratch
-
-PARTITION_ROLLOUT: Final = Rollout(waves=("rest",))
-"""The rollout of each partition of a job with waves: all at once, read back in the first two."""
 
 
 class _Nobody:
@@ -69,12 +57,13 @@ async def distribute(
 ) -> Job:
     """Write a job that any number of `fleet.Worker` processes carry out together.
 
-    `address` is a folder, for processes of one machine. The input is divided into partitions:
-    `by` is a number of operations, or "site" for one partition per site, which only workers of the
-    queue `site:<site id>` take. All operations of a device are in one partition. `max_rate` is the
-    highest number of requests per second of all workers together. The other options are those of
-    `fleet.Run`; `abort` counts over the whole job, and `rollout` too: a wave starts once the
-    previous one is finished and has passed, whichever workers carried it out.
+    `address` is a folder, for processes of one machine, or a database that the workers of many
+    machines reach: `postgresql://user@host/database#NAME`. `name` is the job's name. The input is
+    divided into partitions: `by` is a number of operations, or "site" for one partition per site,
+    which only workers of the queue `site:<site id>` take. All operations of a device are in one
+    partition. `max_rate` is the highest number of requests per second of all workers together. The
+    other options are those of `fleet.Run`; `abort` counts over the whole job, and `rollout` too: a
+    wave starts once the previous one is finished and has passed, whichever workers carried it out.
 
     Nothing is sent, and no token is needed: each worker has its own. `base_url` is the server that
     the job is about, by default that of the plan. Submitting the same job again joins it.
@@ -105,7 +94,7 @@ async def distribute(
         "guard": str(options.guard),
         "max_pause": options.max_pause,
     }
-    job = name or place.default_name
+    job = place.checked_name(name)
     run_facts = {
         **JournalOptions(path=place.name, facts=facts or {}).facts,
         "level": "process",
@@ -114,129 +103,20 @@ async def distribute(
             at_ms=int(time.time() * 1000), known=True,
         ),
     }  # fmt: skip
-    writing = _Submission(
-        place=place, name=job, given=given, by=by, rollout=rollout, settings=settings,
-        run_facts=run_facts,
+    draft = Draft(
+        name=job, settings=settings, run_facts=run_facts, plan="" if again else given.plan,
+        rollout=rollout,
     )  # fmt: skip
-    plan = "" if again else given.plan
-    await asyncio.to_thread(writing.write, plan)
+    await asyncio.to_thread(_write, draft, place, given, by)
     return Job(place, job)
 
 
-@attrs.define(kw_only=True)
-class _Submission:
-    """The writing of one job; blocking."""
-
-    _place: Folder
-    _name: str
-    _given: Input
-    _by: By
-    _rollout: Rollout | None
-    _settings: Mapping[str, Any]
-    _run_facts: Mapping[str, str]
-    _scratch: sqlite3.Connection = attrs.field(factory=open_scratch)
-
-    def write(self, plan: str) -> None:
-        """Write the job, unless it is there already with the same input.
-
-        Raises:
-            RunBusyError: it is there with another input.
-        """
-        try:
-            division = Division(self._given, by=self._by, rollout=self._rollout)
-            digest = self._collect(division)
-            self._write(division, digest, plan)
-        finally:
-            self._scratch.close()
-
-    def _collect(self, division: Division) -> str:
-        """Sort the rows by partition, on disk; return a digest of all of them."""
-        self._scratch.execute(
-            "CREATE TABLE item (part INTEGER, seq INTEGER, digest BLOB, operation TEXT,"
-            " before TEXT, grp TEXT, unit INTEGER, wave INTEGER, follows INTEGER,"
-            " unchanged INTEGER, PRIMARY KEY (part, seq)) WITHOUT ROWID"
-        )
-        whole = blake2b(digest_size=16)
-
-        def rows() -> Iterator[tuple[Any, ...]]:
-            for no, item in division.items():
-                row = item_row(item)
-                whole.update(b"%d " % no + row[1])
-                yield (no, *row) if len(row) > 3 else (no, *row, None, "", None, 0, None, 0)
-
-        self._scratch.execute("BEGIN")
-        self._scratch.executemany("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
-        self._scratch.execute("COMMIT")
-        return whole.hexdigest()
-
-    def _rows_of(self, partition: Partition) -> Iterator[ItemRow]:
-        yield from self._scratch.execute(
-            "SELECT seq, digest, operation, before, grp, unit, wave, follows, unchanged"
-            " FROM item WHERE part = ? ORDER BY seq",
-            (partition.no,),
-        )
-
-    def _facts_of(self, partition: Partition) -> dict[str, str]:
-        facts = {**self._run_facts, "count": str(partition.size)}
-        if self._rollout is not None:
-            rollout = attrs.evolve(PARTITION_ROLLOUT, per_group=self._rollout.per_group)
-            facts["rollout"] = rollout.as_text()
-        return facts
-
-    def _write(self, division: Division, digest: str, plan: str) -> None:
-        folder = self._place.path
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = RunLock.take(folder / JOB_FILE)
-        try:
-            if self._place.exists():
-                self._join(digest)
-                return
-            if plan:
-                PlanClaim.take(plan, now=time.time(), journal=str(folder))
-            for partition in division.partitions:
-                self._write_partition(partition)
-            self._write_job(division.partitions, digest, division.merged)
-        finally:
-            lock.release()
-
-    def _write_partition(self, partition: Partition) -> None:
-        path = partition_file(self._place.path, partition.no)
-        path.unlink(missing_ok=True)  # of a submission that was killed: no job names it
-        journal = SQLiteJournal.open(path)
-        try:
-            for _ in journal.begin(self._facts_of(partition), self._rows_of(partition)):
-                pass
-        finally:
-            journal.close()
-
-    def _write_job(self, partitions: Sequence[Partition], digest: str, merged: int) -> None:
-        """Write the file that makes the job exist, under another name until it is complete."""
-        path = self._place.path / JOB_FILE
-        unfinished = path.with_suffix(".new")
-        unfinished.unlink(missing_ok=True)
-        facts = {**self._settings, "run": dict(self._run_facts)}
-        jobs = SQLiteJobs.create(unfinished)
-        try:
-            jobs.execute_now("BEGIN")
-            sql, values = job_values(self._name, digest, facts, merged)
-            jobs.execute_now(sql, **values)
-            for partition in partitions:
-                sql, values = partition_values(self._name, partition)
-                jobs.execute_now(sql, **values)
-            jobs.execute_now("COMMIT")
-        finally:
-            jobs.close_now()
-        unfinished.rename(path)
-
-    def _join(self, digest: str) -> None:
-        jobs = SQLiteJobs.open(self._place.path / JOB_FILE)
-        try:
-            [row] = jobs.execute_now("SELECT * FROM {p}job")
-        finally:
-            jobs.close_now()
-        settings = {key: value for key, value in facts_in(row).items() if key != "run"}
-        if (row["digest"], settings) != (digest, self._settings):
-            raise RunBusyError(
-                f"{self._place.name} holds the job {row['name']!r} with another input or other "
-                "options; name another place"
-            )
+def _write(draft: Draft, place: Place, given: Input, by: By) -> None:
+    try:
+        draft.divide(Division(given, by=by, rollout=draft.rollout))
+        if isinstance(place, Folder):
+            write_to_folder(draft, place.path)
+        else:
+            write_to_database(draft, place.address)
+    finally:
+        draft.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from enapter_async.fleet.journal.merged import FolderStore, is_job_folder
 from enapter_async.fleet.journal.postgres.address import Address, is_address
-from enapter_async.fleet.journal.postgres.store import PostgresStore
+from enapter_async.fleet.journal.postgres.jobs import JobOrRunStore
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.sqlite.store import SQLiteStore
 from enapter_async.fleet.journal.store import Store
@@ -22,7 +22,7 @@ def store_of(name: JournalName) -> Store:
     """
     text = os.fspath(name)
     if is_address(text):
-        return PostgresStore(Address.parse(text))
+        return JobOrRunStore(Address.parse(text))
     path = Path(text)
     return FolderStore(path) if is_job_folder(path) else SQLiteStore(path)
 

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
+from enapter_async.fleet.journal.job_database import TABLES as JOB_TABLES
 
 SCHEMA: Final = "enapter_fleet"
 VERSION: Final = 1
@@ -35,6 +36,7 @@ _STATEMENTS: Final = (
         attempt int, elapsed_ms int, status int, step smallint NOT NULL, kind text NOT NULL,
         code text, request_id text, detail text, PRIMARY KEY (run, id)
     )""",
+    *(text.format(p=f"{SCHEMA}.") for text in JOB_TABLES.split(";\n") if text.strip()),
 )
 
 

@@ -1,4 +1,4 @@
-"""Jobs in a folder: workers of one machine over a real emulator."""
+"""Jobs and their workers over a real emulator, in a folder and in PostgreSQL."""
 
 import asyncio
 from collections import Counter
@@ -35,16 +35,26 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "job"
 
 
+@pytest.fixture(params=["folder", "database"])
+def place(request: pytest.FixtureRequest) -> str:
+    """A folder, and a job in PostgreSQL."""
+    if request.param == "folder":
+        return str(request.getfixturevalue("folder"))
+    return f"{request.getfixturevalue('database')}#rename-2026"
+
+
 async def ended(job: fleet.Job) -> fleet.JobStatus:
     async with asyncio.timeout(20):
         return await job.wait()
 
 
-async def test_two_workers_carry_out_a_job_in_waves(emulator: Emulator, folder: Path) -> None:
-    job = await submitted(emulator, folder, rollout=Rollout(waves=(1, 10, "rest"), hold=0.01))
+async def test_two_workers_carry_out_a_job_in_waves(
+    emulator: Emulator, place: str, tmp_path: Path
+) -> None:
+    job = await submitted(emulator, place, rollout=Rollout(waves=(1, 10, "rest"), hold=0.01))
     assert (await job.status()).total == 60
     progress: list[fleet.JobStatus] = []
-    async with worker(emulator, folder, slots=1), worker(emulator, folder, slots=1):
+    async with worker(emulator, place, slots=1), worker(emulator, place, slots=1):
         async with asyncio.timeout(20):
             status = await job.wait(progress.append)
     assert status.ok
@@ -61,7 +71,7 @@ async def test_two_workers_carry_out_a_job_in_waves(emulator: Emulator, folder: 
     report = await job.report()
     assert (report.counts[State.APPLIED], report.total, report.stopped) == (60, 60, None)
     assert fleet.status(job).counts[State.APPLIED] == 60
-    page = folder.parent / "report.html"
+    page = tmp_path / "report.html"
     fleet.write_report(job, page)
     assert "wave 2 began" in page.read_text("utf-8")
     async with client_for(emulator)() as client:
@@ -75,11 +85,9 @@ def items_of(job: fleet.Job) -> list[fleet.WorkItem]:
         return list(journal.items())
 
 
-async def test_a_job_that_was_stopped_goes_on_where_it_was(
-    emulator: Emulator, folder: Path
-) -> None:
-    job = await submitted(emulator, folder, max_rate=100.0, concurrency=4)
-    async with worker(emulator, folder):
+async def test_a_job_that_was_stopped_goes_on_where_it_was(emulator: Emulator, place: str) -> None:
+    job = await submitted(emulator, place, max_rate=100.0, concurrency=4)
+    async with worker(emulator, place):
         await sent(emulator, 12)
         await job.stop("enough")
         status = await ended(job)
@@ -198,13 +206,13 @@ async def test_another_token_is_not_used_without_being_accepted(
         assert (await ended(job)).ok
 
 
-async def test_the_same_job_is_joined_and_another_refused(emulator: Emulator, folder: Path) -> None:
-    job = await submitted(emulator, folder)
-    assert (await submitted(emulator, folder)).name == job.name
+async def test_the_same_job_is_joined_and_another_refused(emulator: Emulator, place: str) -> None:
+    job = await submitted(emulator, place)
+    assert (await submitted(emulator, place)).name == job.name
     for other in ({"works": renames(emulator)[:5]}, {"concurrency": 3}, {"by": 7}):
         with pytest.raises(RunBusyError, match="another input or other options"):
-            await submitted(emulator, folder, **other)
-    assert (await fleet.Job.open(folder)).name == job.name
+            await submitted(emulator, place, **other)
+    assert (await fleet.Job.open(place)).name == job.name
 
 
 def leave_half_of(folder: Path) -> None:

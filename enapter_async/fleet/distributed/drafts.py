@@ -1,0 +1,212 @@
+"""Writes a job: its settings, its partitions, and the journal of each, all or nothing."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.distributed.control import job_values, partition_values
+from enapter_async.fleet.distributed.partitions import Division, Partition
+from enapter_async.fleet.errors import RunBusyError
+from enapter_async.fleet.journal.job_database import (
+    JOB_FILE,
+    Row,
+    SQLiteJobs,
+    facts_in,
+    partition_file,
+)
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import driver
+from enapter_async.fleet.journal.postgres.jobs import (
+    partition_run,
+    rows_of,
+    statement,
+    with_connection,
+)
+from enapter_async.fleet.journal.postgres.submission import write_run
+from enapter_async.fleet.journal.records import ItemRow, item_row
+from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
+from enapter_async.fleet.journal.sqlite.lock import RunLock
+from enapter_async.fleet.planning.carried_out import PlanClaim
+from enapter_async.fleet.rollout.waves import Rollout
+from enapter_async.fleet.scratch import open_scratch
+
+PARTITION_ROLLOUT: Final = Rollout(waves=("rest",))
+"""The rollout of each partition of a job with waves: all at once, read back in the first two."""
+
+
+@attrs.define(kw_only=True)
+class Draft:
+    """A job that is not written yet: its rows are sorted by partition, on disk. Blocking.
+
+    `plan` is the id of a plan that must not be carried out twice, or "".
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    run_facts: Mapping[str, str]
+    plan: str
+    rollout: Rollout | None
+    digest: str = ""
+    partitions: tuple[Partition, ...] = ()
+    merged: int = 0
+    _scratch: sqlite3.Connection = attrs.field(factory=open_scratch)
+
+    def divide(self, division: Division) -> None:
+        """Take the items of a divided input."""
+        self._scratch.execute(
+            "CREATE TABLE item (part INTEGER, seq INTEGER, digest BLOB, operation TEXT,"
+            " before TEXT, grp TEXT, unit INTEGER, wave INTEGER, follows INTEGER,"
+            " unchanged INTEGER, PRIMARY KEY (part, seq)) WITHOUT ROWID"
+        )
+        whole = blake2b(digest_size=16)
+
+        def rows() -> Iterator[tuple[Any, ...]]:
+            for no, item in division.items():
+                row = item_row(item)
+                whole.update(b"%d " % no + row[1])
+                yield (no, *row) if len(row) > 3 else (no, *row, None, "", None, 0, None, 0)
+
+        self._scratch.execute("BEGIN")
+        self._scratch.executemany("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
+        self._scratch.execute("COMMIT")
+        self.digest = whole.hexdigest()
+        self.partitions, self.merged = division.partitions, division.merged
+
+    def rows(self, partition: Partition) -> Iterator[ItemRow]:
+        """Yield the rows of a partition's items, in order."""
+        yield from self._scratch.execute(
+            "SELECT seq, digest, operation, before, grp, unit, wave, follows, unchanged"
+            " FROM item WHERE part = ? ORDER BY seq",
+            (partition.no,),
+        )
+
+    def facts(self, partition: Partition) -> dict[str, str]:
+        """Return the facts of a partition's run."""
+        facts = {**self.run_facts, "count": str(partition.size)}
+        if self.rollout is not None:
+            rollout = attrs.evolve(PARTITION_ROLLOUT, per_group=self.rollout.per_group)
+            facts["rollout"] = rollout.as_text()
+        return facts
+
+    def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the statements that write the job and its partitions, with their values."""
+        facts = {**self.settings, "run": dict(self.run_facts)}
+        yield job_values(self.name, self.digest, facts, self.merged)
+        for partition in self.partitions:
+            yield partition_values(self.name, partition)
+
+    def join(self, job: Row, where: str) -> None:
+        """Compare the draft with a job that is there already.
+
+        Raises:
+            RunBusyError: the job has another input, or other options.
+        """
+        settings = {key: value for key, value in facts_in(job).items() if key != "run"}
+        if (job["digest"], settings) != (self.digest, self.settings):
+            raise RunBusyError(
+                f"{where} holds the job {job['name']!r} with another input or other options; "
+                "choose another name"
+            )
+
+    def claim_plan(self, where: str) -> None:
+        """Record that this job carries out its plan.
+
+        Raises:
+            PlanCarriedOutError: another run has carried it out.
+        """
+        if self.plan:
+            PlanClaim.take(self.plan, now=time.time(), journal=where)
+
+    def close(self) -> None:
+        """Remove the scratch file."""
+        self._scratch.close()
+
+
+def write_to_folder(draft: Draft, folder: Path) -> None:
+    """Write a job to a folder, unless it is there already.
+
+    Raises:
+        RunBusyError: there is another job, or another process is writing one.
+        PlanCarriedOutError: another run has carried out the plan.
+        ConfigurationError: the folder cannot be used.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot hold a job: {error.strerror}") from None
+    path = folder / JOB_FILE
+    lock = RunLock.take(path)
+    try:
+        if path.is_file():
+            jobs = SQLiteJobs.open(path)
+            [job] = jobs.execute_now("SELECT * FROM {p}job")
+            jobs.close_now()
+            draft.join(job, str(folder))
+            return
+        draft.claim_plan(str(folder))
+        for partition in draft.partitions:
+            _write_journal(draft, partition, partition_file(folder, partition.no))
+        # The file makes the job exist, so it has another name until it is complete.
+        unfinished = path.with_suffix(".new")
+        unfinished.unlink(missing_ok=True)
+        jobs = SQLiteJobs.create(unfinished)
+        try:
+            jobs.execute_now("BEGIN")
+            for sql, values in draft.statements():
+                jobs.execute_now(sql, **values)
+            jobs.execute_now("COMMIT")
+        finally:
+            jobs.close_now()
+        unfinished.rename(path)
+    finally:
+        lock.release()
+
+
+def _write_journal(draft: Draft, partition: Partition, path: Path) -> None:
+    path.unlink(missing_ok=True)  # of a submission that was killed: no job names it
+    journal = SQLiteJournal.open(path)
+    try:
+        for _ in journal.begin(draft.facts(partition), draft.rows(partition)):
+            pass
+    finally:
+        journal.close()
+
+
+def write_to_database(draft: Draft, address: Address) -> None:
+    """Write a job to a database in one transaction, unless it is there already.
+
+    Raises:
+        RunBusyError: there is another job of this name, or a run.
+        PlanCarriedOutError: another run has carried out the plan.
+        JournalError: the database cannot be reached.
+    """
+    where = attrs.evolve(address, run=draft.name).name
+    with_connection(address, lambda connection: _write_or_join(draft, connection, where))
+
+
+def _write_or_join(draft: Draft, connection: Any, where: str) -> None:
+    def there() -> list[Row]:
+        return rows_of(connection, "SELECT * FROM {p}job WHERE name = :job", job=draft.name)
+
+    if not there():
+        draft.claim_plan(where)
+        try:
+            with connection.transaction(), connection.cursor() as cursor:
+                for sql, values in draft.statements():
+                    cursor.execute(statement(sql), values)
+                for partition in draft.partitions:
+                    run = partition_run(draft.name, partition.no)
+                    write_run(cursor, run, draft.facts(partition), draft.rows(partition))
+        except driver().errors.UniqueViolation:
+            if not there():
+                raise RunBusyError(
+                    f"{where} is the beginning of another run's name; choose another name"
+                ) from None
+    [job] = there()
+    draft.join(job, where)

@@ -1,0 +1,174 @@
+"""The tables of jobs in PostgreSQL: statements about them, and a whole job read as one journal."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.fleet.errors import JournalError, RunRefusedError
+from enapter_async.fleet.journal.job_database import STOP, Row, named_values
+from enapter_async.fleet.journal.merged import merged
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import (
+    bounded,
+    connect,
+    connect_async,
+    driver,
+    told,
+    within,
+)
+from enapter_async.fleet.journal.postgres.reading import PostgresJournal
+from enapter_async.fleet.journal.postgres.schema import SCHEMA, check_version, refuse_version
+from enapter_async.fleet.journal.postgres.store import PostgresStore
+from enapter_async.fleet.journal.reading import Journal
+
+ANSWER_S: Final = 10.0
+"""How long a statement about a job may take."""
+WORDS: Final = {
+    "p": f"{SCHEMA}.",
+    "now": "extract(epoch FROM clock_timestamp())::float8",
+    # The stop of the job is read again once its row is not being written any more.
+    "lock": "FOR UPDATE OF part SKIP LOCKED FOR SHARE OF job",
+    "in_queues": "part.queue IN (SELECT jsonb_array_elements_text(CAST(:queues AS jsonb)))",
+}
+
+
+def statement(sql: str) -> str:
+    """Return a statement about jobs as psycopg executes it."""
+    return named_values(sql.format(**WORDS))
+
+
+def partition_run(job: str, no: int) -> str:
+    """Return the name of a partition's run."""
+    return f"{job}/{no:04d}"
+
+
+class PostgresJobs:
+    """Executes statements about the jobs of a database, over one connection made as needed."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._connection: Any = None
+        self._connecting = asyncio.Lock()
+
+    async def execute(self, sql: str, **values: Any) -> list[Row]:
+        """Execute one statement, and return its rows."""
+        try:
+            connection = await self._connected()
+            return await within(connection, ANSWER_S, lambda: self._rows(connection, sql, values))
+        except (driver().Error, TimeoutError, OSError) as error:
+            await self._discard()
+            raise JournalError(
+                f"the jobs in {self._address.server} cannot be reached: {told(error)}"
+            ) from None
+        except asyncio.CancelledError:
+            # A statement that was cut off may still be answered: never to another one.
+            await self._discard()
+            raise
+
+    async def _rows(self, connection: Any, sql: str, values: dict[str, Any]) -> list[Row]:
+        rows = driver().rows.dict_row
+        async with connection.cursor(row_factory=rows) as cursor:
+            await cursor.execute(statement(sql), values)
+            found: list[Row] = await cursor.fetchall() if cursor.description else []
+            return found
+
+    async def _connected(self) -> Any:
+        async with self._connecting:
+            if self._connection is None:
+                connection = await connect_async(self._address, application="enapter-async jobs")
+                try:
+                    sql = f"SELECT to_regclass('{SCHEMA}.version') IS NOT NULL AS there"
+                    [row] = await self._rows(connection, sql, {})
+                    if not row["there"]:
+                        refuse_version(None, self._address.server)
+                    [row] = await self._rows(connection, "SELECT version FROM {p}version", {})
+                    refuse_version(row["version"], self._address.server)
+                except BaseException:
+                    await connection.close()
+                    raise
+                self._connection = connection
+            return self._connection
+
+    async def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def close(self) -> None:
+        """Close the connection; safe to repeat."""
+        await self._discard()
+
+
+def with_connection(address: Address, step: Callable[[Any], Any]) -> Any:
+    """Return what a step on a blocking connection returns.
+
+    Raises:
+        ConfigurationError: the tables are missing, or the address cannot be used.
+        RunRefusedError: the tables are of another version.
+        JournalError: the database cannot be reached.
+    """
+    connection = connect(address)
+    try:
+        with bounded(connection):
+            check_version(connection, address.server)
+        return step(connection)
+    except driver().Error as error:
+        raise JournalError(f"{address.name} cannot be used: {told(error)}") from None
+    finally:
+        connection.close()
+
+
+def rows_of(connection: Any, sql: str, **values: Any) -> list[Row]:
+    """Return the rows of a statement, over a blocking connection."""
+    with bounded(connection), connection.cursor(row_factory=driver().rows.dict_row) as cursor:
+        cursor.execute(statement(sql), values)
+        found: list[Row] = cursor.fetchall() if cursor.description else []
+        return found
+
+
+@attrs.frozen
+class JobOrRunStore(PostgresStore):
+    """A run in PostgreSQL, or a job of that name, which is read as one journal."""
+
+    def exists(self) -> bool:
+        """Return whether there is such a run or job. Blocking."""
+        return super().exists() or bool(self._job("SELECT 1 FROM {p}job WHERE name = :job"))
+
+    def is_held(self) -> bool:
+        """Return whether something works on the run, or on a partition of the job. Blocking."""
+        held = "SELECT 1 FROM {p}part WHERE job = :job AND owned_until >= {now} LIMIT 1"
+        return super().is_held() or bool(self._job(held))
+
+    def read(self) -> Journal:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # a job's journal is a copy
+        """Open the run for reading only, or copy the journals of the job into one. Blocking."""
+        try:
+            return super().read()
+        except RunRefusedError:
+            job = self._job("SELECT * FROM {p}job WHERE name = :job")
+            if not job:
+                raise
+        parts = self._job("SELECT * FROM {p}part WHERE job = :job ORDER BY no")
+        notes = self._job("SELECT * FROM {p}note WHERE job = :job ORDER BY at")
+        return merged(self.name, job[0], parts, notes, self._read_partition)
+
+    def request_stop(self, reason: str) -> None:
+        """Ask whoever works on the run or the job to start nothing more. Blocking."""
+        try:
+            super().request_stop(reason)
+        except RunRefusedError:
+            if not self._job("SELECT 1 FROM {p}job WHERE name = :job"):
+                raise
+            self._job(STOP, why=reason)
+
+    def _read_partition(self, no: int) -> Journal:
+        run = partition_run(self.address.run, no)
+        return PostgresJournal.open(attrs.evolve(self.address, run=run))
+
+    def _job(self, sql: str, **values: Any) -> list[Row]:
+        found: list[Row] = with_connection(
+            self.address,
+            lambda connection: rows_of(connection, sql, job=self.address.run, **values),
+        )
+        return found
