@@ -22,7 +22,7 @@ DOORS: Final = ("enapter_async", "enapter_async.fleet", "enapter_async.emulator"
 """The modules whose `__all__` is public; if two define a name, the first wins."""
 
 _OURS: Final = "enapter_async."
-_VERBS: Final = "enapter_async.api.devices.Devices"
+_METHOD: Final = re.compile(r"client\.([a-z]+)\.([a-z_]+)")
 _CALLED: Final = re.compile(r"([A-Za-z_][\w.]*)(?:\(.*\))?$", re.DOTALL)
 _SOFT: Final = "name"
 """The kind of reference that single backquotes in a docstring create."""
@@ -88,9 +88,11 @@ def _meant(code: str) -> str | None:
     if named is None:
         return None
     name = named[1]
+    if method := _METHOD.fullmatch(name):
+        noun = method[1]
+        return f"{DOORS[0]}.api.{noun}.{noun.capitalize()}.{method[2]}"
     if name.startswith("client."):
-        owner = _VERBS if name.startswith("client.devices.") else f"{DOORS[0]}.Client"
-        return f"{owner}.{name.rpartition('.')[2]}"
+        return f"{DOORS[0]}.Client.{name.rpartition('.')[2]}"
     if name.startswith("fleet."):
         return f"{DOORS[0]}.{name}"
     return _public_names().get(name) if name[:1].isupper() else None

@@ -46,7 +46,7 @@ class Declared:
         return _text(self.json.get("display_name"))
 
     @property
-    def type(self) -> str | None:
+    def value_type(self) -> str | None:
         """The type of its values, such as "integer", or None."""
         return _text(self.json.get("type"))
 
@@ -95,13 +95,13 @@ class Parameter(Declared):
 
         A type that this version does not know accepts any value.
         """
-        fits = _FITS.get(self.type or "")
+        fits = _FITS.get(self.value_type or "")
         if fits is not None and not fits(value):
-            return f"{self.name} must be of type {self.type}, not {_type_of(value)}"
+            return f"{self.name} must be of type {self.value_type}, not {_type_of(value)}"
         options = self.json.get("enum")
         if isinstance(options, list) and options and value not in options:
             return f"{self.name} must be one of {', '.join(map(repr, options))}"
-        if self.type in _NUMBERS:
+        if self.value_type in _NUMBERS:
             least, most = self.json.get("min"), self.json.get("max")
             if _is_number(least) and value < least:
                 return f"{self.name} must be at least {least}"

@@ -102,7 +102,7 @@ def test_no_manifest_can_fail(manifest: Any, value: Any) -> None:
     for section in (view.properties, view.telemetry, view.alerts):
         for each in section.values():
             assert isinstance(each.access_level, str)
-            assert each.type is None or isinstance(each.type, str)
+            assert each.value_type is None or isinstance(each.value_type, str)
     for group in (*view.configuration.values(), *view.commands.values()):
         assert isinstance(group.problem({"a": value}), str)
     assert view.command("a") is None or isinstance(view.command("a"), Command)
