@@ -83,6 +83,10 @@ if TYPE_CHECKING:
     from enapter_async.models.manifest import (
         Manifest,
     )
+    from enapter_async.models.sites import (
+        Site,
+        SiteLocation,
+    )
     from enapter_async.operation import (
         UNSET,
         WHOLE,
@@ -102,6 +106,13 @@ if TYPE_CHECKING:
         GetManifest,
         ListDevices,
         UpdateDevice,
+    )
+    from enapter_async.operations.sites import (
+        CreateSite,
+        DeleteSite,
+        GetSite,
+        ListSites,
+        UpdateSite,
     )
 
 __all__ = [
@@ -133,8 +144,10 @@ __all__ = [
     "ConflictError",
     "Connectivity",
     "ConnectivityStatus",
+    "CreateSite",
     "DeadlineExceededError",
     "DeleteDevice",
+    "DeleteSite",
     "Device",
     "DeviceType",
     "EnapterError",
@@ -143,9 +156,11 @@ __all__ = [
     "GenerateConfig",
     "GetDevice",
     "GetManifest",
+    "GetSite",
     "Hook",
     "HostDownError",
     "ListDevices",
+    "ListSites",
     "MQTTCredentials",
     "MQTTProtocol",
     "MQTTSCredentials",
@@ -169,6 +184,8 @@ __all__ = [
     "RetryPolicy",
     "ServerError",
     "Settles",
+    "Site",
+    "SiteLocation",
     "StillPendingError",
     "TLSError",
     "Target",
@@ -178,6 +195,7 @@ __all__ = [
     "UnprocessableError",
     "Unset",
     "UpdateDevice",
+    "UpdateSite",
     "Waited",
     "Waiting",
     "__version__",
@@ -192,8 +210,10 @@ _ROOMS = (
     "hooks",
     "models.configs",
     "models.devices",
+    "models.sites",
     "models.manifest",
     "operations.devices",
+    "operations.sites",
     "_http.retry",
     "limits.pacing",
     "_http.transport",

@@ -25,6 +25,7 @@ from enapter_async._http.security import (
 )
 from enapter_async._http.transport import Timeouts
 from enapter_async.api.devices import Devices
+from enapter_async.api.sites import Sites
 from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
@@ -264,6 +265,7 @@ class Client:
     def _give_nouns(self) -> None:
         """Attach the nouns to this client, so that their calls use its own options."""
         self.devices = Devices(self)
+        self.sites = Sites(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

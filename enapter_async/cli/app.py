@@ -26,6 +26,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "emulator": ("enapter_async.cli.emulator", "Run a server that behaves as the API says."),
         "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
         "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),
+        "sites": ("enapter_async.cli.sites", "List, read, create, change and delete sites."),
     }
 )
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(

@@ -18,6 +18,7 @@ from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import fancy
+from enapter_async.converter import unstructure
 from enapter_async.errors import ArgumentError
 from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.planning.decisions import Verdict
@@ -31,7 +32,6 @@ from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import text
 from enapter_async.operations.device_plans import DEVICE, Change, Selection
-from enapter_async.operations.devices import DeleteDevice, GenerateConfig
 from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
 _SELECTION: Final = (
@@ -334,24 +334,31 @@ def line_of_item(item: PlanItem) -> str:
     device = _named(item)
     if item.verdict is not Verdict.CHANGE or item.operation is None:
         return f"{device}: {plain(item.why)}"
-    if isinstance(item.operation, DeleteDevice):
-        return f"{device}: delete"
-    if isinstance(item.operation, GenerateConfig):
-        return f"{device}: mint a configuration for {item.operation.protocol}"
-    before = item.before or {}
-    changes = (
+    before, changes = item.before or {}, item.operation.changes()
+    if not changes:
+        verb = item.operation.kind.rpartition(".")[2].replace("_", " ")
+        claims = item.operation.claims().items()
+        words = [plain(verb), *(f"{field} {_text(value)}" for field, value in claims)]
+        return f"{device}: {', '.join(words)}"
+    changed = (
         _change(field, before.get(field), value)
-        for field, value in item.operation.changes().items()
+        for field, value in changes.items()
         if value != before.get(field)
     )
-    return f"{device}: {', '.join(changes)}"
+    return f"{device}: {', '.join(changed)}"
 
 
 def _named(item: PlanItem) -> str:
     return plain(item.device) + (f" ({plain(item.name)})" if item.name else "")
 
 
-def _change(field: str, before: str | None, value: str) -> str:
-    if not before:
-        return f"{field} (empty) -> {quoted(value)}"
-    return f"{field} {' -> '.join(quoted_apart(before, value))}"
+def _change(field: str, before: Any, value: Any) -> str:
+    if isinstance(value, str) and isinstance(before, str) and before:
+        return f"{field} {' -> '.join(quoted_apart(before, value))}"
+    old = _text(before) if before is not None and before != "" else "(empty)"
+    return f"{field} {old} -> {_text(value)}"
+
+
+def _text(value: Any) -> str:
+    """Return a value of a field as text that is safe to print: quoted, or as JSON."""
+    return quoted(value) if isinstance(value, str) else json_line(unstructure(value))

@@ -92,6 +92,15 @@ def number(value: Any, _: Any) -> float:
     raise mismatch("a number", value)
 
 
+def optional_coordinate(value: Any, _: Any) -> float | None:
+    """Read a number, which some servers write as text, or None if it is null or empty."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and re.fullmatch(_NUMERIC, value):
+        value = float(value)
+    return number(value, _)
+
+
 def json_object(value: Any, _: Any) -> JSONObject:
     """Read an object, leaving its contents unchanged."""
     if isinstance(value, dict):

@@ -26,6 +26,7 @@ from enapter_async.converter.leaves import (
     moment_text,
     nothing,
     number,
+    optional_coordinate,
     optional_label,
     optional_moment,
     optional_port,
@@ -47,6 +48,7 @@ from enapter_async.models.devices import (
     Device,
 )
 from enapter_async.models.enumerations import OpenEnum
+from enapter_async.models.sites import SiteLocation
 
 Hook = Callable[[Any, Any], Any]
 
@@ -180,6 +182,7 @@ _OLD_NAMES: Final[Mapping[type, tuple[str, str]]] = {
 """Other names of a field, used by some servers or the API page if the field itself is missing
 or null."""
 _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
+    SiteLocation: {"latitude": optional_coordinate, "longitude": optional_coordinate},
     CommunicationConfig: {
         "mqtt_port": port,
         "time_sync_port": optional_port,

@@ -123,6 +123,9 @@ def _site(value: Any, where: str) -> Site:
         name=_text(fields, "name", where) or site_id,
         timezone=_text(fields, "timezone", where) or "Etc/UTC",
         authorized_role=_one_of(fields, "authorized_role", where, ROLES) or "OWNER",
+        location=_object(fields["location"], f"{where}.location")
+        if fields.get("location") is not None
+        else None,
     )
 
 

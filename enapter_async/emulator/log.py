@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -31,14 +32,15 @@ class Arrival:
 class Effect:
     """One operation that was applied, even if it changed nothing.
 
-    `operation` is `update`, `delete`, `generate_config` or `assign_blueprint`; `set` holds
-    the requested values, and never a credential.
+    `operation` is `update`, `delete`, `generate_config` or `assign_blueprint`, and of another noun
+    than devices begins with it, such as `site.create`; `device_id` is the id of the object. `set`
+    holds the requested values, and never a credential.
     """
 
     sequence: int
     operation: str
     device_id: str
-    set: Mapping[str, str] = attrs.field(factory=dict)
+    set: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 class Log:
@@ -74,7 +76,7 @@ class Log:
             self._arrivals.append(arrival)
             self._arrivals_by_device.setdefault(device_id, []).append(arrival)
 
-    def applied(self, operation: str, device_id: str, values: Mapping[str, str]) -> None:
+    def applied(self, operation: str, device_id: str, values: Mapping[str, Any]) -> None:
         """Record that an operation was applied."""
         self._sequence += 1
         self._effect_counts[operation] += 1

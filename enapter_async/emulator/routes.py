@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from enapter_async.emulator.devices import Devices
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
+from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import ROLES, Refusal, Timestamps
 from enapter_async.emulator.world import World
 
@@ -16,7 +17,7 @@ NounT = TypeVar("NounT", bound=Noun)
 
 TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
-NOUNS: Final[tuple[type[Noun], ...]] = (Devices,)
+NOUNS: Final[tuple[type[Noun], ...]] = (Devices, Sites)
 """The nouns that the emulator has; a new one is added here."""
 
 

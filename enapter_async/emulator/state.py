@@ -111,22 +111,27 @@ def told(time: datetime, timestamps: Timestamps) -> int | str:
 
 @attrs.frozen(kw_only=True)
 class Site:
-    """A place with devices; `authorized_role` is the caller's role there."""
+    """A place with devices; `authorized_role` is the caller's role there.
+
+    `location` has a name, a latitude and a longitude, as far as they are known.
+    """
 
     id: str
     name: str
     timezone: str = "Etc/UTC"
     authorized_role: str = "OWNER"
+    location: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the site as the API shows it below `device.site`."""
-        return {
+        shown: dict[str, Any] = {
             "id": self.id,
             "name": self.name,
             "timezone": self.timezone,
             "version": "V3",
             "authorized_role": self.authorized_role,
         }
+        return shown if self.location is None else {**shown, "location": dict(self.location)}
 
 
 @attrs.frozen(kw_only=True)

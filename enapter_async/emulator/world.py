@@ -211,6 +211,14 @@ class World:
         if device.upstream_id is not None:
             self._below.setdefault(device.upstream_id, set()).add(device.id)
 
+    def put_site(self, site: Site) -> None:
+        """Add a site, or change the one with its id; nothing is logged."""
+        self._sites[site.id] = site
+
+    def remove_site(self, site_id: str) -> None:
+        """Remove a site directly, and leave its devices; nothing is logged."""
+        del self._sites[site_id]
+
     def change(self, device_id: str, **fields: Any) -> Device:
         """Change a device directly, as if by another client; nothing is logged.
 
@@ -253,9 +261,9 @@ class World:
         ids = order[offset : offset + min(limit, PAGE_LIMIT)]
         return [self._devices[device_id] for device_id in ids], len(order)
 
-    def site(self, site_id: str) -> Site:
-        """Return a site of the world."""
-        return self._sites[site_id]
+    def site(self, site_id: str) -> Site | None:
+        """Return a site of the world, or None."""
+        return self._sites.get(site_id)
 
     def update(
         self,

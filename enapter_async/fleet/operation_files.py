@@ -13,7 +13,7 @@ from enapter_async.fleet.errors import InputError, Problem
 from enapter_async.fleet.spreadsheets import decode, read_rows
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.kinds import fields_of, is_text, named, writes
+from enapter_async.operations.kinds import fields_of, is_text, named, needs, writes
 
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 """The columns of the operations in this package."""
@@ -155,8 +155,9 @@ def _wrong_header(header: list[str]) -> str:
             return f"there is no column {shown(name)}; rename it to {meant[0]}, or remove it"
     # The target of an operation is in a field named after its noun, such as `device_id`.
     ids = dict.fromkeys(f"{each.kind.partition('.')[0]}_id" for each in writes())
+    usable = any(needs(each) <= set(header) for each in writes())
     needed = ["operation"] if "operation" in missing else []
-    needed += [] if ids.keys() & set(header) else [" or ".join(ids)]
+    needed += [] if usable or ids.keys() & set(header) else [" or ".join(ids)]
     if needed:
         found = ", ".join(shown(name) for name in header[: len(columns)])
         return f"the header lacks {' and '.join(needed)}; it has {found}"

@@ -62,6 +62,12 @@ def is_text(kind: type[Operation[Any]], field: str) -> bool:
     return any(not isinstance(each, type) or issubclass(each, str) for each in classes)
 
 
+def needs(kind: type[Operation[Any]]) -> frozenset[str]:
+    """Return the names of the fields that an operation cannot do without."""
+    fields = attrs.fields_dict(cast("Any", kind))
+    return frozenset(name for name, each in fields.items() if each.default is attrs.NOTHING)
+
+
 def fields_of(operations: Iterable[type[Operation[Any]]]) -> tuple[str, ...]:
     """Return the field names of operations, each once and in order."""
     fields = (attrs.fields_dict(cast("Any", each)) for each in operations)

@@ -34,6 +34,11 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet template": (),
     "fleet undo": ("{run}", "--yes"),
     "profiles": (),
+    "sites create": ("--name", "New", "--timezone", "Europe/Rome"),
+    "sites delete": ("nowhere", "--yes"),
+    "sites get": ("{site}",),
+    "sites list": (),
+    "sites update": ("{site}", "--name", "New"),
 }
 
 

@@ -2,11 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
-from click.testing import Result
 
 from enapter_async.emulator import World
 from enapter_async.fleet.options import RunOptions
@@ -14,37 +12,7 @@ from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.rollout.abort import parse_criterion
 from enapter_async.operations.device_plans import Change, Template
 from tests.cli.commands import COMMANDS
-
-
-@attrs.define
-class Seen:
-    """What a command passed on, how it ended, and its folder."""
-
-    world: World
-    places: Mapping[str, str] = attrs.field(factory=dict)
-    client: dict[str, Any] = attrs.field(factory=dict)
-    run: RunOptions | None = None
-    values: dict[str, Any] = attrs.field(factory=dict)
-    result: Result | None = None
-
-    @property
-    def out(self) -> str:
-        assert self.result is not None
-        return self.result.stdout
-
-    @property
-    def code(self) -> int:
-        assert self.result is not None
-        return self.result.exit_code
-
-    def file(self, name: str) -> str:
-        return Path(self.places["folder"], name).read_text("utf-8")
-
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Arrived = Callable[[Seen], object]
+from tests.cli.noun_options import NOUN_OPTIONS, Arrived, Own, Seen
 
 
 # The options for server, token and patience: each with a value, and where it arrives.
@@ -98,15 +66,6 @@ OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], objec
 }
 
 
-@attrs.frozen
-class Own:
-    """One command's own options, tried together: its arguments, and where each arrives."""
-
-    command: str
-    arguments: tuple[str, ...]
-    arrived: Mapping[str, Arrived]
-
-
 PLANNED: Final = (
     *("--site", "{site}", "--type", "LUA", "--role", "OWNER", "--status", "ONLINE"),
     *("--name-matches", "(a)"),
@@ -141,22 +100,7 @@ def takes_a_slug_twice(world: World) -> bool:
     return True
 
 
-def through_site(command: str, *arguments: str) -> Own:
-    """Try `--site` of a command on one device: its requests go through the path of the site."""
-    return Own(
-        command,
-        (*arguments, "--site", "{site}"),
-        {"--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path},
-    )
-
-
 OWN: Final = (
-    through_site("devices get", "{device}"),
-    through_site("devices manifest", "{device}"),
-    through_site("devices update", "{device}", "--name", "B"),
-    through_site("devices delete", "nobody", "--yes"),
-    through_site("devices assign-blueprint", "{device}", "bp-2"),
-    through_site("devices generate-config", "{device}", "--show"),
     Own(
         "demo",
         (
@@ -319,4 +263,5 @@ OWN: Final = (
         {"--yes": lambda s: s.code == 0 and s.run is not None},
     ),
     Own("profiles", ("--json",), {"--json": lambda s: s.rows()[0]["name"] == "one"}),
+    *NOUN_OPTIONS,
 )

@@ -33,6 +33,7 @@ from enapter_async.fleet.run import Run as FleetRun
 from enapter_async.operations.device_plans import Selection
 from tests.cli.commands import COMMANDS, commands, prepared
 from tests.cli.conftest import Run
+from tests.cli.noun_options import Own, Seen
 from tests.cli.options_table import (
     CALLING,
     CONNECTION,
@@ -40,8 +41,6 @@ from tests.cli.options_table import (
     MEANS_NOTHING,
     OF_A_RUN,
     OWN,
-    Own,
-    Seen,
 )
 
 

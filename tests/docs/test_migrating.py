@@ -18,6 +18,7 @@ from enapter.cli import http
 import enapter_async
 from enapter_async import Client
 from enapter_async.api.devices import Devices
+from enapter_async.api.sites import Sites
 from enapter_async.cli.app import cli
 from enapter_async.models.enumerations import OpenEnum
 from enapter_async.operations.device_arguments import EXPANDABLE
@@ -25,8 +26,10 @@ from tests.docs.shown import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "migrating.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([^`]+)` \| (?:`([^`]+)`|—) \| (.*?) *\|$", PAGE, re.MULTILINE)
-COMMANDS = [(old, new) for old, new, _ in ROWS if old.startswith("device ")]
-NAMES = [(old, new, note) for old, new, note in ROWS if not old.startswith("device ")]
+NOUNS = {"devices": Devices, "sites": Sites}
+"""What both SDKs have, and the class of our methods for it."""
+COMMANDS = [(old, new) for old, new, _ in ROWS if " " in old]
+NAMES = [(old, new, note) for old, new, note in ROWS if " " not in old]
 NOWHERE = ""
 
 _NAME = re.compile(r"([\w.]+?)(?:\((\w+)=\))?")
@@ -62,10 +65,9 @@ def ours(name: str) -> Any:
     parsed = _NAME.fullmatch(name)
     assert parsed is not None, name
     path = parsed[1]
-    if path == "client.devices":
-        return Client("token").devices
-    if path.startswith("client.devices."):
-        return found(path.removeprefix("client.devices."), parsed[2], Devices)
+    if path.startswith("client."):
+        _, noun, *verb = path.split(".")
+        return found(verb[0], parsed[2], NOUNS[noun]) if verb else getattr(Client("token"), noun)
     return found(path, parsed[2], enapter_async)
 
 
@@ -100,15 +102,16 @@ def public(module: ModuleType, path: str) -> set[str]:
 def test_no_public_name_of_the_official_sdk_is_missing() -> None:
     api = enapter.http.api
     verbs = {
-        f"http.api.devices.Client.{name}": method
-        for name, method in inspect.getmembers(api.devices.Client, inspect.isfunction)
+        f"http.api.{noun}.Client.{name}": method
+        for noun in NOUNS
+        for name, method in inspect.getmembers(getattr(api, noun).Client, inspect.isfunction)
         if not name.startswith("_")
     }
     nouns = {name for name in dir(api.Client) if not name.startswith("_")}
     wanted = {
         *(set(enapter.__all__) - {"http", "__version__"}),
         *(public(api, "http.api") - {"http.api.devices"}),
-        *public(api.devices, "http.api.devices"),
+        *(name for noun in NOUNS for name in public(getattr(api, noun), f"http.api.{noun}")),
         *(f"http.api.Client.{name}" for name in nouns),
         *verbs,
     }
@@ -123,12 +126,13 @@ def test_no_public_name_of_the_official_sdk_is_missing() -> None:
 
 
 def official_commands() -> set[str]:
-    """The commands about devices, as its own parser knows them."""
+    """The commands about our nouns, as its own parser knows them."""
     parser = argparse.ArgumentParser()
     http.Command.register(parser.add_subparsers())
-    for name in ("http", "api", "device"):
+    for name in ("http", "api"):
         parser = choices(parser)[name]
-    return {f"device {name}" for name in choices(parser)}
+    nouns = {noun.removesuffix("s"): choices(parser)[noun.removesuffix("s")] for noun in NOUNS}
+    return {f"{noun} {name}" for noun, verbs in nouns.items() for name in choices(verbs)}
 
 
 def choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -9,8 +9,9 @@ import pytest_asyncio
 from enapter.http import api
 
 from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import Device
-from tests.emulator.fleets import METER, NOON, PUMP, READ_ONLY, UCM, small_world
+from tests.emulator.fleets import BARN, HARBOUR, METER, NOON, PUMP, READ_ONLY, UCM, small_world
 
 
 @pytest_asyncio.fixture
@@ -188,3 +189,25 @@ async def test_it_may_come_by_the_gateways_path_and_with_a_wrong_token(
         with pytest.raises(api.Error) as error:
             await official.devices.get(PUMP)
     assert error.value.code == "invalid_header"
+
+
+async def test_it_reads_and_changes_sites(emulator: Emulator, official: api.Client) -> None:
+    async with official.sites.list() as stream:
+        assert [(site.id, site.name) async for site in stream] == [
+            (BARN, "Barn"),
+            (HARBOUR, "Harbour"),
+        ]
+    place = api.sites.Location(name="Rome", latitude=41.9, longitude=12.5)
+    made = await official.sites.create("New", "Europe/Rome", location=place)
+    assert (made.name, made.timezone, made.location) == ("New", "Europe/Rome", place)
+    assert made.authorized_role is api.AccessRole.OWNER
+    changed = await official.sites.update(made.id, name="Newer")
+    assert (changed.name, changed.timezone, changed.location) == ("Newer", "Europe/Rome", place)
+    assert await official.sites.get(made.id) == changed
+    await official.sites.delete(made.id)
+    with pytest.raises(api.Error):
+        await official.sites.get(made.id)
+    emulator.noun(Sites).gateway_site = BARN
+    assert (await official.sites.get(None)).id == BARN
+    operations = [each.operation for each in emulator.world.log.effects()]
+    assert operations == ["site.create", "site.update", "site.delete"]

@@ -1,0 +1,101 @@
+"""`enapter-async sites`: reads and changes single sites."""
+
+from typing import Any
+
+import click
+
+from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.models.sites import SiteLocation
+from enapter_async.operation import UNSET
+from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
+
+_LISTED = ("id", "name", "timezone", "authorized_role")
+_PLACE = (
+    click.option("--place", metavar="TEXT", help="The name of its location."),
+    click.option("--latitude", type=click.FloatRange(-90, 90), help="In degrees."),
+    click.option("--longitude", type=click.FloatRange(-180, 180), help="In degrees."),
+)
+
+
+def _place_options(function: Any) -> Any:
+    for option in reversed(_PLACE):
+        function = option(function)
+    return function
+
+
+@click.group("sites")
+def command() -> None:
+    """List, read, create, change and delete sites, by id."""
+
+
+@command.command("list")
+@connection_options
+@click.option("--name", help="Only sites with such a name; the server decides which match.")
+@click.option("--mine", is_flag=True, help="Only sites of which you are owner or installer.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+def list_sites(settings: Settings, name: str | None, mine: bool, limit: int | None) -> None:
+    """List sites."""
+    list_objects(
+        settings, lambda client: client.sites.list(name=name, mine=mine), _LISTED, limit=limit
+    )
+
+
+@command.command("get")
+@connection_options
+@click.argument("site", required=False)
+def get_site(settings: Settings, site: str | None) -> None:
+    """Read one site; without SITE the one of the gateway that --base-url names."""
+    show_object(settings, lambda client: client.sites.get(site))
+
+
+@command.command("create")
+@connection_options
+@click.option("--name", required=True, help="The name.")
+@click.option("--timezone", required=True, help="The time zone, such as Europe/Rome.")
+@_place_options
+def create_site(settings: Settings, name: str, timezone: str, **place: Any) -> None:
+    """Create a site."""
+    write_object(settings, CreateSite(name=name, timezone=timezone, location=_location(place)))
+
+
+@command.command("update")
+@connection_options
+@click.argument("site")
+@click.option("--name", help="The new name.")
+@click.option("--timezone", help="The new time zone, such as Europe/Rome.")
+@_place_options
+def update_site(
+    settings: Settings, site: str, name: str | None, timezone: str | None, **place: Any
+) -> None:
+    """Set the name of a site, its time zone, its location, or several of them."""
+    for option, value in (("--name", name), ("--timezone", timezone)):
+        if value == "":
+            raise click.UsageError(f"{option} is empty, which the API takes for 'leave it alone'")
+    location = _location(place)
+    operation = UpdateSite(
+        site_id=site,
+        name=UNSET if name is None else name,
+        timezone=UNSET if timezone is None else timezone,
+        location=UNSET if location is None else location,
+    )
+    write_object(settings, operation)
+
+
+@command.command("delete")
+@connection_options
+@click.argument("site")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete_site(settings: Settings, site: str, yes: bool) -> None:
+    """Delete a site, for good."""
+    operation = DeleteSite(site_id=site)
+    confirm_deletion(site, yes=yes)
+    write_object(settings, operation)
+
+
+def _location(place: dict[str, Any]) -> SiteLocation | None:
+    """Return the location that the options describe, or None if none of them was given."""
+    given = {"name": place.pop("place"), **place}
+    if all(value is None for value in given.values()):
+        return None
+    return SiteLocation(**given)

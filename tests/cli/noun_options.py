@@ -1,0 +1,114 @@
+"""Where the options of the commands on single objects arrive, one entry for each command."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from click.testing import Result
+
+from enapter_async.emulator import World
+from enapter_async.fleet.options import RunOptions
+
+
+@attrs.define
+class Seen:
+    """What a command passed on, how it ended, and its folder."""
+
+    world: World
+    places: Mapping[str, str] = attrs.field(factory=dict)
+    client: dict[str, Any] = attrs.field(factory=dict)
+    run: RunOptions | None = None
+    values: dict[str, Any] = attrs.field(factory=dict)
+    result: Result | None = None
+
+    @property
+    def out(self) -> str:
+        assert self.result is not None
+        return self.result.stdout
+
+    @property
+    def code(self) -> int:
+        assert self.result is not None
+        return self.result.exit_code
+
+    def file(self, name: str) -> str:
+        return Path(self.places["folder"], name).read_text("utf-8")
+
+    def rows(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Arrived = Callable[[Seen], object]
+
+
+@attrs.frozen
+class Own:
+    """One command's own options, tried together: its arguments, and where each arrives."""
+
+    command: str
+    arguments: tuple[str, ...]
+    arrived: Mapping[str, Arrived]
+
+
+def through_site(command: str, *arguments: str) -> Own:
+    """Try `--site` of a command on one device: its requests go through the path of the site."""
+    return Own(
+        command,
+        (*arguments, "--site", "{site}"),
+        {"--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path},
+    )
+
+
+def made_site(seen: Seen) -> Mapping[str, Any]:
+    """Return what was asked of the last change of a site."""
+    return seen.world.log.effects()[-1].set
+
+
+NOUN_OPTIONS: Final = (
+    through_site("devices get", "{device}"),
+    through_site("devices manifest", "{device}"),
+    through_site("devices update", "{device}", "--name", "B"),
+    through_site("devices delete", "nobody", "--yes"),
+    through_site("devices assign-blueprint", "{device}", "bp-2"),
+    through_site("devices generate-config", "{device}", "--show"),
+    Own(
+        "sites list",
+        ("--name", "Barn", "--mine", "--limit", "1", "--json"),
+        {
+            "--name": lambda s: [row["name"] for row in s.rows()] == ["Barn"],
+            "--mine": lambda s: s.world.log.arrivals()[-1].path == "/v3/users/me/sites",
+            "--limit": lambda s: len(s.rows()) == 1,
+        },
+    ),
+    Own(
+        "sites create",
+        (
+            *("--name", "New", "--timezone", "Europe/Rome", "--place", "Rome"),
+            *("--latitude", "41.9", "--longitude", "12.5"),
+        ),
+        {
+            "--name": lambda s: made_site(s)["name"] == "New",
+            "--timezone": lambda s: made_site(s)["timezone"] == "Europe/Rome",
+            "--place": lambda s: made_site(s)["location"]["name"] == "Rome",
+            "--latitude": lambda s: made_site(s)["location"]["latitude"] == 41.9,
+            "--longitude": lambda s: made_site(s)["location"]["longitude"] == 12.5,
+        },
+    ),
+    Own(
+        "sites update",
+        (
+            *("{site}", "--name", "New", "--timezone", "Europe/Rome", "--place", "Rome"),
+            *("--latitude", "0", "--longitude", "-12.5"),
+        ),
+        {
+            "--name": lambda s: made_site(s)["name"] == "New",
+            "--timezone": lambda s: made_site(s)["timezone"] == "Europe/Rome",
+            "--place": lambda s: made_site(s)["location"]["name"] == "Rome",
+            "--latitude": lambda s: made_site(s)["location"]["latitude"] == 0,
+            "--longitude": lambda s: made_site(s)["location"]["longitude"] == -12.5,
+        },
+    ),
+    Own("sites delete", ("nowhere", "--yes"), {"--yes": lambda s: s.code == 1}),
+)
