@@ -285,8 +285,8 @@ class Run(Generic[OperationT]):
         )
         if rollout is not None:
             self._wave_runner = self._make_wave_runner(rollout, guard)
-        elif given is not None and (given.planned or (given.known and guard is chosen)):
-            await guard.before_wave(0, given.items)
+        elif opened.planned or (opened.known and guard is chosen):
+            await guard.before_wave(0, opened.left)
         return opened.items
 
     def _make_wave_runner(self, rollout: Rollout, guard: Guard) -> WaveRunner:

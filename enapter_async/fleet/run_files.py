@@ -23,14 +23,22 @@ from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Report, State
 from enapter_async.fleet.planning.carried_out import CLAIM, PLAN, PlanClaim
+from enapter_async.fleet.planning.drift import WorkSource
 from enapter_async.fleet.rollout.waves import ROLLOUT
 
 
 @attrs.frozen(kw_only=True)
 class Opened:
-    """The items to carry out, and where their outcomes and credentials are stored."""
+    """The items to carry out, and where their outcomes and credentials are stored.
+
+    `left` yields those that remain, as often as it is called, if they are `known`; `planned` means
+    that some may have been planned.
+    """
 
     items: Iterable[WorkItem] | AsyncIterable[WorkItem]
+    left: WorkSource
+    known: bool
+    planned: bool
     session: JournalSession | None = None
     credential_store: CredentialStore | None = None
 
@@ -88,7 +96,15 @@ async def open_files(
         credential_store = FileStore(await exits.enter_async_context(file), run)
     source = Input(()) if given is None else given
     items = source.pulled() if session is None else session.items
-    return Opened(items=items, session=session, credential_store=credential_store)
+    resumed = session is not None and session.resumed
+    return Opened(
+        items=items,
+        left=session.left if session is not None and resumed else source.items,
+        known=resumed or source.known,
+        planned=resumed or source.planned,
+        session=session,
+        credential_store=credential_store,
+    )
 
 
 def _release_if_undone(claim: PlanClaim, report: Callable[[], Report]) -> None:

@@ -63,6 +63,26 @@ async def test_stale_items_are_held_and_a_resume_reads_them_again(tmp_path: Path
         assert emulator.world.count("update") == 3
 
 
+async def test_a_resumed_plan_is_checked_by_pages_and_only_for_what_is_left(tmp_path: Path) -> None:
+    async with running(fleet_of(150)) as (emulator, client):
+        journal = tmp_path / "run.db"
+        with await plan(client, renames(150)) as made:
+            emulator.world.log.clear()
+            async with Run(client, made, journal=journal, concurrency=4) as run:
+                async for _ in run:
+                    if emulator.world.count("update") >= 20:
+                        run.stop()
+        pages = emulator.world.log.count_arrivals("GET")
+        emulator.world.change(uuid(149), name="By hand")
+        emulator.world.log.clear()
+        report = await resume(client, journal)
+        assert report.counts[State.APPLIED] == 149
+        assert report.counts[State.HELD] == 1
+        # The pages are read once more, and not each of the 130 devices that are left.
+        assert emulator.world.log.count_arrivals("GET") == pages < 10
+        assert emulator.world.log.count_arrivals("PATCH") < 130
+
+
 async def test_followers_of_stale_items_are_held_too() -> None:
     devices = [device(0), device(1, upstream_id=uuid(0)), device(2)]
     async with running(devices) as (emulator, client):
