@@ -86,11 +86,15 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.execution": "fleet/test_truth.py fleet/test_intents.py fleet/test_differs.py "
     "fleet/test_resume.py fleet/test_absence.py fleet/test_broken_workers.py",
     "fleet.inputs": "fleet/test_operation_files.py fleet/test_run.py fleet/test_deduplication.py",
+    "fleet.leased": "fleet/test_leased.py fleet/test_postgres_troubles.py",
     "fleet.journal": "fleet/test_journal.py fleet/test_resume.py fleet/test_intents.py "
     "fleet/test_journal_failure.py fleet/test_deduplication.py",
     "fleet.journal.sqlite.schema": "fleet/test_journal.py fleet/test_read_only.py",
     "fleet.journal.run_folders": "fleet/test_run_folders.py fleet/test_durability.py "
     "fleet/test_journal.py cli/test_runs.py",
+    "fleet.journal.names": "fleet/test_stores.py",
+    "fleet.journal.postgres": "fleet/test_stores.py fleet/test_postgres_hold.py "
+    "fleet/test_postgres_troubles.py",
     "fleet.journal.reading": "fleet/test_journal.py fleet/test_damaged_files.py "
     "fleet/test_read_only.py",
     "fleet.journal.sqlite.journal": "fleet/test_journal.py fleet/test_journal_writer.py "

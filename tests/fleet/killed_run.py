@@ -20,13 +20,19 @@ from enapter_async.client import Client
 from enapter_async.converter import operation_from_json
 from enapter_async.fleet import JournalOptions, Run
 from enapter_async.fleet.credentials import CredentialsFile
+from enapter_async.fleet.journal.options import LEAST_LEASE
+from enapter_async.fleet.journal.postgres.hold import PostgresHold
+from enapter_async.fleet.journal.postgres.writer import Group
 from enapter_async.fleet.journal.sqlite import writer as journal_writer
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """`operations` None resumes; the kill is at the point's `hit`-th pass, or never if it is ""."""
+    """`operations` None resumes, and `credentials` "" means none.
+
+    The kill is at the point's `hit`-th pass, or never if the point is "".
+    """
 
     base_url: str
     token: str
@@ -80,7 +86,18 @@ def set_traps(trap: Trap) -> None:
             threading.Timer(0.0002, os.kill, (os.getpid(), signal.SIGKILL)).start()
         checkpoint(self, shorten=shorten)
 
+    write = PostgresHold.write
+
+    async def write_with_trap(self: PostgresHold, group: Group) -> None:
+        intents = any("intent" in row for row in group.events)
+        if intents:
+            trap.passes("before the intent's commit")
+        await write(self, group)
+        if intents:
+            trap.passes("after the intent's commit")
+
     replace: Callable[..., None] = setattr
+    replace(PostgresHold, "write", write_with_trap)
     replace(SQLiteJournal, "add", add_with_trap)
     replace(CredentialsFile, "store", store_with_trap)
     replace(SQLiteJournal, "checkpoint", checkpoint_with_trap)
@@ -97,8 +114,8 @@ async def main(settings: Settings) -> None:
             client,
             None if operations is None else [operation_from_json(each) for each in operations],
             concurrency=settings.concurrency,
-            journal=JournalOptions(path=settings.journal),
-            credentials=None if operations is None else settings.credentials,
+            journal=JournalOptions(path=settings.journal, lease=LEAST_LEASE),
+            credentials=None if operations is None else settings.credentials or None,
         ) as run,
     ):
         async for _ in run:

@@ -23,10 +23,9 @@ from enapter_async.converter import operation_to_json
 from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet.credentials import kept_in
-from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.records import INTENT
 from enapter_async.fleet.journal.replay import Mark, Replay
-from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 
@@ -55,13 +54,16 @@ class Story:
     folder: Path
     operations: list[Operation[Any]]
     chance: random.Random
+    database: str = ""
     killed: int = 0
     broken: list[str] = attrs.field(factory=list)
     open_ends: set[int] = attrs.field(factory=set)
 
     @property
-    def journal(self) -> Path:
-        return self.folder / "run.db"
+    def journal(self) -> str:
+        if self.database:
+            return f"{self.database}#{self.folder.name}"
+        return str(self.folder / "run.db")
 
     @property
     def credentials(self) -> Path:
@@ -77,14 +79,17 @@ class Story:
         self._check_the_end()
 
     def _began(self) -> bool:
-        with closing(SQLiteJournal.open(self.journal)) as journal:
+        store = store_of(self.journal)
+        if not store.exists():
+            return False
+        with closing(store.read()) as journal:
             return bool(journal.facts())
 
     async def _session(self, point: str, *, resume: bool) -> None:
         settings = {
             "base_url": self.emulator.base_url,
             "token": self.emulator.token,
-            "journal": str(self.journal),
+            "journal": self.journal,
             "credentials": str(self.credentials),
             "concurrency": CONCURRENCY,
             "operations": None if resume else [operation_to_json(each) for each in self.operations],
@@ -105,6 +110,7 @@ class Story:
         self.emulator.faults.clear()
         if code == -signal.SIGKILL:
             self.killed += 1
+            await self._until_free()
             self._check_a_kill()
         elif code != 0:
             self.broken.append(f"a session at {point!r} ended with {code}")
@@ -121,11 +127,17 @@ class Story:
 
         self.emulator.faults.add(Drop(), when=kill, times=None)
 
+    async def _until_free(self) -> None:
+        """Wait until the lease of a killed session is over."""
+        async with asyncio.timeout(PATIENCE):
+            while store_of(self.journal).is_held():  # noqa: ASYNC110 - the database has no event
+                await asyncio.sleep(0.02)
+
     def _check_a_kill(self) -> None:
         """Right after a kill: nothing arrived without an intent, and little is unknown."""
+        if not self._began():
+            return
         with closing(read_journal(self.journal)) as journal:
-            if not journal.facts():
-                return
             intents = Counter(event.seq for event in journal.events() if event.kind == INTENT)
             open_ends = Replay(journal).with_mark(Mark.INTENDED)
         log = self.emulator.world.log
@@ -178,7 +190,7 @@ def asked_of(world: World) -> list[Operation[Any]]:
     return found
 
 
-async def tell_story(point: str, seed: int) -> tuple[int, list[str]]:
+async def tell_story(point: str, seed: int, database: str = "") -> tuple[int, list[str]]:
     """Kill one run at a point; return how often it was killed, and which promises it broke."""
     chance = random.Random(f"{point}/{seed}")
     world = World.seeded(150, seed, role="OWNER")
@@ -187,7 +199,11 @@ async def tell_story(point: str, seed: int) -> tuple[int, list[str]]:
     with tempfile.TemporaryDirectory() as folder:
         async with Emulator(world=world) as emulator:
             story = Story(
-                emulator=emulator, folder=Path(folder), operations=operations, chance=chance
+                emulator=emulator,
+                folder=Path(folder),
+                operations=operations,
+                chance=chance,
+                database=database,
             )
             await story.tell(point)
     return story.killed, story.broken

@@ -20,7 +20,7 @@ from enapter_async.converter import operation_to_json
 from enapter_async.emulator import Emulator, World
 from enapter_async.operations.devices import GenerateConfig
 from tests.fleet.killed_run import Settings
-from tests.fleet.kills import POINTS, tell_story
+from tests.fleet.kills import IN_A_RESUME, POINTS, tell_story
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this system has no SIGKILL")
 
@@ -32,6 +32,21 @@ async def test_a_killed_run_is_resumed_and_nothing_was_a_lie(point: str) -> None
     killed, broken = await tell_story(point, POINTS.index(point))
     assert broken == []
     assert killed == (2 if point == "in a resume" else 1)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before the intent's commit",
+        "after the intent's commit",
+        "between credentials and outcome",
+        IN_A_RESUME,
+    ],
+)
+async def test_nor_was_one_whose_journal_is_in_postgresql(point: str, database: str) -> None:
+    killed, broken = await tell_story(point, 0, database)
+    assert broken == []
+    assert killed == (2 if point == IN_A_RESUME else 1)
 
 
 def traced(command: Sequence[str], output: Path) -> list[str]:

@@ -248,6 +248,18 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "pass",
             by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_goes_on",
         ),
+        "an attempt begins although another session may have taken over": Break(
+            "fleet.leased:LeasedAttempts.may_begin",
+            "self._lease.is_certain() and ",
+            "",
+            by="fleet/test_leased.py",
+        ),
+        "a session that was taken over writes on": Break(
+            "fleet.journal.postgres.rows:group_statement",
+            "sql = _OWN_DURABLY if durable else _OWN",
+            'sql = _OWN.replace("AND epoch = %s", "AND %s > 0")',
+            by="fleet/test_postgres_hold.py::test_a_session_that_was_taken_over_writes_no_intent",
+        ),
         "a cancellation that a hook lets out ends a worker unnoticed": Break(
             "fleet.workers:WorkerPool._carry_out",
             "return execution.cut_off() if self._withstand(error) else execution.broken(error)",

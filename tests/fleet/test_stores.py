@@ -1,0 +1,222 @@
+"""Whole runs whose journal is in a file, and in PostgreSQL: the same to whoever uses them."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enapter_async import Client, fleet
+from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.fleet import JournalOptions, RunBusyError, RunRefusedError, State
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import read_journal, store_of
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import connect
+from enapter_async.fleet.journal.postgres.submission import write_run
+from enapter_async.fleet.journal.records import event_row, item_row
+from enapter_async.fleet.reporting.results import result_rows
+from enapter_async.operations.devices import GenerateConfig, UpdateDevice
+
+DEVICES = 30
+REFUSED = Reply(status=403, body=b'{"errors": [{"code": "forbidden\\u0000", "message": "no"}]}')
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World.seeded(DEVICES, 1, role="OWNER")) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[Client]:
+    async with Client(emulator.token, base_url=emulator.base_url) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["file", "postgres"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return str(tmp_path / "run.db")
+    return f"{request.getfixturevalue('database')}#rename-2026/0007"
+
+
+def renames(emulator: Emulator) -> list[UpdateDevice]:
+    return [
+        UpdateDevice(device_id=each.id, name=f"new \\ {number} Ü")
+        for number, each in enumerate(emulator.world)
+    ]
+
+
+def generations(emulator: Emulator) -> list[GenerateConfig]:
+    return [
+        GenerateConfig(device_id=each.id, protocol="MQTT")
+        for each in emulator.world
+        if each.type == "STANDALONE"
+    ]
+
+
+async def test_a_stopped_run_is_resumed_retried_reported_and_undone(
+    journal: str, emulator: Emulator, client: Client, tmp_path: Path
+) -> None:
+    operations, before = renames(emulator), [each.name for each in emulator.world]
+    bad = operations[20].device_id
+    emulator.faults.add(
+        REFUSED, when=lambda it: it.device_id == bad and it.method == "PATCH", times=None
+    )
+    waves = fleet.Rollout(waves=(1, "rest"), hold=0)
+    options = JournalOptions(path=journal, facts={"source": "x.csv"})
+    with await fleet.plan(client, operations) as plan:
+        async with fleet.Run(
+            client, plan, journal=options, concurrency=4, rollout=waves, abort=None
+        ) as run:
+            with pytest.raises(RunBusyError, match="another runner is at work on"):
+                await fleet.resume(client, journal)
+            assert fleet.status(journal).running
+            async for _ in run:
+                run.stop()
+        status = fleet.status(journal)
+        assert (status.running, status.total, status.facts["source"]) == (False, DEVICES, "x.csv")
+        assert 0 < status.done < 10
+        report = await fleet.apply(client, plan, journal=journal, abort=None)
+    assert report.counts[State.FAILED] == 1
+    with pytest.raises(RunRefusedError, match="this is another input"):
+        await fleet.apply(client, operations[1:], journal=journal)
+    with closing(read_journal(journal)) as opened:
+        failed = [row for row in result_rows(opened) if row["state"] == "failed"]
+    assert [row["status"] for row in failed] == [403]
+    emulator.faults.clear()
+    again = JournalOptions(path=journal, retry_failed=True)
+    report = await fleet.resume(client, again, abort=None)
+    assert report.stopped is None
+    assert report.counts[State.APPLIED] == DEVICES
+    fleet.write_report(journal, tmp_path / "report.html")
+    assert "x.csv" in (tmp_path / "report.html").read_text()
+    back = await fleet.undo(client, journal)
+    with back.plan:
+        await fleet.apply(client, back.plan)
+    assert [each.name for each in emulator.world] == before
+
+
+async def test_a_streamed_input_is_journalled_as_it_comes_and_compared_when_it_comes_again(
+    journal: str, emulator: Emulator, client: Client
+) -> None:
+    operations = renames(emulator)
+
+    async def stream() -> AsyncIterator[UpdateDevice]:
+        for each in operations:
+            yield each
+
+    async with fleet.Run(client, stream(), journal=journal, concurrency=2) as run:
+        async for _ in run:
+            run.stop()
+    assert not fleet.status(journal).complete
+    report = await fleet.apply(client, stream(), journal=journal)
+    assert report.counts[State.APPLIED] == DEVICES
+    assert fleet.status(journal).complete
+    assert emulator.world.count("update") == DEVICES
+
+
+async def test_generated_credentials_stay_in_this_machines_file(
+    journal: str, emulator: Emulator, client: Client, tmp_path: Path
+) -> None:
+    operations, file = generations(emulator), tmp_path / "credentials.jsonl"
+    report = await fleet.apply(client, operations, journal=journal, credentials=file)
+    assert report.counts[State.APPLIED] == len(operations)
+    status = fleet.status(journal)
+    assert (status.credentials, status.kept) == (str(file), len(operations))
+    assert status.credentials_elsewhere == ()
+    assert (await fleet.resume(client, journal)).counts[State.APPLIED] == len(operations)
+    assert emulator.world.count("generate_config") == len(operations)
+    if "#" in journal:
+        with closing(connect(Address.parse(journal))) as connection:
+            tables = ("run", "fact", "item", "event")
+            stored = str(
+                [connection.execute(f"SELECT * FROM enapter_fleet.{each}").fetchall()  # noqa: S608 - our own tables
+                 for each in tables]
+            )  # fmt: skip
+        assert emulator.token not in stored
+        for line in file.read_text().splitlines():
+            assert not any(secret in stored for secret in secrets_of(json.loads(line)))
+
+
+def secrets_of(row: dict[str, Any]) -> list[str]:
+    return [text for text in row["config"].values() if isinstance(text, str) and len(text) > 20]
+
+
+async def test_a_session_with_old_rows_reads_them_as_a_file_would(
+    database: str, tmp_path: Path
+) -> None:
+    """Items and events with each column and each awkward character."""
+    items = [
+        WorkItem(seq=0, operation=UpdateDevice(device_id="a", name="\t\\N \n\r 'Ü' {,}")),
+        WorkItem(
+            seq=3,
+            operation=UpdateDevice(device_id="b", name="x"),
+            before={"name": "\0\ud800", "slug": None},
+            group="\t{site}\\",
+            unit=7,
+            wave=2,
+            after=0,
+            unchanged=True,
+        ),
+    ]
+    rows: list[Any] = [
+        event_row(0, "intent", 1, attempt=1),
+        (0, 0, "failed", 1, 2, 3, 400, "a\0b", 'i"d', '{"message": "\\u0000"}'),
+        event_row(None, "wave begun", 4, detail="{}"),
+        event_row(3, "acknowledged", 5),
+    ]
+    found = []
+    for name in (str(tmp_path / "run.db"), f"{database}#streamed", f"{database}#begun"):
+        hold = await store_of(name).hold()
+        streamed = name.endswith("streamed")
+        await hold.begin({"\ta": "\\b\n"}, [] if streamed else map(item_row, items))
+        writer = hold.writer(lambda error: pytest.fail(str(error)))
+        for item in items if streamed else ():
+            writer.add_item(item_row(item))
+        for row in rows:
+            writer.add(row)
+        await writer.close()
+        await hold.release()
+        again = await store_of(name).hold()
+        with closing(read_journal(name)) as direct:
+            for journal in (direct, again.journal):
+                events = [event for event in journal.events() if event.id]
+                first = events[0].id
+                found.append(
+                    {
+                        "facts": journal.facts(),
+                        "items": list(journal.items()),
+                        "digests": list(journal.digests()),
+                        "events": [(each.id - first, each.kind, each.detail) for each in events],
+                        "ends": [
+                            (item, event and event.kind, at) for item, event, at in journal.ends()
+                        ],
+                        "marks": [mark[1:] for mark in journal.marks(after=first)],
+                        "notes": [each.kind for each in journal.notes()],
+                        "code": events[1].code in ("a\0b", "a\\0b"),
+                        "first": journal.first_intent(0),
+                        "last": (journal.last_seq(), journal.last_event() - first),
+                    }
+                )
+        await again.release()
+    assert found[0]["items"] == items
+    assert all(each == found[0] for each in found)
+
+
+def test_many_runs_are_written_in_one_transaction(database: str) -> None:
+    works = [WorkItem(seq=0, operation=UpdateDevice(device_id="a", name="b"))]
+    with closing(connect(Address.parse(database, with_run=False))) as connection:
+        connection.execute("BEGIN")
+        write_run(connection.cursor(), "job/1", {"a": "b"}, map(item_row, works))
+        connection.execute("ROLLBACK")
+        assert not store_of(f"{database}#job/1").exists()
+        with connection.transaction():
+            for number in (1, 2):
+                write_run(connection.cursor(), f"job/{number}", {"a": "b"}, map(item_row, works))
+    for number in (1, 2):
+        with closing(read_journal(f"{database}#job/{number}")) as journal:
+            assert (journal.facts(), list(journal.items())) == ({"a": "b"}, works)
