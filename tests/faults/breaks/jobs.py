@@ -115,7 +115,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "an earlier session's attempt is forgotten": Break(
             f"{_SESSION}.item_record",
-            "uncertain=item.seq in self._uncertain",
+            "uncertain=seq in self._uncertain",
             "uncertain=False",
             by=f"fleet/test_resume.py::{_NEVER_HELD}",
             simulated=True,
@@ -258,7 +258,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.journal.postgres.rows:group_statement",
             "sql = _OWN_DURABLY if durable else _OWN",
             'sql = _OWN.replace("AND epoch = %s", "AND %s > 0")',
-            by="fleet/test_postgres_hold.py::test_a_session_that_was_taken_over_writes_no_intent",
+            by="fleet/test_postgres_hold.py::test_a_session_that_lost_its_hold_writes_no_intent",
         ),
         "a cancellation that a hook lets out ends a worker unnoticed": Break(
             "fleet.workers:WorkerPool._carry_out",
