@@ -48,7 +48,7 @@ print(wall * 1e3, cpu * 1e3, len(sys.modules) - before)
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which byte code is kept in that folder, for all statements alike."""
+    """Return an environment that keeps byte code in that folder, for all statements alike."""
     wanted = {name: value for name, value in os.environ.items() if name not in _IN_THE_WAY}
     return {**wanted, "PYTHONPYCACHEPREFIX": str(folder)}
 

@@ -62,7 +62,7 @@ def begin(main: Callable[[], int]) -> NoReturn:
 def _end(number: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code is _STARTING:
-            # If we left now, the process being started would belong to nobody, and continue to run.
+            # If we left now, the process being started would have no parent, and continue to run.
             Timer(_LATER_SECONDS, os.kill, (os.getpid(), number)).start()
             return
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""The brief run of CI: has any contender of ours become slower than its reference?
+"""The brief run of CI: has this SDK become slower than its reference?
 
 The ratios of `reference.json` were measured in the same brief way, on the date given there. They
 are ratios of CPU time, which other load on the machine disturbs least. A ratio that exceeds its

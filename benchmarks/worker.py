@@ -116,7 +116,8 @@ def main() -> None:
     """Measure one cell and print it."""
     options = parse()
     if not options.orjson:
-        # Python itself does this for a name that must not be found; before any import of it.
+        # Python itself does this for a name that must not be found; it must precede any import of
+        # that name.
         cast("dict[str, ModuleType | None]", sys.modules)["orjson"] = None
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     if options.uvloop:

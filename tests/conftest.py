@@ -39,12 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 gc.disable()
-"""Thousands of tests come into being while they are collected and none goes, so that looking for
-garbage again and again takes more time than all else; `pytest_collection_finish` ends this."""
+"""Off during collection, which creates thousands of tests and frees none, so that repeated garbage
+collection would take most of the time; `pytest_collection_finish` turns it on again."""
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage from here on, and never among what was collected."""
+    """Turn garbage collection on from here, but not for the collected tests."""
     gc.freeze()
     gc.enable()
 
@@ -100,7 +100,8 @@ def database(postgres: str) -> str:
 def no_settings_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Isolate the tests from the configuration file and variables of the user who runs them.
 
-    No process trusts the machine's authorities, which take a fifth of its start to read.
+    Start every process without the machine's authorities, because reading them takes a fifth of its
+    start.
     """
     nothing = tmp_path_factory.mktemp("config") / "config.toml"
     nothing.touch()

@@ -1,7 +1,7 @@
 """The only reasons for which a test may be skipped; any other skip makes the run fail.
 
 A skipped test shows nothing, so each reason is listed here with the tests that may use it. Add a
-line if a test needs something that not every machine has, but not for a test that is merely broken.
+line if a test needs something that not every machine has, but not if the test is merely broken.
 """
 
 from collections.abc import Generator, Sequence
@@ -65,7 +65,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("this system cannot limit file sizes", "tests/fleet/test_truth.py::*"),
     AllowedSkip("needs the system's memory statistics", "tests/fleet/test_growth.py::*"),
     AllowedSkip("the pages need a Unix shell", "tests/docs/*"),
-    # What cannot be tested in one of the ways of running a test.
+    # Cases that one of the ways of running a test cannot cover.
     AllowedSkip(
         "aiohttp skips interim answers without telling a session",
         "tests/http/test_action_table.py::*session*row24-nine-interim-answers*",

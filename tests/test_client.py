@@ -1,4 +1,4 @@
-"""The client itself: what it accepts, how it lives, and what it tells its hooks."""
+"""The client itself: its settings, its life cycle, and its events for hooks."""
 
 import gc
 import logging

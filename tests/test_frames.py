@@ -1,4 +1,4 @@
-"""No frame of ours that an error passed through holds a token, a password or a key.
+"""No frame of the package that an error passed through holds a token, a password or a key.
 
 Tools that report errors store the locals of each frame, and show them to many people.
 """
@@ -30,14 +30,14 @@ PASSWORD = "PASSWORD-SECRET"
 
 
 def assert_hidden(error: BaseException) -> None:
-    """Check that no frame of ours shows a secret, as text or inside a value."""
+    """Check that no frame of the package shows a secret, as text or inside a value."""
     leaks = [line for line in locals_of(error) if TOKEN in line or PASSWORD in line]
     assert leaks == []
     for each_error in causes(error):
         assert PASSWORD not in f"{each_error!r} {each_error}"
 
 
-# Calls that are given up, or broken
+# Calls that are cancelled or broken
 
 
 async def cut(client: Client, server: FaultServer, operation: Any) -> BaseException:
@@ -187,7 +187,7 @@ def test_a_client_that_failed_to_construct_has_a_repr() -> None:
     assert repr(object.__new__(Client)) == "<Client, not made>"
 
 
-# Credentials that cannot be kept
+# Credentials that cannot be stored
 
 RESULT = CommunicationConfig(
     mqtt_host="h",

@@ -1,4 +1,4 @@
-"""The token and the secrets stay where they belong, and no request is led astray."""
+"""The token and the secrets stay where they belong, and no request goes elsewhere."""
 
 import asyncio
 import contextlib

@@ -23,7 +23,7 @@ from enapter_async.models.devices import Device
 
 
 class BypassError(Exception):
-    """The code to be bypassed is not where it was: the package has changed."""
+    """The code to be bypassed has moved: the package has changed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -232,7 +232,7 @@ SAFETIES: Final = (
         opened=_without_sweeper,
     ),
     Safety(
-        name="whose answer it is",
+        name="owner of the answer",
         what="the check of the answer's id",
         opened=_without_acceptance,
     ),

@@ -53,7 +53,7 @@ def _show_defaults(_: Sphinx, function: Any, __: bool) -> None:
     function = getattr(function, "__func__", function)
     if not inspect.isfunction(function):
         return
-    # attrs keeps its fields here; in the signature, a default made by a factory is NOTHING.
+    # attrs keeps its fields here; in the signature, a default from a factory is NOTHING.
     fields = function.__globals__.get("attr_dict", {})
     signature = inspect.signature(function)
     parameters = []

@@ -15,9 +15,9 @@ from tests.cli.commands import COMMANDS
 from tests.cli.noun_options import NOUN_OPTIONS, Arrived, Own, Seen
 
 
-# The options for server, token and patience: each with a value, and where it arrives.
+# The options for server, token and patience: each with a value and the place where it takes effect.
 def asked_proxy(seen: Seen) -> object:
-    """Return the requested proxy; `doctor` itself decides which one that is."""
+    """Return the requested proxy; `doctor` resolves it itself."""
     if "examine" in seen.values:
         return seen.values["examine"][0].proxy.value
     return seen.client["proxy"]

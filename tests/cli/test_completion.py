@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> dict[str, str]:
 
 
 def offered(home: dict[str, str], words: str) -> list[str]:
-    """Ask as bash does: return the kinds and values suggested for the last word."""
+    """Complete as bash does: return the kinds and values suggested for the last word."""
     parts = words.split(" ")
     asked = {
         "_ENAPTER_ASYNC_COMPLETE": "bash_complete",

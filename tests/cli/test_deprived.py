@@ -1,4 +1,4 @@
-"""Every command without something a process usually has: its exit code still tells how it ended.
+"""Every command without something that a process usually has: the exit code still shows the result.
 
 The commands come from click, so that a new one must be tried here, too.
 """

@@ -1,4 +1,4 @@
-"""`devices`: where its output goes, and how it ends."""
+"""`devices`: its output, and its exit codes."""
 
 import json
 import stat

@@ -45,7 +45,7 @@ def changes(world: World, tmp_path: Path) -> str:
 
 
 def wait_for(started: "subprocess.Popen[str]", word: str) -> None:
-    """Read standard error up to a line that contains a word."""
+    """Read standard error up to a line that contains the text."""
     assert started.stderr is not None
     for line in started.stderr:
         if word in line:

@@ -1,8 +1,7 @@
-"""Every option of every command arrives where it is used.
+"""Every option of every command takes effect.
 
-The commands and their options come from click, so that a new one must be tried here, too. The
-values that a command passes on are observed where they enter the library: `Client`, `Run`, `plan`,
-and so on.
+The commands and their options come from click, so that a new one must be tried here, too. The tests
+observe values where they enter the library: `Client`, `Run`, `plan`, and so on.
 """
 
 import json

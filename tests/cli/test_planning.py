@@ -1,4 +1,4 @@
-"""`fleet template`, `plan`, `apply PLAN` and `undo`: the course of one job, and its exit codes."""
+"""`fleet template`, `plan`, `apply PLAN` and `undo`: one job to its end, and the exit codes."""
 
 import csv
 import json

@@ -24,7 +24,7 @@ from tests.fleet.pages import data_of
 
 @pytest.fixture
 def renames(run: Run, tmp_path: Path) -> Path:
-    """A plan that gives each device another name and slug."""
+    """A plan that renames each device and changes its slug."""
     path = tmp_path / "plan.jsonl"
     arguments = ("--all", "--set-name", "{name} x", "--set-slug", "{slug}-x", "-o", str(path))
     assert run("fleet", "plan", *arguments).exit_code == 0

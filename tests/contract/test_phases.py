@@ -193,7 +193,7 @@ async def test_what_aiohttp_raises_after_it_sent(
     server.always(applied(reply))
     error = await raised(server, kind)
     assert isinstance(error, kind)
-    # Otherwise it would look like an error from before anything was sent.
+    # Otherwise it would look like a failure before anything was sent.
     assert not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     assert server.seen == ["POST"]
 

@@ -42,7 +42,7 @@ class Gone:
 
 
 def seen_with(owner: type, **changed: Any) -> tuple[str, Any]:
-    """Return a name of `direct`, and its value if `owner` were changed in this way."""
+    """Return a name in `direct`, and its value if `owner` had this change."""
     other = type(owner.__name__, (owner,), changed)
     if owner is ResponseHandler:
         return "ResponseHandler", other

@@ -1,4 +1,4 @@
-"""tenacity drives one call's attempts: a separate loop for each call, cancelled at once."""
+"""tenacity drives a call's attempts: each call has its own loop, which can be cancelled at once."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""A caller's session: whatever it keeps from being sent was not sent, whoever failed.
+"""A caller's session: a request that it does not send is reported as not sent, whatever failed.
 
 The phases are those of aiohttp; `session._Way` distinguishes them by its `ClientRequest.send`.
 """

@@ -40,14 +40,14 @@ def read_config(credentials: Any, **fields: Any) -> CommunicationConfig:
         ({**MQTTS, "protocol": "mqtts"}, {}, "MQTTS"),
         ({**MQTTS, "protocol": "MQTTS"}, {"mqtt_protocol": None}, "MQTTS"),
         ({**MQTTS, "protocol": "MQTTS"}, {"mqtt_protocol": ""}, "MQTTS"),
-        # A dict of both shapes follows the protocol, wherever that is given.
+        # If a dict fits both shapes, its protocol decides, wherever it is given.
         ({**MQTT, **MQTTS}, {"mqtt_protocol": "MQTT"}, "MQTT"),
         ({**MQTT, **MQTTS}, {"mqtt_protocol": "MQTTS"}, "MQTTS"),
         ({**MQTT, **MQTTS, "protocol": "MQTT"}, {}, "MQTT"),
         ({**MQTT, **MQTTS, "protocol": "MQTTS"}, {}, "MQTTS"),
         # The top level has priority.
         ({**MQTT, **MQTTS, "protocol": "MQTTS"}, {"mqtt_protocol": "MQTT"}, "MQTT"),
-        # Only if it is given nowhere do the keys decide.
+        # The keys decide only if no protocol is given.
         (MQTT, {}, "MQTT"),
         (MQTTS, {}, "MQTTS"),
         ({**MQTTS, "username": "", "password": None}, {}, "MQTTS"),

@@ -106,7 +106,7 @@ def test_other_failures_of_a_handshake() -> None:
     )
 
 
-# The server's Date is 1000, which stands for the second from 1000 to 1001.
+# The server's Date is 1000, so its time is between 1000 and 1001.
 @pytest.mark.parametrize(
     ("before", "after", "health", "difference"),
     [
@@ -136,7 +136,7 @@ def test_clocks_are_compared_within_the_precision_of_a_date(
     back=st.floats(0, 5),
 )
 def test_equal_clocks_are_never_blamed(moment: float, there: float, back: float) -> None:
-    """However long the request takes: the server's time lies between, cut to whole seconds."""
+    """The server's time, cut to whole seconds, lies between, however long the request takes."""
     found = judge_clock(float(int(moment)), moment - there, moment + back)
     assert found.health is Health.OK
 

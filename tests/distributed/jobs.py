@@ -14,7 +14,7 @@ QUICK = RetryPolicy(attempts=2, base_delay=0.001)
 
 
 def renames(emulator: Emulator, *, sites: int = 0) -> list[fleet.WorkItem]:
-    """Return a new name for each device, planned as on its site, or on one of so many others."""
+    """Return a rename for each device, grouped by its own site or over `sites` others."""
     return [
         fleet.WorkItem(
             seq=seq,
@@ -58,7 +58,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 
 async def sent(emulator: Emulator, number: int) -> None:
-    """Wait until so many requests that change something have arrived."""
+    """Wait until that many requests that change something have arrived."""
     await until(lambda: len(written(emulator)) >= number)
 
 

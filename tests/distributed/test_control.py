@@ -1,4 +1,4 @@
-"""The statements about a job: who gets which partition, and the stop."""
+"""The statements about a job: which worker gets which partition, and the stop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ def counts(**told: int) -> dict[str, int]:
 
 
 async def with_job(database: JobDatabase, *queues: str) -> Control:
-    """Write a job with a partition of ten for each queue; a queue "2/a" is of wave 2."""
+    """Write a job with one partition of ten for each queue; a queue "2/a" belongs to wave 2."""
     sql, values = job_values("job", "digest", FACTS, 0)
     await database.execute(sql, **values)
     for no, text in enumerate(queues):

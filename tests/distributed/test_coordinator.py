@@ -1,4 +1,4 @@
-"""What a job does next, from counts alone."""
+"""The next step of a job, decided only from counts."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How a job is divided: what stays together, in which order, and in which wave."""
+"""How a job is divided: which items stay together, in which order, and in which wave."""
 
 from collections import defaultdict
 from typing import Any
@@ -19,7 +19,7 @@ def rename(device: int, name: str = "new") -> UpdateDevice:
 
 
 def items(*devices: int, **fields: Any) -> list[WorkItem]:
-    """Return an item for each device; of one device, each sets another field."""
+    """Return an item for each device number; items of one device set different fields."""
     seen: dict[int, int] = defaultdict(int)
     found = []
     for seq, device in enumerate(devices):

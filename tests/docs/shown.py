@@ -128,7 +128,7 @@ class Workplace:
             **{name: value for name, value in os.environ.items() if "ENAPTER" not in name},
             "ENAPTER_STATE_DIR": str(folder / "state"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # it takes longer than all else
+            "PYTEST_ADDOPTS": "-p no:hypothesispytest",  # takes longer than everything else
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "error",
@@ -199,7 +199,7 @@ class Workplace:
         )
 
     async def _carry_out(self, command: Command) -> None:
-        """Run a command, press Ctrl-C where that is shown, and look for each line shown."""
+        """Run a command, press Ctrl-C as shown, and look for each line shown."""
         if (setting := re.fullmatch(r"export (\w+)=(.*)", command.line)) is not None:
             self.environment[setting[1]] = setting[2].strip("'\"")
             return

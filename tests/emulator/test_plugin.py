@@ -108,7 +108,7 @@ def run(folder: Path, *tests: str, mode: str | None = "auto") -> tuple[int, str]
         [
             *(sys.executable, "-c", "\n".join(program)),
             *("-q", "-rs", "-W", "error", "-p", "no:cacheprovider", "-c", "/dev/null"),
-            *("-p", "no:hypothesispytest"),  # it takes most of a start, and none of these uses it
+            *("-p", "no:hypothesispytest"),  # takes most of a start, and no test here uses it
             *(f"--rootdir={folder}", *chosen, str(folder)),
         ],
         cwd=folder,

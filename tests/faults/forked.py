@@ -45,7 +45,7 @@ TOLD: Final = 3000
 """How many characters of a trial's output are kept."""
 
 MOST_BYTES: Final = 2 << 30
-"""The address space that a trial may use; one that fills a list endlessly has failed."""
+"""The address space that a trial may use; a trial that fills a list endlessly then fails."""
 
 State = Literal["caught", "survived", "broke down", "no end"]
 

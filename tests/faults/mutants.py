@@ -63,13 +63,13 @@ def take_place(module: str, tree: ast.Module) -> None:
     for name in importers(module):
         del sys.modules[name]
     sys.meta_path.insert(0, _Instead(module, compile(tree, str(file_of(module)), "exec")))
-    # Only now, because pytest has its own finder, which would come first.
+    # Only now, because pytest's own finder would come first.
     importlib.import_module(module)
 
 
 @functools.cache
 def importers(module: str) -> frozenset[str]:
-    """Return a module and all imported modules of ours that depend on it, directly or not."""
+    """Return a module and all imported modules of the package that depend on it."""
     ours = [name for name in sys.modules if name.startswith(("enapter_async", "tests."))]
     imports = {name: _imports_of(name) for name in ours}
     found = {module}

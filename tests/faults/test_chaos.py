@@ -227,7 +227,7 @@ async def test_an_answer_that_does_not_get_through_whole_is_settled_or_ambiguous
     assert server.world.done("update") >= 1
 
 
-# Any real server would do: here the emulator, whose log of effects is the witness.
+# Any real server would do; the emulator's log of effects is the witness.
 
 QUICK = RetryPolicy(attempts=4, base_delay=0.01, max_delay=0.05, deadline=30.0)
 
@@ -249,7 +249,7 @@ def operations_on(world: World) -> list[Operation[Any]]:
 
 
 def effects_on(world: World, operation: Operation[Any]) -> int:
-    """Count how often exactly the operation's change was made."""
+    """Count how often the operation's exact change was made."""
     subject = str(operation.subject())
     match operation:
         case UpdateDevice(name=name):

@@ -25,7 +25,7 @@ def test_each_row_of_the_fault_table_is_listed() -> None:
 
 
 def test_each_row_is_tested_where_it_is_listed(request: pytest.FixtureRequest) -> None:
-    """The whole run compares the whole table with its tests, a run of some files only theirs."""
+    """A run of the whole suite checks the whole table, a run of some files only their rows."""
     config = request.config
     if config.option.keyword or any("::" in argument for argument in config.args):
         return  # only some tests of the files are collected

@@ -1,4 +1,4 @@
-"""Callers for tests of the engine alone: they act as the test says, without a network."""
+"""Callers for tests of the engine alone: they act as the test specifies, without a network."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

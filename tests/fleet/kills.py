@@ -178,7 +178,7 @@ class Story:
 
 
 def asked_of(world: World) -> list[Operation[Any]]:
-    """Return operations on every device, with mints and deletions where it allows them."""
+    """Return operations for every device, including mints and deletions where possible."""
     found: list[Operation[Any]] = []
     for number, device in enumerate(world):
         if device.type != "STANDALONE":

@@ -248,7 +248,7 @@ class Play:
         }
 
     def _states(self) -> dict[Operation[Any], State]:
-        """Return each operation's state by the journal's results, where it must appear once."""
+        """Return each operation's state from the journal's results, which must contain it once."""
         if not self._journal.exists():
             return {}
         with closing(read_journal(self._journal)) as journal:

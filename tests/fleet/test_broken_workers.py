@@ -282,7 +282,7 @@ async def test_a_worker_that_is_cancelled_with_its_next_item_in_hand_loses_none(
 
 
 async def test_a_run_ends_under_an_eager_task_factory() -> None:
-    """Items of one device unblock each other while the workers are still being created."""
+    """Items of one device unblock each other while the workers are being created."""
     factory = getattr(asyncio, "eager_task_factory", None)
     if factory is None:
         pytest.skip("eager tasks need Python 3.12")

@@ -1,4 +1,4 @@
-"""A server that stores something else: done, but not as requested, in every report of a job."""
+"""A server that stores something else: every report of a job says done, but not as requested."""
 
 import contextlib
 import json

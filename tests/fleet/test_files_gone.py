@@ -20,7 +20,7 @@ NUMBER = 60
 AT = 12
 AT_ONCE = 4
 IN_FLIGHT = 2 * AT_ONCE
-"""The most that may have begun before the loss is noticed: what is in flight, and the queue."""
+"""The most that may start before the loss is noticed: operations in flight and in the queue."""
 
 
 def unlinked(path: Path) -> None:

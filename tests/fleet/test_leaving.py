@@ -38,7 +38,7 @@ async def test_leaving_early_starts_nothing_more_and_drains() -> None:
     assert len(caller.began) == began == len(caller.ended)
     assert run.report.counts[State.APPLIED] == began
     assert run.report.counts[State.HELD] == run.report.total - began
-    assert run.report.total <= 7  # 6 ahead of the outcome that was taken
+    assert run.report.total <= 7  # 6 ahead of the consumed outcome
     assert not run.report.complete
     assert fleet_tasks() == []
 
@@ -160,7 +160,7 @@ async def test_operations_waiting_for_the_rate_are_not_started_after_a_stop(
     renames = [rename(uuid(number)) for number in range(20)]
     journal = tmp_path / "journal.db"
     async with Emulator(world=World(fleet_of(20))) as emulator:
-        # One at once, and another after each further half minute.
+        # One at once, and another after every further half minute.
         slow = Client(emulator.token, base_url=emulator.base_url, pacing=Pacing(max_rate=1 / 30))
         run = fleet.Run(slow, renames, journal=journal, check=check)
         async with slow, asyncio.timeout(10), run:

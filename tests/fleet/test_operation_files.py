@@ -1,4 +1,4 @@
-"""Files of operations: what is read, and every way in which such a file can be wrong."""
+"""Files of operations: valid files, and every way in which one can be wrong."""
 
 import json
 from pathlib import Path

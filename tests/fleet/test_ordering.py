@@ -1,4 +1,4 @@
-"""Which items may start: those of one device one at a time, and none before its predecessor."""
+"""Which items may start: one at a time for each device, and none before its predecessor."""
 
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.ordering import Ordering

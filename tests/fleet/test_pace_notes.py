@@ -1,4 +1,4 @@
-"""The pace that a run was allowed: who is told, and what its journal keeps."""
+"""The pace that a run was allowed: who receives it, and what its journal keeps."""
 
 import asyncio
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""A run held in PostgreSQL: one session writes, and one that was taken over writes nothing."""
+"""A run held in PostgreSQL: one session writes, and a session that lost its hold writes nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -1,4 +1,4 @@
-"""Private files: complete or absent, whoever was killed before and whatever is mounted."""
+"""Private files are complete or absent, whichever process was killed and whatever is mounted."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""The page about a run: its statements are true, and nothing in it can do harm."""
+"""The page about a run is true, and nothing in it can do harm."""
 
 import contextlib
 import json

@@ -66,7 +66,7 @@ async def test_input_is_pulled_at_most_twice_the_concurrency_ahead() -> None:
 
     async with fleet.Run(ScriptedCaller(), endless(), concurrency=4) as run:
         await turns(100)
-        assert pulled == 8  # nobody takes an outcome, so nothing more is pulled
+        assert pulled == 8  # nobody consumes an outcome, so nothing more is pulled
         taken = 0
         async for _ in run:
             taken += 1
@@ -315,7 +315,7 @@ async def test_memory_does_not_grow_with_the_number_of_operations() -> None:
     answered = itertools.count(1)
 
     async def answer(_: Operation[Any]) -> None:
-        # Cycles wait for the collector, and Python versions differ in when it runs.
+        # Cycles wait for the collector, which runs at different times in different Python versions.
         if next(answered) % 250 == 0:
             gc.collect()
         raise refusal()

@@ -1,4 +1,4 @@
-"""Run folders are sorted by the order in which the runs began, whatever the clock says."""
+"""Run folders are sorted by the start of their runs, whatever the clock says."""
 
 import subprocess
 import sys

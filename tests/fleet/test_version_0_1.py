@@ -41,7 +41,7 @@ OPERATIONS: list[Operation[Any]] = [
     AssignBlueprint(device_id=uuid(1), blueprint_id="bp-2"),
     GenerateConfig(device_id=uuid(2), protocol="MQTTS"),
     DeleteDevice(device_id=uuid(3)),
-    UpdateDevice(device_id=uuid(4), slug="pump-0"),  # failed: the slug was taken
+    UpdateDevice(device_id=uuid(4), slug="pump-0"),  # failed: the slug was not free
     GetDevice(device_id=uuid(5)),
     ListDevices(limit=2),
     # These were in flight.

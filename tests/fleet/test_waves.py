@@ -212,7 +212,7 @@ async def test_a_hold_between_waves_is_reported(emulator: Emulator) -> None:
 
 
 async def test_a_stop_ends_a_hold_at_once(emulator: Emulator) -> None:
-    clock = FakeClock(gate=asyncio.Event())  # nobody ever opens it
+    clock = FakeClock(gate=asyncio.Event())  # never opened
     client = Client(emulator.token, base_url=emulator.base_url, clock=clock.clock())
 
     def on_event(event: RunEvent) -> None:

@@ -23,7 +23,7 @@ GZIP: Final = ("Content-Encoding", "gzip")
 
 
 def poured(start: bytes, piece: bytes, times: int = 80) -> Reply:
-    """Send a piece repeatedly, until the client has gone."""
+    """Send a piece repeatedly until the client disconnects."""
 
     async def pour(exchange: Exchange) -> bool:
         await exchange.send(start)

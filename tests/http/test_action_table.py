@@ -131,7 +131,7 @@ async def test_refused_to_the_end_is_the_refusal_itself(
             assert isinstance(error, APIError)
             assert type(error) is api_error_type(error.status)
             assert len(server.seen) == 4
-        else:  # a refusal as too many requests is no attempt; only the deadline ends it
+        else:  # such refusals do not count as attempts; only the deadline ends them
             assert isinstance(error, DeadlineExceededError | ServerError)
             assert len(server.seen) > 4
         assert server.seen == [METHOD[operation]] * len(server.seen)

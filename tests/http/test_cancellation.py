@@ -47,7 +47,7 @@ async def cancelled(task: asyncio.Task[Any]) -> None:
 
 
 async def all_is_free(rig: Rig) -> None:
-    """Show that no connection, place or turn is held: both places are used at once."""
+    """Check that no connection, place or turn is held, by using both places at once."""
     assert rig.held() == 0
     server = rig.server
     server.always(applied(meet(asyncio.Barrier(2))))

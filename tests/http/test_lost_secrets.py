@@ -1,4 +1,4 @@
-"""Credentials exist only in one answer: whatever arrived is kept, and shown to nobody."""
+"""Credentials exist only in one answer: everything that arrived is kept, and nothing is shown."""
 
 import copy
 import json
@@ -151,7 +151,7 @@ async def test_a_received_answer_is_not_requested_again_even_if_allowed(
 
 @attrs.frozen(kw_only=True)
 class MintForOne(GenerateConfig):
-    """A configuration that must belong to its own channel."""
+    """Accepts only a configuration for one channel."""
 
     kind: ClassVar[str] = "tested.mint_for_one"
 

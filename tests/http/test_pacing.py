@@ -1,4 +1,4 @@
-"""What the calls of one client share: the limiter, and turns of writers."""
+"""The resources that calls of one client share: the limiter, and turns of writers."""
 
 import asyncio
 from collections.abc import Awaitable

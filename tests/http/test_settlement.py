@@ -64,7 +64,7 @@ async def test_however_the_call_ends_a_visible_effect_is_success(
         assert rig.ended.settled
         assert rig.ended.error is None
         assert rig.waits[-1] == ("settle", 0.0)
-    # A refusal is no attempt, so an endless one continues until the deadline.
+    # A refusal does not count as an attempt, so endless refusals continue until the deadline.
     sent = len(server.seen) - 1
     assert sent in (2, 4) or (end in (ENDS["refused"], ENDS["refused-503"]) and sent > 4)
     assert server.seen == [method] * sent + ["GET"]

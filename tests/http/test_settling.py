@@ -56,7 +56,7 @@ async def test_a_search_lists_candidates_and_chooses_none() -> None:
 
 
 async def test_objects_older_than_the_first_attempt_are_not_candidates() -> None:
-    """By the server's clock alone: the two clocks may differ by hours."""
+    """Only the server's clock counts: the two clocks may differ by hours."""
     async with serving(old="North", new="North") as server:
         hours_off = Clock(wall=lambda: time.time() + 7200)
         server.built = {"old": time.time() - 60, "new": time.time() + 1}

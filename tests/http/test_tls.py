@@ -97,7 +97,7 @@ async def test_row06_plain_http_to_a_tls_port_is_never_a_success(
 ) -> None:
     address = f"http://127.0.0.1:{secured.port}"
     async with open_rig(transport, secured, base_url=address) as rig:
-        # The request was sent, and whoever received it may have been a server of any kind.
+        # The request was sent, and any kind of server may have received it.
         assert type(await rig.fails(CONFIG)) is AmbiguousOutcomeError
         assert rig.certainties == [Certainty.MAYBE]
     assert secured.arrivals == []
@@ -113,7 +113,7 @@ async def test_row06_a_server_without_a_protocol_in_common_is_sent_nothing(
     client.minimum_version = ssl.TLSVersion.TLSv1_3
     async with FaultServer(ssl_context=context) as server:
         async with open_rig(transport, server, ssl_context=client) as rig:
-            # A server may give a reason before it closes, or not: asyncio's own does not.
+            # A server may give a reason before it closes; asyncio's own gives none.
             error = await rig.fails(operation)
             assert isinstance(error, TLSError | HostDownError)
             assert set(rig.certainties) == {Certainty.NOT_SENT}

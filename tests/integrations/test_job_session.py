@@ -1,4 +1,4 @@
-"""Sessions of a job that several callers request at once, or whose file fails."""
+"""Sessions of a job that several callers start at once, or whose file cannot be read."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Any worker can stop a job: one that runs here, elsewhere, or nowhere."""
+"""A stop ends a job that runs here, in another worker, or nowhere."""
 
 import asyncio
 from pathlib import Path

@@ -82,7 +82,7 @@ def ended(number: int) -> str:
 
 
 async def tiles(tab: Tab) -> dict[str, int]:
-    """Return the figures shown, by the first word of the label below each."""
+    """Return the figures shown, keyed by the first word of their labels."""
     shown = await tab.evaluate(
         "[...document.querySelectorAll('#tiles div')].map((each) => each.innerText.split('\\n'))"
     )

@@ -75,7 +75,8 @@ async def test_failed_attempts_waits_and_the_settling_read_are_recorded(
     (wait,) = call.events
     assert dict(wait.attributes or {}) == {
         "enapter.wait.reason": "retry-after",
-        # 2 s, and jitter of at most a quarter of it and half a second, with randomness at its top
+        # 2 s, plus jitter of at most a quarter of that and half a second, with randomness at its
+        # top
         "enapter.wait.seconds": 2.1,
     }
 

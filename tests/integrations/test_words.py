@@ -1,4 +1,4 @@
-"""A job's watchers read only our own words about it, because the upstream may send anything."""
+"""Watchers read only the package's own words about a job: the upstream may send anything."""
 
 import json
 from pathlib import Path

@@ -191,7 +191,7 @@ def test_hanging_requests_freeze_others_for_a_bounded_time() -> None:
     for each in flying[1:]:
         machine.refused(each, 1000.0, None)
     assert machine.opens_at(1001.0) == 1000.0 + FREEZE_S
-    # Nothing has passed then, so it is a pause, as if all had ended.
+    # Nothing has passed, so this is a pause, as if every request had ended.
     assert machine.opens_at(1000.0 + FREEZE_S) == 1000.0 + FREEZE_S + 0.375
 
 

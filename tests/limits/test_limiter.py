@@ -146,7 +146,7 @@ async def test_a_closed_limiter_sleeps_no_more(make: Make) -> None:
     waiting = asyncio.create_task(limiter.acquire())
     await turned(1)
     await limiter.close()
-    assert len(asyncio.all_tasks()) == 2  # this test's task, and the one that waits
+    assert len(asyncio.all_tasks()) == 2  # this task and the waiting one
     waiting.cancel()
 
 

@@ -22,7 +22,7 @@ def own_server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
 
 
 async def starts(limiter: PostgresLimiter, seconds: float, found: list[float]) -> None:
-    """Start attempts of 20 ms, 16 at once; note when each started."""
+    """Start attempts of 20 ms, 16 at a time; record when each started."""
     until = time.monotonic() + seconds
 
     async def one() -> None:

@@ -15,7 +15,7 @@ from tests.support.server import FaultServer
 
 
 class Hands:
-    """A clock that is turned by hand; whoever sleeps wakes up once it is past their time."""
+    """A clock that a test sets; a sleep ends once the clock is past its time."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -45,7 +45,7 @@ async def settled() -> None:
 
 @attrs.define
 class Line:
-    """A line of slots in this process."""
+    """A queue of slots in this process."""
 
     max_rate: float = 100.0
     away: str = ""

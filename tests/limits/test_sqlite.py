@@ -1,4 +1,4 @@
-"""The slots of the processes of one machine."""
+"""The slots that the processes of one machine share."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from enapter_async.limits.sqlite import SQLiteSlots
 
 
 class Hands:
-    """A clock that is turned by hand."""
+    """A clock that a test sets."""
 
     now = 5000.0
 

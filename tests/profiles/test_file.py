@@ -1,4 +1,4 @@
-"""The configuration file: its location, its contents, and where it keeps a token."""
+"""The configuration file: its location, its contents, and the sources of a token."""
 
 import os
 import sys

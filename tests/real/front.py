@@ -101,7 +101,7 @@ class Front:
 
 
 def judge(world: World, operation: Operation[Any], ended: Any) -> None:
-    """Compare a call's report on a device that it alone writes to with what was done to it."""
+    """Compare a call's report with the changes to its device, which no other call writes to."""
     device_id = operation.subject()
     if device_id is None:
         return

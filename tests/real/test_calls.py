@@ -78,7 +78,7 @@ async def test_permanent_refusals_did_nothing(
     async with opened(transport, tmp_path, row) as front:
         await prepared(front, row)
         error = await front.run(operation)
-        # It is no attempt, so the deadline ends it.
+        # It does not count as an attempt, so the deadline ends it.
         assert isinstance(error, EnapterError)
         assert type(error) is (api_error_type(status) if told else DeadlineExceededError)
         refusals = len(error.attempts)

@@ -46,7 +46,7 @@ async def test_a_deletion_that_was_passed_on_is_never_reported_as_failed(
     async with open_front(transport, tmp_path, server=PASS_ON, http=TWO_UPSTREAMS) as front:
         front.emulator.faults.add(Drop(after_effect=True), method="DELETE")
         error = await front.run(DELETE)
-        # All that a first 404 claims is that the device is gone, and so it is.
+        # A first 404 only claims that the device is gone, which is true.
         assert isinstance(error, NotFoundError)
         assert error.from_api
         assert front.world.log.count_arrivals("DELETE") == 2

@@ -243,7 +243,8 @@ def _false_success(story: Story, call: Told, done: list[Effect]) -> list[str]:
         return [] if secret in [each.secret for each in done] else [f"nobody minted {secret}"]
     wrong = []
     if asked.verb == "delete":
-        # If another user changes the slug meanwhile, the address is gone and the device is not.
+        # If another user changes the slug meanwhile, the address no longer exists, but the device
+        # does.
         held = world.nameless(asked.address, start, call.ended)
     else:
         wanted, ids = wanted_by(asked), world.known_as(asked.address)
@@ -267,6 +268,6 @@ def _false_error(call: Told, done: list[Effect]) -> list[str]:
     if not call.asked.writes or not done:
         return []
     if isinstance(error, NotFoundError) and call.asked.verb == "delete":
-        # Whoever did it: a deletion's 404 only claims that the device is gone.
+        # Whoever deleted it: a deletion's 404 only claims that the device is gone.
         return []
     return [f"{type(error).__name__}, and it was done at {done[0].at:.3f}"]

@@ -28,7 +28,7 @@ INTERRUPTIONS: Final = (
 
 @attrs.frozen(kw_only=True)
 class Interruption:
-    """How a session ends early: after so many seconds, turns or outcomes."""
+    """How a session ends early: after a number of seconds, turns or outcomes."""
 
     kind: str
     after: float

@@ -90,7 +90,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def leap(self, seconds: float) -> None:
-        """Advance the time at once, so that everybody notices afterwards."""
+        """Advance the time at once, so that all tasks notice only afterwards."""
         self._now += seconds
         self.leapt += seconds
 

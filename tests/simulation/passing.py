@@ -38,7 +38,7 @@ def unpassed(
 
 
 def _was_read_back(witness: "Witness", asked: Asked) -> bool:
-    """Return whether a later read showed its values, or a later item made that needless."""
+    """Return whether a later read showed its values, or a later item made that unnecessary."""
     known = [each.ends[asked] for each in witness.sessions if asked in each.ends]
     applied = [each for each in known if each.state == "applied"]
     if not applied:

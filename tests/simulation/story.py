@@ -141,7 +141,7 @@ def _meddling(world: World, device_id: str, fields: Mapping[str, str]) -> Callab
 
 
 def shapes(count: int) -> list[Shape]:
-    """Create devices whose ids differ in their last digits."""
+    """Create devices whose ids differ only at their ends."""
     return [
         Shape(
             id=f"00000000-0000-4000-8000-{number:012x}",
@@ -220,7 +220,7 @@ def check_spacing(
 
 
 def check_at_once(story: Story, send: Send, most: int) -> None:
-    """Before a request: not too many are in flight, and there is no second write to its device."""
+    """Before a request: the limit in flight is kept, and its device has no other write."""
     others = [each for each in story.network.under_way if each.session == send.session]
     if len(others) >= most:
         story.blame(send.at, f"request {send.number} begins while {len(others)} are under way")

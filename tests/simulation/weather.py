@@ -107,7 +107,7 @@ class Weather:
     latency: float = 0.05
 
     def course(self, chance: random.Random, asked: Asked, now: float) -> Course:
-        """Draw how a request that begins now goes."""
+        """Draw how a request that starts now goes."""
         trip = chance.uniform(0.001, self.latency)
         back = chance.uniform(0.001, self.latency)
         plain = Course(trip=trip, heard=trip + back)
@@ -262,7 +262,7 @@ class _Fate:
             self.asked.verb not in ("get", "update", "assign_blueprint")
             or len(self.asked.address) != 36
         ):
-            return self.plain  # if no id was requested, or none is sent, nobody could notice
+            return self.plain  # if no id was requested or none is returned, nobody could notice
         return attrs.evolve(
             self.plain, name="about another", other=True, works=_maybe_done(self.chance)
         )

@@ -1,8 +1,8 @@
 """The devices and their whole history: the witness of a simulation.
 
 It imports nothing of the package, parses requests as a server does, and forgets nothing. Future
-events (a request on its way, a late effect) are on its agenda and take place when their time has
-come; every query first says what time it is.
+events (a request on its way, a late effect) are on its agenda and take place when they are due;
+every query first sets the current time.
 """
 
 import heapq

@@ -36,7 +36,7 @@ RARE_SHARE = 0.02
 NEW = "new-"
 """Addresses with this prefix are devices that come into existence at their first use."""
 
-# Too many requests to wait would leave the traffic little else to do.
+# With too many of them, the traffic would mostly wait.
 _MAYBE: list[Reply] = [
     reply
     for name, reply in MAYBE.items()

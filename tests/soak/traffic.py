@@ -186,7 +186,7 @@ class Traffic:
 
 
 def _of_run(word: str) -> str:
-    # A deletion that found its device gone: an earlier attempt of it, cut off, had done it.
+    # The device of this deletion was gone because an earlier, cancelled attempt had deleted it.
     return "unknown" if word == "absent" else word
 
 

@@ -82,7 +82,7 @@ def _run(loop: Loop, story: Any) -> Any:
 
 @functools.cache
 def _warmed_up(loop: Loop) -> None:
-    """Make a loop of this kind open everything that it keeps for the whole process."""
+    """Make a loop of this kind open everything that it keeps for the life of the process."""
     _run(loop, asyncio.sleep(0))
 
 
@@ -182,7 +182,7 @@ def trouble(server: FaultServer, troubles: Troubles) -> None:
 
 
 def open_after(sleeps: int, server: FaultServer, clock: FakeClock) -> None:
-    """Open the port of a closed server once that many sleeps have begun."""
+    """Open the port of a closed server after that many sleeps."""
 
     async def reopen() -> None:
         if len(clock.sleeps) >= sleeps:

@@ -94,7 +94,7 @@ class PostgresServer:
                 return
 
     def crash(self) -> None:
-        """End it and all its connections at once; the next start recovers. Safe to repeat."""
+        """Kill it and all its connections at once; the next start recovers. Safe to repeat."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGQUIT)

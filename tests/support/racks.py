@@ -157,7 +157,7 @@ class TestRack(Operation[dict[str, Any]]):
 
 @attrs.frozen(kw_only=True)
 class RackRun:
-    """A test of a rack that takes its time."""
+    """A test of a rack that takes time."""
 
     id: str
     state: str = "RUNNING"
@@ -193,7 +193,7 @@ class FindRuns(Operation[tuple[RackRun, ...]]):
 
 @attrs.frozen(kw_only=True)
 class StartRun(Operation[Any]):
-    """Begin a test of a rack: the answer is its id at once, and reading tells its end."""
+    """Start a test of a rack: the answer is its id, and a later read shows the result."""
 
     kind: ClassVar[str] = "rack.start_run"
     repeat: ClassVar[Repeat] = Repeat.ONCE
@@ -252,9 +252,9 @@ class RackServer:
         """The rack of each run, and when it began."""
         self.reads = 0
         self.after: Callable[[str, int], str] = lambda _rack, _reads: "OK"
-        """The state of a run of a rack, when it is read for the so-manyth time in all."""
+        """Returns the state of a test of a rack, by the number of reads so far."""
         self.built: dict[str, float] = {}
-        """When each rack was built, in seconds since 1970, if that is told."""
+        """When each rack was built, in seconds since 1970, if the server sends that."""
 
     async def _serve(self, request: web.Request) -> web.Response:
         self.requests.append((request.method, request.path))

@@ -248,8 +248,8 @@ class FaultServer:
 
     async def __aenter__(self) -> Self:
         if self._closed:
-            # A port that is bound but not listening refuses connections, and nobody else can take
-            # it.
+            # A port that is bound but not listening refuses connections, and no other process can
+            # use it.
             self._unheard = socket.socket()
             self._unheard.bind(("127.0.0.1", 0))
             self.port = self._unheard.getsockname()[1]

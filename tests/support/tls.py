@@ -27,7 +27,7 @@ BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiAf+ubTDdUKq3Z0NSYzc8MAROCYg3py
 1hbGiObYVSJlgwIhAKeqQG97eou2M2g9oQ76ACGZlFT69A0GuBgM0vTIoveT
 -----END CERTIFICATE-----
 """
-"""An authority whose key was thrown away: whoever trusts it alone trusts nobody."""
+"""An authority whose key was thrown away, so trusting only it means trusting nobody."""
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""A few devices and a log of changes to them: the witness that every fault test asks in the end."""
+"""A few devices and a log of changes to them, which every fault test checks at the end."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""How the package is broken on purpose: text in the source of one function is replaced."""
+"""How the package is broken on purpose: a break replaces text in the source of one function."""
 
 import contextlib
 import importlib
