@@ -24,7 +24,7 @@
     │   ├── CachedAnswerError
     │   ├── ResponseMismatchError
     │   └── ResponseTooLargeError
-    ├── ResultDiffersError                     a write was done, but not as asked
+    ├── ResultDiffersError                     a write was done, with a different result
     ├── StillPendingError                      it was accepted, and has not ended yet
     └── AmbiguousOutcomeError                  a write may or may not have been done
         └── ResultLostError                    it was done, and its answer is lost

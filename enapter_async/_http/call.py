@@ -283,7 +283,7 @@ def differing(
             hint=f"Check the {target.word} before you send it again, which would do it once more.",
         )
     return ResultDiffersError(
-        f"{described(operation)} was done, but not as asked: {why}",
+        f"{described(operation)} was done, but with a different result: {why}",
         noun=target.noun,
         subject=target.name,
     )

@@ -19,11 +19,20 @@ from enapter_async.text import plain, plain_lines
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
-        "completion": ("enapter_async.cli.completion", "Let bash, zsh or fish complete commands."),
-        "demo": ("enapter_async.cli.demo", "Watch a thousand devices being changed, and checked."),
+        "completion": (
+            "enapter_async.cli.completion",
+            "Print a script for tab completion in bash, zsh or fish.",
+        ),
+        "demo": (
+            "enapter_async.cli.demo",
+            "Change a thousand emulated devices, and check every outcome.",
+        ),
         "devices": ("enapter_async.cli.devices", "List, read, change and delete single devices."),
-        "doctor": ("enapter_async.cli.doctor", "Find out why nothing works, and what to do."),
-        "emulator": ("enapter_async.cli.emulator", "Run a server that behaves as the API says."),
+        "doctor": (
+            "enapter_async.cli.doctor",
+            "Check the connection to the API, and suggest fixes.",
+        ),
+        "emulator": ("enapter_async.cli.emulator", "Run a local server that behaves like the API."),
         "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
         "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),
         "sites": ("enapter_async.cli.sites", "List, read, create, change and delete sites."),
@@ -87,10 +96,10 @@ def _exit_of(error: EnapterError) -> Exit:
 @connection_options
 @click.pass_context
 def cli(context: click.Context, settings: Settings) -> None:
-    """Operate fleets of Enapter devices, and be told the truth about each one.
+    """Operate fleets of Enapter devices, with a reliable outcome for each change.
 
-    The options below may also stand after a command's name. The token is never taken from
-    the command line, where everybody on the machine can read it.
+    The options below may also follow a command's name. The token cannot be passed on the command
+    line, where every user of the machine could read it.
     """
     context.obj = settings
 

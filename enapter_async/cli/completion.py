@@ -25,7 +25,7 @@ def command(context: click.Context, *, shell: str) -> None:
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     kind = get_completion_class(shell)
     if kind is None:
-        raise click.UsageError(f"this version of click knows no {shell}")
+        raise click.UsageError(f"this version of click does not support {shell}")
     script = kind(context.find_root().command, {}, PROGRAM, VARIABLE).source()
     click.echo(script)
 

@@ -39,16 +39,22 @@ _PICTURE: Final = 104
 
 @click.command("demo")
 @click.option(
-    "--devices", type=click.IntRange(min=10), default=1000, show_default=True, help="How many."
+    "--devices",
+    type=click.IntRange(min=10),
+    default=1000,
+    show_default=True,
+    help="Number of devices.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Which fleet, which faults.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="Seed of the fleet and its faults."
+)
 @click.option(
     "--faults",
     type=click.FloatRange(0, 1),
     default=0.15,
     show_default=True,
     metavar="RATE",
-    help="What share of requests meets a fault.",
+    help="Share of requests that get a fault, from 0 to 1.",
 )
 @click.option(
     "--max-rate",
@@ -56,23 +62,23 @@ _PICTURE: Final = 104
     default=300.0,
     show_default=True,
     metavar="N",
-    help="Begin at most N requests a second, so that there is something to watch.",
+    help="Start at most N requests per second, slow enough to watch.",
 )
 @click.option(
     "--svg",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
     shell_complete=completion.files,
-    help="Write what was shown to this file, as a picture.",
+    help="Save the output to this file as an SVG picture.",
 )
 def command(devices: int, seed: int, faults: float, max_rate: float, svg: Path | None) -> None:
-    """Watch a thousand devices being changed over a bad network, and checked.
+    """Change a thousand emulated devices over a bad network, and check every outcome.
 
     Starts the emulator on this machine, writes a CSV file of renames, blueprint changes,
-    configurations and deletions, and applies it as `fleet apply` does, while requests are
-    delayed, refused, dropped before and after they took effect, and answered by halves.
-    Then it compares each outcome with the emulator's own log of what was done. Ends with 1
-    if anything was told that is not so. Nothing leaves this machine.
+    configurations and deletions, and applies it as `fleet apply` does. Meanwhile requests are
+    delayed, refused, dropped before or after they took effect, or answered only in part. Then each
+    outcome is compared with the emulator's own log. The exit code is 1 if any reported outcome is
+    wrong. Nothing leaves this machine.
     """
     console = output_console() if svg is None else output_console(width=_PICTURE, record=True)
     ending = asyncio.run(_demo(console, devices, seed, faults, max_rate))
@@ -93,16 +99,17 @@ async def _demo(console: Console, devices: int, seed: int, rate: float, max_rate
     world = make_world(devices, seed)
     faults = Faults(FaultProfile(rate=rate, kinds=KINDS, seed=seed))
     if rate:
-        # These pause all calls of the client, so they are injected once the job is under way: a
-        # random 429, or one before any response, says nothing about what the server can handle.
+        # These pause all calls of the client, so they are injected only after half the job: a
+        # random 429, or one before any response, says nothing about the rate that the server can
+        # handle.
         def is_under_way(_: Target) -> bool:
             return world.log.count_arrivals() > devices // 2
 
         faults.add(TooManyRequests(retry_after=1), when=is_under_way)
         faults.add(TooManyRequests(), when=is_under_way, times=3)
     with tempfile.TemporaryDirectory(prefix="enapter-demo-") as folder:
-        console.print(f"[bold]1[/] an emulator has {devices:,} devices, drawn with seed {seed}")
-        console.print(f"[bold]2[/] of 100 requests to it, {rate * 100:g} meet a fault")
+        console.print(f"[bold]1[/] an emulator has {devices:,} devices, generated with seed {seed}")
+        console.print(f"[bold]2[/] {rate * 100:g} % of the requests to it get a fault")
         operations = _plan(world, Path(folder), seed, console)
         rehearsed = await rehearse(
             world,
@@ -136,7 +143,7 @@ def _show(console: Console, told: Rehearsal) -> None:
             [
                 states_table(report),
                 _counts_table("What the network did", told.faults),
-                _counts_table("Failed attempts: what is known after", told.failed),
+                _counts_table("Failed attempts and their known effect", told.failed),
             ],
             padding=(0, 3),
         )
@@ -147,18 +154,18 @@ def _show(console: Console, told: Rehearsal) -> None:
         if outcome.state is State.FAILED and isinstance(outcome.error, APIError)
     )
     if refused:
-        console.print(_counts_table("Refused by the API, and so not done", refused))
+        console.print(_counts_table("Refused by the API, not done", refused))
     console.print(
-        f"[bold]{report.retried}[/] operations were tried again, and ended as told above. "
-        f"[bold]{report.settled}[/] lost their answer and were settled by looking."
+        f"[bold]{report.retried}[/] operations were retried; the table includes them. "
+        f"[bold]{report.settled}[/] lost their response and were settled by reading back."
     )
     if report.counts[State.UNKNOWN]:
         console.print(_unknown(told))
     held = report.counts[State.HELD]
     if held and told.cut_short is None:
         console.print(
-            f"[bold]{held}[/] were not started, since an earlier operation of the same device "
-            "had not been done for certain."
+            f"[bold]{held}[/] were not started, because an earlier operation on the same device "
+            f"may not have been done."
         )
     console.print(
         f"[bold]{told.requests:,}[/] requests in [bold]{told.seconds:.1f} s[/], "
@@ -183,31 +190,28 @@ def _unknown(told: Rehearsal) -> Text:
         if outcome.state is State.UNKNOWN
     )
     named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
-    said = ["the answer was lost."]
+    said = ["the response was lost."]
     if kinds["GenerateConfig"]:
         said.append(
-            "A configuration is made anew at each arrival, so it was not sent twice; "
-            "nobody can read it back, and it is told so."
+            "Each request generates a new configuration, so none was sent twice, and a "
+            "configuration cannot be read back."
         )
     if kinds.total() > kinds["GenerateConfig"]:
         said.append(
-            "What sets a state was sent again; the device could not be read either, or did not "
-            "show it."
+            "Operations that set a state were sent again, but reading back failed or showed "
+            "another state."
         )
-    return Text.assemble((f"{named} ended unknown", "magenta"), f": {' '.join(said)}")
+    return Text.assemble((f"{named} with an unknown outcome", "magenta"), f": {' '.join(said)}")
 
 
 def _verdict(told: Rehearsal) -> Panel:
     number = len(told.outcomes)
     if not told.lies:
         return Panel(
-            Text(
-                f"CHECKED: {number:,} outcomes against the emulator's own log of what was "
-                "done. Every one is true."
-            ),
+            Text(f"CHECKED: all {number:,} outcomes agree with the emulator's own log."),
             border_style="bold green",
             expand=False,
         )
     shown: list[Text] = [Text(lie) for lie in told.lies[:_LIES_SHOWN]]
-    head = Text(f"NOT TRUE: {len(told.lies)} of {number:,} outcomes", "bold red")
+    head = Text(f"WRONG: {len(told.lies)} of {number:,} outcomes", "bold red")
     return Panel(Group(head, *shown), border_style="bold red", expand=False)

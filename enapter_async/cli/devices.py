@@ -27,7 +27,7 @@ _LISTED = ("id", "name", "slug", "type", "site_id", "blueprint_id")
 _expand = click.option(
     "--expand",
     metavar="NAMES",
-    help=f"Fields to have as well, separated by commas: {', '.join(EXPANDABLE)}.",
+    help=f"Additional fields to read, separated by commas: {', '.join(EXPANDABLE)}.",
 )
 
 
@@ -38,8 +38,8 @@ def command() -> None:
 
 @command.command("list")
 @connection_options
-@click.option("--site", "site_id", metavar="ID", help="Only the devices of this site.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--site", "site_id", metavar="ID", help="List only devices of this site.")
+@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
 @_expand
 def list_devices(
     settings: Settings, site_id: str | None, limit: int | None, expand: str | None
@@ -86,10 +86,12 @@ def get_manifest(settings: Settings, device: str, site_id: str | None) -> None:
 def update_device(
     settings: Settings, device: str, site_id: str | None, name: str | None, slug: str | None
 ) -> None:
-    """Set the name of a device, its slug, or both."""
+    """Set a device's name, its slug, or both."""
     for option, value in (("--name", name), ("--slug", slug)):
         if value == "":
-            raise click.UsageError(f"{option} is empty, which the API takes for 'leave it alone'")
+            raise click.UsageError(
+                f"{option} is empty, but the API treats an empty value as 'no change'"
+            )
     operation = UpdateDevice(
         device_id=device,
         site_id=site_id,
@@ -103,9 +105,9 @@ def update_device(
 @connection_options
 @through_site
 @click.argument("device")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete_device(settings: Settings, device: str, site_id: str | None, yes: bool) -> None:
-    """Delete a device, for good. Devices that run on it must be deleted first."""
+    """Delete a device permanently. Devices that run on it must be deleted first."""
     operation = DeleteDevice(device_id=device, site_id=site_id)
     confirm_deletion(device, yes=yes)
     write_object(settings, operation)
@@ -137,7 +139,7 @@ def assign_blueprint(settings: Settings, device: str, site_id: str | None, bluep
     "--output",
     metavar="FILE",
     shell_complete=completion.files,
-    help="Add the configuration to this file of JSON Lines; it is made with mode 0600.",
+    help="Append the configuration to this JSON Lines file, which is created with mode 0600.",
 )
 @click.option("--show", is_flag=True, help="Write the configuration to standard output.")
 def generate_config(
@@ -149,14 +151,15 @@ def generate_config(
     output: str | None,
     show: bool,
 ) -> None:
-    """Mint a new MQTT configuration for a device.
+    """Generate a new MQTT configuration for a device.
 
-    Its credentials exist only in this one answer, so say where they go: -o FILE, --show,
-    or both.
+    Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
     if output is None and not show:
-        raise click.UsageError("say where the credentials go: -o FILE, or --show")
+        raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
     if output is None and leads_nowhere():
-        raise click.UsageError("standard output leads nowhere, so the credentials need -o FILE")
+        raise click.UsageError(
+            "standard output is closed or discarded, so the credentials need -o FILE"
+        )
     operation = GenerateConfig(device_id=device, site_id=site_id, protocol=protocol)
     write_object(settings, operation, credentials=output, show_secret=show)

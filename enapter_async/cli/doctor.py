@@ -31,8 +31,8 @@ _COLOURS: Final = {
 def command(settings: Settings) -> None:
     """Check configuration, name, connection, TLS, token, role and clock; change nothing.
 
-    Each check takes 10 seconds at most, or as many as --deadline says, and a token command 30.
-    What is asked of the server are a page of one device, a page of fifty, and its time.
+    Each check takes at most 10 seconds (change this with --deadline), and a token command at most
+    30. The server is asked for a page of one device, a page of fifty, and its time.
 
     \b
     Exit codes:
@@ -73,7 +73,7 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
             check="configuration",
             health=Health.FAILED,
             said=plain(error),
-            advice="Nothing else can be checked before that is mended.",
+            advice="Fix this first: the remaining checks depend on it.",
         )
         return
     async for finding in examine(connection, Surroundings(seconds=settings.deadline or _SECONDS)):

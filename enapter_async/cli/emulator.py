@@ -24,44 +24,51 @@ _READING: Final = frozenset({"GET", "HEAD"})
 @click.option(
     "--devices", type=click.IntRange(min=0), default=200, show_default=True, help="How many."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Which fleet, which faults.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen. [default: any]"
+    "--seed", type=int, default=1, show_default=True, help="Seed of the fleet and its faults."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on. [default: any free port]",
 )
 @click.option(
     "--timestamps",
     type=click.Choice(["unix", "rfc3339"]),
     default="rfc3339",
     show_default=True,
-    help="How times are told: as on the API page, or as live servers do.",
+    help="Format of times: `unix` as on the API page, `rfc3339` as live servers send them.",
 )
 @click.option(
     "--fleet",
     metavar="FILE",
     shell_complete=completion.files,
-    help="Load this fleet of JSON instead of a seeded one.",
+    help="Load the fleet from this JSON file instead of generating one.",
 )
 @click.option(
     "--faults",
     type=click.FloatRange(0, 1),
     default=0.0,
     metavar="RATE",
-    help="Let this share of requests meet a fault. [default: 0]",
+    help="Share of requests that get a fault, from 0 to 1. [default: 0]",
 )
 @click.option(
     "--lose-answers",
     type=click.Choice(["writes", "all"]),
-    help="Carry out what is asked, and end the connection without an answer: to all that "
-    "writes, or to reads, too.",
+    help="Carry out requests, but close the connection without a response: for writes only, or for "
+    "all requests.",
 )
 @click.option(
     "--unique-slugs",
     type=click.Choice(["account", "site"]),
     default="account",
     show_default=True,
-    help="Where a slug may be used once: the API does not say which it is.",
+    help="Where a slug must be unique; the API page does not specify this.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Tell them as one JSON object.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the URL and the token as one JSON object."
+)
 def command(
     *,
     devices: int,
@@ -74,9 +81,9 @@ def command(
     unique_slugs: SlugScope,
     as_json: bool,
 ) -> None:
-    """Run a server on 127.0.0.1 that behaves as the API says, until Ctrl-C.
+    """Run a server on 127.0.0.1 that behaves like the API, until Ctrl-C.
 
-    Standard output gets the lines that tell a shell, and so all commands here, to use it.
+    It prints `export` lines; a shell that evaluates them makes every command use this server.
     """
     try:
         if fleet is None:

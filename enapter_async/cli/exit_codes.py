@@ -25,15 +25,17 @@ class Exit(enum.IntEnum):
 
 MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
     {
-        Exit.DONE: "all was done; of a run that is at work, nothing has gone wrong so far",
-        Exit.FAILED: "something failed and was not done, or was done and not as asked (`differs`)",
+        Exit.DONE: "everything was done; for a run in progress, nothing has gone wrong so far",
+        Exit.FAILED: "something failed and was not done, or was done with a different result "
+        "(`differs`)",
         Exit.USAGE: "wrong usage or input; nothing was sent",
-        Exit.UNKNOWN: "of something nobody can say whether it was done (wins over 1 and 4)",
+        Exit.UNKNOWN: "at least one outcome is unknown (takes precedence over 1 and 4)",
         Exit.STOPPED: "stopped, such as by a 401, or something has not ended (`pending`); `fleet "
         "resume` does what was not started, and follows the rest",
-        Exit.REFUSED: "refused: another runner, input, server, token or version; nothing was sent",
+        Exit.REFUSED: "refused: the run is in use, or the input, server, token or version differs; "
+        "nothing was sent",
         Exit.CHANGES: "`fleet plan --check` found that something would change",
-        Exit.HUNG_UP: "interrupted, for its terminal was closed (SIGHUP)",
+        Exit.HUNG_UP: "interrupted because its terminal was closed (SIGHUP)",
         Exit.INTERRUPTED: "interrupted by Ctrl-C (SIGINT)",
         Exit.TERMINATED: "interrupted by SIGTERM",
     }

@@ -12,7 +12,7 @@ from enapter_async.cli.rehearse import rehearse_plan
 
 @click.group("fleet")
 def command() -> None:
-    """Change many devices with one intention."""
+    """Change many devices in one run."""
 
 
 for each in (

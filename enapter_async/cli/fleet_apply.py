@@ -90,8 +90,8 @@ def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
     refused = plan.counts[Verdict.REFUSED]
     if refused and not skip_refused:
         raise click.UsageError(
-            f"the plan has {refused} operations that cannot be done; look at them, and mend "
-            "the input, or leave them out with --skip-refused"
+            f"the plan has {refused} operations that cannot be done; correct the input, or leave "
+            f"them out with --skip-refused"
         )
 
 
@@ -117,22 +117,26 @@ def _told(operations: Collection[Any]) -> str:
     "--credentials",
     metavar="FILE",
     shell_complete=completion.files,
-    help="Add minted configurations to this file of JSON Lines; it is made with mode 0600. "
+    help="Append generated configurations to this JSON Lines file, which is created with mode "
+    "0600. "
     "[default: credentials.jsonl in the run's folder]",
 )
 @click.option(
     "--results",
     metavar="FILE",
     shell_complete=completion.files,
-    help="Write every outcome to this new file: CSV if named .csv, else JSON Lines.",
+    help="Write every outcome to this new file, as CSV if its name ends in .csv, otherwise as JSON "
+    "Lines.",
 )
 @click.option(
     "--power",
     is_flag=True,
-    help="Let the journal survive a power loss, too: every request waits up to 10 ms for the disk, "
-    "not only those that make configurations.",
+    help="Make the journal survive a power loss: every request waits up to 10 ms for the disk, not "
+    "only those that generate configurations.",
 )
-@click.option("--skip-refused", is_flag=True, help="Leave out what a plan says cannot be done.")
+@click.option(
+    "--skip-refused", is_flag=True, help="Leave out the operations that the plan refuses."
+)
 @yes_option
 def apply_file(
     settings: Settings,
@@ -141,7 +145,7 @@ def apply_file(
     options: RunOptions,
     **how: Any,
 ) -> None:
-    """Carry out FILE: a plan, or operations as CSV or JSON Lines; '-' is standard input.
+    """Apply FILE: a plan, or operations as CSV or JSON Lines; '-' reads standard input.
 
     \b
     operation,device_id,name,slug,blueprint_id,protocol
@@ -150,19 +154,19 @@ def apply_file(
     generate_config,dev-2,,,,MQTTS
     delete,dev-3,,,,
 
-    An empty cell leaves alone; other columns are named and ignored. The whole file is
-    checked before the first request. Operations of one device go in the order of the file;
-    once one of them fails, its later ones are held. Equal operations are merged; two values
-    for one field, or anything after a deletion, is refused.
+    An empty cell leaves the field unchanged. Other columns are listed and ignored. The whole file
+    is checked before the first request. Operations on one device run in file order; if one fails,
+    the later ones are held. Duplicate operations are merged. Two values for one field are refused,
+    and so is any operation after a deletion.
 
-    A plan, which `fleet plan` writes, is applied exactly, and only to devices that are still
-    as planned; the API has no conditional write, so a change by somebody else between look
-    and write is overwritten. Deletions and new configurations are confirmed by typing their
-    number, or by --yes. A plan that generates configurations is carried out once, from
-    whatever file; then plan again, or say --again.
+    A plan, written by `fleet plan`, is applied exactly, and only to devices that are still as
+    planned. The API has no conditional write, so a change made by somebody else between this check
+    and the write is overwritten. Deletions and new configurations must be confirmed by typing their
+    number, or with --yes. A plan that generates configurations is applied only once, even from a
+    copy of its file; then plan again, or use --again.
 
-    Each run has a folder in $ENAPTER_STATE_DIR/runs (else in your state folder) with its
-    journal and its results. Ctrl-C lets what is under way end, and `fleet resume` goes on.
+    Each run has a folder for its journal and results in $ENAPTER_STATE_DIR/runs (by default, in
+    your state folder). Ctrl-C lets operations in flight finish; `fleet resume` does the rest.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     click.get_current_context().exit(apply_all(settings, _read(file), options, source=file, **how))
 

@@ -35,33 +35,41 @@ from enapter_async.operations.device_plans import DEVICE, Change, Selection
 from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
 _SELECTION: Final = (
-    click.option("--site", "site_ids", metavar="ID", multiple=True, help="Devices of this site."),
-    click.option("--type", "types", metavar="TYPE", multiple=True, help="Devices of this type."),
     click.option(
-        "--role", "roles", metavar="ROLE", multiple=True, help="Devices where your role is this."
+        "--site", "site_ids", metavar="ID", multiple=True, help="Select devices of this site."
+    ),
+    click.option(
+        "--type", "types", metavar="TYPE", multiple=True, help="Select devices of this type."
+    ),
+    click.option(
+        "--role",
+        "roles",
+        metavar="ROLE",
+        multiple=True,
+        help="Select devices on which you have this role.",
     ),
     click.option(
         "--status",
         "statuses",
         metavar="STATUS",
         multiple=True,
-        help="Devices that are ONLINE, OFFLINE or UNKNOWN.",
+        help="Select devices that are ONLINE, OFFLINE or UNKNOWN.",
     ),
     click.option(
         "--name-matches",
         metavar="REGEX",
-        help="Devices in whose name this regular expression is found.",
+        help="Select devices whose name contains a match for this regular expression.",
     ),
 )
 _BECOMING: Final = (
-    click.option("--set-name", "name", metavar="TEMPLATE", help="Give them this name."),
-    click.option("--set-slug", "slug", metavar="TEMPLATE", help="Give them this slug."),
+    click.option("--set-name", "name", metavar="TEMPLATE", help="Set this name."),
+    click.option("--set-slug", "slug", metavar="TEMPLATE", help="Set this slug."),
     click.option("--assign-blueprint", "blueprint_id", metavar="ID", help="Assign this blueprint."),
     click.option(
         "--generate-config",
         "protocol",
         type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
-        help="Mint a new configuration for each.",
+        help="Generate a new configuration for each device.",
     ),
     click.option("--delete", is_flag=True, help="Delete them."),
 )
@@ -117,7 +125,7 @@ def change_of(selection: Selection, becoming: dict[str, Any], *, everything: boo
         ConfigurationError: the change is invalid; the message says why.
     """
     if selection.everything and not everything:
-        raise click.UsageError("select devices by --site, --type, ..., or say --all")
+        raise click.UsageError("select devices with --site, --type, ..., or use --all")
     return Change(selection=selection, **becoming)
 
 
@@ -143,13 +151,12 @@ _PROGRESS_STEP: Final = 5000
     help="Write to this new file.",
 )
 def template(settings: Settings, *, selection: Selection, output: str | None) -> None:
-    """Write a CSV of the present fleet, to edit, plan and apply.
+    """Write the current fleet as a CSV file to edit, plan and apply.
 
-    Each device is a row that updates it to the name and the slug that it has, so that an
-    unedited row changes nothing. Change cells, or the operation; delete rows. The columns
-    that begin with `present_` are for you: plan and apply ignore them. The file is UTF-8
-    with a byte order mark, whatever the locale, and is written once all of it is known; on
-    a terminal it is for looking only.
+    Each row updates a device to its current name and slug, so an unedited row changes nothing. Edit
+    cells, change the operation, or delete rows. Columns that start with `present_` are for your
+    information: plan and apply ignore them. The file is UTF-8 with a byte order mark in every
+    locale, and is written only when it is complete. A terminal shows unsafe characters escaped.
     """
 
     async def work(file: TextIO) -> None:
@@ -164,7 +171,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
             count += 1
         tell(f"{count} devices")
         if nameless:
-            tell(f"{nameless} devices have no name or slug that could be written, and are left out")
+            tell(f"{nameless} devices were left out: they have no name or slug that can be set")
 
     if output is not None:
         with written_whole(output, new=True) as file:
@@ -229,7 +236,7 @@ def _settable(field: str, value: str | None) -> str | None:
     shell_complete=completion.files,
     help="Write the plan to this new file.",
 )
-@click.option("--check", is_flag=True, help="End with exit code 6 if anything would change.")
+@click.option("--check", is_flag=True, help="Exit with code 6 if anything would change.")
 def make_plan(
     settings: Settings,
     *,
@@ -240,23 +247,24 @@ def make_plan(
     output: str | None,
     check: bool,
 ) -> None:
-    """Show what FILE, or a change of selected devices, would do now; nothing is changed.
+    """Show what FILE, or a change to selected devices, would do; nothing is changed.
 
-    FILE is what `fleet apply` takes, '-' standard input. Without it, select devices and
+    FILE is any input of `fleet apply`; '-' reads standard input. Without FILE, select devices and
     the values to set:
 
     \b
     enapter-async fleet plan --site SITE --name-matches 'Pump (.+)' --set-name 'P{1}'
 
-    A TEMPLATE may hold {name}, {slug}, {site_id}, {id} and groups of --name-matches, as
-    {1} or {group}. The plan tells what changes, from what to what, what is so already, and
-    what cannot be done and why. `fleet apply PLAN` then does exactly that.
+    A TEMPLATE may contain {name}, {slug}, {site_id}, {id} and groups of --name-matches, such as {1}
+    or {group}. The plan lists every change with its old and new value, counts devices that already
+    have the value, and explains each operation that cannot be done. `fleet apply PLAN` then applies
+    exactly this plan.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     operations: list[Operation[Any]] | Change
     if file is None:
         operations = change_of(selection, becoming, everything=everything)
     elif becoming or everything or not selection.everything:
-        raise click.UsageError("give a FILE, or select devices; not both")
+        raise click.UsageError("give either a FILE or a selection of devices, not both")
     else:
         operations = operations_of(file)
 

@@ -73,24 +73,24 @@ def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
 @click.command("resume")
 @connection_options
 @click.argument("run", shell_complete=completion.runs)
-@click.option("--retry-failed", is_flag=True, help="Run again what failed, too.")
+@click.option("--retry-failed", is_flag=True, help="Also retry failed operations.")
 @click.option(
     "--ambiguous",
     type=click.Choice(AMBIGUOUS),
     default="report",
     show_default=True,
-    help="What to do about configurations of which nobody can say whether they were made: leave "
-    "them unknown, make them anew, or leave them and take note that you know.",
+    help="How to treat configurations with an unknown outcome: leave them unknown, generate them "
+    "again, or leave them unknown and record that you acknowledge them.",
 )
 @click.option(
     "--accept-new-token",
     is_flag=True,
-    help="Go on with another token, once it has read three devices of the run.",
+    help="Continue with another token, after it has read up to three devices of the run.",
 )
 @click.option(
     "--accept-wave",
     is_flag=True,
-    help="Go on although the wave at which the run stopped did not pass.",
+    help="Continue even though the run stopped at a wave that did not pass.",
 )
 @click.option(
     "--accept-candidates",
@@ -106,13 +106,13 @@ def resume(
     options: RunOptions,
     **how: Any,
 ) -> None:
-    """Do what RUN has left; what is finished is not sent again.
+    """Continue RUN; finished operations are not sent again.
 
-    RUN is an id, a prefix of one, a path, or `last`. The server must be the same, and the
-    token, unless another is accepted. The waves are those that the run was begun with; one
-    that an earlier session carried out, and did not let pass, must pass before the next begins.
-    It goes at the --max-rate and --concurrency that the run was begun with, unless others are
-    given; all else is as given now.
+    RUN is a run's id or a prefix of it, a path, or `last`. The server must be the same; so must the
+    token, unless --accept-new-token is given. The run keeps its original waves. If a wave did not
+    pass in an earlier session, it must pass before the next one starts. The run also keeps its
+    original --max-rate and --concurrency, unless they are given again. All other options are taken
+    from this command.
     """
     folder = find_run(run, runs_directory())
     look = RunStatus.read(folder.journal)
@@ -131,10 +131,10 @@ def resume(
 @connection_options
 @click.argument("run", default="last", shell_complete=completion.runs)
 def status(settings: Settings, *, run: str) -> None:
-    """Show how RUN stands, also while it goes on; nothing is sent.
+    """Show the status of RUN, even while it is running; nothing is sent.
 
-    RUN is an id, a prefix of one, a path, or `last`. The exit code is the run's own; while it
-    goes on, 0 says that nothing has gone wrong so far.
+    RUN is a run's id or a prefix of it, a path, or `last`. The exit code is that of the run; while
+    it is running, 0 means that nothing has gone wrong so far.
     """
     folder = find_run(run, runs_directory())
     look = RunStatus.read(folder.journal)
@@ -147,11 +147,11 @@ def status(settings: Settings, *, run: str) -> None:
 
 def _show(folder: RunFolder, look: RunStatus) -> None:
     console = output_console()
-    going = "is going on" if look.running else "is not running"
+    going = "is running" if look.running else "is not running"
     source = plain(look.facts.get("source", "operations"))
     lines = [
         f"Run {folder.id} of {source} {going}",
-        f"begun {look.created_at}, about {plain(look.facts.get('base_url'))}",
+        f"started {look.created_at}, server {plain(look.facts.get('base_url'))}",
         f"in {folder.path}",
     ]
     for line in lines:
@@ -160,15 +160,15 @@ def _show(folder: RunFolder, look: RunStatus) -> None:
         if number:
             text = f"  {number:>8} {state:<10} {MEANINGS[state]}"
             console.print(text, style=COLOURS[state], markup=False, highlight=False)
-    for number, text in ((look.in_flight, "in flight"), (look.waiting, "not come to yet")):
+    for number, text in ((look.in_flight, "in flight"), (look.waiting, "not processed yet")):
         if number:
             console.print(f"  {number:>8} {text}", markup=False, highlight=False)
     if look.pace is not None and (look.pace.rate is not None or look.pace.paused_s):
         console.print(f"pace: {look.pace}", markup=False, highlight=False)
     if look.acknowledged:
-        console.print(f"{look.acknowledged} of the unknown ones were acknowledged")
+        console.print(f"{look.acknowledged} unknown outcomes were acknowledged")
     if look.credentials is not None:
-        text = f"{look.kept} configurations are kept in {plain(look.credentials)}"
+        text = f"{look.kept} configurations are stored in {plain(look.credentials)}"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     for words, command in commands_on(folder, look):
         console.print(f"{words}: {command}", markup=False, highlight=False, soft_wrap=True)
@@ -203,18 +203,21 @@ def runs(settings: Settings) -> None:
     help="Write to this new file. [default: report.html in the run's folder]",
 )
 def report_run(settings: Settings, *, run: str, output: str | None) -> None:
-    """Write a page about RUN that any browser opens from disk; nothing is sent.
+    """Write an HTML report of RUN that opens in any browser; nothing is sent.
 
-    RUN is an id, a prefix of one, a path, or `last`. The page tells what was asked and what
-    became of it, its waves, how it went over time, why what was not done was not, and each
-    of up to 5,000 such operations. It has all in itself, and no secret; only you can read it.
+    RUN is a run's id or a prefix of it, a path, or `last`. The report shows the operations, their
+    outcomes, the waves and the course of the run over time. It explains why operations were not
+    done, and lists up to 5,000 of them. The file is self-contained and holds no secrets; only you
+    can read it.
     """
     folder = find_run(run, runs_directory())
     path = folder.path / "report.html" if output is None else Path(output)
     if output is not None and path.exists():
-        raise ConfigurationError(f"{output} exists already")
+        raise ConfigurationError(f"{output} already exists")
     if output is None and not os.access(folder.path, os.W_OK):
-        raise ConfigurationError(f"{folder.path} cannot be written; name a place with -o FILE")
+        raise ConfigurationError(
+            f"{folder.path} is not writable; choose another place with -o FILE"
+        )
     try:
         write_report(folder.journal, path, run=folder.id, results=list(_results(folder)))
     except OSError as error:
@@ -228,7 +231,7 @@ def _results(folder: RunFolder) -> Iterator[Path]:
     if is_held(folder.journal):
         return
     if not os.access(folder.path, os.W_OK):
-        tell(f"{folder.path} cannot be written; the results in it are as the run left them")
+        tell(f"{folder.path} is not writable; its results were not updated")
         yield from (each for each in map(folder.results, ("csv", "jsonl")) if each.exists())
         return
     with contextlib.closing(read_journal(folder.journal)) as journal:

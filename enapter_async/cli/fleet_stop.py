@@ -22,14 +22,14 @@ from enapter_async.fleet.journal.stop_request import POLL_SECONDS, request_stop
     default=60.0,
     show_default=True,
     metavar="SECONDS",
-    help="Wait at most this long for operations in flight to end.",
+    help="Wait at most this long for operations in flight to finish.",
 )
 def stop(settings: Settings, *, run: str, wait: float) -> None:
-    """Stop RUN: operations in flight end, the rest is held, and `fleet resume` goes on.
+    """Stop RUN: operations in flight finish, and the rest is held for `fleet resume`.
 
-    RUN is an id, a prefix of one, a path, or `last`; it may be a job of a web backend on this
-    machine. A run that nobody is at work on is only kept from going on by itself, as a backend
-    would let it. The exit code is 4 where the run has not stopped after the wait.
+    RUN is a run's id or a prefix of it, a path, or `last`; it may be a job of a web backend on this
+    machine. If the run is not active, this only keeps a backend from continuing it automatically.
+    The exit code is 4 if the run does not stop in time.
     """
     folder = find_run(run, runs_directory())
     at_work = is_held(folder.journal)
@@ -38,13 +38,14 @@ def stop(settings: Settings, *, run: str, wait: float) -> None:
     if settings.as_json:
         click.echo(json_line({"run": folder.id, "was_running": at_work, "running": not ended}))
     if not at_work:
-        tell(f"run {folder.id} is not running; it does not go on unless it is resumed")
+        tell(f"run {folder.id} is not running, and does not continue unless it is resumed")
     elif ended:
-        tell(f"run {folder.id} has stopped; to go on: enapter-async fleet resume {folder.id}")
+        tell(f"run {folder.id} has stopped; to continue: enapter-async fleet resume {folder.id}")
     else:
         tell(
             f"run {folder.id} was asked to stop and is still running after {wait:g} s: it stops "
-            f"when its operations in flight have ended; see enapter-async fleet status {folder.id}"
+            f"once its operations in flight have finished; see enapter-async fleet status "
+            f"{folder.id}"
         )
     click.get_current_context().exit(Exit.DONE if ended else Exit.STOPPED)
 

@@ -23,10 +23,10 @@ from enapter_async.text import plain
 
 _WHY = {
     Lasting.DELETION: "deleted devices stay deleted",
-    Lasting.CONFIGURATION: "minted configurations stay minted",
+    Lasting.CONFIGURATION: "generated configurations cannot be taken back",
     Lasting.EMPTY: "fields were empty, and cannot be emptied again",
-    Lasting.NO_BEFORE: "changes were not planned, so that nobody knows what was there before",
-    Lasting.OPERATION: "operations do not say how they are undone",
+    Lasting.NO_BEFORE: "changes were not planned, so their earlier values are not known",
+    Lasting.OPERATION: "operations do not define how to undo them",
 }
 
 
@@ -40,7 +40,7 @@ _WHY = {
     shell_complete=completion.files,
     help="Only write the plan, to this new file.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before it is carried out.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation before applying it.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
 def undo_run(
     settings: Settings,
@@ -50,12 +50,12 @@ def undo_run(
     yes: bool,
     options: RunOptions,
 ) -> None:
-    """Set back what RUN changed, as far as that can be done.
+    """Undo the changes of RUN, as far as possible.
 
-    RUN is an id, a prefix of one, a path, or `last`. What cannot be undone is told first:
-    deletions, minted configurations, fields that were empty, and runs without a plan. A
-    device that does not show any more what RUN set is left alone. The rest is a plan,
-    shown, confirmed and carried out as any other.
+    RUN is a run's id or a prefix of it, a path, or `last`. Changes that cannot be undone are listed
+    first: deletions, generated configurations, fields that were empty, and runs without a plan. A
+    device that no longer has the values set by RUN is left alone. The rest becomes a plan, which is
+    shown, confirmed and applied like any other.
     """
     folder = find_run(run, runs_directory())
     if settings.base_url is None:
@@ -77,10 +77,10 @@ def undo_run(
             tell(f"plan: {plain(output)}")
             ending = Exit.DONE
         elif not changes:
-            tell("there is nothing to set back")
+            tell("there is nothing to undo")
             ending = Exit.DONE
         else:
-            confirm(f"this sets back what run {folder.id} changed", changes, yes=yes)
+            confirm(f"this undoes the changes of run {folder.id}", changes, yes=yes)
             source = f"undo of {folder.id}"
             ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
     click.get_current_context().exit(ending)

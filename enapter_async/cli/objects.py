@@ -90,8 +90,8 @@ def confirm_deletion(name: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("without a terminal to ask on, a deletion needs --yes")
-    click.confirm(f"Delete {plain(name)} for good?", abort=True, err=True)
+        raise click.UsageError("there is no terminal to confirm on; a deletion then needs --yes")
+    click.confirm(f"Permanently delete {plain(name)}?", abort=True, err=True)
 
 
 def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -181,7 +181,9 @@ def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
             name = f"credentials-{device}-{secrets.token_hex(4)}.jsonl"
             with written_whole(name, new=True) as file:
                 file.write(json_line({"device_id": device, **secret}) + "\n")
-            tell(f"enapter-async: the credentials are in {name}, in place of standard output")
+            tell(
+                f"enapter-async: the credentials were written to {name} instead of standard output"
+            )
         raise
 
 

@@ -69,7 +69,10 @@ class Settings:
             policy = attrs.evolve(policy, deadline=self.deadline)
         possible = connections(max(in_flight, 1))
         if possible < in_flight:
-            tell(f"connections at once: {possible}, as the limit of open files says (ulimit -n)")
+            tell(
+                f"at most {possible} connections at once, because of the limit of open files "
+                f"(ulimit -n)"
+            )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             client = Client(
@@ -136,7 +139,7 @@ def read_token(path: str) -> str:
             text = sys.stdin.readline()
         else:
             if sys.platform != "win32" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
-                tell(f"warning: {plain(path)} can be read by others; chmod 600 would mend that")
+                tell(f"warning: {plain(path)} can be read by others; fix this with chmod 600")
             text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
@@ -144,7 +147,7 @@ def read_token(path: str) -> str:
     return text.removesuffix("\n").removesuffix("\r")
 
 
-DOCTOR: Final = "`enapter-async doctor` shows which step of the way to the server fails"
+DOCTOR: Final = "`enapter-async doctor` shows which step of the connection fails"
 
 
 def tell_of_doctor(error: BaseException | None) -> None:
@@ -164,28 +167,28 @@ _CONNECTION: Final = (
         "--profile",
         metavar="NAME",
         shell_complete=profiles,
-        help="Use this profile of the configuration file, below options and environment. "
+        help="Use this profile of the configuration file; options and environment take precedence. "
         f"[env {PROFILE_VARIABLE}; `enapter-async profiles` lists them]",
     ),
     click.option(
         "--base-url",
         metavar="URL",
-        help=f"Where the API is. [env {ENVIRONMENT}BASE_URL; default {DEFAULT_BASE_URL}]",
+        help=f"URL of the API. [env {ENVIRONMENT}BASE_URL; default {DEFAULT_BASE_URL}]",
     ),
     click.option(
         "--token-file",
         metavar="FILE",
         shell_complete=files,
-        help=f"Read the token from a file, '-' for standard input. [env {ENVIRONMENT}TOKEN: "
+        help=f"Read the token from this file; '-' reads standard input. [env {ENVIRONMENT}TOKEN: "
         "the token itself]",
     ),
     click.option(
         "--proxy",
         metavar="URL",
-        help="Go through this HTTP proxy; `environment` takes the one that HTTPS_PROXY and its "
-        f"like name, which else is not asked. [env {ENVIRONMENT}PROXY]",
+        help="Use this HTTP proxy; `environment` uses HTTPS_PROXY and similar variables, which are "
+        "ignored otherwise. [env {ENVIRONMENT}PROXY]",
     ),
-    click.option("--user", metavar="USER", help=f"Whom to act as. [env {ENVIRONMENT}USER]"),
+    click.option("--user", metavar="USER", help=f"User to act as. [env {ENVIRONMENT}USER]"),
     click.option(
         "--allow-insecure-http",
         is_flag=True,
@@ -193,22 +196,22 @@ _CONNECTION: Final = (
         help="Allow http:// to another machine, such as a gateway.",
     ),
     click.option(
-        "--attempts", type=click.IntRange(min=1), help="How often to try at most. [default 4]"
+        "--attempts", type=click.IntRange(min=1), help="Maximum number of attempts. [default 4]"
     ),
     click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="How long one operation may take, retries included. [default 60]",
+        help="Time limit for one operation, including retries. [default 60]",
     ),
     click.option(
         "--max-rate",
         type=click.FloatRange(min=0, min_open=True),
         metavar="N",
-        help="Begin at most N requests a second. [default: no limit]",
+        help="Start at most N requests per second. [default: no limit]",
     ),
     click.option(
-        "--json", "as_json", is_flag=True, default=None, help="Write JSON, one object a line."
+        "--json", "as_json", is_flag=True, default=None, help="Write JSON, one object per line."
     ),
 )
 

@@ -27,18 +27,18 @@ token_file = "gateway.token"
 """
 _EPILOG: Final = (
     "\b\nThe file is ~/.config/enapter-async/config.toml, on macOS\n"
-    "~/Library/Application Support/enapter-async/config.toml, or where\n"
-    "ENAPTER_CONFIG says. An example, with the token from a command and\n"
+    "~/Library/Application Support/enapter-async/config.toml, or the file\n"
+    "in ENAPTER_CONFIG. An example, with the token from a command and\n"
     "from a file of mode 0600:\n\n\b\n" + indent(EXAMPLE, "  ").replace("\n\n", "\n  \n")
 )
 
 
 @click.command("profiles", epilog=_EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="Write JSON, one profile a line.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, one profile per line.")
 def command(*, as_json: bool) -> None:
     """List the profiles of the configuration file; no token is read or shown.
 
-    The one that is used when none is named is marked with a star.
+    A star marks the profile that is used if no --profile is given.
     """
     config = read_config()
     chosen = os.environ.get(PROFILE_VARIABLE) or config.default
@@ -46,7 +46,10 @@ def command(*, as_json: bool) -> None:
         used = profile.name == chosen
         click.echo(json_line(_row(profile, used=used)) if as_json else _line(profile, used=used))
     if not config.profiles:
-        tell(f"there is no profile in {config.path}; `enapter-async profiles --help` shows one")
+        tell(
+            f"there is no profile in {config.path}; `enapter-async profiles --help` shows an "
+            f"example"
+        )
     else:
         tell(f"from {config.path}")
 

@@ -5,7 +5,7 @@ import sys
 import click
 
 yes_option = click.option(
-    "--yes", is_flag=True, help="Do not ask before deletions and new configurations."
+    "--yes", is_flag=True, help="Do not ask to confirm deletions and new configurations."
 )
 
 
@@ -20,7 +20,7 @@ def confirm_lasting(deletions: int, configurations: int, *, yes: bool) -> None:
         if count
     )
     if named:
-        confirm(f"{named} cannot be taken back", deletions + configurations, yes=yes)
+        confirm(f"{named} cannot be undone", deletions + configurations, yes=yes)
 
 
 def confirm(what: str, number: int, *, yes: bool) -> None:
@@ -35,8 +35,8 @@ def confirm(what: str, number: int, *, yes: bool) -> None:
     if yes:
         return
     if not on_terminal():
-        raise click.UsageError(f"{what}: without a terminal to ask on, this needs --yes")
-    answer = click.prompt(f"{what}; type {number} to go on", default="", err=True)
+        raise click.UsageError(f"{what}: there is no terminal to confirm on; this needs --yes")
+    answer = click.prompt(f"{what}; type {number} to continue", default="", err=True)
     if answer.strip() != str(number):
         raise click.Abort
 

@@ -162,23 +162,23 @@ def lies(
         told[effect] -= 1
         problem = _problem(outcome, effects[effect], is_there=effect.device_id in world)
         if problem:
-            yield f"{effect} was told {outcome.state}: {problem}"
+            yield f"{effect} was reported as {outcome.state}: {problem}"
         if outcome.operation.answer.secret and outcome.state in (State.APPLIED, State.DIFFERS):
             generated[effect.device_id] += 1
     for effect, missing in told.items():
         if missing:
             yield f"{effect}: {'no outcome' if missing > 0 else 'two outcomes'}"
     if kept(credentials) != generated:
-        yield "the file of credentials does not hold each applied configuration once"
+        yield "the credentials file does not contain each applied configuration exactly once"
 
 
 def _problem(outcome: Outcome[Any], done: int, *, is_there: bool) -> str:
     if outcome.operation.repeat is Repeat.ONCE and done > 1:
-        return f"it was done {done} times, and may be done once only"
+        return f"it was done {done} times, but may be done only once"
     if outcome.state in (State.APPLIED, State.DIFFERS):
         return "" if done else "it was not done"
     if outcome.state is State.ABSENT:
-        return "the device is there" if is_there else ""
+        return "the device exists" if is_there else ""
     return "it was done" if done and outcome.state is not State.UNKNOWN else ""
 
 

@@ -112,7 +112,7 @@ _LIES_SHOWN: Final = 20
     default=0.05,
     show_default=True,
     metavar="RATE",
-    help="What share of requests meets a fault.",
+    help="Share of requests that get a fault, from 0 to 1.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Which faults.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
@@ -121,7 +121,7 @@ _LIES_SHOWN: Final = 20
     "page",
     metavar="FILE",
     shell_complete=completion.files,
-    help="Write a page about it to this new file.",
+    help="Write an HTML report to this new file.",
 )
 def rehearse_plan(
     settings: Settings,
@@ -132,27 +132,26 @@ def rehearse_plan(
     options: RunOptions,
     page: str | None,
 ) -> None:
-    """Carry out PLAN against an emulator on this machine, with faults; nothing real is touched.
+    """Apply PLAN to an emulator on this machine, with faults; no real device is touched.
 
-    The emulator has the devices of the plan, as they were when it was planned. The very
-    plan is applied to it, as `fleet apply` would, while requests are delayed, refused,
-    dropped before and after they took effect, and answered by halves; then each outcome
-    is compared with the emulator's own log. The exit code is the one that the run would
-    end with, or 1 if anything was told that is not so.
+    The emulator has the devices of the plan, in their state at planning time. The plan is applied
+    as by `fleet apply`, while requests are delayed, refused, dropped before or after they took
+    effect, or answered only in part. Then each outcome is compared with the emulator's own log. The
+    exit code is that of the run, or 1 if any reported outcome is wrong.
 
-    It shows how the plan fares in a bad network, and not what the real fleet will answer:
-    other devices, roles and rate limits are not in the plan. The options about server,
-    token and patience mean nothing here.
+    This shows how the plan fares on a bad network, not how the real fleet will respond: other
+    devices, roles and rate limits are not in the plan. Options for server, token, attempts and
+    deadline have no effect here.
     """
     if page is not None and Path(page).exists():
-        raise ConfigurationError(f"{page} exists already")
+        raise ConfigurationError(f"{page} already exists")
     with (
         read_plan(plan) as read,
         tempfile.TemporaryDirectory(prefix="enapter-rehearsal-") as folder,
     ):
         tell(f"{len(read)} operations, rehearsed on this machine; {faults * 100:g} % faults")
         if read.counts[Verdict.REFUSED]:
-            tell(f"{read.counts[Verdict.REFUSED]} that cannot be done are left out")
+            tell(f"{read.counts[Verdict.REFUSED]} refused operations are left out")
         profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None
         rehearsed = asyncio.run(
             rehearse(world_of(read), read, options, folder=Path(folder), faults=profile)
@@ -187,9 +186,10 @@ def _show(rehearsed: Rehearsal, *, as_json: bool) -> None:
     click.echo(f"{rehearsed.requests} requests; faults: {met or 'none'}")
     if not rehearsed.lies:
         click.echo(
-            "CHECKED: every outcome is so by the emulator's own log; no real server was asked"
+            "CHECKED: every outcome agrees with the emulator's own log; no real server was "
+            "contacted"
         )
         return
-    click.echo(f"NOT TRUE: {len(rehearsed.lies)} outcomes")
+    click.echo(f"WRONG: {len(rehearsed.lies)} outcomes")
     for lie in rehearsed.lies[:_LIES_SHOWN]:
         click.echo(f"  {plain(lie)}")

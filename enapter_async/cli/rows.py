@@ -38,7 +38,7 @@ def _tell_ignored(columns: Sequence[str]) -> None:
     ours = ("item", *RESULT_COLUMNS)
     others = [name for name in columns if name not in ours and not name.startswith(PRESENT)]
     if others:
-        tell(f"columns that are ignored: {plain(', '.join(others))}")
+        tell(f"ignored columns: {plain(', '.join(others))}")
 
 
 def report_row(report: Report) -> dict[str, Any]:

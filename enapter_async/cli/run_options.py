@@ -35,7 +35,7 @@ CONCURRENCY: Final = click.option(
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
-    help="How many devices to change at once.",
+    help="How many devices to change at the same time.",
 )
 CHECK: Final = click.option(
     "--check", is_flag=True, help="Read each device first; write only what differs."
@@ -54,15 +54,15 @@ _GUARD: Final = click.option(
     type=click.Choice([str(mode) for mode in GuardMode]),
     default=str(GuardMode.AUTO),
     show_default=True,
-    help="How to see that devices are still as planned: read each directly before its change, "
-    "read the fleet before each wave, or not at all; auto reads each for deletions, "
-    "configurations and the first two waves.",
+    help="How to check that devices are still as planned: `each` reads a device just before its "
+    "change, `wave` reads the fleet before each wave, `none` does not check; `auto` means "
+    "`each` for deletions, configurations and the first two waves, and `wave` for the rest.",
 )
 AGAIN: Final = click.option(
     "--again",
     is_flag=True,
-    help="Carry a plan out although a run has carried it out already: its configurations are "
-    "generated once more.",
+    help="Apply a plan that an earlier run has already carried out: its configurations are "
+    "generated again.",
 )
 CAUTION: Final = (
     _GUARD,
@@ -71,9 +71,9 @@ CAUTION: Final = (
         "criteria",
         multiple=True,
         metavar="TYPE:PERCENT:LEAST",
-        help="Start nothing more once PERCENT of what was carried out ended so, of at least "
-        "LEAST; TYPE is all, failed, unknown, differs or timed-out. May be given several times; "
-        "'none' for no such rule.  [default: all:5%:50 unknown:1%:20]",
+        help="Stop starting operations once PERCENT of those executed ended this way, after at "
+        "least LEAST; TYPE is all, failed, unknown, differs or timed-out. May be given several "
+        "times; 'none' sets no limit.  [default: all:5%:50 unknown:1%:20]",
     ),
     click.option(
         "--max-pause",
@@ -81,7 +81,7 @@ CAUTION: Final = (
         default=MAX_PAUSE,
         show_default=True,
         metavar="SECONDS",
-        help="Stop when the server lets nothing through for so long.",
+        help="Stop if the server lets no request through for this long.",
     ),
 )
 
@@ -91,28 +91,28 @@ WAVES: Final = (
         default="1,10,1%,10%,rest",
         show_default=True,
         metavar="SIZES",
-        help="Begin with few devices and go on with more, spread over sites. The first two waves "
-        "are read back, and must be without a fault. 'none' for all at once.",
+        help="Start with few devices and continue with more, spread over sites. The first two "
+        "waves are read back and must have no faults. 'none' changes all devices in one wave.",
     ),
     click.option(
         "--hold",
         type=click.FloatRange(min=0),
         default=0.0,
         metavar="SECONDS",
-        help="Wait so long between two waves.",
+        help="Wait this long between two waves.",
     ),
     click.option(
         "--per-site",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Change at most N devices of one site at once.",
+        help="Change at most N devices of one site at the same time.",
     ),
     click.option(
         "--health",
         type=click.FloatRange(min=0, max=100, max_open=True),
         metavar="PERCENT",
-        help="After the hold look at up to 200 devices of the wave that were online before it, "
-        "and stop if more than PERCENT of them are not any more.",
+        help="After the hold, check up to 200 devices of the wave that were online before it, and "
+        "stop if more than PERCENT of them are no longer online.",
     ),
 )
 

@@ -46,15 +46,15 @@ async def run_job(
     unwritten = False
 
     def drain() -> None:
-        tell("stopping: what is under way may end; once more to cut it off")
+        tell("stopping: operations in flight may finish; interrupt again to cancel them")
         run.stop("it was interrupted")
 
     def stop() -> None:
-        tell("stopping, as `fleet stop` asked: what is under way may end")
-        run.stop("`fleet stop` asked for it")
+        tell("stopping because of `fleet stop`: operations in flight may finish")
+        run.stop("`fleet stop` requested it")
 
     def cut() -> None:
-        tell("cut off: what is under way is unknown; once more to leave at once")
+        tell("cancelled: operations in flight have an unknown outcome; interrupt again to exit now")
         run.cut()
 
     with Interrupts(drain, cut) as interrupts:
@@ -133,14 +133,14 @@ def _write_results(folder: RunFolder) -> None:
 
 def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None) -> None:
     if report.merged:
-        tell(f"{report.merged} operations equal others and were left out")
+        tell(f"{report.merged} duplicate operations were left out")
     tell(f"results: {folder.results('csv')}")
     if isinstance(report.stopped, AuthenticationError):
-        tell("the server did not accept the token; set another one first")
+        tell("the server rejected the token; set another token first")
     try:
         status = RunStatus.read(folder.journal)
     except ConfigurationError as error:
-        tell(f"enapter-async: how the run stands cannot be read: {error}")
+        tell(f"enapter-async: the run's status cannot be read: {error}")
         return
     for words, command in commands_on(folder, status, max_rate=max_rate):
         tell(f"{words}: {command}")

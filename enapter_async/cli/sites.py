@@ -71,7 +71,9 @@ def update_site(
     """Set the name of a site, its time zone, its location, or several of them."""
     for option, value in (("--name", name), ("--timezone", timezone)):
         if value == "":
-            raise click.UsageError(f"{option} is empty, which the API takes for 'leave it alone'")
+            raise click.UsageError(
+                f"{option} is empty, but the API treats an empty value as 'no change'"
+            )
     location = _location(place)
     operation = UpdateSite(
         site_id=site,

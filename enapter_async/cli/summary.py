@@ -35,18 +35,18 @@ COLOURS: Final = {
 }
 MEANINGS: Final = {
     State.APPLIED: "done",
-    State.UNCHANGED: "was so already",
+    State.UNCHANGED: "already had the requested state",
     State.ABSENT: "was already gone",
-    State.DIFFERS: "done, but not as asked",
+    State.DIFFERS: "done, but with a different result",
     State.PENDING: "accepted, and not ended yet",
     State.FAILED: "not done",
     State.UNKNOWN: "may or may not have been done",
     State.HELD: "not started",
 }
 UNKNOWN_ADVICE: Final = (
-    "What is unknown may or may not have been done. Updates, deletions and blueprints can "
-    "simply be applied again. A configuration cannot be read back: look at the device first, "
-    "then generate it again if need be. "
+    "Unknown operations may or may not have been done. Updates, deletions and blueprint changes "
+    "can simply be applied again. A configuration cannot be read back: check the device first, "
+    "then generate it again if necessary. "
     "So it is with a command: its executions tell whether the device got it."
 )
 _SHOWN: Final = 20
@@ -58,7 +58,7 @@ def fancy(stream: Any) -> bool:
 
 
 def output_console(*, width: int | None = None, record: bool = False) -> Console:
-    """Return a console on standard output, which is wide and uncoloured if not a terminal."""
+    """Return a console for standard output; without a terminal it is wide and uncoloured."""
     if fancy(sys.stdout):
         return Console(file=sys.stdout, width=width, record=record)
     return Console(file=sys.stdout, width=width or 120, color_system=None, record=record)
@@ -80,7 +80,9 @@ def show_report(report: Report) -> None:
         style="dim",
     )
     differing = report.counts[State.DIFFERS]
-    _show_list(console, "Done, but not as asked", report.differing, differing, "bright_red")
+    _show_list(
+        console, "Done, but with a different result", report.differing, differing, "bright_red"
+    )
     pending = report.counts[State.PENDING]
     _show_list(console, "Not ended yet", report.pending, pending, "bright_yellow")
     _show_list(console, "Failed", report.failures, report.counts[State.FAILED], "red")
@@ -92,12 +94,12 @@ def show_report(report: Report) -> None:
         if isinstance(report.stopped, TransportError | PausedTooLongError):
             console.print(DOCTOR)
     if not report.complete:
-        console.print("The input was not read to its end.", style="yellow")
+        console.print("The input was not read completely.", style="yellow")
 
 
 def states_table(report: Report) -> Table:
     """Return a table of the number of operations in each state."""
-    table = Table(title="What became of the operations", title_justify="left")
+    table = Table(title="Outcomes of the operations", title_justify="left")
     table.add_column("state")
     table.add_column("operations", justify="right")
     table.add_column("meaning", style="dim")

@@ -87,7 +87,7 @@ async def examine(
             _settings(connection, [], token_known=token_known),
             health=Health.FAILED,
             said=plain(error),
-            advice="Nothing else can be checked before that is mended.",
+            advice="Fix this first: the remaining checks depend on it.",
         )
         return
     yield _settings(

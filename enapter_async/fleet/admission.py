@@ -29,7 +29,7 @@ class Admission:
     """Admits operations to a run: `enter` waits until one more operation may start.
 
     While the host is down, the first waiting operation that is safe to send twice is sent as the
-    probe; if all are once-only, `connect` tries a bare connection instead, and raises
+    probe; if all are once-only, `connect` opens a bare connection instead, and raises
     TransportError if that fails. `on_overdue` is called once if no request got through for too
     long. `on_wait` is called each time the run starts to wait for a different reason, and with None
     when the run continues.
@@ -58,7 +58,7 @@ class Admission:
         self._released = asyncio.Event()
 
     def try_enter(self, operation: Operation[Any]) -> "Admitted | None":
-        """Admit immediately if nothing waits and there is no obstacle; the fast path of `enter`."""
+        """Admit an operation immediately if nothing blocks it: the fast path of `enter`."""
         if self._new or not self._obstacles.clear:
             return None
         return Admitted(self, self._obstacles, operation, self._obstacles.begin())
@@ -95,7 +95,7 @@ class Admission:
             await asyncio.gather(resting, released, return_exceptions=True)
 
     def release_all(self) -> None:
-        """Stop holding operations back, since the run is ending; waiters must check its state."""
+        """Stop holding operations back: the run is ending, and waiters must check its state."""
         self._released.set()
         self.turn()
 

@@ -1,7 +1,7 @@
 """Decides when to stop retrying: a retry budget, and a circuit breaker for a host that is down.
 
-Both are state machines without I/O. They never make an operation fail; they only determine how long
-no new operation should start.
+Both are state machines without I/O. They never make an operation fail, but only determine how long
+new operations must wait.
 """
 
 from collections import deque
@@ -18,9 +18,9 @@ RESERVE: Final = 100.0
 UNSENT_IN_A_ROW: Final = 10
 """This many attempts in a row without a connection open the breaker."""
 LOOKED_AT: Final = 20
-"""The share of bad attempts is computed over this many of the latest ones,"""
+"""The breaker computes the share of bad attempts among this many latest attempts,"""
 WITHIN: Final = 10.0
-"""if they all happened within this many seconds."""
+"""provided that they all happened within this many seconds."""
 FIRST_PROBE: Final = 1.0
 LONGEST_PROBE: Final = 60.0
 

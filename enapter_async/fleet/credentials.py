@@ -51,9 +51,9 @@ class CredentialsFile:
     for each of them in a file next to this one, `<path>.reserve`, which is deleted if the
     disk is full, and otherwise at the end.
 
-    If the file is removed, moved, replaced or truncated during the run, this is detected: its
-    previous contents and the pending results are written to the same path again, or next to
-    it if the path is taken, and `make_room` then fails.
+    The file may be removed, moved, replaced or truncated during the run. Its previous contents and
+    the pending results are then written to the same path again, or next to it if the path is taken,
+    and `make_room` fails.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class CredentialsFile:
         if self._named is not None:
             self._named.check()
         if os.fstat(self._descriptor).st_size < self._size:
-            raise FileGoneError(f"{self.path} was cut short while it was written to")
+            raise FileGoneError(f"{self.path} was truncated while it was in use")
 
     async def make_room(self) -> None:
         """Reserve disk space for all results in flight, before more are requested.
@@ -167,11 +167,12 @@ class CredentialsFile:
         `mark` is written with it: the run and the item that the result belongs to.
 
         Raises:
-            OSError: it could not be written, for example on a full disk; the file ends with
-                its last complete line. If its path is taken, the error names the new path.
+            OSError: the result could not be written, for example because the disk is full; the file
+                ends with its last complete line. If its path is taken, the error names the new
+                path.
         """
         if self._descriptor < 0:
-            raise ConfigurationError("a credentials file is used inside `async with` only")
+            raise ConfigurationError("use a credentials file inside `async with`")
         loop = asyncio.get_running_loop()
         stored: asyncio.Future[None] = loop.create_future()
         self._pending.append((self._line(operation, result, mark or {}), stored))
@@ -202,7 +203,7 @@ class CredentialsFile:
                 _release(group, (error.errno, error.strerror or str(error)))
             except BaseException:
                 # The task was cancelled, so it is unknown whether the thread still writes.
-                _release(group + self._pending, (0, "the writing was cancelled"))
+                _release(group + self._pending, (0, "the write was cancelled"))
                 self._pending = []
                 raise
             else:
@@ -240,7 +241,7 @@ class CredentialsFile:
             self._take(descriptor, path)
             os.close(old)
             return
-        raise FileGoneError(f"{self._gone}, and no file can be made in its place")
+        raise FileGoneError(f"{self._gone}, and no replacement can be created")
 
     def _append(self, data: bytes) -> None:
         try:

@@ -8,7 +8,7 @@
     │   ├── InputConflictError             operations contradict each other
     │   ├── RunNotFoundError               there is no such run
     │   └── RunRefusedError                the run cannot be continued by this call
-    │       ├── RunBusyError               another runner is at work on it
+    │       ├── RunBusyError               another runner is executing it
     │       ├── PlanCarriedOutError        another run has carried out the plan
     │       └── PlanFileError              it is not a plan, or was changed
     ├── NotStartedError                    held: nothing was sent for this item
@@ -53,7 +53,7 @@ class NotStartedError(EnapterError):
 
 
 class StaleError(NotStartedError):
-    """An item was held: its device is no longer as planned, or could not be read."""
+    """An item was held because its device is no longer as planned, or could not be read."""
 
 
 class JournalError(EnapterError):
@@ -75,11 +75,14 @@ class ForeignCancellationError(EnapterError):
 
 
 class RunRefusedError(ConfigurationError):
-    """This call cannot continue the run: the input, server, token, version or runner differs."""
+    """This call cannot continue the run; nothing was sent.
+
+    The run is in use, or its input, server, token or version differs.
+    """
 
 
 class RunBusyError(RunRefusedError):
-    """Another runner is working on the run, in this process or another one."""
+    """Another runner is executing the run, in this process or another one."""
 
 
 class PlanFileError(RunRefusedError):
@@ -144,7 +147,7 @@ class InputError(ConfigurationError):
         if len(problems) > PROBLEMS_SHOWN:
             shown.append(f"  and {len(problems) - PROBLEMS_SHOWN} more")
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([f"{source}: {count}, nothing was sent", *shown]))
+        super().__init__("\n".join([f"{source}: {count}; nothing was sent", *shown]))
         self.problems = problems
 
 
@@ -162,7 +165,7 @@ class InputConflictError(ConfigurationError):
         if len(conflicts) > CONFLICTS_SHOWN:
             shown.append(f"  and {len(conflicts) - CONFLICTS_SHOWN} more")
         super().__init__(
-            "\n".join(["the operations contradict each other, nothing was sent:", *shown])
+            "\n".join(["the operations contradict each other; nothing was sent:", *shown])
         )
         self.conflicts = conflicts
 
@@ -197,9 +200,9 @@ class WaveNotPassedError(EnapterError):
     """A wave did not pass its checks, so the next wave must not start.
 
     A run with a journal can be resumed later. It then checks that wave again, and stops with the
-    same error unless the wave passes: failed operations were done with `retry_failed`, unknown
-    ones were done or acknowledged with `ambiguous`, and devices that did not show the new values
-    show them now. `accept_wave` continues anyway. See `JournalOptions`.
+    same error unless the wave now passes. To pass, failed operations must be done with
+    `retry_failed`, unknown ones must be done or acknowledged with `ambiguous`, and all devices must
+    show the new values. `accept_wave` continues anyway. See `JournalOptions`.
     """
 
 

@@ -110,8 +110,8 @@ class Execution(Generic[OperationT]):
     async def _intend(self, item_record: ItemRecord, limiter: Limiter | None) -> Permit | None:
         """Acquire a permit to send, write the intent, and return the permit.
 
-        If the process is then killed, at most the operations in flight are unknown, but none that
-        still wait for their turn at a low rate.
+        If the process is then killed, only operations in flight become unknown, not those still
+        waiting for the rate limit.
         """
         if item_record.intent_written:
             return None
@@ -140,9 +140,9 @@ class Execution(Generic[OperationT]):
         try:
             await credential_store.make_room()
         except OSError as error:
-            message = f"there is no room to keep credentials: {error.strerror}"
+            message = f"there is no room to store credentials: {error.strerror}"
             if error.strerror is None:
-                message = f"credentials cannot be kept: {str(error) or type(error).__name__}"
+                message = f"credentials cannot be stored: {str(error) or type(error).__name__}"
             return self.held(message, NoRoomError(message))
         return None
 
@@ -159,7 +159,7 @@ class Execution(Generic[OperationT]):
         if is_not_there(error) and self.operation.holds(None):
             if not self._uncertain:
                 return self._outcome(State.ABSENT)
-            # Most likely the deletion of an earlier session did it.
+            # Most likely an earlier session deleted it.
             return attrs.evolve(self._outcome(State.APPLIED), settled=True)
         return (
             await self._settle(client, error)
@@ -184,7 +184,7 @@ class Execution(Generic[OperationT]):
         return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
 
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
-        """Read the state, since a refusal now does not prove what an earlier attempt did."""
+        """Read the state, because a refusal now does not show what an earlier attempt did."""
         reading: Operation[Any] | None = self.operation.reads()
         if reading is not None and self.operation.settles is Settles.STATE:
             try:
@@ -201,7 +201,7 @@ class Execution(Generic[OperationT]):
 
     def _earlier(self, error: EnapterError) -> AmbiguousOutcomeError:
         return self._ambiguous(
-            f"an earlier attempt may have been done; this one was not: {error}", error
+            f"an earlier attempt may have taken effect; the last one did not: {error}", error
         )
 
     def _ambiguous(self, message: str, cause: EnapterError) -> AmbiguousOutcomeError:
@@ -210,14 +210,14 @@ class Execution(Generic[OperationT]):
         return ambiguous
 
     def _unknown(
-        self, kind: type[AmbiguousT], message: str, hint: str = "read the {} to see"
+        self, kind: type[AmbiguousT], message: str, hint: str = "read the {} to find out"
     ) -> AmbiguousT:
         target = self.operation.target()
         hint = hint.format(target.word)
         return kind(message, noun=target.noun, subject=target.name, hint=hint)
 
     async def _look(self, client: Caller) -> Outcome[OperationT] | None:
-        """Read the state first; return an outcome if that is enough to decide it."""
+        """Read the state first; return an outcome if the state alone decides it."""
         read: Operation[Any] | None = self.operation.reads()
         if read is None or self.operation.settles is Settles.SEARCH:
             return None
@@ -263,7 +263,7 @@ class Execution(Generic[OperationT]):
             await credential_store.keep(self.operation, result, place)
         except OSError as unkept:
             problem = unkept.strerror or type(unkept).__name__
-        except Exception as unkept:  # noqa: BLE001 - whatever it is, the credentials are not kept
+        except Exception as unkept:  # noqa: BLE001 - whatever it is, nothing was stored
             # Its text may contain the credentials, and outcomes are often logged.
             problem = type(unkept).__name__
         if problem:
@@ -278,8 +278,8 @@ class Execution(Generic[OperationT]):
             CredentialsNotKeptError,
             f"{described(self.operation)} was done, and its credentials could not be stored: "
             f"{problem}",
-            "generate them again once they can be stored; what becomes of the lost ones "
-            "is for the server to say",
+            "generate them again once they can be stored; the lost ones may still be valid on the "
+            "server",
         )
         error.answer = answer
         result = None if answer is not None else self._result
@@ -292,11 +292,11 @@ class Execution(Generic[OperationT]):
     def cut_off(self) -> Outcome[OperationT]:
         """Return the outcome of an operation that was cancelled in flight."""
         if self.storing:
-            return self._not_kept("the run was cut off")
+            return self._not_kept("the run was cancelled")
         if not self._may_have_happened():
-            return self.held("the run was cut off before this was done")
+            return self.held("the run was cancelled before this operation was sent")
         message = (
-            f"the run was cut off while {described(self.operation)} was in flight: "
+            f"the run was cancelled while {described(self.operation)} was in flight: "
             "it may or may not have been done"
         )
         return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
@@ -311,8 +311,8 @@ class Execution(Generic[OperationT]):
         if self.storing:
             return self._not_kept(type(error).__name__)
         if not self._may_have_happened():
-            return self.held(f"{type(error).__name__} kept it from being sent")
-        message = f"ended in {type(error).__name__}, so it is unknown whether it was done"
+            return self.held(f"it was not sent because of {type(error).__name__}")
+        message = f"failed with {type(error).__name__}, so it may or may not have been done"
         return self._outcome(State.UNKNOWN, error=self._unknown(AmbiguousOutcomeError, message))
 
     def held(self, message: str, because: EnapterError | None = None) -> Outcome[OperationT]:
@@ -320,13 +320,13 @@ class Execution(Generic[OperationT]):
         return self.not_started(NotStartedError(message, because=because))
 
     def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
-        """Return the outcome of an item not started: held, or unknown if it may have been done."""
+        """Return the outcome of an item not started: held, or unknown if possibly done earlier."""
         if not self._uncertain:
             return self._outcome(State.HELD, error=error)
         left = self._unknown(
             LeftUnknownError,
-            f"an earlier session may have done it, and this one did not start it: {error}",
-            "read the {} to see, or let the run go on",
+            f"an earlier session may have done it, and this session did not start it: {error}",
+            "read the {} to find out, or resume the run",
         )
         left.__cause__ = error.because
         return self._outcome(State.UNKNOWN, error=left)

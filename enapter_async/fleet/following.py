@@ -106,7 +106,7 @@ class FollowedExecution(Execution[OperationT]):
         """Return the outcome of an operation that was cancelled in flight."""
         if self._follow_up is None:
             return super().cut_off()
-        return self._as_read(self._follow_up, "the run was cut off")
+        return self._as_read(self._follow_up, "the run was cancelled")
 
     def broken(self, error: BaseException) -> Outcome[OperationT]:
         """Return the outcome of an operation that raised an error from outside this package."""

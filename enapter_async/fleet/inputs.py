@@ -44,17 +44,17 @@ class WorkItem(NamedTuple):
 class Input:
     """The input of a run: any iterable, plain or asynchronous, read as items.
 
-    Each element is checked once: those of a collection immediately, any others as they are
-    pulled. An element that is not an operation raises `ConfigurationError`; so does an
-    operation with a secret result, if `secrets` is false, and one that jobs do not carry out.
+    Each element is checked once: immediately in a collection, otherwise when it is pulled. An
+    element that is not an operation raises `ConfigurationError`; so does an operation with a secret
+    result, if `secrets` is false, and one that jobs do not carry out.
     """
 
     def __init__(self, operations: Any, *, secrets: bool = True) -> None:
         wrong_kind = isinstance(operations, (str, bytes, Mapping, Operation))
         if wrong_kind or not isinstance(operations, (Iterable, AsyncIterable)):
             raise ConfigurationError(
-                f"operations is a {type(operations).__name__}; give an iterable of operations, "
-                "plain or asynchronous"
+                f"operations is a {type(operations).__name__}; pass an iterable of operations, "
+                f"plain or asynchronous"
             )
         self._operations: Any = operations
         self._secrets = secrets
@@ -115,12 +115,13 @@ class Input:
         item = each if isinstance(each, WorkItem) else WorkItem(position, each)
         if not isinstance(item.operation, Operation):
             raise ConfigurationError(
-                f"operations[{position}] is a {type(each).__name__}, no operation"
+                f"operations[{position}] is a {type(each).__name__}, not an operation"
             )
         if item.operation.answer.secret and not self._secrets:
             raise ConfigurationError(
-                f"operations[{position}] mints credentials; say with `credentials=` where they go "
-                "(a path, or a callable), or use fleet.Run and take them from outcome.result"
+                f"operations[{position}] generates credentials; choose where to store them with "
+                f"`credentials=` (a path or a callable), or use fleet.Run and take them from "
+                f"outcome.result"
             )
         if why := item.operation.not_in_jobs():
             raise ConfigurationError(f"operations[{position}] cannot be part of a job: {why}")

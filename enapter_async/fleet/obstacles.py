@@ -1,7 +1,7 @@
 """Tracks the obstacles that keep a whole run from starting more operations; performs no I/O.
 
-The limiter decides how fast attempts may start. This module adds the obstacles that concern a
-run: a host that is down, too many retries, and a limit on how long nothing may get through.
+The limiter decides how fast attempts may start. This module adds the obstacles of a run: a host
+that is down, too many retries, and too long a time without a response.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from enapter_async.fleet.waits import Reason, Wait, minutes
 from enapter_async.limits.limiter import Limiter
 
 MAX_PAUSE: Final = 900.0
-"""Seconds without anything getting through after which a run stops."""
+"""A run stops if nothing gets through for this many seconds."""
 LATELY_S: Final = 5.0
 """Within this time after a good response, a refusal concerns only its own operation."""
 
@@ -63,15 +63,15 @@ class Obstacles:
 
     @property
     def gives_up_at(self) -> float | None:
-        """The time at which the run stops if no request gets through; None if requests do."""
+        """The time at which the run stops if no request gets through; None if they do."""
         return None if self._stuck_since is None else self._stuck_since + self._max_pause
 
     def overdue(self) -> PausedTooLongError | None:
         """Return the error that stops the run if no request got through for too long, or None."""
         if self._asked_too_long is not None:
             return PausedTooLongError(
-                f"the server asks for a pause of {minutes(self._asked_too_long)}; "
-                f"the longest is {minutes(self._max_pause)} (max_pause)"
+                f"the server requests a pause of {minutes(self._asked_too_long)}; the limit is "
+                f"{minutes(self._max_pause)} (max_pause)"
             )
         until = self.gives_up_at
         if until is None or self._monotonic() < until:
@@ -117,7 +117,7 @@ class Obstacles:
             reason=Reason.RETRIES,
             since=now,
             until=now + seconds,
-            detail="too much had to be tried again",
+            detail="too many requests had to be retried",
         )
 
     def begin(self, *, probe: bool = False) -> int:
@@ -131,7 +131,7 @@ class Obstacles:
     def repeat(self, *, probe: bool = False, retry: bool = True) -> int:
         """Record that an operation in flight starts another attempt; return its epoch.
 
-        `retry` is false after a good response, for example a write after its check by a read,
+        `retry` is false after a good response (for example, of a read that checks before a write),
         and after a refusal, which the limiter handles.
         """
         if retry:
@@ -191,11 +191,11 @@ class Obstacles:
         return False
 
     def connected(self) -> None:
-        """Record that a bare connection, made in place of a probe, succeeded."""
+        """Record that a bare connection, made instead of a probe succeeded."""
         self._breaker.answered(self._breaker.epoch, self._monotonic())
 
     def probe_bare(self) -> None:
-        """Record that a bare connection is attempted in place of a probe."""
+        """Record that a bare connection is attempted instead of a probe."""
         self._breaker.probe()
 
     def not_connected(self, why: str) -> None:
@@ -211,7 +211,7 @@ class Obstacles:
 
 def _why(attempt: Attempt) -> str:
     if attempt.status:
-        return f"the host answers HTTP {attempt.status}"
+        return f"the host responds with HTTP {attempt.status}"
     if attempt.certainty is Certainty.NOT_SENT:
         return _UNSENT.get(attempt.error_type, NO_CONNECTION)
-    return f"the host does not answer ({attempt.error_type})"
+    return f"the host does not respond ({attempt.error_type})"

@@ -18,9 +18,11 @@ from enapter_async.operations.kinds import fields_of, is_text, named, needs, wri
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 """The columns of the operations in this package."""
 
-_NO_OBJECT: Final = "it is no JSON object; write one a line, as `jq -c '.[]'` makes of a list"
+_NO_OBJECT: Final = (
+    "it is not a JSON object; write one object per line (`jq -c '.[]'` converts a list)"
+)
 _LIKENESS: Final = 0.75
-"""The similarity from which a column counts as a misspelled known one, such as `nmae`."""
+"""A column this similar to a known one counts as misspelled, such as `nmae`."""
 
 
 OnIgnored = Callable[[Sequence[str]], None]
@@ -32,15 +34,16 @@ def read_operations(
 ) -> list[Operation[Any]]:
     """Read a file of operations and check all of it; nothing is sent.
 
-    A CSV file has a header with the columns operation and device_id, and as needed name, slug,
-    blueprint_id, protocol, and those of a user's own operations. Other columns are ignored and
+    A CSV file has a header with the columns operation and device_id, and if needed name, slug,
+    blueprint_id, protocol and the columns of custom operations. Other columns are ignored and
     passed to `on_ignored`, but a column that looks like a misspelling is an error. Operations are
     device.update, device.delete, device.generate_config and device.assign_blueprint, with or
     without `device.` and with '-' or '_'. An empty cell leaves its field unchanged. Spaces around a
-    cell are ignored, except between apostrophes; so is a ' before = + - or @, which keeps names in
-    a results file from being formulas. Delimiters are ',', ';' or tabs. JSON Lines contain one
-    object per line, with the same keys and no others. Text is UTF-8, with or without a byte order
-    mark. A cell of a field that is not text, such as a command's arguments, contains JSON.
+    cell are ignored, except inside apostrophes. A ' before = + - or @ is ignored too: it keeps a
+    spreadsheet from reading a name as a formula. Delimiters are ',', ';' or tabs. JSON Lines
+    contain one object per line, with the same keys and no others. Text is UTF-8, with or without a
+    byte order mark. A cell of a field that is not text, such as a command's arguments, contains
+    JSON.
 
     Raises:
         InputError: with the line number of each problem.
@@ -89,7 +92,9 @@ def _operation(row: dict[str, Any]) -> Operation[Any]:
         raise ConfigurationError(f"operation must be one of {known}")
     for key, value in row.items():
         if value is None or value == "":
-            raise ConfigurationError(f"{key} is empty; leave the key out to leave it alone")
+            raise ConfigurationError(
+                f"{key} is empty; leave the key out to keep the field unchanged"
+            )
     return operation_from_json(row)
 
 
@@ -119,7 +124,7 @@ def _rows_of_csv(
             row = dict(zip(header, cells, strict=False))
             yield line, _values({key: row[key] for key in columns if row.get(key)})
     if header is None:
-        yield 0, "it is empty; a CSV file begins with a header"
+        yield 0, "it is empty; a CSV file starts with a header"
 
 
 def _values(row: dict[str, str]) -> dict[str, Any] | str:
@@ -138,11 +143,11 @@ def _values(row: dict[str, str]) -> dict[str, Any] | str:
 
 def _uneven(cells: int, columns: int) -> str:
     remedy = (
-        "write the delimiters of its empty cells, too"
+        "write the delimiters of empty cells too"
         if cells < columns
-        else "write a cell that holds a delimiter in quotes"
+        else "quote a cell that contains a delimiter"
     )
-    return f"it has {cells} cells, and the header has {columns}; {remedy}"
+    return f"it has {cells} cells, but the header has {columns}; {remedy}"
 
 
 def _wrong_header(header: list[str]) -> str:
@@ -152,7 +157,7 @@ def _wrong_header(header: list[str]) -> str:
         # A typo such as `nmae` is an error; if ignored, it would silently leave names unchanged.
         meant = difflib.get_close_matches(name, missing, 1, _LIKENESS)
         if meant and name not in columns:
-            return f"there is no column {shown(name)}; rename it to {meant[0]}, or remove it"
+            return f"unknown column {shown(name)}; rename it to {meant[0]}, or remove it"
     # The target of an operation is in a field named after its noun, such as `device_id`.
     ids = dict.fromkeys(f"{each.kind.partition('.')[0]}_id" for each in writes())
     usable = any(needs(each) <= set(header) for each in writes())
@@ -160,9 +165,9 @@ def _wrong_header(header: list[str]) -> str:
     needed += [] if usable or ids.keys() & set(header) else [" or ".join(ids)]
     if needed:
         found = ", ".join(shown(name) for name in header[: len(columns)])
-        return f"the header lacks {' and '.join(needed)}; it has {found}"
+        return f"the header has no {' and '.join(needed)}; it has {found}"
     twice = [column for column in columns if header.count(column) > 1]
-    return f"the header has {twice[0]} twice" if twice else ""
+    return f"the header contains {twice[0]} twice" if twice else ""
 
 
 def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
@@ -174,9 +179,9 @@ def _rows_of_json(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
         try:
             value = json.loads(line, object_pairs_hook=_object)
         except _TwiceError as error:
-            yield number, f"the key {error} stands there twice"
+            yield number, f"the key {error} occurs twice"
         except (ValueError, RecursionError):
-            yield number, "it is no JSON object on one line; `jq -c` writes JSON so"
+            yield number, "it is not a JSON object on one line; `jq -c` writes this format"
         else:
             yield number, value if isinstance(value, dict) else _NO_OBJECT
 

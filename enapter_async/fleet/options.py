@@ -19,7 +19,7 @@ Credentials = str | os.PathLike[str] | CredentialsSink
 
 
 class SessionKeywords(TypedDict, total=False):
-    """Options that may be chosen anew each time a run is resumed; see `RunOptions`."""
+    """Options that may change each time a run is resumed; see `RunOptions`."""
 
     concurrency: int
     abort: Abort
@@ -45,7 +45,7 @@ def _guard(given: Any) -> Guard | GuardMode:
     if isinstance(given, str):
         if given not in tuple(GuardMode):
             raise ConfigurationError(
-                f"guard is {given!r}; give one of {', '.join(GuardMode)}, or a guard of your own"
+                f"guard is {given!r}; use one of {', '.join(GuardMode)}, or a custom guard"
             )
         return GuardMode(given)
     guard: Guard = given
@@ -88,9 +88,11 @@ class RunOptions:
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1:
-            raise ConfigurationError(f"concurrency is {self.concurrency}; the least is 1")
+            raise ConfigurationError(f"concurrency is {self.concurrency}; it must be at least 1")
         if not self.max_pause > 0:
-            raise ConfigurationError(f"max_pause is {self.max_pause!r}; give seconds above 0")
+            raise ConfigurationError(
+                f"max_pause is {self.max_pause!r}; it must be a number of seconds above 0"
+            )
         if not self.wait >= 0:
             raise ConfigurationError(f"wait is {self.wait!r}; give seconds, at least 0")
 

@@ -10,14 +10,14 @@ class Ordering:
     """Parks an item behind an earlier item for the same device, or behind the item it follows.
 
     It does not handle tasks. Reads and operations on new objects are not ordered. Once an item has
-    ended badly, `blocked_by` describes it. This takes one small entry for each such device. Entries
-    are never dropped, because later items would then run. The id and the slug of one device count
-    as two devices.
+    ended badly, `blocked_by` describes it. Each such device takes one small entry, which is kept
+    for the whole run: without it, later items would run. The id and the slug of one device count as
+    two devices.
     """
 
     def __init__(self) -> None:
         self._parked: dict[tuple[str, str], deque[WorkItem] | None] = {}
-        """Targets with an item in flight, and the items waiting behind it, if there were any."""
+        """Targets with an item in flight, each with the items waiting behind it."""
         self._unfinished: dict[int, tuple[str, str] | None] = {}
         """The target of each item that was admitted and has not finished."""
         self._followers: dict[int, list[WorkItem]] = {}
@@ -37,8 +37,8 @@ class Ordering:
         if thing is not None:
             self._blocked.setdefault(
                 thing,
-                f"an earlier operation of {thing[1]} in this run ended as '{state}': "
-                f"number {item.seq}",
+                f"an earlier operation on {thing[1]} in this run, number {item.seq}, has the "
+                f"outcome '{state}'",
             )
 
     def admit(self, item: WorkItem) -> bool:
@@ -55,7 +55,7 @@ class Ordering:
         return item.after is None or self._may_start(item)
 
     def release(self, item: WorkItem, badly: State | None = None) -> list[WorkItem]:
-        """Record that an item finished (`badly` is how, if so); return those that may start."""
+        """Record that an item finished (`badly` names a bad end); return items that may start."""
         thing = self._unfinished.pop(item.seq)
         if badly is not None:
             self.block(item, badly)
@@ -71,7 +71,7 @@ class Ordering:
     def blocked_by(self, item: WorkItem) -> str:
         """Describe the earlier item that blocks this one, and how it ended; "" if there is none."""
         if item.after is not None and self._ended_badly(item.after):
-            return f"number {item.after}, which must be done before it, did not end well"
+            return f"number {item.after}, which must be done first, was not done successfully"
         thing = item.operation.writes_to()
         return "" if thing is None else self._blocked.get(thing, "")
 
@@ -109,7 +109,7 @@ class GroupLimit:
         return True
 
     def release(self, item: WorkItem) -> WorkItem | None:
-        """Record that an admitted item finished; return the one that may start in its place."""
+        """Record that an admitted item finished; return the item that may start in its place."""
         if self._most is None or not item.group:
             return None
         parked = self._parked.get(item.group)

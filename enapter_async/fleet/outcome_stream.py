@@ -10,7 +10,7 @@ from enapter_async.fleet.outcomes import OperationT, Outcome
 class OutcomeStream(Generic[OperationT]):
     """Queues outcomes for iteration, or passes each immediately to a listener.
 
-    A listener is cheaper: there is no queue and no task in between.
+    A listener is cheaper, because it needs no queue and no task.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class OutcomeStream(Generic[OperationT]):
     async def listen(self, listener: Callable[[Outcome[OperationT]], None] | None) -> None:
         """Pass every outcome to a function, until there are no more, and raise its errors.
 
-        With None the outcomes are only consumed.
+        If the function is None, the outcomes are only consumed.
         """
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failure: BaseException | None = None

@@ -66,8 +66,8 @@ class Outcome(Generic[OperationT]):
     the attempts of the operation itself: 0 if nothing was sent; reads that settle or check are not
     counted. `elapsed` is the seconds from start to finish, including pauses. `settled` means that
     the response was lost, and that a read (for a deletion: a 404 when it was sent again) showed the
-    device in the wanted state. The state is certain, but it is only likely that it was caused by
-    this run and not by someone else.
+    device in the wanted state. The state is certain. That this run caused it, and not someone else,
+    is only likely.
     """
 
     operation: OperationT
@@ -137,14 +137,14 @@ class Report:
     sum of all attempts, `retried` the number of operations with more than one attempt, and
     `settled` the number of those that a later read showed to be done. `elapsed` is in seconds.
     `complete` is true if the input was read to its end, so that all its operations are counted.
-    `stopped` is the error that stopped the run before its end, such as a 401; None if there was
-    none.
+    `stopped` is the error that stopped the run early, such as a 401, or None.
 
     It can be pickled and copied; `to_json` returns JSON values, and its `repr` is short.
 
     For a run with a journal, `counts` covers all sessions, `earlier` the operations that this
     session found finished or left unchanged; `merged` is the number of operations left out
-    because they equal others, `acknowledged` the number of acknowledged unknown ones.
+    because they equal others, and `acknowledged` the number of unknown outcomes that were
+    acknowledged.
     """
 
     counts: Mapping[State, int]
@@ -202,7 +202,7 @@ class Report:
         counts = ", ".join(f"{number} {state}" for state, number in self.counts.items() if number)
         lines = [f"<Report of {self.total} operations in {self.elapsed:.1f} s: {counts or 'none'}"]
         if not self.complete:
-            lines.append("the input was not read to its end")
+            lines.append("the input was not read completely")
         if self.stopped is not None:
             lines.append(f"stopped by {_short(self.stopped)}")
         kept = (*self.unknowns, *self.failures, *self.differing, *self.pending)
@@ -325,7 +325,7 @@ class WaveBegan:
 
 @attrs.frozen(kw_only=True)
 class WavePassed:
-    """A wave has passed, and the next may start; `read_back` is how many items were read back."""
+    """A wave has passed, and the next may start; `read_back` counts the items read back."""
 
     number: int
     read_back: int = 0

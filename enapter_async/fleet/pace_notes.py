@@ -12,7 +12,7 @@ from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pace import Pace
 
 APART_S: Final = 1.0
-"""The least number of seconds between two notes of the same kind."""
+"""The minimum number of seconds between two notes of the same kind."""
 PACE: Final = "pace"
 
 

@@ -32,7 +32,7 @@ def open_private(
 ) -> int:
     """Create a file that only its owner can read and write; return its descriptor.
 
-    An existing file is refused, or with `append` accepted if it is a plain file of this user
+    An existing file is refused. With `append` it is accepted if it is a plain file of this user
     with mode 0600 and no other hard link. Symbolic links are never followed if the platform
     supports this. Errors name `meant`, if `path` is only the file's temporary name.
 
@@ -56,8 +56,8 @@ def open_private(
         Path(path).unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise ConfigurationError(
-                f"{os.fspath(meant or path)} cannot be made readable by you alone: "
-                f"{error.strerror}; choose a folder on a file system that keeps modes"
+                f"{os.fspath(meant or path)} cannot be restricted to your user: {error.strerror}; "
+                f"choose a folder on a file system that supports file modes"
             ) from None
         raise
     return descriptor
@@ -108,12 +108,12 @@ def _problem_of(state: os.stat_result) -> str:
     if state.st_uid != os.geteuid():
         return "belongs to another user"
     if stat.S_IMODE(state.st_mode) != MODE:
-        return f"has mode {stat.S_IMODE(state.st_mode):04o}, and must have 0600"
+        return f"has mode {stat.S_IMODE(state.st_mode):04o}, but must have 0600"
     return ""
 
 
 def _exists(path: str | os.PathLike[str]) -> ConfigurationError:
-    return ConfigurationError(f"{os.fspath(path)} exists already; name a new file")
+    return ConfigurationError(f"{os.fspath(path)} already exists; choose a new file")
 
 
 def _unusable(path: str | os.PathLike[str], error: OSError) -> ConfigurationError:
@@ -162,7 +162,7 @@ class NamedFile:
             state = None
         if state is None or (state.st_dev, state.st_ino) != self._place:
             done = "removed or moved" if state is None else "replaced by another file"
-            raise FileGoneError(f"{self.path} was {done} while it was written to")
+            raise FileGoneError(f"{self.path} was {done} while it was in use")
 
 
 def lock(descriptor: int) -> bool:
@@ -186,8 +186,9 @@ def unlock(descriptor: int) -> None:
 def written_whole(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[TextIO]:
     """Write a file of mode 0600 that appears under its name only once it is complete.
 
-    It replaces an older file, or with `new` is refused if there is one. It is written to a
-    temporary file in the same folder; leftovers of killed processes are removed.
+    It replaces an existing file, unless `new` is set: then an existing file is an error. The data
+    is first written to a temporary file in the same folder; leftovers of killed processes are
+    removed.
 
     Raises:
         ConfigurationError: the file cannot be created, or already exists.
@@ -221,7 +222,9 @@ def _open_part(where: Path) -> tuple[Path, int]:
         if lock(descriptor) and os.fstat(descriptor).st_nlink:
             return part, descriptor
         os.close(descriptor)  # another process may have removed it before it was locked
-    raise ConfigurationError(f"{where} cannot be written: others remove what is beside it")
+    raise ConfigurationError(
+        f"{where} cannot be written: another process keeps removing the temporary file beside it"
+    )
 
 
 def _remove_parts(folder: Path) -> None:

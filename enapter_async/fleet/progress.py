@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Final
 
 LEAST_SECONDS: Final = 30.0
-"""With fewer seconds of unpaused work there is no estimate."""
+"""Seconds of unpaused work before the first estimate."""
 LATELY: Final = 60.0
-"""The seconds of unpaused work that the pace is computed from."""
+"""Seconds of unpaused work from which the pace is computed."""
 
 
 class Estimate:
-    """Counts the finished operations and the working time (without pauses) of the last minute."""
+    """Counts the finished operations and the working time, without pauses, of the last minute."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic

@@ -76,11 +76,11 @@ class Run(Generic[OperationT]):
     checked again when the run is resumed.
 
     At most `concurrency` operations are in flight, within what the client's limiter allows. While
-    the host is down or refuses everything, no new operation starts, and none fails because of it.
-    If no request gets through for `max_pause` seconds, the run stops. `rollout` splits a known
-    input into waves; a run's rollout is kept in its journal. When a criterion of `abort` is met
-    (None: no criteria) nothing more is started. An operation that goes on after its answer, such as
-    a command, is followed for `wait` seconds. `on_event` receives the events of the run.
+    the host is down or refuses everything, no new operation starts, and no operation fails because
+    of that. If no request gets through for `max_pause` seconds, the run stops. `rollout` splits a
+    known input into waves; a run's rollout is kept in its journal. When a criterion of `abort` is
+    met (None: no criteria) nothing more is started. An operation that goes on after its answer,
+    such as a command, is followed for `wait` seconds. `on_event` receives events of the run.
 
     A plan with once-only operations, such as new configurations, is carried out by one run,
     whatever file it is read from: any other is refused, unless `again=True` or the first changed
@@ -175,7 +175,7 @@ class Run(Generic[OperationT]):
         Operations that were certainly not done are reported as `held`. A configuration that is
         being written to a credentials file is still written.
         """
-        self.stop("the run was cut off")
+        self.stop("the run was cancelled")
         self._pool.cut(spare_stored=not callable(self._options.credentials))
 
     async def __aenter__(self) -> Self:
@@ -187,7 +187,7 @@ class Run(Generic[OperationT]):
             EnapterError: the devices of a plan could not be read; nothing was sent.
         """
         if self._producing is not None:
-            raise ConfigurationError("a run is used once; make a new one")
+            raise ConfigurationError("a run can be used only once; create a new one")
         self._began = self._clock.monotonic()
         try:
             items = await self._open()
@@ -238,7 +238,7 @@ class Run(Generic[OperationT]):
             Exception: an error raised by the input, after all outcomes have been returned.
         """
         if self._producer is None:
-            raise ConfigurationError("a run is used inside `async with`")
+            raise ConfigurationError("use a run inside `async with`")
         outcome = await self._outcomes.get()
         if outcome is None:
             self._stop_signal.raise_broken()

@@ -1,8 +1,8 @@
 """Reads and writes CSV that survives a round trip through spreadsheets and other programs.
 
-Written files start with a byte order mark, without which a spreadsheet misreads UTF-8. No cell
-is a formula, even if a spreadsheet splits at ';'. A value with white space at its edges is put
-between apostrophes, because white space around a bare cell is ignored.
+Written files start with a byte order mark, without which a spreadsheet misreads UTF-8. No cell is
+read as a formula, even by a spreadsheet that splits at ';'. A value with white space at its edges
+is put between apostrophes, because white space around a bare cell is ignored.
 """
 
 import csv
@@ -30,21 +30,21 @@ _FOREIGN: Final = (
     (b"\0\0\xfe\xff", "it is UTF-32"),
     (b"\xff\xfe", "it is UTF-16"),
     (b"\xfe\xff", "it is UTF-16"),
-    (b"PK\x03\x04", "it is a spreadsheet program's own file, such as .xlsx or .ods, and no CSV"),
-    (b"\xd0\xcf\x11\xe0", "it is a spreadsheet program's own file, such as .xls, and no CSV"),
+    (b"PK\x03\x04", "it is a spreadsheet file, such as .xlsx or .ods, not CSV"),
+    (b"\xd0\xcf\x11\xe0", "it is a spreadsheet file, such as .xls, not CSV"),
     (b"\x1f\x8b", "it is compressed"),
 )
 
 
 def decode(data: bytes) -> str | Problem:
-    """Decode a UTF-8 file, with or without byte order mark, or return what is wrong with it."""
+    """Decode a UTF-8 file, with or without byte order mark; for any other, return a `Problem`."""
     for beginning, what in _FOREIGN:
         if data.startswith(beginning):
             return Problem(line=0, message=f"{what}; {_ADVICE}")
     if b"\0" in data.partition(b"\n")[0]:
         return Problem(line=0, message=f"it looks like UTF-16 without a byte order mark; {_ADVICE}")
     try:
-        text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add another one
+        text = data.decode().lstrip(BYTE_ORDER_MARK)  # some programs add a second mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Problem(line=line, message=f"it is not UTF-8; {_ADVICE}")
@@ -78,17 +78,17 @@ def read_rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
     try:
         for cells in reader:
             if any(cell[:1].isspace() and cell.lstrip().startswith('"') for cell in cells):
-                yield line, "a quote stands after white space; a quoted cell begins with its quote"
+                yield line, "a quote follows white space; a quoted cell must start with its quote"
             elif any(cell.strip() for cell in cells):
                 yield line, [plain_cell(cell) for cell in cells]
             line = above + reader.line_num + 1
     except csv.Error as error:
         # The start of the next row is unknown, so this is the last problem reported.
-        yield line, f"it is no valid CSV: {error}"
+        yield line, f"it is not valid CSV: {error}"
 
 
 def row_writer(file: TextIO, columns: Iterable[str]) -> Callable[[Mapping[str, Any]], None]:
-    """Write the CSV header and return a function that writes a row; other keys are ignored."""
+    """Write the CSV header; return a function that writes rows and ignores other keys."""
     names = tuple(columns)
     file.write(BYTE_ORDER_MARK)
     writer = csv.writer(file)

@@ -53,7 +53,7 @@ class StopSignal:
             self.because(f"the run was stopped by {type(error).__name__}")
 
     def by_break(self, error: BaseException, reason: str = "") -> None:
-        """Stop because of an error not from this package, which the iteration raises.
+        """Stop because of an error from outside this package; the iteration raises it.
 
         An error that would mislead the caller, such as a cancellation or a `StopIteration`,
         is raised as the cause of another error.
@@ -62,18 +62,17 @@ class StopSignal:
             self.broken = error
             if isinstance(error, asyncio.CancelledError):
                 self.broken = ForeignCancellationError(
-                    "the run was stopped by a cancellation that is not its own: a hook, a sink, "
-                    "a guard or the input let a CancelledError out, or a task of the run was "
-                    "cancelled"
+                    "the run was stopped by a foreign cancellation: a hook, a sink, a guard or the "
+                    "input raised CancelledError, or a task of the run was cancelled"
                 )
             elif isinstance(error, StopIteration | StopAsyncIteration):
-                self.broken = RuntimeError(f"a {type(error).__name__} was let out into the run")
+                self.broken = RuntimeError(f"{type(error).__name__} was raised into the run")
             if self.broken is not error:
                 self.broken.__cause__ = error
         self.because(reason or f"the run was stopped by {type(error).__name__}")
 
     async def by_break_of(self, part: Callable[[], Awaitable[None]], reason: str = "") -> None:
-        """Wait for a part of the run; an error in it stops the run and is not raised here.
+        """Wait for a part of the run; an error in it stops the run instead of being raised.
 
         A cancellation ends the part, and is ignored if the run has already stopped.
         """

@@ -24,7 +24,7 @@ class Reason(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Wait:
-    """A wait of a run: why, since when and until when (monotonic; None: unknown).
+    """A wait of a run: its reason, start and end in monotonic time; an unknown end is None.
 
     `detail` is a description for people.
     """

@@ -22,7 +22,7 @@ from enapter_async.fleet.stop import StopSignal
 from enapter_async.limits.limiter import Limiter
 
 MOST_GOES: Final = 100
-"""How often an operation is tried at most, if it failed only because of the host."""
+"""The maximum number of tries of an operation that failed only because of the host."""
 
 
 class WorkerPool:
@@ -239,7 +239,7 @@ class WorkerPool:
     def _withstand(self, error: asyncio.CancelledError) -> bool:
         """Stop the run because of a foreign cancellation; the worker continues.
 
-        Return whether the worker itself was cancelled, rather than a callee raising the error.
+        Return True if the worker itself was cancelled, and False if a callee raised the error.
         """
         self._stop_signal.by_break(error)
         worker = asyncio.current_task()

@@ -139,9 +139,9 @@ class Jobs:
         """Start a job, and return its status once its journal holds all of its operations.
 
         `operations` is a list of operations or a plan; it is copied. `source` describes their
-        origin in words. Generated configurations are kept in a file of mode 0600 in the job's
-        folder. If the request is abandoned meanwhile, the job continues and `list` shows it.
-        Not safe to repeat: that would start another job.
+        origin in words. Generated configurations are stored in a file of mode 0600 in the job's
+        folder. If the request is abandoned meanwhile, the job continues and `list` shows it. Not
+        safe to repeat: that would start another job.
 
         Raises:
             ConfigurationError: the input is invalid, or the folder cannot be used.

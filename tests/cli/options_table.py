@@ -110,7 +110,7 @@ OWN: Final = (
         {
             "--devices": lambda s: "12 devices" in s.out,
             "--seed": lambda s: "with seed 7" in s.out,
-            "--faults": lambda s: "of 100 requests to it, 1 meet" in s.out,
+            "--faults": lambda s: "1 % of the requests" in s.out,
             "--max-rate": lambda s: s.client["pacing"].max_rate == 5000,
             "--svg": lambda s: "<svg" in s.file("demo.svg"),
         },

@@ -96,7 +96,7 @@ def test_wrong_input_is_2_and_nothing_is_sent(run: Run, world: World, tmp_path: 
     path.write_text("operation,device_id,name\nupdate,d1,ok\nexplode,d1,x\nupdate,..,x\n")
     result = run("fleet", "apply", str(path))
     assert result.exit_code == Exit.USAGE
-    assert "2 problems, nothing was sent" in result.stderr
+    assert "2 problems; nothing was sent" in result.stderr
     assert "line 3: " in result.stderr
     assert "line 4: " in result.stderr
     assert world.log.count_arrivals() == 0
@@ -188,7 +188,7 @@ def test_results_never_hold_a_secret_and_are_never_overwritten(
     assert json.loads(results.read_text())["state"] == "applied"
     again = run(*arguments)
     assert again.exit_code == Exit.USAGE
-    assert "exists already" in again.stderr
+    assert "already exists" in again.stderr
     assert world.log.count("generate_config") == 1
 
 

@@ -83,7 +83,7 @@ def test_the_first_signal_drains_and_reports(
     assert {effect.device_id for effect in world.log.effects()} == set(applied)
     assert 4 <= len(applied) < 40
     assert len(applied) + sum(row.get("state") == "held" for row in rows) == 40
-    assert "what is under way may end" in said
+    assert "operations in flight may finish" in said
     assert rows[-1]["report"]["complete"] is True
 
 
@@ -96,7 +96,7 @@ def test_the_second_signal_cuts_off_operations_in_flight(
     with process(*arguments, environment=environment) as started:
         assert arrivals.came.wait(20)
         started.send_signal(signal.SIGINT)
-        wait_for(started, "once more to cut it off")
+        wait_for(started, "interrupt again to cancel them")
         started.send_signal(signal.SIGINT)
         output, _ = started.communicate(timeout=20)
     assert started.returncode == Exit.INTERRUPTED
@@ -128,7 +128,7 @@ def test_a_single_command_can_be_cut_off(
         assert arrivals.came.wait(20)
         started.send_signal(signal.SIGINT)
         if signals > 1:
-            wait_for(started, "once more to cut it off")
+            wait_for(started, "interrupt again to cancel them")
             started.send_signal(signal.SIGINT)
         output, said = started.communicate(timeout=20)
     assert started.returncode == Exit.INTERRUPTED

@@ -175,7 +175,7 @@ def test_deletions_and_configurations_need_yes_off_a_terminal(
     )
     refused = run("fleet", "apply", str(plan))
     assert refused.exit_code == 2
-    assert "1 deletion cannot be taken back" in refused.stderr
+    assert "1 deletion cannot be undone" in refused.stderr
     assert leaf in world
     assert run("fleet", "apply", str(plan), "--yes").exit_code == 0
     assert leaf not in world
@@ -214,7 +214,7 @@ def test_on_a_terminal_the_user_types_the_number(
         assert run("fleet", "apply", str(rows), input=typed).exit_code != 0
         assert leaf in world
     result = run("fleet", "apply", str(rows), input="1\n")
-    assert "1 deletion cannot be taken back; type 1 to go on" in result.stderr
+    assert "1 deletion cannot be undone; type 1 to continue" in result.stderr
     assert result.exit_code == 0
     assert leaf not in world
 
@@ -237,13 +237,13 @@ def test_the_number_to_type_counts_all_irreversible_operations(
         for typed in ("2\n", "5\n"):
             asked = run("fleet", "apply", str(file), input=typed)
             assert asked.exit_code == 1
-            question = "2 deletions and 2 new configurations cannot be taken back; type 4 to go on"
+            question = "2 deletions and 2 new configurations cannot be undone; type 4 to continue"
             assert question in asked.stderr
     assert world.count() == 0
     assert run("fleet", "apply", str(plan), input="4\n").exit_code == 0
     assert world.count("generate_config") == 2
     undoing = run("fleet", "undo", "last", input="4\n")
-    assert "type 1 to go on" in undoing.stderr
+    assert "type 1 to continue" in undoing.stderr
     assert undoing.exit_code == 1
 
 
@@ -282,8 +282,8 @@ def test_undo_leaves_later_changes_alone(run: Run, world: World, leaf: str, tmp_
     run("fleet", "apply", str(plan))
     world.change(leaf, name="By hand")
     result = run("fleet", "undo", "last", "--yes")
-    assert "there is nothing to set back" in result.stderr
-    assert "'By hand', and not 'X' any more" in result.stdout
+    assert "there is nothing to undo" in result.stderr
+    assert "'By hand', no longer 'X'" in result.stdout
     assert world.device(leaf).name == "By hand"
 
 

@@ -161,14 +161,14 @@ def test_unknown_outcomes_are_3_until_acknowledged(
     assert run("fleet", "resume", "last", "--ambiguous", "skip").exit_code == Exit.DONE
     looked = run("fleet", "status")
     assert looked.exit_code == Exit.DONE
-    assert "1 of the unknown ones were acknowledged" in looked.stdout
-    assert "0 configurations are kept in" in looked.stdout
+    assert "1 unknown outcomes were acknowledged" in looked.stdout
+    assert "0 configurations are stored in" in looked.stdout
     (row,) = rows_of(the_run(runs))
     assert row["state"] == "unknown"
     assert row["acknowledged_at"] > row["at"]
     again = run("fleet", "resume", "last", "--ambiguous", "regenerate")
     assert again.exit_code == Exit.DONE
-    assert "1 configurations are kept in" in run("fleet", "status").stdout
+    assert "1 configurations are stored in" in run("fleet", "status").stdout
 
 
 def test_results_are_restored_unchanged(run: Run, world: World, runs: Path, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_an_interrupted_run_names_the_command_to_resume(
         _, said = started.communicate(timeout=20)
     assert started.returncode == Exit.TERMINATED
     folder = the_run(runs)
-    assert f"to go on: enapter-async fleet resume {folder.id} --max-rate 500\n" in said
+    assert f"to continue: enapter-async fleet resume {folder.id} --max-rate 500\n" in said
     emulator.faults.clear()
     assert run("fleet", "resume", folder.id).exit_code == Exit.DONE
     assert emulator.world.log.count("update") == 40
@@ -223,7 +223,7 @@ def test_where_runs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(ConfigurationError, match="cannot hold a run"):
+    with pytest.raises(ConfigurationError, match="cannot store a run"):
         RunFolder.create(tmp_path / "runs", now=0.0)
 
 

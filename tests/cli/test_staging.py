@@ -84,7 +84,7 @@ def test_custom_criteria_stop_a_run(
     arguments = ["--waves", "none", "--concurrency", "1", "--abort", "failed:10%:5"]
     result = run("fleet", "apply", changes, *arguments)
     assert result.exit_code == Exit.STOPPED
-    assert "5 of 5 operations ended failed" in result.stdout
+    assert "5 of 5 operations ended as failed" in result.stdout
     assert world.log.count_arrivals() == 5
     result = run("fleet", "apply", changes, "--waves", "none", "--abort", "none")
     assert result.exit_code == Exit.FAILED
@@ -95,18 +95,18 @@ def test_a_pause_beyond_the_cap_is_4(run: Run, emulator: Emulator, changes: str)
     emulator.faults.add(TooManyRequests(retry_after=3600), times=None)
     result = run("fleet", "apply", changes)
     assert result.exit_code == Exit.STOPPED
-    assert "the server asks for a pause of 1:00:00; the longest is 15:00" in result.stderr
+    assert "the server requests a pause of 1:00:00; the limit is 15:00" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--waves", "1,x"], "'x' is no size of a wave"),
-        (["--waves", ""], "'' is no size of a wave"),
-        (["--waves", "rest,1"], "nothing comes after"),
+        (["--waves", "1,x"], "'x' is not a wave size"),
+        (["--waves", ""], "'' is not a wave size"),
+        (["--waves", "rest,1"], "must be the last wave"),
         (["--waves", "none", "--hold", "5"], "need waves"),
         (["--waves", "none", "--health", "0"], "need waves"),
-        (["--abort", "all"], "is no criterion"),
+        (["--abort", "all"], "is not a criterion"),
         (["--abort", "all:0%:1"], "above 0"),
         (["--max-pause", "0"], "range"),
         (["--per-site", "0"], "range"),

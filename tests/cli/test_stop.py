@@ -30,7 +30,7 @@ def test_a_run_of_another_process_can_be_stopped_and_resumed(
     told = json.loads(stopped.stdout)
     assert (told["was_running"], told["running"]) == (True, False)
     assert f"fleet resume {told['run']}" in stopped.stderr
-    assert "as `fleet stop` asked" in said
+    assert "because of `fleet stop`" in said
     rows = [json.loads(line) for line in output.splitlines()]
     states = [row.get("state") for row in rows]
     assert states.count("applied") == world.count("update") < 40

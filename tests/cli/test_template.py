@@ -135,8 +135,8 @@ def test_ignored_columns_are_named_except_our_own(run: Run, world: World, tmp_pa
     header = "operation,device_id,name,owner,present_role,state,error\n"
     path.write_text(f"{header}update,{world.devices[0].id},A,x,,,\n")
     for command in ("plan", "apply"):
-        assert "columns that are ignored: owner\n" in run("fleet", command, str(path)).stderr
+        assert "ignored columns: owner\n" in run("fleet", command, str(path)).stderr
     path.write_text(path.read_text().replace("name", "nmae"))
     told = run("fleet", "apply", str(path))
     assert told.exit_code == 2
-    assert "there is no column 'nmae'; rename it to name, or remove it" in told.stderr
+    assert "unknown column 'nmae'; rename it to name, or remove it" in told.stderr

@@ -76,7 +76,7 @@ def test_a_deletion_asks_for_confirmation(
     world: World, environment: dict[str, str], leaf: str, typed: str, gone: bool
 ) -> None:
     code, shown = on_a_terminal("devices", "delete", leaf, environment=environment, typed=typed)
-    assert f"Delete {leaf} for good?" in shown
+    assert f"Permanently delete {leaf}?" in shown
     assert (leaf not in world) is gone
     assert (code == 0) is gone
 

@@ -15,7 +15,7 @@ def test_an_unreachable_host_is_named_with_the_command_that_finds_out_more(run: 
     assert result.exit_code == Exit.FAILED
     lines = result.stderr.splitlines()
     assert lines[0].startswith("enapter-async: no connection to 127.0.0.1:1 could be made: ")
-    assert lines[1] == "`enapter-async doctor` shows which step of the way to the server fails"
+    assert lines[1] == "`enapter-async doctor` shows which step of the connection fails"
 
 
 async def test_the_command_line_goes_through_a_proxy(

@@ -150,7 +150,7 @@ def test_a_healthy_running_job_has_nothing_unknown_and_nothing_held(
     assert told["in_flight"] + told["waiting"] + sum(told["counts"].values()) == 40
     assert told["next"] == []
     assert "in flight" in shown.stdout
-    assert "is going on" in shown.stdout
+    assert "is running" in shown.stdout
     killed = json.loads(run("fleet", "status", "--json").stdout)
     assert killed["running"] is False
     assert killed["counts"]["unknown"] >= 1

@@ -69,7 +69,7 @@ def test_one_unknown_of_twenty_is_too_many_and_one_of_101_is_not() -> None:
     errors = judged(judge, *[State.APPLIED] * 19, State.UNKNOWN)
     assert errors[:19] == [None] * 19
     assert errors[19] is not None
-    assert "1 of 20 operations ended unknown" in str(errors[19])
+    assert "1 of 20 operations ended as unknown" in str(errors[19])
     assert judged(AbortJudge(DEFAULT_ABORT), *[State.APPLIED] * 100, State.UNKNOWN)[-1] is None
 
 

@@ -64,7 +64,7 @@ async def plan_says(rig: Rig) -> bool:
 async def guard_says(rig: Rig) -> bool:
     item = WorkItem(seq=0, operation=UpdateDevice(device_id="dev-1", name="B"), before={"name": 1})
     try:
-        return "is gone" in (await StateGuard(rig.client, GuardMode.EACH).check(item) or "")
+        return "was deleted" in (await StateGuard(rig.client, GuardMode.EACH).check(item) or "")
     except NotFoundError:
         return False
 

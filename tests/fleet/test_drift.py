@@ -31,17 +31,22 @@ IDENTITY = {"name": "Old", "slug": "old", "site_id": "site-1", "blueprint_id": "
     [
         (UpdateDevice(device_id="dev-1", name="New"), {"name": "Old"}, NAMED, None),
         (UpdateDevice(device_id="dev-1", name="New"), None, None, None),
-        (UpdateDevice(device_id="dev-1", name="New"), {"name": "Other"}, NAMED, "the name is not"),
+        (
+            UpdateDevice(device_id="dev-1", name="New"),
+            {"name": "Other"},
+            NAMED,
+            "the name is no longer",
+        ),
         (UpdateDevice(device_id="dev-1", name="New"), {"name": None}, NAMED, "it was empty"),
         (UpdateDevice(device_id="dev-1", slug="x"), {"slug": "old"}, NAMED, None),
         # As requested already, so sending it again does no harm.
         (UpdateDevice(device_id="dev-1", name="Old"), {"name": "Other"}, NAMED, None),
-        (UpdateDevice(device_id="dev-1", name="New"), {"name": "Old"}, None, "is gone"),
+        (UpdateDevice(device_id="dev-1", name="New"), {"name": "Old"}, None, "was deleted"),
         (DeleteDevice(device_id="dev-1"), IDENTITY, NAMED, None),
         (DeleteDevice(device_id="dev-1"), IDENTITY, None, None),
         (DeleteDevice(device_id="dev-1"), {**IDENTITY, "site_id": "x"}, NAMED, "the site_id"),
         (GenerateConfig(device_id="dev-1", protocol="MQTT"), IDENTITY, NAMED, None),
-        (GenerateConfig(device_id="dev-1", protocol="MQTT"), IDENTITY, None, "is gone"),
+        (GenerateConfig(device_id="dev-1", protocol="MQTT"), IDENTITY, None, "was deleted"),
     ],
 )
 def test_only_the_guarded_fields_count(
@@ -87,7 +92,7 @@ async def test_each_reads_the_device_directly_before_the_change() -> None:
             emulator.world.change(uuid(1), name="By hand")
             told = await reasons(guard, works)
         assert told[0] is told[2] is None
-        assert told[1] == "the name is not as planned any more: it was 'Device 1', and is 'By hand'"
+        assert told[1] == "the name is no longer as planned: it was 'Device 1', now it is 'By hand'"
         assert reads(emulator) == asked + 3
 
 
@@ -102,7 +107,7 @@ async def test_wave_looks_by_pages_and_never_again() -> None:
             emulator.world.change(uuid(9), name="Too late to be seen")
             told = await reasons(guard, works)
         assert [seq for seq, reason in enumerate(told) if reason] == [7, 8]
-        assert "is gone" in str(told[8])
+        assert "was deleted" in str(told[8])
         assert reads(emulator) - asked <= 4  # three pages, and device 8 by itself
 
 

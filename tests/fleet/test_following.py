@@ -95,7 +95,7 @@ async def test_a_resumed_run_follows_what_is_pending_to_its_end(tmp_path: Path) 
         assert report.counts[State.PENDING] == 1
         assert not report.ok
         look = fleet.status(path)
-        assert (look.counts[State.PENDING], list(look.ways_on())) == (1, [("to go on", "")])
+        assert (look.counts[State.PENDING], list(look.ways_on())) == (1, [("to continue", "")])
         server.after = lambda rack, _: "ERROR" if rack == "r1" else "OK"
         report = await fleet.resume(client, path, wait=5.0)
         assert report.counts[State.DIFFERS] == 1

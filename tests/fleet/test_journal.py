@@ -73,7 +73,7 @@ def test_a_different_version_is_refused_by_name(
     SQLiteJournal.open(path).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version=7")
-    with pytest.raises(RunRefusedError, match="version 7, and this release reads version 1"):
+    with pytest.raises(RunRefusedError, match="version 7, but this release reads version 1"):
         look(path)
 
 
@@ -82,7 +82,7 @@ def test_another_database_is_refused_and_unchanged(path: Path) -> None:
         connection.execute("CREATE TABLE precious (thing)")
     path.chmod(0o600)
     before = path.read_bytes()
-    with pytest.raises(RunRefusedError, match="is no journal"):
+    with pytest.raises(RunRefusedError, match="is not a journal"):
         SQLiteJournal.open(path)
     assert path.read_bytes() == before
 

@@ -118,7 +118,7 @@ def test_many_502s_are_an_outage_and_429s_are_not(obstacles: Obstacles) -> None:
     fail(obstacles, BAD_GATEWAY)
     wait = obstacles.to_begin()
     assert wait is not None
-    assert wait.detail == "the host answers HTTP 502"
+    assert wait.detail == "the host responds with HTTP 502"
     other = Obstacles(None, Ticking().clock())
     for _ in range(100):
         fail(other, THROTTLED)

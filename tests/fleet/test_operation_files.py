@@ -119,7 +119,7 @@ def test_a_header_alone_is_not_an_operation() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n\n", b"\xef\xbb\xbf"])
 def test_an_empty_file_is_not_csv(text: str | bytes) -> None:
-    assert problems(text) == [(0, "it is empty; a CSV file begins with a header")]
+    assert problems(text) == [(0, "it is empty; a CSV file starts with a header")]
 
 
 def test_every_problem_is_reported_with_its_line() -> None:
@@ -149,7 +149,7 @@ def test_every_problem_is_reported_with_its_line() -> None:
             "needs protocol",
             "needs blueprint_id",
             "needs device_id",
-            "it has 3 cells, and the header has 6",
+            "it has 3 cells, but the header has 6",
         ],
         strict=True,
     ):
@@ -161,7 +161,7 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
         parse(HEADER + "explode,d1,,,,\n" * 50)
     assert len(caught.value.problems) == 50
     text = str(caught.value)
-    assert text.startswith("f.csv: 50 problems, nothing was sent\n  line 2: ")
+    assert text.startswith("f.csv: 50 problems; nothing was sent\n  line 2: ")
     assert "line 21: " in text
     assert "line 22: " not in text
     assert text.endswith("and 30 more")
@@ -170,12 +170,12 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [
-        ("device_id,name\nd1,x\n", 1, "lacks operation"),
-        ("operation\nupdate\n", 1, "lacks device_id"),
+        ("device_id,name\nd1,x\n", 1, "has no operation"),
+        ("operation\nupdate\n", 1, "has no device_id"),
         ("operation,device_id,name,name\n", 1, "name twice"),
-        ("\n\nname\n", 3, "lacks operation and device_id"),
-        ('operation,device_id,name\nupdate,d1,"open\n', 2, "no valid CSV"),
-        ('operation,device_id,name\nupdate,d1,"a"b\n', 2, "no valid CSV"),
+        ("\n\nname\n", 3, "has no operation and device_id"),
+        ('operation,device_id,name\nupdate,d1,"open\n', 2, "not valid CSV"),
+        ('operation,device_id,name\nupdate,d1,"a"b\n', 2, "not valid CSV"),
         (b"operation,device_id,name\nupdate,d1,a\nupdate,d1,\xff\n", 3, "not UTF-8"),
         ("operation,device_id\n".encode("utf-16"), 0, "UTF-16"),
         ("operation,device_id\nlist,d1\n", 2, "one of device.update"),
@@ -199,9 +199,9 @@ def test_csv_files_that_are_refused(text: str | bytes, line: int, word: str) -> 
         ('{"operation": "get", "device_id": "d1"}', "one of device.update"),
         ('{"device_id": "d1"}', "operation"),
         ('{"operation": ["update"], "device_id": "d1"}', "operation"),
-        ('["update"]', "no JSON object"),
-        ('{"operation": "update"', "no JSON object"),
-        ("[" * 100_000, "no JSON object"),
+        ('["update"]', "not a JSON object"),
+        ('{"operation": "update"', "not a JSON object"),
+        ("[" * 100_000, "not a JSON object"),
     ],
 )
 def test_errors_in_json_lines(line: str, word: str) -> None:

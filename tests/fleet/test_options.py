@@ -28,9 +28,9 @@ def test_a_custom_guard_is_kept() -> None:
 @pytest.mark.parametrize(
     ("keywords", "says"),
     [
-        ({"concurrency": 0}, "concurrency is 0; the least is 1"),
-        ({"max_pause": 0}, "max_pause is 0; give seconds above 0"),
-        ({"guard": "often"}, "guard is 'often'; give one of auto, each, wave, none"),
+        ({"concurrency": 0}, "concurrency is 0; it must be at least 1"),
+        ({"max_pause": 0}, "max_pause is 0; it must be a number of seconds above 0"),
+        ({"guard": "often"}, "guard is 'often'; use one of auto, each, wave, none"),
     ],
 )
 def test_nonsensical_options_are_refused(keywords: Any, says: str) -> None:

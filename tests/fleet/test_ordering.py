@@ -48,10 +48,10 @@ def test_a_failed_item_blocks_only_its_device_and_its_followers() -> None:
     assert lanes.admit(bad)
     lanes.release(bad, State.UNKNOWN)
     assert lanes.blocked_by(update(10, "a")) == (
-        "an earlier operation of a in this run ended as 'unknown': number 9"
+        "an earlier operation on a in this run, number 9, has the outcome 'unknown'"
     )
     assert lanes.blocked_by(update(11, "b", after=9)) == (
-        "number 9, which must be done before it, did not end well"
+        "number 9, which must be done first, was not done successfully"
     )
     assert lanes.blocked_by(update(12, "b", after=8)) == ""
     assert lanes.blocked_by(update(13, "b", after=17)) == ""

@@ -57,7 +57,7 @@ def test_no_result_is_in_a_report() -> None:
 def test_a_report_fits_a_screen() -> None:
     lines = repr(report_of(300)).splitlines()
     assert lines[0] == "<Report of 302 operations in 2.0 s: 2 applied, 300 failed"
-    assert lines[1] == "  the input was not read to its end"
+    assert lines[1] == "  the input was not read completely"
     assert lines[2] == "  stopped by AuthenticationError: HTTP 401"
     assert lines[-1] == "  and 95 more in unknowns, failures, differing and pending>"
     assert len(lines) < 24

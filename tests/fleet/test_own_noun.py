@@ -209,7 +209,7 @@ async def test_a_plan_reads_pages_finds_slugs_and_orders_their_changes(
     assert told == [
         (2, Verdict.CHANGE, "s0", ""),
         (1, Verdict.CHANGE, "s1", ""),
-        (3, Verdict.REFUSED, "s2", "the slug 'slug-s7' stays with s7 ('Name s7')"),
+        (3, Verdict.REFUSED, "s2", "slug 'slug-s7' is already used by s7 ('Name s7')"),
         (4, Verdict.REFUSED, "s9", "there is no such shelf, or this token may not see it"),
     ]
     assert {each: hall.shelves[each]["slug"] for each in ("s0", "s1")} == {
@@ -230,7 +230,7 @@ async def test_children_are_deleted_first_or_keep_their_parent(hall: Hall, clien
         assert (await fleet.apply(client, plan)).ok
     assert order == ["a", "b", "top"]
     assert told["c"] == (Verdict.REFUSED, "it is dark")
-    assert told["shaft"] == (Verdict.REFUSED, "a shelf hangs below it and stays, such as c")
+    assert told["shaft"] == (Verdict.REFUSED, "a shelf depends on it and stays, such as c")
     assert told["gone"] == (Verdict.ABSENT, "the shelf is already gone")
     assert hall.shelves.keys() == {"shaft", "c"}
 
@@ -259,7 +259,7 @@ async def test_the_guard_reads_a_wave_by_pages_and_the_gate_looks_at_the_health(
 
     report = await fleet.apply(client, again, rollout=rollout, on_event=dim)
     assert isinstance(report.stopped, fleet.WaveNotPassedError)
-    assert "online before it are not any more" in str(report.stopped)
+    assert "online before it are no longer online" in str(report.stopped)
 
 
 async def test_a_change_of_many_is_planned_for_what_it_selects(hall: Hall, client: Client) -> None:

@@ -69,18 +69,18 @@ async def test_a_plan_shows_changes_and_refusals(
         changed = next(plan.items())
         report = await fleet.apply(client, plan, journal=tmp_path / "run.db")
     refused, change, unchanged = Verdict.REFUSED, Verdict.CHANGE, Verdict.UNCHANGED
-    conflict = "operations 5 and 6 want two values for its name"
+    conflict = "operations 5 and 6 set different values for its name"
     assert told == {
         1: (change, "r1", ""),
-        2: (unchanged, "r2", "it is so already"),
+        2: (unchanged, "r2", "it already has this state"),
         3: (change, "r3", ""),
         4: (Verdict.MERGED, "r3", "the same as operation 3"),
         5: (refused, "r4", conflict),
         6: (refused, "r4", conflict),
         7: (refused, "r9", "there is no such rack, or this token may not see it"),
         8: (change, "r5", ""),
-        9: (refused, "r1", "another rack has its key already"),
-        10: (refused, "r2", "another rack has its key already"),
+        9: (refused, "r1", "another rack already has its key"),
+        10: (refused, "r2", "another rack already has its key"),
         11: (change, "", ""),
         12: (change, "", ""),
     }
@@ -99,7 +99,7 @@ async def test_the_guard_holds_items_changed_meanwhile(server: RackServer, clien
             async with fleet.Run(client, plan, guard=guard) as run:
                 outcomes = {each.operation.rack_id: each async for each in run}
         assert outcomes["r1"].state is State.HELD
-        assert "it was 'North', and is \"Somebody else's\"" in str(outcomes["r1"].error)
+        assert "it was 'North', now it is \"Somebody else's\"" in str(outcomes["r1"].error)
         assert outcomes["r2"].state is State.APPLIED
         assert server.racks["r1"] == "Somebody else's"
 
@@ -236,7 +236,7 @@ async def test_a_class_of_version_0_1_is_applied_journalled_and_planned_without_
     with await fleet.plan(client, [old]) as plan:
         (item,) = plan.items()
         assert (item.verdict, item.before) == (Verdict.CHANGE, None)
-        assert item.why.startswith("its present state is not known")
+        assert item.why.startswith("its current state is unknown")
         assert json.loads(list(plan.lines())[1])["operation"]["name"] == "Nord"
         assert (await fleet.apply(client, plan)).ok
 

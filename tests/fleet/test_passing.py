@@ -180,7 +180,7 @@ async def test_a_resume_stops_if_an_earlier_wave_does_not_show_its_values(
         again = Session(emulator)
         report = await again.run(None, path)
         assert isinstance(report.stopped, WaveNotPassedError)
-        assert "1 of 2 read back do not show what was set" in str(report.stopped)
+        assert "1 of 2 devices read back do not show the new values" in str(report.stopped)
         assert "PATCH" not in again.arrived
     emulator.world.update(changed, name="new")
     assert (await Session(emulator).run(None, path)).ok
@@ -268,7 +268,7 @@ async def test_a_hold_and_the_health_gate_survive_a_session(
     again = Session(emulator)
     report = await again.run(None, path)
     assert isinstance(report.stopped, WaveNotPassedError)
-    assert "1 of 2 devices that were online before it are not any more" in str(report.stopped)
+    assert "1 of 2 devices that were online before it are no longer online" in str(report.stopped)
     assert again.clock.sleeps == [60.0]
     assert again.arrived == ["GET"] * 4, "two are read back, and two looked at"
     emulator.world.change(renames[0].device_id, connectivity="ONLINE")

@@ -95,7 +95,7 @@ async def test_operations_after_a_refused_one_on_the_device_are_refused_too() ->
     assign = AssignBlueprint(device_id=uuid(0), blueprint_id="bp-2")
     items = await planned(devices, [rename(0), assign, rename(1)])
     assert verdicts(items) == ["refused", "refused", "change"]
-    assert items[1].why == "operation 1, of the same device, comes first and is refused"
+    assert items[1].why == "the earlier operation 1 on the same device is refused"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_two_spellings_of_one_device_are_one_device() -> None:
         fleet_of(2), [rename(1, "A"), UpdateDevice(device_id="device-1", name="B")]
     )
     assert verdicts(items) == ["refused", "refused"]
-    assert "two values for its name" in items[0].why
+    assert "different values for its name" in items[0].why
     items = await planned(
         fleet_of(2), [rename(1, "A"), UpdateDevice(device_id="device-1", name="A")]
     )
@@ -162,9 +162,9 @@ async def test_a_deletion_expects_the_changes_before_it() -> None:
         (GenerateConfig(device_id=uuid(2), protocol="MQTT"), "communicates by UCM_LUA"),
         (UpdateDevice(device_id=uuid(0), name=""), "an empty name changes nothing"),
         (UpdateDevice(device_id=uuid(0), slug=None), "an empty slug changes nothing"),
-        (reslug(0, "device-1"), "stays with"),
-        (reslug(0, "no path: ü"), "stays with"),
-        (delete(3), "2 devices hang below it and stay"),
+        (reslug(0, "device-1"), "already used by"),
+        (reslug(0, "no path: ü"), "already used by"),
+        (delete(3), "2 devices depend on it and stay"),
     ],
 )
 async def test_reasons_for_a_refusal(operation: Operation[Any], why: str) -> None:
@@ -210,8 +210,8 @@ async def test_a_refused_change_keeps_its_slug() -> None:
     devices = [device(0), device(1, authorized_role="USER"), device(2)]
     items = await planned(devices, [reslug(0, "device-1"), reslug(1, "x"), reslug(2, "device-0")])
     assert verdicts(items) == ["refused"] * 3
-    assert "stays with" in items[0].why
-    assert items[2].why == "it needs operation 1 first, which is refused"
+    assert "already used by" in items[0].why
+    assert items[2].why == "it depends on operation 1, which is refused"
 
 
 @pytest.mark.parametrize("length", [2, 3, 60])
@@ -222,8 +222,8 @@ async def test_slugs_in_a_cycle_are_refused_by_name(length: int) -> None:
     bystander = rename(0)
     items = await planned(fleet_of(length), [*swaps, bystander])
     assert verdicts(items) == ["refused"] * (length + 1)
-    assert items[0].why.startswith("slugs change hands in a circle: 'device-1' -> ")
-    assert "needs operation 1 first" in items[length].why or "comes first" in items[length].why
+    assert items[0].why.startswith("these slugs are exchanged in a cycle: 'device-1' -> ")
+    assert "depends on operation 1" in items[length].why or "comes first" in items[length].why
 
 
 async def test_children_are_deleted_before_their_parents() -> None:
@@ -251,20 +251,20 @@ async def test_a_deletion_waits_for_nothing_if_a_child_is_refused() -> None:
     ]
     items = await planned(devices, [delete(0), delete(1), delete(2)])
     assert verdicts(items) == ["refused"] * 3
-    assert "hang" in items[1].why
-    assert items[0].why == "it needs operation 2 first, which is refused"
+    assert "depends on it" in items[1].why
+    assert items[0].why == "it depends on operation 2, which is refused"
 
 
 async def test_children_are_found_beyond_the_pages_that_were_read() -> None:
     devices = [device(0, site_id="site-1"), *(device(each) for each in range(1, 300))]
     devices.append(device(300, site_id="site-1", upstream_id=uuid(0)))
     items = await planned(devices, [delete(0)])
-    assert items[0].why == f"a device hangs below it and stays, such as {uuid(300)}"
+    assert items[0].why == f"a device depends on it and stays, such as {uuid(300)}"
 
 
 async def test_the_holder_of_a_slug_is_found_beyond_the_pages_that_were_read() -> None:
     items = await planned(fleet_of(300), [reslug(0, "device-299")])
-    assert "stays with" in items[0].why
+    assert "already used by" in items[0].why
 
 
 async def test_a_few_devices_of_a_large_fleet_cost_few_requests() -> None:

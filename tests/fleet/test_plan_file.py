@@ -96,7 +96,7 @@ async def test_the_same_fleet_and_input_give_the_same_file(tmp_path: Path) -> No
 
 async def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = await written(tmp_path)
-    with pytest.raises(ConfigurationError, match="exists already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         write_plan(path, HEADER, [])
 
 
@@ -136,7 +136,7 @@ def test_a_non_plan_or_another_version_is_refused_by_name(tmp_path: Path) -> Non
     for content in (b"", b"operation,device_id\n", b"[]\n", b"{}\n", b"\xff\xfe\n"):
         path.write_bytes(content)
         assert not is_plan(path)
-        with pytest.raises(PlanFileError, match="is no plan"):
+        with pytest.raises(PlanFileError, match="is not a plan"):
             read_plan(path)
     path.write_bytes(b'{"format": "enapter-async plan", "version": 2}\n')
     with pytest.raises(PlanFileError, match=r"version 2.*reads version 1"):

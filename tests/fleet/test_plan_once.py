@@ -43,7 +43,9 @@ async def test_no_file_folder_or_list_carries_it_out_twice(tmp_path: Path) -> No
             again.append(read_plan(tmp_path / "copy.jsonl"))
             for each in again:
                 for options in ({}, {"rollout": Rollout()}, {"journal": tmp_path / "j.db"}):
-                    with pytest.raises(PlanCarriedOutError, match="a run without a journal took"):
+                    with pytest.raises(
+                        PlanCarriedOutError, match="a run without a journal claimed"
+                    ):
                         await fleet.apply(client, each, credentials=tmp_path / "c.jsonl", **options)
                     assert not (tmp_path / "j.db").exists()
             async with Jobs(client, tmp_path / "jobs") as jobs:
@@ -94,7 +96,7 @@ async def test_a_run_that_sent_nothing_releases_the_plan(tmp_path: Path) -> None
             report = await fleet.apply(client, made, journal=tmp_path / "first.db", **options)
             assert (report.counts[State.FAILED], report.counts[State.HELD]) == (1, NUMBER)
             await fleet.apply(client, made, journal=tmp_path / "second.db", **options)
-            with pytest.raises(PlanCarriedOutError, match=r"the run of .*second\.db took"):
+            with pytest.raises(PlanCarriedOutError, match=r"the run of .*second\.db claimed"):
                 await fleet.resume(client, tmp_path / "first.db")
         assert emulator.world.log.count("generate_config") == NUMBER
 
@@ -106,7 +108,9 @@ async def test_a_stopped_run_continues_only_from_its_journal(tmp_path: Path) -> 
             async with fleet.Run(client, made, journal=tmp_path / "j.db", **options) as run:
                 async for _ in run:
                     run.stop()
-            with pytest.raises(PlanCarriedOutError, match=r"the run of .*j\.db took this plan at"):
+            with pytest.raises(
+                PlanCarriedOutError, match=r"the run of .*j\.db claimed this plan at"
+            ):
                 await fleet.apply(client, made, **options)
             report = await fleet.apply(client, made, journal=tmp_path / "j.db", **options)
         assert report.counts[State.APPLIED] == NUMBER + 1
@@ -128,7 +132,7 @@ async def test_a_dangling_link_is_not_a_claim(tmp_path: Path, state: Path) -> No
         with await planned(client) as made:
             (state / "plans").mkdir(parents=True)
             (state / "plans" / made.header.id).symlink_to(tmp_path / "nowhere")
-            with pytest.raises(ConfigurationError, match="exists already") as refused:
+            with pytest.raises(ConfigurationError, match="already exists") as refused:
                 await fleet.apply(client, made, credentials=tmp_path / "c.jsonl")
     assert not isinstance(refused.value, PlanCarriedOutError)
 
@@ -139,7 +143,7 @@ async def test_an_empty_claim_is_a_claim(tmp_path: Path, state: Path) -> None:
             claim = state / "plans" / made.header.id
             claim.parent.mkdir(parents=True)
             claim.write_bytes(b"")
-            with pytest.raises(PlanCarriedOutError, match="does not say which"):
+            with pytest.raises(PlanCarriedOutError, match="does not name the run"):
                 await fleet.apply(client, made, credentials=tmp_path / "c.jsonl")
 
 

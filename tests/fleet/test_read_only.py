@@ -69,7 +69,9 @@ async def test_a_run_whose_journal_was_not_closed_has_to_be_copied(
             shutil.copy(folder / name, moved / name)
     with (
         not_to_be_written(moved),
-        pytest.raises(RunRefusedError, match=r"copy journal\.db and journal\.db-wal to a folder"),
+        pytest.raises(
+            RunRefusedError, match=r"copy journal\.db and journal\.db-wal to a writable folder"
+        ),
     ):
         read_journal(moved / "journal.db")
     with closing(read_journal(moved / "journal.db")) as journal:

@@ -142,7 +142,7 @@ def changed(operations: list[UpdateDevice]) -> Iterator[tuple[list[UpdateDevice]
     other = UpdateDevice(device_id=operations[4].device_id, name="other")
     yield [*operations[:4], other, *operations[5:]], "operation 4 "
     yield operations[:-1], "ends after 29"
-    yield [*operations, UpdateDevice(device_id="more", name="m")], "goes on after its 30"
+    yield [*operations, UpdateDevice(device_id="more", name="m")], "more than the 30 operations"
     yield operations[::-1], "operation 0 "
 
 
@@ -173,7 +173,7 @@ async def test_another_server_is_refused(
 ) -> None:
     await fleet.apply(client, renames, journal=path)
     async with Emulator(devices=1) as elsewhere, client_of(elsewhere) as other:
-        with pytest.raises(RunRefusedError, match="this run is about"):
+        with pytest.raises(RunRefusedError, match="this run uses"):
             await fleet.resume(other, path)
 
 
@@ -202,7 +202,7 @@ async def test_a_token_that_sees_other_devices_is_not_accepted(
         Reply(body=json.dumps(moved).encode(), content_type="application/json"), method="GET"
     )
     async with client_of(emulator, "other") as other:
-        with pytest.raises(RunRefusedError, match="sees another device"):
+        with pytest.raises(RunRefusedError, match="shows a different device"):
             await fleet.resume(other, JournalOptions(path=path, accept_new_token=True))
         emulator.faults.add(UNAUTHORIZED, method="GET")
         with pytest.raises(RunRefusedError, match="cannot read"):
@@ -304,7 +304,7 @@ async def test_a_refusal_says_nothing_about_an_earlier_attempt(
         assert report.settled == 1
     else:
         assert counts(report) == {"applied": 29, "unknown": 1}
-        assert "an earlier attempt may have been done" in str(report.unknowns[0].error)
+        assert "an earlier attempt may have taken effect" in str(report.unknowns[0].error)
 
 
 async def test_a_deletion_that_is_run_again_and_finds_nothing_was_done(
@@ -391,6 +391,6 @@ async def test_another_credentials_file_is_refused(
 ) -> None:
     operations = minting(standalone)
     await fleet.apply(client, operations, journal=path, credentials=tmp_path / "a.jsonl")
-    with pytest.raises(RunRefusedError, match="keeps its credentials in"):
+    with pytest.raises(RunRefusedError, match="stores its credentials in"):
         await fleet.apply(client, operations, journal=path, credentials=tmp_path / "b.jsonl")
     assert not (tmp_path / "b.jsonl").exists()

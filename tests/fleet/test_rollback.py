@@ -121,7 +121,7 @@ async def test_devices_changed_since_are_left_alone(tmp_path: Path) -> None:
         with back.plan as way:
             refused = [item for item in way.items() if item.verdict is Verdict.REFUSED]
             assert [item.device for item in refused] == [uuid(0)]
-            assert refused[0].why == "its name is 'By hand', and not 'New 0' any more"
+            assert refused[0].why == "its name is 'By hand', no longer 'New 0'"
             await apply(client, way)
         assert [each.name for each in emulator.world] == ["By hand", "Device 1"]
 
@@ -151,5 +151,5 @@ async def test_another_server_and_no_journal_are_refused(tmp_path: Path) -> None
         with pytest.raises(ConfigurationError, match="no journal"):
             await undo(client, tmp_path / "nothing.db")
     async with Client("token", base_url="http://127.0.0.1:9") as other:
-        with pytest.raises(ConfigurationError, match="was about"):
+        with pytest.raises(ConfigurationError, match="that run used"):
             await undo(other, journal)

@@ -40,7 +40,7 @@ async def test_status_agrees_with_the_report(tmp_path: Path) -> None:
     assert ended.complete
     assert ended.counts == report.counts
     assert (ended.total, ended.done, ended.intents) == (4, 3, 4)
-    assert list(ended.ways_on()) == [("to try again what failed", "--retry-failed")]
+    assert list(ended.ways_on()) == [("to retry failed operations", "--retry-failed")]
 
 
 def test_a_non_journal_is_refused(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ async def test_apply_refuses_to_generate_without_a_place_for_credentials(
         UpdateDevice(device_id=leaf(world), name="new"),
         GenerateConfig(device_id=standalone[0], protocol="MQTT"),
     ]
-    with pytest.raises(ConfigurationError, match=r"operations\[1\] mints credentials"):
+    with pytest.raises(ConfigurationError, match=r"operations\[1\] generates credentials"):
         await fleet.apply(client, operations)
     assert world.log.count_arrivals() == 0
 
@@ -230,7 +230,7 @@ async def test_apply_refuses_a_lazy_input_at_the_first_minting_operation(
             yield each
 
     for source in (lazily(), asynchronously()):
-        with pytest.raises(ConfigurationError, match=r"operations\[1\] mints credentials"):
+        with pytest.raises(ConfigurationError, match=r"operations\[1\] generates credentials"):
             await fleet.apply(client, source)
     assert world.log.count("generate_config") == 0
 
@@ -370,6 +370,6 @@ async def test_a_credentials_file_that_cannot_be_opened_is_reported_before_anyth
     path.write_text("")
     path.chmod(0o644)
     operations = [GenerateConfig(device_id=standalone[0], protocol="MQTT")]
-    with pytest.raises(ConfigurationError, match="0644, and must have 0600"):
+    with pytest.raises(ConfigurationError, match="0644, but must have 0600"):
         await fleet.apply(client, operations, credentials=path)
     assert world.log.count_arrivals() == 0

@@ -131,7 +131,7 @@ class Stand:
 
 
 WAITS_FOR_THE_LOOK = RunWaiting(
-    wait=Wait(reason=Reason.READ_BACK, since=NOW, detail="wave 1 is read back")
+    wait=Wait(reason=Reason.READ_BACK, since=NOW, detail="reading back wave 1")
 )
 
 
@@ -253,7 +253,7 @@ async def test_a_device_that_never_shows_its_value_is_named_with_the_last_error(
     with pytest.raises(WaveNotPassedError) as caught:
         await stand.stages.turn_to(1)
     assert caught.value.args[0] == (
-        "wave 1 did not pass: 1 of 2 read back do not show what was set, the first being " + said
+        "wave 1 did not pass: 1 of 2 devices read back do not show the new values, first " + said
     )
     assert stand.slept == [1.0, 3.0]
     assert stand.events[1:] == [WAITS_FOR_THE_LOOK, RunGoesOn()]
@@ -302,8 +302,8 @@ def asks(detail: str) -> RunWaiting:
     return RunWaiting(wait=Wait(reason=Reason.HEALTH, since=NOW, detail=detail))
 
 
-BEFORE = asks("the devices of the next wave are looked at")
-AFTER = asks("the devices of the last wave are looked at")
+BEFORE = asks("checking the devices of the next wave")
+AFTER = asks("checking the devices of the last wave")
 
 
 async def test_the_gate_samples_devices_that_are_changed_and_not_deleted() -> None:
@@ -351,8 +351,8 @@ async def test_the_gate_counts_those_that_were_online_and_are_not(
     with pytest.raises(WaveNotPassedError) as caught:
         await stand.stages.turn_to(1)
     assert caught.value.args[0] == (
-        "wave 1 did not pass: 1 of 3 devices that were online before it are not any more; "
-        f"the most is {most_lost:g} %"
+        "wave 1 did not pass: 1 of 3 devices that were online before it are no longer online; "
+        f"the limit is {most_lost:g} %"
     )
     assert stand.stages.wave == 0
 

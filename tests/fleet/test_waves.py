@@ -146,7 +146,7 @@ async def test_a_wave_that_does_not_show_its_values_stops_the_run(emulator: Emul
             on_outcome=on_outcome,
         )
     assert isinstance(report.stopped, WaveNotPassedError)
-    assert "do not show what was set" in str(report.stopped)
+    assert "do not show the new values" in str(report.stopped)
     assert report.counts[State.APPLIED] == 1
     assert clock.sleeps == [1.0, 3.0], "it was looked at three times"
 

@@ -47,7 +47,7 @@ async def test_a_value_altered_by_the_server_differs(
     async with open_rig(transport, server) as rig:
         error = await rig.fails(operation)
     assert isinstance(error, ResultDiffersError)
-    assert str(error) == f"UpdateDevice of dev-1 was done, but not as asked: {words}"
+    assert str(error) == f"UpdateDevice of dev-1 was done, but with a different result: {words}"
     assert error.result == Device(id="dev-1", **shown)
     assert (error.noun, error.subject, error.attempts) == ("device", "dev-1", ())
     assert server.seen == ["PATCH"], "it is never sent again"

@@ -227,7 +227,7 @@ async def test_a_job_that_stopped_itself_is_not_resumed(tmp_path: Path) -> None:
             job = await jobs.start(renames(20), settings=settings)
             told = (await end_of(jobs, job.id))[-1].data
         assert told["phase"] == "stopped"
-        assert "stop the run" in told["stopped"]
+        assert "ended as differs, failed or unknown" in told["stopped"]
         emulator.faults.clear()
         async with Jobs(client, tmp_path) as jobs:
             assert jobs._live == {}

@@ -82,8 +82,8 @@ async def _lost(client: Client, gate: HealthGate, were: Sequence[str], wave: int
     if lost * 100 <= gate.most_lost * len(were):
         return ""
     return (
-        f"wave {wave + 1} did not pass: {lost} of {len(were)} devices that were online before it "
-        f"are not any more; the most is {gate.most_lost:g} %"
+        f"wave {wave + 1} did not pass: {lost} of {len(were)} devices that were online before "
+        f"it are no longer online; the limit is {gate.most_lost:g} %"
     )
 
 

@@ -38,12 +38,12 @@ class JournalOptions:
     token, after checking that it shows up to three devices of the run unchanged in id and site.
     `accept_candidates` searches for what an unknown once-only operation may have created, and takes
     what it finds if that is exactly one.
-    `accept_wave` continues although the wave at which the run stopped did not pass (see
+    `accept_wave` continues even though the run stopped at a wave that did not pass (see
     `WaveNotPassedError`): that wave is not checked again, but later waves are. `lease` is for how
     many seconds a run in PostgreSQL stays held once nothing more is heard of its session; then
     another one may take it over. If a commit takes longer than `commit_timeout` seconds, the run
-    stops. With `heed_stop` a run that was asked to stop is refused. `facts`
-    are written into a new journal, for display.
+    stops. With `heed_stop` a run that was asked to stop is refused. `facts` are written into a new
+    journal, for display.
     """
 
     path: str | os.PathLike[str] = attrs.field(repr=_shown)
@@ -63,7 +63,7 @@ class JournalOptions:
             raise ConfigurationError(f"lease is {self.lease!r}; give at least {LEAST_LEASE} s")
         if self.ambiguous not in AMBIGUOUS:
             raise ConfigurationError(
-                f"ambiguous is {self.ambiguous!r}; give one of {', '.join(AMBIGUOUS)}"
+                f"ambiguous is {self.ambiguous!r}; use one of {', '.join(AMBIGUOUS)}"
             )
         if not self.commit_timeout > 0:
             raise ConfigurationError(

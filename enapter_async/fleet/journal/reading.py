@@ -38,7 +38,7 @@ P = ParamSpec("P")
 
 def damaged(name: object, error: Exception | str) -> RunRefusedError:
     """Return the error for a journal with content that was not written by a run."""
-    return RunRefusedError(f"{name} is damaged, and cannot be gone on with: {error}")
+    return RunRefusedError(f"{name} is corrupt and cannot be resumed: {error}")
 
 
 class Cursor(Protocol):
@@ -121,7 +121,7 @@ def _part_of(table: str, only: str) -> str:
 def _checked(
     read: Callable[Concatenate["Journal", P], Iterator[Rows]],
 ) -> Callable[Concatenate["Journal", P], Iterator[Rows]]:
-    """Make a reading method raise `damaged` for content that was not written by a run."""
+    """Make a method that reads raise `damaged` for content that was not written by a run."""
 
     @functools.wraps(read)
     def reading(journal: "Journal", /, *args: P.args, **named: P.kwargs) -> Iterator[Rows]:
@@ -168,7 +168,7 @@ class Journal:
         with self._sound():
             found = dict(self._fetch(f"SELECT key, value FROM {facts} AS facts"))
             if not all(isinstance(text, str) for pair in found.items() for text in pair):
-                raise ValueError("a fact is no text")
+                raise ValueError("a fact is not text")
         return found
 
     def last_seq(self) -> int:

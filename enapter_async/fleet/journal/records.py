@@ -21,9 +21,10 @@ from enapter_async.operations.kinds import OLD_NAMES
 MESSAGE_CHARACTERS: Final = 500
 INTENT: Final = "intent"
 OLD_DIFFERS: Final = '"error":"ResultDiffersError"'
-"""How version 0.1 recorded an outcome that differs, which it called failed."""
+"""The error type by which version 0.1, which had no `differs`, recorded such an outcome as failed.
+"""
 SHOWN: Final = "shown"
-"""The detail of an outcome that differs: the values in the response of the fields set."""
+"""The detail of an outcome that differs: the returned values of the fields that were set."""
 LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
@@ -84,7 +85,7 @@ class Event:
 def operation_text(operation: Operation[Any]) -> str:
     """Return an operation as JSON text, which is the same for equal operations."""
     fields = operation_to_json(operation)
-    try:  # a fast path for operations with text fields only, as almost all are
+    try:  # a fast path for operations with text fields only, which most are
         return "{" + ",".join([f'"{key}":{_quoted(value)}' for key, value in fields.items()]) + "}"
     except TypeError:
         return _encode(fields)
@@ -143,7 +144,7 @@ def item_of(row: Sequence[Any]) -> WorkItem:
         and isinstance(group, str)
         and isinstance(planned, dict | None)
     ):
-        raise TypeError(f"item {seq} is none")
+        raise TypeError(f"item {seq} is malformed")
     if after is not None and after >= seq:
         raise ValueError(f"item {seq} follows item {after}")
     return WorkItem(
@@ -172,7 +173,7 @@ def event_of(row: Sequence[Any]) -> Event:
         and isinstance(at_ms, int)
         and 0 <= at_ms <= LATEST_MS
     ):
-        raise TypeError(f"event {number} is none")
+        raise TypeError(f"event {number} is malformed")
     if kind == State.FAILED and detail is not None and OLD_DIFFERS in detail:
         kind = str(State.DIFFERS)
     return Event(
@@ -210,7 +211,7 @@ def outcome_row(
     """Return an outcome as a row; `reading` shows how a pending operation goes on.
 
     An error is stored as its class and message. A result is stored only if it differs from the
-    request, and then only as the values of the fields that were to be changed.
+    request, and then only the fields that the operation sets.
     """
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
@@ -266,10 +267,10 @@ def storable(text: str) -> str:
 def earlier_outcome(item: WorkItem, state: State, event: Event | None) -> Outcome[Any]:
     """Return an item's outcome in an earlier session, as recorded in its last event."""
     if event is None or event.kind == INTENT:
-        message = "it was about to be sent when the run ended, and no outcome was written"
+        message = "the run ended when it was about to send this operation; no outcome was recorded"
         return Outcome(operation=item.operation, state=state, error=EarlierError(message))
     error = EarlierError(
-        event.details.get("message") or f"an earlier session says: {event.kind}",
+        event.details.get("message") or f"outcome in an earlier session: {event.kind}",
         error_type=event.details.get("error"),
         status=event.status,
         code=event.code,
@@ -343,7 +344,7 @@ class ItemRecord:
 
     @property
     def has_intent(self) -> bool:
-        """Whether an intent may be in the journal, because this session submitted one."""
+        """Whether the journal may contain an intent, because this session submitted one."""
         return self._commit is not None
 
     @property

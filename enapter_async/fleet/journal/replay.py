@@ -76,16 +76,18 @@ class Replay:
         self.read_on(journal)
 
     def read_on(self, journal: Journal) -> None:
-        """Read the rows that were written to the same journal since the last reading."""
+        """Read the rows added to the journal since the last read."""
         known = len(self.marks)
         self.marks.extend(bytes([Mark.MISSING]) * (journal.last_seq() + 1 - known))
         for seq, _ in journal.digests(after=known - 1):
             self.marks[seq] = Mark.UNTOUCHED
         for number, seq, kind, attempt in journal.marks(after=self._read_to):
             if not (isinstance(seq, int) and 0 <= seq < len(self.marks)):
-                raise damaged(journal.name, f"event {number} is about an item {seq}")
+                raise damaged(
+                    journal.name, f"event {number} refers to an item {seq} that does not exist"
+                )
             if attempt is not None and not isinstance(attempt, int):
-                raise damaged(journal.name, f"event {number} counts no intent")
+                raise damaged(journal.name, f"event {number} has no intent number")
             self._take(number, seq, kind, attempt)
             self._read_to = number
 

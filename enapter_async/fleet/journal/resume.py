@@ -85,7 +85,7 @@ def check_facts(journal: str, facts: Mapping[str, str]) -> None:
     """
     for name, read in _FACTS.items():
         if name not in facts:
-            raise damaged(journal, f"it does not say {name}")
+            raise damaged(journal, f"it has no {name}")
         try:
             read(facts[name])
         except ValueError:
@@ -105,11 +105,11 @@ def check_same(facts: Mapping[str, str], client: KnownClient, credentials: str |
     """
     if facts["base_url"] != str(client.base_url):
         raise RunRefusedError(
-            f"this run is about {facts['base_url']}, and the client about {client.base_url}"
+            f"this run uses {facts['base_url']}, but the client uses {client.base_url}"
         )
     kept = facts.get(CREDENTIALS)
     if credentials is not None and kept is not None and credentials != kept:
-        raise RunRefusedError(f"this run keeps its credentials in {kept}, not in {credentials}")
+        raise RunRefusedError(f"this run stores its credentials in {kept}, not in {credentials}")
     return facts["token"] == client.fingerprint(bytes.fromhex(facts["salt"]))
 
 
@@ -134,12 +134,14 @@ async def check_new_token(journal: Journal, replay: Replay, client: Caller) -> N
                 f"the new token cannot read {name}, a {target.word} of this run: {error}"
             ) from None
         if name not in (facts.id, facts.slug) or (site_id and facts.site_id != site_id):
-            raise RunRefusedError(f"the new token sees another {target.word} as {name}")
+            raise RunRefusedError(f"the new token shows a different {target.word} as {name}")
         compared += 1
         if compared == WITNESSES:
             return
     if not compared:
-        raise RunRefusedError("the new token cannot be checked: this run is about nothing to read")
+        raise RunRefusedError(
+            "the new token cannot be checked: this run has no object that can be read"
+        )
 
 
 def _comparable(
@@ -213,19 +215,16 @@ class Comparison:
         seq, operation = item.seq, item.operation
         if self._total is not None and self.position >= self._total:
             raise RunRefusedError(
-                f"this is another input: it goes on after its {self._total} operations in the "
-                "journal"
+                f"the input differs: it has more than the {self._total} operations in the journal"
             )
         self.position += 1
         if self._next is None or self._next[0] > seq:
             if not self._known:
-                raise RunRefusedError(
-                    f"this is another input: operation {seq} is not in the journal"
-                )
+                raise RunRefusedError(f"the input differs: operation {seq} is not in the journal")
             return  # it was merged with an equal one
         if self._next[0] != seq or not is_digest_of(self._next[1], operation):
             raise RunRefusedError(
-                f"this is another input: operation {seq} ({described(operation)}) differs from "
+                f"the input differs: operation {seq} ({described(operation)}) differs from "
                 "the journal's"
             )
         self._next = next(self._rows, None)
@@ -238,8 +237,8 @@ class Comparison:
         """
         if self._next is not None or (self._total is not None and self.position < self._total):
             raise RunRefusedError(
-                f"this is another input: it ends after {self.position} operations, and the "
-                "journal has more"
+                f"the input differs: it ends after {self.position} operations, but the journal has "
+                f"more"
             )
 
 

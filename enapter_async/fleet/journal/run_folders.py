@@ -35,7 +35,7 @@ class RunFolder:
         """Make a folder of mode 0700, `<UTC time>-<number>-<4 hex>`; `now` is seconds since 1970.
 
         The number is higher than that of every run started earlier in `runs`, by any process,
-        so that the order of runs does not depend on a clock.
+        which makes the order of runs independent of the clock.
 
         Raises:
             ConfigurationError: the folder cannot be created.
@@ -62,8 +62,8 @@ class RunFolder:
                     sync_directory(folder)
                 return made
         except OSError as error:
-            raise ConfigurationError(f"{runs} cannot hold a run: {error.strerror}") from None
-        raise ConfigurationError(f"{runs} cannot hold a run: too many are begun at once")
+            raise ConfigurationError(f"{runs} cannot store a run: {error.strerror}") from None
+        raise ConfigurationError(f"{runs} cannot store a run: too many are started at once")
 
     @property
     def id(self) -> str:
@@ -106,8 +106,8 @@ def runs_directory(environ: Mapping[str, str] | None = None) -> Path:
         return user_folder("state", environ, sys.platform) / "runs"
     except NoHomeError:
         raise NoHomeError(
-            f"there is no folder for runs: set {STATE_VARIABLE} or HOME, for the system does not "
-            "know this user"
+            f"there is no folder for runs: set {STATE_VARIABLE} or HOME, because the system has no "
+            f"entry for this user"
         ) from None
 
 

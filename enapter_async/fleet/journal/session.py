@@ -58,10 +58,12 @@ class JournalSession:
         self.input_known = False
         """Whether the journal holds the whole input."""
         self.earlier: dict[State, int] = dict.fromkeys(State, 0)
-        """The counts of items that earlier sessions finished, or that this one leaves unchanged."""
+        """The counts of items that earlier sessions finished, or that this session leaves
+        unchanged.
+        """
         self.acknowledged = 0
         self.blocked: list[tuple[WorkItem, State]] = []
-        """Items that ended badly and are not retried: items that follow them must not start."""
+        """Items that ended badly and are not retried; no item that follows them may start."""
         self.left_badly: list[Outcome[Any]] = []
         """The first bad outcomes of earlier sessions that are not retried."""
         self.merged = 0
@@ -147,7 +149,7 @@ class JournalSession:
         begun = bool(self.facts["token"])
         if begun and not same_token and not self._options.accept_new_token:
             raise RunRefusedError(
-                "this run was begun with another token; to go on with this one, accept it "
+                "this run was started with another token; to continue with this token, accept it "
                 "(accept_new_token, --accept-new-token)"
             )
         self._replay = Replay(self._journal)
@@ -353,7 +355,7 @@ class JournalSession:
         return self._writer.commit(event, power=power)
 
     def ended(self, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
-        """Record an outcome, with the next group of rows.
+        """Record an outcome in the next group of rows.
 
         A held item keeps its earlier state if nothing was written about it yet, or if an
         earlier session may have carried it out.
@@ -374,7 +376,7 @@ class JournalSession:
                 self._add(item_record.item.seq, resume.WITNESS, detail_text(witness))
 
     def passed_over(self, item: WorkItem, outcome: Outcome[Any]) -> None:
-        """Record that a stopped run did not reach an item, if the journal says otherwise.
+        """Record that a stopped run did not reach an item, if the journal shows another state.
 
         This concerns items to retry that failed in an earlier session: they remain to be done.
         """

@@ -18,7 +18,7 @@ from enapter_async.fleet.private_files import open_private
 POLL_SECONDS: Final = 0.5
 
 Request = tuple[int, int]
-"""Distinguishes one request from a later one: the file's inode and its time."""
+"""Identifies a request, and tells it from a later one: the file's inode and time."""
 
 _FILE: Final = "stop"
 
@@ -42,7 +42,7 @@ def request_stop(folder: RunFolder) -> None:
 
 
 def stop_request(folder: RunFolder) -> Request | None:
-    """Return the request to stop a run, or None if none was made since the run was last resumed.
+    """Return the request to stop a run, or None if there is none since the run was last resumed.
 
     If the folder cannot be read, for example on a network file system, None is returned.
     """

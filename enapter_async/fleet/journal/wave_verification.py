@@ -7,7 +7,7 @@ from enapter_async.operation import Operation, Repeat, described
 
 
 class WaveVerification:
-    """Collects the outcomes of a wave's items, those of one device in order.
+    """Collects the outcomes of a wave's items, in order for each device.
 
     `number` counts from 0. `bad` names the first item that ended badly, or is "". `online` contains
     the devices that were online before the wave, or is None if this was not checked.

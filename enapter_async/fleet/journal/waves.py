@@ -1,8 +1,8 @@
 """Keeps a journal's notes about the waves of its run: which were started, and which passed.
 
-Three notes: *begun*, before anything of a wave is sent; *passed*, on disk before anything of the
-next wave is sent; *not passed*, with the reason. Of *begun* and *passed*, the later note counts, so
-a wave that is started again to retry its failed items must pass again.
+There are three notes. *begun* is written before anything of a wave is sent, *passed* before
+anything of the next wave is sent, and *not passed* contains the reason. If *begun* follows
+*passed*, for example because failed items are retried, the wave must pass again.
 """
 
 import asyncio
@@ -35,8 +35,8 @@ class WaveLog:
     """The notes about waves, read once and extended. Waves count from 0, in notes from 1.
 
     `replay` is the state of the items when this session started, None for a new run; `left`
-    are the items that ended badly and are not retried. `accept` means that the run continues
-    although a wave did not pass.
+    are the items that ended badly and are not retried. `accept` means that the run continues even
+    if a wave did not pass.
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class WaveLog:
     def unpassed(self, *, before: int, careful: int) -> list[int]:
         """Return the waves before `before` that may not have passed, in order.
 
-        These are the waves that were started and have not passed and, for journals of older
-        versions, which have no notes, the first `careful` waves.
+        These are the waves that were started but have not passed. Journals of older versions have
+        no notes; for these, the first `careful` waves count.
         """
         found = {wave for wave in self._online if wave < before}
         if self._replay is not None:
@@ -95,15 +95,15 @@ class WaveLog:
         return self._online.get(wave)
 
     def is_accepted(self, wave: int) -> bool:
-        """Return whether the run continues although a wave did not pass when it was checked."""
+        """Return whether the run continues even though a wave did not pass its check."""
         return self._accept and wave in self._refused
 
     async def recall(self, wave: int) -> WaveVerification | None:
         """Return the results of earlier sessions in a wave, or None if there are none.
 
-        Also return None if an older version, which wrote no notes, continued with later waves.
-        Values that a later wave has overwritten need not be shown any more. The journal is read
-        in pages; only operations of this wave are kept.
+        Also return None if an older version, which wrote no notes, has already gone past the wave.
+        Values that a later wave has overwritten need not be shown any more. The journal is read in
+        pages; only operations of this wave are kept.
         """
         replay = self._replay
         if replay is None:
@@ -156,7 +156,7 @@ class WaveLog:
         self._close(wave)
 
     async def accepted(self, wave: int) -> None:
-        """Note that the run continues although a wave did not pass; return once it is on disk.
+        """Note that the run continues despite a wave that did not pass; return once it is on disk.
 
         Raises:
             JournalError: it could not be written.

@@ -24,7 +24,7 @@ PLAN: Final = "plan"
 CLAIM: Final = "claim"
 """The names of the journal facts for the plan that a run applies, and for its claim to it."""
 
-_HOW: Final = "make a new plan, or tell it to be done again (again=True, --again)"
+_HOW: Final = "make a new plan, or allow it to be applied again (again=True, --again)"
 
 
 @attrs.frozen
@@ -49,8 +49,8 @@ class PlanClaim:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (OSError, RuntimeError) as error:
             raise ConfigurationError(
-                f"the state folder cannot hold that this plan is carried out ({error}); set "
-                "ENAPTER_STATE_DIR to a folder that can, or give again=True (--again)"
+                f"the state folder cannot record that this plan is being applied ({error}); set "
+                f"ENAPTER_STATE_DIR to a writable folder, or use again=True (--again)"
             ) from None
         sync_directory(folder.parent)
         path = folder / plan
@@ -76,12 +76,13 @@ class PlanClaim:
             token, at, journal = row[CLAIM], row["at"], row["journal"]
         except (OSError, ValueError, LookupError, TypeError):
             raise PlanCarriedOutError(
-                f"a run has taken this plan, and {self.path} does not say which; {_HOW}"
+                f"a run has claimed this plan, but {self.path} does not name the run; {_HOW}"
             ) from None
         if token != self.facts[CLAIM]:
             whose = "a run without a journal" if journal is None else f"the run of {journal}"
             raise PlanCarriedOutError(
-                f"{whose} took this plan at {at}, and may have generated its configurations: {_HOW}"
+                f"{whose} claimed this plan at {at}, and may have generated its configurations: "
+                f"{_HOW}"
             )
 
     def release(self) -> None:

@@ -4,9 +4,9 @@ Works on the table `step` of a scratch database, one row per operation, so that 
 not grow with their number. An edge means that one step must succeed before another: a slug is
 freed before it is taken, and an object is deleted after those that depend on it.
 
-The API does not say whether slugs are unique in an account or only within a site. Within a site,
-or if the site is unknown, a slug that two devices would have is refused; across sites the
-plan only warns, and uses an order that works in both cases.
+The API does not say whether slugs are unique in an account or only within a site. Within a site, or
+if the site is unknown, the plan refuses to give two devices one slug. Across sites it only warns,
+and uses an order that works in both cases.
 """
 
 import sqlite3
@@ -48,7 +48,7 @@ WITH taking AS (
     SELECT takes, grp, count(DISTINCT thing) AS things FROM step
     WHERE verdict = 'change' AND takes IS NOT NULL GROUP BY takes, grp
 )
-UPDATE step SET verdict = 'refused', why = 'another operation of this plan wants its slug, too'
+UPDATE step SET verdict = 'refused', why = 'another operation of this plan requests the same slug'
 WHERE verdict = 'change' AND (
     (takes, grp) IN (SELECT takes, grp FROM taking WHERE things > 1)
     OR takes IN (SELECT takes FROM taking GROUP BY takes HAVING min(grp) = '' AND count(*) > 1)
@@ -130,9 +130,8 @@ INSERT OR IGNORE INTO lost SELECT line FROM found
 
 _REFUSE_LOST: Final = """
 UPDATE step SET verdict = 'refused', why = (
-    SELECT 'it needs operation ' || min(edge.needs) || ' first, which is refused'
-    FROM edge CROSS JOIN lost ON lost.line = edge.needs
-    WHERE edge.line = step.line AND edge.kind <> 'elsewhere'
+    SELECT 'it depends on operation ' || min(edge.needs) || ', which is refused' FROM edge CROSS
+    JOIN lost ON lost.line = edge.needs WHERE edge.line = step.line AND edge.kind <> 'elsewhere'
 )
 WHERE verdict = 'change' AND line IN (SELECT line FROM lost)
 """
@@ -233,7 +232,7 @@ def _refuse_held_slugs(scratch: sqlite3.Connection) -> None:
             _refuse(
                 scratch,
                 line,
-                f"the slug {shown(bare(slug))} stays with {bare(holder)} ({shown(name or '')})",
+                f"slug {shown(bare(slug))} is already used by {bare(holder)} ({shown(name or '')})",
             )
 
 
@@ -242,9 +241,8 @@ def _warn_across_sites(scratch: sqlite3.Connection) -> None:
     while rows := shared.fetchmany(500):
         for line, slug, holder, name in rows:
             why = (
-                f"the slug {shown(bare(slug))} would also be that of {bare(holder)} "
-                f"({shown(name or '')}) "
-                "on another site, which the API may refuse"
+                f"slug {shown(bare(slug))} is also used by {bare(holder)} ({shown(name or '')}) "
+                f"on another site, which the API may refuse"
             )
             scratch.execute("UPDATE step SET why = ? WHERE line = ?", (why, line))
 
@@ -254,9 +252,9 @@ def _refuse_used_upstreams(scratch: sqlite3.Connection) -> None:
     while rows := used.fetchmany(500):
         for line, number, example in rows:
             noun = example.partition(":")[0]
-            things = f"a {noun} hangs" if number == 1 else f"{number} {noun}s hang"
+            things = f"a {noun} depends" if number == 1 else f"{number} {noun}s depend"
             stay = "stays" if number == 1 else "stay"
-            _refuse(scratch, line, f"{things} below it and {stay}, such as {bare(example)}")
+            _refuse(scratch, line, f"{things} on it and {stay}, such as {bare(example)}")
 
 
 def _refuse_dependents(scratch: sqlite3.Connection) -> None:
@@ -349,4 +347,4 @@ def _refuse_circle(scratch: sqlite3.Connection, line: int) -> None:
     named = " -> ".join(shown(bare(slug)) for slug in slugs[:_SLUGS_SHOWN])
     more = " -> ..." if len(slugs) > _SLUGS_SHOWN else ""
     for at in _around(scratch, line):
-        _refuse(scratch, at, f"slugs change hands in a circle: {named}{more}")
+        _refuse(scratch, at, f"these slugs are exchanged in a cycle: {named}{more}")

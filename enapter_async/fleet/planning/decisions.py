@@ -12,7 +12,9 @@ from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.nouns import noun_named, reading
 
-NOT_READ: Final = "its present state is not known, for the operation does not say how to read it"
+NOT_READ: Final = (
+    "its current state is unknown, because the operation does not define how to read it"
+)
 
 
 class Verdict(enum.StrEnum):
@@ -65,7 +67,7 @@ def judge(asked: Sequence[PlanRequest], found: Found) -> list[Decision]:
     """Decide about all operations on one target, in the order of the input.
 
     `found` is the result of looking up the target. If the operations contradict each other, all of
-    them are refused, since it is unknown which one was intended.
+    them are refused, because the intended one is unknown.
     """
     reason = found.problem or _contradiction(asked)
     if reason is not None:
@@ -91,7 +93,7 @@ def judge(asked: Sequence[PlanRequest], found: Found) -> list[Decision]:
             state = effect(operation, state)
     for each in asked[len(decisions) :]:
         word = each.operation.target().word
-        why = f"operation {decisions[-1].line}, of the same {word}, comes first and is refused"
+        why = f"the earlier operation {decisions[-1].line} on the same {word} is refused"
         decisions.append(_refused(each, each.operation, why))
     return decisions
 
@@ -112,7 +114,7 @@ def _contradiction(asked: Sequence[PlanRequest]) -> str | None:
         for field, value in each.operation.claims().items():
             first, line = values.setdefault(field, (value, each.line))
             if first != value:
-                return f"operations {line} and {each.line} want two values for its {field}"
+                return f"operations {line} and {each.line} set different values for its {field}"
     return None
 
 
@@ -121,11 +123,11 @@ def _decide(each: PlanRequest, operation: Operation[Any], state: Any) -> Decisio
     if state is None:
         return _decide_without_state(each, operation)
     if target.id is None and not operation.holds(state):
-        return _refused(each, operation, f"another {target.word} has its key already")
+        return _refused(each, operation, f"another {target.word} already has its key")
     reason = _unexpected(each, state) or operation.pointless()
     if not reason and operation.holds(state):
         # Decided before the role is checked: an operation that is not sent needs no role.
-        return _decided(each, operation, Verdict.UNCHANGED, "it is so already")
+        return _decided(each, operation, Verdict.UNCHANGED, "it already has this state")
     reason = reason or operation.obstacle(state)
     if reason:
         return _refused(each, operation, reason)
@@ -161,7 +163,7 @@ def _unexpected(each: PlanRequest, state: Any) -> str:
     for field, value in (each.expected or {}).items():
         now = getattr(state, field, None)
         if plain(now) != plain(value):
-            return f"its {field} is {told(now)}, and not {told(value)} any more"
+            return f"its {field} is {told(now)}, no longer {told(value)}"
     return ""
 
 

@@ -29,7 +29,7 @@ WorkSource = Callable[[], Iterator[WorkItem]]
 """Returns an iterator over items, in order of `seq`; each call starts anew."""
 
 STAGED_WAVES: Final = 2
-"""In this many first waves of a staged run, each device is read directly before its change."""
+"""In the first waves of a staged run, this many, each device is read directly before its change."""
 
 _SCHEMA: Final = """
 CREATE TABLE expected (
@@ -42,7 +42,7 @@ CREATE TABLE stale (seq INTEGER PRIMARY KEY, reason TEXT);
 class Guard(Protocol):
     """The engine's hook for checks, called before each wave and directly before each send.
 
-    It is entered when the run starts, and exited when the run is over.
+    The run enters it when it starts, and exits it when it is over.
     """
 
     async def __aenter__(self) -> Any: ...
@@ -63,20 +63,20 @@ class Guard(Protocol):
         """
 
     async def check(self, item: WorkItem) -> str | None:
-        """Return None if the item may be sent, else why it is held.
+        """Return the reason to hold the item, or None if it may be sent.
 
         Called before the item's intent is written to the journal, and not for an item that is
-        `unchanged`. Raises `EnapterError` if the device could not be read; the item is held
-        then, too.
+        `unchanged`. Raises `EnapterError` if the device could not be read; the item is then
+        held too.
         """
 
 
 async def look(guard: Guard, item: WorkItem) -> StaleError | None:
-    """Check an item with a guard; return why it is held, or None if it may be sent."""
+    """Check an item with a guard; return the reason to hold it, or None if it may be sent."""
     try:
         reason = await guard.check(item)
     except EnapterError as error:
-        return StaleError(f"nobody can say whether it is as planned: {error}", because=error)
+        return StaleError(f"it is unknown whether it is still as planned: {error}", because=error)
     return None if reason is None else StaleError(reason)
 
 
@@ -94,7 +94,7 @@ class GuardMode(enum.StrEnum):
 
 
 def staleness(item: WorkItem, state: Any) -> str | None:
-    """Return why a target that was just read is no longer as planned, or None if it is.
+    """Return how a target that was just read differs from its plan, or None if it does not.
 
     Only the fields in `item.before` count. A target that already has the new values is not stale.
     """
@@ -102,12 +102,12 @@ def staleness(item: WorkItem, state: Any) -> str | None:
     if before is None or item.operation.holds(state):
         return None
     if state is None:
-        return f"the {item.operation.target().word} is gone since it was planned"
+        return f"the {item.operation.target().word} was deleted after it was planned"
     for field, planned in before.items():
         now = getattr(state, field, None)
         if plain(now) != plain(planned):
-            words = f"it was {told(planned)}, and is {told(now)}"
-            return f"the {field} is not as planned any more: {words}"
+            words = f"it was {told(planned)}, now it is {told(now)}"
+            return f"the {field} is no longer as planned: {words}"
     return None
 
 
@@ -203,7 +203,7 @@ class StateGuard:
         return first or is_irreversible(item.operation)
 
     async def check(self, item: WorkItem) -> str | None:
-        """Return None if the item may be sent, else why it is held.
+        """Return the reason to hold the item, or None if it may be sent.
 
         Raises:
             EnapterError: the state could not be read.
@@ -222,7 +222,7 @@ class StateGuard:
         return staleness(item, state)
 
     def _swept_reason(self, item: WorkItem) -> tuple[bool, str | None]:
-        """Return whether the item was checked before its wave, and why it is held (if it is)."""
+        """Return whether the item was checked before its wave, and any reason to hold it."""
         if self._scratch is None:
             return False, None
         row = self._scratch.execute(

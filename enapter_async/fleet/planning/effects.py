@@ -1,4 +1,4 @@
-"""Determines how an operation changes a state, and which of the state's values it depends on."""
+"""Determines how an operation changes a state, and on which values of the state it depends."""
 
 from typing import Any, TypeVar
 
@@ -19,7 +19,9 @@ def as_write(operation: Any) -> Operation[Any]:
     """
     if isinstance(operation, Operation) and operation.repeat is not Repeat.READ:
         return operation
-    raise ConfigurationError(f"a {type(operation).__name__} changes nothing; it cannot be planned")
+    raise ConfigurationError(
+        f"a {type(operation).__name__} changes nothing, so it cannot be planned"
+    )
 
 
 def is_irreversible(operation: Operation[Any]) -> bool:

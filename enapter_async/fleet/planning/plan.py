@@ -54,7 +54,7 @@ class Plan(Collection[Any]):
         self.configurations = sum(number for (_, secret), number in changes.items() if secret)
 
     def _count(self) -> Counter[tuple[Verdict, bool, bool]]:
-        """Count the items by verdict, and by whether they delete or return a secret."""
+        """Count the items by verdict, and count deletions and items that return a secret."""
         return Counter(
             (item.verdict, removes(item.operation), secret(item.operation)) for item in self.items()
         )
@@ -111,7 +111,7 @@ class Plan(Collection[Any]):
         """
         if str(client.base_url) != self.header.base_url:
             raise RunRefusedError(
-                f"the plan was made on {self.header.base_url}, and not on {client.base_url}"
+                f"the plan was made for {self.header.base_url}, not for {client.base_url}"
             )
 
     @abstractmethod
@@ -223,5 +223,5 @@ def removes(operation: Operation[Any] | None) -> bool:
 
 
 def secret(operation: Operation[Any] | None) -> bool:
-    """Return whether an operation's response is secret; that of a new configuration is."""
+    """Return whether an operation's response is secret, as that of a new configuration is."""
     return operation is not None and operation.answer.secret

@@ -136,16 +136,16 @@ def read_header(path: str | os.PathLike[str]) -> PlanHeader:
     with _opened(path) as file:
         line = file.readline(LONGEST_LINE)
     if not _is_header(line):
-        raise PlanFileError(f"{os.fspath(path)} is no plan")
+        raise PlanFileError(f"{os.fspath(path)} is not a plan")
     value = json.loads(line)
     if value.get("version") != VERSION:
         raise PlanFileError(
-            f"{os.fspath(path)} is a plan of version {value.get('version')}, and this program "
+            f"{os.fspath(path)} is a plan of version {value.get('version')}, but this program "
             f"reads version {VERSION}: plan again"
         )
     base_url, created_at = value.get("base_url"), value.get("created_at")
     if not isinstance(base_url, str) or not isinstance(created_at, str):
-        raise PlanFileError(f"{os.fspath(path)} is a plan with a broken header")
+        raise PlanFileError(f"{os.fspath(path)} is a plan with an invalid header")
     plan_id = value.get("id")
     if not isinstance(plan_id, str) or not _ID.fullmatch(plan_id):
         plan_id = ""
@@ -162,8 +162,8 @@ def read_items(path: str | os.PathLike[str]) -> Iterator[PlanItem]:
     """Yield the items of a plan file one by one, then verify the checksum at its end.
 
     Raises:
-        PlanFileError: a line is not an item, or the file was cut or changed; then the items
-            yielded so far must not be trusted either.
+        PlanFileError: a line is not an item, or the file was cut or changed. Then do not trust the
+            items yielded so far either.
         ConfigurationError: the file cannot be read.
     """
     checksum = hashlib.sha256()
@@ -183,7 +183,7 @@ def read_items(path: str | os.PathLike[str]) -> Iterator[PlanItem]:
             item = _item(row, where)
             if item.seq is not None:
                 if item.seq != expected_seq:
-                    raise PlanFileError(f"{where}: seq is {item.seq}, and not {expected_seq}")
+                    raise PlanFileError(f"{where}: seq is {item.seq}, not {expected_seq}")
                 expected_seq += 1
             yield item
     raise PlanFileError(
@@ -205,7 +205,7 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise PlanFileError(f"{where}: it is no JSON object")
+        raise PlanFileError(f"{where}: it is not a JSON object")
     return value
 
 
@@ -219,10 +219,10 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
     guarded = () if operation is None else operation.guards()
     well_named = row.keys() <= attrs.fields_dict(PlanItem).keys()
     if not well_named or not _well_typed(row, guarded):
-        raise PlanFileError(f"{where}: it is no item of a plan")
+        raise PlanFileError(f"{where}: it is not an item of a plan")
     executed = verdict in EXECUTED
     if executed is (row.get("seq") is None) or (executed and operation is None):
-        raise PlanFileError(f"{where}: its verdict does not fit the rest")
+        raise PlanFileError(f"{where}: its verdict contradicts the rest of the line")
     return PlanItem(
         line=row["line"],
         verdict=verdict,

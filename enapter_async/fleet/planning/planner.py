@@ -52,7 +52,7 @@ async def plan(
 
     `operations` is any iterable or async iterable of operations that write, or a `Change` of
     selected devices. The current state is read page by page, or device by device if that is
-    cheaper; a device that the pages do not show is requested by itself before it is reported as
+    cheaper; a device missing from the pages is requested individually before it is reported as
     absent. Slugs are resolved, so the plan contains only ids. Each operation is reported as a
     change, unchanged, absent, a duplicate of an earlier one, or refused, with the reason: for
     example, the role is too low, one field gets two values, a slug is requested twice or stays in
@@ -97,7 +97,7 @@ class Planner:
         """Add operations.
 
         Raises:
-            ConfigurationError: one is not an operation that writes; the message says which.
+            ConfigurationError: an element is not an operation that writes; the message says which.
         """
         async for item in given.pulled_async():
             self._ask_for(item.operation)

@@ -1,4 +1,4 @@
-"""Plans how to undo a run: fields that it changed are set back to their earlier values."""
+"""Plans how to undo a run, by restoring the earlier values of the fields that it changed."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ ON CONFLICT (key, field) DO UPDATE SET final = excluded.final, seq = excluded.se
 
 
 class Lasting(enum.StrEnum):
-    """Why a change that a run made (or may have made) cannot be undone."""
+    """The reason why a change that a run made, or may have made, cannot be undone."""
 
     DELETION = "deletion"
     """A deleted device cannot be restored."""
@@ -70,8 +70,8 @@ class Undo:
     """How to undo a run.
 
     `plan` restores the values that can be restored; it refuses devices that are no longer as the
-    run left them, and these are to be skipped. `lasting` counts the changes that cannot be undone,
-    by reason; `examples` names the first 20 of each, by device and field.
+    run left them; skip these. `lasting` counts the changes that cannot be undone, by reason;
+    `examples` names the first 20 of each, by device and field.
     """
 
     plan: Plan
@@ -87,9 +87,10 @@ async def undo(
 ) -> Undo:
     """Plan how to undo a run, from the earlier values in its journal; nothing is changed.
 
-    The journal yields each device's values before and after the run. The plan refuses a device
-    that no longer shows the latter, because somebody has changed it since. An operation with an
-    unknown outcome is undone if its effect shows. Close the plan after use. Safe to repeat.
+    The journal contains each device's values before and after the run. The plan refuses a device
+    that no longer has the values after the run, because somebody has changed it since. An operation
+    with an unknown outcome is undone if its effect is visible. Close the plan after use. Safe to
+    repeat.
 
     Raises:
         RunRefusedError: there is no such journal, or it has a different version.
@@ -137,9 +138,7 @@ class _Rollback:
         with contextlib.closing(read_journal(path)) as journal:
             about = journal.facts().get("base_url")
             if about != base_url:
-                raise ConfigurationError(
-                    f"that run was about {about}, and the client is about {base_url}"
-                )
+                raise ConfigurationError(f"that run used {about}, but the client uses {base_url}")
             replay = Replay(journal)
             self._scratch.execute("BEGIN")
             for item in journal.items():
@@ -208,7 +207,7 @@ class _Rollback:
                 undoing = _joined(undoing, undone)
                 left = {each: left[each] for each in left if each not in undone.changes()}
         for field, value in left.items():
-            # An operation cannot make a field empty, unless it has a special value for that.
+            # An operation can make a field empty only if it has a special value for that.
             why = Lasting.EMPTY if value is None else Lasting.OPERATION
             self._tell(why, f"{field} of {bare(key)}")
         return undoing
@@ -217,7 +216,7 @@ class _Rollback:
 def _before(operation: Operation[Any], thing_id: str, original: Mapping[str, Any]) -> Any:
     """Return an object's state before the run, as far as the journal contains it.
 
-    None if there is no such state: it cannot be read, or other required fields are missing.
+    Return None if the state cannot be read, or required fields are missing.
     """
     reading = operation.reads()
     if reading is None:

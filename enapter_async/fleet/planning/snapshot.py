@@ -34,11 +34,11 @@ async def read_pages(
 ) -> AsyncGenerator[tuple[Any, ...], None]:
     """Yield all objects of the account, or of one site, page by page.
 
-    Each page but the first starts at the last object of the previous page. If neither that one
-    nor another one just read comes first, objects before it were added or removed: the next
-    request steps back by a page, up to five times in a row. So no object that existed all the
-    time is missed. One that was added meanwhile may be missing, and one that moved far may be
-    yielded twice. Memory does not grow with the fleet.
+    Each page but the first starts at the last object of the previous page. If a page starts with an
+    object that was not just read, earlier objects were added or removed: the next request steps
+    back by a page, up to five times in a row. So no object that existed all the time is missed. An
+    object added meanwhile may be missing, and an object that moved far may be yielded twice. Memory
+    does not grow with the fleet.
 
     Changes nothing; safe to repeat, and to stop early.
 
@@ -58,7 +58,7 @@ async def read_pages(
     while (request := noun.page(offset, limit, site_id=site_id, expand=names)) is not None:
         page, limit = await read_page(request, limit, execute)
         known = set(recent)
-        # A page of one object leaves no room for an overlap, so the next page has none.
+        # A page of one object leaves no room for an overlap with the next page.
         overlaps = offset > 0 and len(before) != 1
         if overlaps and not (page and page[0].id in known):
             steps += 1
@@ -91,8 +91,8 @@ def _ids(page: tuple[Any, ...]) -> list[str]:
 
 def _unsteady(noun: Noun[Any]) -> UnsteadyFleetError:
     return UnsteadyFleetError(
-        f"the list of {noun.name}s changed faster than it could be read; nothing was sent, so "
-        "try again later"
+        f"the list of {noun.name}s changed faster than it could be read; nothing was changed, try "
+        f"again later"
     )
 
 
@@ -213,8 +213,8 @@ class Snapshot:
     async def look(self) -> None:
         """Look up all wanted objects: by pages first, then one by one for those not found.
 
-        Pages are read until all are found, the fleet ends, or they have cost as many requests
-        as reading one by one would; so the total is at most twice that of the cheaper method.
+        Pages are read until all objects are found, the fleet ends, or the pages have cost as many
+        requests as single reads would. So the total is at most twice that of the cheaper method.
 
         Raises:
             EnapterError: an object or a page could not be read.
@@ -291,7 +291,7 @@ class Snapshot:
                 state = await read_state(self._client, request)
             except ConfigurationError:
                 # The slug cannot be part of a path; only pages can show which object has it.
-                problem = "it cannot be asked for by this slug"
+                problem = "it cannot be requested by this slug"
             except PermissionDeniedError as error:
                 problem = str(error)
             else:
@@ -317,7 +317,7 @@ class Snapshot:
         ).fetchall()
         if len(rows) > 1:
             what = key.partition(":")[0]
-            return Found(problem=f"it is the id or slug of more than one {what}; use its id")
+            return Found(problem=f"it is the id or slug of more than one {what}; use the id")
         if rows:
             return Found(key=rows[0][0], state=self.by_key(rows[0][0]))
         answer = self._scratch.execute(
@@ -356,7 +356,7 @@ def address_of(operation: Operation[Any]) -> str | None:
 
 
 def _addresses(operation: Operation[Any], *, slugs: bool) -> Iterator[tuple[str, str | None]]:
-    """Yield the keys an operation needs, with how to read each whose noun does not define it."""
+    """Yield the keys that an operation needs, each with a read for a noun that defines none."""
     key, read_by = address_of(operation), reading(operation)
     if key is None or read_by is None:
         return

@@ -39,9 +39,9 @@ def write_report(
 
     The page shows what was requested and the outcomes, over time and by wave, why operations were
     not done, and up to 5,000 such items in detail. `run` is the name by which the command line
-    finds the run, if there is one; `name` is the page's title, by default `run` or the journal's
-    name; `results` are files to link to. The journal is only read, even while the run is in
-    progress. Safe to repeat.
+    finds the run, if any; `name` is the page's title, by default `run` or the journal's name;
+    `results` are files to link to. The journal is only read, even while the run is in progress.
+    Safe to repeat.
 
     Raises:
         RunRefusedError: the file is not a journal, or has a different version.

@@ -15,7 +15,8 @@ from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
 
 RESULT_COLUMNS: Final = ("state", "at", *OUTCOME_COLUMNS[1:], "acknowledged_at")
-"""An outcome's columns, and when it ended and when an unknown outcome was acknowledged."""
+"""The columns of an outcome, its end time, and the time when an unknown outcome was acknowledged.
+"""
 _UNTOLD: Final = dict.fromkeys(("attempts", "elapsed", "settled"))
 
 

@@ -32,17 +32,17 @@ _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
 class RunStatus:
     """The status of a run.
 
-    `counts` are the operations by state. While a runner is active (`running`), `in_flight` are
-    those that it is about to send or has sent, and `waiting` those that it has not started;
-    neither counts as unknown or held. Of the unknown ones, `repeatable` are sent again when the
-    run is resumed; `open_ends` may be done only once (for example, a new configuration) and
-    still need a decision; a search may find what `searchable` of those did; `acknowledged` have
-    been decided. `intents` counts the operations that
-    were about to be sent, in all sessions. `wave_not_passed` is the number, from 1, of the wave
-    that was checked and did not pass; `stuck` means that failures in it, or in a wave not checked
-    yet, keep the next wave from starting. `kept` results are in the file `credentials`; a run in
-    PostgreSQL may have more in the files `credentials_elsewhere` (`host:path`). `pace` is what the
-    active runner's limiter last allowed; None if nothing limited it.
+    `counts` are the operations by state. While a runner is active (`running`), `in_flight` counts
+    the operations that it is about to send or has sent, and `waiting` those that it has not
+    started; neither counts as unknown or held. Of the unknown ones, `repeatable` are sent again
+    when the run is resumed; `open_ends` may be done only once (for example, a new configuration)
+    and still need a decision; a search may find what `searchable` of those did; `acknowledged` have
+    been decided. `intents` counts the operations that were about to be sent, in all sessions.
+    `wave_not_passed` is the number, from 1, of the wave that was checked and did not pass; `stuck`
+    means that failures in it, or in a wave not checked yet, keep the next wave from starting.
+    `kept` results are in the file `credentials`; a run in PostgreSQL may have more in the files
+    `credentials_elsewhere` (`host:path`). `pace` is what the active runner's limiter last allowed;
+    None if nothing limited it.
     """
 
     facts: Mapping[str, str]
@@ -71,7 +71,7 @@ class RunStatus:
         """
         store = store_of(journal)
         with contextlib.closing(store.read()) as opened:
-            # Checked first: a run that ends meanwhile is reported as still running.
+            # Checked first, so a run that ends during this read is reported as still running.
             running = store.is_held()
             replay = Replay(opened)
             begun, waves, pace = _notes(opened)
@@ -142,20 +142,20 @@ class RunStatus:
     def ways_on(self) -> Iterator[tuple[str, str]]:
         """Yield the possible next steps, each with the options of `fleet resume` for it.
 
-        The first step is sufficient by itself. A run in progress, or with nothing left to do, has
-        none.
+        The first step alone is sufficient. There are no steps if the run is in progress or has
+        nothing left to do.
         """
         if self.running:
             return
         failed, left = self.counts[State.FAILED], self.counts[State.HELD]
         pending = self.counts[State.PENDING]
         if not self.stuck and (left or self.repeatable or pending or not self.complete):
-            yield "to go on", ""
+            yield "to continue", ""
         if failed:
-            yield "to try again what failed", "--retry-failed"
+            yield "to retry failed operations", "--retry-failed"
         if self.open_ends:
             yield (
-                "once you looked at the devices that are unknown, to leave them as they are",
+                "to leave unknown operations as they are, after checking their devices",
                 "--ambiguous skip",
             )
             yield "or to do them again, although they may be done", "--ambiguous regenerate"
@@ -165,9 +165,9 @@ class RunStatus:
                 "--accept-candidates",
             )
         if self.stuck:
-            yield "to look again whether the wave passes", ""
+            yield "to check the wave again", ""
         if self.wave_not_passed is not None:
-            yield "to go on although it did not pass", "--accept-wave"
+            yield "to continue even though the wave did not pass", "--accept-wave"
 
 
 def status(journal: str | os.PathLike[str]) -> RunStatus:

@@ -1,4 +1,4 @@
-"""Summarizes a run from its journal: what was requested, the course over time, what failed.
+"""Summarizes a run from its journal: the requests, the course over time, and the failures.
 
 The journal is only read, in pages, even while the run is in progress. A few bytes are kept for
 each item, and detailed rows only for the first items that were not done.
@@ -30,14 +30,16 @@ NOTES: Final = 200
 EXAMPLES: Final = 3
 UNDER_WAY: Final = "under way"
 WAITING: Final = "waiting"
-"""States, in a run in progress, of intents without an outcome and of items not started."""
+"""In a run in progress: the states of intents without an outcome, and of items not started."""
 
 _TEXT: Final = 300
 _VALUE: Final = 120
 _NOT_TOLD: Final = frozenset({"begin", "end", WAVE_BEGUN})
 _TOLD_FACTS: Final = ("source", "base_url", "version", "credentials")
 _NOT_STARTED: Final = "it was not started"
-_NO_OUTCOME: Final = "it was about to be sent when the run ended, and no outcome was written"
+_NO_OUTCOME: Final = (
+    "the run ended when it was about to send this operation; no outcome was recorded"
+)
 _PARTICULAR: Final = re.compile(
     r"(?P<id>\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b)"
     r"|(?P<text>(?<!\w)(?:'[^']*'|\"[^\"]*\")(?!\w))"

@@ -23,7 +23,7 @@ TYPES: Final = ("all", "failed", "unknown", "differs", "timed_out")
 UNUSABLE_OF: Final = 10
 """How many operations at the start of a session are checked for unusable responses."""
 UNUSABLE_MOST: Final = 3
-"""This many of them with responses that fit no schema stop the run: the server is not the API."""
+"""If this many of their responses fit no schema, the run stops: the server is not the API."""
 
 UNPROVEN_MOST: Final = 3
 """This many unproven 404 responses in a row stop the run: the server is not the API."""
@@ -54,18 +54,20 @@ class AbortCriterion:
     def __attrs_post_init__(self) -> None:
         if self.failure_type not in TYPES:
             raise ConfigurationError(
-                f"failure_type is {self.failure_type!r}; give one of {', '.join(TYPES)}"
+                f"failure_type is {self.failure_type!r}; use one of {', '.join(TYPES)}"
             )
         share = self.threshold_percentage
         if not 0 < share <= 100:
             raise ConfigurationError(
-                f"threshold_percentage is {share!r}; give a number above 0, up to 100"
+                f"threshold_percentage is {share!r}; it must be above 0 and at most 100"
             )
         if abs(share * 100 - round(share * 100)) > 1e-6:
-            raise ConfigurationError(f"threshold_percentage is {share!r}; give two decimals")
+            raise ConfigurationError(
+                f"threshold_percentage is {share!r}; it may have at most two decimals"
+            )
         if isinstance(self.min_executed, bool) or self.min_executed < 1:
             raise ConfigurationError(
-                f"min_executed is {self.min_executed!r}; give a whole number from 1 up"
+                f"min_executed is {self.min_executed!r}; it must be a whole number of at least 1"
             )
 
     def met(self, executed: int, failures: int) -> bool:
@@ -79,7 +81,9 @@ DEFAULT_ABORT: Final = (
     AbortCriterion(failure_type="all", threshold_percentage=5.00, min_executed=50),
     AbortCriterion(failure_type="unknown", threshold_percentage=1.00, min_executed=20),
 )
-"""Stop if 5 % of at least 50 were not done as requested, or 1 % of at least 20 are unknown."""
+"""Stop if, of at least 50 operations, 5 % were not done as requested, or, of at least 20, 1 % are
+unknown.
+"""
 
 
 _EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
@@ -101,7 +105,9 @@ def check_criteria(criteria: Any) -> tuple[AbortCriterion, ...]:
     found = tuple(criteria) if isinstance(criteria, Iterable) else (criteria,)
     for each in found:
         if not isinstance(each, AbortCriterion):
-            raise ConfigurationError(f"abort holds a {type(each).__name__}, no AbortCriterion")
+            raise ConfigurationError(
+                f"abort contains a {type(each).__name__}, which is not an AbortCriterion"
+            )
     return found
 
 
@@ -118,7 +124,7 @@ def parse_criterion(text: str) -> AbortCriterion:
         executed = int(least) if least else 1
     except ValueError:
         raise ConfigurationError(
-            f"{text!r} is no criterion; write TYPE:PERCENT%:LEAST, as in all:5%:50"
+            f"{text!r} is not a criterion; write TYPE:PERCENT%:LEAST, such as all:5%:50"
         ) from None
     return AbortCriterion(
         failure_type=kind.strip().replace("-", "_"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # checked within
@@ -158,9 +164,8 @@ class AbortJudge:
             failures = self._counts[each.failure_type]
             if each.met(self.executed, failures):
                 return RunAbortedError(
-                    f"{failures} of {self.executed} operations ended {_named(each)}: "
-                    f"{each.threshold_percentage:g} % or more, of at least {each.min_executed}, "
-                    "stop the run"
+                    f"{failures} of {self.executed} operations ended as {_named(each)} (limit: "
+                    f"{each.threshold_percentage:g} % once {each.min_executed} have finished)"
                 )
         return None
 
@@ -170,15 +175,15 @@ class AbortJudge:
         self._unproven = self._unproven + 1 if unproven else 0
         if self._unproven == UNPROVEN_MOST:
             return (
-                f"{UNPROVEN_MOST} operations in a row were answered with a 404 that says nothing "
-                "of a device: no Enapter API is known to answer there; check base_url"
+                f"{UNPROVEN_MOST} operations in a row got a 404 that does not come from an "
+                f"Enapter API; check base_url"
             )
         if self.executed <= UNUSABLE_OF and _is_unusable(error):
             self._unusable += 1
             if self._unusable == UNUSABLE_MOST:
                 return (
-                    f"{UNUSABLE_MOST} of the first {self.executed} answers fit no schema: "
-                    "something other than the API, or another version of it, answers"
+                    f"{UNUSABLE_MOST} of the first {self.executed} responses fit no schema: "
+                    "this is not the API, or a different version of it; check base_url"
                 )
         return ""
 

@@ -30,8 +30,8 @@ AT_ONCE: Final = 8
 LOOKS: Final = (0.0, 1.0, 3.0)
 """Seconds to wait before each read of a device: a replica may lag behind."""
 HOW_TO_GO_ON: Final = (
-    "a resume looks again; it can retry what failed (retry_failed, --retry-failed), or go on all "
-    "the same (accept_wave, --accept-wave)"
+    "a resume checks it again; it can retry failed operations (retry_failed, "
+    "--retry-failed) or continue anyway (accept_wave, --accept-wave)"
 )
 EVERYTHING: Final = Rollout(waves=("rest",))
 
@@ -79,7 +79,7 @@ class WaveRunner:
     async def turn_to(self, wave: int) -> None:
         """Finish the current wave, if any, and start another; no operation may be in flight.
 
-        A wave of an earlier session that has not passed yet is finished in the same way.
+        A wave of an earlier session that has not passed yet is finished first, in the same way.
 
         Raises:
             WaveNotPassedError: an earlier wave did not pass.
@@ -101,19 +101,19 @@ class WaveRunner:
         await self._begin(wave)
 
     async def finish(self) -> None:
-        """Finish the last wave; no other follows.
+        """Finish the last wave.
 
         Its failures are reported in the outcomes, and do not stop the run.
 
         Raises:
-            WaveNotPassedError: reading back one of the first waves shows other values than set.
+            WaveNotPassedError: one of the first waves, read back, does not show the new values.
             JournalError: the journal could not record that it passed.
         """
         for each in await self._not_passed_yet(before=None):
             await self._note_passed(each, await self._read_back(each))
 
     async def _not_passed_yet(self, *, before: int | None) -> list[WaveVerification]:
-        """Return the waves that must pass before wave `before`; None: there are no more waves."""
+        """Return the waves that must pass before wave `before`, or before the run ends if None."""
         current, log = self._current, self._log
         found = [] if current is None or not self._staged else [current]
         if log is None:
@@ -162,15 +162,15 @@ class WaveRunner:
         wanted = verification.shown()
         if not wanted:
             return 0
-        detail = f"wave {verification.number + 1} is read back"
+        detail = f"reading back wave {verification.number + 1}"
         self._wait(Wait(reason=Reason.READ_BACK, since=self._now(), detail=detail))
         differing = [each for each in await self._each(self._shows, wanted) if each]
         self._on_event(RunGoesOn())
         if differing:
             raise self._refusal(
                 verification,
-                f"{len(differing)} of {len(wanted)} read back do not show what was set, "
-                f"the first being {differing[0]}",
+                f"{len(differing)} of {len(wanted)} devices read back do not show the new values, "
+                f"first {differing[0]}",
             )
         return len(wanted)
 
@@ -204,7 +204,7 @@ class WaveRunner:
         gate = self._rollout.health
         if gate is None:
             return ()
-        self._tell_health("the devices of the next wave are looked at")
+        self._tell_health("checking the devices of the next wave")
         operations = (item.operation for item in self._items_of(wave) if not item.unchanged)
         # A device to be deleted is not expected online afterwards.
         current = (health_name(each.target()) for each in operations if not each.holds(None))
@@ -217,14 +217,14 @@ class WaveRunner:
         gate, were = self._rollout.health, verification.online
         if gate is None or not were:
             return
-        self._tell_health("the devices of the last wave are looked at")
+        self._tell_health("checking the devices of the last wave")
         lost = (await self._each(self._is_online, were)).count(False)
         self._on_event(RunGoesOn())
         if lost * 100 > gate.most_lost * len(were):
             raise self._refusal(
                 verification,
-                f"{lost} of {len(were)} devices that were online before it are not any more; "
-                f"the most is {gate.most_lost:g} %",
+                f"{lost} of {len(were)} devices that were online before it are no longer online; "
+                f"the limit is {gate.most_lost:g} %",
             )
 
     def _tell_health(self, detail: str) -> None:
@@ -234,7 +234,7 @@ class WaveRunner:
         return await is_online(self._client, device_id)
 
     async def _shows(self, operation: Operation[Any]) -> str:
-        """Read a device; return "" if it shows the new values, else describe the operation."""
+        """Read a device; return "" if it shows the new values, otherwise describe the operation."""
         reading = operation.reads()
         if reading is None:
             return ""

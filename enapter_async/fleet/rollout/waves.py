@@ -28,9 +28,9 @@ def _sizes(value: Any) -> tuple[int | str, ...]:
     for each in sizes:
         _wanted(each, 0)
     if len(sizes) > MOST_WAVES:
-        raise ConfigurationError(f"there are {len(sizes)} waves; the most are {MOST_WAVES}")
+        raise ConfigurationError(f"there are {len(sizes)} waves; the maximum is {MOST_WAVES}")
     if REST in sizes[:-1]:
-        raise ConfigurationError(f"nothing comes after the wave {REST!r}")
+        raise ConfigurationError(f"{REST!r} must be the last wave")
     return sizes
 
 
@@ -49,7 +49,8 @@ def _wanted(size: Any, total: int) -> int:
             # A rounding error of the float must not add a device.
             return math.ceil(round(percent / 100 * total, 6))
     raise ConfigurationError(
-        f"{size!r} is no size of a wave; give a number from 1 up, percents such as '10%', or 'rest'"
+        f"{size!r} is not a wave size; use a number of at least 1, a percentage such as '10%', or "
+        f"'rest'"
     )
 
 
@@ -67,10 +68,12 @@ class HealthGate:
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.most_lost < 100:
             raise ConfigurationError(
-                f"most_lost is {self.most_lost!r}; give percents from 0 to less than 100"
+                f"most_lost is {self.most_lost!r}; it must be a percentage from 0 to less than 100"
             )
         if isinstance(self.sample, bool) or not 1 <= self.sample <= SAMPLE:
-            raise ConfigurationError(f"sample is {self.sample!r}; give 1 to {SAMPLE} devices")
+            raise ConfigurationError(
+                f"sample is {self.sample!r}; it must be from 1 to {SAMPLE} devices"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -94,10 +97,14 @@ class Rollout:
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.hold < math.inf:
-            raise ConfigurationError(f"hold is {self.hold!r}; give seconds from 0 up")
+            raise ConfigurationError(
+                f"hold is {self.hold!r}; it must be a number of seconds, at least 0"
+            )
         most = self.per_group
         if most is not None and (isinstance(most, bool) or most < 1):
-            raise ConfigurationError(f"per_group is {most!r}; give a whole number from 1 up")
+            raise ConfigurationError(
+                f"per_group is {most!r}; it must be a whole number of at least 1"
+            )
 
     def sizes(self, total: int) -> tuple[int, ...]:
         """Return the number of items in each wave, for `total` items; no wave is empty."""
@@ -127,13 +134,13 @@ class Waves(Input):
 
     Within a wave the order is that of the input. An item is never in an earlier wave than a
     previous item for the same device, or than the item it follows. The items of a unit are in one
-    wave, which may become larger because of them. Unchanged items come in the last wave.
-    The input is read once per wave; only three numbers per item are kept.
+    wave, even if this makes the wave larger. Unchanged items come in the last wave. The input is
+    read once per wave; only three numbers per item are kept.
     """
 
     def __init__(self, given: Input, rollout: Rollout) -> None:
         if not given.known:
-            raise ConfigurationError("a rollout needs an input with a length, such as a list")
+            raise ConfigurationError("waves need an input with a length, such as a list")
         self._given = given
         self.known, self.waits = True, False
         self.planned, self.plan = given.planned, given.plan
@@ -196,7 +203,7 @@ class _Links:
         for position, item in enumerate(given.items()):
             if item.seq != position:
                 raise ConfigurationError(
-                    f"works[{position}] has the number {item.seq}; waves need them in order"
+                    f"items[{position}] has the number {item.seq}; waves need items in order"
                 )
             self.changes.append(not item.unchanged)
             self._after.append(-1 if item.after is None else item.after)
@@ -224,7 +231,7 @@ class _Links:
         )
 
     def place(self, position: int, wave: int, waves: "array[int]") -> int:
-        """Put an item and those that must not come later into a wave; return how many change."""
+        """Put an item, and all that must not come later, into a wave; return how many change."""
         placed = 0
         waiting = [position]
         while waiting:

@@ -122,5 +122,5 @@ class PostgresWriter:
 
 
 def _copy(error: JournalError) -> JournalError:
-    """Return a separate error for each waiter; one raised twice would collect two tracebacks."""
+    """Return a separate error for each waiter: one raised twice would collect two tracebacks."""
     return type(error)(str(error))

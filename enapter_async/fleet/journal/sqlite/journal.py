@@ -1,6 +1,6 @@
 """The journal of a run in one SQLite file: its operations, attempts and outcomes.
 
-Table `run` holds facts about the whole run, and `item` one row for each operation, which is written
+Table `run` holds facts about the whole run, and `item` has one row for each operation, written
 once. Table `event` is append-only: it gets an intent before each send and an outcome after it. The
 file contains no secrets and no bodies. `JournalWriter` decides when groups of rows are written, and
 `JournalSession` determines their meaning.
@@ -34,7 +34,7 @@ DIALECT: Final = Dialect(
 _BUSY_SECONDS: Final = 1.0
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# Most rows have these forms, and each value that need not be bound saves time.
+# Most rows have these forms; binding fewer values saves time.
 _ADD_BRIEF_ITEM: Final = (
     "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
 )
@@ -77,7 +77,7 @@ class SQLiteJournal(Journal):
         except BaseException as error:
             connection.close()
             if isinstance(error, UnicodeError):  # raised by SQLite for a damaged table
-                raise damaged(where, "its tables have no names") from None
+                raise damaged(where, "it contains no tables") from None
             raise
         files = [each for each in (where, Path(f"{where}-wal"), lock) if each and each.exists()]
         return cls(where, connection, tuple(map(NamedFile.at, files)))
@@ -149,7 +149,7 @@ class SQLiteJournal(Journal):
         with self._transaction():
             if items:
                 self._put_items(items)
-            # In their order, because the last event of an item determines its state.
+            # In order, because the last event of an item determines its state.
             for columns, rows in itertools.groupby(events, len):
                 add = _ADD_BRIEF_EVENT if columns == 5 else _ADD_EVENT
                 self._writing.executemany(add, rows)
@@ -184,7 +184,7 @@ class SQLiteJournal(Journal):
     def checkpoint(self, *, shorten: bool = False) -> None:
         """Copy the log into the file over a separate connection; may run on any thread.
 
-        With `shorten` the log is also truncated, which requires that nothing is writing to it.
+        With `shorten` the log is also truncated; nothing may be writing to it then.
         """
         uri = f"{self.path.absolute().as_uri()}?mode=rw"  # no new file if it was removed
         with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:

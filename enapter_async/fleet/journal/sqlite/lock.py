@@ -42,7 +42,7 @@ class RunLock:
         except sqlite3.OperationalError as error:
             connection.close()
             if "locked" in str(error):
-                raise RunBusyError(f"another runner is at work on {journal}") from None
+                raise RunBusyError(f"another runner is executing {journal}") from None
             raise ConfigurationError(f"{path} cannot be used as a lock: {error}") from None
         except sqlite3.DatabaseError as error:
             connection.close()

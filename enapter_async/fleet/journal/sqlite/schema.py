@@ -41,8 +41,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     answer = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if answer != "wal":
         raise ConfigurationError(
-            f"{path} cannot hold a journal: SQLite answers {answer!r} where WAL is needed; "
-            "keep it on a local disk"
+            f"{path} cannot be a journal: SQLite uses {answer!r} where WAL is needed; use a local "
+            f"disk"
         )
     connection.execute(f"PRAGMA journal_size_limit={SIZE_LIMIT}")
     # The writer's threads do checkpoints, so that no commit on the event loop has to.
@@ -69,11 +69,11 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
         RunRefusedError: the message names the reason.
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise RunRefusedError(f"{path} is no journal of a fleet run")
+        raise RunRefusedError(f"{path} is not a journal of a fleet run")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != VERSION:
         raise RunRefusedError(
-            f"{path} is a journal of version {version}, and this release reads version {VERSION}"
+            f"{path} is a journal of version {version}, but this release reads version {VERSION}"
         )
 
 
@@ -90,8 +90,8 @@ def way_to_read(path: Path) -> str:
     if not log.exists() or not log.stat().st_size:
         return "immutable=1"
     raise RunRefusedError(
-        f"{path} was not closed, and its folder cannot be written: copy {path.name} and {log.name} "
-        "to a folder that can be, and read it there"
+        f"{path} was not closed, and its folder is not writable: copy {path.name} and {log.name} "
+        f"to a writable folder, and read it there"
     )
 
 

@@ -176,7 +176,7 @@ class JournalWriter:
             await asyncio.wait(self._tasks)
         await self._write_to_disk()
         with contextlib.suppress(sqlite3.Error):
-            # Nothing is lost if it cannot be shortened: the log is read with the file.
+            # Nothing is lost if the log cannot be shortened: it is read with the file.
             await asyncio.to_thread(self._journal.checkpoint, shorten=True)
 
     def _go_on(self) -> None:
@@ -209,5 +209,5 @@ class JournalWriter:
 
 
 def _copy(error: JournalError) -> JournalError:
-    """Return a separate error for each waiter; one raised twice would collect two tracebacks."""
+    """Return a separate error for each waiter: one raised twice would collect two tracebacks."""
     return JournalError(str(error))
