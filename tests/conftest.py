@@ -1,4 +1,4 @@
-"""What tests of all layers share."""
+"""Fixtures and hooks for tests of all layers."""
 
 import gc
 from collections.abc import AsyncIterator, Iterator

@@ -295,7 +295,7 @@ def test_the_map_has_each_file_once_and_no_other() -> None:
     files = [
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
-        # A package's own file that only joins its parts decides nothing.
+        # An `__init__.py` with only a docstring decides nothing.
         if path.name != "__init__.py" or len(path.read_text("utf-8").splitlines()) > 1
     ]
     assert sorted(rows) == sorted(files), "docs/explanation/map.md says what each file decides"

@@ -28,7 +28,7 @@ CALL = "call N UpdateDevice dev-1"
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the lines logged, with the call's number and all times replaced by a letter."""
+    """Return the logged lines, with each call number and time replaced by a letter."""
     told = [record.getMessage() for record in caplog.records]
     return [
         re.sub(r"\d+(\.\d+)? m?s\b", "T", re.sub(r"^call \d+", "call N", each)) for each in told

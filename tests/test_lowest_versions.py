@@ -1,4 +1,4 @@
-"""The lowest versions in pyproject.toml work: one call keeps its promises with them.
+"""The lowest versions in pyproject.toml work: a call keeps its promises with them.
 
 The contract tests (tests/contract) and the tests of one call, including every fault row, run twice:
 
@@ -31,7 +31,7 @@ TESTED = (
     "tests/test_security.py",
 )
 SEARCH = "tests/http/test_properties.py"
-"""It searches for bugs in the package, and takes as long as all the rest."""
+"""It searches for bugs in the package, and takes as long as all other tests."""
 TOOLS = ("pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "hypothesis")
 MAJORS = {"aiohttp": "<4"}
 """Dependencies that may be excluded, because their next major version may change anything."""

@@ -1,4 +1,4 @@
-"""Every command with working arguments, and a folder that they refer to."""
+"""Every command, with arguments that work and a folder that they refer to."""
 
 import socket
 from collections.abc import Iterator, Mapping

@@ -140,7 +140,7 @@ def _run(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tend(child: int, job: dict[str, Any], *, late: bool) -> int | None:
-    """Return how a child has ended; a serving child is terminated, a late one killed."""
+    """Return how a child has ended; terminate it if it serves, and kill it if it is late."""
     ended, status = os.waitpid(child, os.WNOHANG)
     if ended:
         return os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""Where the options of the commands on single objects arrive, one entry for each command."""
+"""Where the options of commands on single objects take effect; one entry for each command."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -45,7 +45,7 @@ Arrived = Callable[[Seen], object]
 
 @attrs.frozen
 class Own:
-    """One command's own options, tried together: its arguments, and where each arrives."""
+    """A command's own options, tested together: its arguments, and where each takes effect."""
 
     command: str
     arguments: tuple[str, ...]
@@ -53,7 +53,7 @@ class Own:
 
 
 def through_site(command: str, *arguments: str) -> Own:
-    """Try `--site` of a command on one device: its requests go through the path of the site."""
+    """Try `--site` with a command on one device: its requests use the path of the site."""
     return Own(
         command,
         (*arguments, "--site", "{site}"),
@@ -62,7 +62,7 @@ def through_site(command: str, *arguments: str) -> Own:
 
 
 def made_site(seen: Seen) -> Mapping[str, Any]:
-    """Return what was asked of the last change of a site."""
+    """Return the last request that changed a site."""
     return seen.world.log.effects()[-1].set
 
 

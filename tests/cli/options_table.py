@@ -1,4 +1,4 @@
-"""Where options of the command line arrive, with values and the expected effect."""
+"""The options of the command line, with values and the effect that each must have."""
 
 import json
 from collections.abc import Callable, Mapping

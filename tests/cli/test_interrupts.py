@@ -165,7 +165,7 @@ def test_ctrl_c_ends_the_emulator_cleanly(environment: dict[str, str]) -> None:
 def test_the_emulator_loses_answers_on_request(
     environment: dict[str, str], tmp_path: Path, lost: str, ending: Exit
 ) -> None:
-    """If reads are answered, changes are settled by reading back; a configuration never is."""
+    """If reads are answered, changes are settled by reading back; configurations never are."""
     device = next(
         each.id
         for each in World.seeded(40, 1)

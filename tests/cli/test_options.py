@@ -95,7 +95,7 @@ def ask(run: Run, seen: Seen) -> Callable[..., Seen]:
 
 def test_every_option_is_tried_here() -> None:
     own = {(each.command, option) for each in OWN for option in each.arrived}
-    own |= {("fleet stop", "--wait")}  # which has a test below
+    own |= {("fleet stop", "--wait")}  # tested separately below
     for name, command in commands():
         calls = name in (*CALLING, *ELSEWHERE)
         known = {option for command, option in own if command == name}

@@ -13,7 +13,7 @@ from tests.cli.conftest import Run
 
 @pytest.fixture
 def config(emulator: Emulator, environment: dict[str, str], tmp_path: Path) -> Path:
-    """A configuration file, and no variable that overrides it."""
+    """A configuration file, without variables that override it."""
     path = tmp_path / "config.toml"
     path.write_text(
         f"""

@@ -81,7 +81,7 @@ def test_a_running_job_has_a_page_without_results(run: Run, renames: Path, tmp_p
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary folders."""
+    """The folder in which temporary folders are created."""
     path = tmp_path / "temporary"
     path.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(path))

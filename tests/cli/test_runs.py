@@ -110,7 +110,7 @@ def test_a_run_with_truncated_input_is_not_complete(run: Run, changes: str, runs
     run("fleet", "apply", changes)
     folder = the_run(runs)
     with closing(sqlite3.connect(folder.journal)) as journal:
-        # The journal as it is if the process was killed before the end of the input.
+        # The journal of a process that was killed before the end of its input.
         journal.execute("DELETE FROM run WHERE key = 'count'")
         journal.commit()
     looked = run("fleet", "status", "--json")

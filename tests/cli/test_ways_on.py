@@ -1,4 +1,4 @@
-"""However a run ended, the command that is printed continues it when it is typed."""
+"""However a run ended, typing the printed command continues it."""
 
 import json
 import re

@@ -3,5 +3,5 @@
 If one of their releases changes it, these tests fail, and not our users' calls. They run with two
 sets of versions: the lowest that `pyproject.toml` allows, in a separate environment (`pytest -m
 lowest`), and the newest, which a fresh `pip install` installs. Every other run of the suite uses
-those, first of all the main run of `.ci/run`, which prints them.
+the newest, first of all the main run of `.ci/run`, which prints them.
 """

@@ -38,7 +38,7 @@ async def test_aiohttp_by_itself_still_sends_a_deletion_twice(
 
 
 def test_two_lengths_are_refused_where_aiohttp_parses_in_python(tmp_path: Path) -> None:
-    """That parser accepts the first; another test covers that, where the parser is in use."""
+    """That parser accepts the first length; another test covers this where the parser is in use."""
     these = "tests/contract/test_phases.py::test_a_failure_after_the_sending_is_never_denied"
     done = subprocess.run(  # noqa: S603 - constants and this Python
         [sys.executable, "-m", "pytest", "-q", "-k", "lengths", "--basetemp", tmp_path, these],

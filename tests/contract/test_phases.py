@@ -1,7 +1,7 @@
-"""How far a failed request got: what aiohttp raises, and how we report it.
+"""How far a failed request got: the errors of aiohttp, and our reports.
 
-`SessionTransport` and `connect_failure` distinguish failures by the first; the second is the core
-of reliability, so it is checked over both transports.
+`SessionTransport` and `connect_failure` distinguish failures by the errors; the reports are the
+core of reliability, so they are checked over both transports.
 """
 
 import asyncio

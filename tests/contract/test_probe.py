@@ -1,6 +1,6 @@
 """An aiohttp that lacks something `DirectTransport` uses is detected and worked around.
 
-What is removed here is hidden only from us: aiohttp itself still uses it.
+Names removed here are hidden only from us: aiohttp itself still uses them.
 """
 
 import types
@@ -57,7 +57,7 @@ def seen_with(owner: type, **changed: Any) -> tuple[str, Any]:
 
 @pytest.fixture(params=list(NAMES.values()), ids=list(NAMES))
 def lacking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Hide one name after another from `direct`; return which."""
+    """Hide one name after another from `direct`; return the hidden name."""
     owner, name = request.param
     monkeypatch.setattr(direct, *seen_with(owner, **{name: Gone()}))
     return f"{owner.__name__}.{name}"
@@ -163,7 +163,7 @@ async def test_a_connector_that_connects_differently_is_detected(pool: Any, told
 
 
 async def works_through_a_session(server: FaultServer, told: str) -> None:
-    """Check that a client says so once, that all operations work, and that none is sent twice."""
+    """Check that a client warns once, that all operations work, and that none is sent twice."""
     client = Client(TOKEN, base_url=server.base_url, retry=attempts(1))
     with pytest.warns(RuntimeWarning) as warned:
         await client.__aenter__()

@@ -1,4 +1,4 @@
-"""What is sent to the server: paths, headers, and never an unrequested second request."""
+"""The requests sent to the server: paths, headers, and never an unrequested second request."""
 
 from typing import Any, ClassVar
 

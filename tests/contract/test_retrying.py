@@ -43,7 +43,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
 
 
 async def test_one_loop_for_many_calls_fails() -> None:
-    """Why loops are not shared: one holds state, and each call resets the counts of the others."""
+    """Why loops are not shared: they hold state, and each call resets the counts of the others."""
     shared = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(3),
         retry=tenacity.retry_if_exception_type(Again),
@@ -86,7 +86,7 @@ async def test_a_call_that_succeeds_at_once_has_no_loop(
 
 
 async def test_a_loop_that_repeats_all_but_some_swallows_a_cancellation() -> None:
-    """Why ours repeats only one kind of exception, named by its type."""
+    """Why the package repeats only one kind of exception, named by its type."""
     tries = 0
 
     async def once() -> None:

@@ -1,4 +1,4 @@
-"""cattrs builds values from JSON: strictly, with the path of an error, and without values."""
+"""cattrs builds values from JSON: strictly, and with errors that name the path but no value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the tests of the converter share."""
+"""Helpers for the tests of the converter."""
 
 from typing import Any
 

@@ -27,7 +27,7 @@ from tests.docs.shown import ROOT
 PAGE = (ROOT / "docs" / "howto" / "migrating.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([^`]+)` \| (?:`([^`]+)`|—) \| (.*?) *\|$", PAGE, re.MULTILINE)
 NOUNS = {"devices": Devices, "sites": Sites}
-"""What both SDKs have, and the class of our methods for it."""
+"""The nouns of both SDKs, and the class of our methods for each."""
 COMMANDS = [(old, new) for old, new, _ in ROWS if " " in old]
 NAMES = [(old, new, note) for old, new, note in ROWS if " " not in old]
 NOWHERE = ""

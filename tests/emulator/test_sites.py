@@ -1,4 +1,4 @@
-"""The emulator's sites: created, changed and deleted, with the switches for what is unknown."""
+"""The emulator's sites: created, changed and deleted, with switches for undocumented behaviour."""
 
 from typing import Any
 

@@ -71,7 +71,7 @@ CALM: Final = Weather()
 def by_chance(chance: random.Random) -> Weather:
     """Draw the weather of one connection; it ends within a few exchanges.
 
-    An undisturbed connection would be reused again and again, and soon there would be no others.
+    An undisturbed connection would be reused again and again, and soon be the only one.
     """
     way = chance.choice(("up", "down"))
     return Weather(
@@ -113,8 +113,8 @@ class _Link:
 class ChaosProxy:
     """The proxy; `async with ChaosProxy(port)` listens on its own port of 127.0.0.1.
 
-    `script` queues the weather of coming connections; `always` returns that of the others by their
-    numbers, counted from 1. `sleep` is a parameter for tests.
+    `script` queues the weather of coming connections; `always` returns the weather of all others by
+    their numbers, counted from 1. `sleep` is a parameter for tests.
     """
 
     def __init__(

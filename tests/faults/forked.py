@@ -52,7 +52,7 @@ State = Literal["caught", "survived", "broke down", "no end"]
 
 @attrs.frozen(kw_only=True)
 class Trial:
-    """What to run: `prepare` breaks something in the child, `tests` are pytest's arguments.
+    """The tests to run: `prepare` breaks something in the child, `tests` are pytest's arguments.
 
     Each test may take `timeout` seconds; one that hangs has failed.
     """

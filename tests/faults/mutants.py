@@ -37,7 +37,7 @@ seconds. A mutant that exceeds it hangs, and counts as killed."""
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a module other code than its file contains."""
+    """Gives a module code that differs from its file."""
 
     def __init__(self, name: str, code: CodeType) -> None:
         self._name = name

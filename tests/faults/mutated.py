@@ -1,7 +1,7 @@
 """The tests that must detect small changes of each module of the package.
 
-The longest prefix of a module's name counts. The tests of a module are those about it, and no
-others: a change that only a distant test detects should be detected by the module's own tests.
+The longest prefix of a module's name counts. The tests of a module are only those about it: a
+change that only a distant test detects should be detected by the module's own tests.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Every operation beside those on devices, with what the API page says of repeating it."""
+"""Every operation except those on devices, with the API page's statements on repeating it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,10 @@ from enapter_async.operations.sites import CreateSite, DeleteSite, GetSite, List
 
 @attrs.frozen
 class Tried:
-    """One operation: how it is prepared, and what is right for it.
+    """One operation: its preparation, and its correct behaviour.
 
-    `effect` is its name in the emulator's log, None if it changes nothing; `convergent` says that
-    it may be repeated; `candidates` how many a search finds once it was done.
+    `effect` is its name in the emulator's log, or None if it changes nothing; `convergent` says
+    that it may be repeated; `candidates` is the number that a search finds after it was done.
     """
 
     name: str

@@ -66,7 +66,7 @@ async def echo() -> AsyncIterator[Echo]:
 
 
 class Naps:
-    """A sleep that only counts."""
+    """A sleep that only counts its calls."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

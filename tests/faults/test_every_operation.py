@@ -1,7 +1,7 @@
-"""Every operation in every class of failure: its outcome, and what the server saw.
+"""Every operation in every class of failure: its outcome, and the requests that the server saw.
 
-Each row of OPERATIONS says, from the API page, how the operation may be repeated; each fault says
-what is known of a request that meets it. The outcome follows from the two by the table of
+Each row of OPERATIONS states, from the API page, how the operation may be repeated; each fault
+states what is known about a request that meets it. The outcome follows from both by the table of
 docs/explanation/certainty.md, and the emulator's log of effects is the witness.
 """
 
@@ -32,12 +32,12 @@ from tests.faults.operations import OPERATIONS, Tried
 
 @attrs.frozen
 class Met:
-    """A fault, and whether the request that meets it is done."""
+    """A fault, and whether a request that meets it is carried out."""
 
     fault: Callable[[], Fault]
     done: bool = False
     certain: bool = False
-    """Whether the client can know that it was not done."""
+    """Whether the client can know that the request was not carried out."""
 
 
 FAULTS = {

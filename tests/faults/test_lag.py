@@ -1,4 +1,4 @@
-"""A test of real time is repeated if the loop was late, and only then."""
+"""A test of real time is repeated only if the loop was late."""
 
 import asyncio
 import time

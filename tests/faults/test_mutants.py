@@ -1,4 +1,4 @@
-"""The generator of mutants: the mutants of a line, and that each replaces its module."""
+"""The generator of mutants: the mutants of a line, and the replacement of modules."""
 
 import ast
 from functools import partial

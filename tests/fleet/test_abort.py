@@ -1,4 +1,4 @@
-"""When a run stops itself: shares, minimum counts, and which outcomes count at all."""
+"""When a run stops itself: shares, minimum counts, and the outcomes that count at all."""
 
 from fractions import Fraction
 from typing import Any

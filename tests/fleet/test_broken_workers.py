@@ -74,7 +74,7 @@ async def carried_out(
     told: list[Outcome[Any]] | None = None,
     **options: Any,
 ) -> None:
-    """Run a job that ends badly, and raise its error; each outcome must be true of the server."""
+    """Run a job that ends badly, and raise its error; each reported outcome must be true."""
     told = [] if told is None else told
     run: fleet.Run[Any] = fleet.Run(client, operations, concurrency=4, abort=None, **options)
     try:

@@ -1,7 +1,7 @@
 """Files that must survive a power loss are on the disk, with their names, before they are needed.
 
 `test_kills.py` tests that an intent is on the disk before its request; here the package itself
-syncs the files, and the tests observe which syncs it requests.
+syncs the files, and the tests observe these syncs.
 """
 
 import json
@@ -38,7 +38,7 @@ class Syncs:
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Observe syncs, which still take place."""
+    """Observe syncs, which are still carried out."""
     syncs = Syncs()
 
     def listening(sync: Callable[[int], None]) -> Callable[[int], None]:

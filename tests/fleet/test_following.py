@@ -124,7 +124,7 @@ async def test_a_run_that_is_stopped_waits_for_none_and_leaves_them_pending(
 
 
 async def test_a_kill_while_it_is_followed_loses_nothing(tmp_path: Path) -> None:
-    """The id is in the journal before the first read; a kill leaves the files as this copy."""
+    """The id is in the journal before the first read; a kill would leave this copy of the files."""
     copy = tmp_path / "copy"
     async with racks() as (server, client, clock):
         server.after = lambda _, reads: "RUNNING" if reads < 3 else "OK"

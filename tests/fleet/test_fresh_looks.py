@@ -1,4 +1,4 @@
-"""Reads that a job bases decisions on ask the server, and an old state decides nothing."""
+"""Reads for a job's decisions ask the server, and an old state decides nothing."""
 
 from collections.abc import AsyncIterator
 from email.utils import formatdate

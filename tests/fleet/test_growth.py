@@ -11,7 +11,7 @@ from benchmarks import journal as benchmark
 
 FEW, MANY = 1_000, 8_000
 MOST_GROWTH_MIB = 5.0
-"""Less than a kilobyte an operation."""
+"""Less than a kilobyte per operation."""
 MOST_SLOWING = 1.5
 
 

@@ -1,4 +1,4 @@
-"""No attempt begins once another session may have taken the run."""
+"""No attempt begins once another session may have taken over the run."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class StubLease:
 
 @attrs.define
 class OpenDoor:
-    """An observer that keeps no attempt back."""
+    """An observer that delays no attempt."""
 
     waits: int = 0
 

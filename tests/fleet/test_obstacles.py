@@ -1,4 +1,4 @@
-"""What keeps a run from starting more: what it learns from attempts, and what it waits for."""
+"""The obstacles that keep a run from starting more: how it finds them, and what it waits for."""
 
 import attrs
 import pytest

@@ -1,4 +1,4 @@
-"""The options of a run: as one value or as keywords, and what neither may contain."""
+"""The options of a run as one value or as keywords, and combinations that are refused."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 
 
 def report_of(failed: int) -> Report:
-    """Return the report of a run: two were done, and that many refused with long texts."""
+    """Return the report of a run in which two were done and the rest refused with long texts."""
     tally = Tally()
     for number in range(2):
         operation = UpdateDevice(device_id=f"dev-{number}", name="x")

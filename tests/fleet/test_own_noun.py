@@ -1,4 +1,4 @@
-"""A noun with pages, slugs and parents, of which no line of `fleet` knows."""
+"""A noun with pages, slugs and parents that no line of `fleet` mentions."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, ClassVar

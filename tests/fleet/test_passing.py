@@ -135,7 +135,7 @@ def nth_change(number: int) -> Callable[[Target], bool]:
 
 
 def forget_notes(path: Path) -> None:
-    """Change a journal to what an older version wrote."""
+    """Give a journal the format of an older version."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM event WHERE kind LIKE 'wave%'")
 

@@ -78,7 +78,7 @@ async def test_a_resumed_plan_is_checked_by_pages_and_only_for_what_is_left(tmp_
         report = await resume(client, journal)
         assert report.counts[State.APPLIED] == 149
         assert report.counts[State.HELD] == 1
-        # The pages are read once more, and not each of the 130 devices that are left.
+        # The pages are read once more, instead of each of the 130 remaining devices.
         assert emulator.world.log.count_arrivals("GET") == pages < 10
         assert emulator.world.log.count_arrivals("PATCH") < 130
 

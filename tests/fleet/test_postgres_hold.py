@@ -22,7 +22,7 @@ from tests.support.cutter import Cutter
 from tests.support.postgres import PostgresServer
 
 TERMS = HoldTerms(lease=30.0, commit_timeout=20.0)
-"""Renewed every five seconds, so that a test sees only what it does itself."""
+"""Renewed only every five seconds, so that a test sees only the effects of its own actions."""
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def name(database: str) -> str:
 
 @pytest.fixture
 def sql(database: str) -> Iterator[Callable[[str], Any]]:
-    """Executes a statement beside all holds, and returns its rows, if it has any."""
+    """Executes a statement independently of all holds, and returns its rows, if any."""
     with closing(connect(Address.parse(database, with_run=False))) as connection:
 
         def execute(statement: str) -> Any:

@@ -1,4 +1,4 @@
-"""A run whose journal is in PostgreSQL, when the database or the process fails it."""
+"""A run whose journal is in PostgreSQL, when the database or the process fails."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ def renames(emulator: Emulator) -> list[UpdateDevice]:
 
 
 def unjournalled(emulator: Emulator, journal: str) -> dict[str, tuple[int, int]]:
-    """Return the devices that more requests reached than the journal has intents for."""
+    """Return the devices that received more requests than the journal has intents for."""
     with closing(read_journal(journal)) as opened:
         ids = {item.seq: item.operation.target().id for item in opened.items()}
         intents = Counter(ids[each.seq or 0] for each in opened.events() if each.kind == INTENT)
@@ -78,7 +78,7 @@ async def test_a_run_outlives_a_crash_of_its_database(
             seen += 1
             if seen == 5:
                 postgres_server.crash()
-                await asyncio.sleep(0.2)  # until what was in flight has ended
+                await asyncio.sleep(0.2)  # until the operations in flight have ended
                 before = emulator.world.log.count_arrivals("PATCH")
                 assert before < DEVICES / 2
                 await asyncio.sleep(0.2)
@@ -129,7 +129,7 @@ async def test_a_process_that_wakes_after_a_take_over_sends_nothing_more(
         operations=[operation_to_json(each) for each in renames(emulator)],
     )
     log = emulator.world.log
-    # Four operations have their intents written, and wait to be sent again.
+    # The intents of four operations are written, and they wait to be sent again.
     emulator.faults.add(TooManyRequests(), method="PATCH", times=None)
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.fleet.killed_run", json.dumps(attrs.asdict(settings))

@@ -34,7 +34,7 @@ async def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def not_to_be_written(folder: Path) -> Iterator[None]:
-    """Remove write permission from a folder, and from root the privilege to bypass that."""
+    """Remove write permission from a folder, and root's privilege to bypass that."""
     root = os.geteuid() == 0
     if root:
         open_way_to(folder.parent)

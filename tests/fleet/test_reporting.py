@@ -268,7 +268,7 @@ def test_a_long_run_has_a_page_of_a_few_megabytes_at_once(tmp_path: Path) -> Non
     assert time.perf_counter() - began < 10
     assert path.with_suffix(".html").stat().st_size < 4_000_000
     assert (len(data["rows"]), data["not_done"]) == (ROWS, 13_333)
-    # One cause for the rows that are shown; the rows past them show no difference.
+    # One cause for the rows shown; the rows after them show no difference.
     assert sum(each["number"] for each in data["causes"]) == 13_333
     assert [each["message"] for each in data["causes"]] == [
         "HTTP 409 Conflict: <id> and '…' have it"

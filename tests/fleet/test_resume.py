@@ -81,7 +81,7 @@ def kinds(path: Path, seq: int) -> list[str]:
 
 
 def forget_the_outcome(path: Path, seq: int, state: str) -> None:
-    """Leave the journal as a kill before the outcome does."""
+    """Put the journal into the state that a kill before the outcome leaves."""
     with closing(sqlite3.connect(path)) as connection, connection:
         gone = connection.execute(
             "DELETE FROM event WHERE seq = ? AND kind IN (?, 'witness')", (seq, state)

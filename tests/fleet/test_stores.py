@@ -1,4 +1,4 @@
-"""Whole runs whose journal is in a file, and in PostgreSQL: the same to whoever uses them."""
+"""Whole runs with a journal in a file or in PostgreSQL, which must behave the same."""
 
 import json
 from collections.abc import AsyncIterator
@@ -149,7 +149,7 @@ def secrets_of(row: dict[str, Any]) -> list[str]:
 async def test_a_session_with_old_rows_reads_them_as_a_file_would(
     database: str, tmp_path: Path
 ) -> None:
-    """Items and events with each column and each awkward character."""
+    """Items and events that use each column and each awkward character."""
     items = [
         WorkItem(seq=0, operation=UpdateDevice(device_id="a", name="\t\\N \n\r 'Ü' {,}")),
         WorkItem(

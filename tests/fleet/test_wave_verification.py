@@ -1,4 +1,4 @@
-"""What a wave must show: the values set last, unless the device was deleted or ended badly."""
+"""A wave must show the values set last, unless the device was deleted or ended badly."""
 
 from typing import Any
 

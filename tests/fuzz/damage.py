@@ -45,7 +45,7 @@ edits = st.builds(
 
 
 def damaged(*wholes: bytes) -> st.SearchStrategy[bytes]:
-    """Return one of some byte strings after up to four edits."""
+    """Return one of the byte strings after up to four edits."""
 
     def apply(whole: bytes, changes: list[Edit]) -> bytes:
         for change in changes:

@@ -1,4 +1,5 @@
-"""Whatever arrives over the socket: a value or one of our errors, soon and in little memory."""
+"""Whatever arrives over the socket becomes a value or one of our errors, soon and in little
+memory."""
 
 import asyncio
 import gzip

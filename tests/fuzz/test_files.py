@@ -1,4 +1,4 @@
-"""Whatever a file contains, it is read or refused with one of our errors, soon."""
+"""Whatever a file contains, it is read or refused with one of our errors, quickly."""
 
 import asyncio
 import json
@@ -344,6 +344,6 @@ def test_the_command_line_says_what_is_wrong_and_shows_no_traceback(
 ) -> None:
     path = str(put(place, data))
     with soon():
-        # Nothing listens on that port, so that a file that is valid after all is not carried out.
+        # Nothing listens on that port, so a file that happens to be valid is not carried out.
         assert command_line(["--base-url", NOWHERE, "fleet", "plan", path]) in range(7)
         assert command_line(["fleet", "status", path]) in range(1, 7)

@@ -1,4 +1,4 @@
-"""However an answer is built, a client holds little more memory for it than its limit."""
+"""However an answer is built, a client holds little more memory for it than the size limit."""
 
 import asyncio
 import sys

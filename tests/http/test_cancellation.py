@@ -58,7 +58,8 @@ async def all_is_free(rig: Rig) -> None:
 
 @attrs.frozen
 class Point:
-    """The point of a call at which it is cancelled: what the server does, and when we are there."""
+    """The point at which a call is cancelled: the server's steps, and a wait until it is
+    reached."""
 
     reply: Callable[[], Reply]
     sent: int
@@ -123,7 +124,7 @@ async def test_row38_cancelled_in_a_pause(transport: TransportKind, clock: FakeC
         for task in (*waiting, *refused):
             await cancelled(task)
         clock.gate.set()
-        # the pause applies to the next call, and then one goes first
+        # the pause applies to the next call, and one call goes first
         await rig.run(OTHER)
         assert len(server.arrivals) == 9
         await all_is_free(rig)

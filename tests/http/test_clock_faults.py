@@ -46,7 +46,7 @@ def at(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
-# (the server's request to wait, and the first waits at the longest: a floor with jitter above it)
+# (the server's request to wait, and the longest first waits: a floor with jitter above it)
 PAUSES: dict[str, tuple[Headers, float]] = {
     "row51-seconds": ((("Retry-After", "2"),), 2.1),
     "row51-date": ((("Retry-After", at(NOON + 2)), ("Date", at(NOON))), 2.1),

@@ -103,7 +103,7 @@ T0 = 1_750_000_000.0
 
 
 def seen(stamp: float | None, **given: Any) -> Seen:
-    """Return a read that was answered 10 s after the write began, at 110 of our clock."""
+    """Return a read that was answered 10 s after the write began, at 110 on our clock."""
     told: dict[str, Any] = {"date": T0 + 10, "at": 110.0, "stamped": True, "lag": 0.0, **given}
     return Seen(stamp, **told)
 

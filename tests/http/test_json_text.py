@@ -27,7 +27,7 @@ def reader(request: pytest.FixtureRequest) -> Any:
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object as written: names may be repeated."""
+    """An object in its written form, in which names may be repeated."""
 
 
 texts = st.text(alphabet='ab":\\ \n\u00e9', max_size=4)

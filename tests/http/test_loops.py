@@ -1,4 +1,4 @@
-"""In which loop, thread and process a client may be used, and the cost of checking."""
+"""The loop, thread and process in which a client may be used, and the cost of checking them."""
 
 import asyncio
 import re
@@ -92,5 +92,5 @@ def process_ids_asked_for(calls: int, output: Path) -> int:
 def test_a_call_does_not_query_the_process_id(tmp_path: Path) -> None:
     few = process_ids_asked_for(5, tmp_path / "few")
     many = process_ids_asked_for(105, tmp_path / "many")
-    assert few > 0  # the trace works: a loop asks when it begins
+    assert few > 0  # the trace works: a loop queries it when it begins
     assert many - few < 10

@@ -1,4 +1,4 @@
-"""Answers that are too large, not quite as documented, or about errors."""
+"""Answers that are too large, not quite as documented, or report errors."""
 
 import uuid
 from pathlib import Path

@@ -59,7 +59,7 @@ class Tokens:
         return token
 
     async def later(self) -> Any:
-        """Return the same as an async function."""
+        """Return the same token function as an async one."""
         await asyncio.sleep(0)
         return self()
 

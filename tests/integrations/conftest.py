@@ -1,4 +1,4 @@
-"""A telescope, for the tests of what OpenTelemetry receives."""
+"""The telescope fixture, for tests of the data that OpenTelemetry receives."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's own in-memory exporter and reader received."""
+"""The data that OpenTelemetry's own in-memory exporter and reader received."""
 
 from typing import Any
 

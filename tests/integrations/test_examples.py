@@ -118,7 +118,7 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 def check_the_log(emulator: Emulator) -> None:
-    """No once-only operation was done twice, and of the others only those in flight."""
+    """No once-only operation was done twice, and of the others only those in flight at the kill."""
     log = emulator.world.log
     minted = Counter(effect.device_id for effect in log.effects(operation="generate_config"))
     assert max(minted.values()) == 1
@@ -154,7 +154,7 @@ async def test_a_killed_backend_continues_its_job(
 async def test_a_terminated_backend_ends_despite_watchers(
     app: str, emulator: Emulator, tmp_path: Path
 ) -> None:
-    # It would take far longer than a backend may take to end.
+    # Otherwise it would take far longer than a backend may take to end.
     emulator.faults.clear()
     emulator.faults.add(Latency(seconds=0.5), times=None, when=lambda it: it.method != "GET")
     async with aiohttp.ClientSession() as session:

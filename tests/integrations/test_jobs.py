@@ -104,7 +104,7 @@ async def test_each_failure_is_reported_once(tmp_path: Path) -> None:
         ]
         assert troubles[0].data["from"] == 0
         assert events[-1].data["counts"]["failed"] == 2
-        # Read from the files it is the same, including the error's class.
+        # Read from the files, it is the same, including the error's class.
         [again, _] = await end_of(jobs, job.id)
         assert by_device(again.data["troubles"]) == by_device(told)
         assert {each["error"] for each in again.data["troubles"]} == {"ConflictError"}
@@ -376,7 +376,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     for second in range(10):
         for _ in range(second):
             rate.take(second + 0.5)
-    # Seconds 5 to 9, of which 5, 6, 7, 8 and 9 ended.
+    # Seconds 5 to 9, in each of which one operation ended.
     assert rate.value(9.9) == (5 + 6 + 7 + 8 + 9) / 5
     assert rate.value(60.0) == 0.0
     fresh = Rate(100.0)

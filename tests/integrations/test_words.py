@@ -72,7 +72,7 @@ async def test_the_reason_for_a_stop_contains_no_text_of_the_upstream(
     tmp_path: Path, rollout: Rollout | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Emulator(world=World(fleet_of(4))) as emulator:
-        # Without waves the first write stops it; with waves, the wave that is read back.
+        # Without waves the first write stops it; with waves, reading the wave back does.
         status, method = (401, "PATCH") if rollout is None else (503, "GET")
         emulator.faults.add(upstream(status, "some_code"), times=None, method=method)
         fast = Client(

@@ -29,7 +29,7 @@ WORKERS = ("aiohttp_app.py", "fastapi_app.py")
 async def two_workers(
     server: Emulator, jobs: Path
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
-    """Start a worker on each framework; return the first one's process, and both addresses."""
+    """Start a worker on each framework; return the process of the first, and both addresses."""
     server.faults.clear()
     server.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
     async with (
@@ -74,7 +74,7 @@ async def test_the_death_of_a_worker_does_not_end_the_watch_of_another(
     ):
         job = await begun(session, first)
         watching = asyncio.ensure_future(events_of(session, second, job))
-        # In the last wave, so that an unknown outcome of the kill fails no earlier wave.
+        # In the last wave, so that an unknown outcome of the kill makes no earlier wave fail.
         await until_effects(emulator, DEVICES // 3)
         process.send_signal(signal.SIGKILL)
         await process.wait()

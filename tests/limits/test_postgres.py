@@ -55,7 +55,7 @@ async def test_processes_together_start_no_more_than_the_cap(postgres: str) -> N
         )
         took = time.monotonic() - began
     assert most_within(found, 1.0) <= 1.02 * RATE + 1
-    # Slots are lost only by a late wake-up, which a busy machine has.
+    # Slots are lost only by a late wake-up, which happens on a busy machine.
     lost = one.lost_slots + two.lost_slots
     assert len(found) + lost >= 0.97 * RATE * (took - 0.2)
     assert elsewhere

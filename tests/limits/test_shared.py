@@ -1,4 +1,4 @@
-"""The slots that processes share: which are used, which are lost, and what happens without them."""
+"""The slots that processes share: those used, those lost, and the behaviour without any."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A manifest as a view: what it declares is read, and nothing in it can fail."""
+"""A manifest as a view: it shows every declaration, and reading it cannot fail."""
 
 import math
 from typing import Any

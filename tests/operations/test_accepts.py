@@ -1,4 +1,4 @@
-"""Which answers are about the requested device."""
+"""Answers that are accepted as being about the requested device."""
 
 import uuid
 from typing import Any

@@ -22,7 +22,7 @@ from enapter_async.operations.devices import (
 )
 
 GOOD_IDS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}", fullmatch=True)
-# Each of these has led a naive client to another address, or to another device.
+# Each of these made a naive client use another address or another device.
 BAD_IDS = [
     *("", ".", "..", "../sites/1", "a/b", "a\\b", "a#f", "a?b=c", "a\nb", "a\n", " a", "a "),
     *(

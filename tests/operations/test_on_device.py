@@ -1,4 +1,4 @@
-"""Operations on one device are the same at the path of its site."""
+"""Operations on one device behave the same at the path of its site."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The operations on sites: what they send, what they change, and what they refuse at once."""
+"""The operations on sites: their requests, their changes, and the arguments that they refuse."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What `undo` does about a state that this package itself would refuse to set."""
+"""How `undo` treats a state that this package itself would refuse to set."""
 
 from enapter_async.models.devices import Device
 from enapter_async.operations.devices import UpdateDevice

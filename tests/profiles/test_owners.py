@@ -1,4 +1,4 @@
-"""Whose files are trusted: the user's own and root's; and the messages for all others."""
+"""Trusted files are the user's own and root's; others get an error message."""
 
 import os
 import shutil

@@ -61,7 +61,7 @@ EFFECT = {
 
 @attrs.define(eq=False)
 class Front:
-    """What a test in front of nginx works with."""
+    """The objects that a test in front of nginx works with."""
 
     nginx: Nginx
     emulator: Emulator
@@ -149,11 +149,11 @@ async def open_front(
     clock: Clock | None = None,
     **options: Any,
 ) -> AsyncIterator[Front]:
-    """Open all three; `options` are the client's.
+    """Open client, nginx and emulator; `options` are the client's.
 
     In `server` and `http`, UPSTREAM stands for the emulator's address, and DEAD for an address
-    where nothing listens. `plain` says whether the client speaks without TLS; None means as nginx
-    does.
+    where nothing listens. `plain` says whether the client speaks without TLS; None means the same
+    as nginx.
     """
     events: list[Event] = []
     async with contextlib.AsyncExitStack() as stack:

@@ -60,7 +60,7 @@ FINAL = {
     "301-to-another-place": Row(server="location / { return 301 http://UPSTREAM$request_uri; }"),
     "308-to-another-place": Row(server="location / { return 308 http://UPSTREAM$request_uri; }"),
 }
-"""Refused finally by nginx itself, usually with an HTML page."""
+"""Refused for good by nginx itself, usually with an HTML page."""
 
 STATUS = {name: int(name[:3]) for name in (*LIMITED, *FINAL)}
 

@@ -146,7 +146,7 @@ async def test_a_server_that_comes_back_is_called_again(
 
 @pytest.fixture
 def secured(certificates: Certificates) -> dict[str, Any]:
-    """Return the files that nginx and a client that trusts it need."""
+    """Return the files that nginx, and a client that trusts it, need."""
     return {"certificate": certificates.issue(), "ssl_context": certificates.trusting()}
 
 

@@ -141,7 +141,8 @@ async def test_a_job_reports_the_truth_about_every_operation(
             most = Counter(line.path for line in sent).most_common(1)
             assert most[0][1] == 1, "a once-only operation was sent twice"
         elif row is ROWS["503-by-limit_req"]:
-            # If the settling read is refused as well, it stays open; resuming the job ends it.
+            # If the settling read is refused as well, the outcome stays open; resuming the job
+            # settles it.
             assert {each.state for each in unfinished} <= {State.UNKNOWN}
         else:
             assert unfinished == []

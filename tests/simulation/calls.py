@@ -188,7 +188,7 @@ def _lies(story: Story, call: Told) -> "list[str]":
     done = _effects(story, call)
     if call.asked.once:
         wrong += _sent_again(call)
-    # A refusal as too many requests does not count as an attempt, if more than one is allowed.
+    # A refusal for too many requests does not count as an attempt, if more than one is allowed.
     counted = [each for each in call.sends if call.policy.attempts == 1 or not each.too_much]
     if len(counted) > call.policy.attempts:
         wrong.append(f"{len(counted)} attempts, and {call.policy.attempts} are allowed")

@@ -91,7 +91,7 @@ class Judge(Witness):
         )
 
     def _check_abort(self, session: Session, now: float) -> None:
-        """Compute independently when a criterion is met."""
+        """Compute independently whether a criterion is met."""
         if session.report is None:
             return
         criteria = self.job.abort or ()

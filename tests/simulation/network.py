@@ -61,7 +61,7 @@ class Send:
 
     @property
     def too_much(self) -> bool:
-        """Return whether the server refused it as too many requests."""
+        """Return whether the server refused it for too many requests."""
         return self.status == 429 or (
             self.status == 503 and self.retry_after is not None and self.believable
         )
@@ -214,7 +214,7 @@ def _reply(send: Send, course: Course, answers: list[Answer]) -> Reply:
 
 
 def _asked_to_wait(headers: tuple[tuple[str, str], ...]) -> float | None:
-    """Parse the Retry-After values that we create: seconds, or nine seconds after `Date`."""
+    """Parse the simulation's own Retry-After values: seconds, or nine seconds after `Date`."""
     value = dict(headers).get("Retry-After", "")
     if value.isdigit():
         return float(value)

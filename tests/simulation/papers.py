@@ -127,7 +127,7 @@ def kept_secrets(credentials: Path) -> Iterator[tuple[str, str]]:
 
 
 def photograph(folder: Path) -> dict[str, bytes]:
-    """Return the contents of a folder's files, as they are if the process is killed now."""
+    """Return the contents of a folder's files, as a kill at this moment would leave them."""
     return {
         path.name: path.read_bytes()
         for path in folder.iterdir()

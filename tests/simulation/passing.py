@@ -16,7 +16,7 @@ CAREFUL: Final = 2
 def unpassed(
     witness: "Witness", session: "Session", wave: int, waves: Mapping[Asked, int]
 ) -> Iterator[str]:
-    """Return what in the first waves forbids this wave to begin; `waves` maps items to waves.
+    """Return what in the first waves blocks this wave; `waves` maps items to waves.
 
     A wave that did not pass, according to the journal, may be skipped if the job allows it.
     """

@@ -59,7 +59,7 @@ class Story:
         self.broken.append(text)
 
     def count(self, what: str) -> None:
-        """Count a case that was tried, so that a long run can report how often."""
+        """Count a case that was tried, so that a long run can report its frequency."""
         self.tried[what] = self.tried.get(what, 0) + 1
 
     def loop(self, start: float) -> VirtualLoop:

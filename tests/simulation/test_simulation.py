@@ -14,7 +14,7 @@ from tests.simulation.seeds import tell
 SEEDS = 400
 """Enough to find every break; `.ci/run` plays 2,000 more."""
 CHUNK = 50
-FLAGGED = (14361,)  # a deletion, looked up by a 404 without a body
+FLAGGED = (14361,)  # a deletion, read back by a 404 without a body
 """Seeds beyond those that once failed and are fixed."""
 ROOT = Path(__file__).parents[2]
 

@@ -1,4 +1,4 @@
-"""What happened when, as readable lines."""
+"""A log of events in order of time, as readable lines."""
 
 from typing import Any
 

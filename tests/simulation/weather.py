@@ -83,7 +83,7 @@ PAIRS: Final = (
     ("refused", "stale"),
     ("other", "again"),
 )
-"""Pairs that are most likely to be mistaken if one follows the other."""
+"""Pairs of faults that are most likely to be confused if one follows the other."""
 
 UNSENT: Final = ("refused", "dns", "timeout", "tls", "disconnected")
 
@@ -99,7 +99,7 @@ class Spell:
 
 @attrs.frozen(kw_only=True)
 class Weather:
-    """How often each fault occurs: `trouble` is the share of requests that meet any."""
+    """How often each fault occurs: `trouble` is the share of requests with any fault."""
 
     trouble: float = 0.0
     weights: Mapping[str, float] = attrs.field(factory=dict)

@@ -1,6 +1,6 @@
 """Watches a fleet run, request by request, and immediately checks what can be known by then.
 
-Checks that a late effect may still change are left to the `Judge`, at the end.
+Leaves checks that a late effect may still change to the `Judge`, at the end.
 """
 
 import asyncio
@@ -267,7 +267,7 @@ class Witness:
                 for asked in late | {item.asked}
                 if self.sends[asked][:1] == [] or self.sends[asked][0].number >= session.stopped_at
             ]
-            # Those in flight: already checked, or waiting for their intents.
+            # Those in flight: checked already, or waiting for their intents.
             if len(new) > self.job.concurrency:
                 yield f"{len(new)} items were begun after the run had stopped"
 

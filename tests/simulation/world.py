@@ -80,7 +80,7 @@ class Shape:
 
 @attrs.frozen
 class Effect:
-    """One effect, its time, and its request; `secret` is what was minted."""
+    """One effect, its time, and its request; `secret` is the generated secret."""
 
     at: float
     send: int

@@ -36,7 +36,7 @@ RARE_SHARE = 0.02
 NEW = "new-"
 """Addresses with this prefix are devices that come into existence at their first use."""
 
-# With too many of them, the traffic would mostly wait.
+# Too many faults that ask the client to wait would leave little other traffic.
 _MAYBE: list[Reply] = [
     reply
     for name, reply in MAYBE.items()

@@ -1,4 +1,4 @@
-"""A TCP proxy that loses one answer, or one request, as a network does at its worst moment."""
+"""A TCP proxy that loses one answer or one request, as a network may at the worst moment."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 
 class Cutter:
-    """Forwards to a server; `cut_at` closes the connection at the next bytes in one direction."""
+    """Forwards to a server; with `cut_at`, the next bytes in that direction close the
+    connection."""
 
     def __init__(self, address: str) -> None:
         self._parts = urlsplit(address)

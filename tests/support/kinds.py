@@ -105,7 +105,7 @@ BROKEN: dict[str, Reply] = {
     "row26-bad-gzip": gzipped(whole=False),
     "row27-no-length-cut": close_delimited(whole=False),
 }
-"""Applied: the body does not arrive whole."""
+"""Applied: the body does not arrive completely."""
 
 
 def _told(body: Any) -> Reply:

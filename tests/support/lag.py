@@ -22,7 +22,7 @@ FAILURES: Final = (Exception, pytest.fail.Exception)
 
 
 class Lag:
-    """How late the event loop runs its timers: time in which no code could have acted.
+    """How late the event loop runs its timers: during that time no code could act.
 
     `total` is the sum of all delays, `longest` the longest.
     """

@@ -253,7 +253,7 @@ async def quiet(server: FaultServer) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     except ConnectionRefusedError:  # the port was never opened
         return
-    await server.accepted(writer.get_extra_info("sockname"))  # the last in the queue
+    await server.accepted(writer.get_extra_info("sockname"))  # last in the queue
     writer.close()
     await writer.wait_closed()
     await server.emptied()
@@ -272,7 +272,7 @@ def nothing_is_held(rig: Rig) -> None:
 
 
 def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
-    """Hold one call against the server's log."""
+    """Compare one call with the server's log."""
     operation, error = told.operation, told.error
     arrivals = arrivals_of(told, server)
     sent = [each for each in arrivals if each.method == operation.request().method]

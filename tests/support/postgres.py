@@ -1,4 +1,4 @@
-"""A real PostgreSQL server of the tests' own, which can crash and be started again."""
+"""A real PostgreSQL server for the tests, which can crash and be started again."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def is_installed() -> bool:
 
 
 class PostgresServer:
-    """One server in a temporary folder, on a port of its own."""
+    """One server in a temporary folder, on its own port."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self._folder = folder
@@ -73,7 +73,7 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1",
             "port": self._port,
             "unix_socket_directories": self._folder,
-            "fsync": "off",  # the machine does not lose its power, and the server may crash
+            "fsync": "off",  # the tests crash only the server, never the machine
             "max_connections": 60,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
@@ -101,7 +101,7 @@ class PostgresServer:
             process.wait(READY_S)
 
     def freeze(self) -> None:
-        """Stop all its processes: connections stay open, and nothing is answered."""
+        """Stop all its processes: connections stay open, but nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

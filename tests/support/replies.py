@@ -148,7 +148,7 @@ def gzipped(*, whole: bool = True) -> Reply:
 
 @functools.cache
 def bomb(mebibytes: int = 300) -> bytes:
-    """Send a gzip body a thousandth of its decoded size, which is legal JSON: one long string."""
+    """Send gzip that decodes to a thousand times its size: legal JSON, one long string."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     pieces = [packer.compress(b'{"device":{"id":"')]
     pieces += [packer.compress(b"0" * 2**20) for _ in range(mebibytes)]
@@ -266,7 +266,7 @@ def slowly(seconds: float = 0.01, then: Reply | None = None) -> Reply:
 
 
 def meet(barrier: asyncio.Barrier, then: Reply | None = None) -> Reply:
-    """Answer only when enough requests are waiting here together."""
+    """Answer only when enough requests are waiting together."""
 
     async def meet_then(exchange: Exchange) -> bool:
         async with asyncio.timeout(5):

@@ -1,4 +1,4 @@
-"""A client in front of the fault server, over either transport, and the questions tests ask it."""
+"""A client in front of the fault server, over either transport, with helpers for tests."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable

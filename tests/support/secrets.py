@@ -1,4 +1,4 @@
-"""Everything that might ever be printed or stored of an error."""
+"""Everything about an error that might ever be printed or stored."""
 
 import pickle
 import traceback

@@ -46,7 +46,7 @@ MAIN_WAYS: Final = (
 )
 """The two ways of the main run, by parameter name and value.
 
-Tests that start their own loop, such as the properties, have `loop`, and `kind` of transport.
+Tests that start their own loop, such as the properties, take `loop` and the `kind` of transport.
 """
 
 
