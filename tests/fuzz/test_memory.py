@@ -35,12 +35,12 @@ def poured(start: bytes, piece: bytes, times: int = 80) -> Reply:
 
 
 LARGE: dict[str, Reply] = {
-    "gzip-bomb": gzip_bomb(80),
-    "body-without-length": flood(80),
+    "gzip-bomb": gzip_bomb(),
+    "body-without-length": flood(),
     "declared-length": poured(head(200, ("Content-Length", "9" * 18)), b"0" * MIB),
 }
 SMALL: dict[str, Reply] = {
-    "error-that-is-a-gzip-bomb": raw(message(500, bomb(80), GZIP, media_type=JSON_TYPE)),
+    "error-that-is-a-gzip-bomb": raw(message(500, bomb(), GZIP, media_type=JSON_TYPE)),
     "header-lines": poured(START, (b"X-A: " + b"a" * 8000 + b"\r\n") * 128),
     "short-header-lines": poured(START, b"a:b\r\n" * 200_000),
     "header-without-end": poured(START + b"X: ", b"a" * MIB),

@@ -147,7 +147,7 @@ def gzipped(*, whole: bool = True) -> Reply:
 
 
 @functools.cache
-def bomb(mebibytes: int = 300) -> bytes:
+def bomb(mebibytes: int = 80) -> bytes:
     """Send gzip that decodes to a thousand times its size: legal JSON, one long string."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     pieces = [packer.compress(b'{"device":{"id":"')]
@@ -156,7 +156,7 @@ def bomb(mebibytes: int = 300) -> bytes:
     return b"".join(pieces)
 
 
-def gzip_bomb(mebibytes: int = 300) -> Reply:
+def gzip_bomb(mebibytes: int = 80) -> Reply:
     def build(told: Good) -> bytes:
         return message(
             told.status, bomb(mebibytes), ("Content-Encoding", "gzip"), media_type=JSON_TYPE
