@@ -155,7 +155,7 @@ async def test_a_first_attempt_begins_at_once_and_later_ones_wait_for_the_host(d
     assert admitted.may_begin()
     admitted.failed(THROTTLED)
     assert not admitted.may_begin()
-    await asyncio.wait_for(admitted.begin(), 1.0)
+    await asyncio.wait_for(admitted.begin(), 20)
     await door.go_down()
     again = asyncio.create_task(admitted.begin())
     await turns(1)
