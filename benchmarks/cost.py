@@ -43,7 +43,7 @@ class Cost:
 
 
 def subjects(names: Sequence[str], beside: Path | None) -> list[Subject]:
-    """Return what is measured: each contender here, and this SDK's also in the other checkout."""
+    """Return the subjects: each contender here, and this SDK's also in the other checkout."""
     found = []
     for name in names:
         found.append(Subject(name=name, contender=NAMES[name], root=ROOT))

@@ -117,7 +117,7 @@ def _ratio(
 
 
 def judge(cells: Sequence[Cell], bounds: Iterable[Bound]) -> list[Verdict]:
-    """Compare figures with each bound on CPU time whose concurrency was measured."""
+    """Compare figures with the bounds on CPU time, if their concurrency was measured."""
     measured = {cell.concurrency for cell in cells if cell.link == PLAIN.name}
     return [
         Verdict(

@@ -160,8 +160,8 @@ def worker_command(
     link: Link = PLAIN,
 ) -> list[str]:
     """Return the command of one cell; it can be run by hand."""
-    # If each call takes long, only as many warm up as open all connections, and the cell is longer,
-    # so that a fleet job has time to find its pace.
+    # If each call takes long, the warm-up makes only as many calls as open all connections, and the
+    # cell is longer, so that a fleet job has time to find its pace.
     warm_up = 2 * concurrency if link.latency else max(effort.warm_up, 2 * concurrency)
     seconds = effort.seconds + LATENCIES * link.latency
     where = ["--base-url", server.base_url, "--concurrency", str(concurrency)]

@@ -119,7 +119,7 @@ def _memory(jobs: Sequence[dict[str, Any]]) -> Any:
 
 
 def _card(title: str) -> tuple[Any, Any]:
-    # Separate figures without pyplot, which keeps each figure and needs a screen.
+    # Create figures without pyplot, which keeps each figure and needs a screen.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 5), layout="constrained", facecolor=_CARD)

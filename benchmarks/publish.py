@@ -55,7 +55,7 @@ def replaced(text: str, name: str, inside: str) -> str:
 
 
 def summary(report: Report) -> str:
-    """Return the part of README.md: the ratios, the plot, the targets."""
+    """Return the generated part of README.md: the ratios, the plot, the targets."""
     comparison = report.section("comparison")
     if comparison is None:
         raise ValueError("the run has no comparison")
@@ -87,7 +87,7 @@ def summary(report: Report) -> str:
 
 
 def figures(report: Report) -> str:
-    """Return the part of benchmarks/README.md: everything."""
+    """Return the generated part of benchmarks/README.md: the whole report."""
     told = as_markdown(report, level=3, figures=Path("../docs/images"))
     return f"Made by `{COMMAND}` and `python -m benchmarks.publish run.json`.\n\n{told}"
 

@@ -125,7 +125,7 @@ def section(
         for each in bypassed.SAFETIES
     ]
     rows += [
-        _row(name, f"{dearer} beside {cheaper}", jobs[dearer], jobs[cheaper], adds=False)
+        _row(name, f"{dearer} compared with {cheaper}", jobs[dearer], jobs[cheaper], adds=False)
         for name, dearer, cheaper in BY_JOBS
         if jobs[dearer] and jobs[cheaper]
     ]

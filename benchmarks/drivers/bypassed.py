@@ -70,7 +70,7 @@ def replace(thing: Any, **methods: Any) -> None:
 
 
 def calling(function: Any, **others: Any) -> Any:
-    """Return a copy of a function that calls others in place of functions of its module.
+    """Return a copy of a function in which other functions replace those of its module.
 
     Raises: BypassError: It names no such function.
     """

@@ -108,7 +108,7 @@ def mixed(seed: int) -> Gather:
 
 
 def declared(rate: float, seed: int) -> Declared:
-    """Measure what begins and arrives if the owner declares a rate."""
+    """Measure starts and arrivals if the owner declares a rate."""
     server = seeded(Server(), seed)
     operations, pacing = int(DECLARED_S * rate), Pacing(max_rate=rate)
     calls = world.run(product.gathered(server, operations, seed, pacing))

@@ -147,7 +147,7 @@ class Bucket(Server):
 
 
 class Window(Server):
-    """Accepts a number of requests in each window of seconds; `tells` when the next one begins."""
+    """Accepts a limited number of requests in each window; `tells` when the next one begins."""
 
     def __init__(self, count: int, seconds: float, *, tells: bool = False) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class Window(Server):
         self._taken = 0
 
     def decide(self, now: float) -> Answer | None:
-        """Refuse what exceeds the window."""
+        """Refuse requests beyond the window's quota."""
         window = math.floor((now - EPOCH) / self._seconds)
         if window != self._window:
             self._window, self._taken = window, 0

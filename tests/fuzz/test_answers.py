@@ -1,5 +1,4 @@
-"""Whatever arrives over the socket becomes a value or one of our errors, soon and in little
-memory."""
+"""Whatever arrives becomes a value or one of our errors, soon and in little memory."""
 
 import asyncio
 import gzip

@@ -58,8 +58,7 @@ async def all_is_free(rig: Rig) -> None:
 
 @attrs.frozen
 class Point:
-    """The point at which a call is cancelled: the server's steps, and a wait until it is
-    reached."""
+    """The point at which a call is cancelled: the server's steps, and how to wait for it."""
 
     reply: Callable[[], Reply]
     sent: int

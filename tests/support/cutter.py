@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 
 
 class Cutter:
-    """Forwards to a server; with `cut_at`, the next bytes in that direction close the
-    connection."""
+    """Forwards to a server; `cut_at` names the direction whose next bytes close the connection."""
 
     def __init__(self, address: str) -> None:
         self._parts = urlsplit(address)
