@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import closing
 
@@ -42,6 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 gc.disable()
 """Off during collection, which creates thousands of tests and frees none, so that repeated garbage
 collection would take most of the time; `pytest_collection_finish` turns it on again."""
+
+
+sys.dont_write_bytecode = False
+"""Keep what is compiled, whatever PYTHONDONTWRITEBYTECODE says: without it each run compiles every
+test again, and each started process the package."""
 
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
@@ -119,6 +125,6 @@ def no_settings_of_yours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("ENAPTER_CONFIG", str(nothing))
         patch.setenv("SSL_CERT_FILE", str(authorities))
         patch.setenv("ENAPTER_STATE_DIR", str(nothing.parent / "state"))
-        for name in ("ENAPTER_PROFILE", "ENAPTER_LOG"):
+        for name in ("ENAPTER_PROFILE", "ENAPTER_LOG", "PYTHONDONTWRITEBYTECODE"):
             patch.delenv(name, raising=False)
         yield
