@@ -14,7 +14,8 @@ BASELINE: Final = "aiohttp"
 class Link:
     """The link between client and server: TLS, or a latency in seconds on every answer.
 
-    `concurrencies` are the ones at which it is measured, of those requested; empty means all.
+    It is measured only at those of the requested concurrencies that are in `concurrencies`, or at
+    all if that is empty.
     """
 
     name: str

@@ -43,7 +43,7 @@ class Cost:
 
 
 def subjects(names: Sequence[str], beside: Path | None) -> list[Subject]:
-    """Return the subjects: each contender here, and this SDK's also in the other checkout."""
+    """Return the contenders of this checkout, and the SDK's own of the other checkout."""
     found = []
     for name in names:
         found.append(Subject(name=name, contender=NAMES[name], root=ROOT))
@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.contenders = options.contenders or [BASELINE, "sdk"]
     if unknown := set(options.contenders) - set(NAMES):
-        parser.error(f"no contender is called {', '.join(sorted(unknown))}")
+        parser.error(f"no contender is named {', '.join(sorted(unknown))}")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     if options.beside is not None and not (options.beside / "benchmarks" / "worker.py").exists():

@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--server", choices=("auto", "nginx", "raw"), default="auto")
     options = parser.parse_args(arguments)
     if options.contender not in NAMES or not NAMES[options.contender].driver:
-        parser.error(f"no contender with a driver is called {options.contender}")
+        parser.error(f"no contender with a driver is named {options.contender}")
     cores = choose_cores()
     try:
         with serving(options.server, core=cores.server if cores else None) as server:

@@ -49,7 +49,7 @@ def replaced(text: str, name: str, inside: str) -> str:
     begin, end = f"<!-- benchmarks: {name} -->", f"<!-- /benchmarks: {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        raise ValueError(f"{begin} … {end} does not stand there once")
+        raise ValueError(f"{begin} … {end} does not occur exactly once")
     # A function, so that nothing in the text is interpreted as a reference to a group.
     return pattern.sub(lambda _: f"{begin}\n{inside.strip()}\n{end}", text)
 

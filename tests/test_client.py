@@ -283,14 +283,14 @@ async def test_a_failing_hook_affects_no_call(
     transport: TransportKind, server: FaultServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_event: Event) -> None:
-        raise RuntimeError("the hook's own trouble")
+        raise RuntimeError("the hook's own failure")
 
     server.script(ignored(close()))
     async with open_rig(transport, server, hooks=(broken,)) as rig:
         with caplog.at_level(logging.ERROR, "enapter_async"):
             await rig.run(UPDATE)
         assert rig.told(CallEnded) == 1
-    assert "the hook's own trouble" in caplog.text
+    assert "the hook's own failure" in caplog.text
 
 
 async def test_a_record_is_filled_however_the_call_ends(

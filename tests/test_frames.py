@@ -70,7 +70,7 @@ async def test_a_call_that_is_cut_shows_nothing(
     server.always(applied(reply))
     async with open_rig(transport, server) as rig:
         error = await cut(rig.client, server, CONFIG)
-    assert sum(1 for _ in causes(error)) > 1, "the cancellation is looked at, too"
+    assert sum(1 for _ in causes(error)) > 1, "the cancellation is checked, too"
     assert_hidden(error)
 
 

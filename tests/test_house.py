@@ -115,7 +115,7 @@ def floor_of(name: str, floors: tuple[tuple[str, ...], ...] = FLOORS) -> int:
     for number, rooms in enumerate(floors):
         if any(name == room or name.startswith(room + ".") for room in rooms):
             return number
-    raise AssertionError(f"{name} stands on no floor; give it one in FLOORS")
+    raise AssertionError(f"{name} is in no layer; add it to FLOORS")
 
 
 def inner(name: str) -> str | None:
@@ -146,7 +146,7 @@ ALL = [(name, tree) for name, tree in modules() if name not in ("__init__", "__m
 @pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
 def test_imports_go_only_downwards(name: str, tree: ast.Module) -> None:
     for target, _ in imports(tree):
-        assert target != "enapter_async", f"{name} imports the front door"
+        assert target != "enapter_async", f"{name} imports the package's public names"
         below = inner(target)
         if below is None:
             continue

@@ -66,7 +66,7 @@ async def test_an_uncertain_call_logs_each_step(
         f"{CALL}: reads back, to learn what became of it",
         f"{CALL}: done, as a read shows, T, 2 failed attempts",
     ]
-    # a Retry-After of 2 s has at most 0.25 * 2 + 0.5 s of jitter, with randomness at its top
+    # a Retry-After of 2 s has at most 0.25 * 2 + 0.5 s of jitter, with randomness at its maximum
     assert "waits 2100 ms" in caplog.text
 
 
@@ -174,7 +174,7 @@ def printed(level: str, program: str = PROGRAM, out: str = "[]\n") -> list[str]:
 def test_a_process_is_quiet_until_its_environment_asks() -> None:
     assert printed("") == []
     info = printed("info")
-    assert len(info) == 2, "one call each of the two clients made from the environment"
+    assert len(info) == 2, "one call of each of the two clients created from the environment"
     shape = r"\d\d:\d\d:\d\d\.\d{3} INFO    call \d+ ListDevices: done, \d+ ms"
     assert all(re.fullmatch(shape, line) for line in info)
     debug = printed("debug")

@@ -166,7 +166,7 @@ def test_a_token_is_masked_in_any_encoding() -> None:
         masked = mask.text(text)
         assert "***" in masked
         assert "d" not in masked.replace("%3Cp", "")
-    assert mask.text("a&b") == "a&b", "three letters are no secret"
+    assert mask.text("a&b") == "a&b", "three letters are not a secret"
     assert Mask("abc").text("abc") == "abc"
     assert mask.value({token: [token, 5, None]}) == {"***": ["***", 5, None]}
 

@@ -47,7 +47,7 @@ def test_only_the_text_between_the_marks_is_replaced() -> None:
 
 @pytest.mark.parametrize("text", ["no marks", MARKED.format("x") * 2, MARKED.format("other")])
 def test_marks_that_are_missing_or_doubled_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="does not stand there once"):
+    with pytest.raises(ValueError, match="does not occur exactly once"):
         replaced(text, "x", "new")
 
 

@@ -50,7 +50,7 @@ def wait_for(started: "subprocess.Popen[str]", word: str) -> None:
     for line in started.stderr:
         if word in line:
             return
-    raise AssertionError(f"{word!r} was never said")
+    raise AssertionError(f"{word!r} was never printed")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_stopped_run_is_resumed_to_its_end(
     assert looked.exit_code == Exit.STOPPED
     assert json.loads(looked.stdout)["counts"]["held"] == 39
     resumed = run("fleet", "resume", "last", "--json")
-    assert resumed.exit_code == Exit.STOPPED, "what failed in the first wave keeps the rest"
+    assert resumed.exit_code == Exit.STOPPED, "failures in the first wave hold the rest"
     assert "--retry-failed" in resumed.stderr
     assert world.log.count("update") == 0
     again = run("fleet", "resume", "last", "--retry-failed", "--json")

@@ -99,7 +99,7 @@ def test_the_first_printed_command_continues_until_all_is_done(
         before = stands()
         assert before[2] == [f"enapter-async {each}" for each in commands]
         ended = run(*shlex.split(commands[0]), "--concurrency", "1")
-        assert stands() != before, f"{commands[0]} is a loop"
+        assert stands() != before, f"{commands[0]} repeats itself"
     assert ended.exit_code == Exit.DONE, ended.output
     counts, acknowledged, ways = stands()
     assert counts["held"] == counts["failed"] == 0

@@ -34,7 +34,7 @@ async def test_aiohttp_by_itself_still_sends_a_deletion_twice(
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientError):
             await session.delete(f"{server.base_url}/v3/devices/dev-1")
-    assert server.seen == ["DELETE", "DELETE"], "the reason for the next test has gone"
+    assert server.seen == ["DELETE", "DELETE"], "the next test is no longer needed"
 
 
 def test_two_lengths_are_refused_where_aiohttp_parses_in_python(tmp_path: Path) -> None:

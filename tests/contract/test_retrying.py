@@ -62,7 +62,7 @@ async def test_one_loop_for_many_calls_fails() -> None:
         return number
 
     ended = await asyncio.gather(*(call(n) for n in range(50)), return_exceptions=True)
-    assert ended != list(range(50)), "the reason for the next test has gone"
+    assert ended != list(range(50)), "the next test is no longer needed"
 
 
 async def test_each_failing_call_has_its_own_loop(
@@ -99,7 +99,7 @@ async def test_a_loop_that_repeats_all_but_some_swallows_a_cancellation() -> Non
         retry=tenacity.retry_if_not_exception_type(Again), sleep=lambda _: asyncio.sleep(0)
     )
     await swallowing(once)
-    assert tries == 3, "the reason for the next test has gone"
+    assert tries == 3, "the next test is no longer needed"
 
 
 @pytest.mark.parametrize("where", ["in-the-attempt", "in-the-wait", "in-the-sleep"])
@@ -174,7 +174,7 @@ async def driven(*, time_left: float, retries: int | None = None, attempts: int 
         sleep=sleep,
     )
     assert isinstance(ended, Failure)
-    assert ended.kind == f"attempt-{len(slept) + 1}", "the last failure is what is given"
+    assert ended.kind == f"attempt-{len(slept) + 1}", "the last failure is returned"
     return slept
 
 

@@ -43,7 +43,7 @@ def to(
 async def found(connection: Connection, around: Surroundings = CALM) -> dict[str, Finding]:
     findings = [finding async for finding in examine(connection, around)]
     names = [finding.check for finding in findings]
-    assert len(set(names)) == len(names), "each check is told once"
+    assert len(set(names)) == len(names), "each check is reported once"
     assert all(finding.advice for finding in findings if finding.health is Health.FAILED)
     assert TOKEN not in repr(findings)
     return {finding.check: finding for finding in findings}
@@ -85,7 +85,7 @@ async def test_a_healthy_server() -> None:
     assert findings["role"].facts == {"OWNER": "50 of 50 devices"}
     assert findings["configuration"].facts["base_url"] == f"{base_url} (test)"
     assert findings["configuration"].facts["token"] == "set (the test)"
-    assert methods == {"GET", "HEAD"}, "nothing is written"
+    assert methods == {"GET", "HEAD"}, "doctor only reads"
 
 
 async def test_a_role_without_write_access() -> None:
@@ -216,7 +216,7 @@ async def test_a_custom_authority_and_a_certificate_that_expires_soon(
     assert tls.facts["names"] == "localhost, 127.0.0.1"
     assert tls.facts["authorities"].endswith("ca.pem alone")
     assert findings["token"].health is Health.OK
-    assert findings["clock"].health is Health.SKIPPED, "this server does not tell its time"
+    assert findings["clock"].health is Health.SKIPPED, "this server does not send its time"
 
 
 async def test_a_port_without_tls() -> None:

@@ -65,11 +65,13 @@ async def test_a_partition_is_one_workers_until_its_lease_is_over(jobs: JobDatab
         assert await one.renew(first, counts(applied=3)) == ""
     again = await one.take(("a",))
     assert again is not None
-    assert (again.no, again.tries) == (1, 2), "the other worker told nothing for a lease"
+    assert (again.no, again.tries) == (1, 2), "the other worker reported nothing for a whole lease"
     assert await two.renew(second, counts(applied=9)) is None
     await two.give_back(second, counts(applied=9), finished=True)
     [wave] = await one.waves("job")
-    assert (wave.open, wave.counts[State.APPLIED]) == (3, 3), "what a late worker tells is nothing"
+    assert (wave.open, wave.counts[State.APPLIED]) == (3, 3), (
+        "reports of a late worker do not count"
+    )
     assert (await one.take(None, no=2)) is not None
 
 
@@ -83,7 +85,7 @@ async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDatabas
     assert record is not None
     assert await control.stop("job", "why not")
     assert not await control.stop("job", "another reason")
-    assert not await control.move(record, 1, None), "a stopped job does not move on"
+    assert not await control.move(record, 1, None), "a stopped job starts no wave"
     assert await control.keep("job") is None
     await control.go_on("job", {"retry_failed": True}, accept_wave=False)
     record = await control.keep("job")
@@ -111,7 +113,7 @@ async def test_one_worker_keeps_a_job_at_a_time(jobs: JobDatabase) -> None:
     assert not await one.move(record, 1, None)
     assert not await one.end(record)
     assert await two.end(record)
-    assert await two.take(None) is None, "nothing is taken of a job that ended"
+    assert await two.take(None) is None, "no partition of an ended job is taken"
 
 
 async def test_a_partition_is_open_again_if_something_in_it_is_not_done(

@@ -64,7 +64,7 @@ async def test_two_workers_carry_out_a_job_in_waves(
     assert len(arrived) == len(set(arrived)) == 60
     wave_of = {str(i.operation.target().id): i.wave for i in items_of(job)}
     waves = [wave_of[device] for device in arrived]
-    assert waves == sorted(waves), "a wave began before the one before it was finished"
+    assert waves == sorted(waves), "a wave began before the previous one had finished"
     methods = Counter(each.method for each in emulator.world.log.arrivals())
     assert methods["GET"] == 11, "the first two waves are read back, and only those"
 
@@ -94,7 +94,7 @@ async def test_a_job_that_was_stopped_goes_on_where_it_was(emulator: Emulator, p
         assert status.stopped == "enough"
         arrived = written(emulator)
         await asyncio.sleep(0.3)
-        assert written(emulator) == arrived, "something began after the stop"
+        assert written(emulator) == arrived, "an operation began after the stop"
         assert len(arrived) < 60
         await job.resume()
         assert (await ended(job)).ok
@@ -127,7 +127,7 @@ async def test_a_first_wave_with_a_fault_stops_the_job_until_it_is_mended(
         assert "wave 1 did not pass" in status.stopped
         assert len(written(emulator)) == 1
         await job.resume()
-        assert "wave 1 did not pass" in str((await ended(job)).stopped), "nothing was mended"
+        assert "wave 1 did not pass" in str((await ended(job)).stopped), "the failures remain"
         await job.resume(retry_failed=True)
         assert (await ended(job)).ok
 
@@ -155,7 +155,7 @@ async def test_devices_that_go_offline_stop_the_job(emulator: Emulator, folder: 
             emulator.world.change(device.id, connectivity="OFFLINE")
         status = await ended(job)
     assert status.stopped is not None
-    assert "of 20 devices that were online before it are not any more" in status.stopped
+    assert "of 20 devices that were online before it are no longer online" in status.stopped
     assert len(written(emulator)) == 20
 
 

@@ -169,7 +169,7 @@ class Workplace:
                 printed, self._printed = self._printed, None
                 assert missing(text.splitlines(), printed) == [], printed
         else:
-            raise AssertionError(f"nobody would run this {block.language}:\n{text}")
+            raise AssertionError(f"a reader could not run this {block.language}:\n{text}")
 
     async def _test(self, text: str) -> None:
         (self.folder / "test_shown.py").write_text(text, "utf-8")

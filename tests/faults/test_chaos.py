@@ -320,7 +320,7 @@ async def test_no_call_lies_in_any_weather(
         uncertain = [event for event in rig.events if in_doubt(event)]
     assert lies(world, told) == []
     assert len(told) == 80
-    assert len(uncertain) > 10, "the weather was too fine to show anything"
+    assert len(uncertain) > 10, "the weather was too good to show anything"
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -217,7 +217,7 @@ async def test_row46_a_cut_reports_operations_in_flight_as_unknown(
             again = await fleet.apply(
                 rig.client, operations, journal=journal, credentials=kept, abort=None
             )
-        assert again.counts[State.UNKNOWN] == 4, "a mint in doubt is not sent again"
+        assert again.counts[State.UNKNOWN] == 4, "an uncertain mint is not sent again"
         assert again.counts[State.APPLIED] == 96
         assert server.world.done("generate_config") == 100
 

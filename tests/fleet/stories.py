@@ -181,7 +181,7 @@ class Play:
         self._said.append(log.getvalue())
         self._no_secret_is_told()
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left, f"tasks are left: {left}"
+        assert not left, f"tasks are left over: {left}"
 
     async def _run(self, server: FaultServer, session: Session) -> None:
         trouble(server, session)
@@ -210,8 +210,8 @@ class Play:
         self._said += [repr(outcome) for outcome in taken.outcomes.values()]
         self._said += [shown(each.error) for each in taken.outcomes.values() if each.error]
         for operation, count in closed.items():
-            assert len(sent(operation, server)) == count, "what had ended was sent again"
-            assert operation not in taken.outcomes, "what had ended was told again"
+            assert len(sent(operation, server)) == count, "a finished operation was sent again"
+            assert operation not in taken.outcomes, "a finished operation was reported again"
         self._journal_agrees(taken, run.report)
 
     def _new_run(self, rig: Rig, session: Session) -> "fleet.Run[Operation[Any]]":
@@ -255,7 +255,7 @@ class Play:
             rows = list(result_rows(journal))
             counts = Replay(journal).counts()
         numbers = [row["item"] for row in rows]
-        assert numbers == sorted(set(numbers)), "an item has two ends"
+        assert numbers == sorted(set(numbers)), "an item has two outcomes"
         assert counts == _counted(row["state"] for row in rows)
         return {self._story.operations[row["item"]]: State(row["state"]) for row in rows}
 
@@ -291,7 +291,7 @@ class Play:
                 assert len(effects) <= 1
             if operation.repeat is not Repeat.ONCE and operation.subject() in server.world.past:
                 # The last session checked or carried out the item without any obstacle.
-                assert state is not State.UNKNOWN, "an honest server left a doubt"
+                assert state is not State.UNKNOWN, "an honest server left an unknown outcome"
         self._credentials_are_kept(states, server)
 
     def _credentials_are_kept(
@@ -326,13 +326,13 @@ class Play:
             if path != self._credentials:
                 self._said.append(path.read_bytes().decode("latin-1"))
         for secret in SECRETS:
-            assert not any(secret in text for text in self._said), "a secret was told"
+            assert not any(secret in text for text in self._said), "a secret was shown"
 
 
 async def _take(run: "fleet.Run[Operation[Any]]", session: Session, taken: Taken) -> None:
     async with run:
         async for outcome in run:
-            assert outcome.operation not in taken.outcomes, "it was told twice"
+            assert outcome.operation not in taken.outcomes, "it was reported twice"
             taken.outcomes[outcome.operation] = outcome
             if session.end == "leave" and len(taken.outcomes) == 1 + session.moment.count % 4:
                 return

@@ -93,7 +93,7 @@ async def test_the_first_repeatable_operation_is_the_probe(door: Door) -> None:
     assert door.knocks == 0
     (await update).passed()
     await turns()
-    assert mint.done(), "the host answers, and the line goes on in order"
+    assert mint.done(), "the host answers, and the queue continues in order"
     assert [each.reason if each else None for each in door.waits] == [Reason.HOST_DOWN, None]
 
 
@@ -103,8 +103,8 @@ async def test_without_a_repeatable_operation_the_probe_is_a_bare_connection(doo
     await turns(20)
     assert door.knocks > 3
     assert not any(each.done() for each in mints)
-    # The longest time to a probe doubles each time (1 s, 2 s, 4 s, …), and randomness is at its
-    # top.
+    # The longest time to a probe doubles each time (1 s, 2 s, 4 s, …), with randomness at its
+    # maximum.
     assert door.ticking.slept[:4] == [1.0, 2.0, 4.0, 8.0]
     door.reachable = True
     await turns(40)
@@ -137,7 +137,7 @@ async def test_an_operation_that_gives_up_leaves_the_queue(door: Door) -> None:
     first, second = door.enter_later(), door.enter_later()
     first.cancel()
     await turns()
-    assert second.done(), "it goes as the probe in its place"
+    assert second.done(), "it becomes the probe instead"
 
 
 async def test_a_cancelled_probe_is_not_an_answer(door: Door) -> None:
@@ -147,7 +147,7 @@ async def test_a_cancelled_probe_is_not_an_answer(door: Door) -> None:
     assert probe.done()
     (await probe).leave()
     await turns(20)
-    assert other.done(), "the next goes as a probe"
+    assert other.done(), "the next one becomes a probe"
 
 
 async def test_a_first_attempt_begins_at_once_and_later_ones_wait_for_the_host(door: Door) -> None:
@@ -161,7 +161,7 @@ async def test_a_first_attempt_begins_at_once_and_later_ones_wait_for_the_host(d
     await turns(1)
     assert not again.done()
     await turns(20)
-    assert again.done(), "it goes as the probe"
+    assert again.done(), "it becomes the probe"
 
 
 def refuse_everything(door: Door, told: float) -> None:
@@ -202,7 +202,7 @@ async def test_an_operation_with_retry_after_waits_alone(door: Door) -> None:
     assert door.waits == []
     admitted.passed()
     too_long = RateLimitedError("much later", status=429, retry_after=3600.0)
-    assert not await admitted.kept_out(too_long), "others get through: it fails alone"
+    assert not await admitted.kept_out(too_long), "others succeed: it fails alone"
     assert door.overdue == []
 
 

@@ -194,7 +194,7 @@ async def test_a_base_exception_from_an_input_ends_the_run(
     async with running(fleet_of(NUMBER)) as (emulator, client):
         with pytest.raises(raised):
             await carried_out(emulator, client, async_input() if asynchronous else plain_input())
-        assert emulator.world.count() == AT, "what was pulled before is carried out"
+        assert emulator.world.count() == AT, "items pulled before are carried out"
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_ten_failures_of_twenty_open_it(breaker: Breaker, ticking: Ticking) -> N
         else:
             breaker.unanswered(0, sent=True)
     breaker.answered(0, ticking.now)  # the tenth success of twenty: half of them failed
-    assert not breaker.is_open, "a good answer opens nothing"
+    assert not breaker.is_open, "a success does not open it"
     breaker.unanswered(0, sent=True)
     assert breaker.is_open
 
@@ -86,7 +86,7 @@ def test_only_a_probe_closes_it(breaker: Breaker, ticking: Ticking) -> None:
     assert breaker.open()
     assert not breaker.open()
     assert not breaker.answered(early, ticking.now), "an attempt from before the outage"
-    assert breaker.probe_at == ticking.now + 1.0, "chance is at its top"
+    assert breaker.probe_at == ticking.now + 1.0, "randomness is at its maximum"
     ticking.pass_by(1.0)
     due = [breaker.probe_due]
     breaker.probe()

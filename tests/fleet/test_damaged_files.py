@@ -121,7 +121,7 @@ def swap_the_last_rows(path: Path, table: str) -> None:
         (size,) = connection.execute("PRAGMA page_size").fetchone()
     data = bytearray(path.read_bytes())
     start = (page - 1) * size
-    assert data[start] == 13, "it is no leaf"  # from SQLite's file format, 1.6
+    assert data[start] == 13, "it is not a leaf"  # from SQLite's file format, 1.6
     last = start + 8 + 2 * (int.from_bytes(data[start + 3 : start + 5]) - 1)
     data[last - 2 : last + 2] = data[last : last + 2] + data[last - 2 : last]
     path.write_bytes(data)

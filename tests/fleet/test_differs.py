@@ -70,7 +70,7 @@ async def test_a_difference_is_reported_not_retried_and_undone(
     options = JournalOptions(path=journal, retry_failed=True)
     again = await fleet.resume(client, options, abort=None)
     assert (again.counts[State.DIFFERS], again.earlier) == (10, 10)
-    assert server.seen.count("PATCH") == 10, "the same would come of it"
+    assert server.seen.count("PATCH") == 10, "the result would be the same"
     with contextlib.closing(read_journal(journal)) as read:
         rows = list(result_rows(read))
     assert {row["state"] for row in rows} == {"differs"}

@@ -87,7 +87,7 @@ async def test_a_removed_credentials_file_stops_the_run_and_loses_nothing(
     kept = devices_in(path, tmp_path / "c.jsonl.rescued")
     applied = {str(each.operation.subject()) for each in told if each.state is State.APPLIED}
     if lose is cut_short:
-        assert len(kept) >= generated - AT - AT_ONCE, "what was cut off is gone, but no more"
+        assert len(kept) >= generated - AT - AT_ONCE, "only credentials that were cut off are lost"
     else:
         assert applied <= kept
         assert len(kept) == generated

@@ -178,7 +178,7 @@ async def test_only_one_candidate_is_taken_and_only_if_that_is_allowed(tmp_path:
         assert "a search found 1 that it may have created: run-1" in str(unknown.error)
         assert "--accept-candidates" in [option for _, option in fleet.status(path).ways_on()]
         left = await fleet.resume(client, path)
-        assert left.counts[State.UNKNOWN] == 1, "it is never taken unasked"
+        assert left.counts[State.UNKNOWN] == 1, "it is never accepted without a request"
         accept = JournalOptions(path=path, accept_candidates=True)
         clock.skipped += 3600
         server.runs["other"] = ("r0", clock.wall())

@@ -50,4 +50,4 @@ async def test_only_an_explicit_status_is_online(
     caller = Answers(answer)
     assert await is_online(caller, "d") is expected
     asked = GetDevice(device_id="d", expand=("connectivity",))
-    assert caller.asked == [(asked, True)], "the look may wait at the gate as the job's writes do"
+    assert caller.asked == [(asked, True)], "the read may wait at the gate like the job's writes"

@@ -101,7 +101,7 @@ async def test_the_power_level_gathers_and_syncs_on_a_thread(
     for seq in range(20):
         waiters.append(writer.commit(event_row(seq, "intent", 1), power=True))
         await asyncio.sleep(0)
-    assert told.count("COMMIT") == 0, "they are gathered over many turns"
+    assert told.count("COMMIT") == 0, "they are collected over many turns"
     await asyncio.gather(*waiters)
     assert told.count("COMMIT") == 1
     thread = next(thread for statement, thread in told.told if statement == "COMMIT")

@@ -58,14 +58,14 @@ def test_a_server_that_refuses_everything_is_waited_for(
     obstacles: Obstacles, limiter: AdaptiveLimiter
 ) -> None:
     fail(obstacles, THROTTLED)
-    assert obstacles.to_begin() is None, "one refusal says nothing of others"
+    assert obstacles.to_begin() is None, "one refusal proves nothing about others"
     for permit in [limiter.try_acquire() for _ in range(8)]:
         assert permit is not None
         limiter.refused(permit, 2.0)
     wait = obstacles.to_begin()
     assert wait is not None
     assert (wait.reason, wait.until) == (Reason.THROTTLED, 1002.0)
-    assert obstacles.to_repeat() is None, "the limiter holds back what is in flight already"
+    assert obstacles.to_repeat() is None, "the limiter already holds back operations in flight"
 
 
 def test_a_final_refusal_slows_nothing_down(obstacles: Obstacles) -> None:
@@ -80,7 +80,7 @@ def test_a_job_waits_for_a_host_that_is_down(obstacles: Obstacles, ticking: Tick
     wait = obstacles.to_begin()
     assert wait is not None
     assert wait.reason is Reason.HOST_DOWN
-    assert obstacles.to_repeat() == wait, "nor is anything tried again"
+    assert obstacles.to_repeat() == wait, "nothing is retried either"
     assert wait.until == ticking.now + 1.0
     due = [obstacles.probe_due]
     ticking.pass_by(1.0)

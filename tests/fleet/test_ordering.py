@@ -39,7 +39,7 @@ def test_an_item_waits_for_its_predecessor() -> None:
     assert [lanes.admit(each) for each in (leader, follower, behind)] == [True, False, False]
     assert lanes.release(leader) == [follower]
     assert lanes.release(follower) == [behind]
-    assert lanes.admit(update(3, "c", after=0)), "what it follows has ended"
+    assert lanes.admit(update(3, "c", after=0)), "its predecessor has ended"
 
 
 def test_a_failed_item_blocks_only_its_device_and_its_followers() -> None:

@@ -90,7 +90,7 @@ async def test_a_job_sleeps_through_an_outage_and_nothing_fails_for_it(
     waits = [event.wait.reason for event in events if isinstance(event, RunWaiting)]
     assert waits[0] is Reason.HOST_DOWN
     assert isinstance(events[-1], RunGoesOn)
-    assert landlord.clock.skipped > 60, "it was down for long"
+    assert landlord.clock.skipped > 60, "it was down for a long time"
 
 
 async def test_while_the_host_is_down_there_are_few_probes(landlord: Landlord) -> None:

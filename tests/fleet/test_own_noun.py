@@ -247,7 +247,7 @@ async def test_the_guard_reads_a_wave_by_pages_and_the_gate_looks_at_the_health(
             report = await fleet.apply(client, plan, guard=guard, abort=None)
     assert report.counts[fleet.State.HELD] == 1
     reads = [each for each in hall.requests if each.startswith("GET")]
-    assert set(reads) == {"GET /v3/shelves"}, "by pages, and none by itself"
+    assert set(reads) == {"GET /v3/shelves"}, "by pages, and none individually"
 
     rollout = fleet.Rollout(waves=(1, "rest"), health=fleet.HealthGate(sample=1, most_lost=0))
     hall.shelves["s0"]["lit"] = True

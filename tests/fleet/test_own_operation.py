@@ -205,7 +205,7 @@ async def test_a_rack_and_a_device_with_one_id_are_different_targets(client: Cli
     assert {str(state): number for state, number in report.counts.items() if number} == {
         "applied": 1,
         "failed": 1,
-    }, "the failure of one holds up nothing of the other"
+    }, "a failure of one does not hold up the other"
 
 
 async def test_a_class_of_version_0_1_is_applied_journalled_and_planned_without_a_difference(

@@ -270,7 +270,7 @@ async def test_a_hold_and_the_health_gate_survive_a_session(
     assert isinstance(report.stopped, WaveNotPassedError)
     assert "1 of 2 devices that were online before it are no longer online" in str(report.stopped)
     assert again.clock.sleeps == [60.0]
-    assert again.arrived == ["GET"] * 4, "two are read back, and two looked at"
+    assert again.arrived == ["GET"] * 4, "two are read back, and two checked for health"
     emulator.world.change(renames[0].device_id, connectivity="ONLINE")
     assert (await Session(emulator).run(None, path)).ok
 
@@ -286,7 +286,7 @@ async def test_an_older_journal_with_later_waves_is_not_read_back(
     report = await again.run(None, path)
     assert report.stopped is None
     assert again.arrived == ["PATCH"] * 9
-    assert again.passed == [(3, 0)], "of the waves before it nothing is said"
+    assert again.passed == [(3, 0)], "earlier waves are not mentioned"
 
 
 async def test_values_replaced_by_a_later_wave_need_not_be_shown_on_retry(
@@ -305,7 +305,7 @@ async def test_values_replaced_by_a_later_wave_need_not_be_shown_on_retry(
     retried = Session(emulator)
     report = await retried.run(None, JournalOptions(path=path, retry_failed=True))
     assert report.ok
-    assert retried.arrived == ["PATCH", "GET"], "what was retried is read back, and no other"
+    assert retried.arrived == ["PATCH", "GET"], "only retried items are read back"
 
 
 async def test_a_finished_run_whose_last_wave_was_not_read_back_reads_it_back(

@@ -84,7 +84,7 @@ async def test_a_run_outlives_a_crash_of_its_database(
                 await asyncio.sleep(0.2)
                 away = (before, emulator.world.log.count_arrivals("PATCH"))
                 await asyncio.to_thread(postgres_server.start)
-    assert away[0] == away[1], "requests went out while no intent could be written"
+    assert away[0] == away[1], "requests were sent while no intent could be written"
     assert run.report.stopped is None
     assert run.report.counts[State.APPLIED] == DEVICES
     assert fleet.status(journal).counts[State.APPLIED] == DEVICES

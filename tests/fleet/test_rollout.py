@@ -145,7 +145,7 @@ def test_unchanged_items_are_not_canaries() -> None:
     waved = list(Waves(Input(given_works), Rollout(waves=(1,))).items())
     assert [work.unchanged for work in waved if work.wave == 0] == [False]
     assert sum(not work.unchanged for work in waved if work.wave == 1) == 1
-    assert {work.wave for work in waved if work.unchanged} == {1}, "they come in the last one"
+    assert {work.wave for work in waved if work.unchanged} == {1}, "they are in the last one"
     assert next(Waves(Input(given_works[:10]), Rollout()).items()).wave == 0
 
 
@@ -292,7 +292,7 @@ def test_places_of_a_group_are_passed_on_in_order_and_released() -> None:
     assert groups.release(first) is None
     assert groups.admit(first), "all places are free again"
     assert groups.release(first) is None
-    assert (groups._busy, groups._parked) == ({}, {}), "nothing is remembered of idle groups"
+    assert (groups._busy, groups._parked) == ({}, {}), "idle groups are forgotten"
 
 
 def test_without_a_bound_all_are_admitted() -> None:

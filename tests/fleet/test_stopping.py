@@ -98,7 +98,7 @@ def test_after_a_criterion_trips_only_operations_in_flight_complete(
         assert len(caller.began) == len(ends)
         return
     ((began, under_way),) = at_the_trip
-    assert len(caller.began) == began, "something began after the trip"
+    assert len(caller.began) == began, "an operation began after the criterion was met"
     assert under_way <= concurrency
     states = [outcome.state for outcome in outcomes]
     tripped = next(index + 1 for index in range(len(states)) if began - under_way == index + 1)
@@ -151,7 +151,7 @@ async def test_wrong_criteria_are_refused_before_anything_is_sent() -> None:
 
 async def test_a_failing_listener_affects_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def on_event(_: RunEvent) -> None:
-        raise RuntimeError("its own trouble")
+        raise RuntimeError("its own failure")
 
     report = await fleet.apply(
         Chancy(["401"], 1), [rename("d0")], on_event=on_event, abort=DEFAULT_ABORT

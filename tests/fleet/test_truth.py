@@ -287,7 +287,7 @@ async def test_a_sink_that_fails_stops_the_run_and_nothing_is_called_applied(
     world: World, client: Client, standalone: list[str]
 ) -> None:
     def refuse(_: Operation[Any], result: Any) -> None:
-        raise RuntimeError(f"no room for {result.mqtt_credentials.password}")
+        raise RuntimeError(f"no space for {result.mqtt_credentials.password}")
 
     operations = [GenerateConfig(device_id=each, protocol="MQTT") for each in standalone]
     async with fleet.Run(client, operations, concurrency=1, credentials=refuse) as run:

@@ -87,7 +87,7 @@ class Watching:
             raise HostDownError("down")
 
     async def check(self, work: WorkItem) -> str | None:
-        raise AssertionError("it is for the engine to ask")
+        raise AssertionError("the engine must ask this")
 
 
 class Stand:

@@ -79,7 +79,7 @@ async def test_each_wave_is_over_before_the_next_begins(emulator: Emulator) -> N
     written = [each.device_id for each in emulator.world.log.arrivals() if each.method == "PATCH"]
     told = [str(outcome.operation.subject()) for outcome in outcomes]
     for start, end in ((0, 1), (1, 11), (11, 12), (12, 18), (18, 60)):
-        assert set(written[start:end]) == set(told[start:end]), "waves ran into each other"
+        assert set(written[start:end]) == set(told[start:end]), "waves overlapped"
 
 
 async def test_the_first_two_waves_are_read_back_and_no_other(emulator: Emulator) -> None:
@@ -148,7 +148,7 @@ async def test_a_wave_that_does_not_show_its_values_stops_the_run(emulator: Emul
     assert isinstance(report.stopped, WaveNotPassedError)
     assert "do not show the new values" in str(report.stopped)
     assert report.counts[State.APPLIED] == 1
-    assert clock.sleeps == [1.0, 3.0], "it was looked at three times"
+    assert clock.sleeps == [1.0, 3.0], "it was read three times"
 
 
 async def test_deletions_are_read_back_as_gone(emulator: Emulator) -> None:

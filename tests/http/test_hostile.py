@@ -155,7 +155,7 @@ async def test_an_answer_before_any_request_reaches_no_call(
         assert type(error) is HostDownError
         assert rig.certainties == [Certainty.NOT_SENT] * 4
     assert server.world.effects == []
-    assert len(server.connections) == 4, "it knocks once an attempt, and waits between them"
+    assert len(server.connections) == 4, "it connects once per attempt, and waits between them"
 
 
 async def test_an_answer_on_a_pooled_connection_reaches_no_call(

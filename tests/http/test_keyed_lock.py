@@ -26,13 +26,13 @@ async def test_writers_take_turns_in_order() -> None:
     await turned()
     assert order == []
     turns.give("a")
-    assert not turns.try_take("a"), "the turn belongs to who waits"
+    assert not turns.try_take("a"), "the turn belongs to the waiting writer"
     await asyncio.gather(*waiting)
     assert order == [0, 1, 2]
     assert turns.try_take("a")
     turns.give("a")
     turns.give("b")
-    assert turns._waiting == {}, "nothing is remembered of devices that nobody writes to"
+    assert turns._waiting == {}, "devices without writers are forgotten"
 
 
 async def test_a_turn_skips_cancelled_writers() -> None:
@@ -42,7 +42,7 @@ async def test_a_turn_skips_cancelled_writers() -> None:
     await turned()
     waiting[0].cancel()
     await turned()
-    assert len(turns._waiting["a"] or ()) == 2, "who gave up does not stay in line"
+    assert len(turns._waiting["a"] or ()) == 2, "a cancelled writer leaves the queue"
     turns.give("a")
     waiting[1].cancel()  # the turn is granted to it, but not yet taken
     async with asyncio.timeout(20):

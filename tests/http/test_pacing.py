@@ -141,7 +141,7 @@ async def test_after_a_pause_one_request_goes_first_then_more(
         await clock.slept(8)
         clock.gate.set()
         await asyncio.gather(*calls)
-        assert seen == [0], "others came while the first was still out"
+        assert seen == [0], "other requests arrived while the first was still in flight"
         assert len(server.arrivals) == 16
 
 

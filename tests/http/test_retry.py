@@ -168,7 +168,7 @@ async def test_the_first_failure_is_the_first_attempt(attempts: int) -> None:
     driven = Driven()
     ended = await driven.end(attempts=attempts)
     assert isinstance(ended, Failure)
-    assert ended.status == attempts - 1, "the last failure is what is told"
+    assert ended.status == attempts - 1, "the last failure is reported"
     assert driven.tries == attempts - 1
     assert driven.slept == [1.0] * (attempts - 1)
 

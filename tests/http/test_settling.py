@@ -52,7 +52,7 @@ async def test_a_search_lists_candidates_and_chooses_none() -> None:
         assert caught.value.subject is None
         assert len(server.effects) == 1
         report = await fleet.apply(client, [AddRack(name="a"), AddRack(name="a")], abort=None)
-        assert report.ok, "two new things are two things"
+        assert report.ok, "two new objects are two candidates"
 
 
 async def test_objects_older_than_the_first_attempt_are_not_candidates() -> None:
@@ -66,7 +66,7 @@ async def test_objects_older_than_the_first_attempt_are_not_candidates() -> None
             with pytest.raises(AmbiguousOutcomeError, match="a search found 2") as caught:
                 await client.execute(AddRack(name="North"))
         found = [each.id for each in caught.value.candidates]
-        assert found == ["new", "rack-2"], "one that tells no time may be it, too"
+        assert found == ["new", "rack-2"], "a candidate without a time counts, too"
 
 
 async def test_a_fault_that_leaves_it_open_is_unknown_and_is_not_sent_again() -> None:

@@ -166,7 +166,7 @@ async def test_the_same_token_again_is_fatal_after_one_renewal(
         assert tokens.asked == 2
         assert len(guarded.arrivals) == 1
         assert isinstance(await rig.fails(UPDATE), AuthenticationError)
-    assert tokens.asked == 3, "a later call asks again"
+    assert tokens.asked == 3, "a later call renews again"
 
 
 async def test_a_second_401_ends_the_call_whatever_the_function_returns(
@@ -236,7 +236,7 @@ async def test_a_function_that_fails_ends_the_call_and_shows_no_token(
             told = told_of(caught.value) + told_of(error)
             await rig.run(UPDATE)
     assert not [text for text in (*told, caplog.text) if NEW in text or OLD in text]
-    assert sent(guarded) == [OLD, OLD, NEW], "the next call asks again"
+    assert sent(guarded) == [OLD, OLD, NEW], "the next call renews again"
 
 
 async def test_a_function_that_does_not_return_ends_the_call_at_its_deadline(

@@ -363,4 +363,4 @@ async def test_an_error_after_the_start_of_an_answer_adds_no_second_answer(
             told = await reader.read()
         writer.close()
     assert told.count(b"HTTP/1.1 ") == 1
-    assert told.rstrip().endswith(b"begun"), "nor does it look as if it were whole"
+    assert told.rstrip().endswith(b"begun"), "it does not look complete either"

@@ -118,14 +118,14 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 def check_the_log(emulator: Emulator) -> None:
-    """No once-only operation was done twice, and of the others only those in flight at the kill."""
+    """No once-only operation was done twice, and others only if in flight at the kill."""
     log = emulator.world.log
     minted = Counter(effect.device_id for effect in log.effects(operation="generate_config"))
     assert max(minted.values()) == 1
     renamed = Counter(effect.device_id for effect in log.effects(operation="update"))
     assert len(renamed) == DEVICES / 2
     assert max(renamed.values()) <= 2
-    assert sum(number - 1 for number in renamed.values()) <= 64, "no more than were under way"
+    assert sum(number - 1 for number in renamed.values()) <= 64, "no more than were in flight"
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -173,7 +173,7 @@ async def test_a_terminated_backend_ends_despite_watchers(
             kind, told = (await events_of(session, url, job))[-1]
         assert (kind, told["phase"], told["counts"]["applied"]) == ("end", "ended", DEVICES)
     check_the_log(emulator)
-    assert emulator.world.log.count() == DEVICES, "a clean end repeats nothing"
+    assert emulator.world.log.count() == DEVICES, "a clean shutdown repeats nothing"
 
 
 @pytest.mark.parametrize("app", APPS)

@@ -96,7 +96,7 @@ async def test_next_steps_after_unknown_configurations(tmp_path: Path) -> None:
         assert (told["counts"]["unknown"], told["next_steps"]) == (2, ["regenerate", "skip"])
         await jobs.resume(job.id)
         told = (await end_of(jobs, job.id))[-1].data
-        assert told["next_steps"] == ["regenerate", "skip"], "it only goes on when it is told how"
+        assert told["next_steps"] == ["regenerate", "skip"], "it continues only with a decision"
         await jobs.resume(job.id, **RESUME_OPTIONS["regenerate"])
         told = (await end_of(jobs, job.id))[-1].data
         assert (told["counts"]["applied"], told["next_steps"]) == (2, [])

@@ -37,7 +37,7 @@ async def test_a_job_running_elsewhere_is_stopped_and_stays_stopped(tmp_path: Pa
             assert 2 <= told["counts"]["applied"] < 30
             assert (await there.get(job.id)).as_json() == told
         async with Jobs(client, tmp_path) as jobs:
-            assert jobs._live == {}, "what was stopped does not go on by itself"
+            assert jobs._live == {}, "a stopped job does not continue by itself"
             emulator.faults.clear()
             assert (await jobs.resume(job.id)).phase is Phase.RUNNING
             told = (await end_of(jobs, job.id))[-1].data

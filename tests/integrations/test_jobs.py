@@ -155,7 +155,7 @@ async def test_a_slow_watcher_receives_the_latest_state_and_nothing_is_queued(
         assert session is not None
         await session
         heard = [event.data["left"] async for event in slow]
-        assert heard[0] == 0, "what went on meanwhile is told as it stands now"
+        assert heard[0] == 0, "the current state of what happened meanwhile is reported"
         assert len(heard) <= 3
 
 
@@ -180,7 +180,7 @@ async def test_a_stopped_job_continues_only_on_request(tmp_path: Path) -> None:
         async with Jobs(client, tmp_path) as jobs:
             assert (await jobs.get(job.id)).phase is Phase.STOPPED
             assert (await jobs.resume(job.id)).phase is Phase.RUNNING
-            assert jobs._live[job.id].options().concurrency == 1, "as it was begun"
+            assert jobs._live[job.id].options().concurrency == 1, "as it was started"
             with pytest.raises(RunBusyError):
                 await jobs.resume(job.id)
             told = (await end_of(jobs, job.id))[-1].data
@@ -214,7 +214,7 @@ async def test_a_reopened_backend_resumes_its_jobs(tmp_path: Path, grace: float)
         assert (told["phase"], told["counts"]["applied"]) == ("ended", 30)
         assert emulator.world.log.count("update") == 30
         async with Jobs(client, tmp_path) as jobs:
-            assert jobs._live == {}, "what is ended does not go on"
+            assert jobs._live == {}, "an ended job does not continue"
 
 
 async def test_a_job_that_stopped_itself_is_not_resumed(tmp_path: Path) -> None:

@@ -219,4 +219,4 @@ def test_the_page_has_words_for_each_state_and_each_next_step() -> None:
     for name in (*State, *RESUME_OPTIONS):
         assert re.search(rf"\b{name}: \"\w", page), name
     for state in State:
-        assert page.count(f"--{state}: #") == 2, "in the light and in the dark"
+        assert page.count(f"--{state}: #") == 2, "in the light and in the dark theme"

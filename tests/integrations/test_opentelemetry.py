@@ -75,7 +75,7 @@ async def test_failed_attempts_waits_and_the_settling_read_are_recorded(
     (wait,) = call.events
     assert dict(wait.attributes or {}) == {
         "enapter.wait.reason": "retry-after",
-        # 2 s, plus jitter of at most 0.25 * 2 + 0.5 s, with randomness at its top
+        # 2 s, plus jitter of at most 0.25 * 2 + 0.5 s, with randomness at its maximum
         "enapter.wait.seconds": 2.1,
     }
 

@@ -259,7 +259,7 @@ def test_whatever_happens_the_bounds_hold_and_requests_start_eventually(
                 getattr(machine, how)(cohort, now)
         assert machine.in_flight == len(flying) <= most
         opens_at = machine.opens_at(now)
-        assert opens_at < now + 60.0 or flying, "nothing in flight, and nothing may ever begin"
+        assert opens_at < now + 60.0 or flying, "nothing is in flight, and nothing may ever begin"
     for cohort in flying:
         machine.dropped(cohort, now)
     assert machine.in_flight == 0

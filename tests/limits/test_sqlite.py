@@ -32,13 +32,13 @@ async def test_slots_follow_each_other_whoever_takes_them(tmp_path: Path) -> Non
     assert none.number == 0
     assert none.begins_in == pytest.approx(0.35)
     hands.now += 10
-    assert (await one.take(1)).begins_in == 0.0, "slots that nobody took are gone"
+    assert (await one.take(1)).begins_in == 0.0, "unused slots are lost"
     await two.pause(3.0)
     paused = await one.take(1)
     assert (paused.number, paused.paused) == (0, True)
     assert paused.begins_in == pytest.approx(3.0)
     hands.now -= 4000
-    assert (await one.take(1)).number == 1, "a machine that was started anew begins anew"
+    assert (await one.take(1)).number == 1, "a restarted machine starts afresh"
     await one.close()
     await two.close()
 

@@ -48,7 +48,7 @@ def test_a_new_object_is_named_by_its_natural_key_or_not_at_all() -> None:
     create, add = CreateRack(rack_id="r9", name="East"), AddRack(name="East")
     assert (described(create), create.writes_to()) == ("CreateRack of r9", ("rack", "r9"))
     assert (described(add), add.writes_to()) == ("AddRack", None)
-    assert add.target() == Target("rack"), "the noun is that of its kind"
+    assert add.target() == Target("rack"), "the noun comes from its kind"
 
 
 def test_targets_of_two_nouns_differ_whatever_their_ids() -> None:
@@ -114,4 +114,4 @@ def test_a_class_of_version_0_1_still_works_with_one_warning() -> None:
     assert move.target() == Target("", "rack r1")
     assert move.writes_to() == ("", "rack r1")
     assert described(move) == "MoveRack of rack r1"
-    assert move.differs(Rack(id="r1")) == "", "it does not say what it sets"
+    assert move.differs(Rack(id="r1")) == "", "it does not declare its changes"

@@ -108,18 +108,18 @@ def judge(world: World, operation: Operation[Any], ended: Any) -> None:
     done = world.count(EFFECT[type(operation)], device_id=device_id)
     match ended:
         case ResultLostError():
-            assert done >= 1, "told as done, and it was not"
+            assert done >= 1, "reported as done, but it was not"
         case AmbiguousOutcomeError():
             pass
         case NotFoundError() if isinstance(operation, DeleteDevice) and ended.from_api:
-            assert device_id not in world, "told as gone, and it is there"
+            assert device_id not in world, "reported as gone, but it exists"
         case EnapterError():
             assert done == 0, f"{ended!r} is not ambiguous, and it was done {done} times"
         case _:
-            assert done >= 1, "told as done, and it was not"
-            assert is_so(world, operation), "the wanted state does not hold"
+            assert done >= 1, "reported as done, but it was not"
+            assert is_so(world, operation), "the device is not in the wanted state"
     if isinstance(operation, GenerateConfig):
-        assert done <= 1, "an operation that is done once only was done twice"
+        assert done <= 1, "a once-only operation was done twice"
 
 
 def is_so(world: World, operation: Operation[Any]) -> bool:

@@ -174,9 +174,9 @@ async def test_a_job_continues_after_a_server_outage(
             job = tasks.create_task(carried_out(front, operations, tmp_path, concurrency=4))
         report, outcomes, again = job.result()
         assert {one.state for one in outcomes} <= {State.APPLIED, State.ABSENT, State.UNKNOWN}
-        assert report.counts[State.UNKNOWN] <= 4, "no more than were under way"
+        assert report.counts[State.UNKNOWN] <= 4, "no more than were in flight"
         if make is not KINDS["config"]:
-            assert again.counts[State.UNKNOWN] == 0, "going on with the job finds out"
+            assert again.counts[State.UNKNOWN] == 0, "resuming the job settles it"
             assert again.ok
 
 

@@ -248,7 +248,7 @@ def check_tasks(story: Story, at: float) -> None:
     """Afterwards: no task is left but the current one."""
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     if left:
-        story.blame(at, f"tasks are left: {sorted(map(repr, left))}")
+        story.blame(at, f"tasks are left over: {sorted(map(repr, left))}")
 
 
 def run(story: Story, loop: VirtualLoop, main: Coroutine[Any, Any, None]) -> None:

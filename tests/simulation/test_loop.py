@@ -1,4 +1,4 @@
-"""The loop: time passes only by timers, nothing runs on threads, and a kill runs nothing more."""
+"""The loop: time passes only by timers, nothing runs on threads, and nothing runs after a kill."""
 
 import asyncio
 import random

@@ -200,10 +200,10 @@ def sample(client: Client, calls: int) -> dict[str, float]:
     connector = connector_of(client)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     pipeline = client._open_pipeline()
-    assert not in_use(client, connector), "a connection was not given back"
+    assert not in_use(client, connector), "a connection was not released"
     assert isinstance(pipeline.limiter, AdaptiveLimiter)
-    assert pipeline.limiter.in_flight == 0, "a permit was not given back"
-    assert not pipeline.turns._waiting, "a writer's turn was not given back"
+    assert pipeline.limiter.in_flight == 0, "a permit was not released"
+    assert not pipeline.turns._waiting, "a writer's turn was not released"
     return {
         "calls": calls,
         "rss_kib": pages * os.sysconf("SC_PAGE_SIZE") / 1024,
@@ -236,7 +236,7 @@ async def run(url: str, seconds: float, seed: int, folder: Path) -> None:
                 await traffic.window(window)
                 samples.write(json.dumps(sample(client, traffic.calls)) + "\n")
                 samples.flush()
-    assert asyncio.all_tasks() == {asyncio.current_task()}, "a task is left"
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "a task is left over"
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def run_on(loop: Loop, story: Any) -> Any:
     _warmed_up(loop)
     before = descriptors()
     result = _run(loop, story)
-    assert descriptors() <= before, "a file descriptor is left"
+    assert descriptors() <= before, "a file descriptor is left open"
     return result
 
 
@@ -141,7 +141,7 @@ async def play_and_judge(
         proofs = [
             each for each in server.arrivals if each.target.endswith("devices?offset=0&limit=1")
         ]
-        assert len(proofs) <= 2 * len(tolds), "it was asked too often whether an API answers"
+        assert len(proofs) <= 2 * len(tolds), "too many reads checked whether an API answers"
         assert len([each for each in rig.events if isinstance(each, CallEnded)]) == len(tolds)
         for secret in SECRETS:
             assert secret not in log.getvalue()
@@ -150,7 +150,7 @@ async def play_and_judge(
     finally:
         lag.stop()
     left = asyncio.all_tasks() - {asyncio.current_task()}
-    assert not left, f"tasks are left: {left}"
+    assert not left, f"tasks are left over: {left}"
     return tolds
 
 
@@ -287,7 +287,7 @@ def judge(told: Told, plan: Plan, server: FaultServer, deadline: float) -> None:
     if error is None and not told.cancelled:
         _success_is_true(told, server)  # 2
     if error is not None and not isinstance(error, AmbiguousOutcomeError):
-        assert effects == [], "an error that is not ambiguous, and something was done"  # 3
+        assert effects == [], "an error that is not ambiguous, but something was done"  # 3
     settling = len(arrivals) - len(sent)
     refused = [each for each in sent if each.step and each.step.reply in TOO_MUCH]
     allowed = plan.attempts + (len(refused) if plan.attempts > 1 else 0)
@@ -334,10 +334,10 @@ def _success_is_true(told: Told, server: FaultServer) -> None:
             )
         }
         number = int(str(secret).rpartition("-")[2])
-        assert (told.device_id, number) in minted, "a configuration that nobody minted for it"
+        assert (told.device_id, number) in minted, "a configuration that was not generated for it"
     else:
         during = past[told.began_at : told.ended_at]
         held = [
             operation.holds(None if state is None else SimpleNamespace(**state)) for state in during
         ]
-        assert any(held), "success, and the wanted state never held"
+        assert any(held), "success, but the wanted state was never present"

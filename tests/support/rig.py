@@ -137,7 +137,7 @@ async def open_rig(
         connector = connector_of(client) if kind == "direct" else session.connector
         assert connector is not None
         yield Rig(kind, server, clock, client, events, connector)
-        assert not in_use(client, connector), "a connection was not given back"
+        assert not in_use(client, connector), "a connection was not released"
 
 
 def in_use(client: Client, connector: aiohttp.BaseConnector) -> int:
