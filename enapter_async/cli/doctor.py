@@ -58,9 +58,9 @@ async def _show(settings: Settings) -> list[Finding]:
     async for finding in _findings(settings):
         found.append(finding)
         if settings.as_json:
-            click.echo(json_line(_row(finding)))
+            click.echo(json_line(finding_row(finding)))
         else:
-            _print(finding)
+            show_finding(finding)
         sys.stdout.flush()
     return found
 
@@ -80,7 +80,8 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
 
 
-def _row(finding: Finding) -> dict[str, object]:
+def finding_row(finding: Finding) -> dict[str, object]:
+    """Return a finding as plain JSON."""
     return {
         "check": finding.check,
         "health": str(finding.health),
@@ -90,7 +91,8 @@ def _row(finding: Finding) -> dict[str, object]:
     }
 
 
-def _print(finding: Finding) -> None:
+def show_finding(finding: Finding) -> None:
+    """Print a finding, with its facts and its advice."""
     console = output_console()
     lines = [f"{finding.health:<8} {finding.check:<14} {finding.said}"]
     lines += [f"{'':24}{name}: {value}" for name, value in finding.facts.items()]

@@ -3,6 +3,7 @@
 import click
 
 from enapter_async.cli.fleet_apply import apply_file
+from enapter_async.cli.fleet_journal import command as journal
 from enapter_async.cli.fleet_plan import make_plan, template
 from enapter_async.cli.fleet_status import report_run, resume, runs, status
 from enapter_async.cli.fleet_stop import stop
@@ -26,5 +27,6 @@ for each in (
     runs,
     report_run,
     undo_run,
+    journal,
 ):
     command.add_command(each)

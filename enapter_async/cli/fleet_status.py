@@ -13,6 +13,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.places import AddressedRun, Place, find_place
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.run_options import (
     CAUTION,
@@ -26,10 +27,9 @@ from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
-from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, find_run, runs_directory
-from enapter_async.fleet.journal.sqlite.lock import is_held
+from enapter_async.fleet.journal.run_folders import all_runs, runs_directory
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.html import write_report
@@ -49,7 +49,7 @@ def _exit_of(status: RunStatus) -> Exit:
     return Exit.STOPPED if status.counts[State.PENDING] and not status.running else Exit.DONE
 
 
-def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
+def _row(folder: Place, status: RunStatus) -> dict[str, Any]:
     return {
         "run": folder.id,
         "path": str(folder.path),
@@ -66,6 +66,7 @@ def _row(folder: RunFolder, status: RunStatus) -> dict[str, Any]:
         "intents": status.intents,
         "credentials": status.credentials,
         "credentials_kept": status.kept,
+        "credentials_elsewhere": list(status.credentials_elsewhere),
         "next": [command for _, command in commands_on(folder, status)],
     }
 
@@ -108,18 +109,21 @@ def resume(
 ) -> None:
     """Continue RUN; finished operations are not sent again.
 
-    RUN is a run's id or a prefix of it, a path, or `last`. The server must be the same; so must the
-    token, unless --accept-new-token is given. The run keeps its original waves. If a wave did not
-    pass in an earlier session, it must pass before the next one starts. The run also keeps its
-    original --max-rate and --concurrency, unless they are given again. All other options are taken
-    from this command.
+    RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL.
+    The server must be the same; so must the token, unless --accept-new-token is given. The run
+    keeps its original waves. If a wave did not pass in an earlier session, it must pass before
+    the next one starts. The run also keeps its original --max-rate and --concurrency, unless they
+    are given again. All other options are taken from this command.
     """
-    folder = find_run(run, runs_directory())
+    folder = find_place(run)
     look = RunStatus.read(folder.journal)
     if settings.base_url is None and look.facts:
         settings = attrs.evolve(settings, base_url=look.facts["base_url"])
     settings, options = paced_as_begun(settings, options, look.facts)
     options = attrs.evolve(options, journal=JournalOptions(path=folder.journal, **how))
+    if isinstance(folder, AddressedRun) and look.credentials_elsewhere and not look.credentials:
+        folder.make_folder()
+        options = attrs.evolve(options, credentials=folder.path / "credentials.jsonl")
     left = look.total - look.done
     tell(f"run {folder.id}: {look.done} of {look.total} done, {left} left")
     click.get_current_context().exit(
@@ -133,10 +137,11 @@ def resume(
 def status(settings: Settings, *, run: str) -> None:
     """Show the status of RUN, even while it is running; nothing is sent.
 
-    RUN is a run's id or a prefix of it, a path, or `last`. The exit code is that of the run; while
-    it is running, 0 means that nothing has gone wrong so far.
+    RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL.
+    The exit code is that of the run; while it is running, 0 means that nothing has gone wrong so
+    far.
     """
-    folder = find_run(run, runs_directory())
+    folder = find_place(run)
     look = RunStatus.read(folder.journal)
     if settings.as_json:
         click.echo(json_line(_row(folder, look)))
@@ -145,7 +150,7 @@ def status(settings: Settings, *, run: str) -> None:
     click.get_current_context().exit(_exit_of(look))
 
 
-def _show(folder: RunFolder, look: RunStatus) -> None:
+def _show(folder: Place, look: RunStatus) -> None:
     console = output_console()
     going = "is running" if look.running else "is not running"
     source = plain(look.facts.get("source", "operations"))
@@ -167,11 +172,17 @@ def _show(folder: RunFolder, look: RunStatus) -> None:
         console.print(f"pace: {look.pace}", markup=False, highlight=False)
     if look.acknowledged:
         console.print(f"{look.acknowledged} unknown outcomes were acknowledged")
-    if look.credentials is not None:
-        text = f"{look.kept} configurations are stored in {plain(look.credentials)}"
+    for text in _credentials(look):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     for words, command in commands_on(folder, look):
         console.print(f"{words}: {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _credentials(look: RunStatus) -> Iterator[str]:
+    if look.credentials is not None:
+        yield f"{look.kept} configurations are stored in {plain(look.credentials)}"
+    for other in look.credentials_elsewhere:
+        yield f"more may be stored in {plain(other)}"
 
 
 @click.command("runs")
@@ -205,12 +216,14 @@ def runs(settings: Settings) -> None:
 def report_run(settings: Settings, *, run: str, output: str | None) -> None:
     """Write an HTML report of RUN that opens in any browser; nothing is sent.
 
-    RUN is a run's id or a prefix of it, a path, or `last`. The report shows the operations, their
-    outcomes, the waves and the course of the run over time. It explains why operations were not
-    done, and lists up to 5,000 of them. The file is self-contained and holds no secrets; only you
-    can read it.
+    RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL.
+    The report shows the operations, their outcomes, the waves and the course of the run over
+    time. It explains why operations were not done, and lists up to 5,000 of them. The file is
+    self-contained and holds no secrets; only you can read it.
     """
-    folder = find_run(run, runs_directory())
+    folder = find_place(run)
+    if isinstance(folder, AddressedRun):
+        folder.make_folder()
     path = folder.path / "report.html" if output is None else Path(output)
     if output is not None and path.exists():
         raise ConfigurationError(f"{output} already exists")
@@ -226,9 +239,9 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
         click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
 
 
-def _results(folder: RunFolder) -> Iterator[Path]:
+def _results(folder: Place) -> Iterator[Path]:
     """Write the current results and yield their files; while the run is in progress, yield none."""
-    if is_held(folder.journal):
+    if store_of(folder.journal).is_held():
         return
     if not os.access(folder.path, os.W_OK):
         tell(f"{folder.path} is not writable; its results were not updated")

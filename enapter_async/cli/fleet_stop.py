@@ -7,10 +7,11 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.places import find_place
 from enapter_async.cli.rows import json_line
-from enapter_async.fleet.journal.run_folders import RunFolder, find_run, runs_directory
-from enapter_async.fleet.journal.sqlite.lock import is_held
-from enapter_async.fleet.journal.stop_request import POLL_SECONDS, request_stop
+from enapter_async.fleet.journal.names import store_of
+from enapter_async.fleet.journal.stop_request import POLL_SECONDS
+from enapter_async.fleet.journal.store import Store
 
 
 @click.command("stop")
@@ -27,32 +28,33 @@ from enapter_async.fleet.journal.stop_request import POLL_SECONDS, request_stop
 def stop(settings: Settings, *, run: str, wait: float) -> None:
     """Stop RUN: operations in flight finish, and the rest is held for `fleet resume`.
 
-    RUN is a run's id or a prefix of it, a path, or `last`; it may be a job of a web backend on this
-    machine. If the run is not active, this only keeps a backend from continuing it automatically.
-    The exit code is 4 if the run does not stop in time.
+    RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL; it
+    may be a job of a web backend on this machine. If the run is not active, this only keeps a
+    backend from continuing it automatically. The exit code is 4 if the run does not stop in time.
     """
-    folder = find_run(run, runs_directory())
-    at_work = is_held(folder.journal)
-    request_stop(folder)
-    ended = not at_work or _has_ended(folder, wait)
+    place = find_place(run)
+    store = store_of(place.journal)
+    at_work = store.is_held()
+    store.request_stop("`fleet stop` asked for it")
+    ended = not at_work or _has_ended(store, wait)
     if settings.as_json:
-        click.echo(json_line({"run": folder.id, "was_running": at_work, "running": not ended}))
+        click.echo(json_line({"run": place.id, "was_running": at_work, "running": not ended}))
     if not at_work:
-        tell(f"run {folder.id} is not running, and does not continue unless it is resumed")
+        tell(f"run {place.id} is not running, and does not continue unless it is resumed")
     elif ended:
-        tell(f"run {folder.id} has stopped; to continue: enapter-async fleet resume {folder.id}")
+        tell(f"run {place.id} has stopped; to continue: enapter-async fleet resume {place.id}")
     else:
         tell(
-            f"run {folder.id} was asked to stop and is still running after {wait:g} s: it stops "
+            f"run {place.id} was asked to stop and is still running after {wait:g} s: it stops "
             f"once its operations in flight have finished; see enapter-async fleet status "
-            f"{folder.id}"
+            f"{place.id}"
         )
     click.get_current_context().exit(Exit.DONE if ended else Exit.STOPPED)
 
 
-def _has_ended(folder: RunFolder, wait: float) -> bool:
+def _has_ended(store: Store, wait: float) -> bool:
     until = time.monotonic() + wait
-    while is_held(folder.journal):
+    while store.is_held():
         left = until - time.monotonic()
         if left <= 0:
             return False

@@ -11,11 +11,11 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import confirm
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.names import read_journal
-from enapter_async.fleet.journal.run_folders import find_run, runs_directory
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
@@ -52,19 +52,19 @@ def undo_run(
 ) -> None:
     """Undo the changes of RUN, as far as possible.
 
-    RUN is a run's id or a prefix of it, a path, or `last`. Changes that cannot be undone are listed
-    first: deletions, generated configurations, fields that were empty, and runs without a plan. A
-    device that no longer has the values set by RUN is left alone. The rest becomes a plan, which is
-    shown, confirmed and applied like any other.
+    RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL.
+    Changes that cannot be undone are listed first: deletions, generated configurations, fields
+    that were empty, and runs without a plan. A device that no longer has the values set by RUN is
+    left alone. The rest becomes a plan, which is shown, confirmed and applied like any other.
     """
-    folder = find_run(run, runs_directory())
+    place = find_place(run)
     if settings.base_url is None:
-        with contextlib.closing(read_journal(folder.journal)) as journal:
+        with contextlib.closing(read_journal(place.journal)) as journal:
             settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
 
     async def work() -> Undo:
         async with settings.client() as client:
-            return await undo(client, folder.journal, on_read=progress())
+            return await undo(client, place.journal, on_read=progress())
 
     back = asyncio.run(work())
     with back.plan as plan:
@@ -80,8 +80,8 @@ def undo_run(
             tell("there is nothing to undo")
             ending = Exit.DONE
         else:
-            confirm(f"this undoes the changes of run {folder.id}", changes, yes=yes)
-            source = f"undo of {folder.id}"
+            confirm(f"this undoes the changes of run {place.id}", changes, yes=yes)
+            source = f"undo of {place.id}"
             ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
     click.get_current_context().exit(ending)
 

@@ -11,6 +11,7 @@ import click
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.places import AddressedRun, Place
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.rows import ResultsFile, json_line, report_row
 from enapter_async.cli.streams import although_unheard
@@ -34,13 +35,13 @@ async def run_job(
     options: RunOptions,
     *,
     on_outcome: Callable[[Outcome[Any]], None],
-    folder: RunFolder | None = None,
+    folder: Place | None = None,
 ) -> tuple[Report, Exit | None]:
     """Execute operations; return the report and, if the run was cut short, an exit code.
 
     The first signal lets operations in flight finish, the second cancels them; `fleet stop` has
-    the effect of the first one, through a file in `folder`. If `on_outcome` raises `OSError`,
-    no more operations are started.
+    the effect of the first one, through a file in `folder` or the run's row in PostgreSQL. If
+    `on_outcome` raises `OSError`, no more operations are started.
     """
     run: Run[Any] = Run(client, operations, options)
     unwritten = False
@@ -58,10 +59,11 @@ async def run_job(
         run.cut()
 
     with Interrupts(drain, cut) as interrupts:
-        earlier = None if folder is None else stop_request(folder)
+        watched = folder if isinstance(folder, RunFolder) else None
+        earlier = None if watched is None else stop_request(watched)
         async with run, AsyncExitStack() as stack:
-            if folder is not None:
-                watching = stopping_on_request(folder, stop, earlier=earlier)
+            if watched is not None:
+                watching = stopping_on_request(watched, stop, earlier=earlier)
                 await stack.enter_async_context(watching)
             async for outcome in run:
                 try:
@@ -76,7 +78,7 @@ async def run_job(
 
 async def carry_out(
     settings: Settings,
-    folder: RunFolder,
+    folder: Place,
     operations: Collection[Any] | None,
     options: RunOptions,
     *,
@@ -120,8 +122,10 @@ async def carry_out(
     return exit_of_report(report) if cut_short is None else cut_short
 
 
-def _write_results(folder: RunFolder) -> None:
+def _write_results(folder: Place) -> None:
     try:
+        if isinstance(folder, AddressedRun):
+            folder.make_folder()
         journal = read_journal(folder.journal)
         with contextlib.closing(journal):
             for form in ("csv", "jsonl"):
@@ -131,7 +135,7 @@ def _write_results(folder: RunFolder) -> None:
         tell(f"enapter-async: the results could not be written: {reason}")
 
 
-def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None) -> None:
+def _tell_what_next(folder: Place, report: Report, *, max_rate: float | None) -> None:
     if report.merged:
         tell(f"{report.merged} duplicate operations were left out")
     tell(f"results: {folder.results('csv')}")
@@ -147,7 +151,7 @@ def _tell_what_next(folder: RunFolder, report: Report, *, max_rate: float | None
 
 
 def commands_on(
-    folder: RunFolder, status: RunStatus, *, max_rate: float | None = None
+    folder: Place, status: RunStatus, *, max_rate: float | None = None
 ) -> Iterator[tuple[str, str]]:
     """Yield the possible next steps, each with its command line.
 

@@ -26,10 +26,12 @@ from enapter_async.fleet.errors import (
     RunBusyError,
     RunRefusedError,
     StaleError,
+    TakenOverError,
     UnsteadyFleetError,
     WaveNotPassedError,
 )
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.names import prepare_journals, request_stop
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.operation_files import read_operations
 from enapter_async.fleet.options import RunOptions
@@ -110,6 +112,7 @@ __all__ = [
     "StaleError",
     "State",
     "StateGuard",
+    "TakenOverError",
     "Template",
     "Undo",
     "UnsteadyFleetError",
@@ -124,8 +127,10 @@ __all__ = [
     "apply",
     "distribute",
     "plan",
+    "prepare_journals",
     "read_operations",
     "read_plan",
+    "request_stop",
     "resume",
     "status",
     "undo",

@@ -28,6 +28,7 @@ class SessionKeywords(TypedDict, total=False):
     max_pause: float
     wait: float
     on_event: OnEvent | None
+    credentials: Credentials | None
 
 
 class RunKeywords(SessionKeywords, total=False):
@@ -35,7 +36,6 @@ class RunKeywords(SessionKeywords, total=False):
 
     journal: str | os.PathLike[str] | JournalOptions | None
     rollout: Rollout | None
-    credentials: Credentials | None
     again: bool
 
 

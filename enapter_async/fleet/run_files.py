@@ -19,6 +19,7 @@ from enapter_async.fleet.credentials import (
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.names import JournalName, store_of
+from enapter_async.fleet.journal.resume import check_credentials
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Report, State
@@ -87,6 +88,8 @@ async def open_files(
             claim = PlanClaim.take(plan, now=clock.wall(), token=token, journal=where)
             exits.callback(_release_if_undone, claim, report)
         path = path or session.credentials
+        if path is None and credentials is None:
+            check_credentials(session.facts, session.left())
     credential_store: CredentialStore | None = None
     if callable(credentials):
         credential_store = SinkStore(credentials)

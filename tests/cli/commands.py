@@ -24,6 +24,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "doctor": (),
     "emulator": ("--devices", "5", "--port", "{port}"),
     "fleet apply": ("{folder}/rows.csv", "--yes"),
+    "fleet journal check": ("postgresql://ops@127.0.0.1:{port}/ops",),
+    "fleet journal prepare": ("postgresql://ops@127.0.0.1:{port}/ops",),
     "fleet plan": ("{folder}/rows.csv",),
     "fleet rehearse": ("{folder}/plan", "--faults", "0"),
     "fleet report": ("{run}",),

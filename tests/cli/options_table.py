@@ -34,7 +34,15 @@ CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--max-rate": (("5000",), lambda s: s.client["pacing"].max_rate == 5000),
     "--json": ((), lambda s: s.rows() is not None),
 }
-ELSEWHERE: Final = ("fleet rehearse", "fleet report", "fleet runs", "fleet status", "fleet stop")
+ELSEWHERE: Final = (
+    "fleet journal check",
+    "fleet journal prepare",
+    "fleet rehearse",
+    "fleet report",
+    "fleet runs",
+    "fleet status",
+    "fleet stop",
+)
 """Commands that ask no server: `--json` is the only one of these options that applies to them."""
 CALLING: Final = tuple(
     name

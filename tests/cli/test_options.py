@@ -140,7 +140,11 @@ def test_a_named_profile_is_used(
     assert seen.client["user"] == "bob"
 
 
-@pytest.mark.parametrize("command", ELSEWHERE)
+@pytest.mark.parametrize(
+    # `prepare` has nothing to say of a database that is not there.
+    "command",
+    [each for each in ELSEWHERE if each != "fleet journal prepare"],
+)
 def test_commands_without_a_server_can_write_json(ask: Callable[..., Seen], command: str) -> None:
     assert ask(command, *COMMANDS[command], "--json").rows()
 

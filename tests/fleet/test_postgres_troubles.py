@@ -164,7 +164,7 @@ async def test_another_process_may_ask_the_session_to_stop(
         held = []
         async for outcome in run:
             if run.report.total == 1:
-                await asyncio.to_thread(store_of(options.path).request_stop, "the grid is down")
+                await asyncio.to_thread(fleet.request_stop, options.path, "the grid is down")
             if outcome.state is State.HELD:
                 held.append(str(outcome.error))
     assert held

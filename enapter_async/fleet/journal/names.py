@@ -1,11 +1,15 @@
 """What a journal's name means: a file, or a run in PostgreSQL."""
 
+import contextlib
 import os
 from pathlib import Path
 
+from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.merged import FolderStore, is_job_folder
 from enapter_async.fleet.journal.postgres.address import Address, is_address
+from enapter_async.fleet.journal.postgres.connections import connect, driver, told
 from enapter_async.fleet.journal.postgres.jobs import JobOrRunStore
+from enapter_async.fleet.journal.postgres.schema import prepare
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.sqlite.store import SQLiteStore
 from enapter_async.fleet.journal.store import Store
@@ -35,3 +39,39 @@ def read_journal(name: JournalName) -> Journal:
         ConfigurationError: the name is not a valid address.
     """
     return store_of(name).read()
+
+
+def request_stop(journal: JournalName, reason: str = "another process asked for it") -> None:
+    """Ask the session that works on a run to start nothing more, wherever it is. Blocking.
+
+    Operations in flight finish, and the rest is held, with `reason`. A run in PostgreSQL may be
+    stopped from any machine; one in a file, from its machine, if the command line or a web backend
+    works on it. Safe to repeat.
+
+    Raises:
+        RunRefusedError: there is no such run.
+        ConfigurationError: nobody watches for a request to stop it.
+    """
+    store_of(journal).request_stop(reason)
+
+
+def prepare_journals(address: str) -> bool:
+    """Create the tables for journals in a PostgreSQL database; return whether they were missing.
+
+    `address` may name a run, which is ignored. Blocking; safe to repeat.
+
+    Raises:
+        ConfigurationError: the address cannot be used, or psycopg is missing.
+        RunRefusedError: the database holds journals of a different version.
+        JournalError: the server cannot be reached, or refuses.
+    """
+    where = Address.parse(address, with_run=False)
+    connection = connect(where)
+    with contextlib.closing(connection):
+        try:
+            return prepare(connection)
+        except driver().Error as error:
+            raise JournalError(
+                f"{where.server} cannot hold journals: {told(error)}; the user must be allowed to "
+                "create a schema"
+            ) from None

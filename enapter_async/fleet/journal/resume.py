@@ -77,6 +77,20 @@ def credentials_elsewhere(facts: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
+def check_credentials(facts: Mapping[str, str], left: Iterator[WorkItem]) -> None:
+    """Refuse a session that would generate credentials, and keep them nowhere.
+
+    Raises:
+        RunRefusedError: the run keeps them on other machines, and some are left to generate.
+    """
+    elsewhere = credentials_elsewhere(facts)
+    if elsewhere and any(item.operation.answer.secret for item in left):
+        raise RunRefusedError(
+            f"this run keeps its credentials in {elsewhere[0]}: name a file on this machine for "
+            "those that are left to generate (credentials=FILE)"
+        )
+
+
 def check_facts(journal: str, facts: Mapping[str, str]) -> None:
     """Refuse facts that were not written by a run.
 

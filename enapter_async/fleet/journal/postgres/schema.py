@@ -1,5 +1,6 @@
 """The tables of journals in PostgreSQL, with their version, all in one schema."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from enapter_async.errors import ConfigurationError
@@ -8,8 +9,17 @@ from enapter_async.fleet.journal.job_database import TABLES as JOB_TABLES
 
 SCHEMA: Final = "enapter_fleet"
 VERSION: Final = 1
-TABLES: Final = ("version", "run", "fact", "item", "event")
-"""The tables that a journal needs."""
+RIGHTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "version": ("SELECT",),
+    "run": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "fact": ("SELECT", "INSERT", "UPDATE"),
+    "item": ("SELECT", "INSERT"),
+    "event": ("SELECT", "INSERT"),
+    "job": ("SELECT", "INSERT", "UPDATE"),
+    "part": ("SELECT", "INSERT", "UPDATE"),
+    "note": ("SELECT", "INSERT"),
+}
+"""The tables of journals, and what a session must be allowed to do with each."""
 
 # Wide columns first: PostgreSQL aligns each to its own width. No foreign keys, because each would
 # be looked up for every row; only the holder of a run writes its rows.
