@@ -20,8 +20,8 @@ from enapter_async.limits.limiter import Permit
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 NOT_NEWER: Final = (
-    "a read shows the wanted state, but not that it is newer than the first attempt: a "
-    "cache, or a copy that lags, may have answered"
+    "a read shows the wanted state, which may be older than the first attempt: a cache or a "
+    "lagging replica may have answered"
 )
 
 
@@ -29,7 +29,7 @@ class AttemptObserver(Protocol):
     """Observes one call: it can delay attempts, and is notified when each one ends."""
 
     def may_begin(self) -> bool:
-        """Return whether an attempt may start at once; called again after every other wait."""
+        """Return whether an attempt may start immediately; called again after every other wait."""
         ...
 
     async def begin(self) -> None:
@@ -55,8 +55,8 @@ class CallRecord:
     records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
     before this call the operation may first have been sent.
-    `permit` is a permit of the client's limiter, acquired in advance for the first attempt; if it
-    is still set after the call, the code that set it must end it.
+    `permit` is a permit of the client's limiter, acquired in advance for the first attempt. If it
+    is still set after the call, the caller must end it.
     """
 
     __slots__ = (
@@ -139,7 +139,9 @@ class Call:
         self.delay = 0.0
         """How long to sleep after the last failure."""
         self.refusals = 0
-        """How many times the server refused it temporarily; these do not count as attempts."""
+        """How many times the server refused the call temporarily; refusals do not count as
+        attempts.
+        """
         self.request_id: str | None = None
         self.absent_before = False
         """Whether no object had the natural key before, if the operation settles by it."""
@@ -155,7 +157,7 @@ class Call:
         """The last uncertain failure; a failure whose answer must be kept takes precedence."""
 
     def note(self, failure: Failure, began: float) -> None:
-        """Record a failed attempt for the error in which the call may end."""
+        """Record a failed attempt, which becomes part of the call's error."""
         if self.first is None and failure.certainty.uncertain:
             self.first = began - self.record.age
         self.request_id = getattr(failure.error, "request_id", None) or self.request_id
@@ -206,7 +208,7 @@ def unsent(error: EnapterError) -> Failure:
 
 
 def doubt(call: Call, state: Any | Failure) -> str:
-    """Return why a state that was read does not settle an uncertain call; "" if it does."""
+    """Return the reason why a state that was read does not settle an uncertain call, or ""."""
     operation, settles = call.operation, call.operation.settles
     if isinstance(state, Failure):
         return f"it could not be read back ({state.error})"
@@ -214,9 +216,9 @@ def doubt(call: Call, state: Any | Failure) -> str:
         call.candidates = candidates(operation, state, call.seen, call.first)
         return f"a search found {listed(call.candidates)}"
     if settles is Settles.KEY and not call.absent_before:
-        return "it is not known whether something had its key before"
+        return "it is unknown whether an object with its key existed before"
     if not operation.holds(state):
-        return "a read does not show it, which proves nothing"
+        return "a read does not show the change, which proves nothing"
     seen, first = call.seen, call.first
     newer = seen is None or first is None or seen.proves(first, call.record.before)
     return "" if state is None or newer else NOT_NEWER
@@ -227,7 +229,8 @@ def listed(candidates: Sequence[Any]) -> str:
     ids = [printable(str(each.id), 80) for each in candidates[:3] if hasattr(each, "id")]
     more = ", …" if len(candidates) > len(ids) else ""
     named = f": {', '.join(ids)}{more}" if ids else ""
-    return f"{len(candidates)} that it may have created{named}"
+    objects = "object" if len(candidates) == 1 else "objects"
+    return f"{len(candidates)} {objects} that it may have created{named}"
 
 
 def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> AmbiguousOutcomeError:
@@ -236,17 +239,17 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
     name, target = described(operation), operation.target()
     if applied:
         kind: type[AmbiguousOutcomeError] = ResultLostError
-        said = f"the server reports {name} as done, but its answer is lost"
+        said = f"the server reports {name} as done, but its response is lost"
     else:
         kind = AmbiguousOutcomeError
-        said = f"{name} may or may not have happened"
+        said = f"{name} may or may not have been done"
     look = f"Check the {target.word}"
     if target.name is None:
         look = f"Check whether there is a new {target.word}"
     if operation.repeat is Repeat.CONVERGENT:
-        hint = f"{look}, or send it again: doing it twice has the same result."
+        hint = f"{look}, or send it again: repeating it has the same result."
     else:
-        hint = f"{look} before you send it again, which would do it once more."
+        hint = f"{look} before you send it again, because that would do it a second time."
     failure = call.uncertain
     reason, answer = attempt.error_type, None
     if failure is not None:
@@ -254,10 +257,10 @@ def ambiguous(call: Call, attempt: Attempt, found: str, *, applied: bool) -> Amb
         answer = failure.answer
     how = f"attempt {attempt.number} ended in {reason}, and {found}"
     if answer is not None:
-        how = f"{reason}. What arrived is kept unread"
+        how = f"{reason}. The response is kept unread"
         hint = (
-            "Save what `answer.reveal()` of this error returns, as it exists nowhere else; a job "
-            f"writes it to its credentials file, as a line with `raw`. {hint}"
+            "Save the result of this error's `answer.reveal()`: it exists nowhere else. A job "
+            "writes it to its credentials file, as a line with `raw`. {hint}"
         )
     return kind(
         f"{said}: {how}",

@@ -14,8 +14,8 @@ _SECONDS: Final = r"[0-9]+"
 def parse_retry_after(values: Iterable[str], date: str | None, wall: float) -> float | None:
     """Return the seconds that a server asks to wait, or None if it does not.
 
-    Of several values the largest is used. A date is compared with the answer's own `date` if
-    that can be parsed, else with `wall`, in seconds since 1970. An unreadable value is ignored.
+    Of several values, the largest is used. A date is compared with the answer's own `date` if
+    possible, otherwise with `wall`, in seconds since 1970. An unreadable value is ignored.
     Source: RFC 9110, section 10.2.3.
     """
     waits = [wait for value in values if (wait := _one_retry_after(value, date, wall)) is not None]

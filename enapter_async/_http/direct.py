@@ -1,8 +1,8 @@
 """The default transport: it manages its own connections and uses aiohttp's HTTP parser.
 
-A failure before `write` means not sent, a failure after it means possibly sent: this path has no
-hidden retry, redirect, cookie or proxy. Everything it uses beyond aiohttp's documented interface
-is listed in `probe`; a contract test checks the installed aiohttp against it.
+If it fails before `write`, nothing was sent; after that, the request may have been sent. There is
+no hidden retry, redirect, cookie or proxy. `probe` lists everything that is used beyond aiohttp's
+documented interface, and a contract test compares it with the installed aiohttp.
 """
 
 import asyncio
@@ -105,14 +105,14 @@ class DirectTransport:
 
     @property
     def resting(self) -> int:
-        """How many idle connections are kept ready for use."""
+        """The number of idle connections that are ready for use."""
         return len(self._lines.resting)
 
     def take_headers(self) -> None:
         """Do nothing: the wire writes the head of each request."""
 
     def distrust(self) -> None:
-        """Close the idle connections, which include the last one used."""
+        """Close the idle connections, including the last one used."""
         self._lines.drop()
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class DirectTransport:
         try:
             line.transport.write(self._serialize(message))
             reply = await _receive(protocol, max_bytes)
-        except Exception as error:  # noqa: BLE001 - once written, it may have been sent
+        except Exception as error:  # noqa: BLE001 - after a write, it may have been sent
             kind = type(error).__name__
         finally:
             lines.working.discard(line)
@@ -157,8 +157,8 @@ class DirectTransport:
         if reply is not None:
             return _in_time(reply) if line.late else reply
         if line.late:
-            return maybe("no answer in time", "ReadTimeout", timed_out=True)
-        return maybe("the answer was lost", kind)
+            return maybe("no response in time", "ReadTimeout", timed_out=True)
+        return maybe("the response was lost", kind)
 
     async def reach(self, seconds: float) -> Failure | None:
         """Open a new connection, send nothing, and close it.
@@ -191,8 +191,8 @@ class DirectTransport:
     async def _connect(self, seconds: float) -> Line | Failure:
         """Return a connection without pending data, from the pool or a new one.
 
-        Stale connections are replaced at once, since their number is limited by the pool. An
-        unusable new one fails the attempt, so that the next attempt follows only after a delay.
+        Stale connections are replaced immediately: the pool limits their number. An unusable new
+        one fails the attempt, so that the next attempt follows only after a delay.
         """
         timeout = self._connect_timeout
         if seconds != timeout.connect:
@@ -201,7 +201,7 @@ class DirectTransport:
         while self._loop.time() < until:
             try:
                 connection = await self._connector.connect(self._key_request, [], timeout)
-            except Exception as error:  # noqa: BLE001 - nothing was written yet, whatever failed
+            except Exception as error:  # noqa: BLE001 - nothing was written yet
                 failure = connect_failure(error, seconds, self._host)
             else:
                 protocol = connection.protocol
@@ -269,14 +269,14 @@ async def _receive(protocol: ResponseHandler, max_bytes: int) -> Reply:
 
 
 def _in_time(reply: Reply) -> Reply:
-    """Return the reply of a connection that the sweeper aborted, marked as late if it was cut.
+    """Return the reply of an aborted connection, marked as late if the abort cut it off.
 
-    A reply that is complete by its own framing arrived in time; any other may have been cut off by
-    the sweeper's abort.
+    A reply whose framing shows that it is complete arrived in time; the sweeper's abort may have
+    cut off any other.
     """
     if reply.framed and not reply.cut:
         return reply
-    return reply._replace(cut="the answer did not end in time", late=True)
+    return reply._replace(cut="the response did not end in time", late=True)
 
 
 def _readable(sock: socket.socket) -> Callable[[], bool]:

@@ -103,7 +103,7 @@ class Engine:
         _OPENED.add(self)
 
     def pipeline(self) -> Pipeline:
-        """Return the pipeline, or raise if its use would fail with an obscure error."""
+        """Return the pipeline, or raise a clear error if it cannot be used here."""
         if self._pipeline is None or self.state != "open":
             raise ConfigurationError(
                 f"this client is {self.state}: use `async with Client(…) as client`"
@@ -116,7 +116,7 @@ class Engine:
         return self._pipeline
 
     def _check_loop(self) -> None:
-        """Raise if the loop or process differs from that of `open`; the thread may change."""
+        """Raise if the loop or the process is not that of `open`; the thread may be another."""
         if self.loop is None:
             where = "in another process; open a new one after a fork"
             raise ConfigurationError(f"this client was opened {where}")
@@ -130,7 +130,7 @@ class Engine:
         self.thread = threading.get_ident()
 
     async def close(self) -> None:
-        """Close everything that was opened here, once."""
+        """Close everything that `open` opened, once."""
         if self.state == "open" and self._pipeline is not None:
             self.state = "closed"
             if self._asked is not None:
@@ -169,8 +169,8 @@ class Engine:
         if not missing:
             return DirectTransport(session, wire, tls)
         warn_caller(
-            f"aiohttp {aiohttp.__version__} is not the one this release knows ({missing}): "
-            "calls go through ClientSession.request, which is slower and less exact",
+            f"aiohttp {aiohttp.__version__} is not supported directly by this release ({missing}): "
+            f"calls go through ClientSession.request, which is slower and less exact",
             RuntimeWarning,
         )
         return SessionTransport(session, wire, tls)
@@ -181,7 +181,7 @@ _OPENED: Final[weakref.WeakSet[Engine]] = weakref.WeakSet()
 
 def _disown_all() -> None:
     for engine in _OPENED:
-        engine.loop = None  # otherwise one connection would serve two processes
+        engine.loop = None  # or two processes would use one connection
 
 
 if hasattr(os, "register_at_fork"):

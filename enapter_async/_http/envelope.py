@@ -16,15 +16,15 @@ def unwrap(operation: Operation[T], body: bytes, cut: str) -> T:
     if cut:
         raise StructureError("", cut)
     if not body:
-        raise StructureError("", "the answer is empty")
-    reason = "the answer is not a JSON object"
-    data: Any = None  # errors are raised below, so that no context holds the data that was read
+        raise StructureError("", "the response is empty")
+    reason = "the response is not a JSON object"
+    data: Any = None  # errors are raised below, or their context would hold the data
     try:
         data = decode(body)
     except RepeatedNameError:
-        reason = "an object in the answer holds a name twice"
+        reason = "an object in the response contains a name twice"
     except ValueError:
-        reason = "the answer is not JSON, or nested too deeply"
+        reason = "the response is not JSON, or nested too deeply"
     if not isinstance(data, dict):
         raise StructureError("", reason)
     return _from_envelope(operation, data)

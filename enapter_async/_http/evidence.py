@@ -11,7 +11,7 @@ from enapter_async.errors import Certainty
 from enapter_async.operation import Answer, Operation
 
 _GIVEN_UP: Final = frozenset((408, 499))
-"""The statuses of a proxy that gave up waiting after it forwarded the request."""
+"""Statuses by which a proxy reports that it forwarded the request and got no response in time."""
 _LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
 """Redirects that are sent before anything is done; 302 and 303 may follow a completed write."""
 _NOT_NOW: Final = frozenset((425, 429))
@@ -29,8 +29,8 @@ class Seen(NamedTuple):
 
     `stamp` is when the state last changed, as it reports itself; `date` is the answer's `Date`;
     `at` is when the answer arrived, on the local monotonic clock. `stamped` means that other
-    objects of its noun have a time of change; `lag` is the most that this time was behind `Date`
-    in the answers to this client's own writes.
+    objects of its noun have a time of change; `lag` is the largest observed delay of this time
+    behind `Date` in answers to this client's writes.
     """
 
     stamp: float | None
@@ -43,7 +43,7 @@ class Seen(NamedTuple):
         """Return whether the state is certainly newer than a write that first started at `first`.
 
         `before` is the time of change in a fresh read before that write, if that read already
-        showed the desired state. Without times to compare, a read is taken as proof.
+        showed the desired state. If there are no times to compare, the read counts as proof.
         """
         if self.date is None or (self.stamp is None and not self.stamped):
             return True
@@ -67,7 +67,7 @@ class Evidence:
         self.stamped: set[int] = set()
         """The nouns whose objects have a time of change, by the ids of their proofs."""
         self.lag = 0.0
-        """The most that this time of change was behind `Date` in answers to writes."""
+        """The largest delay of this time behind `Date` in answers to writes."""
         self._date: str | None = None
         self._seconds: float | None = None
 
@@ -101,7 +101,7 @@ class Evidence:
                 self.lag = date - stamp
 
     def seen(self, operation: Operation[Any], headers: Any, state: Any, at: float) -> Seen:
-        """Return how recent a state is that was just read."""
+        """Return how recent the state is that was just read."""
         stamp = stamp_of(operation.answer, state)
         stamped = id(operation.proof) in self.stamped
         return Seen(stamp, self._date_of(headers), at, stamped, self.lag)
@@ -138,7 +138,7 @@ def _place(operation: Operation[Any]) -> object:
 
 
 def stamp_of(answer: Answer[Any], value: Any) -> float | None:
-    """Return when a value last changed, in seconds since 1970; None if that is not known."""
+    """Return when a value last changed, in seconds since 1970, or None if unknown."""
     moment = None if answer.stamp is None else getattr(value, answer.stamp, None)
     return moment.timestamp() if isinstance(moment, datetime) else None
 
@@ -146,9 +146,9 @@ def stamp_of(answer: Answer[Any], value: Any) -> float | None:
 def told_by_cache(headers: Any) -> str:
     """Return the header that shows that a cache sent the answer; "" if there is none.
 
-    Such headers are `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and older ones:
-    X-Cache, CF-Cache-Status, X-Varnish with two numbers, and similar ones. An answer that was
-    validated at the server ("REVALIDATED", "TCP_REFRESH_HIT") is as good as the server's own.
+    These are `Age` above 0 (RFC 9111), `Cache-Status` with a hit (RFC 9211), and older headers such
+    as X-Cache, CF-Cache-Status, and X-Varnish with two numbers. An answer that was validated at the
+    server ("REVALIDATED", "TCP_REFRESH_HIT") is as good as the server's own.
     """
     for name, value in headers.items():
         lower = name.lower()
@@ -170,10 +170,9 @@ def told_by_cache(headers: Any) -> str:
 def certainty_of(status: int, *, dated: bool) -> Certainty:
     """Return the certainty that a status other than 2xx implies for a write: REFUSED or MAYBE.
 
-    `dated` means that the answer has the API's own form and a time to retry, which distinguishes
-    its 503 from a proxy's. A redirect counts as a refusal if it says that the resource has a
-    different address. A 302 or 303 may also follow a completed write; other redirects prove
-    nothing.
+    `dated` means that the answer has the API's own form and a time to retry; a proxy's 503 does
+    not. A redirect counts as a refusal if it says that the resource has a different address. A 302
+    or 303 may also follow a completed write; other redirects prove nothing.
     """
     if 300 <= status < 400:
         refused = status in _LIVES_ELSEWHERE
@@ -192,9 +191,9 @@ def is_final(status: int) -> bool:
 def confirmed_by(status: int, body: Any, key: str | None) -> bool:
     """Return whether a successful answer confirms an operation that returns nothing.
 
-    `body` is the decoded JSON, None if there is none. 204 confirms it, as does 200 with an empty
-    object or with the object itself under `key`. An empty 200 does not, since a web server may
-    return it for anything, nor does 202, which is only a promise.
+    `body` is the decoded JSON, None if there is none. A 204 confirms the operation, and so does a
+    200 with an empty object or with the object itself under `key`. An empty 200 does not, because a
+    web server may return it for anything. A 202 does not either: it is only a promise.
     """
     if status == 204:
         return True

@@ -68,7 +68,7 @@ def make_wire(
 class CarryingWire(Wire):
     """A `Wire` that adds headers to each request, obtained just before it is written.
 
-    It is used only if there are headers to add, so that other clients do not pay the cost.
+    It is used only if there are headers to add, so other clients do not pay for it.
     """
 
     def __init__(self, *arguments: Any, extra: ExtraHeaders, **options: Any) -> None:
@@ -93,7 +93,7 @@ class CarryingWire(Wire):
         try:
             asked = dict(self._extra())
         except Exception:
-            logger.exception("extra_headers failed; the request goes without them")
+            logger.exception("extra_headers failed; the request is sent without extra headers")
             return {}
         good = {name: value for name, value in asked.items() if _may_be_sent(name, value)}
         if len(good) < len(asked):

@@ -1,8 +1,8 @@
 """JSON as UTF-8 bytes, with orjson if it is installed, otherwise with the standard library.
 
 Both refuse the same input: NaN, a byte order mark, encodings other than UTF-8, nesting beyond
-`DEEPEST`, and an object that holds a name twice: RFC 8259, section 4, does not define its
-meaning, so an intermediary may have read it differently.
+`DEEPEST`, and objects that contain a name twice: RFC 8259, section 4, does not define their
+meaning, so an intermediary may have read them differently.
 """
 
 import contextlib
@@ -15,15 +15,15 @@ DEEPEST: Final = 254
 
 _BLANKS: Final = b" \t\r\n"
 _LONG_NUMBER: Final = b"0" * 19
-"""From this many digits on, orjson may read a whole number as a float."""
+"""orjson may read a whole number with at least this many digits as a float."""
 _DIGITS_AS_0: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 class RepeatedNameError(ValueError):
-    """An object holds a name twice."""
+    """An object contains a name twice."""
 
     def __init__(self) -> None:
-        super().__init__("an object holds a name twice")
+        super().__init__("an object contains a name twice")
 
 
 def decode_plainly(body: bytes) -> Any:
@@ -32,7 +32,7 @@ def decode_plainly(body: bytes) -> Any:
     too_deep = True
     with contextlib.suppress(RecursionError):
         data = _DECODER.decode(body.decode("utf-8"))
-        # There are at most as many levels as brackets, which are faster to count.
+        # Brackets are faster to count, and there are at least as many of them as levels.
         too_deep = body.count(b"{") + body.count(b"[") > DEEPEST and _is_too_deep(data)
     if too_deep:
         raise ValueError("nested too deeply")

@@ -1,4 +1,4 @@
-"""A lock that allows one writer at a time per object, and waiting with a time limit."""
+"""A lock that allows one writer per object at a time, and a wait with a time limit."""
 
 import asyncio
 from collections import deque

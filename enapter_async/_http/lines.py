@@ -10,11 +10,11 @@ from aiohttp.client_proto import ResponseHandler
 from enapter_async._http.transport import SWEEP_SECONDS
 
 REST_SECONDS: Final = 1.0
-"""How long an idle connection is kept here before it is returned to aiohttp's pool."""
+"""How long an idle connection is kept before it returns to aiohttp's pool."""
 
 
 class Line:
-    """One connection held here, with the data and the time limit of its current exchange."""
+    """One connection of the client, with the data and the time limit of its current exchange."""
 
     __slots__ = (
         "connection",
@@ -52,8 +52,8 @@ class Lines:
     One timer serves all: it aborts the connections of late exchanges, and returns a connection
     that was idle for a second to aiohttp's pool, which limits how long it stays open.
 
-    If the timer itself is late, the process or its loop was stalled, and answers may be waiting
-    in the sockets: exchanges that would now be late are spared once, until the next sweep.
+    If the timer itself is late, the process or its loop was stalled, and answers may be waiting in
+    the sockets. Exchanges that are late at that moment are therefore spared until the next sweep.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -63,7 +63,7 @@ class Lines:
         self._closed = False
         self.working: set[Line] = set()
         self.resting: list[Line] = []
-        """The last one used is reused first, so that few connections stay open."""
+        """The last connection used is reused first, so few connections stay open."""
 
     def work(self, line: Line, until: float) -> None:
         """Watch an exchange that must end by `until`."""

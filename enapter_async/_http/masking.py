@@ -4,9 +4,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 SHORTEST: Final = 4
-"""A shorter token is not a secret, and would occur in ordinary words."""
+"""A shorter token is not a secret, and could occur in ordinary words."""
 KEPT: Final = 8
-"""How many tokens of a client are masked: those that answers may still echo, not all of years."""
+"""How many of a client's latest tokens are masked: answers do not echo older ones."""
 
 _IN_HTML: Final = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"))
 _IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
@@ -15,8 +15,8 @@ _IN_JSON: Final = (("\\", "\\\\"), ('"', '\\"'), ("/", "\\/"))
 class Mask:
     """Replaces tokens with `***` in texts and in JSON values.
 
-    A page may contain a token as escaped in HTML, a URL or JSON; a truncated page may end with
-    the first part of it.
+    A page may contain a token escaped for HTML, a URL or JSON, and a truncated page may end with
+    the first part of a token.
     """
 
     __slots__ = ("_forms", "_tokens")

@@ -53,17 +53,17 @@ from enapter_async.operation import Operation, Repeat, Settles
 T = TypeVar("T")
 
 SETTLE_TRIES: Final = 2
-"""How often a settling read is attempted; a second time only if the first was not sent."""
+"""The maximum number of settling reads; the second one only if the first was not sent."""
 
 _BY_KEY: Final = Settles.KEY
 _READ: Final = Repeat.READ
 """Looked up once: finding a member of an enumeration is slow, and every call needs it."""
 
 TIMER_SECONDS: Final = 0.001
-"""How much too early a loop's timer may fire: uvloop uses whole milliseconds."""
+"""How early a loop's timer may fire: uvloop uses whole milliseconds."""
 
 _NUMBERS: Final = itertools.count(1)
-"""One counter for all clients of the process, so that several may share a hook."""
+"""One counter for all clients of the process, because they may share a hook."""
 
 logger = logging.getLogger("enapter_async")
 
@@ -117,7 +117,7 @@ class Pipeline(Renewing):
             elif why := operation.fault(ended) or operation.differs(ended):
                 error = differing(operation, why, ended)
         except BaseException as raised:
-            # Usually a cancellation; or `before_again`, or an operation, raised an exception.
+            # Usually a cancellation; or an exception from `before_again` or an operation.
             clear_frames(raised)
             cancelled = isinstance(raised, asyncio.CancelledError)
             error = raised if isinstance(raised, EnapterError) else None
@@ -130,7 +130,7 @@ class Pipeline(Renewing):
             return ended  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # no failure is without an error
         error.attempts = call.record.attempts
         if isinstance(error, ResultDiffersError):
-            error.result = ended  # only now, because hooks never receive a result
+            error.result = ended  # only here, because hooks never receive a result
         try:
             raise error
         finally:
@@ -140,7 +140,7 @@ class Pipeline(Renewing):
         """Run the call as the only writer of its target."""
         target = call.operation.writes_to()
         if target is not None and not self.turns.try_take(target):
-            self._drop_granted(call.record)  # so that others can use it meanwhile
+            self._drop_granted(call.record)  # others can use it meanwhile
             began = self.clock.monotonic()
             came = await within(call.end - began, lambda: self.turns.take(target))
             self._tell_waited(call, began, "turn")
@@ -158,7 +158,7 @@ class Pipeline(Renewing):
                 self.turns.give(target)
 
     async def _go_on(self, call: Call, first: Failure) -> Any | Failure:
-        """Retry after a first failure as far as the policy allows; return the result or failure."""
+        """Retry after a first failure if the policy allows it; return the result or the failure."""
         ended: Any = first
         repeat = call.operation.repeat
         if may_repeat(self.policy, repeat, first):
@@ -202,11 +202,11 @@ class Pipeline(Renewing):
         operation = call.operation
         began = self.clock.monotonic()
         left = call.end - began
-        # A write attempt that is cut at the very end could no longer be settled.
+        # A write that is cut off at the very end could no longer be settled.
         left -= settle_reserve(operation.settles, left)
         if left <= 0:
             self.limiter.dropped(permit)
-            return unsent(DeadlineExceededError("out of time before the attempt could begin"))
+            return unsent(DeadlineExceededError("out of time before the attempt could start"))
         call.record.sent += 1
         if self.hooks:
             number = len(call.record.attempts) + 1
@@ -393,6 +393,6 @@ class Pipeline(Renewing):
         return state
 
     def _distrust(self, failure: Failure) -> None:
-        """Close a connection whose answers are out of step with its requests."""
+        """Close a connection whose answers no longer match its requests."""
         if isinstance(failure.error, ResponseMismatchError):
             self.transport.distrust()

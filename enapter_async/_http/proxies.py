@@ -13,18 +13,18 @@ ENVIRONMENT: Final = "environment"
 
 
 def parse_proxy(text: str | URL) -> URL:
-    """Check a proxy's address, which may hold a user and a password; no error shows them."""
+    """Check a proxy's address; errors do not show a user or password in it."""
     try:
         url = URL(str(text))
     except ValueError:
         url = URL()
     if url.scheme.startswith("socks"):
         raise ConfigurationError(
-            "proxy is a SOCKS one; give a session of your own with a connector that speaks it"
+            "proxy is a SOCKS proxy; pass your own session with a connector that supports SOCKS"
         )
     if url.scheme not in ("http", "https") or not url.raw_host:
         raise ConfigurationError(
-            f"proxy must be such as http://proxy.example:3128, or {ENVIRONMENT!r}"
+            f"proxy must be a URL such as http://proxy.example:3128, or {ENVIRONMENT!r}"
         )
     if url.raw_path not in ("", "/") or url.raw_query_string or url.raw_fragment:
         raise ConfigurationError("proxy must have no path, query or fragment")
@@ -49,7 +49,7 @@ def named_proxy(base_url: URL, environ: Mapping[str, str]) -> tuple[str, str] | 
 
 
 def chosen_proxy(asked: str | URL, base_url: URL, environ: Mapping[str, str]) -> URL | None:
-    """Return the requested proxy; None if the environment names none for the host."""
+    """Return the requested proxy, or None if the environment names no proxy for the host."""
     if str(asked) != ENVIRONMENT:
         return parse_proxy(asked)
     named = named_proxy(base_url, environ)

@@ -1,4 +1,4 @@
-"""A token that a function of the caller returns: obtained at opening, and renewed after a 401."""
+"""A token from a function of the caller: obtained when the client opens, renewed after a 401."""
 
 import asyncio
 import inspect
@@ -17,11 +17,11 @@ from enapter_async.errors import ConfigurationError, DeadlineExceededError, Enap
 TokenFunction = Callable[[], str | Awaitable[str]]
 """Returns the token to use, or an awaitable of it."""
 
-_RETURNED: Final = "what the token function returned"
+_RETURNED: Final = "the token function's result"
 
 
 class AskedToken(Secret):
-    """The token that a function last returned; calls that need a new one share one asking."""
+    """The token that a function last returned; calls that need a new one share one request."""
 
     __slots__ = ("_ask", "_asking", "_changed")
 
@@ -35,10 +35,10 @@ class AskedToken(Secret):
         """Return the token in force.
 
         Raises:
-            ConfigurationError: The function was not asked yet.
+            ConfigurationError: The function was not called yet.
         """
         if not self._text:
-            raise ConfigurationError("the token is not known before the client is opened")
+            raise ConfigurationError("the token is unknown before the client is opened")
         return self._text
 
     async def obtain(self) -> None:
@@ -56,17 +56,17 @@ class AskedToken(Secret):
         self._changed = changed
 
     def stop(self) -> None:
-        """Stop asking; calls that wait for it end in their 401."""
+        """Stop asking for tokens; calls that wait for one fail with their 401."""
         if self._asking is not None:
             self._asking.cancel()
 
     async def renew(self, seconds: float) -> EnapterError | None:
-        """Ask for another token, or join an asking that is under way; return what went wrong."""
+        """Request another token, or join a pending request; return an error message, or ""."""
         asking = self._asking
         if asking is None:
             asking = self._asking = asyncio.create_task(self._obtain())
             asking.add_done_callback(self._asked)
-        # Unlike awaiting the task, this leaves it to the other calls if this one is cancelled.
+        # If this call is cancelled, the task continues for the other calls.
         await asyncio.wait((asking,), timeout=max(0.0, seconds))
         if not asking.done():
             return DeadlineExceededError("out of time: the token function did not return")
@@ -77,7 +77,7 @@ class AskedToken(Secret):
         self._asking = None
 
     async def _obtain(self) -> str:
-        """Ask the function and keep its token; return what was wrong with it, "" if nothing.
+        """Call the function and keep its token; return an error message, or "" if there is none.
 
         The function's own error is not passed on, because its text and frames may hold a token.
         """
@@ -87,7 +87,8 @@ class AskedToken(Secret):
                 token = await token
         except Exception as error:  # noqa: BLE001 - it is the caller's function, which may raise anything
             return (
-                f"the token function failed with {type(error).__name__}; call it alone to see why"
+                f"the token function failed with {type(error).__name__}; call it directly to "
+                f"see why"
             )
         try:
             check_header_value(_RETURNED, token)
@@ -102,13 +103,13 @@ class AskedToken(Secret):
 
 @attrs.frozen(kw_only=True)
 class Renewing(Telling):
-    """What a pipeline does after a 401; `token` is None unless a function returns it."""
+    """Handles a 401 for a pipeline; `token` is None unless a function returns it."""
 
     wire: Wire
     token: AskedToken | None = None
 
     async def _renewed(self, call: Call, refused: Failure, sent_with: int) -> Failure:
-        """Return a 401 as a failure that may be repeated, if there is another token now.
+        """Return a 401 as a failure that may be retried if there is a new token.
 
         `sent_with` is the wire's number of renewals when the attempt began. A second 401 in one
         call is final, whatever token the function would return.
@@ -120,7 +121,7 @@ class Renewing(Telling):
             left = call.end - self.clock.monotonic()
             error = await token.renew(left - call.reserve(left))
             if error is not None:
-                error.__cause__ = refused.error  # by which a job stops as by the 401 itself
+                error.__cause__ = refused.error  # a job stops at this error as at the 401 itself
                 return attrs.evolve(refused, error=error)
         if self.wire.renewals == sent_with:
             return refused

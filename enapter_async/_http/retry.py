@@ -1,7 +1,7 @@
-"""When to retry and after what delay: the policy, and the tenacity loop that applies it.
+"""The policy for retries and their delays, and the tenacity loop that applies it.
 
-A tenacity object holds the state of its loop, so one is created for each call whose first attempt
-failed, and never shared. A first attempt that succeeds creates none.
+A tenacity object holds the state of its loop. It is therefore never shared: each call whose first
+attempt failed creates its own.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,11 +36,11 @@ class RetryPolicy:
     `attempts` includes the first one, so 1 disables retries (an uncertain outcome is still
     settled by reading back). Between two attempts a call sleeps a random time of up to
     `base_delay`, doubled with each failure (twice `base_delay` after a refusal), at most
-    `max_delay`. A Retry-After is a lower bound; one above `max_retry_after` ends the call.
-    A refusal for too many requests (429, or 503 with Retry-After) does not count as an attempt
-    unless `attempts` is 1: the limiter decides when the next may start, within the deadline.
-    `deadline` limits the whole call. `on_ambiguous="regenerate"` repeats once-only operations
-    after an uncertain attempt: earlier credentials may then exist, or be revoked.
+    `max_delay`. A Retry-After is a lower bound; if it is above `max_retry_after`, the call ends. A
+    refusal for too many requests (429, or 503 with Retry-After) does not count as an attempt unless
+    `attempts` is 1: the limiter decides when the next may start, within the deadline. `deadline`
+    limits the whole call. `on_ambiguous="regenerate"` repeats once-only operations after an
+    uncertain attempt: earlier credentials may then exist, or be revoked.
     """
 
     attempts: int = 4
@@ -105,11 +105,12 @@ def end_permit(limiter: Limiter, permit: Permit, ended: Failure) -> Failure:
 
 
 def out_of_time(last: Failure, refusals: int) -> Failure:
-    """Return the failure of a call out of time: `DeadlineExceededError` if it was only refused."""
+    """Return a call's failure at the deadline: `DeadlineExceededError` if it was only refused."""
     if not is_refusal(last) or last.retry_after is not None:
         return last
     error = DeadlineExceededError(
-        f"out of time: the server refused it {refusals} times as too much (HTTP {last.status})"
+        f"out of time: the server refused it {refusals} times for too many requests (HTTP "
+        f"{last.status})"
     )
     return attrs.evolve(last, error=error)
 
@@ -119,9 +120,8 @@ def backoff(
 ) -> float:
     """Return the seconds to sleep after the failed attempt `number`, counted from 1.
 
-    Full jitter, so that many callers do not return at once; a Retry-After is a lower bound with
-    jitter added to it. Source: "Exponential Backoff And Jitter", AWS
-    Architecture Blog, 2015.
+    Full jitter keeps many callers from returning at once. A Retry-After is a lower bound, to which
+    jitter is added. Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     if failure.retry_after is not None:
         return failure.retry_after + uniform(0.0, min(5.0, 0.25 * failure.retry_after + 0.5))

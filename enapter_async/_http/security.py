@@ -20,8 +20,8 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
     """Return the TLS setting for aiohttp: the caller's context, or the default one.
 
-    The default context writes its session keys to the file named by SSLKEYLOGFILE; if that is
-    set, a context that does not write them is created instead.
+    The default context writes its session keys to the file named by SSLKEYLOGFILE. If that variable
+    is set, a context that does not write them is created instead.
     """
     if context is not None:
         return context
@@ -40,11 +40,11 @@ def check_header_value(name: str, value: object) -> None:
         raise ConfigurationError(f"{name} is empty")
     if value != value.strip():
         raise ConfigurationError(
-            f"{name} begins or ends with white space, as text read from a file may; strip it"
+            f"{name} starts or ends with white space, as text from a file may; strip it"
         )
     if not _HEADER_VALUE.fullmatch(value):
         raise ConfigurationError(
-            f"{name} has characters that no HTTP header may carry; only visible ASCII is allowed"
+            f"{name} has characters that are not allowed in an HTTP header; use only visible ASCII"
         )
 
 
@@ -52,7 +52,7 @@ def check_ssl_context(context: ssl.SSLContext) -> None:
     """Raise if a context would accept any server."""
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
-            "ssl_context does not verify the server; for a gateway with its own CA use "
+            "ssl_context does not verify the server; for a gateway with its own CA, use "
             "ssl.create_default_context(cafile=…)"
         )
     if context.minimum_version not in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
@@ -84,8 +84,8 @@ def check_connector(session: aiohttp.ClientSession, base_url: URL) -> None:
     verifies = getattr(session.connector, "_ssl", True)
     if base_url.scheme == "https" and verifies is False:
         raise ConfigurationError(
-            "the session's connector does not verify the server (ssl=False); pass it, or "
-            "ssl_context, a context that does"
+            "the session's connector does not verify the server (ssl=False); pass a verifying "
+            "context to it or as ssl_context"
         )
     if isinstance(verifies, ssl.SSLContext):
         check_ssl_context(verifies)
@@ -110,8 +110,8 @@ def parse_base_url(text: str | URL, *, allow_insecure_http: bool) -> URL:
     if url.scheme == "http" and not _is_loopback(url.raw_host or ""):
         if not allow_insecure_http:
             raise ConfigurationError(
-                f"base_url {url} would send the token unencrypted; use https or, for a gateway "
-                "on a network that you trust, allow_insecure_http=True (--allow-insecure-http)"
+                f"base_url {url} would send the token unencrypted; use https or, for a gateway on "
+                f"a trusted network, allow_insecure_http=True (--allow-insecure-http)"
             )
         warn_caller(f"the token and all data are sent unencrypted to {url.host}")
     path = url.raw_path.rstrip("/").removesuffix("/v3").rstrip("/")

@@ -1,8 +1,8 @@
 """Exchanges through a `ClientSession`: the caller's, or the client's if `probe` rejects aiohttp.
 
 The certainty of a failure follows from the phase in which it occurred, not from its class: either
-writing the request had started, or it had not. As long as nothing was written, nothing was sent,
-whether a middleware, a resolver, a trace or a proxy that refuses the tunnel failed.
+writing the request had started, or it had not. If nothing was written, nothing was sent, no matter
+which part failed: a middleware, a resolver, a trace, or a proxy that refuses the tunnel.
 """
 
 import asyncio
@@ -44,13 +44,13 @@ class SessionTransport:
         self.take_headers()
         self._timeout = client_timeout(0.0)
         self._ssl = ssl
-        others = session._middlewares  # noqa: SLF001 - a request's replace the session's, and the session must not change
+        others = session._middlewares  # noqa: SLF001 - a request's middlewares replace the session's, which must not change
         self._middlewares = (*wire.middlewares, *others)
         self._closed = False
 
     def take_headers(self) -> None:
         """Use the wire's headers as they are now, after its token was replaced."""
-        # In aiohttp's own form, so that it need not convert them for each request.
+        # In aiohttp's own form, which saves converting them for each request.
         headers = self._wire.headers
         self._headers = CIMultiDict(headers)
         self._fresh_headers = CIMultiDict({**headers, **FRESH})
@@ -120,7 +120,7 @@ class SessionTransport:
         except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far it came
             failure = None if way.sent else way.failure(error, seconds, self._host)
         else:
-            response.close()  # created by a middleware; nobody needs it
+            response.close()  # created by a middleware, and not needed
             return None
         return failure
 
@@ -137,10 +137,10 @@ class SessionTransport:
     async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> Reply | Failure:
         if response.status < 200:
             response.close()
-            return maybe("the server sent no final answer", "NoFinalAnswer")
+            return maybe("the server sent no final response", "NoFinalAnswer")
         if torn(response.headers):
             response.close()
-            return maybe("the answer has two lengths", "TwoLengths")
+            return maybe("the response has two lengths", "TwoLengths")
         whole = False
         try:
             status, content = response.status, response.content
@@ -182,7 +182,7 @@ class _Limit:
             self._task.cancel()
 
     def release(self) -> bool:
-        """Disarm the limit, and return whether it alone cancelled its task."""
+        """Disarm the limit; return whether the limit, and nothing else, cancelled its task."""
         self._timer.cancel()
         expired, self._expired = self._expired, False
         return expired and self._task is not None and self._task.uncancel() <= self._cancelling
@@ -235,11 +235,11 @@ class _Way:
             return await send(connection)
 
         if send is None:
-            self.sent = True  # this aiohttp sends differently, so nothing is known
+            self.sent = True  # this aiohttp sends requests differently, so nothing is known
             if not self._sends:
                 raise _Lost
             return await handler(request)
-        vars(request)["send"] = noted  # only of this request, created for this call
+        vars(request)["send"] = noted  # belongs to this request only
         try:
             return await handler(request)
         finally:

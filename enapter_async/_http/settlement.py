@@ -1,4 +1,4 @@
-"""The end of a call whose attempts all failed: settled by reading back, or reported."""
+"""The end of a call whose attempts all failed: it is settled by reading back, or reported."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -29,13 +29,13 @@ class Settlement:
         uncertain = [each for each in call.record.attempts if each.certainty.uncertain]
         if operation.repeat is Repeat.READ or not uncertain:
             return await self._judged(call, last) if call.record.decides else last
-        found = "there is no way to read it back"
+        found = "it cannot be read back"
         reading = operation.reads()
         if last.absent and operation.holds(None):
             if await self._lives(call):
                 call.record.already_absent = True
                 return operation.result_of(None)
-            found = f"the last answer proves nothing ({self._unproven(last.error)})"
+            found = f"the last response proves nothing ({self._unproven(last.error)})"
         elif operation.settles is not Settles.NEVER and reading is not None:
             state = await self.state(call, reading)
             found = doubt(call, state)
@@ -57,7 +57,7 @@ class Settlement:
         return attrs.evolve(state, error=self._unproven(state.error))
 
     async def _judged(self, call: Call, last: Failure) -> Failure:
-        """Return the failure of a call that a decision depends on; prove or explain its 404."""
+        """Return the failure of a call that decides something; prove its 404, or explain it."""
         error = last.error
         if not isinstance(error, NotFoundError):
             return last
@@ -69,12 +69,12 @@ class Settlement:
     def _unproven(self, error: Any) -> NotFoundError:
         """Return the error for a 404 that proves nothing, with a remedy."""
         why = (
-            f"no Enapter API is known to answer at {self.wire.base_url}"
+            f"no Enapter API is known at {self.wire.base_url}"
             if error.from_api
             else f"something other than the API answered at {self.wire.base_url}"
         )
         unproven = NotFoundError(
-            f"{error}; this does not prove its absence, because {why}: check base_url",
+            f"{error}; this does not prove that it is absent, because {why}: check base_url",
             status=error.status,
             errors=error.errors,
             request_id=error.request_id,

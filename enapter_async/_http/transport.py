@@ -23,12 +23,13 @@ from enapter_async.errors import (
 )
 
 ERROR_BODY_BYTES: Final = 64 * 1024
-"""The maximum read of an error's body; if there is more, the connection is closed."""
+"""The maximum size of an error's body that is read; if it is larger, the connection is closed."""
 SWEEP_SECONDS: Final = 0.05
 """The interval of checks for late exchanges, and the extra time for one after a stall."""
 LARGEST_FIELD: Final = 64 * 1024
-"""The maximum size of one header of an answer, in bytes: the types of about 7,000 columns of a
-time series arrive in one. aiohttp allows at most 128 headers."""
+"""The maximum size of one header of an answer, in bytes. One header contains the types of all
+columns of a time series, about 7,000 at this size. aiohttp allows at most 128 headers.
+"""
 LAX_PARSER: Final = HttpResponseParser.__module__ == "aiohttp.http_parser"
 """Whether aiohttp uses its Python parser, which accepts the first of two lengths; its C parser
 refuses them."""
@@ -39,8 +40,8 @@ _NEVER_ROUND: Final = 1e9
 class Timeouts:
     """How long one attempt may take, in seconds.
 
-    `connect` limits everything up to a ready connection (name, TCP, TLS); `read` the time from
-    sending the request to the last byte of its answer. With your own session, their sum is one
+    `connect` limits the time until the connection is ready (name, TCP, TLS); `read` limits the time
+    from sending the request to the last byte of its answer. With your own session, their sum is one
     limit, because a session does not report when it started to send.
     """
 
@@ -72,7 +73,7 @@ class Transport(Protocol):
         """Use the wire's headers as they are now, after its token was replaced."""
 
     def distrust(self) -> None:
-        """Stop using the last connection: its answers are no longer in step with its requests."""
+        """Stop using the last connection, because its answers no longer match its requests."""
 
     def close(self) -> None:
         """Release the resources that closing the session does not release."""
@@ -89,7 +90,7 @@ def torn(headers: Any) -> bool:
 def read_at_once(
     payload: aiohttp.StreamReader, status: int, max_bytes: int
 ) -> tuple[bytes, str, bool] | None:
-    """Return what `read_body` would if the whole body has arrived and fits its cap, else None."""
+    """Return the result of `read_body` if the whole body has arrived and fits, else None."""
     if not payload.is_eof() or payload.exception() is not None:
         return None
     if payload.total_bytes > _cap(status, max_bytes):
@@ -102,7 +103,7 @@ async def read_body(
 ) -> tuple[bytes, str, bool]:
     """Read a body up to its cap.
 
-    Return the body, the reason if it is incomplete, and whether time ran out.
+    Return the body, the reason why it is incomplete (if it is), and whether time ran out.
     """
     cap = _cap(status, max_bytes)
     chunks: list[bytes] = []
@@ -116,8 +117,8 @@ async def read_body(
                 return _beginning(chunks, ERROR_BODY_BYTES), cut, False
     except TimeoutError:
         return b"".join(chunks), "the answer did not end in time", True
-    except Exception as error:  # noqa: BLE001 - the head arrived; any error affects only the body
-        reason = f"the answer's body was lost ({type(error).__name__})"
+    except Exception as error:  # noqa: BLE001 - the head arrived, so any error affects only the body
+        reason = f"the response's body was lost ({type(error).__name__})"
         return b"".join(chunks), reason, False
     return b"".join(chunks), "", False
 
@@ -168,10 +169,10 @@ def connect_failure(error: BaseException, seconds: float, host: str) -> Failure:
         return not_sent(refused, kind, retries=0)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return not_sent(
-            TLSError(f"no TLS connection to {host} could be agreed on"), kind, retries=2
+            TLSError(f"no TLS connection to {host} could be established"), kind, retries=2
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        # A name that three lookups do not find will not be found by more; it may be a proxy's name.
+        # After three failed lookups, more do not help. The name may be a proxy's.
         unknown = HostDownError(f"the name {error.host} could not be resolved")
         return not_sent(unknown, kind, retries=2)
     if isinstance(error, TimeoutError):

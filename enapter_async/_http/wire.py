@@ -69,7 +69,7 @@ class Reply(NamedTuple):
     `cut` is the reason why the body is incomplete, or empty; `late` whether time ran out;
     `framed` whether the end of the body differs from the end of the connection; `headers` is one
     of aiohttp's multidicts. Like `Message`, it is a tuple because one is created for every
-    exchange, and a tuple takes a third of the time.
+    exchange, which takes a third of the time of a class.
     """
 
     status: int
@@ -84,11 +84,11 @@ class Reply(NamedTuple):
 class Failure:
     """One attempt that returned no usable answer, as a value.
 
-    `error` is what the call raises if it ends here; `retries` how often such a failure may be
-    retried within one call, None for as often as the policy allows; `timed_out` whether a limit
-    of the client cut the attempt; `from_api` whether the API itself answered, not a proxy;
-    `unconfirmed` whether a successful status arrived that does not confirm the operation;
-    `answer` the received part of an answer that may hold a secret and could not be read.
+    `error` is the error that the call raises if it ends here; `retries` is how often such a failure
+    may be retried within one call, or None for as often as the policy allows; `timed_out` whether a
+    limit of the client cut the attempt; `from_api` whether the API itself answered, not a proxy;
+    `unconfirmed` whether a successful status arrived that does not confirm the operation; `answer`
+    the received part of an answer that may hold a secret and could not be read.
     """
 
     certainty: Certainty
@@ -129,7 +129,7 @@ class Wire:
         self._mask = Mask(secret)
         self._wall = wall
         self.renewals = 0
-        """How often another token has replaced the one in force."""
+        """How often the token has been replaced."""
         host = base_url.raw_host or ""
         host = f"[{host}]" if ":" in host else host
         port = "" if base_url.is_default_port() else f":{base_url.port}"
@@ -183,7 +183,7 @@ class Wire:
             return self.read(operation, reply)
         return Failure(
             certainty=Certainty.MAYBE,
-            error=CachedAnswerError(f"a cache answered ({printable(told, 80)}), and not the API"),
+            error=CachedAnswerError(f"a cache answered ({printable(told, 80)}), not the API"),
             kind="CachedAnswerError",
             retries=1,
             status=reply.status,
@@ -225,7 +225,7 @@ class Wire:
                 return operation.result_of(None) if about else _mismatch(operation, reply)
         return Failure(
             certainty=Certainty.MAYBE,
-            error=ResponseError(f"HTTP {reply.status}, which does not say that it was done"),
+            error=ResponseError(f"HTTP {reply.status}, which does not confirm that it was done"),
             kind="Unconfirmed",
             retries=0,
             status=reply.status,
@@ -267,7 +267,7 @@ class Wire:
         )
 
     def _error_details(self, body: bytes) -> tuple[ErrorDetail, ...]:
-        """Return the entries of the error envelope, recognized by its form; () if it is not one."""
+        """Return the entries of the error envelope, or () if the body is not one."""
         try:
             data = self._mask.value(decode(body))
         except (ValueError, RecursionError):
@@ -279,17 +279,17 @@ class Wire:
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Return a server's text for use in a message: one short line, no control characters."""
+    """Return a server's text as one short line without control characters, for use in a message."""
     line = re.sub(f"{UNSAFE}+", " ", text)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _encoded(operation: Operation[Any], body: Mapping[str, Any]) -> bytes:
-    with contextlib.suppress(TypeError, ValueError):  # whose texts and contexts hold the body
+    with contextlib.suppress(TypeError, ValueError):  # its text and context hold the body
         return encode(body)
     raise ConfigurationError(
-        f"the body of {type(operation).__name__} cannot be written as JSON: it must be a mapping "
-        "of names to text, numbers, booleans, null, lists and mappings"
+        f"the body of {type(operation).__name__} cannot be written as JSON: it must map names to "
+        f"text, numbers, booleans, null, lists and mappings"
     )
 
 
@@ -312,7 +312,7 @@ def _may_be_json(reply: Reply) -> bool:
 
 
 def _looks_like_json(reply: Reply) -> bool:
-    """Return whether the body looks like JSON despite its content type, as Go servers send it."""
+    """Return whether the body looks like JSON despite its content type, as from Go servers."""
     return not _is_html(reply) and reply.body.lstrip()[:1] == b"{"
 
 
@@ -328,7 +328,7 @@ def _media_type(reply: Reply) -> str:
 def _mismatch(operation: Operation[Any], reply: Reply) -> Failure:
     return Failure(
         certainty=Certainty.MAYBE,
-        error=ResponseMismatchError(f"the answer is about another {operation.target().word}"),
+        error=ResponseMismatchError(f"the response is about another {operation.target().word}"),
         kind="ResponseMismatchError",
         status=reply.status,
         answer=_kept(operation, reply),
@@ -337,7 +337,7 @@ def _mismatch(operation: Operation[Any], reply: Reply) -> Failure:
 
 def larger_than(max_bytes: int) -> str:
     """Return the reason for cutting a body that is too large."""
-    return f"the answer is larger than {max_bytes} bytes"
+    return f"the response is larger than {max_bytes} bytes"
 
 
 def _unusable(
@@ -357,7 +357,7 @@ def _unusable(
         certainty=certainty,
         error=error_type(f"HTTP {reply.status}, but {reason}", path=path),
         kind=error_type.__name__,
-        # If asked again, the server would answer the same way, and create new secrets.
+        # Asked again, the server would answer in the same way, and create new secrets.
         retries=0 if too_large or (kept is not None and not reply.cut) else None,
         status=reply.status,
         timed_out=reply.late,

@@ -76,9 +76,9 @@ class Devices:
         They are read lazily, page by page in the order of their ids, with `expand` as for
         `get`. No id is yielded twice. This is not a snapshot: a device that is created or
         deleted meanwhile may be missing, or cause another to be skipped. The listing ends at an
-        empty page, or at a page without any new device, as a server without paging sends. All ids
-        are remembered, which takes about 0.15 GB for a million devices. A page larger than 4 MB is
-        requested again as smaller pages.
+        empty page, or at a page without any new device, such as a server without paging sends. All
+        ids are remembered, which takes about 0.15 GB for a million devices. A page larger than 4 MB
+        is requested again as smaller pages.
 
         Changes nothing; safe to repeat, and to stop early.
 

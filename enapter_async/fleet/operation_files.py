@@ -165,7 +165,7 @@ def _wrong_header(header: list[str]) -> str:
     needed += [] if usable or ids.keys() & set(header) else [" or ".join(ids)]
     if needed:
         found = ", ".join(shown(name) for name in header[: len(columns)])
-        return f"the header has no {' and '.join(needed)}; it has {found}"
+        return f"the header lacks {' and '.join(needed)}; it has {found}"
     twice = [column for column in columns if header.count(column) > 1]
     return f"the header contains {twice[0]} twice" if twice else ""
 

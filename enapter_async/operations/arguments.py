@@ -1,8 +1,8 @@
 """The rules for the arguments of all operations.
 
-They are used as attrs converters, not validators, because validators can be disabled for a
-whole process, and the rule for ids must always keep an id within its path segment. Each raises
-`ArgumentError`, whose message shows a value only as `shown` returns it.
+They are attrs converters, not validators: validators can be disabled for a whole process, but an id
+must never break out of its path segment. Each raises `ArgumentError`, whose message shows a value
+only as `shown` returns it.
 """
 
 import re
@@ -33,8 +33,8 @@ def identifier(field: str, value: object) -> str:
     if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
         return value
     raise ArgumentError(
-        f"{field} must be 1 to 128 letters, digits, '_' or '-', beginning with a letter or"
-        f" a digit; got {shown(value)}"
+        f"{field} must be 1 to 128 letters, digits, '_' or '-', starting with a letter or a digit; "
+        f"got {shown(value)}"
     )
 
 
@@ -71,12 +71,10 @@ def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]
     """
     choices = ", ".join(known)
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ArgumentError(
-            f"{field} must be a list of names out of {choices}; got {shown(values)}"
-        )
+        raise ArgumentError(f"{field} must be a list of names from {choices}; got {shown(values)}")
     given: dict[str, None] = {}
     for name in values:
         if not isinstance(name, str) or name not in known:
-            raise ArgumentError(f"{field} may hold {choices}; got {shown(name)}")
+            raise ArgumentError(f"{field} may contain {choices}; got {shown(name)}")
         given[name] = None
     return tuple(given)

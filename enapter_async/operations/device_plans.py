@@ -94,8 +94,9 @@ def _parse(text: str) -> tuple[str | _Field, ...]:
             parts.append(_Field(name))
         else:
             raise ConfigurationError(
-                f"{shown(text)} is no template at {shown(found.group())}: braces hold one name "
-                f"out of {', '.join(DEVICE_FIELDS)} or a group of --name-matches, and nothing "
+                f"{shown(text)} is not a template, because of {shown(found.group())}: braces "
+                f"contain one name from {', '.join(DEVICE_FIELDS)} or a group of --name-matches, "
+                f"and nothing "
                 "else; write '{{' for a brace"
             )
     parts.append(text[end:])
@@ -140,7 +141,7 @@ class Template:
 def _value(name: str, device: Device, groups: Groups) -> str:
     value: str | None = getattr(device, name) if name in DEVICE_FIELDS else groups.get(name)
     if value is None:
-        raise ConfigurationError(f"the device has no {name} to fill the template with")
+        raise ConfigurationError(f"the device has no {name} for the template")
     return value
 
 
@@ -167,7 +168,7 @@ def _pattern(value: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
         return re.compile(value)
     except re.error as error:
         raise ConfigurationError(
-            f"name_matches is no regular expression: {error}: {shown(value)}"
+            f"name_matches is not a regular expression: {error}: {shown(value)}"
         ) from None
 
 
@@ -194,7 +195,7 @@ class Selection:
         taken = self.groups & frozenset(DEVICE_FIELDS)
         if taken:
             raise ConfigurationError(
-                f"the group {min(taken)!r} of name_matches has the name of a device's field"
+                f"the group {min(taken)!r} of name_matches has the name of a device field"
             )
 
     @property
@@ -273,15 +274,17 @@ class Change(BulkChange):
         others = (self.name, self.slug, self.blueprint_id, self.protocol)
         asked = sum(value is not None for value in others)
         if self.delete and asked:
-            raise ConfigurationError("a device that is deleted can be changed in no other way")
+            raise ConfigurationError("a deletion cannot be combined with other changes")
         if not self.delete and not asked:
-            raise ConfigurationError("nothing is to be changed: say what the devices shall become")
+            raise ConfigurationError(
+                "there is no change: set a name, slug, blueprint_id or protocol, or delete"
+            )
         known = self.selection.groups | frozenset(DEVICE_FIELDS)
         for template in (self.name, self.slug):
             unknown = () if template is None else sorted(template.fields - known)
             if unknown:
                 raise ConfigurationError(
-                    f"there is no {{{unknown[0]}}}: a template takes {', '.join(DEVICE_FIELDS)} "
+                    f"there is no {{{unknown[0]}}}: a template may use {', '.join(DEVICE_FIELDS)} "
                     "and the groups of --name-matches"
                 )
 

@@ -170,7 +170,7 @@ class UpdateDevice(OnDevice[Device]):
         for field in ("name", "slug"):
             value = getattr(self, field)
             if value is not UNSET and not value:
-                return f"an empty {field} changes nothing: the API takes it for 'leave it alone'"
+                return f"an empty {field} changes nothing: the API treats it as 'no change'"
         return ""
 
     def obstacle(self, state: Device) -> str:
@@ -180,7 +180,7 @@ class UpdateDevice(OnDevice[Device]):
     def undo(self, before: Device) -> "UpdateDevice | None":
         """Return the update that restores the old values; None if none of them can be set.
 
-        This API cannot set an empty value, nor one that is not a valid argument.
+        The API can set neither an empty value nor an invalid argument.
         """
         old: dict[str, str | Unset | None] = {}
         for field in self.changes():
@@ -194,8 +194,8 @@ class UpdateDevice(OnDevice[Device]):
 class DeleteDevice(OnDevice[None]):
     """Delete a device; the API refuses while devices that depend on it are running.
 
-    Sets an absolute state, so it is safe to repeat: a device that is gone stays gone. It
-    cannot be undone.
+    Sets an absolute state, so it is safe to repeat: a deleted device stays deleted. It cannot be
+    undone.
 
     Source: API page, "Delete Device"; needs the role OWNER.
     """
@@ -306,14 +306,14 @@ class GenerateConfig(OnDevice[CommunicationConfig]):
         """Return a reason if the communication type has no configuration, else ""."""
         way = None if state.communication is None else state.communication.type
         if way in _NO_CONFIG:
-            return f"a device that communicates by {way} has no configuration of its own"
+            return f"a device that communicates via {way} has no configuration of its own"
         return ""
 
     def differs(self, result: CommunicationConfig) -> str:
         """Return which protocol the configuration is for if it is not the requested one."""
         if result.mqtt_protocol == self.protocol:
             return ""
-        return f"it is for {result.mqtt_protocol}, and {self.protocol} was asked for"
+        return f"it is for {result.mqtt_protocol}, but {self.protocol} was requested"
 
 
 @attrs.frozen(kw_only=True)

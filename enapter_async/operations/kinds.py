@@ -24,7 +24,7 @@ OLD_NAMES: Final = {
         devices.AssignBlueprint,
     )
 }
-"""The names of the operations in version 0.1, all of them on devices, and their kinds."""
+"""The names of operations in version 0.1, all of them on devices, with their kinds."""
 
 
 OLD_NOUN: Final = device_plans.DEVICE.name

@@ -13,10 +13,10 @@ S = TypeVar("S")
 
 
 class Facts(NamedTuple):
-    """The facts about one object that a plan needs.
+    """The facts that a plan needs about one object.
 
     `slug` is a second address, unique within a site; `upstream_id` is the id of the object that
-    this one depends on, and which cannot be deleted before this one.
+    this one depends on; that object cannot be deleted first.
     """
 
     id: str
@@ -119,4 +119,4 @@ class BulkChange:
         Raises:
             ConfigurationError: they cannot be determined, for example if a template lacks a value.
         """
-        raise NotImplementedError(f"{type(self).__name__} must say what is to be done")
+        raise NotImplementedError(f"{type(self).__name__} must define operations_for")

@@ -175,7 +175,7 @@ async def test_only_one_candidate_is_taken_and_only_if_that_is_allowed(tmp_path:
         (unknown,) = report.unknowns
         assert isinstance(unknown.error, AmbiguousOutcomeError)
         assert [each.id for each in unknown.error.candidates] == ["run-1"]
-        assert "a search found 1 that it may have created: run-1" in str(unknown.error)
+        assert "a search found 1 object that it may have created: run-1" in str(unknown.error)
         assert "--accept-candidates" in [option for _, option in fleet.status(path).ways_on()]
         left = await fleet.resume(client, path)
         assert left.counts[State.UNKNOWN] == 1, "it is never accepted without a request"

@@ -170,10 +170,10 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "word"),
     [
-        ("device_id,name\nd1,x\n", 1, "has no operation"),
-        ("operation\nupdate\n", 1, "has no device_id"),
+        ("device_id,name\nd1,x\n", 1, "lacks operation"),
+        ("operation\nupdate\n", 1, "lacks device_id"),
         ("operation,device_id,name,name\n", 1, "name twice"),
-        ("\n\nname\n", 3, "has no operation and device_id"),
+        ("\n\nname\n", 3, "lacks operation"),
         ('operation,device_id,name\nupdate,d1,"open\n', 2, "not valid CSV"),
         ('operation,device_id,name\nupdate,d1,"a"b\n', 2, "not valid CSV"),
         (b"operation,device_id,name\nupdate,d1,a\nupdate,d1,\xff\n", 3, "not UTF-8"),

@@ -262,7 +262,7 @@ async def test_an_unknown_create_is_described_in_its_own_words(
     report = await fleet.apply(client, [AddRack(name="a"), AddRack(name="b")], abort=None)
     assert report.counts[State.UNKNOWN] == 2
     for outcome in report.unknowns:
-        assert str(outcome.error).startswith("AddRack may or may not have happened: ")
+        assert str(outcome.error).startswith("AddRack may or may not have been done: ")
         assert "None" not in str(outcome.error)
         assert "device" not in f"{outcome.error} {getattr(outcome.error, 'hint', '')}"
 

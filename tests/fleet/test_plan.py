@@ -159,7 +159,7 @@ async def test_a_deletion_expects_the_changes_before_it() -> None:
     [
         (rename(1), "needs the role OWNER"),
         (delete(1), "needs the role OWNER"),
-        (GenerateConfig(device_id=uuid(2), protocol="MQTT"), "communicates by UCM_LUA"),
+        (GenerateConfig(device_id=uuid(2), protocol="MQTT"), "communicates via UCM_LUA"),
         (UpdateDevice(device_id=uuid(0), name=""), "an empty name changes nothing"),
         (UpdateDevice(device_id=uuid(0), slug=None), "an empty slug changes nothing"),
         (reslug(0, "device-1"), "already used by"),

@@ -127,7 +127,7 @@ async def test_without_a_known_api_a_404_proves_nothing(
         error = await rig.fails(DELETE)
         assert type(error) is AmbiguousOutcomeError
         assert "check base_url" in str(error)
-        assert f"no Enapter API is known to answer at {server.base_url}" in str(error)
+        assert f"no Enapter API is known at {server.base_url}" in str(error)
     assert asked(server) == [PROOF]
     assert server.world.effects == []
 

@@ -62,7 +62,7 @@ async def test_credentials_of_another_protocol_are_in_the_error(
         error = await rig.fails(GenerateConfig(device_id="dev-1", protocol="MQTTS"))
         assert all(SECRET not in repr(event) for event in rig.events)
     assert isinstance(error, ResultDiffersError)
-    assert "it is for MQTT, and MQTTS was asked for" in str(error)
+    assert "it is for MQTT, but MQTTS was requested" in str(error)
     assert isinstance(error.result, CommunicationConfig)
     assert getattr(error.result.mqtt_credentials, "password", None) == SECRET
     assert SECRET not in f"{error!r} {error}"

@@ -62,7 +62,7 @@ async def test_a_state_older_than_the_write_settles_nothing(
     async with open_rig(transport, server, clock, retry=attempts(1)) as rig:
         error = await rig.fails(UPDATE)
         assert type(error) is AmbiguousOutcomeError
-        assert "newer than the first attempt" in str(error)
+        assert "older than the first attempt" in str(error)
 
 
 async def test_a_state_from_the_first_of_many_attempts_is_new_enough(

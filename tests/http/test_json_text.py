@@ -99,7 +99,7 @@ def test_a_document_is_read_as_is_unless_a_name_occurs_twice(
     ],
 )
 def test_row29_a_duplicate_name_is_refused(reader: Any, body: bytes) -> None:
-    with pytest.raises(RepeatedNameError, match="an object holds a name twice"):
+    with pytest.raises(RepeatedNameError, match="an object contains a name twice"):
         reader(body)
 
 

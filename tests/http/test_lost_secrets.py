@@ -117,7 +117,7 @@ async def test_an_unreadable_configuration_is_kept_and_not_shown(
     async with open_rig("direct", server) as rig:
         error = await rig.fails(MINT)
     assert type(error) is ResultLostError
-    assert f"but its answer is lost: HTTP 200, but {reason}" in str(error)
+    assert f"but its response is lost: HTTP 200, but {reason}" in str(error)
     assert error.answer is not None
     assert json.loads(error.answer.reveal()) == {"config": body}
     assert KEY not in shown(error)

@@ -257,7 +257,7 @@ async def test_an_answer_with_two_devices_cannot_return_another_one(
         async with open_rig(transport, server, retry=attempts(1)) as rig:
             error = await rig.fails(GetDevice(device_id=ASKED))
             assert type(error) is ResponseError
-            assert "an object in the answer holds a name twice" in str(error)
+            assert "an object in the response contains a name twice" in str(error)
 
 
 @pytest.mark.parametrize("settling", [False, True])

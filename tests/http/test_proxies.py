@@ -70,10 +70,10 @@ async def test_the_obstacle_to_a_host_is_named(certificates: Certificates) -> No
 
 WRONG = {
     "socks": ("socks5://proxy.example", "SOCKS"),
-    "no-scheme": ("proxy.example:3128", "must be such as http://"),
+    "no-scheme": ("proxy.example:3128", "must be a URL such as http://"),
     "a-word": ("env", "'environment'"),
     "path": ("http://proxy.example/path", "no path"),
-    "port": ("http://proxy.example:x", "must be such as"),
+    "port": ("http://proxy.example:x", "must be a URL such as"),
 }
 
 
@@ -128,5 +128,5 @@ async def test_the_environments_proxy_is_used_on_request(
             await client.execute(UPDATE)
         assert len(proxy.asked) == 1
         monkeypatch.setenv("http_proxy", "socks5://proxy.example")
-        with pytest.raises(ConfigurationError, match="http_proxy is a SOCKS one"):
+        with pytest.raises(ConfigurationError, match="http_proxy is a SOCKS proxy"):
             Client.from_env(asked, base_url=server.base_url)

@@ -31,7 +31,7 @@ async def test_a_create_whose_answer_is_lost_is_found_by_its_key() -> None:
 async def test_an_older_object_with_the_key_settles_nothing() -> None:
     async with serving(r1="North") as server, client_of(server) as client:
         server.lose = 1
-        with pytest.raises(AmbiguousOutcomeError, match="not known whether something had its key"):
+        with pytest.raises(AmbiguousOutcomeError, match="unknown whether an object with its key"):
             await client.execute(CreateRack(rack_id="r1", name="North"))
         assert len(server.effects) == 1
 
@@ -39,7 +39,7 @@ async def test_an_older_object_with_the_key_settles_nothing() -> None:
 async def test_another_object_with_the_key_settles_nothing() -> None:
     async with serving() as server, client_of(server) as client:
         server.lose = 1
-        with pytest.raises(AmbiguousOutcomeError, match="does not show it"):
+        with pytest.raises(AmbiguousOutcomeError, match="does not show the change"):
             await client.execute(CreateRack(rack_id="r1", name=" trimmed "))
 
 

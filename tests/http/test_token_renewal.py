@@ -88,7 +88,7 @@ async def test_a_call_continues_with_the_new_token(
     tokens = Tokens([OLD, NEW])
     unopened = Client(token=way(tokens))
     assert tokens.asked == 0
-    with pytest.raises(ConfigurationError, match="not known before the client is opened"):
+    with pytest.raises(ConfigurationError, match="unknown before the client is opened"):
         unopened.fingerprint(b"salt")
     async with open_rig(transport, guarded, token=way(tokens)) as rig:
         assert tokens.asked == 1
@@ -208,10 +208,10 @@ def told_of(error: BaseException) -> list[str]:
 
 FAULTS: dict[str, tuple[Any, str]] = {
     "raises": (OSError(f"no {NEW}"), "the token function failed with OSError"),
-    "nothing": (None, "what the token function returned must be a str, not a NoneType"),
-    "empty": ("", "what the token function returned is empty"),
-    "newline": (f"{NEW}\n", "what the token function returned begins or ends with white space"),
-    "letters": (f"{NEW}é", "what the token function returned has characters"),
+    "nothing": (None, "the token function's result must be a str, not a NoneType"),
+    "empty": ("", "the token function's result is empty"),
+    "newline": (f"{NEW}\n", "the token function's result starts or ends with white space"),
+    "letters": (f"{NEW}é", "the token function's result has characters"),
 }
 
 

@@ -315,7 +315,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "what failed after the write was not sent": Break(
             f"{_DIRECT}.exchange",
-            'return maybe("the answer was lost", kind)',
+            'return maybe("the response was lost", kind)',
             'return not_sent(TransportError("lost"), kind)',
             by="http/test_action_table.py::test_maybe_ends_a_once_only_operation_as_ambiguous",
         ),
