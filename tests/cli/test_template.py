@@ -85,7 +85,7 @@ def test_through_standard_output_it_is_utf_8_whatever_the_locale(
             check=True,
         )
     text = path.read_bytes().decode("utf-8")
-    assert text.startswith("\ufeffoperation,device_id,name,")
+    assert text.startswith("\ufeffoperation,device_id,site_id,name,")
     assert "Kühlung" in text
     assert "温泉" in text
     # What Excel does with a file that is opened by a double click and saved as CSV UTF-8.
