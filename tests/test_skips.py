@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.skips import ALLOWED, may_be_skipped
+from tests.support.ways import is_other_way
 
 ROOT = Path(__file__).parent.parent
 CONFTEST = """
@@ -74,3 +75,12 @@ def test_each_entry_allows_something_and_nothing_is_allowed_everywhere() -> None
         assert may_be_skipped(allowed.tests.replace("*", "x"), allowed.reason.replace("*", "x"))
     assert not may_be_skipped("tests/http/test_delays.py::test_x", "it is broken")
     assert not may_be_skipped("elsewhere/test_x.py::test_x", "nginx is not installed")
+
+
+def test_the_main_run_leaves_out_the_crossed_ways_and_nothing_else() -> None:
+    assert is_other_way({"json_library": "orjson", "transport": "session"})
+    assert is_other_way({"loop": "asyncio", "kind": "session"})
+    assert not is_other_way({"json_library": "stdlib", "transport": "session"})
+    assert not is_other_way({"json_library": "orjson", "kind": "an error's", "loop": 1})
+    assert not is_other_way({"loop": "uvloop", "kind": "session"})
+    assert not is_other_way({"kind": "session"})

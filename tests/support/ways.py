@@ -12,7 +12,7 @@ uvloop, has the marker `every_way`.
 import asyncio
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import pytest
@@ -40,14 +40,16 @@ def pytest_asyncio_loop_factories() -> Mapping[str, LoopFactory]:
 
 MAIN_WAYS: Final = (
     {"_asyncio_loop_factory": asyncio.new_event_loop, "json_library": "orjson"}
-    | {"transport": "direct", "loop": "asyncio", "kind": "direct"},
-    {"_asyncio_loop_factory": uvloop, "json_library": "stdlib"}
-    | {"transport": "session", "loop": "uvloop", "kind": "session"},
+    | {"transport": "direct"},
+    {"_asyncio_loop_factory": uvloop, "json_library": "stdlib", "transport": "session"},
 )
-"""The two ways of the main run, by parameter name and value.
+"""The two ways of the main run, by parameter name and value."""
 
-Tests that start their own loop, such as the properties, take `loop` and the `kind` of transport.
-"""
+OWN_LOOP_WAYS: Final = (
+    {"loop": "asyncio", "kind": "direct"},
+    {"loop": "uvloop", "kind": "session"},
+)
+"""The same for tests that start their own loop, such as the properties."""
 
 
 def mark_other_ways(items: Iterable[pytest.Item]) -> None:
@@ -56,10 +58,20 @@ def mark_other_ways(items: Iterable[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and item.get_closest_marker("every_way") is None:
             chosen = getattr(item, "callspec", None)
             given = {} if chosen is None else chosen.params
-            ways = [{name: way[name] for name in way if name in given} for way in MAIN_WAYS]
-            crossed = "json_library" in given or {"loop", "kind"} <= given.keys()
-            if crossed and {name: given[name] for name in ways[0]} not in ways:
+            if is_other_way(given):
                 item.add_marker("other_way")
+
+
+def is_other_way(given: Mapping[str, object]) -> bool:
+    """Return whether the main run leaves out a test with these parameters."""
+    if "json_library" in given:
+        main: Sequence[Mapping[str, object]] = MAIN_WAYS
+    elif {"loop", "kind"} <= given.keys():
+        main = OWN_LOOP_WAYS
+    else:
+        return False
+    ways = [{name: way[name] for name in way if name in given} for way in main]
+    return {name: given[name] for name in ways[0]} not in ways
 
 
 @pytest.fixture(params=["orjson", "stdlib"], autouse=True)
