@@ -51,7 +51,7 @@ async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await opened.close()
 
 
-async def test_a_partition_is_one_workers_until_its_lease_is_over(jobs: JobDatabase) -> None:
+async def test_a_partition_belongs_to_one_worker_until_its_lease_is_over(jobs: JobDatabase) -> None:
     one = await with_job(jobs, "a", "a", "b")
     two = Control(jobs, "two", lease=0.15)
     first, second = await one.take(("a",)), await two.take(("a",))
@@ -75,7 +75,7 @@ async def test_a_partition_is_one_workers_until_its_lease_is_over(jobs: JobDatab
     assert (await one.take(None, no=2)) is not None
 
 
-async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDatabase) -> None:
+async def test_no_partition_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDatabase) -> None:
     control = await with_job(jobs, "a", "1/a")
     claim = await control.take(None)
     assert claim is not None
@@ -102,7 +102,7 @@ async def test_nothing_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDatabas
     ]  # fmt: skip
 
 
-async def test_one_worker_keeps_a_job_at_a_time(jobs: JobDatabase) -> None:
+async def test_one_worker_at_a_time_coordinates_a_job(jobs: JobDatabase) -> None:
     one = await with_job(jobs, "a")
     two = Control(jobs, "two", lease=0.15)
     record = await one.keep("job")
@@ -133,7 +133,7 @@ async def test_a_partition_is_open_again_if_something_in_it_is_not_done(
     assert record.position.accepted
 
 
-async def test_the_first_workers_token_is_the_jobs(jobs: JobDatabase) -> None:
+async def test_the_token_of_the_first_worker_is_that_of_the_job(jobs: JobDatabase) -> None:
     control = await with_job(jobs, "a")
     assert await control.adopt_token("job", "abc") == "abc"
     assert await control.adopt_token("job", "xyz") == "abc"

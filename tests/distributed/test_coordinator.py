@@ -88,7 +88,7 @@ def test_the_failures_of_all_workers_stop_it_together() -> None:
     assert "3 of 60 operations of all workers ended" in found.why
 
 
-def test_a_partition_that_nobody_can_carry_out_stops_it() -> None:
+def test_a_partition_that_no_worker_can_carry_out_stops_it() -> None:
     assert step([judged(0, 0, 0, failures=2)], 0, rollout=None) == Wait()
     found = step([judged(0, 0, 0, failures=3, why="TLSError: no")], 0, rollout=None)
     assert found == Stop("a partition was given back 3 times: TLSError: no")

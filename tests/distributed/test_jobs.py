@@ -85,7 +85,7 @@ def items_of(job: fleet.Job) -> list[fleet.WorkItem]:
         return list(journal.items())
 
 
-async def test_a_job_that_was_stopped_goes_on_where_it_was(emulator: Emulator, place: str) -> None:
+async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: str) -> None:
     job = await submitted(emulator, place, max_rate=100.0, concurrency=4)
     async with worker(emulator, place):
         await sent(emulator, 12)
@@ -116,7 +116,7 @@ async def test_the_failures_of_all_workers_stop_the_job(emulator: Emulator, fold
     assert "all workers" in str(report.stopped)
 
 
-async def test_a_first_wave_with_a_fault_stops_the_job_until_it_is_mended(
+async def test_a_first_wave_with_a_fault_stops_the_job_until_it_is_fixed(
     emulator: Emulator, folder: Path
 ) -> None:
     emulator.faults.add(REFUSED, method="PATCH", times=1)
@@ -132,7 +132,7 @@ async def test_a_first_wave_with_a_fault_stops_the_job_until_it_is_mended(
         assert (await ended(job)).ok
 
 
-async def test_a_wave_can_be_accepted_as_it_is(emulator: Emulator, folder: Path) -> None:
+async def test_a_wave_can_be_accepted_despite_its_faults(emulator: Emulator, folder: Path) -> None:
     emulator.faults.add(REFUSED, method="PATCH", times=1)
     job = await submitted(emulator, folder, rollout=Rollout(waves=(1, "rest")))
     async with worker(emulator, folder):
@@ -171,7 +171,7 @@ async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: P
             assert (await ended(job)).ok
 
 
-async def test_a_worker_that_is_left_gives_its_partitions_back(
+async def test_a_worker_that_is_left_returns_its_partitions(
     emulator: Emulator, folder: Path
 ) -> None:
     job = await submitted(emulator, folder, max_rate=80.0)
@@ -186,9 +186,7 @@ async def test_a_worker_that_is_left_gives_its_partitions_back(
     assert len(written(emulator)) == 60
 
 
-async def test_another_token_is_not_used_without_being_accepted(
-    emulator: Emulator, folder: Path
-) -> None:
+async def test_a_different_token_is_used_only_if_accepted(emulator: Emulator, folder: Path) -> None:
     job = await submitted(emulator, folder, max_rate=100.0)
     async with worker(emulator, folder):
         await sent(emulator, 5)
@@ -229,16 +227,14 @@ async def test_a_submission_that_was_killed_leaves_no_job(emulator: Emulator, fo
         assert (await ended(job)).ok
 
 
-async def test_the_whole_of_a_job_is_never_resumed_as_a_run(
-    emulator: Emulator, folder: Path
-) -> None:
+async def test_a_whole_job_is_never_resumed_as_a_run(emulator: Emulator, folder: Path) -> None:
     job = await submitted(emulator, folder)
     async with client_for(emulator)() as client:
         with pytest.raises(RunRefusedError, match="fleet worker"):
             await fleet.resume(client, job)
 
 
-async def test_a_worker_waits_where_no_job_is_yet(emulator: Emulator, folder: Path) -> None:
+async def test_a_worker_waits_until_there_is_a_job(emulator: Emulator, folder: Path) -> None:
     async with worker(emulator, folder):
         await asyncio.sleep(0.05)
         job = await submitted(emulator, folder)
@@ -246,6 +242,6 @@ async def test_a_worker_waits_where_no_job_is_yet(emulator: Emulator, folder: Pa
 
 
 @pytest.mark.parametrize("wrong", [{"slots": 0}, {"lease": 0}, {"queues": "site:a"}])
-def test_a_worker_that_makes_no_sense_is_refused(wrong: dict[str, Any], folder: Path) -> None:
+def test_invalid_options_of_a_worker_are_refused(wrong: dict[str, Any], folder: Path) -> None:
     with pytest.raises(ConfigurationError):
         fleet.Worker(Client.from_env, folder, **wrong)

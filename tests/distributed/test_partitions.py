@@ -52,7 +52,7 @@ def devices_of(found: list[WorkItem]) -> list[str]:
     return [str(item.operation.target().id) for item in found]
 
 
-def test_a_partition_has_so_many_operations() -> None:
+def test_a_partition_has_the_requested_number_of_operations() -> None:
     division, found = divided(items(*range(10)), by=4)
     assert [partition.size for partition in division.partitions] == [4, 4, 2]
     assert {partition.queue for partition in division.partitions} == {"default"}
@@ -88,14 +88,14 @@ def test_a_site_is_one_partition_of_its_own_queue() -> None:
     assert devices_of(found[1]) == ["dev-1", "dev-4"]
 
 
-def test_a_wave_is_cut_before_partitions() -> None:
+def test_waves_are_divided_before_partitions() -> None:
     division, _ = divided(items(*range(20)), by=8, rollout=Rollout(waves=(1, 5, "rest")))
     assert [(each.wave, each.size) for each in division.partitions] == [
         (0, 1), (1, 5), (2, 8), (2, 6),
     ]  # fmt: skip
 
 
-def test_all_operations_of_a_device_go_in_its_first_wave() -> None:
+def test_all_operations_of_a_device_are_in_its_first_wave() -> None:
     division, found = divided(items(0, 1, 2, 3, 4, 0), rollout=Rollout(waves=(1, "rest")))
     assert [(each.wave, each.size) for each in division.partitions] == [(0, 2), (1, 4)]
     assert devices_of(found[0]) == ["dev-0", "dev-0"]
@@ -129,7 +129,7 @@ def test_every_operation_is_in_one_partition(
 
 
 @pytest.mark.parametrize("by", [0, -1, "group", True, 1.5])
-def test_a_way_to_divide_that_makes_no_sense_is_refused(by: Any) -> None:
+def test_invalid_options_for_dividing_are_refused(by: Any) -> None:
     with pytest.raises(ConfigurationError, match="by is"):
         Division(Input(items(1)), by=by)
 

@@ -87,7 +87,7 @@ def test_only_a_gateway_has_a_site_of_its_own(routes: Routes) -> None:
         ("PUT", "/v3/sites", b"", (404, "not_found")),
     ],
 )
-def test_what_is_wrong_is_refused(
+def test_invalid_requests_are_refused(
     routes: Routes, method: str, path: str, body: Any, code: tuple[int, str]
 ) -> None:
     assert code_of(ask(method, path, body, routes=routes)) == code

@@ -100,7 +100,7 @@ async def test_an_operation_that_meets_a_fault_once(
 
 
 @pytest.mark.parametrize("tried", OPERATIONS, ids=lambda tried: tried.name)
-async def test_an_operation_that_is_refused_is_not_done(emulator: Emulator, tried: Tried) -> None:
+async def test_a_refused_operation_is_not_done(emulator: Emulator, tried: Tried) -> None:
     operation: Operation[Any] = tried.prepare(emulator)
     path, body = operation.request().path, b'{"errors":[{"code":"no","message":"No."}]}'
     async with client_of(emulator) as client:

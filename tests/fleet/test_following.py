@@ -45,7 +45,7 @@ def started(server: RackServer) -> int:
     return sum(method == "POST" for method, _ in server.requests)
 
 
-async def test_it_is_read_ever_more_rarely_until_it_has_ended() -> None:
+async def test_it_is_read_less_and_less_often_until_it_has_ended() -> None:
     async with racks() as (server, client, clock):
         server.after = lambda _, reads: "OK" if reads > 6 else "RUNNING"
         outcomes: list[Outcome[StartRun]] = []
@@ -67,7 +67,7 @@ async def test_it_is_read_ever_more_rarely_until_it_has_ended() -> None:
         ("RUNNING", State.PENDING, StillPendingError),
     ],
 )
-async def test_each_ending_is_a_state_of_its_own(
+async def test_each_ending_has_its_own_state(
     ending: str, state: State, kind: type[Exception], tmp_path: Path
 ) -> None:
     journal = JournalOptions(path=tmp_path / "j.db")
@@ -86,7 +86,7 @@ async def test_each_ending_is_a_state_of_its_own(
         assert started(server) == 2, "none of them is sent again"
 
 
-async def test_a_resumed_run_follows_what_is_pending_to_its_end(tmp_path: Path) -> None:
+async def test_a_resumed_run_follows_pending_operations_to_their_end(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     async with racks(3) as (server, client, _):
         server.after = lambda rack, _: "RUNNING" if rack == "r1" else "OK"
@@ -103,7 +103,7 @@ async def test_a_resumed_run_follows_what_is_pending_to_its_end(tmp_path: Path) 
         assert fleet.status(path).counts == report.counts
 
 
-async def test_a_run_that_is_stopped_waits_for_none_and_leaves_them_pending(
+async def test_a_stopped_run_leaves_followed_operations_pending(
     tmp_path: Path,
 ) -> None:
     async with racks(2) as (server, client, clock):
@@ -155,7 +155,7 @@ async def test_a_failed_read_is_repeated_and_a_401_stops_the_run() -> None:
         assert len(clock.sleeps) == 4, "reading again would not help"
 
 
-async def test_what_the_api_does_not_know_any_more_is_unknown(tmp_path: Path) -> None:
+async def test_an_operation_that_the_api_has_forgotten_is_unknown(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     async with racks() as (server, client, _):
         server.after = lambda _rack, _reads: "RUNNING"
@@ -192,7 +192,9 @@ async def test_only_one_candidate_is_taken_and_only_if_that_is_allowed(tmp_path:
         assert started(server) == 1
 
 
-async def test_what_cannot_be_part_of_a_job_is_refused_before_anything_is_sent() -> None:
+async def test_an_operation_that_cannot_be_part_of_a_job_is_refused_before_anything_is_sent() -> (
+    None
+):
     async with racks() as (server, client, _):
         runs = [StartRun(rack_id="r0"), StartRun(rack_id="r0", alone=True)]
         with pytest.raises(ConfigurationError, match=r"operations\[1\] cannot be part of a job"):

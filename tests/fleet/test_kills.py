@@ -43,7 +43,9 @@ async def test_a_killed_run_is_resumed_and_nothing_was_a_lie(point: str) -> None
         IN_A_RESUME,
     ],
 )
-async def test_nor_was_one_whose_journal_is_in_postgresql(point: str, database: str) -> None:
+async def test_a_killed_run_with_its_journal_in_postgresql_is_resumed_and_nothing_was_a_lie(
+    point: str, database: str
+) -> None:
     killed, broken = await tell_story(point, 0, database)
     assert broken == []
     assert killed == (2 if point == IN_A_RESUME else 1)

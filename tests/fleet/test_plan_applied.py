@@ -63,7 +63,9 @@ async def test_stale_items_are_held_and_a_resume_reads_them_again(tmp_path: Path
         assert emulator.world.count("update") == 3
 
 
-async def test_a_resumed_plan_is_checked_by_pages_and_only_for_what_is_left(tmp_path: Path) -> None:
+async def test_a_resumed_plan_is_checked_by_pages_and_only_for_remaining_items(
+    tmp_path: Path,
+) -> None:
     async with running(fleet_of(150)) as (emulator, client):
         journal = tmp_path / "run.db"
         with await plan(client, renames(150)) as made:

@@ -68,7 +68,7 @@ def unjournalled(emulator: Emulator, journal: str) -> dict[str, tuple[int, int]]
     }
 
 
-async def test_a_run_outlives_a_crash_of_its_database(
+async def test_a_run_survives_a_crash_of_its_database(
     emulator: Emulator, client: Client, database: str, postgres_server: PostgresServer
 ) -> None:
     journal, away, seen = f"{database}#run", (0, 1), 0
@@ -91,7 +91,7 @@ async def test_a_run_outlives_a_crash_of_its_database(
     assert unjournalled(emulator, journal) == {}
 
 
-async def test_a_run_stops_when_its_database_stays_away_and_goes_on_later(
+async def test_a_run_stops_while_its_database_is_away_and_continues_later(
     emulator: Emulator, client: Client, database: str, postgres_server: PostgresServer
 ) -> None:
     options = JournalOptions(path=f"{database}#run", commit_timeout=0.5, lease=LEAST_LEASE)

@@ -100,7 +100,7 @@ async def test_a_stopped_run_is_resumed_retried_reported_and_undone(
     assert [each.name for each in emulator.world] == before
 
 
-async def test_a_streamed_input_is_journalled_as_it_comes_and_compared_when_it_comes_again(
+async def test_a_streamed_input_is_journalled_as_it_arrives_and_compared_when_it_arrives_again(
     journal: str, emulator: Emulator, client: Client
 ) -> None:
     operations = renames(emulator)
@@ -146,9 +146,7 @@ def secrets_of(row: dict[str, Any]) -> list[str]:
     return [text for text in row["config"].values() if isinstance(text, str) and len(text) > 20]
 
 
-async def test_a_session_with_old_rows_reads_them_as_a_file_would(
-    database: str, tmp_path: Path
-) -> None:
+async def test_a_session_reads_old_rows_as_from_a_file(database: str, tmp_path: Path) -> None:
     """Items and events that use each column and each awkward character."""
     items = [
         WorkItem(seq=0, operation=UpdateDevice(device_id="a", name="\t\\N \n\r 'Ü' {,}")),

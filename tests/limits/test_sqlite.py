@@ -18,7 +18,7 @@ class Hands:
         return self.now
 
 
-async def test_slots_follow_each_other_whoever_takes_them(tmp_path: Path) -> None:
+async def test_slots_follow_each_other_whichever_process_takes_them(tmp_path: Path) -> None:
     hands = Hands()
     clock = Clock(monotonic=hands.monotonic)
     one, two = (
@@ -43,7 +43,7 @@ async def test_slots_follow_each_other_whoever_takes_them(tmp_path: Path) -> Non
     await two.close()
 
 
-async def test_a_file_that_cannot_be_used_is_a_line_that_is_away(tmp_path: Path) -> None:
+async def test_an_unusable_file_counts_as_slots_that_are_away(tmp_path: Path) -> None:
     slots = SQLiteSlots(path=tmp_path / "missing" / "limit.db", max_rate=10.0)
     with pytest.raises(SlotsAwayError, match=r"limit\.db"):
         await slots.take(1)

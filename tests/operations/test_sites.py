@@ -43,7 +43,7 @@ REQUESTS: list[tuple[Operation[Any], RequestParts]] = [
 
 
 @pytest.mark.parametrize(("operation", "request_parts"), REQUESTS)
-def test_an_operation_sends_what_the_api_page_says(
+def test_an_operation_sends_the_request_of_the_api_page(
     operation: Operation[Any], request_parts: RequestParts
 ) -> None:
     assert operation.request() == request_parts
