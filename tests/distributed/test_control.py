@@ -1,4 +1,4 @@
-"""The statements about a job: which worker gets which partition, and the stop."""
+"""The control of a job: the assignment of partitions to workers, and the stop."""
 
 import asyncio
 from collections.abc import AsyncIterator
