@@ -31,6 +31,7 @@ READING = {
     "completion",
     "devices list",
     "devices get",
+    "devices manifest",
     "doctor",
     "demo",
     "emulator",
@@ -40,6 +41,8 @@ READING = {
     "fleet status",
     "fleet template",
     "profiles",
+    "sites get",
+    "sites list",
 }
 """Commands that only print: if they cannot print, they have failed."""
 
