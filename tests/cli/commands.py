@@ -12,7 +12,7 @@ from enapter_async.emulator import World
 from tests.cli.conftest import Run
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "completion": ("bash",),
+    "completion": ("zsh",),
     "demo": ("--devices", "10", "--faults", "0", "--max-rate", "100000"),
     "devices list": ("--limit", "3"),
     "devices get": ("{device}",),
