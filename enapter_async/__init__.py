@@ -220,15 +220,15 @@ _ROOMS = (
     "_http.call",
     "client",
 )
-"""The modules that define the names, lightest first."""
+"""The modules that define the names, the lightest first."""
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         """Import a name when it is first used.
 
-        Once the package is installed, every run of pytest imports it for the pytest plugin;
-        that must not import aiohttp.
+        Once the package is installed, every run of pytest imports it for the pytest plugin, which
+        must not import aiohttp.
         """
         if name == "fleet":
             return import_module("enapter_async.fleet")

@@ -58,9 +58,10 @@ class Client:
         user: The user to act as, if the server allows it (`X-Enapter-Auth-User`).
         retry: How persistently a call is attempted. The defaults: 4 attempts; full jitter of up
             to 0.5 s, doubled with each failure, at most 20 s (starting at 1 s after a refusal);
-            a Retry-After of up to 120 s is obeyed; 60 s for the whole call. The operation
-            decides what may be repeated: reads always; updates, deletions and blueprints, since
-            they set a state; a new configuration only while it is certain that none was made.
+            a Retry-After of up to 120 s is obeyed; 60 s for the whole call. The operation decides
+            whether it may be repeated. Reads always may, and so may updates, deletions and
+            blueprints, which set a state. A new configuration may only if none was certainly
+            generated.
         timeouts: 10 s to connect, 30 s for an answer.
         pacing: At most 100 requests in flight, with no fixed rate limit; the rate adapts to the
             server.
@@ -122,13 +123,13 @@ class Client:
                 got = type(setting).__name__
                 raise ConfigurationError(f"{name} must be a {wanted}, not a {got}")
         if limiter is not None and pacing is not None:
-            raise ConfigurationError("pacing belongs to the limiter; pass limiter or pacing alone")
+            raise ConfigurationError("pacing belongs to the limiter; pass either limiter or pacing")
         if extra_headers is not None and not callable(extra_headers):
             raise ConfigurationError("extra_headers must be a function that returns a mapping")
         if ssl_context is not None:
             check_ssl_context(ssl_context)
         if proxy is not None and session is not None:
-            raise ConfigurationError("pass proxy or session, not both: a session has its own")
+            raise ConfigurationError("pass either proxy or session: a session has its own proxy")
         where = parse_base_url(base_url, allow_insecure_http=allow_insecure_http)
         way = None if proxy is None else chosen_proxy(proxy, where, os.environ)
         self._settings = Settings(
@@ -157,10 +158,10 @@ class Client:
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         """Return a client configured by `ENAPTER_HTTP_API_TOKEN` and related variables.
 
-        The others are `…_BASE_URL`, `…_USER` and `…_PROXY`. `settings` are the arguments of
-        `Client` and take precedence over the environment; if you pass your own session, the
-        proxy from the environment is not used. With `ENAPTER_LOG=debug` (or `info`) each attempt
-        is printed to standard error; see `enapter_async.logs`.
+        The other variables are `…_BASE_URL`, `…_USER` and `…_PROXY`. `settings` are the arguments
+        of `Client` and take precedence over the environment; if you pass your own session, the
+        proxy from the environment is not used. With `ENAPTER_LOG=debug` (or `info`) each attempt is
+        printed to standard error; see `enapter_async.logs`.
 
         Raises:
             ConfigurationError: There is no token, or a value is wrong.
@@ -186,8 +187,8 @@ class Client:
     def fingerprint(self, salt: bytes) -> str:
         """Return an HMAC-SHA256 of token and user, keyed with `salt`, as hexadecimal digits.
 
-        It identifies clients that act as the same user, and reveals nothing about the token,
-        which is the one in force at this moment.
+        It identifies clients that act as the same user, and reveals nothing about the token. It is
+        computed from the current token.
 
         Raises:
             ConfigurationError: A function returns the token, and the client was not opened yet.
@@ -223,7 +224,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         if self._derived:
-            raise ConfigurationError("with_options gives a client to use, not to enter")
+            raise ConfigurationError("a client from with_options must be used without `async with`")
         await self._engine.open()
         return self
 
@@ -249,8 +250,8 @@ class Client:
     ) -> Self:
         """Return a client with other policies, for example to set a deadline for one call.
 
-        It is cheap, needs no `async with`, and shares the session, the pacing and the order of
-        writes with this client; it can be used while this client is open.
+        The new client is cheap and needs no `async with`. It shares the session, the pacing and the
+        order of writes with this client, and can be used while this client is open.
         """
         settings = attrs.evolve(
             self._settings,
@@ -272,12 +273,12 @@ class Client:
 
         Raises:
             ConfigurationError: The client is not open, or not on this event loop.
-            APIError: The API refused, and nothing was done.
+            APIError: The API refused the call, and nothing was done.
             TransportError: No answer arrived; if it was a write, it was not sent.
             DeadlineExceededError: The deadline passed; if it was a write, it was not done.
             ResponseError: The answer to a read cannot be used.
             ResultDiffersError: The write was carried out, but the result is not as requested.
-            AmbiguousOutcomeError: A write may or may not have been done. It is a
+            AmbiguousOutcomeError: A write may or may not have been done. The error is a
                 `ResultLostError` if the write was done and only its answer is lost.
         """
         return await self._open_pipeline().execute(operation)
@@ -293,7 +294,7 @@ class Client:
         return self._open_pipeline().execute(operation, record, patient=patient)
 
     async def reach(self) -> None:
-        """Connect to the host as calls do, without sending anything.
+        """Connect to the host as calls do, but send nothing.
 
         Raises:
             ConfigurationError: The client is not open, or not on this event loop.

@@ -12,8 +12,8 @@ import attrs
 class Clock:
     """The source of time and randomness; tests pass their own clock and never wait.
 
-    `monotonic` and `wall` return seconds (wall: since 1970, for dates that servers send);
-    `sleep` waits; `uniform(a, b)` returns a random number between a and b.
+    `monotonic` returns monotonic seconds, and `wall` seconds since 1970, for dates that servers
+    send. `sleep` waits; `uniform(a, b)` returns a random number between a and b.
     """
 
     monotonic: Callable[[], float] = time.monotonic

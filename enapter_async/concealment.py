@@ -1,7 +1,7 @@
-"""Secret texts that are never printed, and tracebacks whose frames do not hold them.
+"""Secret texts that are never printed, and errors whose tracebacks do not hold them.
 
-Tools that report errors with the local variables of each frame, such as Sentry and rich, would
-otherwise store any token or password in a frame of this package that an error passes through.
+Tools such as Sentry and rich report errors with the local variables of each frame. They would
+otherwise store a token or password from this package's frames.
 """
 
 import functools

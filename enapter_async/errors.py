@@ -3,9 +3,9 @@
 ::
 
     EnapterError
-    ├── ConfigurationError (also ValueError)   the call was wrong before anything was sent
-    │   └── ArgumentError                      an operation's own argument was
-    ├── APIError                               the API refused, and nothing was done
+    ├── ConfigurationError (also ValueError)   the call was invalid; nothing was sent
+    │   └── ArgumentError                      an operation's argument was invalid
+    ├── APIError                               the API refused; nothing was done
     │   ├── RedirectError                3xx
     │   ├── BadRequestError              400
     │   ├── AuthenticationError          401
@@ -27,10 +27,10 @@
     ├── ResultDiffersError                     a write was done, with a different result
     ├── StillPendingError                      it was accepted, and has not ended yet
     └── AmbiguousOutcomeError                  a write may or may not have been done
-        └── ResultLostError                    it was done, and its answer is lost
+        └── ResultLostError                    it was done, but its answer is lost
 
-Ambiguous errors have a separate branch, so that `except TransportError: retry`
-in a caller's code can never repeat an operation that may have been done.
+Ambiguous errors have a separate branch. A caller's `except TransportError: retry` can therefore
+never repeat an operation that may have been done.
 """
 
 import enum
@@ -149,7 +149,7 @@ class ArgumentError(ConfigurationError):
 
 
 def check_number(name: str, value: object, *, least: float = 0.0, above: bool = False) -> None:
-    """Raise if a setting is not a finite number of at least `least`, or `above` it."""
+    """Raise if a setting is not a finite number of at least `least`, or above `above`."""
     good = (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -164,11 +164,11 @@ def check_number(name: str, value: object, *, least: float = 0.0, above: bool = 
 class APIError(EnapterError):
     """The API refused the call and reports that nothing was done.
 
-    `status` is the HTTP status. `errors` holds the entries of the error envelope; if the body
-    was not one, it is empty and `excerpt` holds the first 4 KiB of the body as text, unless
-    the operation's answer holds a secret. `request_id` is the server's identifier of the
-    request, and `retry_after` the seconds it asked to wait, if it sent them. `from_api` is True
-    if the answer has the API's own form and is not, for example, a proxy's page.
+    `status` is the HTTP status. `errors` holds the entries of the error envelope. If there was no
+    envelope, `errors` is empty and `excerpt` holds the first 4 KiB of the body as text, unless the
+    operation's answer is secret. `request_id` is the server's identifier of the request, and
+    `retry_after` the requested wait in seconds, if the server sent them. `from_api` is True if the
+    answer has the API's own form and is not, for example, a proxy's page.
 
     Source: API page, "Errors".
     """
@@ -213,10 +213,10 @@ class PermissionDeniedError(APIError):
 class NotFoundError(APIError):
     """404: the device, or other object that was addressed, does not exist.
 
-    `proven` is True if that is certain: the answer has the API's own form, and an API is known
-    to answer at this base URL, where any wrong path would return a 404 too. Jobs, plans and
-    settling reads check this; for a single call that was simply refused it stays False. `noun`
-    names the kind of object that was addressed, such as "device".
+    `proven` is True if that is certain: the answer has the API's own form, and an API is known to
+    answer at this base URL. (A wrong base URL returns a 404 too.) Jobs, plans and settling reads
+    check this; for a single call that was simply refused, `proven` stays False. `noun` names the
+    kind of object that was addressed, such as "device".
     """
 
     noun: str = ""
@@ -239,7 +239,7 @@ class RateLimitedError(APIError):
 
 
 class ServerError(APIError):
-    """5xx: the server failed. For a write, raised only if the server reports it as not done."""
+    """5xx: the server failed. A write raises this only if it was certainly not done."""
 
 
 class TransportError(EnapterError):
@@ -293,7 +293,7 @@ class ResponseError(EnapterError):
 
 
 class CachedAnswerError(ResponseError):
-    """A cache answered a read that must come from the server, because a decision depends on it."""
+    """A cache answered a read that decides something and must therefore come from the server."""
 
 
 class ResponseMismatchError(ResponseError):

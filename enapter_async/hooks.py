@@ -1,9 +1,9 @@
 """The events that a client reports to its hooks: frozen records of each call, and `Hook`.
 
 The events of one call are reported in the task that made it, in order: `CallStarted`; for each
-attempt `AttemptStarted`, then `AttemptPassed` or `AttemptFailed`; between them `Waited` and
-`Waiting`; a `ReadBack` if an uncertain attempt had to be settled; `CallEnded`. An attempt that
-was cut short by the caller's cancellation has no event for its end.
+attempt `AttemptStarted`, then `AttemptPassed` or `AttemptFailed`; between attempts, `Waited` and
+`Waiting`; a `ReadBack` if an uncertain attempt had to be settled; and `CallEnded`. If the caller's
+cancellation cuts an attempt short, there is no event for the attempt's end.
 """
 
 from typing import Any, Protocol

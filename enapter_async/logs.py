@@ -41,7 +41,7 @@ _OFF: Final = frozenset(("", "0", "off", "none"))
 _LONGEST: Final = 300
 _WAITED_FOR: Final = {
     "turn": "another write to the same device",
-    "gate": "a place at the client's gate",
+    "gate": "a place in the client's limiter",
     "pace": "the job's pace",
 }
 _TREE: Final = logging.getLogger("enapter_async")
@@ -49,11 +49,11 @@ _TREE.addHandler(logging.NullHandler())
 _CALLS: Final = logging.getLogger("enapter_async.calls")
 BACKEND: Final = "enapter_async.backend"
 """The logger of details that a backend does not send to browsers: the cause of a response, why
-a job stopped. It writes without being configured, as Python does for unhandled exceptions."""
+a job stopped. It writes even if nothing is configured, as Python does for unhandled exceptions."""
 
 
 class _WhereNobodyListens(logging.Handler):
-    """Writes warnings as Python itself would, in a program that has not set up logging."""
+    """Writes warnings as Python itself would if the program has not set up logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         last = logging.lastResort
@@ -106,7 +106,7 @@ def _said(event: Event) -> str:
     said = type(event).__name__
     match event:
         case CallStarted(base_url=base_url):
-            said = f"begins, at {plain(base_url)}"
+            said = f"starts, at {plain(base_url)}"
         case AttemptPassed(number=number, status=status, elapsed=elapsed):
             said = f"attempt {number}: HTTP {status}, {_time(elapsed)}"
         case AttemptFailed(attempt=attempt):
@@ -115,7 +115,7 @@ def _said(event: Event) -> str:
             said = f"waited {_time(seconds)} for {_WAITED_FOR.get(reason, plain(reason))}"
             said += f": {plain(pace)}" if pace else ""
         case Waiting(reason="settle"):
-            said = "reads back, to learn what became of it"
+            said = "reads back, to determine the outcome"
         case Waiting(seconds=seconds, reason=reason):
             said = f"waits {_time(seconds)} ({plain(reason)})"
         case ReadBack(status=status, error_type=kind, elapsed=elapsed):
@@ -127,7 +127,7 @@ def _said(event: Event) -> str:
 
 def _failed(attempt: Attempt) -> str:
     asked = attempt.retry_after
-    after = "" if asked is None else f", the server asks for {_time(asked)}"
+    after = "" if asked is None else f", the server requests {_time(asked)}"
     return (
         f"attempt {attempt.number}: {_answer(attempt.status, attempt.error_type)}, "
         f"{attempt.certainty.value}, {_time(attempt.elapsed)}{after}"
@@ -144,11 +144,11 @@ def _ended(event: CallEnded) -> str:
     failed = len(event.attempts)
     tail = f", {_time(event.elapsed)}" + (f", {failed} failed attempts" if failed > 1 else "")
     if event.cancelled:
-        return "given up by its caller" + tail
+        return "cancelled by its caller" + tail
     if event.error is not None:
         return f"ended in {_reason(event.error)}{tail}"
     if event.already_absent:
-        return "done: it was gone already" + tail
+        return "done: it was already gone" + tail
     return ("done, as a read shows" if event.settled else "done") + tail
 
 

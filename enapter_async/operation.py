@@ -34,11 +34,11 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""Marks a field that is not to be changed. None is a value and is sent as null."""
+"""Marks a field that stays unchanged. None is a value, and is sent as null."""
 
 
 WHOLE: Final = ""
-"""Marks an answer without an envelope: the JSON object of its body is the value."""
+"""Marks an answer without an envelope: the JSON object in its body is the value."""
 
 
 class Repeat(enum.Enum):
@@ -49,7 +49,7 @@ class Repeat(enum.Enum):
     CONVERGENT = "convergent"
     """Sets an absolute state: sending it twice has the same result as sending it once."""
     ONCE = "once"
-    """Does something new each time, so it is never sent again automatically if uncertain."""
+    """Has a new effect each time, so it is never sent again automatically if uncertain."""
 
 
 _READ: Final = Repeat.READ
@@ -63,7 +63,9 @@ class Settles(enum.Enum):
     STATE = "state"
     """By reading the state: if it shows what the operation sets, the operation was done."""
     KEY = "key"
-    """By the natural key of the new object: nothing had it before, and the one found matches."""
+    """By the natural key of the new object: nothing had the key before, and the object found
+    matches.
+    """
     SEARCH = "search"
     """By a person: a search lists candidates, but the program never chooses one by itself."""
     NEVER = "never"
@@ -113,14 +115,14 @@ class Answer(Generic[T]):
     """The expected form of a successful answer to an operation.
 
     `key` is the envelope key, `WHOLE` if the body itself is the value, or None if nothing is
-    read from the body; `type` is the type the value is converted to; `default` the value if the
-    key is missing (`UNSET`: it must not be missing); `max_bytes` the limit on the decompressed
-    body, unless the operation overrides it. `confirms` means that the operation returns nothing
-    and was done if the answer is 204, or 200 with an empty object or with the object itself under
-    `key`; `secret` means that the body must never be shown, not even an excerpt. `stamp` is the
-    field of the value that holds the time of its last change, or None. `wait` is how many seconds
-    longer than usual the server may take to answer. `empty_allowed` is
-    accepted for operations written for version 0.1; without a `key`, a body may always be missing.
+    read from the body; `type` is the type the value is converted to; `default` the value if the key
+    is missing (`UNSET` if the key is required); `max_bytes` the limit on the decompressed body,
+    unless the operation overrides it. `confirms` means that the operation returns nothing and was
+    done if the answer is 204, or 200 with an empty object or with the object itself under `key`;
+    `secret` means that the body must never be shown, not even an excerpt. `stamp` is the field of
+    the value that holds the time of its last change, or None. `wait` is how many seconds longer
+    than usual the server may take to answer. `empty_allowed` is accepted for operations written for
+    version 0.1; without a `key`, a body may always be missing.
     """
 
     type: Any
@@ -171,13 +173,13 @@ class Operation(Generic[T_co]):
         if "kind" not in cls.__dict__:
             cls.kind = place
         elif not isinstance(cls.kind, str):
-            raise TypeError(f"{place}: kind is its name in files; give the field another name")
+            raise TypeError(f"{place}: kind is the class's name in files; rename the field")
         elif cls.kind != place and not _KIND.fullmatch(cls.kind):
             raise TypeError(f"{place}: kind must be 'noun.verb' in lower case, not {cls.kind!r}")
         known = _KINDS.get(cls.kind)
         # attrs creates a slotted class a second time, and a program may be both run and imported.
         if known is not None and known.__qualname__ != cls.__qualname__:
-            raise TypeError(f"{place}: kind {cls.kind!r} is already that of {_place(known)}")
+            raise TypeError(f"{place}: kind {cls.kind!r} is already used by {_place(known)}")
         _KINDS[cls.kind] = cls
         if "repeat" in cls.__dict__ and "settles" not in cls.__dict__:
             cls.settles = Settles.STATE if cls.repeat is _CONVERGENT else Settles.NEVER
@@ -191,8 +193,8 @@ class Operation(Generic[T_co]):
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
-        # Finished as it is: each operation defines its own, and one without is told so here.
-        raise NotImplementedError(f"{type(self).__name__} must say what its request is")
+        # Not abstract, so that an operation without a request gets this message.
+        raise NotImplementedError(f"{type(self).__name__} must define request()")
 
     def target(self) -> Target:
         """Return the target of the operation; reads have one too.
@@ -256,13 +258,13 @@ class Operation(Generic[T_co]):
             return ""
         wanted = self.changes()
         if not wanted and type(self).holds is Operation.holds:
-            return ""  # it does not declare what it sets, so there is nothing to compare
+            return ""  # it does not declare the fields it sets, so there is nothing to compare
         shown = [
-            f"{field} is {told!r}, and {value!r} was asked for"
+            f"{field} is {told!r}, but {value!r} was requested"
             for field, value in wanted.items()
             if (told := getattr(result, field, None)) is not None and told != value
         ]
-        return "; ".join(shown) or ("" if wanted else "it does not show what was asked for")
+        return "; ".join(shown) or ("" if wanted else "it does not show the requested values")
 
     def reads(self) -> "Operation[Any] | None":
         """Return the operation that reads the state of this operation's target, or None.
@@ -288,7 +290,7 @@ class Operation(Generic[T_co]):
         return self.answer.default
 
     def holds(self, state: Any | None) -> bool:
-        """Return whether `state` is already the desired one; None stands for "not found"."""
+        """Return whether `state` is already the desired state; None stands for "not found"."""
         wanted = self.changes()
         return (
             state is not None
@@ -316,10 +318,12 @@ class Operation(Generic[T_co]):
         reading = self.reads()
         if reading is not None and reading.answer.type == self.answer.type:
             if state is None:
-                raise ValueError(f"{type(self).__name__} returns what was read, and nothing was")
+                raise ValueError(
+                    f"{type(self).__name__} returns what it reads, but nothing was read"
+                )
             result: T_co = state
             return result
-        raise NotImplementedError(f"{type(self).__name__} must say what it returns of a state")
+        raise NotImplementedError(f"{type(self).__name__} must define result_of()")
 
     def claims(self) -> Mapping[str, Any]:
         """Return the fields for which a plan accepts only one value per object."""
@@ -330,7 +334,7 @@ class Operation(Generic[T_co]):
         return tuple(self.changes())
 
     def pointless(self) -> str:
-        """Return why a plan refuses the operation in any state, or "" if it does not."""
+        """Return the reason why a plan refuses the operation in any state, or "" if it does not."""
         return ""
 
     def not_in_jobs(self) -> str:
@@ -338,7 +342,7 @@ class Operation(Generic[T_co]):
         return ""
 
     def obstacle(self, state: Any) -> str:
-        """Return why the API would refuse the operation in this state, or "" if it would not."""
+        """Return the reason why the API would refuse the operation in this state, or ""."""
         return ""
 
     def undo(self, before: Any) -> "Operation[Any] | None":

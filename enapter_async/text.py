@@ -4,11 +4,10 @@ import re
 import unicodedata
 from typing import Any, Final
 
-# Whole escape sequences first, so that no "[31m" remains; then every control character
-# (C0, DEL, C1) and every invisible one: marks that change the reading direction, joiners,
-# fillers, variation selectors, tags (which can hold a whole text), and halves of surrogate
-# pairs, which cannot be written to a terminal. They are compiled on first use, because most
-# programs print nothing.
+# Whole escape sequences first, so no "[31m" remains; then every control character (C0, DEL, C1) and
+# every invisible one: marks that change the reading direction, joiners, fillers, variation
+# selectors, tags (which can hold a whole text), and halves of surrogate pairs, which cannot be
+# written to a terminal. They are compiled on first use, because most programs print nothing.
 _SEQUENCES: Final = (
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x9b[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
@@ -24,7 +23,7 @@ _INVISIBLE: Final = (
     r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 UNSAFE: Final = f"[{_CONTROLS}{_INVISIBLE}]"
-"""A pattern of one character that could control a terminal, or that it does not show."""
+"""A pattern of one character that could control a terminal, or that a terminal does not show."""
 
 # Letters of Cyrillic and Greek that look like Latin ones.
 _LOOK: Final = "АВЕКМНОРСТУХаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"  # noqa: RUF001 - that is the point

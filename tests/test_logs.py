@@ -42,7 +42,7 @@ async def test_a_successful_call_is_two_lines(
         with caplog.at_level(logging.DEBUG, "enapter_async"):
             await rig.run(GET)
     assert lines(caplog) == [
-        f"call N GetDevice dev-1: begins, at {server.base_url}",
+        f"call N GetDevice dev-1: starts, at {server.base_url}",
         "call N GetDevice dev-1: attempt 1: HTTP 200, T",
         "call N GetDevice dev-1: done, T",
     ]
@@ -60,10 +60,10 @@ async def test_an_uncertain_call_logs_each_step(
         with caplog.at_level(logging.INFO, "enapter_async"):
             await rig.run(UPDATE)
     assert lines(caplog) == [
-        f"{CALL}: attempt 1: HTTP 429 (RateLimitedError), refused, T, the server asks for T",
+        f"{CALL}: attempt 1: HTTP 429 (RateLimitedError), refused, T, the server requests T",
         f"{CALL}: waits T (retry-after)",
         f"{CALL}: attempt 2: HTTP 200 (ResponseError), applied, T",
-        f"{CALL}: reads back, to learn what became of it",
+        f"{CALL}: reads back, to determine the outcome",
         f"{CALL}: done, as a read shows, T, 2 failed attempts",
     ]
     # a Retry-After of 2 s has at most 0.25 * 2 + 0.5 s of jitter, with randomness at its maximum
@@ -191,9 +191,9 @@ def test_printed_lines_are_not_logged_twice() -> None:
     [
         (
             CallEnded(call=1, operation=UPDATE, elapsed=0.1, cancelled=True),
-            "given up by its caller",
+            "cancelled by its caller",
         ),
-        (CallEnded(call=1, operation=UPDATE, elapsed=0.1, already_absent=True), "gone already"),
+        (CallEnded(call=1, operation=UPDATE, elapsed=0.1, already_absent=True), "already gone"),
         (CallEnded(call=1, operation=UPDATE, elapsed=0.1, settled=True), "done, as a read shows"),
         (CallEnded(call=1, operation=UPDATE, elapsed=12.5), "done, 12.5 s"),
     ],

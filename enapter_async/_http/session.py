@@ -95,12 +95,12 @@ class SessionTransport:
             if not limit.release():
                 raise
             failure = way.failure(TimeoutError(), connect, self._host)
-        except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far it came
+        except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far the request came
             failure = way.failure(error, connect, self._host)
         finally:
             limit.release()
         if response is not None and failure.timed_out:
-            cut = "the answer did not end in time"
+            cut = "the response did not end in time"
             return Reply(response.status, response.headers, b"", cut, late=True)
         return failure
 
@@ -117,7 +117,7 @@ class SessionTransport:
                 timeout=client_timeout(seconds, seconds),
                 middlewares=(way.guard, *self._middlewares, way.watch),
             )
-        except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far it came
+        except Exception as error:  # noqa: BLE001 - for any error, the phase shows how far the request came
             failure = None if way.sent else way.failure(error, seconds, self._host)
         else:
             response.close()  # created by a middleware, and not needed

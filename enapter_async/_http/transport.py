@@ -116,7 +116,7 @@ async def read_body(
                 cut = larger_than(cap)
                 return _beginning(chunks, ERROR_BODY_BYTES), cut, False
     except TimeoutError:
-        return b"".join(chunks), "the answer did not end in time", True
+        return b"".join(chunks), "the response did not end in time", True
     except Exception as error:  # noqa: BLE001 - the head arrived, so any error affects only the body
         reason = f"the response's body was lost ({type(error).__name__})"
         return b"".join(chunks), reason, False

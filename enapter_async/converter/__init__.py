@@ -1,9 +1,9 @@
 """Conversion between JSON values and the package's classes.
 
-Reading is strict if a guess could be wrong (no type is ever coerced) and lenient only if
-servers are known to disagree: old field names, times as numbers or text, missing, null and empty
-values treated alike, enumerations in any case. The rules are in `rules`; this module is the
-interface for the rest of the package.
+Reading is strict if a guess could be wrong: no type is ever coerced. It is lenient only if servers
+are known to disagree: about old field names, times as numbers or text, missing, null and empty
+values, and the case of enumerations. The rules are in `rules`; this module is the interface for the
+rest of the package.
 
 No error holds an input value, because it may be a secret.
 """
@@ -53,8 +53,7 @@ def structurer(kind: Any) -> Callable[[Any], Any]:
             return quick(data, kind)
         except _FAILURES:
             problem = _diagnose(data, kind)
-        # Neither the error's context nor this frame, which its traceback keeps, may hold
-        # the value that was read.
+        # Neither the error's context nor this frame, which is in its traceback, may hold the value.
         del data
         raise problem
 
@@ -77,7 +76,7 @@ def structure(data: Any, kind: Any) -> Any:
 
 
 def _diagnose(data: Any, kind: Any) -> StructureError:
-    """Read the value again with full checks, and return where and why it does not fit."""
+    """Read the value again with full checks; return the place and the reason of the misfit."""
     try:
         rules.exact.structure(data, kind)
     except Exception as error:  # noqa: BLE001  # cattrs raises groups of any errors
@@ -109,7 +108,7 @@ def unstructure(value: Any) -> Any:
     """Convert a model, or a tuple of models, to plain JSON values that `structure` reads back.
 
     Fields that have their default are left out. Times become RFC 3339 text in UTC. Secrets are
-    included, since a credentials file needs them: be careful with the result.
+    included, because a credentials file needs them: be careful with the result.
     """
     return rules.quick.unstructure(value)
 
@@ -123,7 +122,8 @@ def operation_to_json(operation: Operation[Any]) -> JSONObject:
     kind = type(operation)
     if operation_class(operation.kind) is not kind or not attrs.has(kind):
         raise ConfigurationError(
-            f"{kind.__name__} cannot be written to files: make it an attrs class, defined once"
+            f"{kind.__name__} cannot be written to files: define it as an attrs class, and only "
+            f"once"
         )
     return {"operation": operation.kind, **rules.quick.unstructure(operation)}
 
@@ -147,15 +147,17 @@ def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:
     fields = {field: value for field, value in data.items() if field != "operation"}
     for field in fields:
         if field not in known:
-            raise ConfigurationError(f"{name} takes {', '.join(known)}; got {shown(field)}")
+            raise ConfigurationError(
+                f"{name} has the fields {', '.join(known)}; got {shown(field)}"
+            )
     for field, attribute in known.items():
         if attribute.default is attrs.NOTHING and field not in fields:
-            raise ConfigurationError(f"{name} needs {field}, which is missing")
+            raise ConfigurationError(f"{name} needs the field {field}")
     return kind(**{field: _argument(name, known[field], fields[field]) for field in fields})
 
 
 def _argument(name: Any, field: "attrs.Attribute[Any]", value: Any) -> Any:
-    """Read an argument of an operation with its class's own converter, or else by its type."""
+    """Read an argument with its class's own converter, or by its type if there is none."""
     kind = field.type
     if field.converter is not None or value is None or kind is None or isinstance(kind, str):
         return value

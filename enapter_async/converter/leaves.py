@@ -1,7 +1,7 @@
 """Reading and writing single JSON values, strictly if a guess could be wrong.
 
-These are pure functions, independent of the package's classes; the unused second argument is
-there because cattrs passes it to every hook.
+These are pure functions, independent of the package's classes. They have an unused second argument
+because cattrs passes it to every hook.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any, Final
 JSONObject = dict[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Rarely needed patterns are compiled on first use: that takes longer than importing this module.
+# Rarely needed patterns are compiled on first use, because this takes longer than the import.
 _NUMERIC: Final = r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?"
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
@@ -24,7 +24,7 @@ _LARGEST_PORT: Final = 65535
 
 
 class Mismatch(Exception):  # noqa: N818  # it never leaves this package
-    """A value that does not fit; `args[0]` is the reason, notes are the steps to it."""
+    """A value that does not fit. `args[0]` is the reason; notes are the steps of the path to it."""
 
 
 class Step(str):

@@ -164,7 +164,7 @@ def _plain_config(data: JSONObject) -> JSONObject:
         data.get("mqtt_protocol") or credentials.get("protocol") or _protocol_by_shape(credentials)
     )
     if not protocol:
-        problem = Mismatch("is missing, and the credentials do not tell it")
+        problem = Mismatch("is missing, and the credentials do not reveal it")
         problem.add_note(Step(".mqtt_protocol"))
         raise problem
     return {
@@ -259,8 +259,8 @@ def _credentials_hook(_: Any, converter: Converter) -> Hook:
             raise mismatch("an object", value)
         said = value.get("protocol")
         protocol = MQTTProtocol(string(said, _)) if said else None
-        # An unknown protocol does not determine the class, but the credentials exist only in this
-        # answer, so they are read if their keys are unambiguous.
+        # An unknown protocol does not determine the class. The credentials exist only in this
+        # answer, so they are read anyway if their keys are unambiguous.
         kind = classes.get(protocol or "") or classes.get(_protocol_by_shape(value) or "")
         if kind is None:
             raise Mismatch("cannot be told apart: the protocol is missing or unknown")
@@ -293,7 +293,7 @@ def _class_unstructure_hook(kind: Any, converter: Converter) -> Callable[[Any], 
 def _make_converter(*, detailed_validation: bool) -> Converter:
     converter = Converter(detailed_validation=detailed_validation)
     # A rule for a leaf applies to its subclasses too, unless they have their own, and takes
-    # precedence over factories; of two factories for a type, the one registered last is used.
+    # precedence over factories; of two factories for a type, the later one is used.
     leaves: tuple[tuple[Any, Hook], ...] = (
         (str, string),
         (OpenEnum, _enumeration),

@@ -105,7 +105,7 @@ async def examine(
         yield finding
     if finding.health is Health.FAILED:
         for name in _NEXT[finding.check]:
-            yield skipped(name, f"not tried, as the check of {finding.check} failed")
+            yield skipped(name, f"not tried, because the check of {finding.check} failed")
         return
     async for finding in _ask(client, connection, way, around):
         yield finding
@@ -125,9 +125,9 @@ async def look_at_versions() -> Finding:
         return Finding(
             check="versions",
             health=Health.WARNING,
-            said=f"aiohttp {aiohttp.__version__} is not one that this release knows ({missing}): "
-            "calls go through ClientSession.request, slower and less exact",
-            advice="Upgrade enapter-async, or install the aiohttp that it asks for.",
+            said=f"aiohttp {aiohttp.__version__} is not supported directly by this release "
+            f"({missing}): calls go through ClientSession.request, slower and less exact",
+            advice="Upgrade enapter-async, or install the version of aiohttp that it requires.",
             facts=facts,
         )
     said = f"enapter-async {__version__} with aiohttp {aiohttp.__version__}, direct transport"
@@ -143,7 +143,7 @@ async def _ask(
             check="token",
             health=Health.FAILED,
             said="there is no token",
-            advice="Set ENAPTER_HTTP_API_TOKEN, give --token-file, or name one in a profile.",
+            advice="Set ENAPTER_HTTP_API_TOKEN, use --token-file, or set a token in a profile.",
         )
         yield skipped("role", "not tried without a token")
     else:
@@ -153,7 +153,7 @@ async def _ask(
             except EnapterError as error:
                 finding = judge_refusal(error, token_source=connection.token.source)
                 yield finding
-                yield skipped("role", f"not tried, as the check of {finding.check} failed")
+                yield skipped("role", f"not tried, because the check of {finding.check} failed")
             else:
                 said = "the token is accepted"
                 yield Finding(
@@ -239,6 +239,6 @@ def _settings(
         check="configuration",
         health=Health.WARNING,
         said=plain("; ".join(trouble)),
-        advice="Each setting is told with where it comes from; see whether that is meant.",
+        advice="Each setting is listed with its source; check that both are intended.",
         facts=facts,
     )

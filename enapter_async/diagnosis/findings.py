@@ -32,22 +32,28 @@ _DAY: Final = 86400.0
 _FROM_OWNER_UP: Final = frozenset(AccessRole.known()[AccessRole.known().index(AccessRole.OWNER) :])
 # OpenSSL's verification codes (X509_V_ERR_*), each with its meaning and advice.
 _REFUSED: Final[Mapping[int, tuple[str, str]]] = {
-    9: ("is not valid yet", "Set this machine's clock; if it is right, the server's is not."),
-    10: ("has expired", "Renew it on the server; if it is valid, set this machine's clock."),
+    9: (
+        "is not valid yet",
+        "Set this machine's clock; if that is right, the server's clock is wrong.",
+    ),
+    10: (
+        "has expired",
+        "Renew the certificate on the server; if it is valid, set this machine's clock.",
+    ),
     18: (
-        "is signed by nobody but itself",
-        "Set ca_file of a profile to the server's certificate, if you trust it.",
+        "is self-signed",
+        "If you trust it, set ca_file of a profile to the server's certificate.",
     ),
     19: (
-        "ends in an authority that this machine does not know",
-        "Set ca_file of a profile to that authority's certificate, if you trust it.",
+        "has a root authority that this machine does not trust",
+        "If you trust that authority, set ca_file of a profile to its certificate.",
     ),
     20: (
-        "comes from an authority that this machine does not know, or its chain is incomplete",
-        "Let the server send its whole chain, or set ca_file of a profile to that authority's.",
+        "comes from an authority that this machine does not trust, or its chain is incomplete",
+        "Make the server send its whole chain, or set a profile's ca_file to the authority.",
     ),
-    62: ("is for another name", "Use the name that it is for in base_url."),
-    64: ("is for another address", "Use the name that it is for in base_url, not an address."),
+    62: ("is for another name", "Use a name from the certificate in base_url."),
+    64: ("is for another address", "Use a name from the certificate in base_url, not an address."),
 }
 
 
@@ -64,8 +70,8 @@ class Health(enum.StrEnum):
 class Finding:
     """The result of one check.
 
-    `said` is a one-line message for people; `advice` is what to do about it (empty if there is
-    nothing to do); `facts` maps names to the values checked. None of them contains a token.
+    `said` is a one-line message for people; `advice` says how to fix the problem, and is empty if
+    there is none; `facts` maps names to the values checked. None of them contains a token.
     """
 
     check: str
@@ -92,7 +98,7 @@ def judge_certificate(
         said, advice = f"{what} has expired on {until}", "Replace it."
     elif days < EXPIRY_DAYS:
         said = f"{what} is accepted, and expires in {int(days)} days, on {until}"
-        advice = "Have it renewed in time; after that day nothing works."
+        advice = "Renew it in time: it stops working on that day."
     else:
         return Finding(
             check="tls", health=Health.OK, said=f"{what} is accepted, until {until}", facts=facts
@@ -103,12 +109,16 @@ def judge_certificate(
 def judge_tunnel(status: int, line: str, host: str) -> Finding:
     """Explain why a proxy refused a connection to the server."""
     if status == 407:
-        advice = "Put user and password into the proxy's address, in the variable or the profile."
+        advice = (
+            "Put the user and password into the proxy's address, in the variable or the profile."
+        )
     elif status >= 500:
-        advice = "The proxy does not reach that host: look at base_url, and ask who runs the proxy."
+        advice = "The proxy cannot reach that host: check base_url, and ask the proxy's operator."
     else:
-        advice = "The proxy may not allow that host: ask who runs it, or look at its address."
-    return _failed("tls", f"the proxy does not lead to {host}: {line}", advice)
+        advice = (
+            "The proxy may not allow that host: ask its operator, or check the proxy's address."
+        )
+    return _failed("tls", f"the proxy did not connect to {host}: {line}", advice)
 
 
 def judge_handshake(
@@ -118,28 +128,30 @@ def judge_handshake(
     if isinstance(error, ssl.SSLCertVerificationError):
         said, advice = _REFUSED.get(
             error.verify_code,
-            (f"is refused: {plain(error.verify_message)}", "Have it replaced on the server."),
+            (f"is refused: {plain(error.verify_message)}", "Replace it on the server."),
         )
         if own_authority is not None and error.verify_code in (18, 19, 20):
             said = f"was not issued by the authority in {own_authority}"
-            advice = "Set ca_file to the authority that issued it; it is the only one trusted."
+            advice = "Set ca_file to the authority that issued it: only this authority is trusted."
         if error.verify_code in (18, 19, 20):
-            advice += " The page on gateways in the documentation shows how."
+            advice += " The documentation's page on gateways shows how."
         if names:
             said += f"; it is for {', '.join(names)}"
         return _failed("tls", f"the server's certificate {said}", advice)
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return _failed(
             "tls",
-            "what answers there does not speak TLS",
-            "Look at base_url's port, and whether it should begin with http://.",
+            "the server there does not speak TLS",
+            "Check base_url's port, and whether base_url should start with http://.",
         )
     if isinstance(error, TimeoutError):
-        return _failed("tls", "no TLS handshake in time", "Something on the way holds it back.")
+        return _failed(
+            "tls", "no TLS handshake in time", "A firewall or proxy on the way may block it."
+        )
     reason = getattr(error, "reason", None) or type(error).__name__
     return _failed(
         "tls",
-        f"no TLS connection could be agreed on ({plain(reason)})",
+        f"no TLS connection could be established ({plain(reason)})",
         "The server must offer TLS 1.2 or newer.",
     )
 
@@ -148,20 +160,20 @@ def judge_clock(server: float | None, before: float, after: float) -> Finding:
     """Compare the server's `Date` with the local times just before and after, all Unix times."""
     if server is None:
         return Finding(
-            check="clock", health=Health.SKIPPED, said="the server does not tell its time"
+            check="clock", health=Health.SKIPPED, said="the server does not report its time"
         )
     # A Date has no fractions of a second, so it stands for the whole second that starts then.
     ahead = max(before - (server + 1), 0.0) or min(after - server, 0.0)
     facts = {"difference_seconds": f"{ahead:+.0f}"}
     if abs(ahead) <= CLOCK_SECONDS:
-        said = "this machine's clock and the server's agree"
+        said = "this machine's clock agrees with the server's"
         return Finding(check="clock", health=Health.OK, said=said, facts=facts)
     where = "ahead of" if ahead > 0 else "behind"
     return Finding(
         check="clock",
         health=Health.WARNING,
         said=f"this machine's clock is {abs(ahead):.0f} s {where} the server's",
-        advice="Let it be set by NTP: certificates are judged by it, and runs are dated by it.",
+        advice="Set it by NTP: certificates are checked against it, and runs are dated by it.",
         facts=facts,
     )
 
@@ -175,13 +187,13 @@ def judge_roles(devices: Sequence[Device]) -> Finding:
         return Finding(
             check="role",
             health=Health.WARNING,
-            said="the token is accepted, and sees no device",
-            advice="Give its user a role on a site with devices, or look at base_url and user.",
+            said="the token is accepted, but shows no device",
+            advice="Give its user a role on a site with devices, or check base_url and user.",
         )
     counted = Counter(plain(device.authorized_role or "not told") for device in devices)
     facts = {role: f"{number} of {len(devices)} devices" for role, number in counted.items()}
     able = sum(device.authorized_role in _FROM_OWNER_UP for device in devices)
-    some = "all devices looked at" if len(devices) > 1 else "the device looked at"
+    some = "all devices checked" if len(devices) > 1 else "the device checked"
     if able == len(devices):
         said = f"writes would be allowed on {some}"
         return Finding(check="role", health=Health.OK, said=said, facts=facts)
@@ -189,8 +201,8 @@ def judge_roles(devices: Sequence[Device]) -> Finding:
         check="role",
         health=Health.WARNING,
         said=f"updates and deletions would be refused on {len(devices) - able} of {len(devices)} "
-        "devices looked at",
-        advice="They need the role OWNER; reading works without.",
+        f"devices checked",
+        advice="They need the role OWNER; reading works without it.",
         facts=facts,
     )
 
@@ -201,8 +213,8 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
     match error:
         case AuthenticationError():
             advice = (
-                f"The server does not accept the token (from {token_source}). Make a new one, "
-                "or see that it is one for this server."
+                f"The server rejected the token (from {token_source}). Create a new one, or "
+                f"check that it is for this server."
             )
         case PermissionDeniedError():
             advice = (
@@ -210,23 +222,25 @@ def judge_refusal(error: EnapterError, *, token_source: str) -> Finding:
                 "read devices; if `user` is set, the token must be allowed to act as others."
             )
         case RateLimitedError():
-            advice = "The token is known, and its calls are too many now; wait and try again."
+            advice = "The token is valid, but it made too many calls; wait and try again."
             return Finding(check="token", health=Health.WARNING, said=said, advice=advice)
         case RedirectError():
-            advice = "Redirects are never followed: set base_url to where it leads."
+            advice = "Redirects are never followed: set base_url to the redirect's target."
         case ServerError():
-            advice = "The server is in trouble; try again later."
+            advice = "The server has a problem; try again later."
         case APIError():
             advice = (
-                "What answers there may be no Enapter API; look at base_url, which ends in /api "
-                "for a gateway."
+                "The server there may not be an Enapter API; check base_url, which ends in "
+                "/api for a gateway."
             )
         case ResponseError():
-            advice = "What answers there is no Enapter API, or a newer one; look at base_url."
+            advice = (
+                "The server there is not an Enapter API, or a newer version of it; check base_url."
+            )
         case DeadlineExceededError():
-            advice = "The server is too slow, or something on the way holds the answer back."
+            advice = "The server is too slow, or something on the way delays the response."
         case _:
-            advice = "The connection was lost; a proxy or firewall on the way may do that."
+            advice = "The connection was lost; a proxy or firewall on the way may have closed it."
     return _failed("token", said, advice)
 
 
@@ -243,7 +257,7 @@ def summary(findings: Sequence[Finding]) -> str:
         for health in (Health.FAILED, Health.WARNING)
     )
     if failed:
-        return f"failed: {failed}; what to do stands after its ->"
+        return f"failed: {failed}; each line after -> says how to fix it"
     return f"nothing failed; warnings: {warned}" if warned else "nothing failed"
 
 
@@ -257,7 +271,7 @@ def _failed(check: str, said: str, advice: str) -> Finding:
 
 
 def _name(pairs: Iterable[Iterable[tuple[str, str]]]) -> str:
-    """Format a distinguished name by its best-known parts: organization and common name."""
+    """Format a distinguished name by its organization and common name."""
     parts = dict(pair for group in pairs for pair in group)
     known = [parts[key] for key in ("organizationName", "commonName") if key in parts]
     return plain(", ".join(known))

@@ -77,13 +77,13 @@ async def look_up(way: Way, around: Surroundings) -> tuple[Finding, list[str]]:
     """Resolve the name of the host to connect to, and return its addresses too."""
     host, port = way.place
     if way.proxy is not None:
-        advice = "Look at the proxy's address for a typing error, and at this machine's DNS."
+        advice = "Check the proxy's address for a typing error, and this machine's DNS."
     elif unused := _unused_proxy(way, around):
-        advice = f"{unused} Else look at base_url for a typing error, and at this machine's DNS."
+        advice = f"{unused} Otherwise check base_url for a typing error, and this machine's DNS."
     else:
-        advice = "Look at base_url for a typing error, and at this machine's DNS."
+        advice = "Check base_url for a typing error, and this machine's DNS."
     if host.endswith(".local"):
-        advice += " A name in .local needs mDNS, and the gateway in the same network."
+        advice += " A .local name needs mDNS, and a gateway in the same network."
     said = f"the name {host} was not resolved within {around.seconds:g} s"
     try:
         found = await _in_thread(lambda: around.lookup(host, port), around.seconds)
@@ -117,13 +117,14 @@ async def connect(addresses: list[str], way: Way, around: Surroundings) -> Findi
             check="connection",
             health=Health.WARNING,
             said=f"port {port} answers at {reached} of {len(results)} addresses",
-            advice="Calls work, and may begin late; look at the route to the others (IPv6?).",
+            advice="Calls work, but may start late; check the route to the other addresses "
+            "(IPv6?).",
             facts=facts,
         )
     if way.proxy is not None:
-        advice = "Look at the proxy's port, at whether it runs, and at firewalls on the way."
+        advice = "Check the proxy's port, whether the proxy runs, and firewalls on the way."
     else:
-        advice = "Look at base_url's port, at whether the server runs, and at firewalls on the way."
+        advice = "Check base_url's port, whether the server runs, and firewalls on the way."
         advice = " ".join(filter(None, (advice, _unused_proxy(way, around))))
     return Finding(
         check="connection",
@@ -206,7 +207,7 @@ async def _tunnel_opened(reader: asyncio.StreamReader) -> None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
-        raise _TunnelRefusedError("it does not answer as a proxy does") from None
+        raise _TunnelRefusedError("it does not respond like a proxy") from None
     line = head.partition(b"\r\n")[0].decode("latin-1")
     if line.split()[1:2] != ["200"]:
         raise _TunnelRefusedError(plain(line)[:120])
@@ -246,25 +247,27 @@ def _unused_proxy(way: Way, around: Surroundings) -> str:
     if named is None:
         return ""
     return (
-        f"{named[0]} is set, and used only where that is asked for: say --proxy {ENVIRONMENT}, or "
+        f"{named[0]} is set, but is used only on request: set --proxy {ENVIRONMENT}, or "
         f'proxy = "{ENVIRONMENT}" in a profile.'
     )
 
 
 def told_proxy(connection: Connection, way: Way, around: Surroundings) -> str:
-    """Return which proxy is used and why, without its password; "" if none is requested."""
+    """Return the requested proxy and its source, without its password; "" if there is none."""
     asked = connection.proxy
     if asked.value is None:
         return ""
     if asked.value != ENVIRONMENT:
         return f"{shown_proxy(way.first)} ({asked.source})"
     named = named_proxy(way.base_url, around.environ)
-    found = "it names none for this host" if named is None else f"{named[0]}: {way.first.origin()}"
+    found = (
+        "it names no proxy for this host" if named is None else f"{named[0]}: {way.first.origin()}"
+    )
     return f"{ENVIRONMENT} ({asked.source}); {found}"
 
 
 async def _reach(address: str, port: int, seconds: float) -> str:
-    """Connect to one address; return why it failed, or "" if it worked."""
+    """Connect to one address; return the reason for a failure, or ""."""
     try:
         async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(address, port)

@@ -33,7 +33,7 @@ class Cohort:
 
     @property
     def started(self) -> int:
-        """How many attempts started in it and were not withdrawn."""
+        """How many attempts started in the cohort and were not withdrawn."""
         return self.in_flight + self.passed + self.refused
 
     @property
@@ -60,7 +60,8 @@ class Cohort:
 def tolerated(base: float, margin: float, number: int) -> float:
     """Return the largest share of refusals among `number` attempts that does not mean overload.
 
-    It is the share that is always refused (`base`), a margin, and two standard deviations.
+    The result is the sum of the share that is always refused (`base`), a margin, and two standard
+    deviations.
     """
     share = base + margin
     return share + 2.0 * math.sqrt(share * (1.0 - share) / number)
@@ -69,9 +70,9 @@ def tolerated(base: float, margin: float, number: int) -> float:
 class Trial:
     """Uses a lower rate to find out whether refusals depend on the rate at all.
 
-    Wald's sequential probability ratio test over the attempts of the trial: do they end as
-    before (`share`), or as expected of a server that is no longer overloaded (`calm`)?
-    `restore` is the rate to restore if the refusals turn out not to depend on the rate.
+    This is Wald's sequential probability ratio test over the attempts of the trial. It decides
+    whether they end as before (`share`), or as expected of a server that is no longer overloaded
+    (`calm`). `restore` is the rate to restore if the refusals turn out not to depend on the rate.
 
     Source: A. Wald, "Sequential Tests of Statistical Hypotheses", 1945.
     """
@@ -87,7 +88,7 @@ class Trial:
         self.number = 0
         self.refused = 0
         self.evidence = 0.0
-        """The log-likelihood ratio of the same share to a calm server."""
+        """The log-likelihood ratio: same share against calm server."""
         same = min(self.HIGHEST, max(share, calm + self.LEAST_DIFFERENCE))
         self._if_refused = math.log(same / calm)
         self._if_passed = math.log((1.0 - same) / (1.0 - calm))
@@ -105,5 +106,5 @@ class Trial:
 
     @property
     def is_worse(self) -> bool:
-        """Whether more was refused at the lower rate, as when the server's capacity falls."""
+        """Whether refusals rose at the lower rate, because the server's capacity fell."""
         return self.found > 1.6 * self.share + 0.03

@@ -32,13 +32,13 @@ from enapter_async.limits.pace import Pace, RecentRefusals
 from enapter_async.limits.places import Places
 
 ENOUGH: Final = 20
-"""How many attempts fill a cohort,"""
+"""How many attempts fill a cohort."""
 ENOUGH_WHILE_DOUBLING: Final = 6
-"""and while the rate is doubled, when each cohort is a guess."""
+"""How many attempts fill a cohort while the rate is doubled, and each cohort is a guess."""
 MARGIN: Final = 0.02
 """The share of refusals, beyond chance, that does not reduce the rate."""
 HEAVY: Final = 0.5
-"""From this share of refusals on, the rate becomes the accepted rate, without a reduction."""
+"""At this share of refusals or more, the rate becomes the accepted rate, without a reduction."""
 CUT: Final = 0.8
 """The fraction of the accepted rate that remains after a cut."""
 PLATEAU: Final = 4
@@ -53,9 +53,9 @@ MOST_BASE: Final = 0.3
 BASE_HALVED_AFTER_S: Final = 10.0
 """The half-life of the known share, after which it is tested again."""
 SURE: Final = 3.0
-"""The evidence that ends a trial, as a logarithm; increased after a wrong verdict,"""
+"""The evidence that ends a trial, as a logarithm; increased after each wrong verdict."""
 MOST_SURE: Final = 12.0
-"""up to this value."""
+"""The maximum of this evidence."""
 TRIED: Final = 20
 """The minimum number of attempts before a trial attributes refusals to chance."""
 IN_A_ROW: Final = 6
@@ -63,13 +63,13 @@ IN_A_ROW: Final = 6
 FREEZE_S: Final = 2.0
 """The longest time that a freeze waits for attempts in flight."""
 MEASURED_S: Final = 0.1
-"""The shortest freeze whose measured rate is reliable enough to become the ceiling."""
+"""The rate measured in a freeze becomes the ceiling only if the freeze lasts at least this long."""
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 8.0
 LONGEST_TOLD_PAUSE_S: Final = 900.0
 """The longest pause that a server's Retry-After can impose on all calls."""
 FORGOTTEN_AFTER_S: Final = 60.0
-"""The time without an attempt after which knowledge of the server is out of date."""
+"""After this time without an attempt, knowledge of the server is out of date."""
 CATCH_UP_S: Final = 0.002
 """The maximum lateness of a timer that is compensated."""
 
@@ -129,7 +129,7 @@ class Controller:
     # When the next attempt may start.
 
     def opens_at(self, now: float) -> float:
-        """Return when the next attempt may start; infinity if one in flight must end first."""
+        """Return when the next attempt may start; infinity if one must end first."""
         if self._frozen_at is not None:
             if now < self._frozen_at + FREEZE_S:
                 return self._frozen_at + FREEZE_S
@@ -145,7 +145,7 @@ class Controller:
         return max(self._paused_until, self._last_began + 1.0 / rate)
 
     def try_begin(self, now: float) -> Cohort | None:
-        """Start an attempt if one may start now; return the cohort as `begin` does, or None.
+        """Start an attempt if allowed now; return its cohort as `begin` does, or None.
 
         If nothing limits the rate and the last cohort is too young to be full, this is fast.
         """
@@ -165,7 +165,7 @@ class Controller:
         return cohort
 
     def begin(self, now: float) -> Cohort:
-        """Count the start of an attempt allowed by `opens_at`; return the cohort to end it with."""
+        """Count the start of an attempt that `opens_at` allows; return its cohort."""
         rate, cohort = self._allowed, self._cohort
         if cohort is None or now - cohort.began >= SPAN_S:
             cohort = self._fitting_cohort(now)
@@ -244,7 +244,8 @@ class Controller:
     def lost(self, cohort: Cohort, now: float, *, unreachable: bool = False) -> None:
         """Withdraw an attempt that got no answer, and allow fewer in flight.
 
-        The attempt timed out, or the host was `unreachable` and must not be flooded on its return.
+        The attempt timed out, or the host was `unreachable`; it must not be flooded when it
+        returns.
         """
         if unreachable:
             self._places.resume()
@@ -267,7 +268,7 @@ class Controller:
         self._new_epoch()
 
     def _new_epoch(self) -> None:
-        """Judge attempts started from now on separately: the rate, or its meaning, has changed."""
+        """Start a new epoch, because the rate or its meaning has changed."""
         rates = (self._max_rate, None if self._probing else self._rate)
         self._allowed = min((rate for rate in rates if rate is not None), default=None)
         self.epoch += 1
@@ -287,7 +288,7 @@ class Controller:
         if cohort.refused < 2 or cohort.share <= tolerated(self._base, MARGIN, cohort.ended):
             self._grow(cohort, now)
             return
-        if claimed:  # more is refused at the restored rate, so it was not chance after all
+        if claimed:  # refused more at the restored rate, so it was not chance after all
             self._base = 0.0
             self._sure = min(MOST_SURE, self._sure + 2.0)
         self._cut(cohort)
@@ -338,7 +339,7 @@ class Controller:
                 self._set_rate(trial.restore)
 
     def _thaw(self, now: float) -> None:
-        """End a freeze: use the rate that passed meanwhile, or pause if nothing passed."""
+        """End a freeze: use the rate that passed during it, or pause if nothing passed."""
         frozen_at = now if self._frozen_at is None else self._frozen_at
         self._frozen_at = None
         self._in_a_row = 0

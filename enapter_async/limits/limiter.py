@@ -1,7 +1,7 @@
 """The limiter that every attempt of a client's calls and jobs waits for.
 
-Every attempt acquires a permit and ends it in one of four ways. The line is first come, first
-served, but a call that was refused returns to the front, since it has waited already.
+Every attempt acquires a permit and ends it in one of four ways. Attempts are served in order of
+arrival, but a refused call returns to the front, because it has waited already.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ class Limiter(Protocol):
         """Return a permit at once, or None if the attempt has to wait."""
 
     async def acquire(self, *, again: bool = False) -> Permit:
-        """Wait in line for a permit; `again` moves to the front, after a refusal.
+        """Wait in line for a permit; with `again`, after a refusal, wait at the front.
 
-        If cancelled, it has no effect: a permit already granted goes to the next in line.
+        A cancellation leaves no trace: a permit already granted goes to the next in line.
         """
         ...
 

@@ -6,7 +6,8 @@ from typing import Final
 FIRST: Final = 8
 AFTER_PAUSE: Final = 4
 GROWTH: Final = 0.5
-"""How many places each successful answer adds until the first loss; then one per round."""
+"""How many places each successful answer adds until the first loss; after it, each round adds one.
+"""
 LOSS: Final = 0.7
 """The fraction of the places that remains after an attempt exceeded its time limit."""
 
@@ -29,7 +30,7 @@ class Places:
         self._allow(float(FIRST))
 
     def resume(self) -> None:
-        """Start again after a pause, when everything is waiting to start at once."""
+        """Start again after a pause, when all waiting attempts would start at once."""
         self._allow(float(AFTER_PAUSE))
 
     def passed(self, in_flight: int) -> None:

@@ -42,8 +42,8 @@ class MQTTCredentials:
 class MQTTSCredentials:
     """The credentials for `MQTTProtocol.MQTTS`. The private key does not appear in `repr`.
 
-    All are PEM text; `ca_chain` may be missing if a public authority signed the certificate of
-    the broker.
+    All fields are PEM text; `ca_chain` may be missing if a public authority signed the broker's
+    certificate.
     """
 
     private_key: str = attrs.field(repr=False)

@@ -48,7 +48,7 @@ class AccessRole(OpenEnum):
     READONLY: ClassVar[Self]
     USER: ClassVar[Self]
     OWNER: ClassVar[Self]
-    """The least role that may update and delete a device."""
+    """The lowest role that may update and delete a device."""
     INSTALLER: ClassVar[Self]
     VENDOR: ClassVar[Self]
     SYSTEM: ClassVar[Self]

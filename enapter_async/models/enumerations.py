@@ -25,7 +25,7 @@ class OpenEnum(str):
             setattr(cls, name, member)
 
     def __new__(cls, value: str) -> Self:
-        """Return the known member with this value, in any case, or else the value unchanged."""
+        """Return the known member with this value, in any case, or the value as it is."""
         member: Self | None = cls._known.get(value)
         if member is None:
             member = cls._known.get(value.upper())

@@ -16,7 +16,7 @@ T = TypeVar("T")
 LARGEST_PAGE: Final = 50
 """The maximum number of objects that can be requested in one page."""
 LARGEST_PAGE_BYTES: Final = 4_000_000
-"""The largest page that is read: a larger one would block the event loop for too long."""
+"""The largest page that is read; a larger page would block the event loop for too long."""
 _LARGEST_OFFSET: Final = 2**63 - 1
 
 
@@ -55,7 +55,7 @@ class Page(Operation[tuple[T, ...]]):
         return min(self.limit * self.object_bytes, LARGEST_PAGE_BYTES)
 
     def when_missing(self, envelope: Mapping[str, Any]) -> tuple[T, ...] | Unset:
-        """Return an empty tuple if the answer looks like an empty page, as past the end."""
+        """Return an empty tuple if the answer looks like an empty page past the end."""
         total = envelope.get("total_count")
         past_the_end = isinstance(total, int) and total <= self.offset
         looks_like_a_page = self.answer.key in envelope or past_the_end

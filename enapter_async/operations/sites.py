@@ -202,7 +202,7 @@ class CreateSite(Operation[Site]):
         for field, wanted in (("name", self.name), ("timezone", self.timezone)):
             told = getattr(result, field)
             if told is not None and told != wanted:
-                return f"{field} is {told!r}, and {wanted!r} was asked for"
+                return f"{field} is {told!r}, but {wanted!r} was requested"
         return ""
 
 
@@ -265,7 +265,7 @@ class UpdateSite(Operation[Site]):
         for field in ("name", "timezone", "location"):
             value = getattr(self, field)
             if value is not UNSET and not value:
-                return f"an empty {field} changes nothing: the API takes it for 'leave it alone'"
+                return f"an empty {field} changes nothing: the API treats it as 'no change'"
         return ""
 
     def undo(self, before: Site) -> "UpdateSite | None":

@@ -43,7 +43,7 @@ class Connection:
 
     @property
     def mixed(self) -> str:
-        """A warning if a profile's token is sent to a server other than the profile's; else "".
+        """A warning if a profile's token is sent to a server other than the profile's, or "".
 
         This happens, for example, if a variable meant for another server is still set.
         """
@@ -54,8 +54,8 @@ class Connection:
         if self.base_url.value.rstrip("/") == own.rstrip("/"):
             return ""
         return (
-            f"the token of profile {profile.name} goes to {self.base_url.value}, "
-            f"as {self.base_url.source} says"
+            f"the token of profile {profile.name} is sent to {self.base_url.value} because of "
+            f"{self.base_url.source}"
         )
 
     def ssl_context(self) -> ssl.SSLContext | None:
@@ -69,7 +69,7 @@ class Connection:
         try:
             return ssl.create_default_context(cafile=self.ca_file.value)
         except ssl.SSLError:
-            reason = "it holds no certificate in PEM form"
+            reason = "it contains no PEM certificate"
         except OSError as error:
             reason = error.strerror or "it cannot be read"
         raise ConfigurationError(f"ca_file {self.ca_file.value} cannot be used: {reason}")
@@ -77,7 +77,7 @@ class Connection:
 
 @concealing
 def choose(name: str | None = None, environ: Mapping[str, str] | None = None) -> Profile | None:
-    """Return the profile called `name`, or that in `ENAPTER_PROFILE`, or the default, or None.
+    """Return the profile called `name`, else that of `ENAPTER_PROFILE`, else any default.
 
     Raises:
         ConfigurationError: there is no such profile, or the file is invalid.

@@ -130,19 +130,21 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
             raw = file.read(_LARGEST_BYTES + 1)
     except FileNotFoundError:
         if named:
-            raise ConfigurationError(f"{path}, as {CONFIG_VARIABLE} says, is not there") from None
+            raise ConfigurationError(
+                f"{path}, named by {CONFIG_VARIABLE}, does not exist"
+            ) from None
         return Config(path=path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     if writers := _writers(state):
-        # The whole file is refused, since its writers could set a program, server or authority.
+        # The whole file is refused, because its writers could set a program, server or authority.
         raise ConfigurationError(
-            f"{path} is not used, for it {writers}, and can name programs that run as you; "
-            "own it, and chmod 600 it"
+            f"{path} is not used: it {writers}, and can name programs that run as you; own it, "
+            "and chmod 600 it"
         )
     try:
         if len(raw) > _LARGEST_BYTES:
-            raise ConfigurationError(f"{path} is larger than a configuration can be")
+            raise ConfigurationError(f"{path} is too large for a configuration file")
         data = tomllib.loads(raw.decode())
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not UTF-8 text") from None
@@ -176,13 +178,16 @@ class _Reader:
         if "default" in data:
             default = self._text("default", data["default"])
             if default not in profiles:
-                raise self._wrong("default", f"names {default[:60]!a}, which is no profile of it")
+                raise self._wrong(
+                    "default", f"names {default[:60]!a}, which is not a profile in the file"
+                )
         return Config(path=self._path, default=default, profiles=profiles)
 
     def _profile(self, name: str, value: object) -> Profile:
         if not _NAME.fullmatch(name):
             raise self._wrong(
-                f"the profile {name[:60]!a}", "must be named with letters, digits, '.', '_', '-'"
+                f"the profile {name[:60]!a}",
+                "must have a name of letters, digits, '.', '_' and '-'",
             )
         where = f"profiles.{name}"
         table: dict[str, Any] = self._typed(where, value, dict)
@@ -210,18 +215,18 @@ class _Reader:
             if key not in keys:
                 place = f"{where}.{key[:60]}" if where else key[:60]
                 owner = where or "the file"
-                raise self._wrong(ascii(place), f"is not known; {owner} may have {', '.join(keys)}")
+                raise self._wrong(ascii(place), f"is unknown; {owner} may have {', '.join(keys)}")
 
     def _typed(self, where: str, value: object, kind: type[T]) -> T:
         if isinstance(value, kind):
             return value
         got = _WORDS.get(type(value), "a date or time")
-        raise self._wrong(where, f"must be {_WORDS[kind]}; it is {got}")
+        raise self._wrong(where, f"must be {_WORDS[kind]}, not {got}")
 
     def _text(self, where: str, value: object) -> str:
         text = self._typed(where, value, str)
         if not text or "\0" in text:
-            raise self._wrong(where, "is empty, or holds a NUL")
+            raise self._wrong(where, "is empty, or contains a NUL")
         return text
 
     def _place(self, where: str, value: object) -> Path:
@@ -230,24 +235,24 @@ class _Reader:
     def _command(self, where: str, value: object) -> tuple[str, ...]:
         words: list[object] = self._typed(where, value, list)
         if not words:
-            raise self._wrong(where, "is empty; the program stands first")
+            raise self._wrong(where, "is empty; it must start with the program")
         return tuple(self._text(f"{where}[{index}]", word) for index, word in enumerate(words))
 
 
 def _writers(state: os.stat_result) -> str:
-    """Return why users other than this one and root can change a file; empty if they cannot."""
+    """Return how users other than this one and root can change a file, or "" if they cannot."""
     if sys.platform == "win32":
         return ""
     if state.st_uid not in (os.geteuid(), 0):
         return f"belongs to another user (uid {state.st_uid})"
     mode = stat.S_IMODE(state.st_mode)
-    # A character device such as /dev/null does not return what others wrote to it.
+    # A character device such as /dev/null does not return data that others wrote to it.
     changed = mode & 0o022 and not stat.S_ISCHR(state.st_mode)
     return f"can be changed by others (mode {mode:04o})" if changed else ""
 
 
 def _shared(state: os.stat_result) -> str:
-    """Return why a file is unsafe for a secret; empty if it is safe."""
+    """Return the reason why a file is unsafe for a secret, or "" if it is safe."""
     mode = stat.S_IMODE(state.st_mode)
     readable = sys.platform != "win32" and mode & 0o044
     return _writers(state) or (f"can be read by others (mode {mode:04o})" if readable else "")
@@ -256,9 +261,9 @@ def _shared(state: os.stat_result) -> str:
 def _read_token_file(path: Path, where: str) -> str:
     """Read a token from a file; refuse a file that others can read, unless it is mounted.
 
-    The user of a mounted secret (Docker, Kubernetes) cannot change its mode, so if others can
-    read it, that causes only a warning. The checks are made on the opened file itself, so nobody
-    can swap the file in between.
+    The user of a mounted secret (Docker, Kubernetes) cannot change its mode. If others can read it,
+    this only causes a warning. The checks are made on the opened file itself, so nobody can swap
+    the file in between.
     """
     try:
         with path.open("rb") as file:
@@ -300,7 +305,7 @@ def _run(command: tuple[str, ...], where: str, seconds: float) -> str:
     try:
         first = done.stdout.decode().partition("\n")[0].removesuffix("\r")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{where}: {name} printed no UTF-8 text") from None
+        raise ConfigurationError(f"{where}: {name} did not print UTF-8 text") from None
     if not first:
         raise ConfigurationError(f"{where}: {name} printed no token")
     return first

@@ -114,7 +114,7 @@ async def test_a_closed_port(server: FaultServer) -> None:
     findings = await found(to(server.base_url), around)
     assert healths(findings) == after("connection")
     assert "Connection refused" in findings["connection"].said
-    assert "http_proxy is set, and used only where" in findings["connection"].advice
+    assert "http_proxy is set, but is used only on request" in findings["connection"].advice
 
 
 async def test_one_address_of_two_is_enough(server: FaultServer) -> None:
@@ -199,7 +199,7 @@ async def test_the_systems_authorities_do_not_include_a_gateways(
     async with FaultServer(ssl_context=certificates.server()) as server:
         findings = await found(to(server.base_url))
     assert findings["tls"].health is Health.FAILED
-    assert "authority that this machine does not know" in findings["tls"].said
+    assert "authority that this machine does not trust" in findings["tls"].said
 
 
 async def test_a_custom_authority_and_a_certificate_that_expires_soon(
@@ -251,9 +251,9 @@ async def test_a_server_that_accepts_and_stays_silent() -> None:
 REFUSALS: dict[str, tuple[Any, str, str]] = {
     "403": (errors(403), "failed", "invalid or expired"),
     "429": (errors(429), "warning", "too many"),
-    "a proxy's page": (html(200), "failed", "no Enapter API"),
+    "a proxy's page": (html(200), "failed", "not an Enapter API"),
     "a redirect": (answer(302, None, ("Location", "/login")), "failed", "never followed"),
-    "a failure": (errors(500), "failed", "in trouble"),
+    "a failure": (errors(500), "failed", "has a problem"),
     "silence": (hang(), "failed", ""),
 }
 

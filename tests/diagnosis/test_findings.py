@@ -79,9 +79,9 @@ def refused(code: int, message: str = "told") -> ssl.SSLCertVerificationError:
     [
         (9, "not valid yet"),
         (10, "has expired"),
-        (18, "signed by nobody but itself"),
-        (19, "does not know"),
-        (20, "does not know, or its chain is incomplete"),
+        (18, "is self-signed"),
+        (19, "does not trust"),
+        (20, "does not trust, or its chain is incomplete"),
         (62, "is for another name"),
         (64, "is for another address"),
         (23, "told"),
@@ -161,7 +161,7 @@ def devices(*roles: str | None) -> list[Device]:
         (("READONLY", "READONLY", "READONLY"), Health.WARNING, "refused on 3 of 3"),
         ((None, "OWNER"), Health.WARNING, "refused on 1 of 2"),
         (("SOMETHING_NEW",), Health.WARNING, "refused on 1 of 1"),
-        ((), Health.WARNING, "sees no device"),
+        ((), Health.WARNING, "shows no device"),
     ],
 )
 def test_whether_writes_would_be_allowed(
@@ -178,13 +178,13 @@ def test_roles_are_summarized() -> None:
 
 
 REFUSALS: list[tuple[EnapterError, Health, str]] = [
-    (AuthenticationError("no", status=401), Health.FAILED, "does not accept the token (from env)"),
+    (AuthenticationError("no", status=401), Health.FAILED, "rejected the token (from env)"),
     (PermissionDeniedError("no", status=403), Health.FAILED, "invalid or expired"),
     (RateLimitedError("no", status=429), Health.WARNING, "too many"),
     (RedirectError("no", status=302), Health.FAILED, "never followed"),
-    (ServerError("no", status=502), Health.FAILED, "in trouble"),
-    (NotFoundError("no", status=404), Health.FAILED, "no Enapter API"),
-    (ResponseError("no"), Health.FAILED, "no Enapter API"),
+    (ServerError("no", status=502), Health.FAILED, "has a problem"),
+    (NotFoundError("no", status=404), Health.FAILED, "an Enapter API"),
+    (ResponseError("no"), Health.FAILED, "an Enapter API"),
     (DeadlineExceededError("no"), Health.FAILED, "too slow"),
     (TransportError("no"), Health.FAILED, "was lost"),
 ]
@@ -219,5 +219,5 @@ def test_a_summary_names_what_to_look_at_first() -> None:
     )
     assert (
         told(role=Health.WARNING, tls=Health.FAILED)
-        == "failed: tls; what to do stands after its ->"
+        == "failed: tls; each line after -> says how to fix it"
     )

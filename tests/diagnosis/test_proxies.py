@@ -33,9 +33,9 @@ async def test_all_is_well_through_a_proxy(certificates: Certificates) -> None:
 
 
 REFUSALS = {
-    "407 Proxy Authentication Required": "Put user and password",
+    "407 Proxy Authentication Required": "Put the user and password",
     "403 Forbidden": "may not allow that host",
-    "502 Bad Gateway": "does not reach that host",
+    "502 Bad Gateway": "cannot reach that host",
 }
 
 
@@ -56,7 +56,7 @@ async def test_an_unused_proxy_variable_is_named_before_dns() -> None:
     findings = await found(to(GATEWAY), around)
     assert healths(findings) == after("name")
     advice = findings["name"].advice
-    assert advice.startswith("HTTPS_PROXY is set, and used only where that is asked for")
+    assert advice.startswith("HTTPS_PROXY is set, but is used only on request")
     assert "--proxy environment" in advice
 
 
@@ -67,10 +67,10 @@ async def test_the_environments_proxy_is_used_on_request() -> None:
     assert findings["configuration"].facts["proxy"] == (
         "environment (option --proxy); HTTPS_PROXY: http://127.0.0.1:9"
     )
-    assert "Look at the proxy's port" in findings["connection"].advice
+    assert "Check the proxy's port" in findings["connection"].advice
     alone = attrs.evolve(around, environ={"HTTPS_PROXY": "x", "NO_PROXY": ".invalid"})
     findings = await found(through(to(GATEWAY), "environment"), alone)
-    assert "names none for this host" in findings["configuration"].facts["proxy"]
+    assert "names no proxy for this host" in findings["configuration"].facts["proxy"]
     assert findings["name"].health is Health.FAILED
 
 

@@ -74,7 +74,7 @@ async def test_a_difference_is_reported_not_retried_and_undone(
     with contextlib.closing(read_journal(journal)) as read:
         rows = list(result_rows(read))
     assert {row["state"] for row in rows} == {"differs"}
-    assert "was asked for" in rows[0]["error"]
+    assert "was requested" in rows[0]["error"]
 
     back = await fleet.undo(client, journal)
     assert not any(back.lasting.values())

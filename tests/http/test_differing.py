@@ -27,12 +27,12 @@ def told(**fields: Any) -> bytes:
         (
             UpdateDevice(device_id="dev-1", name=" Boiler "),
             {"name": "Boiler"},
-            "name is 'Boiler', and ' Boiler ' was asked for",
+            "name is 'Boiler', but ' Boiler ' was requested",
         ),
         (
             UpdateDevice(device_id="dev-1", name="Boiler", slug="Boiler-1"),
             {"name": "Boiler", "slug": "boiler-1"},
-            "slug is 'boiler-1', and 'Boiler-1' was asked for",
+            "slug is 'boiler-1', but 'Boiler-1' was requested",
         ),
     ],
 )

@@ -187,5 +187,5 @@ async def test_a_call_without_slots_ends_at_its_deadline_with_the_reason(
 
 
 def test_a_limiter_and_pacing_do_not_go_together() -> None:
-    with pytest.raises(ConfigurationError, match="pass limiter or pacing alone"):
+    with pytest.raises(ConfigurationError, match="pass either limiter or pacing"):
         Client("t", limiter=SharedLimiter(Line()), pacing=Pacing(max_rate=5))

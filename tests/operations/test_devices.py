@@ -345,9 +345,9 @@ def test_a_missing_declaration_of_an_operation_is_named() -> None:
     class Bare(Operation[None]):
         pass
 
-    with pytest.raises(NotImplementedError, match="Bare must say what its request is"):
+    with pytest.raises(NotImplementedError, match=r"Bare must define request\(\)"):
         Bare().request()
-    with pytest.raises(NotImplementedError, match="Bare must say what it returns of a state"):
+    with pytest.raises(NotImplementedError, match=r"Bare must define result_of\(\)"):
         Bare().result_of(None)
 
 

@@ -27,7 +27,7 @@ def test_changes_determine_whether_it_holds_and_how_an_answer_differs() -> None:
     assert not RENAME.holds(None)
     assert RENAME.differs(Rack(id="r1", name="North")) == ""
     assert (
-        RENAME.differs(Rack(id="r1", name="north")) == "name is 'north', and 'North' was asked for"
+        RENAME.differs(Rack(id="r1", name="north")) == "name is 'north', but 'North' was requested"
     )
 
 
@@ -72,8 +72,8 @@ def test_a_class_without_a_kind_is_named_by_its_place() -> None:
     [
         ("update", "kind must be 'noun.verb'"),
         ("Rack.move", "kind must be 'noun.verb'"),
-        (5, "kind is its name in files; give the field another name"),
-        ("rack.rename", "kind 'rack.rename' is already that of tests.support.racks:RenameRack"),
+        (5, "kind is the class's name in files; rename the field"),
+        ("rack.rename", "kind 'rack.rename' is already used by tests.support.racks:RenameRack"),
     ],
 )
 def test_an_invalid_kind_is_refused_at_the_class_definition(kind: Any, message: str) -> None:

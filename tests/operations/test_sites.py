@@ -79,7 +79,7 @@ def test_an_uncertain_creation_has_candidates_and_is_never_settled() -> None:
     assert create.candidates((same, *others, unclear)) == (same, unclear)
     assert create.differs(same) == ""
     assert (
-        create.differs(Site(id="s5", name="Barn ")) == "name is 'Barn ', and 'Barn' was asked for"
+        create.differs(Site(id="s5", name="Barn ")) == "name is 'Barn ', but 'Barn' was requested"
     )
 
 

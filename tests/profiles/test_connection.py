@@ -99,7 +99,8 @@ def test_a_profiles_token_for_another_server_is_detected(environ: dict[str, str]
     assert resolve(profile, both).mixed == ""
     said = resolve(profile, {f"{ENV}BASE_URL": "https://env.test"}).mixed
     assert said == (
-        f"the token of profile berlin goes to https://env.test, as environment {ENV}BASE_URL says"
+        "the token of profile berlin is sent to https://env.test because of environment "
+        f"{ENV}BASE_URL"
     )
 
 
@@ -152,7 +153,7 @@ async def test_a_gateway_with_an_authority_of_its_own(
         assert server.arrivals[0].header("X-Enapter-Auth-Token") == "gateway-token"
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("x", "no certificate")])
+@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), ("x", "no PEM certificate")])
 def test_an_authority_that_cannot_be_used(tmp_path: Path, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / "ca.pem").write_text(content)

@@ -53,7 +53,7 @@ def test_a_folder_that_is_not_absolute_is_ignored(monkeypatch: pytest.MonkeyPatc
 def test_a_file_that_is_not_there_holds_nothing_unless_it_was_named(tmp_path: Path) -> None:
     assert read_config({"XDG_CONFIG_HOME": str(tmp_path)}).profiles == {}
     assert read_config({"ENAPTER_CONFIG": os.devnull}).profiles == {}
-    with pytest.raises(ConfigurationError, match="as ENAPTER_CONFIG says, is not there"):
+    with pytest.raises(ConfigurationError, match="named by ENAPTER_CONFIG, does not exist"):
         read_config({"ENAPTER_CONFIG": str(tmp_path / "none.toml")})
 
 
@@ -92,23 +92,23 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
 
 
 WRONG = {
-    'defualt = "x"': "'defualt' is not known; the file may have default, profiles",
-    "default = 3": "default must be a text; it is a number",
-    'default = "x"': "default names 'x', which is no profile of it",
-    "profiles = 1": "profiles must be a table; it is a number",
-    "[profiles]\none = 1": "profiles.one must be a table; it is a number",
-    '[profiles.one]\nbase-url = "x"': "'profiles.one.base-url' is not known; profiles.one may",
-    "[profiles.one]\nbase_url = true": "profiles.one.base_url must be a text; it is true or false",
+    'defualt = "x"': "'defualt' is unknown; the file may have default, profiles",
+    "default = 3": "default must be a text, not a number",
+    'default = "x"': "default names 'x', which is not a profile in the file",
+    "profiles = 1": "profiles must be a table, not a number",
+    "[profiles]\none = 1": "profiles.one must be a table, not a number",
+    '[profiles.one]\nbase-url = "x"': "'profiles.one.base-url' is unknown; profiles.one may",
+    "[profiles.one]\nbase_url = true": "profiles.one.base_url must be a text, not true or false",
     '[profiles.one]\nbase_url = ""': "profiles.one.base_url is empty",
-    "[profiles.one]\nuser = 1979-05-27": "profiles.one.user must be a text; it is a date or time",
-    '[profiles.one]\nallow_insecure_http = "yes"': "must be true or false; it is a text",
-    '[profiles.one]\ntoken_command = "pass show x"': "token_command must be a list; it is a text",
-    "[profiles.one]\ntoken_command = []": "token_command is empty; the program stands first",
-    '[profiles.one]\ntoken_command = ["a", 1]': "token_command[1] must be a text; it is a number",
+    "[profiles.one]\nuser = 1979-05-27": "profiles.one.user must be a text, not a date or time",
+    '[profiles.one]\nallow_insecure_http = "yes"': "must be true or false, not a text",
+    '[profiles.one]\ntoken_command = "pass show x"': "token_command must be a list, not a text",
+    "[profiles.one]\ntoken_command = []": "token_command is empty; it must start with the program",
+    '[profiles.one]\ntoken_command = ["a", 1]': "token_command[1] must be a text, not a number",
     '[profiles.one]\ntoken = "x"\ntoken_file = "y"': "has token and token_file; keep one",
-    '[profiles."a b"]\nuser = "x"': "must be named with letters",
+    '[profiles."a b"]\nuser = "x"': "must have a name of letters",
     "[profiles.one": "is not TOML",
-    '[profiles.one]\nuser = "\\u001b[31m"\nx = 1': "'profiles.one.x' is not known",
+    '[profiles.one]\nuser = "\\u001b[31m"\nx = 1': "'profiles.one.x' is unknown",
 }
 
 
@@ -128,7 +128,7 @@ def test_a_file_that_is_not_text_or_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         read_config(environ)
     path.write_bytes(b"#" * (1024 * 1024 + 1))
-    with pytest.raises(ConfigurationError, match="larger than"):
+    with pytest.raises(ConfigurationError, match="too large"):
         read_config(environ)
     with pytest.raises(ConfigurationError, match="cannot be read"):
         read_config({"ENAPTER_CONFIG": str(tmp_path)})
@@ -211,7 +211,7 @@ def test_a_command_returns_its_first_line(tmp_path: Path) -> None:
 FAILING = {
     "print('tok'); raise SystemExit(3)": "ended with 3",
     "pass": "printed no token",
-    "import sys; sys.stdout.buffer.write(bytes([255]))": "printed no UTF-8 text",
+    "import sys; sys.stdout.buffer.write(bytes([255]))": "did not print UTF-8 text",
 }
 
 
