@@ -24,6 +24,7 @@ from enapter_async._http.security import (
     parse_base_url,
 )
 from enapter_async._http.transport import Timeouts
+from enapter_async.api.commands import Commands
 from enapter_async.api.devices import Devices
 from enapter_async.api.sites import Sites
 from enapter_async.clock import Clock
@@ -267,6 +268,7 @@ class Client:
         """Attach the nouns to this client, so that their calls use its own options."""
         self.devices = Devices(self)
         self.sites = Sites(self)
+        self.commands = Commands(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

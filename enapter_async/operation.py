@@ -164,6 +164,8 @@ class Operation(Generic[T_co]):
     operations of the noun share it. Until that is known, a 404 proves nothing, because any wrong
     path returns a 404."""
     settles: ClassVar[Settles] = Settles.NEVER
+    result_name: ClassVar[str] = ""
+    """The name of its result in rows of JSON; if empty, the noun of its target."""
     plan_expand: ClassVar[tuple[str, ...]] = ()
     """The additional fields that a plan must request with `expand` when it reads the state."""
 
@@ -248,6 +250,10 @@ class Operation(Generic[T_co]):
         """
         return None
 
+    def first_state(self, result: Any) -> Any:
+        """Return what the answer to an operation that goes on says of it; by default, itself."""
+        return result
+
     def differs(self, result: Any) -> str:
         """Return how a successful answer differs from the request; "" if it does not.
 
@@ -328,6 +334,10 @@ class Operation(Generic[T_co]):
     def claims(self) -> Mapping[str, Any]:
         """Return the fields for which a plan accepts only one value per object."""
         return self.changes()
+
+    def details(self) -> Mapping[str, Any]:
+        """Return the values that a plan shows for an operation without `changes`."""
+        return self.claims()
 
     def guards(self) -> tuple[str, ...]:
         """Return the fields that must not have changed between planning and sending."""

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enapter_async.operation import Answer, Operation, Repeat, RequestParts
+from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -29,6 +30,10 @@ ROUTES = [
     (
         GenerateConfig(device_id="dev-1", protocol="MQTTS"),
         "POST /v3/devices/{device_id}/generate_config",
+    ),
+    (
+        CreateExecution(device_id="dev-1", name="reboot"),
+        "POST /v3/devices/{device_id}/command_executions",
     ),
     (
         AssignBlueprint(device_id="dev-1", blueprint_id="bp-2"),

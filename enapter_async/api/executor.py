@@ -2,6 +2,7 @@
 
 from typing import Protocol, TypeVar
 
+from enapter_async.clock import Clock
 from enapter_async.operation import Operation
 
 T = TypeVar("T")
@@ -12,4 +13,13 @@ class Executor(Protocol):
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute one operation and return its result."""
+        ...
+
+
+class TimedExecutor(Executor, Protocol):
+    """An executor with a clock, for methods that wait between two operations."""
+
+    @property
+    def clock(self) -> Clock:
+        """The source of time."""
         ...

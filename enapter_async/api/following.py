@@ -71,7 +71,7 @@ class FollowUp:
     @classmethod
     def after(cls, operation: Operation[Any], result: Any) -> Self:
         """Return the follow-up of an operation after this result."""
-        return cls(operation, operation.follow(result), result)
+        return cls(operation, operation.follow(result), operation.first_state(result))
 
     async def run(
         self, read: Callable[[Operation[Any]], Awaitable[Any]], following: Following

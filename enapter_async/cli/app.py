@@ -19,6 +19,10 @@ from enapter_async.text import plain, plain_lines
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "commands": (
+            "enapter_async.cli.commands",
+            "Execute commands, and show their executions.",
+        ),
         "completion": (
             "enapter_async.cli.completion",
             "Print a script for tab completion in bash, zsh or fish.",

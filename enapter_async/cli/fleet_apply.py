@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
@@ -29,10 +29,14 @@ from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.run_folders import RunFolder, runs_directory
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.plan import Plan, read_plan
+from enapter_async.fleet.planning.plan import Kind, Plan, kind_of, read_plan
 from enapter_async.fleet.planning.plan_file import is_plan
-from enapter_async.operation import Operation
-from enapter_async.operations.devices import DeleteDevice, GenerateConfig
+
+_LASTING: Final = {
+    Kind.REMOVES: "deletion",
+    Kind.SECRET: "new configuration",
+    Kind.ONCE: "once-only operation",
+}
 
 
 def apply_all(
@@ -54,11 +58,14 @@ def apply_all(
     """
     if isinstance(operations, Plan):
         _check_plan(operations, skip_refused=skip_refused)
-        deletions, configurations = operations.deletions, operations.configurations
+        kinds = {
+            Kind.REMOVES: operations.deletions,
+            Kind.SECRET: operations.configurations,
+            Kind.ONCE: operations.once,
+        }
     else:
-        kinds = _kinds(operations)
-        deletions, configurations = kinds[DeleteDevice], kinds[GenerateConfig]
-    confirm_lasting(deletions, configurations, yes=yes)
+        kinds = Counter(map(kind_of, operations))
+    confirm_lasting({what: kinds[kind] for kind, what in _LASTING.items()}, yes=yes)
     folder = RunFolder.create(runs_directory(), now=time.time())
     copy = folder.path / "plan.jsonl"
     try:
@@ -66,7 +73,7 @@ def apply_all(
             operations.write(copy)
         tell(_told(operations))
         tell(f"run {folder.id}")
-        default = str(folder.credentials) if configurations else None
+        default = str(folder.credentials) if kinds[Kind.SECRET] else None
         options = attrs.evolve(
             options,
             journal=JournalOptions(
@@ -95,15 +102,11 @@ def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
         )
 
 
-def _kinds(operations: Collection[Operation[Any]]) -> Counter[type]:
-    return Counter(type(each) for each in operations)
-
-
 def _told(operations: Collection[Any]) -> str:
     if isinstance(operations, Plan):
         counts = {str(verdict): number for verdict, number in operations.counts.items()}
     else:
-        kinds = _kinds(operations).most_common()
+        kinds = Counter(type(each) for each in operations).most_common()
         counts = {kind.__name__: number for kind, number in kinds}
     named = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     return f"{len(operations)} operations{': ' if named else ''}{named}"

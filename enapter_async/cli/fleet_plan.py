@@ -71,6 +71,10 @@ _BECOMING: Final = (
         type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
         help="Generate a new configuration for each device.",
     ),
+    click.option("--execute", metavar="COMMAND", help="Execute this command on each device."),
+    click.option(
+        "--args", "arguments", metavar="JSON", help="The command's arguments, as a JSON object."
+    ),
     click.option("--delete", is_flag=True, help="Delete them."),
 )
 
@@ -107,7 +111,7 @@ def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_change(*given: Any, **arguments: Any) -> Any:
-        names = ("name", "slug", "blueprint_id", "protocol", "delete")
+        names = ("name", "slug", "blueprint_id", "protocol", "execute", "arguments", "delete")
         becoming = {name: arguments.pop(name) for name in names}
         becoming = {name: value for name, value in becoming.items() if value}
         return command(*given, becoming=becoming, **arguments)
@@ -345,8 +349,8 @@ def line_of_item(item: PlanItem) -> str:
     before, changes = item.before or {}, item.operation.changes()
     if not changes:
         verb = item.operation.kind.rpartition(".")[2].replace("_", " ")
-        claims = item.operation.claims().items()
-        words = [plain(verb), *(f"{field} {_text(value)}" for field, value in claims)]
+        details = item.operation.details().items()
+        words = [plain(verb), *(f"{field} {_text(value)}" for field, value in details)]
         return f"{device}: {', '.join(words)}"
     changed = (
         _change(field, before.get(field), value)

@@ -20,6 +20,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from enapter_async.api.following import WAIT
 from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, tell, tell_of_doctor
@@ -125,13 +126,14 @@ def write_object(
     *,
     credentials: str | None = None,
     show_secret: bool = False,
+    wait: float = WAIT,
 ) -> None:
     """Execute one operation as a run of one, with the same checks and handling of Ctrl-C."""
 
     async def work() -> Exit:
         outcomes: list[Outcome[Any]] = []
         async with settings.client() as client:
-            options = RunOptions(credentials=credentials)
+            options = RunOptions(credentials=credentials, wait=wait)
             _, cut_short = await run_job(client, [operation], options, on_outcome=outcomes.append)
         (outcome,) = outcomes
         with although_unheard():
@@ -218,7 +220,14 @@ def names_in(expand: str | None) -> tuple[str, ...]:
 
 
 def _cells(each: Any, columns: Sequence[str]) -> list[str]:
-    return [plain(getattr(each, field) or "") for field in columns]
+    return [plain(_value(each, field)) for field in columns]
+
+
+def _value(each: Any, field: str) -> Any:
+    """Return a field of an object, or with dots a field of a field; "" if it has none."""
+    for name in field.split("."):
+        each = getattr(each, name, None)
+    return "" if each is None else unstructure(each)
 
 
 def _show_table(objects: list[Any], columns: Sequence[str]) -> None:

@@ -1,26 +1,26 @@
 """Asks for confirmation before changes that cannot be undone."""
 
 import sys
+from collections.abc import Mapping
 
 import click
 
 yes_option = click.option(
-    "--yes", is_flag=True, help="Do not ask to confirm deletions and new configurations."
+    "--yes", is_flag=True, help="Do not ask to confirm what cannot be undone."
 )
 
 
-def confirm_lasting(deletions: int, configurations: int, *, yes: bool) -> None:
-    """Ask the user to confirm deletions and new configurations by typing their number.
+def confirm_lasting(counts: Mapping[str, int], *, yes: bool) -> None:
+    """Ask the user to confirm what cannot be undone, by typing its number.
 
-    Does not ask if neither is planned. Raises the same errors as `confirm`.
+    `counts` maps words, such as "deletion", to numbers. Does not ask if all are 0. Raises the
+    same errors as `confirm`.
     """
     named = " and ".join(
-        f"{count} {what}{'' if count == 1 else 's'}"
-        for count, what in ((deletions, "deletion"), (configurations, "new configuration"))
-        if count
+        f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count
     )
     if named:
-        confirm(f"{named} cannot be undone", deletions + configurations, yes=yes)
+        confirm(f"{named} cannot be undone", sum(counts.values()), yes=yes)
 
 
 def confirm(what: str, number: int, *, yes: bool) -> None:

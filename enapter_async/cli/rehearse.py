@@ -149,6 +149,11 @@ def rehearse_plan(
         read_plan(plan) as read,
         tempfile.TemporaryDirectory(prefix="enapter-rehearsal-") as folder,
     ):
+        if read.once:
+            raise ConfigurationError(
+                f"{plain(plan)} has {read.once} once-only operations, such as commands, which "
+                "cannot be rehearsed: the plan does not hold what the devices would do"
+            )
         tell(f"{len(read)} operations, rehearsed on this machine; {faults * 100:g} % faults")
         if read.counts[Verdict.REFUSED]:
             tell(f"{read.counts[Verdict.REFUSED]} refused operations are left out")

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from enapter_async.emulator.commands import Behaviour, Commands
     from enapter_async.emulator.faults import (
         ROUGH,
         Drop,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ROUGH",
     "Arrival",
+    "Behaviour",
+    "Commands",
     "Device",
     "Drop",
     "Effect",
@@ -53,6 +56,8 @@ __all__ = [
 
 _HOMES = {
     "Arrival": "log",
+    "Behaviour": "commands",
+    "Commands": "commands",
     "Device": "state",
     "Effect": "log",
     "Emulator": "server",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from enapter_async.emulator.commands import Commands
 from enapter_async.emulator.devices import Devices
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
 from enapter_async.emulator.sites import Sites
@@ -17,7 +18,7 @@ NounT = TypeVar("NounT", bound=Noun)
 
 TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
-NOUNS: Final[tuple[type[Noun], ...]] = (Devices, Sites)
+NOUNS: Final[tuple[type[Noun], ...]] = (Devices, Sites, Commands)
 """The nouns that the emulator has; a new one is added here."""
 
 

@@ -26,6 +26,26 @@ _ROLES: Final = ("OWNER", "INSTALLER", "VENDOR", "USER", "READONLY")
 _ROLE_WEIGHTS: Final = (60, 30, 2, 4, 4)
 
 
+_COMMANDS: Final = {
+    "reboot": {"display_name": "Reboot", "group": "main"},
+    "set_interval": {
+        "display_name": "Set the interval of telemetry",
+        "group": "main",
+        "access_level": "owner",
+        "arguments": {
+            "seconds": {
+                "display_name": "Seconds",
+                "type": "integer",
+                "required": True,
+                "min": 1,
+                "max": 3600,
+            }
+        },
+    },
+}
+"""The commands of every seeded device."""
+
+
 @attrs.frozen(kw_only=True)
 class _Product:
     name: str
@@ -40,6 +60,7 @@ class _Product:
             "implements": [self.profile],
             "properties": {n: {"type": "string", "display_name": n} for n in self.property_names},
             "alerts": {self.alert: {"display_name": self.alert, "severity": "warning"}},
+            "commands": _COMMANDS,
         }
 
 

@@ -145,6 +145,10 @@ class World:
 
     # Inspecting the world
 
+    def now(self) -> float:
+        """Return the world's time, in seconds since 1970."""
+        return self._now()
+
     def __len__(self) -> int:
         return len(self._devices)
 

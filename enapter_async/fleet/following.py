@@ -61,8 +61,10 @@ class FollowedExecution(Execution[OperationT]):
             return await self._adopt(client, following)
         if self._follow_up is None:
             outcome = await self.carry_out(client, **how)
+            if outcome.state is not State.APPLIED:
+                return outcome
             follow_up = FollowUp.after(self.operation, outcome.result)
-            if outcome.state is not State.APPLIED or follow_up.reading is None:
+            if follow_up.reading is None:
                 return outcome
             self._follow_up = follow_up
             if item_record is not None:

@@ -116,7 +116,8 @@ def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str
     elif isinstance(error, APIError):
         row["code"] = next((plain(each.code) for each in error.errors if each.code), None)
     if with_result and not outcome.operation.answer.secret and outcome.result is not None:
-        row[outcome.operation.target().word] = unstructure(outcome.result)
+        operation = outcome.operation
+        row[operation.result_name or operation.target().word] = unstructure(outcome.result)
     return row
 
 

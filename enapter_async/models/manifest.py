@@ -164,7 +164,7 @@ class Command(Parameters):
     def problem(self, values: Mapping[str, Any]) -> str:
         """Return why it cannot take these arguments, or "" if it can."""
         for name, parameter in self.parameters.items():
-            if parameter.required and name not in values:
+            if parameter.required and parameter.default is None and name not in values:
                 return f"{self.name} needs the argument {name!r}"
         return Parameters.problem(self, values)
 

@@ -11,6 +11,7 @@ from enapter_async.models.configs import MQTTProtocol
 from enapter_async.models.devices import AccessRole, ConnectivityStatus, Device, DeviceType
 from enapter_async.operation import UNSET, Operation, Target
 from enapter_async.operations.arguments import shown
+from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -253,8 +254,9 @@ class Change(BulkChange):
     """The change to make to every selected device, for `fleet.plan`.
 
     `selection` selects the devices; `name` and `slug` are templates for the new values;
-    `blueprint_id` is assigned; `protocol` generates a configuration for each; `delete` deletes
-    each, and cannot be combined with other changes.
+    `blueprint_id` is assigned; `protocol` generates a configuration for each; `execute` is the
+    name of a command to execute on each, with `arguments`; `delete` deletes each, and cannot be
+    combined with other changes.
 
     Raises:
         ConfigurationError: there is no change, a deletion is combined with another change, or a
@@ -268,17 +270,21 @@ class Change(BulkChange):
     slug: Template | None = attrs.field(default=None, converter=_template)
     blueprint_id: str | None = None
     protocol: MQTTProtocol | None = attrs.field(default=None, converter=_protocol)
+    execute: str | None = None
+    arguments: Mapping[str, Any] | str | None = None
     delete: bool = False
 
     def __attrs_post_init__(self) -> None:
-        others = (self.name, self.slug, self.blueprint_id, self.protocol)
+        others = (self.name, self.slug, self.blueprint_id, self.protocol, self.execute)
         asked = sum(value is not None for value in others)
         if self.delete and asked:
             raise ConfigurationError("a deletion cannot be combined with other changes")
         if not self.delete and not asked:
             raise ConfigurationError(
-                "there is no change: set a name, slug, blueprint_id or protocol, or delete"
+                "there is no change: set a name, slug, blueprint_id, protocol or execute, or delete"
             )
+        if self.arguments is not None and self.execute is None:
+            raise ConfigurationError("arguments are those of a command; name it with execute")
         known = self.selection.groups | frozenset(DEVICE_FIELDS)
         for template in (self.name, self.slug):
             unknown = () if template is None else sorted(template.fields - known)
@@ -296,7 +302,8 @@ class Change(BulkChange):
     @property
     def expand(self) -> tuple[str, ...]:
         """The additional fields to request."""
-        return tuple({"communication", *self.selection.expand})
+        manifest = () if self.execute is None else ("manifest",)
+        return tuple({"communication", *manifest, *self.selection.expand})
 
     def operations_for(self, state: Device) -> tuple[Operation[Any], ...] | None:
         """Return the operations for a device, in order; None if it is not selected.
@@ -324,4 +331,8 @@ class Change(BulkChange):
             wanted.append(AssignBlueprint(device_id=device.id, blueprint_id=self.blueprint_id))
         if self.protocol is not None:
             wanted.append(GenerateConfig(device_id=device.id, protocol=self.protocol))
+        if self.execute is not None:
+            wanted.append(
+                CreateExecution(device_id=device.id, name=self.execute, arguments=self.arguments)
+            )
         return tuple(wanted)

@@ -25,13 +25,11 @@ from enapter_async.operation import (
     Unset,
 )
 from enapter_async.operations import arguments, device_arguments
-from enapter_async.operations.on_device import OnDevice, too_low
+from enapter_async.operations.on_device import IDENTITY, OnDevice, too_low
 from enapter_async.operations.pages import LARGEST_PAGE_BYTES, Page
 
 T = TypeVar("T")
 
-_IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
-"""The fields that must be as planned before an irreversible deletion or new configuration."""
 _NO_CONFIG: Final = (CommunicationType.UCM_LUA, CommunicationType.UCM_EMBEDDED)
 _STAMP: Final = "updated_at"
 _DEVICE: Final[Answer[Device]] = Answer(key="device", type=Device, max_bytes=MIB, stamp=_STAMP)
@@ -219,7 +217,7 @@ class DeleteDevice(OnDevice[None]):
 
     def guards(self) -> tuple[str, ...]:
         """Return the fields that identify a device, because a deletion cannot be undone."""
-        return _IDENTITY
+        return IDENTITY
 
     def obstacle(self, state: Device) -> str:
         """Return a reason if the role is too low, else ""."""
@@ -300,7 +298,7 @@ class GenerateConfig(OnDevice[CommunicationConfig]):
 
     def guards(self) -> tuple[str, ...]:
         """Return the fields that identify a device, because a configuration cannot be undone."""
-        return _IDENTITY
+        return IDENTITY
 
     def obstacle(self, state: Device) -> str:
         """Return a reason if the communication type has no configuration, else ""."""

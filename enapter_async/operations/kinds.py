@@ -11,7 +11,11 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 import attrs
 
 from enapter_async.operation import Operation, Repeat, operation_class, operation_kinds
-from enapter_async.operations import device_plans, devices
+from enapter_async.operations import (
+    commands,  # noqa: F401 - registers its operations
+    device_plans,
+    devices,
+)
 
 OLD_NAMES: Final = {
     each.kind.partition(".")[2]: each.kind

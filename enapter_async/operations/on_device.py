@@ -14,6 +14,9 @@ from enapter_async.operations import device_arguments
 
 T = TypeVar("T")
 
+IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
+"""The fields of a device that must be as planned before something that cannot be undone."""
+
 _ROLES: Final = AccessRole.known()
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 

@@ -1,5 +1,6 @@
 """Every command, with arguments that work and a folder that they refer to."""
 
+import json
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +13,9 @@ from enapter_async.emulator import World
 from tests.cli.conftest import Run
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "commands execute": ("{device}", "reboot"),
+    "commands get": ("{device}", "{execution}"),
+    "commands list": ("{device}",),
     "completion": ("zsh",),
     "demo": ("--devices", "10", "--faults", "0", "--max-rate", "100000"),
     "devices list": ("--limit", "3"),
@@ -73,7 +77,10 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     site = world.devices[0].site_id
+    created = run("commands", "execute", device, "reboot", "--wait", "0", "--json")
+    execution = json.loads(created.stdout)["execution"]["id"]
     return {
+        "execution": execution,
         "device": device,
         "site": site,
         "folder": str(folder),

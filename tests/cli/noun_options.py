@@ -73,6 +73,39 @@ NOUN_OPTIONS: Final = (
     through_site("devices delete", "nobody", "--yes"),
     through_site("devices assign-blueprint", "{device}", "bp-2"),
     through_site("devices generate-config", "{device}", "--show"),
+    through_site("commands get", "{device}", "{execution}"),
+    Own(
+        "commands get",
+        ("{device}", "{execution}", "--log", "--json"),
+        {"--log": lambda s: isinstance(s.rows()[0]["log"], list)},
+    ),
+    Own(
+        "commands execute",
+        (
+            *("{device}", "set_interval", "--args", '{{"seconds": 9}}', "--wait", "0"),
+            *("--site", "{site}"),
+        ),
+        {
+            "--args": lambda s: s.world.log.effects()[-1].set["arguments"] == '{"seconds": 9}',
+            "--wait": lambda s: s.code == 4,
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+        },
+    ),
+    Own(
+        "commands list",
+        (
+            *("--site", "{site}", "--state", "new", "--state", "timeout", "--limit", "1"),
+            *("--name", "reboot"),
+            *("--since", "2020-01-01T00:00:00Z", "--until", "2200-01-01T00:00:00+02:00"),
+            *("--newest-first", "--json"),
+        ),
+        {
+            **dict.fromkeys(
+                ("--site", "--state", "--name", "--limit", "--since", "--until", "--newest-first"),
+                lambda s: [row["id"] for row in s.rows()] == [s.places["execution"]],
+            ),
+        },
+    ),
     Own(
         "sites list",
         ("--name", "Barn", "--mine", "--limit", "1", "--json"),

@@ -204,6 +204,7 @@ OWN: Final = (
         (
             *(*PLANNED, "--set-name", "{{1}}", "--set-slug", "x-{{id}}"),
             *("--assign-blueprint", "bp-2", "--generate-config", "MQTT"),
+            *("--execute", "reboot", "--args", "{{}}"),
         ),
         {
             **SELECTION,
@@ -211,6 +212,8 @@ OWN: Final = (
             "--set-slug": lambda s: change(s).slug == Template("x-{id}"),
             "--assign-blueprint": lambda s: change(s).blueprint_id == "bp-2",
             "--generate-config": lambda s: change(s).protocol == "MQTT",
+            "--execute": lambda s: change(s).execute == "reboot",
+            "--args": lambda s: change(s).arguments == "{}",
         },
     ),
     Own(

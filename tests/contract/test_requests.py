@@ -1,4 +1,4 @@
-"""The requests sent to the server: paths, headers, and no second request of aiohttp's own."""
+"""The requests sent to the server: paths, headers, and never an unrequested second request."""
 
 from typing import Any, ClassVar
 

@@ -1,4 +1,4 @@
-"""The control of a job: the assignment of partitions to workers, and the stop."""
+"""The statements about a job: which worker gets which partition, and the stop."""
 
 import asyncio
 from collections.abc import AsyncIterator

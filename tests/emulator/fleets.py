@@ -1,5 +1,6 @@
 """A small fleet in which every device has a purpose, for the tests in this folder."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from enapter_async.emulator.state import Device, Site
@@ -19,7 +20,20 @@ USED = "50000000-0000-4000-8000-000000000005"  # role USER
 NATIVE = "60000000-0000-4000-8000-000000000006"  # UCM_EMBEDDED, on the UCM
 
 
-def small_world(*, keep_records: bool = True, blueprints: tuple[str, ...] | None = None) -> World:
+COMMANDS = {
+    "reboot": {
+        "aliases": "restart",
+        "arguments": {"delay": {"type": "integer", "required": True, "min": 0, "max": 60}},
+    }
+}
+
+
+def small_world(
+    *,
+    keep_records: bool = True,
+    blueprints: tuple[str, ...] | None = None,
+    now: Callable[[], float] = lambda: NOON,
+) -> World:
     def device(device_id: str, slug: str, **fields: object) -> Device:
         given = {"site_id": BARN, "name": slug.title(), "updated_at": NEW_YEAR, **fields}
         return Device(id=device_id, slug=slug, **given)  # type: ignore[arg-type]  # test data
@@ -33,6 +47,7 @@ def small_world(*, keep_records: bool = True, blueprints: tuple[str, ...] | None
                 communication_type="MQTT_V1_TLS",
                 hardware_id="C8795CBA5375484E829105E959663C8B",
                 channel_id="ucm",
+                manifest={"commands": COMMANDS},
             ),
             device(METER, "meter", type="LUA", communication_type="UCM_LUA", upstream_id=UCM),
             device(
@@ -41,7 +56,7 @@ def small_world(*, keep_records: bool = True, blueprints: tuple[str, ...] | None
                 authorized_role="INSTALLER",
                 blueprint_id="bp-1",
                 implemented_profiles=("energy.pump",),
-                manifest={"display_name": "Pump"},
+                manifest={"display_name": "Pump", "commands": COMMANDS},
                 properties={"vendor": "Acme"},
                 connectivity="ONLINE",
                 communication_type="MQTT_V1_PLAINTEXT",
@@ -59,5 +74,5 @@ def small_world(*, keep_records: bool = True, blueprints: tuple[str, ...] | None
         seed=7,
         blueprints=blueprints,
         keep_records=keep_records,
-        now=lambda: NOON,
+        now=now,
     )

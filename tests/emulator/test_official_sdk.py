@@ -9,9 +9,20 @@ import pytest_asyncio
 from enapter.http import api
 
 from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.commands import Behaviour, Commands
 from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import Device
-from tests.emulator.fleets import BARN, HARBOUR, METER, NOON, PUMP, READ_ONLY, UCM, small_world
+from tests.emulator.fleets import (
+    BARN,
+    COMMANDS,
+    HARBOUR,
+    METER,
+    NOON,
+    PUMP,
+    READ_ONLY,
+    UCM,
+    small_world,
+)
 
 
 @pytest_asyncio.fixture
@@ -102,7 +113,8 @@ async def test_it_gets_a_device_with_everything(official: api.Client) -> None:
     assert device.updated_at == datetime(2025, 1, 1, tzinfo=UTC)
     assert device.type is api.devices.DeviceType.STANDALONE
     assert device.authorized_role is api.AccessRole.INSTALLER
-    assert (device.manifest, device.properties) == ({"display_name": "Pump"}, {"vendor": "Acme"})
+    assert device.manifest == {"display_name": "Pump", "commands": COMMANDS}
+    assert device.properties == {"vendor": "Acme"}
     assert device.connectivity is not None
     assert device.connectivity.status is api.devices.DeviceConnectivityStatus.ONLINE
     assert device.communication is not None
@@ -162,6 +174,46 @@ async def test_it_deletes(emulator: Emulator, official: api.Client) -> None:
     with pytest.raises(api.Error) as error:
         await official.devices.delete(METER)
     assert error.value.code == "not_found"
+
+
+async def test_it_executes_commands_and_agrees_on_their_executions(
+    emulator: Emulator, official: api.Client
+) -> None:
+    commands = official.commands
+    created = await commands.create_execution(PUMP, "restart", {"delay": 5})
+    assert created.state is api.commands.ExecutionState.SUCCESS
+    assert (created.device_id, created.request.manifest_name) == (PUMP, "reboot")
+    done = await commands.execute(PUMP, "reboot", {"delay": 6}, expand_log=True)
+    assert done.log is not None
+    assert [each.state.value for each in done.log] == ["SUCCEEDED", "STARTED"]
+    assert await commands.get_execution(PUMP, done.id, expand_log=True) == done
+    emulator.noun(Commands).behave("reboot", Behaviour(ending="error"))
+    failed = await commands.execute(UCM, "reboot", {"delay": 7})
+    assert failed.state is api.commands.ExecutionState.ERROR
+
+    async def listed(**filters: Any) -> list[str]:
+        async with commands.list_executions(**filters) as found:
+            return [each.id async for each in found]
+
+    order = api.commands.ListExecutionsOrder.CREATED_AT_DESC
+    assert await listed(device_id=PUMP) == [created.id, done.id]
+    assert await listed(site_id=BARN, order=order) == [failed.id, done.id, created.id]
+    assert await listed(site_id=BARN, device_id=UCM) == [failed.id]
+    assert await listed(device_id=PUMP, name="restart") == [created.id]
+    assert await listed(site_id=BARN, state=api.commands.ExecutionState.ERROR) == [failed.id]
+    noon = datetime.fromtimestamp(NOON, UTC)
+    assert await listed(device_id=PUMP, created_at_gte=noon) == [created.id, done.id]
+    assert await listed(device_id=PUMP, created_at_lt=noon) == []
+    assert [each.operation for each in emulator.world.effects_of(PUMP)] == [
+        "create_execution",
+        "ran",
+    ] * 2
+    with pytest.raises(api.Error) as error:
+        await commands.execute(PUMP, "explode")
+    assert error.value.code == "unprocessable_entity"
+    with pytest.raises(api.Error) as error:
+        await commands.execute(READ_ONLY, "reboot")
+    assert error.value.code == "unprocessable_entity"
 
 
 async def test_it_reads_refusals(official: api.Client) -> None:

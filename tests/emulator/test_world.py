@@ -9,6 +9,7 @@ from enapter_async.emulator.state import Refusal
 from enapter_async.emulator.world import World
 from tests.emulator.fleets import (
     BARN,
+    COMMANDS,
     HARBOUR,
     METER,
     NATIVE,
@@ -105,7 +106,7 @@ def test_every_expanded_field_is_shown_and_only_when_asked_for() -> None:
         site=world.site(BARN),
     )
     expanded = {
-        "manifest": {"display_name": "Pump"},
+        "manifest": {"display_name": "Pump", "commands": COMMANDS},
         "properties": {"vendor": "Acme"},
         "connectivity": {"status": "ONLINE"},
         "communication": {

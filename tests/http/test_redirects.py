@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from enapter_async.errors import AmbiguousOutcomeError, Certainty, RedirectError
-from enapter_async.operation import Operation, Repeat
+from enapter_async.operation import Operation, Repeat, Settles
 from tests.support.kinds import each
 from tests.support.replies import answer
 from tests.support.rig import ALL, CONFIG, METHOD, UPDATE, TransportKind, open_rig
@@ -51,7 +51,7 @@ async def test_a_redirect_is_never_followed(
             assert type(error) is RedirectError
             assert server.seen == [METHOD[operation]]
         else:
-            looks = ["GET"] if operation.repeat is Repeat.CONVERGENT else []
+            looks = [] if operation.settles is Settles.NEVER else ["GET"]
             assert type(error) is AmbiguousOutcomeError
             assert server.seen == [METHOD[operation], *looks]
     assert evil.connections == []

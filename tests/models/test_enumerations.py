@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enapter_async.models.commands import CommandResponseState, ExecutionsOrder, ExecutionState
 from enapter_async.models.configs import MQTTProtocol, TimeSyncProtocol
 from enapter_async.models.devices import (
     AccessRole,
@@ -31,6 +32,9 @@ PAGE: dict[type[OpenEnum], list[str]] = {
     ConnectivityStatus: ["UNKNOWN", "ONLINE", "OFFLINE"],
     MQTTProtocol: ["MQTT", "MQTTS"],
     TimeSyncProtocol: ["NTP", "HTTP"],
+    ExecutionState: ["NEW", "IN_PROGRESS", "SUCCESS", "ERROR", "TIMEOUT", "UNSYNC"],
+    CommandResponseState: ["STARTED", "IN_PROGRESS", "SUCCEEDED", "ERROR"],
+    ExecutionsOrder: ["CREATED_AT_ASC", "CREATED_AT_DESC"],
 }
 MEMBERS = [(kind, name) for kind, names in PAGE.items() for name in names]
 KINDS = st.sampled_from(list(PAGE))

@@ -15,6 +15,7 @@ from enapter_async.client import Client
 from enapter_async.errors import Attempt, Certainty, EnapterError
 from enapter_async.hooks import AttemptFailed, CallEnded, CallStarted, Event, Waiting
 from enapter_async.operation import Operation
+from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -37,16 +38,19 @@ SLUG = UpdateDevice(device_id="dev-1", slug="new-slug")
 ASSIGN = AssignBlueprint(device_id="dev-1", blueprint_id="bp-2")
 DELETE = DeleteDevice(device_id="dev-1")
 CONFIG = GenerateConfig(device_id="dev-1", protocol="MQTT")
+COMMAND = CreateExecution(device_id="dev-1", name="reboot", arguments={"delay": 5})
 
 READS: dict[str, Operation[Any]] = {"get": GET, "list": LIST}
 WRITES: dict[str, Operation[Any]] = {"update": UPDATE, "assign": ASSIGN, "delete": DELETE}
 CONVERGENT_WITH_ANSWER: dict[str, Operation[Any]] = {"update": UPDATE, "assign": ASSIGN}
-ALL: dict[str, Operation[Any]] = {**READS, **WRITES, "config": CONFIG}
+ONCE: dict[str, Operation[Any]] = {"config": CONFIG, "command": COMMAND}
+ALL: dict[str, Operation[Any]] = {**READS, **WRITES, **ONCE}
 
 METHOD = {GET: "GET", LIST: "GET", UPDATE: "PATCH", SLUG: "PATCH"} | {
     ASSIGN: "POST",
     DELETE: "DELETE",
     CONFIG: "POST",
+    COMMAND: "POST",
 }
 
 BRISK = Timeouts(connect=0.15, read=0.2)

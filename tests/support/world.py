@@ -165,9 +165,34 @@ class World:
             case ("POST", ["generate_config"]):
                 self.effects.append(Effect("generate_config", device_id, dict(fields), arrival))
                 return Good(200, json.dumps({"config": self._config(fields)}).encode())
+            case (_, ["command_executions", *rest]):
+                return self._execution(arrival, method, device_id, rest, fields)
             case _:
                 return error(404, "no_such_path")
         return Good(200, json.dumps({"device": found}).encode())
+
+    def _execution(
+        self, arrival: int, method: str, device_id: str, rest: list[str], fields: dict[str, Any]
+    ) -> Good:
+        if method == "POST":
+            self.effects.append(Effect("create_execution", device_id, dict(fields), arrival))
+            answer: dict[str, Any] = {"execution_id": f"run-{arrival}"}
+            return Good(200, json.dumps(answer).encode())
+        listed = [
+            {
+                "id": f"run-{each.arrival}",
+                "state": "SUCCESS",
+                "request": {"name": each.change["name"], "arguments": each.change["arguments"]},
+            }
+            for each in self.effects
+            if each.operation == "create_execution" and each.device_id == device_id
+        ]
+        if not rest:
+            return Good(200, json.dumps({"executions": listed}).encode())
+        found = [each for each in listed if each["id"] == rest[0]]
+        return (
+            Good(200, json.dumps({"execution": found[0]}).encode()) if found else error(404, "no")
+        )
 
     def _config(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         minted = self.done("generate_config")

@@ -1,5 +1,6 @@
 """Plans: what operations would do to a fleet, in order, to review first and then apply."""
 
+import enum
 import json
 import os
 import sqlite3
@@ -28,7 +29,7 @@ from enapter_async.fleet.planning.plan_file import (
     write_plan,
 )
 from enapter_async.fleet.planning.snapshot import BATCH
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, Repeat
 
 
 # `Any` rather than items, so that type checkers accept a plan in place of operations.
@@ -36,8 +37,9 @@ class Plan(Collection[Any]):
     """The planned operations, in order; iterating yields the items that `fleet.apply` accepts.
 
     `len` is their number; `items` returns all requested operations with their verdicts;
-    `counts` maps each verdict to a number. `deletions` and `configurations` are the numbers of
-    changes that cannot be undone. Use it in a `with` statement, which removes its scratch file.
+    `counts` maps each verdict to a number. `deletions`, `configurations` and `once`
+    (all other once-only operations, such as commands) are the numbers of changes that cannot be
+    undone. Use it in a `with` statement, which removes its scratch file.
     """
 
     header: PlanHeader
@@ -46,18 +48,16 @@ class Plan(Collection[Any]):
         self.header = header
         found = self._count()
         counts = dict.fromkeys(Verdict, 0)
-        for (verdict, _, _), number in found.items():
+        for (verdict, _), number in found.items():
             counts[verdict] += number
         self.counts: Mapping[Verdict, int] = counts
-        changes = {each[1:]: number for each, number in found.items() if each[0] is Verdict.CHANGE}
-        self.deletions = sum(number for (removes, _), number in changes.items() if removes)
-        self.configurations = sum(number for (_, secret), number in changes.items() if secret)
+        self.deletions = found[Verdict.CHANGE, Kind.REMOVES]
+        self.configurations = found[Verdict.CHANGE, Kind.SECRET]
+        self.once = found[Verdict.CHANGE, Kind.ONCE]
 
-    def _count(self) -> Counter[tuple[Verdict, bool, bool]]:
-        """Count the items by verdict, and count deletions and items that return a secret."""
-        return Counter(
-            (item.verdict, removes(item.operation), secret(item.operation)) for item in self.items()
-        )
+    def _count(self) -> Counter[tuple[Verdict, "Kind"]]:
+        """Count the items by verdict and by kind."""
+        return Counter((item.verdict, kind_of(item.operation)) for item in self.items())
 
     @abstractmethod
     def items(self) -> Iterator[PlanItem]:
@@ -136,7 +136,7 @@ class _FiledPlan(Plan):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = path
         super().__init__(read_header(path))
-        if self.configurations and not self.header.id:
+        if (self.configurations or self.once) and not self.header.id:
             self.header = attrs.evolve(self.header, id=digest_of(path))
 
     def items(self) -> Iterator[PlanItem]:
@@ -164,7 +164,7 @@ class ScratchPlan(Plan):
     def __init__(self, scratch: sqlite3.Connection, header: PlanHeader) -> None:
         self._scratch = scratch
         super().__init__(header)
-        if not self.configurations:
+        if not (self.configurations or self.once):
             self.header = attrs.evolve(header, id="")
 
     def items(self) -> Iterator[PlanItem]:
@@ -181,11 +181,9 @@ class ScratchPlan(Plan):
                 last = rows[-1][key]
                 yield from map(_item, rows)
 
-    def _count(self) -> Counter[tuple[Verdict, bool, bool]]:
-        rows = self._scratch.execute(
-            "SELECT verdict, removes, secret, count(*) FROM step GROUP BY 1, 2, 3"
-        )
-        return Counter({(Verdict(row[0]), bool(row[1]), bool(row[2])): row[3] for row in rows})
+    def _count(self) -> Counter[tuple[Verdict, "Kind"]]:
+        rows = self._scratch.execute("SELECT verdict, kind, count(*) FROM step GROUP BY 1, 2")
+        return Counter({(Verdict(row[0]), Kind(row[1])): row[2] for row in rows})
 
     def close(self) -> None:
         """Remove the scratch file."""
@@ -222,6 +220,23 @@ def removes(operation: Operation[Any] | None) -> bool:
     return operation is not None and operation.holds(None)
 
 
-def secret(operation: Operation[Any] | None) -> bool:
-    """Return whether an operation's response is secret, as that of a new configuration is."""
-    return operation is not None and operation.answer.secret
+class Kind(enum.IntEnum):
+    """The kind of an operation, by whether and why it cannot be undone."""
+
+    USUAL = 0
+    REMOVES = 1
+    SECRET = 2
+    """It returns a secret, as a new configuration does."""
+    ONCE = 3
+    """It does something new each time, such as a command."""
+
+
+def kind_of(operation: Operation[Any] | None) -> Kind:
+    """Return the kind of an operation."""
+    if operation is None:
+        return Kind.USUAL
+    if operation.holds(None):
+        return Kind.REMOVES
+    if operation.answer.secret:
+        return Kind.SECRET
+    return Kind.ONCE if operation.repeat is Repeat.ONCE else Kind.USUAL

@@ -16,7 +16,7 @@ from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.planning import conflicts
 from enapter_async.fleet.planning.decisions import Decision, PlanRequest, judge
 from enapter_async.fleet.planning.effects import as_write
-from enapter_async.fleet.planning.plan import Plan, ScratchPlan, removes, secret
+from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of, removes
 from enapter_async.fleet.planning.plan_file import PlanHeader
 from enapter_async.fleet.planning.snapshot import (
     BATCH,
@@ -232,14 +232,14 @@ class Planner:
         before = None if decision.before is None else json.dumps(dict(decision.before))
         operation = decision.operation
         self._scratch.execute(
-            "INSERT INTO step (line, thing, address, removes, secret, verdict, why, operation, "
+            "INSERT INTO step (line, thing, address, removes, kind, verdict, why, operation, "
             "before, name, grp, frees, takes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 decision.line,
                 address,
                 (operation.target().name or "") if facts is None else facts.id,
                 removes(operation),
-                secret(operation),
+                kind_of(operation),
                 decision.verdict,
                 decision.why,
                 json.dumps(operation_to_json(operation)),

@@ -1,0 +1,121 @@
+"""`enapter-async commands`: executes commands on single devices, and shows executions."""
+
+from datetime import datetime
+
+import click
+
+from enapter_async.api.following import WAIT
+from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.models.commands import ExecutionsOrder
+from enapter_async.operations.commands import CreateExecution
+
+_LISTED = ("id", "created_at", "device_id", "request.name", "state")
+
+
+@click.group("commands")
+def command() -> None:
+    """Execute commands on single devices, and see what became of them."""
+
+
+@command.command("execute")
+@connection_options
+@click.argument("device")
+@click.argument("name")
+@click.option("--args", "arguments", metavar="JSON", help="The arguments, as a JSON object.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=WAIT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to follow the execution; with 0, do not.",
+)
+@through_site
+def execute(
+    settings: Settings,
+    *,
+    device: str,
+    name: str,
+    arguments: str | None,
+    wait: float,
+    site_id: str | None,
+) -> None:
+    """Execute the command NAME on DEVICE, and follow it until it has ended.
+
+    If the device reports an error, the exit code is 1; if it did not answer, 3, since it may
+    have carried out the command; and if the execution has not ended in time, 4. It is never
+    sent twice.
+    """
+    operation = CreateExecution(device_id=device, site_id=site_id, name=name, arguments=arguments)
+    write_object(settings, operation, wait=wait)
+
+
+@command.command("get")
+@connection_options
+@click.argument("device")
+@click.argument("execution")
+@click.option("--log", "expand_log", is_flag=True, help="Show all responses of the device.")
+@through_site
+def get_execution(
+    settings: Settings, *, device: str, execution: str, expand_log: bool, site_id: str | None
+) -> None:
+    """Read one execution of a device."""
+    show_object(
+        settings,
+        lambda client: client.commands.get(
+            device, execution, site_id=site_id, expand_log=expand_log
+        ),
+    )
+
+
+@command.command("list")
+@connection_options
+@click.argument("device", required=False)
+@click.option("--site", "site_id", metavar="ID", help="The executions of this site's devices.")
+@click.option("--state", "states", metavar="STATE", multiple=True, help="Only in this state.")
+@click.option("--name", "names", metavar="NAME", multiple=True, help="Only of this command.")
+@click.option("--since", metavar="TIME", help="Created at this time or later (RFC 3339).")
+@click.option("--until", metavar="TIME", help="Created before this time (RFC 3339).")
+@click.option("--newest-first", is_flag=True, help="Begin with the newest.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+def list_executions(
+    settings: Settings,
+    *,
+    device: str | None,
+    site_id: str | None,
+    states: tuple[str, ...],
+    names: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    newest_first: bool,
+    limit: int | None,
+) -> None:
+    """List the executions of DEVICE, or of a site, oldest first."""
+    if device is None and site_id is None:
+        raise click.UsageError("name a DEVICE, or a site by --site")
+    times = (_time("--since", since), _time("--until", until))
+    oldest, newest = ExecutionsOrder.CREATED_AT_ASC, ExecutionsOrder.CREATED_AT_DESC
+    list_objects(
+        settings,
+        lambda client: client.commands.list(
+            device,
+            site_id=site_id,
+            states=states,
+            names=names,
+            created_at_gte=times[0],
+            created_at_lt=times[1],
+            order=newest if newest_first else oldest,
+        ),
+        _LISTED,
+        limit=limit,
+    )
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(
+            f"{option} must be a time such as 2026-11-26T12:00:00Z, not {text!a}"
+        ) from None
