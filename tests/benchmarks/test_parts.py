@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import decode, everything, growth, imports, journal, pacing, profile, safety, wrk
+from benchmarks import (
+    decode,
+    everything,
+    growth,
+    imports,
+    journal,
+    pacing,
+    postgres,
+    profile,
+    safety,
+    wrk,
+)
 from benchmarks.drivers import Load, bypassed
 from benchmarks.report import Section
 from benchmarks.server import ROOT, Server, serving
@@ -144,6 +155,21 @@ def test_a_journals_share_is_taken_within_a_round() -> None:
     assert streamed.met
     assert listed.found.median == pytest.approx(0.65)
     assert not listed.met
+
+
+def test_a_journal_in_postgresql_is_judged_within_a_round() -> None:
+    costs = [("file", 0, 100), ("postgres", 0, 108), ("file", 1, 200), ("postgres", 1, 212)]
+    found: list[dict[str, object]] = [
+        {"round": number, "way": way, "cpu_us": cost, "per_second": 1.0, "bytes": 450.0}
+        for way, number, cost in costs
+    ]
+    found += [{"round": number, "way": "submission", "us": 9.0} for number in range(2)]
+    section = postgres.section(found, 10)
+    ratio, size = section.verdicts
+    assert ratio.found is not None
+    assert ratio.found.median == pytest.approx(1.07)
+    assert (ratio.met, size.met) == (True, True)
+    assert "9.0 µs" in section.lead
 
 
 # --- pacing ----------------------------------------------------------------------------

@@ -67,13 +67,16 @@ class PostgresServer:
             user=self._user, cwd=self._folder, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
+    def start(self, *, fsync: str = "off") -> None:
+        """Start it, and wait until it answers.
+
+        By default it does not wait for the disk, since the machine does not lose its power.
+        """
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self._port,
             "unix_socket_directories": self._folder,
-            "fsync": "off",  # the tests crash only the server, never the machine
+            "fsync": fsync,
             "max_connections": 60,
         }
         options = [f"--{name}={value}" for name, value in settings.items()]

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL that end a wait themselves, and errors that show no password.
 
-Nothing depends on a session of the server: no prepared statement, no setting, no lock outlives a
-transaction. So a pooler that lends connections by the transaction may stand in between.
+No setting and no lock outlives a transaction, and statements are prepared only where no pooler is
+in between. So one that lends connections by the transaction may be.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.postgres.address import Address
 
 CONNECT_SECONDS: Final = 10
+_UNPREPARED: Final = 2
+"""How often a statement is executed before it is prepared."""
 READ_SECONDS: Final = 30.0
 """The longest wait for one page of a reader."""
 
@@ -68,8 +70,13 @@ def connect(address: Address, *, application: str = "enapter-async") -> Any:
     return connection
 
 
-async def connect_async(address: Address, *, application: str = "enapter-async") -> Any:
+async def connect_async(
+    address: Address, *, application: str = "enapter-async", prepares: bool = True
+) -> Any:
     """Open a connection of psycopg for an event loop; it may wait for as long as `connect_timeout`.
+
+    Without a pooler in between, statements are prepared, unless `prepares` is false: that halves
+    the server's work for a short one.
 
     Raises:
         ConfigurationError: the address cannot be used, or psycopg is missing.
@@ -80,6 +87,11 @@ async def connect_async(address: Address, *, application: str = "enapter-async")
         connection: Any = await psycopg.AsyncConnection.connect(
             address.database, **_settings(application)
         )
+        if prepares:
+            # A pooler answers with a number of its own when the connection is opened.
+            cursor = await connection.execute("SELECT pg_backend_pid()")
+            if (await cursor.fetchone())[0] == connection.pgconn.backend_pid:
+                connection.prepare_threshold = _UNPREPARED
     except psycopg.Error as error:
         raise _refused(address, error) from None
     return connection
@@ -135,31 +147,36 @@ async def within(
         TimeoutError: it took too long.
         psycopg.Error: the step failed.
     """
-    task = asyncio.ensure_future(step())
+    watch = _Watch(connection, max(seconds, 0.0), progress)
     try:
-        before = None
-        while not task.done() and (before is None or before != progress()):
-            before = progress()
-            await asyncio.wait({task}, timeout=max(seconds, 0.0))
-            if before is None:
-                break
-        if task.done():
-            return task.result()
-    except asyncio.CancelledError:
-        await _end(task, connection)
+        return await step()
+    except driver().Error:
+        if watch.late:
+            raise TimeoutError(f"the server did not answer within {seconds:.1f} s") from None
         raise
-    await _end(task, connection)
-    raise TimeoutError(f"the server did not answer within {seconds:.1f} s")
+    finally:
+        watch.timer.cancel()
 
 
-async def _end(task: "asyncio.Future[Any]", connection: Any) -> None:
-    cut(connection)
-    await asyncio.wait({task}, timeout=1.0)
-    task.cancel()
-    task.add_done_callback(_heard)
+class _Watch:
+    """Cuts a connection once there was no progress for some seconds."""
 
+    __slots__ = ("_before", "_connection", "_progress", "_seconds", "late", "timer")
 
-def _heard(task: "asyncio.Future[Any]") -> None:
-    """Take the error of a step that nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()
+    def __init__(self, connection: Any, seconds: float, progress: Callable[[], object]) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._progress = progress
+        self.late = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._before = self._progress()
+        self.timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+
+    def _end(self) -> None:
+        if self._progress() != self._before:
+            self._begin()
+        else:
+            self.late = True
+            cut(self._connection)

@@ -85,6 +85,12 @@ def holder_name() -> str:
     return f"{socket.gethostname()}, process {os.getpid()} ({secrets.token_hex(4)})"
 
 
+def _unprepared() -> tuple[type[Exception], ...]:
+    """Return the errors about a statement that another session of the server has prepared."""
+    errors = driver().errors
+    return (errors.InvalidSqlStatementName, errors.DuplicatePreparedStatement)
+
+
 class PostgresHold:
     """A run held by one session, with the connection over which all of it is written."""
 
@@ -100,12 +106,14 @@ class PostgresHold:
         self._now = now
         self._holder = holder_name()
         self._connection: Any = None
+        self._cursor: Any = None
+        self._prepares = True
         self._durable = False
         self._run = 0
         self._epoch = 0
         self._last_event = 0
         self._blocks = 0
-        self._renewed = now()
+        self._certain_until = now()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         """Set when the lease was renewed, or lost."""
@@ -133,7 +141,7 @@ class PostgresHold:
         """
         hold = cls(address, terms, now)
         try:
-            hold._connection = await connect_async(address)
+            await hold._connect()
             await hold._step(lambda: hold._take(heed_stop=terms.heed_stop))
             hold.journal = await hold._step(hold._copy)
         except BaseException as error:
@@ -251,6 +259,12 @@ class PostgresHold:
                     await self._disconnect()
                     if loop.time() + pause > until:
                         raise self._fail(f"cannot be written: {told(error)}") from None
+                except _unprepared() as error:
+                    # A pooler stands in between, although it seemed that none does.
+                    await self._disconnect()
+                    if not self._prepares:
+                        raise self._fail(f"cannot be written: {told(error)}") from None
+                    self._prepares = False
                 except psycopg.Error as error:
                     raise self._fail(f"cannot be written: {told(error)}") from None
                 await asyncio.sleep(pause)
@@ -260,7 +274,7 @@ class PostgresHold:
         """Connect anew and raise the epoch, so that the old connection can write no more."""
         try:
             async with asyncio.timeout_at(until):
-                self._connection = await connect_async(self._address)
+                await self._connect()
         except JournalError as error:
             raise TimeoutError(str(error)) from None
 
@@ -283,8 +297,7 @@ class PostgresHold:
 
     def is_certain(self) -> bool:
         """Return whether no other session can have taken the run yet."""
-        held_for = self._now() - self._renewed
-        return self.failure is None and held_for < self._seconds * (1 - _MARGIN)
+        return self._now() < self._certain_until and self.failure is None
 
     async def until_certain(self) -> None:
         """Wait until no other session can have taken the run.
@@ -327,7 +340,7 @@ class PostgresHold:
         self._renewed_at(began)
 
     def _renewed_at(self, began: float) -> None:
-        self._renewed = began
+        self._certain_until = began + self._seconds * (1 - _MARGIN)
         self._changed.set()
 
     def _lost(self) -> TakenOverError:
@@ -365,6 +378,10 @@ class PostgresHold:
                 await within(self._connection, _GIVE_BACK_SECONDS, give_back)
         await self._disconnect()
 
+    async def _connect(self) -> None:
+        self._connection = await connect_async(self._address, prepares=self._prepares)
+        self._cursor = self._connection.cursor()
+
     async def _step(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
         seconds = self._patience
         if until is not None:
@@ -372,8 +389,8 @@ class PostgresHold:
         return await within(self._connection, seconds, step, progress=lambda: self._blocks)
 
     async def _one(self, sql: str, *values: Any) -> Any:
-        cursor = await self._connection.execute(sql, values)
-        return await cursor.fetchone()
+        await self._cursor.execute(sql, values)
+        return await self._cursor.fetchone()
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
