@@ -79,7 +79,7 @@ def _found(seeds: range, jobs: int) -> Iterator[tuple[list[str], Counter[str]]]:
     if jobs == 1:
         yield from map(problems_of, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
         yield from pool.imap(problems_of, seeds, chunksize=MANY)
 
 

@@ -12,7 +12,7 @@ import attrs
 from tests.simulation.world import Asked
 
 INTENT: Final = "intent"
-ENDS: Final = ("applied", "unchanged", "absent", "differs", "failed", "unknown", "held")
+ENDS: Final = ("applied", "unchanged", "absent", "differs", "pending", "failed", "unknown", "held")
 DONE: Final = ("applied", "unchanged", "absent")
 UNTOUCHED: Final = ""
 
