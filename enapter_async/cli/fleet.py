@@ -8,6 +8,7 @@ from enapter_async.cli.fleet_plan import make_plan, template
 from enapter_async.cli.fleet_status import report_run, resume, runs, status
 from enapter_async.cli.fleet_stop import stop
 from enapter_async.cli.fleet_undo import undo_run
+from enapter_async.cli.fleet_worker import work
 from enapter_async.cli.rehearse import rehearse_plan
 
 
@@ -28,5 +29,6 @@ for each in (
     report_run,
     undo_run,
     journal,
+    work,
 ):
     command.add_command(each)

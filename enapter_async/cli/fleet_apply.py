@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import attrs
@@ -11,6 +11,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import BY, JOURNAL, WORKERS, apply_as_job, parsed_by
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
@@ -56,16 +57,7 @@ def apply_all(
         click.UsageError: confirmation is required but not possible, or the plan refuses items.
         click.Abort: the user did not confirm.
     """
-    if isinstance(operations, Plan):
-        _check_plan(operations, skip_refused=skip_refused)
-        kinds = {
-            Kind.REMOVES: operations.deletions,
-            Kind.SECRET: operations.configurations,
-            Kind.ONCE: operations.once,
-        }
-    else:
-        kinds = Counter(map(kind_of, operations))
-    confirm_lasting({what: kinds[kind] for kind, what in _LASTING.items()}, yes=yes)
+    kinds = _confirm(operations, skip_refused=skip_refused, yes=yes)
     folder = RunFolder.create(runs_directory(), now=time.time())
     copy = folder.path / "plan.jsonl"
     try:
@@ -91,6 +83,22 @@ def apply_all(
         if not folder.journal.exists():
             copy.unlink(missing_ok=True)
         folder.discard_if_unused()
+
+
+def _confirm(operations: Collection[Any], *, skip_refused: bool, yes: bool) -> Mapping[Kind, int]:
+    """Ask for confirmation of lasting changes; return how many operations are of each kind."""
+    kinds: Mapping[Kind, int]
+    if isinstance(operations, Plan):
+        _check_plan(operations, skip_refused=skip_refused)
+        kinds = {
+            Kind.REMOVES: operations.deletions,
+            Kind.SECRET: operations.configurations,
+            Kind.ONCE: operations.once,
+        }
+    else:
+        kinds = Counter(map(kind_of, operations))
+    confirm_lasting({what: kinds[kind] for kind, what in _LASTING.items()}, yes=yes)
+    return kinds
 
 
 def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
@@ -140,12 +148,18 @@ def _told(operations: Collection[Any]) -> str:
 @click.option(
     "--skip-refused", is_flag=True, help="Leave out the operations that the plan refuses."
 )
+@JOURNAL
+@BY
+@WORKERS
 @yes_option
 def apply_file(
     settings: Settings,
     *,
     file: str,
     options: RunOptions,
+    place: str | None,
+    by: str | None,
+    workers: int | None,
     **how: Any,
 ) -> None:
     """Apply FILE: a plan, or operations as CSV or JSON Lines; '-' reads standard input.
@@ -170,8 +184,34 @@ def apply_file(
 
     Each run has a folder for its journal and results in $ENAPTER_STATE_DIR/runs (by default, in
     your state folder). Ctrl-C lets operations in flight finish; `fleet resume` does the rest.
+
+    With --journal, FILE becomes a job for several workers instead; see `fleet worker`.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
-    click.get_current_context().exit(apply_all(settings, _read(file), options, source=file, **how))
+    if place is None:
+        if by is not None or workers is not None:
+            raise click.UsageError("--by and --workers need --journal, the place of the job")
+        ending = apply_all(settings, _read(file), options, source=file, **how)
+    else:
+        operations = _read(file)
+        _confirm(operations, skip_refused=how["skip_refused"], yes=how["yes"])
+        _check_job(how)
+        ending = apply_as_job(
+            settings,
+            operations,
+            options,
+            place=place,
+            by=parsed_by(by),
+            workers=1 if workers is None else workers,
+            credentials=options.credentials,  # type: ignore[arg-type]  # a path, from the option
+            source=file,
+        )
+    click.get_current_context().exit(ending)
+
+
+def _check_job(how: Mapping[str, Any]) -> None:
+    for option in ("results", "power"):
+        if how[option]:
+            raise click.UsageError(f"--{option} does not go with --journal")
 
 
 def _read(file: str) -> Collection[Any]:

@@ -12,6 +12,13 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import (
+    WORKERS,
+    job_at,
+    report_path,
+    resume_job,
+    show_status,
+)
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import AddressedRun, Place, find_place
 from enapter_async.cli.rows import json_line
@@ -99,12 +106,14 @@ def _row(folder: Place, status: RunStatus) -> dict[str, Any]:
     help="Search for what an unknown command may have created, and take what is found for its "
     "outcome if it is exactly one.",
 )
+@WORKERS
 @run_options(CONCURRENCY, CHECK, WAIT, *CAUTION)
 def resume(
     settings: Settings,
     *,
     run: str,
     options: RunOptions,
+    workers: int | None,
     **how: Any,
 ) -> None:
     """Continue RUN; finished operations are not sent again.
@@ -114,7 +123,14 @@ def resume(
     keeps its original waves. If a wave did not pass in an earlier session, it must pass before
     the next one starts. The run also keeps its original --max-rate and --concurrency, unless they
     are given again. All other options are taken from this command.
+
+    RUN may also be the place of a job for several workers, which keeps all of its options.
     """
+    if (job := job_at(run)) is not None:
+        ending = resume_job(settings, job, how, workers=1 if workers is None else workers)
+        click.get_current_context().exit(ending)
+    if workers is not None:
+        raise click.UsageError("--workers is for a job that `fleet apply --journal` made")
     folder = find_place(run)
     look = RunStatus.read(folder.journal)
     if settings.base_url is None and look.facts:
@@ -141,6 +157,8 @@ def status(settings: Settings, *, run: str) -> None:
     The exit code is that of the run; while it is running, 0 means that nothing has gone wrong so
     far.
     """
+    if (job := job_at(run)) is not None:
+        click.get_current_context().exit(show_status(settings, job))
     folder = find_place(run)
     look = RunStatus.read(folder.journal)
     if settings.as_json:
@@ -221,6 +239,12 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
     time. It explains why operations were not done, and lists up to 5,000 of them. The file is
     self-contained and holds no secrets; only you can read it.
     """
+    if (job := job_at(run)) is not None:
+        path = report_path(job, output)
+        write_report(job, path, name=job.name)
+        with although_unheard():
+            click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
+        return
     folder = find_place(run)
     if isinstance(folder, AddressedRun):
         folder.make_folder()

@@ -6,6 +6,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import job_at, stop_job
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import find_place
 from enapter_async.cli.rows import json_line
@@ -29,9 +30,12 @@ def stop(settings: Settings, *, run: str, wait: float) -> None:
     """Stop RUN: operations in flight finish, and the rest is held for `fleet resume`.
 
     RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL; it
-    may be a job of a web backend on this machine. If the run is not active, this only keeps a
-    backend from continuing it automatically. The exit code is 4 if the run does not stop in time.
+    may be a job of a web backend on this machine, or the place of a job for several workers. If
+    the run is not active, this only keeps a backend from continuing it automatically. The exit
+    code is 4 if the run does not stop in time.
     """
+    if (job := job_at(run)) is not None:
+        click.get_current_context().exit(stop_job(settings, job, wait=wait))
     place = find_place(run)
     store = store_of(place.journal)
     at_work = store.is_held()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 
 import attrs
 import click
@@ -9,6 +10,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
+from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import find_place
@@ -57,14 +59,19 @@ def undo_run(
     that were empty, and runs without a plan. A device that no longer has the values set by RUN is
     left alone. The rest becomes a plan, which is shown, confirmed and applied like any other.
     """
-    place = find_place(run)
+    journal_name: str | os.PathLike[str]
+    if (job := job_at(run)) is not None:
+        name, journal_name = job.name, job.address
+    else:
+        place = find_place(run)
+        name, journal_name = place.id, place.journal
     if settings.base_url is None:
-        with contextlib.closing(read_journal(place.journal)) as journal:
+        with contextlib.closing(read_journal(journal_name)) as journal:
             settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
 
     async def work() -> Undo:
         async with settings.client() as client:
-            return await undo(client, place.journal, on_read=progress())
+            return await undo(client, journal_name, on_read=progress())
 
     back = asyncio.run(work())
     with back.plan as plan:
@@ -80,8 +87,8 @@ def undo_run(
             tell("there is nothing to undo")
             ending = Exit.DONE
         else:
-            confirm(f"this undoes the changes of run {place.id}", changes, yes=yes)
-            source = f"undo of {place.id}"
+            confirm(f"this undoes the changes of run {name}", changes, yes=yes)
+            source = f"undo of {name}"
             ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
     click.get_current_context().exit(ending)
 

@@ -19,6 +19,7 @@ from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
 from enapter_async.errors import ConfigurationError, TransportError
 from enapter_async.hooks import Hook
+from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
 from enapter_async.profiles.connection import (
@@ -55,8 +56,12 @@ class Settings:
         return attrs.evolve(other, **given)
 
     @concealing
-    def client(self, *, hooks: Sequence[Hook] = (), in_flight: int = 1) -> Client:
+    def client(
+        self, *, hooks: Sequence[Hook] = (), in_flight: int = 1, limiter: Limiter | None = None
+    ) -> Client:
         """Create a client from the settings, the environment and the profile.
+
+        A `limiter` takes the place of the maximum rate.
 
         Raises:
             ConfigurationError: there is no token, or a setting is invalid.
@@ -81,7 +86,8 @@ class Settings:
                 user=connection.user.value,
                 proxy=connection.proxy.value,
                 retry=policy,
-                pacing=Pacing(max_in_flight=possible, max_rate=self.max_rate),
+                pacing=None if limiter else Pacing(max_in_flight=possible, max_rate=self.max_rate),
+                limiter=limiter,
                 hooks=(*hooks, *asked_for(os.environ)),
                 ssl_context=connection.ssl_context(),
                 allow_insecure_http=connection.allow_insecure_http.value,

@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet stop": ("{run}",),
     "fleet template": (),
     "fleet undo": ("{run}", "--yes"),
+    "fleet worker": ("--journal", "{job}", "--until-done", "--credentials", "{folder}/kept"),
     "profiles": (),
     "sites create": ("--name", "New", "--timezone", "Europe/Rome"),
     "sites delete": ("nowhere", "--yes"),
@@ -72,6 +73,9 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     )
     assert run("fleet", "plan", str(rows), "-o", str(folder / "plan")).exit_code == 0
     assert run("fleet", "apply", str(folder / "plan"), "--yes").exit_code == 0
+    job = folder / "job"
+    submitted = ("--journal", str(job), "--workers", "0", "--yes")
+    assert run("fleet", "apply", str(rows), *submitted).exit_code == 0
     (made,) = (folder / "state" / "runs").glob("*-*")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -85,5 +89,6 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
         "site": site,
         "folder": str(folder),
         "run": str(made),
+        "job": str(job),
         "port": port,
     }

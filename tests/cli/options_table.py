@@ -200,6 +200,15 @@ OWN: Final = (
         {"--skip-refused": lambda s: s.code == 0},
     ),
     Own(
+        "fleet apply",
+        ("{folder}/rows.csv", "--yes", "--journal", "{folder}/new", "--by", "3", "--workers", "0"),
+        {
+            "--journal": lambda s: s.values["distribute"][1] == f"{s.places['folder']}/new",
+            "--by": lambda s: s.values["by"] == 3,
+            "--workers": lambda s: s.code == 0 and s.run is None,
+        },
+    ),
+    Own(
         "fleet plan",
         (
             *(*PLANNED, "--set-name", "{{1}}", "--set-slug", "x-{{id}}"),
@@ -256,6 +265,11 @@ OWN: Final = (
         },
     ),
     Own(
+        "fleet resume",
+        ("{job}", "--workers", "0"),
+        {"--workers": lambda s: s.code == 0 and s.run is None},
+    ),
+    Own(
         "fleet template",
         (*PLANNED, "--output", "{folder}/t.csv"),
         {
@@ -272,6 +286,21 @@ OWN: Final = (
         "fleet undo",
         ("{run}", "--yes"),
         {"--yes": lambda s: s.code == 0 and s.run is not None},
+    ),
+    Own(
+        "fleet worker",
+        (
+            *("--journal", "{job}", "--queue", "default", "--slots", "3", "--name", "ann"),
+            *("--credentials", "{folder}/kept", "--until-done"),
+        ),
+        {
+            "--journal": lambda s: s.values["Worker"][1] == s.places["job"],
+            "--queue": lambda s: s.values["queues"] == ("default",),
+            "--slots": lambda s: s.values["slots"] == 3,
+            "--name": lambda s: s.values["name"] == "ann",
+            "--credentials": lambda s: "mqtt_credentials" in s.file("kept/job-0001.jsonl"),
+            "--until-done": lambda s: s.code == 0,
+        },
     ),
     Own("profiles", ("--json",), {"--json": lambda s: s.rows()[0]["name"] == "one"}),
     *NOUN_OPTIONS,

@@ -16,6 +16,7 @@ import pytest
 from enapter_async.cli import (
     doctor,
     emulator,
+    fleet_jobs,
     fleet_plan,
     options,
     rehearsal,
@@ -25,6 +26,8 @@ from enapter_async.cli import (
 from enapter_async.client import Client
 from enapter_async.diagnosis import examination
 from enapter_async.emulator import Emulator, World
+from enapter_async.fleet.distributed.submission import distribute
+from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.planner import plan
@@ -78,6 +81,8 @@ def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fleet_plan, "plan", watched("plan", plan))
     monkeypatch.setattr(fleet_plan, "Selection", watched("selection", Selection))
     monkeypatch.setattr(rehearse, "rehearse", watched("rehearse", rehearsal.rehearse))
+    monkeypatch.setattr(fleet_jobs, "distribute", watched("distribute", distribute))
+    monkeypatch.setattr(fleet_jobs, "Worker", watched("Worker", Worker))
     monkeypatch.setattr(doctor, "examine", watched("examine", examination.examine))
     return found
 

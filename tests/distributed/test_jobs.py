@@ -1,6 +1,7 @@
 """Jobs and their workers over a real emulator, in a folder and in PostgreSQL."""
 
 import asyncio
+import stat
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import AbortCriterion, HealthGate, Rollout, State
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.names import read_journal
+from enapter_async.operations.devices import GenerateConfig
 from tests.distributed.jobs import client_for, renames, sent, submitted, worker, written
 
 REFUSED = Reply(
@@ -245,3 +247,26 @@ async def test_a_worker_waits_until_there_is_a_job(emulator: Emulator, folder: P
 def test_invalid_options_of_a_worker_are_refused(wrong: dict[str, Any], folder: Path) -> None:
     with pytest.raises(ConfigurationError):
         fleet.Worker(Client.from_env, folder, **wrong)
+
+
+async def test_generated_configurations_stay_with_their_worker(
+    emulator: Emulator, place: str, tmp_path: Path
+) -> None:
+    able = [device for device in emulator.world if device.type == "STANDALONE"]
+    works = [
+        fleet.WorkItem(seq=seq, operation=GenerateConfig(device_id=device.id, protocol="MQTT"))
+        for seq, device in enumerate(able)
+    ]
+    job = await submitted(emulator, place, works, by=3)
+    async with worker(emulator, place) as careless:
+        await asyncio.sleep(0.4)
+        assert emulator.world.count("generate_config") == 0, careless.name
+    kept = tmp_path / "kept"
+    async with worker(emulator, place, credentials=kept, name="one"):
+        status = await ended(job)
+    assert status.ok
+    files = sorted(kept.iterdir())
+    assert len(files) == status.partitions > 1
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert sum(file.read_text("utf-8").count("\n") for file in files) == len(works)
+    assert list(status.credentials) == [f"one: {file}" for file in files]

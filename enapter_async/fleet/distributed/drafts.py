@@ -55,6 +55,7 @@ class Draft:
     digest: str = ""
     partitions: tuple[Partition, ...] = ()
     merged: int = 0
+    secrets: bool = False
     _scratch: sqlite3.Connection = attrs.field(factory=open_scratch)
 
     def divide(self, division: Division) -> None:
@@ -68,6 +69,7 @@ class Draft:
 
         def rows() -> Iterator[tuple[Any, ...]]:
             for no, item in division.items():
+                self.secrets |= item.operation.answer.secret
                 row = item_row(item)
                 whole.update(b"%d " % no + row[1])
                 yield (no, *row) if len(row) > 3 else (no, *row, None, "", None, 0, None, 0)
@@ -96,7 +98,7 @@ class Draft:
 
     def statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the statements that write the job and its partitions, with their values."""
-        facts = {**self.settings, "run": dict(self.run_facts)}
+        facts = {**self.settings, "secrets": self.secrets, "run": dict(self.run_facts)}
         yield job_values(self.name, self.digest, facts, self.merged)
         for partition in self.partitions:
             yield partition_values(self.name, partition)
@@ -107,7 +109,7 @@ class Draft:
         Raises:
             RunBusyError: the job has another input, or other options.
         """
-        settings = {key: value for key, value in facts_in(job).items() if key != "run"}
+        settings = {key: facts_in(job).get(key) for key in self.settings}
         if (job["digest"], settings) != (self.digest, self.settings):
             raise RunBusyError(
                 f"{where} holds the job {job['name']!r} with another input or other options; "

@@ -20,7 +20,7 @@ from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, State, Tally
 
 POLL_S: Final = 0.25
-_SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.INTENDED)
+_SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.PENDING, Mark.INTENDED)
 
 
 @attrs.frozen(kw_only=True)
@@ -147,6 +147,7 @@ class Job:
         ambiguous: Literal["report", "regenerate", "skip"] = "report",
         accept_new_token: bool = False,
         accept_wave: bool = False,
+        accept_candidates: bool = False,
     ) -> None:
         """Let workers go on with what is not done; see `JournalOptions` for the options.
 
@@ -157,11 +158,13 @@ class Job:
             retry_failed=retry_failed,
             ambiguous=ambiguous,
             accept_new_token=accept_new_token,
+            accept_candidates=accept_candidates,
         )
         told = {
             "retry_failed": options.retry_failed,
             "ambiguous": options.ambiguous,
             "accept_new_token": options.accept_new_token,
+            "accept_candidates": options.accept_candidates,
             "accept_wave": accept_wave,
         }
         async with _controlling(self._place) as control:

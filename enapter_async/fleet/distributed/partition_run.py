@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -13,7 +14,7 @@ from enapter_async.fleet.distributed.control import Claim, Control, JobRecord
 from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED
 from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
-from enapter_async.fleet.options import Credentials, RunOptions
+from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.run import Run
 
@@ -47,13 +48,15 @@ class PartitionRun:
         client: Client,
         *,
         journal: str,
-        credentials: Credentials | None,
+        remote: bool,
+        credentials: Path | None,
     ) -> None:
         self._control = control
         self._job = job
         self._claim = claim
         self._client = client
         self._journal = journal
+        self._remote = remote
         self._credentials = credentials
         self._run: Run[Any] | None = None
         self._open = False
@@ -110,6 +113,7 @@ class PartitionRun:
             ambiguous=options.get("ambiguous", "report"),
             accept_new_token=options.get("accept_new_token", False),
             accept_wave=options.get("accept_wave", False),
+            accept_candidates=options.get("accept_candidates", False),
             lease=max(self._control.lease, LEAST_LEASE),
         )
         return RunOptions(
@@ -120,6 +124,7 @@ class PartitionRun:
             check=facts["check"],
             guard=facts["guard"],
             max_pause=facts["max_pause"],
+            wait=facts["wait"],
         )
 
     def _count(self, outcome: Outcome[Any]) -> None:
@@ -161,14 +166,13 @@ class PartitionRun:
         error = ending.error
         if isinstance(error, WaveNotPassedError):
             await self._control.stop(self._claim.job, str(error))
-        # The journal's failures are the database's, and not the partition's.
-        failed = error is not None and not isinstance(error, JournalError | WaveNotPassedError)
+        # What a database's journal fails of passes by; what a file's fails of does not.
+        passing = (WaveNotPassedError, JournalError) if self._remote else (WaveNotPassedError,)
+        failed = error is not None and not isinstance(error, passing)
         delay = BUSY_DELAY_S if ending.busy or error is not None else 0.0
         if failed:
             delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
-        kept = ""
-        if self._credentials is not None and not callable(self._credentials):
-            kept = f"{self._control.worker}: {self._credentials}"
+        kept = "" if self._credentials is None else f"{self._control.worker}: {self._credentials}"
         # If it cannot be told, the lease runs out.
         with contextlib.suppress(JournalError):
             await self._control.give_back(

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
@@ -27,6 +27,8 @@ class Folder:
     """A folder that holds one job, for the processes of one machine."""
 
     path: Path
+    remote: ClassVar[bool] = False
+    """Whether it may be away for a while."""
 
     @property
     def name(self) -> str:
@@ -74,6 +76,7 @@ class Database:
     """A database in PostgreSQL that holds any number of jobs, for workers on any machine."""
 
     address: PostgresAddress
+    remote: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 
 from enapter_async._http.security import parse_base_url
+from enapter_async.api.following import WAIT
 from enapter_async.client import DEFAULT_BASE_URL
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
@@ -52,6 +53,7 @@ async def distribute(
     check: bool = False,
     guard: GuardMode | str = GuardMode.AUTO,
     max_pause: float = MAX_PAUSE,
+    wait: float = WAIT,
     again: bool = False,
     facts: Mapping[str, str] | None = None,
 ) -> Job:
@@ -76,7 +78,7 @@ async def distribute(
     """
     options = RunOptions(
         concurrency=concurrency, abort=abort, check=check, guard=guard, rollout=rollout,
-        max_pause=max_pause,
+        max_pause=max_pause, wait=wait,
     )  # fmt: skip
     if not isinstance(options.guard, GuardMode):
         raise ConfigurationError("guard must be a mode of StateGuard: workers cannot share another")
@@ -93,6 +95,7 @@ async def distribute(
         "check": check,
         "guard": str(options.guard),
         "max_pause": options.max_pause,
+        "wait": options.wait,
     }
     job = place.checked_name(name)
     run_facts = {

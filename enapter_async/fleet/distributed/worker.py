@@ -5,8 +5,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final, Self
 
 from enapter_async.client import Client
@@ -16,7 +17,6 @@ from enapter_async.fleet.distributed.keeper import keep
 from enapter_async.fleet.distributed.partition_run import Ending, PartitionRun
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.options import Credentials
 
 logger = logging.getLogger("enapter_async")
 
@@ -29,6 +29,8 @@ LONGEST_RETRY_S: Final = 5.0
 REST_S: Final = 5.0
 """How long a worker leaves a job alone after an error that another worker may not have."""
 LONGEST_REST_S: Final = 300.0
+GIVE_UP_S: Final = 60.0
+"""How long a worker that is to finish waits for a database that is away."""
 
 
 class Worker:
@@ -41,8 +43,10 @@ class Worker:
 
     `client_for` makes the client, from keywords that it passes on to `Client` (such as the limiter
     that all workers of a job share). `queues` are the queues to take partitions from (None: all);
-    `slots` is how many partitions are in progress at once. Generated configurations are added to
-    the file `credentials`, which stays with this worker. `name` is how people recognise the worker.
+    `slots` is how many partitions are in progress at once. Generated configurations are kept in the
+    folder `credentials`, in a file of mode 0600 for each partition; they never enter the database,
+    and a job that generates any is left to workers that have such a folder. `name` is how people
+    recognise the worker.
 
     When the block is left, operations in flight finish, and the partitions are given back. A worker
     that is killed loses its partitions to the others after `lease` seconds. While the job's
@@ -57,7 +61,7 @@ class Worker:
         *,
         queues: Sequence[str] | None = None,
         slots: int = 2,
-        credentials: Credentials | None = None,
+        credentials: str | os.PathLike[str] | None = None,
         name: str | None = None,
         lease: float = LEASE_S,
     ) -> None:
@@ -71,7 +75,7 @@ class Worker:
         self._place = place_of(address)
         self._queues = None if queues is None else tuple(queues)
         self._slots = slots
-        self._credentials = credentials
+        self._credentials = None if credentials is None else Path(credentials).absolute()
         self._lease = lease
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._control: Control | None = None
@@ -83,6 +87,8 @@ class Worker:
         self._working: asyncio.Task[None] | None = None
         self._finishing = False
         self._failures = 0
+        self._failing_since = 0.0
+        self._refused: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         """Start to work, in the background."""
@@ -104,28 +110,49 @@ class Worker:
             if self._control is not None:
                 await self._control.close()
 
-    async def finish(self) -> None:
-        """Wait until every job at the address has ended, or was stopped; then take no more."""
+    async def finish(self) -> Mapping[str, str]:
+        """Wait until nothing is left for this worker; then take no more.
+
+        That is when every job at the address has ended, was stopped, or is one that this worker
+        must leave alone. Return these, each with the reason.
+
+        Raises:
+            EnapterError: the jobs cannot be reached, and that will not change by itself.
+        """
         self._finishing = True
         if self._working is not None:
             await asyncio.shield(self._working)
+        return dict(self._refused)
 
     async def _work(self) -> None:
-        while not self._closing.is_set():
-            try:
-                over = await self._turn()
-                self._failures = 0
-            except (EnapterError, OSError) as error:
-                self._failures += 1
-                if self._failures == 1:
-                    logger.warning("worker %s waits: %s", self.name, error)
-                over = False
-            if over and self._finishing and not self._runs:
-                return
-            await self._rest()
-        if self._runs:
-            await asyncio.wait(self._runs)
+        try:
+            while not self._closing.is_set():
+                if await self._looked() and self._finishing and not self._runs:
+                    return
+                await self._rest()
+        finally:
+            for run in self._runs.values():
+                run.stop("the worker stops")
+            if self._runs:
+                await asyncio.wait(self._runs)
             self._take_ends()
+
+    async def _looked(self) -> bool:
+        """Look after each job once; return whether none is left for this worker."""
+        try:
+            over = await self._turn()
+        except (EnapterError, OSError) as error:
+            now = asyncio.get_running_loop().time()
+            if not self._failures:
+                self._failing_since = now
+                logger.warning("worker %s waits: %s", self.name, error)
+            self._failures += 1
+            lasting = not self._place.remote or isinstance(error, ConfigurationError)
+            if self._finishing and (lasting or now - self._failing_since > GIVE_UP_S):
+                raise
+            return False
+        self._failures = 0
+        return over
 
     async def _turn(self) -> bool:
         """Look after each job once; return whether none is left to work on."""
@@ -134,11 +161,13 @@ class Worker:
             self._control = await self._place.control(self.name, lease=self._lease)
         control = self._control
         jobs = await control.unfinished(self._place.only)
+        self._refused = {job.name: self._refused.get(job.name, "") for job in jobs}
         for job in jobs:
             if not self._is_resting(job.name) and await self._is_admitted(control, job):
                 await keep(control, self._place, job.name, self._clients[_kind(job)])
+                self._refused[job.name] = ""
                 await self._take(control, job)
-        return not jobs
+        return all(self._refused.values())
 
     async def _take(self, control: Control, job: JobRecord) -> None:
         while len(self._runs) < self._slots and not self._closing.is_set():
@@ -154,10 +183,17 @@ class Worker:
             claim,
             self._clients[_kind(job)],
             journal=self._place.partition(claim.job, claim.no),
-            credentials=self._credentials,
+            remote=self._place.remote,
+            credentials=self._credentials_of(job, claim),
         )
         task = asyncio.create_task(run.carry_out(), name=f"partition {claim.job}/{claim.no}")
         self._runs[task] = run
+
+    def _credentials_of(self, job: JobRecord, claim: Claim) -> Path | None:
+        if self._credentials is None or not job.facts["secrets"]:
+            return None
+        self._credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._credentials / f"{job.name.replace('/', '-')}-{claim.no:04d}.jsonl"
 
     def _take_ends(self) -> None:
         for task in [task for task in self._runs if task.done()]:
@@ -194,6 +230,9 @@ class Worker:
         if str(client.base_url) != facts["base_url"]:
             self._refuse(job, f"it is about {facts['base_url']}, not {client.base_url}")
             return False
+        if job.facts["secrets"] and self._credentials is None:
+            self._refuse(job, "it generates configurations, and this worker has no `credentials`")
+            return False
         token = client.fingerprint(bytes.fromhex(facts["salt"]))
         begun_with = job.token or await control.adopt_token(job.name, token)
         if begun_with != token and not job.options.get("accept_new_token"):
@@ -203,6 +242,7 @@ class Worker:
 
     def _refuse(self, job: JobRecord, why: str) -> None:
         logger.warning("worker %s leaves job %s alone: %s", self.name, job.name, why)
+        self._refused[job.name] = why
         self._rests[job.name] = self._next_rest(job.name)
 
     async def _opened(self, job: JobRecord) -> Client:

@@ -24,7 +24,7 @@ JOB_FILE: Final = "job.db"
 APPLICATION_ID: Final = 0x454E4A42
 """Marks an SQLite file as one of a job: "ENJB"."""
 VERSION: Final = 1
-COUNTED: Final = ("applied", "unchanged", "absent", "differs", "failed", "unknown")
+COUNTED: Final = ("applied", "unchanged", "absent", "differs", "pending", "failed", "unknown")
 JUDGED: Final = ("executed", "failed", "unknown", "differs", "timed_out")
 _BUSY_S: Final = 10.0
 _VALUE: Final = re.compile(r"(?<!:):([a-z_]+)\b")
@@ -48,7 +48,8 @@ CREATE TABLE IF NOT EXISTS {p}part (
     credentials text NOT NULL DEFAULT '',
     applied bigint NOT NULL DEFAULT 0, unchanged bigint NOT NULL DEFAULT 0,
     absent bigint NOT NULL DEFAULT 0, differs bigint NOT NULL DEFAULT 0,
-    failed bigint NOT NULL DEFAULT 0, unknown bigint NOT NULL DEFAULT 0,
+    pending bigint NOT NULL DEFAULT 0, failed bigint NOT NULL DEFAULT 0,
+    unknown bigint NOT NULL DEFAULT 0,
     judged_executed bigint NOT NULL DEFAULT 0, judged_failed bigint NOT NULL DEFAULT 0,
     judged_unknown bigint NOT NULL DEFAULT 0, judged_differs bigint NOT NULL DEFAULT 0,
     judged_timed_out bigint NOT NULL DEFAULT 0,

@@ -1,0 +1,358 @@
+"""What the commands of `fleet` do with a job that several workers carry out."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from enapter_async.cli.exit_codes import Exit, exit_of_report
+from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.rows import json_line, report_row
+from enapter_async.cli.streams import although_unheard
+from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.fleet.distributed.job import Job, JobStatus
+from enapter_async.fleet.distributed.partitions import SIZE, By
+from enapter_async.fleet.distributed.places import Database, Folder, place_of
+from enapter_async.fleet.distributed.submission import distribute
+from enapter_async.fleet.distributed.worker import Worker
+from enapter_async.fleet.errors import RunNotFoundError
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.run_folders import LAST
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.planning.drift import GuardMode
+from enapter_async.fleet.reporting.results import write_results
+from enapter_async.limits.limiter import Limiter
+from enapter_async.text import plain
+
+TOLD_EVERY_S: Final = 5.0
+"""How often progress is reported."""
+JOIN_S: Final = 10.0
+POLL_S: Final = 0.25
+
+JOURNAL: Final = click.option(
+    "--journal",
+    "place",
+    metavar="PLACE",
+    help="Make a job for several workers in PLACE: a new folder, for processes of this machine, or "
+    "postgresql://USER@HOST/DATABASE#NAME, for workers on any machine.",
+)
+BY: Final = click.option(
+    "--by",
+    metavar="N|site",
+    help="Divide the job into partitions of N operations, or of one site each, which only "
+    "workers of the queue site:ID take. [default: 2000]",
+)
+WORKERS: Final = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Carry out the job with N processes of this machine; 0 only submits it. [default: 1]",
+)
+
+
+def parsed_by(text: str | None) -> By | None:
+    """Return how to divide a job.
+
+    Raises:
+        click.UsageError: it is neither "site" nor a number.
+    """
+    if text is None or text == "site":
+        return text  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # "site"
+    if text.isascii() and text.isdigit() and int(text):
+        return int(text)
+    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations from 1 up")
+
+
+def job_at(text: str) -> Job | None:
+    """Return the job that a command's argument means, or None if it means no job.
+
+    Raises:
+        ConfigurationError: it is an address of PostgreSQL that cannot be used.
+    """
+    place = None if text in ("", LAST) else place_of(text)
+    if place is None or (isinstance(place, Folder) and not place.exists()):
+        return None
+    if isinstance(place, Database) and not place.only:
+        return None
+    try:
+        return asyncio.run(Job.open(text))
+    except RunNotFoundError:
+        return None
+
+
+def apply_as_job(
+    settings: Settings,
+    operations: Collection[Any],
+    options: RunOptions,
+    *,
+    place: str,
+    by: By | None,
+    workers: int,
+    credentials: str | None,
+    source: str,
+) -> Exit:
+    """Submit a job, and work on it with processes of this machine; return the exit code."""
+    about = settings.connection().base_url.value
+    guard = options.guard if isinstance(options.guard, GuardMode) else GuardMode.AUTO
+    submitting = distribute(
+        operations,
+        place,
+        by=SIZE if by is None else by,
+        max_rate=settings.max_rate,
+        rollout=options.rollout,
+        abort=options.abort,
+        base_url=str(about),
+        concurrency=options.concurrency,
+        check=options.check,
+        guard=guard,
+        max_pause=options.max_pause,
+        wait=options.wait,
+        again=options.again,
+        facts={"source": source},
+    )
+    job = asyncio.run(submitting)
+    tell(f"job {job.name} in {job.place}: {len(operations)} operations")
+    return work_on(settings, job, workers=workers, credentials=credentials)
+
+
+def work_on(settings: Settings, job: Job, *, workers: int, credentials: str | None) -> Exit:
+    """Work on a job with processes of this machine until it is over; return the exit code."""
+    if not workers:
+        tell(f"to carry it out: enapter-async fleet worker --journal {_quoted(job.place)}")
+        return Exit.DONE
+    kept = credentials or _credentials_of(job)
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_work, args=(settings, job.address, kept), daemon=True)
+        for _ in range(workers if workers > 1 else 0)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        return asyncio.run(_watch(settings, job, processes, credentials=kept))
+    finally:
+        for process in processes:
+            process.join(JOIN_S)
+            if process.is_alive():
+                process.kill()
+
+
+def _credentials_of(job: Job) -> str | None:
+    place = place_of(job.address)
+    return str(place.path / "credentials") if isinstance(place, Folder) else None
+
+
+def _work(settings: Settings, address: str, credentials: str | None) -> None:
+    """Work on the jobs at an address, in a process of its own, until they are over."""
+    # Ctrl-C reaches every process of a terminal; the first one tells the job to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    async def work() -> None:
+        async with worker_of(settings, address, credentials=credentials, slots=1) as worker:
+            await _finish(worker)
+
+    with contextlib.suppress(EnapterError):  # it was reported
+        asyncio.run(work())
+
+
+def worker_of(settings: Settings, address: str, **how: Any) -> Worker:
+    """Return a worker for the jobs at an address, with clients from the settings."""
+
+    def client_for(limiter: Limiter | None = None) -> Client:
+        return settings.client(limiter=limiter, in_flight=64)
+
+    return Worker(client_for, address, **how)
+
+
+async def _watch(
+    settings: Settings,
+    job: Job,
+    processes: list[Any],
+    *,
+    credentials: str | None,
+) -> Exit:
+    """Report progress until a job is over, and stop it on Ctrl-C."""
+    stopping: list[asyncio.Task[None]] = []
+
+    def drain() -> None:
+        tell("stopping the job: operations in flight finish; press Ctrl-C again to cancel them")
+        stopping.append(asyncio.create_task(job.stop("it was interrupted")))
+
+    def cut() -> None:
+        tell("cancelled: operations in flight are unknown; press Ctrl-C again to exit at once")
+        for process in processes:
+            process.kill()
+
+    told_at = 0.0
+
+    def show(status: JobStatus) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at >= TOLD_EVERY_S:
+            told_at = time.monotonic()
+            tell(_progress(status))
+            if settings.as_json:
+                click.echo(json_line(status_row(job, status)))
+
+    async with contextlib.AsyncExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts(drain, cut))
+        working: list[Callable[[], bool]] = [process.is_alive for process in processes]
+        if not processes:
+            own = worker_of(settings, job.address, credentials=credentials)
+            finishing = asyncio.create_task(_finish(await stack.enter_async_context(own)))
+            stack.callback(finishing.cancel)
+            working.append(lambda: not finishing.done())
+        waiting = asyncio.create_task(job.wait(show))
+        while not waiting.done() and any(is_working() for is_working in working):
+            await asyncio.wait({waiting}, timeout=POLL_S)
+        waiting.cancel()
+        await asyncio.wait({waiting, *stopping})
+    return await _conclude(settings, job) if interrupts.exit is None else interrupts.exit
+
+
+async def _finish(worker: Worker) -> None:
+    """Wait until nothing is left for a worker, and report why if that is not the end."""
+    try:
+        for job, why in (await worker.finish()).items():
+            tell(f"job {job} was left alone: {why}")
+    except EnapterError as error:
+        tell(f"enapter-async: a worker ended: {error}")
+
+
+async def _conclude(settings: Settings, job: Job) -> Exit:
+    report = await job.report()
+    status = await job.status()
+    with although_unheard():
+        if settings.as_json:
+            click.echo(json_line(report_row(report)))
+        else:
+            show_report(report)
+    if status.stopped is not None:
+        tell(f"to continue: enapter-async fleet resume {_quoted(job.place)}")
+    place = place_of(job.address)
+    if isinstance(place, Folder):
+        with contextlib.closing(read_journal(job)) as journal:
+            for form in ("csv", "jsonl"):
+                write_results(journal, place.path / f"results.{form}", form)
+        tell(f"results: {place.path / 'results.csv'}")
+    return exit_of_report(report)
+
+
+def _progress(status: JobStatus) -> str:
+    wave = f", wave {status.wave} of {status.waves}" if status.waves > 1 else ""
+    return (
+        f"{status.done} of {status.total} done, {status.finished} of {status.partitions} "
+        f"partitions finished, {status.at_work} in progress{wave}"
+    )
+
+
+def _quoted(place: str) -> str:
+    return f"'{place}'" if "#" in place else place
+
+
+def status_row(job: Job, status: JobStatus) -> dict[str, Any]:
+    """Return how a job stands, as one JSON object."""
+    return {
+        "job": status.name,
+        "place": job.place,
+        "running": status.running,
+        "counts": {str(state): number for state, number in status.counts.items()},
+        "total": status.total,
+        "partitions": status.partitions,
+        "finished": status.finished,
+        "at_work": status.at_work,
+        "wave": status.wave,
+        "waves": status.waves,
+        "stopped": status.stopped,
+        "credentials": list(status.credentials),
+    }
+
+
+def show_status(settings: Settings, job: Job) -> Exit:
+    """Show how a job stands; return the exit code."""
+    status = asyncio.run(job.status())
+    if settings.as_json:
+        click.echo(json_line(status_row(job, status)))
+    else:
+        console = output_console()
+        for line in (f"Job {status.name} in {job.place}", _progress(status)):
+            console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+        for state, number in status.counts.items():
+            if number:
+                words = "is not started" if state is State.HELD else MEANINGS[state]
+                text = f"  {number:>8} {state:<10} {words}"
+                console.print(text, style=COLOURS[state], markup=False, highlight=False)
+        if status.stopped is not None:
+            console.print(f"stopped: {plain(status.stopped)}", markup=False, highlight=False)
+        for file in status.credentials:
+            console.print(f"configurations: {plain(file)}", markup=False, highlight=False)
+    return _exit_of(status)
+
+
+def _exit_of(status: JobStatus) -> Exit:
+    if status.counts[State.UNKNOWN]:
+        return Exit.UNKNOWN
+    if status.over and not status.ended:
+        return Exit.STOPPED
+    if status.counts[State.FAILED] or status.counts[State.DIFFERS]:
+        return Exit.FAILED
+    left = status.counts[State.HELD] or status.counts[State.PENDING]
+    return Exit.STOPPED if status.over and left else Exit.DONE
+
+
+def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
+    """Stop a job on all machines; return the exit code."""
+
+    async def stop() -> JobStatus:
+        await job.stop("`fleet stop` asked for it")
+        try:
+            async with asyncio.timeout(wait):
+                return await job.wait()
+        except TimeoutError:
+            return await job.status()
+
+    status = asyncio.run(stop())
+    if settings.as_json:
+        click.echo(json_line(status_row(job, status)))
+    if status.ended:
+        tell(f"job {job.name} has ended already")
+    elif status.running:
+        tell(
+            f"job {job.name} starts nothing more; {status.at_work} partitions are still in progress"
+        )
+    else:
+        tell(
+            f"job {job.name} has stopped; to continue: "
+            f"enapter-async fleet resume {_quoted(job.place)}"
+        )
+    return Exit.STOPPED if status.running else Exit.DONE
+
+
+def resume_job(settings: Settings, job: Job, how: Mapping[str, Any], *, workers: int) -> Exit:
+    """Let a job go on, and work on it with processes of this machine; return the exit code."""
+    asyncio.run(job.resume(**how))
+    return work_on(settings, job, workers=workers, credentials=None)
+
+
+def report_path(job: Job, output: str | None) -> Path:
+    """Return where the page about a job goes.
+
+    Raises:
+        ConfigurationError: there is such a file already.
+    """
+    place = place_of(job.address)
+    if output is None and isinstance(place, Folder):
+        return place.path / "report.html"
+    path = Path(output or f"{job.name.replace('/', '-')}.html")
+    if path.exists():
+        raise ConfigurationError(f"{path} exists already; name another file with -o")
+    return path

@@ -1,0 +1,110 @@
+"""`enapter-async fleet worker`: works on jobs beside other workers."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import worker_of
+from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.fleet.distributed.places import Folder, place_of
+from enapter_async.fleet.distributed.worker import Worker
+from enapter_async.fleet.errors import RunNotFoundError
+from enapter_async.text import plain
+
+
+@click.command("worker")
+@connection_options
+@click.option(
+    "--journal", required=True, metavar="PLACE", help="Where the jobs are; see `fleet apply`."
+)
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="QUEUE",
+    help="Take partitions of this queue only, such as site:ID or default; may be given several "
+    "times. [default: all]",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="How many partitions to carry out at once.",
+)
+@click.option(
+    "--credentials",
+    metavar="FOLDER",
+    help="Keep generated configurations in this folder, in a file of mode 0600 for each partition.",
+)
+@click.option("--name", metavar="NAME", help="How people recognise this worker.")
+@click.option(
+    "--until-done", is_flag=True, help="Exit once every job there has ended or was stopped."
+)
+def work(
+    settings: Settings,
+    *,
+    journal: str,
+    queues: tuple[str, ...],
+    slots: int,
+    credentials: str | None,
+    name: str | None,
+    until_done: bool,
+) -> None:
+    """Carry out jobs in PLACE, beside any number of other workers.
+
+    PLACE is a folder that `fleet apply --journal` made, or postgresql://USER@HOST/DATABASE, with
+    #NAME for one job only. The first Ctrl-C or SIGTERM lets operations in flight finish, and
+    gives the partitions back. The token is this worker's own, and never enters the database.
+    """
+    place = place_of(journal)
+    if isinstance(place, Folder) and not place.exists():
+        raise RunNotFoundError(
+            f"there is no job in {plain(place.name)}; `fleet apply --journal` makes one"
+        )
+    ending = asyncio.run(
+        _work_until(
+            worker_of(
+                settings,
+                journal,
+                queues=queues or None,
+                slots=slots,
+                credentials=credentials,
+                name=name,
+            ),
+            until_done=until_done,
+        )
+    )
+    click.get_current_context().exit(ending)
+
+
+async def _work_until(worker: Worker, *, until_done: bool) -> Exit:
+    leaving = asyncio.Event()
+
+    def drain() -> None:
+        tell(f"worker {worker.name} exits: operations in flight finish")
+        leaving.set()
+
+    def cut() -> None:
+        tell("exiting at once: operations in flight stay unknown until another worker takes over")
+        os._exit(Exit.INTERRUPTED)
+
+    refused: Mapping[str, str] = {}
+    with Interrupts(drain, cut):
+        async with worker:
+            tell(f"worker {worker.name} is running")
+            ends: list[asyncio.Task[Any]] = [asyncio.create_task(leaving.wait())]
+            if until_done:
+                ends.append(asyncio.create_task(worker.finish()))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            ends[0].cancel()
+            if until_done and ends[1].done():
+                refused = await ends[1]
+    for job, why in refused.items():
+        tell(f"job {job} was left alone: {why}")
+    return Exit.REFUSED if refused else Exit.DONE

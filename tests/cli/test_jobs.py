@@ -1,0 +1,119 @@
+"""Jobs of several workers on the command line: submitted, watched, stopped, resumed, undone."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.emulator import Emulator, Latency, World
+from tests.cli.conftest import Run
+from tests.cli.processes import process
+from tests.cli.test_interrupts import Arrivals, changes
+
+__all__ = ["changes"]
+
+AT_ONCE = ("--waves", "none", "--by", "10", "--concurrency", "4")
+
+
+def test_a_job_goes_from_its_submission_to_its_report(
+    run: Run, world: World, changes: str, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "job")
+    planned = tmp_path / "plan"
+    assert run("fleet", "plan", changes, "-o", str(planned)).exit_code == Exit.DONE
+    submitted = run(
+        "fleet", "apply", str(planned), "--journal", place, *AT_ONCE, "--workers", "0", "--yes"
+    )
+    assert submitted.exit_code == Exit.DONE
+    assert f"fleet worker --journal {place}" in submitted.stderr
+    status = json.loads(run("fleet", "status", place, "--json").stdout)
+    assert (status["total"], status["partitions"], status["running"]) == (40, 4, True)
+    assert status["counts"]["held"] == 40
+
+    worked = run("fleet", "worker", "--journal", place, "--until-done")
+    assert worked.exit_code == Exit.DONE
+    assert world.count("update") == 40
+    shown = run("fleet", "status", place)
+    assert shown.exit_code == Exit.DONE
+    assert "40 of 40 done, 4 of 4 partitions finished" in shown.stdout
+    assert "has ended already" in run("fleet", "stop", place).stderr
+
+    page = run("fleet", "report", place)
+    assert "<html" in Path(page.stdout.strip()).read_text("utf-8")
+    back = run("fleet", "undo", place, "--yes")
+    assert back.exit_code == Exit.DONE
+    assert world.count("update") == 80
+
+
+def test_a_job_is_carried_out_by_processes_of_this_machine_and_one_is_killed(
+    world: World,
+    emulator: Emulator,
+    environment: dict[str, str],
+    changes: str,
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "job"
+    arrivals = Arrivals(enough=12)
+    emulator.faults.add(Latency(seconds=0.3), when=arrivals, times=None)
+    applying = ("fleet", "apply", changes, "--journal", str(place), *AT_ONCE, "--workers", "2")
+    with process(*applying, environment=environment) as started:
+        assert arrivals.came.wait(20)
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        workers = [int(pid) for pid in children if b"spawn_main" in cmdline(int(pid))]
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        killed = time.monotonic()
+        _, said = started.communicate(timeout=40)
+    assert started.returncode == Exit.DONE, said
+    assert time.monotonic() - killed < 15
+    assert {device.name for device in world} == {"new"}
+    assert 40 <= world.count("update") <= 44, "at most the operations in flight are sent again"
+    assert (place / "results.csv").read_text("utf-8").count("\n") == 41
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_ctrl_c_stops_a_job_which_is_then_resumed(
+    run: Run, emulator: Emulator, environment: dict[str, str], changes: str, tmp_path: Path
+) -> None:
+    world = emulator.world
+    place = str(tmp_path / "job")
+    arrivals = Arrivals(enough=6)
+    emulator.faults.add(Latency(seconds=0.3), when=arrivals, times=None)
+    applying = ("fleet", "apply", changes, "--journal", place, *AT_ONCE)
+    with process(*applying, environment=environment) as started:
+        assert arrivals.came.wait(20)
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=20)
+    assert started.returncode == Exit.INTERRUPTED, said
+    stopped = run("fleet", "status", place)
+    assert stopped.exit_code == Exit.STOPPED
+    assert "stopped: it was interrupted" in stopped.stdout
+    sent = world.count("update")
+    assert sent < 40
+    emulator.faults.clear()
+    assert run("fleet", "resume", place).exit_code == Exit.DONE
+    assert world.count("update") == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--by", "5"), "need --journal"),
+        (("--journal", "{}/j", "--by", "none"), "--by is 'none'"),
+        (("--journal", "{}/j", "--power"), "--power does not go with --journal"),
+        (("--journal", "postgresql://localhost/x"), "names no job"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    run: Run, changes: str, tmp_path: Path, options: tuple[str, ...], message: str
+) -> None:
+    given = [each.format(tmp_path) for each in options]
+    refused = run("fleet", "apply", changes, *given)
+    assert message in refused.stderr + str(refused.exception)
