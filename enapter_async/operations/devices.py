@@ -26,7 +26,13 @@ from enapter_async.operation import (
 )
 from enapter_async.operations import arguments, device_arguments
 from enapter_async.operations.on_device import IDENTITY, OnDevice, too_low
-from enapter_async.operations.pages import LARGEST_PAGE_BYTES, Page
+from enapter_async.operations.pages import (
+    LARGEST_PAGE,
+    LARGEST_PAGE_BYTES,
+    Page,
+    limit_argument,
+    offset_argument,
+)
 
 T = TypeVar("T")
 
@@ -84,6 +90,9 @@ class ListDevices(Page[Device]):
 
     site_id: str | None = attrs.field(default=None, converter=device_arguments.site_id)
     expand: tuple[str, ...] = attrs.field(default=(), converter=device_arguments.expand)
+    # Here again, because journals know an operation by its fields in this order.
+    offset: int = attrs.field(default=0, converter=offset_argument)
+    limit: int = attrs.field(default=LARGEST_PAGE, converter=limit_argument)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""

@@ -72,7 +72,7 @@ async def test_a_stopped_run_is_resumed_retried_reported_and_undone(
         async with fleet.Run(
             client, plan, journal=options, concurrency=4, rollout=waves, abort=None
         ) as run:
-            with pytest.raises(RunBusyError, match="another runner is at work on"):
+            with pytest.raises(RunBusyError, match="another runner is executing"):
                 await fleet.resume(client, journal)
             assert fleet.status(journal).running
             async for _ in run:
@@ -82,7 +82,7 @@ async def test_a_stopped_run_is_resumed_retried_reported_and_undone(
         assert 0 < status.done < 10
         report = await fleet.apply(client, plan, journal=journal, abort=None)
     assert report.counts[State.FAILED] == 1
-    with pytest.raises(RunRefusedError, match="this is another input"):
+    with pytest.raises(RunRefusedError, match="the input differs"):
         await fleet.apply(client, operations[1:], journal=journal)
     with closing(read_journal(journal)) as opened:
         failed = [row for row in result_rows(opened) if row["state"] == "failed"]

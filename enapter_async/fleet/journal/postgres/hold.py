@@ -167,7 +167,7 @@ class PostgresHold:
             if heed_stop and stop is not None:
                 raise RunRefusedError(f"{self.name} was asked to stop: {stop}")
             whose = "" if holder is None else f": {holder}"
-            raise RunBusyError(f"another runner is at work on {self.name}{whose}")
+            raise RunBusyError(f"another runner is executing {self.name}{whose}")
         self._run, self._epoch = found
         self._renewed_at(began)
         (self._last_event,) = await self._one(_LAST_EVENT, self._run)
