@@ -79,6 +79,9 @@ if TYPE_CHECKING:
         MQTTSCredentials,
         TimeSyncProtocol,
     )
+    from enapter_async.models.configuration import (
+        ConfigurationValues,
+    )
     from enapter_async.models.devices import (
         AccessRole,
         Communication,
@@ -111,6 +114,11 @@ if TYPE_CHECKING:
         ExecuteCommand,
         GetExecution,
         ListExecutions,
+    )
+    from enapter_async.operations.configuration import (
+        GetConfiguration,
+        ResetConfiguration,
+        UpdateConfiguration,
     )
     from enapter_async.operations.devices import (
         AssignBlueprint,
@@ -158,6 +166,7 @@ __all__ = [
     "CommunicationConfig",
     "CommunicationType",
     "ConfigurationError",
+    "ConfigurationValues",
     "ConflictError",
     "Connectivity",
     "ConnectivityStatus",
@@ -176,6 +185,7 @@ __all__ = [
     "ExecutionState",
     "ExecutionsOrder",
     "GenerateConfig",
+    "GetConfiguration",
     "GetDevice",
     "GetExecution",
     "GetManifest",
@@ -200,6 +210,7 @@ __all__ = [
     "RedirectError",
     "Repeat",
     "RequestParts",
+    "ResetConfiguration",
     "ResponseError",
     "ResponseMismatchError",
     "ResponseTooLargeError",
@@ -218,6 +229,7 @@ __all__ = [
     "TransportError",
     "UnprocessableError",
     "Unset",
+    "UpdateConfiguration",
     "UpdateDevice",
     "UpdateSite",
     "Waited",
@@ -235,9 +247,11 @@ _ROOMS = (
     "models.commands",
     "models.configs",
     "models.devices",
+    "models.configuration",
     "models.sites",
     "models.manifest",
     "operations.devices",
+    "operations.configuration",
     "operations.sites",
     "operations.commands",
     "_http.retry",

@@ -25,6 +25,7 @@ from enapter_async._http.security import (
 )
 from enapter_async._http.transport import Timeouts
 from enapter_async.api.commands import Commands
+from enapter_async.api.configuration import Configuration
 from enapter_async.api.devices import Devices
 from enapter_async.api.sites import Sites
 from enapter_async.clock import Clock
@@ -269,6 +270,7 @@ class Client:
         self.devices = Devices(self)
         self.sites = Sites(self)
         self.commands = Commands(self)
+        self.configuration = Configuration(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

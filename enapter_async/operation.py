@@ -77,13 +77,15 @@ class Target(NamedTuple):
 
     `noun` is one word, such as "device"; `id` an id or a slug, None for an object that does not
     exist yet; `site_id` the site through which it is addressed; `natural_key` the key by which an
-    object that is being created can be found.
+    object that is being created can be found. `part` names the part of the object that is read and
+    changed by itself, such as "configuration.network"; "" means the object.
     """
 
     noun: str = ""
     id: str | None = None
     site_id: str | None = None
     natural_key: str | None = None
+    part: str = ""
 
     @property
     def name(self) -> str | None:
@@ -119,10 +121,11 @@ class Answer(Generic[T]):
     is missing (`UNSET` if the key is required); `max_bytes` the limit on the decompressed body,
     unless the operation overrides it. `confirms` means that the operation returns nothing and was
     done if the answer is 204, or 200 with an empty object or with the object itself under `key`;
-    `secret` means that the body must never be shown, not even an excerpt. `stamp` is the field of
-    the value that holds the time of its last change, or None. `wait` is how many seconds longer
-    than usual the server may take to answer. `empty_allowed` is accepted for operations written for
-    version 0.1; without a `key`, a body may always be missing.
+    `secret` means that the body must never be shown, not even an excerpt; `concealed` that it may
+    hold secrets among other values: it is not shown either, but a job does not have to keep it.
+    `stamp` is the field of the value that holds the time of its last change, or None. `wait` is how
+    many seconds longer than usual the server may take to answer. `empty_allowed` is accepted for
+    operations written for version 0.1; without a `key`, a body may always be missing.
     """
 
     type: Any
@@ -132,6 +135,7 @@ class Answer(Generic[T]):
     confirms: bool = False
     stamp: str | None = None
     secret: bool = False
+    concealed: bool = False
     wait: float | None = None
     empty_allowed: bool = attrs.field(default=False, eq=False, repr=False)
 
@@ -268,7 +272,7 @@ class Operation(Generic[T_co]):
         shown = [
             f"{field} is {told!r}, but {value!r} was requested"
             for field, value in wanted.items()
-            if (told := getattr(result, field, None)) is not None and told != value
+            if (told := field_of(result, field)) is not None and told != value
         ]
         return "; ".join(shown) or ("" if wanted else "it does not show the requested values")
 
@@ -280,10 +284,8 @@ class Operation(Generic[T_co]):
         return None
 
     def proven_by(self) -> "Operation[Any] | None":
-        """Return the read whose successful answer shows that this operation's path is served.
-
-        Only then does a 404 prove that something does not exist. By default it is `proof`; an
-        operation on a path below a site returns a read of that site.
+        """Return the read that shows that this operation's path is served: `proof` or, for a path
+        below a site, a read of that site.
         """
         return self.proof
 
@@ -301,7 +303,7 @@ class Operation(Generic[T_co]):
         return (
             state is not None
             and bool(wanted)
-            and all(getattr(state, field, _MISSING) == value for field, value in wanted.items())
+            and all(field_of(state, field, _MISSING) == value for field, value in wanted.items())
         )
 
     def candidates(self, found: Any) -> Sequence[Any]:
@@ -352,8 +354,15 @@ class Operation(Generic[T_co]):
         return ""
 
     def obstacle(self, state: Any) -> str:
-        """Return the reason why the API would refuse the operation in this state, or ""."""
+        """Return the reason why the API would refuse the operation in this state, or "".
+
+        For an operation on a part of an object, `state` is that of the object.
+        """
         return ""
+
+    def prepared(self, state: Any) -> Self:
+        """Return the operation with what a plan adds from this state, such as default values."""
+        return self
 
     def undo(self, before: Any) -> "Operation[Any] | None":
         """Return the operation that restores as much as possible of `before`, or None.
@@ -375,6 +384,13 @@ def operation_class(kind: str) -> type[Operation[Any]] | None:
 def operation_kinds() -> tuple[str, ...]:
     """Return the kinds that classes define explicitly, in the order of their definition."""
     return tuple(kind for kind in _KINDS if _KIND.fullmatch(kind))
+
+
+def field_of(state: Any, field: str, default: Any = None) -> Any:
+    """Return a field of a state, which is an object or a mapping."""
+    if isinstance(state, Mapping):
+        return state.get(field, default)
+    return getattr(state, field, default)
 
 
 def described(operation: Operation[Any]) -> str:

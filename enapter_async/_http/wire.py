@@ -242,7 +242,7 @@ class Wire:
                 headers.getall("Retry-After", ()), headers.get("Date"), self._wall()
             )
         excerpt = ""
-        if not errors and not operation.answer.secret:
+        if not errors and not (operation.answer.secret or operation.answer.concealed):
             # Masked before it is cut, because the cut may split the token.
             excerpt = self._mask.text(reply.body.decode("utf-8", "replace"))[:EXCERPT_LENGTH]
         error = api_error_type(status)(

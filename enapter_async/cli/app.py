@@ -27,6 +27,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "enapter_async.cli.completion",
             "Print a script for tab completion in bash, zsh or fish.",
         ),
+        "configuration": (
+            "enapter_async.cli.configuration",
+            "Read and change the configuration of single devices.",
+        ),
         "demo": (
             "enapter_async.cli.demo",
             "Change a thousand emulated devices, and check every outcome.",

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import functools
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from typing import Any, Final, TextIO
 
@@ -16,123 +15,28 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line, operations_of
+from enapter_async.cli.selecting import change_of, change_options, selection_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import fancy
 from enapter_async.converter import unstructure
 from enapter_async.errors import ArgumentError
-from enapter_async.fleet.operation_files import COLUMNS
 from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.paging import read_pages
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.snapshot import read_pages
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation
 from enapter_async.operations.arguments import text
-from enapter_async.operations.device_plans import DEVICE, Change, Selection
+from enapter_async.operations.device_plans import DEVICE, Change
+from enapter_async.operations.device_selection import Selection
 from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
-_SELECTION: Final = (
-    click.option(
-        "--site", "site_ids", metavar="ID", multiple=True, help="Select devices of this site."
-    ),
-    click.option(
-        "--type", "types", metavar="TYPE", multiple=True, help="Select devices of this type."
-    ),
-    click.option(
-        "--role",
-        "roles",
-        metavar="ROLE",
-        multiple=True,
-        help="Select devices on which you have this role.",
-    ),
-    click.option(
-        "--status",
-        "statuses",
-        metavar="STATUS",
-        multiple=True,
-        help="Select devices that are ONLINE, OFFLINE or UNKNOWN.",
-    ),
-    click.option(
-        "--name-matches",
-        metavar="REGEX",
-        help="Select devices whose name contains a match for this regular expression.",
-    ),
+_TEMPLATE_COLUMNS: Final = (
+    *("operation", "device_id", "name", "slug", "blueprint_id", "protocol"),
 )
-_BECOMING: Final = (
-    click.option("--set-name", "name", metavar="TEMPLATE", help="Set this name."),
-    click.option("--set-slug", "slug", metavar="TEMPLATE", help="Set this slug."),
-    click.option("--assign-blueprint", "blueprint_id", metavar="ID", help="Assign this blueprint."),
-    click.option(
-        "--generate-config",
-        "protocol",
-        type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
-        help="Generate a new configuration for each device.",
-    ),
-    click.option("--execute", metavar="COMMAND", help="Execute this command on each device."),
-    click.option(
-        "--args", "arguments", metavar="JSON", help="The command's arguments, as a JSON object."
-    ),
-    click.option("--delete", is_flag=True, help="Delete them."),
-)
-
-
-def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the selection options to a command, which receives the selection as `selection`."""
-
-    @functools.wraps(command)
-    def with_selection(
-        *given: Any,
-        site_ids: tuple[str, ...],
-        types: tuple[str, ...],
-        roles: tuple[str, ...],
-        statuses: tuple[str, ...],
-        name_matches: str | None,
-        **arguments: Any,
-    ) -> Any:
-        selection = Selection(
-            site_ids=site_ids,
-            types=types,
-            roles=roles,
-            statuses=statuses,
-            name_matches=name_matches,
-        )
-        return command(*given, selection=selection, **arguments)
-
-    for option in reversed(_SELECTION):
-        with_selection = option(with_selection)
-    return with_selection
-
-
-def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the change options to a command, which receives the options set as a dict, `becoming`."""
-
-    @functools.wraps(command)
-    def with_change(*given: Any, **arguments: Any) -> Any:
-        names = ("name", "slug", "blueprint_id", "protocol", "execute", "arguments", "delete")
-        becoming = {name: arguments.pop(name) for name in names}
-        becoming = {name: value for name, value in becoming.items() if value}
-        return command(*given, becoming=becoming, **arguments)
-
-    for option in reversed(_BECOMING):
-        with_change = option(with_change)
-    return with_change
-
-
-def change_of(selection: Selection, becoming: dict[str, Any], *, everything: bool) -> Change:
-    """Return the change that the options describe.
-
-    Raises:
-        click.UsageError: nothing is selected, and `everything` is not set.
-        ConfigurationError: the change is invalid; the message says why.
-    """
-    if selection.everything and not everything:
-        raise click.UsageError("select devices with --site, --type, ..., or use --all")
-    return Change(selection=selection, **becoming)
-
-
 _PRESENT_COLUMNS: Final = (
     "present_type",
     "present_site_id",
@@ -164,7 +68,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
     """
 
     async def work(file: TextIO) -> None:
-        write = row_writer(file, (*COLUMNS, *_PRESENT_COLUMNS))
+        write = row_writer(file, (*_TEMPLATE_COLUMNS, *_PRESENT_COLUMNS))
         count = nameless = 0
         async for device in _selected(settings, selection):
             row = _row(device)
@@ -193,9 +97,10 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
 
 async def _selected(settings: Settings, selection: Selection) -> AsyncIterator[Device]:
     seen_sites = dict.fromkeys(selection.site_ids) or (None,)
+    expand = tuple({"connectivity", *selection.expand})
     async with settings.client() as client:
         for site_id in seen_sites:
-            async for page in read_pages(client, DEVICE, site_id=site_id, expand=("connectivity",)):
+            async for page in read_pages(client, DEVICE, site_id=site_id, expand=expand):
                 for device in page:
                     if selection.match(device) is not None:
                         yield device
@@ -352,8 +257,10 @@ def line_of_item(item: PlanItem) -> str:
         details = item.operation.details().items()
         words = [plain(verb), *(f"{field} {_text(value)}" for field, value in details)]
         return f"{device}: {', '.join(words)}"
+    part = item.operation.target().part
+    prefix = f"{part}." if part else ""
     changed = (
-        _change(field, before.get(field), value)
+        _change(f"{prefix}{field}", before.get(field), value)
         for field, value in changes.items()
         if value != before.get(field)
     )
@@ -368,7 +275,8 @@ def _change(field: str, before: Any, value: Any) -> str:
     if isinstance(value, str) and isinstance(before, str) and before:
         return f"{field} {' -> '.join(quoted_apart(before, value))}"
     old = _text(before) if before is not None and before != "" else "(empty)"
-    return f"{field} {old} -> {_text(value)}"
+    new = "(reset)" if value is None else _text(value)
+    return f"{field} {old} -> {new}"
 
 
 def _text(value: Any) -> str:

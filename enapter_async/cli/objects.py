@@ -81,6 +81,18 @@ def show_object(settings: Settings, reading: Callable[[Client], Awaitable[Any]])
     _read(work)
 
 
+def pair_of(text: str, option: str) -> tuple[str, str]:
+    """Return the name and the value of NAME=VALUE.
+
+    Raises:
+        click.UsageError: there is no "=", or nothing before it.
+    """
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"{option} takes NAME=VALUE; got {plain(text)!r}")
+    return name, value
+
+
 def confirm_deletion(name: str, *, yes: bool) -> None:
     """Ask whether to delete an object, unless `yes` says so already.
 
@@ -122,19 +134,23 @@ def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def write_object(
     settings: Settings,
-    operation: Operation[Any],
+    operation: Operation[Any] | Callable[[Client], Awaitable[Operation[Any]]],
     *,
     credentials: str | None = None,
     show_secret: bool = False,
     wait: float = WAIT,
 ) -> None:
-    """Execute one operation as a run of one, with the same checks and handling of Ctrl-C."""
+    """Execute one operation as a run of one, with the same checks and handling of Ctrl-C.
+
+    If it depends on something to be read first, it is a function that reads and returns it.
+    """
 
     async def work() -> Exit:
         outcomes: list[Outcome[Any]] = []
         async with settings.client() as client:
             options = RunOptions(credentials=credentials, wait=wait)
-            _, cut_short = await run_job(client, [operation], options, on_outcome=outcomes.append)
+            chosen = operation if isinstance(operation, Operation) else await operation(client)
+            _, cut_short = await run_job(client, [chosen], options, on_outcome=outcomes.append)
         (outcome,) = outcomes
         with although_unheard():
             secret = _secret_of(outcome) if show_secret else {}
@@ -201,8 +217,9 @@ def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:
 
 def _is_shown(outcome: Outcome[Any]) -> bool:
     """Return whether the result of an operation is an object to write, and no secret."""
-    secret = outcome.operation.answer.secret
-    return not secret and (isinstance(outcome.result, dict) or attrs.has(type(outcome.result)))
+    answer = outcome.operation.answer
+    hidden = answer.secret or answer.concealed
+    return not hidden and (isinstance(outcome.result, dict) or attrs.has(type(outcome.result)))
 
 
 async def _first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T]:

@@ -17,6 +17,7 @@ from typing import Any, Final, Union, cast, get_args, get_origin
 import attrs
 from cattrs import AttributeValidationNote
 
+from enapter_async.concealment import Secret
 from enapter_async.converter import rules
 from enapter_async.converter.leaves import JSONObject, Mismatch, Step
 from enapter_async.errors import ConfigurationError
@@ -125,7 +126,14 @@ def operation_to_json(operation: Operation[Any]) -> JSONObject:
             f"{kind.__name__} cannot be written to files: define it as an attrs class, and only "
             f"once"
         )
-    return {"operation": operation.kind, **rules.quick.unstructure(operation)}
+    row = {"operation": operation.kind, **rules.quick.unstructure(operation)}
+    for field, value in row.items():
+        if isinstance(value, dict) and any(isinstance(each, Secret) for each in value.values()):
+            raise ConfigurationError(
+                f"{operation.kind}: {field} holds a secret, which no file may hold; say where it "
+                "is instead, as env:VARIABLE or file:PATH"
+            )
+    return row
 
 
 def operation_from_json(data: Mapping[str, Any]) -> Operation[Any]:

@@ -40,6 +40,7 @@ from enapter_async.models.configs import (
     MQTTProtocol,
     MQTTSCredentials,
 )
+from enapter_async.models.configuration import ConfigurationValues
 from enapter_async.models.devices import (
     Communication,
     CommunicationType,
@@ -233,6 +234,10 @@ def _connectivity_hook(kind: Any, converter: Converter) -> Hook:
     return read
 
 
+def _values_hook(_: Any, __: Converter) -> Hook:
+    return lambda value, kind: ConfigurationValues(json_object(value, kind))
+
+
 # --- credentials -----------------------------------------------------------------------
 
 _Credentials = MQTTCredentials | MQTTSCredentials
@@ -313,6 +318,7 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
         (attrs.has, _class_hook),
         (lambda kind: kind is Connectivity, _connectivity_hook),
         (lambda kind: kind == _Credentials, _credentials_hook),
+        (lambda kind: kind is ConfigurationValues, _values_hook),
         (_is_optional, _optional_hook),
         (_is_optional_enumeration, _optional_enumeration_hook),
         (lambda kind: kind == (datetime | None), lambda *_: optional_moment),
@@ -326,6 +332,7 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
         (_is_dict, lambda *_: as_it_is),
         (lambda kind: kind is tuple or _is_tuple(kind), _items_hook),
         (attrs.has, _class_unstructure_hook),
+        (lambda kind: kind is ConfigurationValues, lambda *_: dict),
     )
     for is_meant, make_hook in writing:
         converter.register_unstructure_hook_factory(is_meant, make_hook)

@@ -44,6 +44,16 @@ _COMMANDS: Final = {
     },
 }
 """The commands of every seeded device."""
+_NETWORK: Final[Mapping[str, Any]] = {
+    "display_name": "Network",
+    "access_level": "OWNER",
+    "parameters": {
+        "host": {"type": "string", "display_name": "Host"},
+        "port": {"type": "integer", "display_name": "Port", "default": 502, "required": True},
+        "token": {"type": "string", "display_name": "Token", "sensitive": True},
+    },
+}
+"""The group of configuration parameters that every product has."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +71,7 @@ class _Product:
             "properties": {n: {"type": "string", "display_name": n} for n in self.property_names},
             "alerts": {self.alert: {"display_name": self.alert, "severity": "warning"}},
             "commands": _COMMANDS,
+            "configuration": {"network": dict(_NETWORK)},
         }
 
 

@@ -60,7 +60,8 @@ from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.run import Run
 from enapter_async.fleet.waits import Reason, Wait
-from enapter_async.operations.device_plans import Change, Selection, Template
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import PropertyCondition, Selection, Template
 
 Work = WorkItem
 """The old name of `WorkItem`, kept for existing programs."""
@@ -94,6 +95,7 @@ __all__ = [
     "PlanHeader",
     "PlanItem",
     "Problem",
+    "PropertyCondition",
     "Reason",
     "Report",
     "Rollout",

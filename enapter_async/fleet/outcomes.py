@@ -115,8 +115,9 @@ def outcome_row(outcome: Outcome[Any], *, with_result: bool = False) -> dict[str
         row |= {"error_type": error.error_type, "code": error.code and plain(error.code)}
     elif isinstance(error, APIError):
         row["code"] = next((plain(each.code) for each in error.errors if each.code), None)
-    if with_result and not outcome.operation.answer.secret and outcome.result is not None:
-        operation = outcome.operation
+    operation = outcome.operation
+    hidden = operation.answer.secret or operation.answer.concealed
+    if with_result and not hidden and outcome.result is not None:
         row[operation.result_name or operation.target().word] = unstructure(outcome.result)
     return row
 

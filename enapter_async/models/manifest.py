@@ -3,6 +3,7 @@
 Source: API page "Fetch Devices" (`manifest`); the sections are those of a compiled blueprint.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -56,8 +57,8 @@ class Declared:
         return _role(self.json, _LEAST_ROLE)
 
 
-def _role(json: Mapping[str, Any], default: AccessRole) -> AccessRole:
-    level = _text(json.get("access_level"))
+def _role(declared: Mapping[str, Any], default: AccessRole) -> AccessRole:
+    level = _text(declared.get("access_level"))
     return AccessRole(level) if level else default
 
 
@@ -222,8 +223,24 @@ class Manifest:
         return found or next(others, None)
 
 
-def _declared(json: Mapping[str, Any], section: str, kind: Callable[[str, Any], T]) -> dict[str, T]:
-    return {name: kind(name, value) for name, value in _object(json.get(section)).items()}
+def value_of(text: str, parameter: Parameter | None) -> Any:
+    """Return the value that a text stands for: itself for a string, else the JSON in it.
+
+    A text that is not JSON is returned unchanged, so that a check names what is wrong with it.
+    """
+    if parameter is not None and parameter.value_type == "string":
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _declared(
+    section_of: Mapping[str, Any], section: str, kind: Callable[[str, Any], T]
+) -> dict[str, T]:
+    found = _object(section_of.get(section))
+    return {name: kind(name, value) for name, value in found.items()}
 
 
 def _is_number(value: Any) -> bool:

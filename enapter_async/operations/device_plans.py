@@ -1,17 +1,19 @@
 """Devices in plans: reading many, selecting them, and the changes to make to each."""
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.configs import MQTTProtocol
-from enapter_async.models.devices import AccessRole, ConnectivityStatus, Device, DeviceType
+from enapter_async.models.devices import ConnectivityStatus, Device
+from enapter_async.models.manifest import Manifest, Parameter, value_of
 from enapter_async.operation import UNSET, Operation, Target
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.commands import CreateExecution
+from enapter_async.operations.configuration import UpdateConfiguration
+from enapter_async.operations.device_selection import DEVICE_FIELDS, Groups, Selection, Template
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -65,181 +67,6 @@ class _DeviceNoun(Noun[Device]):
 
 DEVICE: Final = define(_DeviceNoun())
 
-DEVICE_FIELDS: Final = ("name", "slug", "site_id", "id")
-"""The fields of a device that a template may use."""
-
-_PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]{1,2}")
-
-Groups = Mapping[str, str | None]
-"""The groups of a regular expression by name and by number, as text; None did not match."""
-
-
-@attrs.frozen
-class _Field:
-    name: str
-
-
-def _parse(text: str) -> tuple[str | _Field, ...]:
-    if not text:
-        raise ConfigurationError("a template must not be empty")
-    parts: list[str | _Field] = []
-    end = 0
-    for found in _PART.finditer(text):
-        parts.append(text[end : found.start()])
-        end = found.end()
-        name = found.group(1)
-        if found.group() in ("{{", "}}"):
-            parts.append(found.group()[0])
-        elif name is not None and _FIELD.fullmatch(name):
-            parts.append(_Field(name))
-        else:
-            raise ConfigurationError(
-                f"{shown(text)} is not a template, because of {shown(found.group())}: braces "
-                f"contain one name from {', '.join(DEVICE_FIELDS)} or a group of --name-matches, "
-                f"and nothing "
-                "else; write '{{' for a brace"
-            )
-    parts.append(text[end:])
-    return tuple(part for part in parts if part != "")
-
-
-@attrs.frozen
-class Template:
-    """Text with names in braces, each replaced by the device's value for it.
-
-    `{name}`, `{slug}`, `{site_id}` and `{id}` are fields of the device; `{1}` or `{place}` are
-    groups of the selection's regular expression. `{{` and `}}` are braces. For safety, attributes,
-    indexes and format specifications are not supported.
-
-    Raises:
-        ConfigurationError: the text is not a valid template.
-    """
-
-    text: str
-    _parts: tuple[str | _Field, ...] = attrs.field(init=False, repr=False, eq=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_parts", _parse(self.text))
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """The names in braces."""
-        return frozenset(part.name for part in self._parts if isinstance(part, _Field))
-
-    def render(self, device: Device, groups: Groups) -> str:
-        """Return the text for a device; a missing field or group is an error.
-
-        Raises:
-            ConfigurationError: a field or group is missing; the message names it.
-        """
-        return "".join(
-            part if isinstance(part, str) else _value(part.name, device, groups)
-            for part in self._parts
-        )
-
-
-def _value(name: str, device: Device, groups: Groups) -> str:
-    value: str | None = getattr(device, name) if name in DEVICE_FIELDS else groups.get(name)
-    if value is None:
-        raise ConfigurationError(f"the device has no {name} for the template")
-    return value
-
-
-def _texts(values: str | Iterable[str]) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(values)
-
-
-def _types(values: str | Iterable[str]) -> tuple[DeviceType, ...]:
-    return tuple(DeviceType(value) for value in _texts(values))
-
-
-def _roles(values: str | Iterable[str]) -> tuple[AccessRole, ...]:
-    return tuple(AccessRole(value) for value in _texts(values))
-
-
-def _statuses(values: str | Iterable[str]) -> tuple[ConnectivityStatus, ...]:
-    return tuple(ConnectivityStatus(value) for value in _texts(values))
-
-
-def _pattern(value: str | re.Pattern[str] | None) -> re.Pattern[str] | None:
-    if value is None or isinstance(value, re.Pattern):
-        return value
-    try:
-        return re.compile(value)
-    except re.error as error:
-        raise ConfigurationError(
-            f"name_matches is not a regular expression: {error}: {shown(value)}"
-        ) from None
-
-
-@attrs.frozen(kw_only=True)
-class Selection:
-    """Selects devices: those that meet every condition that is set.
-
-    `site_ids`, `types`, `roles` (the caller's role for the device) and `statuses` (of the
-    connectivity) each hold one or several alternative values; case is ignored for the last
-    three. `name_matches` is a regular expression that is searched for in the name; a device
-    without a name never matches. If no condition is set, every device is selected.
-
-    Raises:
-        ConfigurationError: the expression is invalid, or a group has the name of a device field.
-    """
-
-    site_ids: tuple[str, ...] = attrs.field(default=(), converter=_texts)
-    types: tuple[DeviceType, ...] = attrs.field(default=(), converter=_types)
-    roles: tuple[AccessRole, ...] = attrs.field(default=(), converter=_roles)
-    statuses: tuple[ConnectivityStatus, ...] = attrs.field(default=(), converter=_statuses)
-    name_matches: re.Pattern[str] | None = attrs.field(default=None, converter=_pattern)
-
-    def __attrs_post_init__(self) -> None:
-        taken = self.groups & frozenset(DEVICE_FIELDS)
-        if taken:
-            raise ConfigurationError(
-                f"the group {min(taken)!r} of name_matches has the name of a device field"
-            )
-
-    @property
-    def everything(self) -> bool:
-        """Whether no condition is set."""
-        return self == Selection()
-
-    @property
-    def expand(self) -> tuple[str, ...]:
-        """The fields that must be requested with `expand` to evaluate the conditions."""
-        return ("connectivity",) if self.statuses else ()
-
-    @property
-    def groups(self) -> frozenset[str]:
-        """The groups of the regular expression, by number and by name."""
-        if self.name_matches is None:
-            return frozenset()
-        numbers = (str(number) for number in range(self.name_matches.groups + 1))
-        return frozenset((*numbers, *self.name_matches.groupindex))
-
-    def match(self, device: Device) -> Groups | None:
-        """Return the expression's groups if the device is selected ({} without one), else None."""
-        status = device.connectivity.status if device.connectivity else ConnectivityStatus.UNKNOWN
-        meant = (
-            _meets(device.site_id, self.site_ids)
-            and _meets(device.type, self.types)
-            and _meets(device.authorized_role, self.roles)
-            and _meets(status, self.statuses)
-        )
-        if not meant:
-            return None
-        if self.name_matches is None:
-            return {}
-        found = self.name_matches.search(device.name) if device.name is not None else None
-        if found is None:
-            return None
-        numbered = {str(number): found[number] for number in range(self.name_matches.groups + 1)}
-        return {**numbered, **found.groupdict()}
-
-
-def _meets(value: str | None, wanted: Collection[str]) -> bool:
-    return not wanted or value in wanted
-
 
 def _template(value: str | Template | None) -> Template | None:
     return Template(value) if isinstance(value, str) else value
@@ -249,14 +76,43 @@ def _protocol(value: str | None) -> MQTTProtocol | None:
     return None if value is None else MQTTProtocol(value)
 
 
+def _by_group(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return values by group and parameter, given by names such as "network.port"."""
+    if not isinstance(values, Mapping):
+        raise ConfigurationError("parameters are a mapping from names such as network.port")
+    groups: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        group, dot, parameter = name.partition(".")
+        if not dot or not group or not parameter:
+            raise ConfigurationError(
+                f"{shown(name)} must be a group and a parameter, such as network.port"
+            )
+        groups.setdefault(group, {})[parameter] = value
+    return groups
+
+
+def _settings(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        group: {name: _template(value) for name, value in parameters.items()}
+        for group, parameters in _by_group(values).items()
+    }
+
+
+def _resets(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    return _by_group(dict.fromkeys((names,) if isinstance(names, str) else names))
+
+
 @attrs.frozen(kw_only=True)
 class Change(BulkChange):
     """The change to make to every selected device, for `fleet.plan`.
 
     `selection` selects the devices; `name` and `slug` are templates for the new values;
-    `blueprint_id` is assigned; `protocol` generates a configuration for each; `execute` is the
-    name of a command to execute on each, with `arguments`; `delete` deletes each, and cannot be
-    combined with other changes.
+    `blueprint_id` is assigned; `settings` sets configuration parameters, by names such as
+    "network.port": a text is a template, whose result is read as JSON if the manifest says that the
+    parameter is no string. `secrets` sets sensitive ones, to the text at "env:VARIABLE" or
+    "file:PATH"; `reset` names parameters to reset. `protocol` generates a configuration for each;
+    `execute` is the name of a command to execute on each, with `arguments`; `delete` deletes each,
+    and cannot be combined with other changes.
 
     Raises:
         ConfigurationError: there is no change, a deletion is combined with another change, or a
@@ -269,6 +125,9 @@ class Change(BulkChange):
     name: Template | None = attrs.field(default=None, converter=_template)
     slug: Template | None = attrs.field(default=None, converter=_template)
     blueprint_id: str | None = None
+    settings: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, converter=_settings)
+    secrets: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=_by_group)
+    reset: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, converter=_resets)
     protocol: MQTTProtocol | None = attrs.field(default=None, converter=_protocol)
     execute: str | None = None
     arguments: Mapping[str, Any] | str | None = None
@@ -276,23 +135,29 @@ class Change(BulkChange):
 
     def __attrs_post_init__(self) -> None:
         others = (self.name, self.slug, self.blueprint_id, self.protocol, self.execute)
-        asked = sum(value is not None for value in others)
+        asked = sum(value is not None for value in others) + len(self._groups)
         if self.delete and asked:
             raise ConfigurationError("a deletion cannot be combined with other changes")
         if not self.delete and not asked:
             raise ConfigurationError(
-                "there is no change: set a name, slug, blueprint_id, protocol or execute, or delete"
+                "there is no change: set a name, slug, blueprint_id, settings, protocol or "
+                "execute, or delete"
             )
         if self.arguments is not None and self.execute is None:
             raise ConfigurationError("arguments are those of a command; name it with execute")
         known = self.selection.groups | frozenset(DEVICE_FIELDS)
-        for template in (self.name, self.slug):
-            unknown = () if template is None else sorted(template.fields - known)
+        values = [each for group in self.settings.values() for each in group.values()]
+        for template in (self.name, self.slug, *values):
+            unknown = template.fields - known if isinstance(template, Template) else ()
             if unknown:
                 raise ConfigurationError(
-                    f"there is no {{{unknown[0]}}}: a template may use {', '.join(DEVICE_FIELDS)} "
-                    "and the groups of --name-matches"
+                    f"there is no {{{min(unknown)}}}: a template may use "
+                    f"{', '.join(DEVICE_FIELDS)} and the groups of --name-matches"
                 )
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.settings, *self.secrets, *self.reset)))
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -302,7 +167,7 @@ class Change(BulkChange):
     @property
     def expand(self) -> tuple[str, ...]:
         """The additional fields to request."""
-        manifest = () if self.execute is None else ("manifest",)
+        manifest = ("manifest",) if self._groups or self.execute is not None else ()
         return tuple({"communication", *manifest, *self.selection.expand})
 
     def operations_for(self, state: Device) -> tuple[Operation[Any], ...] | None:
@@ -329,6 +194,7 @@ class Change(BulkChange):
             )
         if self.blueprint_id is not None:
             wanted.append(AssignBlueprint(device_id=device.id, blueprint_id=self.blueprint_id))
+        wanted += [self._configuration(device, group, groups) for group in self._groups]
         if self.protocol is not None:
             wanted.append(GenerateConfig(device_id=device.id, protocol=self.protocol))
         if self.execute is not None:
@@ -336,3 +202,23 @@ class Change(BulkChange):
                 CreateExecution(device_id=device.id, name=self.execute, arguments=self.arguments)
             )
         return tuple(wanted)
+
+    def _configuration(self, device: Device, group: str, groups: Groups) -> UpdateConfiguration:
+        declared = Manifest(device.manifest).configuration.get(group)
+        known = {} if declared is None else declared.parameters
+        return UpdateConfiguration(
+            device_id=device.id,
+            group=group,
+            set={
+                name: _value(value, known.get(name), device, groups)
+                for name, value in self.settings.get(group, {}).items()
+            },
+            secrets=self.secrets.get(group, {}),
+            reset=tuple(self.reset.get(group, {})),
+        )
+
+
+def _value(value: Any, parameter: Parameter | None, device: Device, groups: Groups) -> Any:
+    return (
+        value_of(value.render(device, groups), parameter) if isinstance(value, Template) else value
+    )

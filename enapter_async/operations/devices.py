@@ -343,6 +343,7 @@ class GetManifest(OnDevice[dict[str, Any]]):
         return RequestParts(method="GET", path=self.path("manifest"))
 
 
-_PROOF: Final = ListDevices(limit=1)
-OnDevice.proof = ListDevices.proof = _PROOF
+PROOF: Final = ListDevices(limit=1)
+"""What shows that a base URL serves the API of devices."""
+OnDevice.proof = ListDevices.proof = PROOF
 OnDevice.site_proof = ListDevices

@@ -86,6 +86,8 @@ def noun_named(name: str) -> Noun[Any]:
 def reading(operation: Operation[Any], expand: Iterable[str] = ()) -> Operation[Any] | None:
     """Return the operation that reads the current state of an operation's target, or None."""
     target = operation.target()
+    if target.part:
+        return operation.reads()
     found = noun_named(target.noun).get_at(target, expand)
     if found is None and operation.settles is not Settles.SEARCH:
         return operation.reads()

@@ -61,8 +61,8 @@ def through_site(command: str, *arguments: str) -> Own:
     )
 
 
-def made_site(seen: Seen) -> Mapping[str, Any]:
-    """Return the last request that changed a site."""
+def asked_of(seen: Seen) -> Mapping[str, Any]:
+    """Return what the last change asked for."""
     return seen.world.log.effects()[-1].set
 
 
@@ -107,6 +107,38 @@ NOUN_OPTIONS: Final = (
         },
     ),
     Own(
+        "configuration get",
+        (
+            "{device}",
+            "network",
+            "--site",
+            "{site}",
+            "--names",
+            "port",
+            "--show-sensitive",
+            "--json",
+        ),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--names": lambda s: s.rows() == [{"port": 502}],
+            "--show-sensitive": lambda s: "manifest" not in s.world.log.arrivals()[-1].path,
+        },
+    ),
+    Own(
+        "configuration update",
+        (
+            *("{device}", "network", "--site", "{site}", "--set", "port=8502"),
+            *("--set-secret", "token=file:{folder}/rows.csv", "--reset", "host"),
+        ),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--set": lambda s: asked_of(s)["set"]["port"] == 8502,
+            "--set-secret": lambda s: asked_of(s)["set"]["token"] == "***",
+            "--reset": lambda s: asked_of(s)["reset"] == ["host"],
+        },
+    ),
+    through_site("configuration reset-all", "{device}", "network"),
+    Own(
         "sites list",
         ("--name", "Barn", "--mine", "--limit", "1", "--json"),
         {
@@ -122,11 +154,11 @@ NOUN_OPTIONS: Final = (
             *("--latitude", "41.9", "--longitude", "12.5"),
         ),
         {
-            "--name": lambda s: made_site(s)["name"] == "New",
-            "--timezone": lambda s: made_site(s)["timezone"] == "Europe/Rome",
-            "--place": lambda s: made_site(s)["location"]["name"] == "Rome",
-            "--latitude": lambda s: made_site(s)["location"]["latitude"] == 41.9,
-            "--longitude": lambda s: made_site(s)["location"]["longitude"] == 12.5,
+            "--name": lambda s: asked_of(s)["name"] == "New",
+            "--timezone": lambda s: asked_of(s)["timezone"] == "Europe/Rome",
+            "--place": lambda s: asked_of(s)["location"]["name"] == "Rome",
+            "--latitude": lambda s: asked_of(s)["location"]["latitude"] == 41.9,
+            "--longitude": lambda s: asked_of(s)["location"]["longitude"] == 12.5,
         },
     ),
     Own(
@@ -136,11 +168,11 @@ NOUN_OPTIONS: Final = (
             *("--latitude", "0", "--longitude", "-12.5"),
         ),
         {
-            "--name": lambda s: made_site(s)["name"] == "New",
-            "--timezone": lambda s: made_site(s)["timezone"] == "Europe/Rome",
-            "--place": lambda s: made_site(s)["location"]["name"] == "Rome",
-            "--latitude": lambda s: made_site(s)["location"]["latitude"] == 0,
-            "--longitude": lambda s: made_site(s)["location"]["longitude"] == -12.5,
+            "--name": lambda s: asked_of(s)["name"] == "New",
+            "--timezone": lambda s: asked_of(s)["timezone"] == "Europe/Rome",
+            "--place": lambda s: asked_of(s)["location"]["name"] == "Rome",
+            "--latitude": lambda s: asked_of(s)["location"]["latitude"] == 0,
+            "--longitude": lambda s: asked_of(s)["location"]["longitude"] == -12.5,
         },
     ),
     Own("sites delete", ("nowhere", "--yes"), {"--yes": lambda s: s.code == 1}),

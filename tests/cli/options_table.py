@@ -10,7 +10,8 @@ from enapter_async.emulator import World
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.rollout.abort import parse_criterion
-from enapter_async.operations.device_plans import Change, Template
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import Template
 from tests.cli.commands import COMMANDS
 from tests.cli.noun_options import NOUN_OPTIONS, Arrived, Own, Seen
 
@@ -74,22 +75,33 @@ OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], objec
 }
 
 
+SELECTING: Final[Mapping[str, tuple[str, str]]] = {
+    "--site": ("site_ids", "{site}"),
+    "--site-name": ("site_names", "Barn"),
+    "--name": ("names", "Pump"),
+    "--slug": ("slugs", "pump"),
+    "--blueprint": ("blueprint_ids", "bp-1"),
+    "--type": ("types", "LUA"),
+    "--role": ("roles", "OWNER"),
+    "--status": ("statuses", "ONLINE"),
+    "--profile-of": ("profiles", "energy.battery"),
+    "--alert": ("alerts", "overheat"),
+    "--property": ("properties", "fw_ver<1.2"),
+}
 PLANNED: Final = (
-    *("--site", "{site}", "--type", "LUA", "--role", "OWNER", "--status", "ONLINE"),
+    *(word for option, (_, value) in SELECTING.items() for word in (option, value)),
     *("--name-matches", "(a)"),
 )
-SELECTED: Final = {
-    "site_ids": lambda s: s.values["site_ids"] == (s.places["site"],),
-    "types": lambda s: s.values["types"] == ("LUA",),
-    "roles": lambda s: s.values["roles"] == ("OWNER",),
-    "statuses": lambda s: s.values["statuses"] == ("ONLINE",),
-    "name_matches": lambda s: s.values["name_matches"] == "(a)",
+
+
+def selected(field: str, value: str) -> Arrived:
+    return lambda s: s.values[field] == (value.format_map(s.places),)
+
+
+SELECTION: Final[Mapping[str, Arrived]] = {
+    **{option: selected(field, value) for option, (field, value) in SELECTING.items()},
+    "--name-matches": lambda s: s.values["name_matches"] == "(a)",
 }
-SELECTION: Final[Mapping[str, Arrived]] = dict(
-    zip(
-        ("--site", "--type", "--role", "--status", "--name-matches"), SELECTED.values(), strict=True
-    )
-)
 
 
 def change(seen: Seen) -> Change:
@@ -214,9 +226,14 @@ OWN: Final = (
             *(*PLANNED, "--set-name", "{{1}}", "--set-slug", "x-{{id}}"),
             *("--assign-blueprint", "bp-2", "--generate-config", "MQTT"),
             *("--execute", "reboot", "--args", "{{}}"),
+            *("--set", "network.port=8502", "--set-secret", "network.token=env:T"),
+            *("--reset", "network.host"),
         ),
         {
             **SELECTION,
+            "--set": lambda s: change(s).settings == {"network": {"port": Template("8502")}},
+            "--set-secret": lambda s: change(s).secrets == {"network": {"token": "env:T"}},
+            "--reset": lambda s: change(s).reset == {"network": {"host": None}},
             "--set-name": lambda s: change(s).name == Template("{1}"),
             "--set-slug": lambda s: change(s).slug == Template("x-{id}"),
             "--assign-blueprint": lambda s: change(s).blueprint_id == "bp-2",

@@ -22,6 +22,7 @@ from enapter_async.cli import (
     rehearsal,
     rehearse,
     runner,
+    selecting,
 )
 from enapter_async.client import Client
 from enapter_async.diagnosis import examination
@@ -32,7 +33,7 @@ from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.fleet.run import Run as FleetRun
-from enapter_async.operations.device_plans import Selection
+from enapter_async.operations.device_selection import Selection
 from tests.cli.commands import COMMANDS, commands, prepared
 from tests.cli.conftest import Run
 from tests.cli.noun_options import Own, Seen
@@ -79,7 +80,7 @@ def seen(run: Run, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(runner, "Run", SeenRun)
     monkeypatch.setattr(emulator, "Emulator", SeenEmulator)
     monkeypatch.setattr(fleet_plan, "plan", watched("plan", plan))
-    monkeypatch.setattr(fleet_plan, "Selection", watched("selection", Selection))
+    monkeypatch.setattr(selecting, "Selection", watched("selection", Selection))
     monkeypatch.setattr(rehearse, "rehearse", watched("rehearse", rehearsal.rehearse))
     monkeypatch.setattr(fleet_jobs, "distribute", watched("distribute", distribute))
     monkeypatch.setattr(fleet_jobs, "Worker", watched("Worker", Worker))

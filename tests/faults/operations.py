@@ -7,6 +7,11 @@ import attrs
 
 from enapter_async.emulator import Emulator
 from enapter_async.operation import Operation
+from enapter_async.operations.configuration import (
+    GetConfiguration,
+    ResetConfiguration,
+    UpdateConfiguration,
+)
 from enapter_async.operations.devices import GetManifest
 from enapter_async.operations.sites import CreateSite, DeleteSite, GetSite, ListSites, UpdateSite
 
@@ -41,6 +46,26 @@ def an_empty_site(emulator: Emulator) -> str:
 
 OPERATIONS = (
     Tried("device.get_manifest", lambda e: GetManifest(device_id=a_device(e))),
+    Tried(
+        "configuration.get",
+        lambda e: GetConfiguration(device_id=a_device(e), group="network"),
+    ),
+    Tried(
+        "configuration.update",
+        lambda e: UpdateConfiguration(
+            device_id=a_device(e), group="network", set={"port": 8502}, reset=["host"]
+        ),
+        "configuration.update",
+        convergent=True,
+    ),
+    Tried(
+        "configuration.reset",
+        lambda e: ResetConfiguration(
+            device_id=a_device(e), group="network", defaults={"port": 502}
+        ),
+        "configuration.reset",
+        convergent=True,
+    ),
     Tried("site.get", lambda e: GetSite(site_id=a_site(e))),
     Tried("site.list", lambda _: ListSites()),
     Tried(

@@ -14,7 +14,8 @@ from enapter_async.fleet.planning.decisions import Verdict, told
 from enapter_async.fleet.planning.plan_file import PlanItem
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.operation import Operation
-from enapter_async.operations.device_plans import Change, Selection
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import Selection
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,

@@ -14,7 +14,8 @@ from enapter_async.models.devices import (
     Device,
     DeviceType,
 )
-from enapter_async.operations.device_plans import Change, Selection, Template
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import Selection, Template
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -30,6 +31,11 @@ BOILER = Device(
     type=DeviceType("LUA"),
     authorized_role=AccessRole("OWNER"),
     connectivity=Connectivity(status=ConnectivityStatus("ONLINE")),
+    blueprint_id="bp-1",
+    implemented_profiles=("energy.boiler", "lib.device"),
+    raised_alert_names=("overheat",),
+    properties={"fw_ver": "1.10.2", "vendor": "Acme & Sons", "phases": 3},
+    site={"id": "site-1", "name": "Barn"},
 )
 BARE = Device(id="dev-2")
 
@@ -47,6 +53,24 @@ BARE = Device(id="dev-2")
         ({"roles": "VENDOR"}, False),
         ({"statuses": "online"}, True),
         ({"statuses": "OFFLINE"}, False),
+        ({"slugs": ["boiler-07", "x"]}, True),
+        ({"names": "Boiler 07"}, False),
+        ({"site_names": "Barn"}, True),
+        ({"site_names": "Shed"}, False),
+        ({"blueprint_ids": "bp-1"}, True),
+        ({"blueprint_ids": "bp-2"}, False),
+        ({"profiles": ["energy.boiler"]}, True),
+        ({"profiles": ["energy"]}, False),
+        ({"alerts": ["no_data", "overheat"]}, True),
+        ({"alerts": "no_data"}, False),
+        ({"properties": "fw_ver<1.10"}, False),
+        ({"properties": "fw_ver >= 1.9"}, True),
+        ({"properties": ["fw_ver>1.9", "phases=3.0"]}, True),
+        ({"properties": ["fw_ver>1.9", "phases!=3"]}, False),
+        ({"properties": "vendor=Acme & Sons"}, True),
+        ({"properties": "vendor!=Acme"}, True),
+        ({"properties": "vendor>1"}, False),
+        ({"properties": "serial!=1"}, False),
         ({"name_matches": r"^Boiler \d+"}, True),
         ({"name_matches": "boiler"}, False),
         ({"name_matches": "(?i)boiler", "types": "LUA", "site_ids": "site-1"}, True),
@@ -79,6 +103,14 @@ def test_groups_come_by_number_and_by_name() -> None:
 def test_connectivity_is_requested_only_if_needed() -> None:
     assert Selection(types="LUA").expand == ()
     assert Selection(statuses="ONLINE").expand == ("connectivity",)
+
+
+def test_each_condition_requests_the_field_that_it_needs() -> None:
+    needing = Selection(alerts="a", properties="p=1", site_names="s", statuses="ONLINE")
+    assert needing.expand == ("connectivity", "raised_alert_names", "properties", "site")
+    assert Selection(slugs="a", profiles="p", blueprint_ids="b").expand == ()
+    with pytest.raises(ConfigurationError, match="is no condition on a property; write NAME"):
+        Selection(properties="fw_ver")
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?P<name>x)", "(?P<site_id>x)"])

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import attrs
 
-from enapter_async.converter import operation_from_json, operation_to_json
+from enapter_async.converter import operation_from_json, operation_to_json, unstructure
 from enapter_async.errors import APIError
 from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.outcomes import Outcome, State
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, field_of
 from enapter_async.operations.kinds import OLD_NAMES
 
 MESSAGE_CHARACTERS: Final = 500
@@ -230,7 +230,7 @@ def outcome_row(
         details[FOLLOW] = operation_to_json(reading)
     if outcome.state is State.DIFFERS and not outcome.operation.answer.secret:
         fields = outcome.operation.changes()
-        details[SHOWN] = {field: getattr(outcome.result, field, None) for field in fields}
+        details[SHOWN] = {field: unstructure(field_of(outcome.result, field)) for field in fields}
     if isinstance(error, APIError):
         status = error.status
         code = next((storable(each.code) for each in error.errors if each.code), None)

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
-from enapter_async.fleet.planning.snapshot import bare
+from enapter_async.fleet.planning.keys import bare, parse
 from enapter_async.operations.arguments import shown
 
 SCHEMA: Final = """
@@ -251,7 +251,7 @@ def _refuse_used_upstreams(scratch: sqlite3.Connection) -> None:
     used = scratch.execute(_BELOW_STAYS)
     while rows := used.fetchmany(500):
         for line, number, example in rows:
-            noun = example.partition(":")[0]
+            noun = parse(example).noun
             things = f"a {noun} depends" if number == 1 else f"{number} {noun}s depend"
             stay = "stays" if number == 1 else "stay"
             _refuse(scratch, line, f"{things} on it and {stay}, such as {bare(example)}")

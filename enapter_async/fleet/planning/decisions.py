@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import attrs
 
+from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.planning.effects import addressed, before_of, effect, plain
-from enapter_async.fleet.planning.snapshot import Found, key_of
-from enapter_async.operation import Operation
+from enapter_async.fleet.planning.keys import key_of
+from enapter_async.fleet.planning.snapshot import Found
+from enapter_async.operation import Operation, field_of
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.nouns import noun_named, reading
 
@@ -49,13 +51,13 @@ class PlanRequest:
 class Decision:
     """The plan's decision about one operation.
 
-    `operation` addresses its target by id. `before` contains the guarded fields as they will be
-    when the operation is sent. `frees` and `takes` are the keys of the slugs that it gives up and
-    needs, or None.
+    `operation` addresses its target by id; it is None if no file may hold it. `before` contains the
+    guarded fields as they will be when the operation is sent. `frees` and `takes` are the keys of
+    the slugs that it gives up and needs, or None.
     """
 
     line: int
-    operation: Operation[Any]
+    operation: Operation[Any] | None
     verdict: Verdict
     why: str = ""
     before: Mapping[str, Any] | None = None
@@ -63,39 +65,72 @@ class Decision:
     takes: str | None = None
 
 
-def judge(asked: Sequence[PlanRequest], found: Found) -> list[Decision]:
+def judge(asked: Sequence[PlanRequest], found: Found, owner: Found) -> list[Decision]:
     """Decide about all operations on one target, in the order of the input.
 
-    `found` is the result of looking up the target. If the operations contradict each other, all of
-    them are refused, because the intended one is unknown.
+    `found` is the result of looking up the target, and `owner` that of the object it is a part of,
+    or the same. If the operations contradict each other, all of them are refused, because the
+    intended one is unknown.
     """
+    prepared = [_prepared(each.operation, owner.state) for each in asked]
     reason = found.problem or _contradiction(asked)
     if reason is not None:
-        return [_refused(each, each.operation, reason) for each in asked]
+        pairs = zip(asked, prepared, strict=True)
+        return [
+            _refused(each, operation, wrong or _part_obstacle(operation, owner.state) or reason)
+            for each, (operation, wrong) in pairs
+        ]
     state = found.state
     decisions: list[Decision] = []
     first_lines: dict[Operation[Any], int] = {}
-    for each in asked:
-        operation = each.operation
-        noun = noun_named(operation.target().noun)
-        if state is not None:
-            operation = addressed(operation, noun.facts(state).id)
-        if operation in first_lines:
+    for each, (operation, wrong) in zip(asked, prepared, strict=True):
+        if operation is not None and operation in first_lines:
             why = f"the same as operation {first_lines[operation]}"
             decisions.append(_decided(each, operation, Verdict.MERGED, why))
             continue
-        first_lines[operation] = each.line
-        decision = _decide(each, operation, state)
+        if operation is None:
+            decision = _refused(each, None, wrong)
+        else:
+            first_lines[operation] = each.line
+            decision = _checked(each, operation, state, owner.state)
         decisions.append(decision)
         if decision.verdict is Verdict.REFUSED:
             break
-        if decision.verdict is Verdict.CHANGE:
+        if decision.verdict is Verdict.CHANGE and operation is not None:
             state = effect(operation, state)
-    for each in asked[len(decisions) :]:
+    for each, (operation, wrong) in list(zip(asked, prepared, strict=True))[len(decisions) :]:
         word = each.operation.target().word
         why = f"the earlier operation {decisions[-1].line} on the same {word} is refused"
-        decisions.append(_refused(each, each.operation, why))
+        decisions.append(_refused(each, operation, wrong or why))
     return decisions
+
+
+def _prepared(operation: Operation[Any], owner: Any) -> tuple[Operation[Any] | None, str]:
+    """Return an operation addressed by id with what its object's state adds, or why it cannot be.
+
+    If not, the operation itself must be in no file.
+    """
+    if owner is None:
+        return operation, ""
+    noun = noun_named(operation.target().noun)
+    try:
+        return addressed(operation, noun.facts(owner).id).prepared(owner), ""
+    except ConfigurationError as error:
+        return None, str(error)
+
+
+def _part_obstacle(operation: Operation[Any] | None, owner: Any) -> str:
+    """Return why an operation on a part of an object would be refused, by the object's state."""
+    if operation is None or owner is None or not operation.target().part:
+        return ""
+    return operation.obstacle(owner)
+
+
+def _checked(each: PlanRequest, operation: Operation[Any], state: Any, owner: Any) -> Decision:
+    try:
+        return _decide(each, operation, state, owner)
+    except ConfigurationError as error:  # for example, a sensitive value is not where it should be
+        return _refused(each, operation, str(error))
 
 
 def _contradiction(asked: Sequence[PlanRequest]) -> str | None:
@@ -118,22 +153,25 @@ def _contradiction(asked: Sequence[PlanRequest]) -> str | None:
     return None
 
 
-def _decide(each: PlanRequest, operation: Operation[Any], state: Any) -> Decision:
+def _decide(each: PlanRequest, operation: Operation[Any], state: Any, owner: Any) -> Decision:
     target = operation.target()
+    if reason := _part_obstacle(operation, owner):
+        return _refused(each, operation, reason)
     if state is None:
-        return _decide_without_state(each, operation)
+        missing = f"there is no such {target.word}"
+        if target.part and owner is not None:
+            missing = f"it has no {target.part}"
+        return _decide_without_state(each, operation, missing)
     if target.id is None and not operation.holds(state):
         return _refused(each, operation, f"another {target.word} already has its key")
     reason = _unexpected(each, state) or operation.pointless()
     if not reason and operation.holds(state):
         # Decided before the role is checked: an operation that is not sent needs no role.
         return _decided(each, operation, Verdict.UNCHANGED, "it already has this state")
-    reason = reason or operation.obstacle(state)
+    reason = reason or ("" if target.part else operation.obstacle(state))
     if reason:
         return _refused(each, operation, reason)
-    noun = noun_named(target.noun)
-    now, after = noun.facts(state).slug, effect(operation, state)
-    slug = None if after is None else noun.facts(after).slug
+    now, slug = _slugs(operation, state)
     return Decision(
         line=each.line,
         operation=operation,
@@ -144,13 +182,22 @@ def _decide(each: PlanRequest, operation: Operation[Any], state: Any) -> Decisio
     )
 
 
-def _decide_without_state(each: PlanRequest, operation: Operation[Any]) -> Decision:
+def _slugs(operation: Operation[Any], state: Any) -> tuple[str | None, str | None]:
+    """Return the slug of an object before and after an operation."""
+    target = operation.target()
+    if target.part:
+        return None, None
+    noun, after = noun_named(target.noun), effect(operation, state)
+    return noun.facts(state).slug, None if after is None else noun.facts(after).slug
+
+
+def _decide_without_state(each: PlanRequest, operation: Operation[Any], missing: str) -> Decision:
     """Decide about an operation whose target was not found, or could not be looked up."""
     target = operation.target()
     if target.id is not None and reading(operation) is not None:
         if operation.holds(None):
             return _decided(each, operation, Verdict.ABSENT, f"the {target.word} is already gone")
-        why = f"there is no such {target.word}, or this token may not see it"
+        why = f"{missing}, or this token may not see it"
         return _refused(each, operation, why)
     reason = operation.pointless()
     if reason:
@@ -161,7 +208,7 @@ def _decide_without_state(each: PlanRequest, operation: Operation[Any]) -> Decis
 
 def _unexpected(each: PlanRequest, state: Any) -> str:
     for field, value in (each.expected or {}).items():
-        now = getattr(state, field, None)
+        now = field_of(state, field)
         if plain(now) != plain(value):
             return f"its {field} is {told(now)}, no longer {told(value)}"
     return ""
@@ -174,9 +221,11 @@ def told(value: Any) -> str:
     return shown(value) if isinstance(value, str) else repr(value)
 
 
-def _decided(each: PlanRequest, operation: Operation[Any], verdict: Verdict, why: str) -> Decision:
+def _decided(
+    each: PlanRequest, operation: Operation[Any] | None, verdict: Verdict, why: str
+) -> Decision:
     return Decision(line=each.line, operation=operation, verdict=verdict, why=why)
 
 
-def _refused(each: PlanRequest, operation: Operation[Any], why: str) -> Decision:
+def _refused(each: PlanRequest, operation: Operation[Any] | None, why: str) -> Decision:
     return _decided(each, operation, Verdict.REFUSED, why)

@@ -19,10 +19,11 @@ from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import told
 from enapter_async.fleet.planning.effects import effect, is_irreversible, plain
-from enapter_async.fleet.planning.snapshot import Snapshot, address_of, batches
+from enapter_async.fleet.planning.keys import address_of
+from enapter_async.fleet.planning.snapshot import Snapshot, batches
 from enapter_async.fleet.reading import Caller, read_state
 from enapter_async.fleet.scratch import open_scratch
-from enapter_async.operation import Operation
+from enapter_async.operation import Operation, field_of
 from enapter_async.operations.nouns import reading
 
 WorkSource = Callable[[], Iterator[WorkItem]]
@@ -104,7 +105,7 @@ def staleness(item: WorkItem, state: Any) -> str | None:
     if state is None:
         return f"the {item.operation.target().word} was deleted after it was planned"
     for field, planned in before.items():
-        now = getattr(state, field, None)
+        now = field_of(state, field)
         if plain(now) != plain(planned):
             words = f"it was {told(planned)}, now it is {told(now)}"
             return f"the {field} is no longer as planned: {words}"

@@ -1,12 +1,13 @@
 """Determines how an operation changes a state, and on which values of the state it depends."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import attrs
 
-from enapter_async.converter import unstructure
+from enapter_async.converter import structure, unstructure
 from enapter_async.errors import ConfigurationError
-from enapter_async.operation import Operation, Repeat
+from enapter_async.operation import Operation, Repeat, field_of
 
 OperationT = TypeVar("OperationT", bound=Operation[Any])
 
@@ -31,7 +32,7 @@ def is_irreversible(operation: Operation[Any]) -> bool:
 
 def before_of(operation: Operation[Any], state: Any) -> dict[str, Any]:
     """Return the guarded fields of a state as plain JSON; empty texts become None."""
-    return {field: plain(getattr(state, field, None)) for field in operation.guards()}
+    return {field: plain(field_of(state, field)) for field in operation.guards()}
 
 
 def plain(value: Any) -> Any:
@@ -44,6 +45,10 @@ def effect(operation: Operation[Any], state: Any) -> Any:
     if state is None or operation.holds(None):
         return None
     changes = dict(operation.changes())
+    if changes and isinstance(state, Mapping):
+        after = {**state, **changes}
+        kept = {name: value for name, value in after.items() if value is not None}
+        return structure(kept, type(state))
     if not changes or not attrs.has(type(state)):
         return state
     return attrs.evolve(state, **changes)

@@ -16,16 +16,14 @@ from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.planning import conflicts
 from enapter_async.fleet.planning.decisions import Decision, PlanRequest, judge
 from enapter_async.fleet.planning.effects import as_write
+from enapter_async.fleet.planning.keys import address_of, bare, key_of, parse
 from enapter_async.fleet.planning.plan import Plan, ScratchPlan, kind_of, removes
 from enapter_async.fleet.planning.plan_file import PlanHeader
 from enapter_async.fleet.planning.snapshot import (
     BATCH,
     Found,
     Snapshot,
-    address_of,
-    bare,
     batches,
-    key_of,
 )
 from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation
@@ -220,17 +218,29 @@ class Planner:
             for _, line, operation, expected, _, _ in rows
             if operation is not None
         ]
-        noun = noun_named(address.partition(":")[0])
-        facts = None if state is None else noun.facts(state)
-        for decision in judge(asked, Found(key=key, state=state, problem=problem)):
+        owner = self._owner(address, key, problem)
+        facts = None
+        if owner.state is not None:
+            facts = noun_named(parse(address).noun).facts(owner.state)
+        for decision in judge(asked, Found(key=key, state=state, problem=problem), owner):
             self._put(address, facts, decision)
         for row in rows:
             if row[2] is None:
                 self._put_unnamed(address, facts, row[1], problem or "")
 
+    def _owner(self, address: str, key: str | None, problem: str | None) -> Found:
+        """Return the object that an address names, or that a part belongs to, as it was found."""
+        if parse(address).part:
+            return self._snapshot.owner(address)
+        state = None if key is None else self._snapshot.by_key(key)
+        return Found(key=key, state=state, problem=problem)
+
     def _put(self, address: str, facts: Facts | None, decision: Decision) -> None:
         before = None if decision.before is None else json.dumps(dict(decision.before))
         operation = decision.operation
+        if operation is None:
+            self._put_unnamed(address, facts, decision.line, decision.why)
+            return
         self._scratch.execute(
             "INSERT INTO step (line, thing, address, removes, kind, verdict, why, operation, "
             "before, name, grp, frees, takes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

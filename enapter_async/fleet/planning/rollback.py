@@ -27,9 +27,10 @@ from enapter_async.fleet.journal.records import SHOWN
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.planning.decisions import PlanRequest
 from enapter_async.fleet.planning.effects import plain
+from enapter_async.fleet.planning.keys import address_of, bare
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.planning.planner import Planner
-from enapter_async.fleet.planning.snapshot import BATCH, address_of, bare
+from enapter_async.fleet.planning.snapshot import BATCH
 from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation, Repeat, described
 
@@ -222,8 +223,10 @@ def _before(operation: Operation[Any], thing_id: str, original: Mapping[str, Any
     if reading is None:
         return None
     fields = {field: value for field, value in original.items() if value is not None}
+    if not operation.target().part:
+        fields = {"id": thing_id, **fields}
     try:
-        return structure({"id": thing_id, **fields}, reading.answer.type)
+        return structure(fields, reading.answer.type)
     except StructureError:
         return None
 

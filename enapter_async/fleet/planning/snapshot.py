@@ -1,100 +1,32 @@
-"""Reads a fleet in overlapping pages, so that changes during the read hide no device."""
+"""Reads the current states of a fleet into a database, by pages or one by one."""
 
 import asyncio
 import contextlib
 import json
 import sqlite3
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
 import attrs
 
-from enapter_async._http.call import CallRecord
-from enapter_async.api.paging import read_page
 from enapter_async.converter import (
     operation_from_json,
     operation_to_json,
     structure,
     unstructure,
 )
-from enapter_async.errors import ConfigurationError, EnapterError, PermissionDeniedError
-from enapter_async.fleet.errors import UnsteadyFleetError
+from enapter_async.errors import (
+    APIError,
+    ConfigurationError,
+    EnapterError,
+    PermissionDeniedError,
+)
+from enapter_async.fleet.planning.keys import Key, address_of, key_of, parse
+from enapter_async.fleet.planning.paging import read_pages
 from enapter_async.fleet.reading import Caller, read_state
 from enapter_async.operation import Operation, operation_class
 from enapter_async.operations.nouns import Noun, noun_named, reading
-
-STEPS_BACK: Final = 5
-"""How many times in a row the reader steps back by a page before it gives up."""
-
-
-async def read_pages(
-    client: Caller, noun: Noun[Any], *, site_id: str | None = None, expand: Iterable[str] = ()
-) -> AsyncGenerator[tuple[Any, ...], None]:
-    """Yield all objects of the account, or of one site, page by page.
-
-    Each page but the first starts at the last object of the previous page. If a page starts with an
-    object that was not just read, earlier objects were added or removed: the next request steps
-    back by a page, up to five times in a row. So no object that existed all the time is missed. An
-    object added meanwhile may be missing, and an object that moved far may be yielded twice. Memory
-    does not grow with the fleet.
-
-    Changes nothing; safe to repeat, and to stop early.
-
-    Raises:
-        UnsteadyFleetError: after five steps back, there was still no position to continue from.
-    """
-    names = tuple(expand)
-    remembered = (STEPS_BACK + 1) * noun.page_size
-    recent: deque[str] = deque(maxlen=remembered)
-    before: tuple[Any, ...] = ()
-    offset = steps = stale = 0
-    limit = noun.page_size
-
-    async def execute(request: Operation[tuple[Any, ...]]) -> tuple[Any, ...]:
-        return await client.call(request, record=CallRecord(decides=True), patient=True)
-
-    while (request := noun.page(offset, limit, site_id=site_id, expand=names)) is not None:
-        page, limit = await read_page(request, limit, execute)
-        known = set(recent)
-        # A page of one object leaves no room for an overlap with the next page.
-        overlaps = offset > 0 and len(before) != 1
-        if overlaps and not (page and page[0].id in known):
-            steps += 1
-            if steps > STEPS_BACK:
-                raise _unsteady(noun)
-            offset = max(0, offset - max(1, limit - 1))
-            continue
-        fresh = tuple({each.id: each for each in page if each.id not in known}.values())
-        if fresh:
-            yield fresh
-            steps = stale = 0
-        elif len(page) <= 1 or _ids(page) == _ids(before):
-            return
-        else:
-            # Objects were added before this offset: the page was read already; continue after it.
-            stale += 1
-            if stale > STEPS_BACK + 1:
-                raise _unsteady(noun)
-        if len(page) > remembered:
-            # A server that ignores paging: remember the whole page, to detect its repetition.
-            recent = deque(maxlen=len(page))
-        recent.extend(each.id for each in fresh)
-        before = page
-        offset += max(1, len(page) - 1)
-
-
-def _ids(page: tuple[Any, ...]) -> list[str]:
-    return [each.id for each in page]
-
-
-def _unsteady(noun: Noun[Any]) -> UnsteadyFleetError:
-    return UnsteadyFleetError(
-        f"the list of {noun.name}s changed faster than it could be read; nothing was changed, try "
-        f"again later"
-    )
-
 
 AT_ONCE: Final = 16
 """How many single objects are requested at once."""
@@ -108,31 +40,28 @@ CREATE TABLE thing (
 ) WITHOUT ROWID;
 CREATE INDEX thing_by_slug ON thing (slug) WHERE slug IS NOT NULL;
 CREATE INDEX thing_by_upstream ON thing (upstream) WHERE upstream IS NOT NULL;
-CREATE TABLE wanted (key TEXT PRIMARY KEY, reading TEXT) WITHOUT ROWID;
+CREATE TABLE wanted (
+    key TEXT PRIMARY KEY, reading TEXT, plain TEXT NOT NULL, site_id TEXT
+) WITHOUT ROWID;
 CREATE TABLE answer (key TEXT PRIMARY KEY, found TEXT, problem TEXT) WITHOUT ROWID;
 """
-# Keys are a noun, a colon and an address, so keys of different nouns never collide.
 
 _UNMET: Final = """
 FROM wanted WHERE key >= ? AND key < ?
-AND NOT EXISTS (SELECT 1 FROM thing WHERE thing.key = wanted.key)
-AND NOT EXISTS (SELECT 1 FROM thing WHERE thing.slug = wanted.key)
+AND NOT EXISTS (
+    SELECT 1 FROM thing WHERE thing.key = wanted.plain
+    AND (wanted.site_id IS NULL OR thing.site_id = wanted.site_id)
+)
+AND NOT EXISTS (
+    SELECT 1 FROM thing WHERE thing.slug = wanted.plain
+    AND (wanted.site_id IS NULL OR thing.site_id = wanted.site_id)
+)
 AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.key = wanted.key)
 """
 _COUNT_UNMET: Final = f"SELECT count(*) {_UNMET}"
 _NEXT_UNMET: Final = f"SELECT key, reading {_UNMET} ORDER BY key LIMIT ?"
 _BEYOND: Final = "\U0010ffff"
 """Sorts after every key."""
-
-
-def key_of(noun: str, address: str) -> str:
-    """Return the key of an object, which is unique among all nouns."""
-    return f"{noun}:{address}"
-
-
-def bare(key: str) -> str:
-    """Return the address in a key."""
-    return key.partition(":")[2]
 
 
 def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
@@ -206,7 +135,7 @@ class Snapshot:
     def want(self, operations: Iterable[Operation[Any]], *, slugs: bool = False) -> None:
         """Record the targets to look up, and with `slugs` the holders of slugs to be set."""
         self._scratch.executemany(
-            "INSERT OR IGNORE INTO wanted VALUES (?, ?)",
+            "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?)",
             (each for operation in operations for each in _addresses(operation, slugs=slugs)),
         )
 
@@ -284,40 +213,67 @@ class Snapshot:
 
     async def _ask_each(self, rows: Iterator[tuple[str, str | None]]) -> None:
         for key, told in rows:
-            noun, _, address = key.partition(":")
             found = problem = None
             try:
-                request = self._request(noun, address, told)
-                state = await read_state(self._client, request)
+                found = await self._ask(parse(key), told)
             except ConfigurationError:
                 # The slug cannot be part of a path; only pages can show which object has it.
                 problem = "it cannot be requested by this slug"
             except PermissionDeniedError as error:
                 problem = str(error)
-            else:
-                if state is not None:
-                    self.add(noun, (state,), request.kind)
-                    found = key_of(noun, noun_named(noun).facts(state).id)
+            except APIError as error:
+                if not parse(key).part:
+                    raise
+                problem = str(error)  # such as that of a device that is offline
             self._scratch.execute(
                 "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", (key, found, problem)
             )
 
-    def _request(self, noun: str, address: str, told: str | None) -> Operation[Any]:
-        found = noun_named(noun).get(address, self.expand.get(noun, ()))
-        return operation_from_json(json.loads(told or "")) if found is None else found
+    async def _ask(self, key: Key, told: str | None) -> str | None:
+        """Read an object or a part of one, store it, and return its key; None if it is absent."""
+        noun = noun_named(key.noun)
+        if not key.part:
+            reading = noun.get_at(key.target, self.expand.get(key.noun, ()))
+            request = operation_from_json(json.loads(told or "")) if reading is None else reading
+            state = await read_state(self._client, request)
+            if state is None:
+                return None
+            self.add(key.noun, (state,), request.kind)
+            return key_of(key.noun, noun.facts(state).id)
+        owner = self.find(key.owner)
+        if owner.state is None:
+            return None
+        facts = noun.facts(owner.state)
+        place = key.at(facts.id)
+        if not self._scratch.execute("SELECT 1 FROM thing WHERE key = ?", (place,)).fetchone():
+            request = operation_from_json(json.loads(told or ""))
+            state = await read_state(self._client, request)
+            if state is None:
+                return None
+            self._scratch.execute(
+                "INSERT OR IGNORE INTO thing VALUES (?, ?, NULL, NULL, ?, NULL, ?, ?)",
+                (place, facts.id, facts.site_id, request.kind, json.dumps(unstructure(state))),
+            )
+        return place
 
     def find(self, key: str) -> Found:
         """Return what was found under a wanted address, after `look`.
 
         If the address is the id of one object and the slug of another one, that is a problem.
         """
+        pieces = parse(key)
+        if pieces.part:
+            owner = self.find(pieces.owner)
+            if owner.state is None:
+                return owner
         rows = self._scratch.execute(
-            "SELECT key FROM thing WHERE key = ? UNION SELECT key FROM thing WHERE slug = ?",
-            (key, key),
+            "SELECT key FROM thing WHERE key = :plain AND (:site IS NULL OR site_id = :site) "
+            "UNION "
+            "SELECT key FROM thing WHERE slug = :plain AND (:site IS NULL OR site_id = :site)",
+            {"plain": key if pieces.part else pieces.plain, "site": pieces.site_id},
         ).fetchall()
         if len(rows) > 1:
-            what = key.partition(":")[0]
-            return Found(problem=f"it is the id or slug of more than one {what}; use the id")
+            return Found(problem=f"it is the id or slug of more than one {pieces.noun}; use the id")
         if rows:
             return Found(key=rows[0][0], state=self.by_key(rows[0][0]))
         answer = self._scratch.execute(
@@ -328,40 +284,50 @@ class Snapshot:
             return Found(problem=problem)
         return Found(key=found, state=self.by_key(found))
 
+    def owner(self, key: str) -> Found:
+        """Return the object that a wanted address belongs to: for a part, the whole object."""
+        pieces = parse(key)
+        return self.find(pieces.owner if pieces.part else key)
+
     def by_key(self, key: str) -> Any:
         """Return the state of an object that was read."""
         read_by, text = self._scratch.execute(
             "SELECT read_by, state FROM thing WHERE key = ?", (key,)
         ).fetchone()
         kind = operation_class(read_by)
-        noun = noun_named(key.partition(":")[0])
+        noun = noun_named(parse(key).noun)
         return structure(json.loads(text), noun.state if kind is None else kind.answer.type)
 
     def sites_of(self, keys: str) -> list[str]:
         """Return the sites of the objects whose keys a query of the scratch database returns."""
-        rows = self._scratch.execute(
-            f"WITH given (key) AS ({keys}) "
-            "SELECT site_id FROM given JOIN thing ON thing.key = given.key UNION "
-            "SELECT site_id FROM given JOIN thing ON thing.slug = given.key UNION "
-            "SELECT site_id FROM given JOIN answer USING (key) "
-            "JOIN thing ON thing.key = answer.found"
-        )
-        return [site_id for (site_id,) in rows if site_id]
+        sites: set[str] = set()
+        for batch in batches(self._scratch.execute(keys)):
+            for (key,) in batch:
+                found = self.find(key)
+                if found.state is not None:
+                    sites.add(noun_named(parse(key).noun).facts(found.state).site_id or "")
+        return sorted(sites - {""})
 
 
-def address_of(operation: Operation[Any]) -> str | None:
-    """Return the key of an operation's target; None if the target cannot be looked up."""
-    target = operation.target()
-    return None if target.name is None else key_of(target.noun, target.name)
+def _addresses(
+    operation: Operation[Any], *, slugs: bool
+) -> Iterator[tuple[str, str | None, str, str | None]]:
+    """Yield the keys an operation needs, as rows of `wanted`.
 
-
-def _addresses(operation: Operation[Any], *, slugs: bool) -> Iterator[tuple[str, str | None]]:
-    """Yield the keys that an operation needs, each with a read for a noun that defines none."""
+    Each comes with how to read it, if its noun does not define that.
+    """
     key, read_by = address_of(operation), reading(operation)
     if key is None or read_by is None:
         return
-    noun = noun_named(operation.target().noun)
-    yield key, json.dumps(operation_to_json(read_by)) if noun.state is None else None
+    pieces = parse(key)
+    noun = noun_named(pieces.noun)
+    told = json.dumps(operation_to_json(read_by))
+    if pieces.part:
+        yield key, told, key, None
+        yield pieces.owner, None, pieces.plain, pieces.site_id
+        return
+    yield key, told if noun.state is None else None, pieces.plain, pieces.site_id
     slug = operation.changes().get(noun.slug_field)
     if slugs and isinstance(slug, str):
-        yield key_of(noun.name, slug), None
+        held = key_of(noun.name, slug)
+        yield held, None, held, None

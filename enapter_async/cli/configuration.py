@@ -1,0 +1,145 @@
+"""`enapter-async configuration`: reads and changes the configuration of single devices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from enapter_async.cli.objects import pair_of, show_object, through_site, write_object
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError
+from enapter_async.models.configuration import ConfigurationValues
+from enapter_async.models.manifest import Manifest, Parameter, value_of
+from enapter_async.operation import Operation
+from enapter_async.operations.configuration import (
+    GetConfiguration,
+    ResetConfiguration,
+    UpdateConfiguration,
+)
+
+_HIDDEN = "(sensitive; --show-sensitive shows it)"
+
+
+@click.group("configuration")
+def command() -> None:
+    """Read and change the configuration of single devices, one group of parameters at a time."""
+
+
+@command.command("get")
+@connection_options
+@click.argument("device")
+@click.argument("group")
+@click.option("--names", metavar="NAMES", help="Only these parameters, separated by commas.")
+@click.option("--show-sensitive", is_flag=True, help="Show sensitive values, too.")
+@through_site
+def get_configuration(
+    settings: Settings,
+    device: str,
+    group: str,
+    *,
+    names: str | None,
+    show_sensitive: bool,
+    site_id: str | None,
+) -> None:
+    """Read the values of a group; the device's manifest says which of them are sensitive."""
+    wanted = [each.strip() for each in (names or "").split(",") if each.strip()]
+    reading = GetConfiguration(device_id=device, site_id=site_id, group=group, names=wanted)
+
+    async def read(client: Client) -> ConfigurationValues:
+        found = await client.execute(reading)
+        if show_sensitive:
+            return found
+        known = _parameters(await client.devices.manifest(device, site_id=site_id), group)
+        hidden = {name: _HIDDEN for name in found if _is_sensitive(known.get(name))}
+        return ConfigurationValues({**found, **hidden})
+
+    show_object(settings, read)
+
+
+@command.command("update")
+@connection_options
+@click.argument("device")
+@click.argument("group")
+@click.option("--set", "given", metavar="NAME=VALUE", multiple=True, help="Set a parameter.")
+@click.option(
+    "--set-secret",
+    "secrets",
+    metavar="NAME=PLACE",
+    multiple=True,
+    help="Set a sensitive parameter to the text in env:VARIABLE or file:PATH.",
+)
+@click.option("--reset", metavar="NAME", multiple=True, help="Reset a parameter to its default.")
+@through_site
+def update_configuration(
+    settings: Settings,
+    device: str,
+    group: str,
+    *,
+    given: tuple[str, ...],
+    secrets: tuple[str, ...],
+    reset: tuple[str, ...],
+    site_id: str | None,
+) -> None:
+    """Set and reset parameters of a group; the manifest says which of them there are.
+
+    Whatever the manifest can tell is checked before anything is changed. A VALUE is text for a
+    parameter of that type, and else JSON, such as 8502 or true.
+    """
+    texts = dict(pair_of(each, "--set") for each in given)
+    places = dict(pair_of(each, "--set-secret") for each in secrets)
+
+    def operation(known: dict[str, Parameter]) -> Operation[Any]:
+        return UpdateConfiguration(
+            device_id=device,
+            site_id=site_id,
+            group=group,
+            set={name: value_of(text, known.get(name)) for name, text in texts.items()},
+            secrets=places,
+            reset=reset,
+        )
+
+    _write(settings, device, site_id, group, operation)
+
+
+@command.command("reset-all")
+@connection_options
+@click.argument("device")
+@click.argument("group")
+@through_site
+def reset_configuration(settings: Settings, device: str, group: str, site_id: str | None) -> None:
+    """Reset all parameters of a group to their defaults."""
+    _write(
+        settings,
+        device,
+        site_id,
+        group,
+        lambda _: ResetConfiguration(device_id=device, site_id=site_id, group=group),
+    )
+
+
+def _write(
+    settings: Settings,
+    device: str,
+    site_id: str | None,
+    group: str,
+    make: Callable[[dict[str, Parameter]], Operation[Any]],
+) -> None:
+    async def checked(client: Client) -> Operation[Any]:
+        state = await client.devices.get(device, site_id=site_id, expand=["manifest"])
+        operation = make(_parameters(Manifest(state.manifest), group)).prepared(state)
+        if reason := operation.obstacle(state):
+            raise ConfigurationError(reason)
+        return operation
+
+    write_object(settings, checked)
+
+
+def _parameters(manifest: Manifest, group: str) -> dict[str, Parameter]:
+    found = manifest.configuration.get(group)
+    return {} if found is None else found.parameters
+
+
+def _is_sensitive(parameter: Parameter | None) -> bool:
+    """Return whether a value is sensitive; one that the manifest does not declare may be."""
+    return parameter is None or parameter.sensitive

@@ -1,0 +1,116 @@
+"""The options that select devices, and those that say what is to be changed about them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+from enapter_async.cli.objects import pair_of
+from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_selection import Selection
+
+_SELECTED_BY: Final[tuple[tuple[str, str, str, str], ...]] = (
+    ("--site", "site_ids", "ID", "Select devices of this site."),
+    ("--site-name", "site_names", "NAME", "Select devices of sites with this name."),
+    ("--name", "names", "NAME", "Select devices with this name."),
+    ("--slug", "slugs", "SLUG", "Select devices with this slug."),
+    ("--blueprint", "blueprint_ids", "ID", "Select devices with this blueprint."),
+    ("--type", "types", "TYPE", "Select devices of this type."),
+    ("--role", "roles", "ROLE", "Select devices on which you have this role."),
+    ("--status", "statuses", "STATUS", "Select devices that are ONLINE, OFFLINE or UNKNOWN."),
+    ("--profile-of", "profiles", "PROFILE", "Select devices that implement this profile."),
+    ("--alert", "alerts", "NAME", "Select devices that raise this alert."),
+    ("--property", "properties", "CONDITION", "Select by a property, such as 'fw_ver<1.2'."),
+)
+"""The options that may be repeated, with the fields of `Selection`: each holds alternatives."""
+_SELECTION: Final = (
+    *(
+        click.option(option, field, metavar=metavar, multiple=True, help=help_text)
+        for option, field, metavar, help_text in _SELECTED_BY
+    ),
+    click.option(
+        "--name-matches",
+        metavar="REGEX",
+        help="Select devices whose name contains a match for this regular expression.",
+    ),
+)
+_BECOMING: Final = (
+    click.option("--set-name", "name", metavar="TEMPLATE", help="Set this name."),
+    click.option("--set-slug", "slug", metavar="TEMPLATE", help="Set this slug."),
+    click.option("--assign-blueprint", "blueprint_id", metavar="ID", help="Assign this blueprint."),
+    click.option(
+        "--set",
+        "settings",
+        metavar="GROUP.NAME=TEMPLATE",
+        multiple=True,
+        help="Set a configuration parameter, such as network.port=8502.",
+    ),
+    click.option(
+        "--set-secret",
+        "secrets",
+        metavar="GROUP.NAME=PLACE",
+        multiple=True,
+        help="Set a sensitive parameter to the text in env:VARIABLE or file:PATH.",
+    ),
+    click.option(
+        "--reset", metavar="GROUP.NAME", multiple=True, help="Reset a configuration parameter."
+    ),
+    click.option(
+        "--generate-config",
+        "protocol",
+        type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
+        help="Generate a new configuration for each device.",
+    ),
+    click.option("--execute", metavar="COMMAND", help="Execute this command on each device."),
+    click.option(
+        "--args", "arguments", metavar="JSON", help="The command's arguments, as a JSON object."
+    ),
+    click.option("--delete", is_flag=True, help="Delete them."),
+)
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the selection options to a command, which receives the selection as `selection`."""
+
+    @functools.wraps(command)
+    def with_selection(*given: Any, name_matches: str | None, **arguments: Any) -> Any:
+        fields = {field: arguments.pop(field) for _, field, _, _ in _SELECTED_BY}
+        selection = Selection(**fields, name_matches=name_matches)
+        return command(*given, selection=selection, **arguments)
+
+    for option in reversed(_SELECTION):
+        with_selection = option(with_selection)
+    return with_selection
+
+
+def change_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the change options to a command, which receives the options set as a dict, `becoming`."""
+
+    @functools.wraps(command)
+    def with_change(*given: Any, **arguments: Any) -> Any:
+        names = (
+            *("name", "slug", "blueprint_id", "settings", "secrets", "reset", "protocol"),
+            *("execute", "arguments", "delete"),
+        )
+        becoming = {name: arguments.pop(name) for name in names}
+        for name, option in (("settings", "--set"), ("secrets", "--set-secret")):
+            becoming[name] = dict(pair_of(each, option) for each in becoming[name])
+        becoming = {name: value for name, value in becoming.items() if value}
+        return command(*given, becoming=becoming, **arguments)
+
+    for option in reversed(_BECOMING):
+        with_change = option(with_change)
+    return with_change
+
+
+def change_of(selection: Selection, becoming: dict[str, Any], *, everything: bool) -> Change:
+    """Return the change that the options describe.
+
+    Raises:
+        click.UsageError: nothing is selected, and `everything` is not set.
+        ConfigurationError: the change is invalid; the message says why.
+    """
+    if selection.everything and not everything:
+        raise click.UsageError("select devices with --site, --type, ..., or use --all")
+    return Change(selection=selection, **becoming)
