@@ -284,9 +284,7 @@ class Operation(Generic[T_co]):
         return None
 
     def proven_by(self) -> "Operation[Any] | None":
-        """Return the read that shows that this operation's path is served: `proof` or, for a path
-        below a site, a read of that site.
-        """
+        """Return the read that proves this operation's path: `proof`, or that of its site."""
         return self.proof
 
     def max_bytes(self) -> int:

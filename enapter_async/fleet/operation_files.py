@@ -160,7 +160,7 @@ def _wrong_header(header: list[str]) -> str:
             return f"unknown column {shown(name)}; rename it to {meant[0]}, or remove it"
     # The target of an operation is in a field named after its noun, such as `device_id`.
     ids = dict.fromkeys(f"{each.kind.partition('.')[0]}_id" for each in writes())
-    usable = any(needs(each) <= set(header) for each in writes())
+    usable = "operation" in header and any(needs(each) <= set(header) for each in writes())
     needed = ["operation"] if "operation" in missing else []
     needed += [] if usable or ids.keys() & set(header) else [" or ".join(ids)]
     if needed:

@@ -9,7 +9,7 @@ from enapter_async.concealment import Secret
 from enapter_async.converter import operation_from_json, operation_to_json, structure, unstructure
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.configuration import ConfigurationValues
-from enapter_async.models.devices import Device
+from enapter_async.models.devices import AccessRole, Device
 from enapter_async.operation import Operation, RequestParts, Target
 from enapter_async.operations.configuration import (
     GetConfiguration,
@@ -32,7 +32,7 @@ MANIFEST = {
         }
     }
 }
-INSTALLER = Device(id="d1", authorized_role="INSTALLER", manifest=MANIFEST)  # type: ignore[arg-type]
+INSTALLER = Device(id="d1", authorized_role=AccessRole("INSTALLER"), manifest=MANIFEST)
 
 
 def update(**fields: Any) -> UpdateConfiguration:
@@ -139,7 +139,7 @@ def test_a_manifest_tells_what_would_be_refused(operation: Any, problem: str) ->
 
 
 def test_the_role_must_reach_the_access_level_of_the_group() -> None:
-    owner = Device(id="d1", authorized_role="OWNER", manifest=MANIFEST)  # type: ignore[arg-type]
+    owner = Device(id="d1", authorized_role=AccessRole("OWNER"), manifest=MANIFEST)
     told = "it needs the role INSTALLER, and this token's role there is OWNER"
     assert update(set={"port": 1}).obstacle(owner) == told
 
