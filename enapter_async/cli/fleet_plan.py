@@ -35,7 +35,7 @@ from enapter_async.operations.device_selection import Selection
 from enapter_async.text import plain, plain_lines, quoted, quoted_apart
 
 _TEMPLATE_COLUMNS: Final = (
-    *("operation", "device_id", "name", "slug", "blueprint_id", "protocol"),
+    *("operation", "device_id", "site_id", "name", "slug", "blueprint_id", "protocol"),
 )
 _PRESENT_COLUMNS: Final = (
     "present_type",

@@ -66,12 +66,12 @@ async def test_a_plan_checks_values_and_tells_what_changes(
     assert told == {
         1: (Verdict.CHANGE, first.id, ""),
         2: (Verdict.MERGED, first.id, "the same as operation 1"),
-        3: (Verdict.UNCHANGED, second.id, "it is so already"),
+        3: (Verdict.UNCHANGED, second.id, "it already has this state"),
         4: (refused, second.id, "host must be of type string, not integer"),
         5: (refused, third.id, role),
         6: (refused, "nobody", "there is no such device, or this token may not see it"),
         7: (refused, second.id, "the device has no configuration group 'radio'; it has network"),
-        8: (refused, second.id, "operation 4, of the same device, comes first and is refused"),
+        8: (refused, second.id, "the earlier operation 4 on the same device is refused"),
         9: (Verdict.CHANGE, first.id, ""),
     }
     assert (changed.before, changed.name) == ({"port": 502}, first.name)
