@@ -1,4 +1,4 @@
-"""Following an operation that the API only accepts, until it has ended."""
+"""Follows an operation that the API has accepted but not finished, until it ends."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final, Self
@@ -52,7 +52,7 @@ class Following:
 
 
 class FollowUp:
-    """Reads how one accepted operation goes on.
+    """Reads the progress of one accepted operation.
 
     `reading` is the next read, or None once the operation has ended; `result` the last value that
     was read; `problem` the error of the last read, if it failed.
@@ -70,13 +70,13 @@ class FollowUp:
 
     @classmethod
     def after(cls, operation: Operation[Any], result: Any) -> Self:
-        """Return the follow-up of an operation after this result."""
+        """Return the follow-up of an operation that had this result."""
         return cls(operation, operation.follow(result), operation.first_state(result))
 
     async def run(
         self, read: Callable[[Operation[Any]], Awaitable[Any]], following: Following
     ) -> None:
-        """Read until the operation has ended, or the wait is over; a failed read is repeated."""
+        """Read until the operation has ended or the wait is over; repeat a failed read."""
         pauses = following.pauses()
         while self.reading is not None and (pause := next(pauses, None)) is not None:
             await following.clock.sleep(pause)
@@ -91,9 +91,9 @@ class FollowUp:
                 self.reading = self.operation.follow(self.result)
 
     def error(self, reason: str = "") -> EnapterError | None:
-        """Return the error in which the operation has ended so far; None if it succeeded.
+        """Return the operation's error so far, or None if it succeeded.
 
-        `reason` says why it is not followed to its end, if it is not because the wait is over.
+        `reason` says why it is not followed to its end, unless the wait is over.
         """
         operation, result = self.operation, self.result
         if self.reading is None:
@@ -104,7 +104,7 @@ class FollowUp:
         error: AmbiguousOutcomeError | StillPendingError
         if isinstance(problem, NotFoundError) and problem.from_api:
             error = AmbiguousOutcomeError(
-                f"{name} was accepted, and the API does not know it any more",
+                f"{name} was accepted, but the API no longer knows it",
                 noun=target.noun,
                 subject=target.name,
                 hint=f"Check the {target.word} before you send it again.",
@@ -113,7 +113,7 @@ class FollowUp:
             told = f": {reason}" if reason else " within the wait for it"
             told = f"{told}; the last read failed: {problem}" if problem is not None else told
             error = StillPendingError(
-                f"{name} was accepted, and did not end{told}",
+                f"{name} was accepted, but did not end{told}",
                 noun=target.noun,
                 subject=target.name,
             )

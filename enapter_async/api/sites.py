@@ -18,7 +18,7 @@ from enapter_async.operations.sites import CreateSite, DeleteSite, GetSite, List
 
 @attrs.frozen
 class Sites:
-    """The methods for sites; each executes one operation, and raises as those of `Devices` do.
+    """The methods for sites; each executes one operation, and raises the same errors as `Devices`.
 
     A location is a `SiteLocation`, or a mapping with some of its fields.
     """
@@ -28,7 +28,7 @@ class Sites:
     def list(self, *, name: str | None = None, mine: bool = False) -> AsyncGenerator[Site, None]:
         """Yield the sites that the caller may see.
 
-        With `mine` these are only the sites of which the caller is owner or installer. `name` is
+        With `mine`, only the sites are listed of which the caller is owner or installer. `name` is
         passed to the server, which decides which names match. Sites are read lazily, page by page;
         no id is yielded twice. Changes nothing; safe to repeat, and to stop early.
 
@@ -37,7 +37,7 @@ class Sites:
         return read_all(partial(ListSites, name=name, mine=mine), self._executor)
 
     async def get(self, site_id: str | None = None) -> Site:
-        """Read one site; without `site_id` the only one of the gateway that `base_url` names.
+        """Read one site; without `site_id`, the only site of the gateway at `base_url`.
 
         Raises `NotFoundError` if there is no such site, or the caller may not see it. Changes
         nothing; safe to repeat.
@@ -55,8 +55,8 @@ class Sites:
     ) -> Site:
         """Create a site, and return it.
 
-        Not safe to repeat: each call creates one, and names are not unique. The `candidates` of an
-        `AmbiguousOutcomeError` are the sites that this call may have created.
+        Not safe to repeat: each call creates a new site, and names are not unique. The `candidates`
+        of an `AmbiguousOutcomeError` are the sites that this call may have created.
 
         Source: API page "Sites", `POST sites`.
         """

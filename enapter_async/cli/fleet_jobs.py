@@ -313,7 +313,7 @@ def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
     """Stop a job on all machines; return the exit code."""
 
     async def stop() -> JobStatus:
-        await job.stop("`fleet stop` asked for it")
+        await job.stop("`fleet stop` requested it")
         try:
             async with asyncio.timeout(wait):
                 return await job.wait()

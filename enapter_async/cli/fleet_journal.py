@@ -23,9 +23,9 @@ def command() -> None:
 def prepare(settings: Settings, *, address: str) -> None:
     """Create the tables for journals in a PostgreSQL database; safe to repeat.
 
-    ADDRESS is postgresql://user@host/database. Its user must be allowed to create a schema in
-    the database; those who only run jobs need less, which `fleet journal check` names. Leave the
-    password to ~/.pgpass, PGPASSWORD or PGSERVICE: arguments are seen by all users of a machine.
+    ADDRESS is postgresql://user@host/database. Its user must be allowed to create a schema in the
+    database. Users who only run jobs need fewer rights, which `fleet journal check` lists. Keep the
+    password in ~/.pgpass, PGPASSWORD or PGSERVICE: all users of a machine can see arguments.
     """
     made = prepare_journals(address)
     shown = without_password(address).partition("#")[0]
@@ -40,8 +40,8 @@ def prepare(settings: Settings, *, address: str) -> None:
 def check(settings: Settings, *, address: str) -> None:
     """Check whether a PostgreSQL database can hold journals; change nothing.
 
-    ADDRESS is postgresql://user@host/database. Checked are its version, tables, rights, pooling
-    and clock, and what a power loss or a failover to a replica may lose.
+    ADDRESS is postgresql://user@host/database. The command checks its version, tables, rights,
+    pooling and clock, and what a power loss or a failover to a replica may lose.
 
     \b
     Exit codes:

@@ -39,7 +39,7 @@ def stop(settings: Settings, *, run: str, wait: float) -> None:
     place = find_place(run)
     store = store_of(place.journal)
     at_work = store.is_held()
-    store.request_stop("`fleet stop` asked for it")
+    store.request_stop("`fleet stop` requested it")
     ended = not at_work or _has_ended(store, wait)
     if settings.as_json:
         click.echo(json_line({"run": place.id, "was_running": at_work, "running": not ended}))

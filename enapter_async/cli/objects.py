@@ -1,4 +1,4 @@
-"""Single objects on the command line: listing, reading and writing them, whatever their noun."""
+"""Lists, reads and writes single objects of any noun on the command line."""
 
 import asyncio
 import contextlib
@@ -94,7 +94,7 @@ def pair_of(text: str, option: str) -> tuple[str, str]:
 
 
 def confirm_deletion(name: str, *, yes: bool) -> None:
-    """Ask whether to delete an object, unless `yes` says so already.
+    """Ask whether to delete an object, unless `yes` is set.
 
     Raises:
         click.UsageError: there is no terminal to ask on.

@@ -1,4 +1,4 @@
-"""Where a run that a command names is: in a folder of this machine, or in PostgreSQL."""
+"""Finds the run that a command names: in a folder of this machine, or in PostgreSQL."""
 
 import hashlib
 import shlex
@@ -16,12 +16,12 @@ class AddressedRun:
     """A run in PostgreSQL, and the folder of this machine for its results and credentials."""
 
     journal: str = attrs.field(repr=False)
-    """The address as given, maybe with a password."""
+    """The address as given, possibly with a password."""
     path: Path
 
     @property
     def id(self) -> str:
-        """The address without a password, as a shell takes it."""
+        """The address without a password, quoted for a shell."""
         return shlex.quote(Address.parse(self.journal).name)
 
     def results(self, form: str) -> Path:
@@ -37,7 +37,7 @@ class AddressedRun:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be made: {error.strerror}") from None
+            raise ConfigurationError(f"{self.path} cannot be created: {error.strerror}") from None
 
 
 Place = RunFolder | AddressedRun

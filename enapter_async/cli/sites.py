@@ -31,9 +31,11 @@ def command() -> None:
 
 @command.command("list")
 @connection_options
-@click.option("--name", help="Only sites with such a name; the server decides which match.")
-@click.option("--mine", is_flag=True, help="Only sites of which you are owner or installer.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option(
+    "--name", help="List only sites with such a name; the server decides which names match."
+)
+@click.option("--mine", is_flag=True, help="List only sites of which you are owner or installer.")
+@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
 def list_sites(settings: Settings, name: str | None, mine: bool, limit: int | None) -> None:
     """List sites."""
     list_objects(
@@ -45,7 +47,7 @@ def list_sites(settings: Settings, name: str | None, mine: bool, limit: int | No
 @connection_options
 @click.argument("site", required=False)
 def get_site(settings: Settings, site: str | None) -> None:
-    """Read one site; without SITE the one of the gateway that --base-url names."""
+    """Read one site; without SITE, the site of the gateway at --base-url."""
     show_object(settings, lambda client: client.sites.get(site))
 
 
@@ -68,7 +70,7 @@ def create_site(settings: Settings, name: str, timezone: str, **place: Any) -> N
 def update_site(
     settings: Settings, site: str, name: str | None, timezone: str | None, **place: Any
 ) -> None:
-    """Set the name of a site, its time zone, its location, or several of them."""
+    """Set a site's name, time zone or location."""
     for option, value in (("--name", name), ("--timezone", timezone)):
         if value == "":
             raise click.UsageError(
@@ -87,9 +89,9 @@ def update_site(
 @command.command("delete")
 @connection_options
 @click.argument("site")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete_site(settings: Settings, site: str, yes: bool) -> None:
-    """Delete a site, for good."""
+    """Delete a site permanently."""
     operation = DeleteSite(site_id=site)
     confirm_deletion(site, yes=yes)
     write_object(settings, operation)

@@ -12,26 +12,31 @@ from enapter_async.fleet.journal.postgres.connections import bounded, connect, d
 from enapter_async.fleet.journal.postgres.schema import RIGHTS, SCHEMA, check_version
 
 OLDEST: Final = 130_000
-"""The oldest version of PostgreSQL that is supported, as it numbers them."""
+"""The oldest supported version of PostgreSQL, in its own numbering."""
 CLOCK_SECONDS: Final = 2.0
 """A larger difference between the clocks causes a warning."""
 
 _ok: Final = Health.OK
-_PREPARE: Final = "Run `enapter-async fleet journal prepare ADDRESS` as one who may create tables."
+_PREPARE: Final = (
+    "Run `enapter-async fleet journal prepare ADDRESS` as a user who may create tables."
+)
 
 
 def examine_journals(address: str, *, clock: Clock = Clock()) -> Iterator[Finding]:
-    """Yield what was found about a database for journals, one finding for each check. Blocking.
+    """Yield one finding for each check of a database for journals. Blocking.
 
     `address` may name a run, which is ignored.
     """
     try:
         connection = connect(Address.parse(address, with_run=False))
     except ConfigurationError as error:
-        yield _failed("address", str(error), "Mend the address; nothing else can be checked.")
+        yield _failed("address", str(error), "Correct the address: the remaining checks need it.")
         return
     except EnapterError as error:
-        advice = "Look at host, port and password, and whether the server lets this machine in."
+        advice = (
+            "Check host, port and password, and whether the server accepts connections from "
+            "this machine."
+        )
         yield _failed("connection", str(error), advice)
         return
     psycopg = driver()
@@ -67,9 +72,11 @@ def _server(connection: Any) -> Finding:
     if version < OLDEST:
         return _failed("server", f"{name} is too old", "Use PostgreSQL 13 or newer.")
     if _one(connection, "SELECT pg_is_in_recovery()")[0]:
-        advice = "Name the primary; or all hosts, with target_session_attrs=read-write."
-        return _failed("server", f"{name} is a replica, which can only be read", advice)
-    return Finding(check="server", health=_ok, said=f"{name} takes writes")
+        advice = (
+            "Use the primary's address, or list all hosts with target_session_attrs=read-write."
+        )
+        return _failed("server", f"{name} is a read-only replica", advice)
+    return Finding(check="server", health=_ok, said=f"{name} accepts writes")
 
 
 def _pooling(connection: Any) -> Finding:
@@ -88,7 +95,7 @@ def _tables(connection: Any) -> Finding:
         check_version(connection, "the database")
     except ConfigurationError as error:
         return _failed("tables", str(error), _PREPARE)
-    return Finding(check="tables", health=_ok, said=f"the schema {SCHEMA} is as this release needs")
+    return Finding(check="tables", health=_ok, said=f"the schema {SCHEMA} fits this release")
 
 
 def _rights(connection: Any) -> Finding:
@@ -106,7 +113,7 @@ def _rights(connection: Any) -> Finding:
     if missing:
         advice = f"GRANT them to {user}, with USAGE on the schema {SCHEMA}."
         return _failed("rights", f"{user} lacks {', '.join(missing)}", advice)
-    return Finding(check="rights", health=_ok, said=f"{user} may do what sessions do")
+    return Finding(check="rights", health=_ok, said=f"{user} has all rights that sessions need")
 
 
 def _durability(connection: Any) -> Finding:
@@ -126,18 +133,20 @@ def _failover(connection: Any) -> Finding:
         "SELECT count(*), count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) "
         "FROM pg_stat_replication",
     )
-    lost = "a failover may lose the last intents, and what they were for may be done twice"
+    lost = "a failover may lose the last intents, and their operations may then be done twice"
     if not names:
         said = f"synchronous replication is off ({replicas} replicas are connected): {lost}"
-        advice = "Set synchronous_standby_names, if a replica may ever take over."
+        advice = "Set synchronous_standby_names if a replica may ever take over."
         return _warning("failover", said, advice)
     if level not in ("on", "remote_apply"):
         said = f"synchronous_commit is {level}, which waits for no replica's disk: {lost}"
         return _warning("failover", said, "Set synchronous_commit = on.")
     if not synchronous:
-        said = "no synchronous replica is connected, so that no commit ends"
-        return _warning("failover", said, f"Start a replica of {names!r}, or clear that setting.")
-    said = f"each intent is on a replica's disk, too ({synchronous} synchronous)"
+        said = "no synchronous replica is connected, so no commit finishes"
+        return _warning(
+            "failover", said, f"Start a replica from {names!r}, or clear synchronous_standby_names."
+        )
+    said = f"each intent is also on a replica's disk ({synchronous} synchronous)"
     return Finding(check="failover", health=_ok, said=said)
 
 

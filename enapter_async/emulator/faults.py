@@ -35,7 +35,7 @@ class TooManyRequests:
 
 def _check_status(_: Any, __: Any, value: int) -> None:
     if not 500 <= value <= 599:
-        raise ValueError("a server failure has a status of 500 to 599")
+        raise ValueError("the status of a server failure must be from 500 to 599")
 
 
 @attrs.frozen(kw_only=True)
@@ -63,7 +63,7 @@ class Drop:
 
 def _check_keep(_: Any, __: Any, value: float) -> None:
     if not 0.0 <= value < 1.0:
-        raise ValueError("the share that is kept lies between 0 and less than 1")
+        raise ValueError("keep must be at least 0 and less than 1")
 
 
 @attrs.frozen(kw_only=True)
@@ -175,7 +175,7 @@ def _methods(methods: Iterable[str] | None) -> frozenset[str] | None:
 
 def _check_rate(_: Any, __: Any, value: float) -> None:
     if not 0.0 <= value <= 1.0:
-        raise ValueError("the rate of faults lies between 0 and 1")
+        raise ValueError("the rate of faults must be from 0 to 1")
 
 
 def _check_kinds(_: Any, __: Any, value: tuple[Fault, ...]) -> None:
@@ -187,11 +187,11 @@ def _check_kinds(_: Any, __: Any, value: tuple[Fault, ...]) -> None:
 class FaultProfile:
     """Random faults with a seed: each request gets one of `kinds` with probability `rate`.
 
-    The choice depends on the seed, the method, the path and the number of earlier requests
-    with these, so it is the same in each run, regardless of the order of requests. A kind
+    The choice depends on the seed, the method, the path and the number of earlier requests with
+    this method and path. So it is the same in each run, regardless of the order of requests. A kind
     listed twice in `kinds` is twice as frequent. `methods` limits faults to some methods;
-    `most_per_path` is the maximum number of faults for a method and path, so that a client
-    that keeps trying succeeds.
+    `most_per_path` is the maximum number of faults for a method and path, so that a client that
+    keeps trying succeeds.
     """
 
     rate: float = attrs.field(validator=_check_rate)
@@ -240,7 +240,7 @@ class Faults:
         or a slug; `when` a predicate on the request. `times=None` means without limit.
         """
         if times is not None and times < 1:
-            raise ValueError("a fault is met at least once")
+            raise ValueError("times must be at least 1")
         rules = tuple(
             Rule(fault=fault, times=times, method=method, path=path, device=device, when=when)
             for fault in faults

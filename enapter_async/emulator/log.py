@@ -11,9 +11,9 @@ import attrs
 class Arrival:
     """One request that reached the emulator, whatever its outcome.
 
-    `sequence` counts arrivals and effects together, which shows their order;
-    `device_id` is the device's id if the request addresses one (by id or by slug),
-    else the text in its place; `fault` names the injected fault, or is None.
+    `sequence` counts arrivals and effects together, which shows their order. `device_id` is the
+    device's id if the request addresses an existing device by id or slug, otherwise the text in its
+    place. `fault` names the injected fault, or is None.
     """
 
     sequence: int
@@ -116,7 +116,7 @@ class Log:
         return self._arrival_counts.total() if method is None else self._arrival_counts[method]
 
     def count_faults(self, fault: str | None = None) -> int:
-        """Count the requests in which a fault was injected: a given fault, or any."""
+        """Count the requests that got a fault: a given fault, or any fault."""
         return self._fault_counts.total() if fault is None else self._fault_counts[fault]
 
     def fault_counts(self) -> dict[str, int]:

@@ -63,8 +63,8 @@ def _enapter_event_loop(request: pytest.FixtureRequest) -> None:
     by_anyio = "anyio_backend" in request.fixturenames
     if not by_asyncio and not by_anyio:
         pytest.fail(
-            "The fixture enapter_client is asynchronous: install pytest-asyncio "
-            "(and do not switch it off) to use it; enapter_emulator needs no plugin.",
+            "The fixture enapter_client is asynchronous: install pytest-asyncio, and do not "
+            "disable it; enapter_emulator needs no plugin.",
             pytrace=False,
         )
     if by_asyncio and by_anyio:
@@ -74,7 +74,7 @@ def _enapter_event_loop(request: pytest.FixtureRequest) -> None:
             pytrace=False,
         )
     if by_anyio and request.getfixturevalue("anyio_backend_name") != "asyncio":
-        pytest.skip("enapter_async runs on asyncio only; this is another of anyio's backends")
+        pytest.skip("enapter_async runs only on asyncio, not on another anyio backend")
 
 
 @pytest.fixture

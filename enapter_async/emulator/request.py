@@ -1,6 +1,6 @@
 """One request to the emulator, split into parts, and the interface of the nouns that answer it.
 
-Adding a noun takes one file with a subclass of `Noun`, and its name in `routes.NOUNS`.
+To add a noun, write one file with a subclass of `Noun`, and list it in `routes.NOUNS`.
 """
 
 import json
@@ -21,7 +21,7 @@ class Call:
     """One request's method and path.
 
     `path` is as sent, without the query. `noun` is the class that answers it, or None if no
-    endpoint has such a path; `ids` are the parts of the path that are in braces in its shape.
+    endpoint has such a path; `ids` are the parts of the path that match the braces in its shape.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Call:
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """What a request holds beside its path: the role of its token, the query and the body.
+    """A request without its path: the role of its token, the query and the body.
 
     `role` is None if the fleet's own roles apply. `timestamps` is the form of times in the answer.
     """
@@ -63,7 +63,7 @@ class Request:
     timestamps: Timestamps = "rfc3339"
 
     def parameter(self, name: str) -> str:
-        """Return a parameter of the query, the last one if repeated; "" if it is missing."""
+        """Return a parameter of the query, or "" if it is missing; of several, the last one."""
         return dict(self.query).get(name, "")
 
     def names(self, name: str) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Request:
         return tuple(each.strip() for value in values for each in value.split(",") if each.strip())
 
     def expand(self, known: tuple[str, ...] = EXPANDABLE) -> frozenset[str]:
-        """Return the names in `expand`; an unknown one is refused."""
+        """Return the names in `expand`; an unknown name is refused."""
         wanted = frozenset(self.names("expand"))
         if not wanted <= set(known):
             raise invalid_parameter("expand", f"It may name {', '.join(known)}.")
@@ -124,11 +124,11 @@ def _invalid_json(message: str) -> Refusal:
 
 
 class Noun:
-    """The endpoints of one noun, with the state and the switches that only they need.
+    """The endpoints of one noun, with their own state and switches.
 
-    `paths` are the shapes of its paths below `/v3`, ids in braces; each that begins with
-    `devices` also exists below `sites/{site_id}/`. `respond` answers one request with the JSON of
-    a 200, or raises `Refusal`. Effects go to `world.log`.
+    `paths` are the shapes of its paths below `/v3`, with ids in braces. Each path that starts with
+    `devices` also exists below `sites/{site_id}/`. `respond` answers one request with the JSON of a
+    200, or raises `Refusal`. Effects go to `world.log`.
     """
 
     paths: ClassVar[tuple[str, ...]]
@@ -138,4 +138,4 @@ class Noun:
 
     def respond(self, call: Call, request: Request) -> dict[str, Any]:
         """Carry out a request whose path has one of the shapes."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it answers")
+        raise NotImplementedError(f"{type(self).__name__} must define respond()")

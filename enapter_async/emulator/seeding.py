@@ -106,7 +106,7 @@ _STANDALONE: Final = _Product(
 def fleet(count: int, seed: int, *, role: str | None = None) -> tuple[list[Device], list[Site]]:
     """Make exactly `count` devices and their sites; the same seed always gives the same result."""
     if count < 0:
-        raise ValueError("a fleet cannot have fewer than no devices")
+        raise ValueError("the number of devices must be at least 0")
     maker = _Maker(seed, role)
     wanted = min(_MOST_SITES, max(1, -(-count // _DEVICES_PER_SITE)))
     sites = [maker.site(number) for number in range(wanted)]

@@ -121,7 +121,7 @@ class Emulator:
 
     async def __aenter__(self) -> Self:
         if self._runner is not None:
-            raise RuntimeError("the emulator is running already")
+            raise RuntimeError("the emulator is already running")
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
         await runner.setup()
@@ -216,8 +216,8 @@ class Emulator:
             await self._sleep(seconds)
             return self._carry_out(request, call, body)
 
-        # A client that disconnects cancels this handler, but not its request: a real request
-        # also arrives after its sender gave up.
+        # A client that disconnects cancels this handler, but not its request: a real request also
+        # arrives if its sender gave up.
         task = self._keep(wait_and_carry_out())
         await asyncio.wait({task})
         return _drop(request, reset=False) if task.cancelled() else task.result()
@@ -258,7 +258,7 @@ class Emulator:
 
 
 def _port_of(runner: web.ServerRunner) -> int:
-    if not runner.addresses:  # asyncio continues without a socket that it could not open
+    if not runner.addresses:  # asyncio would continue without a socket that it could not open
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     port: int = runner.addresses[0][1]
     return port

@@ -16,9 +16,9 @@ _BOUNDS = {"latitude": 90, "longitude": 180}
 class Sites(Noun):
     """The sites of the world.
 
-    Choices that the API page leaves open, as switches: `gateway_site` is the id of the site that
-    `/v3/site` shows, as on a gateway, or None as in the cloud; with `text_coordinates` coordinates
-    are shown as text; a site with devices can be deleted only with `delete_with_devices`. `name`
+    Switches for choices that the API page leaves open: `gateway_site` is the id of the site that
+    `/v3/site` shows, as on a gateway, or None as in the cloud. With `text_coordinates`, coordinates
+    are shown as text. A site with devices can be deleted only with `delete_with_devices`. `name`
     filters by a part of the name, in any case. OWNER is needed for a change.
     """
 
@@ -126,7 +126,7 @@ class Sites(Noun):
 
 
 def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a request that say something: null is like a missing field."""
+    """Return the fields of a request that are not null: null means the same as a missing field."""
     return {key: value for key, value in asked.items() if value is not None}
 
 

@@ -203,9 +203,9 @@ class World:
     def add(self, device: Device) -> None:
         """Add a device to the world; raise `ValueError` if its id or slug is taken."""
         if self.id_of(device.id) is not None:
-            raise ValueError(f"there is a device {device.id!r} already")
+            raise ValueError(f"the device {device.id!r} already exists")
         if device.slug in self._devices or self._slug_key(device) in self._id_by_slug:
-            raise ValueError(f"there is a device with the slug {device.slug!r} already")
+            raise ValueError(f"a device with the slug {device.slug!r} already exists")
         if device.site_id not in self._sites:
             self._sites[device.site_id] = Site(id=device.site_id, name=f"Site {len(self._sites)}")
         self._devices[device.id] = device
@@ -234,7 +234,7 @@ class World:
         device = self._devices[device_id]
         changed: Device = attrs.evolve(device, **fields)
         if self._id_by_slug.get(self._slug_key(changed), device_id) != device_id:
-            raise ValueError(f"there is a device with the slug {changed.slug!r} already")
+            raise ValueError(f"a device with the slug {changed.slug!r} already exists")
         return self._put(device, changed)
 
     def remove(self, device_id: str) -> None:

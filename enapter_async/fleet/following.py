@@ -1,4 +1,4 @@
-"""The execution of an operation that the API only accepts: it is followed until it has ended."""
+"""The execution of an operation that the API accepts first and finishes later."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -28,10 +28,11 @@ _STATES: Final[Mapping[type, State]] = {
 
 
 class FollowedExecution(Execution[OperationT]):
-    """Carries out one operation and, if it goes on after its answer, follows it to its end.
+    """Carries out one operation and, if it continues after its answer, follows it to its end.
 
-    What an earlier session left pending is only followed. With `ItemRecord.adopts`, a search looks
-    for what an earlier session may have created, and that is followed instead of sending anything.
+    An operation that an earlier session left pending is only followed. With `ItemRecord.adopts`, a
+    search looks for the object that an earlier session may have created; this is followed, and
+    nothing is sent.
     """
 
     __slots__ = ("_follow_up",)
@@ -72,7 +73,7 @@ class FollowedExecution(Execution[OperationT]):
         return await self._follow(client, self._follow_up, following)
 
     async def _adopt(self, client: Caller, following: Following) -> Outcome[OperationT]:
-        """Search for what an earlier session may have created; take it if it is exactly one."""
+        """Search for objects that an earlier session may have created; adopt a single one."""
         record = CallRecord(observer=self._observer, decides=True)
         try:
             found = await find_created(client, self.operation, record=record, age=self._age)
@@ -99,7 +100,7 @@ class FollowedExecution(Execution[OperationT]):
         return self._as_read(follow_up, "the run was stopped" if following.stopped() else "")
 
     def _as_read(self, follow_up: FollowUp, reason: str = "") -> Outcome[OperationT]:
-        """Return the outcome of an operation that was accepted, as it was last read."""
+        """Return the outcome of an accepted operation, according to the last read."""
         error = follow_up.error(reason)
         state = _STATES.get(type(error), State.APPLIED)
         return self._outcome(state, result=follow_up.result, error=error)
@@ -114,7 +115,7 @@ class FollowedExecution(Execution[OperationT]):
         """Return the outcome of an operation that raised an error from outside this package."""
         if self._follow_up is None:
             return super().broken(error)
-        return self._as_read(self._follow_up, f"{type(error).__name__} ended the wait for it")
+        return self._as_read(self._follow_up, f"the wait for it ended with {type(error).__name__}")
 
     def not_started(self, error: NotStartedError) -> Outcome[OperationT]:
         """Return the outcome of an item not started: pending, if the API accepted it earlier."""

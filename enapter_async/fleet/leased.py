@@ -1,4 +1,4 @@
-"""Attempts of a run whose hold can pass to another session: none begins once it may have."""
+"""Attempts of a run that another session can take over: none starts once that may have happened."""
 
 from enapter_async._http.call import AttemptObserver
 from enapter_async.errors import Attempt
@@ -6,10 +6,10 @@ from enapter_async.fleet.journal.store import Lease
 
 
 class LeasedAttempts:
-    """Observes one call for another observer, and lets an attempt begin only under the lease.
+    """Observes one call for another observer, and lets attempts start only under the lease.
 
-    A process that was stopped, or whose database is away, finds its lease too old when it goes on;
-    what it was about to send may be another session's to send by then.
+    A process that was suspended, or that lost its database, finds its lease expired when it
+    continues: by then, another session may be sending its operations.
     """
 
     __slots__ = ("_lease", "_observer")
@@ -26,7 +26,7 @@ class LeasedAttempts:
         """Wait until an attempt may start.
 
         Raises:
-            JournalError: another session has taken over, or that cannot be known.
+            JournalError: another session has taken over, or may have.
         """
         await self._lease.until_certain()
         if not self._observer.may_begin():

@@ -1,4 +1,4 @@
-"""Scratch databases: room on disk for what does not fit into memory and need not be kept."""
+"""Scratch databases for temporary data that may not fit into memory."""
 
 import sqlite3
 from typing import Final

@@ -132,7 +132,7 @@ def jobs_of(request: web.Request) -> Jobs:
 def error_answers(answer: Answerer = answer_to) -> Any:
     """Make a middleware that turns SDK errors into responses (see `answers`) and logs the details.
 
-    An error after the response has started is passed on, because it can no longer be answered.
+    An error after the start of the response is passed on, because it can no longer be answered.
     """
 
     @web.middleware
@@ -143,7 +143,7 @@ def error_answers(answer: Answerer = answer_to) -> Any:
             return await handler(request)
         except EnapterError as error:
             if request.writer.output_size:
-                raise  # a second head would be written into the body of the first response
+                raise  # or or a second head would be written into the body of the first response
             told = answer(error)
             log_answer(error, told.status, request.method, request.path)
             return web.Response(status=told.status, headers=told.headers, body=told.body)

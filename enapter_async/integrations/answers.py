@@ -1,8 +1,8 @@
 """The responses of a backend to its browsers when an SDK call ends in an error.
 
 A pure mapping, shared by all web frameworks. The body is a problem detail (RFC 9457,
-`application/problem+json`) with this package's own texts: it contains no secret, and of the
-upstream's body only the error codes.
+`application/problem+json`) with this package's own texts: it contains no secret, and only the error
+codes of the upstream's body.
 
 =======================================  ======  ================================================
 error                                    status  reason
@@ -134,24 +134,28 @@ class _Kind:
 
 _NOT_FOUND = _Kind("not-found", 404, "There is no such {word}.")
 _NO_JOB = _Kind("no-such-job", 404, "There is no such job.")
-_CONFLICT = _Kind("conflict", 409, "Something else is in the way; nothing was done.")
-_JOB_BUSY = _Kind("job-busy", 409, "Somebody is at work on the job already.")
-_JOB_REFUSED = _Kind("job-refused", 409, "The job cannot be begun or continued so.")
+_CONFLICT = _Kind("conflict", 409, "It conflicts with something else; nothing was done.")
+_JOB_BUSY = _Kind("job-busy", 409, "The job is already running.")
+_JOB_REFUSED = _Kind("job-refused", 409, "The job cannot be started or continued like this.")
 _UNPROCESSABLE = _Kind("unprocessable", 422, "It cannot be carried out; nothing was done.")
-_BAD_INPUT = _Kind("invalid-operations", 422, "The operations cannot be used; nothing was sent.")
+_BAD_INPUT = _Kind("invalid-operations", 422, "The operations are not valid; nothing was sent.")
 _BAD_REQUEST = _Kind("bad-request", 400, "A value is not valid; nothing was done.")
 _TOO_MANY = _Kind("too-many-requests", 429, "Too many requests; nothing was done.")
-_NOT_NOW = _Kind("not-now", 503, "The device service cannot be reached now; try again later.")
+_NOT_NOW = _Kind("not-now", 503, "The device service is unavailable; try again later.")
 _TOO_LATE = _Kind("out-of-time", 504, "There was no answer in time; nothing was changed.")
-_NOT_ACCEPTED = _Kind("backend-not-accepted", 500, "This service is not let in upstream.")
-_NOT_PERMITTED = _Kind("backend-not-permitted", 500, "This service may not do that upstream.")
-_MISCONFIGURED = _Kind("backend-misconfigured", 500, "This service is not set up as it must be.")
-_BAD_UPSTREAM = _Kind("bad-upstream", 502, "The device service gave no usable answer.")
-_INTERNAL = _Kind("failed", 500, "Something of this service's own failed.")
-_UNKNOWN = _Kind("unknown-outcome", 202, "Nobody can say whether it was done.")
-_DIFFERS = _Kind("differs", 202, "It was done, and not as it was asked for.")
+_NOT_ACCEPTED = _Kind(
+    "backend-not-accepted", 500, "The upstream service rejects this service's token."
+)
+_NOT_PERMITTED = _Kind(
+    "backend-not-permitted", 500, "This service lacks the upstream permission for that."
+)
+_MISCONFIGURED = _Kind("backend-misconfigured", 500, "This service is not configured correctly.")
+_BAD_UPSTREAM = _Kind("bad-upstream", 502, "The device service sent no usable response.")
+_INTERNAL = _Kind("failed", 500, "This service has an internal error.")
+_UNKNOWN = _Kind("unknown-outcome", 202, "It is unknown whether it was done.")
+_DIFFERS = _Kind("differs", 202, "It was done, but with a different result.")
 _PENDING = _Kind("pending", 202, "It was accepted, and has not ended yet.")
-_LOST = _Kind("result-lost", 202, "It was done, and its answer is lost.")
+_LOST = _Kind("result-lost", 202, "It was done, but its response is lost.")
 
 
 def answer_to(error: EnapterError) -> HttpAnswer:
@@ -184,7 +188,7 @@ def answer_to(error: EnapterError) -> HttpAnswer:
 
 
 def log_answer(error: EnapterError, status: int, method: str, path: str) -> None:
-    """Log the cause of a response if the browser does not see it: 5xx, and unusual outcomes.
+    """Log the cause of a response that hides it from the browser: 5xx, and unusual outcomes.
 
     Errors that the backend's operators must fix (500, 502) are logged with a traceback.
     """
@@ -197,9 +201,10 @@ def log_answer(error: EnapterError, status: int, method: str, path: str) -> None
 
 
 def words_for(error: EnapterError) -> str:
-    """Return one line on how a job or operation ended in this error; pure, and never raises.
+    """Return one line that describes this error of a job or operation; pure, and never raises.
 
-    As in `answer_to`, it has this package's own texts, and of the upstream's only the first code.
+    As in `answer_to`, the texts are the package's own; of the upstream's, only the first code is
+    used.
     """
     if isinstance(error, _OUR_WORDS):
         return str(error)
@@ -241,7 +246,7 @@ _UNUSUAL: Final = (AmbiguousOutcomeError, ResultDiffersError, StillPendingError)
 _OUR_WORDS: Final = (RunAbortedError, PausedTooLongError, WaveNotPassedError)
 """Errors whose messages contain no text from a server."""
 _TITLES: Final[tuple[tuple[type[EnapterError], str], ...]] = (
-    (CredentialsNotKeptError, "Credentials were minted and could not be kept."),
+    (CredentialsNotKeptError, "Credentials were generated, but could not be stored."),
     (JournalError, "The job's journal cannot be written."),
 )
 """The texts for errors that occur only in jobs."""
@@ -280,7 +285,7 @@ _BY_NAME: Final[Mapping[str, type[EnapterError]]] = {
         ResponseMismatchError,
         TransportError,
     )
-    if each is not InputError  # it needs more arguments than a message, and never ends an operation
+    if each is not InputError  # its class needs more than a message, and it never ends an operation
 }
 _WHOEVER_SAYS_IT: Final[Mapping[int, _Kind]] = {
     401: _NOT_ACCEPTED,
@@ -299,7 +304,7 @@ def _kind_of(error: EnapterError) -> _Kind:
         return _WHOEVER_SAYS_IT.get(error.status) or next(found, _BAD_UPSTREAM)
     if type(error) is TransportError:
         return _BAD_UPSTREAM if error.sent else _NOT_NOW
-    # Anything else is the backend's own, such as a journal on a full disk.
+    # Any other error is the backend's own, such as a journal on a full disk.
     return next((kind for each, kind in _KINDS if isinstance(error, each)), _INTERNAL)
 
 
@@ -309,7 +314,7 @@ def _particulars(error: EnapterError) -> dict[str, Any]:
         case AmbiguousOutcomeError():
             outcome = "done, answer lost" if isinstance(error, ResultLostError) else "unknown"
             word = error.noun or "object"
-            hint = f"Look at the {word} before you repeat it."
+            hint = f"Check the {word} before you repeat it."
             return {"outcome": outcome, f"{word}_id": error.subject, "hint": hint}
         case ResultDiffersError() | StillPendingError():
             word = error.noun or "object"

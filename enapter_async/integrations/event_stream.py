@@ -21,7 +21,7 @@ LAST_EVENT_ID: Final = "Last-Event-ID"
 HEARTBEAT_SECONDS: Final = 15.0
 HEARTBEAT: Final = b": still here\n\n"
 RETRY: Final = b"retry: 2000\n\n"
-"""After how many milliseconds a browser reconnects when its stream was cut."""
+"""How many milliseconds a browser waits before it reconnects a lost stream."""
 
 _BREAKS: Final = ("\n", "\r", "\0")
 
@@ -46,7 +46,7 @@ def encode(event: StreamEvent) -> bytes:
     """
     for text in (event.id, event.kind):
         if any(sign in text for sign in _BREAKS):
-            raise ValueError("an event's id and kind are one line each")
+            raise ValueError("an event's id and kind must each be one line")
     data = json.dumps(event.data, ensure_ascii=False, separators=(",", ":"))
     safe = data.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return f"id: {event.id}\nevent: {event.kind}\ndata: {safe}\n\n".encode()

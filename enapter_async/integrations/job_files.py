@@ -65,9 +65,9 @@ class Summary:
 class JobFile:
     """A backend's own file on a job besides its journal: settings and intended state.
 
-    A job that is meant to be "running" but that no process is running was cut short by a restart
-    or a kill. `why` describes what stopped it, or is empty; `stopped_by` names the error that
-    did. `waves` are those of its last session, and `summary` is the job's state when that ended.
+    A job that is meant to be "running", but is run by no process, was cut short by a restart or a
+    kill. `why` says why the job stopped, or is empty; `stopped_by` names the error that stopped it.
+    `waves` are those of its last session, and `summary` is the job's state when that session ended.
     """
 
     settings: JobSettings = attrs.field(factory=JobSettings)

@@ -46,7 +46,7 @@ class Look:
 
     @property
     def created_at(self) -> str | None:
-        """When it was started, in UTC (RFC 3339)."""
+        """When the job was started, in UTC (RFC 3339)."""
         return created_at(self.facts)
 
 
@@ -76,7 +76,8 @@ class JobReader:
         """
         path = self._folder.journal
         with self._lock, contextlib.closing(read_journal(path)) as journal:
-            # Checked first: a job that ends meanwhile is then reported as running, and read again.
+            # Checked first, so a job that ends during this read is reported as running, and read
+            # again.
             held = is_held(path)
             file = JobFile.read(self._folder)
             seen = functools.partial(
@@ -155,7 +156,7 @@ def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Ma
 
 
 def trouble(outcome: Outcome[Any]) -> Mapping[str, Any]:
-    """Return the outcome of an operation not done, as JSON without result or upstream text."""
+    """Return the outcome of a failed or unknown operation, as JSON without upstream text."""
     error = outcome.error
     target = outcome.operation.target()
     return {

@@ -94,7 +94,7 @@ class Session:
             await self._ended()
         except Exception as error:
             if self.opened.done():
-                logger.exception("job %s broke off", self.folder.id)
+                logger.exception("job %s failed unexpectedly", self.folder.id)
             else:
                 if self._new:
                     JobFile.remove(self.folder)
@@ -105,10 +105,10 @@ class Session:
             self.changed()
 
     def stop(self) -> None:
-        """Start no further operation, as a person requested."""
+        """Start no further operation, because a person stopped the job."""
         if not self._stopping:
             self._stopping = True
-            # First, so that it stops even if the file cannot be written.
+            # First stop, so it stops even if the file cannot be written.
             self.run.stop(STOPPED_BY_REQUEST)
             self.changed()
             self._file = attrs.evolve(self._file, wanted="stopped", why=STOPPED_BY_REQUEST)
@@ -213,7 +213,7 @@ class Session:
         )
         self._file.write(self.folder)
         seen = await asyncio.to_thread(self._reader.look)
-        # Another process may already be running it; its state is then no longer the one here.
+        # Another process may already be running it, so this state may be out of date.
         if not seen.held_by_runner and seen.file == self._file:
             self._file = attrs.evolve(self._file, summary=seen.summary)
             self._file.write(self.folder)
@@ -229,7 +229,7 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
     if not why and seen.stop_requested and phase is not Phase.ENDED:
         why = STOPPED_BY_REQUEST
     elif seen.cut_short:
-        why = "its process ended before it did"
+        why = "its process ended early"
     counts = dict(seen.summary.counts)
     total = sum(counts.values())
     if seen.held_by_runner:
@@ -243,13 +243,13 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         total=total,
         stopped=why,
         next_steps=() if seen.held_by_runner else tuple(_next_steps(seen)),
-        # Those of an earlier session do not describe the one that is running elsewhere.
+        # The waves of an earlier session do not describe the session that runs elsewhere.
         waves=() if seen.held_by_runner else seen.file.waves,
     )
 
 
 def _next_steps(seen: Look) -> Iterator[str]:
-    """Yield the useful steps; merely continuing would stop again at a wave that did not pass."""
+    """Yield the useful steps; at a wave that did not pass, merely continuing would stop again."""
     summary = seen.summary
     if summary.counts[State.HELD] or summary.counts[State.PENDING] or summary.repeatable:
         yield "resume"

@@ -53,7 +53,7 @@ async def watch_files(
     """Yield changes until no process runs the job, or until `leaving` is true.
 
     A job whose process died counts as over if no process resumes it within `patience` seconds.
-    Without `troubles` these are omitted, because the watcher already has them.
+    Without `troubles`, the failed operations are omitted, because the watcher already has them.
     """
     told: Sequence[Mapping[str, Any]] = ()
     last, cut_short_at = None, None

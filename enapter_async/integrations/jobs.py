@@ -60,12 +60,12 @@ class Jobs:
     that it generates; `enapter-async fleet status FOLDER` reads it, too. One process runs a job
     at a time, and any other may list and watch it.
 
-    With `resume=True`, jobs that were cut short by a restart or a kill continue when it is
-    opened; those that a person stopped, or that stopped by themselves, do not. When it is
-    closed, jobs start no further operation and have `grace` seconds to finish those in flight,
-    which are then cut off and reported as unknown; keep `grace` shorter than the time allowed
-    by the service manager. A watcher of a job whose process died waits `patience` seconds for
-    another process, such as a restarted worker, to continue it.
+    With `resume=True`, jobs that were cut short by a restart or a kill continue when `Jobs` is
+    opened; jobs that a person stopped, or that stopped by themselves, do not. When it is closed,
+    jobs start no further operation and have `grace` seconds to finish those in flight, which are
+    then cut off and reported as unknown; keep `grace` shorter than the time allowed by the service
+    manager. A watcher of a job whose process died waits `patience` seconds for another process,
+    such as a restarted worker, to continue it.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class Jobs:
                     if wanted and stop_request(folder) is None:
                         await self.resume(folder.id)
                 except RunBusyError:
-                    logger.info("job %s goes on in another process", folder.id)
+                    logger.info("job %s continues in another process", folder.id)
                 except EnapterError as error:
-                    logger.warning("job %s cannot go on: %s", folder.id, error)
+                    logger.warning("job %s cannot continue: %s", folder.id, error)
         return self
 
     async def __aexit__(
@@ -146,7 +146,7 @@ class Jobs:
         Raises:
             ConfigurationError: the input is invalid, or the folder cannot be used.
             InputConflictError: operations contradict each other.
-            RunRefusedError: a plan was made on another server, or the backend is closing.
+            RunRefusedError: the plan was made for another server, or the backend is closing.
         """
         if not isinstance(operations, Collection):
             raise ConfigurationError(
@@ -320,12 +320,12 @@ class Jobs:
 
     def _check_open(self) -> None:
         if self._closing:
-            raise RunRefusedError("the backend is closing; nothing is begun any more")
+            raise RunRefusedError("the backend is closing; no job is started any more")
 
     def _check_idle(self, job: str) -> None:
         self._check_open()
         if job in self._live:
-            raise RunBusyError(f"job {job} is at work here already")
+            raise RunBusyError(f"job {job} is already running here")
 
     async def _begin(self, live: Session) -> None:
         """Start the session's task, and wait until it has opened its journal."""

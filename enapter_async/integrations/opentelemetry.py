@@ -97,7 +97,7 @@ class OpenTelemetry:
     was current when the call was made; an attempt's is named after its route
     (`PATCH /v3/devices/{device_id}`) and has the kind CLIENT. Waits are events of the call's span.
 
-    The metrics, all except the first with `enapter.operation`:
+    The metrics (all except the first have the attribute `enapter.operation`):
 
     - `http.client.request.duration`, seconds: each attempt, as in the conventions.
     - `enapter.client.call.duration`, seconds, with `enapter.outcome` and `error.type`.
@@ -155,7 +155,7 @@ class OpenTelemetry:
         """Return `traceparent` (and `tracestate`) of the request that this task is about to send.
 
         Use it as `Client(…, hooks=[hook], extra_headers=hook.trace_headers)`. The server's parent
-        span is the attempt's span, or that of the read which settles a call. Baggage is not sent.
+        span is the span of the attempt, or of the read that settles a call. Baggage is not sent.
         Empty if the task is not making a call with this hook, or nothing is traced.
         """
         call = self._calls.get(_CALL.get())

@@ -74,12 +74,13 @@ class Wave:
 class Job:
     """The status of a fleet job.
 
-    `counts` maps each state to a number of operations, `total` is how many the job has; `left`
-    is how many have not ended: they have no state yet, or were held. `rate` is the operations
-    ended per second, over the last five seconds. `waves` are those of its last session. `waiting`
-    describes what the whole job waits for, `stopped` what stopped it; both are empty if nothing
-    does. `created_at` is in UTC (RFC 3339). `next_steps` are the ways to continue a job that is
-    not running, each a name in `RESUME_OPTIONS`; empty if there is nothing left to do.
+    `counts` maps each state to a number of operations, and `total` is their number in the job.
+    `left` is how many have not ended: they have no state yet, or were held. `rate` is the number of
+    operations that ended per second, over the last five seconds. `waves` are those of its last
+    session. `waiting` describes why the whole job waits, and `stopped` why it stopped; each is
+    empty if it does not apply. `created_at` is in UTC (RFC 3339). `next_steps` are the ways to
+    continue a job that is not running, each a name in `RESUME_OPTIONS`; empty if there is nothing
+    left to do.
     """
 
     id: str
@@ -185,7 +186,7 @@ class Progress:
         return tuple(self._ended if present is None else [*self._ended, present])
 
     def waiting(self, now: float) -> str:
-        """Return in words what the run waits for; empty if nothing."""
+        """Return in words why the run waits, or ""."""
         return "" if self._wait is None else self._wait.text(now)
 
     def _end_wave(self) -> None:
@@ -195,7 +196,7 @@ class Progress:
         self._wave = None
 
     def _present(self) -> Wave | None:
-        """Return the current wave with counts: waves run in turn, so recent ends are its own."""
+        """Return the current wave with counts: waves run in turn, so recent ends belong to it."""
         if self._wave is None:
             return None
         done, not_done = self._counted()

@@ -111,7 +111,9 @@ def client_of(connection: HTTPConnection) -> Client:
     """
     found = getattr(connection.state, CLIENT, None)
     if not isinstance(found, Client):
-        raise ConfigurationError("this application has no client: give it starlette.lifespan()")
+        raise ConfigurationError(
+            "this application has no client: pass it lifespan=starlette.lifespan()"
+        )
     return found
 
 
@@ -123,7 +125,7 @@ def jobs_of(connection: HTTPConnection) -> Jobs:
     """
     found = getattr(connection.state, JOBS, None)
     if not isinstance(found, Jobs):
-        raise ConfigurationError("this application has no jobs: give lifespan(jobs=…) a folder")
+        raise ConfigurationError("this application has no jobs: pass a folder as lifespan(jobs=…)")
     return found
 
 

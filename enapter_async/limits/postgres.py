@@ -1,7 +1,8 @@
 """A line of slots in one row of a PostgreSQL table, and the limiter that uses it.
 
-The table is unlogged: a reservation never waits for a disk. If it is lost, in a crash of the
-database or a failover, it begins anew, and at most the slots of one horizon are granted twice.
+The table is unlogged, so a reservation never waits for a disk. If a crash of the database or a
+failover loses the table, the line starts again, and at most the slots of one horizon are granted
+twice.
 """
 
 import contextlib
@@ -30,8 +31,8 @@ CREATE UNLOGGED TABLE IF NOT EXISTS {TABLE} (
 );
 """
 _BEGIN: Final = f"INSERT INTO {TABLE} (key) VALUES (%(key)s) ON CONFLICT DO NOTHING"
-# Times are the database's own. They are read inside the locked row's update, so that a
-# reservation that waited for the row counts from the moment it got it.
+# Times are the database's own. They are read inside the locked row's update, so a reservation that
+# waited for the row counts from the moment when it got the row.
 _TAKE: Final = f"""
 UPDATE {TABLE} AS s SET (next_at, number, begins_in, paused) = (
     SELECT CASE WHEN n > 0 THEN first + n * %(spacing)s ELSE s.next_at END,
@@ -90,12 +91,12 @@ class PostgresSlots:
             await self._execute(_BEGIN, values)
             row = await self._execute(_TAKE, values)
         if row is None:
-            raise SlotsAwayError(f"the row {self.key!r} is removed again and again")
+            raise SlotsAwayError(f"the row {self.key!r} was removed repeatedly")
         granted, begins_in, paused = row
         return Grant(number=granted, begins_in=max(0.0, begins_in), spacing=spacing, paused=paused)
 
     async def pause(self, seconds: float) -> None:
-        """Grant nobody a slot for so many seconds of the database's clock."""
+        """Grant no slots for this many seconds of the database's clock."""
         await self._execute(_BEGIN, {"key": self.key})
         await self._execute(_PAUSE, {"key": self.key, "seconds": seconds})
 
@@ -117,7 +118,8 @@ class PostgresSlots:
             await self._discard()
             raise SlotsAwayError(" ".join(str(error).split())) from None
         except BaseException:
-            # A statement that was cut off may still be answered: never to another one.
+            # A statement that was cut off may still be answered; close, or another statement would
+            # get it.
             await self._discard()
             raise
 
@@ -126,7 +128,8 @@ class PostgresSlots:
             self.address,
             autocommit=True,
             connect_timeout=CONNECT_S,
-            # A pool that assigns a connection for each transaction knows no prepared statements.
+            # A pool that assigns a connection to each transaction does not support prepared
+            # statements.
             prepare_threshold=None,
             application_name="enapter-async limit",
         )
@@ -159,8 +162,8 @@ class PostgresLimiter(SharedLimiter):
                 ...
 
     All processes that name the same database and `key` together start at most `max_rate` requests
-    per second. It needs the extra `postgres`. The table is created if it is missing, which needs
-    the right to do so once. If processes declare different rates, each keeps the distance of its
+    per second. It needs the extra `postgres`. The table is created if it is missing, which requires
+    the right to create tables. If processes declare different rates, each keeps the distance of its
     own rate after its requests.
 
     Raises:
@@ -178,9 +181,11 @@ class PostgresLimiter(SharedLimiter):
     ) -> None:
         driver()
         if not address.startswith(("postgresql://", "postgres://")):
-            raise ConfigurationError(f"{address!r} is no address of PostgreSQL: postgresql://…")
+            raise ConfigurationError(f"{address!r} is not a PostgreSQL address: use postgresql://…")
         if not key:
-            raise ConfigurationError("key is empty; name the limit, for example after the account")
+            raise ConfigurationError(
+                "key is empty; choose a name for the limit, such as that of the account"
+            )
         check_number("max_rate", max_rate, above=True)
         slots = PostgresSlots(address=address.partition("#")[0], key=key, max_rate=max_rate)
         super().__init__(slots, max_in_flight=max_in_flight, clock=clock)

@@ -1,10 +1,9 @@
 """A limiter whose maximum rate is shared by many processes, on one machine or on several.
 
-The processes share a line of *slots*, one for each request, kept by a server that all of them
-reach. A process reserves as many slots as it has calls waiting, in one round trip; the answer is a
-duration ("your 12 slots begin in 0.08 s, 2 ms apart"), so that no two clocks need to agree. What
-the server of the API can take is learned by each process alone; declared limits are shared, and so
-are pauses.
+The processes share a line of *slots*, one for each request, kept by a server that all of them can
+reach. A process reserves a slot for each waiting call, in one round trip. The answer is a duration
+("your 12 slots start in 0.08 s, 2 ms apart"), so clocks need not agree. Each process learns for
+itself how much the API's server can handle; declared limits and pauses are shared.
 """
 
 import asyncio
@@ -23,30 +22,32 @@ from enapter_async.limits.pace import Pace
 from enapter_async.limits.pacing import Pacing
 
 HORIZON_S: Final = 0.5
-"""How far ahead slots may be reserved; whoever would get later ones has to ask again."""
+"""How far ahead slots may be reserved; a process that needs later slots must ask again."""
 MOST_AT_ONCE: Final = 64
 """How many slots one process may reserve at once."""
 LEAD_S: Final = 0.05
-"""More slots are reserved once the last one held is no further ahead than this."""
+"""More slots are reserved once the last reserved slot is no further ahead than this."""
 LATE_S: Final = 0.01
-"""A slot that is this late (or one slot's time, if that is longer) is lost: processes that wake up
-late would otherwise send everything they missed at once."""
+"""A slot that is this late (or one spacing, if that is longer) is lost. Otherwise a process that
+wakes up late would send everything it missed at once.
+"""
 SLOW_ANSWER_S: Final = 0.1
-"""If a reservation takes this much longer than the fastest one, its slots may have passed."""
+"""If a reservation takes this much longer than the fastest reservation, its slots may have passed.
+"""
 TAKE_S: Final = 5.0
-"""How long a reservation may take before the server of the slots counts as away."""
+"""How long a reservation may take before the slot server counts as unreachable."""
 FIRST_RETRY_S: Final = 0.1
 LONGEST_RETRY_S: Final = 2.0
 MAX_AWAY_S: Final = 900.0
-"""How long callers without a deadline wait while the server of the slots is away."""
+"""How long callers without a deadline wait while the slot server is unreachable."""
 
 
 @attrs.frozen(kw_only=True)
 class Grant:
-    """The answer to a reservation: `number` slots, the first in `begins_in` seconds.
+    """The answer to a reservation: `number` slots, the first of them in `begins_in` seconds.
 
-    They are `spacing` seconds apart. If there are none, `begins_in` is when to ask again, and
-    `paused` whether that is because of a pause.
+    They are `spacing` seconds apart. If there are no slots, ask again in `begins_in` seconds;
+    `paused` means that this is because of a pause.
     """
 
     number: int
@@ -56,7 +57,7 @@ class Grant:
 
 
 class SlotsAwayError(Exception):
-    """The server of the slots cannot be reached; the message says why."""
+    """The slot server cannot be reached; the message says why."""
 
 
 class Slots(Protocol):
@@ -73,7 +74,7 @@ class Slots(Protocol):
         ...
 
     async def pause(self, seconds: float) -> None:
-        """Grant nobody a slot for so many seconds.
+        """Grant no slots for this many seconds.
 
         Raises:
             SlotsAwayError: the pause could not be shared.
@@ -87,7 +88,7 @@ class SharedLimiter:
     """A `Limiter` that starts attempts only in slots that all processes share.
 
     Use it in an `async with` block around the clients that take it as `Client(limiter=…)`. While
-    the server of the slots is away, nothing is sent: calls wait within their deadlines.
+    the slot server is unreachable, nothing is sent: calls wait within their deadlines.
     `max_in_flight` applies to this process alone.
     """
 
@@ -100,7 +101,7 @@ class SharedLimiter:
         self._own = AdaptiveLimiter(Pacing(max_in_flight=max_in_flight), clock)
         self._line: deque[asyncio.Future[float]] = deque()
         self._held: deque[float] = deque()
-        """When each slot begins that was reserved and not used yet."""
+        """When each reserved but unused slot starts."""
         self._sleeper: asyncio.Task[None] | None = None
         self._wakes_at = math.inf
         self._reserving: asyncio.Task[None] | None = None
@@ -117,7 +118,7 @@ class SharedLimiter:
         """How many reserved slots passed without being used."""
 
     async def __aenter__(self) -> Self:
-        """Return the limiter; the server of the slots is first asked when a call waits."""
+        """Return the limiter; it first contacts the slot server when a call waits."""
         return self
 
     async def __aexit__(self, *exit_: object) -> None:
@@ -171,7 +172,7 @@ class SharedLimiter:
         self._own.passed(permit)
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
-        """End an attempt that was refused; if this process now pauses, so do the others."""
+        """End an attempt that was refused; if this process now pauses, all processes pause."""
         self._own.refused(permit, retry_after)
         seconds = self._own.pace().paused_s
         now = self._monotonic()
@@ -224,7 +225,7 @@ class SharedLimiter:
         return bool(held) and held[0] <= now
 
     def _serve(self) -> None:
-        """Let calls go for which a slot is due, reserve more, and schedule the next step."""
+        """Release calls whose slots are due, reserve more, and schedule the next step."""
         line, held = self._line, self._held
         now = self._monotonic()
         while line and (line[0].done() or self._is_due(now)):
@@ -265,12 +266,12 @@ class SharedLimiter:
         if grant.paused and now + grant.begins_in > self._paused_until + LEAD_S:
             self._pause_here(now, grant.begins_in)
         elif not grant.number:
-            # Whoever asks first gets the slots that become free: not always the same process.
+            # The first process to ask gets the free slots, which is not always the same process.
             self._asks_at = now + max(0.001, self._clock.uniform(0.5, 1.0) * grant.begins_in)
         elif took > self._quickest + SLOW_ANSWER_S:
             self.lost_slots += grant.number
         else:
-            # Counted from the answer: never before the slot, later by at most the round trip.
+            # Counted from the answer: this is never early, and late by at most the round trip.
             first = now + grant.begins_in
             self._held.extend(first + number * grant.spacing for number in range(grant.number))
         if came_back:

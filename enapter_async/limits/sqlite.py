@@ -14,7 +14,7 @@ from enapter_async.limits.shared import HORIZON_S, Grant, SlotsAwayError
 
 BUSY_S: Final = 2.0
 FORGOTTEN_S: Final = 1000.0
-"""A line that begins further ahead was left behind by a machine that was started anew."""
+"""A line that starts further ahead is left over from before a reboot."""
 _CREATE: Final = (
     "CREATE TABLE IF NOT EXISTS slot (next_at REAL NOT NULL, paused_until REAL NOT NULL)"
 )
@@ -46,7 +46,7 @@ class SQLiteSlots:
         return Grant(number=granted, begins_in=first - now, spacing=spacing)
 
     async def pause(self, seconds: float) -> None:
-        """Grant nobody a slot for so many seconds."""
+        """Grant no slots for this many seconds."""
         with self._row() as (connection, _, paused_until):
             until = max(paused_until, self.clock.monotonic() + seconds)
             connection.execute("UPDATE slot SET paused_until = ?", (until,))
@@ -74,7 +74,7 @@ class SQLiteSlots:
 
     def _opened(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=BUSY_S)
-        # Nothing of it need survive the machine.
+        # Nothing in it must survive a reboot.
         for statement in ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF", _CREATE):
             connection.execute(statement)
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""A view of a device's manifest: what its blueprint says that the device has.
+"""A view of a device's manifest: the capabilities that its blueprint declares.
 
 Source: API page "Fetch Devices" (`manifest`); the sections are those of a compiled blueprint.
 """
@@ -33,9 +33,9 @@ def _names(value: Any) -> tuple[str, ...]:
 
 @attrs.frozen
 class Declared:
-    """One declared thing of a manifest: `json` is its section as sent, {} if it is no object.
+    """One declared item of a manifest; `json` is its section as sent, or {} if it is not an object.
 
-    A key that is missing or has an unexpected type reads as if it was not declared.
+    A key that is missing or has an unexpected type counts as not declared.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Declared:
 
     @property
     def access_level(self) -> AccessRole:
-        """The least role that may read it; READONLY if the manifest does not declare it."""
+        """The lowest role that may read it; READONLY if the manifest does not declare one."""
         return _role(self.json, _LEAST_ROLE)
 
 
@@ -88,11 +88,11 @@ class Parameter(Declared):
 
     @property
     def default(self) -> Any:
-        """Its value if none was set; None if there is no such value."""
+        """Its value if none was set, or None if there is no default."""
         return self.json.get("default")
 
     def problem(self, value: Any) -> str:
-        """Return why it cannot have a value, or "" if it can; the value is not in the text.
+        """Return the reason why it cannot have a value, without the value itself, or "".
 
         A type that this version does not know accepts any value.
         """
@@ -113,7 +113,7 @@ class Parameter(Declared):
 
 @attrs.frozen
 class Parameters(Declared):
-    """A declared thing that takes named values."""
+    """A declared item that takes named values."""
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -121,7 +121,7 @@ class Parameters(Declared):
         return _declared(self.json, "parameters", Parameter)
 
     def problem(self, values: Mapping[str, Any]) -> str:
-        """Return why it cannot take these values, or "" if it can."""
+        """Return the reason why it cannot take these values, or ""."""
         known = self.parameters
         for name, value in values.items():
             parameter = known.get(name)
@@ -144,12 +144,12 @@ class Command(Parameters):
 
     @property
     def access_level(self) -> AccessRole:
-        """The least role that may execute it; USER if the manifest does not declare it."""
+        """The lowest role that may execute it; USER if the manifest does not declare one."""
         return _role(self.json, _COMMAND_ROLE)
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Its other names: those that the manifest declares, and those of profiles."""
+        """Its other names, from the manifest and from profiles."""
         return _names(self.json.get("aliases")) + _names(self.json.get("implements"))
 
     @property
@@ -159,11 +159,11 @@ class Command(Parameters):
 
     @property
     def confirmation(self) -> Mapping[str, Any]:
-        """What a person is to confirm before it is executed; {} if nothing."""
+        """The confirmation to request from a person before execution, or {}."""
         return _object(self.json.get("confirmation"))
 
     def problem(self, values: Mapping[str, Any]) -> str:
-        """Return why it cannot take these arguments, or "" if it can."""
+        """Return the reason why it cannot take these arguments, or ""."""
         for name, parameter in self.parameters.items():
             if parameter.required and parameter.default is None and name not in values:
                 return f"{self.name} needs the argument {name!r}"
@@ -174,8 +174,8 @@ class Command(Parameters):
 class Manifest:
     """A typed view of a manifest; `json` is the manifest as sent.
 
-    It reads what is there, and never raises: a section that is missing or has an unexpected form
-    reads as empty, and a page of devices cannot fail for one manifest.
+    Reading never raises: a section that is missing or has an unexpected form counts as empty, so
+    one manifest cannot make a page of devices fail.
     """
 
     json: Mapping[str, Any] = attrs.field(converter=_object, hash=False, repr=False)

@@ -10,7 +10,7 @@ from enapter_async.models.devices import AccessRole
 
 @attrs.frozen(kw_only=True)
 class SiteLocation:
-    """Where a site is; a coordinate that the server omitted or left empty is None.
+    """The location of a site; a coordinate that the server omitted or left empty is None.
 
     Servers write coordinates as numbers or as text; they are floats here.
     """

@@ -1,6 +1,6 @@
-"""Operations on one device: how it is addressed, by itself or through its site.
+"""Operations on one device, addressed directly or through its site.
 
-Each path of a device exists below its site, too; a device at that path belongs to the site.
+Each path of a device also exists below its site; a device at that path belongs to the site.
 """
 
 import re
@@ -34,9 +34,9 @@ def is_about(asked: str, device: Device, *, new_slug: bool = False) -> bool:
 
 
 def too_low(role: str | None, needed: AccessRole) -> str:
-    """Return why a role does not suffice; "" if it does, or if its place is not known."""
+    """Return the reason why a role is too low, or "" if it suffices or its rank is unknown."""
     if role in _ROLES and _ROLES.index(role) < _ROLES.index(needed):
-        return f"it needs the role {needed}, and this token's role there is {role}"
+        return f"it needs the role {needed}, but this token's role there is {role}"
     return ""
 
 

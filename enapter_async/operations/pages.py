@@ -51,7 +51,7 @@ class Page(Operation[tuple[T, ...]]):
         return (("offset", str(self.offset)), ("limit", str(self.limit)))
 
     def max_bytes(self) -> int:
-        """Return the size of as many objects as were requested; at most 4 MB."""
+        """Return the maximum size of the requested objects together, at most 4 MB."""
         return min(self.limit * self.object_bytes, LARGEST_PAGE_BYTES)
 
     def when_missing(self, envelope: Mapping[str, Any]) -> tuple[T, ...] | Unset:
@@ -62,9 +62,9 @@ class Page(Operation[tuple[T, ...]]):
         return () if looks_like_a_page or (self.offset > 0 and not envelope) else UNSET
 
     def smaller(self) -> Self | None:
-        """Return a page of half the size at the same offset; None if this page is of one object."""
+        """Return a page of half the size at the same offset, or None if the limit is one object."""
         return None if self.limit == 1 else attrs.evolve(self, limit=self.limit // 2)
 
     def following(self, read: int) -> Self:
-        """Return the page after this one, of which `read` objects arrived."""
+        """Return the next page, if `read` objects of this page arrived."""
         return attrs.evolve(self, offset=self.offset + read)

@@ -1,4 +1,4 @@
-"""The operations on sites, and what plans must know about them.
+"""The operations on sites, and the facts that plans need about them.
 
 Source: API page, "Sites".
 """
@@ -61,7 +61,7 @@ def _needed(field: str, value: str) -> str:
 
 
 def _location(value: SiteLocation | Mapping[str, Any] | Unset | None) -> Any:
-    """Return a location with valid coordinates, given as one or as a JSON object."""
+    """Return a location with valid coordinates, from a `SiteLocation` or a JSON object."""
     if value is None or isinstance(value, Unset):
         return value
     given: Any = attrs.asdict(value) if isinstance(value, SiteLocation) else value
@@ -85,7 +85,7 @@ def _is_within(number: Any, most: int) -> bool:
 
 
 def _body(**fields: Any) -> dict[str, Any]:
-    """Return the fields that are set as a JSON object; a location without what it leaves out."""
+    """Return the fields that are set as a JSON object; a location without its unset fields."""
     body = {field: value for field, value in fields.items() if value is not UNSET}
     if isinstance(location := body.get("location"), SiteLocation):
         body["location"] = attrs.asdict(location, filter=lambda _, value: value is not None)
@@ -93,14 +93,14 @@ def _body(**fields: Any) -> dict[str, Any]:
 
 
 def _is_located(wanted: SiteLocation, found: SiteLocation | None) -> bool:
-    """Return whether a location shows what is wanted; a coordinate left out may be any."""
+    """Return whether a location is as wanted; a coordinate left out may have any value."""
     asked = attrs.asdict(wanted, filter=lambda _, value: value is not None)
     return all(getattr(found, field, None) == value for field, value in asked.items())
 
 
 @attrs.frozen(kw_only=True)
 class GetSite(Operation[Site]):
-    """Read one site; without `site_id` the site of the gateway that is asked.
+    """Read one site; without `site_id`, the gateway's own site.
 
     Changes nothing, so it is safe to repeat.
 
@@ -129,10 +129,10 @@ class GetSite(Operation[Site]):
 
 @attrs.frozen(kw_only=True)
 class ListSites(Page[Site]):
-    """Read one page of sites; with `mine` only those where the caller is owner or installer.
+    """Read one page of sites; with `mine`, only those of which the caller is owner or installer.
 
-    `name` asks the server for sites with such a name; which names it takes for alike is up to it.
-    Changes nothing, so it is safe to repeat.
+    `name` asks the server for sites with such a name; the server decides which names match. Changes
+    nothing, so it is safe to repeat.
 
     Source: API page "Sites", `GET sites` and `GET users/me/sites`.
     """
@@ -161,7 +161,7 @@ class CreateSite(Operation[Site]):
     """Create a site.
 
     Not safe to repeat: each request that arrives creates a site, and names are not unique. After an
-    uncertain attempt the sites of this name are candidates, of which a person can choose.
+    uncertain attempt, the sites with this name are candidates for a person to choose from.
 
     Source: API page "Sites", `POST sites`.
     """
@@ -210,8 +210,8 @@ class CreateSite(Operation[Site]):
 class UpdateSite(Operation[Site]):
     """Set the name, the time zone or the location of a site; a field that is `UNSET` is kept.
 
-    None is sent as null, which the API takes for "leave it alone". Sets an absolute state, so it is
-    safe to repeat.
+    None is sent as null, which the API treats as "unchanged". Sets an absolute state, so it is safe
+    to repeat.
 
     Source: API page "Sites", `PATCH sites/{site_id}`.
     """
@@ -278,7 +278,7 @@ class UpdateSite(Operation[Site]):
 class DeleteSite(Operation[None]):
     """Delete a site.
 
-    Sets an absolute state, so it is safe to repeat: a site that is gone stays gone. It cannot be
+    Sets an absolute state, so it is safe to repeat: a deleted site stays deleted. It cannot be
     undone.
 
     Source: API page "Sites", `DELETE sites/{site_id}`.

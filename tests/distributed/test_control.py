@@ -143,7 +143,7 @@ def test_a_file_that_is_not_a_job_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError):
         SQLiteJobs.open(tmp_path / "job.db")
     jobs = SQLiteJobs.create(tmp_path / "job.db")
-    with pytest.raises(ConfigurationError, match="cannot hold a job"):
+    with pytest.raises(ConfigurationError, match="cannot store a job"):
         SQLiteJobs.create(tmp_path / "job.db")
     jobs.execute_now("PRAGMA user_version=9")
     jobs.close_now()

@@ -75,7 +75,7 @@ async def test_two_workers_carry_out_a_job_in_waves(
     assert fleet.status(job).counts[State.APPLIED] == 60
     page = tmp_path / "report.html"
     fleet.write_report(job, page)
-    assert "wave 2 began" in page.read_text("utf-8")
+    assert "wave 2 started" in page.read_text("utf-8")
     async with client_for(emulator)() as client:
         back = await fleet.undo(client, job)
         with back.plan as plan:
@@ -111,7 +111,7 @@ async def test_the_failures_of_all_workers_stop_the_job(emulator: Emulator, fold
     async with worker(emulator, folder, slots=1), worker(emulator, folder, slots=1):
         status = await ended(job)
     assert status.stopped is not None
-    assert "operations of all workers ended failed" in status.stopped
+    assert "operations of all workers ended as failed" in status.stopped
     assert 8 <= status.counts[State.FAILED] < 50
     report = await job.report()
     assert len(report.failures) == report.counts[State.FAILED]
@@ -210,7 +210,7 @@ async def test_the_same_job_is_joined_and_another_refused(emulator: Emulator, pl
     job = await submitted(emulator, place)
     assert (await submitted(emulator, place)).name == job.name
     for other in ({"works": renames(emulator)[:5]}, {"concurrency": 3}, {"by": 7}):
-        with pytest.raises(RunBusyError, match="another input or other options"):
+        with pytest.raises(RunBusyError, match="other input or options"):
             await submitted(emulator, place, **other)
     assert (await fleet.Job.open(place)).name == job.name
 

@@ -64,5 +64,5 @@ def test_a_seeded_fleet_may_have_one_role() -> None:
 
 
 def test_a_negative_number_of_devices_is_refused() -> None:
-    with pytest.raises(ValueError, match="fewer"):
+    with pytest.raises(ValueError, match="at least 0"):
         World.seeded(-1)

@@ -12,7 +12,7 @@ def test_a_failing_server_thread_leaves_nothing_and_says_why() -> None:
         serving = threading.active_count()
         with pytest.raises(OSError, match="address"), Emulator(devices=1, port=served.port):
             pass
-        with pytest.raises(RuntimeError, match="running already"), served:
+        with pytest.raises(RuntimeError, match="already running"), served:
             pass
         assert threading.active_count() == serving
         assert served.port

@@ -117,7 +117,7 @@ async def test_a_stopped_run_leaves_followed_operations_pending(
             run.stop()
             outcomes = [outcome async for outcome in run]
         assert [outcome.state for outcome in outcomes] == [State.PENDING] * 2
-        assert "was accepted, and did not end: the run was stopped" in str(outcomes[0].error)
+        assert "was accepted, but did not end: the run was stopped" in str(outcomes[0].error)
         server.after = lambda _rack, _reads: "OK"
         assert (await fleet.resume(client, tmp_path / "j.db")).ok
         assert started(server) == 2
@@ -163,7 +163,7 @@ async def test_an_operation_that_the_api_has_forgotten_is_unknown(tmp_path: Path
         server.runs.clear()
         report = await fleet.resume(client, path, wait=5.0, abort=None)
         (unknown,) = report.unknowns
-        assert "the API does not know it any more" in str(unknown.error)
+        assert "the API no longer knows it" in str(unknown.error)
 
 
 async def test_only_one_candidate_is_taken_and_only_if_that_is_allowed(tmp_path: Path) -> None:

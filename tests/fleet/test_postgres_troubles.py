@@ -228,7 +228,7 @@ async def test_a_database_without_tables_or_with_others_is_refused_by_what_to_do
         connection.execute("CREATE SCHEMA enapter_fleet")
         connection.execute("CREATE TABLE enapter_fleet.version AS SELECT 99 AS version")
     for use in (fleet.status, lambda name: fleet.resume(client, name)):
-        with pytest.raises(RunRefusedError, match="journals of version 99, and this release"):
+        with pytest.raises(RunRefusedError, match="journals of version 99, but this release"):
             await _called(use, f"{postgres}#run")
 
 

@@ -51,7 +51,7 @@ async def test_an_interrupted_and_stopped_job_does_not_continue_by_itself(
         job = await cut_short(emulator, client, tmp_path)
         done = emulator.world.log.count("update")
         async with Jobs(client, tmp_path, resume=False) as jobs:
-            assert (await jobs.get(job)).stopped == "its process ended before it did"
+            assert (await jobs.get(job)).stopped == "its process ended early"
             stopped = await jobs.stop(job)
             assert (stopped.phase, stopped.stopped) == (Phase.STOPPED, "it was stopped")
         async with Jobs(client, tmp_path) as jobs:
@@ -101,7 +101,7 @@ async def test_a_watcher_elsewhere_waits_for_another_worker(tmp_path: Path) -> N
         async with Jobs(client, tmp_path):
             events = await watching
         stopped = [each.data["stopped"] for each in events if each.kind == "job"]
-        assert stopped[0] == "its process ended before it did"
+        assert stopped[0] == "its process ended early"
         assert (events[-1].data["phase"], events[-1].data["counts"]["applied"]) == ("ended", 20)
     async with Jobs(client, tmp_path, resume=False, patience=0) as there:
         path = tmp_path / job / "job.json"

@@ -208,7 +208,7 @@ async def test_a_reopened_backend_resumes_its_jobs(tmp_path: Path, grace: float)
 
         async with Jobs(client, tmp_path, resume=False) as jobs:
             idle = await jobs.get(job.id)
-            assert (idle.phase, idle.stopped) == (Phase.STOPPED, "its process ended before it did")
+            assert (idle.phase, idle.stopped) == (Phase.STOPPED, "its process ended early")
         async with Jobs(client, tmp_path) as jobs:
             told = (await end_of(jobs, job.id))[-1].data
         assert (told["phase"], told["counts"]["applied"]) == ("ended", 30)

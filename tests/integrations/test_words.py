@@ -41,12 +41,12 @@ def upstream(status: int, code: str) -> Reply:
     [
         (
             upstream(409, "slug_taken"),
-            "Something else is in the way; nothing was done. (slug_taken)",
+            "It conflicts with something else; nothing was done. (slug_taken)",
         ),
         (upstream(422, HUSH), "It cannot be carried out; nothing was done."),
-        (upstream(403, "no_access"), "This service may not do that upstream."),
-        (upstream(500, "broken"), "Nobody can say whether it was done."),
-        (upstream(200, "fine"), "It was done, and its answer is lost."),
+        (upstream(403, "no_access"), "This service lacks the upstream permission for that."),
+        (upstream(500, "broken"), "It is unknown whether it was done."),
+        (upstream(200, "fine"), "It was done, but its response is lost."),
     ],
 )
 async def test_watchers_receive_no_text_of_the_upstream(
@@ -86,7 +86,9 @@ async def test_the_reason_for_a_stop_contains_no_text_of_the_upstream(
             events = await end_of(jobs, job.id)
     told = events[-1].data
     assert told["phase"] == "stopped"
-    wanted = "This service is not let in upstream." if rollout is None else "(HTTP 503); "
+    wanted = (
+        "The upstream service rejects this service's token." if rollout is None else "(HTTP 503); "
+    )
     assert wanted in told["stopped"]
     assert HUSH not in "".join(json.dumps(event.data) for event in events)
     assert f"job {job.id} stopped: " in caplog.text

@@ -93,7 +93,7 @@ async def test_nothing_starts_while_the_database_is_away(own_server: PostgresSer
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"address": "sqlite://x"}, "no address of PostgreSQL"),
+        ({"address": "sqlite://x"}, "not a PostgreSQL address"),
         ({"key": ""}, "key is empty"),
         ({"max_rate": 0}, "max_rate"),
     ],

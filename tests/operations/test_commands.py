@@ -196,7 +196,7 @@ def test_candidates_have_the_same_name_and_arguments() -> None:
         ("restart", {}, "USER", ""),
         ("lib.control.set", {"seconds": 5}, "OWNER", ""),
         ("stop", {}, "OWNER", "its manifest has no command 'stop'; it has reboot, set"),
-        ("reboot", {}, "READONLY", "it needs the role USER, and this token's role there is"),
+        ("reboot", {}, "READONLY", "it needs the role USER, but this token's role there is"),
         ("set", {"seconds": 5}, "USER", "it needs the role OWNER"),
         ("set", {}, "OWNER", "set needs the argument 'seconds'"),
         ("set", {"seconds": "5"}, "OWNER", "seconds must be of type integer, not string"),

@@ -1,4 +1,4 @@
-"""Every statement about a job and its partitions: who takes what, what was counted, and the stop.
+"""All statements about a job and its partitions: owners, counts and the stop.
 
 A worker takes a partition for a *lease*, and renews it with each count. The statement that takes a
 partition also reads the stop of its job, so that no partition begins after a stop.
@@ -25,7 +25,7 @@ from enapter_async.fleet.rollout.abort import AbortCriterion
 from enapter_async.fleet.rollout.waves import Rollout
 
 LEASE_S: Final = 3.0
-"""How long a worker that tells nothing keeps its partition."""
+"""How long a silent worker keeps its partition."""
 
 _SET_COUNTS: Final = ", ".join(
     [f"{name} = :{name}" for name in COUNTED]
@@ -212,7 +212,7 @@ class Control:
     ) -> Claim | None:
         """Take the next partition of these queues (None: of all), or exactly `no`, if it is free.
 
-        Nothing is taken of a job that was stopped.
+        No partition of a stopped job is taken.
         """
         rows = await self.database.execute(
             _TAKE,
@@ -229,7 +229,7 @@ class Control:
         return Claim(job=row["job"], no=row["no"], tries=row["tries"], worker=self.worker, row=row)
 
     async def renew(self, claim: Claim, counts: Mapping[str, int]) -> str | None:
-        """Tell counts and keep a partition; return why its job stops, "" if it does not.
+        """Report counts and keep a partition; return why its job stops, or "" if it continues.
 
         None means that another worker has taken the partition.
         """
@@ -247,7 +247,7 @@ class Control:
         why: str = "",
         credentials: str = "",
     ) -> None:
-        """Let others take a partition, or end it. Nothing changes if it is another's already."""
+        """Let others take a partition, or end it; do nothing if another worker owns it already."""
         await self.database.execute(
             _GIVE_BACK,
             **self._of(claim),
@@ -277,12 +277,12 @@ class Control:
     # The keeper's verbs.
 
     async def keep(self, job: str) -> JobRecord | None:
-        """Become, or stay, the keeper of a job; return None if another one is."""
+        """Become or stay the keeper of a job; return None if another worker is the keeper."""
         rows = await self.database.execute(_KEEP, job=job, worker=self.worker, lease=self.lease)
         return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
 
     async def move(self, job: JobRecord, wave: int, online: Sequence[str] | None) -> bool:
-        """Let a wave start; return whether this keeper still was the one to decide that."""
+        """Let a wave start; return whether this worker was still the keeper."""
         rows = await self.database.execute(
             _MOVE,
             job=job.name,
@@ -294,7 +294,7 @@ class Control:
         return bool(rows)
 
     async def hold(self, job: JobRecord, seconds: float) -> None:
-        """Begin the pause after the current wave."""
+        """Start the pause after the current wave."""
         await self.database.execute(
             _HOLD, job=job.name, worker=self.worker, wave=job.position.wave, seconds=seconds
         )
@@ -306,14 +306,14 @@ class Control:
     # Everybody's verbs.
 
     async def stop(self, job: str, why: str) -> bool:
-        """Start nothing more of a job; return whether that was new."""
+        """Stop a job; return False if it was already stopped."""
         stopped = bool(await self.database.execute(STOP, job=job, why=why))
         if stopped:
             await self.note(job, f"stopped: {why}")
         return stopped
 
     async def go_on(self, job: str, options: Mapping[str, Any], *, accept_wave: bool) -> None:
-        """Let a stopped or ended job go on with what is not done, with these options."""
+        """Let a stopped or ended job continue with its unfinished operations and these options."""
         await self.database.execute(_AGAIN, job=job)
         await self.database.execute(
             _GO_ON, job=job, options=json.dumps(dict(options)), accept=int(accept_wave)

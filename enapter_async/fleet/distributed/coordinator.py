@@ -1,4 +1,4 @@
-"""Decides how a job goes on, from counts alone; anybody may decide again, with the same result.
+"""Decides the next step of a job from counts alone; every worker decides the same.
 
 Workers write counts next to their partitions. One of them at a time, the *keeper*, adds these up
 and asks `next_step`. No decision depends on what an earlier keeper remembered.
@@ -19,12 +19,12 @@ MOST_FAILURES: Final = 3
 
 @attrs.frozen(kw_only=True)
 class WaveCounts:
-    """What the workers have told about the partitions of one wave.
+    """The counts that the workers have reported for the partitions of one wave.
 
     `open` is how many are not finished; `counts` the items by state (those not started are held,
     once all partitions are finished); `judged` those executed since the job was last resumed, in
-    all and by type of failure. `failures` is how often one of its partitions was given back because
-    of an error, at most, and `why` that error.
+    all and by type of failure. `failures` is the highest number of times that one partition was
+    given back because of an error, and `why` is that error.
     """
 
     wave: int
@@ -39,10 +39,10 @@ class WaveCounts:
 
 @attrs.frozen(kw_only=True)
 class Position:
-    """Where a job stands: `wave` is the one in progress (-1: none yet), counted from 0.
+    """The progress of a job: `wave` is the wave in progress, counted from 0 (-1: none yet).
 
-    `hold_until` is when the hold after that wave ends, None if it has not begun; `now` is of the
-    same clock. `accepted` means that the job goes on although that wave did not pass.
+    `hold_until` is when the hold after that wave ends, or None before the hold; `now` is by the
+    same clock. `accepted` means that the job continues even though that wave did not pass.
     """
 
     wave: int
@@ -60,7 +60,7 @@ class Stop:
 
 @attrs.frozen
 class Hold:
-    """Begin the pause after a wave that passed."""
+    """Start the pause after a wave that passed."""
 
     seconds: float
 
@@ -79,7 +79,7 @@ class End:
 
 @attrs.frozen
 class Wait:
-    """Nothing is to be decided yet."""
+    """There is nothing to decide yet."""
 
 
 Step = Stop | Hold | Begin | End | Wait
@@ -96,7 +96,7 @@ def next_step(
     started = [each for each in waves if each.wave <= position.wave]
     following = [each.wave for each in waves if each.wave > position.wave]
     open_ = any(each.open for each in started)
-    # As in a run of one process, failures in the last wave stop nothing.
+    # As in a run of one process, failures in the last wave do not stop the job.
     judged = bool(following) and rollout is not None and not (open_ or position.accepted)
     why = _too_many(waves, criteria) or _given_up(waves) or (_not_passed(started) if judged else "")
     if why:
@@ -109,14 +109,14 @@ def next_step(
 
 
 def _pause(position: Position, rollout: Rollout) -> Step | None:
-    """Return how the pause after a wave goes on; None if it is over."""
+    """Return the next step of the pause after a wave, or None if the pause is over."""
     if position.hold_until is None:
         return Hold(rollout.hold) if rollout.hold else None
     return Wait() if position.now < position.hold_until else None
 
 
 def _too_many(waves: Sequence[WaveCounts], criteria: Sequence[AbortCriterion]) -> str:
-    """Return which criterion is met by the whole job, or ""."""
+    """Return the criterion that the whole job meets, or ""."""
     judged = {key: sum(each.judged.get(key, 0) for each in waves) for key in _keys(waves)}
     executed = judged.get("executed", 0)
     for each in criteria:
@@ -125,9 +125,8 @@ def _too_many(waves: Sequence[WaveCounts], criteria: Sequence[AbortCriterion]) -
             named = each.failure_type.replace("_", " ")
             kind = "differs, failed or unknown" if named == "all" else named
             return (
-                f"{failures} of {executed} operations of all workers ended {kind}: "
-                f"{each.threshold_percentage:g} % or more, of at least {each.min_executed}, "
-                "stop the job"
+                f"{failures} of {executed} operations of all workers ended as {kind} (limit: "
+                f"{each.threshold_percentage:g} % once {each.min_executed} have finished)"
             )
     return ""
 
@@ -144,12 +143,12 @@ def _given_up(waves: Sequence[WaveCounts]) -> str:
 
 
 def _not_passed(waves: Sequence[WaveCounts]) -> str:
-    """Return which of the first waves has a fault, or ""."""
+    """Return a description of the first waves' first fault, or ""."""
     for wave in waves[:CAREFUL]:
         bad = {state: number for state, number in wave.counts.items() if not state.done}
         if wave.wave < CAREFUL and any(bad.values()):
             states = ", ".join(f"{number} {state}" for state, number in bad.items() if number)
-            return f"wave {wave.wave + 1} did not pass: of {wave.size} items ended {states}"
+            return f"wave {wave.wave + 1} did not pass: of {wave.size} items, {states}"
     return ""
 
 

@@ -37,12 +37,12 @@ from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.fleet.scratch import open_scratch
 
 PARTITION_ROLLOUT: Final = Rollout(waves=("rest",))
-"""The rollout of each partition of a job with waves: all at once, read back in the first two."""
+"""The rollout of each partition of a job with waves: one wave, read back in the first two waves."""
 
 
 @attrs.define(kw_only=True)
 class Draft:
-    """A job that is not written yet: its rows are sorted by partition, on disk. Blocking.
+    """A job that is not written yet, with its rows sorted by partition on disk. Blocking.
 
     `plan` is the id of a plan that must not be carried out twice, or "".
     """
@@ -104,7 +104,7 @@ class Draft:
             yield partition_values(self.name, partition)
 
     def join(self, job: Row, where: str) -> None:
-        """Compare the draft with a job that is there already.
+        """Compare the draft with an existing job.
 
         Raises:
             RunBusyError: the job has another input, or other options.
@@ -112,8 +112,8 @@ class Draft:
         settings = {key: facts_in(job).get(key) for key in self.settings}
         if (job["digest"], settings) != (self.digest, self.settings):
             raise RunBusyError(
-                f"{where} holds the job {job['name']!r} with another input or other options; "
-                "choose another name"
+                f"{where} already has the job {job['name']!r} with other input or options; choose "
+                f"another name"
             )
 
     def claim_plan(self, where: str) -> None:
@@ -131,7 +131,7 @@ class Draft:
 
 
 def write_to_folder(draft: Draft, folder: Path) -> None:
-    """Write a job to a folder, unless it is there already.
+    """Write a job to a folder, unless it exists already.
 
     Raises:
         RunBusyError: there is another job, or another process is writing one.
@@ -141,7 +141,7 @@ def write_to_folder(draft: Draft, folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"{folder} cannot hold a job: {error.strerror}") from None
+        raise ConfigurationError(f"{folder} cannot store a job: {error.strerror}") from None
     path = folder / JOB_FILE
     lock = RunLock.take(path)
     try:
@@ -171,7 +171,7 @@ def write_to_folder(draft: Draft, folder: Path) -> None:
 
 
 def _write_journal(draft: Draft, partition: Partition, path: Path) -> None:
-    path.unlink(missing_ok=True)  # of a submission that was killed: no job names it
+    path.unlink(missing_ok=True)  # left by a killed submission: no job names it
     journal = SQLiteJournal.open(path)
     try:
         for _ in journal.begin(draft.facts(partition), draft.rows(partition)):
@@ -181,7 +181,7 @@ def _write_journal(draft: Draft, partition: Partition, path: Path) -> None:
 
 
 def write_to_database(draft: Draft, address: Address) -> None:
-    """Write a job to a database in one transaction, unless it is there already.
+    """Write a job to a database in one transaction, unless it exists already.
 
     Raises:
         RunBusyError: there is another job of this name, or a run.

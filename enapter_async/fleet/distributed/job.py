@@ -1,4 +1,4 @@
-"""A job that several workers carry out: how it stands, and how it is stopped and resumed."""
+"""A job that several workers carry out: its status, and how to stop and resume it."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ _SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.PENDING, Mark.INT
 
 @attrs.frozen(kw_only=True)
 class JobStatus:
-    """How a job stands, as its workers last told.
+    """The status of a job, as last reported by its workers.
 
-    `counts` are the operations by state; those not started yet count as held. `partitions` is how
-    many there are, `finished` how many of them are, and `at_work` how many a worker works on. The
-    wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped` says why
-    nothing more is started; `ended` means that every partition is finished. `credentials` are the
-    files, each with its worker, that hold generated configurations. `elapsed` is the seconds since
-    it was written, until it ended or was stopped.
+    `counts` are the operations by state; those not started yet count as held. `partitions` is the
+    number of partitions, `finished` the number of finished ones, and `at_work` the number in
+    progress. The wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped`
+    says why nothing more is started; `ended` means that every partition is finished. `credentials`
+    are the files, each with its worker, that hold generated configurations. `elapsed` is the
+    seconds since it was written, until it ended or was stopped.
     """
 
     name: str
@@ -50,7 +50,7 @@ class JobStatus:
 
     @property
     def running(self) -> bool:
-        """Whether something is, or may be, started."""
+        """Whether operations are or may be started."""
         return not self.over and (self.stopped is None or self.at_work > 0)
 
     @property
@@ -60,7 +60,7 @@ class JobStatus:
 
     @property
     def done(self) -> int:
-        """How many operations' targets are now as requested."""
+        """The number of operations whose target is now as requested."""
         return sum(number for state, number in self.counts.items() if state.done)
 
     @property
@@ -113,7 +113,7 @@ class Job:
         return f"<Job {self.name!r} at {self._place.name}>"
 
     async def status(self) -> JobStatus:
-        """Return how the job stands.
+        """Return the status of the job.
 
         Raises:
             JournalError: its database cannot be read now.
@@ -136,7 +136,7 @@ class Job:
                 await asyncio.sleep(POLL_S)
 
     async def stop(self, why: str = "the job was stopped") -> None:
-        """Start nothing more, on any machine; operations in flight finish. Safe to repeat."""
+        """Stop the job on all machines; operations in flight finish. Safe to repeat."""
         async with _controlling(self._place) as control:
             await control.stop(self.name, why)
 
@@ -149,9 +149,9 @@ class Job:
         accept_wave: bool = False,
         accept_candidates: bool = False,
     ) -> None:
-        """Let workers go on with what is not done; see `JournalOptions` for the options.
+        """Let workers continue with unfinished operations; see `JournalOptions` for the options.
 
-        With `accept_new_token` each worker may act as another user than the one that began.
+        With `accept_new_token`, each worker may act as a different user than the first worker.
         """
         options = JournalOptions(
             path=self.address,

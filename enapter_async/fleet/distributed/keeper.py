@@ -1,4 +1,4 @@
-"""Moves a job from wave to wave, and stops it; any worker can do it, and one at a time does."""
+"""Moves a job from wave to wave, and stops it. One worker at a time does this."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,11 @@ from enapter_async.fleet.reading import health_name, is_online
 from enapter_async.fleet.rollout.waves import HealthGate
 
 AT_ONCE: Final = 8
-"""How many devices are looked at at once."""
+"""How many devices are checked at the same time."""
 
 
 async def keep(control: Control, place: Place, job: str, client: Client) -> JobRecord | None:
-    """Take the next step of a job, if this worker is its keeper; return the job then.
+    """Take the next step of a job and return the job, if this worker is its keeper.
 
     Raises:
         JournalError: the database cannot be used now.
@@ -56,7 +56,7 @@ async def _begin(control: Control, place: Place, job: JobRecord, wave: int, clie
             return
         online = [name for name, state in zip(names, states, strict=True) if state]
     if await control.move(job, wave, online) and job.rollout is not None:
-        await control.note(job.name, f"wave {wave + 1} began")
+        await control.note(job.name, f"wave {wave + 1} started")
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Carries out one partition that a worker has taken: a resumed run, watched while it goes on."""
+"""Carries out one partition that a worker has taken, as a resumed run under watch."""
 
 import asyncio
 import contextlib
@@ -19,18 +19,18 @@ from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.run import Run
 
 TELL_S: Final = 0.25
-"""How often counts are told, and the stop of the job is read, while a partition is in progress."""
+"""How often counts are reported and the job's stop is read while a partition is in progress."""
 BUSY_DELAY_S: Final = 0.5
-"""When to try a partition again whose journal another worker still holds."""
+"""The delay before retrying a partition whose journal another worker still holds."""
 FAILURE_DELAY_S: Final = 5.0
-"""When another worker may try a partition that was given back because of an error, at first."""
+"""The first delay before another worker may try a partition that was given back after an error."""
 
 _EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
 
 
 @attrs.frozen(kw_only=True)
 class Ending:
-    """How a worker's turn with a partition ended: `error` is what keeps this worker from it."""
+    """How a worker's turn with a partition ended; `error` keeps this worker from continuing it."""
 
     finished: bool = False
     error: EnapterError | None = None
@@ -75,7 +75,7 @@ class PartitionRun:
             self._run.stop(why)
 
     async def carry_out(self) -> Ending:
-        """Carry out what is left of the partition, and give it back; return how that ended."""
+        """Carry out the rest of the partition, and give it back; return how this ended."""
         watching = asyncio.create_task(self._watch())
         try:
             ending = await self._carry_out()
@@ -144,7 +144,7 @@ class PartitionRun:
         return told | {f"judged_{name}": number for name, number in self._judged.items()}
 
     async def _watch(self) -> None:
-        """Tell the counts, keep the partition, and obey the stop of the job."""
+        """Report counts, keep the partition, and obey the job's stop."""
         clock = self._client.clock
         told_at = clock.monotonic()
         while True:
@@ -173,7 +173,7 @@ class PartitionRun:
         if failed:
             delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
         kept = "" if self._credentials is None else f"{self._control.worker}: {self._credentials}"
-        # If it cannot be told, the lease runs out.
+        # If this cannot be reported, the lease expires.
         with contextlib.suppress(JournalError):
             await self._control.give_back(
                 self._claim,

@@ -2,8 +2,7 @@
 
 A wave is divided into partitions, never a partition into waves. All items of one device, of one
 unit, and of one chain (`after`) are in one partition, so that their order needs no coordination
-between workers; such a group of items is carried out in the earliest wave of those that change
-anything.
+between workers; such a group runs in the earliest wave in which it changes anything.
 """
 
 from array import array
@@ -20,7 +19,7 @@ from enapter_async.fleet.rollout.waves import Rollout, Waves
 By = Literal["site"] | int
 
 SIZE: Final = 2000
-"""How many operations a partition has, if they are not divided by site."""
+"""The number of operations in a partition, unless the job is divided by site."""
 DEFAULT_QUEUE: Final = "default"
 _NONE: Final = -1
 
@@ -47,7 +46,7 @@ def check_by(by: Any) -> By:
     """
     if by == "site" or (isinstance(by, int) and not isinstance(by, bool) and by >= 1):
         return by  # type: ignore[no-any-return]  # pyright: ignore[reportReturnType]  # checked
-    raise ConfigurationError(f"by is {by!r}; use 'site', or a number of operations from 1 up")
+    raise ConfigurationError(f"by is {by!r}; use 'site', or a number of operations of at least 1")
 
 
 def queue_of(site: str) -> str:
@@ -71,7 +70,7 @@ class Division:
         self._input = given if rollout is None else Waves(given, rollout)
         self._left_out = merged(self._input)
         self.merged = len(self._left_out)
-        """How many operations are left out because they equal another one."""
+        """How many operations are left out as duplicates."""
         self._roots, self._waves = self._groups()
         self._part = array("i", [_NONE]) * len(self._roots)
         self.partitions = self._divided(check_by(by))
@@ -80,8 +79,7 @@ class Division:
     def items(self) -> Iterator[tuple[int, WorkItem]]:
         """Yield each item with the number of its partition, numbered anew within it.
 
-        The items of a partition are in order, but those of several may be mixed. Each call
-        starts anew.
+        The items of one partition are in order, but partitions may be mixed. Each call starts anew.
         """
         following = [0] * len(self.partitions)
         for item in self._input.items(self._left_out):
@@ -90,7 +88,7 @@ class Division:
             following[no] += 1
             after = None if item.after is None else self._local[item.after]
             wave = self.partitions[no].wave
-            # What it followed may have been merged with an equal operation before it.
+            # The item that it follows may have been merged with an earlier duplicate.
             yield no, item._replace(seq=seq, wave=wave, after=None if after == _NONE else after)
 
     def _groups(self) -> tuple["array[int]", "array[int]"]:

@@ -1,4 +1,4 @@
-"""Where a job is: a folder of this machine, or a database that many machines reach."""
+"""The places where a job can be: a folder of this machine, or a database for many machines."""
 
 import os
 from pathlib import Path
@@ -37,7 +37,7 @@ class Folder:
 
     @property
     def only(self) -> str:
-        """The name of the only job to work on; "" for whichever is there."""
+        """The name of the only job to work on, or "" for any job."""
         return ""
 
     def checked_name(self, name: str | None) -> str:
@@ -53,7 +53,7 @@ class Folder:
 
         Raises:
             RunNotFoundError: there is no job.
-            RunRefusedError: it was made by a release that is not compatible.
+            RunRefusedError: an incompatible release created it.
         """
         return Control(SQLiteJobs.open(self.path / JOB_FILE), worker, lease)
 
@@ -97,14 +97,16 @@ class Database:
         named = self.address.run
         if not (name or named):
             raise ConfigurationError(
-                f"{self.name} names no job: write it as {self.name}#NAME, or pass name=…"
+                f"{self.name} contains no job name: write {self.name}#NAME, or pass name=…"
             )
         if name and named and name != named:
-            raise ConfigurationError(f"the job is named {named!r} by its address, and {name!r}")
+            raise ConfigurationError(
+                f"the job is called {named!r} in its address, but also {name!r}"
+            )
         return PostgresAddress.parse(self.job_address(name or named)).run
 
     async def control(self, worker: str = "", *, lease: float = LEASE_S) -> Control:
-        """Return the control of the jobs; the database is first asked when something is."""
+        """Return the control of the jobs; it connects to the database on first use."""
         return Control(PostgresJobs(self.address), worker, lease)
 
     def partition(self, job: str, no: int) -> str:
@@ -133,7 +135,7 @@ def place_of(address: Address) -> Place:
     """
     text = os.fspath(address)
     if not text:
-        raise ConfigurationError("the address of the job is empty; name a folder, or a database")
+        raise ConfigurationError("the address of the job is empty; use a folder or a database")
     if is_address(text):
         return Database(PostgresAddress.parse(text, with_run=False))
     return Folder(Path(text).absolute())

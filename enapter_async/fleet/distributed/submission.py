@@ -27,7 +27,7 @@ from enapter_async.fleet.rollout.waves import Rollout
 
 
 class _Nobody:
-    """Stands for the client of a run that no worker has begun yet: it has no token."""
+    """Stands for the client of a run that no worker has started yet; it has no token."""
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url
@@ -59,16 +59,16 @@ async def distribute(
 ) -> Job:
     """Write a job that any number of `fleet.Worker` processes carry out together.
 
-    `address` is a folder, for processes of one machine, or a database that the workers of many
-    machines reach: `postgresql://user@host/database#NAME`. `name` is the job's name. The input is
-    divided into partitions: `by` is a number of operations, or "site" for one partition per site,
-    which only workers of the queue `site:<site id>` take. All operations of a device are in one
-    partition. `max_rate` is the highest number of requests per second of all workers together. The
-    other options are those of `fleet.Run`; `abort` counts over the whole job, and `rollout` too: a
-    wave starts once the previous one is finished and has passed, whichever workers carried it out.
+    `address` is a folder, for processes of one machine, or a database for workers on many machines:
+    `postgresql://user@host/database#NAME`. `name` is the job's name. The input is divided into
+    partitions: `by` is a number of operations, or "site" for one partition per site, which only
+    workers of the queue `site:<site id>` take. All operations of a device are in one partition.
+    `max_rate` limits the requests per second of all workers together. The other options are those
+    of `fleet.Run`; `abort` counts over the whole job, and `rollout` too: a wave starts once the
+    previous one is finished and has passed, whichever workers carried it out.
 
-    Nothing is sent, and no token is needed: each worker has its own. `base_url` is the server that
-    the job is about, by default that of the plan. Submitting the same job again joins it.
+    Nothing is sent, and no token is needed: each worker has its own. `base_url` is the job's
+    server, by default that of the plan. Submitting the same job again joins it.
 
     Raises:
         RunBusyError: there is a job of this name with another input.
@@ -81,7 +81,9 @@ async def distribute(
         max_pause=max_pause, wait=wait,
     )  # fmt: skip
     if not isinstance(options.guard, GuardMode):
-        raise ConfigurationError("guard must be a mode of StateGuard: workers cannot share another")
+        raise ConfigurationError(
+            "guard must be a mode of StateGuard: workers cannot share a custom guard"
+        )
     place = place_of(address)
     about = base_url or (
         operations.header.base_url if isinstance(operations, Plan) else DEFAULT_BASE_URL

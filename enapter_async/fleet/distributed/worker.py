@@ -1,4 +1,4 @@
-"""A worker: takes partitions of jobs, one after the other, and carries them out."""
+"""A worker, which takes partitions of jobs one after the other and carries them out."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ POLL_S: Final = 0.25
 """How often an idle worker looks for a partition."""
 LONGEST_RETRY_S: Final = 5.0
 REST_S: Final = 5.0
-"""How long a worker leaves a job alone after an error that another worker may not have."""
+"""How long a worker leaves a job to others after an error that may affect only this worker."""
 LONGEST_REST_S: Final = 300.0
 GIVE_UP_S: Final = 60.0
 """How long a worker that is to finish waits for a database that is away."""
@@ -43,15 +43,15 @@ class Worker:
 
     `client_for` makes the client, from keywords that it passes on to `Client` (such as the limiter
     that all workers of a job share). `queues` are the queues to take partitions from (None: all);
-    `slots` is how many partitions are in progress at once. Generated configurations are kept in the
-    folder `credentials`, in a file of mode 0600 for each partition; they never enter the database,
-    and a job that generates any is left to workers that have such a folder. `name` is how people
-    recognise the worker.
+    `slots` is how many partitions are in progress at once. Generated configurations are stored in
+    the folder `credentials`, in a file of mode 0600 for each partition; they never enter the
+    database, and a job that generates any is left to workers that have such a folder. `name` is how
+    people recognise the worker.
 
     When the block is left, operations in flight finish, and the partitions are given back. A worker
     that is killed loses its partitions to the others after `lease` seconds. While the job's
-    database is away nothing is sent; the worker then waits for it, and the program around it lives
-    on.
+    database cannot be reached, nothing is sent: the worker waits for it, and the surrounding
+    program continues.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Worker:
     async def __aenter__(self) -> Self:
         """Start to work, in the background."""
         if self._working is not None:
-            raise ConfigurationError("a worker is used once; make a new one")
+            raise ConfigurationError("a worker can be used only once; create a new one")
         self._working = asyncio.create_task(self._work(), name="fleet worker")
         return self
 
@@ -155,7 +155,7 @@ class Worker:
         return over
 
     async def _turn(self) -> bool:
-        """Look after each job once; return whether none is left to work on."""
+        """Work on each job once; return whether no work is left."""
         self._take_ends()
         if self._control is None:
             self._control = await self._place.control(self.name, lease=self._lease)
@@ -236,7 +236,7 @@ class Worker:
         token = client.fingerprint(bytes.fromhex(facts["salt"]))
         begun_with = job.token or await control.adopt_token(job.name, token)
         if begun_with != token and not job.options.get("accept_new_token"):
-            self._refuse(job, "it was begun with another token (accept_new_token)")
+            self._refuse(job, "it was started with another token (accept_new_token)")
             return False
         return True
 
@@ -254,7 +254,7 @@ class Worker:
         return await self._exits.enter_async_context(self._client_for(limiter=limiter))
 
     async def _rest(self) -> None:
-        """Wait until the next look: for a while, for a partition to end, or for the close."""
+        """Wait until the next turn: for some time, for the end of a partition, or for the close."""
         seconds = min(LONGEST_RETRY_S, POLL_S * 2.0 ** min(self._failures, 10))
         closing = asyncio.ensure_future(self._closing.wait())
         try:
@@ -266,5 +266,5 @@ class Worker:
 
 
 def _kind(job: JobRecord) -> str:
-    """Return what the jobs of one client have in common."""
+    """Return the settings that jobs must share to use one client."""
     return f"{job.facts['max_rate']} {job.facts['run']['base_url']}"

@@ -1,8 +1,8 @@
-"""The tables of a job: its partitions, who works on them, and what was counted.
+"""The tables of a job: its partitions, with their workers and counts.
 
 The same statements serve SQLite, for the processes of one machine, and PostgreSQL. All times are
-seconds of one clock: the machine's, or the database's. Nothing here protects a device from being
-written twice; that is what each partition's own journal does.
+seconds of one clock: the machine's, or the database's. These tables do not protect a device from
+being written twice; each partition's own journal does.
 """
 
 import asyncio
@@ -65,11 +65,11 @@ STOP: Final = (
     "UPDATE {p}job SET stop = :why, stopped_at = {now} WHERE (:job = '' OR name = :job)"
     " AND stop IS NULL AND ended_at IS NULL RETURNING name"
 )
-"""Starts nothing more of a job; "" stands for the only one."""
+"""Stops a job; "" stands for the only job."""
 
 
 class JobDatabase(Protocol):
-    """Executes statements about jobs; `{p}`, `{now}` and the like stand for what differs."""
+    """Executes statements about jobs; `{p}`, `{now}` and similar fields depend on the database."""
 
     async def execute(self, sql: str, **values: Any) -> list[Row]:
         """Execute one statement, and return its rows.
@@ -109,7 +109,7 @@ class SQLiteJobs:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=False)
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot hold a job: {error.strerror}") from None
+            raise ConfigurationError(f"{path} cannot store a job: {error.strerror}") from None
         jobs = cls(path, _opened(path))
         for sql in filter(str.strip, TABLES.split(";\n")):
             jobs.execute_now(sql)
@@ -123,7 +123,7 @@ class SQLiteJobs:
 
         Raises:
             RunNotFoundError: there is none.
-            RunRefusedError: it was made by a release that is not compatible.
+            RunRefusedError: an incompatible release created it.
         """
         if not path.is_file():
             raise RunNotFoundError(f"there is no job in {path.parent}")
@@ -133,7 +133,7 @@ class SQLiteJobs:
         if (mark, version) != (APPLICATION_ID, VERSION):
             connection.close()
             raise RunRefusedError(
-                f"{path} is a job of version {version}, and this release works on version {VERSION}"
+                f"{path} is a job of version {version}, but this release works on version {VERSION}"
             )
         return cls(path, connection)
 
@@ -178,7 +178,7 @@ def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def named_values(sql: str) -> str:
-    """Return a statement with its values written as psycopg wants them."""
+    """Return a statement with its values in psycopg's form."""
     return _VALUE.sub(r"%(\1)s", sql)
 
 

@@ -1,4 +1,4 @@
-"""Reads a job as one journal, although each of its partitions has a journal of its own.
+"""Reads the journals of a job's partitions as one journal.
 
 The rows are copied into a scratch file: items in the order of the partitions, events in the order
 of their times. Everything that reads a journal (status, report, results, undo) then works on the
@@ -33,9 +33,9 @@ NOTE: Final = "note"
 """The kind of an event that is a note about the whole job."""
 
 _SAME_MS: Final = 20
-"""How many bits of an event's id tell events of one millisecond apart."""
+"""How many bits of an event's id distinguish events of the same millisecond."""
 _OF_PARTITIONS: Final = frozenset({"begin", "end", "pace", WAVE_BEGUN, WAVE_PASSED})
-"""Notes of a partition's sessions that say nothing about the job."""
+"""Notes of a partition's sessions that do not concern the job."""
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -85,7 +85,7 @@ def _events(journal: Journal, first: int, counter: int) -> Iterator[tuple[Any, .
         _, seq, step, kind, attempt, at_ms, *rest = row
         if seq is None and kind in _OF_PARTITIONS:
             continue
-        # Within a partition the order is certain; between partitions only clocks tell.
+        # Within a partition the order is certain; between partitions it depends on clocks.
         latest = max(latest, at_ms)
         counter += 1
         where = None if seq is None else first + seq
@@ -106,7 +106,7 @@ def _event_id(at_ms: int, number: int) -> int:
 
 @attrs.frozen
 class FolderStore:
-    """A job in a folder, read as one journal. Its partitions are held, never the whole."""
+    """A job in a folder, read as one journal. Only its partitions can be held."""
 
     folder: Path
 
@@ -120,7 +120,7 @@ class FolderStore:
         return (self.folder / JOB_FILE).is_file()
 
     def is_held(self) -> bool:
-        """Return whether a worker is at work on a partition."""
+        """Return whether a worker is executing a partition."""
         rows = self._rows("SELECT count(*) AS number FROM {p}part WHERE owned_until >= {now}")
         return bool(rows[0]["number"])
 

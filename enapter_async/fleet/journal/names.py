@@ -1,4 +1,4 @@
-"""What a journal's name means: a file, or a run in PostgreSQL."""
+"""Resolves a journal's name to its store: a file, or a run in PostgreSQL."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def read_journal(name: JournalName) -> Journal:
     return store_of(name).read()
 
 
-def request_stop(journal: JournalName, reason: str = "another process asked for it") -> None:
+def request_stop(journal: JournalName, reason: str = "another process requested it") -> None:
     """Ask the session that works on a run to start nothing more, wherever it is. Blocking.
 
     Operations in flight finish, and the rest is held, with `reason`. A run in PostgreSQL may be

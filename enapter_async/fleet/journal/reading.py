@@ -1,7 +1,7 @@
-"""Read a journal: the same pages of the same rows, from an SQLite file or from PostgreSQL.
+"""Reads a journal page by page, from an SQLite file or from PostgreSQL.
 
-Each query is written once. `Dialect` holds what differs: where the tables are, which rows belong to
-the journal, and how a parameter is written.
+Each query is written once. `Dialect` contains the differences: the tables, the condition for the
+journal's rows, and the form of a parameter.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """What is needed of a connection to read over it, of SQLite's or psycopg's."""
+    """The methods needed of a connection for reading, SQLite's or psycopg's."""
 
     def execute(self, sql: Any, parameters: Sequence[Any] = ..., /) -> Cursor:
         """Execute a statement."""
@@ -64,7 +64,7 @@ class Connection(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Dialect:
-    """What differs between the databases in which a journal may be.
+    """The differences between the databases that may contain a journal.
 
     `item`, `event` and `fact` are the tables; `item_only`, `event_only` and `fact_only` the
     conditions, ending in AND, by which a row belongs to the journal; `kind` is the expression for
@@ -134,9 +134,9 @@ def _checked(
 class Journal:
     """One open journal, for reading. Blocking; for one thread at a time.
 
-    It is read in pages, because a long read would keep the database from tidying up. Each method
-    raises `RunRefusedError` for rows that were not written by a run. `name` is how messages call
-    the journal.
+    It is read in pages, because a long read would keep the database from cleaning up. Each method
+    raises `RunRefusedError` for rows that were not written by a run. `name` is the journal's name
+    in messages.
     """
 
     def __init__(self, name: str, connection: Connection, dialect: Dialect) -> None:

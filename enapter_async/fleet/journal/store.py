@@ -1,8 +1,7 @@
-"""The seam between a run and the place of its journal: an SQLite file, or PostgreSQL.
+"""The interface between a run and its journal's place: an SQLite file, or PostgreSQL.
 
-`names.store_of` returns the store that a journal's name means. A session holds its
-journal through the store for as long as it works on the run: one session at a time, whatever the
-process or machine.
+`names.store_of` returns the store for a journal's name. A session holds its journal through the
+store while it works on the run: one session at a time, across all processes and machines.
 """
 
 import asyncio
@@ -55,8 +54,8 @@ class Writer(Protocol):
     def commit(self, event: EventRow, *, power: bool = False) -> asyncio.Future[None]:
         """Submit an event; the returned future is done when it is committed.
 
-        With `power` it survives a power loss then; otherwise at least the death of the process. If
-        the group cannot be written, the future raises `JournalError`.
+        With `power`, the event then survives a power loss; otherwise, at least the end of the
+        process. If the group cannot be written, the future raises `JournalError`.
         """
         ...
 
@@ -87,7 +86,7 @@ class Lease(Protocol):
 
 
 class Hold(Protocol):
-    """A journal held by one session, which nobody else can write to until it is released.
+    """A journal held by one session; nobody else can write to it until it is released.
 
     `journal` reads what earlier sessions wrote, and never blocks on a network.
     """
@@ -129,7 +128,7 @@ class Store(Protocol):
 
     @property
     def name(self) -> str:
-        """How messages and files call the journal; it holds no password."""
+        """The journal's name in messages and files; it contains no password."""
         ...
 
     def exists(self) -> bool:
@@ -157,7 +156,7 @@ class Store(Protocol):
         """
 
     async def hold(self, terms: HoldTerms = ...) -> Hold:
-        """Hold the journal, which is created if there is none.
+        """Hold the journal, and create it if there is none.
 
         Raises:
             RunBusyError: another session holds it.

@@ -1,1 +1,1 @@
-"""A journal in PostgreSQL, which any machine may go on with."""
+"""A journal in PostgreSQL, which any machine can continue."""

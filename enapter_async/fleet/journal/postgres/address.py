@@ -20,7 +20,7 @@ def is_address(name: object) -> bool:
 
 
 def without_password(text: str) -> str:
-    """Return an address without its passwords, which may stand before the host or in the query."""
+    """Return an address without its passwords, which may be before the host or in the query."""
     if not is_address(text):
         return text
     bare = _PASSWORD.sub(lambda found: f"{found[1]}@" if found[1] else "", text, count=1)
@@ -40,7 +40,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, *, with_run: bool = True) -> Self:
-        """Parse an address; one `with_run` must name a run.
+        """Parse an address; with `with_run`, it must name a run.
 
         Raises:
             ConfigurationError: it is malformed; the message shows no password.
@@ -50,7 +50,7 @@ class Address:
         if not is_address(text):
             raise ConfigurationError(f"{shown!r} is not an address of PostgreSQL: {_HOW}")
         if with_run and not run:
-            raise ConfigurationError(f"{shown} names no run: {_HOW}")
+            raise ConfigurationError(f"{shown} does not name a run: {_HOW}")
         if run and not _NAME.fullmatch(run):
             raise ConfigurationError(
                 f"{run!r} in {shown} cannot be a run's name: use up to 200 letters, digits, . _ / -"

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that end a wait themselves, and errors that show no password.
+"""Connections to PostgreSQL with time limits of their own, and errors that show no password.
 
 No setting and no lock outlives a transaction, and statements are prepared only where no pooler is
 in between. So one that lends connections by the transaction may be.
@@ -101,7 +101,7 @@ def _refused(address: Address, error: Exception) -> ConfigurationError | Journal
     psycopg = driver()
     reason = told(error)
     if isinstance(error, psycopg.ProgrammingError):  # libpq cannot parse the address
-        return ConfigurationError(f"{address.name} cannot be used: look at its host and options")
+        return ConfigurationError(f"{address.name} cannot be used: check its host and options")
     return JournalError(f"PostgreSQL at {address.name} cannot be reached: {reason}")
 
 
@@ -112,8 +112,8 @@ def told(error: BaseException) -> str:
 
 
 def cut(connection: Any) -> None:
-    """End a connection's wait for a server that does not answer: it then fails as if cut off."""
-    with contextlib.suppress(Exception):  # it is closed already
+    """End a connection's wait for a server that does not answer: the connection then fails."""
+    with contextlib.suppress(Exception):  # already closed
         copy = socket.socket(fileno=os.dup(connection.fileno()))
         with copy:
             copy.shutdown(socket.SHUT_RDWR)
@@ -138,10 +138,10 @@ async def within(
     *,
     progress: Callable[[], object] = lambda: None,
 ) -> T:
-    """Return what a step on a connection yields; cut the connection if it takes too long.
+    """Return the result of a step on a connection; cut the connection if this takes too long.
 
-    A step of many parts may take `seconds` for each change of `progress`. psycopg by itself would
-    ask the server to cancel the statement, and a hung one does not answer.
+    A step of many parts may take `seconds` for each change of `progress`. psycopg itself would ask
+    the server to cancel the statement, which a hung server does not do.
 
     Raises:
         TimeoutError: it took too long.

@@ -1,7 +1,7 @@
 """Copy a run from PostgreSQL into a scratch database, from which a session reads it.
 
-So no read of a session waits for the network on the event loop: it reads what earlier sessions
-wrote, once, when it starts.
+A session copies the rows of earlier sessions once, when it starts, so its reads never wait for the
+network on the event loop.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ _EVENTS: Final = (
 
 
 async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], None]) -> Journal:
-    """Return a journal with what is stored of a run; closing it discards the copy.
+    """Return a journal with a copy of a run's rows; closing it discards the copy.
 
     `connection` is psycopg's for an event loop; `on_page` is called after each page.
     """

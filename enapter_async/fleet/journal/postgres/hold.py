@@ -1,12 +1,12 @@
-"""A run in PostgreSQL held by one session: its lease, and its number that every write checks.
+"""A run in PostgreSQL held by one session: its lease, and the epoch that every write checks.
 
-The run's row has an epoch, which each session that takes the run raises. A statement that writes
-checks the epoch in that row, so a session that was taken over writes nothing any more, whatever
-delayed it. The lease only decides when another session may take the run: once it is over by the
-database's clock, or was given back.
+The run's row has an epoch, which each session raises when it takes the run. Every statement that
+writes checks this epoch, so a session that was taken over can write nothing more, however long it
+was delayed. The lease only decides when another session may take the run: once the lease is over by
+the database's clock, or was given back.
 
-If the connection is lost, the session raises its own epoch over a new one: then whatever the old
-connection still carries is refused, and it can be told whether a write in doubt was made.
+If the connection is lost, the session raises its own epoch over a new connection. Late writes of
+the old connection are then refused, and the session can check whether a write in doubt was made.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ from enapter_async.fleet.journal.store import HoldTerms
 T = TypeVar("T")
 
 _RENEWALS: Final = 6
-"""How many renewals there are in one lease."""
+"""The number of renewals in one lease."""
 _MARGIN: Final = 0.25
-"""The last part of a lease, in which nothing is sent any more."""
+"""In this last part of a lease, nothing is sent any more."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _GIVE_BACK_SECONDS: Final = 2.0
@@ -75,13 +75,13 @@ _REMOVE_UNBEGUN: Final = (
 
 
 def boottime() -> float:
-    """Return seconds that also pass while the machine sleeps, where the platform can tell."""
+    """Return monotonic seconds that include the machine's sleep, if the platform supports it."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def holder_name() -> str:
-    """Return how messages call this session while it holds a run; unlike any other's."""
+    """Return a unique name of this session, for messages while it holds a run."""
     return f"{socket.gethostname()}, process {os.getpid()} ({secrets.token_hex(4)})"
 
 
@@ -99,7 +99,7 @@ class PostgresHold:
         self.journal: Journal
         self.failure: JournalError | None = None
         self.stop: str | None = None
-        """Why another process asked the session to stop, once it has."""
+        """The reason why another process asked the session to stop, if it did."""
         self._address = address
         self._seconds = terms.lease
         self._patience = terms.commit_timeout
@@ -130,7 +130,7 @@ class PostgresHold:
         *,
         now: Callable[[], float] = boottime,
     ) -> Self:
-        """Take a run whose lease is over or given back; it is created if there is none.
+        """Take a run whose lease is over or given back, or create it.
 
         Raises:
             RunBusyError: another session holds it.
@@ -192,7 +192,7 @@ class PostgresHold:
 
     async def _begin(self, facts: Mapping[str, str], items: Iterable[ItemRow]) -> None:
         async with self._connection.transaction():
-            # Its row stays locked until the end, so that nobody takes the run meanwhile.
+            # Its row stays locked until the end, so nobody can take the run meanwhile.
             await self._renew()
             async with self._connection.cursor().copy(COPY_ITEMS) as copy:
                 for block in item_blocks(self._run, items):
@@ -220,7 +220,7 @@ class PostgresHold:
         """Write a group of rows, once.
 
         Raises:
-            JournalError: it was not written, or it is unknown whether it was; nothing more is.
+            JournalError: it was not written, or this is unknown; nothing more is written.
         """
 
         async def write() -> None:
@@ -240,7 +240,7 @@ class PostgresHold:
     async def _persist(
         self, step: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]
     ) -> None:
-        """Do a step, over a new connection if need be, until it is done or the time is over."""
+        """Do a step, over a new connection if necessary, until it is done or time is out."""
         psycopg = driver()
         loop = asyncio.get_running_loop()
         async with self._turn:
@@ -271,7 +271,7 @@ class PostgresHold:
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _reconnect(self, until: float) -> None:
-        """Connect anew and raise the epoch, so that the old connection can write no more."""
+        """Connect again and raise the epoch, so the old connection can no longer write."""
         try:
             async with asyncio.timeout_at(until):
                 await self._connect()
@@ -325,7 +325,7 @@ class PostgresHold:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self._seconds / _RENEWALS)
                 return
-            with contextlib.suppress(JournalError):  # the writer's owner was told of it
+            with contextlib.suppress(JournalError):  # the writer's owner was notified
                 await self._persist(self._renew, never)
             if self.stop is not None and self._on_stop is not None:
                 on_stop, self._on_stop = self._on_stop, None
@@ -373,7 +373,7 @@ class PostgresHold:
             await self._connection.execute(_GIVE_BACK, mine)
 
         if self._connection is not None and self._run and self.failure is None:
-            # Otherwise others wait until the lease is over.
+            # If this fails, others wait until the lease is over.
             with contextlib.suppress(driver().Error, TimeoutError):
                 await within(self._connection, _GIVE_BACK_SECONDS, give_back)
         await self._disconnect()

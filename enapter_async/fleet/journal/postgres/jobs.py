@@ -28,7 +28,7 @@ ANSWER_S: Final = 10.0
 WORDS: Final = {
     "p": f"{SCHEMA}.",
     "now": "extract(epoch FROM clock_timestamp())::float8",
-    # The stop of the job is read again once its row is not being written any more.
+    # The job's stop is read again once nobody is writing its row.
     "lock": "FOR UPDATE OF part SKIP LOCKED FOR SHARE OF job",
     "in_queues": "part.queue IN (SELECT jsonb_array_elements_text(CAST(:queues AS jsonb)))",
 }
@@ -45,7 +45,7 @@ def partition_run(job: str, no: int) -> str:
 
 
 class PostgresJobs:
-    """Executes statements about the jobs of a database, over one connection made as needed."""
+    """Executes statements about the jobs of a database, over one connection opened as needed."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -63,7 +63,8 @@ class PostgresJobs:
                 f"the jobs in {self._address.server} cannot be reached: {told(error)}"
             ) from None
         except asyncio.CancelledError:
-            # A statement that was cut off may still be answered: never to another one.
+            # A statement that was cut off may still be answered; close, or another statement would
+            # get it.
             await self._discard()
             raise
 
@@ -106,7 +107,7 @@ def with_connection(address: Address, step: Callable[[Any], Any]) -> Any:
 
     Raises:
         ConfigurationError: the tables are missing, or the address cannot be used.
-        RunRefusedError: the tables are of another version.
+        RunRefusedError: the tables have another version.
         JournalError: the database cannot be reached.
     """
     connection = connect(address)

@@ -12,7 +12,7 @@ from enapter_async.fleet.journal.reading import Dialect, Journal
 
 
 class PostgresJournal(Journal):
-    """One run in PostgreSQL, open for reading only, also while a session writes to it."""
+    """One run in PostgreSQL, open for reading only, even while a session writes to it."""
 
     @classmethod
     def open(cls, address: Address) -> "PostgresJournal":

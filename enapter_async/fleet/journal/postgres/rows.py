@@ -1,7 +1,7 @@
 """Rows of a journal as PostgreSQL takes them: lines of COPY, and arrays of whole groups.
 
-Arrays of numbers and of our own words are written as text here, since psycopg converts each
-element by itself, which costs four times as much.
+Arrays of numbers and of this package's own words are written as text, because psycopg would convert
+each element separately, which takes four times as long.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ _FULL_EVENTS: Final = _EVENTS.format(
     "%s::text[], %s::text[], %s::text[]",
 )
 _NO_EVENTS: Final = ", written AS (SELECT NULL::bigint AS id WHERE false)"
-# A group that was in doubt is written once more, so items and facts may be there already.
+# A group in doubt is written once more, so items and facts may exist already.
 _ITEMS: Final = (
     f", items AS (INSERT INTO {SCHEMA}.item "
     "(run, seq, digest, operation, before, grp, unit, wave, follows, unchanged) "
@@ -116,7 +116,7 @@ def group_statement(
     """Return the one statement that writes a group if the epoch is still the run's.
 
     It yields one row: 1 if the epoch was the run's, else 0; and the id of the last event. With
-    `durable` the commit waits for the disk although the database's default is not to.
+    `durable`, the commit waits for the disk even if the database's default does not.
     """
     sql = _OWN_DURABLY if durable else _OWN
     values: list[Any] = [run, epoch]

@@ -56,8 +56,8 @@ def prepare(connection: Any) -> bool:
     `connection` is psycopg's, in autocommit mode.
 
     Raises:
-        RunRefusedError: they are there in a different version.
-        psycopg.Error: this user may not create them.
+        RunRefusedError: they exist in a different version. psycopg.Error: this user may not create
+        them.
     """
     if version_in(connection) is not None:
         check_version(connection, "the database")
@@ -98,10 +98,10 @@ def refuse_version(version: int | None, name: str) -> None:
     """
     if version is None:
         raise ConfigurationError(
-            f"{name} holds no tables for journals: create them with "
+            f"{name} has no tables for journals: create them with "
             "`enapter-async fleet journal prepare ADDRESS`"
         )
     if version != VERSION:
         raise RunRefusedError(
-            f"{name} holds journals of version {version}, and this release reads version {VERSION}"
+            f"{name} has journals of version {version}, but this release reads version {VERSION}"
         )

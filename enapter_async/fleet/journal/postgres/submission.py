@@ -1,4 +1,4 @@
-"""Write whole runs into PostgreSQL, without working on them."""
+"""Writes whole runs to PostgreSQL, without executing them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

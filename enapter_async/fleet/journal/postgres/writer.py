@@ -1,6 +1,6 @@
-"""Write a journal to PostgreSQL in groups: one commit at a time, and the next takes what came.
+"""Write a journal to PostgreSQL in groups: each commit takes all rows since the previous one.
 
-Every commit is durable as the server's settings say, so nothing is faster for being less certain.
+Every commit is as durable as the server's settings require: no mode trades certainty for speed.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Group:
 
 
 class PostgresWriter:
-    """Accepts rows, and writes all that have come since the last commit in one statement."""
+    """Accepts rows, and writes all rows since the last commit in one statement."""
 
     def __init__(
         self,
