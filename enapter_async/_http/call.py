@@ -59,20 +59,13 @@ class CallRecord:
     is still set after the call, the caller must end it.
     """
 
-    __slots__ = (
-        "age",
-        "already_absent",
-        "attempts",
-        "before",
-        "before_again",
-        "decides",
-        "elapsed",
-        "observer",
-        "permit",
-        "seen",
-        "sent",
-        "settled",
-    )
+    # Class attributes are the initial values, so that creating a record stays cheap.
+    seen: Seen | None = None
+    attempts: tuple[Attempt, ...] = ()
+    sent = 0
+    elapsed = 0.0
+    settled = False
+    already_absent = False
 
     def __init__(
         self,
@@ -88,36 +81,31 @@ class CallRecord:
         self.age = age
         self.decides = decides
         self.before = before
-        self.seen: Seen | None = None
         self.observer = observer
         self.permit = permit
-        self.attempts: tuple[Attempt, ...] = ()
-        self.sent = 0
-        self.elapsed = 0.0
-        self.settled = False
-        self.already_absent = False
 
 
 class Call:
     """The state of one call while it runs."""
 
-    __slots__ = (
-        "absent_before",
-        "candidates",
-        "delay",
-        "end",
-        "first",
-        "message",
-        "number",
-        "operation",
-        "patient",
-        "record",
-        "refusals",
-        "request_id",
-        "seen",
-        "still_there",
-        "uncertain",
-    )
+    # Class attributes are the initial values, so that creating a call stays cheap.
+    delay = 0.0
+    """How long to sleep after the last failure."""
+    refusals = 0
+    """How many times the server refused the call temporarily; these do not count as attempts."""
+    request_id: str | None = None
+    absent_before = False
+    """Whether no object had the natural key before, if the operation settles by it."""
+    candidates: tuple[Any, ...] = ()
+    """The results of the search, if the operation settles by one."""
+    first: float | None = None
+    """When the first attempt that may have succeeded started, on the monotonic clock."""
+    seen: Seen | None = None
+    """How recent the last state read for the call is."""
+    still_there = False
+    """Whether a read after the last attempt showed that the operation was not done."""
+    uncertain: Failure | None = None
+    """The last uncertain failure; a failure whose answer must be kept takes precedence."""
 
     def __init__(
         self,
@@ -136,25 +124,6 @@ class Call:
         self.patient = patient
         self.end = end
         """When the call must end, including a read to settle it, if one is needed."""
-        self.delay = 0.0
-        """How long to sleep after the last failure."""
-        self.refusals = 0
-        """How many times the server refused the call temporarily; refusals do not count as
-        attempts.
-        """
-        self.request_id: str | None = None
-        self.absent_before = False
-        """Whether no object had the natural key before, if the operation settles by it."""
-        self.candidates: tuple[Any, ...] = ()
-        """The results of the search, if the operation settles by one."""
-        self.first: float | None = None
-        """When the first attempt that may have succeeded started, on the monotonic clock."""
-        self.seen: Seen | None = None
-        """How recent the last state read for the call is."""
-        self.still_there = False
-        """Whether a read after the last attempt showed that the operation was not done."""
-        self.uncertain: Failure | None = None
-        """The last uncertain failure; a failure whose answer must be kept takes precedence."""
 
     def note(self, failure: Failure, began: float) -> None:
         """Record a failed attempt, which becomes part of the call's error."""

@@ -6,6 +6,8 @@ from collections import Counter
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from multidict import istr
+
 from enapter_async._http.dates import http_date
 from enapter_async.errors import Certainty
 from enapter_async.operation import Answer, Operation
@@ -15,6 +17,8 @@ _GIVEN_UP: Final = frozenset((408, 499))
 _LIVES_ELSEWHERE: Final = frozenset((301, 307, 308))
 """Redirects that are sent before anything is done; 302 and 303 may follow a completed write."""
 _NOT_NOW: Final = frozenset((425, 429))
+_DATE: Final = istr("Date")
+"""As aiohttp's multidict looks it up fastest."""
 TOLERANCE: Final = 2.0
 """The tolerance in seconds for times in whole seconds or from two different clocks."""
 _HIT: Final = re.compile(r";\s*hit\s*(?:=\s*\?1\s*)?(?:;|$)", re.IGNORECASE)
@@ -56,11 +60,11 @@ class Seen(NamedTuple):
 class Evidence:
     """Facts learned from a client's successful answers; shared by all clients on its session."""
 
-    __slots__ = ("_date", "_seconds", "asked", "asking", "lag", "living", "stamped")
+    __slots__ = ("_date", "_oldest", "_seconds", "asked", "asking", "lag", "living", "stamped")
 
     def __init__(self) -> None:
         self.living: set[object] = set()
-        """The paths that are known to be served: the ids of proofs, and the proofs of sites."""
+        """The paths that are known to be served: the ids of proofs, and those that sites need."""
         self.asked: Counter[Operation[Any]] = Counter()
         """How many times each proof was read to check whether an API answers there."""
         self.asking = asyncio.Lock()
@@ -70,6 +74,8 @@ class Evidence:
         """The largest delay of this time behind `Date` in answers to writes."""
         self._date: str | None = None
         self._seconds: float | None = None
+        self._oldest: datetime | None = None
+        """A time of change that was compared with `_date`: a later one cannot lag more."""
 
     def learn(self, operation: Operation[Any], result: Any) -> None:
         """Record that the answer to an operation contained an object of its noun."""
@@ -82,23 +88,41 @@ class Evidence:
 
     def prove(self, operation: Operation[Any]) -> None:
         """Record that the API for the operation's noun, and its site if any, is served here."""
-        self.living.add(id(operation.proof))
-        self.living.add(_place(operation))
+        self.living |= {id(operation.proof), operation.proven_by()}
 
     def lives(self, operation: Operation[Any]) -> bool:
         """Return whether the API for the operation's noun, and its site if any, is known to exist.
 
         If the operation defines no proof, any successful answer counts as one.
         """
-        return bool(self.living) if operation.proof is None else _place(operation) in self.living
+        return bool(self.living) if operation.proof is None else self.knows(operation)
+
+    def knows(self, operation: Operation[Any]) -> bool:
+        """Return whether nothing is left to learn from answers to the operation."""
+        proof, needed = operation.proof, operation.proven_by()
+        return (id(proof) if needed is proof else needed) in self.living
 
     def note_write(self, operation: Operation[Any], headers: Any, result: Any) -> None:
         """Record how far the time of change in a successful write's answer is behind its `Date`."""
-        stamp, date = stamp_of(operation.answer, result), self._date_of(headers)
-        if stamp is not None:
-            self.stamped.add(id(operation.proof))
-            if date is not None and date - stamp > self.lag:
-                self.lag = date - stamp
+        stamp = operation.answer.stamp
+        moment = None if stamp is None else getattr(result, stamp, None)
+        if not isinstance(moment, datetime):
+            return
+        noun, oldest = id(operation.proof), self._oldest
+        if headers.get(_DATE) != self._date:
+            oldest = None
+        elif (
+            oldest is not None
+            and moment.tzinfo is oldest.tzinfo
+            and moment >= oldest
+            and noun in self.stamped
+        ):
+            return
+        date = self._date_of(headers)
+        self.stamped.add(noun)
+        if date is not None:
+            self.lag = max(self.lag, date - moment.timestamp())
+            self._oldest = moment
 
     def seen(self, operation: Operation[Any], headers: Any, state: Any, at: float) -> Seen:
         """Return how recent the state is that was just read."""
@@ -108,7 +132,7 @@ class Evidence:
 
     def _date_of(self, headers: Any) -> float | None:
         """Read `Date`, which changes at most once a second."""
-        date: str | None = headers.get("Date")
+        date: str | None = headers.get(_DATE)
         if date != self._date:
             self._date = date
             self._seconds = None if date is None else http_date(date)
@@ -129,12 +153,6 @@ def candidates(
     began = seen.date - (seen.at - first) - TOLERANCE
     made = ((each, operation.created(each)) for each in listed)
     return tuple(each for each, at in made if at is None or at.timestamp() >= began)
-
-
-def _place(operation: Operation[Any]) -> object:
-    """Return the identity of the proof that an operation needs: an id, or the read of a site."""
-    proof = operation.proven_by()
-    return id(proof) if proof is operation.proof else proof
 
 
 def stamp_of(answer: Answer[Any], value: Any) -> float | None:

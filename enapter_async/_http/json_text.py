@@ -13,6 +13,8 @@ from typing import Any, Final, NoReturn
 DEEPEST: Final = 254
 """How deeply objects and lists may be nested; orjson's limit for writing."""
 
+_SHALLOW: Final = 2 * DEEPEST
+"""How many bytes cannot nest too deeply, as each level takes two."""
 _BLANKS: Final = b" \t\r\n"
 _LONG_NUMBER: Final = b"0" * 19
 """orjson may read a whole number with at least this many digits as a float."""
@@ -28,18 +30,25 @@ class RepeatedNameError(ValueError):
 
 def decode_plainly(body: bytes) -> Any:
     """Read JSON with the standard library; raise ValueError for anything else."""
-    data: Any = None
-    too_deep = True
-    with contextlib.suppress(RecursionError):
-        data = _DECODER.decode(body.decode("utf-8"))
-        # Brackets are faster to count, and there are at least as many of them as levels.
-        too_deep = body.count(b"{") + body.count(b"[") > DEEPEST and _is_too_deep(data)
-    if too_deep:
-        raise ValueError("nested too deeply")
-    return data
+    text = body.decode("utf-8")
+    try:
+        if text[:1] == "{":
+            data, end = _DECODER.raw_decode(text)
+            if end != len(text) and text[end:].strip(_BLANKS.decode()):
+                raise ValueError("the JSON is followed by something else")
+        else:
+            data = _DECODER.decode(text)
+        if len(body) <= _SHALLOW or not _is_too_deep(body, data):
+            return data
+    except RecursionError:
+        pass
+    data = None
+    raise ValueError("nested too deeply")
 
 
-def _is_too_deep(data: Any) -> bool:
+def _is_too_deep(body: bytes, data: Any) -> bool:
+    if body.count(b"{") + body.count(b"[") <= DEEPEST:
+        return False  # there are at most as many levels as brackets
     level = [data]
     for _ in range(DEEPEST):
         level = [
@@ -60,7 +69,14 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def encode_plainly(body: Mapping[str, Any]) -> bytes:
     """Write JSON with the standard library; raise ValueError for NaN and the infinities."""
-    return _ENCODER.encode(body).encode("utf-8")
+    text = _ENCODER.encode
+    members: list[str] = []
+    for name, value in body.items() if isinstance(body, dict) else ():
+        if value.__class__ is not str or name.__class__ is not str:
+            members.clear()
+            break
+        members.append(f"{text(name)}:{text(value)}")  # for text alone, the encoder is fast
+    return (f"{{{','.join(members)}}}" if members else text(body)).encode("utf-8")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -196,10 +196,10 @@ class Pipeline(Renewing):
         )
 
     async def _attempt(self, call: Call) -> Any | Failure:
+        record, operation = call.record, call.operation
         permit = self._permit_at_once(call) or await self._permit(call)
         if permit is None:
             return unsent(DeadlineExceededError(f"out of time: {self.limiter.pace()}"))
-        operation = call.operation
         began = self.clock.monotonic()
         left = call.end - began
         # A write that is cut off at the very end could no longer be settled.
@@ -207,9 +207,9 @@ class Pipeline(Renewing):
         if left <= 0:
             self.limiter.dropped(permit)
             return unsent(DeadlineExceededError("out of time before the attempt could start"))
-        call.record.sent += 1
+        record.sent += 1
         if self.hooks:
-            number = len(call.record.attempts) + 1
+            number = len(record.attempts) + 1
             self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
         sent_with = self.wire.renewals
         ended = await self._exchange(permit, call.message, operation, left)
@@ -252,7 +252,7 @@ class Pipeline(Renewing):
     def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
         """Record what a successful answer shows, and report it to hooks."""
         operation, record = call.operation, call.record
-        if id(operation.proof) not in self.evidence.living or not self.evidence.lives(operation):
+        if not self.evidence.knows(operation):
             self.evidence.learn(operation, result)
         if call.message.fresh:
             now = self.clock.monotonic()
@@ -268,12 +268,13 @@ class Pipeline(Renewing):
         self, permit: Permit, message: Message, operation: Operation[Any], left: float
     ) -> tuple[Reply, Any] | Failure:
         """Make one exchange, read its answer, and report the result to the limiter."""
+        wait = operation.answer.wait
         try:
             reply = await self.transport.exchange(
                 message,
                 max_bytes=operation.max_bytes(),
                 left=left,
-                timeouts=self.timeouts.longer(operation.answer.wait),
+                timeouts=self.timeouts if wait is None else self.timeouts.longer(wait),
             )
             ended: Any = None
             if not isinstance(reply, Failure):

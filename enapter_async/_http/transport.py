@@ -52,9 +52,9 @@ class Timeouts:
         check_number("Timeouts.connect", self.connect, above=True)
         check_number("Timeouts.read", self.read, above=True)
 
-    def longer(self, wait: float | None) -> "Timeouts":
+    def longer(self, wait: float) -> "Timeouts":
         """Return the same limits, with so many more seconds for the answer."""
-        return self if wait is None else attrs.evolve(self, read=self.read + wait)
+        return attrs.evolve(self, read=self.read + wait)
 
 
 class Transport(Protocol):

@@ -145,10 +145,7 @@ class Controller:
         return max(self._paused_until, self._last_began + 1.0 / rate)
 
     def try_begin(self, now: float) -> Cohort | None:
-        """Start an attempt if allowed now; return its cohort as `begin` does, or None.
-
-        If nothing limits the rate and the last cohort is too young to be full, this is fast.
-        """
+        """Start an attempt and return its cohort, or None if none may start now; usually fast."""
         cohort = self._cohort
         if (
             cohort is None
@@ -215,7 +212,11 @@ class Controller:
             self._places.passed(self.in_flight)
         if self._trial is not None:
             self._count_in_trial(self._trial, cohort, now, refused=False)
-        self._end(cohort, now)
+        if cohort.closed_at is None and self._frozen_at is None:
+            self.in_flight -= 1
+            cohort.in_flight -= 1
+        else:
+            self._end(cohort, now)
         if self._probing and cohort.epoch == self.epoch:
             self._resume(now)
 

@@ -150,11 +150,12 @@ class AdaptiveLimiter:
     def _ended(self) -> None:
         if self._line:
             self._serve()
-        if self._watchers and self._told_epoch != self._controller.epoch:
+        if self._told_epoch != self._controller.epoch:
             self._told_epoch = self._controller.epoch
-            pace = self.pace()
-            for on_change in tuple(self._watchers):
-                on_change(pace)
+            if self._watchers:
+                pace = self.pace()
+                for on_change in tuple(self._watchers):
+                    on_change(pace)
 
     def _serve(self) -> None:
         """Grant the permits that are possible now, and schedule a wake-up for the next one."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from enapter_async.errors import ArgumentError
 from enapter_async.models.configs import MQTTProtocol
-from enapter_async.operation import Unset
+from enapter_async.operation import UNSET, Unset
 from enapter_async.operations import arguments
 
 EXPANDABLE: Final = (
@@ -46,7 +46,7 @@ def name(value: str | Unset | None) -> str | Unset | None:
 
 def slug(value: str | Unset | None) -> str | Unset | None:
     """Return a slug, None or `UNSET`."""
-    return arguments.text("slug", value)
+    return value if value is UNSET else arguments.text("slug", value)
 
 
 def protocol(value: str) -> MQTTProtocol:

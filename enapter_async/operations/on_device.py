@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import attrs
 
 from enapter_async.models.devices import AccessRole, Device
-from enapter_async.operation import Operation, Target
+from enapter_async.operation import Operation, Repeat, Target
 from enapter_async.operations import device_arguments
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
 """The fields of a device that must be as planned before something that cannot be undone."""
 
 _ROLES: Final = AccessRole.known()
+_READ: Final = Repeat.READ
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
@@ -65,6 +66,15 @@ class OnDevice(Operation[T]):
         same = lower == self.device_id or _UUID.fullmatch(self.device_id)
         return Target("device", lower if same else self.device_id, self.site_id)
 
+    def writes_to(self) -> tuple[str, str] | None:
+        """Return the identity of the written device; None for a read."""
+        if self.repeat is _READ:
+            return None
+        # Almost every id is in lower case, and then the target has the same one.
+        device_id = self.device_id
+        same = device_id == device_id.lower()
+        return ("device", device_id if same else self.target().id or device_id)
+
     def proven_by(self) -> Operation[Any] | None:
         """Return a list of devices; with `site_id` that of the site, whose path may be wrong."""
         if self.site_id is None:
@@ -79,5 +89,7 @@ class OnDevice(Operation[T]):
 
     def is_at(self, device: Device, *, new_slug: bool = False) -> bool:
         """Return whether a device has the requested address."""
+        if self.site_id is None and device.id == self.device_id:
+            return True  # as almost always
         elsewhere = self.site_id is not None and device.site_id not in (None, self.site_id)
         return not elsewhere and is_about(self.device_id, device, new_slug=new_slug)
