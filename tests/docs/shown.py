@@ -135,7 +135,8 @@ class Workplace:
             **environment,
         }
         (folder / "docs").symlink_to(ROOT / "docs")
-        self._ports = {shown: str(free_port()) for shown in PORTS}
+        self.instead = {shown: str(free_port()) for shown in PORTS}
+        """What blocks show, and what is used instead."""
         self._staying: list[asyncio.subprocess.Process] = []
         self._printed: list[str] | None = None
 
@@ -149,7 +150,7 @@ class Workplace:
     async def take(self, block: Block) -> None:
         """Write a block to its file, or run it."""
         text = block.text
-        for shown, taken in self._ports.items():
+        for shown, taken in self.instead.items():
             text = text.replace(shown, taken)
         if block.caption is not None:
             with (self.folder / block.caption).open("a", encoding="utf-8") as file:

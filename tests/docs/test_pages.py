@@ -22,6 +22,8 @@ FROM_NOTHING = {"howto/doctor", "howto/profiles", "tutorial"}
 """Pages that start without a server and without settings."""
 SEEDED = {"howto/credentials"}
 """Pages whose commands are run against `enapter-async emulator --devices 300 --seed 3`."""
+DATABASE = "ops@127.0.0.1:5432/ops"
+"""The database that pages show; each is run with an empty one instead."""
 INSTALLING = re.compile(r"^\$ (python3 -m venv|\. \.venv/)", re.MULTILINE)
 """`.ci/run` runs the README's own line once; in these tests the environment already exists."""
 
@@ -30,7 +32,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the pages need 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", RUN)
-async def test_a_page_works_as_shown(page: str, tmp_path: Path) -> None:
+async def test_a_page_works_as_shown(
+    page: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     if which("curl") is None and any("$ curl " in block.text for block in RUN[page]):
         pytest.skip("curl is not installed")
     world = World.seeded(300, 3) if page in SEEDED else World.from_json(FLEET)
@@ -40,6 +44,9 @@ async def test_a_page_works_as_shown(page: str, tmp_path: Path) -> None:
             "ENAPTER_HTTP_API_TOKEN": emulator.token,
         }
         workplace = Workplace(tmp_path, **({} if page in FROM_NOTHING else settings))
+        if any(DATABASE in block.text for block in RUN[page]):
+            address = request.getfixturevalue("postgres").removeprefix("postgresql://")
+            workplace.instead[DATABASE] = address
         try:
             for block in RUN[page]:
                 if not INSTALLING.search(block.text):

@@ -218,3 +218,21 @@ def test_many_runs_are_written_in_one_transaction(database: str) -> None:
     for number in (1, 2):
         with closing(read_journal(f"{database}#job/{number}")) as journal:
             assert (journal.facts(), list(journal.items())) == ({"a": "b"}, works)
+
+
+def test_the_page_shows_how_an_old_run_is_removed(database: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/howto/postgres.md").read_text("utf-8")
+    statement = page[page.index("WITH old AS") : page.rindex("```")]
+    works = [WorkItem(seq=0, operation=UpdateDevice(device_id="a", name="b"))]
+    with closing(connect(Address.parse(database, with_run=False))) as connection:
+        for name in ("rename-2026", "other"):
+            run = write_run(connection.cursor(), name, {"a": "b"}, map(item_row, works))
+            connection.execute(
+                "INSERT INTO enapter_fleet.event (run, seq, step, kind, at_ms) "
+                "VALUES (%s, 0, 0, 'held', 1)",
+                (run,),
+            )
+        connection.execute(statement)
+        for table in ("run", "fact", "item", "event"):
+            (left,) = connection.execute(f"SELECT count(*) FROM enapter_fleet.{table}").fetchone()
+            assert left == 1
