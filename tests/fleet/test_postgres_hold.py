@@ -92,8 +92,8 @@ async def test_a_session_that_lost_its_hold_writes_no_intent(
             with pytest.raises(TakenOverError):
                 await old.put({"a": "c"})
             with pytest.raises(TakenOverError):
-                await old.until_certain()
-            assert not old.is_certain()
+                await old.lease.until_certain()
+            assert not old.lease.is_certain()
             assert [type(each) for each in failures] == [TakenOverError]
             assert intents(name) == [0, 1]
         with closing(read_journal(name)) as journal:
@@ -175,11 +175,11 @@ async def test_a_lease_that_was_not_renewed_in_time_is_not_certain(name: str) ->
     async with held(name, terms, now=lambda: now) as (hold, _, _):
         await hold.begin({"a": "b"})
         now = 0.89
-        assert hold.is_certain()
+        assert hold.lease.is_certain()
         now = 0.91  # the last quarter of the lease
-        assert not hold.is_certain()
-        await hold.until_certain()
-        assert hold.is_certain()
+        assert not hold.lease.is_certain()
+        await hold.lease.until_certain()
+        assert hold.lease.is_certain()
 
 
 async def test_a_stop_reaches_the_session_that_asks_for_it(name: str) -> None:
@@ -187,7 +187,7 @@ async def test_a_stop_reaches_the_session_that_asks_for_it(name: str) -> None:
     stopped: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with held(name, HoldTerms(lease=0.6)) as (hold, _, _):
         await hold.begin({"a": "b"})
-        hold.watch_stop(stopped.set_result)
+        hold.lease.watch_stop(stopped.set_result)
         store.request_stop("the grid is down")
         async with asyncio.timeout(5):
             assert await stopped == "the grid is down"

@@ -27,7 +27,7 @@ from enapter_async.fleet.journal.options import LEAST_LEASE
 from enapter_async.fleet.journal.postgres.address import Address, without_password
 from enapter_async.fleet.journal.postgres.connections import connect
 from enapter_async.fleet.journal.records import INTENT
-from enapter_async.operations.devices import UpdateDevice
+from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.killed_run import Settings
 from tests.support.postgres import PostgresServer
 
@@ -171,6 +171,40 @@ async def test_another_process_may_ask_the_session_to_stop(
     assert set(held) == {"the grid is down"}
     emulator.faults.clear()
     assert (await fleet.resume(client, options)).counts[State.APPLIED] == DEVICES
+
+
+async def test_what_a_failover_may_have_lost_is_unknown_and_not_done_twice(
+    emulator: Emulator, client: Client, database: str, tmp_path: Path
+) -> None:
+    """As if a replica had taken over, without the last intents of a session that it then ends."""
+    leaves = [each.id for each in emulator.world if each.type == "STANDALONE"]
+    operations: list[Any] = [GenerateConfig(device_id=each, protocol="MQTT") for each in leaves]
+    operations += [each for each in renames(emulator) if each.device_id not in leaves]
+    options = JournalOptions(path=f"{database}#run", lease=LEAST_LEASE)
+    file = tmp_path / "credentials.jsonl"
+    run = fleet.Run(client, operations, journal=options, credentials=file)
+    async with run:
+        run.stop()
+        async for _ in run:
+            pass
+    with closing(connect(Address.parse(database, with_run=False))) as connection:
+        connection.execute(
+            "UPDATE enapter_fleet.run SET timeline = '00000000', "
+            "lease_until = clock_timestamp() - interval '1 s'"
+        )
+    for _ in range(2):  # and it stays so
+        report = await fleet.resume(client, options)
+        assert report.counts[State.UNKNOWN] == len(leaves)
+        assert report.counts[State.APPLIED] == DEVICES - len(leaves)
+    assert emulator.world.count("generate_config") == 0
+    with closing(read_journal(options.path)) as journal:
+        said = {
+            event.details.get("message") for event in journal.events() if event.kind == "unknown"
+        }
+    assert said == {"a replica took over the database, and may have lost that it was sent"}
+    again = attrs.evolve(options, ambiguous="regenerate")
+    assert (await fleet.resume(client, again)).counts[State.UNKNOWN] == 0
+    assert emulator.world.count("generate_config") == len(leaves)
 
 
 async def test_no_message_shows_the_password_of_an_address(

@@ -16,11 +16,13 @@ from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.reading import MOST_ITEMS, Journal, damaged
 from enapter_async.fleet.journal.records import FOLLOW, Event, is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
+from enapter_async.fleet.journal.store import Hold
 from enapter_async.fleet.reading import Caller, KnownClient
 from enapter_async.operation import Operation, Repeat, described
 from enapter_async.operations.nouns import noun_named
 
 CREDENTIALS: Final = "credentials"
+LOST: Final = "a replica took over the database, and may have lost that it was sent"
 WITNESS: Final = "witness"
 WITNESSES: Final = 3
 _FACTS: Final[Mapping[str, Callable[[str], object]]] = {
@@ -89,6 +91,18 @@ def check_credentials(facts: Mapping[str, str], left: Iterator[WorkItem]) -> Non
             f"this run keeps its credentials in {elsewhere[0]}: name a file on this machine for "
             "those that are left to generate (credentials=FILE)"
         )
+
+
+def perhaps_sent(hold: Hold, replay: Replay) -> Iterator[int]:
+    """Yield the once-only items not started by the journal, if a failover may have lost intents.
+
+    From then on, `replay` counts them as unknown.
+    """
+    for item in hold.journal.items() if hold.failed_over else ():
+        if replay.marks[item.seq] == Mark.UNTOUCHED and item.operation.repeat is Repeat.ONCE:
+            replay.marks[item.seq] = Mark.UNKNOWN
+            yield item.seq
+    hold.failed_over = False
 
 
 def check_facts(journal: str, facts: Mapping[str, str]) -> None:

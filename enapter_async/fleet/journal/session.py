@@ -34,13 +34,7 @@ from enapter_async.operation import Operation, Repeat, Settles
 class JournalSession:
     """The journal of one session of a run, with its lock."""
 
-    def __init__(
-        self,
-        options: JournalOptions,
-        hold: Hold,
-        writer: Writer,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, options: JournalOptions, hold: Hold, writer: Writer, clock: Clock) -> None:
         self._options = options
         self._hold = hold
         self._journal = hold.journal
@@ -254,6 +248,8 @@ class JournalSession:
         replay = self._replay
         if replay is None:
             return
+        for seq in resume.perhaps_sent(self._hold, replay):
+            self._add(seq, State.UNKNOWN, detail_text({"message": resume.LOST}))
         self._todo = bytearray(len(replay.marks))
         kept: frozenset[tuple[int, int]] | None = None
         for seq, value in enumerate(replay.marks):

@@ -88,8 +88,12 @@ class Lease(Protocol):
 class Hold(Protocol):
     """A journal held by one session; nobody else can write to it until it is released.
 
-    `journal` reads what earlier sessions wrote, and never blocks on a network.
+    `journal` reads what earlier sessions wrote, and never blocks on a network. `failed_over` means
+    that the last intents of earlier sessions may be lost; the session that has seen to it clears
+    it.
     """
+
+    failed_over: bool
 
     @property
     def journal(self) -> Journal:

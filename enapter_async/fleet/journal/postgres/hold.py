@@ -14,7 +14,6 @@ import contextlib
 import os
 import secrets
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
 
@@ -27,6 +26,7 @@ from enapter_async.fleet.journal.postgres.connections import (
     within,
 )
 from enapter_async.fleet.journal.postgres.copying import copied
+from enapter_async.fleet.journal.postgres.lease import RENEWALS, SessionLease, boottime
 from enapter_async.fleet.journal.postgres.rows import (
     COPY_FACTS,
     COPY_ITEMS,
@@ -41,43 +41,39 @@ from enapter_async.fleet.journal.store import HoldTerms
 
 T = TypeVar("T")
 
-_RENEWALS: Final = 6
-"""The number of renewals in one lease."""
-_MARGIN: Final = 0.25
-"""In this last part of a lease, nothing is sent any more."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _GIVE_BACK_SECONDS: Final = 2.0
 
 _RUN: Final = f"{SCHEMA}.run"
 _UNTIL: Final = "clock_timestamp() + make_interval(secs => %s)"
+# A replica that takes over starts a new timeline: the first digits of the current log's name.
+_TIMELINE: Final = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+_FAILED_OVER: Final = "failed_over = failed_over OR ({} AND timeline <> %s), timeline = %s"
 _TAKE: Final = (
-    f"UPDATE {_RUN} SET epoch = epoch + 1, holder = %s, stop = NULL, lease_until = {_UNTIL} "
+    f"UPDATE {_RUN} SET epoch = epoch + 1, holder = %s, stop = NULL, lease_until = {_UNTIL}, "
+    f"{_FAILED_OVER.format('lease_until IS NOT NULL')} "
     "WHERE name = %s AND (lease_until IS NULL OR lease_until < clock_timestamp()) "
     "AND (stop IS NULL OR NOT %s) "
-    "RETURNING id, epoch"
+    "RETURNING id, epoch, failed_over"
 )
 _CREATE: Final = f"INSERT INTO {_RUN} (name) VALUES (%s) ON CONFLICT DO NOTHING"
 _HOLDER: Final = f"SELECT holder, stop FROM {_RUN} WHERE name = %s"
 _LAST_EVENT: Final = f"SELECT coalesce(max(id), 0) FROM {SCHEMA}.event WHERE run = %s"
 _RETAKE: Final = (
-    f"UPDATE {_RUN} SET epoch = epoch + 1, lease_until = {_UNTIL} "
-    "WHERE id = %s AND holder = %s RETURNING epoch"
+    f"UPDATE {_RUN} SET epoch = epoch + 1, lease_until = {_UNTIL}, {_FAILED_OVER.format('true')} "
+    "WHERE id = %s AND holder = %s RETURNING epoch, failed_over"
 )
 _RENEW: Final = (
     f"UPDATE {_RUN} SET lease_until = {_UNTIL} WHERE id = %s AND epoch = %s RETURNING stop"
 )
-_GIVE_BACK: Final = f"UPDATE {_RUN} SET lease_until = NULL WHERE id = %s AND epoch = %s"
+_GIVE_BACK: Final = (
+    f"UPDATE {_RUN} SET lease_until = NULL, failed_over = %s WHERE id = %s AND epoch = %s"
+)
 _REMOVE_UNBEGUN: Final = (
     f"DELETE FROM {_RUN} WHERE id = %s AND epoch = %s "
     f"AND NOT EXISTS (SELECT FROM {SCHEMA}.fact WHERE run = %s)"
 )
-
-
-def boottime() -> float:
-    """Return monotonic seconds that include the machine's sleep, if the platform supports it."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def holder_name() -> str:
@@ -97,13 +93,14 @@ class PostgresHold:
     def __init__(self, address: Address, terms: HoldTerms, now: Callable[[], float]) -> None:
         self.name = address.name
         self.journal: Journal
-        self.failure: JournalError | None = None
-        self.stop: str | None = None
-        """The reason why another process asked the session to stop, if it did."""
+        self.lease = SessionLease(terms.lease, now)
+        self.failed_over = False
+        """Whether a replica took over while a session worked on the run.
+
+        It may not have received the last intents. The session that has seen to that clears it.
+        """
         self._address = address
-        self._seconds = terms.lease
         self._patience = terms.commit_timeout
-        self._now = now
         self._holder = holder_name()
         self._connection: Any = None
         self._cursor: Any = None
@@ -113,14 +110,9 @@ class PostgresHold:
         self._epoch = 0
         self._last_event = 0
         self._blocks = 0
-        self._certain_until = now()
         self._turn = asyncio.Lock()
-        self._changed = asyncio.Event()
-        """Set when the lease was renewed, or lost."""
         self._closing = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._on_failure: Callable[[JournalError], None] | None = None
-        self._on_stop: Callable[[str], None] | None = None
 
     @classmethod
     async def take(
@@ -160,16 +152,18 @@ class PostgresHold:
         self._durable = (await self._one("SHOW synchronous_commit"))[0] == "off"
         name = self._address.run
         await self._connection.execute(_CREATE, (name,))
-        began = self._now()
-        found = await self._one(_TAKE, self._holder, self._seconds, name, heed_stop)
+        began = self.lease.now()
+        timeline = await self._timeline()
+        values = (self._holder, self.lease.seconds, timeline, timeline, name, heed_stop)
+        found = await self._one(_TAKE, *values)
         if found is None:
             holder, stop = await self._one(_HOLDER, name) or (None, None)
             if heed_stop and stop is not None:
                 raise RunRefusedError(f"{self.name} was asked to stop: {stop}")
             whose = "" if holder is None else f": {holder}"
             raise RunBusyError(f"another runner is executing {self.name}{whose}")
-        self._run, self._epoch = found
-        self._renewed_at(began)
+        self._run, self._epoch, self.failed_over = found
+        self.lease.renewed(began)
         (self._last_event,) = await self._one(_LAST_EVENT, self._run)
 
     async def _copy(self) -> Journal:
@@ -213,7 +207,7 @@ class PostgresHold:
     def writer(self, on_failure: Callable[[JournalError], None]) -> PostgresWriter:
         """Return the writer of this session; `on_failure` is called once, if it fails."""
         writer = PostgresWriter(self.write, on_failure)
-        self._on_failure = writer.fail
+        self.lease.watch_failure(writer.fail)
         return writer
 
     async def write(self, group: Group) -> None:
@@ -246,8 +240,7 @@ class PostgresHold:
         async with self._turn:
             until, pause, in_doubt = loop.time() + self._patience, _FIRST_PAUSE, False
             while True:
-                if self.failure is not None:
-                    raise type(self.failure)(str(self.failure))
+                self.lease.check()
                 try:
                     if self._connection is None:
                         await self._reconnect(until)
@@ -279,81 +272,45 @@ class PostgresHold:
             raise TimeoutError(str(error)) from None
 
         async def retake() -> None:
-            began = self._now()
-            found = await self._one(_RETAKE, self._seconds, self._run, self._holder)
+            began = self.lease.now()
+            timeline = await self._timeline()
+            values = (self.lease.seconds, timeline, timeline, self._run, self._holder)
+            found = await self._one(_RETAKE, *values)
             if found is None:
                 raise self._lost()
-            (self._epoch,) = found
-            self._renewed_at(began)
+            self._epoch, self.failed_over = found
+            self.lease.renewed(began)
 
         await self._step(retake, until)
 
     # The lease.
 
-    @property
-    def lease(self) -> Self:
-        """The hold itself, which can pass to another session."""
-        return self
-
-    def is_certain(self) -> bool:
-        """Return whether no other session can have taken the run yet."""
-        return self._now() < self._certain_until and self.failure is None
-
-    async def until_certain(self) -> None:
-        """Wait until no other session can have taken the run.
-
-        Raises:
-            JournalError: one has, or the database did not answer for too long.
-        """
-        while not self.is_certain():
-            if self.failure is not None:
-                raise type(self.failure)(str(self.failure))
-            self._changed.clear()
-            await self._changed.wait()
-
-    def watch_stop(self, on_stop: Callable[[str], None]) -> None:
-        """Call `on_stop` once another process asks this session to stop, with its reason."""
-        self._on_stop = on_stop
-
     async def _keep(self) -> None:
-        """Renew the lease, and pass on a request to stop."""
+        """Renew the lease, with which a request to stop arrives."""
 
         async def never() -> bool:
             return False
 
-        while self.failure is None:
+        while self.lease.failure is None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._seconds / _RENEWALS)
+                await asyncio.wait_for(self._closing.wait(), self.lease.seconds / RENEWALS)
                 return
-            with contextlib.suppress(JournalError):  # the writer's owner was notified
+            with contextlib.suppress(JournalError):  # whoever watches the lease was notified
                 await self._persist(self._renew, never)
-            if self.stop is not None and self._on_stop is not None:
-                on_stop, self._on_stop = self._on_stop, None
-                on_stop(self.stop)
 
     async def _renew(self) -> None:
-        began = self._now()
-        found = await self._one(_RENEW, self._seconds, self._run, self._epoch)
+        began = self.lease.now()
+        found = await self._one(_RENEW, self.lease.seconds, self._run, self._epoch)
         if found is None:
             raise self._lost()
-        (self.stop,) = found
-        self._renewed_at(began)
+        self.lease.renewed(began, found[0])
 
-    def _renewed_at(self, began: float) -> None:
-        self._certain_until = began + self._seconds * (1 - _MARGIN)
-        self._changed.set()
-
-    def _lost(self) -> TakenOverError:
-        self._fail("was taken over by another session", TakenOverError)
-        return TakenOverError(str(self.failure))
+    def _lost(self) -> JournalError:
+        return self._fail("was taken over by another session", TakenOverError)
 
     def _fail(self, what: str, kind: type[JournalError] = JournalError) -> JournalError:
-        if self.failure is None:
-            self.failure = kind(f"the journal {self.name} {what}")
-            self._changed.set()
-            if self._on_failure is not None:
-                self._on_failure(self.failure)
-        return JournalError(str(self.failure))
+        self.lease.fail(kind(f"the journal {self.name} {what}"))
+        return kind(str(self.lease.failure))
 
     # The connection.
 
@@ -370,10 +327,10 @@ class PostgresHold:
         async def give_back() -> None:
             mine = (self._run, self._epoch)
             await self._connection.execute(_REMOVE_UNBEGUN, (*mine, self._run))
-            await self._connection.execute(_GIVE_BACK, mine)
+            await self._connection.execute(_GIVE_BACK, (self.failed_over, *mine))
 
-        if self._connection is not None and self._run and self.failure is None:
-            # If this fails, others wait until the lease is over.
+        if self._connection is not None and self._run and self.lease.failure is None:
+            # Otherwise others wait until the lease is over.
             with contextlib.suppress(driver().Error, TimeoutError):
                 await within(self._connection, _GIVE_BACK_SECONDS, give_back)
         await self._disconnect()
@@ -391,6 +348,14 @@ class PostgresHold:
     async def _one(self, sql: str, *values: Any) -> Any:
         await self._cursor.execute(sql, values)
         return await self._cursor.fetchone()
+
+    async def _timeline(self) -> str | None:
+        """Return the server's timeline, or None if it does not tell."""
+        try:
+            found: tuple[str] = await self._one(_TIMELINE)
+        except (driver().errors.FeatureNotSupported, driver().errors.ProgrammingError):
+            return None
+        return found[0]
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -31,7 +31,8 @@ _STATEMENTS: Final = (
     f"""CREATE TABLE {SCHEMA}.run (
         made timestamptz NOT NULL DEFAULT clock_timestamp(), lease_until timestamptz,
         id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, epoch int NOT NULL DEFAULT 0,
-        name text NOT NULL UNIQUE, holder text, stop text
+        failed_over boolean NOT NULL DEFAULT false,
+        name text NOT NULL UNIQUE, holder text, stop text, timeline text
     ) WITH (fillfactor = 50)""",
     f"""CREATE TABLE {SCHEMA}.fact (
         run int NOT NULL, key text NOT NULL, value text NOT NULL, PRIMARY KEY (run, key)

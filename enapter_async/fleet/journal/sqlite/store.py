@@ -22,6 +22,7 @@ class SQLiteHold:
     """A journal's file with its lock, which even SIGKILL frees; so the hold cannot pass on."""
 
     lease: Lease | None = None
+    failed_over = False
 
     def __init__(self, journal: SQLiteJournal, lock: RunLock) -> None:
         self.journal = journal

@@ -1,0 +1,84 @@
+"""What a session knows about its lease on a run: whether it holds, was lost, or is to stop."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from enapter_async.fleet.errors import JournalError
+
+RENEWALS: Final = 6
+"""How many renewals there are in one lease."""
+MARGIN: Final = 0.25
+"""The last part of a lease, in which nothing is sent any more."""
+
+
+def boottime() -> float:
+    """Return seconds that also pass while the machine sleeps, where the platform can tell."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+class SessionLease:
+    """The lease of one session, `seconds` long; `now` counts seconds.
+
+    `failure` is why the session may write and send nothing any more.
+    """
+
+    def __init__(self, seconds: float, now: Callable[[], float]) -> None:
+        self.seconds = seconds
+        self.now = now
+        self.failure: JournalError | None = None
+        self._certain_until = now()
+        self._changed = asyncio.Event()
+        """Set when the lease was renewed, or lost."""
+        self._on_failure: Callable[[JournalError], None] | None = None
+        self._on_stop: Callable[[str], None] | None = None
+
+    def is_certain(self) -> bool:
+        """Return whether no other session can have taken the run yet."""
+        return self.now() < self._certain_until and self.failure is None
+
+    async def until_certain(self) -> None:
+        """Wait until no other session can have taken the run.
+
+        Raises:
+            JournalError: one has, or the database did not answer for too long.
+        """
+        while not self.is_certain():
+            self.check()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def check(self) -> None:
+        """Refuse to go on after a failure.
+
+        Raises:
+            JournalError: the lease is lost, or the journal could not be written.
+        """
+        if self.failure is not None:
+            raise type(self.failure)(str(self.failure))
+
+    def watch_failure(self, on_failure: Callable[[JournalError], None]) -> None:
+        """Call `on_failure` once, if the lease is lost or the journal cannot be written."""
+        self._on_failure = on_failure
+
+    def watch_stop(self, on_stop: Callable[[str], None]) -> None:
+        """Call `on_stop` once another process asks this session to stop, with its reason."""
+        self._on_stop = on_stop
+
+    def renewed(self, began: float, stop: str | None = None) -> None:
+        """Take note of a renewal that began then, and of a request to stop that came with it."""
+        self._certain_until = began + self.seconds * (1 - MARGIN)
+        self._changed.set()
+        if stop is not None and self._on_stop is not None:
+            on_stop, self._on_stop = self._on_stop, None
+            on_stop(stop)
+
+    def fail(self, error: JournalError) -> None:
+        """Take note that the session may write and send nothing more; the first error counts."""
+        if self.failure is None:
+            self.failure = error
+            self._changed.set()
+            if self._on_failure is not None:
+                self._on_failure(error)
