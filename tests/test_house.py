@@ -39,7 +39,7 @@ FLOORS_OF_FLEET = (
     ("circuit_breaker", "errors", "private_files", "progress", "reading", "scratch", "waits"),
     ("credentials", "obstacles", "spreadsheets"),
     ("admission", "operation_files"),
-    ("outcomes",),
+    ("desired_files", "outcomes"),
     ("outcome_stream",),
     ("inputs", "pace_notes", "stop"),
     ("journal", "ordering"),

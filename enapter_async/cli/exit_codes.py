@@ -34,7 +34,7 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         "resume` does what was not started, and follows the rest",
         Exit.REFUSED: "refused: the run is in use, or the input, server, token or version differs; "
         "nothing was sent",
-        Exit.CHANGES: "`fleet plan --check` found that something would change",
+        Exit.CHANGES: "`fleet plan --check` or `fleet drift` found a difference",
         Exit.HUNG_UP: "interrupted because its terminal was closed (SIGHUP)",
         Exit.INTERRUPTED: "interrupted by Ctrl-C (SIGINT)",
         Exit.TERMINATED: "interrupted by SIGTERM",

@@ -3,6 +3,7 @@
 import click
 
 from enapter_async.cli.fleet_apply import apply_file
+from enapter_async.cli.fleet_drift import export_fleet, show_drift
 from enapter_async.cli.fleet_journal import command as journal
 from enapter_async.cli.fleet_plan import make_plan, template
 from enapter_async.cli.fleet_status import report_run, resume, runs, status
@@ -21,6 +22,8 @@ for each in (
     apply_file,
     template,
     make_plan,
+    show_drift,
+    export_fleet,
     rehearse_plan,
     resume,
     stop,

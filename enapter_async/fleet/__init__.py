@@ -6,6 +6,7 @@
 from enapter_async.errors import ResultDiffersError as ResultDiffersError
 from enapter_async.fleet.apply_and_resume import apply, resume
 from enapter_async.fleet.credentials import CredentialsFile
+from enapter_async.fleet.desired_files import read_desired
 from enapter_async.fleet.distributed.job import Job, JobStatus
 from enapter_async.fleet.distributed.submission import distribute
 from enapter_async.fleet.distributed.worker import Worker
@@ -49,6 +50,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
+from enapter_async.fleet.planning.exporting import export
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanHeader, PlanItem
 from enapter_async.fleet.planning.planner import plan
@@ -60,7 +62,7 @@ from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
 from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 from enapter_async.fleet.run import Run
 from enapter_async.fleet.waits import Reason, Wait
-from enapter_async.operations.device_plans import Change
+from enapter_async.operations.device_plans import Change, Export
 from enapter_async.operations.device_selection import PropertyCondition, Selection, Template
 
 Work = WorkItem
@@ -73,6 +75,7 @@ __all__ = [
     "CredentialsFile",
     "CredentialsNotKeptError",
     "Estimate",
+    "Export",
     "ForeignCancellationError",
     "Guard",
     "GuardMode",
@@ -128,8 +131,10 @@ __all__ = [
     "Worker",
     "apply",
     "distribute",
+    "export",
     "plan",
     "prepare_journals",
+    "read_desired",
     "read_operations",
     "read_plan",
     "request_stop",

@@ -21,7 +21,7 @@ COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 _NO_OBJECT: Final = (
     "it is not a JSON object; write one object per line (`jq -c '.[]'` converts a list)"
 )
-_LIKENESS: Final = 0.75
+LIKENESS: Final = 0.75
 """A column this similar to a known one counts as misspelled, such as `nmae`."""
 
 
@@ -82,6 +82,37 @@ def parse_operations(
     if problems:
         raise InputError(source, tuple(problems))
     return operations
+
+
+def read_objects(data: bytes, source: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield the rows of any CSV file, or the objects of JSON Lines, with their lines.
+
+    A row that cannot be read is a description of its problem.
+
+    Raises:
+        InputError: the file is not text.
+    """
+    text = decode(data)
+    if isinstance(text, Problem):
+        raise InputError(source, (text,))
+    if text.lstrip().startswith(("{", "[")):
+        yield from _rows_of_json(text)
+        return
+    header: list[str] = []
+    for line, cells in read_rows(text):
+        if isinstance(cells, str):
+            yield line, cells
+        elif not header:
+            header = cells
+            if twice := next((name for name in header if name and header.count(name) > 1), None):
+                yield line, f"the header has {twice} twice"
+                return
+        elif len(cells) < len(header) or any(cells[len(header) :]):
+            yield line, _uneven(len(cells), len(header))
+        else:
+            yield line, {key: cell for key, cell in zip(header, cells, strict=False) if key}
+    if not header:
+        yield 0, "it is empty; a CSV file begins with a header"
 
 
 def _operation(row: dict[str, Any]) -> Operation[Any]:
@@ -155,7 +186,7 @@ def _wrong_header(header: list[str]) -> str:
     missing = [column for column in columns if column not in header]
     for name in header:
         # A typo such as `nmae` is an error; if ignored, it would silently leave names unchanged.
-        meant = difflib.get_close_matches(name, missing, 1, _LIKENESS)
+        meant = difflib.get_close_matches(name, missing, 1, LIKENESS)
         if meant and name not in columns:
             return f"unknown column {shown(name)}; rename it to {meant[0]}, or remove it"
     # The target of an operation is in a field named after its noun, such as `device_id`.

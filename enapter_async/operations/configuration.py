@@ -6,126 +6,23 @@ it can before anything is sent.
 Source: API page, "Device Configuration".
 """
 
-import json
-import os
-import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
 
-from enapter_async.concealment import Secret
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.models.configuration import ConfigurationValues
 from enapter_async.models.devices import Device
-from enapter_async.models.manifest import ConfigurationGroup, Manifest
+from enapter_async.models.manifest import ConfigurationGroup, Manifest, Parameter, value_of
 from enapter_async.operation import MIB, Answer, Operation, Repeat, RequestParts, Target
-from enapter_async.operations import arguments
+from enapter_async.operations import configuration_arguments as checks
 from enapter_async.operations.devices import PROOF
 from enapter_async.operations.on_device import OnDevice, too_low
 
 T = TypeVar("T")
 
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
-_REFERENCE: Final = re.compile(r"(env|file):(.+)")
 _MISSING: Final = object()
-_LONGEST_SECRET: Final = 64 * 1024
-
-
-def _named(field: str, value: object) -> str:
-    if isinstance(value, str) and _NAME.fullmatch(value):
-        return value
-    raise ArgumentError(
-        f"{field} must be a name of letters, digits and '_' that begins with a letter; got"
-        f" {arguments.shown(value)}"
-    )
-
-
-def _group(value: str) -> str:
-    return _named("group", value)
-
-
-def _names(field: str, values: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ArgumentError(f"{field} must be a list of names; got {arguments.shown(values)}")
-    return tuple(dict.fromkeys(_named(f"each name in {field}", each) for each in values))
-
-
-def _param_names(values: Iterable[str]) -> tuple[str, ...]:
-    return _names("names", values)
-
-
-def _reset(values: Iterable[str]) -> tuple[str, ...]:
-    return _names("reset", values)
-
-
-def _values(field: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return names and values that JSON can carry; no value is shown in an error."""
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"{field} must be an object; got {arguments.shown(values)}")
-    checked = {_named(f"each name in {field}", name): value for name, value in values.items()}
-    for name, value in checked.items():
-        try:
-            json.dumps(value, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError):
-            raise ArgumentError(f"{field}.{name} is no value that JSON can carry") from None
-    return checked
-
-
-def _set(values: Mapping[str, Any]) -> dict[str, Any]:
-    checked = _values("set", values)
-    for name, value in checked.items():
-        if value is None:
-            raise ArgumentError(f"set.{name} is null; name it in reset to take its value away")
-    return checked
-
-
-def _defaults(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if values is None else _values("defaults", values)
-
-
-def _secrets(values: Mapping[str, Any]) -> dict[str, Secret | str]:
-    if not isinstance(values, Mapping):
-        raise ArgumentError(f"secrets must be an object; got {arguments.shown(values)}")
-    for name, value in values.items():
-        _named("each name in secrets", name)
-        reference = isinstance(value, str) and _REFERENCE.fullmatch(value)
-        if not reference and not isinstance(value, Secret):
-            raise ArgumentError(
-                f"secrets.{name} must say where the value is: env:VARIABLE or file:PATH"
-            )
-    return dict(values)
-
-
-def _revealed(name: str, value: Secret | str) -> Any:
-    """Return a sensitive value: its own, or the text to which it refers."""
-    if isinstance(value, Secret):
-        return json.loads(value.reveal())
-    kind, _, place = value.partition(":")
-    if kind == "env":
-        text = os.environ.get(place)
-        if not text:
-            raise ConfigurationError(f"{name} needs the environment variable {place}, not set here")
-        return text
-    try:
-        with Path(place).open(encoding="utf-8") as file:
-            text = file.read(_LONGEST_SECRET)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigurationError(f"{name} needs {place}, which cannot be read: {reason}") from None
-    return text.removesuffix("\n").removesuffix("\r")
-
-
-def same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal: numbers by value, and no number is a boolean."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return bool(one == other)
 
 
 def _hidden(values: Mapping[str, Any]) -> str:
@@ -185,8 +82,8 @@ class GetConfiguration(_OnGroup[ConfigurationValues]):
         key="configuration", type=ConfigurationValues, max_bytes=MIB, concealed=True
     )
 
-    group: str = attrs.field(converter=_group)
-    names: tuple[str, ...] = attrs.field(default=(), converter=_param_names)
+    group: str = attrs.field(converter=checks.group)
+    names: tuple[str, ...] = attrs.field(default=(), converter=checks.names)
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
@@ -201,7 +98,9 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
     `secrets` are the sensitive parameters to set: "env:VARIABLE" or "file:PATH" says where the text
     of each is when it is sent, so that no plan or journal holds it. `defaults` are the defaults of
     the parameters in `reset`, null for none; a plan adds them from the manifest, and without them
-    an uncertain reset can be settled only if the parameter has no value then.
+    an uncertain reset can be settled only if the parameter has no value then. `untyped` says that
+    the values are texts, as in the cells of a file: a plan converts them by the manifest, and takes
+    "env:VARIABLE" and "file:PATH" of a sensitive parameter for the place of its value.
 
     Sets an absolute state, so it is safe to repeat.
 
@@ -213,13 +112,17 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
     answer: ClassVar[Answer[ConfigurationValues]] = GetConfiguration.answer
     plan_expand: ClassVar[tuple[str, ...]] = ("manifest",)
 
-    group: str = attrs.field(converter=_group)
-    set: dict[str, Any] = attrs.field(factory=dict, converter=_set, hash=False, repr=_hidden)
-    secrets: dict[str, Any] = attrs.field(factory=dict, converter=_secrets, hash=False)
-    reset: tuple[str, ...] = attrs.field(default=(), converter=_reset)
-    defaults: dict[str, Any] | None = attrs.field(
-        default=None, converter=_defaults, hash=False, repr=False
+    group: str = attrs.field(converter=checks.group)
+    set: dict[str, Any] = attrs.field(
+        factory=dict, converter=checks.values_to_set, hash=False, repr=_hidden
     )
+    secrets: dict[str, Any] = attrs.field(factory=dict, converter=checks.secrets, hash=False)
+    reset: tuple[str, ...] = attrs.field(default=(), converter=checks.reset)
+    defaults: dict[str, Any] | None = attrs.field(
+        default=None, converter=checks.defaults, hash=False, repr=False
+    )
+
+    untyped: bool = attrs.field(default=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         named = (*self.set, *self.secrets, *self.reset)
@@ -233,8 +136,13 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         """Return the HTTP request of this operation.
 
         Raises:
-            ConfigurationError: a sensitive value is not where `secrets` says.
+            ConfigurationError: a sensitive value is not where `secrets` says, or the values are
+                untyped.
         """
+        if self.untyped:
+            raise ConfigurationError(
+                "the values are texts from a file: plan it, and apply the plan"
+            )
         wanted = {**self.set, **self._revealed()}
         body: dict[str, Any] = {"set": wanted} if wanted else {}
         if self.reset:
@@ -242,7 +150,7 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         return RequestParts("PATCH", self.path("configuration", self.group), (), body)
 
     def _revealed(self) -> dict[str, Any]:
-        return {name: _revealed(name, value) for name, value in self.secrets.items()}
+        return {name: checks.revealed(name, value) for name, value in self.secrets.items()}
 
     def changes(self) -> dict[str, Any]:
         """Return the values that are not sensitive; None for a parameter to reset without one."""
@@ -259,7 +167,7 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
             return False
         wanted = {**self.changes(), **self._revealed()}
         return all(
-            name not in state if value is None else same(state.get(name, _MISSING), value)
+            name not in state if value is None else checks.same(state.get(name, _MISSING), value)
             for name, value in wanted.items()
         )
 
@@ -271,12 +179,12 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         wrong = [
             f"{name} is {result.get(name)!r}, and {value!r} was asked for"
             for name, value in self.changes().items()
-            if name not in reset and not same(result.get(name), value)
+            if name not in reset and not checks.same(result.get(name), value)
         ]
         wrong += [
             f"{name} is not as it was asked for"
             for name, value in self._revealed().items()
-            if name in result and not same(result[name], value)
+            if name in result and not checks.same(result[name], value)
         ]
         return "; ".join(wrong)
 
@@ -294,6 +202,8 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         if declared is None:
             return self
         known = declared.parameters
+        if self.untyped:
+            return self._typed(known).prepared(state)
         for name in self.set:
             if name in known and known[name].sensitive:
                 raise ArgumentError(
@@ -304,6 +214,20 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
             return self
         defaults = {name: known[name].default for name in self.reset if name in known}
         return attrs.evolve(self, defaults=defaults)
+
+    def _typed(self, known: Mapping[str, Parameter]) -> "UpdateConfiguration":
+        places = {
+            name: text
+            for name, text in self.set.items()
+            if name in known and known[name].sensitive and checks.REFERENCE.fullmatch(str(text))
+        }
+        values = {
+            name: value_of(str(text), known.get(name))
+            for name, text in self.set.items()
+            if name not in places
+        }
+        secrets = {**self.secrets, **places}
+        return attrs.evolve(self, set=values, secrets=secrets, untyped=False)
 
     def _misfit(self, declared: ConfigurationGroup) -> str:
         known = declared.parameters
@@ -344,8 +268,10 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
     answer: ClassVar[Answer[ConfigurationValues]] = GetConfiguration.answer
     plan_expand: ClassVar[tuple[str, ...]] = ("manifest",)
 
-    group: str = attrs.field(converter=_group)
-    defaults: dict[str, Any] | None = attrs.field(default=None, converter=_defaults, hash=False)
+    group: str = attrs.field(converter=checks.group)
+    defaults: dict[str, Any] | None = attrs.field(
+        default=None, converter=checks.defaults, hash=False
+    )
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
@@ -361,7 +287,7 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
             return False
         wanted = {name: value for name, value in self.changes().items() if value is not None}
         return state.keys() == wanted.keys() and all(
-            same(state[name], value) for name, value in wanted.items()
+            checks.same(state[name], value) for name, value in wanted.items()
         )
 
     def differs(self, result: ConfigurationValues | None) -> str:

@@ -10,6 +10,7 @@ from enapter_async.models.configs import MQTTProtocol
 from enapter_async.models.devices import ConnectivityStatus, Device
 from enapter_async.models.manifest import Manifest, Parameter, value_of
 from enapter_async.operation import UNSET, Operation, Target
+from enapter_async.operations import device_desired
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.configuration import UpdateConfiguration
@@ -35,6 +36,7 @@ class _DeviceNoun(Noun[Device]):
     state: ClassVar[Any] = Device
     slug_field: ClassVar[str] = "slug"
     page_size: ClassVar[int] = LARGEST_PAGE
+    columns: ClassVar[tuple[str, ...]] = ("device_id", "site_id", *device_desired.FIELDS)
     health: ClassVar[tuple[str, ...]] = ("connectivity",)
 
     def get(self, name: str, expand: Iterable[str] = ()) -> GetDevice:
@@ -52,6 +54,22 @@ class _DeviceNoun(Noun[Device]):
     ) -> ListDevices:
         """Return the operation that reads a page of devices."""
         return ListDevices(site_id=site_id, expand=expand, offset=offset, limit=limit)
+
+    def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
+        """Return the operations that make a device what a row says it should be."""
+        return device_desired.operations_of(row)
+
+    def row(self, state: Device) -> dict[str, str]:
+        """Return the row of a device, without its configuration."""
+        return device_desired.row_of(state)
+
+    def parts(self, state: Device) -> Iterable[Operation[Any]]:
+        """Return the operations that read the configuration groups of a device."""
+        return device_desired.configurations(state)
+
+    def cells(self, state: Device, reading: Operation[Any], part: Any) -> dict[str, str]:
+        """Return the values of a configuration group, without sensitive ones."""
+        return device_desired.cells_of(state, reading, part)
 
     def facts(self, state: Device) -> Facts:
         """Return the facts that a plan needs."""
@@ -100,6 +118,29 @@ def _settings(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _resets(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return _by_group(dict.fromkeys((names,) if isinstance(names, str) else names))
+
+
+@attrs.frozen(kw_only=True)
+class Export(BulkChange):
+    """The devices to write to a file of what should be, for `fleet.export`."""
+
+    noun: ClassVar[str] = DEVICE.name
+
+    selection: Selection
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The sites named by the selection."""
+        return self.selection.site_ids
+
+    @property
+    def expand(self) -> tuple[str, ...]:
+        """The additional fields to request: the manifest declares the configuration."""
+        return ("manifest", *self.selection.expand)
+
+    def operations_for(self, state: Device) -> tuple[Operation[Any], ...] | None:
+        """Return no operations if a device is selected, else None."""
+        return None if self.selection.match(state) is None else ()
 
 
 @attrs.frozen(kw_only=True)

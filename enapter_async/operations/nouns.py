@@ -4,7 +4,7 @@ The target of an operation names its noun. If that is not defined, a plain noun 
 objects are read one by one, with the reads that their operations define.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from enapter_async.operation import Operation, Settles, Target
@@ -38,6 +38,8 @@ class Noun(Generic[S]):
     """The field that sets a slug, or "" if there is none."""
     page_size: ClassVar[int] = 50
     """The maximum number of objects in a page."""
+    columns: ClassVar[tuple[str, ...]] = ()
+    """The columns of a file of what objects should be, without those of their parts."""
     health: ClassVar[tuple[str, ...]] = ()
     """The additional fields that `get` must request for `is_online` to work."""
 
@@ -57,6 +59,22 @@ class Noun(Generic[S]):
     ) -> Operation[tuple[S, ...]] | None:
         """Return the operation that reads a page of all objects, or of those of a site, or None."""
         return None
+
+    def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
+        """Return the operations that make an object what a row of a file says it should be."""
+        raise NotImplementedError(f"{type(self).__name__} must say what a row means")
+
+    def row(self, state: S) -> dict[str, str]:
+        """Return the row of such a file for an object, without its parts."""
+        raise NotImplementedError(f"{type(self).__name__} must say what its row is")
+
+    def parts(self, state: S) -> Iterable[Operation[Any]]:
+        """Return the operations that read the parts of an object that its row shows."""
+        return ()
+
+    def cells(self, state: S, reading: Operation[Any], part: Any) -> dict[str, str]:
+        """Return the cells of a row for a part that was read."""
+        return {}
 
     def facts(self, state: S) -> Facts:
         """Return the facts that a plan needs; `state` has an `id` and, optionally, a `name`."""

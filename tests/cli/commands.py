@@ -33,6 +33,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet apply": ("{folder}/rows.csv", "--yes"),
     "fleet journal check": ("postgresql://ops@127.0.0.1:{port}/ops",),
     "fleet journal prepare": ("postgresql://ops@127.0.0.1:{port}/ops",),
+    "fleet drift": ("{folder}/desired.csv",),
+    "fleet export": ("--all", "-o", "{folder}/exported.csv"),
     "fleet plan": ("{folder}/rows.csv",),
     "fleet rehearse": ("{folder}/plan", "--faults", "0"),
     "fleet report": ("{run}",),
@@ -68,6 +70,7 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     """Write the files that the commands name; return the values of their placeholders."""
     device = next(each.id for each in world if each.type == "STANDALONE")
     others = [each.id for each in world if each.id != device][:3]
+    (folder / "desired.csv").write_text(f"device_id,name\n{device},Wanted\n")
     rows = folder / "rows.csv"
     rows.write_text(
         "operation,device_id,name,protocol\n"

@@ -243,6 +243,20 @@ OWN: Final = (
         },
     ),
     Own(
+        "fleet drift",
+        ("{folder}/desired.csv", "--output", "{folder}/drift.plan"),
+        {"--output": lambda s: s.file("drift.plan").count("\n") == 3 and s.code == 6},
+    ),
+    Own(
+        "fleet export",
+        (*PLANNED, "--all", "--output", "{folder}/e.csv"),
+        {
+            **SELECTION,
+            "--all": lambda s: s.code == 0,
+            "--output": lambda s: s.file("e.csv").startswith("\ufeffdevice_id,site_id,name"),
+        },
+    ),
+    Own(
         "fleet plan",
         ("--all", "--delete", "--output", "{folder}/all.plan", "--check"),
         {
