@@ -29,6 +29,7 @@ ALLOWED: Sequence[AllowedSkip] = (
     AllowedSkip("openssl is not installed", "tests/*"),
     AllowedSkip("nginx is not installed", "tests/*"),
     AllowedSkip("PostgreSQL is not installed", "tests/*"),
+    AllowedSkip("pgbouncer is not installed", "tests/fleet/test_pooling.py::*"),
     AllowedSkip("nginx or the openssl command is missing", "tests/benchmarks/*"),
     AllowedSkip("the openssl command is missing", "tests/benchmarks/*"),
     AllowedSkip("wrk is not installed", "tests/benchmarks/*"),

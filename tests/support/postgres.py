@@ -117,6 +117,35 @@ class PostgresServer:
         for pid in (*map(int, children.read_text().split()), self._process.pid):
             os.kill(pid, number)
 
+    @contextmanager
+    def replica(self) -> Iterator["PostgresServer"]:
+        """Start a replica, which receives what this server writes, but is not waited for."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            replica = type(self)(self._folder / "replica", free.getsockname()[1])
+        replica._folder.mkdir()
+        if self._user is not None:
+            shutil.chown(replica._folder, self._user)
+        self._execute(
+            "pg_basebackup", "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast",
+            "--no-sync", "--pgdata", str(replica._folder / "data"),
+            "--dbname", self.address("postgres"),
+        )  # fmt: skip
+        try:
+            replica.start()
+            yield replica
+        finally:
+            replica.crash()
+
+    def promote(self) -> None:
+        """Let a replica take over."""
+        self._execute("pg_ctl", "promote", "--wait", "--pgdata", str(self._folder / "data"))
+
+    def _execute(self, name: str, *arguments: str) -> None:
+        subprocess.run(  # noqa: S603 - a program of this machine
+            [str(program(name)), *arguments],
+            user=self._user, cwd=self._folder, check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
     def address(self, database: str) -> str:
         return f"postgresql://fleet@127.0.0.1:{self._port}/{database}"
 
