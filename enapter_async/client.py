@@ -52,8 +52,8 @@ class Client:
 
     Args:
         token: The access token, or a function, plain or async, that returns it. A function is
-            called when the client is opened, and again after a 401; the call then goes on with
-            the new token, which must be the same user's. A plain function runs on the event
+            called when the client is opened, and again after a 401; the call then continues with
+            the new token, which must belong to the same user. A plain function runs on the event
             loop, so it must not block. The environment is read only by `from_env`.
         base_url: The address of the API, with or without `/v3` or `/` at its end. For a gateway
             it is `http://enapter-gateway.local/api`.

@@ -337,9 +337,9 @@ class ResultDiffersError(_AcceptedError):
 class StillPendingError(_AcceptedError):
     """The API accepted the operation, and it did not end within the wait for it.
 
-    For example, a command that its device has not answered yet. Do not send it again: read later
-    what became of it. `result` is the last value that was read, and None in a job; `noun` and
-    `subject` name the object that was written to.
+    For example, a command that its device has not answered yet. Do not send it again: read its
+    outcome later. `result` is the last value that was read, and None in a job; `noun` and `subject`
+    name the object that was written to.
     """
 
 

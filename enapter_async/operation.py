@@ -247,15 +247,15 @@ class Operation(Generic[T_co]):
         return False
 
     def follow(self, result: Any) -> "Operation[Any] | None":
-        """Return the read that shows how the operation goes on after this result, or None.
+        """Return the read that shows the operation's progress after this result, or None.
 
-        An operation that the API only accepts, such as a command, goes on after its answer. Jobs
+        An operation that the API only accepts, such as a command, continues after its answer. Jobs
         execute this read again and again, each time with the last result, until it is None.
         """
         return None
 
     def first_state(self, result: Any) -> Any:
-        """Return what the answer to an operation that goes on says of it; by default, itself."""
+        """Return the first known state of an operation that continues, by default its answer."""
         return result
 
     def differs(self, result: Any) -> str:
@@ -311,7 +311,7 @@ class Operation(Generic[T_co]):
     def created(self, candidate: Any) -> datetime | None:
         """Return when a candidate was created, by the server's clock, or None if that is unknown.
 
-        One that was created before the first attempt is no candidate.
+        An object that was created before the first attempt is not a candidate.
         """
         return None
 
@@ -359,7 +359,7 @@ class Operation(Generic[T_co]):
         return ""
 
     def prepared(self, state: Any) -> Self:
-        """Return the operation with what a plan adds from this state, such as default values."""
+        """Return the operation with values that a plan adds from this state, such as defaults."""
         return self
 
     def undo(self, before: Any) -> "Operation[Any] | None":

@@ -35,8 +35,8 @@ def ids_of(operation: Operation[Any]) -> dict[str, str]:
 def route_of(operation: Operation[Any]) -> Route:
     """Return the route of an operation, which is the same for all devices.
 
-    It is found by replacing one text field at a time and locating the new text in the path, so
-    an id that equals another part of the path does no harm.
+    It is found by replacing one text field at a time and locating the new text in the path, so an
+    id may equal another part of the path.
     """
     names = tuple(_texts(operation))
     key = (type(operation), names)

@@ -48,15 +48,15 @@ class CallRecord:
     `attempts` are the failed ones; `sent` counts all, including a successful one; `elapsed` is in
     seconds; `settled` and `already_absent` are as in `hooks.CallEnded`.
 
-    `before_again` is awaited before the operation is repeated after an uncertain attempt, so that
-    a journal can first record that it may arrive once more; an exception from it ends the call.
-    `observer` is asked before each attempt and notified of its end. `decides` means that a
+    `before_again` is awaited before the operation is repeated after an uncertain attempt. A journal
+    can then record that the operation may arrive twice. An exception from `before_again` ends the
+    call. `observer` is asked before each attempt and notified of its end. `decides` means that a
     decision depends on the answer: a 404 must be proven, and a read requests a fresh answer and
     records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
-    before this call the operation may first have been sent.
-    `permit` is a permit of the client's limiter, acquired in advance for the first attempt. If it
-    is still set after the call, the caller must end it.
+    before this call the operation may first have been sent. `permit` is a permit of the client's
+    limiter, acquired in advance for the first attempt. If it is still set after the call, the
+    caller must end it.
     """
 
     # Class attributes are the initial values, so that creating a record stays cheap.
@@ -252,7 +252,8 @@ def differing(
             f"{described(operation)} may or may not have happened: {why}",
             noun=target.noun,
             subject=target.name,
-            hint=f"Check the {target.word} before you send it again, which would do it once more.",
+            hint=f"Check the {target.word} before you send it again, because that would do it a "
+            f"second time.",
         )
     return ResultDiffersError(
         f"{described(operation)} was done, but with a different result: {why}",

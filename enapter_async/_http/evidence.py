@@ -144,8 +144,8 @@ def candidates(
 ) -> tuple[Any, ...]:
     """Return the search results that an operation first attempted at `first` may have created.
 
-    `seen` is what the search's answer showed: by its `Date`, the start of the first attempt is
-    known on the server's clock, and whatever was created before it is left out.
+    `seen` is the evidence from the search's answer. Its `Date` gives the start of the first attempt
+    on the server's clock; objects created before that are left out.
     """
     listed = tuple(operation.candidates(found))
     if seen is None or seen.date is None or first is None:

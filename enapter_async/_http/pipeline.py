@@ -4,8 +4,8 @@ A call takes the lock of its target, acquires a permit from the limiter, and mak
 successful answer is returned at once. Anything else is a `Failure`, and only then is a retry loop
 created. However the call ends, an uncertain attempt is settled by reading back, or reported.
 
-The lock is taken before the permit, so that a call waiting for another writer of the same device
-holds no permit that calls for other devices could use.
+The lock is taken before the permit: a call that waits for another writer of the same device must
+not hold a permit that calls for other devices could use.
 """
 
 import asyncio
@@ -250,7 +250,7 @@ class Pipeline(Renewing):
             self.limiter.dropped(permit)
 
     def _passed(self, call: Call, reply: Reply, result: Any, began: float) -> None:
-        """Record what a successful answer shows, and report it to hooks."""
+        """Record the evidence of a successful answer, and report it to hooks."""
         operation, record = call.operation, call.record
         if not self.evidence.knows(operation):
             self.evidence.learn(operation, result)

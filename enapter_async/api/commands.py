@@ -28,13 +28,13 @@ WAIT: Final = timedelta(minutes=1)
 
 @attrs.frozen
 class Commands:
-    """The methods for commands; each executes one operation, except that `execute` reads on.
+    """The methods for commands; each executes one operation, and some then read its outcome.
 
     A device is addressed by its id or its slug, and with `site_id` through that site. Every
     method raises at the `await` (`list` at the first execution), as those of `client.devices`
     do: `ConfigurationError` for a wrong argument, before anything is sent; `APIError` if the API
     refuses; `TransportError` or `DeadlineExceededError` if no answer arrived and nothing was
-    created; `AmbiguousOutcomeError` if it is unknown whether the device got the command.
+    created; `AmbiguousOutcomeError` if it is unknown whether the device received the command.
     """
 
     _executor: TimedExecutor
@@ -51,12 +51,12 @@ class Commands:
         """Execute a command: create an execution, and read it until it has ended.
 
         `name` is the command's name, an alias, or a name of a profile that it implements. The
-        execution is read after 0.5 s, and then ever more rarely, up to every 10 s. The result is
-        one that ended in SUCCESS. Raises `ResultDiffersError` if it ended in ERROR: the device
-        carried it out, and reported a failure. Raises `StillPendingError` if it had not ended
-        after `wait`, or could not be read; `follow` continues with the execution in its `result`.
-        Raises `AmbiguousOutcomeError` if it ended in TIMEOUT or UNSYNC; and if the answer to the
-        creation was lost, with the executions that it may have created in `candidates`.
+        execution is read after 0.5 s, and then at growing intervals of up to 10 s. The result is an
+        execution that ended in SUCCESS. Raises `ResultDiffersError` if it ended in ERROR: the
+        device carried it out, and reported a failure. Raises `StillPendingError` if it had not
+        ended after `wait`, or could not be read; `follow` continues with the execution in its
+        `result`. Raises `AmbiguousOutcomeError` if it ended in TIMEOUT or UNSYNC; and if the answer
+        to the creation was lost, with the executions that it may have created in `candidates`.
 
         Not safe to repeat: each call that arrives runs the command.
 
@@ -83,7 +83,7 @@ class Commands:
         Source: API page, `GET devices/{device_id}/command_executions/{execution_id}`.
         """
         found = await self.get(device_id, execution_id, site_id=site_id)
-        # The operation that is followed; what it requested does not matter any more.
+        # The operation that is followed; its request no longer matters.
         creation = CreateExecution(device_id=device_id, site_id=site_id, name="any")
         return await self._followed(FollowUp.after(creation, found), wait)
 
@@ -107,7 +107,7 @@ class Commands:
         site_id: str | None = None,
         ephemeral: bool | Unset = UNSET,
     ) -> str:
-        """Create an execution of a command, and return its id at once, whatever becomes of it.
+        """Create an execution of a command, and return its id without waiting for its end.
 
         An `ephemeral` execution is not listed, and the server deletes it after a day; if the
         answer is lost, no search can find it. Not safe to repeat.
@@ -134,7 +134,7 @@ class Commands:
         ephemeral: bool | Unset = UNSET,
         expand_log: bool = False,
     ) -> Execution:
-        """Execute a command by the API's blocking request, which is answered once it has ended.
+        """Execute a command with the API's blocking request, which returns once the execution ends.
 
         `execute` does the same with short requests, and loses less when a connection breaks. The
         answer may take 5 minutes longer than the client's limits allow. Raises as `execute` does.

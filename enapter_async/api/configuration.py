@@ -24,8 +24,9 @@ from enapter_async.operations.configuration import (
 class Configuration:
     """The methods for groups of parameters of devices, which a device's manifest declares.
 
-    Each executes one operation, and raises as the methods of `Devices` do. What a parameter may be
-    is checked by the server; a plan checks it against the manifest before anything is sent.
+    Each executes one operation, and raises the same errors as the methods of `Devices`. The server
+    checks the values of parameters; a plan checks them against the manifest before anything is
+    sent.
     """
 
     _executor: Executor

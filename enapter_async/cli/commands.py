@@ -15,7 +15,7 @@ _LISTED = ("id", "created_at", "device_id", "request.name", "state")
 
 @click.group("commands")
 def command() -> None:
-    """Execute commands on single devices, and see what became of them."""
+    """Execute commands on single devices, and show their executions."""
 
 
 @command.command("execute")
@@ -29,7 +29,7 @@ def command() -> None:
     default=WAIT,
     show_default=True,
     metavar="SECONDS",
-    help="How long to follow the execution; with 0, do not.",
+    help="How long to follow the execution; 0 does not follow it.",
 )
 @through_site
 def execute(
@@ -43,9 +43,8 @@ def execute(
 ) -> None:
     """Execute the command NAME on DEVICE, and follow it until it has ended.
 
-    If the device reports an error, the exit code is 1; if it did not answer, 3, since it may
-    have carried out the command; and if the execution has not ended in time, 4. It is never
-    sent twice.
+    The exit code is 1 if the device reports an error, 3 if it did not answer (it may have carried
+    out the command), and 4 if the execution has not ended in time. The command is never sent twice.
     """
     operation = CreateExecution(device_id=device, site_id=site_id, name=name, arguments=arguments)
     write_object(settings, operation, wait=wait)
@@ -72,13 +71,17 @@ def get_execution(
 @command.command("list")
 @connection_options
 @click.argument("device", required=False)
-@click.option("--site", "site_id", metavar="ID", help="The executions of this site's devices.")
-@click.option("--state", "states", metavar="STATE", multiple=True, help="Only in this state.")
-@click.option("--name", "names", metavar="NAME", multiple=True, help="Only of this command.")
+@click.option("--site", "site_id", metavar="ID", help="List executions of this site's devices.")
+@click.option(
+    "--state", "states", metavar="STATE", multiple=True, help="List only executions in this state."
+)
+@click.option(
+    "--name", "names", metavar="NAME", multiple=True, help="List only executions of this command."
+)
 @click.option("--since", metavar="TIME", help="Created at this time or later (RFC 3339).")
 @click.option("--until", metavar="TIME", help="Created before this time (RFC 3339).")
-@click.option("--newest-first", is_flag=True, help="Begin with the newest.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.option("--newest-first", is_flag=True, help="Start with the newest.")
+@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
 def list_executions(
     settings: Settings,
     *,
@@ -93,7 +96,7 @@ def list_executions(
 ) -> None:
     """List the executions of DEVICE, or of a site, oldest first."""
     if device is None and site_id is None:
-        raise click.UsageError("name a DEVICE, or a site by --site")
+        raise click.UsageError("give a DEVICE, or a site with --site")
     times = (_time("--since", since), _time("--until", until))
     oldest, newest = ExecutionsOrder.CREATED_AT_ASC, ExecutionsOrder.CREATED_AT_DESC
     list_objects(

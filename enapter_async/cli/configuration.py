@@ -30,8 +30,8 @@ def command() -> None:
 @connection_options
 @click.argument("device")
 @click.argument("group")
-@click.option("--names", metavar="NAMES", help="Only these parameters, separated by commas.")
-@click.option("--show-sensitive", is_flag=True, help="Show sensitive values, too.")
+@click.option("--names", metavar="NAMES", help="Read only these parameters, separated by commas.")
+@click.option("--show-sensitive", is_flag=True, help="Also show sensitive values.")
 @through_site
 def get_configuration(
     settings: Settings,
@@ -81,10 +81,10 @@ def update_configuration(
     reset: tuple[str, ...],
     site_id: str | None,
 ) -> None:
-    """Set and reset parameters of a group; the manifest says which of them there are.
+    """Set and reset parameters of a group, which the manifest declares.
 
-    Whatever the manifest can tell is checked before anything is changed. A VALUE is text for a
-    parameter of that type, and else JSON, such as 8502 or true.
+    All changes are checked against the manifest before anything is sent. A VALUE is text if the
+    parameter has that type, otherwise JSON, such as 8502 or true.
     """
     texts = dict(pair_of(each, "--set") for each in given)
     places = dict(pair_of(each, "--set-secret") for each in secrets)
@@ -141,5 +141,5 @@ def _parameters(manifest: Manifest, group: str) -> dict[str, Parameter]:
 
 
 def _is_sensitive(parameter: Parameter | None) -> bool:
-    """Return whether a value is sensitive; one that the manifest does not declare may be."""
+    """Return whether a value is or may be sensitive, as an undeclared one may be."""
     return parameter is None or parameter.sensitive

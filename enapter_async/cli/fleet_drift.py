@@ -82,7 +82,7 @@ def _desired(file: str) -> list[Operation[Any]]:
 
 
 def _tell_ignored(columns: Sequence[str]) -> None:
-    tell(f"columns that are ignored: {plain(', '.join(columns))}")
+    tell(f"ignored columns: {plain(', '.join(columns))}")
 
 
 def _differences(item: PlanItem) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the commands of `fleet` do with a job that several workers carry out."""
+"""The `fleet` commands for a job that several workers carry out."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,8 @@ JOURNAL: Final = click.option(
     "--journal",
     "place",
     metavar="PLACE",
-    help="Make a job for several workers in PLACE: a new folder, for processes of this machine, or "
+    help="Create a job for several workers in PLACE: a new folder, for processes of this machine, "
+    "or "
     "postgresql://USER@HOST/DATABASE#NAME, for workers on any machine.",
 )
 BY: Final = click.option(
@@ -70,7 +71,7 @@ def parsed_by(text: str | None) -> By | None:
         return text  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # "site"
     if text.isascii() and text.isdigit() and int(text):
         return int(text)
-    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations from 1 up")
+    raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations of at least 1")
 
 
 def job_at(text: str) -> Job | None:
@@ -153,7 +154,7 @@ def _credentials_of(job: Job) -> str | None:
 
 
 def _work(settings: Settings, address: str, credentials: str | None) -> None:
-    """Work on the jobs at an address, in a process of its own, until they are over."""
+    """Work on the jobs at an address, in a separate process, until they are over."""
     # Ctrl-C reaches every process of a terminal; the first one tells the job to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -189,7 +190,7 @@ async def _watch(
         stopping.append(asyncio.create_task(job.stop("it was interrupted")))
 
     def cut() -> None:
-        tell("cancelled: operations in flight are unknown; press Ctrl-C again to exit at once")
+        tell("cancelled: operations in flight are unknown; press Ctrl-C again to exit now")
         for process in processes:
             process.kill()
 
@@ -220,7 +221,7 @@ async def _watch(
 
 
 async def _finish(worker: Worker) -> None:
-    """Wait until nothing is left for a worker, and report why if that is not the end."""
+    """Wait until nothing is left for a worker; if jobs have not ended, report why."""
     try:
         for job, why in (await worker.finish()).items():
             tell(f"job {job} was left alone: {why}")
@@ -260,7 +261,7 @@ def _quoted(place: str) -> str:
 
 
 def status_row(job: Job, status: JobStatus) -> dict[str, Any]:
-    """Return how a job stands, as one JSON object."""
+    """Return a job's status as one JSON object."""
     return {
         "job": status.name,
         "place": job.place,
@@ -278,7 +279,7 @@ def status_row(job: Job, status: JobStatus) -> dict[str, Any]:
 
 
 def show_status(settings: Settings, job: Job) -> Exit:
-    """Show how a job stands; return the exit code."""
+    """Show a job's status; return the exit code."""
     status = asyncio.run(job.status())
     if settings.as_json:
         click.echo(json_line(status_row(job, status)))
@@ -324,7 +325,7 @@ def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
     if settings.as_json:
         click.echo(json_line(status_row(job, status)))
     if status.ended:
-        tell(f"job {job.name} has ended already")
+        tell(f"job {job.name} has already ended")
     elif status.running:
         tell(
             f"job {job.name} starts nothing more; {status.at_work} partitions are still in progress"
@@ -338,13 +339,13 @@ def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
 
 
 def resume_job(settings: Settings, job: Job, how: Mapping[str, Any], *, workers: int) -> Exit:
-    """Let a job go on, and work on it with processes of this machine; return the exit code."""
+    """Resume a job, and work on it with processes of this machine; return the exit code."""
     asyncio.run(job.resume(**how))
     return work_on(settings, job, workers=workers, credentials=None)
 
 
 def report_path(job: Job, output: str | None) -> Path:
-    """Return where the page about a job goes.
+    """Return the path for a job's report.
 
     Raises:
         ConfigurationError: there is such a file already.
@@ -354,5 +355,5 @@ def report_path(job: Job, output: str | None) -> Path:
         return place.path / "report.html"
     path = Path(output or f"{job.name.replace('/', '-')}.html")
     if path.exists():
-        raise ConfigurationError(f"{path} exists already; name another file with -o")
+        raise ConfigurationError(f"{path} already exists; choose another file with -o")
     return path

@@ -103,8 +103,8 @@ def _row(folder: Place, status: RunStatus) -> dict[str, Any]:
 @click.option(
     "--accept-candidates",
     is_flag=True,
-    help="Search for what an unknown command may have created, and take what is found for its "
-    "outcome if it is exactly one.",
+    help="Search for executions that an unknown command may have created; if there is exactly one, "
+    "accept its outcome.",
 )
 @WORKERS
 @run_options(CONCURRENCY, CHECK, WAIT, *CAUTION)
@@ -124,13 +124,13 @@ def resume(
     the next one starts. The run also keeps its original --max-rate and --concurrency, unless they
     are given again. All other options are taken from this command.
 
-    RUN may also be the place of a job for several workers, which keeps all of its options.
+    RUN may also be the folder or address of a job for several workers, which keeps its options.
     """
     if (job := job_at(run)) is not None:
         ending = resume_job(settings, job, how, workers=1 if workers is None else workers)
         click.get_current_context().exit(ending)
     if workers is not None:
-        raise click.UsageError("--workers is for a job that `fleet apply --journal` made")
+        raise click.UsageError("--workers requires a job created by `fleet apply --journal`")
     folder = find_place(run)
     look = RunStatus.read(folder.journal)
     if settings.base_url is None and look.facts:

@@ -27,7 +27,7 @@ from enapter_async.text import plain
     "queues",
     multiple=True,
     metavar="QUEUE",
-    help="Take partitions of this queue only, such as site:ID or default; may be given several "
+    help="Take only partitions of this queue, such as site:ID or default; may be given several "
     "times. [default: all]",
 )
 @click.option(
@@ -42,7 +42,7 @@ from enapter_async.text import plain
     metavar="FOLDER",
     help="Keep generated configurations in this folder, in a file of mode 0600 for each partition.",
 )
-@click.option("--name", metavar="NAME", help="How people recognise this worker.")
+@click.option("--name", metavar="NAME", help="The worker's name, for people.")
 @click.option(
     "--until-done", is_flag=True, help="Exit once every job there has ended or was stopped."
 )
@@ -65,7 +65,7 @@ def work(
     place = place_of(journal)
     if isinstance(place, Folder) and not place.exists():
         raise RunNotFoundError(
-            f"there is no job in {plain(place.name)}; `fleet apply --journal` makes one"
+            f"there is no job in {plain(place.name)}; `fleet apply --journal` creates one"
         )
     ending = asyncio.run(
         _work_until(

@@ -152,7 +152,7 @@ def rehearse_plan(
         if read.once:
             raise ConfigurationError(
                 f"{plain(plan)} has {read.once} once-only operations, such as commands, which "
-                "cannot be rehearsed: the plan does not hold what the devices would do"
+                f"cannot be rehearsed: the plan does not know how the devices respond"
             )
         tell(f"{len(read)} operations, rehearsed on this machine; {faults * 100:g} % faults")
         if read.counts[Verdict.REFUSED]:

@@ -1,4 +1,4 @@
-"""The options that select devices, and those that say what is to be changed about them."""
+"""The options that select devices, and the options for changes to them."""
 
 import functools
 from collections.abc import Callable

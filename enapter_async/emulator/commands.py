@@ -123,10 +123,10 @@ class Commands(Noun):
     """The executions of the world, and how each command behaves.
 
     A command must be in the device's manifest, by its name, an alias, or a name that it
-    `implements`. The API page leaves open: an unknown command and a wrong argument are 422, a
-    role below the command's `access_level` (USER by default) is 403. Devices that are OFFLINE
-    time out. `timeout` is the time after which the API gives a device up. A blocking call is
-    answered at once, as if the time had passed; use `Latency` to delay it.
+    `implements`. Choices that the API page leaves open: an unknown command and a wrong argument are
+    422; a role below the command's `access_level` (USER by default) is 403. Devices that are
+    OFFLINE time out. `timeout` is the time after which the API gives up on a device. A blocking
+    call is answered at once, as if the time had passed; use `Latency` to delay it.
     """
 
     paths: ClassVar[tuple[str, ...]] = (
@@ -143,7 +143,7 @@ class Commands(Noun):
         self._executions: dict[str, _Execution] = {}
 
     def behave(self, name: str, behaviour: Behaviour, *, device_id: str | None = None) -> None:
-        """Set how a command behaves, on one device or on all; `name` is that of the manifest."""
+        """Set the behaviour of a command on one device or all; `name` is that in the manifest."""
         self._behaviours[name, device_id] = behaviour
 
     def executions(self, device_id: str | None = None) -> tuple[dict[str, Any], ...]:

@@ -35,8 +35,8 @@ class Configuration(Noun):
     A parameter that was not set has its default. The group's `access_level` is needed to read and
     to write. Choices that the API page leaves open: a wrong value is 422, and so is a reset of a
     required parameter without a default. The switches: `mask_sensitive` shows sensitive values as
-    "***"; with `refuse_offline` a device that is offline answers 409. The log holds the names of
-    sensitive parameters, and never their values.
+    "***"; with `refuse_offline` a device that is offline answers 409. The log contains the names of
+    sensitive parameters, but never their values.
     """
 
     paths: ClassVar[tuple[str, ...]] = (

@@ -63,7 +63,7 @@ class JournalError(EnapterError):
 class TakenOverError(JournalError):
     """Another session has taken over the run, because this one's lease was over.
 
-    This session writes nothing any more, and so sends nothing; the other one continues the run.
+    This session no longer writes, and therefore sends nothing; the other session continues the run.
     """
 
 

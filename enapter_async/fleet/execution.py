@@ -276,7 +276,7 @@ class Execution(Generic[OperationT]):
         answer = self._result if isinstance(self._result, RawAnswer) else None
         error = self._unknown(
             CredentialsNotKeptError,
-            f"{described(self.operation)} was done, and its credentials could not be stored: "
+            f"{described(self.operation)} was done, but its credentials could not be stored: "
             f"{problem}",
             "generate them again once they can be stored; the lost ones may still be valid on the "
             "server",

@@ -45,7 +45,7 @@ class FollowedExecution(Execution[OperationT]):
 
     @property
     def accepted(self) -> bool:
-        """Whether the API accepted the operation, so that nothing more is sent for it."""
+        """Whether the API accepted the operation; if so, nothing more is sent for it."""
         return self._follow_up is not None
 
     @property

@@ -112,7 +112,7 @@ def read_objects(data: bytes, source: str) -> Iterator[tuple[int, dict[str, Any]
         else:
             yield line, {key: cell for key, cell in zip(header, cells, strict=False) if key}
     if not header:
-        yield 0, "it is empty; a CSV file begins with a header"
+        yield 0, "it is empty; a CSV file starts with a header"
 
 
 def _operation(row: dict[str, Any]) -> Operation[Any]:
@@ -159,7 +159,7 @@ def _rows_of_csv(
 
 
 def _values(row: dict[str, str]) -> dict[str, Any] | str:
-    """Read the cells of fields that are not text as JSON; return the row, or what is wrong."""
+    """Read the cells of fields that are not text as JSON; return the row, or its problem."""
     kind = named(row.get("operation", ""))
     known = () if kind is None else fields_of((kind,))
     values: dict[str, Any] = dict(row)

@@ -9,10 +9,10 @@ from enapter_async.fleet.outcomes import State
 class Ordering:
     """Parks an item behind an earlier item for the same device, or behind the item it follows.
 
-    It does not handle tasks. Reads and operations on new objects are not ordered. Once an item has
-    ended badly, `blocked_by` describes it. Each such device takes one small entry, which is kept
-    for the whole run: without it, later items would run. The id and the slug of one device count as
-    two devices.
+    This class does not handle tasks. Reads and operations on new objects are not ordered. Once an
+    item has ended badly, `blocked_by` describes it. Each such device takes one small entry, which
+    is kept for the whole run: without it, later items would run. The id and the slug of one device
+    count as two devices.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Ordering:
 
 
 class GroupLimit:
-    """Limits how many items of one group are in flight together. It does not handle tasks.
+    """Limits how many items of one group are in flight together; does not handle tasks.
 
     Items without a group are not limited.
     """

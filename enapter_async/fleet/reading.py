@@ -66,7 +66,7 @@ async def read_state(
 async def find_created(
     client: Caller, operation: Operation[Any], *, record: CallRecord, age: float
 ) -> Any:
-    """Search for what an operation created that was first sent `age` seconds ago, and return it.
+    """Search for the objects created by an operation first sent `age` seconds ago, and return them.
 
     Raises:
         AmbiguousOutcomeError: there is none, or more than one; the error has all of them.

@@ -50,8 +50,8 @@ class Summary:
     """The summary of a job from its journal, up to its event `last_event`.
 
     Of the unknown operations, `repeatable` are sent again when the job continues; `open_ends` may
-    be done only once (a new configuration), and nobody has yet decided about them; a search may
-    find what `searchable` of those did.
+    be done only once (a new configuration) and still need a decision; of those, `searchable` may
+    have created objects that a search can find.
     """
 
     last_event: int = attrs.field(validator=instance_of(int))

@@ -56,7 +56,7 @@ class Session:
         self.folder = folder
         self.task: asyncio.Task[None] | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Checked here, because the task that waits for it may have been cancelled.
+        # Checked here, because the task that waits for the session may have been cancelled.
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self.troubles: list[Mapping[str, Any]] = []
         self.over = False

@@ -126,7 +126,7 @@ class SharedLimiter:
         await self.close()
 
     async def close(self) -> None:
-        """Stop what is pending, and close the slots; safe to repeat."""
+        """Cancel pending waits, and close the slots; safe to repeat."""
         tasks = [each for each in (self._sleeper, self._reserving, self._pausing) if each]
         self._sleeper = self._reserving = self._pausing = None
         for task in tasks:
@@ -139,7 +139,7 @@ class SharedLimiter:
     # The methods of `Limiter`.
 
     def try_acquire(self) -> Permit | None:
-        """Return a permit at once if a slot is free now and nobody waits."""
+        """Return a permit immediately if a slot is free now and no call is waiting."""
         if self._line or not self._is_due(self._monotonic()):
             return None
         permit = self._own.try_acquire()

@@ -1,4 +1,4 @@
-"""Command executions: what was asked of a device, and what became of it.
+"""Command executions: requests to a device, and their outcomes.
 
 Source: API page, "Device Commands".
 """
@@ -19,7 +19,7 @@ class ExecutionState(OpenEnum):
     NEW: ClassVar[Self]
     """Accepted by the API; the device has not answered yet."""
     IN_PROGRESS: ClassVar[Self]
-    """The device has answered that it is at work."""
+    """The device has reported that it is working on the command."""
     SUCCESS: ClassVar[Self]
     ERROR: ClassVar[Self]
     """The device carried out the command, and answered that it failed."""
@@ -102,5 +102,5 @@ class Execution:
 
     @property
     def ended(self) -> bool:
-        """Whether its state changes no more; an unknown state may."""
+        """Whether its state is final; an unknown state is not."""
         return self.state in _FINAL

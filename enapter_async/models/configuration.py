@@ -13,8 +13,8 @@ import attrs
 class ConfigurationValues(Mapping[str, Any]):
     """The values of a group of parameters, by their names; a parameter without a value is absent.
 
-    It is a read-only mapping. Some values may be secrets, and only the manifest tells which, so no
-    value appears in `repr`.
+    It is a read-only mapping. Some values may be secrets, and only the manifest declares which, so
+    no value appears in `repr`.
 
     Source: API page, "Device Configuration".
     """

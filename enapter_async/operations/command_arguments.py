@@ -34,7 +34,7 @@ def command_names(value: Iterable[str]) -> tuple[str, ...]:
 
 
 def values(value: Mapping[str, Any] | str | None) -> dict[str, Any]:
-    """Return a command's arguments as a JSON object of their own; a file may hold them as JSON."""
+    """Return a copy of a command's arguments as a JSON object; a file may contain them as JSON."""
     try:
         given = {} if value is None else value
         text = given if isinstance(given, str) else json.dumps(given, allow_nan=False)
@@ -100,12 +100,12 @@ def order(value: str) -> ExecutionsOrder:
 
 
 def created_at_gte(value: datetime | None) -> datetime | None:
-    """Return the time from which on executions are listed, in UTC, or None."""
+    """Return the earliest creation time of listed executions, in UTC, or None."""
     return _moment("created_at_gte", value)
 
 
 def created_at_lt(value: datetime | None) -> datetime | None:
-    """Return the time before which executions are listed, in UTC, or None."""
+    """Return the time before which listed executions were created, in UTC, or None."""
     return _moment("created_at_lt", value)
 
 
@@ -120,9 +120,9 @@ def _moment(field: str, value: object) -> datetime | None:
 
 
 def obstacle(state: Device, name: str, given: Mapping[str, Any]) -> str:
-    """Return why a device would refuse a command, according to its manifest; "" if it would not.
+    """Return the reason why a device would refuse a command, according to its manifest, or "".
 
-    A device whose manifest is not known refuses nothing.
+    Without a known manifest, there is no such reason.
     """
     if state.manifest is None:
         return ""

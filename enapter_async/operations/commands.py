@@ -1,7 +1,7 @@
 """The operations on commands: creating, reading and listing executions.
 
-An execution is created at once, and the device carries it out later; `follow` is how to learn
-its outcome. Every argument is checked when the value is built, before any I/O.
+An execution is created immediately, and the device carries it out later; `follow` reads its
+outcome. Every argument is checked when the value is built, before any I/O.
 
 Source: API page, "Device Commands".
 """
@@ -38,7 +38,7 @@ _BLOCKING_SECONDS: Final = 300.0
 
 
 def _not_well(execution: Execution) -> str:
-    """Return what went wrong with an execution that has ended; "" if nothing did."""
+    """Return the failure of an execution that has ended, or "" if it succeeded."""
     state = execution.state
     if state == ExecutionState.ERROR:
         return f"execution {execution.id} ended in ERROR{_reason(execution)}"
@@ -50,7 +50,7 @@ def _not_well(execution: Execution) -> str:
 
 
 def _reason(execution: Execution) -> str:
-    """Return the reason that a device reported for an error, after a colon; "" if it did not."""
+    """Return the reason that a device reported for an error, after a colon, or ""."""
     payload = None if execution.response is None else execution.response.payload
     for key in ("reason", "error", "message"):
         told = (payload or {}).get(key)
@@ -92,9 +92,9 @@ class GetExecution(OnDevice[Execution]):
 class ListExecutions(Page[Execution]):
     """Read one page of the executions of a device, or of a site.
 
-    Give `device_id`, `site_id`, or both; `device_ids` selects devices of a site. `states` and
-    `names` each hold alternative values; `created_at_gte` and `created_at_lt` are times with a
-    time zone. Ephemeral executions are not listed. Changes nothing, so it is safe to repeat.
+    Set `device_id`, `site_id`, or both; `device_ids` selects devices of a site. `states` and
+    `names` each hold alternative values; `created_at_gte` and `created_at_lt` are times with a time
+    zone. Ephemeral executions are not listed. Changes nothing, so it is safe to repeat.
 
     Source: API page "Device Commands", `GET devices/{device_id}/command_executions` and
     `GET sites/{site_id}/commands/executions`.
@@ -125,9 +125,9 @@ class ListExecutions(Page[Execution]):
 
     def __attrs_post_init__(self) -> None:
         if self.device_id is None and self.site_id is None:
-            raise ArgumentError("give device_id or site_id: executions of a device, or of a site")
+            raise ArgumentError("set device_id or site_id, for executions of a device or a site")
         if self.device_ids and (self.site_id is None or self.device_id is not None):
-            raise ArgumentError("device_ids selects devices of a site; give site_id, no device_id")
+            raise ArgumentError("device_ids selects devices of a site; set site_id, not device_id")
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
@@ -233,7 +233,7 @@ class CreateExecution(_Command[Any]):
     a day.
 
     Not safe to repeat: each request that arrives runs the command. After an uncertain outcome a
-    search lists the executions that it may have created, but only a person can take one of them.
+    search lists the executions that it may have created, but only a person can choose one of them.
 
     Source: API page "Device Commands", `POST devices/{device_id}/command_executions`.
     """
@@ -268,7 +268,7 @@ class CreateExecution(_Command[Any]):
     def not_in_jobs(self) -> str:
         """Return a reason for ephemeral executions, which cannot be found again."""
         if self.ephemeral is True:
-            return "an ephemeral execution is listed nowhere, so its outcome could not be settled"
+            return "an ephemeral execution is never listed, so its outcome could not be settled"
         return ""
 
 
@@ -276,8 +276,8 @@ class CreateExecution(_Command[Any]):
 class ExecuteCommand(_Command[Execution]):
     """Execute a command in one request, which is answered once the execution has ended.
 
-    The API may take minutes to answer, and holds the connection for so long; `CreateExecution`
-    returns at once. The fields are the same; with `expand_log`, all responses are included.
+    The API may take minutes to answer, and keeps the connection open meanwhile; `CreateExecution`
+    returns immediately. The fields are the same; with `expand_log`, all responses are included.
 
     Not safe to repeat: each request that arrives runs the command.
 

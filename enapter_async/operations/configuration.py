@@ -1,7 +1,7 @@
 """The operations on the configuration of a device: one group of parameters at a time.
 
-Which groups and parameters there are is in the device's manifest; a plan checks against it whatever
-it can before anything is sent.
+The device's manifest declares the groups and parameters; a plan checks against it before anything
+is sent.
 
 Source: API page, "Device Configuration".
 """
@@ -44,11 +44,11 @@ class _OnGroup(OnDevice[T]):
         return super().target()._replace(part=f"configuration.{self.group}")
 
     def accepts(self, result: Any) -> bool:
-        """Return True: an answer does not say which device it is about."""
+        """Return True: an answer does not name its device."""
         return True
 
     def _declared(self, device: Device) -> ConfigurationGroup | None:
-        """Return what the device's manifest says of the group; None if it was not read."""
+        """Return the group's declaration in the device's manifest, or None if it was not read."""
         if device.manifest is None:
             return None
         return Manifest(device.manifest).configuration.get(self.group)
@@ -130,7 +130,7 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
             raise ArgumentError("an update must set or reset a parameter; it names none")
         twice = next((name for name in named if named.count(name) > 1), None)
         if twice is not None:
-            raise ArgumentError(f"{twice} must stand in one of set, secrets and reset, once")
+            raise ArgumentError(f"{twice} must be in only one of set, secrets and reset")
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation.
@@ -177,12 +177,12 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
             return ""
         reset = set(self.reset) - (self.defaults or {}).keys()
         wrong = [
-            f"{name} is {result.get(name)!r}, and {value!r} was asked for"
+            f"{name} is {result.get(name)!r}, but {value!r} was requested"
             for name, value in self.changes().items()
             if name not in reset and not checks.same(result.get(name), value)
         ]
         wrong += [
-            f"{name} is not as it was asked for"
+            f"{name} is not as requested"
             for name, value in self._revealed().items()
             if name in result and not checks.same(result[name], value)
         ]
@@ -291,7 +291,7 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
         )
 
     def differs(self, result: ConfigurationValues | None) -> str:
-        """Return "": without the manifest, nothing says what the group should be."""
+        """Return "": without the manifest, the expected values are unknown."""
         if result is None or self.defaults is None or self.holds(result):
             return ""
         return "the group is not as its defaults are"

@@ -23,7 +23,7 @@ def _named(field: str, value: object) -> str:
     if isinstance(value, str) and _NAME.fullmatch(value):
         return value
     raise ArgumentError(
-        f"{field} must be a name of letters, digits and '_' that begins with a letter; got"
+        f"{field} must be a name of letters, digits and '_' that starts with a letter; got"
         f" {arguments.shown(value)}"
     )
 
@@ -58,7 +58,7 @@ def _values(field: str, values: Mapping[str, Any]) -> dict[str, Any]:
         try:
             json.dumps(value, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError):
-            raise ArgumentError(f"{field}.{name} is no value that JSON can carry") from None
+            raise ArgumentError(f"{field}.{name} is not a value that JSON can represent") from None
     return checked
 
 
@@ -67,7 +67,7 @@ def values_to_set(values: Mapping[str, Any]) -> dict[str, Any]:
     checked = _values("set", values)
     for name, value in checked.items():
         if value is None:
-            raise ArgumentError(f"set.{name} is null; name it in reset to take its value away")
+            raise ArgumentError(f"set.{name} is null; use reset to remove its value")
     return checked
 
 
@@ -91,7 +91,7 @@ def secrets(values: Mapping[str, Any]) -> dict[str, Secret | str]:
 
 
 def revealed(name: str, value: Secret | str) -> Any:
-    """Return a sensitive value: its own, or the text to which it refers."""
+    """Return a sensitive value: the value itself, or the text that it refers to."""
     if isinstance(value, Secret):
         return json.loads(value.reveal())
     kind, _, place = value.partition(":")

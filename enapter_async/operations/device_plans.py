@@ -221,7 +221,7 @@ class Change(BulkChange):
         return None if groups is None else self.operations(state, groups)
 
     def operations(self, device: Device, groups: Groups) -> tuple[Operation[Any], ...]:
-        """Return the operations for a selected device with these groups, as `operations_for`."""
+        """Return the operations for a selected device; these are its groups of the expression."""
         if self.delete:
             return (DeleteDevice(device_id=device.id),)
         wanted: list[Operation[Any]] = []

@@ -43,9 +43,8 @@ def _parse(text: str) -> tuple[str | _Field, ...]:
         else:
             raise ConfigurationError(
                 f"{shown(text)} is not a template, because of {shown(found.group())}: braces "
-                f"contain one name from {', '.join(DEVICE_FIELDS)} or a group of --name-matches, "
-                f"and nothing "
-                "else; write '{{' for a brace"
+                f"contain one name from {', '.join(DEVICE_FIELDS)} or a group of --name-matches; "
+                f"write '{{' for a brace"
             )
     parts.append(text[end:])
     return tuple(part for part in parts if part != "")
@@ -142,7 +141,8 @@ class PropertyCondition:
         found = _CONDITION.fullmatch(self.text)
         if found is None:
             raise ConfigurationError(
-                f"{shown(self.text)} is no condition on a property; write NAME, one of = != < <= > "
+                f"{shown(self.text)} is not a condition on a property; write NAME, one of = != < "
+                f"<= > "
                 ">=, and a value, such as fw_ver<1.2"
             )
         object.__setattr__(self, "_parts", found.groups())

@@ -13,9 +13,10 @@
     token_file = "berlin.token"
 
 A profile may set `base_url`, `user`, `ca_file` (a private authority, PEM), `proxy`,
-`allow_insecure_http`, and one of `token_command` (a list, run without a shell; the first line
-of its output is the token), `token_file` and `token` (the configuration file must then not be
-readable by others). Paths may start with `~`; otherwise they are relative to the file's folder.
+`allow_insecure_http`, and one of `token_command`, `token_file` and `token`. A `token_command` is a
+list, run without a shell; the first line of its output is the token. With `token`, the
+configuration file must not be readable by others. Paths may start with `~`; otherwise they are
+relative to the file's folder.
 
 Arguments take precedence over the environment, and the environment over the profile.
 """

@@ -40,7 +40,7 @@ def test_a_job_goes_from_its_submission_to_its_report(
     shown = run("fleet", "status", place)
     assert shown.exit_code == Exit.DONE
     assert "40 of 40 done, 4 of 4 partitions finished" in shown.stdout
-    assert "has ended already" in run("fleet", "stop", place).stderr
+    assert "has already ended" in run("fleet", "stop", place).stderr
 
     page = run("fleet", "report", place)
     assert "<html" in Path(page.stdout.strip()).read_text("utf-8")
@@ -108,7 +108,7 @@ def test_ctrl_c_stops_a_job_which_is_then_resumed(
         (("--by", "5"), "need --journal"),
         (("--journal", "{}/j", "--by", "none"), "--by is 'none'"),
         (("--journal", "{}/j", "--power"), "--power does not go with --journal"),
-        (("--journal", "postgresql://localhost/x"), "names no job"),
+        (("--journal", "postgresql://localhost/x"), "contains no job name"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -281,5 +281,5 @@ def test_a_file_may_mix_custom_and_device_operations(tmp_path: Path) -> None:
         rename("r1", "Nord"),
     ]
     path.write_text("operation,rack_id,name\nrack.rename,r1,Nord\nrack.rename,,Nord\n")
-    with pytest.raises(fleet.InputError, match=r"line 3: rack.rename needs rack_id"):
+    with pytest.raises(fleet.InputError, match=r"line 3: rack.rename needs the field rack_id"):
         fleet.read_operations(path)

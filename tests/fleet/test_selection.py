@@ -109,7 +109,7 @@ def test_each_condition_requests_the_field_that_it_needs() -> None:
     needing = Selection(alerts="a", properties="p=1", site_names="s", statuses="ONLINE")
     assert needing.expand == ("connectivity", "raised_alert_names", "properties", "site")
     assert Selection(slugs="a", profiles="p", blueprint_ids="b").expand == ()
-    with pytest.raises(ConfigurationError, match="is no condition on a property; write NAME"):
+    with pytest.raises(ConfigurationError, match="is not a condition on a property; write NAME"):
         Selection(properties="fw_ver")
 
 

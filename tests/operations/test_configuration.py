@@ -100,7 +100,7 @@ def test_a_reset_holds_if_it_is_the_default_or_absent() -> None:
     known = reset.prepared(INSTALLER)
     assert known.holds(values(port=502))
     assert not known.holds(values(port=503))
-    assert known.differs(values(port=503)) == "port is 503, and 502 was asked for"
+    assert known.differs(values(port=503)) == "port is 503, but 502 was requested"
     whole = ResetConfiguration(device_id="d1", group="network")
     assert not whole.holds(values(port=502))
     assert whole.prepared(INSTALLER).holds(values(port=502))
@@ -140,7 +140,7 @@ def test_a_manifest_tells_what_would_be_refused(operation: Any, problem: str) ->
 
 def test_the_role_must_reach_the_access_level_of_the_group() -> None:
     owner = Device(id="d1", authorized_role=AccessRole("OWNER"), manifest=MANIFEST)
-    told = "it needs the role INSTALLER, and this token's role there is OWNER"
+    told = "it needs the role INSTALLER, but this token's role there is OWNER"
     assert update(set={"port": 1}).obstacle(owner) == told
 
 
@@ -177,10 +177,10 @@ def test_sensitive_values_are_shown_nowhere_and_kept_in_no_file(
     ("fields", "message"),
     [
         ({}, "it names none"),
-        ({"set": {"a": 1}, "reset": ["a"]}, "a must stand in one of set, secrets and reset"),
-        ({"set": {"a": None}}, "set.a is null; name it in reset"),
-        ({"set": {"a": object()}}, "set.a is no value that JSON can carry"),
-        ({"set": {"a": float("nan")}}, "set.a is no value that JSON can carry"),
+        ({"set": {"a": 1}, "reset": ["a"]}, "a must be in only one of set, secrets and reset"),
+        ({"set": {"a": None}}, "set.a is null; use reset"),
+        ({"set": {"a": object()}}, "set.a is not a value that JSON can represent"),
+        ({"set": {"a": float("nan")}}, "set.a is not a value that JSON can represent"),
         ({"set": {"1a": 1}}, "each name in set must be a name of letters"),
         ({"set": 5}, "set must be an object"),
         ({"reset": "abc"}, "reset must be a list of names"),

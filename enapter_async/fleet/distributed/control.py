@@ -93,7 +93,7 @@ _GO_ON: Final = (
 
 @attrs.frozen(kw_only=True)
 class JobRecord:
-    """What is known of a job: its settings, which do not change, and where it stands."""
+    """A job's settings, which do not change, and its progress."""
 
     name: str
     digest: str
@@ -144,7 +144,7 @@ class JobRecord:
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """A partition that a worker has taken; `row` is what the database knows about it."""
+    """A partition that a worker has taken; `row` is its row in the database."""
 
     job: str
     no: int

@@ -1,7 +1,7 @@
 """Decides the next step of a job from counts alone; every worker decides the same.
 
 Workers write counts next to their partitions. One of them at a time, the *keeper*, adds these up
-and asks `next_step`. No decision depends on what an earlier keeper remembered.
+and asks `next_step`. No decision depends on the memory of an earlier keeper.
 """
 
 from collections.abc import Mapping, Sequence

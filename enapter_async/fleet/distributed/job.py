@@ -55,7 +55,7 @@ class JobStatus:
 
     @property
     def over(self) -> bool:
-        """Whether it ended, or was stopped and nobody works on it any more."""
+        """Whether the job ended, or was stopped and has no active worker."""
         return self.ended or (self.stopped is not None and not self.at_work)
 
     @property

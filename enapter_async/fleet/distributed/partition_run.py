@@ -166,7 +166,7 @@ class PartitionRun:
         error = ending.error
         if isinstance(error, WaveNotPassedError):
             await self._control.stop(self._claim.job, str(error))
-        # What a database's journal fails of passes by; what a file's fails of does not.
+        # A database's failures are temporary; those of a journal file are not.
         passing = (WaveNotPassedError, JournalError) if self._remote else (WaveNotPassedError,)
         failed = error is not None and not isinstance(error, passing)
         delay = BUSY_DELAY_S if ending.busy or error is not None else 0.0

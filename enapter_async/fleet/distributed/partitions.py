@@ -1,4 +1,4 @@
-"""Divides the input of a job into partitions, each of which is a run of its own.
+"""Divides the input of a job into partitions, each of which is a separate run.
 
 A wave is divided into partitions, never a partition into waves. All items of one device, of one
 unit, and of one chain (`after`) are in one partition, so that their order needs no coordination
@@ -117,7 +117,7 @@ class Division:
         return roots, waves
 
     def _links(self) -> Iterator[tuple[int, int, int]]:
-        """Yield each item (seq, wave) with every item that it must stay with, such as itself."""
+        """Yield each item (seq, wave) with every item that it must stay with, including itself."""
         latest: dict[int, int] = {}
         units: dict[int, int] = {}
         repeated = repeated_things(self._input)

@@ -36,14 +36,13 @@ class JournalOptions:
     been done: "report" leaves them unknown, "regenerate" repeats them, and "skip" leaves them
     unknown and records that they are acknowledged. `accept_new_token` continues with a different
     token, after checking that it shows up to three devices of the run unchanged in id and site.
-    `accept_candidates` searches for what an unknown once-only operation may have created, and takes
-    what it finds if that is exactly one.
-    `accept_wave` continues even though the run stopped at a wave that did not pass (see
-    `WaveNotPassedError`): that wave is not checked again, but later waves are. `lease` is for how
-    many seconds a run in PostgreSQL stays held once nothing more is heard of its session; then
-    another one may take it over. If a commit takes longer than `commit_timeout` seconds, the run
-    stops. With `heed_stop` a run that was asked to stop is refused. `facts` are written into a new
-    journal, for display.
+    `accept_candidates` searches for objects that an unknown once-only operation may have created,
+    and accepts the object if there is exactly one. `accept_wave` continues even though the run
+    stopped at a wave that did not pass (see `WaveNotPassedError`): that wave is not checked again,
+    but later waves are. `lease` is the number of seconds for which a silent session keeps its run
+    in PostgreSQL; then another session may take over. If a commit takes longer than
+    `commit_timeout` seconds, the run stops. With `heed_stop` a run that was asked to stop is
+    refused. `facts` are written into a new journal, for display.
     """
 
     path: str | os.PathLike[str] = attrs.field(repr=_shown)

@@ -1,4 +1,4 @@
-"""Checks that a run can be resumed with the same input, and merging of equal operations."""
+"""Checks whether a run can be resumed with an input, and merges equal operations."""
 
 import itertools
 import secrets
@@ -207,7 +207,7 @@ def follow_in(journal: Journal, event: Event) -> Operation[Any]:
     """Return the read by which the event of a pending item says that it is followed.
 
     Raises:
-        RunRefusedError: the event does not say it.
+        RunRefusedError: the event does not contain it.
     """
     try:
         return operation_from_json(event.details.get(FOLLOW, {}))

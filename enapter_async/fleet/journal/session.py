@@ -135,7 +135,7 @@ class JournalSession:
         self.facts = self._journal.facts()
         if not self.facts:
             if given is None:
-                raise RunRefusedError(f"no run was begun in {self._journal.name}")
+                raise RunRefusedError(f"no run was started in {self._journal.name}")
             await self._begin_new(client, given, left_out, credentials)
             return
         resume.check_facts(self._journal.name, self.facts)

@@ -18,7 +18,7 @@ from enapter_async.fleet.private_files import open_private
 POLL_SECONDS: Final = 0.5
 
 Request = tuple[int, int]
-"""Identifies a request, and tells it from a later one: the file's inode and time."""
+"""Identifies a request to stop: the file's inode and time."""
 
 _FILE: Final = "stop"
 

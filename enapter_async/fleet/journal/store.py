@@ -22,9 +22,9 @@ COMMIT_SECONDS: Final = 10.0
 class HoldTerms:
     """How a run in PostgreSQL is held; a file needs none of it.
 
-    `lease` is for how many seconds the run stays held once nothing more is heard of its session;
-    `commit_timeout` the longest wait for a commit, after which the session writes nothing more.
-    With `heed_stop` a run that was asked to stop is refused.
+    `lease` is the number of seconds for which a silent session keeps its run; `commit_timeout` is
+    the longest wait for a commit, after which the session writes nothing more. With `heed_stop` a
+    run that was asked to stop is refused.
     """
 
     lease: float = LEASE_SECONDS
@@ -68,7 +68,7 @@ class Writer(Protocol):
 
 
 class Lease(Protocol):
-    """What a session knows about a hold that can pass to another session."""
+    """A hold that another session can take over, as its session sees it."""
 
     def is_certain(self) -> bool:
         """Return whether no other session can have taken the run; asked before each send."""

@@ -1,8 +1,8 @@
-"""Keys: how plans and guards name objects, and the parts of objects that are read by themselves.
+"""Keys, by which plans and guards name objects and separately read parts of objects.
 
 A key is a noun, a colon and an address, so keys of different nouns never collide. An address is an
 id or a slug, after the id of a site and "/" if it is addressed through one. The key of a part has a
-noun of its own, which sorts after the object's, and the part's name after "#".
+separate noun, which sorts after the object's, and the part's name after "#".
 """
 
 from typing import Any, Final, NamedTuple

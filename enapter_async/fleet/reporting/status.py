@@ -36,13 +36,13 @@ class RunStatus:
     the operations that it is about to send or has sent, and `waiting` those that it has not
     started; neither counts as unknown or held. Of the unknown ones, `repeatable` are sent again
     when the run is resumed; `open_ends` may be done only once (for example, a new configuration)
-    and still need a decision; a search may find what `searchable` of those did; `acknowledged` have
-    been decided. `intents` counts the operations that were about to be sent, in all sessions.
-    `wave_not_passed` is the number, from 1, of the wave that was checked and did not pass; `stuck`
-    means that failures in it, or in a wave not checked yet, keep the next wave from starting.
-    `kept` results are in the file `credentials`; a run in PostgreSQL may have more in the files
-    `credentials_elsewhere` (`host:path`). `pace` is what the active runner's limiter last allowed;
-    None if nothing limited it.
+    and still need a decision; of those, `searchable` may have created objects that a search can
+    find; `acknowledged` have been decided. `intents` counts the operations that were about to be
+    sent, in all sessions. `wave_not_passed` is the number of the wave that did not pass its check,
+    counted from 1; `stuck` means that failures in it, or in a wave not checked yet, keep the next
+    wave from starting. `kept` results are in the file `credentials`; a run in PostgreSQL may have
+    more in the files `credentials_elsewhere` (`host:path`). `pace` is what the active runner's
+    limiter last allowed; None if nothing limited it.
     """
 
     facts: Mapping[str, str]
@@ -161,7 +161,7 @@ class RunStatus:
             yield "or to do them again, although they may be done", "--ambiguous regenerate"
         if self.searchable:
             yield (
-                "or to take what a search finds, where that is exactly one",
+                "or to accept the result of a search if it is the only one",
                 "--accept-candidates",
             )
         if self.stuck:

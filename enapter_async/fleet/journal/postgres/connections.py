@@ -88,7 +88,7 @@ async def connect_async(
             address.database, **_settings(application)
         )
         if prepares:
-            # A pooler answers with a number of its own when the connection is opened.
+            # A pooler sends its own number when the connection is opened.
             cursor = await connection.execute("SELECT pg_backend_pid()")
             if (await cursor.fetchone())[0] == connection.pgconn.backend_pid:
                 connection.prepare_threshold = _UNPREPARED

@@ -253,7 +253,7 @@ class PostgresHold:
                     if loop.time() + pause > until:
                         raise self._fail(f"cannot be written: {told(error)}") from None
                 except _unprepared() as error:
-                    # A pooler stands in between, although it seemed that none does.
+                    # A pooler is in between after all.
                     await self._disconnect()
                     if not self._prepares:
                         raise self._fail(f"cannot be written: {told(error)}") from None
@@ -330,7 +330,7 @@ class PostgresHold:
             await self._connection.execute(_GIVE_BACK, (self.failed_over, *mine))
 
         if self._connection is not None and self._run and self.lease.failure is None:
-            # Otherwise others wait until the lease is over.
+            # If this fails, others wait until the lease is over.
             with contextlib.suppress(driver().Error, TimeoutError):
                 await within(self._connection, _GIVE_BACK_SECONDS, give_back)
         await self._disconnect()

@@ -103,7 +103,7 @@ class PostgresJobs:
 
 
 def with_connection(address: Address, step: Callable[[Any], Any]) -> Any:
-    """Return what a step on a blocking connection returns.
+    """Return the result of a step on a blocking connection.
 
     Raises:
         ConfigurationError: the tables are missing, or the address cannot be used.
@@ -155,7 +155,7 @@ class JobOrRunStore(PostgresStore):
         return merged(self.name, job[0], parts, notes, self._read_partition)
 
     def request_stop(self, reason: str) -> None:
-        """Ask whoever works on the run or the job to start nothing more. Blocking."""
+        """Ask the sessions of the run or the job to start nothing more. Blocking."""
         try:
             super().request_stop(reason)
         except RunRefusedError:

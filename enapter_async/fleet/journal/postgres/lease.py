@@ -8,13 +8,13 @@ from typing import Final
 from enapter_async.fleet.errors import JournalError
 
 RENEWALS: Final = 6
-"""How many renewals there are in one lease."""
+"""The number of renewals in one lease."""
 MARGIN: Final = 0.25
-"""The last part of a lease, in which nothing is sent any more."""
+"""In this last part of a lease, nothing is sent any more."""
 
 
 def boottime() -> float:
-    """Return seconds that also pass while the machine sleeps, where the platform can tell."""
+    """Return monotonic seconds that include the machine's sleep, if the platform supports it."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 

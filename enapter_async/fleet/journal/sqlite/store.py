@@ -98,8 +98,8 @@ class SQLiteStore:
             raise RunRefusedError(f"there is no journal at {self.path}")
         if folder.journal != self.path.absolute():
             raise ConfigurationError(
-                f"{self.path} is not in a run's folder, so that nobody watches for a request to "
-                "stop: call `stop` of the `Run`"
+                f"{self.path} is not in a run's folder, so nothing watches for a request to stop "
+                f"it: call `stop` of the `Run`"
             )
         request_stop(folder)
 
