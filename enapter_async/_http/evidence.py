@@ -33,8 +33,8 @@ class Seen(NamedTuple):
 
     `stamp` is when the state last changed, as it reports itself; `date` is the answer's `Date`;
     `at` is when the answer arrived, on the local monotonic clock. `stamped` means that other
-    objects of its noun have a time of change; `lag` is the largest observed delay of this time
-    behind `Date` in answers to this client's writes.
+    objects of its noun have a time of change. `lag` is the largest delay of this time behind `Date`
+    that this client has seen in answers to its writes.
     """
 
     stamp: float | None

@@ -232,7 +232,7 @@ async def _first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[
 
 
 def names_in(expand: str | None) -> tuple[str, ...]:
-    """Return the names in an option's value, which commas separate."""
+    """Return the comma-separated names in an option's value."""
     return tuple(name.strip() for name in (expand or "").split(",") if name.strip())
 
 

@@ -52,7 +52,7 @@ def json_line(row: Any) -> str:
 
 
 class ResultsFile:
-    """Writes outcomes to a new file of mode 0600, as CSV if its name ends in that, else JSON Lines.
+    """Writes outcomes to a new file of mode 0600: CSV if its name ends in .csv, else JSON Lines.
 
     A CSV row starts with the columns of an input file, so the rows of one state can be passed
     to `fleet apply` again.

@@ -59,12 +59,11 @@ class Emulator:
     A plain `with` serves from a separate thread, so that a program or test that has no event
     loop, or blocks it, also gets answers; faults are then chosen in that thread.
 
-    `token` is accepted with the role that the fleet defines for each device; `tokens` maps
-    further tokens to their role on every device (None: the fleet's). `timestamps` is "rfc3339"
-    as live servers send, or "unix" as on the API page. `world` replaces the seeded fleet;
-    `faults` is a `Faults` or a `FaultProfile`. `port=0` uses any free port. With
-    `keep_records=False` the log of a seeded world only counts. `sleep` (for latency) and
-    `now` are for tests.
+    `token` is accepted with the role that the fleet defines for each device; `tokens` maps further
+    tokens to their role on every device; None means the fleet's roles. `timestamps` is "rfc3339" as
+    live servers send, or "unix" as on the API page. `world` replaces the seeded fleet; `faults` is
+    a `Faults` or a `FaultProfile`. `port=0` uses any free port. With `keep_records=False` the log
+    of a seeded world only counts. `sleep` (for latency) and `now` are for tests.
 
     `base_url` serves `/v3`, and also `/api/v3` as a gateway does. The server listens only on
     127.0.0.1, and its tokens protect nothing: do not use it for real data.

@@ -75,13 +75,12 @@ class Run(Generic[OperationT]):
     a mode of `StateGuard` (by default "auto"), or a custom guard. Stale items are held, and
     checked again when the run is resumed.
 
-    At most `concurrency` operations are in flight, or fewer if the client's limiter allows fewer.
-    While the host is down or refuses everything, no new operation starts, and no operation fails
-    because of that. If no request gets through for `max_pause` seconds, the run stops. `rollout`
-    splits a known input into waves; a run's rollout is kept in its journal. When a criterion of
-    `abort` is met (None: no criteria) nothing more is started. An operation that continues after
-    its answer, such as a command, is followed for `wait` seconds. `on_event` receives events of the
-    run.
+    At most `concurrency` operations are in flight, within the client's limits. While the host is
+    down or refuses everything, no new operation starts, and no operation fails because of that. If
+    no request gets through for `max_pause` seconds, the run stops. `rollout` splits a known input
+    into waves; a run's rollout is kept in its journal. When a criterion of `abort` is met (None: no
+    criteria) nothing more is started. An operation that continues after its answer, such as a
+    command, is followed for `wait` seconds. `on_event` receives events of the run.
 
     A plan with once-only operations, such as new configurations, is carried out by one run,
     whatever file it is read from: any other is refused, unless `again=True` or the first changed

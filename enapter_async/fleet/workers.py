@@ -313,7 +313,7 @@ class WorkerPool:
     async def _held_back(
         self, item: WorkItem, execution: FollowedExecution[Any]
     ) -> Outcome[Any] | None:
-        """Return the outcome of an admitted item that may not start after all, or None."""
+        """Return the outcome of an admitted item that must not start, or None if it may."""
         guarded = item.before is not None and not execution.accepted
         if not self._stop_signal and guarded and self._guard is not None:
             stale = await look(self._guard, item)

@@ -136,8 +136,8 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         """Return the HTTP request of this operation.
 
         Raises:
-            ConfigurationError: a sensitive value is not where `secrets` says, or the values are
-                untyped.
+            ConfigurationError: the source of a sensitive value in `secrets` cannot be read, or the
+                values are untyped.
         """
         if self.untyped:
             raise ConfigurationError(

@@ -1,6 +1,6 @@
 """Nouns: how plans and guards read many objects of one kind and order changes to them.
 
-The target of an operation names its noun. If that is not defined, a plain noun is used: its
+The target of an operation names its noun. If the noun is not defined, a plain noun is used: its
 objects are read one by one, with the reads that their operations define.
 """
 

@@ -66,5 +66,5 @@ class Page(Operation[tuple[T, ...]]):
         return None if self.limit == 1 else attrs.evolve(self, limit=self.limit // 2)
 
     def following(self, read: int) -> Self:
-        """Return the next page, if `read` objects of this page arrived."""
+        """Return the next page, given that this page returned `read` objects."""
         return attrs.evolve(self, offset=self.offset + read)

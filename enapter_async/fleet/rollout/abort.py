@@ -199,5 +199,5 @@ def _is_unusable(error: EnapterError | None) -> bool:
     if isinstance(error, ResponseError):
         return not isinstance(error, CachedAnswerError)
     last = error.attempts[-1].error_type if error.attempts else ""
-    # A result lost because it could not be stored is not the response's fault: no attempts.
+    # Without failed attempts, the result was lost in storage: the response was usable.
     return last in _UNUSABLE or (isinstance(error, ResultLostError) and bool(error.attempts))

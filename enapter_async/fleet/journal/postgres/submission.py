@@ -16,7 +16,7 @@ from enapter_async.fleet.journal.records import ItemRow
 def write_run(cursor: Any, name: str, facts: Mapping[str, str], items: Iterable[ItemRow]) -> int:
     """Write a new run by COPY, and return its number. Blocking; the caller commits.
 
-    `cursor` is psycopg's, in a transaction; several runs in one are there all or none.
+    `cursor` is psycopg's, in a transaction, which may write several runs: all of them or none.
 
     Raises:
         psycopg.errors.UniqueViolation: there is a run of this name.
