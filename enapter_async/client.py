@@ -58,10 +58,10 @@ class Client:
         base_url: The address of the API, with or without `/v3` or `/` at its end. For a gateway
             it is `http://enapter-gateway.local/api`.
         user: The user to act as, if the server allows it (`X-Enapter-Auth-User`).
-        retry: How persistently a call is attempted. The defaults: 4 attempts; full jitter of up
-            to 0.5 s, doubled with each failure, at most 20 s (starting at 1 s after a refusal);
-            a Retry-After of up to 120 s is obeyed; 60 s for the whole call. The operation decides
-            whether it may be repeated. Reads always may, and so may updates, deletions and
+        retry: How persistently a call is attempted. The defaults are 4 attempts and 60 s for the
+            whole call. Delays have full jitter of up to 0.5 s (1 s after a refusal), doubled with
+            each failure, at most 20 s. A Retry-After of up to 120 s is obeyed. The operation
+            decides whether it may be repeated. Reads always may, and so may updates, deletions and
             blueprints, which set a state. A new configuration may only if none was certainly
             generated.
         timeouts: 10 s to connect, 30 s for an answer.

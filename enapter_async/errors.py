@@ -92,8 +92,8 @@ class RawAnswer:
 class Attempt:
     """One failed attempt of a call, without headers and bodies.
 
-    `number` counts from 1; `elapsed` and `retry_after` are seconds; `status` is the
-    HTTP status, if one arrived; `error_type` is the name of the error.
+    `number` counts from 1. `elapsed` and `retry_after` are seconds. `status` is the HTTP status, if
+    one arrived, and `error_type` is the name of the error.
     """
 
     number: int
@@ -335,7 +335,7 @@ class ResultDiffersError(_AcceptedError):
 
 
 class StillPendingError(_AcceptedError):
-    """The API accepted the operation, and it did not end within the wait for it.
+    """The API accepted the operation, but it did not end in the given time.
 
     For example, a command that its device has not answered yet. Do not send it again: read its
     outcome later. `result` is the last value that was read, and None in a job; `noun` and `subject`

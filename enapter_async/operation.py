@@ -75,10 +75,10 @@ class Settles(enum.Enum):
 class Target(NamedTuple):
     """The target of an operation: the object that it reads or changes.
 
-    `noun` is one word, such as "device"; `id` an id or a slug, None for an object that does not
-    exist yet; `site_id` the site through which it is addressed; `natural_key` the key by which an
-    object that is being created can be found. `part` names the part of the object that is read and
-    changed by itself, such as "configuration.network"; "" means the object.
+    `noun` is one word, such as "device". `id` is an id or a slug, or None for an object that does
+    not exist yet. `site_id` is the site through which it is addressed. `natural_key` is the key by
+    which an object that is being created can be found. `part` names the part of the object that is
+    read and changed by itself, such as "configuration.network"; "" means the object.
     """
 
     noun: str = ""
@@ -116,16 +116,16 @@ class RequestParts(NamedTuple):
 class Answer(Generic[T]):
     """The expected form of a successful answer to an operation.
 
-    `key` is the envelope key, `WHOLE` if the body itself is the value, or None if nothing is
-    read from the body; `type` is the type the value is converted to; `default` the value if the key
-    is missing (`UNSET` if the key is required); `max_bytes` the limit on the decompressed body,
-    unless the operation overrides it. `confirms` means that the operation returns nothing and was
-    done if the answer is 204, or 200 with an empty object or with the object itself under `key`;
-    `secret` means that the body must never be shown, not even an excerpt; `concealed` that it may
-    hold secrets among other values: it is not shown either, but a job does not have to keep it.
-    `stamp` is the field of the value that holds the time of its last change, or None. `wait` is how
-    many seconds longer than usual the server may take to answer. `empty_allowed` is accepted for
-    operations written for version 0.1; without a `key`, a body may always be missing.
+    `key` is the envelope key, `WHOLE` if the body itself is the value, or None if nothing is read
+    from the body. The value is converted to `type`; `default` is the value if the key is missing
+    (`UNSET` if the key is required). `max_bytes` limits the decompressed body, unless the operation
+    overrides it. `confirms` means that the operation returns nothing and was done if the answer is
+    204, or 200 with an empty object or with the object itself under `key`; `secret` means that the
+    body must never be shown, not even an excerpt; `concealed` that it may hold secrets among other
+    values: it is not shown either, but a job does not have to keep it. `stamp` is the field of the
+    value that holds the time of its last change, or None. `wait` is how many seconds longer than
+    usual the server may take to answer. `empty_allowed` is accepted for operations written for
+    version 0.1; without a `key`, a body may always be missing.
     """
 
     type: Any

@@ -45,8 +45,8 @@ class AttemptObserver(Protocol):
 class CallRecord:
     """The record of one call, filled while it runs and readable afterwards, even after an error.
 
-    `attempts` are the failed ones; `sent` counts all, including a successful one; `elapsed` is in
-    seconds; `settled` and `already_absent` are as in `hooks.CallEnded`.
+    `attempts` are the failed attempts, and `sent` counts all attempts, including a successful one.
+    `elapsed` is in seconds. `settled` and `already_absent` are as in `hooks.CallEnded`.
 
     `before_again` is awaited before the operation is repeated after an uncertain attempt. A journal
     can then record that the operation may arrive twice. An exception from `before_again` ends the

@@ -68,10 +68,10 @@ class Message(NamedTuple):
 class Reply(NamedTuple):
     """An answer as it arrived; `body` is decompressed and capped.
 
-    `cut` is the reason why the body is incomplete, or empty; `late` whether time ran out;
-    `framed` whether the end of the body differs from the end of the connection; `headers` is one
-    of aiohttp's multidicts. Like `Message`, it is a tuple because one is created for every
-    exchange, which takes a third of the time of a class.
+    `cut` is the reason why the body is incomplete, or empty. `late` means that time ran out, and
+    `framed` that the body ends before the connection does. `headers` is one of aiohttp's
+    multidicts. Like `Message`, it is a tuple because one is created for every exchange, which takes
+    a third of the time of a class.
     """
 
     status: int
@@ -86,11 +86,11 @@ class Reply(NamedTuple):
 class Failure:
     """One attempt that returned no usable answer, as a value.
 
-    `error` is the error that the call raises if it ends here; `retries` is how often such a failure
-    may be retried within one call, or None for as often as the policy allows; `timed_out` whether a
-    limit of the client cut the attempt; `from_api` whether the API itself answered, not a proxy;
-    `unconfirmed` whether a successful status arrived that does not confirm the operation; `answer`
-    the received part of an answer that may hold a secret and could not be read.
+    `error` is the error that the call raises if it ends here. `retries` is how often such a failure
+    may be retried within one call, or None for as often as the policy allows. `timed_out` means
+    that a limit of the client cut the attempt, `from_api` that the API itself answered and not a
+    proxy, and `unconfirmed` that a successful status arrived but does not confirm the operation.
+    `answer` is the received part of an answer that may hold a secret and could not be read.
     """
 
     certainty: Certainty

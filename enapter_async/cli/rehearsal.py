@@ -147,9 +147,9 @@ def lies(
     """Yield each false claim in the outcomes; yield nothing if all are true.
 
     Each operation must have one outcome. Nobody else uses this world, so applied operations must
-    have been done; failed, held or unchanged ones must not; absent devices must not exist; and
-    operations that may be done only once must not have been done twice. The credentials file must
-    contain those of each applied configuration, once.
+    have been done, and failed, held or unchanged ones must not. Absent devices must not exist. No
+    once-only operation may have been done twice. The credentials file must contain those of each
+    applied configuration, once.
     """
     effects = Counter(
         _Effect(each.operation, each.device_id, frozenset(each.set.items()))

@@ -47,7 +47,7 @@ UNKNOWN_ADVICE: Final = (
     "Unknown operations may or may not have been done. Updates, deletions and blueprint changes "
     "can simply be applied again. A configuration cannot be read back: check the device first, "
     "then generate it again if necessary. "
-    "So it is with a command: its executions tell whether the device got it."
+    "The same applies to a command: its executions show whether the device received it."
 )
 _SHOWN: Final = 20
 

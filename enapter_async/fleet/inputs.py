@@ -21,13 +21,13 @@ Operations = Iterable[OperationT] | AsyncIterable[OperationT]
 class WorkItem(NamedTuple):
     """An operation with its position in a run; the engine knows nothing else about it.
 
-    `seq` counts from 0, in execution order, and identifies the item within its run; `before`
-    contains the guarded fields as plain JSON, as they were when the plan was made, or is None
-    without a plan; `group` is the id of a site (waves are spread over sites), or ""; `unit` is a
-    number shared by items that are completed together or not at all, or None for an independent
-    item; `wave` counts from 0; `after` is the `seq` that must succeed first; `unchanged` means that
-    the target was already in the wanted state when the plan was made, so nothing is sent; `plan` is
-    the plan's id.
+    `seq` counts from 0, in execution order, and identifies the item within its run. `before`
+    contains the guarded fields as plain JSON, as they were when the plan was made; without a plan
+    it is None. `group` is the id of a site (waves are spread over sites), or "". `unit` is a number
+    shared by items that are completed together or not at all; it is None for an independent item.
+    `wave` counts from 0. `after` is the `seq` that must succeed first. `unchanged` means that the
+    target was already in the wanted state when the plan was made, so nothing is sent. `plan` is the
+    plan's id.
     """
 
     seq: int

@@ -61,8 +61,8 @@ class RunOptions:
     """Options for how a run is carried out; see `fleet.Run` for the details of each option.
 
     `concurrency` is the maximum number of operations in flight. `journal` is the path of a file, or
-    `JournalOptions`; `rollout` splits the input into waves; `abort` are the criteria that stop the
-    run (None: no criteria); `credentials` is the path of a file or a callable that receives
+    `JournalOptions`. `rollout` splits the input into waves. `abort` contains the criteria that stop
+    the run; None means no criteria. `credentials` is the path of a file or a callable that receives
     generated configurations. With `check` each device is read before it is written. `guard` checks
     that devices are still as planned: a mode of `StateGuard`, or a custom guard. The run stops if
     no request gets through for `max_pause` seconds. An operation that the API only accepts, such as

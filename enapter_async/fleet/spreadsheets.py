@@ -54,9 +54,9 @@ def decode(data: bytes) -> str | Problem:
 def read_rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
     """Yield the line number and the cells of each row, or a description of its problem.
 
-    Spaces around a cell are ignored. Before the header there may be empty lines, lines that
-    start with '#', and a line `sep=;`; without that line, the delimiter is the one of ',', ';'
-    and tabs that is most frequent in the header. Empty rows are skipped.
+    Spaces around a cell are ignored. Before the header there may be empty lines, lines that start
+    with '#', and a line `sep=;`. Without that line, the delimiter is ',', ';' or a tab, whichever
+    is most frequent in the header. Empty rows are skipped.
     """
     lines = iter(io.StringIO(text, newline=""))
     delimiter = header = ""

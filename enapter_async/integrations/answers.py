@@ -161,10 +161,10 @@ _LOST = _Kind("result-lost", 202, "It was done, but its response is lost.")
 def answer_to(error: EnapterError) -> HttpAnswer:
     """Return a backend's response for a call that ended in this error; pure, and never raises.
 
-    The body has `type`, `title` and `status`; `codes`, if the API refused the request with
-    reasons; `request_id`, the API's identifier; `retry_after` in seconds; `outcome`, `hint` and
-    `device_id` (or that of another noun) if the outcome is unknown, or it was done but not as
-    requested; `detail` or `problems` if the request's own values were wrong.
+    The body has `type`, `title` and `status`. It has `codes` if the API refused the request with
+    reasons, `request_id` if the API sent its identifier, and `retry_after` in seconds. If the
+    outcome is unknown or differs from the request, it has `outcome`, `hint` and `device_id` (or the
+    id of another noun). If the request's own values were wrong, it has `detail` or `problems`.
     """
     kind = _kind_of(error)
     problem: dict[str, Any] = {

@@ -320,7 +320,7 @@ class Jobs:
 
     def _check_open(self) -> None:
         if self._closing:
-            raise RunRefusedError("the backend is closing; no job is started any more")
+            raise RunRefusedError("the backend is closing and starts no more jobs")
 
     def _check_idle(self, job: str) -> None:
         self._check_open()

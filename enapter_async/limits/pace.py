@@ -13,8 +13,8 @@ REMEMBERED_S: Final = 60.0
 class Pace:
     """What a limiter currently allows, and why.
 
-    `rate` is attempts per second, or None if nothing limits it; `declared` is whether this is the
-    configured limit; `in_flight` is how many attempts may be in flight; `paused_s` is the seconds
+    `rate` is attempts per second, or None if nothing limits it, and `declared` means that it is the
+    configured limit. `in_flight` is how many attempts may be in flight. `paused_s` is the seconds
     until an attempt may start while the server accepts nothing, otherwise 0. Of the last `ended`
     attempts (about one minute), `refused` were refused; `refused_in_all` counts every refusal so
     far. `blocked` says why no attempt may start at all, if it is not the server's doing.

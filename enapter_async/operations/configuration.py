@@ -254,8 +254,9 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
 class ResetConfiguration(_OnGroup[ConfigurationValues]):
     """Reset all parameters of a group to their defaults; those without one lose their value.
 
-    `defaults` are the values that the group has then, null for none. A plan adds them from the
-    manifest; without them an uncertain outcome is settled only if the group is then empty.
+    `defaults` are the values of the group after the reset, with null for a missing default. A plan
+    adds them from the manifest; without them an uncertain outcome is settled only if the group is
+    then empty.
 
     Sets an absolute state, so it is safe to repeat.
 

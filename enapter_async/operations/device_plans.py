@@ -149,11 +149,11 @@ class Change(BulkChange):
 
     `selection` selects the devices; `name` and `slug` are templates for the new values;
     `blueprint_id` is assigned; `settings` sets configuration parameters, by names such as
-    "network.port": a text is a template, whose result is read as JSON if the manifest says that the
-    parameter is no string. `secrets` sets sensitive ones, to the text at "env:VARIABLE" or
-    "file:PATH"; `reset` names parameters to reset. `protocol` generates a configuration for each;
-    `execute` is the name of a command to execute on each, with `arguments`; `delete` deletes each,
-    and cannot be combined with other changes.
+    "network.port". A text among them is a template; its result is read as JSON unless the manifest
+    declares the parameter as a string. `secrets` sets sensitive ones, to the text at "env:VARIABLE"
+    or "file:PATH"; `reset` names parameters to reset. `protocol` generates a configuration for
+    each; `execute` is the name of a command to execute on each, with `arguments`; `delete` deletes
+    each, and cannot be combined with other changes.
 
     Raises:
         ConfigurationError: there is no change, a deletion is combined with another change, or a

@@ -61,9 +61,9 @@ STATE_OF_MARK: Final[Mapping[Mark, State]] = {
 class Replay:
     """The state of a run's items.
 
-    `marks` holds a `Mark` for each seq; `intents` the number of intents written for each
-    item that is not done; `last_event` the id of the last event of items that ended badly or
-    were explicitly held; `acknowledged` the items whose unknown outcome was acknowledged.
+    `marks` holds a `Mark` for each seq, and `intents` the number of intents written for each item
+    that is not done. `last_event` holds the id of the last event of items that ended badly or were
+    explicitly held. `acknowledged` holds the items whose unknown outcome was acknowledged.
     """
 
     def __init__(self, journal: Journal) -> None:

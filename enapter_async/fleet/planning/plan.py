@@ -221,7 +221,7 @@ def removes(operation: Operation[Any] | None) -> bool:
 
 
 class Kind(enum.IntEnum):
-    """The kind of an operation, by whether and why it cannot be undone."""
+    """The kinds of operations, by the reason why they cannot be undone."""
 
     USUAL = 0
     REMOVES = 1

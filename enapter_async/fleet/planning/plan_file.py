@@ -37,8 +37,8 @@ class PlanItem:
     None if it is not executed. `device` is the id of its target, whatever the noun, or the address
     under which none was found; `name` and `site` (an id) are the target's, or empty. `operation`
     is None if a template could not be filled in. `before` contains the fields that must be as
-    planned when it is sent; `after` is the `seq` that must succeed first; `unit` is the number of
-    the group of items done together; `why` explains the verdict.
+    planned when it is sent. `after` is the `seq` that must succeed first. `unit` is the number of
+    the group of items done together. `why` explains the verdict.
     """
 
     line: int

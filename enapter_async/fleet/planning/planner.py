@@ -52,11 +52,11 @@ async def plan(
     selected devices. The current state is read page by page, or device by device if that is
     cheaper; a device missing from the pages is requested individually before it is reported as
     absent. Slugs are resolved, so the plan contains only ids. Each operation is reported as a
-    change, unchanged, absent, a duplicate of an earlier one, or refused, with the reason: for
-    example, the role is too low, one field gets two values, a slug is requested twice or stays in
-    use by another device, or other devices depend on this one. An operation that does not define
-    how to read its state is reported as a change, without a difference. `on_read` is called with
-    the number of devices read so far. The plan is kept in a scratch file, not in memory.
+    change, unchanged, absent, a duplicate of an earlier one, or refused. The reason for a refusal
+    is given: for example, the role is too low, one field gets two values, a slug is already used,
+    or other devices depend on this one. An operation that does not define how to read its state is
+    reported as a change, without a difference. `on_read` is called with the number of devices read
+    so far. The plan is kept in a scratch file, not in memory.
 
     A plan is not a guarantee: others may change the fleet before it is applied; the guard then
     checks again. Safe to repeat.

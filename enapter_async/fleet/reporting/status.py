@@ -35,13 +35,13 @@ class RunStatus:
     `counts` are the operations by state. While a runner is active (`running`), `in_flight` counts
     the operations that it is about to send or has sent, and `waiting` those that it has not
     started; neither counts as unknown or held. Of the unknown ones, `repeatable` are sent again
-    when the run is resumed; `open_ends` may be done only once (for example, a new configuration)
-    and still need a decision; of those, `searchable` may have created objects that a search can
-    find; `acknowledged` have been decided. `intents` counts the operations that were about to be
-    sent, in all sessions. `wave_not_passed` is the number of the wave that did not pass its check,
-    counted from 1; `stuck` means that failures in it, or in a wave not checked yet, keep the next
-    wave from starting. `kept` results are in the file `credentials`; a run in PostgreSQL may have
-    more in the files `credentials_elsewhere` (`host:path`). `pace` is what the active runner's
+    when the run is resumed, `open_ends` may be done only once (for example, a new configuration)
+    and still need a decision, and `acknowledged` have been decided. Of `open_ends`, `searchable`
+    may have created objects that a search can find. `intents` counts the operations that were about
+    to be sent, in all sessions. `wave_not_passed` is the number of the wave that did not pass its
+    check, counted from 1; `stuck` means that failures in it, or in a wave not checked yet, keep the
+    next wave from starting. `kept` results are in the file `credentials`; a run in PostgreSQL may
+    have more in the files `credentials_elsewhere` (`host:path`). `pace` is what the active runner's
     limiter last allowed; None if nothing limited it.
     """
 

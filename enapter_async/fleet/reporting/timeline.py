@@ -88,10 +88,10 @@ class Timeline:
         """Return the course as plain JSON, with times in milliseconds from the start.
 
         For each step of `step_ms`, `ended` contains the number of items in each final state at the
-        end of the step; `rate` the number of items that finished during the step; and `took` how
-        long these took (median, 90th percentile and longest; None if none was sent). `paces` lists
-        when the pace changed, what limited it from then on, and its rate per second; `refused`
-        counts the attempts refused for too many requests.
+        end of the step, and `rate` the number of items that finished during the step. `took`
+        contains the median, the 90th percentile and the maximum of their durations, or None if none
+        was sent. `paces` lists when the pace changed, what limited it from then on, and its rate
+        per second; `refused` counts the attempts refused for too many requests.
         """
         step = max(1, math.ceil((self._now + 1) / POINTS))
         steps = self._now // step + 1

@@ -295,7 +295,7 @@ class PostgresHold:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), self.lease.seconds / RENEWALS)
                 return
-            with contextlib.suppress(JournalError):  # whoever watches the lease was notified
+            with contextlib.suppress(JournalError):  # the watcher of the lease was notified
                 await self._persist(self._renew, never)
 
     async def _renew(self) -> None:
