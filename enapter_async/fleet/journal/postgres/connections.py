@@ -17,6 +17,9 @@ from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.postgres.address import Address
 
 CONNECT_SECONDS: Final = 10
+"""The longest wait for a connection of a reader, to each host."""
+SESSION_CONNECT_SECONDS: Final = 4
+"""The same for a session, which may have to try the next host within its commit timeout."""
 _UNPREPARED: Final = 2
 """How often a statement is executed before it is prepared."""
 READ_SECONDS: Final = 30.0
@@ -41,11 +44,11 @@ def driver() -> Any:
     return psycopg
 
 
-def _settings(application: str) -> dict[str, Any]:
+def _settings(application: str, connect_seconds: int = CONNECT_SECONDS) -> dict[str, Any]:
     return {
         "autocommit": True,
         "prepare_threshold": None,
-        "connect_timeout": CONNECT_SECONDS,
+        "connect_timeout": connect_seconds,
         "application_name": application,
         "client_encoding": "utf8",
         "keepalives_idle": 5,
@@ -85,7 +88,7 @@ async def connect_async(
     psycopg = driver()
     try:
         connection: Any = await psycopg.AsyncConnection.connect(
-            address.database, **_settings(application)
+            address.database, **_settings(application, SESSION_CONNECT_SECONDS)
         )
         if prepares:
             # A pooler sends its own number when the connection is opened.

@@ -270,6 +270,8 @@ class PostgresHold:
                 await self._connect()
         except JournalError as error:
             raise TimeoutError(str(error)) from None
+        except TimeoutError:
+            raise TimeoutError(f"no server answers within {self._patience:g} s") from None
 
         async def retake() -> None:
             began = self.lease.now()
@@ -342,7 +344,8 @@ class PostgresHold:
     async def _step(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
         seconds = self._patience
         if until is not None:
-            seconds = until - asyncio.get_running_loop().time()
+            # Half of the time is left to try again, maybe at another host.
+            seconds = min(until - asyncio.get_running_loop().time(), self._patience / 2)
         return await within(self._connection, seconds, step, progress=lambda: self._blocks)
 
     async def _one(self, sql: str, *values: Any) -> Any:

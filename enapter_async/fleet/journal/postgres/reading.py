@@ -71,5 +71,5 @@ class PostgresJournal(Journal):
             raise _unreadable(self.name, error) from None
 
 
-def _unreadable(name: str, error: Exception) -> JournalError:
+def _unreadable(name: str, error: BaseException) -> JournalError:
     return JournalError(f"{name} cannot be read: {told(error)}")
