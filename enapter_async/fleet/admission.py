@@ -59,9 +59,11 @@ class Admission:
 
     def try_enter(self, operation: Operation[Any]) -> "Admitted | None":
         """Admit an operation immediately if nothing blocks it: the fast path of `enter`."""
-        if self._new or not self._obstacles.clear:
+        obstacles = self._obstacles
+        if self._new or not obstacles.clear:
             return None
-        return Admitted(self, self._obstacles, operation, self._obstacles.begin())
+        # Without an obstacle, `begin` has nothing to record.
+        return Admitted(self, obstacles, operation, obstacles.breaker.epoch)
 
     async def enter(self, operation: Operation[Any]) -> "Admitted":
         """Wait until one more operation may start.
@@ -235,7 +237,7 @@ class Admitted:
 
     def may_begin(self) -> bool:
         """Return whether an attempt may start immediately; False if the host went down."""
-        return self._granted and self._epoch == self._obstacles.epoch
+        return self._granted and self._epoch == self._obstacles.breaker.epoch
 
     async def begin(self) -> None:
         """Wait until another attempt may start."""

@@ -82,15 +82,16 @@ class Execution(Generic[OperationT]):
         if outcome is not None:
             return outcome
         item_record = self._item_record
-        permit, write_intent = None, None
+        permit, write_intent, age = None, None, 0.0
         if item_record is not None:
+            age = self._age
             write_intent = item_record.write_intent
             try:
                 permit = await self._intend(item_record, limiter)
             except JournalError as error:
                 return self.held(str(error), error)
         self._record = record = CallRecord(
-            write_intent, observer, permit, decides=True, before=self.before, age=self._age
+            write_intent, observer, permit, decides=True, before=self.before, age=age
         )
         try:
             result = await client.call(self.operation, record=record, patient=True)

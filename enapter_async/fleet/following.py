@@ -1,6 +1,6 @@
 """The execution of an operation that the API accepts first and finishes later."""
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 import attrs
@@ -53,10 +53,23 @@ class FollowedExecution(Execution[OperationT]):
         """Whether an attempt is in flight, or one may have been carried out."""
         return not self.accepted and super().in_doubt
 
-    async def conclude(
+    def conclude(
+        self, client: Caller, following: Following, **how: Any
+    ) -> Coroutine[Any, Any, Outcome[OperationT]]:
+        """Carry out the operation as `carry_out` does, and follow it."""
+        item_record = self._item_record
+        adopts = item_record is not None and item_record.adopts
+        if (
+            type(self.operation).follow is Operation.follow
+            and self._follow_up is None
+            and not adopts
+        ):
+            return self.carry_out(client, **how)
+        return self._carry_out_and_follow(client, following, **how)
+
+    async def _carry_out_and_follow(
         self, client: Caller, following: Following, **how: Any
     ) -> Outcome[OperationT]:
-        """Carry out the operation as `carry_out` does, and follow it."""
         item_record, self._observer = self._item_record, how.get("observer")
         if self._follow_up is None and item_record is not None and item_record.adopts:
             return await self._adopt(client, following)

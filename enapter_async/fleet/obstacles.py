@@ -34,7 +34,7 @@ class Obstacles:
         self._limiter = limiter
         self._monotonic = clock.monotonic
         self._budget = RetryBudget(clock.monotonic)
-        self._breaker = Breaker(clock.monotonic, clock.uniform)
+        self.breaker = Breaker(clock.monotonic, clock.uniform)
         self._max_pause = max_pause
         self._down = ""
         self._last_passed: float | None = None
@@ -45,21 +45,16 @@ class Obstacles:
     def clear(self) -> bool:
         """Whether there is no obstacle at all; a fast check."""
         return (
-            self._breaker.opened_at is None
+            self.breaker.opened_at is None
             and self._stuck_since is None
             and self._budget.full
             and self._asked_too_long is None
         )
 
     @property
-    def epoch(self) -> int:
-        """The breaker's epoch, to which an attempt that starts now belongs."""
-        return self._breaker.epoch
-
-    @property
     def probe_due(self) -> bool:
         """Whether the host is down, and one operation may be sent as a probe."""
-        return self._breaker.probe_due
+        return self.breaker.probe_due
 
     @property
     def gives_up_at(self) -> float | None:
@@ -76,7 +71,7 @@ class Obstacles:
         until = self.gives_up_at
         if until is None or self._monotonic() < until:
             return None
-        why = self._down if self._breaker.is_open else "the server refused everything"
+        why = self._down if self.breaker.is_open else "the server refused everything"
         return PausedTooLongError(f"nothing got through for {minutes(self._max_pause)}: {why}")
 
     def to_begin(self) -> Wait | None:
@@ -85,7 +80,7 @@ class Obstacles:
 
     def to_repeat(self) -> Wait | None:
         """Return how an operation in flight must wait before its next attempt, or None."""
-        breaker = self._breaker
+        breaker = self.breaker
         if breaker.opened_at is None:
             return None
         return Wait(
@@ -125,8 +120,8 @@ class Obstacles:
         if not self._budget.full:
             self._budget.began()
         if probe:
-            self._breaker.probe()
-        return self._breaker.epoch
+            self.breaker.probe()
+        return self.breaker.epoch
 
     def repeat(self, *, probe: bool = False, retry: bool = True) -> int:
         """Record that an operation in flight starts another attempt; return its epoch.
@@ -137,20 +132,20 @@ class Obstacles:
         if retry:
             self._budget.retried()
         if probe:
-            self._breaker.probe()
-        return self._breaker.epoch
+            self.breaker.probe()
+        return self.breaker.epoch
 
     def end_probe(self, epoch: int) -> None:
         """Record that a probe ended without a conclusive attempt."""
-        if epoch == self._breaker.epoch:
-            self._breaker.probe_failed()
+        if epoch == self.breaker.epoch:
+            self.breaker.probe_failed()
 
     def passed(self, epoch: int) -> None:
         """Record a response that shows that requests get through."""
         now = self._last_passed = self._monotonic()
-        if self._stuck_since is not None and not self._breaker.is_open:
+        if self._stuck_since is not None and not self.breaker.is_open:
             self._stuck_since = None
-        if self._breaker.answered(epoch, now):
+        if self.breaker.answered(epoch, now):
             self._stuck_since = None
 
     def failed(self, epoch: int, attempt: Attempt) -> bool:
@@ -158,7 +153,7 @@ class Obstacles:
         now = self._monotonic()
         refused = attempt.certainty is Certainty.REFUSED
         if refused and attempt.status in (429, 503):
-            self._breaker.answered(epoch, now)
+            self.breaker.answered(epoch, now)
             if self._stuck_since is None:
                 self._stuck_since = now
             return False
@@ -166,15 +161,15 @@ class Obstacles:
             self.passed(epoch)
             return True
         sent = attempt.certainty is not Certainty.NOT_SENT
-        if self._breaker.unanswered(epoch, sent=sent):
+        if self.breaker.unanswered(epoch, sent=sent):
             self._went_down(_why(attempt))
-        if self._breaker.is_open:
+        if self.breaker.is_open:
             self._down = _why(attempt)
         return True
 
     def unreachable(self, error: EnapterError) -> None:
         """Record that an operation finished without ever reaching the host."""
-        if self._breaker.open():
+        if self.breaker.open():
             self._went_down(_why(error.attempts[-1]) if error.attempts else NO_CONNECTION)
 
     def asked_to_wait(self, seconds: float) -> bool:
@@ -192,16 +187,16 @@ class Obstacles:
 
     def connected(self) -> None:
         """Record that a bare connection, made instead of a probe succeeded."""
-        self._breaker.answered(self._breaker.epoch, self._monotonic())
+        self.breaker.answered(self.breaker.epoch, self._monotonic())
 
     def probe_bare(self) -> None:
         """Record that a bare connection is attempted instead of a probe."""
-        self._breaker.probe()
+        self.breaker.probe()
 
     def not_connected(self, why: str) -> None:
         """Record that a bare connection could not be made."""
         self._down = why
-        self._breaker.probe_failed()
+        self.breaker.probe_failed()
 
     def _went_down(self, why: str) -> None:
         self._down = why
