@@ -62,7 +62,7 @@ async def test_a_plan_checks_values_and_tells_what_changes(
         changed = next(item for item in plan.items() if item.line == 1)
         lines = b"".join(plan.lines())
     refused = Verdict.REFUSED
-    role = "it needs the role OWNER, and this token's role there is USER"
+    role = "it needs the role OWNER, but this token's role there is USER"
     assert told == {
         1: (Verdict.CHANGE, first.id, ""),
         2: (Verdict.MERGED, first.id, "the same as operation 1"),
