@@ -67,6 +67,10 @@ class WorkerPool:
         self._idle = asyncio.Event()
         self._cut = False
         self._cancelled_unsent: set[asyncio.Task[Any]] = set()
+        self._begun: set[int] = set()
+        """The units of which an item was carried out: a stop lets them end."""
+        self._ending: set[asyncio.Task[Any]] = set()
+        """The workers that carry out an item of such a unit."""
         self._beginning = False
         self.workers: set[asyncio.Task[None]] = set()
         self.unfinished = 0
@@ -135,7 +139,8 @@ class WorkerPool:
     def _cancel_if_unsent(
         self, worker: asyncio.Task[Any], execution: FollowedExecution[Any]
     ) -> None:
-        if self._is_at(worker, execution) and not execution.in_doubt:
+        spared = execution.in_doubt or worker in self._ending
+        if self._is_at(worker, execution) and not spared:
             self._cancelled_unsent.add(worker)
             worker.cancel()
 
@@ -202,7 +207,8 @@ class WorkerPool:
                 item_record = None if self._session is None else self._session.item_record(item)
                 execution = FollowedExecution(item.operation, item_record)
                 outcome = None
-                if self._stop_signal.reason or self._ordering.block_any:
+                stopped = self._stop_signal.reason and not self._must_end(item)
+                if stopped or self._ordering.block_any:
                     outcome = self._decided(item, execution)
                 if outcome is None:
                     if item.unchanged:
@@ -220,9 +226,24 @@ class WorkerPool:
             except BaseException:
                 self._release(item, State.UNKNOWN)
                 raise
-            # A stopped run holds everything, so held items need not be recorded.
-            well = outcome.error is None or (outcome.state is State.HELD and self._stop_signal)
-            self._release(item, None if well else outcome.state)
+            self._release(item, self._ended_badly(item, outcome))
+
+    def _ended_badly(self, item: WorkItem, outcome: Outcome[Any]) -> State | None:
+        """Return how an item ended if later ones must not follow it; note that its unit began."""
+        held = outcome.state is State.HELD
+        if item.unit is not None and not held:
+            self._begun.add(item.unit)
+        # A stopped run holds everything, so held items need not be recorded.
+        passed_over = held and self._stop_signal and not self._must_end(item)
+        return None if outcome.error is None or passed_over else outcome.state
+
+    def _must_end(self, item: WorkItem) -> bool:
+        """Return whether an item is carried out although the run stops, as its unit has begun.
+
+        An error that stops the run, such as a refused token, would meet it, too.
+        """
+        stop = self._stop_signal
+        return item.unit in self._begun and stop.error is None and stop.broken is None
 
     def _release(self, item: WorkItem, badly: State | None) -> None:
         limit = self._group_limit
@@ -250,7 +271,7 @@ class WorkerPool:
 
     def _decided(self, item: WorkItem, execution: FollowedExecution[Any]) -> Outcome[Any] | None:
         """Return the outcome of an item that need not be started, or None if it must start."""
-        if self._stop_signal.reason:
+        if self._stop_signal.reason and not self._must_end(item):
             outcome = self._not_started(execution)
             if self._session is not None:
                 self._session.passed_over(item, outcome)
@@ -266,6 +287,8 @@ class WorkerPool:
     async def _carry_out(self, item: WorkItem, execution: FollowedExecution[Any]) -> Outcome[Any]:
         worker: Any = asyncio.current_task()
         self._in_flight[worker] = execution
+        if item.unit in self._begun:
+            self._ending.add(worker)
         lease = None if self._session is None else self._session.lease
         try:
             goes = 0
@@ -308,6 +331,7 @@ class WorkerPool:
         finally:
             del self._in_flight[worker]
             self._cancelled_unsent.discard(worker)
+            self._ending.discard(worker)
         return outcome
 
     async def _held_back(
@@ -315,13 +339,16 @@ class WorkerPool:
     ) -> Outcome[Any] | None:
         """Return the outcome of an admitted item that must not start, or None if it may."""
         guarded = item.before is not None and not execution.accepted
-        if not self._stop_signal and guarded and self._guard is not None:
+        stopped = bool(self._stop_signal) and not self._must_end(item)
+        if not stopped and guarded and self._guard is not None:
             stale = await look(self._guard, item)
             if stale is not None:
                 return execution.not_started(stale)
             if isinstance(self._guard, StateGuard):
                 execution.before = self._guard.already.pop(item.seq, None)
-        return self._not_started(execution) if self._stop_signal else None
+        # The run may have been stopped while the guard looked.
+        stopped = bool(self._stop_signal) and not self._must_end(item)
+        return self._not_started(execution) if stopped else None
 
     def _not_started(self, execution: FollowedExecution[Any]) -> Outcome[Any]:
         return execution.held(self._stop_signal.reason, self._stop_signal.error)

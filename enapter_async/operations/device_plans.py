@@ -55,6 +55,10 @@ class _DeviceNoun(Noun[Device]):
         """Return the operation that reads a page of devices."""
         return ListDevices(site_id=site_id, expand=expand, offset=offset, limit=limit)
 
+    def with_slug(self, target: Target, slug: str) -> UpdateDevice | None:
+        """Return the operation that gives a device another slug."""
+        return UpdateDevice(device_id=target.id or "", site_id=target.site_id, slug=slug)
+
     def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
         """Return the operations that make a device what a row says it should be."""
         return device_desired.operations_of(row)

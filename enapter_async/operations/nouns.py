@@ -60,6 +60,10 @@ class Noun(Generic[S]):
         """Return the operation that reads a page of all objects, or of those of a site, or None."""
         return None
 
+    def with_slug(self, target: Target, slug: str) -> Operation[Any] | None:
+        """Return the operation that gives an object another slug and changes nothing else."""
+        return None
+
     def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
         """Return the operations that make an object what a row of a file says it should be."""
         raise NotImplementedError(f"{type(self).__name__} must say what a row means")

@@ -215,18 +215,6 @@ async def test_a_refused_change_keeps_its_slug() -> None:
     assert items[2].why == "it depends on operation 1, which is refused"
 
 
-@pytest.mark.parametrize("length", [2, 3, 60])
-async def test_slugs_in_a_cycle_are_refused_by_name(length: int) -> None:
-    swaps: list[Operation[Any]] = [
-        reslug(each, f"device-{(each + 1) % length}") for each in range(length)
-    ]
-    bystander = rename(0)
-    items = await planned(fleet_of(length), [*swaps, bystander])
-    assert verdicts(items) == ["refused"] * (length + 1)
-    assert items[0].why.startswith("these slugs are exchanged in a cycle: 'device-1' -> ")
-    assert "depends on operation 1" in items[length].why or "comes first" in items[length].why
-
-
 async def test_children_are_deleted_before_their_parents() -> None:
     def below(number: int, upstream: int) -> Device:
         return device(number, upstream_id=uuid(upstream))

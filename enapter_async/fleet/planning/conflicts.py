@@ -10,9 +10,9 @@ and uses an order that works in both cases.
 """
 
 import sqlite3
-from collections.abc import Iterator
 from typing import Final
 
+from enapter_async.fleet.planning import circles
 from enapter_async.fleet.planning.keys import bare, parse
 from enapter_async.operations.arguments import shown
 
@@ -33,8 +33,6 @@ CREATE TABLE placed (line INTEGER PRIMARY KEY, number INTEGER);
 CREATE TABLE trail (line INTEGER PRIMARY KEY, start INTEGER NOT NULL);
 CREATE TABLE tree (line INTEGER PRIMARY KEY, root INTEGER NOT NULL);
 """
-
-_SLUGS_SHOWN: Final = 5
 
 _INDEXES: Final = """
 CREATE INDEX step_by_thing ON step (thing, line);
@@ -207,8 +205,12 @@ def settle(scratch: sqlite3.Connection) -> None:
     if scratch.execute(_DROP_CIRCLES_ELSEWHERE).rowcount:
         scratch.execute("UPDATE step SET pending = 0 WHERE pending > 0")
         _find_levels(scratch)
-    _refuse_circles(scratch)
+    while circles.open_circles(scratch):
+        scratch.execute("UPDATE step SET pending = 0 WHERE pending > 0")
+        _find_levels(scratch)
     _refuse_dependents(scratch)
+    while circles.refuse_broken_units(scratch):
+        _refuse_dependents(scratch)
     _warn_across_sites(scratch)
     scratch.execute(_CHAIN_DELETIONS)
     scratch.execute(_PLACE)
@@ -294,57 +296,3 @@ def _find_levels(scratch: sqlite3.Connection) -> None:
             "INSERT INTO front SELECT reached.line FROM reached "
             "CROSS JOIN step ON step.line = reached.line WHERE step.pending = 0"
         )
-
-
-def _refuse_circles(scratch: sqlite3.Connection) -> None:
-    """Refuse the steps that depend on each other in a cycle, visiting each step once."""
-    waiting = scratch.execute(
-        "SELECT line FROM step WHERE verdict = 'change' AND pending > 0 ORDER BY line"
-    )
-    while rows := waiting.fetchmany(500):
-        for (start,) in rows:
-            line = _walk(scratch, start)
-            if line is not None:
-                _refuse_circle(scratch, line)
-
-
-def _walk(scratch: sqlite3.Connection, start: int) -> int | None:
-    """Follow the dependencies; if they lead to a new cycle, return a line of that cycle."""
-    line = start
-    while True:
-        been = scratch.execute("SELECT start FROM trail WHERE line = ?", (line,)).fetchone()
-        if been is not None:
-            return line if been[0] == start else None
-        scratch.execute("INSERT INTO trail VALUES (?, ?)", (line, start))
-        line = _need_of(scratch, line)
-
-
-def _need_of(scratch: sqlite3.Connection, line: int) -> int:
-    # A step that waits forever depends on at least one other that does.
-    need: int = scratch.execute(
-        "SELECT min(edge.needs) FROM edge CROSS JOIN step ON step.line = edge.needs "
-        "WHERE edge.line = ? AND step.pending > 0",
-        (line,),
-    ).fetchone()[0]
-    return need
-
-
-def _around(scratch: sqlite3.Connection, line: int) -> Iterator[int]:
-    at = line
-    while True:
-        yield at
-        at = _need_of(scratch, at)
-        if at == line:
-            return
-
-
-def _refuse_circle(scratch: sqlite3.Connection, line: int) -> None:
-    slugs: list[str] = []
-    for at in _around(scratch, line):
-        taken = scratch.execute("SELECT takes FROM step WHERE line = ?", (at,)).fetchone()[0]
-        if taken is not None and len(slugs) <= _SLUGS_SHOWN:
-            slugs.append(taken)
-    named = " -> ".join(shown(bare(slug)) for slug in slugs[:_SLUGS_SHOWN])
-    more = " -> ..." if len(slugs) > _SLUGS_SHOWN else ""
-    for at in _around(scratch, line):
-        _refuse(scratch, at, f"these slugs are exchanged in a cycle: {named}{more}")

@@ -362,6 +362,12 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             "if not errors:",
             by="http/test_payload_faults.py::test_an_answer_with_a_secret_is_not_excerpted",
         ),
+        "a 404 at a site's path is believed without a read of that site": Break(
+            "_http.evidence:Evidence.lives",
+            "return (id(proof) if needed is proof else needed) in self.living",
+            "return id(proof) in self.living",
+            by="http/test_absence.py::test_a_404_at_a_sites_path_is_proven_only_by_that_site",
+        ),
         "path segments are not escaped": Break(
             "_http.wire:_segment",
             'return quote(text, safe="")',
