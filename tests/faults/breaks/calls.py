@@ -363,7 +363,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="http/test_payload_faults.py::test_an_answer_with_a_secret_is_not_excerpted",
         ),
         "a 404 at a site's path is believed without a read of that site": Break(
-            "_http.evidence:Evidence.lives",
+            "_http.evidence:Evidence.knows",
             "return (id(proof) if needed is proof else needed) in self.living",
             "return id(proof) in self.living",
             by="http/test_absence.py::test_a_404_at_a_sites_path_is_proven_only_by_that_site",
