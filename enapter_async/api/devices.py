@@ -109,10 +109,9 @@ class Devices:
     async def delete(self, device_id: str, *, site_id: str | None = None) -> None:
         """Delete a device.
 
-        The API refuses while devices that depend on it are running: delete those first.
-        Raises `NotFoundError` if there is no such device. Safe to repeat; cannot be undone.
-        Address the device by its id: its slug may belong to another device by the time of a
-        retry.
+        The API refuses this while devices that depend on it are running: delete those first. Raises
+        `NotFoundError` if there is no such device. Safe to repeat; cannot be undone. Address the
+        device by its id: its slug may belong to another device by the time of a retry.
 
         Source: API page, "Delete Device"; needs the role OWNER.
         """

@@ -1,4 +1,4 @@
-"""`enapter-async fleet drift` and `export`: what the fleet should be, and what it is."""
+"""`enapter-async fleet drift` and `export`: compare a fleet with a file, and export it."""
 
 import asyncio
 import contextlib
@@ -50,12 +50,12 @@ _COLUMNS: Final = ("device", "name", "field", "is", "should_be")
     help="Write a plan that removes the differences to this new file.",
 )
 def show_drift(settings: Settings, *, desired: str, output: str | None) -> None:
-    """Show how the fleet differs from what the file DESIRED says; nothing is changed.
+    """Show how the fleet differs from the desired state in the file DESIRED; nothing is changed.
 
-    DESIRED is a CSV file or JSON Lines, as `fleet export` writes it, '-' standard input. It
-    has the columns device_id or slug, and as needed name, slug, blueprint_id and
-    configuration parameters, such as network.port; an empty cell says nothing. The exit code
-    is 6 if anything differs. `fleet apply PLAN` then removes the differences.
+    DESIRED is a CSV or JSON Lines file such as `fleet export` writes; '-' reads standard input. It
+    has the column device_id or slug, and if needed name, slug, blueprint_id and configuration
+    parameters, such as network.port. An empty cell is ignored. The exit code is 6 if anything
+    differs. `fleet apply PLAN` then removes the differences.
     """
 
     async def work() -> Plan:
@@ -86,7 +86,7 @@ def _tell_ignored(columns: Sequence[str]) -> None:
 
 
 def _differences(item: PlanItem) -> Iterator[dict[str, Any]]:
-    """Yield how a device differs from what it should be, one row for each field."""
+    """Yield one row for each field of a device that differs from its desired state."""
     found = {"device": item.device, "name": item.name}
     operation = item.operation
     if item.verdict is Verdict.REFUSED:
@@ -101,7 +101,7 @@ def _differences(item: PlanItem) -> Iterator[dict[str, Any]]:
             name = f"{part}.{field}" if part else field
             yield {**found, "field": name, "is": now, "should_be": wanted}
     if all(before.get(field) == unstructure(value) for field, value in changes.items()):
-        # Only sensitive values differ, which are not shown.
+        # Only sensitive values differ; they are not shown.
         yield {**found, "field": part, "is": None, "should_be": "a sensitive value"}
 
 
@@ -145,11 +145,11 @@ def _text(value: Any) -> str:
 def export_fleet(
     settings: Settings, *, selection: Selection, everything: bool, output: str
 ) -> None:
-    """Write what selected devices are to a file, for `fleet drift`.
+    """Write the current state of selected devices to a file, for `fleet drift`.
 
     Each device is a row with its id, name, slug, blueprint and the parameters of its
-    configuration; sensitive ones are left out. Of the file that was just written, `fleet
-    drift` shows no difference.
+    configuration. Sensitive parameters are left out. For a file that was just written, `fleet
+    drift` shows no differences.
     """
     if selection.everything and not everything:
         raise click.UsageError("select devices with --site, --type, ..., or use --all")
@@ -158,7 +158,7 @@ def export_fleet(
         tell(f"{plain(device)}: its configuration could not be read: {reason_of(error)}")
 
     async def work(rows: IO[str]) -> tuple[dict[str, None], int]:
-        """Write the rows as JSON Lines; return the columns that they have, and their number."""
+        """Write the rows as JSON Lines; return their columns and their number."""
         columns: dict[str, None] = dict.fromkeys(DEVICE.columns)
         count = 0
         async with settings.client() as client:

@@ -31,7 +31,7 @@ def prepare(settings: Settings, *, address: str) -> None:
     shown = without_password(address).partition("#")[0]
     if settings.as_json:
         click.echo(json_line({"address": shown, "created": made}))
-    tell(f"{shown} {'now holds' if made else 'holds already'} the tables for journals")
+    tell(f"{shown} {'now has' if made else 'already has'} the tables for journals")
 
 
 @command.command("check")

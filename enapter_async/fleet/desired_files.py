@@ -1,4 +1,4 @@
-"""Files of what should be: read as operations, for a plan that shows how the fleet differs."""
+"""Reads desired states of a fleet as operations, for a plan that shows the differences."""
 
 import os
 from difflib import get_close_matches
@@ -17,13 +17,13 @@ from enapter_async.operations.nouns import Noun, noun_named
 def read_desired(
     path: str | os.PathLike[str], *, on_ignored: OnIgnored | None = None
 ) -> list[Operation[Any]]:
-    """Read a file of what devices should be, as the operations that would make them so.
+    """Read the desired state of devices from a file, as operations that would establish it.
 
-    A CSV file has the columns device_id (or slug, as the address), and as needed site_id, name,
-    slug, blueprint_id and configuration parameters, such as network.port; JSON Lines have the same
-    keys. An empty cell says nothing. The values of parameters are texts that a plan converts by
-    each device's manifest; for a sensitive one the cell is env:VARIABLE or file:PATH. Other columns
-    are ignored and passed to `on_ignored`. `fleet.plan` then shows how the fleet differs.
+    A CSV file has the columns device_id (or slug, as the address), and if needed site_id, name,
+    slug, blueprint_id and configuration parameters, such as network.port. JSON Lines have the same
+    keys. An empty cell is ignored. The values of parameters are texts, which a plan converts by
+    each device's manifest. The cell of a sensitive parameter is env:VARIABLE or file:PATH. Other
+    columns are ignored and passed to `on_ignored`. `fleet.plan` then shows how the fleet differs.
 
     Raises:
         InputError: with the line number of each problem.
@@ -66,17 +66,17 @@ def parse_desired(
 
 
 def _is_said(noun: Noun[Any], column: str) -> bool:
-    """Return whether a column is about objects, or about a part of them, such as network.port."""
+    """Return whether a column is a field of an object or of its part, such as network.port."""
     return column in noun.columns or bool(column.partition(".")[2])
 
 
 def _said(noun: Noun[Any], row: dict[str, Any]) -> dict[str, str]:
-    """Return the cells that say something; refuse a column that looks like a misspelling."""
+    """Return the cells that are not empty; refuse a column that looks misspelled."""
     missing = [column for column in noun.columns if column not in row]
     for key, value in row.items():
         meant = () if _is_said(noun, key) else get_close_matches(key, missing, 1, LIKENESS)
         if meant:
-            raise ConfigurationError(f"there is no column {shown(key)}; rename it to {meant[0]}")
+            raise ConfigurationError(f"unknown column {shown(key)}; rename it to {meant[0]}")
         if value is not None and not isinstance(value, str):
             raise ConfigurationError(f"{key} must be a text, as in a CSV file")
     return {key: value for key, value in row.items() if value and _is_said(noun, key)}

@@ -91,7 +91,7 @@ def states(value: Iterable[str]) -> tuple[ExecutionState, ...]:
 
 
 def order(value: str) -> ExecutionsOrder:
-    """Return an order, in any case."""
+    """Return an order of executions; upper and lower case are accepted."""
     found = ExecutionsOrder(str(value))
     if found in ExecutionsOrder.known():
         return found

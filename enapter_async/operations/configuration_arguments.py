@@ -1,4 +1,4 @@
-"""The arguments of operations on configurations: names, values, and places of sensitive values.
+"""The arguments of operations on configurations: names, values, and locations of sensitive values.
 
 Each function raises `ArgumentError` if its argument is invalid, and shows no value.
 """
@@ -77,7 +77,7 @@ def defaults(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def secrets(values: Mapping[str, Any]) -> dict[str, Secret | str]:
-    """Return sensitive values, or the places where they are, by name."""
+    """Return sensitive values, or their locations, by name."""
     if not isinstance(values, Mapping):
         raise ArgumentError(f"secrets must be an object; got {arguments.shown(values)}")
     for name, value in values.items():
@@ -85,7 +85,7 @@ def secrets(values: Mapping[str, Any]) -> dict[str, Secret | str]:
         reference = isinstance(value, str) and REFERENCE.fullmatch(value)
         if not reference and not isinstance(value, Secret):
             raise ArgumentError(
-                f"secrets.{name} must say where the value is: env:VARIABLE or file:PATH"
+                f"secrets.{name} must be the location of the value: env:VARIABLE or file:PATH"
             )
     return dict(values)
 
@@ -98,7 +98,9 @@ def revealed(name: str, value: Secret | str) -> Any:
     if kind == "env":
         text = os.environ.get(place)
         if not text:
-            raise ConfigurationError(f"{name} needs the environment variable {place}, not set here")
+            raise ConfigurationError(
+                f"{name} needs the environment variable {place}, which is not set"
+            )
         return text
     try:
         with Path(place).open(encoding="utf-8") as file:
@@ -110,7 +112,7 @@ def revealed(name: str, value: Secret | str) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal: numbers by value, and no number is a boolean."""
+    """Return whether two JSON values are equal; a number never equals a boolean."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):

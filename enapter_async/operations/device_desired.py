@@ -1,4 +1,4 @@
-"""What devices should be, as rows of a file: the operations for a row, and the row of a device."""
+"""Desired states of devices as rows of a file: a row's operations, and a device's row."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,10 @@ FIELDS: Final = ("name", "slug", "blueprint_id")
 
 
 def operations_of(row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
-    """Return the operations that make a device what a row says; a missing key says nothing.
+    """Return the operations that bring a device to the state in a row; missing keys are ignored.
 
     The device is that of `device_id`, or else that of `slug`. A key such as "network.port" is a
-    configuration parameter; its value is a text, of which the manifest says what it stands for.
+    configuration parameter; its value is a text, which is converted as the manifest declares.
 
     Raises:
         ConfigurationError: the row names no device, or an invalid value.
@@ -47,7 +47,7 @@ def operations_of(row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
 
 
 def row_of(device: Device) -> dict[str, str]:
-    """Return what a device is, without its configuration, as a row."""
+    """Return the state of a device, without its configuration, as a row."""
     fields = {field: getattr(device, field) for field in FIELDS}
     return {"device_id": device.id, **{field: text for field, text in fields.items() if text}}
 
@@ -61,7 +61,7 @@ def configurations(device: Device) -> Iterator[GetConfiguration]:
 
 
 def cells_of(device: Device, reading: Operation[Any], values: Any) -> dict[str, str]:
-    """Return the values of a group that was read as cells of a row, without sensitive ones."""
+    """Return the values of a configuration group as cells of a row, except sensitive values."""
     if not isinstance(reading, GetConfiguration) or not isinstance(values, ConfigurationValues):
         return {}
     known = Manifest(device.manifest).configuration[reading.group].parameters
@@ -70,7 +70,7 @@ def cells_of(device: Device, reading: Operation[Any], values: Any) -> dict[str, 
 
 
 def _cell(parameter: Parameter, value: Any) -> str:
-    """Return a value as the text that is read back as it; "" if there is none."""
+    """Return a value as text that reads back as the same value; "" if there is none."""
     if parameter.value_type == "string":
         return value if isinstance(value, str) else ""
     return "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -47,7 +47,7 @@ def test_a_run_is_shown_resumed_reported_and_undone_by_its_address(
         run("fleet", "journal", "check", address),
     ]
     assert json.loads(results[1].stdout) == {"address": postgres, "created": True}
-    assert "holds already the tables" in results[2].stderr
+    assert "already has the tables" in results[2].stderr
     assert results[3].exit_code == Exit.DONE
     assert "synchronous replication is off" in results[3].stdout
     names = [each.name for each in world]

@@ -184,7 +184,7 @@ def test_sensitive_values_are_shown_nowhere_and_kept_in_no_file(
         ({"set": {"1a": 1}}, "each name in set must be a name of letters"),
         ({"set": 5}, "set must be an object"),
         ({"reset": "abc"}, "reset must be a list of names"),
-        ({"secrets": {"a": "S3CRET"}}, "secrets.a must say where the value is"),
+        ({"secrets": {"a": "S3CRET"}}, "secrets.a must be the location of the value"),
     ],
 )
 def test_a_wrong_argument_is_refused_at_once(fields: dict[str, Any], message: str) -> None:

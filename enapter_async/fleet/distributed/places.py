@@ -28,7 +28,7 @@ class Folder:
 
     path: Path
     remote: ClassVar[bool] = False
-    """Whether it may be away for a while."""
+    """Whether it may be temporarily unreachable."""
 
     @property
     def name(self) -> str:

@@ -183,7 +183,7 @@ def named_values(sql: str) -> str:
 
 
 def partition_file(folder: Path, no: int) -> Path:
-    """Return the journal of a partition of a job in a folder."""
+    """Return the path of a partition's journal, for a job in a folder."""
     return folder / f"part-{no:04d}.db"
 
 

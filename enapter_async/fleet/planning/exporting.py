@@ -1,4 +1,4 @@
-"""Writes what selected objects are, as the rows of a file of what they should be."""
+"""Writes the current state of selected objects in the format of a desired-state file."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -20,10 +20,10 @@ async def export(
 ) -> AsyncGenerator[Mapping[str, str], None]:
     """Yield the row of each chosen object, for a file that `read_desired` reads.
 
-    `chosen` is an `Export` of a selection. A row holds what the object is now, as far as an
-    operation could set it; no sensitive value is in it. If a part cannot be read, such as the
-    configuration of a device that is offline, its cells are left out, and `on_unread` is called
-    with the id of the object and the error. Changes nothing; safe to repeat, and to stop early.
+    `chosen` is an `Export` of a selection. A row contains the object's current values that an
+    operation could set, except sensitive ones. If a part cannot be read, such as the configuration
+    of a device that is offline, its cells are left out, and `on_unread` is called with the id of
+    the object and the error. Changes nothing; safe to repeat, and to stop early.
 
     Raises:
         EnapterError: the fleet could not be read.

@@ -1,4 +1,4 @@
-"""What a session knows about its lease on a run: whether it holds, was lost, or is to stop."""
+"""A session's lease on a run: whether it is valid or lost, and whether a stop was requested."""
 
 import asyncio
 import time
@@ -20,9 +20,9 @@ def boottime() -> float:
 
 
 class SessionLease:
-    """The lease of one session, `seconds` long; `now` counts seconds.
+    """The lease of one session for `seconds`; `now` returns seconds.
 
-    `failure` is why the session may write and send nothing any more.
+    `failure` is the reason why the session may no longer write or send anything.
     """
 
     def __init__(self, seconds: float, now: Callable[[], float]) -> None:
@@ -51,7 +51,7 @@ class SessionLease:
             await self._changed.wait()
 
     def check(self) -> None:
-        """Refuse to go on after a failure.
+        """Refuse to continue after a failure.
 
         Raises:
             JournalError: the lease is lost, or the journal could not be written.
@@ -68,7 +68,7 @@ class SessionLease:
         self._on_stop = on_stop
 
     def renewed(self, began: float, stop: str | None = None) -> None:
-        """Take note of a renewal that began then, and of a request to stop that came with it."""
+        """Record a renewal by its start, and a request to stop that came with it."""
         self._certain_until = began + self.seconds * (1 - MARGIN)
         self._changed.set()
         if stop is not None and self._on_stop is not None:
@@ -76,7 +76,7 @@ class SessionLease:
             on_stop(stop)
 
     def fail(self, error: JournalError) -> None:
-        """Take note that the session may write and send nothing more; the first error counts."""
+        """Record that the session may no longer write or send anything; keep the first error."""
         if self.failure is None:
             self.failure = error
             self._changed.set()
