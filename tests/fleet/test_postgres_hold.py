@@ -214,3 +214,14 @@ async def test_a_new_run_exists_completely_or_not_at_all(name: str) -> None:
         read_journal(name)
     async with held(name) as (hold, _, _):
         assert hold.journal.last_seq() == -1
+
+
+async def test_a_cancelled_release_still_gives_the_run_back(name: str) -> None:
+    hold = await PostgresHold.take(Address.parse(name), TERMS)
+    await hold.begin({"a": "b"})
+    releasing = asyncio.create_task(hold.release())
+    await asyncio.sleep(0)
+    releasing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await releasing
+    assert not store_of(name).is_held()

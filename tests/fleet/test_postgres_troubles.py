@@ -277,6 +277,12 @@ def test_an_address_is_shown_without_its_passwords(address: str, shown: str) -> 
     assert without_password(address) == shown
 
 
+async def test_an_address_that_is_a_path_is_refused_without_its_password() -> None:
+    with pytest.raises(ConfigurationError, match="pass it as text") as raised:
+        fleet.status(Path(f"postgresql://ops:{PASSWORD}@127.0.0.1/ops#run"))
+    assert PASSWORD not in str(raised.value)
+
+
 async def test_a_database_without_tables_or_with_others_is_refused_by_what_to_do(
     client: Client, postgres: str
 ) -> None:

@@ -123,7 +123,11 @@ async def test_generated_credentials_stay_in_this_machines_file(
     journal: str, emulator: Emulator, client: Client, tmp_path: Path
 ) -> None:
     operations, file = generations(emulator), tmp_path / "credentials.jsonl"
-    report = await fleet.apply(client, operations, journal=journal, credentials=file)
+    async with fleet.Run(client, operations, journal=journal) as run:
+        run.stop()
+        async for _ in run:
+            pass
+    report = await fleet.resume(client, journal, credentials=file)
     assert report.counts[State.APPLIED] == len(operations)
     status = fleet.status(journal)
     assert (status.credentials, status.kept) == (str(file), len(operations))

@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.merged import FolderStore, is_job_folder
 from enapter_async.fleet.journal.postgres.address import Address, is_address
@@ -27,6 +28,11 @@ def store_of(name: JournalName) -> Store:
     text = os.fspath(name)
     if is_address(text):
         return JobOrRunStore(Address.parse(text))
+    if text.startswith(("postgresql:/", "postgres:/")):
+        raise ConfigurationError(
+            "an address of PostgreSQL begins with postgresql://; pass it as text, since a `Path` "
+            "drops one slash"
+        )
     path = Path(text)
     return FolderStore(path) if is_job_folder(path) else SQLiteStore(path)
 

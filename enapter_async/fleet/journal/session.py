@@ -153,8 +153,8 @@ class JournalSession:
                 await resume.check_new_token(self._journal, self._replay, client)
             self.facts["token"] = client.fingerprint(bytes.fromhex(self.facts["salt"]))
             await self._hold.put({"token": self.facts["token"]})
-        if credentials is not None and self.lease is not None:
-            fact = resume.credentials_fact(credentials, shared=True)
+        if credentials is not None and credentials not in resume.credentials_here(self.facts):
+            fact = resume.credentials_fact(credentials, shared=self.lease is not None)
             self.facts |= fact
             await self._hold.put(fact)
         self.input_known = "count" in self.facts

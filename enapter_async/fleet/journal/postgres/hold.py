@@ -318,6 +318,14 @@ class PostgresHold:
 
     async def release(self) -> None:
         """Give the run back, so that others can take it at once; safe to repeat."""
+        ending = asyncio.get_running_loop().create_task(self._release())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait({ending})
+            raise
+
+    async def _release(self) -> None:
         self._closing.set()
         if self._keeper is not None:
             await asyncio.wait({self._keeper})
