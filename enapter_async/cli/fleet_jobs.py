@@ -68,7 +68,7 @@ def parsed_by(text: str | None) -> By | None:
         click.UsageError: it is neither "site" nor a number.
     """
     if text is None or text == "site":
-        return text  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # "site"
+        return text  # type: ignore[return-value]  # "site"
     if text.isascii() and text.isdigit() and int(text):
         return int(text)
     raise click.UsageError(f"--by is {text!r}; use 'site', or a number of operations of at least 1")

@@ -197,6 +197,17 @@ class Control:
             "SELECT *, {now} AS now FROM {p}part WHERE job = :job ORDER BY no", job=job
         )
 
+    async def waiting(self, job: str, most: int) -> list[Row]:
+        """Return the first partitions that a worker may take now, at most so many."""
+        return await self.database.execute(
+            "SELECT part.no, part.queue FROM {p}part AS part JOIN {p}job AS job"
+            " ON job.name = part.job WHERE part.job = :job AND part.open = 1"
+            " AND job.stop IS NULL AND part.wave <= job.wave AND part.owned_until < {now}"
+            " AND part.not_before <= {now} ORDER BY part.no LIMIT :most",
+            job=job,
+            most=most,
+        )
+
     async def at_work(self, job: str) -> int:
         """Return how many partitions are being worked on."""
         rows = await self.database.execute(

@@ -45,7 +45,7 @@ def check_by(by: Any) -> By:
         ConfigurationError: it is neither "site" nor a number from 1 up.
     """
     if by == "site" or (isinstance(by, int) and not isinstance(by, bool) and by >= 1):
-        return by  # type: ignore[no-any-return]  # pyright: ignore[reportReturnType]  # checked
+        return by  # type: ignore[no-any-return]  # checked
     raise ConfigurationError(f"by is {by!r}; use 'site', or a number of operations of at least 1")
 
 

@@ -13,10 +13,12 @@ from typing import Final, Self
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.distributed.control import LEASE_S, Claim, Control, JobRecord
+from enapter_async.fleet.distributed.engine import AHEAD, Engine
 from enapter_async.fleet.distributed.keeper import keep
 from enapter_async.fleet.distributed.partition_run import Ending, PartitionRun
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.journal.postgres.jobs import partition_run
 
 logger = logging.getLogger("enapter_async")
 
@@ -26,6 +28,8 @@ ClientFor = Callable[..., Client]
 POLL_S: Final = 0.25
 """How often an idle worker looks for a partition."""
 LONGEST_RETRY_S: Final = 5.0
+SUBMIT_AGAIN_S: Final = 2.0
+"""After how long a partition that nobody has taken is queued again; duplicates do nothing."""
 REST_S: Final = 5.0
 """How long a worker leaves a job to others after an error that may affect only this worker."""
 LONGEST_REST_S: Final = 300.0
@@ -46,7 +50,8 @@ class Worker:
     `slots` is how many partitions are in progress at once. Generated configurations are stored in
     the folder `credentials`, in a file of mode 0600 for each partition; they never enter the
     database, and a job that generates any is left to workers that have such a folder. `name` is how
-    people recognise the worker.
+    people recognise the worker. Partitions are found in the job's own tables, or
+    delivered by an `engine`, such as `PgQueuerEngine`, which each worker of the job must then have.
 
     When the block is left, operations in flight finish, and the partitions are given back. A worker
     that is killed loses its partitions to the others after `lease` seconds. While the job's
@@ -64,6 +69,7 @@ class Worker:
         credentials: str | os.PathLike[str] | None = None,
         name: str | None = None,
         lease: float = LEASE_S,
+        engine: Engine | None = None,
     ) -> None:
         if isinstance(queues, str):
             raise ConfigurationError(f"queues is the text {queues!r}; use a tuple of texts")
@@ -78,8 +84,12 @@ class Worker:
         self._credentials = None if credentials is None else Path(credentials).absolute()
         self._lease = lease
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self._engine = engine
+        self._turns = asyncio.Semaphore(slots)
+        self._submitted: dict[str, float] = {}
         self._control: Control | None = None
         self._clients: dict[str, Client] = {}
+        self._opening = asyncio.Lock()
         self._exits = AsyncExitStack()
         self._runs: dict[asyncio.Task[Ending], PartitionRun] = {}
         self._rests: dict[str, tuple[float, int]] = {}
@@ -125,6 +135,7 @@ class Worker:
         return dict(self._refused)
 
     async def _work(self) -> None:
+        delivering = asyncio.create_task(self._deliver())
         try:
             while not self._closing.is_set():
                 if await self._looked() and self._finishing and not self._runs:
@@ -133,6 +144,8 @@ class Worker:
         finally:
             for run in self._runs.values():
                 run.stop("the worker stops")
+            delivering.cancel()
+            await asyncio.wait({delivering})
             if self._runs:
                 await asyncio.wait(self._runs)
             self._take_ends()
@@ -164,9 +177,12 @@ class Worker:
         self._refused = {job.name: self._refused.get(job.name, "") for job in jobs}
         for job in jobs:
             if not self._is_resting(job.name) and await self._is_admitted(control, job):
-                await keep(control, self._place, job.name, self._clients[_kind(job)])
+                kept = await keep(control, self._place, job.name, self._clients[_kind(job)])
                 self._refused[job.name] = ""
-                await self._take(control, job)
+                if self._engine is None:
+                    await self._take(control, job)
+                elif kept is not None:
+                    await self._submit(control, self._engine, job.name)
         return all(self._refused.values())
 
     async def _take(self, control: Control, job: JobRecord) -> None:
@@ -176,7 +192,46 @@ class Worker:
                 return
             self._start(control, job, claim)
 
-    def _start(self, control: Control, job: JobRecord, claim: Claim) -> None:
+    async def _submit(self, control: Control, engine: Engine, job: str) -> None:
+        """Queue the next partitions of a job; what was lost on the way is queued again."""
+        now = asyncio.get_running_loop().time()
+        for row in await control.waiting(job, AHEAD):
+            key = partition_run(job, row["no"])
+            if now - self._submitted.get(key, -SUBMIT_AGAIN_S) >= SUBMIT_AGAIN_S:
+                await engine.submit(key, row["queue"])
+                self._submitted[key] = now
+
+    async def _deliver(self) -> None:
+        """Take what the engine delivers, until cancelled."""
+        failures = 0
+        while self._engine is not None:
+            try:
+                await self._engine.work(self._handle, self._queues, self._slots)
+            except (EnapterError, OSError) as error:
+                if not failures:
+                    logger.warning("worker %s waits for its engine: %s", self.name, error)
+                failures += 1
+                await asyncio.sleep(min(LONGEST_RETRY_S, POLL_S * 2.0 ** min(failures, 10)))
+
+    async def _handle(self, key: str) -> None:
+        """Carry out a partition that was delivered, if it is still to be done."""
+        job_name, _, no = key.rpartition("/")
+        async with self._turns:
+            if self._closing.is_set() or self._is_resting(job_name):
+                return
+            try:
+                control = self._control
+                job = None if control is None else await control.job(job_name)
+                if control is None or job is None or not await self._is_admitted(control, job):
+                    return
+                claim = await control.take(self._queues, only=job_name, no=int(no))
+            except (EnapterError, OSError, ValueError) as error:
+                logger.warning("worker %s could not take %s: %s", self.name, key, error)
+                return
+            if claim is not None:
+                await asyncio.wait({self._start(control, job, claim)})
+
+    def _start(self, control: Control, job: JobRecord, claim: Claim) -> "asyncio.Task[Ending]":
         run = PartitionRun(
             control,
             job,
@@ -188,6 +243,7 @@ class Worker:
         )
         task = asyncio.create_task(run.carry_out(), name=f"partition {claim.job}/{claim.no}")
         self._runs[task] = run
+        return task
 
     def _credentials_of(self, job: JobRecord, claim: Claim) -> Path | None:
         if self._credentials is None or not job.facts["secrets"]:
@@ -223,9 +279,10 @@ class Worker:
 
     async def _is_admitted(self, control: Control, job: JobRecord) -> bool:
         """Open the client for a job; return whether it may work on it."""
-        client = self._clients.get(_kind(job))
-        if client is None:
-            client = self._clients[_kind(job)] = await self._opened(job)
+        async with self._opening:
+            client = self._clients.get(_kind(job))
+            if client is None:
+                client = self._clients[_kind(job)] = await self._opened(job)
         facts = job.facts["run"]
         if str(client.base_url) != facts["base_url"]:
             self._refuse(job, f"it is about {facts['base_url']}, not {client.base_url}")

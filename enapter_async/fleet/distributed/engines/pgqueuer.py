@@ -1,0 +1,142 @@
+"""PgQueuer as an engine: a queue in PostgreSQL, which may be the database of the jobs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.distributed.engine import Handler
+from enapter_async.fleet.distributed.partitions import DEFAULT_QUEUE
+from enapter_async.fleet.errors import JournalError
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import connect_async, driver, told
+
+ENTRYPOINT: Final = "enapter-fleet "
+"""Before the name of a queue, this is the name of PgQueuer's entry point."""
+HEARTBEAT_S: Final = 3.0
+"""After how many seconds without a heartbeat a delivery passes to another worker."""
+POLL_S: Final = 1.0
+CLOSE_S: Final = 10.0
+LEAST_SLOTS: Final = 2
+"""PgQueuer hands out one delivery at a time only to workers with at least two slots."""
+
+
+class PgQueuerEngine:
+    """Delivers partitions by PgQueuer (extra `pgqueuer`).
+
+    `address` is the database of the queue, such as that of the jobs; `prepare` creates its tables.
+    It delivers to named queues only: a worker that names none takes from `default`.
+
+    Raises:
+        ConfigurationError: PgQueuer is not installed, or the address is invalid.
+    """
+
+    def __init__(self, address: str, *, heartbeat: float = HEARTBEAT_S) -> None:
+        self._pgqueuer = _module()
+        self._address = Address.parse(address.partition("#")[0], with_run=False)
+        self._heartbeat = timedelta(seconds=heartbeat)
+        self._connection: Any = None
+        self._queries: Any = None
+        self._connecting = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """Create PgQueuer's tables, if they are missing.
+
+        Raises:
+            JournalError: the database cannot be reached, or does not allow it.
+        """
+        async with self._connected() as connection:
+            queries = self._queries_over(connection)
+            if not await queries.table_has_column("pgqueuer", "id"):
+                await queries.install()
+
+    async def submit(self, key: str, queue: str) -> None:
+        """Queue a key, unless it is queued or being worked on."""
+        try:
+            async with self._connecting:
+                if self._connection is None:
+                    self._connection = await connect_async(self._address)
+                    self._queries = self._queries_over(self._connection)
+            await self._queries.enqueue(
+                f"{ENTRYPOINT}{queue}", key.encode(), dedupe_key=key, on_conflict="skip"
+            )
+        except (driver().Error, OSError) as error:
+            await self.close()
+            raise _unreachable(self._address, error) from None
+
+    async def work(self, handler: Handler, queues: Sequence[str] | None, slots: int) -> None:
+        """Pass keys to the handler until cancelled."""
+        async with self._connected() as connection, self._connected() as listening:
+            own = self._pgqueuer.PsycopgDriver(connection)
+            # A connection that waits for a notification lets no query through meanwhile.
+            other = self._pgqueuer.PsycopgDriver(listening)
+            own.add_listener, own.remove_listener = other.add_listener, other.remove_listener
+            queuer = self._pgqueuer.PgQueuer(connection=own)
+            for queue in queues or (DEFAULT_QUEUE,):
+                queuer.entrypoint(f"{ENTRYPOINT}{queue}")(_delivering(handler))
+            async with other:
+                await self._run(queuer, slots)
+
+    async def _run(self, queuer: Any, slots: int) -> None:
+        running = asyncio.create_task(
+            queuer.run(
+                dequeue_timeout=timedelta(seconds=POLL_S),
+                batch_size=1,
+                max_concurrent_tasks=max(LEAST_SLOTS, slots),
+                heartbeat_timeout=self._heartbeat,
+            )
+        )
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # What was delivered ends first, and is not delivered again.
+            queuer.shutdown.set()
+            await asyncio.wait({running}, timeout=CLOSE_S)
+            running.cancel()
+            await asyncio.wait({running})
+            raise
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Any]:
+        connection: Any = None
+        try:
+            connection = await connect_async(self._address, application="enapter-async queue")
+            yield connection
+        except (driver().Error, OSError) as error:
+            raise _unreachable(self._address, error) from None
+        finally:
+            if connection is not None:
+                await connection.close()
+
+    def _queries_over(self, connection: Any) -> Any:
+        return self._pgqueuer.Queries(self._pgqueuer.PsycopgDriver(connection))
+
+    async def close(self) -> None:
+        """Close the connection that submits."""
+        connection, self._connection, self._queries = self._connection, None, None
+        if connection is not None:
+            await connection.close()
+
+
+def _delivering(handler: Handler) -> Any:
+    async def deliver(job: Any) -> None:
+        await handler(job.payload.decode())
+
+    return deliver
+
+
+def _unreachable(address: Address, error: BaseException) -> JournalError:
+    return JournalError(f"the queue in {address.server} cannot be reached: {told(error)}")
+
+
+def _module() -> Any:
+    try:
+        import pgqueuer  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ConfigurationError(
+            "PgQueuer is not installed: install it with "
+            f"`pip install 'enapter-async[pgqueuer]'` ({error})"
+        ) from None
+    return pgqueuer

@@ -1,0 +1,71 @@
+"""The engines that a job is tried with, each by its name."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from enapter_async.fleet.distributed.engine import Engine
+from enapter_async.fleet.distributed.engines.pgqueuer import PgQueuerEngine
+from enapter_async.fleet.distributed.engines.temporal import TemporalEngine
+
+ENGINES = ("tables", "pgqueuer", "temporal")
+HEARTBEAT = 1.5
+TARGET = "TEMPORAL_TARGET"
+
+
+def engine_at(name: str, address: str) -> Engine | None:
+    """Return an engine; "tables" stands for none, where workers look into the job's tables."""
+    if name == "pgqueuer":
+        return PgQueuerEngine(address, heartbeat=HEARTBEAT)
+    if name == "temporal":
+        return TemporalEngine(os.environ[TARGET], heartbeat=HEARTBEAT)
+    return None
+
+
+@contextlib.asynccontextmanager
+async def prepared(name: str, address: str, folder: Path) -> AsyncIterator[None]:
+    """Prepare what an engine needs, such as its tables, for as long as the block lasts."""
+    if name == "pgqueuer":
+        engine = PgQueuerEngine(address)
+        await engine.prepare()
+        await engine.prepare()  # safe to repeat
+        await engine.close()
+    if name != "temporal":
+        yield
+        return
+    async with temporal_server(folder) as target:
+        os.environ[TARGET] = target  # the workers inherit it
+        yield
+
+
+@contextlib.asynccontextmanager
+async def temporal_server(folder: Path) -> AsyncIterator[str]:
+    """Run the development server of Temporal; return its host and port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        target = f"127.0.0.1:{free.getsockname()[1]}"
+    program = Path(sys.executable).parent / "temporal"
+    process = await asyncio.create_subprocess_exec(
+        program, "server", "start-dev", "--headless", "--port", target.rpartition(":")[2],
+        "--db-filename", folder / "temporal.db", "--log-level", "never",
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    client = await Client.connect(target)
+                    await client.count_workflows()
+                    break
+                except (RPCError, RuntimeError):
+                    await asyncio.sleep(0.1)
+        yield target
+    finally:
+        process.terminate()
+        await process.wait()

@@ -1,0 +1,249 @@
+"""Kills and stops workers, crashes the database, and reports each broken promise of a job.
+
+python -m tests.distributed.kills --engine pgqueuer --kills 200 --crashes 20
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+
+from enapter_async import fleet
+from enapter_async.emulator import Emulator, Latency, World
+from enapter_async.fleet.distributed.control import Control
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.connections import connect
+from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
+from enapter_async.fleet.journal.postgres.schema import prepare as prepare_tables
+from enapter_async.fleet.journal.replay import Mark, Replay
+from enapter_async.operation import Operation, Repeat
+from enapter_async.operations.devices import GenerateConfig, UpdateDevice
+from tests.distributed.engines import ENGINES, prepared
+from tests.support.postgres import PostgresServer
+
+WORKERS = 3
+PATIENCE = 120.0
+
+
+@attrs.define(kw_only=True)
+class Told:
+    """What happened, and which promises were broken."""
+
+    jobs: int = 0
+    items: int = 0
+    kills: int = 0
+    stops: int = 0
+    crashes: int = 0
+    sent_again: int = 0
+    unknown: int = 0
+    broken: list[str] = attrs.field(factory=list)
+
+
+@attrs.define(kw_only=True)
+class Trial:
+    """Jobs over one database, with workers that are disturbed by chance."""
+
+    server: PostgresServer
+    address: str
+    engine: str
+    emulator: Emulator
+    folder: Path
+    chance: random.Random
+    told: Told = attrs.field(factory=Told)
+    names: dict[str, asyncio.subprocess.Process] = attrs.field(factory=dict)
+    _workers: list[asyncio.subprocess.Process] = attrs.field(factory=list)
+
+    async def take_over(self) -> float:
+        """Kill a worker that has a partition; return how long that waited for another worker."""
+        async with self._working():
+            job = await self._submitted(by=1000)
+            control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))
+            async with asyncio.timeout(PATIENCE):
+                first = await self._owner(control, job, but="")
+                await asyncio.sleep(0.5)
+                killed = time.monotonic()
+                self.names[first].kill()
+                await self._owner(control, job, but=first)
+                took = time.monotonic() - killed
+                await job.wait()
+            await control.close()
+            await asyncio.to_thread(self._check, job)
+        return took
+
+    async def _owner(self, control: Control, job: fleet.Job, *, but: str) -> str:
+        while True:
+            [row] = await control.partitions(job.name)
+            if row["owner"] not in ("", but):
+                return str(row["owner"])
+            await asyncio.sleep(0.02)
+
+    async def run(self, kills: int, crashes: int, *, apart: float = 0.6) -> Told:
+        """Disturb so often, in jobs one after the other, and check each job at its end."""
+        todo = ["kill"] * kills + ["crash"] * crashes
+        self.chance.shuffle(todo)
+        async with self._working():
+            while todo or not self.told.jobs:
+                job = await self._submitted()
+                try:
+                    async with asyncio.timeout(PATIENCE):
+                        await self._disturb(job, todo, apart)
+                        await job.wait()
+                except TimeoutError:
+                    self.told.broken.append(f"{job.name} did not end: {await job.status()}")
+                    break
+                await asyncio.to_thread(self._check, job)
+        return self.told
+
+    @contextlib.asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        try:
+            for _ in range(WORKERS):
+                await self._start()
+            yield
+        finally:
+            for process in self._workers:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGCONT)
+                    process.terminate()
+            for process in self._workers:
+                try:
+                    await asyncio.wait_for(process.wait(), 15)
+                except TimeoutError:
+                    process.kill()
+                    self.told.broken.append("a worker did not end on SIGTERM")
+            self._workers.clear()
+
+    async def _start(self) -> None:
+        with (self.folder / "workers.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.distributed.worker_process",
+                self.emulator.base_url, self.address, self.engine, str(self.folder / "kept"),
+                f"worker-{len(self.names)}", stderr=log,
+            )  # fmt: skip
+        self.names[f"worker-{len(self.names)}"] = process
+        self._workers.append(process)
+
+    async def _submitted(self, *, by: int = 20) -> fleet.Job:
+        self.told.jobs += 1
+        works: list[Operation] = [  # type: ignore[type-arg]  # of several kinds
+            GenerateConfig(device_id=device.id, protocol="MQTT")
+            if device.type == "STANDALONE"
+            else UpdateDevice(device_id=device.id, name=f"{device.id[:8]} of {self.told.jobs}")
+            for device in self.emulator.world
+        ]
+        job = await fleet.distribute(
+            works, f"{self.address}#job-{self.told.jobs}", by=by, base_url=self.emulator.base_url,
+            guard="none", abort=None, max_rate=250.0, concurrency=8,
+        )  # fmt: skip
+        self.told.items += len(works)
+        return job
+
+    async def _disturb(self, job: fleet.Job, todo: list[str], apart: float) -> None:
+        while todo:
+            await asyncio.sleep(self.chance.uniform(0.5, 1.5) * apart)
+            with contextlib.suppress(fleet.JournalError):
+                if (await job.status()).over:
+                    return
+            if todo.pop() == "crash":
+                self.told.crashes += 1
+                await asyncio.to_thread(self.server.crash)
+                await asyncio.sleep(self.chance.uniform(0.1, 1.0))
+                await asyncio.to_thread(self.server.start)
+                continue
+            for process in [each for each in self._workers if each.returncode is not None]:
+                self.told.broken.append(f"a worker ended by itself: {process.returncode}")
+                self._workers.remove(process)
+                await self._start()
+            process = self.chance.choice(self._workers)
+            if self.chance.random() < 0.3:
+                self.told.stops += 1
+                process.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(self.chance.uniform(0.5, 2.5))
+                process.send_signal(signal.SIGCONT)
+            else:
+                self.told.kills += 1
+                process.kill()
+                await process.wait()
+                self._workers.remove(process)
+                await self._start()
+
+    def _check(self, job: fleet.Job) -> None:
+        """Compare the job's journal with what the emulator saw, and forget what it saw."""
+        broken, log = self.told.broken, self.emulator.world.log
+        intents: Counter[str] = Counter()
+        with closing(read_journal(job)) as journal:
+            replay = Replay(journal)
+            items = {item.seq: item.operation for item in journal.items()}
+            for _, seq, kind, _ in journal.marks():
+                if kind == "intent":
+                    intents[str(items[seq].target().id)] += 1
+        for seq, operation in items.items():
+            mark, device = Mark(replay.marks[seq]), str(operation.target().id)
+            once = operation.repeat is Repeat.ONCE
+            made = log.count("generate_config", device_id=device)
+            if mark not in (Mark.APPLIED, Mark.UNKNOWN, Mark.INTENDED) or (
+                mark is not Mark.APPLIED and not once
+            ):
+                broken.append(f"{job.name}: {device} ended as {mark.name}")
+            if once and made > 1:
+                broken.append(f"{job.name}: {device} got {made} configurations")
+            if once and mark is Mark.APPLIED and not made:
+                broken.append(f"{job.name}: {device} has no configuration, and is said to")
+            self.told.unknown += mark is not Mark.APPLIED
+            sent = log.count_arrivals("PATCH", device_id=device) + log.count_arrivals(
+                "POST", device_id=device
+            )
+            self.told.sent_again += max(0, sent - 1)
+            if sent > intents[device]:
+                broken.append(f"{job.name}: {device} got {sent} requests, {intents[device]} known")
+        log.clear()
+
+
+@contextlib.asynccontextmanager
+async def trial_of(engine: str, seed: int, devices: int = 150) -> AsyncIterator[Trial]:
+    """Set up a trial with a database and an emulator of its own."""
+    with PostgresServer.running() as server, tempfile.TemporaryDirectory() as folder:
+        address = server.new_database()
+        with closing(connect(Address.parse(address, with_run=False))) as connection:
+            prepare_tables(connection)
+        world = World.seeded(devices, seed, role="OWNER")
+        async with prepared(engine, address, Path(folder)), Emulator(world=world) as emulator:
+            emulator.faults.add(Latency(seconds=0.02), times=None)
+            trial = Trial(
+                server=server, address=address, engine=engine, emulator=emulator,
+                folder=Path(folder), chance=random.Random(seed),
+            )  # fmt: skip
+            yield trial
+            log = (Path(folder) / "workers.log").read_text("utf-8")
+            if "Traceback" in log:
+                trial.told.broken.append(log[log.index("Traceback") :][:3000])
+
+
+async def _main(engine: str, kills: int, crashes: int, seed: int) -> Told:
+    async with trial_of(engine, seed) as trial:
+        sys.stdout.write(f"{engine}: taken over after {await trial.take_over():.1f} s\n")
+        return await trial.run(kills, crashes)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", choices=ENGINES, default="tables")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--crashes", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    began = time.monotonic()
+    result = asyncio.run(_main(given.engine, given.kills, given.crashes, given.seed))
+    sys.stdout.write(f"{given.engine}: {result} in {time.monotonic() - began:.0f} s\n")
+    sys.exit(bool(result.broken))
