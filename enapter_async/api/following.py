@@ -110,7 +110,7 @@ class FollowUp:
                 hint=f"Check the {target.word} before you send it again.",
             )
         else:
-            told = f": {reason}" if reason else " within the wait for it"
+            told = f": {reason}" if reason else " in the given time"
             told = f"{told}; the last read failed: {problem}" if problem is not None else told
             error = StillPendingError(
                 f"{name} was accepted, but did not end{told}",

@@ -1,4 +1,4 @@
-"""Reading and writing single JSON values, strictly if a guess could be wrong.
+"""Reads and writes single JSON values; strict if a guess could be wrong.
 
 These are pure functions, independent of the package's classes. They have an unused second argument
 because cattrs passes it to every hook.

@@ -58,16 +58,15 @@ _DONE: Final = frozenset({State.APPLIED, State.UNCHANGED, State.ABSENT})
 class Outcome(Generic[OperationT]):
     """The outcome of one operation.
 
-    `result` is the operation's return value (for `unchanged`, the state that was read; for
-    `differs`, the state that the server actually stored; for `pending`, the last value that was
-    read, if any); otherwise None. It is also set if
-    generated credentials could not be stored and the state is `unknown`, so that a program can
-    still save them. `error` is None if the state is applied, unchanged or absent. `attempts` counts
-    the attempts of the operation itself: 0 if nothing was sent; reads that settle or check are not
-    counted. `elapsed` is the seconds from start to finish, including pauses. `settled` means that
-    the response was lost, and that a read (for a deletion: a 404 when it was sent again) showed the
-    device in the wanted state. The state is certain. That this run caused it, and not someone else,
-    is only likely.
+    `result` is the operation's return value, or None if there is none. For `unchanged` it is the
+    state that was read, for `differs` the state that the server actually stored, and for `pending`
+    the last value that was read, if any. It is also set if generated credentials could not be
+    stored and the state is `unknown`, so that a program can still save them. `error` is None if the
+    state is applied, unchanged or absent. `attempts` counts the attempts of the operation itself: 0
+    if nothing was sent; reads that settle or check are not counted. `elapsed` is the seconds from
+    start to finish, including pauses. `settled` means that the response was lost, and that a read
+    (for a deletion: a 404 when it was sent again) showed the device in the wanted state. The state
+    is certain. That this run caused it, and not someone else, is only likely.
     """
 
     operation: OperationT

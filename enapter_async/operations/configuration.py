@@ -207,8 +207,8 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         for name in self.set:
             if name in known and known[name].sensitive:
                 raise ArgumentError(
-                    f"{name} is sensitive: say in secrets where its value is (env:VARIABLE or "
-                    "file:PATH), so that no file of the job holds it"
+                    f"{name} is sensitive: put the location of its value (env:VARIABLE or "
+                    f"file:PATH) into secrets, which keeps the value out of the job's files"
                 )
         if not self.reset or self.defaults is not None:
             return self

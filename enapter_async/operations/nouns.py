@@ -57,7 +57,7 @@ class Noun(Generic[S]):
     def page(
         self, offset: int, limit: int, *, site_id: str | None, expand: Iterable[str]
     ) -> Operation[tuple[S, ...]] | None:
-        """Return the operation that reads a page of all objects, or of those of a site, or None."""
+        """Return the operation that reads a page of all objects or those of a site, or None."""
         return None
 
     def with_slug(self, target: Target, slug: str) -> Operation[Any] | None:
@@ -73,7 +73,7 @@ class Noun(Generic[S]):
         raise NotImplementedError(f"{type(self).__name__} must say what its row is")
 
     def parts(self, state: S) -> Iterable[Operation[Any]]:
-        """Return the operations that read the parts of an object that its row shows."""
+        """Return the operations that read those parts of an object that are in its row."""
         return ()
 
     def cells(self, state: S, reading: Operation[Any], part: Any) -> dict[str, str]:

@@ -129,7 +129,7 @@ async def test_no_file_of_a_job_holds_a_sensitive_value(
         plan.write(tmp_path / "plan.jsonl")
         refused = next(item for item in plan.items() if item.verdict is Verdict.REFUSED)
         assert refused.operation is None
-        assert refused.why.startswith("token is sensitive: say in secrets")
+        assert refused.why.startswith("token is sensitive: put the location")
     with await fleet.plan(client, asked[:1]) as plan:
         plan.write(tmp_path / "good.jsonl")
         report = await fleet.apply(client, plan, journal=tmp_path / "run.db")

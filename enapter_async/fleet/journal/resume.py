@@ -204,7 +204,7 @@ def witness(operation: Operation[Any], result: Any) -> dict[str, Any]:
 
 
 def follow_in(journal: Journal, event: Event) -> Operation[Any]:
-    """Return the read by which the event of a pending item says that it is followed.
+    """Return the read that follows a pending item, from the item's event.
 
     Raises:
         RunRefusedError: the event does not contain it.

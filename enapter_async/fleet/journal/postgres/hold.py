@@ -288,7 +288,7 @@ class PostgresHold:
     # The lease.
 
     async def _keep(self) -> None:
-        """Renew the lease, with which a request to stop arrives."""
+        """Renew the lease; the renewal also returns a request to stop, if any."""
 
         async def never() -> bool:
             return False
