@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from enapter_async.models.manifest import (
         Manifest,
     )
+    from enapter_async.models.provisioning import Provisioned
     from enapter_async.models.sites import (
         Site,
         SiteLocation,
@@ -128,6 +129,12 @@ if TYPE_CHECKING:
         GetManifest,
         ListDevices,
         UpdateDevice,
+    )
+    from enapter_async.operations.provisioning import (
+        ProvisionLuaDevice,
+        ProvisionStandalone,
+        ProvisionUcm,
+        ProvisionVucm,
     )
     from enapter_async.operations.sites import (
         CreateSite,
@@ -203,6 +210,11 @@ __all__ = [
     "Operation",
     "Pacing",
     "PermissionDeniedError",
+    "ProvisionLuaDevice",
+    "ProvisionStandalone",
+    "ProvisionUcm",
+    "ProvisionVucm",
+    "Provisioned",
     "ProxyError",
     "RateLimitedError",
     "RawAnswer",
@@ -249,11 +261,13 @@ _ROOMS = (
     "models.devices",
     "models.configuration",
     "models.sites",
+    "models.provisioning",
     "models.manifest",
     "operations.devices",
     "operations.configuration",
     "operations.sites",
     "operations.commands",
+    "operations.provisioning",
     "_http.retry",
     "limits.pacing",
     "_http.transport",

@@ -27,6 +27,7 @@ from enapter_async._http.transport import Timeouts
 from enapter_async.api.commands import Commands
 from enapter_async.api.configuration import Configuration
 from enapter_async.api.devices import Devices
+from enapter_async.api.provisioning import Provisioning
 from enapter_async.api.sites import Sites
 from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
@@ -271,6 +272,7 @@ class Client:
         self.sites = Sites(self)
         self.commands = Commands(self)
         self.configuration = Configuration(self)
+        self.provisioning = Provisioning(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

@@ -239,18 +239,13 @@ class Operation(Generic[T_co]):
         return ""
 
     def leaves_unknown(self, result: Any) -> bool:
-        """Return whether the `fault` that an answer reports leaves open whether it was done.
-
-        For example, a command that timed out may have been carried out. Otherwise the operation
-        was done, but not as requested.
-        """
+        """Return whether the `fault` in an answer leaves open whether the operation was done."""
         return False
 
     def follow(self, result: Any) -> "Operation[Any] | None":
-        """Return the read that shows the operation's progress after this result, or None.
+        """Return the read that shows how the operation goes on after this result, or None.
 
-        An operation that the API only accepts, such as a command, continues after its answer. Jobs
-        execute this read again and again, each time with the last result, until it is None.
+        Jobs execute it repeatedly, each time with the last result, until there is none.
         """
         return None
 
@@ -309,10 +304,7 @@ class Operation(Generic[T_co]):
         return tuple(found or ())
 
     def created(self, candidate: Any) -> datetime | None:
-        """Return when a candidate was created, by the server's clock, or None if that is unknown.
-
-        An object that was created before the first attempt is not a candidate.
-        """
+        """Return when a candidate was created, by the server's clock; None if that is unknown."""
         return None
 
     def smaller(self) -> Self | None:
@@ -330,6 +322,10 @@ class Operation(Generic[T_co]):
             result: T_co = state
             return result
         raise NotImplementedError(f"{type(self).__name__} must define result_of()")
+
+    def kept(self, result: Any) -> Mapping[str, Any]:
+        """Return what a credentials file holds of a secret result; `config` is the secret."""
+        return {"config": result}
 
     def claims(self) -> Mapping[str, Any]:
         """Return the fields for which a plan accepts only one value per object."""
@@ -361,6 +357,10 @@ class Operation(Generic[T_co]):
     def prepared(self, state: Any) -> Self:
         """Return the operation with values that a plan adds from this state, such as defaults."""
         return self
+
+    def makes(self) -> Any | None:
+        """Return the object that it creates, whose id is its key; None if it creates none."""
+        return None
 
     def undo(self, before: Any) -> "Operation[Any] | None":
         """Return the operation that restores as much as possible of `before`, or None.

@@ -150,6 +150,7 @@ class Pipeline(Renewing):
                 )
         try:
             if call.operation.settles is _BY_KEY and (look := call.operation.reads()) is not None:
+                self._drop_granted(call.record)  # the look needs one, and might wait for it forever
                 call.absent_before = await self._settlement().state(call, look) is None
             ended = await self._attempt(call)
             return await self._go_on(call, ended) if isinstance(ended, Failure) else ended

@@ -43,6 +43,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "emulator": ("enapter_async.cli.emulator", "Run a local server that behaves like the API."),
         "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
         "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),
+        "provisioning": (
+            "enapter_async.cli.provisioning",
+            "Create devices, and write the settings with which they connect.",
+        ),
         "sites": ("enapter_async.cli.sites", "List, read, create, change and delete sites."),
     }
 )

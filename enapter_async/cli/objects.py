@@ -212,7 +212,10 @@ def _secret_of(outcome: Outcome[Any]) -> dict[str, Any]:
     answer = getattr(outcome.error, "answer", None)
     if answer is not None:
         return {"raw": answer.reveal().decode("utf-8", "backslashreplace")}
-    return {} if outcome.result is None else {"config": unstructure(outcome.result)}
+    if outcome.result is None:
+        return {}
+    kept = outcome.operation.kept(outcome.result)
+    return {name: unstructure(value) for name, value in kept.items()}
 
 
 def _is_shown(outcome: Outcome[Any]) -> bool:

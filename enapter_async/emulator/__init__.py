@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from enapter_async.emulator.fleetfile import FleetFileError
     from enapter_async.emulator.log import Arrival, Effect
+    from enapter_async.emulator.provisioning import Provisioning
     from enapter_async.emulator.server import Emulator
     from enapter_async.emulator.state import Device, Refusal, Site
     from enapter_async.emulator.world import World
@@ -44,6 +45,7 @@ __all__ = [
     "FleetFileError",
     "Hang",
     "Latency",
+    "Provisioning",
     "Refusal",
     "Reply",
     "ServerFailure",
@@ -62,6 +64,7 @@ _HOMES = {
     "Effect": "log",
     "Emulator": "server",
     "FleetFileError": "fleetfile",
+    "Provisioning": "provisioning",
     "Refusal": "state",
     "Site": "state",
     "World": "world",

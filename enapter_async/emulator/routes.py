@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from enapter_async.emulator.commands import Commands
 from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.devices import Devices
+from enapter_async.emulator.provisioning import Provisioning
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
 from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import ROLES, Refusal, Timestamps
@@ -19,7 +20,7 @@ NounT = TypeVar("NounT", bound=Noun)
 
 TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
-NOUNS: Final[tuple[type[Noun], ...]] = (Devices, Sites, Commands, Configuration)
+NOUNS: Final[tuple[type[Noun], ...]] = (Devices, Sites, Commands, Configuration, Provisioning)
 """The nouns that the emulator has; a new one is added here."""
 
 

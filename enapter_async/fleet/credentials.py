@@ -188,7 +188,7 @@ class CredentialsFile:
             "protocol": told.get("protocol"),
             "generated_at": generated_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             **mark,
-            **_written(result),
+            **_written(operation, result),
         }
         return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
@@ -301,10 +301,10 @@ class Reserve:
                 self._path.unlink()
 
 
-def _written(result: Any) -> dict[str, Any]:
-    """Return the field of a line that contains the result, either parsed or raw."""
+def _written(operation: Operation[Any], result: Any) -> dict[str, Any]:
+    """Return the fields of a line that contain the result, either parsed or raw."""
     if not isinstance(result, RawAnswer):
-        return {"config": unstructure(result)}
+        return {name: unstructure(value) for name, value in operation.kept(result).items()}
     body = result.reveal()
     try:
         return {"raw": body.decode()}

@@ -5,7 +5,9 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+
+import attrs
 
 from enapter_async.converter import operation_from_json
 from enapter_async.errors import ConfigurationError
@@ -13,7 +15,15 @@ from enapter_async.fleet.errors import InputError, Problem
 from enapter_async.fleet.spreadsheets import decode, read_rows
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.kinds import fields_of, is_text, named, needs, writes
+from enapter_async.operations.kinds import (
+    fields_of,
+    is_text,
+    named,
+    needs,
+    unit_named,
+    unit_names,
+    writes,
+)
 
 COLUMNS: Final = ("operation", *fields_of(writes("enapter_async.")))
 """The columns of the operations in this package."""
@@ -43,7 +53,8 @@ def read_operations(
     spreadsheet from reading a name as a formula. Delimiters are ',', ';' or tabs. JSON Lines
     contain one object per line, with the same keys and no others. Text is UTF-8, with or without a
     byte order mark. A cell of a field that is not text, such as a command's arguments, contains
-    JSON.
+    JSON. A row of `provision` stands for several operations: it creates a device, and also assigns
+    a blueprint or generates a configuration if blueprint_id or protocol is set.
 
     Raises:
         InputError: with the line number of each problem.
@@ -76,7 +87,7 @@ def parse_operations(
             problems.append(Problem(line=line, message=found))
             continue
         try:
-            operations.append(_operation(found))
+            operations.extend(_operations(found))
         except ConfigurationError as error:
             problems.append(Problem(line=line, message=str(error)))
     if problems:
@@ -115,11 +126,28 @@ def read_objects(data: bytes, source: str) -> Iterator[tuple[int, dict[str, Any]
         yield 0, "it is empty; a CSV file starts with a header"
 
 
+def _operations(row: dict[str, Any]) -> tuple[Operation[Any], ...]:
+    """Return the operation of a row, or all those of a unit."""
+    unit = unit_named(str(row.get("operation")))
+    if unit is None:
+        return (_operation(row),)
+    fields: Any = attrs.fields_dict(cast("Any", unit))
+    given = {key: value for key, value in row.items() if key != "operation"}
+    for key, field in fields.items():
+        if key not in given and field.default is attrs.NOTHING:
+            raise ConfigurationError(f"{unit.kind} needs {key}, which is missing")
+    for key in given:
+        if key not in fields:
+            raise ConfigurationError(f"{unit.kind} takes {', '.join(fields)}; got {shown(key)}")
+    made: tuple[Operation[Any], ...] = unit(**given).operations()
+    return made
+
+
 def _operation(row: dict[str, Any]) -> Operation[Any]:
     name = row.get("operation")
     kind = named(name) if isinstance(name, str) else None
     if isinstance(name, str) and (kind is None or kind.repeat is Repeat.READ):
-        known = ", ".join(each.kind for each in writes())
+        known = ", ".join((*(each.kind for each in writes()), *unit_names()))
         raise ConfigurationError(f"operation must be one of {known}")
     for key, value in row.items():
         if value is None or value == "":

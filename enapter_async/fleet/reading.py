@@ -1,16 +1,19 @@
 """The interface of a run's client, and functions that read the state of objects."""
 
 from collections.abc import Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from enapter_async._http.call import CallRecord, listed
 from enapter_async._http.evidence import candidates
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
-from enapter_async.operation import Operation, Target, described
+from enapter_async.operation import Operation, Settles, Target, described
 from enapter_async.operations.kinds import OLD_NOUN
 from enapter_async.operations.nouns import noun_named
 
 T = TypeVar("T")
+
+FINDABLE: Final = (Settles.KEY, Settles.SEARCH)
+"""How operations settle of which a read can find what they may have created."""
 
 
 class Caller(Protocol):
@@ -66,13 +69,20 @@ async def read_state(
 async def find_created(
     client: Caller, operation: Operation[Any], *, record: CallRecord, age: float
 ) -> Any:
-    """Search for the objects created by an operation first sent `age` seconds ago, and return them.
+    """Look for what an operation created that was first sent `age` seconds ago, and return it.
+
+    That is the only result of its search, or what has its key and is as requested.
 
     Raises:
         AmbiguousOutcomeError: there is none, or more than one; the error has all of them.
         EnapterError: the search failed.
     """
     search: Operation[Any] | None = operation.reads()
+    if search is not None and operation.settles is Settles.KEY:
+        state = await read_state(client, search, record=record)
+        if operation.holds(state):
+            return operation.result_of(state)
+        search = None
     found = () if search is None else await client.call(search, record=record, patient=True)
     seen = record.seen
     known = candidates(operation, found, seen, None if seen is None else seen.at - age)

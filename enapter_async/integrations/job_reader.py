@@ -18,10 +18,11 @@ from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.sqlite.lock import is_held
 from enapter_async.fleet.journal.stop_request import stop_request
 from enapter_async.fleet.outcomes import Outcome
+from enapter_async.fleet.reading import FINDABLE
 from enapter_async.fleet.reporting.status import created_at
 from enapter_async.integrations.answers import words_for
 from enapter_async.integrations.job_files import JobFile, Summary
-from enapter_async.operation import Repeat, Settles
+from enapter_async.operation import Repeat
 
 TROUBLES_TOLD: Final = 200
 """The maximum number of failed or unknown operations that are listed one by one."""
@@ -135,7 +136,7 @@ def _unknown(journal: Journal, replay: Replay) -> tuple[int, int, int]:
             repeatable += 1
         elif seq not in replay.acknowledged:
             open_ends += 1
-            searchable += item is not None and item.operation.settles is Settles.SEARCH
+            searchable += item is not None and item.operation.settles in FINDABLE
     return repeatable, open_ends, searchable
 
 

@@ -15,7 +15,9 @@ from enapter_async.operations import (
     commands,  # noqa: F401 - registers its operations
     device_plans,
     devices,
+    provisioning,  # noqa: F401 - registers its operations
 )
+from enapter_async.operations.units import UNITS, Unit
 
 OLD_NAMES: Final = {
     each.kind.partition(".")[2]: each.kind
@@ -44,6 +46,16 @@ def named(name: str) -> type[Operation[Any]] | None:
     if operation_class(name) is None:
         name = name.replace("-", "_")
     return operation_class(OLD_NAMES.get(name, name))
+
+
+def unit_named(name: str) -> type[Unit] | None:
+    """Return the unit with this name in files, or None."""
+    return UNITS.get(name)
+
+
+def unit_names() -> tuple[str, ...]:
+    """Return the names of all units."""
+    return tuple(UNITS)
 
 
 def writes(place: str = "") -> Iterator[type[Operation[Any]]]:

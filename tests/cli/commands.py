@@ -46,6 +46,13 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet undo": ("{run}", "--yes"),
     "fleet worker": ("--journal", "{job}", "--until-done", "--credentials", "{folder}/kept"),
     "profiles": (),
+    "provisioning env": ("{credentials}", "-o", "{folder}/env"),
+    "provisioning lua-device": (
+        *("New", "--slug", "new-lua", "--runtime", "{device}", "--blueprint", "bp-1"),
+    ),
+    "provisioning standalone": ("New", "--slug", "new-device", "--site", "{site}"),
+    "provisioning ucm": ("New", "--hardware-id", "A1", "--site", "{site}", "--show"),
+    "provisioning vucm": ("New", "--hardware-id", "V1", "--site", "{site}"),
     "sites create": ("--name", "New", "--timezone", "Europe/Rome"),
     "sites delete": ("nowhere", "--yes"),
     "sites get": ("{site}",),
@@ -91,6 +98,7 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     execution = json.loads(created.stdout)["execution"]["id"]
     return {
         "execution": execution,
+        "credentials": str(made / "credentials.jsonl"),
         "device": device,
         "site": site,
         "folder": str(folder),

@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 from click.testing import Result
 
-from enapter_async.emulator import World
+from enapter_async.emulator import Device, World
 from enapter_async.fleet.options import RunOptions
 
 
@@ -64,6 +64,11 @@ def through_site(command: str, *arguments: str) -> Own:
 def asked_of(seen: Seen) -> Mapping[str, Any]:
     """Return what the last change asked for."""
     return seen.world.log.effects()[-1].set
+
+
+def provisioned(seen: Seen) -> Device:
+    """Return the device that was created last."""
+    return seen.world.device(seen.world.log.effects(operation="provision")[-1].device_id)
 
 
 NOUN_OPTIONS: Final = (
@@ -138,6 +143,50 @@ NOUN_OPTIONS: Final = (
         },
     ),
     through_site("configuration reset-all", "{device}", "network"),
+    Own(
+        "provisioning standalone",
+        ("New", "--slug", "a-slug", "--site", "{site}"),
+        {
+            "--slug": lambda s: s.world.device("a-slug").name == "New",
+            "--site": lambda s: s.world.device("a-slug").site_id == s.places["site"],
+        },
+    ),
+    Own(
+        "provisioning lua-device",
+        ("New", "--slug", "a-slug", "--runtime", "{device}", "--blueprint", "bp-7"),
+        {
+            "--slug": lambda s: s.world.device("a-slug").name == "New",
+            "--runtime": lambda s: s.world.device("a-slug").upstream_id == s.places["device"],
+            "--blueprint": lambda s: s.world.device("a-slug").blueprint_id == "bp-7",
+        },
+    ),
+    Own(
+        "provisioning vucm",
+        ("New", "--hardware-id", "V1", "--site", "{site}"),
+        {
+            "--hardware-id": lambda s: provisioned(s).hardware_id == "V1",
+            "--site": lambda s: provisioned(s).site_id == s.places["site"],
+        },
+    ),
+    Own(
+        "provisioning ucm",
+        (
+            *("New", "--hardware-id", "A1", "--site", "{site}", "--protocol", "MQTT"),
+            *("-o", "{folder}/ucm.jsonl", "--show"),
+        ),
+        {
+            "--hardware-id": lambda s: provisioned(s).hardware_id == "A1",
+            "--site": lambda s: provisioned(s).site_id == s.places["site"],
+            "--protocol": lambda s: s.rows()[0]["mqtt_protocol"] == "MQTT",
+            "--output": lambda s: json.loads(s.file("ucm.jsonl"))["config"] == s.rows()[0],
+            "--show": lambda s: "mqtt_credentials" in s.rows()[0],
+        },
+    ),
+    Own(
+        "provisioning env",
+        ("{credentials}", "-o", "{folder}/env"),
+        {"--output": lambda s: s.file(f"env/{s.places['device']}.env").startswith("ENAPTER_")},
+    ),
     Own(
         "sites list",
         ("--name", "Barn", "--mine", "--limit", "1", "--json"),

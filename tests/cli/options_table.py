@@ -43,6 +43,7 @@ ELSEWHERE: Final = (
     "fleet runs",
     "fleet status",
     "fleet stop",
+    "provisioning env",
 )
 """Commands that ask no server: `--json` is the only one of these options that applies to them."""
 CALLING: Final = tuple(

@@ -19,6 +19,7 @@ import enapter_async
 from enapter_async import Client
 from enapter_async.api.commands import Commands
 from enapter_async.api.devices import Devices
+from enapter_async.api.provisioning import Provisioning
 from enapter_async.api.sites import Sites
 from enapter_async.cli.app import cli
 from enapter_async.models.enumerations import OpenEnum
@@ -28,6 +29,7 @@ from tests.docs.shown import ROOT
 PAGE = (ROOT / "docs" / "howto" / "migrating.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([^`]+)` \| (?:`([^`]+)`|—) \| (.*?) *\|$", PAGE, re.MULTILINE)
 NOUNS = {"devices": Devices, "sites": Sites, "commands": Commands}
+OURS = {**NOUNS, "provisioning": Provisioning}
 """The nouns of both SDKs, and the class of our methods for each."""
 COMMANDS = [(old, new) for old, new, _ in ROWS if " " in old]
 NAMES = [(old, new, note) for old, new, note in ROWS if " " not in old]
@@ -68,7 +70,7 @@ def ours(name: str) -> Any:
     path = parsed[1]
     if path.startswith("client."):
         _, noun, *verb = path.split(".")
-        return found(verb[0], parsed[2], NOUNS[noun]) if verb else getattr(Client("token"), noun)
+        return found(verb[0], parsed[2], OURS[noun]) if verb else getattr(Client("token"), noun)
     return found(path, parsed[2], enapter_async)
 
 

@@ -216,6 +216,23 @@ async def test_it_executes_commands_and_agrees_on_their_executions(
     assert error.value.code == "unprocessable_entity"
 
 
+async def test_it_provisions_devices(emulator: Emulator, official: api.Client) -> None:
+    devices = official.devices
+    pump = await devices.create_standalone(name="Pump 9", site_id=BARN, slug="pump-9")
+    assert (pump.name, pump.slug, pump.site_id) == ("Pump 9", "pump-9", BARN)
+    lua = await devices.create_lua(runtime_id=UCM, blueprint_id="bp-9", name="M", slug="m-9")
+    assert (lua.type, lua.blueprint_id) == (api.devices.DeviceType.LUA, "bp-9")
+    virtual = await devices.create_vucm(name="V", site_id=BARN, hardware_id="V00")
+    assert virtual.communication is not None
+    assert virtual.communication.hardware_id == "V00"
+    again = await devices.create_vucm(name="V", site_id=BARN, hardware_id="V00")
+    assert again.id == virtual.id
+    with pytest.raises(api.Error) as error:
+        await devices.create_standalone(name="Pump 9", site_id=BARN, slug="pump-9")
+    assert error.value.code == "already_exists"
+    assert emulator.world.count("provision") == 3
+
+
 async def test_it_reads_refusals(official: api.Client) -> None:
     with pytest.raises(api.Error) as error:
         await official.devices.update(READ_ONLY, name="x")

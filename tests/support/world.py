@@ -114,6 +114,8 @@ class World:
             case ("GET", ["sites", site_id, "devices"]):
                 of_site = [one for one in self.devices.values() if one["site_id"] == site_id]
                 return self._page(of_site, split.query)
+            case ("POST", ["provisioning", "standalone"]):
+                return self._provision(arrival, json.loads(body))
             case (_, ["devices", address, *verb] | ["sites", _, "devices", address, *verb]):
                 found = self._find(address)
                 through = segments[1] if segments[0] == "sites" else None
@@ -170,6 +172,16 @@ class World:
             case _:
                 return error(404, "no_such_path")
         return Good(200, json.dumps({"device": found}).encode())
+
+    def _provision(self, arrival: int, fields: dict[str, Any]) -> Good:
+        if self._find(fields["slug"]) is not None:
+            return error(409, "slug_taken")
+        device_id = f"new-{arrival}"
+        made = device(device_id, name=fields["name"], slug=fields["slug"], type="STANDALONE")
+        self.past[device_id] = [None]
+        self._turn(device_id, made)
+        self.effects.append(Effect("provision", device_id, dict(fields), arrival))
+        return Good(200, json.dumps({"device_id": device_id, "slug": made["slug"]}).encode())
 
     def _execution(
         self, arrival: int, method: str, device_id: str, rest: list[str], fields: dict[str, Any]

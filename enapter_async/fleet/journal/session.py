@@ -28,7 +28,8 @@ from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import Hold, Lease, Writer
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
-from enapter_async.operation import Operation, Repeat, Settles
+from enapter_async.fleet.reading import FINDABLE
+from enapter_async.operation import Operation, Repeat
 
 
 class JournalSession:
@@ -281,7 +282,7 @@ class JournalSession:
         elif mark is Mark.PENDING:
             self._todo[seq] = 1
             self._pending.add(seq)
-        elif item.operation.settles is Settles.SEARCH and self._options.accept_candidates:
+        elif self._options.accept_candidates and item.operation.settles in FINDABLE:
             self._todo[seq] = 1
             self._uncertain.add(seq)
             self._adopting.add(seq)

@@ -82,6 +82,7 @@ def judge(asked: Sequence[PlanRequest], found: Found, owner: Found) -> list[Deci
         ]
     state = found.state
     decisions: list[Decision] = []
+    created = False
     first_lines: dict[Operation[Any], int] = {}
     for each, (operation, wrong) in zip(asked, prepared, strict=True):
         if operation is not None and operation in first_lines:
@@ -93,10 +94,14 @@ def judge(asked: Sequence[PlanRequest], found: Found, owner: Found) -> list[Deci
         else:
             first_lines[operation] = each.line
             decision = _checked(each, operation, state, owner.state)
+        if created:
+            # What its fields will be by then is not known, so nothing can be guarded.
+            decision = attrs.evolve(decision, before=None)
         decisions.append(decision)
         if decision.verdict is Verdict.REFUSED:
             break
         if decision.verdict is Verdict.CHANGE and operation is not None:
+            created = created or state is None
             state = effect(operation, state)
     for each, (operation, wrong) in list(zip(asked, prepared, strict=True))[len(decisions) :]:
         word = each.operation.target().word

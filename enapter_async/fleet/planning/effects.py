@@ -41,9 +41,11 @@ def plain(value: Any) -> Any:
 
 
 def effect(operation: Operation[Any], state: Any) -> Any:
-    """Return the state after the operation; None if the object is gone."""
-    if state is None or operation.holds(None):
+    """Return the state after the operation; None if the object is gone, or is not known."""
+    if operation.holds(None):
         return None
+    if state is None:
+        return operation.makes()
     changes = dict(operation.changes())
     if changes and isinstance(state, Mapping):
         after = {**state, **changes}

@@ -22,8 +22,9 @@ from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.resume import credentials_elsewhere, credentials_here
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.pace_notes import PACE, pace_in
+from enapter_async.fleet.reading import FINDABLE
 from enapter_async.limits.pace import Pace
-from enapter_async.operation import Repeat, Settles
+from enapter_async.operation import Repeat
 
 _WAVES: Final = frozenset({WAVE_BEGUN, WAVE_PASSED, WAVE_NOT_PASSED})
 
@@ -225,4 +226,4 @@ def _is_once(journal: Journal, seq: int) -> bool:
 
 def _is_searchable(journal: Journal, seq: int) -> bool:
     item = journal.item(seq)
-    return item is not None and item.operation.settles is Settles.SEARCH
+    return item is not None and item.operation.settles in FINDABLE

@@ -1,0 +1,176 @@
+"""`enapter-async provisioning`: creates devices, and writes their settings for a runtime."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from enapter_async.cli import completion
+from enapter_async.cli.objects import write_object
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.streams import leads_nowhere
+from enapter_async.errors import ArgumentError, ConfigurationError
+from enapter_async.fleet.private_files import written_whole
+from enapter_async.operations.arguments import identifier
+from enapter_async.operations.provisioning import (
+    ProvisionLuaDevice,
+    ProvisionStandalone,
+    ProvisionUcm,
+    ProvisionVucm,
+)
+from enapter_async.text import plain
+
+SETTING: Final = "ENAPTER_STANDALONE_COMMUNICATION_CONFIG"
+"""The environment variable from which Enapter's standalone runtime reads its configuration."""
+
+_Command = Callable[..., Any]
+_site: Final = click.option("--site", "site_id", metavar="ID", help="The new device's site.")
+_slug: Final = click.option(
+    "--slug",
+    required=True,
+    help="A slug that no device has. By it, the new device is found if the answer is lost.",
+)
+_hardware_id: Final = click.option("--hardware-id", required=True, metavar="ID")
+
+
+@click.group("provisioning")
+def command() -> None:
+    """Create devices, and write the settings with which they connect."""
+
+
+@command.command("standalone")
+@connection_options
+@click.argument("name")
+@_slug
+@_site
+def standalone(settings: Settings, name: str, slug: str, site_id: str | None) -> None:
+    """Create a standalone device called NAME."""
+    write_object(settings, ProvisionStandalone(name=name, slug=slug, site_id=site_id))
+
+
+@command.command("lua-device")
+@connection_options
+@click.argument("name")
+@_slug
+@click.option("--runtime", "runtime_id", required=True, metavar="ID", help="The UCM to run on.")
+@click.option("--blueprint", "blueprint_id", required=True, metavar="ID")
+def lua_device(
+    settings: Settings, name: str, slug: str, runtime_id: str, blueprint_id: str
+) -> None:
+    """Create a device called NAME that a blueprint's Lua script runs."""
+    operation = ProvisionLuaDevice(
+        name=name, slug=slug, runtime_id=runtime_id, blueprint_id=blueprint_id
+    )
+    write_object(settings, operation)
+
+
+@command.command("vucm")
+@connection_options
+@click.argument("name")
+@_hardware_id
+@_site
+def vucm(settings: Settings, name: str, hardware_id: str, site_id: str | None) -> None:
+    """Create a virtual UCM called NAME on a gateway."""
+    write_object(settings, ProvisionVucm(name=name, hardware_id=hardware_id, site_id=site_id))
+
+
+@command.command("ucm")
+@connection_options
+@click.argument("name")
+@_hardware_id
+@_site
+@click.option(
+    "--protocol",
+    type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
+    default="MQTTS",
+    show_default=True,
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="Append the configuration to this JSON Lines file, which is created with mode 0600.",
+)
+@click.option("--show", is_flag=True, help="Write the configuration to standard output.")
+def ucm(
+    settings: Settings,
+    *,
+    name: str,
+    hardware_id: str,
+    site_id: str | None,
+    protocol: str,
+    output: str | None,
+    show: bool,
+) -> None:
+    """Create a hardware UCM called NAME, with a new MQTT configuration.
+
+    Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
+    """
+    if output is None and (not show or leads_nowhere()):
+        raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
+    operation = ProvisionUcm(name=name, hardware_id=hardware_id, site_id=site_id, protocol=protocol)
+    write_object(settings, operation, credentials=output, show_secret=show)
+
+
+@command.command("env")
+@connection_options
+@click.argument("file", shell_complete=completion.files)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FOLDER",
+    shell_complete=completion.files,
+    help="Write a file for each device to this folder; each is created with mode 0600.",
+)
+def env(settings: Settings, file: str, output: str) -> None:
+    """Write the newest configurations in FILE as settings of Enapter's standalone runtime.
+
+    FILE is a credentials file. Each device gets a file DEVICE.env with the one line
+    ENAPTER_STANDALONE_COMMUNICATION_CONFIG=…, for `docker run --env-file` or systemd. Nothing is
+    sent, and an existing file is an error.
+    """
+    folder = Path(output)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    newest = _newest(Path(file))
+    for device, config in newest.items():
+        with written_whole(folder / f"{device}.env", new=True) as written:
+            written.write(f"{SETTING}={_blob(config)}\n")
+    if settings.as_json:
+        click.echo(json.dumps({"folder": output, "devices": list(newest)}))
+    else:
+        tell(f"{len(newest)} configurations were written to {plain(output)}")
+
+
+def _newest(file: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the last configuration of each device in a credentials file.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or a line is no configuration.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {type(error).__name__}") from None
+    for number, line in enumerate(lines, start=1):
+        problem = "it is not a line of a credentials file"
+        try:
+            row = json.loads(line)
+            device = identifier("device_id", row["device_id"])
+            if not isinstance(row.get("config"), dict):
+                problem = "its configuration could not be read when it was generated"
+                raise ConfigurationError(problem)
+        except (ValueError, KeyError, TypeError, RecursionError, ArgumentError):
+            # Without the error, which may hold a secret.
+            raise ConfigurationError(f"{file}: line {number}: {problem}") from None
+        found[device] = row["config"]
+    return found
+
+
+def _blob(config: Mapping[str, Any]) -> str:
+    return base64.b64encode(json.dumps(config).encode()).decode()

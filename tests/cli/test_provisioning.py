@@ -1,0 +1,58 @@
+"""`provisioning`: devices are created once, and their credentials end in private files."""
+
+import json
+import stat
+from pathlib import Path
+
+from enapter.standalone import config as standalone
+
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.emulator import World
+from tests.cli.conftest import Run
+
+
+def test_devices_are_created_and_shown(run: Run, world: World) -> None:
+    site = world.sites[0].id
+    made = run("provisioning", "standalone", "Pump 9", "--slug", "pump-9", "--site", site, "--json")
+    assert made.exit_code == Exit.DONE
+    row = json.loads(made.stdout)
+    assert row["provisioned"] == {"device_id": world.device("pump-9").id, "slug": "pump-9"}
+    again = run("provisioning", "standalone", "Pump 9", "--slug", "pump-9", "--site", site)
+    assert again.exit_code == Exit.FAILED
+    runtime = next(device for device in world if device.type == "HARDWARE_UCM")
+    given = ("--runtime", runtime.id, "--blueprint", "bp-1", "--slug", "meter-9")
+    assert run("provisioning", "lua-device", "Meter", *given).exit_code == Exit.DONE
+    virtual = run("provisioning", "vucm", "V", "--hardware-id", "V00", "--site", site)
+    assert virtual.exit_code == Exit.DONE
+    assert world.count("provision") == 3
+    assert run("provisioning", "standalone", "Pump").exit_code == Exit.USAGE, "without a slug"
+    assert run("provisioning", "ucm", "U", "--hardware-id", "A00").exit_code == Exit.USAGE
+
+
+def test_credentials_become_settings_of_the_official_runtime(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    site, kept = world.sites[0].id, tmp_path / "kept.jsonl"
+    for protocol, hardware_id in (("MQTT", "A00"), ("MQTTS", "A01")):
+        options = ("--hardware-id", hardware_id, "--site", site, "--protocol", protocol)
+        done = run("provisioning", "ucm", "U", *options, "-o", str(kept))
+        assert done.exit_code == Exit.DONE, done.stderr
+        assert "password" not in done.output
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    rows = [json.loads(line) for line in kept.read_text("utf-8").splitlines()]
+    folder = tmp_path / "env"
+    written = run("provisioning", "env", str(kept), "-o", str(folder), "--json")
+    assert json.loads(written.stdout)["devices"] == [row["device_id"] for row in rows]
+    for row in rows:
+        file = folder / f"{row['device_id']}.env"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        name, _, blob = file.read_text("utf-8").rstrip("\n").partition("=")
+        read = standalone.CommunicationConfig.from_env({name: blob})
+        assert read.hardware_id == row["config"]["hardware_id"]
+        assert read.mqtt_api_config.host == row["config"]["mqtt_host"]
+    assert run("provisioning", "env", str(kept), "-o", str(folder)).exit_code == Exit.USAGE
+    kept.write_text('{"device_id": "a", "raw": "SECRET"}\n', "utf-8")
+    refused = run("provisioning", "env", str(kept), "-o", str(folder))
+    assert refused.exit_code == Exit.USAGE
+    assert "line 1: its configuration could not be read" in refused.stderr
+    assert "SECRET" not in refused.output
