@@ -1,5 +1,6 @@
 """A real PostgreSQL server for the tests, which can crash and be started again."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -11,8 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
-
-import psycopg
 
 USER: Final = "nobody"
 """PostgreSQL refuses to run as root."""
@@ -27,7 +26,9 @@ def program(name: str) -> str | None:
 
 
 def is_installed() -> bool:
-    return program("initdb") is not None and program("postgres") is not None
+    """Return whether a server can be started, and talked to."""
+    driver = importlib.util.find_spec("psycopg")
+    return bool(driver and program("initdb") and program("postgres"))
 
 
 class PostgresServer:
@@ -85,6 +86,8 @@ class PostgresServer:
                 [str(program("postgres")), "-D", str(self._folder / "data"), *options],
                 user=self._user, cwd=self._folder, stdout=log, stderr=log,
             )  # fmt: skip
+        import psycopg  # noqa: PLC0415 - it is optional, and this file is imported without it
+
         until = time.monotonic() + READY_S
         while True:
             try:
@@ -153,6 +156,8 @@ class PostgresServer:
         """Create an empty database, and return its address."""
         self._databases += 1
         name = f"test_{self._databases}"
+        import psycopg  # noqa: PLC0415 - it is optional, and this file is imported without it
+
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.address(name)
