@@ -66,7 +66,7 @@ class Routes:
         unknown = {role for role in tokens.values() if role is not None} - set(ROLES)
         if unknown:
             raise ValueError(f"no such role: {', '.join(sorted(unknown))}")
-        self._nouns = {noun: noun(world) for noun in NOUNS}
+        self._nouns: dict[type[Noun], Noun] = {noun: noun(world) for noun in NOUNS}
         self._tokens = dict(tokens)
         self._timestamps: Timestamps = timestamps
 

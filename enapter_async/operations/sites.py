@@ -41,6 +41,11 @@ def _name(value: str | Unset | None) -> str | Unset | None:
     return arguments.text("name", value)
 
 
+def _searched_name(value: str | None) -> str | None:
+    given = arguments.text("name", value)
+    return given if isinstance(given, str) else None
+
+
 def _timezone(value: str | Unset | None) -> str | Unset | None:
     return arguments.text("timezone", value)
 
@@ -142,7 +147,7 @@ class ListSites(Page[Site]):
         key="sites", type=tuple[Site, ...], default=()
     )
 
-    name: str | None = attrs.field(default=None, converter=_name)
+    name: str | None = attrs.field(default=None, converter=_searched_name)
     mine: bool = False
 
     def request(self) -> RequestParts:
