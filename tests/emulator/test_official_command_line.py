@@ -73,7 +73,8 @@ def test_both_read_the_same(official: Command, ours: Command) -> None:
 def test_both_change_the_same(emulator: Emulator, official: Command, ours: Command) -> None:
     (made,) = official("site", "create", "New", "-t", "Europe/Rome")
     assert_same([made], ours("sites", "get", made["id"]))
-    ours("sites", "update", made["id"], "--name", "Ours", "--place", "Rome")
+    place = ("--place", "Rome", "--latitude", "41.9", "--longitude", "12.5")
+    ours("sites", "update", made["id"], "--name", "Ours", *place)
     (told,) = official("site", "update", made["id"], "-t", "Europe/Riga")
     assert (told["name"], told["timezone"]) == ("Ours", "Europe/Riga")
     assert_same([told], ours("sites", "get", made["id"]))
