@@ -96,7 +96,7 @@ async def test_what_outlives_the_wait_is_pending_and_can_be_followed(
     emulator: Emulator, commands: Commands, client: Client
 ) -> None:
     commands.behave("reboot", Behaviour(latency=100.0))
-    with pytest.raises(StillPendingError, match="did not end within the wait") as pending:
+    with pytest.raises(StillPendingError, match="did not end in the given time") as pending:
         await client.commands.execute(PUMP, "reboot", {"delay": 5}, wait=timedelta(seconds=5))
     assert pending.value.result.state == "IN_PROGRESS"
     found = await client.commands.follow(PUMP, pending.value.result.id, wait=timedelta(minutes=9))

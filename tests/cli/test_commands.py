@@ -34,7 +34,7 @@ def test_each_ending_has_its_exit_code_and_the_device_runs_once(
     behave(Behaviour(ending="never answer"))
     pending = run("commands", "execute", leaf, "reboot", "--wait", "0.1")
     assert pending.exit_code == Exit.STOPPED
-    assert "did not end within the wait" in pending.stderr
+    assert "did not end in the given time" in pending.stderr
     assert world.count("create_execution", device_id=leaf) == 4
     assert world.count("ran", device_id=leaf) == 2
 

@@ -64,7 +64,7 @@ def test_a_profiles_token_for_another_server_is_reported(
 ) -> None:
     environment["ENAPTER_HTTP_API_BASE_URL"] = "http://127.0.0.1:1"
     result = run("devices", "list", "--profile", "here", "--attempts", "1")
-    assert "warning: the token of profile here goes to http://127.0.0.1:1" in result.stderr
+    assert "warning: the token of profile here is sent to http://127.0.0.1:1" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_an_error_in_a_file_names_its_place(run: Run, config: Path) -> None:
     for command in (["profiles"], ["devices", "list"]):
         result = run(*command)
         assert result.exit_code == Exit.USAGE
-        assert f"{config}: 'profiles.here.tokn' is not known" in result.stderr
+        assert f"{config}: 'profiles.here.tokn' is unknown" in result.stderr
 
 
 def test_without_a_profile_a_valid_example_is_shown(run: Run, environment: dict[str, str]) -> None:
