@@ -18,9 +18,7 @@ TABLE: Final = "enapter_fleet.slot"
 CONNECT_S: Final = 5
 """How long a connection to the database may take, in seconds."""
 
-_CREATE: Final = f"""
-SELECT pg_advisory_xact_lock(hashtext('{TABLE}'));
-CREATE SCHEMA IF NOT EXISTS enapter_fleet;
+CREATE_TABLE: Final = f"""
 CREATE UNLOGGED TABLE IF NOT EXISTS {TABLE} (
     key text PRIMARY KEY,
     next_at float8 NOT NULL DEFAULT 0,
@@ -28,8 +26,13 @@ CREATE UNLOGGED TABLE IF NOT EXISTS {TABLE} (
     number int NOT NULL DEFAULT 0,
     begins_in float8 NOT NULL DEFAULT 0,
     paused bool NOT NULL DEFAULT false
-);
+)
 """
+_CREATE: Final = (
+    f"SELECT pg_advisory_xact_lock(hashtext('{TABLE}'))",
+    "CREATE SCHEMA IF NOT EXISTS enapter_fleet",
+    CREATE_TABLE,
+)
 _BEGIN: Final = f"INSERT INTO {TABLE} (key) VALUES (%(key)s) ON CONFLICT DO NOTHING"
 # Times are the database's own. They are read inside the locked row's update, so a reservation that
 # waited for the row counts from the moment when it got the row.
@@ -138,7 +141,7 @@ class PostgresSlots:
             row = await cursor.fetchone()
             if row is None or row[0] is None:
                 async with connection.transaction():
-                    for statement in filter(str.strip, _CREATE.split(";\n")):
+                    for statement in _CREATE:
                         await connection.execute(statement)
         except BaseException:
             await connection.close()

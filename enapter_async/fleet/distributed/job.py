@@ -14,6 +14,7 @@ from enapter_async.fleet.errors import RunAbortedError, RunNotFoundError
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.postgres.address import without_password
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import earlier_outcome
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
@@ -102,15 +103,15 @@ class Job:
 
     @property
     def place(self) -> str:
-        """The folder or the database where the job is, without a password."""
-        return self._place.name
+        """The address as people may see it: without a password."""
+        return without_password(self.address)
 
     def __fspath__(self) -> str:
         """Return the address, so that a job can be passed in place of a journal."""
         return self.address
 
     def __repr__(self) -> str:
-        return f"<Job {self.name!r} at {self._place.name}>"
+        return f"<Job {self.name!r} at {self.place}>"
 
     async def status(self) -> JobStatus:
         """Return the status of the job.

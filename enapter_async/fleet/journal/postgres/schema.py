@@ -6,6 +6,7 @@ from typing import Any, Final
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.journal.job_database import TABLES as JOB_TABLES
+from enapter_async.limits.postgres import CREATE_TABLE as SLOT_TABLE
 
 SCHEMA: Final = "enapter_fleet"
 VERSION: Final = 1
@@ -47,6 +48,7 @@ _STATEMENTS: Final = (
         attempt int, elapsed_ms int, status int, step smallint NOT NULL, kind text NOT NULL,
         code text, request_id text, detail text, PRIMARY KEY (run, id)
     )""",
+    SLOT_TABLE,
     *(text.format(p=f"{SCHEMA}.") for text in JOB_TABLES.split(";\n") if text.strip()),
 )
 
