@@ -1,6 +1,6 @@
 """Kills runs at named points and reports each broken promise of the journal.
 
-python -m tests.fleet.kills --kills 200
+python -m tests.fleet.kills --kills 200 [--postgres]
 """
 
 import argparse
@@ -23,12 +23,15 @@ from enapter_async.converter import operation_to_json
 from enapter_async.emulator import Drop, Emulator, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet.credentials import kept_in
-from enapter_async.fleet.journal.names import read_journal, store_of
+from enapter_async.fleet.journal.names import prepare_journals, read_journal, store_of
 from enapter_async.fleet.journal.records import INTENT
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
+from tests.support.postgres import PostgresServer
 
+CHECKPOINT = "during a checkpoint"
+"""Only a file has one."""
 MID_REQUEST = "mid-request"
 IN_A_RESUME = "in a resume"
 POINTS = (
@@ -37,7 +40,7 @@ POINTS = (
     MID_REQUEST,
     "between answer and credentials",
     "between credentials and outcome",
-    "during a checkpoint",
+    CHECKPOINT,
     "after an outcome",
     "in a drain",
     IN_A_RESUME,
@@ -213,21 +216,25 @@ def tell(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-async def main(kills: int) -> int:
-    """Kill that many runs, at each point in turn; return 1 if a promise was broken."""
+async def main(kills: int, database: str = "") -> int:
+    """Kill that many runs, at each point in turn; return 1 if a promise was broken.
+
+    Their journals are in files, or in the database.
+    """
+    points = [each for each in POINTS if not (database and each == CHECKPOINT)]
     hits: Counter[str] = Counter()
     broken = 0
     began = time.monotonic()
     seed = 0
     while hits.total() < kills and seed < 2 * kills:
-        point = POINTS[seed % len(POINTS)]
-        killed, problems = await tell_story(point, seed)
+        point = points[seed % len(points)]
+        killed, problems = await tell_story(point, seed, database)
         hits[point] += killed
         broken += len(problems)
         for problem in problems:
             tell(f"{point}, seed {seed}: {problem}")
         seed += 1
-    for point in POINTS:
+    for point in points:
         tell(f"{hits[point]:>5} kills {point}")
     tell(f"{hits.total()} kills in {time.monotonic() - began:.0f} s, {broken} promises broken")
     return 1 if broken else 0
@@ -236,4 +243,11 @@ async def main(kills: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.fleet.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    sys.exit(asyncio.run(main(parser.parse_args().kills)))
+    parser.add_argument("--postgres", action="store_true", help="keep the journals in PostgreSQL")
+    options = parser.parse_args()
+    if not options.postgres:
+        sys.exit(asyncio.run(main(options.kills)))
+    with PostgresServer.running() as server:
+        where = server.new_database()
+        prepare_journals(where)
+        sys.exit(asyncio.run(main(options.kills, where)))
