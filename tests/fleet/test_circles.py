@@ -1,11 +1,14 @@
 """Circles of slugs: broken by one temporary slug each, ended if begun, resumed and undone."""
 
+import asyncio
+import sys
 from pathlib import Path
 
 import pytest
 
 from enapter_async import fleet
-from enapter_async.emulator import World
+from enapter_async.emulator import Hang, World
+from enapter_async.emulator.faults import Target
 from enapter_async.fleet import Run, State, Verdict
 from enapter_async.fleet.planning.planner import plan
 from enapter_async.operation import Operation
@@ -76,14 +79,6 @@ async def test_a_circle_with_a_refused_operation_is_refused_whole() -> None:
     assert [item.verdict for item in items] == [Verdict.REFUSED] * 3
 
 
-async def test_a_circle_with_operations_that_need_each_other_otherwise_is_refused() -> None:
-    devices = [device(0), device(1)]
-    asked = [*circle(0, 1), UpdateDevice(device_id=uuid(1), name="x" * 1024)]
-    async with running(devices) as (_, client):
-        with await plan(client, [asked[2], *asked[:2]]) as made:
-            assert made.counts[Verdict.CHANGE] == 4
-
-
 async def test_a_temporary_slug_that_is_taken_is_not_taken_again() -> None:
     async with running(fleet_of(3)) as (emulator, client):
         with await plan(client, circle(0, 1)) as made:
@@ -132,3 +127,47 @@ async def test_a_stop_lets_a_begun_circle_end_and_starts_no_other(tmp_path: Path
         report = await fleet.resume(client, tmp_path / "run.db")
         assert report.counts[State.APPLIED] == 8
         assert slugs(emulator.world)[3:] == ["device-4", "device-5", "device-3"]
+
+
+CHILD = """
+import asyncio, sys
+from enapter_async import Client, fleet
+
+async def main():
+    base_url, token, folder = sys.argv[1:]
+    async with Client(token, base_url=base_url) as client:
+        with fleet.read_plan(f"{folder}/plan") as plan:
+            await fleet.apply(client, plan, journal=f"{folder}/run.db")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no SIGKILL")
+@pytest.mark.parametrize("patches", [1, 2, 4])
+async def test_a_process_killed_in_a_circle_leaves_nothing_that_a_resume_does_not_end(
+    patches: int, tmp_path: Path
+) -> None:
+    async with running(fleet_of(3)) as (emulator, client):
+        with await plan(client, circle(0, 1, 2)) as made:
+            made.write(tmp_path / "plan")
+        arrived = asyncio.Event()
+
+        def is_last(target: Target) -> bool:
+            last = target.method == "PATCH" and emulator.world.count("update") == patches - 1
+            if last:
+                arrived.set()
+            return last
+
+        emulator.faults.add(Hang(after_effect=True), when=is_last)
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CHILD, emulator.base_url, emulator.token, str(tmp_path))
+        )
+        async with asyncio.timeout(30):
+            await arrived.wait()
+        child.kill()
+        await child.wait()
+        assert emulator.world.count("update") == patches
+        report = await fleet.resume(client, tmp_path / "run.db")
+        assert report.counts[State.UNKNOWN] == report.counts[State.HELD] == 0
+        assert slugs(emulator.world) == ["device-1", "device-2", "device-0"]

@@ -16,6 +16,7 @@ from enapter_async.errors import (
     TransportError,
 )
 from enapter_async.operation import Operation
+from enapter_async.operations.configuration import GetConfiguration
 from enapter_async.operations.devices import GetDevice, ListDevices, UpdateDevice
 from tests.support.kinds import each
 from tests.support.replies import (
@@ -327,6 +328,9 @@ async def test_an_error_body_of_any_kind_is_an_api_error(
     assert server.seen == [METHOD[operation]]
 
 
+CONFIGURATION = GetConfiguration(device_id="dev-1", group="network")
+
+
 @each("case", {f"row32-{name}": case for name, case in ERROR_BODIES.items()})
 async def test_an_answer_with_a_secret_is_not_excerpted(
     transport: TransportKind, case: tuple[Reply, list[str | None], str], server: FaultServer
@@ -334,9 +338,10 @@ async def test_an_answer_with_a_secret_is_not_excerpted(
     reply, _, _ = case
     server.always(ignored(reply))
     async with open_rig(transport, server) as rig:
-        error = await rig.fails(CONFIG)
-        assert isinstance(error, APIError)
-        assert error.excerpt == ""
+        for operation in (CONFIG, CONFIGURATION):
+            error = await rig.fails(operation)
+            assert isinstance(error, APIError)
+            assert error.excerpt == ""
 
 
 async def test_an_error_with_half_a_body_is_still_that_error(
