@@ -371,7 +371,7 @@ async def test_a_client_with_other_options_is_used_and_not_entered(server: Fault
     async with Client(token=TOKEN, base_url=server.base_url, pacing=pacing) as client:
         other = client.with_options(retry=attempts(1))
         assert other.pacing == pacing
-        with pytest.raises(ConfigurationError, match="not to enter"):
+        with pytest.raises(ConfigurationError, match="used without `async with`"):
             await other.__aenter__()
         assert (await other.execute(GET)).id == "dev-1"
 
