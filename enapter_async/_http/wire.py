@@ -197,7 +197,7 @@ class Wire:
         if not 200 <= reply.status < 300:
             return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
-        labelled = _may_be_json(reply)
+        labelled = reply.headers.get(_CONTENT_TYPE) == "application/json" or _may_be_json(reply)
         if not labelled and not _looks_like_json(reply):
             reason = "something other than the API answered"
             return _unusable(operation, reply, reason, Certainty.MAYBE)
@@ -306,9 +306,6 @@ def _segment(text: str) -> str:
 
 def _may_be_json(reply: Reply) -> bool:
     """Return whether the content type allows this to be the API's answer."""
-    media_type = reply.headers.get(_CONTENT_TYPE, "")
-    if media_type == "application/json":
-        return True
     media_type = _media_type(reply)
     if media_type and reply.status != 204:
         json_by_name = media_type in _JSON_TYPES or media_type.endswith("+json")

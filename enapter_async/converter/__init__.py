@@ -126,7 +126,7 @@ def operation_to_json(operation: Operation[Any]) -> JSONObject:
             f"{kind.__name__} cannot be written to files: define it as an attrs class, and only "
             f"once"
         )
-    row = {"operation": operation.kind, **rules.quick.unstructure(operation)}
+    row = {"operation": operation.kind, **rules.quick.get_unstructure_hook(kind)(operation)}
     for field, value in row.items():
         if isinstance(value, dict) and any(isinstance(each, Secret) for each in value.values()):
             raise ConfigurationError(

@@ -49,18 +49,21 @@ class Admission:
         self._connect = connect
         self._on_overdue = on_overdue
         self._on_wait = on_wait
-        self._again: deque[_Place] = deque()
-        self._new: deque[_Place] = deque()
+        self.again: deque[_Place] = deque()
+        """Operations in flight that wait for their next attempt."""
+        self.new: deque[_Place] = deque()
+        """Operations that wait for their first attempt."""
         self._sleeper: asyncio.Task[None] | None = None
         self._wakes_at = 0.0
         self._probe: asyncio.Task[None] | None = None
-        self._told: Reason | None = None
+        self.told: Reason | None = None
+        """The reason for the current wait, if it was reported."""
         self._released = asyncio.Event()
 
     def try_enter(self, operation: Operation[Any]) -> "Admitted | None":
         """Admit an operation immediately if nothing blocks it: the fast path of `enter`."""
         obstacles = self._obstacles
-        if self._new or not obstacles.clear:
+        if self.new or not obstacles.clear:
             return None
         # Without an obstacle, `begin` has nothing to record.
         return Admitted(self, obstacles, operation, obstacles.breaker.epoch)
@@ -73,17 +76,17 @@ class Admission:
         admitted = self.try_enter(operation)
         if admitted is not None:
             return admitted
-        if not self._new and (self._released.is_set() or self._obstacles.to_begin() is None):
+        if not self.new and (self._released.is_set() or self._obstacles.to_begin() is None):
             epoch = self._obstacles.begin()
         else:
-            epoch = await self._stand(self._new, operation)
+            epoch = await self._stand(self.new, operation)
         return Admitted(self, self._obstacles, operation, epoch)
 
     async def repeat(self, operation: Operation[Any], *, retry: bool) -> int:
         """Wait until an operation in flight may send again; return the epoch of that attempt."""
-        if not self._again and (self._released.is_set() or self._obstacles.to_repeat() is None):
+        if not self.again and (self._released.is_set() or self._obstacles.to_repeat() is None):
             return self._obstacles.repeat(retry=retry)
-        return await self._stand(self._again, operation, retry=retry)
+        return await self._stand(self.again, operation, retry=retry)
 
     async def rest(self, seconds: float) -> None:
         """Make one operation wait, independently of the others, at most until `release_all`."""
@@ -107,10 +110,10 @@ class Admission:
         if overdue is not None:
             self._released.set()
             self._on_overdue(overdue)
-        while self._again or self._new:
+        while self.again or self.new:
             wait = None if self._released.is_set() else self._blocked()
             if wait is None:
-                self._let_through(self._again or self._new)
+                self._let_through(self.again or self.new)
             elif self._obstacles.probe_due:
                 self._send_probe()
             else:
@@ -127,7 +130,7 @@ class Admission:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _blocked(self) -> Wait | None:
-        return self._obstacles.to_repeat() if self._again else self._obstacles.to_begin()
+        return self._obstacles.to_repeat() if self.again else self._obstacles.to_begin()
 
     async def _stand(
         self, line: "deque[_Place]", operation: Operation[Any], *, retry: bool = False
@@ -153,7 +156,7 @@ class Admission:
             line.remove(place)
         if not place.epoch.done():
             place.probe = probe
-            if line is self._new:
+            if line is self.new:
                 epoch = self._obstacles.begin(probe=probe)
             else:
                 epoch = self._obstacles.repeat(probe=probe, retry=place.retry)
@@ -161,7 +164,7 @@ class Admission:
 
     def _send_probe(self) -> None:
         """Admit the first operation that is safe to send twice; if none is, probe over TCP."""
-        for line in (self._again, self._new):
+        for line in (self.again, self.new):
             for place in line:
                 if place.operation.repeat is not Repeat.ONCE and not place.epoch.done():
                     self._let_through(line, place)
@@ -200,11 +203,11 @@ class Admission:
     def _tell(self, wait: Wait | None) -> None:
         if wait is not None and wait.until is not None:
             short = wait.until - self._clock.monotonic() < TOLD_FROM
-            if short and wait.reason is not self._told:
+            if short and wait.reason is not self.told:
                 return
         reason = None if wait is None else wait.reason
-        if reason is not self._told:
-            self._told = reason
+        if reason is not self.told:
+            self.told = reason
             self._on_wait(wait)
 
 
@@ -248,10 +251,10 @@ class Admitted:
     def passed(self) -> None:
         """Record that an attempt received a good response."""
         self._granted = self._retry = False
-        troubled = not self._obstacles.clear
+        admission = self._admission
         self._obstacles.passed(self._epoch)
-        if troubled:
-            self._admission.turn()
+        if admission.again or admission.new or admission.told:
+            admission.turn()
 
     def failed(self, attempt: Attempt) -> None:
         """Record that an attempt failed."""
@@ -282,9 +285,11 @@ class Admitted:
 
     def leave(self) -> None:
         """Record that the operation finished."""
-        if not self._obstacles.clear:
+        admission = self._admission
+        if self._obstacles.breaker.opened_at is not None:
             self._obstacles.end_probe(self._epoch)
-            self._admission.turn()
+        if admission.again or admission.new or admission.told:
+            admission.turn()
 
 
 def _refused(error: EnapterError) -> bool:

@@ -84,7 +84,7 @@ class Execution(Generic[OperationT]):
         item_record = self._item_record
         permit, write_intent, age = None, None, 0.0
         if item_record is not None:
-            age = self._age
+            age = item_record.age() if item_record.uncertain else 0.0
             write_intent = item_record.write_intent
             try:
                 permit = await self._intend(item_record, limiter)

@@ -13,6 +13,7 @@ from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.following import FollowedExecution
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.session import JournalSession
+from enapter_async.fleet.journal.store import Lease
 from enapter_async.fleet.leased import LeasedAttempts
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
@@ -57,6 +58,7 @@ class WorkerPool:
         self._following = following
         self._credential_store: CredentialStore | None = None
         self._session: JournalSession | None = None
+        self._lease: Lease | None = None
         self._on_outcome = on_outcome
         self._on_idle = on_idle
         self._ordering = Ordering()
@@ -87,6 +89,7 @@ class WorkerPool:
         self._guard = guard
         self._credential_store = credential_store
         self._session = session
+        self._lease = None if session is None else session.lease
         self._group_limit = None if per_group is None else GroupLimit(per_group)
         for item, state in session.blocked if session is not None else ():
             self._ordering.block(item, state)
@@ -289,7 +292,7 @@ class WorkerPool:
         self._in_flight[worker] = execution
         if item.unit in self._begun:
             self._ending.add(worker)
-        lease = None if self._session is None else self._session.lease
+        lease = self._lease
         try:
             goes = 0
             while True:

@@ -220,8 +220,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "a portal's page is believed": Break(
             "_http.wire:Wire.read",
-            "labelled = _may_be_json(reply)",
-            "labelled = True",
+            "or _may_be_json(reply)",
+            "or True",
             by="http/test_lost_secrets.py::"
             "test_an_answer_about_another_device_or_a_page_is_kept_too",
         ),
