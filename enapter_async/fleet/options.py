@@ -60,15 +60,16 @@ def _journal(given: Any) -> JournalOptions | None:
 class RunOptions:
     """Options for how a run is carried out; see `fleet.Run` for the details of each option.
 
-    `concurrency` is the maximum number of operations in flight. `journal` is the path of a file, or
-    `JournalOptions`. `rollout` splits the input into waves. `abort` contains the criteria that stop
-    the run; None means no criteria. `credentials` is the path of a file or a callable that receives
-    generated configurations. With `check` each device is read before it is written. `guard` checks
-    that devices are still as planned: a mode of `StateGuard`, or a custom guard. The run stops if
-    no request gets through for `max_pause` seconds. An operation that the API only accepts, such as
-    a command, is followed for at most `wait` seconds, and then `pending`. `on_event` is called with
-    events that concern the run as a whole. A plan with once-only operations can be carried out only
-    once; with `again`, this is neither checked nor recorded.
+    `concurrency` is the maximum number of operations in flight. `journal` is the path of a file,
+    the address of a run in PostgreSQL, or `JournalOptions`. `rollout` splits the input into waves.
+    `abort` contains the criteria that stop the run; None means no criteria. `credentials` is the
+    path of a file or a callable that receives generated configurations. With `check` each device is
+    read before it is written. `guard` checks that devices are still as planned: a mode of
+    `StateGuard`, or a custom guard. The run stops if no request gets through for `max_pause`
+    seconds. An operation that the API only accepts, such as a command, is followed for at most
+    `wait` seconds, and then `pending`. `on_event` is called with events that concern the run as a
+    whole. A plan with once-only operations can be carried out only once; with `again`, this is
+    neither checked nor recorded.
 
     Raises:
         ConfigurationError: a value is invalid; the message says which values are valid.

@@ -65,11 +65,11 @@ class Run(Generic[OperationT]):
     callable that receives each generated configuration before its outcome is yielded; without it,
     configurations are only in `outcome.result`.
 
-    `journal` is the path of a file, or `JournalOptions`. Each operation is written there
-    before it is sent, and its outcome afterwards. If the file exists, the run resumes with
-    the remaining operations, and `operations` must be the same as before (None: take all
-    from the journal). A known input (one with a length) is then checked completely before
-    the first request: equal operations are merged, contradictory ones refused.
+    `journal` is the path of a file, the address of a run in PostgreSQL, or `JournalOptions`. Each
+    operation is written there before it is sent, and its outcome afterwards. If the run is there
+    already, it resumes with the remaining operations, and `operations` must be the same as before
+    (None: take all from the journal). A known input (one with a length) is then checked completely
+    before the first request: equal operations are merged, contradictory ones refused.
 
     An item of a plan is sent only while its device is as planned. This is checked by `guard`:
     a mode of `StateGuard` (by default "auto"), or a custom guard. Stale items are held, and

@@ -174,8 +174,11 @@ class RunStatus:
 def status(journal: str | os.PathLike[str]) -> RunStatus:
     """Read the status of a journal's run, even while in progress; blocks, and changes nothing.
 
+    `journal` is a path, or the address of a run in PostgreSQL.
+
     Raises:
-        RunRefusedError: the file is not a journal, has a different version, or is damaged.
+        RunRefusedError: it is not a journal, has a different version, or is damaged.
+        JournalError: the database cannot be reached.
     """
     return RunStatus.read(journal)
 
