@@ -279,7 +279,7 @@ def _read_token_file(path: Path, where: str) -> str:
     if warned:
         warnings.warn(f"{where}: {path} {shared}", stacklevel=3)
     elif shared:
-        raise ConfigurationError(f"{where}: {path} {shared}; make it yours, with mode 0600")
+        raise ConfigurationError(f"{where}: {path} {shared}; own it, and chmod 600 it")
     return text
 
 
