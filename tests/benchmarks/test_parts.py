@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import (
     decode,
+    distributed,
     everything,
     growth,
     imports,
@@ -170,6 +171,16 @@ def test_a_journal_in_postgresql_is_judged_within_a_round() -> None:
     assert ratio.found.median == pytest.approx(1.07)
     assert (ratio.met, size.met) == (True, True)
     assert "9.0 µs" in section.lead
+
+
+def test_each_engine_is_judged_by_its_own_bound() -> None:
+    costs = {"plain": 100, "tables": 110, "pgqueuer": 120, "temporal": 125}
+    found = [
+        {"round": 0, "way": way, "cpu_us": cost, "per_second": 1.0} for way, cost in costs.items()
+    ]
+    verdicts = distributed.section(found, 10).verdicts
+    assert [verdict.met for verdict in verdicts] == [True, False, True]
+    assert distributed.grown([1, 100, 110, 120, 90, 100]) == pytest.approx(1.2 * 100 / 110)
 
 
 # --- pacing ----------------------------------------------------------------------------

@@ -27,6 +27,8 @@ ClientFor = Callable[..., Client]
 
 POLL_S: Final = 0.25
 """How often an idle worker looks for a partition."""
+BUSY_POLL_S: Final = 0.5
+"""How often a worker without a free slot looks after the waves and the abort criteria of a job."""
 LONGEST_RETRY_S: Final = 5.0
 SUBMIT_AGAIN_S: Final = 2.0
 """After how long a partition that nobody has taken is queued again; duplicates do nothing."""
@@ -312,7 +314,8 @@ class Worker:
 
     async def _rest(self) -> None:
         """Wait until the next turn: for some time, for the end of a partition, or for the close."""
-        seconds = min(LONGEST_RETRY_S, POLL_S * 2.0 ** min(self._failures, 10))
+        usual = BUSY_POLL_S if len(self._runs) >= self._slots else POLL_S
+        seconds = min(LONGEST_RETRY_S, usual * 2.0 ** min(self._failures, 10))
         closing = asyncio.ensure_future(self._closing.wait())
         try:
             await asyncio.wait(
