@@ -28,6 +28,7 @@ from enapter_async.api.commands import Commands
 from enapter_async.api.configuration import Configuration
 from enapter_async.api.devices import Devices
 from enapter_async.api.provisioning import Provisioning
+from enapter_async.api.rules import Rules
 from enapter_async.api.sites import Sites
 from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
@@ -273,6 +274,7 @@ class Client:
         self.commands = Commands(self)
         self.configuration = Configuration(self)
         self.provisioning = Provisioning(self)
+        self.rules = Rules(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

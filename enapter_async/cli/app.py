@@ -47,6 +47,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "enapter_async.cli.provisioning",
             "Create devices, and write the settings with which they connect.",
         ),
+        "rules": ("enapter_async.cli.rules", "List, read, create, change and delete rules."),
         "sites": ("enapter_async.cli.sites", "List, read, create, change and delete sites."),
     }
 )

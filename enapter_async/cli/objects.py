@@ -35,7 +35,7 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.operation import Operation
-from enapter_async.text import plain
+from enapter_async.text import plain, plain_lines
 
 T = TypeVar("T")
 
@@ -263,6 +263,9 @@ def _show_fields(shown: Any, settings: Settings) -> None:
     row = unstructure(shown)
     if settings.as_json:
         click.echo(json_line(row))
+        return
+    if isinstance(row, str):
+        click.echo(plain_lines(row) if fancy(sys.stdout) else row, nl=not row.endswith("\n"))
         return
     width = max(map(len, row), default=0)
     for field, value in row.items():

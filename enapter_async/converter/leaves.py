@@ -4,6 +4,8 @@ These are pure functions, independent of the package's classes. They have an unu
 because cattrs passes it to every hook.
 """
 
+import base64
+import binascii
 import re
 from datetime import UTC, datetime, timedelta
 from types import NoneType
@@ -69,6 +71,14 @@ def optional_label(value: Any, _: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return optional_string(value, _)
+
+
+def base64_text(value: Any, _: Any) -> str:
+    """Read UTF-8 text that the API carries as base64; null is the empty text."""
+    try:
+        return base64.b64decode(optional_string(value, _) or "", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise Mismatch("expected UTF-8 text in base64") from None
 
 
 def boolean(value: Any, _: Any) -> bool:

@@ -18,6 +18,7 @@ from enapter_async.converter.leaves import (
     Mismatch,
     Step,
     as_it_is,
+    base64_text,
     boolean,
     integer,
     json_object,
@@ -49,6 +50,7 @@ from enapter_async.models.devices import (
     Device,
 )
 from enapter_async.models.enumerations import OpenEnum
+from enapter_async.models.rules import RuleScript
 from enapter_async.models.sites import SiteLocation
 
 Hook = Callable[[Any, Any], Any]
@@ -183,6 +185,7 @@ _OLD_NAMES: Final[Mapping[type, tuple[str, str]]] = {
 """Other names of a field, used by some servers or the API page if the field itself is missing
 or null."""
 _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
+    RuleScript: {"code": base64_text},
     SiteLocation: {"latitude": optional_coordinate, "longitude": optional_coordinate},
     CommunicationConfig: {
         "mqtt_port": port,
@@ -270,6 +273,23 @@ def _values_hook(_: Any, __: Converter) -> Hook:
     return lambda value, kind: ConfigurationValues(json_object(value, kind))
 
 
+def _script_hook(kind: Any, converter: Converter) -> Hook:
+    read_object = _class_hook(kind, converter)
+
+    def read(value: Any, _: Any) -> Any:
+        """Read a script: `code` of the API is base64, `text` as the package writes it is not."""
+        if isinstance(value, dict) and "text" in value:
+            value = {**value, "code": RuleScript(code=string(value["text"], _)).encoded}
+        return read_object(value, kind)
+
+    return read
+
+
+def _script_unstructure_hook(kind: Any, converter: Converter) -> Callable[[Any], JSONObject]:
+    code = override(rename="text", omit_if_default=False)
+    return make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=True, code=code)
+
+
 # --- credentials -----------------------------------------------------------------------
 
 _Credentials = MQTTCredentials | MQTTSCredentials
@@ -351,6 +371,7 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
         (lambda kind: kind is Connectivity, _connectivity_hook),
         (lambda kind: kind == _Credentials, _credentials_hook),
         (lambda kind: kind is ConfigurationValues, _values_hook),
+        (lambda kind: kind is RuleScript, _script_hook),
         (_is_optional, _optional_hook),
         (_is_optional_enumeration, _optional_enumeration_hook),
         (lambda kind: kind == (datetime | None), lambda *_: optional_moment),
@@ -365,6 +386,7 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
         (lambda kind: kind is tuple or _is_tuple(kind), _items_hook),
         (attrs.has, _class_unstructure_hook),
         (lambda kind: kind is ConfigurationValues, lambda *_: dict),
+        (lambda kind: kind is RuleScript, _script_unstructure_hook),
     )
     for is_meant, make_hook in writing:
         converter.register_unstructure_hook_factory(is_meant, make_hook)

@@ -12,6 +12,7 @@ from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.devices import Devices
 from enapter_async.emulator.provisioning import Provisioning
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
+from enapter_async.emulator.rules import Rules
 from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import ROLES, Refusal, Timestamps
 from enapter_async.emulator.world import World
@@ -20,7 +21,10 @@ NounT = TypeVar("NounT", bound=Noun)
 
 TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
-NOUNS: Final[tuple[type[Noun], ...]] = (Devices, Sites, Commands, Configuration, Provisioning)
+NOUNS: Final[tuple[type[Noun], ...]] = (
+    *(Devices, Sites, Commands, Configuration, Provisioning),
+    Rules,
+)
 """The nouns that the emulator has; a new one is added here."""
 
 

@@ -16,6 +16,7 @@ from enapter_async.operations import (
     device_plans,
     devices,
     provisioning,  # noqa: F401 - registers its operations
+    rules,  # noqa: F401 - registers its operations
 )
 from enapter_async.operations.units import UNITS, Unit
 

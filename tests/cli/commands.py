@@ -53,6 +53,17 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "provisioning standalone": ("New", "--slug", "new-device", "--site", "{site}"),
     "provisioning ucm": ("New", "--hardware-id", "A1", "--site", "{site}", "--show"),
     "provisioning vucm": ("New", "--hardware-id", "V1", "--site", "{site}"),
+    "rules create": ("new", "--script", "{folder}/rows.csv", "--site", "{site}"),
+    "rules delete": ("nothing", "--site", "{site}", "--yes"),
+    "rules disable": ("{rule}", "--site", "{site}"),
+    "rules enable": ("{rule}", "--site", "{site}"),
+    "rules engine": ("--site", "{site}"),
+    "rules get": ("{rule}", "--site", "{site}"),
+    "rules list": ("--site", "{site}"),
+    "rules rename": ("{rule}", "renamed", "--site", "{site}"),
+    "rules resume": ("--site", "{site}"),
+    "rules suspend": ("--site", "{site}"),
+    "rules update-script": ("{rule}", "--script", "{folder}/rows.csv", "--site", "{site}"),
     "sites create": ("--name", "New", "--timezone", "Europe/Rome"),
     "sites delete": ("nowhere", "--yes"),
     "sites get": ("{site}",),
@@ -96,7 +107,10 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     site = world.devices[0].site_id
     created = run("commands", "execute", device, "reboot", "--wait", "0", "--json")
     execution = json.loads(created.stdout)["execution"]["id"]
+    made_rule = run("rules", "create", "night", "--script", str(rows), "--site", site, "--json")
+    rule = json.loads(made_rule.stdout)["rule"]["id"]
     return {
+        "rule": rule,
         "execution": execution,
         "credentials": str(made / "credentials.jsonl"),
         "device": device,

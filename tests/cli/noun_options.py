@@ -188,6 +188,63 @@ NOUN_OPTIONS: Final = (
         {"--output": lambda s: s.file(f"env/{s.places['device']}.env").startswith("ENAPTER_")},
     ),
     Own(
+        "rules create",
+        (
+            *("new", "--site", "{site}", "--script", "{folder}/rows.csv", "--runtime", "V1"),
+            *("--interval", "1m", "--disabled", "--json"),
+        ),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--script": lambda s: s.rows()[0]["rule"]["script"]["text"] == s.file("rows.csv"),
+            "--runtime": lambda s: asked_of(s)["script"]["runtime_version"] == "V1",
+            "--interval": lambda s: asked_of(s)["script"]["exec_interval"] == "1m",
+            "--disabled": lambda s: asked_of(s)["disabled"] is True,
+        },
+    ),
+    Own(
+        "rules update-script",
+        (
+            *("{rule}", "--site", "{site}", "--script", "{folder}/rows.csv", "--runtime", "V1"),
+            *("--interval", "1m", "--json"),
+        ),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--script": lambda s: s.rows()[0]["rule"]["script"]["text"] == s.file("rows.csv"),
+            "--runtime": lambda s: asked_of(s)["script"]["runtime_version"] == "V1",
+            "--interval": lambda s: asked_of(s)["script"]["exec_interval"] == "1m",
+        },
+    ),
+    Own(
+        "rules get",
+        ("{rule}", "--site", "{site}", "--code"),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--code": lambda s: s.out == s.file("rows.csv"),
+        },
+    ),
+    Own(
+        "rules list",
+        ("--site", "{site}", "--limit", "1", "--json"),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--limit": lambda s: [row["id"] for row in s.rows()] == [s.places["rule"]],
+        },
+    ),
+    through_site("rules engine"),
+    through_site("rules suspend"),
+    through_site("rules resume"),
+    through_site("rules rename", "{rule}", "new"),
+    through_site("rules enable", "{rule}"),
+    through_site("rules disable", "{rule}"),
+    Own(
+        "rules delete",
+        ("nothing", "--site", "{site}", "--yes"),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--yes": lambda s: s.code == 1,
+        },
+    ),
+    Own(
         "sites list",
         ("--name", "Barn", "--mine", "--limit", "1", "--json"),
         {

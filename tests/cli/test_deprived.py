@@ -41,6 +41,9 @@ READING = {
     "fleet status",
     "fleet template",
     "profiles",
+    "rules engine",
+    "rules get",
+    "rules list",
     "sites get",
     "sites list",
 }

@@ -5,6 +5,7 @@ import dataclasses
 import enum
 import inspect
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from enapter_async import Client
 from enapter_async.api.commands import Commands
 from enapter_async.api.devices import Devices
 from enapter_async.api.provisioning import Provisioning
+from enapter_async.api.rules import Rules
 from enapter_async.api.sites import Sites
 from enapter_async.cli.app import cli
 from enapter_async.models.enumerations import OpenEnum
@@ -28,8 +30,8 @@ from tests.docs.shown import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "migrating.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([^`]+)` \| (?:`([^`]+)`|—) \| (.*?) *\|$", PAGE, re.MULTILINE)
-NOUNS = {"devices": Devices, "sites": Sites, "commands": Commands}
-OURS = {**NOUNS, "provisioning": Provisioning}
+NOUNS = {"devices": Devices, "sites": Sites, "commands": Commands, "rule_engine": Rules}
+OURS = {**NOUNS, "provisioning": Provisioning, "rules": Rules}
 """The nouns of both SDKs, and the class of our methods for each."""
 COMMANDS = [(old, new) for old, new, _ in ROWS if " " in old]
 NAMES = [(old, new, note) for old, new, note in ROWS if " " not in old]
@@ -135,8 +137,17 @@ def official_commands() -> set[str]:
     http.Command.register(parser.add_subparsers())
     for name in ("http", "api"):
         parser = choices(parser)[name]
-    nouns = {noun.removesuffix("s"): choices(parser)[noun.removesuffix("s")] for noun in NOUNS}
-    return {f"{noun} {name}" for noun, verbs in nouns.items() for name in choices(verbs)}
+    nouns = {noun.removesuffix("s").replace("_", "-") for noun in NOUNS}
+    return {words for noun in nouns for words in leaves(choices(parser)[noun], noun)}
+
+
+def leaves(parser: argparse.ArgumentParser, words: str) -> Iterator[str]:
+    """Yield each command below a parser, with all its words."""
+    if not any(isinstance(action.choices, dict) for action in parser._actions):
+        yield words
+        return
+    for name, verb in choices(parser).items():
+        yield from leaves(verb, f"{words} {name}")
 
 
 def choices(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

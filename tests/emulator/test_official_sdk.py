@@ -10,6 +10,7 @@ from enapter.http import api
 
 from enapter_async.emulator import Emulator, World
 from enapter_async.emulator.commands import Behaviour, Commands
+from enapter_async.emulator.rules import Rules
 from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import Device
 from tests.emulator.fleets import (
@@ -280,3 +281,32 @@ async def test_it_reads_and_changes_sites(emulator: Emulator, official: api.Clie
     assert (await official.sites.get(None)).id == BARN
     operations = [each.operation for each in emulator.world.log.effects()]
     assert operations == ["site.create", "site.update", "site.delete"]
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_it_reads_and_changes_rules(
+    emulator: Emulator, official: api.Client, legacy: bool
+) -> None:
+    rules = emulator.noun(Rules)
+    rules.legacy = legacy
+    engine = official.rule_engine
+    assert (await engine.suspend(BARN)).state is api.rule_engine.EngineState.SUSPENDED
+    assert (await engine.resume(BARN)).state is api.rule_engine.EngineState.ACTIVE
+    assert (await engine.get(BARN)).timezone == "Europe/Riga"
+    version = api.rule_engine.RuntimeVersion
+    script = api.rule_engine.RuleScript(code="ночь", runtime_version=version.V3)
+    made = await engine.create_rule(script, slug="night", site_id=BARN, disable=True)
+    assert (made.slug, made.disabled, made.script) == ("night", True, script)
+    assert rules.code(BARN, "night") == "ночь"
+    other = api.rule_engine.RuleScript("x", version.V1, exec_interval="60s")
+    assert (await engine.update_rule_script("night", other, BARN)).script == other
+    assert (await engine.enable_rule("night", BARN)).state is api.rule_engine.RuleState.STARTED
+    assert (await engine.disable_rule("night", BARN)).disabled
+    assert (await engine.update_rule("night", "day", BARN)).slug == "day"
+    for number in range(60):
+        rules.add(BARN, f"rule-{number}")
+    async with engine.list_rules(BARN) as stream:
+        assert len([rule async for rule in stream]) == 61
+    await engine.delete_rule(made.id, BARN)
+    with pytest.raises(api.Error):
+        await engine.get_rule(made.id, BARN)

@@ -1,4 +1,7 @@
-"""Every operation except those on devices, with the API page's statements on repeating it."""
+"""The operations except those on devices, with the API page's statements on repeating them.
+
+Of operations that differ in a word of their path only, one is here.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 import attrs
 
 from enapter_async.emulator import Emulator
+from enapter_async.emulator.rules import Rules
 from enapter_async.operation import Operation
 from enapter_async.operations.configuration import (
     GetConfiguration,
@@ -13,6 +17,17 @@ from enapter_async.operations.configuration import (
     UpdateConfiguration,
 )
 from enapter_async.operations.devices import GetManifest
+from enapter_async.operations.rule_engine import (
+    SuspendRuleEngine,
+)
+from enapter_async.operations.rules import (
+    CreateRule,
+    DeleteRule,
+    DisableRule,
+    ListRules,
+    RenameRule,
+    UpdateRuleScript,
+)
 from enapter_async.operations.sites import CreateSite, DeleteSite, GetSite, ListSites, UpdateSite
 
 
@@ -21,13 +36,15 @@ class Tried:
     """One operation: its preparation, and its correct behaviour.
 
     `effect` is its name in the emulator's log, or None if it changes nothing; `convergent` says
-    that it may be repeated; `candidates` is the number that a search finds after it was done.
+    that it may be repeated; `keyed` that a lost answer is settled by the new object's key;
+    `candidates` is the number that a search finds after it was done.
     """
 
     name: str
     prepare: Callable[[Emulator], Operation[Any]]
     effect: str | None = None
     convergent: bool = False
+    keyed: bool = False
     candidates: int = 0
 
 
@@ -44,7 +61,38 @@ def an_empty_site(emulator: Emulator) -> str:
     return "empty"
 
 
+def at_a_rule(kind: Callable[..., Operation[Any]], **fields: Any) -> Callable[..., Any]:
+    def prepare(emulator: Emulator) -> Operation[Any]:
+        site_id = a_site(emulator)
+        rule_id = emulator.noun(Rules).add(site_id, "night")
+        return kind(rule_id=rule_id, site_id=site_id, **fields)
+
+    return prepare
+
+
 OPERATIONS = (
+    Tried(
+        "rule_engine.suspend",
+        lambda e: SuspendRuleEngine(site_id=a_site(e)),
+        "rule_engine.suspend",
+        convergent=True,
+    ),
+    Tried("rule.list", lambda e: ListRules(site_id=a_site(e))),
+    Tried(
+        "rule.create",
+        lambda e: CreateRule(slug="new", script="x = 1", site_id=a_site(e)),
+        "rule.create",
+        keyed=True,
+    ),
+    Tried("rule.rename", at_a_rule(RenameRule, slug="new"), "rule.rename", convergent=True),
+    Tried(
+        "rule.update_script",
+        at_a_rule(UpdateRuleScript, script="x = 2"),
+        "rule.update_script",
+        convergent=True,
+    ),
+    Tried("rule.disable", at_a_rule(DisableRule), "rule.disable", convergent=True),
+    Tried("rule.delete", at_a_rule(DeleteRule), "rule.delete", convergent=True),
     Tried("device.get_manifest", lambda e: GetManifest(device_id=a_device(e))),
     Tried(
         "configuration.get",

@@ -16,6 +16,7 @@ from enapter_async.models.devices import (
     DeviceType,
 )
 from enapter_async.models.enumerations import OpenEnum
+from enapter_async.models.rules import RuleEngineState, RuleRuntimeVersion, RuleState
 
 # As on the API page; the values that live servers were seen to add are at the end.
 PAGE: dict[type[OpenEnum], list[str]] = {
@@ -34,6 +35,9 @@ PAGE: dict[type[OpenEnum], list[str]] = {
     TimeSyncProtocol: ["NTP", "HTTP"],
     ExecutionState: ["NEW", "IN_PROGRESS", "SUCCESS", "ERROR", "TIMEOUT", "UNSYNC"],
     CommandResponseState: ["STARTED", "IN_PROGRESS", "SUCCEEDED", "ERROR"],
+    RuleEngineState: ["ACTIVE", "SUSPENDED"],
+    RuleState: ["STARTED", "STOPPED"],
+    RuleRuntimeVersion: ["V1", "V3"],
     ExecutionsOrder: ["CREATED_AT_ASC", "CREATED_AT_DESC"],
 }
 MEMBERS = [(kind, name) for kind, names in PAGE.items() for name in names]
