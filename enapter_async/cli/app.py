@@ -11,7 +11,8 @@ from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
 from enapter_async.cli.exit_codes import MEANINGS, Exit
-from enapter_async.cli.options import Settings, connection_options, tell, tell_of_doctor
+from enapter_async.cli.groups import Nouns, own_first
+from enapter_async.cli.options import Settings, connection_options, tell_of_doctor, warn
 from enapter_async.cli.streams import OutputError
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
@@ -56,7 +57,7 @@ _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(
 )
 
 
-class _Root(click.Group):
+class _Root(Nouns):
     """Finds commands by name, and prints the package's errors as messages."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,7 +67,14 @@ class _Root(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = importlib.import_module(_COMMANDS[cmd_name][0]).command
-        return command
+        return own_first(command)
+
+    def meant_by(self, ctx: click.Context, name: str) -> list[str]:
+        # A verb without its noun, such as `apply` for `fleet apply`.
+        fleet = self.get_command(ctx, "fleet")
+        if isinstance(fleet, click.Group) and fleet.get_command(ctx, name) is not None:
+            return [f"fleet {name}"]
+        return super().meant_by(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # Reading the help from the commands would import all of them.
@@ -87,7 +95,7 @@ class _Root(click.Group):
         try:
             return super().invoke(ctx)
         except EnapterError as error:
-            tell(f"enapter-async: {plain_lines(error)}")
+            warn(f"enapter-async: {plain_lines(error)}")
             tell_of_doctor(error)
             ctx.exit(_exit_of(error))
         except KeyboardInterrupt:
@@ -128,8 +136,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(Exit.FAILED)
     except OutputError as error:
-        tell(f"enapter-async: standard output was not written: {error.strerror}")
+        warn(f"enapter-async: standard output was not written: {error.strerror}")
     except OSError as error:
         where = "" if error.filename is None else f"{plain(error.filename)}: "
-        tell(f"enapter-async: {where}{error.strerror or plain(error)}")
+        warn(f"enapter-async: {where}{error.strerror or plain(error)}")
     return int(Exit.FAILED)

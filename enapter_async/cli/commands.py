@@ -5,6 +5,7 @@ from datetime import datetime
 import click
 
 from enapter_async.api.following import WAIT
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.models.commands import ExecutionsOrder
@@ -13,7 +14,7 @@ from enapter_async.operations.commands import CreateExecution
 _LISTED = ("id", "created_at", "device_id", "request.name", "state")
 
 
-@click.group("commands")
+@click.group("commands", cls=Nouns)
 def command() -> None:
     """Execute commands on single devices, and show their executions."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import pair_of, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.client import Client
@@ -21,7 +22,7 @@ from enapter_async.operations.configuration import (
 _HIDDEN = "(sensitive; --show-sensitive shows it)"
 
 
-@click.group("configuration")
+@click.group("configuration", cls=Nouns)
 def command() -> None:
     """Read and change the configuration of single devices, one group of parameters at a time."""
 

@@ -3,6 +3,7 @@
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import (
     confirm_deletion,
     list_objects,
@@ -31,7 +32,7 @@ _expand = click.option(
 )
 
 
-@click.group("devices")
+@click.group("devices", cls=Nouns)
 def command() -> None:
     """List, read, change and delete single devices, by id or by slug."""
 

@@ -10,10 +10,11 @@ from enapter_async.cli.fleet_status import report_run, resume, runs, status
 from enapter_async.cli.fleet_stop import stop
 from enapter_async.cli.fleet_undo import undo_run
 from enapter_async.cli.fleet_worker import work
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.rehearse import rehearse_plan
 
 
-@click.group("fleet")
+@click.group("fleet", cls=Nouns)
 def command() -> None:
     """Change many devices in one run."""
 

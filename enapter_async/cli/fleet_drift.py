@@ -15,7 +15,7 @@ from rich.text import Text
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_plan import progress
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, tell, warn
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
 from enapter_async.cli.streams import although_unheard
@@ -155,7 +155,7 @@ def export_fleet(
         raise click.UsageError("select devices with --site, --type, ..., or use --all")
 
     def unread(device: str, error: APIError) -> None:
-        tell(f"{plain(device)}: its configuration could not be read: {reason_of(error)}")
+        warn(f"{plain(device)}: its configuration could not be read: {reason_of(error)}")
 
     async def work(rows: IO[str]) -> tuple[dict[str, None], int]:
         """Write the rows as JSON Lines; return their columns and their number."""

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import click
 
+from enapter_async.cli.causes import causes_in
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
@@ -190,7 +191,7 @@ async def _watch(
         stopping.append(asyncio.create_task(job.stop("it was interrupted")))
 
     def cut() -> None:
-        tell("cancelled: operations in flight are unknown; press Ctrl-C again to exit now")
+        warn("cancelled: operations in flight are unknown; press Ctrl-C again to exit now")
         for process in processes:
             process.kill()
 
@@ -224,9 +225,9 @@ async def _finish(worker: Worker) -> None:
     """Wait until nothing is left for a worker; if jobs have not ended, report why."""
     try:
         for job, why in (await worker.finish()).items():
-            tell(f"job {job} was left alone: {why}")
+            warn(f"job {job} was left alone: {why}")
     except EnapterError as error:
-        tell(f"enapter-async: a worker ended: {error}")
+        warn(f"enapter-async: a worker ended: {error}")
 
 
 async def _conclude(settings: Settings, job: Job) -> Exit:
@@ -234,9 +235,10 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
     status = await job.status()
     with although_unheard():
         if settings.as_json:
-            click.echo(json_line(report_row(report)))
-        else:
-            show_report(report)
+            click.echo(json_line(report_row(report, str(job.place))))
+        elif not is_quiet():
+            with contextlib.closing(read_journal(job)) as journal:
+                show_report(report, causes_in(journal))
     if status.stopped is not None:
         tell(f"to continue: enapter-async fleet resume {_quoted(job.place)}")
     place = place_of(job.address)

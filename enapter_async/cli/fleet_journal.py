@@ -4,6 +4,7 @@ import click
 
 from enapter_async.cli.doctor import finding_row, show_finding
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
 from enapter_async.diagnosis.findings import Health, summary, worst
@@ -12,7 +13,7 @@ from enapter_async.fleet.journal.names import prepare_journals
 from enapter_async.fleet.journal.postgres.address import without_password
 
 
-@click.group("journal")
+@click.group("journal", cls=Nouns)
 def command() -> None:
     """Prepare and check a database that holds journals."""
 

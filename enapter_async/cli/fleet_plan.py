@@ -5,19 +5,20 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TextIO
 
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import refusals, show_causes
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.selecting import change_of, change_options, selection_options
 from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import fancy
+from enapter_async.cli.summary import fancy, output_console
 from enapter_async.converter import unstructure
 from enapter_async.errors import ArgumentError
 from enapter_async.fleet.planning.decisions import Verdict
@@ -186,7 +187,8 @@ def make_plan(
         if output is not None:
             made.write(output)
         with although_unheard() if output is not None else contextlib.nullcontext():
-            show_plan(made, as_json=bool(settings.as_json), file=output)
+            rows = getattr(operations, "rows", ())
+            show_plan(made, as_json=bool(settings.as_json), file=output, rows=rows)
         if output is not None:
             tell(f"plan: {plain(output)}")
         ending = Exit.DONE
@@ -210,40 +212,51 @@ def progress() -> Any:
     return on_read
 
 
-def show_plan(made: Plan, *, as_json: bool, file: str | None = None) -> None:
-    """Write a plan to standard output: the whole plan as JSON, or its counts and first lines.
+def show_plan(
+    made: Plan, *, as_json: bool, file: str | None = None, rows: Sequence[int] = ()
+) -> None:
+    """Write a plan to standard output: as JSON, or its first changes, its refusals, its counts.
 
-    `file` is the file that the whole plan was written to, if any.
+    `file` is the file that the whole plan was written to, if any; `rows` are the rows of the input
+    file, one for each operation.
     """
     if as_json:
         for line in made.lines():
             click.echo(json_line(json.loads(line)))
         return
-    named = ", ".join(f"{made.counts[each]} {each}" for each in Verdict if made.counts[each])
-    click.echo(f"{sum(made.counts.values())} operations: {named or 'none'}")
-    for verdict, title in ((Verdict.CHANGE, "To be done"), (Verdict.REFUSED, "Refused")):
-        number = made.counts[verdict]
-        if number:
-            click.echo(f"\n{title}:")
-            for text in _first_lines(made, verdict):
-                click.echo(f"  {text}")
-            if number > _SHOWN:
-                where = "-o PLAN and --json show" if file is None else f"{plain(file)} holds"
-                click.echo(f"  and {number - _SHOWN} more; {where} all of them")
-    warned = list(islice(_warned(made), _SHOWN))
+    number = made.counts[Verdict.CHANGE]
+    if number:
+        click.echo("To be done:")
+        for item in islice(_items(made, Verdict.CHANGE), _SHOWN):
+            click.echo(f"  {line_of_item(item)}")
+        if number > _SHOWN:
+            where = "-o PLAN and --json show" if file is None else f"{plain(file)} holds"
+            click.echo(f"  and {number - _SHOWN} more; {where} all of them")
+        click.echo()
+    warned = list(islice((item for item in _items(made, Verdict.CHANGE) if item.why), _SHOWN))
     if warned:
-        click.echo("\nWarnings:")
+        click.echo("Warnings:")
         for item in warned:
             click.echo(f"  {_named(item)}: {plain(item.why)}")
+        click.echo()
+    if made.counts[Verdict.REFUSED]:
+        _show_refused(made, rows)
+    named = ", ".join(f"{made.counts[each]} {each}" for each in Verdict if made.counts[each])
+    click.echo(f"{sum(made.counts.values())} operations: {named or 'none'}")
 
 
-def _first_lines(made: Plan, verdict: Verdict) -> Iterator[str]:
-    chosen = (item for item in made.items() if item.verdict is verdict)
-    return map(line_of_item, islice(chosen, _SHOWN))
+def _show_refused(made: Plan, rows: Sequence[int]) -> None:
+    def named(item: PlanItem) -> str:
+        row = f", row {rows[item.line - 1]}" if item.line <= len(rows) else ""
+        return f"{_named(item)}{row}"
+
+    refused = _items(made, Verdict.REFUSED)
+    causes = refusals((item.device or "", named(item), item.why or "") for item in refused)
+    show_causes(output_console(), causes, {"refused": ("Refused", "red")}, {})
 
 
-def _warned(made: Plan) -> Iterator[PlanItem]:
-    return (item for item in made.items() if item.verdict is Verdict.CHANGE and item.why)
+def _items(made: Plan, verdict: Verdict) -> Iterator[PlanItem]:
+    return (item for item in made.items() if item.verdict is verdict)
 
 
 def line_of_item(item: PlanItem) -> str:

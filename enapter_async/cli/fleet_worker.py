@@ -10,7 +10,7 @@ import click
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import worker_of
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, tell, warn
 from enapter_async.fleet.distributed.places import Folder, place_of
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import RunNotFoundError
@@ -106,5 +106,5 @@ async def _work_until(worker: Worker, *, until_done: bool) -> Exit:
             if until_done and ends[1].done():
                 refused = await ends[1]
     for job, why in refused.items():
-        tell(f"job {job} was left alone: {why}")
+        warn(f"job {job} was left alone: {why}")
     return Exit.REFUSED if refused else Exit.DONE

@@ -23,7 +23,7 @@ from rich.text import Text
 from enapter_async.api.following import WAIT
 from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, tell, tell_of_doctor
+from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.streams import OutputError, although_unheard
@@ -124,7 +124,7 @@ def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             except ConfigurationError:
                 raise
             except EnapterError as error:
-                tell(f"enapter-async: {reason_of(error)}")
+                warn(f"enapter-async: {reason_of(error)}")
                 tell_of_doctor(error)
                 return Exit.FAILED
         return Exit.DONE
@@ -168,16 +168,16 @@ def _show_outcome(outcome: Outcome[Any], settings: Settings, secret: dict[str, A
         click.echo(json_line(outcome_row(outcome, with_result=True) | secret))
     elif secret:
         click.echo(json_line(secret.get("config", secret)))
-    elif _is_shown(outcome):
+    elif _is_shown(outcome) and not settings.quiet:
         _show_fields(outcome.result, settings)
 
 
 def _tell_outcome(outcome: Outcome[Any], settings: Settings) -> None:
     if outcome.state is State.ABSENT:
         target = outcome.operation.target()
-        tell(f"enapter-async: there is no {target.word} {plain(target.name)}")
+        warn(f"enapter-async: there is no {target.word} {plain(target.name)}")
     elif not outcome.state.done:
-        tell(f"enapter-async: {line_of(outcome)}")
+        warn(f"enapter-async: {line_of(outcome)}")
         tell_of_doctor(outcome.error)
     elif not settings.as_json and not _is_shown(outcome):
         tell(f"{line_of(outcome)}")
@@ -199,7 +199,7 @@ def _rescued(outcome: Outcome[Any], secret: dict[str, Any]) -> Iterator[None]:
             name = f"credentials-{device}-{secrets.token_hex(4)}.jsonl"
             with written_whole(name, new=True) as file:
                 file.write(json_line({"device_id": device, **secret}) + "\n")
-            tell(
+            warn(
                 f"enapter-async: the credentials were written to {name} instead of standard output"
             )
         raise

@@ -5,7 +5,7 @@ import os
 import stat
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,12 +15,14 @@ import click
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.completion import files, profiles
 from enapter_async.cli.descriptors import connections
+from enapter_async.cli.groups import SharedOption
 from enapter_async.client import DEFAULT_BASE_URL, Client
 from enapter_async.concealment import concealing
 from enapter_async.errors import ConfigurationError, TransportError
 from enapter_async.hooks import Hook
 from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pacing import Pacing
+from enapter_async.logs import VARIABLE as LOG_VARIABLE
 from enapter_async.logs import asked_for
 from enapter_async.profiles.connection import (
     ENVIRONMENT,
@@ -49,6 +51,8 @@ class Settings:
     deadline: float | None = None
     max_rate: float | None = None
     as_json: bool | None = None
+    quiet: bool | None = None
+    verbose: bool | None = None
 
     def over(self, other: "Settings") -> "Settings":
         """Return these settings, with those of `other` for values that are None."""
@@ -88,15 +92,18 @@ class Settings:
                 retry=policy,
                 pacing=None if limiter else Pacing(max_in_flight=possible, max_rate=self.max_rate),
                 limiter=limiter,
-                hooks=(*hooks, *asked_for(os.environ)),
+                hooks=(*hooks, *asked_for(self._log_settings())),
                 ssl_context=connection.ssl_context(),
                 allow_insecure_http=connection.allow_insecure_http.value,
             )
         if connection.mixed:
-            tell(f"warning: {plain(connection.mixed)}")
+            warn(f"warning: {plain(connection.mixed)}")
         for warning in caught:
-            tell(f"warning: {warning.message}")
+            warn(f"warning: {warning.message}")
         return client
+
+    def _log_settings(self) -> Mapping[str, str]:
+        return {LOG_VARIABLE: "info", **os.environ} if self.verbose else os.environ
 
     def connection(self) -> Connection:
         """Return the connection settings, each with its source; the token is not read yet.
@@ -145,7 +152,7 @@ def read_token(path: str) -> str:
             text = sys.stdin.readline()
         else:
             if sys.platform != "win32" and stat.S_IMODE(Path(path).stat().st_mode) & 0o077:
-                tell(f"warning: {plain(path)} can be read by others; fix this with chmod 600")
+                warn(f"warning: {plain(path)} can be read by others; fix this with chmod 600")
             text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
@@ -164,60 +171,89 @@ def tell_of_doctor(error: BaseException | None) -> None:
 
 
 def tell(message: str) -> None:
-    """Print a message for people to standard error; standard output is for results."""
+    """Print a message for people to standard error, unless `--quiet` was given."""
+    if not is_quiet():
+        click.echo(message, err=True)
+
+
+def warn(message: str) -> None:
+    """Print an error or a warning to standard error, even with `--quiet`."""
     click.echo(message, err=True)
 
 
+def is_quiet() -> bool:
+    """Return whether `--quiet` was given to the command that runs."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(_QUIET))
+
+
+_QUIET: Final = "enapter_async.quiet"
+_shared: Final = functools.partial(click.option, cls=SharedOption)
 _CONNECTION: Final = (
-    click.option(
+    _shared(
         "--profile",
         metavar="NAME",
         shell_complete=profiles,
         help="Use this profile of the configuration file; options and environment take precedence. "
         f"[env {PROFILE_VARIABLE}; `enapter-async profiles` lists them]",
     ),
-    click.option(
+    _shared(
         "--base-url",
         metavar="URL",
         help=f"URL of the API. [env {ENVIRONMENT}BASE_URL; default {DEFAULT_BASE_URL}]",
     ),
-    click.option(
+    _shared(
         "--token-file",
         metavar="FILE",
         shell_complete=files,
         help=f"Read the token from this file; '-' reads standard input. [env {ENVIRONMENT}TOKEN: "
         "the token itself]",
     ),
-    click.option(
+    _shared(
         "--proxy",
         metavar="URL",
         help="Use this HTTP proxy; `environment` uses HTTPS_PROXY and similar variables, which are "
         "ignored otherwise. [env {ENVIRONMENT}PROXY]",
     ),
-    click.option("--user", metavar="USER", help=f"User to act as. [env {ENVIRONMENT}USER]"),
-    click.option(
+    _shared("--user", metavar="USER", help=f"User to act as. [env {ENVIRONMENT}USER]"),
+    _shared(
         "--allow-insecure-http",
         is_flag=True,
         default=None,
         help="Allow http:// to another machine, such as a gateway.",
     ),
-    click.option(
+    _shared(
         "--attempts", type=click.IntRange(min=1), help="Maximum number of attempts. [default 4]"
     ),
-    click.option(
+    _shared(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
         help="Time limit for one operation, including retries. [default 60]",
     ),
-    click.option(
+    _shared(
         "--max-rate",
         type=click.FloatRange(min=0, min_open=True),
         metavar="N",
         help="Start at most N requests per second. [default: no limit]",
     ),
-    click.option(
+    _shared(
         "--json", "as_json", is_flag=True, default=None, help="Write JSON, one object per line."
+    ),
+    _shared(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        default=None,
+        help="Print nothing on success, and only what is wrong on failure; results that are read, "
+        "and --json, are still written.",
+    ),
+    _shared(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        default=None,
+        help=f"Log each call and each failed attempt. [env {LOG_VARIABLE}=info; debug logs more]",
     ),
 )
 
@@ -234,6 +270,7 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         given = {name: arguments.pop(name) for name in names}
         context = click.get_current_context()
         settings = Settings(**given).over(context.find_object(Settings) or Settings())
+        context.meta[_QUIET] = settings.quiet
         return command(settings, **arguments)
 
     for option in reversed(_CONNECTION):

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from enapter_async.cli.options import tell
+from enapter_async.cli.options import is_quiet, tell
 from enapter_async.cli.summary import COLOURS, fancy
 from enapter_async.fleet.outcomes import (
     Outcome,
@@ -71,8 +71,12 @@ class Tracker(Protocol):
 
 
 def tracker(total: int, watch: Watch) -> Tracker:
-    """Return a tracker that suits standard error: a bar on a terminal, otherwise a few lines."""
-    return _Bar(total, watch) if fancy(sys.stderr) else _Lines(total, watch)
+    """Return a tracker that suits standard error: a bar on a terminal, otherwise a few lines.
+
+    The lines begin with the time, because they usually go to a log. `--quiet` shows none.
+    """
+    bar = fancy(sys.stderr) and not is_quiet()
+    return _Bar(total, watch) if bar else _Lines(total, watch)
 
 
 class _Bar:
@@ -169,6 +173,7 @@ class _LiveColumn(TextColumn):
 class _Lines:
     def __init__(self, total: int, watch: Watch) -> None:
         self._limited = False
+        self._reads = False
         self._total = total
         self._watch = watch
         self._counts: Counter[State] = Counter()
@@ -189,26 +194,33 @@ class _Lines:
         self._estimate.advance()
         steps = done * _PLAIN_STEPS // self._total
         if steps > (done - 1) * _PLAIN_STEPS // self._total:
-            tell(
+            _log(
                 f"{done} of {self._total}: {counts_text(self._counts)}, "
                 f"{self._watch.failed.total()} failed attempts{self._left(left)}"
             )
 
     def tell(self, event: RunEvent) -> None:
         if isinstance(event, RunWaiting):
+            self._reads = event.wait.reason.reads
             self._estimate.pause()
         elif isinstance(event, RunGoesOn):
             self._estimate.go_on()
+            if self._reads:
+                return  # the next line says what it goes on with
         elif isinstance(event, RunPaceChanged):
             limited = event.pace.rate is not None
             if limited == self._limited:
                 return  # a log need not show each step of the rate
             self._limited = limited
-        tell(event_text(event))
+        _log(event_text(event))
 
     def _left(self, number: int) -> str:
         seconds = self._estimate.left(number)
         return f", {minutes(seconds)} left" if seconds is not None and number else ""
+
+
+def _log(line: str) -> None:
+    tell(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
 
 
 def event_text(event: RunEvent) -> str:

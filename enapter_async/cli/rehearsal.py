@@ -1,5 +1,6 @@
 """Executes operations against an emulator, and compares each outcome with the emulator's log."""
 
+import contextlib
 import json
 import os
 import time
@@ -11,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async._http.retry import RetryPolicy
+from enapter_async.cli.causes import Cause, causes_in
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.runner import run_job
@@ -26,6 +28,7 @@ from enapter_async.emulator.faults import (
 from enapter_async.emulator.server import Emulator
 from enapter_async.emulator.world import World
 from enapter_async.fleet.inputs import Input
+from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, State
@@ -59,6 +62,7 @@ class Rehearsal:
     """
 
     report: Report
+    causes: tuple[Cause, ...]
     outcomes: tuple[Outcome[Any], ...]
     cut_short: Exit | None
     requests: int
@@ -110,8 +114,11 @@ async def rehearse(
                     again=True,
                 )
                 report, cut_short = await run_job(client, operations, chosen, on_outcome=on_outcome)
+    with contextlib.closing(read_journal(folder / "journal.db")) as journal:
+        causes = () if report.ok else tuple(causes_in(journal))
     return Rehearsal(
         report=report,
+        causes=causes,
         outcomes=tuple(outcomes),
         cut_short=cut_short,
         requests=world.log.count_arrivals(),

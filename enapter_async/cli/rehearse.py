@@ -12,7 +12,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_report
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, is_quiet, tell
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
@@ -184,9 +184,11 @@ def _show(rehearsed: Rehearsal, *, as_json: bool) -> None:
             "faults": dict(rehearsed.faults),
             "lies": list(rehearsed.lies),
         }
-        click.echo(json_line({**report_row(rehearsed.report), "rehearsal": row}))
+        click.echo(json_line({**report_row(rehearsed.report, "rehearsal"), "rehearsal": row}))
         return
-    show_report(rehearsed.report)
+    if is_quiet() and not rehearsed.lies:
+        return
+    show_report(rehearsed.report, rehearsed.causes)
     met = ", ".join(f"{number} {name}" for name, number in sorted(rehearsed.faults.items()))
     click.echo(f"{rehearsed.requests} requests; faults: {met or 'none'}")
     if not rehearsed.lies:

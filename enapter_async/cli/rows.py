@@ -10,19 +10,23 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from enapter_async.cli.options import tell
-from enapter_async.fleet.operation_files import COLUMNS, parse_operations, read_operations
+from enapter_async.fleet.operation_files import (
+    COLUMNS,
+    FileOperations,
+    parse_operations,
+    read_operations,
+)
 from enapter_async.fleet.outcomes import OUTCOME_COLUMNS, Outcome, Report, outcome_row
 from enapter_async.fleet.private_files import open_private
 from enapter_async.fleet.reporting.results import RESULT_COLUMNS
 from enapter_async.fleet.spreadsheets import row_writer
-from enapter_async.operation import Operation
 from enapter_async.text import plain
 
 PRESENT: Final = "present_"
 """The prefix of the columns of `fleet template` that are only for people."""
 
 
-def operations_of(file: str) -> list[Operation[Any]]:
+def operations_of(file: str) -> FileOperations:
     """Read operations from a file ('-' is standard input); print the columns it ignores.
 
     Raises:
@@ -41,9 +45,9 @@ def _tell_ignored(columns: Sequence[str]) -> None:
         tell(f"ignored columns: {plain(', '.join(others))}")
 
 
-def report_row(report: Report) -> dict[str, Any]:
-    """Return a report as the row for the last line of `--json`."""
-    return {"report": report.summary()}
+def report_row(report: Report, run: str) -> dict[str, Any]:
+    """Return a report as the row for the last line of `--json`, with the id of its run."""
+    return {"report": {"run": run, **report.summary()}}
 
 
 def json_line(row: Any) -> str:

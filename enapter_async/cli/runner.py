@@ -1,18 +1,19 @@
 """Runs operations for `fleet apply`, the demo and single commands; handles Ctrl-C and progress."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 import attrs
 import click
 
+from enapter_async.cli.causes import Cause, causes_in, rows_of
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.places import AddressedRun, Place
-from enapter_async.cli.progress import Watch, tracker
+from enapter_async.cli.progress import Watch, counts_text, tracker
 from enapter_async.cli.rows import ResultsFile, json_line, report_row
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import show_report
@@ -21,8 +22,9 @@ from enapter_async.errors import AuthenticationError, ConfigurationError
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
+from enapter_async.fleet.operation_files import FileOperations
 from enapter_async.fleet.options import RunOptions
-from enapter_async.fleet.outcomes import Outcome, Report, outcome_row
+from enapter_async.fleet.outcomes import Outcome, Report, outcome_row, reason_of
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.reporting.status import RunStatus
@@ -55,7 +57,7 @@ async def run_job(
         run.stop("`fleet stop` requested it")
 
     def cut() -> None:
-        tell("cancelled: operations in flight have an unknown outcome; interrupt again to exit now")
+        warn("cancelled: operations in flight have an unknown outcome; interrupt again to exit now")
         run.cut()
 
     with Interrupts(drain, cut) as interrupts:
@@ -70,7 +72,7 @@ async def run_job(
                     on_outcome(outcome)
                 except OSError as error:
                     if not unwritten:
-                        tell(f"enapter-async: an outcome could not be written: {error.strerror}")
+                        warn(f"enapter-async: an outcome could not be written: {error.strerror}")
                     unwritten = True
                     run.stop("an earlier outcome could not be written")
     return run.report, interrupts.exit or (Exit.STOPPED if unwritten else None)
@@ -111,15 +113,27 @@ async def carry_out(
             report, cut_short = await run_job(
                 client, operations, options, on_outcome=on_outcome, folder=folder
             )
+    ending = exit_of_report(report) if cut_short is None else cut_short
     # The journal contains everything, so a failed write here does not change the exit code.
     with although_unheard():
         if settings.as_json:
-            click.echo(json_line(report_row(report)))
-        else:
-            show_report(report)
+            click.echo(json_line(report_row(report, folder.id)))
+        elif not is_quiet():
+            _show(report, folder, operations)
     _write_results(folder)
-    _tell_what_next(folder, report, max_rate=settings.max_rate)
-    return exit_of_report(report) if cut_short is None else cut_short
+    _tell_what_next(folder, report, ending, max_rate=settings.max_rate)
+    return ending
+
+
+def _show(report: Report, folder: Place, operations: Collection[Any] | None) -> None:
+    causes: list[Cause] = []
+    if not report.ok:
+        with contextlib.closing(read_journal(folder.journal)) as journal:
+            causes = causes_in(journal)
+    rows: Mapping[str, str] = {}
+    if isinstance(operations, FileOperations):
+        rows = rows_of(operations, (name for cause in causes for name in cause.examples))
+    show_report(report, causes, rows)
 
 
 def _write_results(folder: Place) -> None:
@@ -132,10 +146,10 @@ def _write_results(folder: Place) -> None:
                 write_results(journal, folder.results(form), form)
     except (OSError, ConfigurationError) as error:
         reason = getattr(error, "strerror", None) or error
-        tell(f"enapter-async: the results could not be written: {reason}")
+        warn(f"enapter-async: the results could not be written: {reason}")
 
 
-def _tell_what_next(folder: Place, report: Report, *, max_rate: float | None) -> None:
+def _tell_what_next(folder: Place, report: Report, ending: Exit, *, max_rate: float | None) -> None:
     if report.merged:
         tell(f"{report.merged} duplicate operations were left out")
     tell(f"results: {folder.results('csv')}")
@@ -144,10 +158,18 @@ def _tell_what_next(folder: Place, report: Report, *, max_rate: float | None) ->
     try:
         status = RunStatus.read(folder.journal)
     except ConfigurationError as error:
-        tell(f"enapter-async: the run's status cannot be read: {error}")
+        warn(f"enapter-async: the run's status cannot be read: {error}")
         return
-    for words, command in commands_on(folder, status, max_rate=max_rate):
+    ways_on = list(commands_on(folder, status, max_rate=max_rate))
+    for words, command in ways_on:
         tell(f"{words}: {command}")
+    if is_quiet() and ending is not Exit.DONE:
+        command = ways_on[0][1] if ways_on else f"enapter-async fleet report {folder.id}"
+        stopped = "" if report.stopped is None else f"; stopped: {reason_of(report.stopped)}"
+        warn(
+            f"enapter-async: run {folder.id}: {counts_text(report.counts)}{stopped}; next: "
+            f"{command}"
+        )
 
 
 def commands_on(

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.models.sites import SiteLocation
@@ -24,7 +25,7 @@ def _place_options(function: Any) -> Any:
     return function
 
 
-@click.group("sites")
+@click.group("sites", cls=Nouns)
 def command() -> None:
     """List, read, create, change and delete sites, by id."""
 

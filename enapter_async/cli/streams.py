@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from enapter_async.cli.options import tell
+from enapter_async.cli.options import warn
 
 _STANDARD_OUTPUT: Final = 1
 _STANDARD_ERROR: Final = 2
@@ -82,7 +82,7 @@ def although_unheard() -> Iterator[None]:
         yield
     except OutputError as error:
         if error.errno != errno.EPIPE:  # no message is needed if the reader has exited
-            tell(f"enapter-async: standard output was not written: {error.strerror}")
+            warn(f"enapter-async: standard output was not written: {error.strerror}")
 
 
 def _is_open(descriptor: int) -> bool:

@@ -3,14 +3,16 @@
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from enapter_async.cli.causes import Cause, show_causes
 from enapter_async.cli.options import DOCTOR
 from enapter_async.errors import TransportError
 from enapter_async.fleet.errors import PausedTooLongError
@@ -49,7 +51,15 @@ UNKNOWN_ADVICE: Final = (
     "then generate it again if necessary. "
     "The same applies to a command: its executions show whether the device received it."
 )
-_SHOWN: Final = 20
+_TITLES: Final = MappingProxyType(
+    {
+        "held": ("Not started", "yellow"),
+        "pending": ("Not ended yet", "bright_yellow"),
+        "differs": ("Done, but with a different result", "bright_red"),
+        "failed": ("Failed", "red"),
+        "unknown": ("Unknown", "magenta"),
+    }
+)
 
 
 def fancy(stream: Any) -> bool:
@@ -70,25 +80,23 @@ def save_picture(console: Console, path: Path, title: str) -> None:
     path.write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
 
 
-def show_report(report: Report) -> None:
-    """Write the summary of a run to standard output."""
+def show_report(
+    report: Report, causes: Sequence[Cause] = (), rows: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write the summary of a run to standard output: what was not done and why, then the counts.
+
+    `rows` maps the name of a target to the row of the user's file that names it.
+    """
     console = output_console()
+    show_causes(console, causes, _TITLES, rows)
+    if report.counts[State.UNKNOWN]:
+        console.print(f"{UNKNOWN_ADVICE}\n")
     console.print(states_table(report))
     console.print(
         f"{report.attempts} attempts, {report.retried} operations tried more than once, "
         f"{report.settled} settled by reading back, {report.elapsed:.1f} s",
         style="dim",
     )
-    differing = report.counts[State.DIFFERS]
-    _show_list(
-        console, "Done, but with a different result", report.differing, differing, "bright_red"
-    )
-    pending = report.counts[State.PENDING]
-    _show_list(console, "Not ended yet", report.pending, pending, "bright_yellow")
-    _show_list(console, "Failed", report.failures, report.counts[State.FAILED], "red")
-    _show_list(console, "Unknown", report.unknowns, report.counts[State.UNKNOWN], "magenta")
-    if report.counts[State.UNKNOWN]:
-        console.print(UNKNOWN_ADVICE)
     if report.stopped is not None:
         console.print(Text(f"Stopped: {reason_of(report.stopped)}", "bold red"))
         if isinstance(report.stopped, TransportError | PausedTooLongError):
@@ -108,18 +116,6 @@ def states_table(report: Report) -> Table:
         table.add_row(Text(str(state), style), Text(str(number), style), MEANINGS[state])
     table.add_row(Text("total", "bold"), Text(str(report.total), "bold"), "")
     return table
-
-
-def _show_list(
-    console: Console, title: str, outcomes: Sequence[Outcome[Any]], number: int, style: str
-) -> None:
-    if not outcomes:
-        return
-    console.print(Text(f"\n{title}:", style))
-    for outcome in outcomes[:_SHOWN]:
-        console.print(Text(f"  {line_of(outcome)}"), soft_wrap=True)
-    if number > _SHOWN:
-        console.print(f"  and {number - _SHOWN} more; --results FILE writes all of them")
 
 
 def line_of(outcome: Outcome[Any]) -> str:

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -39,9 +40,19 @@ OnIgnored = Callable[[Sequence[str]], None]
 """Receives the names of the ignored columns of a file."""
 
 
+class FileOperations(list[Operation[Any]]):
+    """The operations of a file; `rows` has the line of the file on which each begins."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: array[int] = array("q")
+
+
 def read_operations(
     path: str | os.PathLike[str], *, on_ignored: OnIgnored | None = None
-) -> list[Operation[Any]]:
+) -> FileOperations:
     """Read a file of operations and check all of it; nothing is sent.
 
     A CSV file has a header with the columns operation and device_id, and if needed name, slug,
@@ -70,7 +81,7 @@ def read_operations(
 
 def parse_operations(
     data: bytes, *, source: str, on_ignored: OnIgnored | None = None
-) -> list[Operation[Any]]:
+) -> FileOperations:
     """Read operations from the bytes of a file; `source` names it in errors.
 
     Raises:
@@ -80,14 +91,16 @@ def parse_operations(
     if isinstance(text, Problem):
         raise InputError(source, (text,))
     is_json = text.lstrip().startswith(("{", "["))
-    operations: list[Operation[Any]] = []
+    operations = FileOperations()
     problems: list[Problem] = []
     for line, found in _rows_of_json(text) if is_json else _rows_of_csv(text, on_ignored):
         if isinstance(found, str):
             problems.append(Problem(line=line, message=found))
             continue
         try:
-            operations.extend(_operations(found))
+            made = list(_operations(found))
+            operations.extend(made)
+            operations.rows.extend(line for _ in made)
         except ConfigurationError as error:
             problems.append(Problem(line=line, message=str(error)))
     if problems:

@@ -277,7 +277,7 @@ class Run(Generic[OperationT]):
         rollout = self._rollout
         chosen = guard = self._options.guard
         if isinstance(guard, GuardMode):
-            guard = StateGuard(self._client, guard, staged=rollout is not None)
+            guard = StateGuard(self._client, guard, self._on_wait, staged=rollout is not None)
         await exits.enter_async_context(guard)
         per_group = None if rollout is None else rollout.per_group
         self._pool.configure(

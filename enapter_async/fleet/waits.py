@@ -20,6 +20,13 @@ class Reason(enum.StrEnum):
     """The time between two waves."""
     HEALTH = "health"
     """The health of a wave's devices is checked."""
+    DRIFT = "drift"
+    """The devices of a wave are compared with the plan."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether the run reads devices in the meantime, and is not paused."""
+        return self in (Reason.READ_BACK, Reason.HEALTH, Reason.DRIFT)
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +43,11 @@ class Wait:
 
     def text(self, now: float) -> str:
         """Describe the wait, for example "paused 0:42, no connection, next probe in 0:18"."""
-        parts = [f"paused {minutes(now - self.since)}", self.detail or str(self.reason)]
+        what = self.detail or str(self.reason)
+        time = minutes(now - self.since)
+        if self.reason.reads:
+            return what if time == "0:00" else f"{what}, {time}"
+        parts = [f"paused {time}", what]
         if self.until is not None and self.until > now:
             what = "next probe" if self.reason is Reason.HOST_DOWN else "on again"
             parts.append(f"{what} in {minutes(self.until - now)}")

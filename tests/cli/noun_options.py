@@ -1,6 +1,7 @@
 """Where the options of commands on single objects take effect; one entry for each command."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,8 @@ from click.testing import Result
 
 from enapter_async.emulator import Device, World
 from enapter_async.fleet.options import RunOptions
+
+_NEEDED: Final = re.compile(r"warning: |enapter-async: |\d\d:\d\d:\d\d\.\d+ ")
 
 
 @attrs.define
@@ -35,6 +38,11 @@ class Seen:
 
     def file(self, name: str) -> str:
         return Path(self.places["folder"], name).read_text("utf-8")
+
+    def said_nothing(self) -> bool:
+        """Return whether standard error has only warnings, errors and the lines of the log."""
+        assert self.result is not None
+        return all(_NEEDED.match(line) for line in self.result.stderr.splitlines())
 
     def rows(self) -> list[Any]:
         return [json.loads(line) for line in self.out.splitlines()]

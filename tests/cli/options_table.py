@@ -10,6 +10,7 @@ from enapter_async.emulator import World
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.rollout.abort import parse_criterion
+from enapter_async.logs import CallLog
 from enapter_async.operations.device_plans import Change
 from enapter_async.operations.device_selection import Template
 from tests.cli.commands import COMMANDS
@@ -34,6 +35,8 @@ CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--deadline": (("7.5",), lambda s: s.client["retry"].deadline == 7.5),
     "--max-rate": (("5000",), lambda s: s.client["pacing"].max_rate == 5000),
     "--json": ((), lambda s: s.rows() is not None),
+    "--quiet": ((), lambda s: s.said_nothing()),
+    "--verbose": ((), lambda s: any(isinstance(each, CallLog) for each in s.client["hooks"])),
 }
 ELSEWHERE: Final = (
     "fleet journal check",
@@ -51,7 +54,7 @@ CALLING: Final = tuple(
     for name in COMMANDS
     if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles")
 )
-MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate")}
+MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate"), ("doctor", "--verbose")}
 """`doctor` tries each of its few checks once."""
 
 # The options of a run.

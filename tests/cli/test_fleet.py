@@ -86,7 +86,8 @@ def test_some_failed_is_1_and_each_is_listed(
 ) -> None:
     result = run("fleet", "apply", file(rename(leaf), rename("none"), rename("none-either")))
     assert result.exit_code == Exit.FAILED
-    assert "UpdateDevice of none failed: HTTP 404" in result.stdout
+    assert "Failed: 2\n  2  HTTP 404 Not Found" in result.stdout
+    assert "none (row 2), none-either (row 3)" in result.stdout
     assert "none-either" in result.stdout
     assert world.device(leaf).name == "new"
 

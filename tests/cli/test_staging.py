@@ -1,6 +1,7 @@
 """`fleet apply` in waves, with its own criteria, and the messages about them."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from enapter_async.fleet import (
 from enapter_async.fleet.waits import Reason
 from tests.cli.conftest import Run
 
+LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ .+")
 REFUSED = Reply(
     status=409, content_type="application/json", body=b'{"errors": [{"code": "conflict"}]}'
 )
@@ -38,7 +40,8 @@ def changes(world: World, tmp_path: Path) -> str:
 def test_a_file_is_applied_in_waves(run: Run, world: World, changes: str) -> None:
     result = run("fleet", "apply", changes)
     assert result.exit_code == Exit.DONE
-    lines = [line for line in result.stderr.splitlines() if line.startswith("wave")]
+    events = [line.partition(" ")[2] for line in result.stderr.splitlines()]
+    lines = [line for line in events if line.startswith("wave")]
     # of 40: one, ten, one percent rounded up, ten percent, and the rest
     assert lines == [
         "wave 1 of 5: 1 operation",
@@ -143,7 +146,9 @@ def test_off_a_terminal_waits_are_printed_as_lines(capsys: pytest.CaptureFixture
     with tracker(10, Watch()) as tracking:
         tracking.tell(RunWaiting(wait=wait))
         tracking.tell(RunGoesOn())
-    assert capsys.readouterr().err.splitlines() == [
+    lines = capsys.readouterr().err.splitlines()
+    assert all(LOGGED.fullmatch(line) for line in lines)
+    assert [line.partition(" ")[2] for line in lines] == [
         "paused 0:00, the hold between two waves, on again in 1:00",
         "goes on",
     ]
@@ -161,3 +166,13 @@ def test_a_bar_shows_the_reason_for_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     shown = console.export_text()
     assert "wave 1 of 5: 1 operation" in shown
     assert "paused 0:05, no connection, next probe in 1:00" in shown
+
+
+def test_a_wave_says_what_it_reads_before_and_after(run: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "plan")
+    assert run("fleet", "plan", "--all", "--set-name", "new {name}", "-o", path).exit_code == 0
+    told = run("fleet", "apply", path, "--waves", "1,2,rest").stderr
+    lines = [line.partition(" ")[2] for line in told.splitlines()]
+    assert "looking at 37 devices" in lines, "the first two waves read each device by itself"
+    assert "reading back 2 devices of wave 2" in lines
+    assert "goes on" not in lines

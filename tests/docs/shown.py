@@ -27,6 +27,7 @@ _FENCE = re.compile(r"^(`{3,})([^\n`]*)\n(.*?)^\1$", re.DOTALL | re.MULTILINE)
 _DIRECTIVE = re.compile(r"\{code-block\} *(\w+)")
 _OPTION = re.compile(r":(\w+): (.*)")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
+_LOGGED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ "
 _LONGEST = 50.0
 
 
@@ -98,9 +99,9 @@ def commands(text: str) -> list[Command]:
 
 
 def is_shown(shown: str, line: str) -> bool:
-    """Return whether an output line matches the line shown."""
+    """Return whether an output line matches the line shown, without the time of a log."""
     pattern = ".*".join(re.escape(part) for part in shown.strip().split("…"))
-    return re.fullmatch(pattern, line.strip()) is not None
+    return re.fullmatch(f"({_LOGGED})?{pattern}", line.strip()) is not None
 
 
 def missing(shown: Sequence[str], output: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from enapter_async._http.call import CallRecord
+from enapter_async.clock import Clock
 from enapter_async.converter import operation_from_json, operation_to_json
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.errors import StaleError
@@ -23,6 +24,7 @@ from enapter_async.fleet.planning.keys import address_of
 from enapter_async.fleet.planning.snapshot import Snapshot, batches
 from enapter_async.fleet.reading import Caller, read_state
 from enapter_async.fleet.scratch import open_scratch
+from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operation import Operation, field_of
 from enapter_async.operations.nouns import reading
 
@@ -72,6 +74,10 @@ class Guard(Protocol):
         """
 
 
+def _unheard(_: Wait | None) -> None:
+    """Ignore a wait that nobody asked about."""
+
+
 async def look(guard: Guard, item: WorkItem) -> StaleError | None:
     """Check an item with a guard; return the reason to hold it, or None if it may be sent."""
     try:
@@ -117,16 +123,25 @@ class StateGuard:
 
     A device that was not read before its wave is read directly before it is changed.
 
-    `staged` means that the run has waves; without them, no wave counts as a first one. Items
-    without `before` pass. Use it as an async context manager. Changes nothing.
+    `staged` means that the run has waves; without them, no wave counts as a first one. `on_wait`
+    receives a wait while the devices of a wave are read, and None afterwards. Items without
+    `before` pass. Use it as an async context manager. Changes nothing.
     """
 
     def __init__(
-        self, client: Caller, mode: GuardMode = GuardMode.AUTO, *, staged: bool = False
+        self,
+        client: Caller,
+        mode: GuardMode = GuardMode.AUTO,
+        on_wait: Callable[[Wait | None], None] | None = None,
+        *,
+        staged: bool = False,
+        clock: Clock = Clock(),
     ) -> None:
         self._client = client
         self._mode = mode
         self._staged = staged
+        self._on_wait = on_wait or _unheard
+        self._clock = clock
         self._wave = 0
         self._scratch: sqlite3.Connection | None = None
         # For items about to be sent whose target already has the new values: when the target last
@@ -163,8 +178,13 @@ class StateGuard:
             snapshot = Snapshot(self._client, scratch)
             for rows in batches(scratch.execute("SELECT operation FROM expected")):
                 snapshot.want(operation_from_json(json.loads(text)) for (text,) in rows)
+            ((number,),) = scratch.execute("SELECT count(*) FROM expected")
+            detail = f"looking at {number:,} devices" if number > 1 else "looking at 1 device"
+            since = self._clock.monotonic()
+            self._on_wait(Wait(reason=Reason.DRIFT, since=since, detail=detail))
             await snapshot.look()
             await asyncio.to_thread(_compare, scratch, snapshot)
+            self._on_wait(None)
         except BaseException:
             scratch.close()
             raise

@@ -214,7 +214,7 @@ class _Summary:
             if self._running:
                 return
             message = _NO_OUTCOME
-        general = None if message is None else _generalized(message, row[1] if row else None)
+        general = None if message is None else generalized(message, row[1] if row else None)
         cause = _Cause(state, details.get("error"), event.status, event.code, general)
         index = self._count(cause, row)
         if row:
@@ -255,7 +255,7 @@ def _clip(value: Any, most: int) -> Any:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _generalized(message: str, device: str | None) -> str:
+def generalized(message: str, device: str | None) -> str:
     """Replace details of a single item in a message, so that equal causes look equal."""
     if device:
         message = message.replace(device, "<id>")

@@ -162,7 +162,7 @@ class WaveRunner:
         wanted = verification.shown()
         if not wanted:
             return 0
-        detail = f"reading back wave {verification.number + 1}"
+        detail = f"reading back {_devices(len(wanted))} of wave {verification.number + 1}"
         self._wait(Wait(reason=Reason.READ_BACK, since=self._now(), detail=detail))
         differing = [each for each in await self._each(self._shows, wanted) if each]
         self._on_event(RunGoesOn())
@@ -204,11 +204,13 @@ class WaveRunner:
         gate = self._rollout.health
         if gate is None:
             return ()
-        self._tell_health("checking the devices of the next wave")
         operations = (item.operation for item in self._items_of(wave) if not item.unchanged)
         # A device to be deleted is not expected online afterwards.
         current = (health_name(each.target()) for each in operations if not each.holds(None))
         sample = list(islice((each for each in current if each), gate.sample))
+        if not sample:
+            return ()
+        self._tell_health(f"looking at {_devices(len(sample))} of wave {wave + 1}")
         online = await self._each(self._is_online, sample)
         self._on_event(RunGoesOn())
         return tuple(compress(sample, online))
@@ -217,7 +219,8 @@ class WaveRunner:
         gate, were = self._rollout.health, verification.online
         if gate is None or not were:
             return
-        self._tell_health("checking the devices of the last wave")
+        detail = f"looking whether {_devices(len(were))} of wave {verification.number + 1}"
+        self._tell_health(f"{detail} {'is' if len(were) == 1 else 'are'} still online")
         lost = (await self._each(self._is_online, were)).count(False)
         self._on_event(RunGoesOn())
         if lost * 100 > gate.most_lost * len(were):
@@ -267,6 +270,10 @@ class WaveRunner:
 
     def _now(self) -> float:
         return self._clock.monotonic()
+
+
+def _devices(number: int) -> str:
+    return f"{number:,} device{'' if number == 1 else 's'}"
 
 
 def _kind_of(error: EnapterError) -> str:

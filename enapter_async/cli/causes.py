@@ -1,0 +1,131 @@
+"""Groups what was not done by its cause, with counts, examples, and rows of the user's file."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+from rich.console import Console
+from rich.text import Text
+
+from enapter_async.fleet.journal.reading import Journal
+from enapter_async.fleet.operation_files import FileOperations
+from enapter_async.fleet.reporting.summary import EXAMPLES, generalized, summarize
+from enapter_async.text import plain
+
+SHOWN: Final = 20
+"""How many causes are shown."""
+_ROWS: Final = 3
+_CAUSE: Final = 5
+_MESSAGE: Final = 8
+"""The places in a row of the summary: its cause, and its own message."""
+
+
+@attrs.frozen(kw_only=True)
+class Cause:
+    """A cause, how many operations share it, and the names of the first of their targets."""
+
+    state: str
+    why: str
+    number: int
+    examples: tuple[str, ...]
+
+
+def causes_in(journal: Journal) -> list[Cause]:
+    """Return the causes of what a run has not done, the most frequent first."""
+    told = summarize(journal)
+    # A message is shown without the details of single operations only where these differ.
+    messages: dict[int, set[str | None]] = {}
+    for row in told["rows"]:
+        if len(row) > _MESSAGE:
+            messages.setdefault(row[_CAUSE], set()).add(row[_MESSAGE])
+    found = [
+        Cause(
+            state=cause["state"],
+            why=_why(cause, messages.get(index, set())),
+            number=cause["number"],
+            examples=tuple(cause["examples"]),
+        )
+        for index, cause in enumerate(told["causes"])
+        if cause["number"]
+    ]
+    return sorted(found, key=lambda each: -each.number)
+
+
+def refusals(refused: Iterable[tuple[str, str, str]]) -> list[Cause]:
+    """Group a plan's refusals, each an id, a name to show, and a reason; most frequent first."""
+    numbers: Counter[str] = Counter()
+    messages: dict[str, set[str]] = {}
+    examples: dict[str, list[str]] = {}
+    for target, name, why in refused:
+        cause = generalized(why, target)
+        numbers[cause] += 1
+        messages.setdefault(cause, set()).add(why)
+        kept = examples.setdefault(cause, [])
+        if len(kept) < EXAMPLES:
+            kept.append(name)
+    return [
+        Cause(
+            state="refused",
+            why=cause if len(messages[cause]) > 1 else messages[cause].pop(),
+            number=number,
+            examples=tuple(examples[cause]),
+        )
+        for cause, number in numbers.most_common()
+    ]
+
+
+def rows_of(operations: FileOperations, names: Iterable[str]) -> dict[str, str]:
+    """Return a remark for each name, such as "row 3": where the user's file names that target."""
+    wanted: dict[str, list[int]] = {name: [] for name in names}
+    for row, operation in zip(operations.rows, operations, strict=True):
+        name = operation.target().name
+        if name in wanted:
+            wanted[name].append(row)
+    return {name: row_text(rows) for name, rows in wanted.items() if rows}
+
+
+def row_text(rows: Sequence[int]) -> str:
+    """Return rows as text, such as "row 3" or "rows 3, 9, 12, ..."."""
+    more = ", ..." if len(rows) > _ROWS else ""
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_ROWS]))}{more}"
+
+
+def show_causes(
+    console: Console,
+    causes: Sequence[Cause],
+    titles: Mapping[str, tuple[str, str]],
+    rows: Mapping[str, str],
+) -> None:
+    """Print the causes by state; `titles` maps a state to its title and style, in order."""
+    for state, (title, style) in titles.items():
+        of_state = [cause for cause in causes if cause.state == state]
+        if not of_state:
+            continue
+        console.print(Text(f"{title}: {sum(each.number for each in of_state)}", style))
+        width = len(str(of_state[0].number))
+        for cause in of_state[:SHOWN]:
+            for line in _lines(cause, rows, width):
+                console.print(Text(line), soft_wrap=True)
+        if len(of_state) > SHOWN:
+            console.print(f"  and {len(of_state) - SHOWN} more causes")
+        console.print()
+
+
+def _lines(cause: Cause, rows: Mapping[str, str], width: int) -> Iterator[str]:
+    yield f"  {cause.number:{width}}  {plain(cause.why)}"
+    named = [plain(each) + (f" ({rows[each]})" if each in rows else "") for each in cause.examples]
+    if named:
+        more = ", ..." if cause.number > len(named) else ""
+        yield f"  {'':{width}}  {', '.join(named)}{more}"
+
+
+def _why(cause: Mapping[str, Any], messages: set[str | None]) -> str:
+    message = (
+        (len(messages) == 1 and next(iter(messages)))
+        or cause["message"]
+        or cause["error"]
+        or "no reason was recorded"
+    )
+    code = cause["code"]
+    return f"{message} ({code})" if code and code not in message else str(message)

@@ -1,0 +1,74 @@
+"""Groups of commands, which list a command's own options first and suggest what was meant."""
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import click
+
+from enapter_async.text import plain
+
+_SYNONYMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "continue": "resume",
+        "describe": "get",
+        "edit": "update",
+        "ls": "list",
+        "read": "get",
+        "remove": "delete",
+        "rename": "update",
+        "rm": "delete",
+        "rollback": "undo",
+        "set": "update",
+        "show": "get",
+    }
+)
+_LIKENESS: Final = 0.6
+
+
+class SharedOption(click.Option):
+    """An option of many commands, which the help of each lists after the command's own options."""
+
+
+class Nouns(click.Group):
+    """A group that suggests similar commands for an unknown one.
+
+    Its commands list their shared options last.
+    """
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, with its shared options moved behind its own."""
+        own_first(cmd)
+        super().add_command(cmd, name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name.
+
+        Raises:
+            click.UsageError: there is no such command; the message suggests similar ones.
+        """
+        name = args[0]
+        known = name.startswith("-") or self.get_command(ctx, name) is not None
+        if not known and not ctx.resilient_parsing:
+            nouns = ctx.command_path.split()[1:]
+            meant = [f"'{' '.join((*nouns, each))}'" for each in self.meant_by(ctx, name)]
+            ask = f"; did you mean {' or '.join(meant)}?" if meant else ""
+            ctx.fail(f"there is no command {plain(name)!r}{ask}")
+        return super().resolve_command(ctx, args)
+
+    def meant_by(self, ctx: click.Context, name: str) -> list[str]:
+        """Return the names of at most two commands that an unknown name may stand for."""
+        names = self.list_commands(ctx)
+        synonym = _SYNONYMS.get(name.lower())
+        if synonym is not None and synonym in names:
+            return [synonym]
+        return difflib.get_close_matches(name.lower(), names, 2, _LIKENESS)
+
+
+def own_first(command: click.Command) -> click.Command:
+    """Move a command's shared options behind its own; safe to repeat."""
+    command.params.sort(key=lambda parameter: isinstance(parameter, SharedOption))
+    return command

@@ -1,0 +1,108 @@
+"""What the command line says: nothing with `--quiet`, causes with rows, and what was meant."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+import pytest
+
+from enapter_async.cli.app import cli
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.groups import Nouns, SharedOption
+from enapter_async.emulator import World
+from tests.cli.commands import commands
+from tests.cli.conftest import Run
+from tests.cli.processes import process
+
+
+def rows(*ids: str) -> str:
+    return "operation,device_id,name\n" + "".join(f"update,{each},New\n" for each in ids)
+
+
+def test_under_cron_success_is_silent_and_failure_is_one_line_with_what_to_do(
+    environment: Mapping[str, str], tmp_path: Path, leaf: str
+) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text(rows(leaf))
+    bad.write_text(rows(leaf, "nobody"))
+    with process("fleet", "apply", str(good), "-q", environment=environment) as silent:
+        assert silent.communicate() == ("", "")
+    with process("-q", "fleet", "apply", str(bad), environment=environment) as spoken:
+        out, err = spoken.communicate()
+    assert (silent.returncode, spoken.returncode, out) == (Exit.DONE, Exit.FAILED, "")
+    run = max(each.name for each in (tmp_path / "state" / "runs").glob("*-*"))
+    assert err == (
+        f"enapter-async: run {run}: 1 applied, 1 failed; next: enapter-async fleet resume {run} "
+        "--retry-failed\n"
+    )
+
+
+def test_results_and_errors_are_written_though_quiet(run: Run, leaf: str) -> None:
+    assert "id " in run("devices", "get", leaf, "-q").stdout
+    assert json.loads(run("devices", "update", leaf, "--name", "A", "-q", "--json").stdout)
+    told = run("devices", "update", leaf, "--name", "B", "-q")
+    assert (told.stdout, told.stderr) == ("", "")
+    missing = run("devices", "update", "nobody", "--name", "A", "-q")
+    assert missing.stderr.count("\n") == 1
+    assert "there is no such device" in missing.stderr.lower()
+
+
+def test_failures_are_grouped_by_cause_with_rows_and_the_counts_come_last(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    ids = [each.id for each in world][:3]
+    wrong = [f"nobody-{number}" for number in range(5)]
+    path = tmp_path / "changes.csv"
+    path.write_text(rows(*wrong[:2], *ids, *wrong[2:]))
+    once = ("--waves", "none", "--abort", "none", "--concurrency", "1")
+    shown = run("fleet", "apply", str(path), *once).stdout
+    cause, counts = shown.index("Failed: 5\n  5  HTTP 404"), shown.index("Outcomes of the")
+    assert cause < counts
+    assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in shown
+    planned = run("fleet", "plan", str(path)).stdout
+    assert "Refused: 5\n  5  there is no such device" in planned
+    assert "nobody-0, row 2, nobody-1, row 3, nobody-2, row 7, ..." in planned
+    assert planned.splitlines()[-1] == "8 operations: 3 unchanged, 5 refused"
+    last = json.loads(run("fleet", "apply", str(path), "--json").stdout.splitlines()[-1])
+    newest = max(each.name for each in (tmp_path / "state" / "runs").glob("*-*"))
+    assert last["report"]["run"] == newest
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["devcies", "list"], "did you mean 'devices'?"),
+        (["apply", "x.csv"], "did you mean 'fleet apply'?"),
+        (["devices", "rm", "x"], "did you mean 'devices delete'?"),
+        (["fleet", "aply", "x"], "did you mean 'fleet apply'?"),
+        (["devices", "zzz"], "there is no command 'zzz'\n"),
+    ],
+)
+def test_a_mistyped_noun_or_verb_is_answered_with_what_was_meant(
+    run: Run, words: list[str], meant: str
+) -> None:
+    told = run(*words)
+    assert told.exit_code == Exit.USAGE
+    assert meant in told.stderr
+
+
+def test_each_command_lists_its_own_options_before_the_shared_ones() -> None:
+    groups = [cli, *(cli.get_command(click.Context(cli), each) for each in ("devices", "fleet"))]
+    assert all(isinstance(each, Nouns) for each in groups)
+    for name, command in commands():
+        shared = [isinstance(each, SharedOption) for each in command.params]
+        assert shared == sorted(shared), name
+
+
+def test_verbose_logs_each_call(environment: Mapping[str, str], leaf: str) -> None:
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-m", "enapter_async", "devices", "get", leaf, "-v"],
+        env={**environment, "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"GetDevice {leaf}: done" in done.stderr
