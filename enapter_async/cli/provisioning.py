@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import write_object
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.streams import leads_nowhere
@@ -36,7 +37,7 @@ _slug: Final = click.option(
 _hardware_id: Final = click.option("--hardware-id", required=True, metavar="ID")
 
 
-@click.group("provisioning")
+@click.group("provisioning", cls=Nouns)
 def command() -> None:
     """Create devices, and write the settings with which they connect."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.client import Client
@@ -54,7 +55,7 @@ def _script_options(function: Any) -> Any:
     return function
 
 
-@click.group("rules")
+@click.group("rules", cls=Nouns)
 def command() -> None:
     """List, read, create, change and delete rules, by id or slug."""
 

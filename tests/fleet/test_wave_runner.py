@@ -329,8 +329,6 @@ async def test_the_gate_samples_devices_that_are_changed_and_not_deleted() -> No
         AFTER,
         RunGoesOn(),
         WavePassed(number=1, read_back=0),
-        BEFORE,
-        RunGoesOn(),
         WaveBegan(number=2),
     ]
 
