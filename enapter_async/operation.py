@@ -1,17 +1,15 @@
-"""Operations: each value describes one API call and how safe it is to repeat.
-
-This is the lowest layer; it imports nothing from the package. The layers above it
-(pipeline, fleet engine, command line, journal) are generic over `Operation`.
-"""
+"""Operations: each value describes one API call and how safe it is to repeat."""
 
 import enum
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Self, TypeVar, final
 
 import attrs
+
+from enapter_async.payload import Payload
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -54,7 +52,7 @@ class Repeat(enum.Enum):
 
 _READ: Final = Repeat.READ
 _CONVERGENT: Final = Repeat.CONVERGENT
-"""Looked up once: finding a member of an enumeration is slow, and every call needs it."""
+"""Looked up once, because finding a member of an enumeration is slow."""
 
 
 class Settles(enum.Enum):
@@ -102,14 +100,14 @@ class RequestParts(NamedTuple):
     """The parts of an operation's request, before any encoding.
 
     `path` holds the segments below `/v3`, not yet escaped; `query` the pairs in order; `body`
-    the JSON object, or None for a request without a body. It is a tuple because one is created
-    for every call, and a tuple takes half the time.
+    the JSON object, a `Payload` if the body is not JSON, or None. It is a tuple because one is
+    created for every call, and a tuple takes half the time.
     """
 
     method: str
     path: tuple[str, ...]
     query: tuple[tuple[str, str], ...] = ()
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | Payload | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -117,15 +115,17 @@ class Answer(Generic[T]):
     """The expected form of a successful answer to an operation.
 
     `key` is the envelope key, `WHOLE` if the body itself is the value, or None if nothing is read
-    from the body. The value is converted to `type`; `default` is the value if the key is missing
-    (`UNSET` if the key is required). `max_bytes` limits the decompressed body, unless the operation
-    overrides it. `confirms` means that the operation returns nothing and was done if the answer is
-    204, or 200 with an empty object or with the object itself under `key`; `secret` means that the
-    body must never be shown, not even an excerpt; `concealed` that it may hold secrets among other
-    values: it is not shown either, but a job does not have to keep it. `stamp` is the field of the
-    value that holds the time of its last change, or None. `wait` is how many seconds longer than
-    usual the server may take to answer. `empty_allowed` is accepted for operations written for
-    version 0.1; without a `key`, a body may always be missing.
+    from the body. The value is converted to `type`; `default` is the value if the key is
+    missing (`UNSET` if the key is required). `max_bytes` limits the decompressed body, unless
+    the operation overrides it. For an answer that is not JSON, `media` lists its media types,
+    and `decode` returns the value from its `headers` and `body`, or raises ValueError.
+    `confirms` means that the operation returns nothing and was done if the answer is 204, or
+    200 with an empty object or with the object itself under `key`; `secret` means that the body
+    must never be shown, not even an excerpt; `concealed` that it may hold secrets among other
+    values: it is not shown either, but a job does not have to keep it. `stamp` is the field of
+    the value that holds the time of its last change, or None. `wait` is how many seconds longer
+    than usual the server may take to answer. `empty_allowed` is accepted for operations written
+    for version 0.1; without a `key`, a body may always be missing.
     """
 
     type: Any
@@ -137,6 +137,8 @@ class Answer(Generic[T]):
     secret: bool = False
     concealed: bool = False
     wait: float | None = None
+    media: tuple[str, ...] = ()
+    decode: Callable[[Any], T] | None = None
     empty_allowed: bool = attrs.field(default=False, eq=False, repr=False)
 
 

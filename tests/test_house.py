@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "enapter_async"
 
 FLOORS = (
+    ("payload",),
     ("operation", "clock", "concealment", "text", "_version"),
     ("errors", "routes"),
     ("folders", "hooks"),

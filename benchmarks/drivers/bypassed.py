@@ -16,7 +16,7 @@ from benchmarks.decode import lenient_converter
 from benchmarks.drivers import NAME, TOKEN, Load, shared_among_tasks
 from enapter_async import Client, UpdateDevice
 from enapter_async._http import json_text
-from enapter_async._http.wire import Reply
+from enapter_async._http.message import Reply
 from enapter_async.hooks import Event
 from enapter_async.limits.cohorts import Cohort
 from enapter_async.models.devices import Device

@@ -14,8 +14,8 @@ from benchmarks.drivers import NAME, TOKEN
 from benchmarks.limits.rows import WORKERS
 from benchmarks.limits.world import Server
 from enapter_async import Client, EnapterError, Pacing, UpdateDevice, fleet
+from enapter_async._http.message import Message, Reply
 from enapter_async._http.transport import Timeouts
-from enapter_async._http.wire import Message, Reply
 from enapter_async.clock import Clock
 
 _REFUSED: Final = b'{"errors":[{"code":"too_many_requests","message":"Slow down."}]}'

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from enapter_async._http.evidence import Seen, candidates
+from enapter_async._http.message import Failure, Message
 from enapter_async._http.retry import settle_reserve
-from enapter_async._http.wire import Failure, Message, printable
+from enapter_async._http.wire import printable
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     Attempt,

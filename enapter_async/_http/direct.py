@@ -20,6 +20,7 @@ from multidict import istr
 from yarl import URL
 
 from enapter_async._http.lines import Line, Lines
+from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
     LARGEST_FIELD,
     Timeouts,
@@ -31,7 +32,7 @@ from enapter_async._http.transport import (
     read_body,
     torn,
 )
-from enapter_async._http.wire import Failure, Message, Reply, Wire
+from enapter_async._http.wire import Wire
 from enapter_async.errors import ConfigurationError, HostDownError, TransportError
 
 _CONTENT_LENGTH: Final = istr("Content-Length")

@@ -9,7 +9,8 @@ import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
-from enapter_async._http.wire import TOKEN, Message, Wire
+from enapter_async._http.message import Message
+from enapter_async._http.wire import TOKEN, Wire
 from enapter_async._version import __version__
 from enapter_async.concealment import Secret
 

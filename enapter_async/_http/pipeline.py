@@ -18,6 +18,7 @@ import attrs
 from enapter_async._http.call import Call, CallRecord, differing, unsent
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import KeyedLock, within
+from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.renewal import Renewing
 from enapter_async._http.retry import (
     RetryPolicy,
@@ -31,7 +32,6 @@ from enapter_async._http.retry import (
 )
 from enapter_async._http.settlement import Settlement
 from enapter_async._http.transport import Timeouts, Transport
-from enapter_async._http.wire import Failure, Message, Reply
 from enapter_async.concealment import clear_frames
 from enapter_async.errors import (
     Attempt,

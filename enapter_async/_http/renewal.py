@@ -8,9 +8,10 @@ from typing import Final
 import attrs
 
 from enapter_async._http.call import Call
+from enapter_async._http.message import Failure
 from enapter_async._http.security import check_header_value
 from enapter_async._http.telling import Telling
-from enapter_async._http.wire import Failure, Wire
+from enapter_async._http.wire import Wire
 from enapter_async.concealment import Secret
 from enapter_async.errors import ConfigurationError, DeadlineExceededError, EnapterError
 

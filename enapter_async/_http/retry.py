@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeVar
 import attrs
 import tenacity
 
-from enapter_async._http.wire import Failure
+from enapter_async._http.message import Failure
 from enapter_async.errors import (
     Certainty,
     ConfigurationError,

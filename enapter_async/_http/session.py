@@ -14,6 +14,7 @@ from aiohttp.client_reqrep import ClientRequest
 from multidict import CIMultiDict
 from yarl import URL
 
+from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
     LARGEST_FIELD,
     SWEEP_SECONDS,
@@ -26,7 +27,7 @@ from enapter_async._http.transport import (
     read_body,
     torn,
 )
-from enapter_async._http.wire import FRESH, Failure, Message, Reply, Wire
+from enapter_async._http.wire import FRESH, Wire
 from enapter_async.errors import HostDownError, ProxyError, TransportError
 
 CONNECTING: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -125,6 +126,8 @@ class SessionTransport:
         return failure
 
     def _headers_of(self, message: Message) -> "CIMultiDict[str]":
+        if message.headers is not None:
+            return CIMultiDict(self._wire.headers_of(message))
         if message.body is not None:
             return self._headers_with_body
         return self._fresh_headers if message.fresh else self._headers

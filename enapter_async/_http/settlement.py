@@ -8,7 +8,8 @@ import attrs
 from enapter_async._http.call import Call, ambiguous, doubt
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import within
-from enapter_async._http.wire import Failure, Wire
+from enapter_async._http.message import Failure
+from enapter_async._http.wire import Wire
 from enapter_async.clock import Clock
 from enapter_async.errors import Certainty, NotFoundError
 from enapter_async.operation import Operation, Repeat, Settles

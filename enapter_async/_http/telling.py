@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from enapter_async._http.call import Call
-from enapter_async._http.wire import Failure
+from enapter_async._http.message import Failure
 from enapter_async.clock import Clock
 from enapter_async.errors import EnapterError
 from enapter_async.hooks import AttemptPassed, CallEnded, Event, Hook, ReadBack, Waited

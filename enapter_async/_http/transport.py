@@ -13,7 +13,8 @@ import aiohttp
 import attrs
 from aiohttp.http_parser import HttpResponseParser
 
-from enapter_async._http.wire import Failure, Message, Reply, larger_than
+from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.wire import larger_than
 from enapter_async.errors import (
     Certainty,
     HostDownError,

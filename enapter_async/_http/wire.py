@@ -8,24 +8,29 @@ import contextlib
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-import attrs
-from multidict import istr
 from yarl import URL
 
 from enapter_async._http.dates import parse_retry_after
 from enapter_async._http.envelope import unwrap
 from enapter_async._http.evidence import certainty_of, confirmed_by, is_final, told_by_cache
-from enapter_async._http.json_text import decode, encode
+from enapter_async._http.json_text import decode
 from enapter_async._http.masking import Mask
+from enapter_async._http.media import (
+    CONTENT_TYPE,
+    encoded,
+    is_of_media,
+    media_type_of,
+    special_message,
+)
+from enapter_async._http.message import Failure, Message, Reply
 from enapter_async.converter import StructureError
 from enapter_async.errors import (
     CachedAnswerError,
     Certainty,
     ConfigurationError,
-    EnapterError,
     ErrorDetail,
     NotFoundError,
     RawAnswer,
@@ -35,6 +40,7 @@ from enapter_async.errors import (
     api_error_type,
 )
 from enapter_async.operation import Answer, Operation
+from enapter_async.payload import Payload
 from enapter_async.text import UNSAFE
 
 T = TypeVar("T")
@@ -46,68 +52,10 @@ TOKEN: Final = "X-Enapter-Auth-Token"  # noqa: S105 - the name of its header
 _BELIEVED: Final = frozenset((*range(200, 300), 404))
 """The statuses of answers that report a state."""
 
-_CONTENT_TYPE: Final = istr("Content-Type")
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 # Compiled on first use, because they are rarely needed.
 _JSON_TYPES: Final = frozenset(("application/json", "text/json"))
 _HTML_TYPES: Final = frozenset(("text/html", "application/xhtml+xml"))
-
-
-class Message(NamedTuple):
-    """A request ready to be sent: `target` is the escaped path with its query.
-
-    `fresh` requests an answer from the server itself, not from a cache.
-    """
-
-    method: str
-    target: str
-    body: bytes | None
-    fresh: bool = False
-
-
-class Reply(NamedTuple):
-    """An answer as it arrived; `body` is decompressed and capped.
-
-    `cut` is the reason why the body is incomplete, or empty. `late` means that time ran out, and
-    `framed` that the body ends before the connection does. `headers` is one of aiohttp's
-    multidicts. Like `Message`, it is a tuple because one is created for every exchange, which takes
-    a third of the time of a class.
-    """
-
-    status: int
-    headers: Any
-    body: bytes
-    cut: str = ""
-    late: bool = False
-    framed: bool = True
-
-
-@attrs.frozen(kw_only=True)
-class Failure:
-    """One attempt that returned no usable answer, as a value.
-
-    `error` is the error that the call raises if it ends here. `retries` is how often such a failure
-    may be retried within one call, or None for as often as the policy allows. `timed_out` means
-    that a limit of the client cut the attempt, `from_api` that the API itself answered and not a
-    proxy, and `unconfirmed` that a successful status arrived but does not confirm the operation.
-    `answer` is the received part of an answer that may hold a secret and could not be read.
-    """
-
-    certainty: Certainty
-    error: EnapterError
-    kind: str
-    retries: int | None = None
-    status: int | None = None
-    retry_after: float | None = None
-    timed_out: bool = False
-    from_api: bool = False
-    unconfirmed: bool = False
-    answer: RawAnswer | None = None
-
-    @property
-    def absent(self) -> bool:
-        """Whether the answer reports that the requested object does not exist."""
-        return self.status == 404 and self.from_api
 
 
 class Wire:
@@ -167,17 +115,37 @@ class Wire:
                 f"{quote(name, safe='.')}={quote(value, safe=',')}" for name, value in parts.query
             )
             target += "?" + "&".join(pairs)
-        body = None if parts.body is None else _encoded(operation, parts.body)
+        body = parts.body
+        if operation.answer.decode is not None or isinstance(body, Payload):
+            return special_message(operation, parts.method, target, body, fresh=fresh)
+        data = None if body is None else encoded(operation, body)
         # A quarter of the time that the class's own `__new__` takes.
-        return tuple.__new__(Message, (parts.method, target, body, fresh))
+        return tuple.__new__(Message, (parts.method, target, data, fresh, None))
 
     def serialize(self, message: Message) -> bytes:
         """Return the bytes of a request for HTTP/1.1."""
+        if message.headers is not None:
+            return self._serialize_special(message)
         start, body = f"{message.method} {message.target}", message.body
         if body is None:
             end = self._end_of_fresh_head if message.fresh else self._end_of_head
             return f"{start}{end}\r\n".encode("latin-1")
         return f"{start}{self._end_with_body}{len(body)}\r\n\r\n".encode("latin-1") + body
+
+    def _serialize_special(self, message: Message) -> bytes:
+        """Return the bytes of a request with headers of its own."""
+        lines = {"Host": self.host, **self.headers_of(message)}
+        body = message.body or b""
+        if message.body is not None:
+            lines["Content-Length"] = str(len(body))
+        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        head = f"{message.method} {message.target} HTTP/1.1\r\n{fields}\r\n"
+        return head.encode("latin-1") + body
+
+    def headers_of(self, message: Message) -> dict[str, str]:
+        """Return the headers of a request, with those of its own in place of the client's."""
+        fresh = FRESH if message.fresh else {}
+        return {**self.headers, **fresh, **(message.headers or {})}
 
     def read_fresh(self, operation: Operation[T], reply: Reply) -> T | Failure:
         """Read an answer as `read` does, but reject one that came from a cache."""
@@ -192,12 +160,14 @@ class Wire:
             status=reply.status,
         )
 
-    def read(self, operation: Operation[T], reply: Reply) -> T | Failure:
+    def read(self, operation: Operation[T], reply: Reply) -> T | Failure:  # noqa: PLR0911 - one for each form of answer
         """Return the operation's value from an answer, or the failure."""
         if not 200 <= reply.status < 300:
             return self._refused(operation, reply)
         answer: Answer[T] = operation.answer
-        labelled = reply.headers.get(_CONTENT_TYPE) == "application/json" or _may_be_json(reply)
+        if answer.decode is not None:
+            return _decoded(operation, reply)
+        labelled = reply.headers.get(CONTENT_TYPE) == "application/json" or _may_be_json(reply)
         if not labelled and not _looks_like_json(reply):
             reason = "something other than the API answered"
             return _unusable(operation, reply, reason, Certainty.MAYBE)
@@ -287,15 +257,18 @@ def printable(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _encoded(operation: Operation[Any], body: Mapping[str, Any]) -> bytes:
-    try:
-        return encode(body)
-    except (TypeError, ValueError):
-        pass  # raised below, because their texts and contexts hold the body
-    raise ConfigurationError(
-        f"the body of {type(operation).__name__} cannot be written as JSON: it must map names to "
-        f"text, numbers, booleans, null, lists and mappings"
-    )
+def _decoded(operation: Operation[T], reply: Reply) -> T | Failure:
+    """Return the value of an answer that is not JSON, or the failure."""
+    answer: Answer[T] = operation.answer
+    certainty, reason = Certainty.MAYBE, "something other than the API answered"
+    if answer.decode is not None and is_of_media(answer.media, reply.headers):
+        certainty, reason = Certainty.APPLIED, reply.cut
+        if not reason:
+            try:
+                return answer.decode(reply)
+            except ValueError as error:
+                reason = str(error)
+    return _unusable(operation, reply, reason, certainty)
 
 
 def _segment(text: str) -> str:
@@ -306,7 +279,7 @@ def _segment(text: str) -> str:
 
 def _may_be_json(reply: Reply) -> bool:
     """Return whether the content type allows this to be the API's answer."""
-    media_type = _media_type(reply)
+    media_type = media_type_of(reply.headers)
     if media_type and reply.status != 204:
         json_by_name = media_type in _JSON_TYPES or media_type.endswith("+json")
         return json_by_name or not (reply.body or reply.cut or _is_html(reply))
@@ -319,12 +292,7 @@ def _looks_like_json(reply: Reply) -> bool:
 
 
 def _is_html(reply: Reply) -> bool:
-    return _media_type(reply) in _HTML_TYPES
-
-
-def _media_type(reply: Reply) -> str:
-    media_type: str = reply.headers.get(_CONTENT_TYPE, "")
-    return media_type.partition(";")[0].strip().lower()
+    return media_type_of(reply.headers) in _HTML_TYPES
 
 
 def _mismatch(operation: Operation[Any], reply: Reply) -> Failure:

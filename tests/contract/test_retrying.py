@@ -7,9 +7,9 @@ import attrs
 import pytest
 import tenacity
 
+from enapter_async._http.message import Failure
 from enapter_async._http.retry import drive
 from enapter_async._http.transport import maybe
-from enapter_async._http.wire import Failure
 from enapter_async.operations.devices import GetDevice
 from tests.support.clock import FakeClock
 from tests.support.replies import errors, reset

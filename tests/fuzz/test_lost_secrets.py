@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enapter_async._http.wire import Failure
+from enapter_async._http.message import Failure
 from tests.http.test_lost_secrets import CONFIGURATION, KEY, MINT, varied
 from tests.http.test_wire import reply, wire
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from enapter_async._http.evidence import Evidence, Seen, told_by_cache
-from enapter_async._http.wire import Failure
+from enapter_async._http.message import Failure
 from enapter_async.errors import CachedAnswerError, Certainty, RedirectError
 from enapter_async.models.devices import Device
 from enapter_async.operation import Operation

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from enapter_async._http.headers import CarryingWire
-from enapter_async._http.wire import Message, Wire
+from enapter_async._http.message import Message
+from enapter_async._http.wire import Wire
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from tests.support.replies import close, errors

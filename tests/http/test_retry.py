@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from enapter_async._http.message import Failure
 from enapter_async._http.retry import RetryPolicy, backoff, drive, may_repeat, settle_reserve
-from enapter_async._http.wire import Failure
 from enapter_async.errors import Certainty, ConfigurationError, TransportError
 from enapter_async.operation import Repeat, Settles
 

@@ -8,13 +8,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from enapter_async._http.evidence import certainty_of
-from enapter_async._http.wire import (
-    Failure,
-    Message,
-    Reply,
-    Wire,
-    printable,
-)
+from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.wire import Wire, printable
 from enapter_async.errors import (
     APIError,
     Certainty,

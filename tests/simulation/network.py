@@ -15,6 +15,7 @@ import attrs
 from multidict import CIMultiDict
 
 from enapter_async._http.engine import Engine
+from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.transport import (
     SWEEP_SECONDS,
     Timeouts,
@@ -23,7 +24,7 @@ from enapter_async._http.transport import (
     maybe,
     not_sent,
 )
-from enapter_async._http.wire import Failure, Message, Reply, Wire
+from enapter_async._http.wire import Wire
 from enapter_async.client import Client
 from enapter_async.errors import HostDownError, TLSError, TransportError
 from tests.simulation.trace import Trace

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from enapter_async._http import envelope, json_text, wire
+from enapter_async._http import envelope, json_text, media, wire
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -81,7 +81,7 @@ def json_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if library == "stdlib":
         for module in (wire, envelope):
             monkeypatch.setattr(module, "decode", json_text.decode_plainly)
-        monkeypatch.setattr(wire, "encode", json_text.encode_plainly)
+        monkeypatch.setattr(media, "encode", json_text.encode_plainly)
     elif importlib.util.find_spec("orjson") is None:
         pytest.skip("orjson is not installed")
     return library
