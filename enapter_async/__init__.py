@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from enapter_async._http.retry import RetryPolicy
     from enapter_async._http.transport import Timeouts
     from enapter_async._version import __version__
+    from enapter_async.api.packing import (
+        pack_blueprint,
+    )
     from enapter_async.client import Client
     from enapter_async.clock import Clock
     from enapter_async.errors import (
@@ -64,6 +67,11 @@ if TYPE_CHECKING:
         Waiting,
     )
     from enapter_async.limits.pacing import Pacing
+    from enapter_async.models.blueprints import (
+        Blueprint,
+        BlueprintName,
+        BlueprintView,
+    )
     from enapter_async.models.commands import (
         CommandRequest,
         CommandResponse,
@@ -119,6 +127,14 @@ if TYPE_CHECKING:
         Target,
         Unset,
     )
+    from enapter_async.operations.blueprints import (
+        DownloadBlueprint,
+        DownloadDeviceProfiles,
+        GetBlueprint,
+        GetBlueprintByName,
+        UploadBlueprint,
+        ValidateBlueprint,
+    )
     from enapter_async.operations.commands import (
         CreateExecution,
         ExecuteCommand,
@@ -167,6 +183,9 @@ if TYPE_CHECKING:
         ListSites,
         UpdateSite,
     )
+    from enapter_async.payload import (
+        Payload,
+    )
 
 __all__ = [
     "UNSET",
@@ -183,6 +202,9 @@ __all__ = [
     "AttemptStarted",
     "AuthenticationError",
     "BadRequestError",
+    "Blueprint",
+    "BlueprintName",
+    "BlueprintView",
     "CachedAnswerError",
     "CallEnded",
     "CallRecord",
@@ -211,6 +233,8 @@ __all__ = [
     "Device",
     "DeviceType",
     "DisableRule",
+    "DownloadBlueprint",
+    "DownloadDeviceProfiles",
     "EnableRule",
     "EnapterError",
     "ErrorDetail",
@@ -220,6 +244,8 @@ __all__ = [
     "ExecutionState",
     "ExecutionsOrder",
     "GenerateConfig",
+    "GetBlueprint",
+    "GetBlueprintByName",
     "GetConfiguration",
     "GetDevice",
     "GetExecution",
@@ -240,6 +266,7 @@ __all__ = [
     "NotFoundError",
     "Operation",
     "Pacing",
+    "Payload",
     "PermissionDeniedError",
     "ProvisionLuaDevice",
     "ProvisionStandalone",
@@ -286,14 +313,18 @@ __all__ = [
     "UpdateDevice",
     "UpdateRuleScript",
     "UpdateSite",
+    "UploadBlueprint",
+    "ValidateBlueprint",
     "Waited",
     "Waiting",
     "__version__",
     "fleet",
+    "pack_blueprint",
 ]
 
 _ROOMS = (
     "_version",
+    "payload",
     "clock",
     "operation",
     "errors",
@@ -306,6 +337,7 @@ _ROOMS = (
     "models.sites",
     "models.provisioning",
     "models.manifest",
+    "models.blueprints",
     "operations.devices",
     "operations.configuration",
     "operations.rule_engine",
@@ -313,6 +345,8 @@ _ROOMS = (
     "operations.sites",
     "operations.commands",
     "operations.provisioning",
+    "operations.blueprints",
+    "api.packing",
     "_http.retry",
     "limits.pacing",
     "_http.transport",

@@ -24,6 +24,7 @@ from enapter_async._http.security import (
     parse_base_url,
 )
 from enapter_async._http.transport import Timeouts
+from enapter_async.api.blueprints import Blueprints
 from enapter_async.api.commands import Commands
 from enapter_async.api.configuration import Configuration
 from enapter_async.api.devices import Devices
@@ -275,6 +276,7 @@ class Client:
         self.configuration = Configuration(self)
         self.provisioning = Provisioning(self)
         self.rules = Rules(self)
+        self.blueprints = Blueprints(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.

@@ -20,6 +20,10 @@ from enapter_async.text import plain, plain_lines
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
+        "blueprints": (
+            "enapter_async.cli.blueprints",
+            "Read, check, upload and download blueprints.",
+        ),
         "commands": (
             "enapter_async.cli.commands",
             "Execute commands, and show their executions.",

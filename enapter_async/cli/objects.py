@@ -30,7 +30,7 @@ from enapter_async.cli.streams import OutputError, although_unheard
 from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
-from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError, EnapterError
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, State, outcome_row, reason_of
 from enapter_async.fleet.private_files import written_whole
@@ -68,7 +68,7 @@ def list_objects(
         if fancy(sys.stdout) and not settings.as_json:
             _show_table(found, columns)
 
-    _read(work)
+    run_reading(work)
 
 
 def show_object(settings: Settings, reading: Callable[[Client], Awaitable[Any]]) -> None:
@@ -78,7 +78,7 @@ def show_object(settings: Settings, reading: Callable[[Client], Awaitable[Any]])
         async with settings.client() as client:
             _show_fields(await reading(client), settings)
 
-    _read(work)
+    run_reading(work)
 
 
 def pair_of(text: str, option: str) -> tuple[str, str]:
@@ -107,8 +107,11 @@ def confirm_deletion(name: str, *, yes: bool) -> None:
     click.confirm(f"Permanently delete {plain(name)}?", abort=True, err=True)
 
 
-def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a command that only reads; Ctrl-C stops it immediately, since nothing can be lost."""
+def run_reading(work: Callable[[], Coroutine[Any, Any, Exit | None]]) -> None:
+    """Run a command that changes no object; Ctrl-C stops it immediately.
+
+    `work` returns the exit code, or None for success.
+    """
 
     async def interruptible() -> Exit:
         task = asyncio.ensure_future(work())
@@ -118,7 +121,7 @@ def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
         with Interrupts(stop, stop) as interrupts:
             try:
-                await task
+                return await task or Exit.DONE
             except asyncio.CancelledError:
                 return interrupts.exit or Exit.INTERRUPTED
             except ConfigurationError:
@@ -126,8 +129,8 @@ def _read(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
             except EnapterError as error:
                 warn(f"enapter-async: {reason_of(error)}")
                 tell_of_doctor(error)
-                return Exit.FAILED
-        return Exit.DONE
+                ambiguous = isinstance(error, AmbiguousOutcomeError)
+                return Exit.UNKNOWN if ambiguous else Exit.FAILED
 
     click.get_current_context().exit(asyncio.run(interruptible()))
 

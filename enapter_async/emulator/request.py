@@ -61,6 +61,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     timestamps: Timestamps = "rfc3339"
+    content_type: str = ""
 
     def parameter(self, name: str) -> str:
         """Return a parameter of the query, or "" if it is missing; of several, the last one."""
@@ -104,6 +105,14 @@ class Request:
         return value
 
 
+@attrs.frozen
+class Raw:
+    """An answer that is not JSON: its body and its headers, each with a name and a value."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
 def text(asked: Mapping[str, Any], name: str) -> str | None:
     """Return a text of a JSON object, or None if it is missing or null."""
     value = asked.get(name)
@@ -128,7 +137,7 @@ class Noun:
 
     `paths` are the shapes of its paths below `/v3`, with ids in braces. Each path that starts with
     `devices` also exists below `sites/{site_id}/`. `respond` answers one request with the JSON of a
-    200, or raises `Refusal`. Effects go to `world.log`.
+    200, or with a `Raw` one, or raises `Refusal`. Effects go to `world.log`.
     """
 
     paths: ClassVar[tuple[str, ...]]
@@ -136,6 +145,6 @@ class Noun:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def respond(self, call: Call, request: Request) -> dict[str, Any]:
+    def respond(self, call: Call, request: Request) -> dict[str, Any] | Raw:
         """Carry out a request whose path has one of the shapes."""
         raise NotImplementedError(f"{type(self).__name__} must define respond()")

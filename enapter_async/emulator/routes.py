@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from enapter_async.emulator.blueprints import Blueprints
 from enapter_async.emulator.commands import Commands
 from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.devices import Devices
@@ -23,7 +24,7 @@ TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
 NOUNS: Final[tuple[type[Noun], ...]] = (
     *(Devices, Sites, Commands, Configuration, Provisioning),
-    Rules,
+    *(Rules, Blueprints),
 )
 """The nouns that the emulator has; a new one is added here."""
 
@@ -81,14 +82,26 @@ class Routes:
         return found
 
     def respond(
-        self, call: Call, *, token: str | None, query: Iterable[tuple[str, str]] = (), body: bytes
-    ) -> tuple[int, dict[str, Any]]:
-        """Carry out a request; return the status and the JSON of the answer."""
+        self,
+        call: Call,
+        *,
+        token: str | None,
+        query: Iterable[tuple[str, str]] = (),
+        body: bytes,
+        content_type: str = "",
+    ) -> tuple[int, Any]:
+        """Carry out a request; return the status and the answer: JSON, or a `Raw` one."""
         try:
             role = self._role(token)
             if call.noun is None:
                 raise no_endpoint()
-            request = Request(role=role, query=tuple(query), body=body, timestamps=self._timestamps)
+            request = Request(
+                role=role,
+                query=tuple(query),
+                body=body,
+                timestamps=self._timestamps,
+                content_type=content_type,
+            )
             return 200, self._nouns[call.noun].respond(call, request)
         except Refusal as refusal:
             return refusal.status, refusal.envelope()

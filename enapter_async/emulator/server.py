@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any, Final, Self
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from enapter_async.emulator.faults import (
     Drop,
@@ -30,7 +31,7 @@ from enapter_async.emulator.faults import (
     Truncate,
     WrongJSON,
 )
-from enapter_async.emulator.request import Call
+from enapter_async.emulator.request import Call, Raw
 from enapter_async.emulator.routes import TOKEN_HEADER, NounT, Routes, parse
 from enapter_async.emulator.state import Refusal, Timestamps
 from enapter_async.emulator.world import World
@@ -187,9 +188,13 @@ class Emulator:
             token=request.headers.get(TOKEN_HEADER),
             query=tuple(request.query.items()) if "?" in request.raw_path else (),
             body=body,
+            content_type=request.headers.get("Content-Type", ""),
         )
         # aiohttp's own `Date` comes from this machine's clock.
         date = {} if self._now is time.time else {"Date": formatdate(self._now(), usegmt=True)}
+        if isinstance(shown, Raw):
+            headers = CIMultiDict((*shown.headers, *date.items()))
+            return web.Response(status=status, body=shown.body, headers=headers)
         return _answer(status, shown, date)
 
     async def _meet(
@@ -286,9 +291,9 @@ def _html(status: int) -> web.Response:
 
 def _truncate(request: web.BaseRequest, answer: web.Response, keep: float) -> web.Response:
     body = answer.body if isinstance(answer.body, bytes) else b""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
     head = (
-        f"HTTP/1.1 {answer.status} {answer.reason}\r\nContent-Type: {_JSON}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"HTTP/1.1 {answer.status} {answer.reason}\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
     )
     if request.transport is not None:
         request.transport.write(head.encode() + body[: int(len(body) * keep)])

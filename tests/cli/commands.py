@@ -13,6 +13,12 @@ from enapter_async.emulator import World
 from tests.cli.conftest import Run
 
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "blueprints device-profiles": ("-o", "{folder}/profiles.zip"),
+    "blueprints download": ("{blueprint}", "-o", "{folder}/blueprint.zip"),
+    "blueprints get": ("{blueprint}",),
+    "blueprints get-by-name": ("pump",),
+    "blueprints upload": ("{folder}/pump",),
+    "blueprints validate": ("{folder}/pump",),
     "commands execute": ("{device}", "reboot"),
     "commands get": ("{device}", "{execution}"),
     "commands list": ("{device}",),
@@ -109,7 +115,11 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     execution = json.loads(created.stdout)["execution"]["id"]
     made_rule = run("rules", "create", "night", "--script", str(rows), "--site", site, "--json")
     rule = json.loads(made_rule.stdout)["rule"]["id"]
+    (folder / "pump").mkdir()
+    (folder / "pump" / "manifest.yml").write_text("blueprint_spec: device/3.0\n")
+    uploaded = run("blueprints", "upload", str(folder / "pump"), "--json")
     return {
+        "blueprint": json.loads(uploaded.stdout)["id"],
         "rule": rule,
         "execution": execution,
         "credentials": str(made / "credentials.jsonl"),

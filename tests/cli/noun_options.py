@@ -36,8 +36,8 @@ class Seen:
         assert self.result is not None
         return self.result.exit_code
 
-    def file(self, name: str) -> str:
-        return Path(self.places["folder"], name).read_text("utf-8")
+    def file(self, name: str, encoding: str = "utf-8") -> str:
+        return Path(self.places["folder"], name).read_text(encoding)
 
     def said_nothing(self) -> bool:
         """Return whether standard error has only warnings, errors and the lines of the log."""
@@ -80,6 +80,27 @@ def provisioned(seen: Seen) -> Device:
 
 
 NOUN_OPTIONS: Final = (
+    Own(
+        "blueprints device-profiles",
+        ("-o", "{folder}/profiles.zip"),
+        {"--output": lambda s: s.file("profiles.zip", "latin-1").startswith("PK")},
+    ),
+    Own(
+        "blueprints download",
+        ("{blueprint}", "-o", "{folder}/compiled.zip", "--view", "compiled"),
+        {
+            "--output": lambda s: s.file("compiled.zip", "latin-1").startswith("PK"),
+            "--view": lambda s: "compiled.json" in s.file("compiled.zip", "latin-1"),
+        },
+    ),
+    Own(
+        "blueprints get-by-name",
+        ("pump", "--namespace", "acme", "--tag", "1.0"),
+        {
+            "--namespace": lambda s: "/acme/pump/" in s.world.log.arrivals()[-1].path,
+            "--tag": lambda s: s.world.log.arrivals()[-1].path.endswith("/1.0"),
+        },
+    ),
     through_site("devices get", "{device}"),
     through_site("devices manifest", "{device}"),
     through_site("devices update", "{device}", "--name", "B"),

@@ -18,6 +18,7 @@ from enapter.cli import http
 
 import enapter_async
 from enapter_async import Client
+from enapter_async.api.blueprints import Blueprints
 from enapter_async.api.commands import Commands
 from enapter_async.api.devices import Devices
 from enapter_async.api.provisioning import Provisioning
@@ -30,7 +31,13 @@ from tests.docs.shown import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "migrating.md").read_text("utf-8")
 ROWS = re.findall(r"^\| `([^`]+)` \| (?:`([^`]+)`|—) \| (.*?) *\|$", PAGE, re.MULTILINE)
-NOUNS = {"devices": Devices, "sites": Sites, "commands": Commands, "rule_engine": Rules}
+NOUNS = {
+    "devices": Devices,
+    "sites": Sites,
+    "commands": Commands,
+    "rule_engine": Rules,
+    "blueprints": Blueprints,
+}
 OURS = {**NOUNS, "provisioning": Provisioning, "rules": Rules}
 """The nouns of both SDKs, and the class of our methods for each."""
 COMMANDS = [(old, new) for old, new, _ in ROWS if " " in old]

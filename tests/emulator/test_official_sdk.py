@@ -1,7 +1,10 @@
 """The emulator checked by a client that is not ours: the official SDK, `enapter` from PyPI."""
 
+import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -310,3 +313,20 @@ async def test_it_reads_and_changes_rules(
     await engine.delete_rule(made.id, BARN)
     with pytest.raises(api.Error):
         await engine.get_rule(made.id, BARN)
+
+
+async def test_it_validates_uploads_and_downloads_blueprints(
+    emulator: Emulator, official: api.Client, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.yml").write_text("blueprint_spec: device/3.0\n")
+    await official.blueprints.validate_directory(tmp_path)
+    made = await official.blueprints.upload_directory(tmp_path)
+    assert await official.blueprints.get(made.id) == made
+    original = await official.blueprints.download(made.id)
+    assert zipfile.ZipFile(BytesIO(original)).namelist() == ["manifest.yml"]
+    assert (await official.blueprints.download_device_profiles()).startswith(b"PK")
+    (tmp_path / "manifest.yml").rename(tmp_path / "other.yml")
+    with pytest.raises(api.MultiError):
+        await official.blueprints.validate_directory(tmp_path)
+    (effect,) = emulator.world.log.effects(operation="blueprint.upload")
+    assert effect.set == {"bytes": len(original)}

@@ -9,8 +9,17 @@ from typing import Any
 import attrs
 
 from enapter_async.emulator import Emulator
+from enapter_async.emulator.blueprints import Blueprints, zipped
 from enapter_async.emulator.rules import Rules
 from enapter_async.operation import Operation
+from enapter_async.operations.blueprints import (
+    DownloadBlueprint,
+    DownloadDeviceProfiles,
+    GetBlueprint,
+    GetBlueprintByName,
+    UploadBlueprint,
+    ValidateBlueprint,
+)
 from enapter_async.operations.configuration import (
     GetConfiguration,
     ResetConfiguration,
@@ -46,6 +55,18 @@ class Tried:
     convergent: bool = False
     keyed: bool = False
     candidates: int = 0
+
+
+ARCHIVE = zipped({"manifest.yml": b"blueprint_spec: device/3.0\n"})
+
+
+def a_blueprint(emulator: Emulator) -> str:
+    return emulator.noun(Blueprints).store(ARCHIVE).id
+
+
+def a_name(emulator: Emulator) -> str:
+    emulator.noun(Blueprints).store(ARCHIVE, "enapter/pump/latest")
+    return "pump"
 
 
 def a_device(emulator: Emulator) -> str:
@@ -93,6 +114,15 @@ OPERATIONS = (
     ),
     Tried("rule.disable", at_a_rule(DisableRule), "rule.disable", convergent=True),
     Tried("rule.delete", at_a_rule(DeleteRule), "rule.delete", convergent=True),
+    Tried("blueprint.get", lambda e: GetBlueprint(blueprint_id=a_blueprint(e))),
+    Tried(
+        "blueprint.get_by_name",
+        lambda e: GetBlueprintByName(name=a_name(e)),
+    ),
+    Tried("blueprint.validate", lambda _: ValidateBlueprint(archive=ARCHIVE)),
+    Tried("blueprint.upload", lambda _: UploadBlueprint(archive=ARCHIVE), "blueprint.upload"),
+    Tried("blueprint.download", lambda e: DownloadBlueprint(blueprint_id=a_blueprint(e))),
+    Tried("blueprint.download_device_profiles", lambda _: DownloadDeviceProfiles()),
     Tried("device.get_manifest", lambda e: GetManifest(device_id=a_device(e))),
     Tried(
         "configuration.get",

@@ -1,0 +1,126 @@
+"""The ZIP archive of a blueprint's directory: the same directory always gives the same bytes."""
+
+import io
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from enapter_async.errors import ConfigurationError
+from enapter_async.operations.blueprints import LARGEST_ARCHIVE
+
+IGNORE_FILE: Final = ".blueprintignore"
+_MADE: Final = (1980, 1, 1, 0, 0, 0)
+"""The time of each entry: the earliest that a ZIP archive can hold."""
+_MODE: Final = 0o100644 << 16
+
+
+def pack_blueprint(directory: str | os.PathLike[str]) -> bytes:
+    """Return the ZIP archive of a blueprint's directory.
+
+    Hidden files and folders are left out, and what `.blueprintignore` excludes: one pattern a line,
+    as in `.gitignore` (`*`, `?`, `**`, a `/` at the end for folders only, `!` to include again).
+    Entries are sorted, without folders, and without the times and modes of the files.
+
+    Raises:
+        ConfigurationError: It is no directory, holds no file, a symbolic link, or too much.
+    """
+    root = Path(directory)
+    if not root.is_dir():
+        raise ConfigurationError(f"{root} is not a directory")
+    buffer = io.BytesIO()
+    size = 0
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(_files(root, "", _rules(root))):
+            data = (root / name).read_bytes()
+            size += len(data)
+            if size > LARGEST_ARCHIVE:
+                raise ConfigurationError(
+                    f"{root} holds more than {LARGEST_ARCHIVE} bytes; exclude files that are not "
+                    f"part of the blueprint by {IGNORE_FILE}"
+                )
+            entry = zipfile.ZipInfo(name, _MADE)
+            entry.create_system = 3  # the mode is that of Unix, on whatever system
+            entry.external_attr = _MODE
+            archive.writestr(entry, data, zipfile.ZIP_DEFLATED, 9)
+        if not archive.namelist():
+            raise ConfigurationError(f"{root} holds no file that belongs to a blueprint")
+    return buffer.getvalue()
+
+
+def save_archive(path: str | os.PathLike[str], archive: bytes) -> None:
+    """Write an archive to a file, which appears under its name only once it is complete.
+
+    Raises:
+        ConfigurationError: It cannot be written there.
+    """
+    where = Path(path)
+    part: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=where.parent, delete=False) as file:
+            part = Path(file.name)
+            file.write(archive)
+        part.replace(where)
+    except OSError as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise ConfigurationError(f"{where} cannot be written: {error.strerror}") from None
+
+
+class _Rule(NamedTuple):
+    """One line of an ignore file."""
+
+    pattern: re.Pattern[str]
+    only_folders: bool
+    excludes: bool
+
+
+def _files(root: Path, below: str, rules: tuple[_Rule, ...]) -> Iterator[str]:
+    """Yield the names of the files that belong to a blueprint, with `/` between folders."""
+    with os.scandir(root / below) as scanned:
+        entries = list(scanned)
+    for entry in entries:
+        name = f"{below}{entry.name}"
+        folder = entry.is_dir(follow_symlinks=False)
+        if entry.name.startswith(".") or _is_excluded(name, rules, folder=folder):
+            continue
+        if folder:
+            yield from _files(root, f"{name}/", rules)
+        elif entry.is_file(follow_symlinks=False):
+            yield name
+        else:
+            raise ConfigurationError(
+                f"{entry.path} is no plain file; copy what it points to, or exclude it by "
+                f"{IGNORE_FILE}"
+            )
+
+
+def _is_excluded(name: str, rules: tuple[_Rule, ...], *, folder: bool) -> bool:
+    excluded = False
+    for rule in rules:  # the last one that matches decides
+        if (folder or not rule.only_folders) and rule.pattern.fullmatch(name):
+            excluded = rule.excludes
+    return excluded
+
+
+def _rules(root: Path) -> tuple[_Rule, ...]:
+    path = root / IGNORE_FILE
+    if not path.is_file():
+        return ()
+    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
+    return tuple(_rule(line) for line in lines if line and not line.startswith("#"))
+
+
+def _rule(line: str) -> _Rule:
+    excludes = not line.startswith("!")
+    line = line.removeprefix("!")
+    only_folders = line.endswith("/")
+    line = line.rstrip("/")
+    anywhere = "" if "/" in line else "(?:.*/)?"
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", line.removeprefix("/"))
+    spelled = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pattern = anywhere + "".join(spelled.get(part) or re.escape(part) for part in parts)
+    return _Rule(re.compile(pattern, re.DOTALL), only_folders, excludes)

@@ -1,0 +1,121 @@
+"""`enapter-async blueprints`: reads, checks, uploads and downloads blueprints."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.objects import run_reading, show_object
+from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.rows import json_line
+from enapter_async.client import Client
+from enapter_async.models.blueprints import BlueprintView
+from enapter_async.text import plain
+
+_VIEWS = [str(view).lower() for view in BlueprintView.known()]
+_to_file = click.option(
+    "-o", "--output", metavar="FILE", required=True, help="The new file for the ZIP archive."
+)
+
+
+@click.group("blueprints")
+def command() -> None:
+    """Read, check, upload and download blueprints.
+
+    SOURCE is a directory, of which hidden files and what `.blueprintignore` excludes are left out,
+    or a ZIP archive.
+    """
+
+
+@command.command("get")
+@connection_options
+@click.argument("blueprint")
+def get_blueprint(settings: Settings, blueprint: str) -> None:
+    """Read one blueprint, by id."""
+    show_object(settings, lambda client: client.blueprints.get(blueprint))
+
+
+@command.command("get-by-name")
+@connection_options
+@click.argument("name")
+@click.option("--namespace", default="enapter", show_default=True, help="The namespace.")
+@click.option("--tag", default="latest", show_default=True, help="The tag.")
+def get_by_name(settings: Settings, name: str, namespace: str, tag: str) -> None:
+    """Read one blueprint, by its full name."""
+    show_object(
+        settings, lambda client: client.blueprints.get_by_name(name, namespace=namespace, tag=tag)
+    )
+
+
+@command.command("validate")
+@connection_options
+@click.argument("source")
+def validate(settings: Settings, source: str) -> None:
+    """Check a blueprint without storing it; the exit code is 1 if it is not valid."""
+
+    async def work() -> Exit | None:
+        async with settings.client() as client:
+            errors = await client.blueprints.validate(source)
+        if settings.as_json:
+            click.echo(json_line({"validation_errors": list(errors)}))
+        else:
+            click.echo("\n".join(map(plain, errors)) or "valid")
+        return Exit.FAILED if errors else None
+
+    run_reading(work)
+
+
+@command.command("upload")
+@connection_options
+@click.argument("source")
+def upload(settings: Settings, source: str) -> None:
+    """Store a blueprint under a new id, and write it."""
+    show_object(settings, lambda client: client.blueprints.upload(source))
+
+
+@command.command("download")
+@connection_options
+@click.argument("blueprint")
+@click.option(
+    "--view",
+    type=click.Choice(_VIEWS, case_sensitive=False),
+    default="original",
+    show_default=True,
+    help="As it was uploaded, or as the API compiled it.",
+)
+@_to_file
+def download(settings: Settings, blueprint: str, view: str, output: str) -> None:
+    """Write the ZIP archive of a blueprint to a file."""
+    _download(
+        settings, output, lambda client: client.blueprints.download(blueprint, view=view, to=output)
+    )
+
+
+@command.command("device-profiles")
+@connection_options
+@_to_file
+def device_profiles(settings: Settings, output: str) -> None:
+    """Write the ZIP archive of all device profiles to a file."""
+    _download(
+        settings, output, lambda client: client.blueprints.download_device_profiles(to=output)
+    )
+
+
+def _download(
+    settings: Settings, output: str, reading: Callable[[Client], Awaitable[bytes]]
+) -> None:
+    if Path(output).exists():
+        raise click.UsageError(f"{plain(output)} already exists; choose a new file")
+
+    async def work() -> None:
+        async with settings.client() as client:
+            archive = await reading(client)
+        row: dict[str, Any] = {"file": output, "bytes": len(archive)}
+        if settings.as_json:
+            click.echo(json_line(row))
+        else:
+            tell(f"{plain(output)}: {len(archive)} bytes")
+
+    run_reading(work)

@@ -1,0 +1,130 @@
+"""`client.blueprints` against the emulator, and against answers that are no archives."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import pytest_asyncio
+
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator
+from enapter_async.emulator.blueprints import Blueprints, zipped
+from enapter_async.errors import (
+    ConfigurationError,
+    NotFoundError,
+    ResponseError,
+    UnprocessableError,
+)
+from enapter_async.models.blueprints import BlueprintName
+from enapter_async.operations.blueprints import DownloadBlueprint, UploadBlueprint
+from tests.emulator.fleets import small_world
+from tests.support.replies import answer, html, message, raw
+from tests.support.rig import TransportKind, open_rig
+from tests.support.server import FaultServer, ignored
+
+ARCHIVE = zipped({"manifest.yml": b"blueprint_spec: device/3.0\n"})
+DOWNLOAD = DownloadBlueprint(blueprint_id="bp-1")
+
+
+@pytest_asyncio.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=small_world()) as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture
+async def client(emulator: Emulator) -> AsyncIterator[Client]:
+    async with Client(emulator.token, base_url=emulator.base_url) as client:
+        yield client
+
+
+@pytest.mark.parametrize("envelope", ["blueprint", "flat", "old"])
+async def test_a_directory_is_uploaded_and_comes_back(
+    emulator: Emulator,
+    client: Client,
+    tmp_path: Path,
+    envelope: Literal["blueprint", "flat", "old"],
+) -> None:
+    emulator.noun(Blueprints).envelope = envelope
+    source = tmp_path / "pump"
+    source.mkdir()
+    (source / "manifest.yml").write_text("blueprint_spec: device/3.0\n")
+    assert await client.blueprints.validate(source) == ()
+    made = await client.blueprints.upload(source)
+    read = await client.blueprints.get(made.id)
+    assert read.created_at is not None
+    assert made.created_at is not None
+    assert made.created_at.replace(microsecond=0) == read.created_at.replace(microsecond=0)
+    original = await client.blueprints.download(made.id, to=tmp_path / "original.zip")
+    assert (tmp_path / "original.zip").read_bytes() == original
+    assert await client.blueprints.upload(tmp_path / "original.zip") != made
+    compiled = await client.blueprints.download(made.id, view="compiled")
+    assert b"compiled.json" in compiled
+    assert emulator.world.log.count("blueprint.upload") == 2
+
+
+async def test_an_invalid_blueprint_is_told_and_not_stored(
+    emulator: Emulator, client: Client, tmp_path: Path
+) -> None:
+    empty = zipped({"other.yml": b""})
+    assert await client.blueprints.validate(empty) == ("manifest.yml is not there.",)
+    with pytest.raises(UnprocessableError, match=r"manifest.yml is not there"):
+        await client.blueprints.upload(empty)
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        await client.blueprints.upload(tmp_path / "none.zip")
+    assert emulator.world.log.effects() == ()
+
+
+async def test_a_blueprint_is_found_by_its_full_name(emulator: Emulator, client: Client) -> None:
+    stored = emulator.noun(Blueprints).store(ARCHIVE, "enapter/pump/latest", "acme/pump/1.0")
+    for found in (
+        await client.blueprints.get_by_name("pump"),
+        await client.blueprints.get_by_name("pump", namespace="acme", tag="1.0"),
+    ):
+        assert found.id == stored.id
+        assert found.full_names[1] == BlueprintName(namespace="acme", name="pump", tag="1.0")
+    with pytest.raises(NotFoundError):
+        await client.blueprints.get_by_name("pump", tag="2.0")
+    assert (await client.blueprints.download_device_profiles()).startswith(b"PK")
+
+
+def archive(body: bytes = ARCHIVE, media_type: str = "application/zip") -> Any:
+    return answer(200, body, media_type=media_type)
+
+
+async def test_an_archive_is_asked_for_and_sent_as_such(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.script(ignored(archive()), ignored(answer(200, {"id": "bp-2"})))
+    async with open_rig(transport, server) as rig:
+        assert await rig.run(DOWNLOAD) == ARCHIVE
+        assert (await rig.run(UploadBlueprint(archive=ARCHIVE))).id == "bp-2"
+    got, sent = server.arrivals
+    assert got.header("Accept") == "application/zip, application/octet-stream"
+    assert (sent.header("Accept"), sent.header("Content-Type")) == (
+        "application/json",
+        "application/zip",
+    )
+    assert sent.body == ARCHIVE
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        html(200, text="Please log in"),
+        answer(200, {"errors": []}),
+        archive(b"manifest"),
+        archive(b""),
+        raw(message(200, ARCHIVE, media_type="application/zip")[:-9], "fin"),
+    ],
+    ids=["portal", "json", "no-archive", "nothing", "half"],
+)
+async def test_what_is_no_archive_is_asked_for_again(
+    transport: TransportKind, server: FaultServer, reply: Any
+) -> None:
+    server.script(ignored(reply), ignored(archive(media_type="application/octet-stream")))
+    async with open_rig(transport, server) as rig:
+        assert await rig.run(DOWNLOAD) == ARCHIVE
+        server.always(ignored(reply))
+        assert isinstance(await rig.fails(DOWNLOAD), ResponseError)
