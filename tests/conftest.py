@@ -99,7 +99,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres(postgres_server: PostgresServer) -> str:
     """The address of an empty database."""
-    return postgres_server.new_database()
+    return postgres_server.empty_database()
 
 
 @pytest.fixture

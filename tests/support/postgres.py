@@ -40,6 +40,7 @@ class PostgresServer:
         self._user = USER if os.getuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._shared: str | None = None
 
     @classmethod
     @contextmanager
@@ -156,8 +157,32 @@ class PostgresServer:
         """Create an empty database, and return its address."""
         self._databases += 1
         name = f"test_{self._databases}"
+        self._ask("postgres", f"CREATE DATABASE {name}")
+        return self.address(name)
+
+    def empty_database(self) -> str:
+        """Return the address of a database that is emptied; each call returns the same.
+
+        A new one for each test would be hundreds of files each.
+        """
+        if self._shared is None:
+            self._shared = self.new_database()
+            return self._shared
+        name = self._shared.rpartition("/")[2]
+        self._ask(
+            name,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            "DROP SCHEMA IF EXISTS enapter_fleet CASCADE",
+            "DROP SCHEMA public CASCADE",
+            "CREATE SCHEMA public",
+            f"ALTER DATABASE {name} RESET ALL",
+        )
+        return self._shared
+
+    def _ask(self, database: str, *statements: str) -> None:
         import psycopg  # noqa: PLC0415 - it is optional, and this file is imported without it
 
-        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return self.address(name)
+        with psycopg.connect(self.address(database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
