@@ -104,7 +104,7 @@ async def open_files(
         items=items,
         left=session.left if session is not None and resumed else source.items,
         known=resumed or source.known,
-        planned=resumed or source.planned,
+        planned=session.planned if session is not None and resumed else source.planned,
         session=session,
         credential_store=credential_store,
     )

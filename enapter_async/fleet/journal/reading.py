@@ -193,6 +193,13 @@ class Journal:
         for page in self._pages(self._dialect.items(ITEM_COLUMNS)):
             yield from map(item_of, page)
 
+    def is_planned(self) -> bool:
+        """Return whether any item contains the state of its target from a plan."""
+        items = _part_of(self._dialect.item, self._dialect.item_only)
+        with self._sound():
+            sql = f"SELECT 1 FROM {items} AS items WHERE before IS NOT NULL LIMIT 1"
+            return bool(self._fetch(sql))
+
     def item(self, seq: int) -> WorkItem | None:
         """Return one item, or None if there is none."""
         with self._sound():

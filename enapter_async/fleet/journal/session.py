@@ -50,7 +50,7 @@ class JournalSession:
         self._witnesses = resume.WITNESSES
         self.facts: dict[str, str] = {}
         self.items: Iterable[WorkItem] | AsyncIterator[WorkItem] = ()
-        self.input_known = False
+        self.planned = self.input_known = False
         """Whether the journal holds the whole input."""
         self.earlier: dict[State, int] = dict.fromkeys(State, 0)
         """The counts of items that earlier sessions finished, or that this session leaves
@@ -148,6 +148,7 @@ class JournalSession:
                 "(accept_new_token, --accept-new-token)"
             )
         self._replay = Replay(self._journal)
+        self.planned = self._journal.is_planned()
         rest = None if given is None else await self._compare(given)
         if not same_token:
             if begun:
