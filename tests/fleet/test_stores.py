@@ -240,3 +240,35 @@ def test_the_page_shows_how_an_old_run_is_removed(database: str) -> None:
         for table in ("run", "fact", "item", "event"):
             (left,) = connection.execute(f"SELECT count(*) FROM enapter_fleet.{table}").fetchone()
             assert left == 1
+
+
+DAMAGE = (
+    ("UPDATE enapter_fleet.item SET operation = '{' WHERE seq = 3", "report, resume"),
+    ("UPDATE enapter_fleet.item SET follows = 7 WHERE seq = 3", "report, resume"),
+    ("UPDATE enapter_fleet.event SET seq = 400 WHERE seq = 0", "report, resume"),
+    ("UPDATE enapter_fleet.event SET at_ms = -1 WHERE seq = 0", "report"),
+    ("DELETE FROM enapter_fleet.fact WHERE key = 'salt'", "resume"),
+)
+"""Rows that no run wrote, and who notices."""
+
+
+async def test_damaged_rows_are_refused_and_nothing_is_sent(
+    emulator: Emulator, client: Client, database: str, tmp_path: Path
+) -> None:
+    for number, (damage, noticed) in enumerate(DAMAGE):
+        journal = f"{database}#run-{number}"
+        async with fleet.Run(client, renames(emulator), journal=journal, concurrency=1) as run:
+            async for _ in run:
+                run.stop()
+        with closing(connect(Address.parse(journal))) as connection:
+            this = f"run = (SELECT id FROM enapter_fleet.run WHERE name = 'run-{number}')"
+            connection.execute(f"{damage} AND {this}")
+        emulator.world.log.clear()
+        if "report" in noticed:
+            with pytest.raises(RunRefusedError, match=rf"#run-{number} is corrupt"):
+                fleet.write_report(journal, tmp_path / "report.html")
+        if "resume" in noticed:
+            with pytest.raises(RunRefusedError, match=rf"#run-{number} is corrupt"):
+                await fleet.resume(client, journal)
+        assert emulator.world.log.count_arrivals("PATCH") == 0
+        assert not store_of(journal).is_held()
