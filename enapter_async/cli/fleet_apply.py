@@ -11,7 +11,7 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.fleet_jobs import BY, JOURNAL, WORKERS, apply_as_job, parsed_by
+from enapter_async.cli.fleet_jobs import BY, FORCE, JOURNAL, WORKERS, apply_as_job, parsed_by
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
@@ -151,6 +151,7 @@ def _told(operations: Collection[Any]) -> str:
 @JOURNAL
 @BY
 @WORKERS
+@FORCE
 @yes_option
 def apply_file(
     settings: Settings,
@@ -160,6 +161,7 @@ def apply_file(
     place: str | None,
     by: str | None,
     workers: int | None,
+    force: bool,
     **how: Any,
 ) -> None:
     """Apply FILE: a plan, or operations as CSV or JSON Lines; '-' reads standard input.
@@ -188,8 +190,8 @@ def apply_file(
     With --journal, FILE becomes a job for several workers instead; see `fleet worker`.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     if place is None:
-        if by is not None or workers is not None:
-            raise click.UsageError("--by and --workers need --journal, the place of the job")
+        if by is not None or workers is not None or force:
+            raise click.UsageError("--by, --workers and --force need --journal")
         ending = apply_all(settings, _read(file), options, source=file, **how)
     else:
         operations = _read(file)
@@ -204,6 +206,7 @@ def apply_file(
             workers=1 if workers is None else workers,
             credentials=options.credentials,  # type: ignore[arg-type]  # a path, from the option
             source=file,
+            force=force,
         )
     click.get_current_context().exit(ending)
 

@@ -61,6 +61,12 @@ WORKERS: Final = click.option(
     help="Carry out the job with N processes of this machine; 0 only submits it. [default: 1]",
 )
 
+FORCE: Final = click.option(
+    "--force",
+    is_flag=True,
+    help="Submit the job although another one, which is not over, changes the same objects.",
+)
+
 
 def parsed_by(text: str | None) -> By | None:
     """Return how to divide a job.
@@ -102,6 +108,7 @@ def apply_as_job(
     workers: int,
     credentials: str | None,
     source: str,
+    force: bool,
 ) -> Exit:
     """Submit a job, and work on it with processes of this machine; return the exit code."""
     about = settings.connection().base_url.value
@@ -120,6 +127,7 @@ def apply_as_job(
         max_pause=options.max_pause,
         wait=options.wait,
         again=options.again,
+        force=force,
         facts={"source": source},
     )
     job = asyncio.run(submitting)

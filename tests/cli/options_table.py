@@ -217,10 +217,14 @@ OWN: Final = (
     ),
     Own(
         "fleet apply",
-        ("{folder}/rows.csv", "--yes", "--journal", "{folder}/new", "--by", "3", "--workers", "0"),
+        (
+            *("{folder}/rows.csv", "--yes", "--journal", "{folder}/new", "--by", "3"),
+            *("--workers", "0", "--force"),
+        ),
         {
             "--journal": lambda s: s.values["distribute"][1] == f"{s.places['folder']}/new",
             "--by": lambda s: s.values["by"] == 3,
+            "--force": lambda s: s.values["force"],
             "--workers": lambda s: s.code == 0 and s.run is None,
         },
     ),

@@ -270,3 +270,19 @@ async def test_generated_configurations_stay_with_their_worker(
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
     assert sum(file.read_text("utf-8").count("\n") for file in files) == len(works)
     assert list(status.credentials) == [f"one: {file}" for file in files]
+
+
+async def test_two_jobs_about_one_device_do_not_go_on_together(
+    emulator: Emulator, database: str
+) -> None:
+    works = [item.operation for item in renames(emulator)]
+    first = await submitted(emulator, f"{database}#first", works[:10])
+    with pytest.raises(RunBusyError, match="job 'first' is not over, and changes 3 of the same"):
+        await submitted(emulator, f"{database}#second", works[7:])
+    await submitted(emulator, f"{database}#others", works[10:])
+    await submitted(emulator, f"{database}#forced", works[7:], force=True)
+    for name in ("forced", "others"):
+        await (await fleet.Job.open(f"{database}#{name}")).stop("not now")
+    async with worker(emulator, database):
+        assert (await ended(first)).ok
+    await submitted(emulator, f"{database}#second", works[7:])

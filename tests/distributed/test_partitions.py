@@ -137,3 +137,8 @@ def test_invalid_options_for_dividing_are_refused(by: Any) -> None:
 def test_an_input_without_a_length_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="with a length"):
         Division(Input(iter(items(1))))
+
+
+def test_items_that_are_not_numbered_in_order_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"operations\[0\] has the number 1"):
+        Division(Input(items(1, 2)[1:]))

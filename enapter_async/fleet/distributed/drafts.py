@@ -28,6 +28,7 @@ from enapter_async.fleet.journal.postgres.jobs import (
     statement,
     with_connection,
 )
+from enapter_async.fleet.journal.postgres.schema import SCHEMA
 from enapter_async.fleet.journal.postgres.submission import write_run
 from enapter_async.fleet.journal.records import ItemRow, item_row
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
@@ -44,7 +45,8 @@ PARTITION_ROLLOUT: Final = Rollout(waves=("rest",))
 class Draft:
     """A job that is not written yet, with its rows sorted by partition on disk. Blocking.
 
-    `plan` is the id of a plan that must not be carried out twice, or "".
+    `plan` is the id of a plan that must not be carried out twice, or ""; `force` means that another
+    job may be changing the same targets.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Draft:
     run_facts: Mapping[str, str]
     plan: str
     rollout: Rollout | None
+    force: bool = False
     digest: str = ""
     partitions: tuple[Partition, ...] = ()
     merged: int = 0
@@ -70,10 +73,14 @@ class Draft:
         def rows() -> Iterator[tuple[Any, ...]]:
             for no, item in division.items():
                 self.secrets |= item.operation.answer.secret
+                if (thing := item.operation.writes_to()) is not None:
+                    hashed = (_hash_of(*thing),)
+                    self._scratch.execute("INSERT OR IGNORE INTO subject VALUES (?)", hashed)
                 row = item_row(item)
                 whole.update(b"%d " % no + row[1])
                 yield (no, *row) if len(row) > 3 else (no, *row, None, "", None, 0, None, 0)
 
+        self._scratch.execute("CREATE TABLE subject (hash INTEGER PRIMARY KEY)")
         self._scratch.execute("BEGIN")
         self._scratch.executemany("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows())
         self._scratch.execute("COMMIT")
@@ -87,6 +94,11 @@ class Draft:
             " FROM item WHERE part = ? ORDER BY seq",
             (partition.no,),
         )
+
+    def subjects(self) -> Iterator[int]:
+        """Yield a hash of each target that the job changes, in ascending order."""
+        for (hashed,) in self._scratch.execute("SELECT hash FROM subject ORDER BY hash"):
+            yield hashed
 
     def facts(self, partition: Partition) -> dict[str, str]:
         """Return the facts of a partition's run."""
@@ -128,6 +140,12 @@ class Draft:
     def close(self) -> None:
         """Remove the scratch file."""
         self._scratch.close()
+
+
+def _hash_of(*thing: str) -> int:
+    """Return a number of 64 bits for a target: two targets hardly ever have the same."""
+    digest = blake2b("\0".join(thing).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def write_to_folder(draft: Draft, folder: Path) -> None:
@@ -200,6 +218,7 @@ def _write_or_join(draft: Draft, connection: Any, where: str) -> None:
         draft.claim_plan(where)
         try:
             with connection.transaction(), connection.cursor() as cursor:
+                _write_subjects(draft, cursor)
                 for sql, values in draft.statements():
                     cursor.execute(statement(sql), values)
                 for partition in draft.partitions:
@@ -212,3 +231,34 @@ def _write_or_join(draft: Draft, connection: Any, where: str) -> None:
                 ) from None
     [job] = there()
     draft.join(job, where)
+
+
+def _write_subjects(draft: Draft, cursor: Any) -> None:
+    """Write what the job changes, and compare it with the jobs that are not over.
+
+    Raises:
+        RunBusyError: another job is changing the same.
+    """
+    # One submission at a time, so that of two at once the second one sees the first.
+    cursor.execute(f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}.subject'))")
+    cursor.execute(
+        f"DELETE FROM {SCHEMA}.subject USING {SCHEMA}.job"
+        " WHERE subject.job = job.name AND job.ended_at IS NOT NULL"
+    )
+    with cursor.copy(f"COPY {SCHEMA}.subject (hash, job) FROM STDIN") as copy:
+        for hashed in draft.subjects():
+            copy.write_row((hashed, draft.name))
+    cursor.execute(
+        f"SELECT other.job, count(*) FROM {SCHEMA}.subject AS mine"
+        f" JOIN {SCHEMA}.subject AS other ON other.hash = mine.hash AND other.job <> mine.job"
+        f" JOIN {SCHEMA}.job ON job.name = other.job"
+        " WHERE mine.job = %s AND job.ended_at IS NULL AND job.stop IS NULL"
+        " GROUP BY other.job ORDER BY count(*) DESC LIMIT 1",
+        (draft.name,),
+    )
+    found = cursor.fetchone()
+    if found is not None and not draft.force:
+        raise RunBusyError(
+            f"job {found[0]!r} is not over, and changes {found[1]} of the same objects: wait for "
+            "it, stop it, or submit this one all the same (force=True, --force)"
+        )

@@ -121,7 +121,12 @@ class Division:
         latest: dict[int, int] = {}
         units: dict[int, int] = {}
         repeated = repeated_things(self._input)
-        for item in self._input.items():
+        for position, item in enumerate(self._input.items()):
+            if item.seq != position:
+                raise ConfigurationError(
+                    f"operations[{position}] has the number {item.seq}; number the items of a job "
+                    "from 0, in order"
+                )
             yield item.seq, item.wave, item.seq
             if item.after is not None:
                 yield item.seq, item.wave, item.after

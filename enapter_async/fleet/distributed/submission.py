@@ -55,6 +55,7 @@ async def distribute(
     max_pause: float = MAX_PAUSE,
     wait: float = WAIT,
     again: bool = False,
+    force: bool = False,
     facts: Mapping[str, str] | None = None,
 ) -> Job:
     """Write a job that any number of `fleet.Worker` processes carry out together.
@@ -69,9 +70,12 @@ async def distribute(
 
     Nothing is sent, and no token is needed: each worker has its own. `base_url` is the job's
     server, by default that of the plan. Submitting the same job again joins it.
+    A job is refused while another one in the same database, which has neither ended nor been
+    stopped, changes the same objects, unless `force` is set.
 
     Raises:
-        RunBusyError: there is a job of this name with another input.
+        RunBusyError: there is a job of this name with another input, or another job is changing the
+            same objects.
         InputConflictError: operations contradict each other.
         PlanCarriedOutError: another run has carried out the plan.
         ConfigurationError: an option is invalid, or the job cannot be written.
@@ -110,7 +114,7 @@ async def distribute(
     }  # fmt: skip
     draft = Draft(
         name=job, settings=settings, run_facts=run_facts, plan="" if again else given.plan,
-        rollout=rollout,
+        rollout=rollout, force=force,
     )  # fmt: skip
     await asyncio.to_thread(_write, draft, place, given, by)
     return Job(place, job)

@@ -49,6 +49,9 @@ _STATEMENTS: Final = (
         code text, request_id text, detail text, PRIMARY KEY (run, id)
     )""",
     SLOT_TABLE,
+    f"""CREATE TABLE {SCHEMA}.subject (
+        hash bigint NOT NULL, job text NOT NULL, PRIMARY KEY (hash, job)
+    )""",
     *(text.format(p=f"{SCHEMA}.") for text in JOB_TABLES.split(";\n") if text.strip()),
 )
 
