@@ -168,10 +168,14 @@ class APIError(EnapterError):
     envelope, `errors` is empty and `excerpt` holds the first 4 KiB of the body as text, unless the
     operation's answer is secret. `request_id` is the server's identifier of the request, and
     `retry_after` the requested wait in seconds, if the server sent them. `from_api` is True if the
-    answer has the API's own form and is not, for example, a proxy's page.
+    answer has the API's own form and is not, for example, a proxy's page. `operation` names the
+    operation and its target, and `host` the server; a traceback shows both, with the request.
 
     Source: API page, "Errors".
     """
+
+    operation: str = ""
+    host: str = ""
 
     def __init__(
         self,

@@ -1,7 +1,12 @@
 """Errors survive pickling out of a worker process and into a log, unchanged."""
 
 import pickle
+import traceback
 
+import pytest
+
+from enapter_async import Client
+from enapter_async.emulator import Emulator, Reply
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     APIError,
@@ -50,3 +55,18 @@ def test_the_servers_version_of_a_value_is_not_pickled_because_it_may_be_a_secre
     assert isinstance(again, ResultDiffersError)
     assert (again.result, again.noun, again.subject) == (None, "device", "dev-1")
     assert error.result == value
+
+
+async def test_a_refusal_names_operation_host_and_request_also_in_a_traceback() -> None:
+    body = b'{"errors": [{"code": "conflict"}]}'
+    refusing = Reply(status=409, content_type="application/json", body=body)
+    async with Emulator(devices=1) as emulator:
+        host = emulator.base_url.removeprefix("http://")
+        emulator.faults.add(refusing)
+        async with Client(emulator.token, base_url=emulator.base_url) as client:
+            with pytest.raises(ConflictError) as refused:
+                await client.devices.update("dev-1", name="New")
+    again = sent_on(refused.value)
+    assert isinstance(again, APIError)
+    assert (again.operation, again.host) == ("UpdateDevice of dev-1", host)
+    assert f"UpdateDevice of dev-1, at {host}" in "".join(traceback.format_exception(again))

@@ -39,9 +39,9 @@ from enapter_async.errors import (
     ResponseTooLargeError,
     api_error_type,
 )
-from enapter_async.operation import Answer, Operation
+from enapter_async.operation import Answer, Operation, described
 from enapter_async.payload import Payload
-from enapter_async.text import UNSAFE
+from enapter_async.text import UNSAFE, plain
 
 T = TypeVar("T")
 
@@ -227,6 +227,9 @@ class Wire:
             excerpt=excerpt,
             from_api=bool(errors),
         )
+        error.operation, error.host = described(operation), self.host
+        request = "" if error.request_id is None else f", request {error.request_id}"
+        error.add_note(plain(f"{error.operation}, at {error.host}{request}"))
         if isinstance(error, NotFoundError):
             error.noun = operation.target().noun
         return Failure(

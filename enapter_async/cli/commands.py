@@ -6,12 +6,11 @@ import click
 
 from enapter_async.api.following import WAIT
 from enapter_async.cli.groups import Nouns
+from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.models.commands import ExecutionsOrder
 from enapter_async.operations.commands import CreateExecution
-
-_LISTED = ("id", "created_at", "device_id", "request.name", "state")
 
 
 @click.group("commands", cls=Nouns)
@@ -82,7 +81,7 @@ def get_execution(
 @click.option("--since", metavar="TIME", help="Created at this time or later (RFC 3339).")
 @click.option("--until", metavar="TIME", help="Created before this time (RFC 3339).")
 @click.option("--newest-first", is_flag=True, help="Start with the newest.")
-@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
+@listing_options("id", "created_at", "device_id", "request.name", "state")
 def list_executions(
     settings: Settings,
     *,
@@ -93,7 +92,7 @@ def list_executions(
     since: str | None,
     until: str | None,
     newest_first: bool,
-    limit: int | None,
+    listing: Listing,
 ) -> None:
     """List the executions of DEVICE, or of a site, oldest first."""
     if device is None and site_id is None:
@@ -111,8 +110,7 @@ def list_executions(
             created_at_lt=times[1],
             order=newest if newest_first else oldest,
         ),
-        _LISTED,
-        limit=limit,
+        listing,
     )
 
 

@@ -1,9 +1,14 @@
 """`enapter-async devices`: reads and changes single devices."""
 
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
 import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.groups import Nouns
+from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import (
     confirm_deletion,
     list_objects,
@@ -13,9 +18,12 @@ from enapter_async.cli.objects import (
     write_object,
 )
 from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.selecting import selection_options
 from enapter_async.cli.streams import leads_nowhere
+from enapter_async.client import Client
 from enapter_async.operation import UNSET
 from enapter_async.operations.device_arguments import EXPANDABLE
+from enapter_async.operations.device_selection import Selection
 from enapter_async.operations.devices import (
     AssignBlueprint,
     DeleteDevice,
@@ -24,7 +32,6 @@ from enapter_async.operations.devices import (
     UpdateDevice,
 )
 
-_LISTED = ("id", "name", "slug", "type", "site_id", "blueprint_id")
 _expand = click.option(
     "--expand",
     metavar="NAMES",
@@ -39,20 +46,25 @@ def command() -> None:
 
 @command.command("list")
 @connection_options
-@click.option("--site", "site_id", metavar="ID", help="List only devices of this site.")
-@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
+@selection_options
 @_expand
+@listing_options("id", "name", "slug", "type", "site_id", "blueprint_id")
 def list_devices(
-    settings: Settings, site_id: str | None, limit: int | None, expand: str | None
+    settings: Settings, *, selection: Selection, expand: str | None, listing: Listing
 ) -> None:
-    """List devices, ordered by id."""
-    names = names_in(expand)
-    list_objects(
-        settings,
-        lambda client: client.devices.list(site_id=site_id, expand=names),
-        _LISTED,
-        limit=limit,
-    )
+    """List devices, ordered by id; with several sites, one site after the other."""
+    names = (*names_in(expand), *(column.partition(".")[0] for column in listing.columns))
+    wanted = {*selection.expand, *names_in(expand), *(set(EXPANDABLE) & set(names))}
+
+    async def objects(client: Client) -> AsyncGenerator[Any, None]:
+        for site_id in dict.fromkeys(selection.site_ids) or (None,):
+            devices = client.devices.list(site_id=site_id, expand=tuple(sorted(wanted)))
+            async with contextlib.aclosing(devices):
+                async for device in devices:
+                    if selection.match(device) is not None:
+                        yield device
+
+    list_objects(settings, objects, listing)
 
 
 @command.command("get")
@@ -60,10 +72,31 @@ def list_devices(
 @click.argument("device")
 @through_site
 @_expand
-def get_device(settings: Settings, device: str, site_id: str | None, expand: str | None) -> None:
+@click.option("--watch", is_flag=True, help="Read it again and again, and show what changes.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait between two reads of --watch.",
+)
+def get_device(
+    settings: Settings,
+    *,
+    device: str,
+    site_id: str | None,
+    expand: str | None,
+    watch: bool,
+    every: float,
+) -> None:
     """Read one device."""
     names = names_in(expand)
-    show_object(settings, lambda client: client.devices.get(device, site_id=site_id, expand=names))
+    show_object(
+        settings,
+        lambda client: client.devices.get(device, site_id=site_id, expand=names),
+        every=every if watch else None,
+    )
 
 
 @command.command("manifest")

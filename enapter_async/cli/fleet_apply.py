@@ -13,7 +13,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import BY, FORCE, JOURNAL, WORKERS, apply_as_job, parsed_by
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.prompts import confirm_lasting, yes_option
+from enapter_async.cli.prompts import confirm_lasting, force_option, yes_option
 from enapter_async.cli.rows import operations_of
 from enapter_async.cli.run_options import (
     AGAIN,
@@ -47,6 +47,7 @@ def apply_all(
     *,
     source: str,
     results: str | None = None,
+    force: bool = False,
     power: bool = False,
     skip_refused: bool = False,
     yes: bool = False,
@@ -76,7 +77,13 @@ def apply_all(
             credentials=options.credentials or default,
         )
         running = carry_out(
-            settings, folder, operations, options, total=len(operations), results=results
+            settings,
+            folder,
+            operations,
+            options,
+            total=len(operations),
+            results=results,
+            force=force,
         )
         return asyncio.run(running)
     finally:
@@ -139,6 +146,7 @@ def _told(operations: Collection[Any]) -> str:
     help="Write every outcome to this new file, as CSV if its name ends in .csv, otherwise as JSON "
     "Lines.",
 )
+@force_option
 @click.option(
     "--power",
     is_flag=True,
@@ -212,7 +220,7 @@ def apply_file(
 
 
 def _check_job(how: Mapping[str, Any]) -> None:
-    for option in ("results", "power"):
+    for option in ("results", "power", "force"):
         if how[option]:
             raise click.UsageError(f"--{option} does not go with --journal")
 

@@ -16,6 +16,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_plan import progress
 from enapter_async.cli.options import Settings, connection_options, tell, warn
+from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
 from enapter_async.cli.streams import although_unheard
@@ -49,7 +50,8 @@ _COLUMNS: Final = ("device", "name", "field", "is", "should_be")
     shell_complete=completion.files,
     help="Write a plan that removes the differences to this new file.",
 )
-def show_drift(settings: Settings, *, desired: str, output: str | None) -> None:
+@force_option
+def show_drift(settings: Settings, *, desired: str, output: str | None, force: bool) -> None:
     """Show how the fleet differs from the desired state in the file DESIRED; nothing is changed.
 
     DESIRED is a CSV or JSON Lines file such as `fleet export` writes; '-' reads standard input. It
@@ -65,7 +67,7 @@ def show_drift(settings: Settings, *, desired: str, output: str | None) -> None:
 
     with asyncio.run(work()) as made:
         if output is not None:
-            made.write(output)
+            made.write(output, replace=force)
         rows = [row for item in made.items() for row in _differences(item)]
         with although_unheard() if output is not None else contextlib.nullcontext():
             _show(rows, settings)
@@ -142,8 +144,9 @@ def _text(value: Any) -> str:
     shell_complete=completion.files,
     help="Write to this new file: JSON Lines if its name ends in .jsonl, else CSV.",
 )
+@force_option
 def export_fleet(
-    settings: Settings, *, selection: Selection, everything: bool, output: str
+    settings: Settings, *, selection: Selection, everything: bool, output: str, force: bool
 ) -> None:
     """Write the current state of selected devices to a file, for `fleet drift`.
 
@@ -174,7 +177,7 @@ def export_fleet(
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
         columns, count = asyncio.run(work(rows))
         rows.seek(0)
-        with written_whole(output, new=True) as file:
+        with written_whole(output, new=not force) as file:
             if output.endswith(".jsonl"):
                 file.writelines(rows)
             else:

@@ -354,7 +354,7 @@ def resume_job(settings: Settings, job: Job, how: Mapping[str, Any], *, workers:
     return work_on(settings, job, workers=workers, credentials=None)
 
 
-def report_path(job: Job, output: str | None) -> Path:
+def report_path(job: Job, output: str | None, *, replace: bool) -> Path:
     """Return the path for a job's report.
 
     Raises:
@@ -364,6 +364,8 @@ def report_path(job: Job, output: str | None) -> Path:
     if output is None and isinstance(place, Folder):
         return place.path / "report.html"
     path = Path(output or f"{job.name.replace('/', '-')}.html")
-    if path.exists():
-        raise ConfigurationError(f"{path} already exists; choose another file with -o")
+    if path.exists() and not replace:
+        raise ConfigurationError(
+            f"{path} already exists; choose another file with -o, or use --force"
+        )
     return path

@@ -15,6 +15,7 @@ from enapter_async.cli import completion
 from enapter_async.cli.causes import refusals, show_causes
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.selecting import change_of, change_options, selection_options
 from enapter_async.cli.streams import although_unheard
@@ -59,7 +60,8 @@ _PROGRESS_STEP: Final = 5000
     shell_complete=completion.files,
     help="Write to this new file.",
 )
-def template(settings: Settings, *, selection: Selection, output: str | None) -> None:
+@force_option
+def template(settings: Settings, *, selection: Selection, output: str | None, force: bool) -> None:
     """Write the current fleet as a CSV file to edit, plan and apply.
 
     Each row updates a device to its current name and slug, so an unedited row changes nothing. Edit
@@ -83,7 +85,7 @@ def template(settings: Settings, *, selection: Selection, output: str | None) ->
             tell(f"{nameless} devices were left out: they have no name or slug that can be set")
 
     if output is not None:
-        with written_whole(output, new=True) as file:
+        with written_whole(output, new=not force) as file:
             asyncio.run(work(file))
         return
     whole = io.StringIO(newline="")
@@ -146,6 +148,7 @@ def _settable(field: str, value: str | None) -> str | None:
     shell_complete=completion.files,
     help="Write the plan to this new file.",
 )
+@force_option
 @click.option("--check", is_flag=True, help="Exit with code 6 if anything would change.")
 def make_plan(
     settings: Settings,
@@ -155,6 +158,7 @@ def make_plan(
     everything: bool,
     becoming: dict[str, Any],
     output: str | None,
+    force: bool,
     check: bool,
 ) -> None:
     """Show what FILE, or a change to selected devices, would do; nothing is changed.
@@ -185,7 +189,7 @@ def make_plan(
     with asyncio.run(work()) as made:
         # The file is written first: a reader of the output, such as `head`, may stop early.
         if output is not None:
-            made.write(output)
+            made.write(output, replace=force)
         with although_unheard() if output is not None else contextlib.nullcontext():
             rows = getattr(operations, "rows", ())
             show_plan(made, as_json=bool(settings.as_json), file=output, rows=rows)

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import click
@@ -21,6 +22,7 @@ from enapter_async.cli.fleet_jobs import (
 )
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import AddressedRun, Place, find_place
+from enapter_async.cli.prompts import confirm, force_option
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.run_options import (
     CAUTION,
@@ -36,13 +38,15 @@ from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
-from enapter_async.fleet.journal.run_folders import all_runs, runs_directory
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs, runs_directory
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.text import plain
+
+_DAY: Final = 86_400.0
 
 
 def _exit_of(status: RunStatus) -> Exit:
@@ -205,12 +209,34 @@ def _credentials(look: RunStatus) -> Iterator[str]:
 
 @click.command("runs")
 @connection_options
-def runs(settings: Settings) -> None:
-    """List the runs, oldest first."""
+@click.option(
+    "--prune",
+    type=click.FloatRange(min=0),
+    metavar="DAYS",
+    help="Remove the runs that ended more than DAYS days ago, with their journals.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation before removing them.")
+def runs(settings: Settings, *, prune: float | None, yes: bool) -> None:
+    """List the runs, oldest first.
+
+    --prune keeps runs that are in progress, stopped or have unknown outcomes, and those that hold
+    generated configurations, of which there is no other copy. It also removes journals that are
+    damaged or of another version. A removed run can no longer be undone.
+    """
+    if prune is not None:
+        _prune(settings, days=prune, yes=yes)
+        return
     found = False
     for folder in all_runs(runs_directory()):
         found = True
-        look = RunStatus.read(folder.journal)
+        try:
+            look = RunStatus.read(folder.journal)
+        except ConfigurationError as error:
+            if settings.as_json:
+                click.echo(json_line({"run": folder.id, "error": str(error)}))
+            else:
+                click.echo(f"{folder.id}  unreadable: {plain(error)}")
+            continue
         if settings.as_json:
             click.echo(json_line(_row(folder, look)))
             continue
@@ -219,6 +245,40 @@ def runs(settings: Settings) -> None:
         click.echo(f"{folder.id}  {look.done:>7} of {look.total:<7} done  {going:<8}  {source}")
     if not found and not settings.as_json:
         tell(f"there is no run in {runs_directory()}")
+
+
+def _prune(settings: Settings, *, days: float, yes: bool) -> None:
+    old = [each for each in all_runs(runs_directory()) if each.age(time.time()) > days * _DAY]
+    reasons = {each.id: _why_kept(each) for each in old}
+    unneeded = [each for each in old if not reasons[each.id]]
+    for name, why in reasons.items():
+        if why:
+            tell(f"{name} is kept: {why}")
+    if not unneeded:
+        tell(f"no run older than {days:g} days can be removed")
+        return
+    confirm(f"{len(unneeded)} runs are removed", len(unneeded), yes=yes)
+    for each in unneeded:
+        each.remove()
+        if settings.as_json:
+            click.echo(json_line({"removed": each.id}))
+    tell(f"{len(unneeded)} runs were removed")
+
+
+def _why_kept(folder: RunFolder) -> str:
+    """Return why a run must not be removed; "" if it may be."""
+    if folder.credentials.exists():
+        return "it holds generated configurations, of which there is no other copy"
+    try:
+        status = RunStatus.read(folder.journal)
+    except ConfigurationError:
+        return ""
+    if status.running:
+        return "it is in progress"
+    ending = _exit_of(status)
+    if ending is Exit.UNKNOWN:
+        return "it has unknown outcomes"
+    return "" if ending in (Exit.DONE, Exit.FAILED) else "it stopped, and can be resumed"
 
 
 @click.command("report")
@@ -231,7 +291,8 @@ def runs(settings: Settings) -> None:
     shell_complete=completion.files,
     help="Write to this new file. [default: report.html in the run's folder]",
 )
-def report_run(settings: Settings, *, run: str, output: str | None) -> None:
+@force_option
+def report_run(settings: Settings, *, run: str, output: str | None, force: bool) -> None:
     """Write an HTML report of RUN that opens in any browser; nothing is sent.
 
     RUN is a run's id or a prefix of it, a path, `last`, or the address of a run in PostgreSQL.
@@ -240,7 +301,7 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
     self-contained and holds no secrets; only you can read it.
     """
     if (job := job_at(run)) is not None:
-        path = report_path(job, output)
+        path = report_path(job, output, replace=force)
         write_report(job, path, name=job.name)
         with although_unheard():
             click.echo(json_line({"report": str(path)}) if settings.as_json else plain(path))
@@ -249,8 +310,8 @@ def report_run(settings: Settings, *, run: str, output: str | None) -> None:
     if isinstance(folder, AddressedRun):
         folder.make_folder()
     path = folder.path / "report.html" if output is None else Path(output)
-    if output is not None and path.exists():
-        raise ConfigurationError(f"{output} already exists")
+    if output is not None and path.exists() and not force:
+        raise ConfigurationError(f"{output} already exists; --force replaces it")
     if output is None and not os.access(folder.path, os.W_OK):
         raise ConfigurationError(
             f"{folder.path} is not writable; choose another place with -o FILE"

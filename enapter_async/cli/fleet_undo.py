@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import os
+import re
+import secrets
+from collections.abc import Iterator
 
 import attrs
 import click
@@ -14,13 +17,15 @@ from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import find_place
-from enapter_async.cli.prompts import confirm
+from enapter_async.cli.prompts import confirm, force_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.rollback import Lasting, Undo, UndoOnly, undo
 from enapter_async.text import plain
 
 _WHY = {
@@ -42,6 +47,26 @@ _WHY = {
     shell_complete=completion.files,
     help="Only write the plan, to this new file.",
 )
+@force_option
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(["applied", "differs", "pending", "unknown"]),
+    help="Undo only operations that ended in this state; may be repeated.",
+)
+@click.option(
+    "--site",
+    "site_ids",
+    metavar="ID",
+    multiple=True,
+    help="Undo only operations on devices of this site; may be repeated.",
+)
+@click.option(
+    "--items",
+    metavar="NUMBERS",
+    help="Undo only these items, such as 0-9,15: the numbers in the column `item` of the results.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before applying it.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
 def undo_run(
@@ -49,6 +74,10 @@ def undo_run(
     *,
     run: str,
     output: str | None,
+    force: bool,
+    states: tuple[str, ...],
+    site_ids: tuple[str, ...],
+    items: str | None,
     yes: bool,
     options: RunOptions,
 ) -> None:
@@ -58,7 +87,12 @@ def undo_run(
     Changes that cannot be undone are listed first: deletions, generated configurations, fields
     that were empty, and runs without a plan. A device that no longer has the values set by RUN is
     left alone. The rest becomes a plan, which is shown, confirmed and applied like any other.
+    With --state, --site or --items only a part of RUN is undone. If you do not confirm, the plan is
+    kept in a file.
     """
+    chosen = UndoOnly(
+        states=frozenset(map(State, states)), sites=frozenset(site_ids), items=_numbers(items)
+    )
     journal_name: str | os.PathLike[str]
     if (job := job_at(run)) is not None:
         name, journal_name = job.name, job.address
@@ -71,7 +105,7 @@ def undo_run(
 
     async def work() -> Undo:
         async with settings.client() as client:
-            return await undo(client, journal_name, on_read=progress())
+            return await undo(client, journal_name, on_read=progress(), only=chosen)
 
     back = asyncio.run(work())
     with back.plan as plan:
@@ -80,17 +114,47 @@ def undo_run(
             show_plan(plan, as_json=bool(settings.as_json))
         changes = plan.counts[Verdict.CHANGE]
         if output is not None:
-            plan.write(output)
+            plan.write(output, replace=force)
             tell(f"plan: {plain(output)}")
             ending = Exit.DONE
         elif not changes:
             tell("there is nothing to undo")
             ending = Exit.DONE
         else:
-            confirm(f"this undoes the changes of run {name}", changes, yes=yes)
+            with _kept(plan, name):
+                confirm(f"this undoes the changes of run {name}", changes, yes=yes, destroys=False)
             source = f"undo of {name}"
             ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
     click.get_current_context().exit(ending)
+
+
+@contextlib.contextmanager
+def _kept(plan: Plan, name: str) -> Iterator[None]:
+    """Write the plan to a file if it is not confirmed: reading the fleet may have taken long."""
+    try:
+        yield
+    except click.Abort:
+        path = f"undo-{re.sub(r'[^0-9A-Za-z-]+', '-', name)}-{secrets.token_hex(2)}.jsonl"
+        plan.write(path)
+        tell(f"nothing was changed; to apply this plan later: enapter-async fleet apply {path}")
+        raise
+
+
+def _numbers(text: str | None) -> frozenset[int] | None:
+    """Return the numbers of a list of ranges, such as "0-9,15".
+
+    Raises:
+        click.UsageError: it is no such list.
+    """
+    if text is None:
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise click.UsageError(f"--items takes numbers such as 0-9,15; got {plain(part)!r}")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
 
 
 def _tell_lasting(back: Undo) -> None:

@@ -4,30 +4,28 @@ import asyncio
 import contextlib
 import secrets
 import sys
+import time
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Iterator,
-    Sequence,
 )
 from typing import Any, TypeVar
 
 import attrs
 import click
-from rich.table import Table
-from rich.text import Text
 
 from enapter_async.api.following import WAIT
 from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
+from enapter_async.cli.listing import Listing
 from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
 from enapter_async.cli.streams import OutputError, although_unheard
-from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of, output_console
+from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
 from enapter_async.errors import AmbiguousOutcomeError, ConfigurationError, EnapterError
@@ -48,35 +46,39 @@ through_site = click.option(
 
 def list_objects(
     settings: Settings,
-    listing: Callable[[Client], AsyncGenerator[Any, None]],
-    columns: Sequence[str],
-    *,
-    limit: int | None = None,
+    objects: Callable[[Client], AsyncGenerator[Any, None]],
+    listing: Listing,
 ) -> None:
-    """Write a list: as JSON, as a table on a terminal, or as lines with tabs elsewhere."""
+    """Write a list in the format of `listing`."""
 
     async def work() -> None:
-        found: list[Any] = []
-        async with settings.client() as client, contextlib.aclosing(listing(client)) as listed:
-            async for each in _first(listed, limit):
-                if settings.as_json:
-                    click.echo(json_line(unstructure(each)))
-                elif fancy(sys.stdout):
-                    found.append(each)
-                else:
-                    click.echo("\t".join(_cells(each, columns)))
-        if fancy(sys.stdout) and not settings.as_json:
-            _show_table(found, columns)
+        async with settings.client() as client, contextlib.aclosing(objects(client)) as listed:
+            await listing.write(listed, as_json=bool(settings.as_json))
 
     run_reading(work)
 
 
-def show_object(settings: Settings, reading: Callable[[Client], Awaitable[Any]]) -> None:
-    """Read one object, and write it."""
+def show_object(
+    settings: Settings,
+    reading: Callable[[Client], Awaitable[Any]],
+    *,
+    every: float | None = None,
+) -> None:
+    """Read one object, and write it; with `every`, again each time it has changed, until Ctrl-C.
+
+    `every` is the number of seconds between two reads.
+    """
 
     async def work() -> None:
         async with settings.client() as client:
-            _show_fields(await reading(client), settings)
+            shown = await reading(client)
+            _show_fields(shown, settings)
+            while every is not None:
+                await asyncio.sleep(every)
+                now = await reading(client)
+                if now != shown:
+                    _show_changes(unstructure(shown), unstructure(now), settings)
+                    shown = now
 
     run_reading(work)
 
@@ -228,38 +230,25 @@ def _is_shown(outcome: Outcome[Any]) -> bool:
     return not hidden and (isinstance(outcome.result, dict) or attrs.has(type(outcome.result)))
 
 
-async def _first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T]:
-    count = 0
-    async for each in objects:
-        yield each
-        count += 1
-        if count == limit:
-            return
-
-
 def names_in(expand: str | None) -> tuple[str, ...]:
     """Return the comma-separated names in an option's value."""
     return tuple(name.strip() for name in (expand or "").split(",") if name.strip())
 
 
-def _cells(each: Any, columns: Sequence[str]) -> list[str]:
-    return [plain(_value(each, field)) for field in columns]
+def _show_changes(before: dict[str, Any], now: dict[str, Any], settings: Settings) -> None:
+    """Write the fields that changed, with the time; as JSON, the whole object."""
+    if settings.as_json:
+        click.echo(json_line(now))
+        return
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    for field in {**before, **now}:
+        old, new = before.get(field), now.get(field)
+        if old != new:
+            click.echo(f"{at}  {field}  {plain(_text(old))} -> {plain(_text(new))}")
 
 
-def _value(each: Any, field: str) -> Any:
-    """Return a field of an object, or with dots a field of a field; "" if it has none."""
-    for name in field.split("."):
-        each = getattr(each, name, None)
-    return "" if each is None else unstructure(each)
-
-
-def _show_table(objects: list[Any], columns: Sequence[str]) -> None:
-    table = Table()
-    for field in columns:
-        table.add_column(field, overflow="fold")
-    for each in objects:
-        table.add_row(*(Text(cell) for cell in _cells(each, columns)))
-    output_console().print(table)
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json_line(value)
 
 
 def _show_fields(shown: Any, settings: Settings) -> None:
@@ -272,5 +261,4 @@ def _show_fields(shown: Any, settings: Settings) -> None:
         return
     width = max(map(len, row), default=0)
     for field, value in row.items():
-        text = value if isinstance(value, str) else json_line(value)
-        click.echo(f"{field:{width}}  {plain(text)}")
+        click.echo(f"{field:{width}}  {plain(_text(value))}")

@@ -7,11 +7,13 @@ from typing import Any, Final
 import click
 
 from enapter_async._http.proxies import shown_proxy
-from enapter_async.cli.options import tell
+from enapter_async.cli import completion
+from enapter_async.cli.groups import Nouns
+from enapter_async.cli.options import tell, warn
 from enapter_async.cli.rows import json_line
 from enapter_async.client import DEFAULT_BASE_URL
 from enapter_async.profiles.connection import PROFILE_VARIABLE
-from enapter_async.profiles.file import Profile, read_config
+from enapter_async.profiles.file import Profile, read_config, use_profile
 from enapter_async.text import plain
 
 EXAMPLE: Final = """\
@@ -33,13 +35,32 @@ _EPILOG: Final = (
 )
 
 
-@click.command("profiles", epilog=_EPILOG)
+@click.group("profiles", cls=Nouns, epilog=_EPILOG, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON, one profile per line.")
-def command(*, as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, *, as_json: bool) -> None:
     """List the profiles of the configuration file; no token is read or shown.
 
-    A star marks the profile that is used if no --profile is given.
+    A star marks the profile that is used if no --profile is given; `profiles use` chooses it.
     """
+    if context.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@command.command("use")
+@click.argument("name", shell_complete=completion.profiles)
+def use(name: str) -> None:
+    """Use the profile NAME whenever no --profile is given.
+
+    Only the line `default` of the configuration file is changed.
+    """
+    config = use_profile(name)
+    tell(f"{config.path} now uses the profile {name}")
+    if os.environ.get(PROFILE_VARIABLE) not in (None, "", name):
+        warn(f"warning: {PROFILE_VARIABLE} is set and takes precedence")
+
+
+def _list(*, as_json: bool) -> None:
     config = read_config()
     chosen = os.environ.get(PROFILE_VARIABLE) or config.default
     for profile in config.profiles.values():

@@ -2,12 +2,19 @@
 
 import sys
 from collections.abc import Mapping
+from typing import Final
 
 import click
 
 yes_option = click.option(
     "--yes", is_flag=True, help="Do not ask to confirm what cannot be undone."
 )
+
+
+force_option = click.option(
+    "--force", is_flag=True, help="Replace the output file if it already exists."
+)
+_ASKED_AT_MOST: Final = 3
 
 
 def confirm_lasting(counts: Mapping[str, int], *, yes: bool) -> None:
@@ -23,22 +30,29 @@ def confirm_lasting(counts: Mapping[str, int], *, yes: bool) -> None:
         confirm(f"{named} cannot be undone", sum(counts.values()), yes=yes)
 
 
-def confirm(what: str, number: int, *, yes: bool) -> None:
-    """Ask the user to type a number to continue.
+def confirm(what: str, number: int, *, yes: bool, destroys: bool = True) -> None:
+    """Ask the user to type a number to continue; where nothing is destroyed, `y` is enough.
 
-    If `yes` is set, the user is not asked. Without a terminal, `yes` is required.
+    If `yes` is set, the user is not asked. Without a terminal, `yes` is required. A mistyped answer
+    is asked for again.
 
     Raises:
         click.UsageError: there is no terminal to ask on.
-        click.Abort: the user typed another number, or nothing.
+        click.Abort: the user typed `n` or nothing, or three times something else.
     """
     if yes:
         return
     if not on_terminal():
         raise click.UsageError(f"{what}: there is no terminal to confirm on; this needs --yes")
-    answer = click.prompt(f"{what}; type {number} to continue", default="", err=True)
-    if answer.strip() != str(number):
-        raise click.Abort
+    wanted = {str(number)} if destroys else {str(number), "y", "yes"}
+    question = f"type {number} to continue" if destroys else f"{number} operations; continue (y/n)?"
+    for _ in range(_ASKED_AT_MOST):
+        answer = click.prompt(f"{what}; {question}", default="", show_default=False, err=True)
+        if answer.strip().lower() in wanted:
+            return
+        if answer.strip().lower() in ("", "n", "no"):
+            break
+    raise click.Abort
 
 
 def on_terminal() -> bool:

@@ -13,6 +13,7 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.options import Settings, connection_options, is_quiet, tell
+from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
@@ -123,6 +124,7 @@ _LIES_SHOWN: Final = 20
     shell_complete=completion.files,
     help="Write an HTML report to this new file.",
 )
+@force_option
 def rehearse_plan(
     settings: Settings,
     *,
@@ -131,6 +133,7 @@ def rehearse_plan(
     seed: int,
     options: RunOptions,
     page: str | None,
+    force: bool,
 ) -> None:
     """Apply PLAN to an emulator on this machine, with faults; no real device is touched.
 
@@ -143,8 +146,8 @@ def rehearse_plan(
     devices, roles and rate limits are not in the plan. Options for server, token, attempts and
     deadline have no effect here.
     """
-    if page is not None and Path(page).exists():
-        raise ConfigurationError(f"{page} already exists")
+    if page is not None and Path(page).exists() and not force:
+        raise ConfigurationError(f"{page} already exists; --force replaces it")
     with (
         read_plan(plan) as read,
         tempfile.TemporaryDirectory(prefix="enapter-rehearsal-") as folder,

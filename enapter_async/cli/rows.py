@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -62,8 +63,9 @@ class ResultsFile:
     to `fleet apply` again.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, replace: bool = False) -> None:
         self._path = path
+        self._replace = replace
         self._as_csv = path.lower().endswith(".csv")
         self._file: io.TextIOWrapper | None = None
         self._write: Callable[[Outcome[Any]], None] = self._write_json
@@ -74,6 +76,8 @@ class ResultsFile:
         Raises:
             ConfigurationError: the file already exists, or cannot be created.
         """
+        if self._replace and Path(self._path).is_file() and not Path(self._path).is_symlink():
+            Path(self._path).unlink()
         descriptor = open_private(self._path)
         self._file = os.fdopen(descriptor, "w", 1, encoding="utf-8", newline="")
         if self._as_csv:

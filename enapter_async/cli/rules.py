@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from enapter_async.cli.groups import Nouns
+from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.client import Client
@@ -24,7 +25,6 @@ from enapter_async.operations.rules import (
     UpdateRuleScript,
 )
 
-_LISTED = ("id", "slug", "state", "disabled", "script.runtime_version")
 _at_site = click.option(
     "--site", "site_id", metavar="ID", help="The site; without it, the gateway at --base-url."
 )
@@ -87,10 +87,10 @@ def resume_engine(settings: Settings, site_id: str | None) -> None:
 @command.command("list")
 @connection_options
 @_at_site
-@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
-def list_rules(settings: Settings, site_id: str | None, limit: int | None) -> None:
+@listing_options("id", "slug", "state", "disabled", "script.runtime_version")
+def list_rules(settings: Settings, site_id: str | None, listing: Listing) -> None:
     """List the rules of a site."""
-    list_objects(settings, lambda client: client.rules.list(site_id=site_id), _LISTED, limit=limit)
+    list_objects(settings, lambda client: client.rules.list(site_id=site_id), listing)
 
 
 @command.command("get")

@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from enapter_async.cli.groups import Nouns
+from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.models.sites import SiteLocation
 from enapter_async.operation import UNSET
 from enapter_async.operations.sites import CreateSite, DeleteSite, UpdateSite
 
-_LISTED = ("id", "name", "timezone", "authorized_role")
 _PLACE = (
     click.option("--place", metavar="TEXT", help="The name of its location."),
     click.option("--latitude", type=click.FloatRange(-90, 90), help="In degrees."),
@@ -36,12 +36,10 @@ def command() -> None:
     "--name", help="List only sites with such a name; the server decides which names match."
 )
 @click.option("--mine", is_flag=True, help="List only sites of which you are owner or installer.")
-@click.option("--limit", type=click.IntRange(min=1), help="List at most this many.")
-def list_sites(settings: Settings, name: str | None, mine: bool, limit: int | None) -> None:
+@listing_options("id", "name", "timezone", "authorized_role")
+def list_sites(settings: Settings, name: str | None, mine: bool, listing: Listing) -> None:
     """List sites."""
-    list_objects(
-        settings, lambda client: client.sites.list(name=name, mine=mine), _LISTED, limit=limit
-    )
+    list_objects(settings, lambda client: client.sites.list(name=name, mine=mine), listing)
 
 
 @command.command("get")

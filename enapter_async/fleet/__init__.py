@@ -54,7 +54,7 @@ from enapter_async.fleet.planning.exporting import export
 from enapter_async.fleet.planning.plan import Plan, read_plan
 from enapter_async.fleet.planning.plan_file import PlanHeader, PlanItem
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.rollback import Lasting, Undo, undo
+from enapter_async.fleet.planning.rollback import Lasting, Undo, UndoOnly, undo
 from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.status import RunStatus, status
@@ -120,6 +120,7 @@ __all__ = [
     "TakenOverError",
     "Template",
     "Undo",
+    "UndoOnly",
     "UnsteadyFleetError",
     "Verdict",
     "Wait",

@@ -153,6 +153,44 @@ def read_config(environ: Mapping[str, str] | None = None) -> Config:
     return _Reader(path, _shared(state)).config(data)
 
 
+def use_profile(name: str, environ: Mapping[str, str] | None = None) -> Config:
+    """Make a profile the default one; return the new contents of the configuration file.
+
+    Only the line of `default` is replaced, or a first line added. The file keeps its mode.
+
+    Raises:
+        ConfigurationError: there is no such profile, or the file cannot be written.
+    """
+    config = read_config(environ)
+    if name not in config.profiles:
+        known = ", ".join(config.profiles) or "none"
+        raise ConfigurationError(f"{config.path} has no profile {name!r}; it has: {known}")
+    path = config.path.resolve()
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        text = path.read_bytes().decode()
+        part.touch(mode=stat.S_IMODE(path.stat().st_mode), exist_ok=False)
+        part.write_bytes(_with_default(text, name).encode())
+        part.replace(path)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return read_config(environ)
+
+
+def _with_default(text: str, name: str) -> str:
+    """Return TOML with `default` set before the first table; `name` needs no escapes."""
+    head, table, rest = text, "", ""
+    if found := re.search(r"^[ \t]*\[", text, flags=re.MULTILINE):
+        head, table, rest = text[: found.start()], found.group(), text[found.end() :]
+    line = f'default = "{name}"'
+    new, replaced = re.subn(r"^[ \t]*default[ \t]*=[^#\r\n]*", f"{line} ", head, flags=re.MULTILINE)
+    if not replaced:
+        new = f"{line}\n{head}"
+    return re.sub(r" +$", "", new, flags=re.MULTILINE) + table + rest
+
+
 class _Reader:
     """Converts TOML tables into profiles; errors name the invalid setting."""
 

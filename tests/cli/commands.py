@@ -51,7 +51,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet template": (),
     "fleet undo": ("{run}", "--yes"),
     "fleet worker": ("--journal", "{job}", "--until-done", "--credentials", "{folder}/kept"),
-    "profiles": (),
+    "profiles use": ("one",),
     "provisioning env": ("{credentials}", "-o", "{folder}/env"),
     "provisioning lua-device": (
         *("New", "--slug", "new-lua", "--runtime", "{device}", "--blueprint", "bp-1"),

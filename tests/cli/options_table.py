@@ -52,8 +52,10 @@ ELSEWHERE: Final = (
 CALLING: Final = tuple(
     name
     for name in COMMANDS
-    if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles")
+    if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles use")
 )
+OF_FILES_AND_LISTS: Final = {"--columns", "--force", "--output"}
+"""Options of all lists, and of all commands that write a file: tried in test_listing.py."""
 MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate"), ("doctor", "--verbose")}
 """`doctor` tries each of its few checks once."""
 
@@ -141,11 +143,13 @@ OWN: Final = (
     ),
     Own(
         "devices list",
-        ("--site", "{site}", "--limit", "2", "--expand", "connectivity", "--json"),
+        (*PLANNED, "--output", "json"),
+        {**SELECTION, "--output": lambda s: s.rows() == []},
+    ),
+    Own(
+        "devices list",
+        ("--limit", "2", "--expand", "connectivity", "--json"),
         {
-            "--site": lambda s: s.world.log.arrivals()[-1].path.endswith(
-                f"/sites/{s.places['site']}/devices"
-            ),
             "--limit": lambda s: len(s.rows()) == 2,
             "--expand": lambda s: all("connectivity" in row for row in s.rows()),
         },
@@ -154,6 +158,11 @@ OWN: Final = (
         "devices get",
         ("{device}", "--expand", "connectivity", "--json"),
         {"--expand": lambda s: "connectivity" in s.rows()[0]},
+    ),
+    Own(
+        "devices get",
+        ("{device}", "--every", "0.01"),
+        {"--every": lambda s: s.code == 0, "--watch": lambda s: s.code == 0},
     ),
     Own(
         "devices update",
@@ -320,6 +329,27 @@ OWN: Final = (
         "fleet undo",
         ("{run}", "--output", "{folder}/back"),
         {"--output": lambda s: s.file("back").count("\n") == 5},
+    ),
+    Own(
+        "fleet undo",
+        ("{run}", "--output", "{folder}/part", "--state", "applied", "--items", "0,2"),
+        {
+            "--state": lambda s: s.file("part").count("\n") == 4,
+            "--items": lambda s: s.file("part").count("\n") == 4,
+        },
+    ),
+    Own(
+        "fleet undo",
+        ("{run}", "--output", "{folder}/no-part", "--site", "elsewhere"),
+        {"--site": lambda s: s.file("no-part").count("\n") == 2},
+    ),
+    Own(
+        "fleet runs",
+        ("--prune", "0", "--yes"),
+        {
+            "--prune": lambda s: "credentials" not in s.out,
+            "--yes": lambda s: s.code == 0,
+        },
     ),
     Own(
         "fleet undo",

@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -83,6 +84,14 @@ class RunFolder:
     def results(self, form: str) -> Path:
         """Return the path of its results; `form` is "csv" or "jsonl"."""
         return self.path / f"results.{form}"
+
+    def age(self, now: float) -> float:
+        """Return the seconds since its journal was last written to."""
+        return now - self.journal.stat().st_mtime
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.path)
 
     def discard_if_unused(self) -> None:
         """Remove the folder of a run that never started; safe to repeat."""

@@ -94,14 +94,16 @@ class Plan(Collection[Any]):
         """Return the lines of the plan's file."""
         return plan_lines(self.header, self.items())
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    def write(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
         """Write the plan to a new file, readable by its owner only; `read_plan` reads it.
+
+        With `replace`, an existing file is replaced once the plan is written completely.
 
         Raises:
             ConfigurationError: the file already exists, or cannot be created.
             OSError: the file could not be written completely.
         """
-        write_plan(path, self.header, self.items())
+        write_plan(path, self.header, self.items(), replace=replace)
 
     def check_server(self, client: Client) -> None:
         """Refuse a client of a server other than the plan's.

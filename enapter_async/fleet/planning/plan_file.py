@@ -68,14 +68,20 @@ class PlanHeader:
     id: str = ""
 
 
-def write_plan(path: str | os.PathLike[str], header: PlanHeader, items: Iterable[PlanItem]) -> None:
-    """Write a plan to a new file, readable by its owner only.
+def write_plan(
+    path: str | os.PathLike[str],
+    header: PlanHeader,
+    items: Iterable[PlanItem],
+    *,
+    replace: bool = False,
+) -> None:
+    """Write a plan to a new file, readable by its owner only, or with `replace` over an old one.
 
     Raises:
         ConfigurationError: the file already exists, or cannot be created.
         OSError: the file cannot be written; no incomplete file is left behind.
     """
-    with written_whole(path, new=True) as file:
+    with written_whole(path, new=not replace) as file:
         for line in plan_lines(header, items):
             file.write(line.decode())
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 import attrs
@@ -24,7 +25,8 @@ from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import SHOWN
-from enapter_async.fleet.journal.replay import Mark, Replay
+from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
+from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.decisions import PlanRequest
 from enapter_async.fleet.planning.effects import plain
 from enapter_async.fleet.planning.keys import address_of, bare
@@ -80,18 +82,41 @@ class Undo:
     examples: Mapping[Lasting, tuple[str, ...]]
 
 
+@attrs.frozen(kw_only=True)
+class UndoOnly:
+    """Which operations of a run to undo; an empty set, and None, do not restrict.
+
+    `states` are the states in which they ended, `sites` the ids of their devices' sites, `items`
+    their numbers in the results.
+    """
+
+    states: AbstractSet[State] = frozenset()
+    sites: AbstractSet[str] = frozenset()
+    items: AbstractSet[int] | None = None
+
+    def has(self, item: WorkItem, mark: Mark) -> bool:
+        """Return whether an item of the run, with this mark, is to be undone."""
+        site = item.group or item.operation.target().site_id
+        return (
+            (not self.states or STATE_OF_MARK[mark] in self.states)
+            and (not self.sites or site in self.sites)
+            and (self.items is None or item.seq in self.items)
+        )
+
+
 async def undo(
     client: Client,
     journal: str | os.PathLike[str],
     *,
     on_read: Callable[[int], None] | None = None,
+    only: UndoOnly = UndoOnly(),
 ) -> Undo:
     """Plan how to undo a run, from the earlier values in its journal; nothing is changed.
 
     The journal contains each device's values before and after the run. The plan refuses a device
     that no longer has the values after the run, because somebody has changed it since. An operation
-    with an unknown outcome is undone if its effect is visible. Close the plan after use. Safe to
-    repeat.
+    with an unknown outcome is undone if its effect is visible. `only` chooses a part of the run.
+    Close the plan after use. Safe to repeat.
 
     Raises:
         RunRefusedError: there is no such journal, or it has a different version.
@@ -101,7 +126,7 @@ async def undo(
     scratch = open_scratch()
     try:
         way_back = _Rollback(scratch)
-        await asyncio.to_thread(way_back.collect, journal, str(client.base_url))
+        await asyncio.to_thread(way_back.collect, journal, str(client.base_url), only)
         return await _plan(client, way_back, on_read)
     finally:
         scratch.close()
@@ -134,7 +159,7 @@ class _Rollback:
         self.lasting: Counter[Lasting] = Counter()
         self.examples: dict[Lasting, list[str]] = {}
 
-    def collect(self, path: str | os.PathLike[str], base_url: str) -> None:
+    def collect(self, path: str | os.PathLike[str], base_url: str, only: UndoOnly) -> None:
         """Read a journal's items, in order of execution."""
         with contextlib.closing(read_journal(path)) as journal:
             about = journal.facts().get("base_url")
@@ -143,7 +168,8 @@ class _Rollback:
             replay = Replay(journal)
             self._scratch.execute("BEGIN")
             for item in journal.items():
-                if replay.marks[item.seq] in _CHANGED and not item.unchanged:
+                mark = Mark(replay.marks[item.seq])
+                if mark in _CHANGED and not item.unchanged and only.has(item, mark):
                     self._take(item, _shown(journal, replay, item))
             self._scratch.execute("COMMIT")
 
