@@ -169,9 +169,7 @@ class APIError(EnapterError):
     operation's answer is secret. `request_id` is the server's identifier of the request, and
     `retry_after` the requested wait in seconds, if the server sent them. `from_api` is True if the
     answer has the API's own form and is not, for example, a proxy's page. `operation` names the
-    operation and its target, and `host` the server; a traceback shows both, with the request.
-
-    Source: API page, "Errors".
+    operation and its target, `host` the server; a traceback shows both. Source: API page, "Errors".
     """
 
     operation: str = ""

@@ -122,7 +122,9 @@ def undo_run(
             ending = Exit.DONE
         else:
             with _kept(plan, name):
-                confirm(f"this undoes the changes of run {name}", changes, yes=yes, destroys=False)
+                confirm(
+                    f"this undoes {changes} changes of run {name}", changes, yes=yes, destroys=False
+                )
             source = f"undo of {name}"
             ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
     click.get_current_context().exit(ending)

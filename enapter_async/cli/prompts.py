@@ -45,7 +45,7 @@ def confirm(what: str, number: int, *, yes: bool, destroys: bool = True) -> None
     if not on_terminal():
         raise click.UsageError(f"{what}: there is no terminal to confirm on; this needs --yes")
     wanted = {str(number)} if destroys else {str(number), "y", "yes"}
-    question = f"type {number} to continue" if destroys else f"{number} operations; continue (y/n)?"
+    question = f"type {number} to continue" if destroys else "continue (y/n)?"
     for _ in range(_ASKED_AT_MOST):
         answer = click.prompt(f"{what}; {question}", default="", show_default=False, err=True)
         if answer.strip().lower() in wanted:

@@ -55,7 +55,7 @@ def test_suggestions(home: dict[str, str]) -> None:
         "plain,report",
         "plain,resume",
     ]
-    assert offered(home, "enapter-async devices list --prof") == ["plain,--profile"]
+    assert offered(home, "enapter-async devices get --prof") == ["plain,--profile"]
     assert offered(home, "enapter-async --profile c") == ["plain,cloud", "plain,chile"]
     assert offered(home, "enapter-async fleet status 202601") == [
         "plain,20260103T000000Z-cccc",

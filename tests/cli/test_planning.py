@@ -243,8 +243,9 @@ def test_the_number_to_type_counts_all_irreversible_operations(
     assert world.count() == 0
     assert run("fleet", "apply", str(plan), input="4\n").exit_code == 0
     assert world.count("generate_config") == 2
+    monkeypatch.chdir(tmp_path)
     undoing = run("fleet", "undo", "last", input="4\n")
-    assert "type 1 to continue" in undoing.stderr
+    assert "undoes 1 changes of run" in undoing.stderr
     assert undoing.exit_code == 1
 
 
