@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from enapter_async import Client, fleet
@@ -15,6 +16,7 @@ from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect
+from enapter_async.fleet.journal.postgres.reading import in_order
 from enapter_async.fleet.journal.postgres.submission import write_run
 from enapter_async.fleet.journal.records import event_row, item_row
 from enapter_async.fleet.reporting.results import result_rows
@@ -272,3 +274,23 @@ async def test_damaged_rows_are_refused_and_nothing_is_sent(
                 await fleet.resume(client, journal)
         assert emulator.world.log.count_arrivals("PATCH") == 0
         assert not store_of(journal).is_held()
+
+
+def test_a_page_is_read_by_its_index_although_the_server_has_no_statistics(database: str) -> None:
+    with closing(connect(Address.parse(database, with_run=False))) as connection:
+        write_run(connection.cursor(), "run", {"a": "b"}, [])
+        connection.execute(
+            "INSERT INTO enapter_fleet.event (run, seq, step, kind, at_ms) "
+            "SELECT run.id, number, 0, 'held', 1 "
+            "FROM enapter_fleet.run, generate_series(1, 20000) AS number"
+        )
+        with closing(read_journal(f"{database}#run")) as journal:
+            dialect = journal._dialect
+        cursor = psycopg.ClientCursor(connection)
+        cursor.execute(in_order("EXPLAIN " + dialect.events("*", "seq IS NOT NULL AND ")), (9, 500))
+        while cursor.nextset():
+            pass
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    # It would sort the whole run for each page, as it does without what `in_order` adds.
+    assert "Index Scan using event_pkey" in plan
+    assert "Sort" not in plan

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
+from enapter_async.fleet.journal.postgres.connections import driver
+from enapter_async.fleet.journal.postgres.reading import in_order
 from enapter_async.fleet.journal.postgres.schema import SCHEMA
 from enapter_async.fleet.journal.reading import EVENT_COLUMNS, Journal
 from enapter_async.fleet.journal.sqlite.journal import DIALECT
@@ -41,7 +43,7 @@ async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], 
         for query, table, columns in ((_ITEMS, "item", 9), (_EVENTS, "event", 11)):
             insert = f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
             last = -1
-            while page := await (await connection.execute(query, (run, last))).fetchall():
+            while page := await _page(connection, query, run, last):
                 scratch.executemany(insert, page)
                 last = page[-1][0]
                 on_page()
@@ -50,3 +52,12 @@ async def copied(connection: Any, run: int, name: str, *, on_page: Callable[[], 
         scratch.close()
         raise
     return Journal(name, scratch, DIALECT)
+
+
+async def _page(connection: Any, query: str, *values: int) -> list[Any]:
+    cursor = driver().AsyncClientCursor(connection)
+    await cursor.execute(in_order(query), values)
+    while cursor.nextset():
+        pass
+    found: list[Any] = await cursor.fetchall()
+    return found

@@ -11,6 +11,15 @@ from enapter_async.fleet.journal.postgres.schema import SCHEMA, check_version
 from enapter_async.fleet.journal.reading import Dialect, Journal
 
 
+def in_order(sql: str) -> str:
+    """Return statements, for a cursor that binds values itself, that read a page by its index.
+
+    Without statistics about a new run, the server would sort all of the run for each page. The
+    settings end with the transaction that the statements are.
+    """
+    return f"SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; {sql}"
+
+
 class PostgresJournal(Journal):
     """One run in PostgreSQL, open for reading only, even while a session writes to it."""
 
@@ -53,7 +62,12 @@ class PostgresJournal(Journal):
 
     def _fetch(self, sql: str, *parameters: Any) -> list[Any]:
         with self._reached():
-            return super()._fetch(sql, *parameters)
+            cursor = driver().ClientCursor(self._connection)
+            cursor.execute(in_order(sql), parameters)
+            while cursor.nextset():
+                pass
+            found: list[Any] = cursor.fetchall()
+            return found
 
     def _stream(self, sql: str) -> Iterator[Any]:
         connection: Any = self._connection
