@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.runner import run_job
 from enapter_async.client import Client
+from enapter_async.emulator.configuration import MASK
 from enapter_async.emulator.faults import (
     Drop,
     FaultProfile,
@@ -35,6 +36,8 @@ from enapter_async.fleet.outcomes import Outcome, Report, State
 from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation, Repeat
+from enapter_async.operations.configuration import ResetConfiguration, UpdateConfiguration
+from enapter_async.operations.sites import UpdateSite
 
 KINDS: Final = (
     Latency(seconds=0.02),
@@ -79,11 +82,13 @@ async def rehearse(
     *,
     folder: Path,
     faults: FaultProfile | Faults | None,
+    prepare: Callable[[Emulator], None] = lambda _: None,
     max_rate: float | None = None,
 ) -> Rehearsal:
     """Execute operations in an emulated world on this machine only.
 
-    The journal (`journal.db`) and new credentials (`credentials.jsonl`) are written to `folder`.
+    `prepare` completes the emulator before anything is sent. The journal (`journal.db`) and new
+    credentials (`credentials.jsonl`) are written to `folder`.
     """
     items = [item.operation for item in Input(operations).items()]
     credentials = folder / "credentials.jsonl"
@@ -91,6 +96,7 @@ async def rehearse(
     outcomes: list[Outcome[Any]] = []
     began = time.monotonic()
     async with Emulator(world=world, faults=faults) as emulator:
+        prepare(emulator)
         client = Client(
             emulator.token,
             base_url=emulator.base_url,
@@ -133,16 +139,39 @@ async def rehearse(
 class _Effect:
     operation: str
     device_id: str
-    fields: frozenset[tuple[str, str]]
+    fields: str
 
     @classmethod
     def of(cls, operation: Operation[Any]) -> "_Effect":
         """Return the effect that an operation has once it is done."""
-        kind = operation.kind.partition(".")[2]
-        return cls(kind, operation.subject() or "", frozenset(operation.claims().items()))
+        kind = operation.kind.removeprefix("device.")
+        return cls(kind, operation.subject() or "", _text(_asked(operation)))
 
     def __str__(self) -> str:
         return f"{self.operation} of {self.device_id}"
+
+
+def _asked(operation: Operation[Any]) -> Mapping[str, Any]:
+    """Return what an operation asks for, as the emulator logs it: without any sensitive value."""
+    match operation:
+        case UpdateConfiguration():
+            given = {**operation.set, **dict.fromkeys(operation.secrets, MASK)}
+            return {"group": operation.group, "set": given, "reset": list(operation.reset)}
+        case ResetConfiguration():
+            return {"group": operation.group}
+        case UpdateSite():
+            body = operation.request().body or {}
+            return {field: value for field, value in body.items() if value is not None}
+    return operation.claims()
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True, default=str)
+
+
+def _is_there(world: World, operation: Operation[Any]) -> bool:
+    name = operation.subject() or ""
+    return name in world if operation.target().noun == "device" else world.site(name) is not None
 
 
 def lies(
@@ -159,15 +188,14 @@ def lies(
     applied configuration, once.
     """
     effects = Counter(
-        _Effect(each.operation, each.device_id, frozenset(each.set.items()))
-        for each in world.log.effects()
+        _Effect(each.operation, each.device_id, _text(each.set)) for each in world.log.effects()
     )
     told = Counter(_Effect.of(operation) for operation in operations)
     generated: Counter[str] = Counter()
     for outcome in outcomes:
         effect = _Effect.of(outcome.operation)
         told[effect] -= 1
-        problem = _problem(outcome, effects[effect], is_there=effect.device_id in world)
+        problem = _problem(outcome, effects[effect], is_there=_is_there(world, outcome.operation))
         if problem:
             yield f"{effect} was reported as {outcome.state}: {problem}"
         if outcome.operation.answer.secret and outcome.state in (State.APPLIED, State.DIFFERS):

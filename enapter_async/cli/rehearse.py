@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +18,10 @@ from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.summary import show_report
+from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.faults import FaultProfile
-from enapter_async.emulator.state import Device, Timestamps
+from enapter_async.emulator.server import Emulator
+from enapter_async.emulator.state import Device, Site, Timestamps
 from enapter_async.emulator.world import World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.options import RunOptions
@@ -65,10 +67,19 @@ def world_of(plan: Plan) -> World:
     found: dict[str, dict[str, str | None]] = {}
     deleted: dict[int, str] = {}
     upstream: dict[str, str] = {}
+    sites: dict[str, PlanItem] = {}
+    manifests: dict[str, dict[str, Any]] = {}
     for item in plan.items():
         if item.seq is None or item.operation is None or item.verdict is Verdict.ABSENT:
             continue
+        target = item.operation.target()
+        if target.noun == "site":
+            sites.setdefault(item.device, item)
+            continue
         fields = found.setdefault(item.device, {"name": item.name, "site_id": item.site})
+        if target.part:
+            _declare(manifests.setdefault(item.device, {}), item)
+            continue
         for field, value in _before(item).items():
             fields.setdefault(field, value)
         if isinstance(item.operation, DeleteDevice):
@@ -85,16 +96,59 @@ def world_of(plan: Plan) -> World:
             updated_at=_PLANNED_AT,
             authorized_role="OWNER",
             upstream_id=upstream.get(device_id),
+            manifest={"configuration": manifests.get(device_id, {})},
         )
         for device_id, fields in found.items()
     ]
     try:
-        return World(devices)
+        return World(devices, [_site(site_id, item) for site_id, item in sites.items()])
     except ValueError as error:
         raise ConfigurationError(f"the plan cannot be rehearsed: {error}") from None
 
 
-def _before(item: PlanItem) -> Mapping[str, str | None]:
+def _site(site_id: str, item: PlanItem) -> Site:
+    before = _before(item)
+    return Site(
+        id=site_id,
+        name=before.get("name") or item.name or site_id,
+        timezone=before.get("timezone") or "Etc/UTC",
+        location=before.get("location"),
+    )
+
+
+def _declare(groups: dict[str, Any], item: PlanItem) -> None:
+    """Declare the configuration parameters that an item is about, with the defaults it expects."""
+    operation: Any = item.operation
+    parameters = groups.setdefault(operation.group, {"parameters": {}})["parameters"]
+    for name in (*getattr(operation, "set", {}), *(operation.defaults or {})):
+        parameters.setdefault(name, {"type": "json"})
+    for name in getattr(operation, "secrets", {}):
+        parameters.setdefault(name, {"type": "json", "sensitive": True})
+    for name in getattr(operation, "reset", ()):
+        parameters.setdefault(name, {"type": "json"})
+    for name, value in (operation.defaults or {}).items():
+        parameters[name]["default"] = value
+
+
+def values_of(plan: Plan) -> Callable[[Emulator], None]:
+    """Return a function that gives an emulated fleet the configurations that the plan found."""
+    values: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in plan.items():
+        operation: Any = item.operation
+        if item.seq is not None and operation is not None and operation.target().part:
+            kept = values.setdefault((item.device, operation.group), {})
+            for name, value in _before(item).items():
+                if value is not None and name not in getattr(operation, "secrets", {}):
+                    kept.setdefault(name, value)
+
+    def prepare(emulator: Emulator) -> None:
+        for (device_id, group), found in values.items():
+            emulator.noun(Configuration).prepare(device_id, group, found)
+
+    return prepare
+
+
+def _before(item: PlanItem) -> Mapping[str, Any]:
     if item.before is not None:
         return item.before
     # An unchanged device already has the requested values.
@@ -162,7 +216,14 @@ def rehearse_plan(
             tell(f"{read.counts[Verdict.REFUSED]} refused operations are left out")
         profile = FaultProfile(rate=faults, kinds=KINDS, seed=seed) if faults else None
         rehearsed = asyncio.run(
-            rehearse(world_of(read), read, options, folder=Path(folder), faults=profile)
+            rehearse(
+                world_of(read),
+                read,
+                options,
+                folder=Path(folder),
+                faults=profile,
+                prepare=values_of(read),
+            )
         )
         if page is not None:
             name = f"rehearsal of {Path(plan).name}"

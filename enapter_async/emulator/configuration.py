@@ -10,7 +10,8 @@ from enapter_async.emulator.world import World
 
 NOT_CONFIGURED: Final = "not_configured"
 """The alert of a device that lacks a required value."""
-_MASK: Final = "***"
+MASK: Final = "***"
+"""What stands for a sensitive value in the log, and in answers if `mask_sensitive` is set."""
 
 
 def _is_number(value: Any) -> bool:
@@ -60,6 +61,10 @@ class Configuration(Noun):
         }
         return {**defaults, **self._set.get((device.id, group), {})}
 
+    def prepare(self, device_id: str, group: str, values: Mapping[str, Any]) -> None:
+        """Set values directly, as if they had been set long ago; nothing is logged."""
+        self._set[device_id, group] = dict(values)
+
     def respond(self, call: Call, request: Request) -> dict[str, Any]:
         """Carry out a request for a configuration group."""
         device = self.world.get(call.ids["device"], site_id=call.site_id)
@@ -106,7 +111,7 @@ class Configuration(Noun):
             name: each for name, each in kept.items() if name not in reset
         }
         masked = {
-            name: _MASK if parameters[name].get("sensitive") else value
+            name: MASK if parameters[name].get("sensitive") else value
             for name, value in wanted.items()
         }
         self._applied(
@@ -128,7 +133,7 @@ class Configuration(Noun):
     def _shown(self, device: Device, group: str) -> dict[str, Any]:
         parameters = _parameters(_group(device, group))
         return {
-            name: _MASK if self.mask_sensitive and parameters[name].get("sensitive") else value
+            name: MASK if self.mask_sensitive and parameters[name].get("sensitive") else value
             for name, value in self.values(device, group).items()
         }
 

@@ -152,6 +152,30 @@ def test_lost_configurations_end_a_rehearsal_as_they_would_end_the_run(
     assert "NOT TRUE" not in result.stdout
 
 
+def test_configurations_and_sites_are_rehearsed_from_the_values_in_the_plan(
+    run: Run, world: World, leaf: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEW_TOKEN", "S3CRET")
+    rows, plan = tmp_path / "rows.csv", tmp_path / "plan"
+    others = [each.id for each in world if each.id != leaf][:2]
+    rows.write_text(
+        "operation,device_id,site_id,group,set,secrets,reset,name\n"
+        f'configuration.update,{leaf},,network,"{{""port"": 8502}}",'
+        '"{""token"": ""env:NEW_TOKEN""}","[""host""]",\n'
+        f"update,{leaf},,,,,,New\n"
+        f'configuration.update,{others[0]},,network,"{{""port"": 502}}",,,\n'
+        f"configuration.reset,{others[1]},,network,,,,\n"
+        f"site.update,,{world.sites[0].id},,,,,North\n"
+    )
+    run("configuration", "update", others[1], "network", "--set", "host=h")
+    assert run("fleet", "plan", str(rows), "-o", str(plan)).exit_code == 0
+    result = run("fleet", "rehearse", str(plan), "--faults", "0.3", "--seed", "2", "--json")
+    assert result.exit_code == 0, result.output
+    counts = json.loads(result.stdout.splitlines()[-1])["report"]["counts"]
+    assert (counts["applied"], counts["unchanged"]) == (4, 1)
+    assert "S3CRET" not in result.output
+
+
 def test_a_modified_plan_is_not_rehearsed(run: Run, renames: Path) -> None:
     renames.write_text(renames.read_text().replace(" x", " y"))
     assert run("fleet", "rehearse", str(renames)).exit_code == 5
