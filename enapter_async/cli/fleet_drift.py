@@ -160,8 +160,13 @@ def export_fleet(
     def unread(device: str, error: APIError) -> None:
         warn(f"{plain(device)}: its configuration could not be read: {reason_of(error)}")
 
-    async def work(rows: IO[str]) -> tuple[dict[str, None], int]:
-        """Write the rows as JSON Lines; return their columns and their number."""
+    async def work(stack: contextlib.ExitStack) -> tuple[IO[str], dict[str, None], int]:
+        """Write the rows as JSON Lines; return them, the columns that they have, and their number.
+
+        The columns of a CSV file are known only after the last row.
+        """
+        kept = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - the stack closes it
+        rows: IO[str] = stack.enter_context(kept)
         columns: dict[str, None] = dict.fromkeys(DEVICE.columns)
         count = 0
         async with settings.client() as client:
@@ -171,12 +176,11 @@ def export_fleet(
                     columns |= dict.fromkeys(row)
                     rows.write(json_line(dict(row)) + "\n")
                     count += 1
-        return columns, count
-
-    # The columns of a CSV file are known only after the last row.
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
-        columns, count = asyncio.run(work(rows))
         rows.seek(0)
+        return rows, columns, count
+
+    with contextlib.ExitStack() as stack:
+        rows, columns, count = asyncio.run(work(stack))
         with written_whole(output, new=not force) as file:
             if output.endswith(".jsonl"):
                 file.writelines(rows)

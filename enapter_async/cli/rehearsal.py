@@ -160,7 +160,7 @@ def _asked(operation: Operation[Any]) -> Mapping[str, Any]:
         case ResetConfiguration():
             return {"group": operation.group}
         case UpdateSite():
-            body = operation.request().body or {}
+            body: Any = operation.request().body
             return {field: value for field, value in body.items() if value is not None}
     return operation.claims()
 
