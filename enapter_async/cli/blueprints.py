@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.groups import Nouns
 from enapter_async.cli.objects import run_reading, show_object
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.rows import json_line
@@ -20,7 +21,7 @@ _to_file = click.option(
 )
 
 
-@click.group("blueprints")
+@click.group("blueprints", cls=Nouns)
 def command() -> None:
     """Read, check, upload and download blueprints.
 

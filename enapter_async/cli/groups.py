@@ -69,6 +69,9 @@ class Nouns(click.Group):
 
 
 def own_first(command: click.Command) -> click.Command:
-    """Move a command's shared options behind its own; safe to repeat."""
+    """Move shared options behind a command's own, also those of its commands; safe to repeat."""
     command.params.sort(key=lambda parameter: isinstance(parameter, SharedOption))
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            own_first(each)
     return command
