@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from enapter_async._version import __version__
 from enapter_async.cli.exit_codes import MEANINGS, Exit
 from enapter_async.cli.groups import Nouns, own_first
-from enapter_async.cli.options import Settings, connection_options, tell_of_doctor, warn
+from enapter_async.cli.options import TYPED, Settings, connection_options, tell_of_doctor, warn
 from enapter_async.cli.streams import OutputError
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunRefusedError
@@ -94,6 +94,10 @@ class _Root(Nouns):
             for name, (_, text) in _COMMANDS.items()
             if name.startswith(incomplete)
         ]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[TYPED] = tuple(args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

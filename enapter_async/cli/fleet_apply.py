@@ -12,8 +12,8 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import BY, FORCE, JOURNAL, WORKERS, apply_as_job, parsed_by
-from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.prompts import confirm_lasting, force_option, yes_option
+from enapter_async.cli.options import Settings, connection_options, tell, typed
+from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
 from enapter_async.cli.run_options import (
     AGAIN,
@@ -47,7 +47,7 @@ def apply_all(
     *,
     source: str,
     results: str | None = None,
-    force: bool = False,
+    replace_results: bool = False,
     power: bool = False,
     skip_refused: bool = False,
     yes: bool = False,
@@ -72,7 +72,11 @@ def apply_all(
             journal=JournalOptions(
                 path=folder.journal,
                 power=power,
-                facts={"source": source, **pace_facts(settings, options.concurrency)},
+                facts={
+                    "source": source,
+                    "command": typed(),
+                    **pace_facts(settings, options.concurrency),
+                },
             ),
             credentials=options.credentials or default,
         )
@@ -83,7 +87,7 @@ def apply_all(
             options,
             total=len(operations),
             results=results,
-            force=force,
+            replace_results=replace_results,
         )
         return asyncio.run(running)
     finally:
@@ -146,7 +150,9 @@ def _told(operations: Collection[Any]) -> str:
     help="Write every outcome to this new file, as CSV if its name ends in .csv, otherwise as JSON "
     "Lines.",
 )
-@force_option
+@click.option(
+    "--replace-results", is_flag=True, help="Replace the file of --results if it already exists."
+)
 @click.option(
     "--power",
     is_flag=True,
@@ -220,9 +226,9 @@ def apply_file(
 
 
 def _check_job(how: Mapping[str, Any]) -> None:
-    for option in ("results", "power", "force"):
+    for option in ("results", "power", "replace_results"):
         if how[option]:
-            raise click.UsageError(f"--{option} does not go with --journal")
+            raise click.UsageError(f"--{option.replace('_', '-')} does not go with --journal")
 
 
 def _read(file: str) -> Collection[Any]:

@@ -2,6 +2,8 @@
 
 import functools
 import os
+import re
+import shlex
 import stat
 import sys
 import warnings
@@ -181,12 +183,21 @@ def warn(message: str) -> None:
     click.echo(message, err=True)
 
 
+def typed() -> str:
+    """Return the command line that was typed, quoted for a shell, without passwords in URLs."""
+    words = click.get_current_context().meta.get(TYPED, ())
+    return _PASSWORD.sub("…@", shlex.join(("enapter-async", *words)))
+
+
 def is_quiet() -> bool:
     """Return whether `--quiet` was given to the command that runs."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(_QUIET))
 
 
+TYPED: Final = "enapter_async.typed"
+"""The key of the words that were typed, in the context's meta."""
+_PASSWORD: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _QUIET: Final = "enapter_async.quiet"
 _shared: Final = functools.partial(click.option, cls=SharedOption)
 _CONNECTION: Final = (

@@ -86,20 +86,22 @@ async def carry_out(
     *,
     total: int,
     results: str | None = None,
-    force: bool = False,
+    replace_results: bool = False,
 ) -> Exit:
     """Execute a run, show its report, and return the exit code.
 
     If `operations` is None, the remaining operations of its journal are carried out. `total` is the
     number of outcomes to expect, for progress; `results` is a file to which each outcome is
-    written; `force` replaces an existing one.
+    written; `replace_results` replaces an existing one.
     """
     watch = Watch()
     with contextlib.ExitStack() as stack:
         client = settings.client(hooks=[watch], in_flight=options.concurrency)
         if isinstance(operations, Plan):
             operations.check_server(client)
-        written = stack.enter_context(ResultsFile(results, replace=force)) if results else None
+        written = (
+            stack.enter_context(ResultsFile(results, replace=replace_results)) if results else None
+        )
         tracking = stack.enter_context(tracker(max(total, 1), watch))
 
         def on_outcome(outcome: Outcome[Any]) -> None:

@@ -54,7 +54,7 @@ CALLING: Final = tuple(
     for name in COMMANDS
     if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles use")
 )
-OF_FILES_AND_LISTS: Final = {"--columns", "--force", "--output"}
+OF_FILES_AND_LISTS: Final = {"--columns", "--force", "--output", "--replace-results"}
 """Options of all lists, and of all commands that write a file: tried in test_listing.py."""
 MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate"), ("doctor", "--verbose")}
 """`doctor` tries each of its few checks once."""

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,11 @@ from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.fleet.reporting.status import RunStatus
 from enapter_async.fleet.reporting.summary import summarize
+from enapter_async.text import plain
 
 _DATA: Final = "@data@"
 _RULES: Final = "@rules@"
+_STATIC: Final = "@static@"
 _INLINE: Final = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 # Characters that could close the element around the data, or that UTF-8 cannot encode;
 # in JSON they occur only inside strings, where an escape means the same.
@@ -84,7 +87,31 @@ def render(data: Any) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     head, tail = page.replace(_RULES, rules).split(_DATA)
-    return head + json_for_page(data) + tail
+    before, after = head.split(_STATIC)
+    return before + _static(data) + after + json_for_page(data) + tail
+
+
+def _static(data: Mapping[str, Any]) -> str:
+    """Return the counts and the causes as HTML, for a browser without JavaScript."""
+    counts = "".join(
+        f"<li>{number:,} {_text(state)}</li>" for state, number in data["counts"].items() if number
+    )
+    causes = "".join(
+        f"<li>{cause['number']:,} {_text(cause['state'])}: "
+        f"{_text(cause['message'] or cause['error'] or 'no more is known')}"
+        f" ({', '.join(map(_text, cause['examples']))})</li>"
+        for cause in sorted(data["causes"], key=lambda each: -each["number"])
+    )
+    return (
+        f"<h1>Fleet run {_text(data['name'])}</h1><ul>{counts}</ul>"
+        + (f"<h2>Causes</h2><ul>{causes}</ul>" if causes else "")
+        + "<noscript><p>The plots and the table of operations need JavaScript. This page loads "
+        "nothing and sends nothing.</p></noscript>"
+    )
+
+
+def _text(value: Any) -> str:
+    return escape(plain(value))
 
 
 def json_for_page(data: Any) -> str:

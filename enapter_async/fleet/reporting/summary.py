@@ -28,6 +28,8 @@ CAUSES: Final = 200
 """The maximum number of causes to tell apart by message; further ones count without it."""
 NOTES: Final = 200
 EXAMPLES: Final = 3
+PLACES: Final = 10
+"""The maximum number of sites to list, those with the most items that were not done."""
 UNDER_WAY: Final = "under way"
 WAITING: Final = "waiting"
 """In a run in progress: the states of intents without an outcome, and of items not started."""
@@ -35,7 +37,7 @@ WAITING: Final = "waiting"
 _TEXT: Final = 300
 _VALUE: Final = 120
 _NOT_TOLD: Final = frozenset({"begin", "end", WAVE_BEGUN})
-_TOLD_FACTS: Final = ("source", "base_url", "version", "credentials")
+_TOLD_FACTS: Final = ("source", "command", "base_url", "version", "credentials")
 _NOT_STARTED: Final = "it was not started"
 _NO_OUTCOME: Final = (
     "the run ended when it was about to send this operation; no outcome was recorded"
@@ -81,7 +83,8 @@ class _Summary:
         self._rows: dict[int, list[Any]] = {seq: [] for seq in self._chosen()}
         self._asked: dict[tuple[str, str], Counter[str]] = {}
         self._waves: dict[int, Counter[str]] = {}
-        self._sites: set[str] = set()
+        self._sites: dict[str, Counter[str]] = {}
+        self._about: dict[int, list[str]] = {}
         self._timeline = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
         self._examples: dict[int, list[str]] = {}
@@ -108,6 +111,7 @@ class _Summary:
             "merged": marks[Mark.MISSING],
             "acknowledged": len(self._replay.acknowledged),
             "sites": len(self._sites),
+            **self._told_places(),
             "counts": counts,
             "asked": [
                 {"operation": kind, "fields": fields, "counts": states}
@@ -122,6 +126,7 @@ class _Summary:
                 for cause, (index, number) in self._causes.items()
             ],
             "rows": [row for row in self._rows.values() if row],
+            "about": self._about,
             "not_done": self._not_done,
         }
 
@@ -160,10 +165,13 @@ class _Summary:
         self._asked.setdefault((kind, ", ".join(fields)), Counter())[state] += 1
         self._wave_of[item.seq] = item.wave
         self._waves.setdefault(item.wave, Counter())[state] += 1
-        if item.group:
-            self._sites.add(item.group)
+        site = item.group or target.site_id or ""
+        if site:
+            self._sites.setdefault(site, Counter())[state] += 1
         if item.seq in self._rows:
             before = item.before if isinstance(item.before, Mapping) else {}
+            known = before.get("name")
+            self._about[item.seq] = [site, _clip(known, _VALUE) if isinstance(known, str) else ""]
             changes = [
                 [field, _clip(value, _VALUE), *(_was(before, field))]
                 for field, value in fields.items()
@@ -175,6 +183,16 @@ class _Summary:
             for wave, counts in sorted(self._waves.items()):
                 began, ended = self._timeline.spans.get(wave, (None, None))
                 yield {"number": wave + 1, "counts": counts, "began": began, "ended": ended}
+
+    def _told_places(self) -> dict[str, Any]:
+        """Return the sites with the most items that were not done."""
+        wrong = {
+            site: counts.total() - sum(counts[state] for state in State if state.done)
+            for site, counts in self._sites.items()
+        }
+        worst = sorted((site for site, number in wrong.items() if number), key=lambda s: -wrong[s])
+        places = [[site, self._sites[site]] for site in worst[:PLACES]]
+        return {"places": places, "places_left": len(worst) - len(places)}
 
     # The events.
 
