@@ -218,7 +218,7 @@ def apply_file(
             place=place,
             by=parsed_by(by),
             workers=1 if workers is None else workers,
-            credentials=options.credentials,  # type: ignore[arg-type]  # a path, from the option
+            credentials=None if options.credentials is None else str(options.credentials),
             source=file,
             force=force,
         )

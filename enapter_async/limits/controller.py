@@ -42,20 +42,18 @@ HEAVY: Final = 0.5
 CUT: Final = 0.8
 """The fraction of the accepted rate that remains after a cut."""
 PLATEAU: Final = 4
-"""After how many calm cohorts the rate is back at the ceiling; after twice as many growth is
-free."""
+"""After how many calm cohorts the rate is back at the ceiling; growth is free after twice these."""
 ADDED_PER_S: Final = 0.4
-"""The minimum growth of the rate per second of a calm cohort, in attempts per second. It is the
-same for all clients, which evens out the shares of several clients of one server."""
+"""The least growth of the rate per second of a calm cohort, in attempts per second; as it is the
+same for all clients, it evens out the shares of several clients of one server."""
 LOWEST_RATE: Final = 1.0
 MOST_BASE: Final = 0.3
 """The largest share of refusals that is attributed to chance."""
 BASE_HALVED_AFTER_S: Final = 10.0
 """The half-life of the known share, after which it is tested again."""
 SURE: Final = 3.0
-"""The evidence that ends a trial, as a logarithm; increased after each wrong verdict."""
 MOST_SURE: Final = 12.0
-"""The maximum of this evidence."""
+"""The evidence that ends a trial, as a logarithm: at first, and at most after wrong verdicts."""
 TRIED: Final = 20
 """The minimum number of attempts before a trial attributes refusals to chance."""
 IN_A_ROW: Final = 6
@@ -127,6 +125,10 @@ class Controller:
         self._new_epoch()
 
     # When the next attempt may start.
+
+    def holds_back(self, cohort: Cohort) -> bool:
+        """Return whether an attempt that has begun should not be sent any more."""
+        return self._frozen_at is not None or (self._probing and cohort.epoch != self.epoch)
 
     def opens_at(self, now: float) -> float:
         """Return when the next attempt may start; infinity if one must end first."""

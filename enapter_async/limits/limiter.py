@@ -94,6 +94,10 @@ class AdaptiveLimiter:
         """How many attempts are in flight."""
         return self._controller.in_flight
 
+    def holds_back(self, permit: Permit) -> bool:
+        """Return whether a permit that is not used yet should not be used now."""
+        return self._controller.holds_back(permit)
+
     def try_acquire(self) -> Permit | None:
         """Return a permit at once, or None if the attempt has to wait."""
         if self._line:

@@ -99,7 +99,7 @@ class SharedLimiter:
         self._clock = clock = clock or Clock()
         self._monotonic = clock.monotonic
         self._own = AdaptiveLimiter(Pacing(max_in_flight=max_in_flight), clock)
-        self._line: deque[asyncio.Future[float]] = deque()
+        self._line: deque[asyncio.Future[float | None]] = deque()
         self._held: deque[float] = deque()
         """When each reserved but unused slot starts."""
         self._sleeper: asyncio.Task[None] | None = None
@@ -149,37 +149,54 @@ class SharedLimiter:
 
     async def acquire(self, *, again: bool = False) -> Permit:
         """Wait for a permit of this process, and then for a slot."""
-        permit = self._own.try_acquire() or await self._own.acquire(again=again)
-        place: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        while True:
+            permit = self._own.try_acquire() or await self._own.acquire(again=again)
+            if not self._own.holds_back(permit) and await self._wait_for_slot(permit, again=again):
+                return permit
+            # Refusals came meanwhile: this process decides anew.
+            self._own.dropped(permit)
+            self._share_pause()
+            again = True
+
+    async def _wait_for_slot(self, permit: Permit, *, again: bool) -> bool:
+        """Wait for a slot; return False if refusals came first."""
+        place: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
         if again:
             self._line.appendleft(place)
         else:
             self._line.append(place)
         self._serve()
         try:
-            await place
+            return await place is not None
         except BaseException as error:
             self._own.dropped(permit)
             if isinstance(error, asyncio.CancelledError) and place.done():
-                if not place.cancelled():
-                    self._held.appendleft(place.result())
+                if not place.cancelled() and (slot := place.result()) is not None:
+                    self._held.appendleft(slot)
                 self._serve()
             raise
-        return permit
 
     def passed(self, permit: Permit) -> None:
         """End an attempt that received any answer other than a refusal."""
         self._own.passed(permit)
 
     def refused(self, permit: Permit, retry_after: float | None) -> None:
-        """End an attempt that was refused; if this process now pauses, all processes pause."""
+        """End an attempt that was refused; if this process now pauses, so do the others."""
         self._own.refused(permit, retry_after)
-        seconds = self._own.pace().paused_s
-        now = self._monotonic()
+        if self._own.holds_back(permit):
+            self._held.clear()
+            for place in self._line:
+                if not place.done():
+                    place.set_result(None)
+            self._line.clear()
+        self._share_pause()
+
+    def _share_pause(self) -> None:
+        seconds, now = self._own.pace().paused_s, self._monotonic()
         if seconds > 0 and now + seconds > self._paused_until + LEAD_S:
             self._pause_here(now, seconds)
             if self._pausing is None:
-                self._pausing = asyncio.get_running_loop().create_task(self._share_pause())
+                self._pausing = asyncio.get_running_loop().create_task(self._tell_pause())
 
     def dropped(self, permit: Permit) -> None:
         """End an attempt that reveals nothing about the server."""
@@ -282,7 +299,7 @@ class SharedLimiter:
         self._held.clear()
         self._changed()
 
-    async def _share_pause(self) -> None:
+    async def _tell_pause(self) -> None:
         try:
             async with asyncio.timeout(TAKE_S):
                 await self._slots.pause(self._paused_until - self._monotonic())

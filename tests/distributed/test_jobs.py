@@ -88,7 +88,7 @@ def items_of(job: fleet.Job) -> list[fleet.WorkItem]:
 
 
 async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: str) -> None:
-    job = await submitted(emulator, place, max_rate=100.0, concurrency=4)
+    job = await submitted(emulator, place, by=60, max_rate=100.0, concurrency=4)
     async with worker(emulator, place):
         await sent(emulator, 12)
         await job.stop("enough")
@@ -197,7 +197,7 @@ async def test_a_different_token_is_used_only_if_accepted(emulator: Emulator, fo
         return Client(emulator.token, base_url=emulator.base_url, user="another", **settings)
 
     arrived = len(written(emulator))
-    async with fleet.Worker(other, folder):
+    async with fleet.Worker(other, folder, slots=6):
         await asyncio.sleep(0.4)
         assert len(written(emulator)) == arrived
     await job.stop("accept")

@@ -130,11 +130,21 @@ async def test_a_pause_after_refusals_is_shared_and_ends_reserved_slots(hands: H
     paces: list[Pace] = []
     async with SharedLimiter(line, clock=hands.clock()) as limiter:
         limiter.watch(paces.append)
+        attempts = await waiting(limiter, 6)
         for _ in range(6):
-            permits = await waiting(limiter, 1)
             await hands.turn(0.01)
-            limiter.refused(permits[0].result(), 30.0)
+        reserved = await waiting(limiter, 4)
+        begun = done(reserved)
+        assert begun < 4
+        for attempt in attempts:
+            limiter.refused(attempt.result(), 30.0)
+        for _ in range(5):
+            await hands.turn(0.01)
+        limiter.refused(reserved[0].result(), 30.0)
         await settled()
+        assert done(reserved) == begun, "a slot reserved before the pause was used in it"
+        for call in reserved:
+            call.cancel()
         assert line.pauses == [pytest.approx(30.0)]
         assert limiter.pace().paused_s == pytest.approx(30.0)
         assert paces[-1].paused_s > 0

@@ -12,12 +12,15 @@ from typing import Final
 from tests.faults.breaks.answers import ANSWERS
 from tests.faults.breaks.breaking import Break, NotThereError
 from tests.faults.breaks.calls import CALLS
+from tests.faults.breaks.distributed import DISTRIBUTED
 from tests.faults.breaks.files import FILES
 from tests.faults.breaks.jobs import JOBS
 
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
-BREAKS: Final[Mapping[str, Break]] = MappingProxyType({**CALLS, **ANSWERS, **JOBS, **FILES})
+BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
+    {**CALLS, **ANSWERS, **JOBS, **DISTRIBUTED, **FILES}
+)
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
     {name: each for name, each in BREAKS.items() if each.simulated}
