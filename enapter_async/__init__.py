@@ -99,6 +99,14 @@ if TYPE_CHECKING:
         Device,
         DeviceType,
     )
+    from enapter_async.models.logs import (
+        DeviceEvent,
+        Gap,
+        LogRecord,
+        LogSeverity,
+        LogsOrder,
+        LogsShow,
+    )
     from enapter_async.models.manifest import (
         Manifest,
     )
@@ -155,6 +163,7 @@ if TYPE_CHECKING:
         ListDevices,
         UpdateDevice,
     )
+    from enapter_async.operations.logs import ListLogs
     from enapter_async.operations.provisioning import (
         ProvisionLuaDevice,
         ProvisionStandalone,
@@ -231,6 +240,7 @@ __all__ = [
     "DeleteRule",
     "DeleteSite",
     "Device",
+    "DeviceEvent",
     "DeviceType",
     "DisableRule",
     "DownloadBlueprint",
@@ -243,6 +253,7 @@ __all__ = [
     "Execution",
     "ExecutionState",
     "ExecutionsOrder",
+    "Gap",
     "GenerateConfig",
     "GetBlueprint",
     "GetBlueprintByName",
@@ -257,8 +268,13 @@ __all__ = [
     "HostDownError",
     "ListDevices",
     "ListExecutions",
+    "ListLogs",
     "ListRules",
     "ListSites",
+    "LogRecord",
+    "LogSeverity",
+    "LogsOrder",
+    "LogsShow",
     "MQTTCredentials",
     "MQTTProtocol",
     "MQTTSCredentials",
@@ -333,6 +349,7 @@ _ROOMS = (
     "models.configs",
     "models.devices",
     "models.configuration",
+    "models.logs",
     "models.rules",
     "models.sites",
     "models.provisioning",
@@ -340,6 +357,7 @@ _ROOMS = (
     "models.blueprints",
     "operations.devices",
     "operations.configuration",
+    "operations.logs",
     "operations.rule_engine",
     "operations.rules",
     "operations.sites",

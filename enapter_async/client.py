@@ -23,11 +23,13 @@ from enapter_async._http.security import (
     check_ssl_context,
     parse_base_url,
 )
+from enapter_async._http.socket import Sockets
 from enapter_async._http.transport import Timeouts
 from enapter_async.api.blueprints import Blueprints
 from enapter_async.api.commands import Commands
 from enapter_async.api.configuration import Configuration
 from enapter_async.api.devices import Devices
+from enapter_async.api.logs import Logs
 from enapter_async.api.provisioning import Provisioning
 from enapter_async.api.rules import Rules
 from enapter_async.api.sites import Sites
@@ -277,6 +279,7 @@ class Client:
         self.provisioning = Provisioning(self)
         self.rules = Rules(self)
         self.blueprints = Blueprints(self)
+        self.logs = Logs(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.
@@ -302,6 +305,11 @@ class Client:
         does not count against the deadline.
         """
         return self._open_pipeline().execute(operation, record, patient=patient)
+
+    @property
+    def sockets(self) -> Sockets:
+        """The websockets of this client, for the methods that return streams."""
+        return self._engine.sockets()
 
     async def reach(self) -> None:
         """Connect to the host as calls do, but send nothing.

@@ -131,11 +131,13 @@ NO_NOUN = (
     "api.executor",
     "api.following",
     "api.paging",
+    "api.streams",
     "models.enumerations",
     "operations.arguments",
     "operations.kinds",
     "operations.nouns",
     "operations.pages",
+    "operations.streamed",
 )
 """Files among the nouns that concern all of them."""
 SHOWN = {("fleet", "operations.device_plans"), ("fleet", "operations.device_selection")}

@@ -25,6 +25,7 @@ from enapter_async._http.security import (
     warn_caller,
 )
 from enapter_async._http.session import SessionTransport
+from enapter_async._http.socket import Sockets
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Wire
 from enapter_async.clock import Clock
@@ -62,6 +63,7 @@ class Engine:
         self._settings = settings
         self._pipeline: Pipeline | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._sockets: Sockets | None = None
         self._asked = settings.token if isinstance(settings.token, AskedToken) else None
         self._own_limiter = AdaptiveLimiter(settings.pacing, settings.clock)
         self.limiter: Limiter = settings.limiter or self._own_limiter
@@ -95,6 +97,14 @@ class Engine:
             evidence=Evidence(),
             token=self._asked,
         )
+        self._sockets = Sockets(
+            wire,
+            verification(settings.base_url, settings.ssl_context),
+            timeouts=settings.timeouts,
+            shared=settings.session,
+            proxy=settings.proxy,
+            renew=None if self._asked is None else self._asked.renew,
+        )
         if self._asked is not None:
             self._asked.follow(self._renew)
         self.loop = asyncio.get_running_loop()
@@ -114,6 +124,12 @@ class Engine:
         if loop is None or self.thread != threading.get_ident() or not loop.is_running():
             self._check_loop()
         return self._pipeline
+
+    def sockets(self) -> Sockets:
+        """Return the websockets of the client, or raise as `pipeline` does."""
+        self.pipeline()
+        assert self._sockets is not None  # noqa: S101 - an open engine has them
+        return self._sockets
 
     def _check_loop(self) -> None:
         """Raise if the loop or the process is not that of `open`; the thread may be another."""
@@ -135,6 +151,8 @@ class Engine:
             self.state = "closed"
             if self._asked is not None:
                 self._asked.stop()
+            if self._sockets is not None:
+                await self._sockets.close()
             self._pipeline.transport.close()
             await self._own_limiter.close()
             if self._session is not None:

@@ -80,16 +80,16 @@ class CarryingWire(Wire):
     def serialize(self, message: Message) -> bytes:
         """Return the bytes of a request for HTTP/1.1."""
         head, end, body = super().serialize(message).partition(b"\r\n\r\n")
-        fields = "".join(f"\r\n{name}: {value}" for name, value in self._asked().items())
+        fields = "".join(f"\r\n{name}: {value}" for name, value in self.asked().items())
         return head + fields.encode("ascii") + end + body
 
     async def _carry(
         self, request: ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        request.headers.update(self._asked())
+        request.headers.update(self.asked())
         return await handler(request)
 
-    def _asked(self) -> dict[str, str]:
+    def asked(self) -> dict[str, str]:
         """Return the extra headers; invalid ones are logged and do not affect the call."""
         try:
             asked = dict(self._extra())

@@ -5,13 +5,16 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 
 from collections.abc import AsyncGenerator, Iterable
 from functools import partial
+from typing import Any
 
 import attrs
 
-from enapter_async.api.executor import Executor
+from enapter_async.api.executor import StreamingExecutor
 from enapter_async.api.paging import read_all
+from enapter_async.api.streams import BUFFER, follow
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.models.devices import Device
+from enapter_async.models.logs import DeviceEvent, Gap
 from enapter_async.models.manifest import Manifest
 from enapter_async.operation import UNSET, Unset
 from enapter_async.operations.devices import (
@@ -23,6 +26,7 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
+from enapter_async.operations.logs import StreamTelemetry, WatchDevices
 
 
 @attrs.frozen
@@ -39,7 +43,7 @@ class Devices:
     whether it was done.
     """
 
-    _executor: Executor
+    _executor: StreamingExecutor
 
     async def get(
         self, device_id: str, *, site_id: str | None = None, expand: Iterable[str] = ()
@@ -146,3 +150,29 @@ class Devices:
         return await self._executor.execute(
             AssignBlueprint(device_id=device_id, site_id=site_id, blueprint_id=blueprint_id)
         )
+
+    def watch(
+        self, device_ids: Iterable[str], *, site_id: str | None = None, buffer: int = BUFFER
+    ) -> AsyncGenerator[DeviceEvent | Gap, None]:
+        """Yield what up to 100 devices send (telemetry, properties, logs) until the client closes.
+
+        A lost connection is made again. What was missed meanwhile cannot be listed, so a `Gap`
+        tells it; so it does if more than `buffer` items waited to be read, and some were dropped.
+        Raises `AuthenticationError`, `PermissionDeniedError` or `NotFoundError` if the API refuses.
+
+        Source: API page, the websocket `devices/?id.in=…`.
+        """
+        make = partial(WatchDevices, device_ids=device_ids, site_id=site_id)
+        return follow(self._executor, make, buffer=buffer)
+
+    def stream_telemetry(
+        self, device_id: str, *, site_id: str | None = None, buffer: int = BUFFER
+    ) -> AsyncGenerator[dict[str, Any] | Gap, None]:
+        """Yield the telemetry of one device as it sends it, until the client closes.
+
+        Each item is the JSON object of a frame, unchanged, or a `Gap`, as of `watch`.
+
+        Source: API page, the websocket `devices/{device_id}/telemetry`.
+        """
+        make = partial(StreamTelemetry, device_id=device_id, site_id=site_id)
+        return follow(self._executor, make, buffer=buffer)

@@ -2,6 +2,8 @@
 
 from typing import Protocol, TypeVar
 
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.socket import Sockets
 from enapter_async.clock import Clock
 from enapter_async.operation import Operation
 
@@ -13,6 +15,25 @@ class Executor(Protocol):
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute one operation and return its result."""
+        ...
+
+
+class StreamingExecutor(Executor, Protocol):
+    """An executor that opens websockets, for methods that return streams."""
+
+    @property
+    def clock(self) -> Clock:
+        """The source of time."""
+        ...
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """The policy whose delays apply between two connections."""
+        ...
+
+    @property
+    def sockets(self) -> Sockets:
+        """The websockets."""
         ...
 
 

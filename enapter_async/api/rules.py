@@ -4,13 +4,17 @@ Source: API page, "Rule Engine".
 """
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
-from enapter_async.api.executor import Executor
+from enapter_async.api.executor import StreamingExecutor
 from enapter_async.api.paging import read_page
+from enapter_async.api.streams import BUFFER, follow
+from enapter_async.models.logs import Gap, LogRecord
 from enapter_async.models.rules import Rule, RuleEngine, RuleScript
+from enapter_async.operations.logs import StreamRuleLogs
 from enapter_async.operations.pages import LARGEST_PAGE
 from enapter_async.operations.rule_engine import (
     GetRuleEngine,
@@ -37,7 +41,7 @@ class Rules:
     addressed by its id or its slug. A script is text, here and in each `Rule`.
     """
 
-    _executor: Executor
+    _executor: StreamingExecutor
 
     async def engine(self, *, site_id: str | None = None) -> RuleEngine:
         """Read the state of the rule engine. Changes nothing; safe to repeat.
@@ -158,3 +162,16 @@ class Rules:
         Source: API page "Rule Engine", `DELETE sites/{site_id}/rule_engine/rules/{rule_id}`.
         """
         await self._executor.execute(DeleteRule(rule_id=rule_id, site_id=site_id))
+
+    def logs(
+        self, rule_id: str, *, site_id: str | None = None, buffer: int = BUFFER
+    ) -> AsyncGenerator[LogRecord | Gap, None]:
+        """Yield the logs of a rule as they arrive, until the client is closed.
+
+        A lost connection is made again; logs of rules cannot be listed, so what was missed is told
+        by a `Gap`, as is what was dropped because more than `buffer` items waited to be read.
+
+        Source: API page, the websocket `sites/{site_id}/rule_engine/rules/{rule_id}/logs`.
+        """
+        make = partial(StreamRuleLogs, rule_id=rule_id, site_id=site_id)
+        return follow(self._executor, make, buffer=buffer)

@@ -47,6 +47,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "emulator": ("enapter_async.cli.emulator", "Run a local server that behaves like the API."),
         "fleet": ("enapter_async.cli.fleet", "Change many devices from a file."),
+        "logs": ("enapter_async.cli.logs", "List the logs of a device, or follow them."),
         "profiles": ("enapter_async.cli.profiles", "List the profiles of the configuration file."),
         "provisioning": (
             "enapter_async.cli.provisioning",

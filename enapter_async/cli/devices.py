@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.following import follow_objects, shown_time, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import (
@@ -18,9 +19,12 @@ from enapter_async.cli.objects import (
     write_object,
 )
 from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
 from enapter_async.cli.streams import leads_nowhere
 from enapter_async.client import Client
+from enapter_async.converter import unstructure
+from enapter_async.models.logs import DeviceEvent
 from enapter_async.operation import UNSET
 from enapter_async.operations.device_arguments import EXPANDABLE
 from enapter_async.operations.device_selection import Selection
@@ -31,6 +35,7 @@ from enapter_async.operations.devices import (
     GetManifest,
     UpdateDevice,
 )
+from enapter_async.text import plain
 
 _expand = click.option(
     "--expand",
@@ -197,3 +202,33 @@ def generate_config(
         )
     operation = GenerateConfig(device_id=device, site_id=site_id, protocol=protocol)
     write_object(settings, operation, credentials=output, show_secret=show)
+
+
+@command.command("watch")
+@connection_options
+@click.argument("devices", nargs=-1, required=True, metavar="DEVICE...")
+@click.option("--site", "site_id", metavar="ID", help="Address the devices through this site.")
+@stop_after
+def watch_devices(
+    settings: Settings, *, devices: tuple[str, ...], site_id: str | None, limit: int | None
+) -> None:
+    """Write what up to 100 devices send until Ctrl-C: telemetry, properties and logs.
+
+    A lost connection is made again. What was missed is told on standard error, or with --json as
+    an object with `gap`.
+    """
+    follow_objects(
+        settings,
+        lambda client: client.devices.watch(devices, site_id=site_id),
+        _line_of_event,
+        limit=limit,
+    )
+
+
+def _line_of_event(event: DeviceEvent) -> str:
+    time = shown_time(event.received_at or event.timestamp)
+    shown: Any = event.telemetry
+    for kind in ("properties", "log"):
+        shown = unstructure(getattr(event, kind)) if shown is None else shown
+    content = plain(json_line(shown)) if shown is not None else ""
+    return f"{time}\t{plain(event.device_id)}\t{content}"

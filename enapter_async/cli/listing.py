@@ -37,7 +37,7 @@ class Listing:
         table = output == "table" or (output is None and fancy(sys.stdout))
         write_row = row_writer(sys.stdout, self.columns) if output == "csv" else None
         found: list[list[str]] = []
-        async for each in _first(objects, self.limit):
+        async for each in first(objects, self.limit):
             if output == "json":
                 click.echo(json_line(unstructure(each)))
             elif write_row is not None:
@@ -106,7 +106,8 @@ def _options(columns: Sequence[str]) -> tuple[Callable[..., Any], ...]:
     )
 
 
-async def _first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T]:
+async def first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T]:
+    """Yield at most so many objects; all of them if there is no limit."""
     count = 0
     async for each in objects:
         yield each

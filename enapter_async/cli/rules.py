@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from enapter_async.cli.following import follow_objects, line_of_log, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import confirm_deletion, list_objects, show_object, write_object
@@ -173,6 +174,21 @@ def delete_rule(settings: Settings, *, rule: str, site_id: str | None, yes: bool
     operation = DeleteRule(rule_id=rule, site_id=site_id)
     confirm_deletion(rule, yes=yes)
     write_object(settings, operation)
+
+
+@command.command("logs")
+@connection_options
+@click.argument("rule")
+@_at_site
+@stop_after
+def follow_rule(settings: Settings, *, rule: str, site_id: str | None, limit: int | None) -> None:
+    """Write the logs of RULE as they arrive, until Ctrl-C; gaps are told on standard error."""
+    follow_objects(
+        settings,
+        lambda client: client.rules.logs(rule, site_id=site_id),
+        line_of_log,
+        limit=limit,
+    )
 
 
 def _script(*, path: str, runtime: str, interval: str | None) -> RuleScript:

@@ -11,6 +11,7 @@ from enapter_async.emulator.blueprints import Blueprints
 from enapter_async.emulator.commands import Commands
 from enapter_async.emulator.configuration import Configuration
 from enapter_async.emulator.devices import Devices
+from enapter_async.emulator.logs import Logs
 from enapter_async.emulator.provisioning import Provisioning
 from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
 from enapter_async.emulator.rules import Rules
@@ -24,7 +25,7 @@ TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
 NOUNS: Final[tuple[type[Noun], ...]] = (
     *(Devices, Sites, Commands, Configuration, Provisioning),
-    *(Rules, Blueprints),
+    *(Rules, Blueprints, Logs),
 )
 """The nouns that the emulator has; a new one is added here."""
 
@@ -92,7 +93,7 @@ class Routes:
     ) -> tuple[int, Any]:
         """Carry out a request; return the status and the answer: JSON, or a `Raw` one."""
         try:
-            role = self._role(token)
+            role = self.role(token)
             if call.noun is None:
                 raise no_endpoint()
             request = Request(
@@ -106,7 +107,8 @@ class Routes:
         except Refusal as refusal:
             return refusal.status, refusal.envelope()
 
-    def _role(self, token: str | None) -> str | None:
+    def role(self, token: str | None) -> str | None:
+        """Return the role of a token on every device, or refuse it; None: that of the fleet."""
         if not token:
             raise _invalid_token(401, "A token is needed.")
         if token not in self._tokens:

@@ -62,6 +62,10 @@ class Rules(Noun):
         script = {"code": base64.b64encode(code.encode()).decode(), "runtime_version": "V3"}
         return self._put(site_id, slug=slug, script=script, disabled=disabled).id
 
+    def rule_id(self, call: Call) -> str:
+        """Return the id of the rule that a path names, or refuse."""
+        return self._find(self._site(call), call.ids["rule"]).id
+
     def code(self, site_id: str, slug: str) -> str:
         """Return the text of a rule's script."""
         rule = next(each for each in self._rules[site_id].values() if each.slug == slug)

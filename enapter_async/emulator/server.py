@@ -34,6 +34,7 @@ from enapter_async.emulator.faults import (
 from enapter_async.emulator.request import Call, Raw
 from enapter_async.emulator.routes import TOKEN_HEADER, NounT, Routes, parse
 from enapter_async.emulator.state import Refusal, Timestamps
+from enapter_async.emulator.streams import Streams
 from enapter_async.emulator.world import World
 
 HOST: Final = "127.0.0.1"
@@ -66,6 +67,8 @@ class Emulator:
     a `Faults` or a `FaultProfile`. `port=0` uses any free port. With `keep_records=False` the log
     of a seeded world only counts. `sleep` (for latency) and `now` are for tests.
 
+    `streams` holds the websockets: what devices send, and how they break.
+
     `base_url` serves `/v3`, and also `/api/v3` as a gateway does. The server listens only on
     127.0.0.1, and its tokens protect nothing: do not use it for real data.
     """
@@ -93,6 +96,7 @@ class Emulator:
         self.timestamps = timestamps
         accepted = {token: None, **(tokens or {})}
         self._routes = Routes(world, tokens=accepted, timestamps=timestamps)
+        self.streams = Streams(world, self._routes, timestamps)
         self._wanted_port = port
         self._sleep = sleep
         self._now = now
@@ -161,6 +165,7 @@ class Emulator:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         call = parse(request.method, request.raw_path.partition("?")[0])
+        streams = request.headers.get("Upgrade", "").lower() == "websocket"
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -178,9 +183,17 @@ class Emulator:
             device_id=device_id or call.device,
             fault=None if fault is None else type(fault).__name__,
         )
+        if fault is None and streams:
+            return await self._stream(request)
         if fault is None:
             return self._carry_out(request, call, body)
         return await self._meet(fault, request, call, body)
+
+    async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self.streams.serve(request, request.headers.get(TOKEN_HEADER))
+        except Refusal as refusal:
+            return _answer(refusal.status, refusal.envelope())
 
     def _carry_out(self, request: web.BaseRequest, call: Call, body: bytes) -> web.Response:
         status, shown = self._routes.respond(

@@ -15,6 +15,7 @@ from enapter_async.operations import (
     commands,  # noqa: F401 - registers its operations
     device_plans,
     devices,
+    logs,  # noqa: F401 - registers its operations
     provisioning,  # noqa: F401 - registers its operations
     rules,  # noqa: F401 - registers its operations
 )

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.socket import Sockets
 from enapter_async.api.devices import Devices
+from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.configs import CommunicationConfig, MQTTCredentials, MQTTProtocol
 from enapter_async.models.devices import Device
@@ -30,6 +33,12 @@ class Recorder:
 
     answer: Callable[[Any], Any]
     asked: list[Operation[Any]] = attrs.field(factory=list)
+    clock: Clock = Clock()
+    retry: RetryPolicy = RetryPolicy()
+
+    @property
+    def sockets(self) -> Sockets:
+        raise AssertionError("these tests open no stream")
 
     async def execute(self, operation: Operation[T]) -> T:
         self.asked.append(operation)

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "devices list": ("--limit", "3"),
     "devices get": ("{device}",),
     "devices manifest": ("{device}",),
+    "devices watch": ("{device}", "--limit", "1"),
     "devices update": ("{device}", "--name", "new"),
     "devices delete": ("nobody", "--yes"),
     "devices generate-config": ("{device}", "-o", "{folder}/one.jsonl"),
@@ -51,6 +52,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet template": (),
     "fleet undo": ("{run}", "--yes"),
     "fleet worker": ("--journal", "{job}", "--until-done", "--credentials", "{folder}/kept"),
+    "logs follow": ("{device}", "--limit", "1"),
+    "logs list": ("{device}",),
     "profiles use": ("one",),
     "provisioning env": ("{credentials}", "-o", "{folder}/env"),
     "provisioning lua-device": (
@@ -66,6 +69,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "rules engine": ("--site", "{site}"),
     "rules get": ("{rule}", "--site", "{site}"),
     "rules list": ("--site", "{site}"),
+    "rules logs": ("{rule}", "--site", "{site}", "--limit", "1"),
     "rules rename": ("{rule}", "renamed", "--site", "{site}"),
     "rules resume": ("--site", "{site}"),
     "rules suspend": ("--site", "{site}"),
@@ -118,6 +122,7 @@ def prepared(run: Run, world: World, folder: Path) -> Mapping[str, str]:
     (folder / "pump").mkdir()
     (folder / "pump" / "manifest.yml").write_text("blueprint_spec: device/3.0\n")
     uploaded = run("blueprints", "upload", str(folder / "pump"), "--json")
+    run("logs", "follow", device, "--limit", "1")  # the emulator writes one log
     return {
         "blueprint": json.loads(uploaded.stdout)["id"],
         "rule": rule,

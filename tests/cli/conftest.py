@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from enapter_async.cli.app import cli
 from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.streams import Streams
 
 Run = Callable[..., Result]
 
@@ -18,6 +20,18 @@ Run = Callable[..., Result]
 @pytest.fixture
 def world() -> World:
     return World.seeded(40, 1, role="OWNER")
+
+
+def say_something(streams: Streams, kind: str, ids: frozenset[str]) -> None:
+    """Let what a stream is about send one thing, so that a command has something to write."""
+    for each in ids:
+        match kind:
+            case "logs":
+                streams.log(each, "Bearing hot", severity="warning")
+            case "devices":
+                streams.telemetry(each, {"rpm": 900})
+            case "rules":
+                streams.rule_log(each, "rule ran")
 
 
 @pytest.fixture
@@ -29,6 +43,7 @@ def emulator(world: World) -> Iterator[Emulator]:
     async def serve() -> None:
         ending = asyncio.Event()
         async with Emulator(world=world) as served:
+            served.streams.when_opened = partial(say_something, served.streams)
             running.append((served, asyncio.get_running_loop(), ending))
             ready.set()
             await ending.wait()

@@ -217,6 +217,53 @@ NOUN_OPTIONS: Final = (
         {"--output": lambda s: s.file(f"env/{s.places['device']}.env").startswith("ENAPTER_")},
     ),
     Own(
+        "logs list",
+        (
+            *("{device}", "--site", "{site}", "--severity", "WARNING", "--show", "persisted_only"),
+            *("--since", "2020-01-01T00:00:00Z", "--until", "2200-01-01T00:00:00+02:00"),
+            *("--newest-first", "--limit", "1", "--json"),
+        ),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            **dict.fromkeys(
+                ("--severity", "--show", "--since", "--until", "--newest-first", "--limit"),
+                lambda s: [row["message"] for row in s.rows()] == ["Bearing hot"],
+            ),
+        },
+    ),
+    Own(
+        "logs follow",
+        (
+            *("{device}", "--site", "{site}", "--severity", "WARNING", "--show", "persisted_only"),
+            *("--limit", "1", "--json"),
+        ),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            **dict.fromkeys(
+                ("--severity", "--show", "--limit"),
+                lambda s: [row["severity"] for row in s.rows()] == ["WARNING"],
+            ),
+        },
+    ),
+    Own(
+        "devices watch",
+        ("{device}", "--site", "{site}", "--limit", "1", "--json"),
+        {
+            "--site": lambda s: (
+                s.world.log.arrivals()[-1].path == f"/v3/sites/{s.places['site']}/devices/"
+            ),
+            "--limit": lambda s: [row["telemetry"] for row in s.rows()] == [{"rpm": 900}],
+        },
+    ),
+    Own(
+        "rules logs",
+        ("{rule}", "--site", "{site}", "--limit", "1", "--json"),
+        {
+            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--limit": lambda s: [row["message"] for row in s.rows()] == ["rule ran"],
+        },
+    ),
+    Own(
         "rules create",
         (
             *("new", "--site", "{site}", "--script", "{folder}/rows.csv", "--runtime", "V1"),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enapter_async.models.blueprints import BlueprintView
 from enapter_async.models.commands import CommandResponseState, ExecutionsOrder, ExecutionState
 from enapter_async.models.configs import MQTTProtocol, TimeSyncProtocol
 from enapter_async.models.devices import (
@@ -16,6 +17,7 @@ from enapter_async.models.devices import (
     DeviceType,
 )
 from enapter_async.models.enumerations import OpenEnum
+from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 from enapter_async.models.rules import RuleEngineState, RuleRuntimeVersion, RuleState
 
 # As on the API page; the values that live servers were seen to add are at the end.
@@ -35,6 +37,10 @@ PAGE: dict[type[OpenEnum], list[str]] = {
     TimeSyncProtocol: ["NTP", "HTTP"],
     ExecutionState: ["NEW", "IN_PROGRESS", "SUCCESS", "ERROR", "TIMEOUT", "UNSYNC"],
     CommandResponseState: ["STARTED", "IN_PROGRESS", "SUCCEEDED", "ERROR"],
+    BlueprintView: ["ORIGINAL", "COMPILED"],
+    LogSeverity: ["DEBUG", "INFO", "WARNING", "ERROR"],
+    LogsOrder: ["RECEIVED_AT_ASC", "RECEIVED_AT_DESC"],
+    LogsShow: ["ALL", "PERSISTED_ONLY", "TEMPORARY_ONLY"],
     RuleEngineState: ["ACTIVE", "SUSPENDED"],
     RuleState: ["STARTED", "STOPPED"],
     RuleRuntimeVersion: ["V1", "V3"],

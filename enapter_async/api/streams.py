@@ -1,0 +1,276 @@
+"""Streams: one websocket after another as one `async for`, whose gaps are items.
+
+A task reads the socket into a buffer of limited size, so that a slow reader costs no memory and no
+connection. When a connection is lost, another is made after a random delay that grows, and what the
+API can list is read from there; of all that is missing otherwise, a `Gap` is yielded.
+"""
+
+import asyncio
+import json
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeVar
+
+import aiohttp
+
+from enapter_async._http.message import Failure
+from enapter_async._http.retry import backoff
+from enapter_async._http.socket import Socket, opened_at
+from enapter_async.api.executor import StreamingExecutor
+from enapter_async.converter import StructureError, structure
+from enapter_async.errors import Certainty, EnapterError, TransportError
+from enapter_async.models.logs import Gap
+from enapter_async.operations.streamed import Streamed
+
+T = TypeVar("T")
+
+BUFFER: Final = 1000
+"""How many items wait for a slow reader; more are dropped, which a `Gap` tells."""
+REMEMBERED: Final = 10_000
+"""How many items are remembered, so that none is yielded both from a socket and from a list."""
+
+Fill = Callable[[datetime], AsyncIterator[T]]
+"""Lists the items since a time, oldest first."""
+
+logger = logging.getLogger("enapter_async")
+
+
+async def follow(
+    executor: StreamingExecutor,
+    make: Callable[[], Streamed[T]],
+    *,
+    buffer: int = BUFFER,
+    fill: Fill[T] | None = None,
+    complete: bool = False,
+) -> AsyncGenerator[T | Gap, None]:
+    """Yield the items of a stream, and its gaps, until the client is closed.
+
+    `fill` lists what was missed while there was no connection; `complete` says that the list has
+    everything that the stream has. A refusal before a connection is made (401, 403, 404 and others
+    that would be repeated) is raised; a lost connection is not.
+    """
+    feed = _Feed(executor, make(), buffer=buffer, fill=fill, complete=complete)
+    task = asyncio.create_task(feed.run())
+    try:
+        while True:
+            for item in feed.taken():
+                yield item
+            if not feed.waiting and task.done():
+                break
+            await feed.news(task)
+        task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class _Feed(Generic[T]):
+    """Reads one connection after another into a buffer."""
+
+    def __init__(
+        self,
+        executor: StreamingExecutor,
+        operation: Streamed[T],
+        *,
+        buffer: int,
+        fill: Fill[T] | None,
+        complete: bool,
+    ) -> None:
+        self._clock = executor.clock
+        self._retry = executor.retry
+        self._sockets = executor.sockets
+        self._operation = operation
+        self._fill = fill
+        self._complete = complete
+        self._most = buffer
+        self._items: deque[T | Gap] = deque()
+        self._dropped = 0
+        self._dropped_since: datetime | None = None
+        self._held: list[T] | None = None
+        self._recent: deque[T] = deque(maxlen=REMEMBERED)
+        self._filled: Counter[T] = Counter()
+        self._known: datetime | None = None
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    # --- the reader's side ---
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is there to be taken."""
+        return bool(self._items or self._dropped)
+
+    def taken(self) -> "list[T | Gap]":
+        """Return and forget what has arrived; what was dropped comes last, as a gap."""
+        taken = list(self._items)
+        self._items.clear()
+        taken += self._told_drops()
+        self._taken.set()
+        return taken
+
+    async def news(self, task: "asyncio.Task[None]") -> None:
+        """Wait until something arrives, or the task ends."""
+        if self.waiting:
+            return
+        self._arrived.clear()
+        task.add_done_callback(self._wake)
+        try:
+            await self._arrived.wait()
+        finally:
+            task.remove_done_callback(self._wake)
+
+    def _wake(self, _: object) -> None:
+        self._arrived.set()
+
+    # --- the connection's side ---
+
+    async def run(self) -> None:
+        """Connect again and again until the client is closed, or a refusal is final."""
+        failures = 0
+        connected = False
+        while not self._sockets.are_closed():
+            opened = await self._sockets.open(self._operation)
+            if isinstance(opened, Failure):
+                if self._sockets.are_closed():
+                    return
+                if opened.retries == 0:
+                    raise opened.error
+                last = opened
+            else:
+                heard = await self._read(opened, again=connected)
+                connected = True
+                failures = 0 if heard else failures
+                last = _LOST
+            if not self._sockets.are_closed():
+                failures += 1
+                logger.warning("a stream was cut off (%s); connecting again", last.error)
+                seconds = backoff(self._retry, last, failures, self._clock.uniform)
+                await self._sockets.pause(self._clock.sleep(seconds))
+
+    async def _read(self, socket: Socket, *, again: bool) -> bool:
+        """Read a connection to its end; return whether a frame arrived."""
+        told = opened_at(socket)
+        now = self._now() if told is None else datetime.fromtimestamp(told, UTC)
+        filling: asyncio.Task[None] | None = None
+        heard = False
+        if again:
+            since = self._known or now
+            if self._fill is None:
+                self._put(Gap(reason=_NO_CONNECTION, since=since, until=now))
+            else:
+                self._held = []
+                filling = asyncio.create_task(self._fill_in(self._fill, since, now))
+        elif self._known is None:
+            self._known = now
+        try:
+            async for message in socket:
+                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    heard = True
+                    self._take(message.data)
+        finally:
+            if filling is not None:
+                filling.cancel()
+                await asyncio.gather(filling, return_exceptions=True)
+                self._held = None  # the next connection lists them again
+            await self._sockets.end(socket)
+        return heard
+
+    def _take(self, text: str | bytes) -> None:
+        """Take one frame; one that cannot be read is told as a gap."""
+        kind: Any = self._operation.answer.type
+        try:
+            frame = json.loads(text)
+            if not isinstance(frame, dict):
+                raise StructureError("", "expected an object")
+            item: T = structure(self._operation.flat(frame), kind)
+        except (ValueError, RecursionError) as error:
+            why = str(error) if isinstance(error, StructureError) else "it is not JSON"
+            now = self._now()
+            reason = f"a frame could not be read: {why}"
+            self._put(Gap(reason=reason, since=now, until=now, dropped=1))
+            return
+        if self._held is None:
+            self._arrive(item)
+        elif len(self._held) < self._most:
+            self._held.append(item)
+        else:
+            self._drop()
+
+    async def _fill_in(self, fill: Fill[T], since: datetime, until: datetime) -> None:
+        """Read from the list what was missed, then go on with what arrived meanwhile."""
+        if not self._complete:
+            reason = f"{_NO_CONNECTION}; temporary logs are not kept"
+            self._put(Gap(reason=reason, since=since, until=until))
+        known = Counter(self._recent)
+        try:
+            async for item in fill(since):
+                if known[item] > 0:
+                    known[item] -= 1
+                    continue
+                while len(self._items) >= self._most:
+                    self._taken.clear()
+                    await self._taken.wait()
+                self._remember(item)
+                self._put(item)
+                if len(self._filled) < REMEMBERED:
+                    self._filled[item] += 1
+        except EnapterError as error:
+            reason = f"{_NO_CONNECTION}, and what was missed could not be listed: {error}"
+            self._put(Gap(reason=reason, since=self._known, until=until, fillable=True))
+        held, self._held = self._held or [], None
+        for item in held:
+            self._arrive(item)
+
+    def _arrive(self, item: T) -> None:
+        """Yield an item, unless a list has shown it already."""
+        if self._filled and self._filled.get(item, 0) > 0:
+            self._filled[item] -= 1
+            return
+        self._remember(item)
+        self._put(item)
+
+    def _remember(self, item: Any) -> None:
+        moment = getattr(item, "received_at", None) or getattr(item, "timestamp", None)
+        self._known = moment if isinstance(moment, datetime) else self._now()
+        if self._fill is not None:
+            self._recent.append(item)
+
+    def _put(self, item: T | Gap) -> None:
+        if len(self._items) >= self._most and not isinstance(item, Gap):
+            self._drop()
+            return
+        self._items.extend(self._told_drops())
+        self._items.append(item)
+        self._arrived.set()
+
+    def _drop(self) -> None:
+        if not self._dropped:
+            self._dropped_since = self._now()
+        self._dropped += 1
+        self._arrived.set()
+
+    def _told_drops(self) -> list[Gap]:
+        """Return the gap of what was dropped, if anything was, and forget it."""
+        dropped, self._dropped = self._dropped, 0
+        if not dropped:
+            return []
+        return [
+            Gap(
+                reason="the stream was read too slowly",
+                since=self._dropped_since,
+                until=self._now(),
+                fillable=self._fill is not None,
+                dropped=dropped,
+            )
+        ]
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
+
+
+_NO_CONNECTION: Final = "the connection was lost for a while"
+_LOST: Final = Failure(
+    certainty=Certainty.NOT_SENT, error=TransportError("the connection was lost"), kind="Lost"
+)

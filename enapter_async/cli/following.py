@@ -1,0 +1,67 @@
+"""Follows streams on the command line: each item is a line, and each gap is told."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from enapter_async.cli.listing import first
+from enapter_async.cli.objects import run_reading
+from enapter_async.cli.options import Settings, tell
+from enapter_async.cli.rows import json_line
+from enapter_async.client import Client
+from enapter_async.converter import unstructure
+from enapter_async.models.logs import Gap, LogRecord
+from enapter_async.text import plain
+
+stop_after = click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+"""The option of a command that follows a stream; it receives `limit`."""
+
+
+def follow_objects(
+    settings: Settings,
+    streaming: Callable[[Client], AsyncGenerator[Any, None]],
+    line: Callable[[Any], str],
+    *,
+    limit: int | None = None,
+) -> None:
+    """Write each item of a stream as it arrives, as JSON or as a line, until Ctrl-C.
+
+    A gap is a line on standard error, or an object under `gap` if JSON is written.
+    """
+
+    async def work() -> None:
+        async with settings.client() as client, contextlib.aclosing(streaming(client)) as stream:
+            async for each in first(stream, limit):
+                row = unstructure(each)
+                if settings.as_json:
+                    click.echo(json_line({"gap": row} if isinstance(each, Gap) else row))
+                elif isinstance(each, Gap):
+                    tell(f"enapter-async: there may be a gap here: {_told(each)}")
+                else:
+                    click.echo(line(each))
+
+    run_reading(work)
+
+
+def line_of_log(log: LogRecord) -> str:
+    """Return a log as one line."""
+    time = shown_time(log.received_at or log.timestamp)
+    return f"{time}\t{plain(log.severity or '')}\t{plain(log.message)}"
+
+
+def shown_time(moment: datetime | None) -> str:
+    """Return a time to the second, or "" if it is unknown."""
+    if moment is None:
+        return ""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _told(gap: Gap) -> str:
+    """Return why a stream has a gap, and when it began and ended."""
+    dropped = "" if gap.dropped is None else f" ({gap.dropped} items)"
+    when = f"{shown_time(gap.since) or '?'} to {shown_time(gap.until) or '?'}"
+    listed = "; what was kept can be listed" if gap.fillable else ""
+    return f"{plain(gap.reason)}{dropped}, {when}{listed}"

@@ -1,0 +1,100 @@
+"""`enapter-async logs`: lists the logs of a device, and follows those of devices and rules."""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from enapter_async.cli.following import follow_objects, line_of_log, stop_after
+from enapter_async.cli.groups import Nouns
+from enapter_async.cli.listing import Listing, listing_options
+from enapter_async.cli.objects import list_objects, through_site
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
+
+_FILTERS = (
+    click.option(
+        "--severity",
+        type=click.Choice(list(LogSeverity.known()), case_sensitive=False),
+        help="Only logs of this severity.",
+    ),
+    click.option(
+        "--show",
+        type=click.Choice(list(LogsShow.known()), case_sensitive=False),
+        default=str(LogsShow.ALL),
+        show_default=True,
+        help="Whether the API keeps them.",
+    ),
+)
+
+
+def _filter_options(function: Any) -> Any:
+    for option in reversed(_FILTERS):
+        function = option(function)
+    return function
+
+
+@click.group("logs", cls=Nouns)
+def command() -> None:
+    """List the logs of a device, or follow those of a device or a rule."""
+
+
+@command.command("list")
+@connection_options
+@click.argument("device")
+@through_site
+@_filter_options
+@click.option("--since", metavar="TIME", help="Received at this time or later (RFC 3339).")
+@click.option("--until", metavar="TIME", help="Received at this time or earlier (RFC 3339).")
+@click.option("--newest-first", is_flag=True, help="Begin with the newest.")
+@listing_options("received_at", "severity", "message")
+def list_logs(
+    settings: Settings,
+    *,
+    device: str,
+    since: str | None,
+    until: str | None,
+    newest_first: bool,
+    listing: Listing,
+    **filters: Any,
+) -> None:
+    """List the logs of DEVICE that the API has kept, oldest first."""
+    times = (_time("--since", since), _time("--until", until))
+    oldest, newest = LogsOrder.RECEIVED_AT_ASC, LogsOrder.RECEIVED_AT_DESC
+    list_objects(
+        settings,
+        lambda client: client.logs.list(
+            device,
+            received_at_from=times[0],
+            received_at_to=times[1],
+            order=newest if newest_first else oldest,
+            **filters,
+        ),
+        listing,
+    )
+
+
+@command.command("follow")
+@connection_options
+@click.argument("device")
+@through_site
+@_filter_options
+@stop_after
+def follow_logs(settings: Settings, *, device: str, limit: int | None, **filters: Any) -> None:
+    """Write the logs of DEVICE as they arrive, until Ctrl-C.
+
+    A lost connection is made again, and what the API kept meanwhile is written, too. What cannot
+    be had is told on standard error, or with --json as an object with `gap`.
+    """
+    follow_objects(
+        settings, lambda client: client.logs.stream(device, **filters), line_of_log, limit=limit
+    )
+
+
+def _time(option: str, text: str | None) -> datetime | None:
+    try:
+        return None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(
+            f"{option} must be a time such as 2026-11-26T12:00:00Z, not {text!a}"
+        ) from None

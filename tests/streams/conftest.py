@@ -1,0 +1,33 @@
+"""An emulator and a client of it, over either transport, whose clock never waits."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+import aiohttp
+import pytest_asyncio
+
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator
+from tests.emulator.fleets import small_world
+from tests.support.clock import FakeClock
+
+T = TypeVar("T")
+
+
+@pytest_asyncio.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=small_world()) as emulator:
+        yield emulator
+
+
+@pytest_asyncio.fixture
+async def client(emulator: Emulator, transport: str, clock: FakeClock) -> AsyncIterator[Client]:
+    async with contextlib.AsyncExitStack() as stack:
+        session = None
+        if transport == "session":
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+        client = Client(
+            emulator.token, base_url=emulator.base_url, session=session, clock=clock.clock()
+        )
+        yield await stack.enter_async_context(client)
