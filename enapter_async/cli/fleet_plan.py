@@ -192,7 +192,8 @@ def make_plan(
             made.write(output, replace=force)
         with although_unheard() if output is not None else contextlib.nullcontext():
             rows = getattr(operations, "rows", ())
-            show_plan(made, as_json=bool(settings.as_json), file=output, rows=rows)
+            if settings.as_json or output is None or not settings.quiet:
+                show_plan(made, as_json=bool(settings.as_json), file=output, rows=rows)
         if output is not None:
             tell(f"plan: {plain(output)}")
         ending = Exit.DONE

@@ -3,9 +3,13 @@
 import base64
 import hashlib
 import json
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 class PageParser(HTMLParser):
@@ -48,3 +52,32 @@ def data_of(path: Path) -> Any:
     parser = PageParser(path.read_text("utf-8"))
     scripts = [text for tag, text in parser.texts if tag == "script"]
     return json.loads(scripts[0])
+
+
+def drawn(page: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Draw a page in a browser; return its elements and what it logged."""
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", "--enable-logging=stderr", f"--user-data-dir={folder / 'browser'}",
+        "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(  # noqa: S603 - nothing else runs on the loop; our own words
+        command, capture_output=True, text=True, check=False, timeout=50
+    )
+
+
+PRESSING = """
+const rows = () => document.querySelectorAll("section:has(.filters) tbody tr").length;
+const press = (text) => [...document.querySelectorAll("button")]
+  .find((each) => each.textContent.includes(text)).click();
+const seen = [rows()];
+press("HTTP 422"); seen.push(rows());
+press("only one cause"); seen.push(rows());
+press("item"); seen.push(document.querySelector("section:has(.filters) tbody td").textContent);
+const find = document.querySelector("input");
+find.value = "no such thing";
+find.dispatchEvent(new Event("input"));
+seen.push(document.querySelector("section:has(.filters) tbody").textContent.slice(0, 20));
+document.title = JSON.stringify(seen);
+"""

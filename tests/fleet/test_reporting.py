@@ -2,9 +2,8 @@
 
 import contextlib
 import json
-import shutil
+import re
 import stat
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from enapter_async.fleet.reporting.summary import CAUSES, ROWS
 from enapter_async.fleet.reporting.timeline import Timeline, quantile
 from enapter_async.fleet.rollout.waves import Rollout
 from tests.fleet.fleets import device, fleet_of, running, uuid
-from tests.fleet.pages import PageParser, data_of
+from tests.fleet.pages import CHROMIUM, PRESSING, PageParser, data_of, drawn
 
 HOSTILE = (
     "</script><script>document.title='taken'</script>",
@@ -40,7 +39,6 @@ HOSTILE = (
     "=1+1",
     "\x1b[31mred\x07",
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def rename(number: int, name: str = "New") -> UpdateDevice:
@@ -355,17 +353,29 @@ def test_links_to_results_are_relative_and_escaped(tmp_path: Path) -> None:
 async def test_a_browser_draws_it_and_nothing_hostile_runs(hostile: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     write_report(hostile, page, run="20250101T000000Z-abcd")
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-        "--no-first-run", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'browser'}",
-        "--virtual-time-budget=2000", "--dump-dom", page.as_uri(),
-    ]  # fmt: skip
-    seen = subprocess.run(  # noqa: ASYNC221, S603 - nothing else runs on the loop; our own words
-        command, capture_output=True, text=True, check=False, timeout=50
-    )
+    seen = drawn(page, tmp_path)
     assert "<title>Fleet run 20250101T000000Z-abcd</title>" in seen.stdout
     assert "31 of 35 done" in seen.stdout
     assert "&lt;/script&gt;&lt;script&gt;document.title='taken'&lt;/script&gt;" in seen.stdout
     assert seen.stdout.count("<svg") == 3
     assert "CONSOLE" not in seen.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
+async def test_a_click_on_a_cause_filters_and_a_heading_sorts(hostile: Path) -> None:
+    page = hostile.with_suffix(".html")
+    write_report(hostile, page)
+    text = re.sub(r"<meta http-equiv[^>]*>", "", page.read_text("utf-8"))  # lets the test press
+    page.write_text(text.replace("</body>", f"<script>{PRESSING}</script></body>"), "utf-8")
+    (title,) = re.findall("<title>(.*)</title>", drawn(page, hostile.parent).stdout)
+    assert json.loads(title.replace("&quot;", '"')) == [4, 1, 4, "32", "Nothing here matches"]
+
+
+async def test_counts_and_causes_are_there_without_javascript(hostile: Path) -> None:
+    page = hostile.with_suffix(".html")
+    write_report(hostile, page, name="<b>")
+    main = page.read_text("utf-8").partition('<main id="main">')[2].partition("</main>")[0]
+    assert "<li>31 applied</li><li>4 failed</li>" in main
+    assert "<h1>Fleet run &lt;b&gt;</h1>" in main
+    assert "<li>3 failed: HTTP 409" in main
+    assert uuid(30) in main
