@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
@@ -9,6 +10,7 @@ import pytest_asyncio
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Drop, Emulator, Provisioning, Reply
+from enapter_async.emulator.faults import Target
 from enapter_async.errors import (
     AmbiguousOutcomeError,
     ArgumentError,
@@ -19,7 +21,7 @@ from enapter_async.errors import (
     ResultLostError,
 )
 from enapter_async.models.configs import MQTTSCredentials
-from tests.emulator.fleets import BARN, HARBOUR, UCM, small_world
+from tests.emulator.fleets import BARN, HARBOUR, PUMP, UCM, small_world
 
 
 @pytest_asyncio.fixture
@@ -94,6 +96,21 @@ async def test_a_lost_answer_is_settled_where_there_is_a_key(
         await client.provisioning.ucm("U", hardware_id="A00", protocol="MQTT", site_id=BARN)
     assert unknown.value.subject == "A00"
     assert emulator.world.count("provision") == 4
+
+
+async def test_a_device_that_somebody_else_created_meanwhile_is_not_taken(
+    emulator: Emulator, client: Client
+) -> None:
+    def taken(target: Target) -> bool:
+        if target.method == "POST" and "pump-9" not in emulator.world:
+            emulator.world.change(PUMP, slug="pump-9", updated_at=datetime.now(UTC))
+        return target.method == "POST"
+
+    emulator.faults.add(Drop(), when=taken, times=2)
+    with pytest.raises(AmbiguousOutcomeError) as unknown:
+        await client.provisioning.standalone("Pump 9", slug="pump-9", site_id=BARN)
+    assert unknown.value.subject == "pump-9"
+    assert emulator.world.count("provision") == 0
 
 
 async def test_credentials_in_an_answer_that_cannot_be_read_are_kept_in_the_error(

@@ -49,7 +49,11 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "_http.wire": "http/test_wire.py http/test_evidence.py http/test_retry_after.py "
     "contract/test_requests.py http/test_false_witnesses.py test_security.py",
     "api": "api/test_devices.py operations/test_devices.py",
+    "api.commands": "api/test_commands.py operations/test_commands.py",
+    "api.following": "fleet/test_following.py api/test_commands.py",
+    "api.provisioning": "api/test_provisioning.py",
     "cli": "cli/test_app.py cli/test_fleet.py cli/test_runs.py cli/test_options.py",
+    "cli.commands": "cli/test_commands.py",
     "cli.completion": "cli/test_completion.py",
     "cli.demo": "cli/test_demo.py",
     "cli.descriptors": "cli/test_deprived.py",
@@ -66,6 +70,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "cli.prompts": "cli/test_planning.py",
     "cli.rehearse": "cli/test_reporting.py cli/test_options.py",
     "cli.run_options": "cli/test_staging.py cli/test_options.py",
+    "cli.provisioning": "cli/test_provisioning.py",
     "cli.streams": "cli/test_deprived.py cli/test_interrupts.py",
     "cli.summary": "cli/test_fleet.py cli/test_runs.py cli/test_terminal.py",
     "client": "test_client.py test_security.py",
@@ -75,6 +80,8 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "converter/test_writing.py",
     "diagnosis": "diagnosis/test_examination.py diagnosis/test_findings.py",
     "emulator": "emulator/test_server.py emulator/test_world.py emulator/test_routes.py",
+    "emulator.commands": "api/test_commands.py",
+    "emulator.provisioning": "api/test_provisioning.py",
     "emulator.faults": "emulator/test_faults.py",
     "emulator.fleetfile": "emulator/test_fleetfile.py",
     "emulator.log": "emulator/test_log.py",
@@ -85,6 +92,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet/test_durability.py fleet/test_unread_answers.py fleet/test_truth.py",
     "fleet.execution": "fleet/test_truth.py fleet/test_intents.py fleet/test_differs.py "
     "fleet/test_resume.py fleet/test_absence.py fleet/test_broken_workers.py",
+    "fleet.following": "fleet/test_following.py",
     "fleet.inputs": "fleet/test_operation_files.py fleet/test_run.py fleet/test_deduplication.py",
     "fleet.leased": "fleet/test_leased.py fleet/test_postgres_troubles.py",
     "fleet.journal": "fleet/test_journal.py fleet/test_resume.py fleet/test_intents.py "
@@ -161,6 +169,10 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "http/test_own_operations.py",
     "operations": "operations/test_devices.py operations/test_arguments.py "
     "operations/test_accepts.py operations/test_undo_values.py",
+    "operations.command_arguments": "operations/test_commands.py",
+    "operations.commands": "operations/test_commands.py api/test_commands.py",
+    "operations.provisioning": "api/test_provisioning.py fleet/test_provisioning.py",
+    "operations.units": "fleet/test_provisioning.py",
     "operations.device_plans": "fleet/test_plan.py fleet/test_rollback.py fleet/test_snapshot.py",
     "profiles": "profiles/test_connection.py profiles/test_file.py profiles/test_owners.py",
     "routes": "test_routes.py",

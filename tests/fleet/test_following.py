@@ -20,7 +20,7 @@ from enapter_async.errors import (
 )
 from enapter_async.fleet import JournalOptions, Outcome, State
 from tests.support.clock import FakeClock
-from tests.support.racks import RackServer, StartRun, serving
+from tests.support.racks import AddRack, RackServer, StartRun, serving
 
 WAIT = 30.0
 
@@ -190,6 +190,27 @@ async def test_only_one_candidate_is_taken_and_only_if_that_is_allowed(tmp_path:
         one = await fleet.resume(client, accept, abort=None)
         assert one.counts[State.DIFFERS] == 1
         assert started(server) == 1
+
+
+async def test_no_candidate_is_taken_if_an_equal_operation_may_have_created_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "j.db"
+    async with racks() as (server, client, _):
+
+        def lose_the_next(_rack: str, _reads: int) -> str:
+            server.lose = 1
+            return "OK"
+
+        server.after = lose_the_next
+        work = [AddRack(name="a"), StartRun(rack_id="r0"), AddRack(name="a")]
+        report = await fleet.apply(client, work, journal=path, abort=None, concurrency=1)
+        assert (report.counts[State.APPLIED], report.counts[State.UNKNOWN]) == (2, 1)
+        server.racks.popitem()  # as if it had not arrived: only the first one's rack is there
+        accept = JournalOptions(path=path, accept_candidates=True)
+        again = await fleet.resume(client, accept, abort=None)
+        assert again.counts[State.UNKNOWN] == 1
+        assert fleet.status(path).counts == again.counts
 
 
 async def test_an_operation_that_cannot_be_part_of_a_job_is_refused_before_anything_is_sent() -> (

@@ -4,7 +4,7 @@ import itertools
 import secrets
 import socket
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 from enapter_async._http.call import CallRecord
@@ -338,3 +338,16 @@ class _Requests:
                     f"operations {seq} and {item.seq} set {field} of {name} "
                     f"to {before!r} and {value!r}"
                 )
+
+
+def twins(journal: Journal, seqs: Collection[int]) -> Iterator[WorkItem]:
+    """Yield those items that equal another one of the run: a search cannot tell them apart."""
+    if not seqs:
+        return
+    seen: set[bytes] = set()
+    doubled: set[bytes] = set()
+    for _, digest in journal.digests():
+        (doubled if digest in seen else seen).add(digest)
+    for seq, digest in journal.digests():
+        if digest in doubled and seq in seqs and (item := journal.item(seq)) is not None:
+            yield item

@@ -53,9 +53,7 @@ class JournalSession:
         self.planned = self.input_known = False
         """Whether the journal holds the whole input."""
         self.earlier: dict[State, int] = dict.fromkeys(State, 0)
-        """The counts of items that earlier sessions finished, or that this session leaves
-        unchanged.
-        """
+        """The counts of items that earlier sessions finished, or that this one leaves alone."""
         self.acknowledged = 0
         self.blocked: list[tuple[WorkItem, State]] = []
         """Items that ended badly and are not retried; no item that follows them may start."""
@@ -88,6 +86,9 @@ class JournalSession:
             session._power = options.power or session.facts.get("level") == "power"
             session.note("begin", {"client": session.facts["version"]})
             session._settle_old()
+            for item in resume.twins(session._journal, session._adopting):
+                session._todo[item.seq] = 0
+                session._leave(item, State.UNKNOWN)
         except BaseException:
             await hold.release()
             raise

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from tests.faults.breaks.accepted import ACCEPTED
 from tests.faults.breaks.answers import ANSWERS
 from tests.faults.breaks.breaking import Break, NotThereError
 from tests.faults.breaks.calls import CALLS
@@ -19,7 +20,7 @@ from tests.faults.breaks.jobs import JOBS
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
 BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
-    {**CALLS, **ANSWERS, **JOBS, **DISTRIBUTED, **FILES}
+    {**CALLS, **ANSWERS, **JOBS, **DISTRIBUTED, **FILES, **ACCEPTED}
 )
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(

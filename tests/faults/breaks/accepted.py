@@ -1,0 +1,86 @@
+"""Breaks of operations that create objects, and of those that end after they were accepted."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from tests.faults.breaks.breaking import Break
+
+_FOLLOWED: Final = "fleet.following:FollowedExecution"
+_FOLLOWING: Final = "fleet/test_following.py"
+_ONE_CANDIDATE: Final = "test_only_one_candidate_is_taken_and_only_if_that_is_allowed"
+_HUNDRED: Final = "test_a_hundred_devices_are_created_once_and_their_credentials_kept"
+
+ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
+    {
+        "a pending operation is sent again": Break(
+            f"{_FOLLOWED}.__init__",
+            "item_record.follow is not None",
+            "False",
+            by=f"{_FOLLOWING}::test_a_resumed_run_follows_pending_operations_to_their_end",
+        ),
+        "followed before the journal knows": Break(
+            f"{_FOLLOWED}._carry_out_and_follow",
+            "item_record.accepted(follow_up.reading)",
+            "pass",
+            by=f"{_FOLLOWING}::test_a_kill_while_it_is_followed_loses_nothing",
+        ),
+        "pending is told as applied": Break(
+            f"{_FOLLOWED}._as_read",
+            "_STATES.get(type(error), State.APPLIED)",
+            "State.APPLIED",
+            by=f"{_FOLLOWING}::test_each_ending_has_its_own_state",
+        ),
+        "what the API has forgotten is still awaited": Break(
+            "api.following:FollowUp.error",
+            "isinstance(problem, NotFoundError)",
+            "False",
+            by=f"{_FOLLOWING}::test_an_operation_that_the_api_has_forgotten_is_unknown",
+        ),
+        "the first of several candidates is taken": Break(
+            "fleet.reading:find_created",
+            "len(known) == 1",
+            "known",
+            by=f"{_FOLLOWING}::{_ONE_CANDIDATE}",
+        ),
+        "older objects are candidates": Break(
+            "_http.evidence:candidates",
+            "at is None or at.timestamp() >= began",
+            "True",
+            by=f"{_FOLLOWING}::{_ONE_CANDIDATE} "
+            "http/test_settling.py::test_objects_older_than_the_first_attempt_are_not_candidates",
+        ),
+        "an equal operation's object is taken": Break(
+            "fleet.journal.resume:twins",
+            "digest in doubled and",
+            "False and",
+            by=f"{_FOLLOWING}::"
+            "test_no_candidate_is_taken_if_an_equal_operation_may_have_created_it",
+        ),
+        "a command that timed out has not happened": Break(
+            "operations.commands:_Command.leaves_unknown",
+            "result.state != ExecutionState.ERROR",
+            "False",
+            by="api/test_commands.py::test_each_bad_ending_is_its_own_error",
+        ),
+        "a command's ERROR is success": Break(
+            "operations.commands:_Command.fault",
+            "_not_well(result) if",
+            '"" if',
+            by="api/test_commands.py::test_each_bad_ending_is_its_own_error",
+        ),
+        "a device that was not asked for is the created one": Break(
+            "operations.provisioning:_WithSlug.holds",
+            "(state.name, state.slug) == (self.name, self.slug)",
+            "True",
+            by="api/test_provisioning.py::"
+            "test_a_device_that_somebody_else_created_meanwhile_is_not_taken",
+        ),
+        "a look keeps its permit": Break(
+            "_http.pipeline:Pipeline._take_turn",
+            "self._drop_granted(call.record)  # the look needs one, and might wait for it forever",
+            "pass",
+            by=f"fleet/test_provisioning.py::{_HUNDRED}",
+        ),
+    }
+)
