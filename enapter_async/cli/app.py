@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from enapter_async._version import __version__
+from enapter_async.cli.descriptors import check_spare
 from enapter_async.cli.exit_codes import MEANINGS, Exit
 from enapter_async.cli.groups import Nouns, own_first
 from enapter_async.cli.options import TYPED, Settings, connection_options, tell_of_doctor, warn
@@ -141,6 +142,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        check_spare()
         cli.main(args=arguments, prog_name="enapter-async")
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else int(Exit.FAILED)

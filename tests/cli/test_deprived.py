@@ -206,3 +206,10 @@ def test_arguments_that_are_not_utf_8_are_accepted_or_refused_in_one_line(
     for options in ([], *given) if needed else given:
         ended = run(*command.split(), *needed, *options)
         assert isinstance(ended.exception, SystemExit | None), (options, ended.exception)
+
+
+def test_too_low_a_limit_of_open_files_is_told_with_the_way_on(attempt: Try) -> None:
+    ended = attempt("devices list", "descriptors")
+    assert ended["code"] == 1
+    assert "only 2 more files can be opened, and a command needs at least 8" in ended["messages"]
+    assert "`ulimit -n`" in ended["messages"]
