@@ -1,0 +1,91 @@
+"""What a worker does with partitions that it cannot carry out, and with jobs of others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.fleet.distributed.places import place_of
+from enapter_async.fleet.errors import RunNotFoundError
+from enapter_async.fleet.journal.job_database import Row, partition_file
+from enapter_async.fleet.journal.sqlite.lock import RunLock
+from tests.distributed.jobs import client_for, submitted, until, worker, written
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World.seeded(20, 1, role="OWNER")) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "job"
+
+
+async def rows_of(job: fleet.Job) -> list[Row]:
+    control = await place_of(job).control()
+    try:
+        return await control.partitions(job.name)
+    finally:
+        await control.close()
+
+
+async def failed(job: fleet.Job) -> None:
+    async with asyncio.timeout(10):
+        while not (await rows_of(job))[0]["failures"]:  # noqa: ASYNC110 - the file has no event
+            await asyncio.sleep(0.05)
+
+
+async def test_a_partition_is_given_back_with_the_error_that_ended_it(
+    emulator: Emulator, folder: Path
+) -> None:
+    job = await submitted(emulator, folder, by=20)
+
+    refused = Reply(status=401, content_type="application/json", body=b'{"errors": []}')
+    emulator.faults.add(refused, times=None)
+    async with worker(emulator, folder):
+        await failed(job)
+    [row] = await rows_of(job)
+    assert (row["owner"], row["open"], row["failures"]) == ("", 1, 1)
+    assert row["why"].startswith("AuthenticationError: ")
+    assert row["not_before"] > row["now"] + 2, "others get time to be better placed"
+    status = await job.status()
+    assert status.running
+    assert emulator.world.count("update") == 0
+
+
+async def test_a_partition_whose_journal_is_held_is_tried_again_later(
+    emulator: Emulator, folder: Path
+) -> None:
+    job = await submitted(emulator, folder, by=20)
+    lock = RunLock.take(partition_file(folder, 0))
+    async with worker(emulator, folder):
+        await asyncio.sleep(0.4)
+        assert written(emulator) == []
+        [row] = await rows_of(job)
+        assert (row["failures"], row["owner"]) == (0, ""), "that is nobody's fault"
+        lock.release()
+        await until(lambda: len(written(emulator)) == 20)
+
+
+async def test_a_worker_that_is_to_finish_leaves_other_jobs_and_says_why(
+    emulator: Emulator, folder: Path
+) -> None:
+    await submitted(emulator, folder, base_url="http://127.0.0.1:9")
+    async with asyncio.timeout(10), worker(emulator, folder) as finishing:
+        refused = await finishing.finish()
+    assert refused == {"job": f"it is about http://127.0.0.1:9, not {emulator.base_url}"}
+    assert written(emulator) == []
+
+
+async def test_a_worker_that_is_to_finish_reports_that_there_is_no_job(
+    emulator: Emulator, folder: Path
+) -> None:
+    nowhere = fleet.Worker(client_for(emulator), folder)
+    with pytest.raises(RunNotFoundError, match="there is no job"):
+        async with nowhere:
+            await nowhere.finish()
