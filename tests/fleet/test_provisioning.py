@@ -15,7 +15,9 @@ from enapter_async.emulator import Drop, Emulator, Provisioning, Reply, ServerFa
 from enapter_async.errors import AmbiguousOutcomeError
 from enapter_async.fleet import JournalOptions, State, Verdict
 from enapter_async.fleet.errors import InputError
+from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.operation_files import parse_operations
+from enapter_async.fleet.rollout.waves import Waves
 from enapter_async.operations.devices import AssignBlueprint, GenerateConfig
 from enapter_async.operations.provisioning import ProvisionStandalone
 
@@ -86,6 +88,12 @@ async def test_a_hundred_devices_are_created_once_and_their_credentials_kept(
         verdicts = [item.verdict for item in again.items()]
     assert verdicts.count(Verdict.CHANGE) == 100, "only new configurations are left to do"
     assert verdicts.count(Verdict.REFUSED) == 0
+
+
+def test_no_wave_divides_what_is_done_to_a_new_device() -> None:
+    waved = Waves(Input(rows_of("p1", "p2", "p3", "p4")), fleet.Rollout(waves=(4, "rest")))
+    waves = [(item.operation.target().name, item.wave) for item in waved.items()]
+    assert sorted(waves) == sorted([("p1", 0), ("p2", 0), ("p3", 1), ("p4", 1)] * 3)
 
 
 async def test_what_follows_a_device_that_was_not_created_is_held(

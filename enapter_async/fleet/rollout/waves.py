@@ -197,6 +197,7 @@ class _Links:
         self._mates: dict[int, list[int]] = {}
         latest: dict[tuple[str, str], int] = {}
         units: dict[int, list[int]] = {}
+        created: dict[tuple[str, str], list[int]] = {}
         groups: dict[str, int] = {}
         sizes: list[int] = []
         named, places = array("l"), array("l")
@@ -211,6 +212,11 @@ class _Links:
             self._same_thing.append(-1 if thing is None else latest.get(thing, -1))
             if thing is not None:
                 latest[thing] = position
+                if item.operation.makes() is not None:
+                    created[thing] = []
+                if thing in created:
+                    self._mates[position] = created[thing]
+                    self._mates[position].append(position)
             if item.unit is not None:
                 self._mates[position] = units.setdefault(item.unit, [])
                 self._mates[position].append(position)
