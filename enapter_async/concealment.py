@@ -7,10 +7,39 @@ otherwise store a token or password from this package's frames.
 import functools
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, final
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@final
+class RawAnswer:
+    """The body of an answer that may hold secrets and could not be read.
+
+    Only `reveal` returns it: it appears in no `repr`, message or log, and is not pickled.
+    """
+
+    __slots__ = ("_body",)
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def reveal(self) -> bytes:
+        """Return the body of the answer, as the server sent it."""
+        return self._body
+
+    def __repr__(self) -> str:
+        return f"<RawAnswer of {len(self._body)} bytes>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RawAnswer, (b"",)
 
 
 class Secret:

@@ -23,7 +23,8 @@
     ├── ResponseError                          the answer to a read cannot be used
     │   ├── CachedAnswerError
     │   ├── ResponseMismatchError
-    │   └── ResponseTooLargeError
+    │   ├── ResponseTooLargeError
+    │   └── StreamBrokenError
     ├── ResultDiffersError                     a write was done, with a different result
     ├── StillPendingError                      it was accepted, and has not ended yet
     └── AmbiguousOutcomeError                  a write may or may not have been done
@@ -36,9 +37,12 @@ never repeat an operation that may have been done.
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, final
+from datetime import datetime
+from typing import Any
 
 import attrs
+
+from enapter_async.concealment import RawAnswer
 
 
 class Certainty(enum.Enum):
@@ -57,35 +61,6 @@ class Certainty(enum.Enum):
     def uncertain(self) -> bool:
         """Whether the attempt may have changed something."""
         return self is Certainty.MAYBE or self is Certainty.APPLIED
-
-
-@final
-class RawAnswer:
-    """The body of an answer that may hold secrets and could not be read.
-
-    Only `reveal` returns it: it appears in no `repr`, message or log, and is not pickled.
-    """
-
-    __slots__ = ("_body",)
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def reveal(self) -> bytes:
-        """Return the body of the answer, as the server sent it."""
-        return self._body
-
-    def __repr__(self) -> str:
-        return f"<RawAnswer of {len(self._body)} bytes>"
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RawAnswer, (b"",)
 
 
 @attrs.frozen(kw_only=True)
@@ -304,6 +279,19 @@ class ResponseMismatchError(ResponseError):
 
 class ResponseTooLargeError(ResponseError):
     """The answer is larger than the operation allows; see `Operation.max_bytes`."""
+
+
+class StreamBrokenError(ResponseError):
+    """A streamed answer, such as a time series, broke after its first items were handed out.
+
+    `after` is the time of the last one, from which the stream can be taken up again.
+    """
+
+    def __init__(
+        self, message: str, *, after: datetime | None = None, attempts: tuple[Attempt, ...] = ()
+    ) -> None:
+        super().__init__(message, attempts=attempts)
+        self.after = after
 
 
 class _AcceptedError(EnapterError):

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "enapter_async"
 FLOORS = (
     ("payload",),
     ("operation", "clock", "concealment", "text", "_version"),
-    ("errors", "routes"),
+    ("errors", "routes", "streaming"),
     ("folders", "hooks"),
     ("logs",),
     ("models",),

@@ -1,11 +1,12 @@
 """The engine of an open client: session, transport, and the state shared by its calls."""
 
 import asyncio
+import contextlib
 import os
 import ssl
 import threading
 import weakref
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import attrs
@@ -26,6 +27,7 @@ from enapter_async._http.security import (
 )
 from enapter_async._http.session import SessionTransport
 from enapter_async._http.socket import Sockets
+from enapter_async._http.streaming import Stream, Streams
 from enapter_async._http.transport import Timeouts, Transport
 from enapter_async._http.wire import Wire
 from enapter_async.clock import Clock
@@ -34,6 +36,9 @@ from enapter_async.errors import ConfigurationError
 from enapter_async.hooks import Hook
 from enapter_async.limits.limiter import AdaptiveLimiter, Limiter
 from enapter_async.limits.pacing import Pacing
+from enapter_async.streaming import StreamedOperation
+
+T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +67,7 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pipeline: Pipeline | None = None
+        self._streams: Streams | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sockets: Sockets | None = None
         self._asked = settings.token if isinstance(settings.token, AskedToken) else None
@@ -85,8 +91,14 @@ class Engine:
             extra=settings.extra_headers,
             wall=settings.clock.wall,
         )
+        tls = verification(settings.base_url, settings.ssl_context)
+        transport = self._make_transport(wire, tls)
+        session = settings.session or self._session
+        if session is not None:
+            most = settings.pacing.max_streams
+            self._streams = Streams(session, wire, tls, most=most)
         self._pipeline = Pipeline(
-            transport=self._make_transport(wire),
+            transport=transport,
             wire=wire,
             limiter=self.limiter,
             turns=KeyedLock(),
@@ -131,6 +143,14 @@ class Engine:
         assert self._sockets is not None  # noqa: S101 - an open engine has them
         return self._sockets
 
+    def stream(
+        self, pipeline: Pipeline, operation: StreamedOperation[T]
+    ) -> contextlib.AbstractAsyncContextManager[Stream[T]]:
+        """Return a context in which a streamed answer is open."""
+        if self._streams is None:
+            raise ConfigurationError(f"this client is {self.state}")
+        return self._streams.open(pipeline, operation)
+
     def _check_loop(self) -> None:
         """Raise if the loop or the process is not that of `open`; the thread may be another."""
         if self.loop is None:
@@ -154,6 +174,8 @@ class Engine:
             if self._sockets is not None:
                 await self._sockets.close()
             self._pipeline.transport.close()
+            if self._streams is not None:
+                self._streams.close()
             await self._own_limiter.close()
             if self._session is not None:
                 await self._session.close()
@@ -167,16 +189,16 @@ class Engine:
             self._pipeline.wire.renew(token)
             self._pipeline.transport.take_headers()
 
-    def _make_transport(self, wire: Wire) -> Transport:
+    def _make_transport(self, wire: Wire, tls: Any) -> Transport:
         settings = self._settings
-        tls = verification(settings.base_url, settings.ssl_context)
         if settings.session is not None:
             check_session(settings.session)
             if settings.ssl_context is None:
                 check_connector(settings.session, settings.base_url)
             return SessionTransport(settings.session, wire, tls)
+        most = settings.pacing.max_in_flight + settings.pacing.max_streams
         session = self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.pacing.max_in_flight),
+            connector=aiohttp.TCPConnector(limit=most),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             proxy=None if settings.proxy is None else settings.proxy.reveal(),

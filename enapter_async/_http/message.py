@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from enapter_async.errors import Certainty, EnapterError, RawAnswer
+from enapter_async.concealment import RawAnswer
+from enapter_async.errors import Certainty, EnapterError
 
 
 class Message(NamedTuple):
@@ -37,6 +38,10 @@ class Reply(NamedTuple):
     cut: str = ""
     late: bool = False
     framed: bool = True
+
+
+class OpenedReply(Reply):
+    """An answer whose body is still arriving: `body` is the open `Stream`."""
 
 
 @attrs.frozen(kw_only=True)

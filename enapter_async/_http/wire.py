@@ -25,7 +25,8 @@ from enapter_async._http.media import (
     media_type_of,
     special_message,
 )
-from enapter_async._http.message import Failure, Message, Reply
+from enapter_async._http.message import Failure, Message, OpenedReply, Reply
+from enapter_async.concealment import RawAnswer
 from enapter_async.converter import StructureError
 from enapter_async.errors import (
     CachedAnswerError,
@@ -33,7 +34,6 @@ from enapter_async.errors import (
     ConfigurationError,
     ErrorDetail,
     NotFoundError,
-    RawAnswer,
     ResponseError,
     ResponseMismatchError,
     ResponseTooLargeError,
@@ -262,6 +262,8 @@ def printable(text: str, limit: int = 200) -> str:
 
 def _decoded(operation: Operation[T], reply: Reply) -> T | Failure:
     """Return the value of an answer that is not JSON, or the failure."""
+    if isinstance(reply, OpenedReply):
+        return reply.body  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # a stream
     answer: Answer[T] = operation.answer
     certainty, reason = Certainty.MAYBE, "something other than the API answered"
     if answer.decode is not None and is_of_media(answer.media, reply.headers):

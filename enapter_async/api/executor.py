@@ -1,11 +1,14 @@
 """The interface through which the API methods execute operations."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.socket import Sockets
+from enapter_async._http.streaming import Stream
 from enapter_async.clock import Clock
 from enapter_async.operation import Operation
+from enapter_async.streaming import StreamedOperation
 
 T = TypeVar("T")
 
@@ -34,6 +37,14 @@ class StreamingExecutor(Executor, Protocol):
     @property
     def sockets(self) -> Sockets:
         """The websockets."""
+        ...
+
+
+class OpeningExecutor(Executor, Protocol):
+    """An executor that also opens answers that are read as they arrive."""
+
+    def stream(self, operation: StreamedOperation[T]) -> AbstractAsyncContextManager[Stream[T]]:
+        """Open the answer to an operation."""
         ...
 
 

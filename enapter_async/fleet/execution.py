@@ -5,12 +5,8 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from enapter_async._http.call import AttemptObserver, CallRecord
-from enapter_async.errors import (
-    AmbiguousOutcomeError,
-    EnapterError,
-    RawAnswer,
-    ResultDiffersError,
-)
+from enapter_async.concealment import RawAnswer
+from enapter_async.errors import AmbiguousOutcomeError, EnapterError, ResultDiffersError
 from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import (
     CredentialsNotKeptError,

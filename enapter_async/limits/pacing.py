@@ -11,20 +11,20 @@ class Pacing:
 
     `max_in_flight` limits the exchanges in flight; `max_rate` the requests started per second,
     None for no limit. There are no bursts: starts are evenly spaced, and at most 1.02 times
-    `max_rate` + 1 requests start in any second.
+    `max_rate` + 1 requests start in any second. `max_streams` limits the open streams, such as
+    time series; each has a connection of its own.
     """
 
     max_in_flight: int = 100
     max_rate: float | None = None
+    max_streams: int = 16
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.max_in_flight, bool) or not isinstance(self.max_in_flight, int):
-            raise ConfigurationError(
-                f"Pacing.max_in_flight is {self.max_in_flight!r}; use a whole number"
-            )
-        if self.max_in_flight < 1:
-            raise ConfigurationError(
-                f"Pacing.max_in_flight is {self.max_in_flight}; it must be at least 1"
-            )
+        for name in ("max_in_flight", "max_streams"):
+            count = getattr(self, name)
+            if isinstance(count, bool) or not isinstance(count, int):
+                raise ConfigurationError(f"Pacing.{name} is {count!r}; use a whole number")
+            if count < 1:
+                raise ConfigurationError(f"Pacing.{name} is {count}; it must be at least 1")
         if self.max_rate is not None:
             check_number("Pacing.max_rate", self.max_rate, above=True)

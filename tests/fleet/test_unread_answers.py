@@ -12,8 +12,9 @@ import pytest
 from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
+from enapter_async.concealment import RawAnswer
 from enapter_async.emulator import Emulator, Reply, World
-from enapter_async.errors import RawAnswer, ResultLostError
+from enapter_async.errors import ResultLostError
 from enapter_async.fleet import CredentialsNotKeptError, Outcome, State
 from enapter_async.fleet.credentials import count_in
 from enapter_async.operation import Operation

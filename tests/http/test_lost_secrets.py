@@ -8,12 +8,8 @@ from typing import Any, ClassVar
 import attrs
 
 from enapter_async._http.retry import RetryPolicy
-from enapter_async.errors import (
-    AmbiguousOutcomeError,
-    RawAnswer,
-    ResultDiffersError,
-    ResultLostError,
-)
+from enapter_async.concealment import RawAnswer
+from enapter_async.errors import AmbiguousOutcomeError, ResultDiffersError, ResultLostError
 from enapter_async.models.configs import CommunicationConfig
 from enapter_async.operations.devices import GenerateConfig
 from tests.support.kinds import each

@@ -257,7 +257,7 @@ class _SimulatedEngine(Engine):
         super().__init__(settings)
         self._network = network
 
-    def _make_transport(self, wire: Wire) -> Transport:
+    def _make_transport(self, wire: Wire, tls: Any) -> Transport:
         return SimulatedTransport(self._network)
 
 

@@ -1,0 +1,179 @@
+"""Answers that are read as they arrive.
+
+Opening a stream is a call like any other, with its retries, hooks and permits, but over a transport
+that stops at the first items of the answer. From then on nothing is retried. Streams take the way
+of a session, also if the client's calls manage their own connections, and each has its own place.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+import attrs
+
+from enapter_async._http.media import is_of_media
+from enapter_async._http.message import Failure, Message, OpenedReply, Reply
+from enapter_async._http.pipeline import Pipeline
+from enapter_async._http.session import SessionTransport
+from enapter_async._http.transport import Timeouts, torn
+from enapter_async._http.wire import Wire
+from enapter_async.errors import DeadlineExceededError, StreamBrokenError
+from enapter_async.streaming import Reader, StreamedOperation
+
+T = TypeVar("T")
+
+
+class Stream(Generic[T]):
+    """One open answer; `reader` is what reads it, and knows for example its columns."""
+
+    def __init__(self, response: aiohttp.ClientResponse, reader: Reader[T], seconds: float) -> None:
+        self.reader: Any = reader
+        self._read: Reader[T] = reader
+        self._response = response
+        self._seconds = seconds
+        self._first: Sequence[T] = ()
+        self._at_end = False
+
+    @property
+    def has_items(self) -> bool:
+        """Whether items have arrived that were not handed out."""
+        return bool(self._first)
+
+    async def start(self) -> None:
+        """Read until the first items, or the end if there are none."""
+        self._first = await self._next()
+
+    async def batches(self) -> AsyncIterator[Sequence[T]]:
+        """Yield the items as they arrive, several at once.
+
+        Raises:
+            StreamBrokenError: the rest of the answer is lost or cannot be used.
+        """
+        items, self._first = self._first, ()
+        while items:
+            yield items
+            try:
+                items = await self._next()
+            except TimeoutError:
+                reason = f"nothing arrived for {self._seconds:.3g} s"
+            except ValueError as error:
+                reason = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the rest is lost
+                reason = f"the connection was lost ({type(error).__name__})"
+            else:
+                continue
+            self.close()
+            # Raised here, because aiohttp's errors hold the request's headers.
+            raise StreamBrokenError(f"the stream broke: {reason}")
+
+    def close(self) -> None:
+        """Free the connection; it is closed unless everything has arrived."""
+        if self._at_end:
+            self._response.release()
+        else:
+            self._response.close()
+
+    async def _next(self) -> Sequence[T]:
+        items: Sequence[T] = ()
+        while not items and not self._at_end:
+            async with asyncio.timeout(self._seconds):
+                chunk = await self._response.content.readany()
+            items = self._read.feed(chunk) if chunk else self._read.end()
+            self._at_end = not chunk
+        return items
+
+
+class StreamTransport(SessionTransport):
+    """A transport for one streamed operation: its answer is opened, and not read to the end."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        wire: Wire,
+        ssl: Any,
+        operation: StreamedOperation[Any],
+    ) -> None:
+        super().__init__(session, wire, ssl)
+        self._operation = operation
+        self._seconds = 0.0
+
+    async def exchange(
+        self, message: Message, *, max_bytes: int, left: float, timeouts: Timeouts
+    ) -> Reply | Failure:
+        """Send one request, and return its answer once the first items have arrived."""
+        self._seconds = timeouts.read
+        return await super().exchange(message, max_bytes=max_bytes, left=left, timeouts=timeouts)
+
+    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> Reply | Failure:
+        status, headers = response.status, response.headers
+        media = self._operation.answer.media
+        if not 200 <= status < 300 or torn(headers) or not is_of_media(media, headers):
+            return await super()._read(response, max_bytes)
+        opened = False
+        try:
+            _check_framing(headers)
+            stream = Stream(response, self._operation.reader(headers), self._seconds)
+            await stream.start()
+            opened = True
+        except ValueError as error:
+            return Reply(status, headers, b"", str(error))
+        finally:
+            if not opened:
+                response.close()
+        return OpenedReply(status, headers, stream)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # as it says
+
+
+def _check_framing(headers: Any) -> None:
+    if "Content-Length" not in headers and "Transfer-Encoding" not in headers:
+        raise ValueError("the response does not say where it ends, so a cut would go unnoticed")
+
+
+class Streams:
+    """The open streams of one client, which are closed with it."""
+
+    def __init__(self, session: aiohttp.ClientSession, wire: Wire, ssl: Any, *, most: int) -> None:
+        self._session = session
+        self._wire = wire
+        self._ssl = ssl
+        self._most = most
+        self._places = asyncio.Semaphore(most)
+        self._open: set[Stream[Any]] = set()
+
+    @asynccontextmanager
+    async def open(
+        self, pipeline: Pipeline, operation: StreamedOperation[T]
+    ) -> AsyncGenerator[Stream[T], None]:
+        """Open a stream, and free its connection and its place at the end.
+
+        Raises:
+            DeadlineExceededError: No stream ended in time, or the call's deadline passed.
+        """
+        await self._take_place(pipeline.policy.deadline)
+        try:
+            transport = StreamTransport(self._session, self._wire, self._ssl, operation)
+            stream: Stream[T] = await attrs.evolve(pipeline, transport=transport).execute(operation)
+            self._open.add(stream)
+            try:
+                yield stream
+            finally:
+                self._open.discard(stream)
+                stream.close()
+        finally:
+            self._places.release()
+
+    async def _take_place(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"out of time: {self._most} streams are open; close one, or allow more with "
+                f"Pacing(max_streams=…)"
+            ) from None
+
+    def close(self) -> None:
+        """Close all streams, which then break."""
+        for stream in tuple(self._open):
+            stream.close()
