@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from enapter_async._http.retry import RetryPolicy
     from enapter_async._http.transport import Timeouts
     from enapter_async._version import __version__
-    from enapter_async.api.packing import (
-        pack_blueprint,
-    )
+    from enapter_async.api.packing import pack_blueprint
     from enapter_async.client import Client
     from enapter_async.clock import Clock
+    from enapter_async.concealment import RawAnswer
     from enapter_async.errors import (
         AmbiguousOutcomeError,
         APIError,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         ProxyError,
         RateLimitedError,
-        RawAnswer,
         RedirectError,
         ResponseError,
         ResponseMismatchError,
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
         ResultLostError,
         ServerError,
         StillPendingError,
+        StreamBrokenError,
         TLSError,
         TransportError,
         UnprocessableError,
@@ -67,11 +66,7 @@ if TYPE_CHECKING:
         Waiting,
     )
     from enapter_async.limits.pacing import Pacing
-    from enapter_async.models.blueprints import (
-        Blueprint,
-        BlueprintName,
-        BlueprintView,
-    )
+    from enapter_async.models.blueprints import Blueprint, BlueprintName, BlueprintView
     from enapter_async.models.commands import (
         CommandRequest,
         CommandResponse,
@@ -87,9 +82,7 @@ if TYPE_CHECKING:
         MQTTSCredentials,
         TimeSyncProtocol,
     )
-    from enapter_async.models.configuration import (
-        ConfigurationValues,
-    )
+    from enapter_async.models.configuration import ConfigurationValues
     from enapter_async.models.devices import (
         AccessRole,
         Communication,
@@ -107,9 +100,7 @@ if TYPE_CHECKING:
         LogsOrder,
         LogsShow,
     )
-    from enapter_async.models.manifest import (
-        Manifest,
-    )
+    from enapter_async.models.manifest import Manifest
     from enapter_async.models.provisioning import Provisioned
     from enapter_async.models.rules import (
         Rule,
@@ -120,9 +111,17 @@ if TYPE_CHECKING:
         RuleScript,
         RuleState,
     )
-    from enapter_async.models.sites import (
-        Site,
-        SiteLocation,
+    from enapter_async.models.sites import Site, SiteLocation
+    from enapter_async.models.telemetry import (
+        Aggregation,
+        DataType,
+        GapFilling,
+        GapFillingMethod,
+        TelemetryPoint,
+        TelemetrySelector,
+        Timeseries,
+        TimeseriesColumn,
+        TimeseriesRow,
     )
     from enapter_async.operation import (
         UNSET,
@@ -192,15 +191,20 @@ if TYPE_CHECKING:
         ListSites,
         UpdateSite,
     )
-    from enapter_async.payload import (
-        Payload,
+    from enapter_async.operations.telemetry import (
+        GetDeviceTelemetry,
+        GetLatestTelemetry,
+        QueryTimeseries,
     )
+    from enapter_async.payload import Payload
+    from enapter_async.streaming import Reader, StreamedOperation
 
 __all__ = [
     "UNSET",
     "WHOLE",
     "APIError",
     "AccessRole",
+    "Aggregation",
     "AmbiguousOutcomeError",
     "Answer",
     "ArgumentError",
@@ -235,6 +239,7 @@ __all__ = [
     "CreateExecution",
     "CreateRule",
     "CreateSite",
+    "DataType",
     "DeadlineExceededError",
     "DeleteDevice",
     "DeleteRule",
@@ -254,12 +259,16 @@ __all__ = [
     "ExecutionState",
     "ExecutionsOrder",
     "Gap",
+    "GapFilling",
+    "GapFillingMethod",
     "GenerateConfig",
     "GetBlueprint",
     "GetBlueprintByName",
     "GetConfiguration",
     "GetDevice",
+    "GetDeviceTelemetry",
     "GetExecution",
+    "GetLatestTelemetry",
     "GetManifest",
     "GetRule",
     "GetRuleEngine",
@@ -290,9 +299,11 @@ __all__ = [
     "ProvisionVucm",
     "Provisioned",
     "ProxyError",
+    "QueryTimeseries",
     "RateLimitedError",
     "RawAnswer",
     "ReadBack",
+    "Reader",
     "RedirectError",
     "RenameRule",
     "Repeat",
@@ -317,11 +328,18 @@ __all__ = [
     "Site",
     "SiteLocation",
     "StillPendingError",
+    "StreamBrokenError",
+    "StreamedOperation",
     "SuspendRuleEngine",
     "TLSError",
     "Target",
+    "TelemetryPoint",
+    "TelemetrySelector",
     "TimeSyncProtocol",
     "Timeouts",
+    "Timeseries",
+    "TimeseriesColumn",
+    "TimeseriesRow",
     "TransportError",
     "UnprocessableError",
     "Unset",
@@ -339,37 +357,14 @@ __all__ = [
 ]
 
 _ROOMS = (
-    "_version",
-    "payload",
-    "clock",
-    "operation",
-    "errors",
-    "hooks",
-    "models.commands",
-    "models.configs",
-    "models.devices",
-    "models.configuration",
-    "models.logs",
-    "models.rules",
-    "models.sites",
-    "models.provisioning",
-    "models.manifest",
-    "models.blueprints",
-    "operations.devices",
-    "operations.configuration",
-    "operations.logs",
-    "operations.rule_engine",
-    "operations.rules",
-    "operations.sites",
-    "operations.commands",
-    "operations.provisioning",
-    "operations.blueprints",
-    "api.packing",
-    "_http.retry",
-    "limits.pacing",
-    "_http.transport",
-    "_http.call",
-    "client",
+    *("_version", "concealment", "payload", "clock", "operation", "streaming", "errors", "hooks"),
+    *("models.commands", "models.configs", "models.devices", "models.configuration"),
+    *("models.logs", "models.rules", "models.sites", "models.provisioning", "models.manifest"),
+    *("models.blueprints", "models.telemetry", "operations.devices", "operations.configuration"),
+    *("operations.logs", "operations.rule_engine", "operations.rules", "operations.sites"),
+    *("operations.commands", "operations.provisioning", "operations.blueprints"),
+    *("operations.telemetry", "api.packing", "_http.retry", "limits.pacing", "_http.transport"),
+    *("_http.call", "client"),
 )
 """The modules that define the names, the lightest first."""
 

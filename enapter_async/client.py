@@ -4,6 +4,7 @@ import hmac
 import os
 import ssl
 from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -24,6 +25,7 @@ from enapter_async._http.security import (
     parse_base_url,
 )
 from enapter_async._http.socket import Sockets
+from enapter_async._http.streaming import Stream
 from enapter_async._http.transport import Timeouts
 from enapter_async.api.blueprints import Blueprints
 from enapter_async.api.commands import Commands
@@ -33,6 +35,7 @@ from enapter_async.api.logs import Logs
 from enapter_async.api.provisioning import Provisioning
 from enapter_async.api.rules import Rules
 from enapter_async.api.sites import Sites
+from enapter_async.api.telemetry import Telemetry
 from enapter_async.clock import Clock
 from enapter_async.concealment import Secret, concealing
 from enapter_async.errors import ConfigurationError
@@ -41,6 +44,7 @@ from enapter_async.limits.limiter import Limiter
 from enapter_async.limits.pacing import Pacing
 from enapter_async.logs import asked_for
 from enapter_async.operation import Operation
+from enapter_async.streaming import StreamedOperation
 
 T = TypeVar("T")
 
@@ -280,6 +284,7 @@ class Client:
         self.rules = Rules(self)
         self.blueprints = Blueprints(self)
         self.logs = Logs(self)
+        self.telemetry = Telemetry(self)
 
     async def execute(self, operation: Operation[T]) -> T:
         """Execute an operation and return its result.
@@ -295,6 +300,15 @@ class Client:
                 `ResultLostError` if the write was done and only its answer is lost.
         """
         return await self._open_pipeline().execute(operation)
+
+    def stream(self, operation: StreamedOperation[T]) -> AbstractAsyncContextManager[Stream[T]]:
+        """Open the answer to an operation whose items are read as they arrive.
+
+        Opening it is retried as a read until the first items have arrived, within the deadline;
+        after that, `Timeouts.read` limits the wait for each part. Raises the errors of `execute`,
+        and while it is read `StreamBrokenError`. The `async with` frees its connection.
+        """
+        return self._engine.stream(self._open_pipeline(), operation)
 
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False

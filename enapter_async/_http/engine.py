@@ -111,7 +111,7 @@ class Engine:
         )
         self._sockets = Sockets(
             wire,
-            verification(settings.base_url, settings.ssl_context),
+            tls,
             timeouts=settings.timeouts,
             shared=settings.session,
             proxy=settings.proxy,

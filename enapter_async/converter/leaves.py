@@ -7,9 +7,12 @@ because cattrs passes it to every hook.
 import base64
 import binascii
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, get_args, get_origin
+
+from cattrs import Converter
 
 JSONObject = dict[str, Any]
 
@@ -116,6 +119,29 @@ def json_object(value: Any, _: Any) -> JSONObject:
     if isinstance(value, dict):
         return value
     raise mismatch("an object", value)
+
+
+def is_mapping(kind: Any) -> bool:
+    """Return whether a type is `Mapping[str, …]`, whose values are read; those of dict are not."""
+    return get_origin(kind) is Mapping
+
+
+def mapping_hook(kind: Any, converter: Converter) -> Callable[[Any, Any], dict[str, Any]]:
+    """Return a hook that reads an object of values of one type; a value of null is an empty one."""
+    inner = get_args(kind)[1]
+    read_inner = converter.get_structure_hook(inner)
+
+    def read(value: Any, _: Any) -> dict[str, Any]:
+        found = {}
+        for name, item in json_object(value, _).items():
+            try:
+                found[name] = read_inner({} if item is None else item, inner)
+            except Exception as error:
+                error.add_note(Step(f".{name}"))
+                raise
+        return found
+
+    return read
 
 
 def nothing(value: Any, _: Any) -> None:

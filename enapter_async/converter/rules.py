@@ -21,7 +21,9 @@ from enapter_async.converter.leaves import (
     base64_text,
     boolean,
     integer,
+    is_mapping,
     json_object,
+    mapping_hook,
     mismatch,
     moment,
     moment_text,
@@ -366,6 +368,7 @@ def _make_converter(*, detailed_validation: bool) -> Converter:
         converter.register_structure_hook(kind, hook)
     reading: _Rules = (
         (_is_dict, lambda *_: json_object),
+        (is_mapping, mapping_hook),
         (_is_tuple, _tuple_hook),
         (attrs.has, _class_hook),
         (lambda kind: kind is Connectivity, _connectivity_hook),

@@ -17,6 +17,7 @@ from enapter_async.emulator.request import Call, Noun, Request, no_endpoint
 from enapter_async.emulator.rules import Rules
 from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import ROLES, Refusal, Timestamps
+from enapter_async.emulator.telemetry import Telemetry
 from enapter_async.emulator.world import World
 
 NounT = TypeVar("NounT", bound=Noun)
@@ -25,7 +26,7 @@ TOKEN_HEADER: Final = "X-Enapter-Auth-Token"  # noqa: S105 - a header's name
 
 NOUNS: Final[tuple[type[Noun], ...]] = (
     *(Devices, Sites, Commands, Configuration, Provisioning),
-    *(Rules, Blueprints, Logs),
+    *(Rules, Blueprints, Logs, Telemetry),
 )
 """The nouns that the emulator has; a new one is added here."""
 

@@ -3,7 +3,9 @@
 Source: API page, "Blueprints".
 """
 
+import io
 import re
+import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
@@ -85,8 +87,8 @@ def _view(value: str) -> BlueprintView:
 def _zip_of(reply: Any) -> bytes:
     """Return the archive in an answer; anything that is not an archive is refused."""
     body: bytes = reply.body
-    if not body.startswith(_ZIP_STARTS):
-        raise ValueError("the response is not a ZIP archive")
+    if not zipfile.is_zipfile(io.BytesIO(body)):
+        raise ValueError("the response is not a ZIP archive, or incomplete")
     return body
 
 

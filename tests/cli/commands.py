@@ -79,6 +79,11 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "sites get": ("{site}",),
     "sites list": (),
     "sites update": ("{site}", "--name", "New"),
+    "telemetry latest": ("{device}=power",),
+    "telemetry timeseries": (
+        "{device}=power",
+        *("--from", "2026-02-03T05:00:00Z", "--to", "2026-02-03T06:00:00Z"),
+    ),
 }
 
 

@@ -101,6 +101,26 @@ NOUN_OPTIONS: Final = (
             "--tag": lambda s: s.world.log.arrivals()[-1].path.endswith("/1.0"),
         },
     ),
+    Own(
+        "telemetry latest",
+        ("{device}=flow", "--relevance", "5m"),
+        {"--relevance": lambda s: s.out.endswith("\tflow\t\t\tThere is no such attribute.\n")},
+    ),
+    Own(
+        "telemetry timeseries",
+        (
+            *("{device}=total_energy", "--from", "2026-02-03T05:00:00Z"),
+            *("--to", "2026-02-03T05:30:00Z", "--granularity", "10s"),
+            *("--after", "2026-02-03T05:00:30Z", "--aggregation", "max", "--json"),
+        ),
+        {
+            "--from": lambda s: s.rows()[0]["timestamp"].startswith("2026-02-03T05:00"),
+            "--to": lambda s: s.rows()[-1]["timestamp"].startswith("2026-02-03T05:29"),
+            "--granularity": lambda s: len(s.rows()) > 100,
+            "--after": lambda s: s.rows()[0]["timestamp"] > "2026-02-03T05:00:30Z",
+            "--aggregation": lambda s: s.code == 0,
+        },
+    ),
     through_site("devices get", "{device}"),
     through_site("devices manifest", "{device}"),
     through_site("devices update", "{device}", "--name", "B"),

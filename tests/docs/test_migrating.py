@@ -24,6 +24,7 @@ from enapter_async.api.devices import Devices
 from enapter_async.api.provisioning import Provisioning
 from enapter_async.api.rules import Rules
 from enapter_async.api.sites import Sites
+from enapter_async.api.telemetry import Telemetry
 from enapter_async.cli.app import cli
 from enapter_async.models.enumerations import OpenEnum
 from enapter_async.operations.device_arguments import EXPANDABLE
@@ -37,6 +38,7 @@ NOUNS = {
     "commands": Commands,
     "rule_engine": Rules,
     "blueprints": Blueprints,
+    "telemetry": Telemetry,
 }
 OURS = {**NOUNS, "provisioning": Provisioning, "rules": Rules}
 """The nouns of both SDKs, and the class of our methods for each."""
@@ -109,7 +111,7 @@ def test_both_names_exist(old: str, new: str, note: str) -> None:
 
 
 def public(module: ModuleType, path: str) -> set[str]:
-    return {f"{path}.{name}" for name in module.__all__}
+    return {f"{path}.{name}" for name in module.__all__ if hasattr(module, name)}
 
 
 def test_no_public_name_of_the_official_sdk_is_missing() -> None:

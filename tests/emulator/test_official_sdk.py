@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import pytest
 import pytest_asyncio
 from enapter.http import api
 
+from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.emulator.commands import Behaviour, Commands
 from enapter_async.emulator.rules import Rules
 from enapter_async.emulator.sites import Sites
 from enapter_async.emulator.state import Device
+from enapter_async.emulator.telemetry import Telemetry
 from tests.emulator.fleets import (
     BARN,
     COMMANDS,
@@ -330,3 +332,37 @@ async def test_it_validates_uploads_and_downloads_blueprints(
         await official.blueprints.validate_directory(tmp_path)
     (effect,) = emulator.world.log.effects(operation="blueprint.upload")
     assert effect.set == {"bytes": len(original)}
+
+
+@pytest.mark.parametrize("one_field", [True, False])
+async def test_it_reads_telemetry_as_this_sdk_does(
+    emulator: Emulator, official: api.Client, one_field: bool
+) -> None:
+    telemetry = emulator.noun(Telemetry)
+    telemetry.types_in_one_field = one_field
+    names = ["power", "total_energy", "running", "alerts"]
+    start = datetime(2025, 1, 1, tzinfo=UTC)
+    to = start + timedelta(hours=2)
+    async with Client(emulator.token, base_url=emulator.base_url) as client:
+        latest = await official.telemetry.latest({PUMP: names, UCM: ["power", "flow"]})
+        found = await client.telemetry.latest({PUMP: names, UCM: ["power", "flow"]})
+        assert found.keys() == latest.keys()
+        for device, points in latest.items():
+            for name, point in points.items():
+                ours = found[device][name]
+                assert (ours.timestamp, ours.value) == (
+                    (None, None) if point is None else (point.timestamp, point.value)
+                )
+        selector = api.telemetry.Selector("pump", names)
+        async with official.telemetry.raw_timeseries(start, to, 60, [selector]) as stream:
+            theirs = [(row.timestamp, row.values) async for row in stream]
+        async with client.telemetry.timeseries({"pump": names}, from_=start, to=to) as table:
+            rows = [
+                (row.timestamp, [_listed(value) for value in row.values]) async for row in table
+            ]
+    assert rows == theirs
+    assert len(rows) > 100
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

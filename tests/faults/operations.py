@@ -4,6 +4,7 @@ Of operations that differ in a word of their path only, one is here.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -11,6 +12,7 @@ import attrs
 from enapter_async.emulator import Emulator
 from enapter_async.emulator.blueprints import Blueprints, zipped
 from enapter_async.emulator.rules import Rules
+from enapter_async.models.telemetry import TelemetrySelector
 from enapter_async.operation import Operation
 from enapter_async.operations.blueprints import (
     DownloadBlueprint,
@@ -38,6 +40,11 @@ from enapter_async.operations.rules import (
     UpdateRuleScript,
 )
 from enapter_async.operations.sites import CreateSite, DeleteSite, GetSite, ListSites, UpdateSite
+from enapter_async.operations.telemetry import (
+    GetDeviceTelemetry,
+    GetLatestTelemetry,
+    QueryTimeseries,
+)
 
 
 @attrs.frozen
@@ -92,6 +99,19 @@ def at_a_rule(kind: Callable[..., Operation[Any]], **fields: Any) -> Callable[..
 
 
 OPERATIONS = (
+    Tried(
+        "telemetry.latest",
+        lambda e: GetLatestTelemetry(attributes_by_device={a_device(e): ("power",)}),
+    ),
+    Tried("telemetry.get", lambda e: GetDeviceTelemetry(device_id=a_device(e))),
+    Tried(
+        "telemetry.query_timeseries",
+        lambda e: QueryTimeseries(
+            selectors=[TelemetrySelector(a_device(e), ["power"])],
+            from_=datetime(2026, 2, 3, tzinfo=UTC),
+            to=datetime(2026, 2, 4, tzinfo=UTC),
+        ),
+    ),
     Tried(
         "rule_engine.suspend",
         lambda e: SuspendRuleEngine(site_id=a_site(e)),

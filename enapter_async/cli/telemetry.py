@@ -1,0 +1,180 @@
+"""`enapter-async telemetry`: latest values and time series."""
+
+import csv
+import re
+import sys
+from datetime import datetime, timedelta
+from typing import Any
+
+import click
+
+from enapter_async.cli.objects import run_reading
+from enapter_async.cli.options import Settings, connection_options
+from enapter_async.cli.rows import json_line
+from enapter_async.converter import unstructure
+from enapter_async.models.telemetry import (
+    Aggregation,
+    TelemetryPoint,
+    TelemetrySelector,
+    TimeseriesColumn,
+    Value,
+)
+from enapter_async.text import plain
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_AGGREGATIONS = [str(each).lower() for each in Aggregation.known()]
+
+
+def _duration(value: Any) -> timedelta:
+    """Return a duration of whole seconds, minutes, hours or days."""
+    if isinstance(value, timedelta):
+        return value
+    found = re.fullmatch(r"([1-9]\d{0,8})([smhd])", str(value))
+    if found is None:
+        raise click.BadParameter(f"{value!a} is not a duration such as 30s, 5m, 1h or 1d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _time(value: Any) -> datetime:
+    """Return a time, which must have a zone."""
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise click.BadParameter(f"{value!a} is not a time such as 2026-11-26T12:00:00Z")
+    return time
+
+
+_selectors = click.argument("selectors", nargs=-1, required=True, metavar="DEVICE=ATTRIBUTE,…")
+
+
+@click.group("telemetry")
+def command() -> None:
+    """Read latest values and time series.
+
+    Each argument names a device and its attributes, such as dev-1=power,status.
+    """
+
+
+@command.command("latest")
+@connection_options
+@_selectors
+@click.option(
+    "--relevance",
+    type=_duration,
+    metavar="DURATION",
+    help="How old a value may be, such as 5m. [default: the API's, 30s]",
+)
+def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta | None) -> None:
+    """Write the latest values of attributes, for any number of devices."""
+    asked = _pairs(selectors)
+
+    async def work() -> None:
+        async with settings.client() as client:
+            found = await client.telemetry.latest(asked, relevance_interval=relevance)
+        for device, points in found.items():
+            for attribute, point in points.items():
+                if settings.as_json:
+                    row = {"device": device, "attribute": attribute, **unstructure(point)}
+                    click.echo(json_line(row))
+                else:
+                    click.echo("\t".join([plain(device), plain(attribute), *_cells(point)]))
+
+    run_reading(work)
+
+
+@command.command("timeseries")
+@connection_options
+@_selectors
+@click.option("--from", "from_", type=_time, required=True, metavar="TIME", help="The start.")
+@click.option("--to", type=_time, required=True, metavar="TIME", help="The end.")
+@click.option(
+    "--granularity",
+    type=_duration,
+    default="1m",
+    show_default=True,
+    metavar="DURATION",
+    help="The time from one row to the next.",
+)
+@click.option(
+    "--aggregation",
+    type=click.Choice(_AGGREGATIONS, case_sensitive=False),
+    help="How the values within this time become one. [default: the API's choice]",
+)
+@click.option(
+    "--after",
+    type=_time,
+    metavar="TIME",
+    help="Go on after this row, for a time series that broke there.",
+)
+def timeseries(
+    settings: Settings,
+    *,
+    selectors: tuple[str, ...],
+    from_: datetime,
+    to: datetime,
+    granularity: timedelta,
+    aggregation: str | None,
+    after: datetime | None,
+) -> None:
+    """Write a time series as CSV, or with --json one row a line."""
+    asked = [
+        TelemetrySelector(device, names, None if aggregation is None else Aggregation(aggregation))
+        for device, names in _pairs(selectors).items()
+    ]
+
+    async def work() -> None:
+        async with (
+            settings.client() as client,
+            client.telemetry.timeseries(
+                asked, from_=from_, to=to, granularity=granularity, after=after
+            ) as table,
+        ):
+            names = [_name(column) for column in table.columns]
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            if not settings.as_json:
+                writer.writerow(["timestamp", *names])
+            async for timestamp, values in table:
+                time = _written(timestamp)
+                if settings.as_json:
+                    shown = dict(zip(names, values, strict=True))
+                    click.echo(json_line({"timestamp": time, "values": shown}))
+                else:
+                    writer.writerow([time, *map(_cell, values)])
+
+    run_reading(work)
+
+
+def _pairs(selectors: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the attributes by device; a device that is named twice has those of both."""
+    asked: dict[str, tuple[str, ...]] = {}
+    for selector in selectors:
+        device, equals, names = selector.partition("=")
+        attributes = tuple(name.strip() for name in names.split(",") if name.strip())
+        if not device or not equals or not attributes:
+            raise click.UsageError(
+                f"{selector!a} does not name a device and attributes; write DEVICE=ATTRIBUTE,…"
+            )
+        asked[device] = (*asked.get(device, ()), *attributes)
+    return asked
+
+
+def _cells(point: TelemetryPoint) -> list[str]:
+    if point.timestamp is None:
+        return ["", "", plain(point.warning or "no value")]
+    return [plain(_cell(point.value)), _written(point.timestamp), ""]
+
+
+def _cell(value: Value | list[str]) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json_line(value)
+
+
+def _written(time: datetime) -> str:
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def _name(column: TimeseriesColumn) -> str:
+    return f"{column.device}.{column.attribute}"

@@ -1,0 +1,164 @@
+"""`client.telemetry` against the emulator, whose values follow from a seed."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from enapter_async.client import Client
+from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.telemetry import DEFAULT, TYPES, Telemetry
+from enapter_async.errors import ConfigurationError, NotFoundError
+from enapter_async.models.telemetry import Aggregation, DataType, TelemetryPoint, TelemetrySelector
+from enapter_async.operations import telemetry as operations
+from enapter_async.operations.telemetry import QueryTimeseries
+from tests.emulator.fleets import NOON, PUMP, UCM, small_world
+
+FROM = datetime(2025, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest_asyncio.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=small_world()) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def telemetry(emulator: Emulator) -> Telemetry:
+    return emulator.noun(Telemetry)
+
+
+@pytest_asyncio.fixture
+async def client(emulator: Emulator) -> AsyncIterator[Client]:
+    async with Client(emulator.token, base_url=emulator.base_url) as client:
+        yield client
+
+
+def expected(
+    telemetry: Telemetry, asked: list[tuple[str, str]], start: datetime, rows: int
+) -> list[tuple[datetime, tuple[Any, ...]]]:
+    """Return the rows that the emulator holds for some columns."""
+    found = []
+    for number in range(rows):
+        time = start + number * MINUTE
+        drawn = [
+            telemetry.value(device, name, DEFAULT[name], int(time.timestamp()))
+            for device, name in asked
+        ]
+        values = tuple(tuple(each) if isinstance(each, list) else each for each in drawn)
+        if any(value is not None for value in values):
+            found.append((time, values))
+    return found
+
+
+async def read(client: Client, selectors: Any, rows: int, **given: Any) -> list[Any]:
+    to = given.pop("to", FROM + rows * MINUTE)
+    async with client.telemetry.timeseries(selectors, from_=FROM, to=to, **given) as table:
+        return [tuple(row) async for row in table]
+
+
+async def test_latest_values_of_many_devices_are_one_call() -> None:
+    async with (
+        Emulator(world=World.seeded(120, 1)) as emulator,
+        Client(emulator.token, base_url=emulator.base_url) as client,
+    ):
+        ids = [device.id for device in emulator.world]
+        found = await client.telemetry.latest({each: ["power", "alerts", "flow"] for each in ids})
+        assert list(found) == ids
+        assert emulator.world.log.count_arrivals("GET") == 3
+        for points in found.values():
+            assert points["flow"] == TelemetryPoint(warning="There is no such attribute.")
+            power = points["power"]
+            assert isinstance(power.value, float) is (power.timestamp is not None)
+        with pytest.raises(NotFoundError):
+            await client.telemetry.latest({each: ["power"] for each in [*ids, "nobody"]})
+
+
+async def test_latest_values_of_one_device(client: Client, telemetry: Telemetry) -> None:
+    found = await client.telemetry.get("pump")
+    assert set(found) == set(DEFAULT)
+    now = datetime.fromtimestamp(int(NOON), UTC)
+    for name, point in found.items():
+        value = telemetry.value(PUMP, name, DEFAULT[name], int(NOON))
+        assert (point.value, point.timestamp) == (value, None if value is None else now)
+    assert set(await client.telemetry.get("pump", attributes=["power"])) == {"power"}
+
+
+@pytest.mark.parametrize("one_field", [True, False])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+async def test_a_time_series_has_typed_rows_and_known_columns(
+    client: Client, telemetry: Telemetry, line_end: str, one_field: bool
+) -> None:
+    telemetry.line_end, telemetry.types_in_one_field = line_end, one_field
+    selectors = [TelemetrySelector("pump", DEFAULT), TelemetrySelector(UCM, ["power"], "max")]
+    asked = [*((PUMP, name) for name in DEFAULT), (UCM, "power")]
+    to = FROM + 300 * MINUTE
+    async with client.telemetry.timeseries(selectors, from_=FROM, to=to) as table:
+        columns = table.columns
+        rows = [row async for row in table]
+    assert [(column.device, column.attribute) for column in columns] == asked
+    kinds = [DataType(TYPES.get(kind, kind)) for kind in [*DEFAULT.values(), "float"]]
+    assert [column.type for column in columns] == kinds
+    assert columns[-1].aggregation is Aggregation.MAX
+    assert rows == expected(telemetry, asked, FROM, 300)
+    assert table.last == rows[-1].timestamp
+    with pytest.raises(ConfigurationError, match="can be read only once"):
+        table.__aiter__()
+    whole = await client.execute(QueryTimeseries(selectors=selectors, from_=FROM, to=to))
+    assert (whole.columns, list(whole.rows)) == (columns, rows)
+
+
+async def test_no_data_is_a_table_without_rows(client: Client, telemetry: Telemetry) -> None:
+    telemetry.silent.add(PUMP)
+    for telemetry.no_data, kind in (("header", DataType.FLOAT), ("nothing", None)):
+        async with client.telemetry.timeseries(
+            {"pump": ["power"]}, from_=FROM, to=FROM + 9 * MINUTE
+        ) as table:
+            (column,) = table.columns
+            assert (column.attribute, column.type) == ("power", kind)
+            assert [row async for row in table] == []
+    with pytest.raises(NotFoundError, match="NO_TELEMETRY_ATTRIBUTES_FOUND"):
+        await read(client, {"pump": ["nothing"]}, 9)
+
+
+async def test_a_large_query_is_cut_and_merged_by_time(
+    emulator: Emulator, client: Client, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "MOST_COLUMNS", 2)
+    monkeypatch.setattr(operations, "MOST_ROWS", 40)
+    asked = [(PUMP, name) for name in DEFAULT]
+    rows = await read(client, {"pump": tuple(DEFAULT)}, 100)
+    assert rows == expected(telemetry, asked, FROM, 100)
+    assert emulator.world.log.count_arrivals("POST") == 9  # 3 parts of the columns and of the time
+    after = rows[57][0]
+    rest = await read(client, {"pump": tuple(DEFAULT)}, 100, after=after)
+    assert rest == rows[58:]
+
+
+async def test_the_first_part_of_the_time_may_be_empty(
+    emulator: Emulator, client: Client, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "MOST_ROWS", 1)
+    rows = expected(telemetry, [(PUMP, "power")], FROM, 200)
+    start = next(at for at in (FROM + n * MINUTE for n in range(200)) if at not in dict(rows))
+    async with client.telemetry.timeseries(
+        {PUMP: ["power"]}, from_=start, to=start + 3 * MINUTE
+    ) as table:
+        assert table.columns[0].type is DataType.FLOAT
+        found = [tuple(row) async for row in table]
+    assert found == [row for row in rows if start <= row[0] < start + 3 * MINUTE]
+    assert emulator.world.log.count_arrivals("POST") == 3
+
+
+async def test_a_time_series_may_be_left_early(client: Client) -> None:
+    async with client.telemetry.timeseries(
+        {"pump": ["power"]}, from_=FROM, to=FROM + 20_000 * MINUTE
+    ) as table:
+        async for row in table:
+            first = row
+            break
+    assert first.timestamp >= FROM
+    assert len(await read(client, {"pump": ["power"]}, 10)) <= 10
