@@ -177,6 +177,8 @@ class Workplace:
         (self.folder / "test_shown.py").write_text(text, "utf-8")
         # pytest-asyncio's default mode, which a reader has without any configuration.
         settings = "asyncio_default_fixture_loop_scope = function\n"
+        # Starlette warns about one of the two clients that its TestClient takes.
+        settings += "filterwarnings = ignore:Using .httpx. with\n"
         (self.folder / "pytest.ini").write_text(f"[pytest]\n{settings}", "utf-8")
         output, code = await self._run("python -m pytest -q -p no:cacheprovider test_shown.py")
         assert code == 0, output
