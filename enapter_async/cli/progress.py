@@ -235,8 +235,9 @@ def event_text(event: RunEvent) -> str:
         case WaveBegan(number=number, size=size, waves=waves):
             of = "" if waves is None else f" of {waves}"
             return f"wave {number}{of}{'' if size is None else f': {_operations(size)}'}"
-        case WavePassed(number=number, read_back=read_back):
+        case WavePassed(number=number, read_back=read_back, not_configured=apart):
             told = f", {_operations(read_back)} read back" if read_back else ""
+            told += f", {apart} not configured" if apart else ""
             return f"wave {number} passed{told}"
         case RunStopped(error=error):
             return f"stopped: {reason_of(error)}"

@@ -21,13 +21,8 @@ from enapter_async.fleet.rollout.waves import HealthGate, Rollout
 NONE: Final = "none"
 
 _Command = Callable[..., Any]
-_NAMES: Final = frozenset(RunKeywords.__annotations__) | {
-    "criteria",
-    "waves",
-    "hold",
-    "per_site",
-    "health",
-}
+_OF_WAVES: Final = ("waves", "hold", "per_site", "health", "gates")
+_NAMES: Final = frozenset(RunKeywords.__annotations__) | {"criteria", *_OF_WAVES}
 
 
 CONCURRENCY: Final = click.option(
@@ -114,6 +109,15 @@ WAVES: Final = (
         help="After the hold, check up to 200 devices of the wave that were online before it, and "
         "stop if more than PERCENT of them are no longer online.",
     ),
+    click.option(
+        "--gate",
+        "gates",
+        multiple=True,
+        metavar="CONDITION",
+        help="After the hold, stop if more than 5 % of up to 200 devices of the wave that met this "
+        "before it no longer do: 'alerts' or 'alerts(error)' for no alert (of that severity or "
+        "above), or a condition on a property, such as 'status=ok'.",
+    ),
 )
 
 
@@ -139,7 +143,7 @@ def _options(told: dict[str, Any]) -> RunOptions:
         if criteria := told.pop("criteria", ()):
             told["abort"] = [parse_criterion(each) for each in criteria if each != NONE]
         if "waves" in told:
-            waves = {name: told.pop(name) for name in ("waves", "hold", "per_site", "health")}
+            waves = {name: told.pop(name) for name in _OF_WAVES}
             told["rollout"] = _rollout(waves)
         return RunOptions(**told)
     except ConfigurationError as error:
@@ -148,12 +152,18 @@ def _options(told: dict[str, Any]) -> RunOptions:
 
 def _rollout(told: dict[str, Any]) -> Rollout | None:
     if told["waves"] == NONE:
-        if told["hold"] or told["per_site"] or told["health"] is not None:
-            raise click.UsageError("--hold, --per-site and --health need waves")
+        if told["hold"] or told["per_site"] or told["health"] is not None or told["gates"]:
+            raise click.UsageError("--hold, --per-site, --health and --gate need waves")
         return None
     sizes = tuple(_size(each.strip()) for each in told["waves"].split(","))
     health = None if told["health"] is None else HealthGate(most_lost=told["health"])
-    return Rollout(waves=sizes, hold=told["hold"], per_group=told["per_site"], health=health)
+    return Rollout(
+        waves=sizes,
+        hold=told["hold"],
+        per_group=told["per_site"],
+        health=health,
+        gates=told["gates"],
+    )
 
 
 def _size(text: str) -> int | str:

@@ -59,7 +59,7 @@ from enapter_async.fleet.progress import Estimate
 from enapter_async.fleet.reporting.html import write_report
 from enapter_async.fleet.reporting.status import RunStatus, status
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, AbortCriterion
-from enapter_async.fleet.rollout.waves import HealthGate, Rollout
+from enapter_async.fleet.rollout.waves import Gate, HealthGate, Rollout
 from enapter_async.fleet.run import Run
 from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operations.device_plans import Change, Export
@@ -77,6 +77,7 @@ __all__ = [
     "Estimate",
     "Export",
     "ForeignCancellationError",
+    "Gate",
     "Guard",
     "GuardMode",
     "HealthGate",

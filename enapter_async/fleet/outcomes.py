@@ -326,10 +326,14 @@ class WaveBegan:
 
 @attrs.frozen(kw_only=True)
 class WavePassed:
-    """A wave has passed, and the next may start; `read_back` counts the items read back."""
+    """A wave has passed, and the next may start; `read_back` counts the items read back.
+
+    `not_configured` counts the devices that its gates have read and that are not configured.
+    """
 
     number: int
     read_back: int = 0
+    not_configured: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from enapter_async.operations import device_desired
 from enapter_async.operations.arguments import shown
 from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.configuration import UpdateConfiguration
+from enapter_async.operations.device_conditions import device_condition
 from enapter_async.operations.device_selection import DEVICE_FIELDS, Groups, Selection, Template
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -23,7 +24,7 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
-from enapter_async.operations.nouns import BulkChange, Facts, Noun, define
+from enapter_async.operations.nouns import BulkChange, Condition, Facts, Noun, define
 from enapter_async.operations.pages import LARGEST_PAGE
 
 
@@ -62,6 +63,10 @@ class _DeviceNoun(Noun[Device]):
     def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
         """Return the operations that make a device what a row says it should be."""
         return device_desired.operations_of(row)
+
+    def condition(self, text: str) -> Condition:
+        """Return the condition on devices that a text describes."""
+        return device_condition(text)
 
     def row(self, state: Device) -> dict[str, str]:
         """Return the row of a device, without its configuration."""

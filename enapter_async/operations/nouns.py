@@ -26,6 +26,25 @@ class Facts(NamedTuple):
     upstream_id: str | None = None
 
 
+class Condition:
+    """A condition that a gate checks on the objects of a noun, before and after a wave."""
+
+    __slots__ = ()
+
+    @property
+    def expand(self) -> tuple[str, ...]:
+        """The additional fields that must be requested."""
+        return ()
+
+    def is_met(self, state: Any) -> bool | None:
+        """Return whether an object meets it; None if its state does not say."""
+        raise NotImplementedError(f"{type(self).__name__} must define is_met")
+
+    def stands_apart(self, state: Any) -> bool:
+        """Return whether an object is counted apart, and not held against a wave."""
+        return False
+
+
 class Noun(Generic[S]):
     """A kind of object; the type parameter is the state that a read returns."""
 
@@ -84,6 +103,14 @@ class Noun(Generic[S]):
         """Return the facts that a plan needs; `state` has an `id` and, optionally, a `name`."""
         thing: Any = state
         return Facts(str(thing.id), getattr(thing, "name", None))
+
+    def condition(self, text: str) -> Condition:
+        """Return the condition of a gate that a text describes.
+
+        Raises:
+            ConfigurationError: it describes none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say what {text!r} means")
 
     def is_online(self, state: S) -> bool | None:
         """Return whether an object is online, or None if that does not apply to this kind."""

@@ -10,6 +10,7 @@ from enapter_async.emulator import World
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.rollout.abort import parse_criterion
+from enapter_async.fleet.rollout.waves import Gate
 from enapter_async.logs import CallLog
 from enapter_async.operations.device_plans import Change
 from enapter_async.operations.device_selection import Template
@@ -70,6 +71,10 @@ OF_A_RUN: Final[Mapping[str, tuple[tuple[str, ...], Callable[[RunOptions], objec
     "--health": (
         ("51",),
         lambda o: o.rollout and o.rollout.health and o.rollout.health.most_lost == 51,
+    ),
+    "--gate": (
+        ("alerts(error)",),
+        lambda o: o.rollout and o.rollout.gates == (Gate(condition="alerts(error)"),),
     ),
     "--guard": (("each",), lambda o: o.guard is GuardMode.EACH),
     "--abort": (

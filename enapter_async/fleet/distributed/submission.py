@@ -88,6 +88,11 @@ async def distribute(
         raise ConfigurationError(
             "guard must be a mode of StateGuard: workers cannot share a custom guard"
         )
+    if rollout is not None and rollout.gates:
+        raise ConfigurationError(
+            "gates are checked by jobs of one process only; leave them out, or run it with "
+            "fleet.apply"
+        )
     place = place_of(address)
     about = base_url or (
         operations.header.base_url if isinstance(operations, Plan) else DEFAULT_BASE_URL

@@ -10,13 +10,15 @@ class WaveVerification:
     """Collects the outcomes of a wave's items, in order for each device.
 
     `number` counts from 0. `bad` names the first item that ended badly, or is "". `online` contains
-    the devices that were online before the wave, or is None if this was not checked.
+    the devices that were online before the wave, or is None if this was not checked; `met` those
+    that met the condition of each gate.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.bad = ""
         self.online: tuple[str, ...] | None = None
+        self.met: dict[str, tuple[str, ...]] = {}
         self._set: dict[Any, list[Operation[Any]]] = {}
 
     def take(self, operation: Operation[Any], state: State) -> None:

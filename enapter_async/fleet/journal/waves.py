@@ -7,6 +7,7 @@ anything of the next wave is sent, and *not passed* contains the reason. If *beg
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from enapter_async.fleet.inputs import WorkItem
@@ -26,6 +27,7 @@ from enapter_async.fleet.journal.wave_verification import WaveVerification
 from enapter_async.fleet.outcomes import State
 
 _NOT_BEGUN: Final = bytes((Mark.UNTOUCHED, Mark.UNCHANGED, Mark.MISSING))
+_NOTHING: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 _MAYBE_DONE: Final = frozenset(
     {Mark.INTENDED, Mark.APPLIED, Mark.ABSENT, Mark.DIFFERS, Mark.PENDING, Mark.UNKNOWN}
 )
@@ -57,6 +59,8 @@ class WaveLog:
         self._accept = accept
         self._online: dict[int, tuple[str, ...]] = {}
         """The devices that were online before each wave that has started but not passed."""
+        self._met: dict[int, dict[str, tuple[str, ...]]] = {}
+        """The devices that met the condition of each gate before these waves."""
         self._passed: set[int] = set()
         self._refused: set[int] = set()
         for event in journal.notes():
@@ -72,6 +76,12 @@ class WaveLog:
             names = online if isinstance(online, list) else ()
             self._passed.discard(wave)
             self._online[wave] = tuple(each for each in names if isinstance(each, str))
+            met = event.details.get("met")
+            self._met[wave] = {
+                gate: tuple(each for each in named if isinstance(each, str))
+                for gate, named in (met if isinstance(met, dict) else {}).items()
+                if isinstance(named, list)
+            }
         elif event.kind == WAVE_PASSED:
             self._close(wave)
         elif event.kind == WAVE_NOT_PASSED:
@@ -93,6 +103,10 @@ class WaveLog:
     def online(self, wave: int) -> tuple[str, ...] | None:
         """Return the devices that were online before a wave; None if this was not checked."""
         return self._online.get(wave)
+
+    def met(self, wave: int) -> dict[str, tuple[str, ...]]:
+        """Return the devices that met the condition of each gate before a wave."""
+        return self._met.get(wave, {})
 
     def is_accepted(self, wave: int) -> bool:
         """Return whether the run continues even though a wave did not pass its check."""
@@ -137,11 +151,16 @@ class WaveLog:
 
     # Writing.
 
-    def begun(self, wave: int, online: Sequence[str]) -> None:
-        """Note that a wave starts, and which of its devices are online."""
+    def begun(
+        self, wave: int, online: Sequence[str], met: Mapping[str, Sequence[str]] = _NOTHING
+    ) -> None:
+        """Note that a wave starts, and which of its devices are online, and meet each gate."""
         self._passed.discard(wave)
         self._online[wave] = tuple(online)
+        self._met[wave] = {gate: tuple(names) for gate, names in met.items()}
         details: dict[str, Any] = {"online": list(online)} if online else {}
+        if met:
+            details["met"] = {gate: list(names) for gate, names in met.items()}
         self._writer.add(self._row(wave, WAVE_BEGUN, details))
 
     async def passed(self, wave: int, *, read_back: int = 0) -> None:

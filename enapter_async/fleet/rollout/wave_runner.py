@@ -21,6 +21,7 @@ from enapter_async.fleet.outcomes import (
 )
 from enapter_async.fleet.planning.drift import Guard
 from enapter_async.fleet.reading import Caller, health_name, is_online, read_state
+from enapter_async.fleet.rollout.gates import Gates
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 from enapter_async.fleet.waits import Reason, Wait
 from enapter_async.operation import Operation, described
@@ -65,6 +66,9 @@ class WaveRunner:
         self._on_event = on_event
         self._log = log
         self._current: WaveVerification | None = None
+        self._gates = Gates(client, self._rollout.gates)
+        self._sites: dict[str, str] = {}
+        """The site of each device that the gates check, as far as this session knows it."""
 
     @property
     def wave(self) -> int | None:
@@ -96,8 +100,9 @@ class WaveRunner:
             await self._hold()
         for each, _ in passing:
             await self._check_health(each)
-        for each, read_back in passing:
-            await self._note_passed(each, read_back)
+        apart = [await self._check_gates(each) for each, _ in passing]
+        for (each, read_back), not_configured in zip(passing, apart, strict=True):
+            await self._note_passed(each, read_back, not_configured)
         await self._begin(wave)
 
     async def finish(self) -> None:
@@ -141,16 +146,18 @@ class WaveRunner:
                 return None
             found = recalled or found
         found.online = online
+        found.met = log.met(wave)
         return found
 
     async def _begin(self, wave: int) -> None:
         current = await self._recall(wave) or WaveVerification(wave)
         if current.online is None:
             current.online = await self._look_before(wave)
+            current.met = await self._look_through_gates(wave)
         if self._guard is not None:
             await self._guard.before_wave(wave, lambda: self._items_of(wave))
         if self._log is not None:
-            self._log.begun(wave, current.online)
+            self._log.begun(wave, current.online, current.met)
         self._current = current
         if self._staged:
             size = self._sizes[wave] if self._sizes else None
@@ -174,10 +181,15 @@ class WaveRunner:
             )
         return len(wanted)
 
-    async def _note_passed(self, verification: WaveVerification, read_back: int) -> None:
+    async def _note_passed(
+        self, verification: WaveVerification, read_back: int, not_configured: int = 0
+    ) -> None:
         if self._log is not None:
             await self._log.passed(verification.number, read_back=read_back)
-        self._on_event(WavePassed(number=verification.number + 1, read_back=read_back))
+        number = verification.number + 1
+        self._on_event(
+            WavePassed(number=number, read_back=read_back, not_configured=not_configured)
+        )
 
     def _refusal(self, verification: WaveVerification, why: str) -> WaveNotPassedError:
         """Record that a wave did not pass, and return the error to raise."""
@@ -229,6 +241,39 @@ class WaveRunner:
                 f"{lost} of {len(were)} devices that were online before it are no longer online; "
                 f"the limit is {gate.most_lost:g} %",
             )
+
+    async def _look_through_gates(self, wave: int) -> dict[str, tuple[str, ...]]:
+        """Find devices of the wave that meet the conditions of the gates."""
+        if not self._gates.gates:
+            return {}
+        items = (item for item in self._items_of(wave) if not item.unchanged)
+        named = (
+            (name, item.group)
+            for item in items
+            if not item.operation.holds(None)
+            and (name := health_name(item.operation.target())) is not None
+            and ":" not in name  # gates are about devices
+        )
+        sites = dict(islice(named, self._gates.sample))
+        self._sites |= sites
+        if not sites:
+            return {}
+        self._tell_health("checking the gates before the next wave")
+        met = await self._gates.before(sites)
+        self._on_event(RunGoesOn())
+        return met
+
+    async def _check_gates(self, verification: WaveVerification) -> int:
+        """Check the gates after a wave; return how many devices are counted apart."""
+        if not any(verification.met.values()):
+            return 0
+        self._tell_health("checking the gates after the last wave")
+        judged = await self._gates.after(verification.met, self._sites)
+        self._on_event(RunGoesOn())
+        if judged.why:
+            apart = f"; {judged.apart} devices are not configured" if judged.apart else ""
+            raise self._refusal(verification, f"{judged.why}{apart}")
+        return judged.apart
 
     def _tell_health(self, detail: str) -> None:
         self._wait(Wait(reason=Reason.HEALTH, since=self._now(), detail=detail))

@@ -10,6 +10,8 @@ import attrs
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.inputs import Input, WorkItem
+from enapter_async.operations.kinds import OLD_NOUN
+from enapter_async.operations.nouns import Condition, noun_named
 
 ROLLOUT: Final = "rollout"
 """The name of the journal fact that records how the run is divided into waves."""
@@ -77,6 +79,39 @@ class HealthGate:
 
 
 @attrs.frozen(kw_only=True)
+class Gate:
+    """A condition that the devices of a wave must still meet after the hold.
+
+    `condition` is "alerts" (none is raised), "alerts(error)" (none of at least this severity), or a
+    condition on a property, such as "status=ok". Checks at most `sample` devices of the wave: if
+    more than `most_lost` percent of those that met it before no longer do, no further wave starts.
+    Devices that are only not configured, as after another blueprint, are counted apart. A device
+    that does not say whether it raises alerts does not meet the condition.
+    """
+
+    condition: str
+    most_lost: float = 5.0
+    sample: int = SAMPLE
+
+    def __attrs_post_init__(self) -> None:
+        HealthGate(most_lost=self.most_lost, sample=self.sample)  # the same limits
+        self.parsed()
+
+    def parsed(self) -> Condition:
+        """Return the condition itself."""
+        return noun_named(OLD_NOUN).condition(self.condition)
+
+
+def _gates(value: Any) -> tuple[Gate, ...]:
+    given = (value,) if isinstance(value, str | Gate) else tuple(value)
+    gates = tuple(each if isinstance(each, Gate) else Gate(condition=each) for each in given)
+    named = [each.condition for each in gates]
+    if len(set(named)) < len(named):
+        raise ConfigurationError("two gates have the same condition; pass each one once")
+    return gates
+
+
+@attrs.frozen(kw_only=True)
 class Rollout:
     """How a run is divided into waves, each of which starts when the previous one is finished.
 
@@ -87,13 +122,15 @@ class Rollout:
     criteria decide. With a journal this holds across sessions: no wave starts before the previous
     one has passed, whichever session executed it. `hold` is the pause between two waves, in
     seconds. `per_group` limits how many items of one group are in flight at once. `health`
-    checks devices after the hold.
+    checks after the hold whether devices are still online, and `gates` whether they still meet
+    conditions: a `Gate`, or a text such as "alerts(error)", or several.
     """
 
     waves: tuple[int | str, ...] = attrs.field(default=(1, 10, "1%", "10%", REST), converter=_sizes)
     hold: float = 0.0
     per_group: int | None = None
     health: HealthGate | None = None
+    gates: tuple[Gate, ...] = attrs.field(default=(), converter=_gates)
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.hold < math.inf:
@@ -119,14 +156,18 @@ class Rollout:
 
     def as_text(self) -> str:
         """Return the rollout as JSON, which `from_text` reads."""
-        return json.dumps(attrs.asdict(self))
+        told = attrs.asdict(self)
+        if not self.gates:
+            del told["gates"]  # so that it is the text that older versions wrote
+        return json.dumps(told)
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Parse the text that `as_text` returned."""
         told = json.loads(text)
         health = told.pop("health")
-        return cls(**told, health=None if health is None else HealthGate(**health))
+        gates = tuple(Gate(**each) for each in told.pop("gates", ()))
+        return cls(**told, health=None if health is None else HealthGate(**health), gates=gates)
 
 
 class Waves(Input):

@@ -1,0 +1,133 @@
+"""Gates: conditions that the devices of a wave must still meet after it, as they did before.
+
+Devices are read by the pages of their sites, 50 in one request, as long as that does not take more
+requests than half of those that would read them one by one.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from enapter_async._http.call import CallRecord
+from enapter_async.errors import EnapterError
+from enapter_async.fleet.planning.paging import read_pages
+from enapter_async.fleet.reading import Caller
+from enapter_async.fleet.rollout.waves import Gate
+from enapter_async.operations.kinds import OLD_NOUN
+from enapter_async.operations.nouns import Condition, noun_named
+
+AT_ONCE: Final = 8
+"""How many single devices are read at once."""
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
+    """What the gates say after a wave: why it did not pass, or "", and what they counted apart."""
+
+    why: str = ""
+    apart: int = 0
+
+
+@attrs.frozen
+class Gates:
+    """Checks the gates of a run. Devices are named by id or slug, each with its site, or ""."""
+
+    client: Caller
+    gates: tuple[Gate, ...]
+
+    @property
+    def sample(self) -> int:
+        """How many devices of a wave are read at most."""
+        return max((each.sample for each in self.gates), default=0)
+
+    async def before(self, devices: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        """Return, for each gate, the devices that meet its condition before a wave."""
+        states = await self._read(devices)
+        return {
+            gate.condition: tuple(
+                name
+                for name in list(devices)[: gate.sample]
+                if name in states and condition.is_met(states[name])
+            )
+            for gate, condition in self._conditions()
+        }
+
+    async def after(self, met: Mapping[str, Sequence[str]], sites: Mapping[str, str]) -> Judgement:
+        """Return the judgement on those that met the conditions before.
+
+        A device that cannot be read, or does not say, no longer meets a condition.
+        """
+        names = dict.fromkeys(name for each in met.values() for name in each)
+        states = await self._read({name: sites.get(name, "") for name in names})
+        apart = {
+            name
+            for _, condition in self._conditions()
+            for name, state in states.items()
+            if condition.stands_apart(state)
+        }
+        for gate, condition in self._conditions():
+            were = met.get(gate.condition, ())
+            states_of = [states.get(name) for name in were]
+            said = [None if each is None else condition.is_met(each) for each in states_of]
+            lost = len(said) - said.count(True)
+            if lost * 100 > gate.most_lost * len(were):
+                unknown = said.count(None)
+                silent = f" ({unknown} of them do not say, or cannot be read)" if unknown else ""
+                why = (
+                    f"{lost} of {len(were)} devices that met '{gate.condition}' before it no "
+                    f"longer do{silent}; the limit is {gate.most_lost:g} %"
+                )
+                return Judgement(why=why, apart=len(apart))
+        return Judgement(apart=len(apart))
+
+    def _conditions(self) -> list[tuple[Gate, Condition]]:
+        return [(gate, gate.parsed()) for gate in self.gates]
+
+    async def _read(self, devices: Mapping[str, str]) -> dict[str, Any]:
+        """Return the states of those devices that can be read, by the names given."""
+        expand = dict.fromkeys(name for _, each in self._conditions() for name in each.expand)
+        found: dict[str, Any] = {}
+        by_site: dict[str, set[str]] = {}
+        for name, site in devices.items():
+            by_site.setdefault(site, set()).add(name)
+        for site, names in by_site.items():
+            await self._read_pages(site, names, tuple(expand), found)
+        left = [name for name in devices if name not in found]
+        for start in range(0, len(left), AT_ONCE):
+            async with asyncio.TaskGroup() as tasks:
+                for name in left[start : start + AT_ONCE]:
+                    tasks.create_task(self._read_one(name, tuple(expand), found))
+        return found
+
+    async def _read_pages(
+        self, site: str, names: set[str], expand: tuple[str, ...], found: dict[str, Any]
+    ) -> None:
+        noun = noun_named(OLD_NOUN)
+        most = len(names) // 2
+        wanted, read = set(names), 0
+        if not most:
+            return
+        pages = read_pages(self.client, noun, site_id=site or None, expand=expand)
+        # Whatever is not found here is read by itself, and then its error counts.
+        with contextlib.suppress(EnapterError):
+            async with contextlib.aclosing(pages):
+                async for page in pages:
+                    read += 1
+                    for state in page:
+                        facts = noun.facts(state)
+                        for name in wanted & {facts.id, facts.slug}:
+                            found[name] = state
+                            wanted.discard(name)
+                    if not wanted or read >= most:
+                        return
+
+    async def _read_one(self, name: str, expand: tuple[str, ...], found: dict[str, Any]) -> None:
+        reading = noun_named(OLD_NOUN).get(name, expand)
+        if reading is None:
+            return
+        # As for the health gate: a device that cannot be read is not known to be well.
+        with contextlib.suppress(EnapterError):
+            found[name] = await self.client.call(reading, record=CallRecord(), patient=True)
