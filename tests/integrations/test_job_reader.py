@@ -8,12 +8,13 @@ from pathlib import Path
 
 from enapter_async.client import Client
 from enapter_async.clock import Clock
-from enapter_async.emulator import Drop, Latency, Reply
+from enapter_async.emulator import Behaviour, Commands, Drop, Latency, Reply, World
 from enapter_async.fleet import Rollout, State
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.integrations.job_reader import JobReader
 from enapter_async.integrations.jobs import RESUME_OPTIONS, Jobs, JobSettings, Phase
+from enapter_async.operations.commands import CreateExecution
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.fleets import fleet_of, running, uuid
 from tests.integrations.test_jobs import backend, end_of, renames
@@ -109,6 +110,23 @@ async def test_next_steps_after_unknown_configurations(tmp_path: Path) -> None:
         told = (await end_of(jobs, job.id))[-1].data
         assert (told["counts"]["unknown"], told["next_steps"]) == (1, [])
         assert [each.next_steps for each in await jobs.list()] == [(), ()]
+
+
+async def test_next_steps_after_commands_that_have_not_ended(tmp_path: Path) -> None:
+    first, second = World.seeded(2, 1, role="OWNER").devices
+    async with running([first, second]) as (emulator, client), Jobs(client, tmp_path) as jobs:
+        emulator.noun(Commands).behave("reboot", Behaviour(latency=2.0))
+        emulator.faults.add(Drop(after_effect=True), device=second.id, method="POST")
+        works = [CreateExecution(device_id=each.id, name="reboot") for each in (first, second)]
+        job = await jobs.start(works, settings=JobSettings(abort=(), wait=0.1))
+        told = (await end_of(jobs, job.id))[-1].data
+        assert (told["counts"]["pending"], told["counts"]["unknown"]) == (1, 1)
+        assert told["next_steps"] == ["resume", "regenerate", "skip", "accept_candidates"]
+        await asyncio.sleep(2.0)
+        await jobs.resume(job.id, **RESUME_OPTIONS["accept_candidates"])
+        told = (await end_of(jobs, job.id))[-1].data
+        assert (told["counts"]["applied"], told["next_steps"]) == (2, [])
+        assert emulator.world.count("ran") == 2
 
 
 async def test_next_steps_after_a_wave_that_did_not_pass(tmp_path: Path) -> None:
