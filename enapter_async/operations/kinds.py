@@ -61,11 +61,12 @@ def unit_names() -> tuple[str, ...]:
 
 
 def writes(place: str = "") -> Iterator[type[Operation[Any]]]:
-    """Yield the operations that write and define a kind, from modules below `place`."""
+    """Yield the attrs classes of operations that write, from modules below `place`."""
     for kind in operation_kinds():
         found = operation_class(kind)
         if (
             found is not None
+            and hasattr(found, "__attrs_attrs__")
             and found.repeat is not Repeat.READ
             and found.__module__.startswith(place)
         ):

@@ -18,6 +18,7 @@ from enapter_async.fleet.errors import InputError
 from enapter_async.fleet.inputs import Input
 from enapter_async.fleet.operation_files import parse_operations
 from enapter_async.fleet.rollout.waves import Waves
+from enapter_async.operation import Operation, Repeat
 from enapter_async.operations.devices import AssignBlueprint, GenerateConfig
 from enapter_async.operations.provisioning import ProvisionStandalone
 
@@ -88,6 +89,12 @@ async def test_a_hundred_devices_are_created_once_and_their_credentials_kept(
         verdicts = [item.verdict for item in again.items()]
     assert verdicts.count(Verdict.CHANGE) == 100, "only new configurations are left to do"
     assert verdicts.count(Verdict.REFUSED) == 0
+
+
+def test_a_class_without_attrs_keeps_no_file_from_being_read() -> None:
+    made = type("Made", (Operation,), {"kind": "shelf.make", "repeat": Repeat.ONCE})
+    assert len(rows_of("p1")) == 3
+    del made
 
 
 def test_no_wave_divides_what_is_done_to_a_new_device() -> None:
