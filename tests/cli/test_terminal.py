@@ -66,7 +66,9 @@ def on_a_terminal(
 def test_a_list_on_a_terminal_is_a_table(world: World, environment: dict[str, str]) -> None:
     code, shown = on_a_terminal("devices", "list", environment=environment)
     assert code == 0
-    assert "│" in shown
+    header, first, *_ = COLOUR.sub("", shown).splitlines()
+    assert header.split()[:3] == ["ID", "NAME", "SLUG"]
+    assert header.index("NAME") == first.index(world.device(first.split()[0]).name), "aligned"
     assert all(device.id in shown for device in world)
 
 
