@@ -38,7 +38,6 @@ HEARTBEAT: Final = 20.0
 LARGEST_FRAME: Final = 1024 * 1024
 _CLOSING: Final = aiohttp.ClientWSTimeout(ws_close=0.5)  # pyright: ignore[reportCallIssue]  # its class is made by attrs
 """How many seconds a server may take to answer a close frame."""
-_FORBIDDEN: Final = ("accept-encoding",)
 
 
 class Sockets:
@@ -169,8 +168,7 @@ class Sockets:
     def _headers(self) -> dict[str, str]:
         wire = self._wire
         more = wire.asked() if isinstance(wire, CarryingWire) else {}
-        sent = {**wire.headers, **more}
-        return {name: value for name, value in sent.items() if name.lower() not in _FORBIDDEN}
+        return {**wire.headers, **more}
 
 
 def opened_at(socket: Socket) -> float | None:

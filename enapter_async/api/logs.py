@@ -84,9 +84,14 @@ class Logs:
             StreamLogs, device_id=device_id, severity=severity, show=show, site_id=site_id
         )
 
-        def fill(since: datetime) -> AsyncGenerator[LogRecord, None]:
+        def fill(since: datetime, until: datetime | None) -> AsyncGenerator[LogRecord, None]:
             return self.list(
-                device_id, severity=severity, show=show, received_at_from=since, site_id=site_id
+                device_id,
+                severity=severity,
+                show=show,
+                received_at_from=since,
+                received_at_to=until,
+                site_id=site_id,
             )
 
         complete = LogsShow(show) == LogsShow.PERSISTED_ONLY

@@ -10,7 +10,7 @@ import json
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import aiohttp
@@ -31,8 +31,14 @@ BUFFER: Final = 1000
 REMEMBERED: Final = 10_000
 """How many items are remembered, so that none is yielded both from a socket and from a list."""
 
-Fill = Callable[[datetime], AsyncIterator[T]]
-"""Lists the items since a time, oldest first."""
+GAPS: Final = 16
+"""How many gaps may wait besides."""
+
+OVERLAP: Final = timedelta(seconds=5)
+"""How far the list is read beyond the time at which the socket was accepted."""
+
+Fill = Callable[[datetime, datetime | None], AsyncIterator[T]]
+"""Lists the items since a time and, unless it is None, until another one, oldest first."""
 
 logger = logging.getLogger("enapter_async")
 
@@ -145,8 +151,13 @@ class _Feed(Generic[T]):
                 last = _LOST
             if not self._sockets.are_closed():
                 failures += 1
-                logger.warning("a stream was cut off (%s); connecting again", last.error)
                 seconds = backoff(self._retry, last, failures, self._clock.uniform)
+                logger.warning(
+                    "a stream of %s is not connected (%s); the next attempt is in %.1f s",
+                    self._operation.target().name or self._operation.target().word,
+                    last.error,
+                    seconds,
+                )
                 await self._sockets.pause(self._clock.sleep(seconds))
 
     async def _read(self, socket: Socket, *, again: bool) -> bool:
@@ -161,7 +172,9 @@ class _Feed(Generic[T]):
                 self._put(Gap(reason=_NO_CONNECTION, since=since, until=now))
             else:
                 self._held = []
-                filling = asyncio.create_task(self._fill_in(self._fill, since, now))
+                end = None if told is None else now + OVERLAP
+                missed = self._fill(since, end)
+                filling = asyncio.create_task(self._fill_in(missed, since, now))
         elif self._known is None:
             self._known = now
         try:
@@ -198,14 +211,15 @@ class _Feed(Generic[T]):
         else:
             self._drop()
 
-    async def _fill_in(self, fill: Fill[T], since: datetime, until: datetime) -> None:
+    async def _fill_in(self, missed: AsyncIterator[T], since: datetime, until: datetime) -> None:
         """Read from the list what was missed, then go on with what arrived meanwhile."""
         if not self._complete:
             reason = f"{_NO_CONNECTION}; temporary logs are not kept"
             self._put(Gap(reason=reason, since=since, until=until))
         known = Counter(self._recent)
+        self._filled.clear()
         try:
-            async for item in fill(since):
+            async for item in missed:
                 if known[item] > 0:
                     known[item] -= 1
                     continue
@@ -238,7 +252,9 @@ class _Feed(Generic[T]):
             self._recent.append(item)
 
     def _put(self, item: T | Gap) -> None:
-        if len(self._items) >= self._most and not isinstance(item, Gap):
+        # Gaps have some room of their own, but they must not fill the memory either.
+        most = self._most + GAPS if isinstance(item, Gap) else self._most
+        if len(self._items) >= most:
             self._drop()
             return
         self._items.extend(self._told_drops())

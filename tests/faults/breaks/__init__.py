@@ -16,11 +16,12 @@ from tests.faults.breaks.calls import CALLS
 from tests.faults.breaks.distributed import DISTRIBUTED
 from tests.faults.breaks.files import FILES
 from tests.faults.breaks.jobs import JOBS
+from tests.faults.breaks.streams import STREAMS
 
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
 BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
-    {**CALLS, **ANSWERS, **JOBS, **DISTRIBUTED, **FILES, **ACCEPTED}
+    {**CALLS, **ANSWERS, **JOBS, **STREAMS, **DISTRIBUTED, **FILES, **ACCEPTED}
 )
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
