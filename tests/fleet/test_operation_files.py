@@ -171,7 +171,7 @@ def test_the_first_20_problems_are_shown_and_all_are_kept() -> None:
     ("text", "line", "word"),
     [
         ("device_id,name\nd1,x\n", 1, "lacks operation"),
-        ("operation\nupdate\n", 1, "lacks device_id"),
+        ("operation\nupdate\n", 2, "update needs the field device_id"),
         ("operation,device_id,name,name\n", 1, "name twice"),
         ("\n\nname\n", 3, "lacks operation"),
         ('operation,device_id,name\nupdate,d1,"open\n', 2, "not valid CSV"),
