@@ -1,5 +1,6 @@
 """What type checkers must infer about calls; mypy and pyright read it, and nothing runs it."""
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar, assert_type
 
 import attrs
@@ -10,6 +11,7 @@ from enapter_async import (
     APIError,
     AssignBlueprint,
     Attempt,
+    Blueprint,
     Client,
     CommunicationConfig,
     DeleteDevice,
@@ -23,6 +25,9 @@ from enapter_async import (
     Repeat,
     RequestParts,
     RetryPolicy,
+    TelemetryPoint,
+    TimeseriesColumn,
+    TimeseriesRow,
     UpdateDevice,
 )
 
@@ -36,6 +41,16 @@ async def verbs(client: Client) -> None:
     async for device in client.devices.list(site_id="s"):
         assert_type(device, Device)
         assert_type(device.name, str | None)
+    assert_type(await client.blueprints.upload("pump"), Blueprint)
+    assert_type(await client.blueprints.download("a"), bytes)
+    latest = await client.telemetry.latest({"a": ["power"]})
+    assert_type(latest["a"]["power"], TelemetryPoint)
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    async with client.telemetry.timeseries({"a": ["power"]}, from_=since, to=since) as table:
+        assert_type(table.columns, tuple[TimeseriesColumn, ...])
+        async for row in table:
+            assert_type(row, TimeseriesRow)
+            assert_type(row.timestamp, datetime)
     await client.devices.update("a", nmae="b")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
     await client.devices.get(5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 

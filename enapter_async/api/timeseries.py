@@ -85,9 +85,10 @@ class TimeseriesTable:
     async def _read(self) -> AsyncGenerator[TimeseriesRow, None]:
         while self._parts:
             try:
-                async for row in self._window():
-                    self.last = row.timestamp
-                    yield row
+                async for batch in self._window():
+                    for row in batch:
+                        self.last = row.timestamp
+                        yield row
                 await self._open_next()
             except EnapterError as error:
                 raise _broken(error, self.last) from error
@@ -107,20 +108,23 @@ class TimeseriesTable:
             self.columns = found
         return True
 
-    def _window(self) -> AsyncIterator[TimeseriesRow]:
-        """Return the rows of the open answers, with a value for each column."""
+    def _window(self) -> AsyncIterator[Sequence[TimeseriesRow]]:
+        """Return the rows of the open answers, several at once, with a value for each column."""
         places = [self._places(part) for part in self._parts]
         if places == [list(range(len(self.columns)))]:
             return self._only_part()
         return self._merged(places)
 
-    async def _only_part(self) -> AsyncGenerator[TimeseriesRow, None]:
+    async def _only_part(self) -> AsyncGenerator[Sequence[TimeseriesRow], None]:
         async for batch in self._parts[0].stream.batches():
-            for row in batch:
-                if self._is_wanted(row.timestamp):
-                    yield row
+            if self._is_wanted(batch[0].timestamp) and self._is_wanted(batch[-1].timestamp):
+                yield batch
+            else:
+                yield [row for row in batch if self._is_wanted(row.timestamp)]
 
-    async def _merged(self, places: Sequence[Sequence[int]]) -> AsyncGenerator[TimeseriesRow, None]:
+    async def _merged(
+        self, places: Sequence[Sequence[int]]
+    ) -> AsyncGenerator[Sequence[TimeseriesRow], None]:
         """Yield the rows of several answers in order of time."""
         readers = [_Rows(*each) for each in zip(self._parts, places, strict=True)]
         for reader in readers:
@@ -135,7 +139,7 @@ class TimeseriesTable:
                         values[place] = value
                     await reader.advance()
             if self._is_wanted(time):
-                yield TimeseriesRow(time, tuple(values))
+                yield (TimeseriesRow(time, tuple(values)),)
 
     def _is_wanted(self, time: datetime) -> bool:
         """Return whether a row was not handed out yet, and is not that of the next request.

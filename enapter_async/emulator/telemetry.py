@@ -34,7 +34,8 @@ class Telemetry(Noun):
     A device has the attributes of its manifest, or else `DEFAULT`. Each has a value for each full
     second, except that a tenth of the steps is empty; `silent` names devices that have none at all.
     Switches for choices that the API page leaves open: `types_in_one_field` is the form of the
-    header with the types, `no_data` that of a table without rows, and `line_end` ends each row.
+    header with the types, `no_data` that of a table without rows, and `line_end` ends a row. By
+    `includes_end`, a table also has a row at its end, with the value of a part of the step.
     """
 
     paths: ClassVar[tuple[str, ...]] = (
@@ -50,6 +51,7 @@ class Telemetry(Noun):
         self.types_in_one_field = True
         self.no_data = "header"
         self.line_end = "\n"
+        self.includes_end = False
 
     def respond(self, call: Call, request: Request) -> dict[str, Any] | Raw:
         """Carry out a request for telemetry."""
@@ -123,8 +125,9 @@ class Telemetry(Noun):
         if (end - start) // step * len(columns) > LARGEST_TABLE:
             raise Refusal(status=422, code="unprocessable_entity", message="It is too much.")
         rows = []
-        for time in range(start // step * step, end, step):
-            cells = [self.value(device, name, kind, time) for device, name, kind, _ in columns]
+        for time in range(start // step * step, end + self.includes_end, step):
+            at = time + (time == end)  # another value than that of the whole step
+            cells = [self.value(device, name, kind, at) for device, name, kind, _ in columns]
             if any(cell is not None for cell in cells):
                 rows.append([str(time), *map(_cell, cells)])
         return self._written([label for *_, label in columns], [each[2] for each in columns], rows)
@@ -177,9 +180,11 @@ def _time(asked: Mapping[str, Any], name: str) -> int:
     try:
         if isinstance(value, str):
             return int(datetime.fromisoformat(value).timestamp())
-        return int(value)  # type: ignore[arg-type]  # refused below
-    except (TypeError, ValueError):
-        raise invalid_parameter(name, "It must be a time.") from None
+        if isinstance(value, int | float):
+            return int(value)
+    except (OverflowError, ValueError):
+        pass  # refused below
+    raise invalid_parameter(name, "It must be a time.")
 
 
 def _step(asked: Mapping[str, Any]) -> int:

@@ -112,7 +112,9 @@ class TimeseriesReader:
         except (ValueError, KeyError):
             pass  # raised below, because its text and context hold a value
         column = self.columns[index]
-        raise ValueError(f"a value of {column.device} {column.attribute} is not a {column.type}")
+        raise ValueError(
+            f"a value of {column.device} {column.attribute} is not of type {column.type}"
+        )
 
 
 def read_whole(reply: Any) -> tuple[tuple[TimeseriesColumn, ...], tuple[TimeseriesRow, ...]]:
@@ -142,7 +144,8 @@ def _text(data: bytes) -> str:
 
 
 def _column(name: str, kind: DataType | None) -> TimeseriesColumn:
-    labels = dict(label.partition("=")[::2] for label in name.split(" "))
+    parts = [label.partition("=") for label in name.split(" ")]
+    labels = {label: value for label, _, value in parts}
     if not labels.get("device") or not labels.get("telemetry"):
         raise ValueError("the header of a column names no device or no telemetry")
     aggregation = labels.get("aggregation")

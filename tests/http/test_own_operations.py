@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from enapter_async import WHOLE, Answer, Operation, Repeat, RequestParts
-from enapter_async.errors import ConfigurationError, ResponseError
+from enapter_async import WHOLE, Answer, Operation, Payload, Repeat, RequestParts
+from enapter_async.errors import Certainty, ConfigurationError, ResponseError
 from tests.support.kinds import each
 from tests.support.replies import answer
-from tests.support.rig import open_rig
+from tests.support.rig import TransportKind, open_rig
 from tests.support.server import FaultServer, applied, ignored
 
 
@@ -45,6 +45,50 @@ class ReadAnything(Operation[dict[str, Any]]):
 
     def request(self) -> RequestParts:
         return RequestParts("GET", ("anything",))
+
+
+def _lines(reply: Any) -> tuple[str, ...]:
+    text = reply.body.decode("ascii")
+    if not text.endswith("\n"):
+        raise ValueError("its last line does not end")
+    return tuple(text.split())
+
+
+@attrs.frozen(kw_only=True)
+class Translate(Operation[tuple[str, ...]]):
+    """Send and read text instead of JSON."""
+
+    kind: ClassVar[str] = "tested.translate"
+    repeat: ClassVar[Repeat] = Repeat.READ
+    answer: ClassVar[Answer[tuple[str, ...]]] = Answer(
+        type=tuple[str, ...], media=("text/plain",), decode=_lines
+    )
+
+    def request(self) -> RequestParts:
+        return RequestParts("POST", ("translate",), body=Payload(b"text\r\n\r\n", "text/x-in"))
+
+
+async def test_a_body_and_an_answer_may_be_something_else_than_json(
+    transport: TransportKind, server: FaultServer
+) -> None:
+    server.script(
+        ignored(answer(200, {"lines": []})),
+        ignored(answer(200, b"a\nb", media_type="text/plain")),
+        ignored(answer(200, b"a\nb\n", media_type="text/plain; charset=ascii")),
+    )
+    async with open_rig(transport, server) as rig:
+        assert await rig.run(Translate()) == ("a", "b")
+        assert rig.certainties == [Certainty.MAYBE, Certainty.APPLIED]
+        server.script(ignored(answer(200, {"rules": []})))
+        await rig.run(ReadAnything())
+    sent, *_, json = server.arrivals
+    assert sent.body == b"text\r\n\r\n"
+    assert [sent.header(name) for name in ("Content-Type", "Accept", "Content-Length")] == [
+        "text/x-in",
+        "text/plain",
+        "8",
+    ]
+    assert (json.header("Accept"), json.header("Content-Type")) == ("application/json", None)
 
 
 async def test_an_answer_without_an_envelope_is_read_whole(server: FaultServer) -> None:

@@ -17,11 +17,12 @@ from tests.faults.breaks.distributed import DISTRIBUTED
 from tests.faults.breaks.files import FILES
 from tests.faults.breaks.jobs import JOBS
 from tests.faults.breaks.streams import STREAMS
+from tests.faults.breaks.timeseries import TIMESERIES
 
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
 BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
-    {**CALLS, **ANSWERS, **JOBS, **STREAMS, **DISTRIBUTED, **FILES, **ACCEPTED}
+    {**CALLS, **ANSWERS, **JOBS, **STREAMS, **DISTRIBUTED, **FILES, **ACCEPTED, **TIMESERIES}
 )
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
