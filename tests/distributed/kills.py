@@ -67,11 +67,11 @@ class Trial:
     async def take_over(self) -> float:
         """Kill a worker that has a partition; return how long that waited for another worker."""
         async with self._working():
-            job = await self._submitted(by=1000)
+            job = await self._submitted(by=1000, max_rate=45.0)
             control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))
             async with asyncio.timeout(PATIENCE):
                 first = await self._owner(control, job, but="")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.3)
                 killed = time.monotonic()
                 self.names[first].kill()
                 await self._owner(control, job, but=first)
@@ -134,7 +134,7 @@ class Trial:
         self.names[f"worker-{len(self.names)}"] = process
         self._workers.append(process)
 
-    async def _submitted(self, *, by: int = 20) -> fleet.Job:
+    async def _submitted(self, *, by: int = 20, max_rate: float = 250.0) -> fleet.Job:
         self.told.jobs += 1
         works: list[Operation] = [  # type: ignore[type-arg]  # of several kinds
             GenerateConfig(device_id=device.id, protocol="MQTT")
@@ -144,7 +144,7 @@ class Trial:
         ]
         job = await fleet.distribute(
             works, f"{self.address}#job-{self.told.jobs}", by=by, base_url=self.emulator.base_url,
-            guard="none", abort=None, max_rate=250.0, concurrency=8,
+            guard="none", abort=None, max_rate=max_rate, concurrency=8,
         )  # fmt: skip
         self.told.items += len(works)
         return job
@@ -158,7 +158,7 @@ class Trial:
             if todo.pop() == "crash":
                 self.told.crashes += 1
                 await asyncio.to_thread(self.server.crash)
-                await asyncio.sleep(self.chance.uniform(0.1, 1.0))
+                await asyncio.sleep(self.chance.uniform(0.1, 0.8))
                 await asyncio.to_thread(self.server.start)
                 continue
             for process in [each for each in self._workers if each.returncode is not None]:
@@ -169,7 +169,7 @@ class Trial:
             if self.chance.random() < 0.3:
                 self.told.stops += 1
                 process.send_signal(signal.SIGSTOP)
-                await asyncio.sleep(self.chance.uniform(0.5, 2.5))
+                await asyncio.sleep(self.chance.uniform(0.5, 1.8))
                 process.send_signal(signal.SIGCONT)
             else:
                 self.told.kills += 1

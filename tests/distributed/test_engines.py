@@ -19,7 +19,7 @@ async def test_no_promise_is_broken_when_workers_and_the_database_die(engine: st
     async with trial_of(engine, 7, devices=90) as trial:
         took = await trial.take_over()
         assert took <= 2 * LEASE + 1.0 + SLACK_S[engine]
-        told = await trial.run(kills=10, crashes=2, apart=0.15)
+        told = await trial.run(kills=10, crashes=2, apart=0.1)
     assert told.broken == []
     assert told.crashes == 2
     assert told.kills + told.stops == 10
