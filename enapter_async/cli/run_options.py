@@ -116,7 +116,8 @@ WAVES: Final = (
         metavar="CONDITION",
         help="After the hold, stop if more than 5 % of up to 200 devices of the wave that met this "
         "before it no longer do: 'alerts' or 'alerts(error)' for no alert (of that severity or "
-        "above), or a condition on a property, such as 'status=ok'.",
+        "above), a condition on a property, such as 'status=ok', or one on telemetry with a time "
+        "for which it must hold, such as 'power>0 for 5m'.",
     ),
 )
 

@@ -1,6 +1,9 @@
-"""Conditions that a gate checks on devices between two waves: their alerts, or a property."""
+"""Conditions that a gate checks on devices between two waves: alerts, properties, telemetry."""
 
+import json
 import re
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import attrs
@@ -8,9 +11,13 @@ import attrs
 from enapter_async.errors import ConfigurationError
 from enapter_async.models.devices import Device
 from enapter_async.models.manifest import Manifest
+from enapter_async.models.telemetry import TelemetryPoint
+from enapter_async.operation import Operation
 from enapter_async.operations.arguments import shown
-from enapter_async.operations.device_selection import PropertyCondition
+from enapter_async.operations.device_selection import COMPARED, PropertyCondition
 from enapter_async.operations.nouns import Condition
+from enapter_async.operations.rule_arguments import seconds
+from enapter_async.operations.telemetry import latest_in_batches
 
 SEVERITIES: Final = ("info", "warning", "error")
 """The severities of alerts, the least first."""
@@ -18,7 +25,16 @@ NOT_CONFIGURED: Final = "not_configured"
 """The alert that every device raises until its required parameters are set."""
 
 _ALERTS: Final = re.compile(r"alerts(?:\(\s*([a-z]+)\s*\))?")
-_HOW: Final = "write alerts, alerts(error) or a condition on a property, such as status=ok"
+_WATCHED: Final = re.compile(
+    r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*(!=|<=|>=|=|<|>)\s*(.*?)\s+for\s+(\S+)\s*"
+)
+_LATEST: Final = timedelta(minutes=1)
+"""How old the latest value of an attribute may be."""
+LONGEST: Final = 24 * 3600
+_HOW: Final = (
+    "write alerts, alerts(error), a condition on a property, such as status=ok, or one on "
+    "telemetry with a time, such as power>0 for 5m"
+)
 
 
 @attrs.frozen
@@ -75,6 +91,45 @@ class HasProperty(Condition):
         return None if device.properties is None else self.condition.is_met(device.properties)
 
 
+@attrs.frozen
+class HasTelemetry(Condition):
+    """The latest value of an attribute compares with another value, for some time."""
+
+    attribute: str
+    sign: str
+    wanted: str
+    seconds: float
+
+    @property
+    def lasting(self) -> float:
+        """For how many seconds it must stay so."""
+        return self.seconds
+
+    def reads(self, names: Iterable[str]) -> Iterable[Operation[Mapping[str, Any]]]:
+        """Return the reads of the latest values, of 50 devices each."""
+        asked = dict.fromkeys(names, (self.attribute,))
+        return latest_in_batches(asked, _LATEST) if asked else ()
+
+    def is_met(self, state: Any) -> bool | None:
+        """Return whether the value compares so; None if the API has no recent one."""
+        point: TelemetryPoint | None = state.get(self.attribute)
+        if point is None or point.timestamp is None or point.value is None:
+            return None
+        number = _number(self.wanted)
+        value: Any = point.value
+        if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
+            return bool(COMPARED[self.sign](value, number))
+        text = value if isinstance(value, str) else json.dumps(value)
+        return (text == self.wanted) is (self.sign == "=") if self.sign in ("=", "!=") else False
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def device_condition(text: str) -> Condition:
     """Return the condition that a text describes.
 
@@ -91,10 +146,15 @@ def device_condition(text: str) -> Condition:
                 f"{shown(text)}: severities of alerts are {', '.join(SEVERITIES)}"
             )
         return NoAlerts(found[1])
-    if re.search(r"\sfor\s", text):
-        raise ConfigurationError(
-            f"{shown(text)}: a gate cannot watch a value over time; use --hold to wait, and {_HOW}"
-        )
+    watched = _WATCHED.fullmatch(text)
+    if watched is not None:
+        attribute, sign, wanted, duration = watched.groups()
+        lasting = seconds(duration)
+        if lasting is None or not 0 <= lasting <= LONGEST:
+            raise ConfigurationError(
+                f"{shown(text)}: the time after 'for' must be a duration of at most 24h, such as 5m"
+            )
+        return HasTelemetry(attribute, sign, wanted, lasting)
     try:
         return HasProperty(PropertyCondition(text))
     except ConfigurationError:

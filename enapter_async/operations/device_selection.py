@@ -158,10 +158,10 @@ class PropertyCondition:
         if one is None or other is None:
             return (text == wanted) is (sign == "=") if sign in ("=", "!=") else False
         length = max(len(one), len(other))
-        return _COMPARED[sign](_filled(one, length), _filled(other, length))
+        return COMPARED[sign](_filled(one, length), _filled(other, length))
 
 
-_COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "=": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,

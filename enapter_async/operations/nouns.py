@@ -36,6 +36,15 @@ class Condition:
         """The additional fields that must be requested."""
         return ()
 
+    @property
+    def lasting(self) -> float:
+        """For how many seconds it must stay met after a wave."""
+        return 0.0
+
+    def reads(self, names: Iterable[str]) -> Iterable[Operation[Mapping[str, Any]]]:
+        """Return the reads of what it is about for these objects; none if it is their state."""
+        return ()
+
     def is_met(self, state: Any) -> bool | None:
         """Return whether an object meets it; None if its state does not say."""
         raise NotImplementedError(f"{type(self).__name__} must define is_met")

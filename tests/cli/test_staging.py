@@ -111,7 +111,7 @@ def test_a_pause_beyond_the_cap_is_4(run: Run, emulator: Emulator, changes: str)
         (["--waves", "none", "--health", "0"], "need waves"),
         (["--waves", "none", "--gate", "alerts"], "need waves"),
         (["--gate", "alerts(fatal)"], "severities of alerts are info, warning, error"),
-        (["--gate", "power>0 for 5m"], "cannot watch a value over time"),
+        (["--gate", "power>0 for ever"], "must be a duration of at most 24h"),
         (["--gate", "fine"], "is not a gate; write alerts, alerts(error)"),
         (["--gate", "alerts", "--gate", "alerts"], "two gates have the same condition"),
         (["--abort", "all"], "is not a criterion"),

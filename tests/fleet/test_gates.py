@@ -1,6 +1,7 @@
 """Gates between waves: which devices count, how many requests that takes, and what is apart."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ import pytest_asyncio
 
 from enapter_async import Client, Device, UpdateDevice, fleet
 from enapter_async.emulator import Emulator, World
+from enapter_async.emulator.telemetry import Telemetry
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.submission import distribute
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.outcomes import RunEvent, State, WaveBegan, WavePassed
 from enapter_async.fleet.rollout.gates import Gates
 from enapter_async.fleet.rollout.waves import Gate, Rollout
+from enapter_async.models.telemetry import TelemetryPoint
 from enapter_async.operations.device_conditions import device_condition
+from tests.emulator.fleets import NOON
+from tests.support.clock import FakeClock
 
 MANIFEST = {
     "alerts": {
@@ -145,3 +150,53 @@ def test_gates_are_written_with_a_rollout_and_left_out_without() -> None:
 async def test_jobs_of_several_workers_refuse_gates(tmp_path: Path, emulator: Emulator) -> None:
     with pytest.raises(ConfigurationError, match="gates are checked by jobs of one process only"):
         await distribute(renames(emulator), tmp_path, rollout=Rollout(gates="alerts"))
+
+
+async def test_telemetry_is_watched_for_a_while(clock: FakeClock) -> None:
+    world = World.seeded(30, 1, role="OWNER", now=lambda: NOON)
+    for each in world.devices:
+        world.change(each.id, manifest={"telemetry": {"power": {"type": "integer"}}})
+    async with Emulator(world=world) as emulator:
+        telemetry = emulator.noun(Telemetry)
+        values = {
+            each.id: telemetry.value(each.id, "power", "integer", int(NOON))
+            for each in world.devices
+        }
+        positive = [name for name, value in values.items() if value is not None and value > 0]
+        async with Client(emulator.token, base_url=emulator.base_url) as client:
+            gates = Gates(client, Rollout(gates="power>0 for 70s").gates, clock.clock())
+            met = await gates.before(dict.fromkeys(values, ""))
+            assert set(met["power>0 for 70s"]) == set(positive)
+            assert emulator.world.log.count_arrivals() == 1
+            assert (await gates.after(met, {})).why == ""
+            assert [round(each) for each in clock.sleeps] == [30, 30, 10]
+            assert emulator.world.log.count_arrivals() == 5
+
+            async def lose_power() -> None:
+                for name in positive:
+                    world.change(name, manifest={"telemetry": {}})
+
+            clock.on_sleep = lose_power
+            judged = await gates.after(met, {})
+            assert f"{len(positive)} of {len(positive)} devices that met" in judged.why
+            assert "do not say" in judged.why
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "met"),
+    [
+        ("power>0 for 5m", 0.5, True),
+        ("power>0 for 5m", -1, False),
+        ("power<1.10 for 0s", 1.5, False),
+        ("mode=eco for 5m", "eco", True),
+        ("mode!=eco for 5m", "eco", False),
+        ("running=true for 5m", True, True),
+        ("power>0 for 5m", None, None),
+    ],
+)
+def test_a_latest_value_is_compared(condition: str, value: Any, met: bool | None) -> None:
+    parsed = device_condition(condition)
+    name = {"p": "power", "m": "mode", "r": "running"}[condition[0]]
+    point = TelemetryPoint(value=value, timestamp=datetime.fromtimestamp(NOON, UTC))
+    assert parsed.is_met({name: point}) is met
+    assert parsed.is_met({}) is None

@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async._http.call import CallRecord
+from enapter_async.clock import Clock
 from enapter_async.errors import EnapterError
 from enapter_async.fleet.planning.paging import read_pages
 from enapter_async.fleet.reading import Caller
@@ -19,6 +20,8 @@ from enapter_async.fleet.rollout.waves import Gate
 from enapter_async.operations.kinds import OLD_NOUN
 from enapter_async.operations.nouns import Condition, noun_named
 
+BETWEEN_LOOKS: Final = 30.0
+"""Seconds between two looks at a condition that must stay met."""
 AT_ONCE: Final = 8
 """How many single devices are read at once."""
 
@@ -37,6 +40,7 @@ class Gates:
 
     client: Caller
     gates: tuple[Gate, ...]
+    clock: Clock = Clock()
 
     @property
     def sample(self) -> int:
@@ -46,19 +50,17 @@ class Gates:
     async def before(self, devices: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
         """Return, for each gate, the devices that meet its condition before a wave."""
         states = await self._read(devices)
-        return {
-            gate.condition: tuple(
-                name
-                for name in list(devices)[: gate.sample]
-                if name in states and condition.is_met(states[name])
-            )
-            for gate, condition in self._conditions()
-        }
+        found = {}
+        for gate, condition in self._conditions():
+            said = await self._said(condition, list(devices)[: gate.sample], states)
+            found[gate.condition] = tuple(name for name, met in said.items() if met)
+        return found
 
     async def after(self, met: Mapping[str, Sequence[str]], sites: Mapping[str, str]) -> Judgement:
         """Return the judgement on those that met the conditions before.
 
-        A device that cannot be read, or does not say, no longer meets a condition.
+        A device that cannot be read, or does not say, no longer meets a condition. One that must
+        stay met is looked at again and again; there, only the last look must say something.
         """
         names = dict.fromkeys(name for each in met.values() for name in each)
         states = await self._read({name: sites.get(name, "") for name in names})
@@ -70,11 +72,18 @@ class Gates:
         }
         for gate, condition in self._conditions():
             were = met.get(gate.condition, ())
-            states_of = [states.get(name) for name in were]
-            said = [None if each is None else condition.is_met(each) for each in states_of]
-            lost = len(said) - said.count(True)
-            if lost * 100 > gate.most_lost * len(were):
-                unknown = said.count(None)
+            said = await self._said(condition, were, states)
+            end = self.clock.monotonic() + condition.lasting
+            while were and not gate.is_exceeded(list(said.values()).count(False), len(were)):
+                left = end - self.clock.monotonic()
+                if left <= 0:
+                    break
+                await self.clock.sleep(min(BETWEEN_LOOKS, left))
+                now = await self._said(condition, were, states)
+                said = {name: said[name] if said[name] is False else now[name] for name in were}
+            lost = len(said) - list(said.values()).count(True)
+            if gate.is_exceeded(lost, len(were)):
+                unknown = list(said.values()).count(None)
                 silent = f" ({unknown} of them do not say, or cannot be read)" if unknown else ""
                 why = (
                     f"{lost} of {len(were)} devices that met '{gate.condition}' before it no "
@@ -83,12 +92,28 @@ class Gates:
                 return Judgement(why=why, apart=len(apart))
         return Judgement(apart=len(apart))
 
+    async def _said(
+        self, condition: Condition, names: Sequence[str], states: Mapping[str, Any]
+    ) -> dict[str, bool | None]:
+        """Return for each device whether it meets a condition; None if that is unknown."""
+        found: dict[str, Any] = {}
+        own = False
+        for reading in condition.reads(names):
+            own = True
+            # A device of which nothing can be read is not known to be well.
+            with contextlib.suppress(EnapterError):
+                found |= await self.client.call(reading, record=CallRecord(), patient=True)
+        known = found if own else states
+        return {name: condition.is_met(known[name]) if name in known else None for name in names}
+
     def _conditions(self) -> list[tuple[Gate, Condition]]:
         return [(gate, gate.parsed()) for gate in self.gates]
 
     async def _read(self, devices: Mapping[str, str]) -> dict[str, Any]:
         """Return the states of those devices that can be read, by the names given."""
         expand = dict.fromkeys(name for _, each in self._conditions() for name in each.expand)
+        if not expand:
+            return {}
         found: dict[str, Any] = {}
         by_site: dict[str, set[str]] = {}
         for name, site in devices.items():

@@ -66,7 +66,7 @@ class WaveRunner:
         self._on_event = on_event
         self._log = log
         self._current: WaveVerification | None = None
-        self._gates = Gates(client, self._rollout.gates)
+        self._gates = Gates(client, self._rollout.gates, clock)
         self._sites: dict[str, str] = {}
         """The site of each device that the gates check, as far as this session knows it."""
 

@@ -82,10 +82,13 @@ class HealthGate:
 class Gate:
     """A condition that the devices of a wave must still meet after the hold.
 
-    `condition` is "alerts" (none is raised), "alerts(error)" (none of at least this severity), or a
-    condition on a property, such as "status=ok". Checks at most `sample` devices of the wave: if
-    more than `most_lost` percent of those that met it before no longer do, no further wave starts.
-    Devices that are only not configured, as after another blueprint, are counted apart. A device
+    `condition` is "alerts" (none is raised), "alerts(error)" (none of at least this severity), a
+    condition on a property, such as "status=ok", or one on the latest telemetry with the time for
+    which it must hold after the wave, such as "power>0 for 5m".
+
+    Checks at most `sample` devices of the wave: if more than `most_lost` percent of those that met
+    it before no longer do, no further wave starts. Devices that are only not configured, as after
+    another blueprint, are counted apart. A device
     that does not say whether it raises alerts does not meet the condition.
     """
 
@@ -96,6 +99,10 @@ class Gate:
     def __attrs_post_init__(self) -> None:
         HealthGate(most_lost=self.most_lost, sample=self.sample)  # the same limits
         self.parsed()
+
+    def is_exceeded(self, lost: int, of: int) -> bool:
+        """Return whether so many lost devices are too many."""
+        return lost * 100 > self.most_lost * of
 
     def parsed(self) -> Condition:
         """Return the condition itself."""
