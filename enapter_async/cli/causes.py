@@ -10,6 +10,7 @@ from rich.text import Text
 
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.operation_files import FileOperations
+from enapter_async.fleet.outcomes import Report, reason_of
 from enapter_async.fleet.reporting.summary import EXAMPLES, generalized, summarize
 from enapter_async.text import plain
 
@@ -50,6 +51,21 @@ def causes_in(journal: Journal) -> list[Cause]:
         if cause["number"]
     ]
     return sorted(found, key=lambda each: -each.number)
+
+
+def causes_of(report: Report) -> list[Cause]:
+    """Return the causes among the outcomes that a report holds, for a journal that is gone."""
+    found: list[Cause] = []
+    for outcomes in (report.pending, report.differing, report.failures, report.unknowns):
+        told = [
+            (target.id or "", target.name or target.word, reason_of(outcome.error))
+            for outcome in outcomes
+            if outcome.error is not None
+            for target in (outcome.operation.target(),)
+        ]
+        state = str(outcomes[0].state) if outcomes else ""
+        found += [attrs.evolve(each, state=state) for each in refusals(told)]
+    return found
 
 
 def refusals(refused: Iterable[tuple[str, str, str]]) -> list[Cause]:

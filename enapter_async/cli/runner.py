@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import click
 
-from enapter_async.cli.causes import Cause, causes_in, rows_of
+from enapter_async.cli.causes import Cause, causes_in, causes_of, rows_of
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
@@ -131,8 +131,12 @@ async def carry_out(
 def _show(report: Report, folder: Place, operations: Collection[Any] | None) -> None:
     causes: list[Cause] = []
     if not report.ok:
-        with contextlib.closing(read_journal(folder.journal)) as journal:
-            causes = causes_in(journal)
+        try:
+            with contextlib.closing(read_journal(folder.journal)) as journal:
+                causes = causes_in(journal)
+        except (OSError, ConfigurationError):
+            # The journal is gone; the outcomes of this session are not.
+            causes = causes_of(report)
     rows: Mapping[str, str] = {}
     if isinstance(operations, FileOperations):
         rows = rows_of(operations, (name for cause in causes for name in cause.examples))

@@ -10,9 +10,13 @@ import click
 import pytest
 
 from enapter_async.cli.app import cli
+from enapter_async.cli.causes import causes_of
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.groups import Nouns, SharedOption
 from enapter_async.emulator import World
+from enapter_async.errors import HostDownError
+from enapter_async.fleet import Outcome, Report, State
+from enapter_async.operations.devices import UpdateDevice
 from tests.cli.commands import commands
 from tests.cli.conftest import Run
 from tests.cli.processes import process
@@ -106,3 +110,14 @@ def test_verbose_logs_each_call(environment: Mapping[str, str], leaf: str) -> No
         check=True,
     )
     assert f"GetDevice {leaf}: done" in done.stderr
+
+
+def test_causes_are_shown_though_the_journal_is_gone() -> None:
+    wrong = [UpdateDevice(device_id=f"dev-{number}", name="x") for number in range(4)]
+    failures = tuple(
+        Outcome(operation=each, state=State.FAILED, error=HostDownError("no connection"))
+        for each in wrong
+    )
+    (cause,) = causes_of(Report(counts={State.FAILED: 4}, failures=failures))
+    assert (cause.state, cause.number, cause.why) == ("failed", 4, "no connection")
+    assert cause.examples == ("dev-0", "dev-1", "dev-2")
