@@ -15,6 +15,7 @@ from enapter_async.cli.causes import causes_in
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
+from enapter_async.cli.progress import counts_text
 from enapter_async.cli.rows import json_line, report_row
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
@@ -246,7 +247,7 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
             click.echo(json_line(report_row(report, str(job.place))))
         elif not is_quiet():
             with contextlib.closing(read_journal(job)) as journal:
-                show_report(report, causes_in(journal))
+                show_report(report, () if report.ok else causes_in(journal))
     if status.stopped is not None:
         tell(f"to continue: enapter-async fleet resume {_quoted(job.place)}")
     place = place_of(job.address)
@@ -255,7 +256,14 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
             for form in ("csv", "jsonl"):
                 write_results(journal, place.path / f"results.{form}", form)
         tell(f"results: {place.path / 'results.csv'}")
-    return exit_of_report(report)
+    ending = exit_of_report(report)
+    if is_quiet() and ending is not Exit.DONE:
+        retry = " --retry-failed" if report.counts[State.FAILED] else ""
+        warn(
+            f"enapter-async: job {job.name}: {counts_text(report.counts)}; next: enapter-async "
+            f"fleet resume {_quoted(job.place)}{retry}"
+        )
+    return ending
 
 
 def _progress(status: JobStatus) -> str:

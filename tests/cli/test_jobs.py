@@ -49,6 +49,21 @@ def test_a_job_goes_from_its_submission_to_its_report(
     assert world.count("update") == 80
 
 
+def test_a_quiet_job_says_in_one_line_what_failed_and_what_to_do(
+    environment: dict[str, str], leaf: str, tmp_path: Path
+) -> None:
+    rows, place = tmp_path / "rows.csv", tmp_path / "job"
+    rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\nupdate,nobody,New\n")
+    applying = ("fleet", "apply", str(rows), "--journal", str(place), *AT_ONCE, "-q")
+    with process(*applying, environment=environment) as started:
+        out, said = started.communicate(timeout=40)
+    assert (started.returncode, out) == (Exit.FAILED, "")
+    assert said == (
+        "enapter-async: job job: 1 applied, 1 failed; next: enapter-async fleet resume "
+        f"{place} --retry-failed\n"
+    )
+
+
 def test_a_job_is_carried_out_by_processes_of_this_machine_and_one_is_killed(
     world: World,
     emulator: Emulator,
