@@ -28,6 +28,7 @@ from enapter_async.operations.configuration import (
     UpdateConfiguration,
 )
 from enapter_async.operations.devices import GetManifest
+from enapter_async.operations.logs import ListLogs
 from enapter_async.operations.rule_engine import (
     SuspendRuleEngine,
 )
@@ -118,6 +119,7 @@ OPERATIONS = (
         "rule_engine.suspend",
         convergent=True,
     ),
+    Tried("log.list", lambda e: ListLogs(device_id=a_device(e), severity="error")),
     Tried("rule.list", lambda e: ListRules(site_id=a_site(e))),
     Tried(
         "rule.create",
