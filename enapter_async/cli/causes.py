@@ -121,14 +121,15 @@ def show_causes(
         console.print(Text(f"{title}: {sum(each.number for each in of_state)}", style))
         width = len(str(of_state[0].number))
         for cause in of_state[:SHOWN]:
-            for line in _lines(cause, rows, width):
+            for line in lines_of(cause, rows, width):
                 console.print(Text(line), soft_wrap=True)
         if len(of_state) > SHOWN:
             console.print(f"  and {len(of_state) - SHOWN} more causes")
         console.print()
 
 
-def _lines(cause: Cause, rows: Mapping[str, str], width: int) -> Iterator[str]:
+def lines_of(cause: Cause, rows: Mapping[str, str], width: int) -> Iterator[str]:
+    """Yield a cause with its count, padded to `width`, and a line of its examples."""
     yield f"  {cause.number:{width}}  {plain(cause.why)}"
     named = [plain(each) + (f" ({rows[each]})" if each in rows else "") for each in cause.examples]
     if named:

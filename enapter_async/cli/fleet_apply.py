@@ -10,6 +10,7 @@ import attrs
 import click
 
 from enapter_async.cli import completion
+from enapter_async.cli.causes import SHOWN, lines_of, refusals
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import BY, FORCE, JOURNAL, WORKERS, apply_as_job, parsed_by
 from enapter_async.cli.options import Settings, connection_options, tell, typed
@@ -115,9 +116,13 @@ def _confirm(operations: Collection[Any], *, skip_refused: bool, yes: bool) -> M
 def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
     refused = plan.counts[Verdict.REFUSED]
     if refused and not skip_refused:
+        items = (each for each in plan.items() if each.verdict is Verdict.REFUSED)
+        causes = refusals((each.device or "", each.device or "", each.why or "") for each in items)
+        width = len(str(refused))
+        lines = [line for cause in causes[:SHOWN] for line in lines_of(cause, {}, width)]
         raise click.UsageError(
             f"the plan has {refused} operations that cannot be done; correct the input, or leave "
-            f"them out with --skip-refused"
+            "them out with --skip-refused:\n" + "\n".join(lines)
         )
 
 

@@ -70,6 +70,10 @@ def test_failures_are_grouped_by_cause_with_rows_and_the_counts_come_last(
     assert "Refused: 5\n  5  there is no such device" in planned
     assert "nobody-0, row 2, nobody-1, row 3, nobody-2, row 7, ..." in planned
     assert planned.splitlines()[-1] == "8 operations: 3 unchanged, 5 refused"
+    assert run("fleet", "plan", str(path), "-o", str(tmp_path / "plan")).exit_code == 1
+    refused = run("fleet", "apply", str(tmp_path / "plan"))
+    assert "5  there is no such device" in refused.stderr
+    assert "nobody-0, nobody-1, nobody-2, ..." in refused.stderr
     last = json.loads(run("fleet", "apply", str(path), "--json").stdout.splitlines()[-1])
     newest = max(each.name for each in (tmp_path / "state" / "runs").glob("*-*"))
     assert last["report"]["run"] == newest
