@@ -56,6 +56,8 @@ READING = {
     "rules logs",
     "sites get",
     "sites list",
+    "telemetry latest",
+    "telemetry timeseries",
 }
 """Commands that only print: if they cannot print, they have failed."""
 NEW_FILES = {
