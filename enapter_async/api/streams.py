@@ -179,6 +179,8 @@ class _Feed(Generic[T]):
             self._known = now
         try:
             async for message in socket:
+                if len(self._items) >= self._most:
+                    await asyncio.sleep(0)  # a burst is no reason to drop: let the reader take it
                 if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     heard = True
                     self._take(message.data)

@@ -167,6 +167,8 @@ async def test_a_slow_reader_costs_no_memory_and_learns_what_it_missed(
         emulator.streams.text("not JSON")
     await emulator.streams.sent()
     await client.devices.get(PUMP)  # what was sent before its answer has arrived
+    for _ in range(3000):
+        await asyncio.sleep(0)  # a turn for each frame, none of which the reader uses
     emulator.streams.log(PUMP, "later")
     found: list[Any] = []
     while "later" not in found[-1:]:
@@ -176,6 +178,17 @@ async def test_a_slow_reader_costs_no_memory_and_learns_what_it_missed(
     gaps = [each for each in found if isinstance(each, Gap)]
     assert any("could not be read" in each.reason for each in gaps)
     assert sum(each.dropped or 0 for each in gaps) == 40 + 2000
+    await stream.aclose()
+
+
+async def test_a_burst_reaches_a_reader_that_keeps_up(emulator: Emulator, client: Client) -> None:
+    stream = client.logs.stream(PUMP, buffer=10)
+    first = await connected(emulator, stream)
+    for number in range(500):
+        emulator.streams.log(PUMP, str(number), persist=False)
+    found = await first
+    found += await taken(stream, 499)
+    assert found == [str(number) for number in range(500)]
     await stream.aclose()
 
 
