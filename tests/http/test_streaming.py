@@ -15,6 +15,7 @@ from enapter_async.errors import (
     StreamBrokenError,
 )
 from enapter_async.limits.pacing import Pacing
+from enapter_async.operations import telemetry as operations
 from enapter_async.operations.telemetry import QueryTimeseries
 from tests.support.replies import answer, chunks, close, errors, half_head, hang, head, html, raw
 from tests.support.rig import Rig, TransportKind, open_rig
@@ -152,3 +153,38 @@ async def test_a_stream_has_its_own_place_and_ends_with_the_client(
         await rig.client.close()
         with pytest.raises(StreamBrokenError, match="the connection was lost"):
             await waiting
+
+
+LATER = {
+    "a refusal": (errors(403), "HTTP 403"),
+    "another type": (
+        csv(HEADER + ROWS[2], ("X-Enapter-Timeseries-Data-Types", "integer")),
+        "the column power of d is new or has another type",
+    ),
+    "another column": (
+        csv(b"ts,device=d telemetry=flow\n" + ROWS[2]),
+        "the column flow of d is new or has another type",
+    ),
+}
+
+
+@pytest.mark.parametrize(("reply", "reason"), LATER.values(), ids=LATER)
+async def test_a_later_request_for_it_that_fails_breaks_it_there(
+    transport: TransportKind,
+    server: FaultServer,
+    monkeypatch: pytest.MonkeyPatch,
+    reply: Any,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(operations, "MOST_ROWS", 2)
+    server.script(ignored(csv(HEADER + ROWS[0] + ROWS[1] + ROWS[2])), ignored(reply))
+    async with open_rig(transport, server) as rig, table(rig) as opened:
+        rows = aiter(opened)
+        assert [(await anext(rows)).values[0], (await anext(rows)).values[0]] == [0.0, 1.0]
+        with pytest.raises(
+            StreamBrokenError, match=f"after 2026-02-03T00:01:00.*{reason}"
+        ) as caught:
+            await anext(rows)
+        assert caught.value.after == opened.last == FROM + timedelta(minutes=1)
+        with pytest.raises(StopAsyncIteration):
+            await anext(rows)
