@@ -167,7 +167,8 @@ def test_a_wait_is_described_in_words() -> None:
     assert wait.text(1042.0) == "paused 0:42, host refuses connections, next probe in 0:18"
     wait = Wait(reason=Reason.HOLD, since=0.0, until=4000.0, detail="the hold between two waves")
     assert wait.text(100.0) == "paused 1:40, the hold between two waves, on again in 1:05:00"
-    assert Wait(reason=Reason.HEALTH, since=0.0).text(0.0) == "paused 0:00, health"
+    assert Wait(reason=Reason.HEALTH, since=0.0).text(0.0) == "health"
+    assert Wait(reason=Reason.HEALTH, since=0.0).text(65.0) == "health, 1:05"
 
 
 def test_seconds_are_written_as_minutes() -> None:
