@@ -135,7 +135,7 @@ class _Feed(Generic[T]):
     async def run(self) -> None:
         """Connect again and again until the client is closed, or a refusal is final."""
         failures = 0
-        connected = False
+        connected = told = False
         while not self._sockets.are_closed():
             opened = await self._sockets.open(self._operation)
             if isinstance(opened, Failure):
@@ -144,7 +144,11 @@ class _Feed(Generic[T]):
                 if opened.retries == 0:
                     raise opened.error
                 last = opened
+                if not told:
+                    self._tell_outage(opened.error)
+                told = True
             else:
+                told = False
                 heard = await self._read(opened, again=connected)
                 connected = True
                 failures = 0 if heard else failures
@@ -159,6 +163,11 @@ class _Feed(Generic[T]):
                     seconds,
                 )
                 await self._sockets.pause(self._clock.sleep(seconds))
+
+    def _tell_outage(self, error: EnapterError) -> None:
+        """Tell once that an attempt to connect failed; it may take long until one succeeds."""
+        reason = f"no connection could be made: {error}; further attempts follow"
+        self._put(Gap(reason=reason, since=self._known, fillable=self._fill is not None))
 
     async def _read(self, socket: Socket, *, again: bool) -> bool:
         """Read a connection to its end; return whether a frame arrived."""

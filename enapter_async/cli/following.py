@@ -62,6 +62,6 @@ def shown_time(moment: datetime | None) -> str:
 def _told(gap: Gap) -> str:
     """Return why a stream has a gap, and when it began and ended."""
     dropped = "" if gap.dropped is None else f" ({gap.dropped} items)"
-    when = f"{shown_time(gap.since) or '?'} to {shown_time(gap.until) or '?'}"
+    when = f"{shown_time(gap.since) or 'the beginning'} to {shown_time(gap.until) or 'now'}"
     listed = "; what was kept can be listed" if gap.fillable else ""
     return f"{plain(gap.reason)}{dropped}, {when}{listed}"

@@ -78,9 +78,9 @@ class Gap:
     """A part of a stream that may be missing; streams yield it where it belongs.
 
     `reason` says why. `since` is the time of the last item before it, or when the connection was
-    made; `until` when the stream went on. `dropped` is the number of items that were left out
-    because they were read too slowly, or could not be read; None if it is unknown. If `fillable`,
-    the API can still list what is missing, as `client.logs.list` does.
+    made; `until` when the stream went on, None if it has not yet. `dropped` is the number of items
+    that were left out because they were read too slowly, or could not be read; None if it is
+    unknown. If `fillable`, the API can still list what is missing, as `client.logs.list` does.
     """
 
     reason: str

@@ -232,7 +232,10 @@ async def test_failures_before_the_upgrade_are_waited_out(
     stream = client.logs.stream(PUMP)
     first = await connected(emulator, stream)
     emulator.streams.log(PUMP, "at last")
-    assert await first == ["at last"]
+    (gap,) = await first
+    assert "no connection could be made: HTTP 502" in gap.reason
+    assert (gap.since, gap.until) == (None, None)
+    assert await taken(stream, 1) == ["at last"]
     base = client.retry.base_delay
     assert clock.sleeps == [base, 7 + (7 * 0.25 + 0.5), 4 * base]
     await stream.aclose()
@@ -262,7 +265,7 @@ async def test_closing_the_client_ends_its_streams(
     if state == "waiting":
         clock.gate = asyncio.Event()
         emulator.faults.add(ServerFailure())
-        first = asyncio.ensure_future(taken(stream, 1))
+        first = asyncio.ensure_future(taken(stream, 2))  # a gap, and nothing more
         await clock.slept()
     else:
         first = await connected(emulator, stream)
