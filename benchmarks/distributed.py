@@ -4,10 +4,10 @@
     python -m benchmarks.distributed --large 1000000        # 3 workers: memory and disk over time
 
 A database, an emulator and, for its engine, Temporal's development server are started; each worker
-is a process of its own, whose CPU time and memory count. Exit code 0: a worker needs at most 1.15
-(the job's tables, PgQueuer) or 1.3 (Temporal) of the CPU time; with --large, an operation takes at
-most 600 bytes of the database, and no worker's memory grows by more than a quarter after the first
-third. 1: more.
+is a separate process, whose CPU time and memory are measured. Exit code 0: a worker needs at most
+1.15 (the job's tables, PgQueuer) or 1.3 (Temporal) of the CPU time; with --large, an operation
+takes at most 600 bytes of the database, and no worker's memory grows by more than a quarter after
+the first third. 1: more.
 """
 
 import argparse
@@ -241,7 +241,7 @@ def resident(pid: int) -> int:
 
 
 def grown(found: Sequence[int]) -> float:
-    """Return the most memory after the first third, as a multiple of the memory then."""
+    """Return the peak memory after the first third, as a multiple of the memory at that point."""
     later = found[len(found) // 3 :]
     return max(later) / later[0]
 

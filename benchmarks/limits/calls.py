@@ -79,7 +79,7 @@ class Gather:
 
 @attrs.frozen(kw_only=True)
 class Declared:
-    """The most that began, and the most that arrived, within one second at a `max_rate`."""
+    """The highest numbers of calls begun, and arrived, within one second at a `max_rate`."""
 
     rate: float
     seed: int

@@ -20,8 +20,8 @@ _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+")
 def verification(base_url: URL, context: ssl.SSLContext | None) -> ssl.SSLContext | bool:
     """Return the TLS setting for aiohttp: the caller's context, or the default one.
 
-    The default context writes its session keys to the file named by SSLKEYLOGFILE. If that variable
-    is set, a context that does not write them is created instead.
+    The default context writes its session keys to the file named by SSLKEYLOGFILE. If SSLKEYLOGFILE
+    is set, a context that does not write the keys is created instead.
     """
     if context is not None:
         return context

@@ -27,7 +27,7 @@ from enapter_async.operations.streamed import Streamed
 T = TypeVar("T")
 
 BUFFER: Final = 1000
-"""How many items wait for a slow reader; more are dropped, which a `Gap` tells."""
+"""How many items may wait for a slow reader; the rest are dropped, and a `Gap` reports it."""
 REMEMBERED: Final = 10_000
 """How many items are remembered, so that none is yielded both from a socket and from a list."""
 

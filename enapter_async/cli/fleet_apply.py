@@ -233,7 +233,9 @@ def apply_file(
 def _check_job(how: Mapping[str, Any]) -> None:
     for option in ("results", "power", "replace_results"):
         if how[option]:
-            raise click.UsageError(f"--{option.replace('_', '-')} does not go with --journal")
+            raise click.UsageError(
+                f"--{option.replace('_', '-')} cannot be combined with --journal"
+            )
 
 
 def _read(file: str) -> Collection[Any]:

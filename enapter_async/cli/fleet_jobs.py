@@ -65,7 +65,7 @@ WORKERS: Final = click.option(
 FORCE: Final = click.option(
     "--force",
     is_flag=True,
-    help="Submit the job although another one, which is not over, changes the same objects.",
+    help="Submit the job even if another, unfinished one changes the same objects.",
 )
 
 

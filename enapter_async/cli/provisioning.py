@@ -32,7 +32,7 @@ _site: Final = click.option("--site", "site_id", metavar="ID", help="The new dev
 _slug: Final = click.option(
     "--slug",
     required=True,
-    help="A slug that no device has. By it, the new device is found if the answer is lost.",
+    help="An unused slug, by which the new device is found if the answer is lost.",
 )
 _hardware_id: Final = click.option("--hardware-id", required=True, metavar="ID")
 

@@ -41,8 +41,8 @@ WAIT: Final = click.option(
     default=following.WAIT,
     show_default=True,
     metavar="SECONDS",
-    help="Follow each command for so long; one that has not ended then is pending, and a resume "
-    "follows it on.",
+    help="Follow each command for this long; one that has not ended by then is pending, and a "
+    "resume continues to follow it.",
 )
 _GUARD: Final = click.option(
     "--guard",

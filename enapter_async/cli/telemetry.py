@@ -100,13 +100,13 @@ def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta 
 @click.option(
     "--aggregation",
     type=click.Choice(_AGGREGATIONS, case_sensitive=False),
-    help="How the values within this time become one. [default: the API's choice]",
+    help="How the values within this time are combined. [default: the API's choice]",
 )
 @click.option(
     "--after",
     type=_time,
     metavar="TIME",
-    help="Go on after this row, for a time series that broke there.",
+    help="Continue a time series that was interrupted after this row.",
 )
 def timeseries(
     settings: Settings,

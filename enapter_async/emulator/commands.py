@@ -143,7 +143,7 @@ class Commands(Noun):
         self._executions: dict[str, _Execution] = {}
 
     def behave(self, name: str, behaviour: Behaviour, *, device_id: str | None = None) -> None:
-        """Set the behaviour of a command on one device or all; `name` is that in the manifest."""
+        """Set the behaviour of a command, by its name in the manifest, on one device or all."""
         self._behaviours[name, device_id] = behaviour
 
     def executions(self, device_id: str | None = None) -> tuple[dict[str, Any], ...]:

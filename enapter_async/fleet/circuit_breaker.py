@@ -44,7 +44,7 @@ class RetryBudget:
         self._add(RETRIES_PER_FIRST)
 
     def retried(self) -> None:
-        """Record a retry, which happens even if the budget is spent."""
+        """Record a retry that takes place even if the budget is spent."""
         self._add(0.0)
         self._left -= 1.0
         self.full = False

@@ -122,7 +122,7 @@ class SharedLimiter:
         return self
 
     async def __aexit__(self, *exit_: object) -> None:
-        """Stop what is pending, and close the slots."""
+        """Cancel pending waits, and close the slots."""
         await self.close()
 
     async def close(self) -> None:
@@ -153,7 +153,7 @@ class SharedLimiter:
             permit = self._own.try_acquire() or await self._own.acquire(again=again)
             if not self._own.holds_back(permit) and await self._wait_for_slot(permit, again=again):
                 return permit
-            # Refusals came meanwhile: this process decides anew.
+            # Refusals came meanwhile, so this process decides again.
             self._own.dropped(permit)
             self._share_pause()
             again = True

@@ -163,7 +163,7 @@ class Command(Parameters):
         return _object(self.json.get("confirmation"))
 
     def problem(self, values: Mapping[str, Any]) -> str:
-        """Return the reason why it cannot take these arguments, or ""."""
+        """Return the reason why the command refuses these arguments, or ""."""
         for name, parameter in self.parameters.items():
             if parameter.required and parameter.default is None and name not in values:
                 return f"{self.name} needs the argument {name!r}"

@@ -65,7 +65,7 @@ def integer(field: str, value: object, *, least: int, most: int) -> int:
 
 
 def names(field: str, values: object, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Return known names from any iterable, each once and in their order.
+    """Return known names from any iterable, without duplicates, in their original order.
 
     A plain string is refused: it is an iterable of letters, which is never intended.
     """

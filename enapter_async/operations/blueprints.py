@@ -66,9 +66,7 @@ def _archive(value: object) -> bytes:
     if not isinstance(value, bytes) or not value.startswith(_ZIP_STARTS):
         raise ArgumentError(f"archive must be the bytes of a ZIP archive; got {_shown(value)}")
     if len(value) > LARGEST_ARCHIVE:
-        raise ArgumentError(
-            f"archive has {len(value)} bytes; the largest that is sent has {LARGEST_ARCHIVE}"
-        )
+        raise ArgumentError(f"archive has {len(value)} bytes; the limit is {LARGEST_ARCHIVE}")
     return value
 
 
@@ -88,7 +86,7 @@ def _zip_of(reply: Any) -> bytes:
     """Return the archive in an answer; anything that is not an archive is refused."""
     body: bytes = reply.body
     if not zipfile.is_zipfile(io.BytesIO(body)):
-        raise ValueError("the response is not a ZIP archive, or incomplete")
+        raise ValueError("the response is not a complete ZIP archive")
     return body
 
 
@@ -182,8 +180,8 @@ class ValidateBlueprint(Operation[tuple[str, ...]]):
 class UploadBlueprint(Operation[Blueprint]):
     """Store a blueprint, and return its id.
 
-    Not safe to repeat: each request that arrives stores a blueprint under a new id. A second one
-    changes no device, so after an uncertain outcome it can be uploaded again.
+    Not safe to repeat: each request that arrives stores a blueprint under a new id. A duplicate
+    changes no device, so after an uncertain outcome the blueprint can be uploaded again.
 
     Source: API page "Blueprints", `POST blueprints/upload`.
     """
@@ -211,7 +209,7 @@ class UploadBlueprint(Operation[Blueprint]):
 
     def not_in_jobs(self) -> str:
         """Return the reason why no job uploads blueprints."""
-        return "the archive of a blueprint fits into no file of a job; upload it first"
+        return "the files of a job cannot hold a blueprint's archive; upload it first"
 
 
 def _time(value: Any) -> datetime | None:

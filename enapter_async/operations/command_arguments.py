@@ -27,7 +27,7 @@ def command_name(value: str) -> str:
 
 
 def command_names(value: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of commands, each once."""
+    """Return the names of commands, without duplicates."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ArgumentError(f"names must be a list of names; got {arguments.shown(value)}")
     return tuple(dict.fromkeys(command_name(each) for each in value))
@@ -68,7 +68,7 @@ def is_execution_id(value: object) -> bool:
 
 
 def device_ids(value: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids or slugs of devices, each once."""
+    """Return the ids or slugs of devices, without duplicates."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ArgumentError(f"device_ids must be a list of ids; got {arguments.shown(value)}")
     return tuple(dict.fromkeys(arguments.identifier("device_ids", each) for each in value))
@@ -82,7 +82,7 @@ def flag(value: bool | Unset) -> bool | Unset:
 
 
 def states(value: Iterable[str]) -> tuple[ExecutionState, ...]:
-    """Return states that executions can be listed by, in any case."""
+    """Return the states by which to list executions; case is ignored."""
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise ArgumentError(f"states must be a list of states; got {arguments.shown(value)}")
     known = tuple(str(each) for each in ExecutionState.known())
@@ -122,7 +122,7 @@ def _moment(field: str, value: object) -> datetime | None:
 def obstacle(state: Device, name: str, given: Mapping[str, Any]) -> str:
     """Return the reason why a device would refuse a command, according to its manifest, or "".
 
-    Without a known manifest, there is no such reason.
+    If the manifest is unknown, no reason is returned.
     """
     if state.manifest is None:
         return ""

@@ -151,7 +151,7 @@ class ListExecutions(Page[Execution]):
         return self.proof if self.site_id is None else ListDevices(site_id=self.site_id, limit=1)
 
     def when_missing(self, envelope: Mapping[str, Any]) -> tuple[Execution, ...] | Unset:
-        """Return an empty tuple for an empty object too, as servers write a list without items."""
+        """Return an empty tuple for `{}` too, which servers may send for an empty list."""
         return Page.when_missing(self, envelope) if envelope else ()
 
     def target(self) -> Target:

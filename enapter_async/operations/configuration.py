@@ -95,12 +95,12 @@ class GetConfiguration(_OnGroup[ConfigurationValues]):
 class UpdateConfiguration(_OnGroup[ConfigurationValues]):
     """Set parameters of a group, and reset others to their defaults.
 
-    `secrets` are the sensitive parameters to set: "env:VARIABLE" or "file:PATH" says where the text
-    of each is when it is sent, so that no plan or journal holds it. `defaults` are the defaults of
+    `secrets` are the sensitive parameters to set: "env:VARIABLE" or "file:PATH" says where to read
+    each value when it is sent, so that no plan or journal holds it. `defaults` are the defaults of
     the parameters in `reset`, null for none; a plan adds them from the manifest, and without them
-    an uncertain reset can be settled only if the parameter has no value then. `untyped` says that
-    the values are texts, as in the cells of a file: a plan converts them by the manifest, and takes
-    "env:VARIABLE" and "file:PATH" of a sensitive parameter for the place of its value.
+    an uncertain reset can be settled only if the parameter then has no value. `untyped` says that
+    the values are texts, as in the cells of a file: a plan converts them as the manifest declares,
+    and reads "env:VARIABLE" or "file:PATH" as the location of a sensitive value.
 
     Sets an absolute state, so it is safe to repeat.
 
@@ -196,7 +196,7 @@ class UpdateConfiguration(_OnGroup[ConfigurationValues]):
         """Return the operation with the defaults of the parameters that it resets.
 
         Raises:
-            ArgumentError: it sets a sensitive parameter openly, and so must not be in any file.
+            ArgumentError: it sets a sensitive parameter in plain text, which no file may hold.
         """
         declared = self._declared(state)
         if declared is None:
@@ -295,7 +295,7 @@ class ResetConfiguration(_OnGroup[ConfigurationValues]):
         """Return "": without the manifest, the expected values are unknown."""
         if result is None or self.defaults is None or self.holds(result):
             return ""
-        return "the group is not as its defaults are"
+        return "the group does not have its default values"
 
     def reads(self) -> GetConfiguration:
         """Return the operation that reads the group."""

@@ -20,7 +20,7 @@ from enapter_async.operations.rule_arguments import seconds
 from enapter_async.operations.telemetry import latest_in_batches
 
 SEVERITIES: Final = ("info", "warning", "error")
-"""The severities of alerts, the least first."""
+"""The severities of alerts, from lowest to highest."""
 NOT_CONFIGURED: Final = "not_configured"
 """The alert that every device raises until its required parameters are set."""
 
@@ -39,10 +39,10 @@ _HOW: Final = (
 
 @attrs.frozen
 class NoAlerts(Condition):
-    """No alert is raised, or none of at least this severity, besides `not_configured`.
+    """Met if no alert but `not_configured` is raised, or none of at least this severity.
 
-    An alert of unknown severity counts as severe. A device that does not say which alerts it raises
-    is unknown, and not one without alerts.
+    An alert of unknown severity counts as severe. A device that does not report its alerts counts
+    as unknown, not as one without alerts.
     """
 
     severity: str | None = None
@@ -76,7 +76,7 @@ class NoAlerts(Condition):
 
 @attrs.frozen
 class HasProperty(Condition):
-    """A property has a value, or compares with one; a device without it does not say."""
+    """Met if a property compares with a value as required; unknown without the property."""
 
     condition: PropertyCondition
 

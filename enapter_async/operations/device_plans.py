@@ -61,7 +61,7 @@ class _DeviceNoun(Noun[Device]):
         return UpdateDevice(device_id=target.id or "", site_id=target.site_id, slug=slug)
 
     def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
-        """Return the operations that make a device what a row says it should be."""
+        """Return the operations that bring a device to the state in a row."""
         return device_desired.operations_of(row)
 
     def condition(self, text: str) -> Condition:
@@ -131,7 +131,7 @@ def _resets(names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 @attrs.frozen(kw_only=True)
 class Export(BulkChange):
-    """The devices to write to a file of what should be, for `fleet.export`."""
+    """The devices to write to a file of desired states, for `fleet.export`."""
 
     noun: ClassVar[str] = DEVICE.name
 

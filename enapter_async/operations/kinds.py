@@ -88,6 +88,6 @@ def needs(kind: type[Operation[Any]]) -> frozenset[str]:
 
 
 def fields_of(operations: Iterable[type[Operation[Any]]]) -> tuple[str, ...]:
-    """Return the field names of operations, each once and in order."""
+    """Return the field names of operations, without duplicates, in order."""
     fields = (attrs.fields_dict(cast("Any", each)) for each in operations)
     return tuple(dict.fromkeys(name for each in fields for name in each))

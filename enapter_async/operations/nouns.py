@@ -50,7 +50,7 @@ class Condition:
         raise NotImplementedError(f"{type(self).__name__} must define is_met")
 
     def stands_apart(self, state: Any) -> bool:
-        """Return whether an object is counted apart, and not held against a wave."""
+        """Return whether an object is counted separately, and not held against a wave."""
         return False
 
 
@@ -67,7 +67,7 @@ class Noun(Generic[S]):
     page_size: ClassVar[int] = 50
     """The maximum number of objects in a page."""
     columns: ClassVar[tuple[str, ...]] = ()
-    """The columns of a file of what objects should be, without those of their parts."""
+    """The columns of a file of desired states, without those of an object's parts."""
     health: ClassVar[tuple[str, ...]] = ()
     """The additional fields that `get` must request for `is_online` to work."""
 
@@ -93,7 +93,7 @@ class Noun(Generic[S]):
         return None
 
     def desired(self, row: Mapping[str, Any]) -> tuple[Operation[Any], ...]:
-        """Return the operations that make an object what a row of a file says it should be."""
+        """Return the operations that bring an object to the state in a row of a file."""
         raise NotImplementedError(f"{type(self).__name__} must say what a row means")
 
     def row(self, state: S) -> dict[str, str]:

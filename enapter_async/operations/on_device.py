@@ -15,7 +15,7 @@ from enapter_async.operations import device_arguments
 T = TypeVar("T")
 
 IDENTITY: Final = ("name", "slug", "site_id", "blueprint_id")
-"""The fields of a device that must be as planned before something that cannot be undone."""
+"""The fields of a device that must be as planned before an operation that cannot be undone."""
 
 _ROLES: Final = AccessRole.known()
 _READ: Final = Repeat.READ

@@ -1,7 +1,7 @@
 """The operations that create devices.
 
-Each creates a device at every request that arrives, or is not documented not to, so none is ever
-sent twice. A device whose slug the caller chooses can be found again by it.
+Each request that arrives may create a device, so none is ever sent twice. A device whose slug the
+caller chooses can be found again by it.
 
 Source: API page, "Provisioning".
 """
@@ -124,8 +124,8 @@ class _WithSlug(_Provision):
 class ProvisionStandalone(_WithSlug):
     """Create a standalone device, which connects by itself with a configuration of its own.
 
-    `site_id` may be omitted on a gateway. Give a `slug`: after an uncertain attempt, the device
-    is found by it; without one, nobody can say whether the device was created.
+    `site_id` may be omitted on a gateway. Set a `slug`: after an uncertain attempt, the device is
+    found by it; without one, it is unknown whether the device was created.
 
     Source: API page "Provisioning", `POST provisioning/standalone`.
     """
@@ -153,7 +153,7 @@ class ProvisionStandalone(_WithSlug):
 class ProvisionLuaDevice(_WithSlug):
     """Create a device that a Lua script of a blueprint runs on a UCM, the runtime.
 
-    Give a `slug`, as for `ProvisionStandalone`.
+    Set a `slug`, as for `ProvisionStandalone`.
 
     Source: API page "Provisioning", `POST provisioning/lua_device`.
     """

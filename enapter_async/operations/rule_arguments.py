@@ -94,7 +94,7 @@ def sent(wanted: RuleScript) -> dict[str, Any]:
 
 
 def script_differs(wanted: RuleScript, found: RuleScript | None) -> str:
-    """Return which part of a script is not as wanted, without showing its code; "" if all is."""
+    """Return which part of a script differs, without showing its code; "" if none does."""
     if found is None:
         return "it shows no script"
     if found.code != wanted.code:

@@ -155,8 +155,8 @@ class CreateRule(AtSite[Rule]):
 class RenameRule(_OnRule[Rule]):
     """Set the slug of a rule. Sets an absolute state, so it is safe to repeat.
 
-    A rule that is addressed by its old slug cannot be found after it was renamed; then an
-    uncertain outcome stays uncertain. Addressed by its id, it is read back.
+    A rule that is addressed by its old slug cannot be found after it was renamed; then an uncertain
+    outcome stays uncertain. A rule that is addressed by its id is read back.
 
     Source: API page "Rule Engine", `PATCH sites/{site_id}/rule_engine/rules/{rule_id}`.
     """
@@ -236,11 +236,11 @@ class _SwitchRule(_OnRule[Rule]):
         return {"disabled": self.wanted}
 
     def holds(self, state: Rule | None) -> bool:
-        """Return whether the rule is so already; servers may omit false."""
+        """Return whether the rule is already in this state; servers may omit false."""
         return state is not None and bool(state.disabled) is self.wanted
 
     def undo(self, before: Rule) -> "_SwitchRule":
-        """Return the operation that restores what the rule was."""
+        """Return the operation that restores the old state."""
         kind = DisableRule if before.disabled else EnableRule
         return kind(rule_id=before.id, site_id=self.site_id)
 

@@ -21,6 +21,6 @@ class Streamed(Operation[T]):
     """Whether the path ends with a slash, as that of the collection of devices does."""
 
     def flat(self, frame: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a frame as its type is read; servers nest a log, or do not."""
+        """Return a frame as its type reads it; only some servers nest a log."""
         log = frame.get("log")
         return {**frame, **log} if isinstance(log, dict) else frame

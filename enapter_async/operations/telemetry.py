@@ -40,7 +40,7 @@ LONGEST_QUERY: Final = 6_000
 MOST_COLUMNS: Final = 100
 """How many columns of a time series are requested at once."""
 MOST_REQUESTS: Final = 4
-"""How many requests for columns are open at once; beyond, each asks for more columns."""
+"""How many requests for columns are open at once; beyond that, each asks for more columns."""
 MOST_ROWS: Final = 50_000
 """How many rows of a time series are requested at once."""
 
@@ -51,7 +51,7 @@ Points = Mapping[str, TelemetryPoint]
 
 
 def attribute_names(values: object) -> tuple[str, ...]:
-    """Return names of attributes, each once and in their order."""
+    """Return names of attributes, without duplicates, in their original order."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ArgumentError(f"attributes must be a list of names; got {arguments.shown(values)}")
     names = tuple(dict.fromkeys(values))

@@ -31,7 +31,7 @@ _Convert = Callable[[Sequence[str]], Sequence[Value]]
 class TimeseriesReader:
     """Reads one answer; `columns` is empty until its header has arrived.
 
-    An answer without any column header holds no data, and neither does one with nothing else.
+    An answer without a column header, or with nothing else, holds no data.
     """
 
     def __init__(self, headers: Any) -> None:
@@ -72,7 +72,7 @@ class TimeseriesReader:
             raise ValueError(f"the response has rows, but no header {TYPES_HEADER}")
         width = len(self.columns) + 1
         if any(len(record) != width for record in records):
-            raise ValueError(f"a row has another number of cells than the {width} columns")
+            raise ValueError(f"a row does not have one cell for each of the {width} columns")
         cells = list(zip(*records, strict=True))
         times = self._times(cells[0])
         if not self.columns:

@@ -1,4 +1,4 @@
-"""Where the options of commands on single objects take effect; one entry for each command."""
+"""Shows where each command on a single object uses its options: one entry per command."""
 
 import json
 import re

@@ -122,7 +122,7 @@ def test_ctrl_c_stops_a_job_which_is_then_resumed(
     [
         (("--by", "5"), "need --journal"),
         (("--journal", "{}/j", "--by", "none"), "--by is 'none'"),
-        (("--journal", "{}/j", "--power"), "--power does not go with --journal"),
+        (("--journal", "{}/j", "--power"), "--power cannot be combined with --journal"),
         (("--journal", "postgresql://localhost/x"), "contains no job name"),
     ],
 )

@@ -78,7 +78,7 @@ async def test_a_worker_that_is_to_finish_leaves_other_jobs_and_says_why(
     await submitted(emulator, folder, base_url="http://127.0.0.1:9")
     async with asyncio.timeout(10), worker(emulator, folder) as finishing:
         refused = await finishing.finish()
-    assert refused == {"job": f"it is about http://127.0.0.1:9, not {emulator.base_url}"}
+    assert refused == {"job": f"its server is http://127.0.0.1:9, not {emulator.base_url}"}
     assert written(emulator) == []
 
 

@@ -210,7 +210,7 @@ async def test_the_same_job_is_joined_and_another_refused(emulator: Emulator, pl
     job = await submitted(emulator, place)
     assert (await submitted(emulator, place)).name == job.name
     for other in ({"works": renames(emulator)[:5]}, {"concurrency": 3}, {"by": 7}):
-        with pytest.raises(RunBusyError, match="other input or options"):
+        with pytest.raises(RunBusyError, match="different input or options"):
             await submitted(emulator, place, **other)
     assert (await fleet.Job.open(place)).name == job.name
 
@@ -277,7 +277,7 @@ async def test_two_jobs_about_one_device_do_not_go_on_together(
 ) -> None:
     works = [item.operation for item in renames(emulator)]
     first = await submitted(emulator, f"{database}#first", works[:10])
-    with pytest.raises(RunBusyError, match="job 'first' is not over, and changes 3 of the same"):
+    with pytest.raises(RunBusyError, match="job 'first' is unfinished and changes 3 of the same"):
         await submitted(emulator, f"{database}#second", works[7:])
     await submitted(emulator, f"{database}#others", works[10:])
     await submitted(emulator, f"{database}#forced", works[7:], force=True)

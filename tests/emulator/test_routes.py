@@ -64,7 +64,7 @@ def test_an_unknown_role_is_an_error_at_once() -> None:
         Routes(small_world(), tokens={"t": "KING"})
 
 
-def test_other_timestamps_are_an_error_at_once() -> None:
+def test_other_timestamp_formats_are_refused() -> None:
     with pytest.raises(ValueError, match="rfc3339"):
         Routes(small_world(), tokens={}, timestamps="iso")  # type: ignore[arg-type]  # the point
 

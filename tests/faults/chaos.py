@@ -32,11 +32,11 @@ PIECE: Final = 65536
 class Trouble:
     """What happens to the bytes of one direction.
 
-    `latency` is in seconds before each piece, `bandwidth` in bytes per second, `slices` the most
-    bytes of one write. Only the first `after` bytes are passed on; the next one triggers the `end`.
-    "cut" closes both sides after the bytes that were passed (FIN), "reset" closes both at once
-    (RST), "half-close" closes only this direction (FIN), and "stall" passes nothing more in this
-    direction.
+    `latency` is the delay before each piece in seconds, `bandwidth` the rate in bytes per second,
+    and `slices` the maximum size of one write in bytes. Only the first `after` bytes are passed on;
+    the next one triggers the `end`. "cut" closes both sides after the bytes that were passed (FIN),
+    "reset" closes both at once (RST), "half-close" closes only this direction (FIN), and "stall"
+    passes nothing more in this direction.
     """
 
     latency: float = 0.0

@@ -70,7 +70,7 @@ class Looking(ScriptedCaller):
 
 
 class Watching:
-    """A guard that records what it is asked to read; from wave 1 on it cannot read."""
+    """A guard that records what it is asked to read, and fails to read from wave 1 on."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, list[str | None]]] = []

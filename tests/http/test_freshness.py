@@ -19,7 +19,7 @@ OTHER = UpdateDevice(device_id="dev-2", name="Another")
 def dated(
     clock: FakeClock, *headers: tuple[str, str], age: float | None = 0.0, skew: float = 0.0
 ) -> Reply:
-    """Answer at the time of that clock, off by `skew`, with a device last changed `age` earlier."""
+    """Answer with a Date `skew` off the clock, and a device last changed `age` earlier."""
 
     async def reply(exchange: Exchange) -> bool:
         told, now = exchange.good.json(), clock.wall() + skew

@@ -112,7 +112,7 @@ def test_the_answer_to_an_upload_may_lack_its_envelope(
         (
             UploadBlueprint,
             {"archive": ARCHIVE + bytes(LARGEST_ARCHIVE)},
-            "the largest that is sent",
+            "the limit is",
         ),
         (
             DownloadBlueprint,
@@ -129,5 +129,5 @@ def test_a_wrong_argument_is_refused_before_anything_is_sent(
 
 
 def test_too_large_an_archive_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="the largest that is sent has 67108864"):
+    with pytest.raises(ConfigurationError, match="the limit is 67108864"):
         UploadBlueprint(archive=ARCHIVE + bytes(LARGEST_ARCHIVE))

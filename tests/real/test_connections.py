@@ -1,4 +1,4 @@
-"""Connections that nginx ends, forwards or secures, under calls that are checked for truth."""
+"""Connections that nginx ends, forwards or secures; each call must report the truth."""
 
 import asyncio
 import contextlib

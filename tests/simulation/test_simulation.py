@@ -1,4 +1,4 @@
-"""Stories on virtual time; the package keeps each of its promises in all of them."""
+"""Simulated scenarios on virtual time: the package keeps its promises in all of them."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`client.logs.stream` over real sockets: what is lost is filled or told, and never twice."""
+"""`client.logs.stream` over real sockets: losses are filled in or reported, and nothing twice."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ AT_NOON = datetime.fromtimestamp(NOON, UTC)
 
 
 async def taken(stream: AsyncGenerator[Any, None], count: int) -> list[Any]:
-    """Take so many items; a message for each log, and each gap as it is."""
+    """Take `count` items: the message of each log, and each gap unchanged."""
     found: list[Any] = []
     async with asyncio.timeout(5):
         while len(found) < count:

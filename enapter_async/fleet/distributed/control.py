@@ -1,7 +1,8 @@
-"""All statements about a job and its partitions: owners, counts and the stop.
+"""All statements about a job and its partitions: owners, counts and stops.
 
-A worker takes a partition for a *lease*, and renews it with each count. The statement that takes a
-partition also reads the stop of its job, so that no partition begins after a stop.
+A worker takes a partition on a *lease*, and renews the lease with each report of its counts. The
+statement that takes a partition also checks whether its job was stopped, so that no partition
+begins after a stop.
 """
 
 import json
@@ -138,7 +139,7 @@ class JobRecord:
 
     @property
     def criteria(self) -> tuple[AbortCriterion, ...]:
-        """What stops the job."""
+        """The criteria that stop the job."""
         return tuple(AbortCriterion(**each) for each in self.facts["abort"])
 
 
@@ -160,7 +161,7 @@ class Claim:
 
 @attrs.define
 class Control:
-    """The control of jobs in one database, on behalf of `worker`."""
+    """Controls the jobs in one database on behalf of `worker`."""
 
     database: JobDatabase
     worker: str = ""
@@ -171,7 +172,7 @@ class Control:
         await self.database.close()
 
     async def job(self, name: str) -> JobRecord | None:
-        """Return a job, or None if there is none of that name; "" stands for the only one."""
+        """Return the job of this name ("" for the only job), or None if there is none."""
         rows = await self.database.execute(
             "SELECT *, {now} AS now FROM {p}job WHERE :job = '' OR name = :job LIMIT 1", job=name
         )
@@ -198,7 +199,7 @@ class Control:
         )
 
     async def waiting(self, job: str, most: int) -> list[Row]:
-        """Return the first partitions that a worker may take now, at most so many."""
+        """Return the first `most` partitions that a worker may take now."""
         return await self.database.execute(
             "SELECT part.no, part.queue FROM {p}part AS part JOIN {p}job AS job"
             " ON job.name = part.job WHERE part.job = :job AND part.open = 1"
@@ -221,7 +222,7 @@ class Control:
     async def take(
         self, queues: Sequence[str] | None, *, only: str = "", no: int = -1
     ) -> Claim | None:
-        """Take the next partition of these queues (None: of all), or exactly `no`, if it is free.
+        """Take the next free partition of these queues (None: all), or `no` if it is free.
 
         No partition of a stopped job is taken.
         """
@@ -240,7 +241,7 @@ class Control:
         return Claim(job=row["job"], no=row["no"], tries=row["tries"], worker=self.worker, row=row)
 
     async def renew(self, claim: Claim, counts: Mapping[str, int]) -> str | None:
-        """Report counts and keep a partition; return why its job stops, or "" if it continues.
+        """Report counts and renew the lease; return why the job stops, or "" if it continues.
 
         None means that another worker has taken the partition.
         """
@@ -258,7 +259,7 @@ class Control:
         why: str = "",
         credentials: str = "",
     ) -> None:
-        """Let others take a partition, or end it; do nothing if another worker owns it already."""
+        """Give a partition back, or end it; do nothing if another worker already owns it."""
         await self.database.execute(
             _GIVE_BACK,
             **self._of(claim),
@@ -332,7 +333,7 @@ class Control:
         await self.note(job, "resumed")
 
     async def note(self, job: str, what: str) -> None:
-        """Write a note about a job, for people."""
+        """Write a note about a job for people to read."""
         await self.database.execute(
             "INSERT INTO {p}note VALUES (:job, {now}, :worker, :what)",
             job=job,

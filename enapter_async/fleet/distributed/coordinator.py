@@ -1,4 +1,4 @@
-"""Decides the next step of a job from counts alone; every worker decides the same.
+"""Decides the next step of a job from counts alone; every worker reaches the same decision.
 
 Workers write counts next to their partitions. One of them at a time, the *keeper*, adds these up
 and asks `next_step`. No decision depends on the memory of an earlier keeper.
@@ -22,9 +22,9 @@ class WaveCounts:
     """The counts that the workers have reported for the partitions of one wave.
 
     `open` is how many are not finished; `counts` the items by state (those not started are held,
-    once all partitions are finished); `judged` those executed since the job was last resumed, in
-    all and by type of failure. `failures` is the highest number of times that one partition was
-    given back because of an error, and `why` is that error.
+    once all partitions are finished); `judged` counts those executed since the job was last
+    resumed, in total and by type of failure. `failures` is the highest number of times that one
+    partition was given back because of an error, and `why` is that error.
     """
 
     wave: int
@@ -41,8 +41,8 @@ class WaveCounts:
 class Position:
     """The progress of a job: `wave` is the wave in progress, counted from 0 (-1: none yet).
 
-    `hold_until` is when the hold after that wave ends, or None before the hold; `now` is by the
-    same clock. `accepted` means that the job continues even though that wave did not pass.
+    `hold_until` is when the hold after that wave ends, or None before the hold; `now` is read from
+    the same clock. `accepted` means that the job continues even though that wave did not pass.
     """
 
     wave: int
@@ -143,7 +143,7 @@ def _given_up(waves: Sequence[WaveCounts]) -> str:
 
 
 def _not_passed(waves: Sequence[WaveCounts]) -> str:
-    """Return a description of the first waves' first fault, or ""."""
+    """Return a description of the first fault in the first waves, or ""."""
     for wave in waves[:CAREFUL]:
         bad = {state: number for state, number in wave.counts.items() if not state.done}
         if wave.wave < CAREFUL and any(bad.values()):

@@ -119,13 +119,13 @@ class Draft:
         """Compare the draft with an existing job.
 
         Raises:
-            RunBusyError: the job has another input, or other options.
+            RunBusyError: the existing job has a different input or different options.
         """
         settings = {key: facts_in(job).get(key) for key in self.settings}
         if (job["digest"], settings) != (self.digest, self.settings):
             raise RunBusyError(
-                f"{where} already has the job {job['name']!r} with other input or options; choose "
-                f"another name"
+                f"{where} already has the job {job['name']!r} with different input or options; "
+                "choose another name"
             )
 
     def claim_plan(self, where: str) -> None:
@@ -143,7 +143,7 @@ class Draft:
 
 
 def _hash_of(*thing: str) -> int:
-    """Return a number of 64 bits for a target: two targets hardly ever have the same."""
+    """Return a 64-bit hash of a target; collisions are very rare."""
     digest = blake2b("\0".join(thing).encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -202,7 +202,7 @@ def write_to_database(draft: Draft, address: Address) -> None:
     """Write a job to a database in one transaction, unless it exists already.
 
     Raises:
-        RunBusyError: there is another job of this name, or a run.
+        RunBusyError: there is another job, or a run, of this name.
         PlanCarriedOutError: another run has carried out the plan.
         JournalError: the database cannot be reached.
     """
@@ -234,12 +234,12 @@ def _write_or_join(draft: Draft, connection: Any, where: str) -> None:
 
 
 def _write_subjects(draft: Draft, cursor: Any) -> None:
-    """Write what the job changes, and compare it with the jobs that are not over.
+    """Write which objects the job changes, and compare them with those of unfinished jobs.
 
     Raises:
-        RunBusyError: another job is changing the same.
+        RunBusyError: another job is changing the same objects.
     """
-    # One submission at a time, so that of two at once the second one sees the first.
+    # One submission at a time, so that the second of two sees the first.
     cursor.execute(f"SELECT pg_advisory_xact_lock(hashtext('{SCHEMA}.subject'))")
     cursor.execute(
         f"DELETE FROM {SCHEMA}.subject USING {SCHEMA}.job"
@@ -259,6 +259,6 @@ def _write_subjects(draft: Draft, cursor: Any) -> None:
     found = cursor.fetchone()
     if found is not None and not draft.force:
         raise RunBusyError(
-            f"job {found[0]!r} is not over, and changes {found[1]} of the same objects: wait for "
-            "it, stop it, or submit this one all the same (force=True, --force)"
+            f"job {found[0]!r} is unfinished and changes {found[1]} of the same objects: wait for "
+            "it, stop it, or submit this one anyway (force=True, --force)"
         )

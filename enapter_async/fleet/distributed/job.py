@@ -32,8 +32,8 @@ class JobStatus:
     number of partitions, `finished` the number of finished ones, and `at_work` the number in
     progress. The wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped`
     says why nothing more is started; `ended` means that every partition is finished. `credentials`
-    are the files, each with its worker, that hold generated configurations. `elapsed` is the
-    seconds since it was written, until it ended or was stopped.
+    are the files, each with its worker, that hold generated configurations. `elapsed` is the time
+    in seconds from its submission until now, or until it ended or was stopped.
     """
 
     name: str
@@ -51,7 +51,7 @@ class JobStatus:
 
     @property
     def running(self) -> bool:
-        """Whether operations are or may be started."""
+        """Whether the job still starts operations, or has partitions in progress."""
         return not self.over and (self.stopped is None or self.at_work > 0)
 
     @property
@@ -71,7 +71,7 @@ class JobStatus:
 
 
 class Job:
-    """A job, wherever it is; `fleet.distribute` returns one, and `fleet.Job.open` finds one.
+    """A job in a folder or a database; returned by `fleet.distribute` and `fleet.Job.open`.
 
     It can be used from any process that reaches its address. `fleet.undo`, `fleet.status` and
     `fleet.write_report` accept it in place of a journal.
@@ -103,7 +103,7 @@ class Job:
 
     @property
     def place(self) -> str:
-        """The address as people may see it: without a password."""
+        """The address without a password, for display."""
         return without_password(self.address)
 
     def __fspath__(self) -> str:
@@ -123,7 +123,7 @@ class Job:
             return await self._status(control)
 
     async def wait(self, on_progress: Callable[[JobStatus], None] | None = None) -> JobStatus:
-        """Wait until the job has ended, or was stopped and nobody works on it; return its status.
+        """Wait until the job has ended, or was stopped and no worker is active; return its status.
 
         `on_progress` receives the status four times a second. Cancelling the wait changes nothing.
         """

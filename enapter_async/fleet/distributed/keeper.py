@@ -43,7 +43,7 @@ async def keep(control: Control, place: Place, job: str, client: Client) -> JobR
 
 
 async def _begin(control: Control, place: Place, job: JobRecord, wave: int, client: Client) -> None:
-    """Let a wave start, unless devices of the last one went offline."""
+    """Let a wave start, unless devices of the previous one went offline."""
     gate = None if job.rollout is None else job.rollout.health
     online: Sequence[str] | None = None
     if gate is not None:
@@ -66,7 +66,7 @@ async def _staying(control: Control, job: str) -> AsyncIterator[None]:
     async def renew() -> None:
         while True:
             await asyncio.sleep(control.lease / 3)
-            with contextlib.suppress(JournalError):  # then `move` will not be this worker's
+            with contextlib.suppress(JournalError):  # `move` then finds another keeper
                 await control.keep(job)
 
     renewing = asyncio.create_task(renew())

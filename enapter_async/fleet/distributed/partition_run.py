@@ -1,4 +1,4 @@
-"""Carries out one partition that a worker has taken, as a resumed run under watch."""
+"""Carries out a partition that a worker has taken: a resumed run that may be stopped or lost."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.run import Run
 
 TELL_S: Final = 0.25
-"""How often counts are reported and the job's stop is read while a partition is in progress."""
+"""How often a partition in progress reports counts and checks whether its job was stopped."""
 BUSY_DELAY_S: Final = 0.5
 """The delay before retrying a partition whose journal another worker still holds."""
 FAILURE_DELAY_S: Final = 5.0

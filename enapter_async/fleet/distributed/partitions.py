@@ -28,7 +28,7 @@ _NONE: Final = -1
 class Partition:
     """A part of a job: `size` items of one wave, for the workers of one queue.
 
-    `first` is the position of its first item in the whole job, where partitions follow each other.
+    `first` is the position of its first item in the job, counting partition after partition.
     """
 
     no: int
@@ -39,10 +39,10 @@ class Partition:
 
 
 def check_by(by: Any) -> By:
-    """Return how to divide a job, if that is a valid value.
+    """Return how to divide a job; refuse an invalid value.
 
     Raises:
-        ConfigurationError: it is neither "site" nor a number from 1 up.
+        ConfigurationError: it is neither "site" nor a whole number of at least 1.
     """
     if by == "site" or (isinstance(by, int) and not isinstance(by, bool) and by >= 1):
         return by  # type: ignore[no-any-return]  # checked
@@ -77,9 +77,10 @@ class Division:
         self._local = array("i", [_NONE]) * len(self._roots)
 
     def items(self) -> Iterator[tuple[int, WorkItem]]:
-        """Yield each item with the number of its partition, numbered anew within it.
+        """Yield each item with its partition's number; items are renumbered in each partition.
 
-        The items of one partition are in order, but partitions may be mixed. Each call starts anew.
+        The items of one partition are in order, but partitions may be mixed. Each call starts from
+        the beginning.
         """
         following = [0] * len(self.partitions)
         for item in self._input.items(self._left_out):
@@ -92,7 +93,7 @@ class Division:
             yield no, item._replace(seq=seq, wave=wave, after=None if after == _NONE else after)
 
     def _groups(self) -> tuple["array[int]", "array[int]"]:
-        """Return the first item of each item's group, and the wave of each group by its first."""
+        """Return each item's group, identified by its first item, and each group's wave."""
         roots = array("q", range(len(self._input)))
         waves = array("h", [_NONE]) * len(roots)
 

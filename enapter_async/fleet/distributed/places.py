@@ -1,4 +1,4 @@
-"""The places where a job can be: a folder of this machine, or a database for many machines."""
+"""The places for a job: a folder for one machine, or a database for many machines."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return str(self.path)
 
     @property
@@ -80,7 +80,7 @@ class Database:
 
     @property
     def name(self) -> str:
-        """How messages call it: without a password."""
+        """Its name in messages, without a password."""
         return self.address.name
 
     @property
@@ -92,7 +92,7 @@ class Database:
         """Return the name of a new job.
 
         Raises:
-            ConfigurationError: there is none, there are two, or it is not a valid name.
+            ConfigurationError: no name is given, two are, or the name is invalid.
         """
         named = self.address.run
         if not (name or named):
@@ -100,9 +100,7 @@ class Database:
                 f"{self.name} contains no job name: write {self.name}#NAME, or pass name=…"
             )
         if name and named and name != named:
-            raise ConfigurationError(
-                f"the job is called {named!r} in its address, but also {name!r}"
-            )
+            raise ConfigurationError(f"the address names the job {named!r}, but name is {name!r}")
         return PostgresAddress.parse(self.job_address(name or named)).run
 
     async def control(self, worker: str = "", *, lease: float = LEASE_S) -> Control:
@@ -128,7 +126,7 @@ Place = Folder | Database
 
 
 def place_of(address: Address) -> Place:
-    """Return the place that an address means.
+    """Return the place that an address refers to.
 
     Raises:
         ConfigurationError: it is not a valid address.

@@ -1,4 +1,4 @@
-"""Divides an input into a job, and writes it for workers to take."""
+"""Divides an input into the partitions of a job, and writes them for workers to take."""
 
 import asyncio
 import time
@@ -65,13 +65,13 @@ async def distribute(
     partitions: `by` is a number of operations, or "site" for one partition per site, which only
     workers of the queue `site:<site id>` take. All operations of a device are in one partition.
     `max_rate` limits the requests per second of all workers together. The other options are those
-    of `fleet.Run`; `abort` counts over the whole job, and `rollout` too: a wave starts once the
-    previous one is finished and has passed, whichever workers carried it out.
+    of `fleet.Run`; `abort` and `rollout` apply to the whole job: a wave starts once the previous
+    one is finished and has passed, whichever workers carried it out.
 
     Nothing is sent, and no token is needed: each worker has its own. `base_url` is the job's
-    server, by default that of the plan. Submitting the same job again joins it.
-    A job is refused while another one in the same database, which has neither ended nor been
-    stopped, changes the same objects, unless `force` is set.
+    server, by default that of the plan. Submitting the same job again joins it. Unless `force` is
+    set, a job is refused if another one in the same database changes the same objects and has
+    neither ended nor been stopped.
 
     Raises:
         RunBusyError: there is a job of this name with another input, or another job is changing the

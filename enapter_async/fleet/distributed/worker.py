@@ -28,19 +28,19 @@ ClientFor = Callable[..., Client]
 POLL_S: Final = 0.25
 """How often an idle worker looks for a partition."""
 BUSY_POLL_S: Final = 0.5
-"""How often a worker without a free slot looks after the waves and the abort criteria of a job."""
+"""How often a worker without a free slot checks the waves and abort criteria of a job."""
 LONGEST_RETRY_S: Final = 5.0
 SUBMIT_AGAIN_S: Final = 2.0
-"""After how long a partition that nobody has taken is queued again; duplicates do nothing."""
+"""When a partition that no worker has taken is queued again; duplicates have no effect."""
 REST_S: Final = 5.0
 """How long a worker leaves a job to others after an error that may affect only this worker."""
 LONGEST_REST_S: Final = 300.0
 GIVE_UP_S: Final = 60.0
-"""How long a worker that is to finish waits for a database that is away."""
+"""How long a worker that is to finish waits for an unreachable database."""
 
 
 class Worker:
-    """Carries out partitions of the jobs at an address, beside any number of other workers.
+    """Carries out partitions of the jobs at an address, alongside any number of other workers.
 
     ::
 
@@ -103,7 +103,7 @@ class Worker:
         self._refused: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
-        """Start to work, in the background."""
+        """Start working in the background."""
         if self._working is not None:
             raise ConfigurationError("a worker can be used only once; create a new one")
         self._working = asyncio.create_task(self._work(), name="fleet worker")
@@ -125,11 +125,11 @@ class Worker:
     async def finish(self) -> Mapping[str, str]:
         """Wait until nothing is left for this worker; then take no more.
 
-        That is when every job at the address has ended, was stopped, or is one that this worker
-        must leave alone. Return these, each with the reason.
+        Nothing is left once every job at the address has ended, was stopped, or must be left to
+        other workers. Return the jobs that were left to others, each with the reason.
 
         Raises:
-            EnapterError: the jobs cannot be reached, and that will not change by itself.
+            EnapterError: the jobs cannot be reached, and waiting will not change that.
         """
         self._finishing = True
         if self._working is not None:
@@ -195,7 +195,7 @@ class Worker:
             self._start(control, job, claim)
 
     async def _submit(self, control: Control, engine: Engine, job: str) -> None:
-        """Queue the next partitions of a job; what was lost on the way is queued again."""
+        """Queue the next partitions of a job, and again those that were lost in delivery."""
         now = asyncio.get_running_loop().time()
         for row in await control.waiting(job, AHEAD):
             key = partition_run(job, row["no"])
@@ -287,7 +287,7 @@ class Worker:
                 client = self._clients[_kind(job)] = await self._opened(job)
         facts = job.facts["run"]
         if str(client.base_url) != facts["base_url"]:
-            self._refuse(job, f"it is about {facts['base_url']}, not {client.base_url}")
+            self._refuse(job, f"its server is {facts['base_url']}, not {client.base_url}")
             return False
         if job.facts["secrets"] and self._credentials is None:
             self._refuse(job, "it generates configurations, and this worker has no `credentials`")
@@ -313,7 +313,7 @@ class Worker:
         return await self._exits.enter_async_context(self._client_for(limiter=limiter))
 
     async def _rest(self) -> None:
-        """Wait until the next turn: for some time, for the end of a partition, or for the close."""
+        """Wait until some time has passed, a partition has ended, or the worker is closing."""
         usual = BUSY_POLL_S if len(self._runs) >= self._slots else POLL_S
         seconds = min(LONGEST_RETRY_S, usual * 2.0 ** min(self._failures, 10))
         closing = asyncio.ensure_future(self._closing.wait())

@@ -71,7 +71,7 @@ class Lease(Protocol):
     """A hold that another session can take over, as its session sees it."""
 
     def is_certain(self) -> bool:
-        """Return whether no other session can have taken the run; asked before each send."""
+        """Return whether this session certainly still holds the run; called before each send."""
         ...
 
     async def until_certain(self) -> None:

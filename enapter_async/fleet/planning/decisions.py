@@ -51,9 +51,9 @@ class PlanRequest:
 class Decision:
     """The plan's decision about one operation.
 
-    `operation` addresses its target by id; it is None if no file may hold it. `before` contains the
-    guarded fields as they will be when the operation is sent. `frees` and `takes` are the keys of
-    the slugs that it gives up and needs, or None.
+    `operation` addresses its target by id, or is None if it must not be written to a file. `before`
+    contains the guarded fields as they will be when the operation is sent. `frees` and `takes` are
+    the keys of the slugs that it gives up and needs, or None.
     """
 
     line: int

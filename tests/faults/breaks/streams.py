@@ -1,4 +1,4 @@
-"""Breaks of streams: a token that goes elsewhere, and gaps that nobody is told of."""
+"""Breaks of streams: a token that goes elsewhere, and gaps that are not reported."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,1 +1,1 @@
-"""Queues that exist, as engines: each needs an extra of the package."""
+"""Engines for existing queues; each needs an extra of the package."""

@@ -14,7 +14,7 @@ from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import connect_async, driver, told
 
 ENTRYPOINT: Final = "enapter-fleet "
-"""Before the name of a queue, this is the name of PgQueuer's entry point."""
+"""PgQueuer's entry point for a queue is this prefix followed by the queue's name."""
 HEARTBEAT_S: Final = 3.0
 """After how many seconds without a heartbeat a delivery passes to another worker."""
 POLL_S: Final = 1.0
@@ -70,7 +70,7 @@ class PgQueuerEngine:
         """Pass keys to the handler until cancelled."""
         async with self._connected() as connection, self._connected() as listening:
             own = self._pgqueuer.PsycopgDriver(connection)
-            # A connection that waits for a notification lets no query through meanwhile.
+            # A connection that waits for a notification cannot run queries meanwhile.
             other = self._pgqueuer.PsycopgDriver(listening)
             own.add_listener, own.remove_listener = other.add_listener, other.remove_listener
             queuer = self._pgqueuer.PgQueuer(connection=own)
@@ -91,7 +91,7 @@ class PgQueuerEngine:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            # What was delivered ends first, and is not delivered again.
+            # Deliveries in progress finish first, and are not repeated.
             queuer.shutdown.set()
             await asyncio.wait({running}, timeout=CLOSE_S)
             running.cancel()
@@ -114,7 +114,7 @@ class PgQueuerEngine:
         return self._pgqueuer.Queries(self._pgqueuer.PsycopgDriver(connection))
 
     async def close(self) -> None:
-        """Close the connection that submits."""
+        """Close the connection that queues keys."""
         connection, self._connection, self._queries = self._connection, None, None
         if connection is not None:
             await connection.close()

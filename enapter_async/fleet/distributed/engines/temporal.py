@@ -1,8 +1,8 @@
-"""Temporal as an engine, for those who run it already: one workflow for each delivery.
+"""Temporal as an engine, for those who already run it: one workflow for each delivery.
 
 The workflow only delivers: its single activity is retried until a worker has finished with the
-partition. Waves, stops and the end of the job are decided elsewhere, so that nothing has to be kept
-twice. Needs the extra `temporal`; importing this module imports Temporal's SDK.
+partition. Waves, stops and the end of the job are decided elsewhere, so no state is kept twice.
+Needs the extra `temporal`; importing this module imports Temporal's SDK.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from enapter_async.fleet.distributed.partitions import DEFAULT_QUEUE
 from enapter_async.fleet.errors import JournalError
 
 PREFIX: Final = "enapter-fleet "
-"""Before the name of a queue, this is the name of Temporal's task queue."""
+"""Temporal's task queue for a queue is this prefix followed by the queue's name."""
 HEARTBEAT_S: Final = 3.0
 """After how many seconds without a heartbeat a delivery passes to another worker."""
 LONGEST: Final = timedelta(days=30)
@@ -102,7 +102,7 @@ class TemporalEngine:
                         workflows=[_Delivery],
                         activities=[partition],
                         max_concurrent_activities=slots,
-                        # No sticky queue: a workflow waits for no worker that has died.
+                        # No sticky queue, so that no workflow waits for a worker that has died.
                         max_cached_workflows=0,
                         max_concurrent_workflow_task_polls=1,
                         workflow_runner=UnsandboxedWorkflowRunner(),

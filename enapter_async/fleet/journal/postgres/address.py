@@ -33,7 +33,7 @@ def _shown(text: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class Address:
-    """A database and, in it, the run called `run`; no message or repr shows the password."""
+    """A database and the name of a run in it; no message or repr shows the password."""
 
     database: str = attrs.field(repr=_shown)
     run: str = ""

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL with time limits of their own, and errors that show no password.
 
 No setting and no lock outlives a transaction, and statements are prepared only where no pooler is
-in between. So one that lends connections by the transaction may be.
+in between. A pooler in transaction mode is therefore supported.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.postgres.address import Address
 
 CONNECT_SECONDS: Final = 10
-"""The longest wait for a connection of a reader, to each host."""
+"""How long a reader waits for a connection to each host."""
 SESSION_CONNECT_SECONDS: Final = 4
 """The same for a session, which may have to try the next host within its commit timeout."""
 _UNPREPARED: Final = 2
@@ -76,10 +76,10 @@ def connect(address: Address, *, application: str = "enapter-async") -> Any:
 async def connect_async(
     address: Address, *, application: str = "enapter-async", prepares: bool = True
 ) -> Any:
-    """Open a connection of psycopg for an event loop; it may wait for as long as `connect_timeout`.
+    """Open an asynchronous psycopg connection; this may take as long as `connect_timeout`.
 
-    Without a pooler in between, statements are prepared, unless `prepares` is false: that halves
-    the server's work for a short one.
+    If no pooler is in between and `prepares` is true, statements are prepared, which halves the
+    server's work for a short one.
 
     Raises:
         ConfigurationError: the address cannot be used, or psycopg is missing.
@@ -115,7 +115,7 @@ def told(error: BaseException) -> str:
 
 
 def cut(connection: Any) -> None:
-    """End a connection's wait for a server that does not answer: the connection then fails."""
+    """Break a connection whose server does not answer, so that what waits for it fails."""
     with contextlib.suppress(Exception):  # already closed
         copy = socket.socket(fileno=os.dup(connection.fileno()))
         with copy:

@@ -97,7 +97,8 @@ class PostgresHold:
         self.failed_over = False
         """Whether a replica took over while a session worked on the run.
 
-        It may not have received the last intents. The session that has seen to that clears it.
+        The replica may not have received the last intents. The session that has handled this clears
+        the flag.
         """
         self._address = address
         self._patience = terms.commit_timeout
@@ -173,7 +174,7 @@ class PostgresHold:
         return await copied(self._connection, self._run, self.name, on_page=count)
 
     async def begin(self, facts: Mapping[str, str], items: Iterable[ItemRow] = ()) -> None:
-        """Write a new run, all or nothing; the event loop runs in between.
+        """Write a new run, all or nothing, without blocking the event loop.
 
         Raises:
             JournalError: it was not written.
@@ -234,7 +235,7 @@ class PostgresHold:
     async def _persist(
         self, step: Callable[[], Awaitable[None]], is_done: Callable[[], Awaitable[bool]]
     ) -> None:
-        """Do a step, over a new connection if necessary, until it is done or time is out."""
+        """Repeat a step, over a new connection if necessary, until it is done or time runs out."""
         psycopg = driver()
         loop = asyncio.get_running_loop()
         async with self._turn:
@@ -352,7 +353,7 @@ class PostgresHold:
     async def _step(self, step: Callable[[], Awaitable[T]], until: float | None = None) -> T:
         seconds = self._patience
         if until is not None:
-            # Half of the time is left to try again, maybe at another host.
+            # Leave half of the time for another attempt, perhaps at another host.
             seconds = min(until - asyncio.get_running_loop().time(), self._patience / 2)
         return await within(self._connection, seconds, step, progress=lambda: self._blocks)
 
@@ -361,7 +362,7 @@ class PostgresHold:
         return await self._cursor.fetchone()
 
     async def _timeline(self) -> str | None:
-        """Return the server's timeline, or None if it does not tell."""
+        """Return the server's timeline, or None if the server does not report it."""
         try:
             found: tuple[str] = await self._one(_TIMELINE)
         except (driver().errors.FeatureNotSupported, driver().errors.ProgrammingError):

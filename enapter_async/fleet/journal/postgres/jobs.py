@@ -138,7 +138,7 @@ class JobOrRunStore(PostgresStore):
         return super().exists() or bool(self._job("SELECT 1 FROM {p}job WHERE name = :job"))
 
     def is_held(self) -> bool:
-        """Return whether something works on the run, or on a partition of the job. Blocking."""
+        """Return whether a session is working on the run, or on part of the job. Blocking."""
         held = "SELECT 1 FROM {p}part WHERE job = :job AND owned_until >= {now} LIMIT 1"
         return super().is_held() or bool(self._job(held))
 

@@ -10,7 +10,7 @@ from enapter_async.fleet.errors import JournalError
 RENEWALS: Final = 6
 """The number of renewals in one lease."""
 MARGIN: Final = 0.25
-"""In this last part of a lease, nothing is sent any more."""
+"""During this last part of a lease, nothing more is sent."""
 
 
 def boottime() -> float:
@@ -36,14 +36,14 @@ class SessionLease:
         self._on_stop: Callable[[str], None] | None = None
 
     def is_certain(self) -> bool:
-        """Return whether no other session can have taken the run yet."""
+        """Return whether this session certainly still holds the run."""
         return self.now() < self._certain_until and self.failure is None
 
     async def until_certain(self) -> None:
-        """Wait until no other session can have taken the run.
+        """Wait until this session certainly holds the run.
 
         Raises:
-            JournalError: one has, or the database did not answer for too long.
+            JournalError: another session took the run, or the database did not answer for too long.
         """
         while not self.is_certain():
             self.check()
@@ -68,7 +68,7 @@ class SessionLease:
         self._on_stop = on_stop
 
     def renewed(self, began: float, stop: str | None = None) -> None:
-        """Record a renewal by its start, and a request to stop that came with it."""
+        """Record when a renewal began, and any request to stop that came with it."""
         self._certain_until = began + self.seconds * (1 - MARGIN)
         self._changed.set()
         if stop is not None and self._on_stop is not None:

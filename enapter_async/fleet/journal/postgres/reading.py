@@ -12,10 +12,10 @@ from enapter_async.fleet.journal.reading import Dialect, Journal
 
 
 def in_order(sql: str) -> str:
-    """Return statements, for a cursor that binds values itself, that read a page by its index.
+    """Return statements that read a page by its index, for a cursor that binds values itself.
 
     Without statistics about a new run, the server would sort all of the run for each page. The
-    settings end with the transaction that the statements are.
+    statements form one transaction, and the settings end with it.
     """
     return f"SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; {sql}"
 

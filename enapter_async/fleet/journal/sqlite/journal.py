@@ -34,7 +34,7 @@ DIALECT: Final = Dialect(
 _BUSY_SECONDS: Final = 1.0
 _ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-# Most rows have these forms; binding fewer values saves time.
+# Shorter statements for the most common rows: binding fewer values saves time.
 _ADD_BRIEF_ITEM: Final = (
     "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
 )
