@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import click
 
 from enapter_async.cli.causes import causes_in
@@ -31,7 +32,6 @@ from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import LAST
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import State
-from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.reporting.results import write_results
 from enapter_async.limits.limiter import Limiter
 from enapter_async.text import plain
@@ -113,23 +113,15 @@ def apply_as_job(
 ) -> Exit:
     """Submit a job, and work on it with processes of this machine; return the exit code."""
     about = settings.connection().base_url.value
-    guard = options.guard if isinstance(options.guard, GuardMode) else GuardMode.AUTO
     submitting = distribute(
         operations,
         place,
         by=SIZE if by is None else by,
         max_rate=settings.max_rate,
-        rollout=options.rollout,
-        abort=options.abort,
         base_url=str(about),
-        concurrency=options.concurrency,
-        check=options.check,
-        guard=guard,
-        max_pause=options.max_pause,
-        wait=options.wait,
-        again=options.again,
         force=force,
         facts={"source": source},
+        options=attrs.evolve(options, journal=None, credentials=None, on_event=None),
     )
     job = asyncio.run(submitting)
     tell(f"job {job.name} in {job.place}: {len(operations)} operations")

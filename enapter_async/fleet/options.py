@@ -1,7 +1,7 @@
 """The options of a run, with their defaults."""
 
 import os
-from typing import Any, Self, TypedDict
+from typing import Any, Final, Self, TypedDict
 
 import attrs
 
@@ -16,6 +16,10 @@ from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort, AbortCriteri
 from enapter_async.fleet.rollout.waves import Rollout
 
 Credentials = str | os.PathLike[str] | CredentialsSink
+
+
+CARRIED: Final = ("concurrency", "check", "guard", "max_pause", "wait")
+"""The options of a job that hold for the run of each of its partitions, too."""
 
 
 class SessionKeywords(TypedDict, total=False):

@@ -144,7 +144,7 @@ class Trial:
         ]
         job = await fleet.distribute(
             works, f"{self.address}#job-{self.told.jobs}", by=by, base_url=self.emulator.base_url,
-            guard="none", abort=None, max_rate=max_rate, concurrency=8,
+            guard=fleet.GuardMode.NONE, abort=None, max_rate=max_rate, concurrency=8,
         )  # fmt: skip
         self.told.items += len(works)
         return job

@@ -14,7 +14,7 @@ from enapter_async.fleet.distributed.control import Claim, Control, JobRecord
 from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED
 from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
-from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.options import CARRIED, RunOptions
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.run import Run
 
@@ -106,25 +106,15 @@ class PartitionRun:
         return Ending(finished=done, error=report.stopped)
 
     def _options(self) -> RunOptions:
-        facts, options = self._job.facts, self._job.options
+        facts = self._job.facts
         journal = JournalOptions(
-            path=self._journal,
-            retry_failed=options.get("retry_failed", False),
-            ambiguous=options.get("ambiguous", "report"),
-            accept_new_token=options.get("accept_new_token", False),
-            accept_wave=options.get("accept_wave", False),
-            accept_candidates=options.get("accept_candidates", False),
-            lease=max(self._control.lease, LEAST_LEASE),
+            path=self._journal, lease=max(self._control.lease, LEAST_LEASE), **self._job.options
         )
         return RunOptions(
-            concurrency=facts["concurrency"],
             journal=journal,
             abort=None,  # the counts of the whole job decide
             credentials=self._credentials,
-            check=facts["check"],
-            guard=facts["guard"],
-            max_pause=facts["max_pause"],
-            wait=facts["wait"],
+            **{name: facts[name] for name in CARRIED},
         )
 
     def _count(self, outcome: Outcome[Any]) -> None:

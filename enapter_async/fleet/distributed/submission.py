@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import attrs
 
 from enapter_async._http.security import parse_base_url
-from enapter_async.api.following import WAIT
 from enapter_async.client import DEFAULT_BASE_URL
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
@@ -18,12 +17,9 @@ from enapter_async.fleet.distributed.places import Address, Folder, Place, place
 from enapter_async.fleet.inputs import Input, Operations
 from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.resume import new_facts
-from enapter_async.fleet.obstacles import MAX_PAUSE
-from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.options import CARRIED, RunKeywords, RunOptions
 from enapter_async.fleet.planning.drift import GuardMode
 from enapter_async.fleet.planning.plan import Plan
-from enapter_async.fleet.rollout.abort import DEFAULT_ABORT, Abort
-from enapter_async.fleet.rollout.waves import Rollout
 
 
 class _Nobody:
@@ -46,17 +42,11 @@ async def distribute(
     name: str | None = None,
     by: By = SIZE,
     max_rate: float | None = None,
-    rollout: Rollout | None = None,
-    abort: Abort = DEFAULT_ABORT,
     base_url: str | None = None,
-    concurrency: int = 64,
-    check: bool = False,
-    guard: GuardMode | str = GuardMode.AUTO,
-    max_pause: float = MAX_PAUSE,
-    wait: float = WAIT,
-    again: bool = False,
     force: bool = False,
     facts: Mapping[str, str] | None = None,
+    options: RunOptions | None = None,
+    **keywords: Unpack[RunKeywords],
 ) -> Job:
     """Write a job that any number of `fleet.Worker` processes carry out together.
 
@@ -80,10 +70,13 @@ async def distribute(
         PlanCarriedOutError: another run has carried out the plan.
         ConfigurationError: an option is invalid, or the job cannot be written.
     """
-    options = RunOptions(
-        concurrency=concurrency, abort=abort, check=check, guard=guard, rollout=rollout,
-        max_pause=max_pause, wait=wait,
-    )  # fmt: skip
+    options = RunOptions.of(options, keywords)
+    rollout = options.rollout
+    if options.journal or options.credentials or options.on_event:
+        raise ConfigurationError(
+            "journal, credentials and on_event do not belong to a job: each partition has its own "
+            "journal, and each worker its own credentials"
+        )
     if not isinstance(options.guard, GuardMode):
         raise ConfigurationError(
             "guard must be a mode of StateGuard: workers cannot share a custom guard"
@@ -102,11 +95,7 @@ async def distribute(
         "abort": [attrs.asdict(each) for each in options.abort],
         "rollout": None if rollout is None else rollout.as_text(),
         "max_rate": max_rate,
-        "concurrency": concurrency,
-        "check": check,
-        "guard": str(options.guard),
-        "max_pause": options.max_pause,
-        "wait": options.wait,
+        **{name: getattr(options, name) for name in CARRIED},
     }
     job = place.checked_name(name)
     run_facts = {
@@ -118,7 +107,7 @@ async def distribute(
         ),
     }  # fmt: skip
     draft = Draft(
-        name=job, settings=settings, run_facts=run_facts, plan="" if again else given.plan,
+        name=job, settings=settings, run_facts=run_facts, plan="" if options.again else given.plan,
         rollout=rollout, force=force,
     )  # fmt: skip
     await asyncio.to_thread(_write, draft, place, given, by)
