@@ -71,6 +71,7 @@ class Provisioning(Noun):
             site_id=runtime.site_id,
             type="LUA",
             blueprint_id=blueprint_id,
+            manifest=self.world.manifests.get(blueprint_id, {}),
             communication_type="UCM_LUA",
             upstream_id=runtime.id,
         )

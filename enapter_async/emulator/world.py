@@ -72,6 +72,7 @@ class World:
         self._minted = 0
         self._now = now
         self._sites: dict[str, Site] = {site.id: site for site in sites}
+        self.manifests: dict[str, Mapping[str, Any]] = {}
         self._devices: dict[str, Device] = {}
         self._id_by_slug: dict[tuple[str, str], str] = {}
         self._below: dict[str, set[str]] = {}
@@ -208,6 +209,8 @@ class World:
             raise ValueError(f"a device with the slug {device.slug!r} already exists")
         if device.site_id not in self._sites:
             self._sites[device.site_id] = Site(id=device.site_id, name=f"Site {len(self._sites)}")
+        if device.blueprint_id and device.manifest:
+            self.manifests.setdefault(device.blueprint_id, device.manifest)
         self._devices[device.id] = device
         self._id_by_slug[self._slug_key(device)] = device.id
         bisect.insort(self._order, device.id)
@@ -350,7 +353,7 @@ class World:
         role: str | None = None,
         site_id: str | None = None,
     ) -> Device:
-        """Assign another blueprint to a device (API page, "Change Blueprint")."""
+        """Assign another blueprint, with its manifest (API page, "Change Blueprint")."""
         device = self._writable(address, role, site_id)
         if not blueprint_id:
             raise invalid_parameter("blueprint_id", "It must not be empty.")
@@ -358,7 +361,10 @@ class World:
             raise Refusal(
                 status=422, code="unprocessable_entity", message="There is no such blueprint."
             )
-        changed = attrs.evolve(device, blueprint_id=blueprint_id, updated_at=moment(self._now()))
+        manifest = self.manifests.get(blueprint_id, device.manifest)
+        changed = attrs.evolve(
+            device, blueprint_id=blueprint_id, manifest=manifest, updated_at=moment(self._now())
+        )
         self._put(device, changed)
         self.log.applied("assign_blueprint", device.id, {"blueprint_id": blueprint_id})
         return changed
