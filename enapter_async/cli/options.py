@@ -224,7 +224,7 @@ _CONNECTION: Final = (
         "--proxy",
         metavar="URL",
         help="Use this HTTP proxy; `environment` uses HTTPS_PROXY and similar variables, which are "
-        "ignored otherwise. [env {ENVIRONMENT}PROXY]",
+        f"ignored otherwise. [env {ENVIRONMENT}PROXY]",
     ),
     _shared("--user", metavar="USER", help=f"User to act as. [env {ENVIRONMENT}USER]"),
     _shared(

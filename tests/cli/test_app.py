@@ -1,5 +1,6 @@
 """The root command: help, options, errors, and the cost of a start."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,7 @@ def test_every_command_has_help_and_needs_no_token_for_it(command: list[str]) ->
     result = CliRunner().invoke(cli, [*command, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.stdout
+    assert re.findall(r"\{[A-Z_]+\}", result.stdout) == [], "a constant that was not filled in"
 
 
 def test_main_returns_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
