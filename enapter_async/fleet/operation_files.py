@@ -36,6 +36,10 @@ LIKENESS: Final = 0.75
 """A column this similar to a known one counts as misspelled, such as `nmae`."""
 
 
+_OF_DESIRED: Final = (
+    "if it says what devices should be, as `fleet export` writes it, use `fleet drift FILE -o PLAN`"
+)
+
 OnIgnored = Callable[[Sequence[str]], None]
 """Receives the names of the ignored columns of a file."""
 
@@ -237,7 +241,8 @@ def _wrong_header(header: list[str]) -> str:
     needed += [] if usable or ids.keys() & set(header) else [" or ".join(ids)]
     if needed:
         found = ", ".join(shown(name) for name in header[: len(columns)])
-        return f"the header lacks {' and '.join(needed)}; it has {found}"
+        lacks = f"the header lacks {' and '.join(needed)}; it has {found}"
+        return f"{lacks}; {_OF_DESIRED}" if {"device_id", "slug"} & set(header) else lacks
     twice = [column for column in columns if header.count(column) > 1]
     return f"the header contains {twice[0]} twice" if twice else ""
 

@@ -116,6 +116,7 @@ TABLE = "operation,device_id,name\nupdate,dev-1,A\n"
         (b"operation,device_id,blueprint\n", 1, "rename it to blueprint_id"),
         (b"operation,device-id,name\n", 1, "unknown column 'device-id'; rename it to device_id"),
         (b"a,b\n", 1, "the header lacks operation and device_id"),
+        (b"device_id,name,network.port\n", 1, "use `fleet drift FILE -o PLAN`"),
         (b"sep=;\n# x\noperation;device_id;name\nupdate;;A\n", 4, "device_id"),
         (b'operation;device_id;name\nupdate;dev-1;\t"A"\n', 2, "a quote follows white space"),
         (b'operation;device_id;\t"name"\nupdate;dev-1;A\n', 1, "a quote follows white space"),
