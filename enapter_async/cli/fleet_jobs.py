@@ -18,6 +18,7 @@ from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
 from enapter_async.cli.progress import counts_text
 from enapter_async.cli.rows import json_line, report_row
+from enapter_async.cli.run_options import given_run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
 from enapter_async.client import Client
@@ -202,7 +203,7 @@ async def _watch(
         nonlocal told_at
         if time.monotonic() - told_at >= TOLD_EVERY_S:
             told_at = time.monotonic()
-            tell(_progress(status))
+            tell(plain(_progress(status)))
             if settings.as_json:
                 click.echo(json_line(status_row(job, status)))
 
@@ -259,10 +260,11 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
 
 
 def _progress(status: JobStatus) -> str:
+    by = f" by {', '.join(status.workers)}" if status.workers else ""
     wave = f", wave {status.wave} of {status.waves}" if status.waves > 1 else ""
     return (
         f"{status.done} of {status.total} done, {status.finished} of {status.partitions} "
-        f"partitions finished, {status.at_work} in progress{wave}"
+        f"partitions finished, {status.at_work} in progress{by}{wave}"
     )
 
 
@@ -281,6 +283,7 @@ def status_row(job: Job, status: JobStatus) -> dict[str, Any]:
         "partitions": status.partitions,
         "finished": status.finished,
         "at_work": status.at_work,
+        "workers": list(status.workers),
         "wave": status.wave,
         "waves": status.waves,
         "stopped": status.stopped,
@@ -303,7 +306,11 @@ def show_status(settings: Settings, job: Job) -> Exit:
                 text = f"  {number:>8} {state:<10} {words}"
                 console.print(text, style=COLOURS[state], markup=False, highlight=False)
         if status.stopped is not None:
-            console.print(f"stopped: {plain(status.stopped)}", markup=False, highlight=False)
+            lines = [f"stopped: {plain(status.stopped)}"]
+            if not status.ended:
+                lines.append(f"to continue: enapter-async fleet resume {_quoted(job.place)}")
+            for line in lines:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
         for file in status.credentials:
             console.print(f"configurations: {plain(file)}", markup=False, highlight=False)
     return _exit_of(status)
@@ -350,6 +357,14 @@ def stop_job(settings: Settings, job: Job, *, wait: float) -> Exit:
 
 def resume_job(settings: Settings, job: Job, how: Mapping[str, Any], *, workers: int) -> Exit:
     """Resume a job, and work on it with processes of this machine; return the exit code."""
+    given = given_run_options()
+    if settings.max_rate is not None:
+        given.append("--max-rate")
+    if given:
+        raise click.UsageError(
+            f"a job for several workers keeps its options, so {' and '.join(given)} cannot be "
+            f"given here; for another value, stop the job, and plan and apply the rest as a new one"
+        )
     asyncio.run(job.resume(**how))
     return work_on(settings, job, workers=workers, credentials=None)
 

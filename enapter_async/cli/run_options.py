@@ -139,6 +139,17 @@ def run_options(*added: Callable[[_Command], _Command]) -> Callable[[_Command], 
     return with_options
 
 
+def given_run_options() -> list[str]:
+    """Return the names of the options of a run that were given to the present command."""
+    context = click.get_current_context()
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if option.name in _NAMES
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+
+
 def _options(told: dict[str, Any]) -> RunOptions:
     try:
         if criteria := told.pop("criteria", ()):

@@ -104,15 +104,22 @@ def test_ctrl_c_stops_a_job_which_is_then_resumed(
     applying = ("fleet", "apply", changes, "--journal", place, *AT_ONCE)
     with process(*applying, environment=environment) as started:
         assert arrivals.came.wait(20)
+        (worker,) = json.loads(run("fleet", "status", place, "--json").stdout)["workers"]
+        assert f" in progress by {worker}" in run("fleet", "status", place).stdout
         started.send_signal(signal.SIGINT)
         _, said = started.communicate(timeout=20)
     assert started.returncode == Exit.INTERRUPTED, said
     stopped = run("fleet", "status", place)
     assert stopped.exit_code == Exit.STOPPED
     assert "stopped: it was interrupted" in stopped.stdout
+    assert f"to continue: enapter-async fleet resume {place}\n" in stopped.stdout
     sent = world.count("update")
     assert sent < 40
     emulator.faults.clear()
+    faster = run("fleet", "resume", place, "--max-rate", "9", "--concurrency", "8")
+    assert faster.exit_code == Exit.USAGE
+    assert "keeps its options, so --concurrency and --max-rate cannot be given" in faster.stderr
+    assert world.count("update") == sent, "an option that would be ignored is refused"
     assert run("fleet", "resume", place).exit_code == Exit.DONE
     assert world.count("update") == 40
 

@@ -30,10 +30,11 @@ class JobStatus:
 
     `counts` are the operations by state; those not started yet count as held. `partitions` is the
     number of partitions, `finished` the number of finished ones, and `at_work` the number in
-    progress. The wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped`
-    says why nothing more is started; `ended` means that every partition is finished. `credentials`
-    are the files, each with its worker, that hold generated configurations. `elapsed` is the time
-    in seconds from its submission until now, or until it ended or was stopped.
+    progress, which `workers` carry out. The wave in progress is `wave` of `waves`, counted from 1
+    (0: none started). `stopped` says why nothing more is started; `ended` means that every
+    partition is finished. `credentials` are the files, each with its worker, that hold generated
+    configurations. `elapsed` is the time in seconds from its submission until now, or until it
+    ended or was stopped.
     """
 
     name: str
@@ -42,6 +43,7 @@ class JobStatus:
     partitions: int
     finished: int
     at_work: int
+    workers: tuple[str, ...] = ()
     wave: int
     waves: int
     stopped: str | None
@@ -207,13 +209,15 @@ def _status(record: JobRecord, waves: list[WaveCounts], rows: list[Row]) -> JobS
     counts[State.HELD] = total - sum(
         number for state, number in counts.items() if state is not State.HELD
     )
+    at_work = [row["owner"] for row in rows if row["owned_until"] >= row["now"]]
     return JobStatus(
         name=record.name,
         counts=counts,
         total=total,
         partitions=len(rows),
         finished=sum(not row["open"] for row in rows),
-        at_work=sum(row["owned_until"] >= row["now"] for row in rows),
+        at_work=len(at_work),
+        workers=tuple(sorted(set(at_work))),
         wave=record.position.wave + 1,
         waves=len(waves),
         stopped=record.stop,
