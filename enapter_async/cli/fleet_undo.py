@@ -32,7 +32,7 @@ _WHY = {
     Lasting.DELETION: "deleted devices stay deleted",
     Lasting.CONFIGURATION: "generated configurations cannot be taken back",
     Lasting.EMPTY: "fields were empty, and cannot be emptied again",
-    Lasting.NO_BEFORE: "changes were not planned (`fleet plan`), so their earlier values are not known",
+    Lasting.NO_BEFORE: "changes were not planned (`fleet plan`), so earlier values are not known",
     Lasting.OPERATION: "operations do not define how to undo them",
 }
 
