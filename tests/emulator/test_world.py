@@ -352,7 +352,7 @@ def test_a_blueprint_is_assigned() -> None:
 
 
 def test_a_device_declares_what_its_blueprint_declares() -> None:
-    manifest = {"commands": {"reboot": {}}}
+    manifest: dict[str, Any] = {"commands": {"reboot": {}}}
     world = World.from_json(
         [{"id": "old", "blueprint_id": "bp-1", "manifest": manifest}, {"id": "new"}]
     )
