@@ -7,6 +7,7 @@ import pytest
 from enapter_async.emulator.blueprints import Blueprints, zipped
 from enapter_async.emulator.request import Raw
 from enapter_async.emulator.routes import Routes, parse
+from enapter_async.emulator.world import World
 from tests.emulator.fleets import small_world
 from tests.emulator.test_routes import TOKEN, TOKENS, ask, code_of
 
@@ -56,3 +57,14 @@ def test_what_is_no_blueprint_is_refused(routes: Routes) -> None:
     wrong = ask("GET", f"/v3/blueprints/{stored.id}/zip", query=(("view", "RAW"),), routes=routes)
     assert code_of(wrong) == (400, "invalid_parameter")
     assert code_of(ask("DELETE", f"/v3/blueprints/{stored.id}", routes=routes))[0] == 404
+
+
+def test_a_device_declares_what_its_blueprint_declares() -> None:
+    manifest: dict[str, Any] = {"commands": {"reboot": {}}}
+    world = World.from_json(
+        [{"id": "old", "blueprint_id": "bp-1", "manifest": manifest}, {"id": "new"}]
+    )
+    world.assign_blueprint("new", blueprint_id="bp-1")
+    assert world.get("new").manifest == manifest
+    world.assign_blueprint("new", blueprint_id="bp-2")
+    assert world.get("new").manifest == manifest, "nothing is known about bp-2"

@@ -351,17 +351,6 @@ def test_a_blueprint_is_assigned() -> None:
     assert after.updated_at == datetime(2025, 1, 1, 12, 0, 0, 250000, tzinfo=UTC)
 
 
-def test_a_device_declares_what_its_blueprint_declares() -> None:
-    manifest: dict[str, Any] = {"commands": {"reboot": {}}}
-    world = World.from_json(
-        [{"id": "old", "blueprint_id": "bp-1", "manifest": manifest}, {"id": "new"}]
-    )
-    world.assign_blueprint("new", blueprint_id="bp-1")
-    assert world.get("new").manifest == manifest
-    world.assign_blueprint("new", blueprint_id="bp-2")
-    assert world.get("new").manifest == manifest, "nothing is known about bp-2"
-
-
 def test_a_blueprint_is_named() -> None:
     with pytest.raises(Refusal) as error:
         small_world().assign_blueprint(PUMP, blueprint_id="")
