@@ -245,7 +245,7 @@ class Operation(Generic[T_co]):
         return False
 
     def follow(self, result: Any) -> "Operation[Any] | None":
-        """Return the read that shows how the operation goes on after this result, or None.
+        """Return the read that shows the operation's progress after this result, or None.
 
         Jobs execute it repeatedly, each time with the last result, until there is none.
         """

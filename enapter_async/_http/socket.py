@@ -31,7 +31,7 @@ from enapter_async.operations.streamed import Streamed
 
 Socket = aiohttp.ClientWebSocketResponse[Any]
 Renew = Callable[[float], Awaitable[EnapterError | None]]
-"""Obtains another token within so many seconds, or returns why there is none."""
+"""Obtains another token within a number of seconds, or returns why there is none."""
 
 HEARTBEAT: Final = 20.0
 """How many seconds of silence pass before a ping; half as many more, and the connection is lost."""

@@ -54,7 +54,7 @@ class Timeouts:
         check_number("Timeouts.read", self.read, above=True)
 
     def longer(self, wait: float) -> "Timeouts":
-        """Return the same limits, with so many more seconds for the answer."""
+        """Return the same limits, with this many more seconds for the answer."""
         return attrs.evolve(self, read=self.read + wait)
 
 

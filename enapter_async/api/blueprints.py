@@ -114,7 +114,7 @@ async def _saved(archive: bytes, to: str | os.PathLike[str] | None) -> bytes:
 
 
 def _archive_of(source: Source) -> bytes:
-    """Return the archive of a blueprint, from wherever it is."""
+    """Return the archive of a blueprint, from any kind of source."""
     if isinstance(source, bytes):
         return source
     path = Path(source)

@@ -161,7 +161,7 @@ class Commands:
         site_id: str | None = None,
         expand_log: bool = False,
     ) -> Execution:
-        """Read one execution, in whatever state it is; changes nothing, and is safe to repeat.
+        """Read one execution in any state; changes nothing, so it is safe to repeat.
 
         With `expand_log`, its `log` holds all responses of the device, newest first.
 

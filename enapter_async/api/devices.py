@@ -156,8 +156,8 @@ class Devices:
     ) -> AsyncGenerator[DeviceEvent | Gap, None]:
         """Yield what up to 100 devices send (telemetry, properties, logs) until the client closes.
 
-        A lost connection is made again. What was missed meanwhile cannot be listed, so a `Gap`
-        tells it; so it does if more than `buffer` items waited to be read, and some were dropped.
+        A lost connection is reopened. What was missed meanwhile cannot be listed, so it is reported
+        as a `Gap`, and so are items that were dropped because more than `buffer` waited to be read.
         Raises `AuthenticationError`, `PermissionDeniedError` or `NotFoundError` if the API refuses.
 
         Source: API page, the websocket `devices/?id.in=…`.

@@ -20,7 +20,7 @@ from enapter_async.operations.logs import ListLogs, StreamLogs
 class Logs:
     """The methods for the logs of devices.
 
-    A device says of each log whether the API is to keep it; the list shows those that are kept.
+    For each log, the device decides whether the API keeps it; the list shows those that were kept.
     `severity` is DEBUG, INFO, WARNING or ERROR; `show` is ALL, PERSISTED_ONLY or TEMPORARY_ONLY.
     """
 
@@ -74,9 +74,10 @@ class Logs:
         """Yield the logs of a device as they arrive, until the client is closed.
 
         If the connection is lost, another one is made, and the logs that the API kept meanwhile are
-        read from the list. What cannot be had is told by a `Gap`: temporary logs (unless `show` is
-        PERSISTED_ONLY), and what was dropped because more than `buffer` items waited to be read.
-        Raises `AuthenticationError`, `PermissionDeniedError` or `NotFoundError` if the API refuses.
+        read from the list. What cannot be recovered is reported as a `Gap`: temporary logs (unless
+        `show` is PERSISTED_ONLY), and what was dropped because more than `buffer` items waited to
+        be read. Raises `AuthenticationError`, `PermissionDeniedError` or `NotFoundError` if the API
+        refuses.
 
         Source: API page, the websocket `devices/{device_id}/logs`.
         """

@@ -31,9 +31,9 @@ class Provisioning:
     ) -> Provisioned:
         """Create a standalone device; `site_id` may be omitted on a gateway.
 
-        Give a `slug` that no device has: then a lost answer is settled by reading the device by
-        its slug, if nothing had it before. Without one, a lost answer stays unknown. Raises
-        `ConflictError` if the slug is taken, and `ResultDiffersError` if the device got another.
+        Set an unused `slug`: a lost answer is then settled by reading the device by its slug, if
+        nothing had it before. Without one, a lost answer stays unknown. Raises `ConflictError` if
+        the slug is taken, and `ResultDiffersError` if the device got another.
 
         Source: API page, `POST provisioning/standalone`.
         """

@@ -168,8 +168,9 @@ class Rules:
     ) -> AsyncGenerator[LogRecord | Gap, None]:
         """Yield the logs of a rule as they arrive, until the client is closed.
 
-        A lost connection is made again; logs of rules cannot be listed, so what was missed is told
-        by a `Gap`, as is what was dropped because more than `buffer` items waited to be read.
+        A lost connection is reopened; logs of rules cannot be listed, so what was missed is
+        reported as a `Gap`, as is what was dropped because more than `buffer` items waited to be
+        read.
 
         Source: API page, the websocket `sites/{site_id}/rule_engine/rules/{rule_id}/logs`.
         """

@@ -1,8 +1,9 @@
 """Streams: one websocket after another as one `async for`, whose gaps are items.
 
 A task reads the socket into a buffer of limited size, so that a slow reader costs no memory and no
-connection. When a connection is lost, another is made after a random delay that grows, and what the
-API can list is read from there; of all that is missing otherwise, a `Gap` is yielded.
+connection. When a connection is lost, another is opened after a growing random delay, and what was
+missed is read from the API's list, if there is one; anything else that is missing is reported as a
+`Gap`.
 """
 
 import asyncio
@@ -202,7 +203,7 @@ class _Feed(Generic[T]):
         return heard
 
     def _take(self, text: str | bytes) -> None:
-        """Take one frame; one that cannot be read is told as a gap."""
+        """Take one frame; one that cannot be read is reported as a gap."""
         kind: Any = self._operation.answer.type
         try:
             frame = json.loads(text)
@@ -223,7 +224,7 @@ class _Feed(Generic[T]):
             self._drop()
 
     async def _fill_in(self, missed: AsyncIterator[T], since: datetime, until: datetime) -> None:
-        """Read from the list what was missed, then go on with what arrived meanwhile."""
+        """Read what was missed from the list, then continue with what arrived meanwhile."""
         if not self._complete:
             reason = f"{_NO_CONNECTION}; temporary logs are not kept"
             self._put(Gap(reason=reason, since=since, until=until))

@@ -37,7 +37,7 @@ class Telemetry:
 
         For each device and attribute there is a `TelemetryPoint`; if the API could not obtain a
         value, or it is older than `relevance_interval` (by default 30 s), its `timestamp` is None.
-        Many devices are read with several requests at the same time, and it fails if one of them
+        Many devices are read with several concurrent requests; if one of them fails, the call
         fails. Changes nothing; safe to repeat.
 
         Source: API page "Telemetry", `GET telemetry/latest`.

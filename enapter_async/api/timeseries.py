@@ -17,7 +17,7 @@ from enapter_async.operations.telemetry import QueryTimeseries
 
 @attrs.define
 class _Part:
-    """One open answer: some of the columns, for some of the time."""
+    """One open answer: some of the columns, for part of the time."""
 
     query: QueryTimeseries
     stream: Stream[TimeseriesRow]

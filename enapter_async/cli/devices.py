@@ -77,7 +77,7 @@ def list_devices(
 @click.argument("device")
 @through_site
 @_expand
-@click.option("--watch", is_flag=True, help="Read it again and again, and show what changes.")
+@click.option("--watch", is_flag=True, help="Read it repeatedly, and show what changes.")
 @click.option(
     "--every",
     type=click.FloatRange(min=0, min_open=True),
@@ -214,7 +214,7 @@ def watch_devices(
 ) -> None:
     """Write what up to 100 devices send until Ctrl-C: telemetry, properties and logs.
 
-    A lost connection is made again. What was missed is told on standard error, or with --json as
+    A lost connection is reopened. What was missed is reported on standard error, or with --json as
     an object with `gap`.
     """
     follow_objects(

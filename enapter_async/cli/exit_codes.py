@@ -30,8 +30,8 @@ MEANINGS: Final[Mapping[Exit, str]] = MappingProxyType(
         "(`differs`)",
         Exit.USAGE: "wrong usage or input; nothing was sent",
         Exit.UNKNOWN: "at least one outcome is unknown (takes precedence over 1 and 4)",
-        Exit.STOPPED: "stopped, such as by a 401, or something has not ended (`pending`); `fleet "
-        "resume` does what was not started, and follows the rest",
+        Exit.STOPPED: "stopped, for example by a 401, or something is `pending`; `fleet "
+        "resume` carries out what was not started, and follows the rest",
         Exit.REFUSED: "refused: the run is in use, or the input, server, token or version differs; "
         "nothing was sent",
         Exit.CHANGES: "`fleet plan --check` or `fleet drift` found a difference",

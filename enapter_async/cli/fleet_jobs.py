@@ -84,7 +84,7 @@ def parsed_by(text: str | None) -> By | None:
 
 
 def job_at(text: str) -> Job | None:
-    """Return the job that a command's argument means, or None if it means no job.
+    """Return the job that a command's argument names, or None if it does not name one.
 
     Raises:
         ConfigurationError: it is an address of PostgreSQL that cannot be used.

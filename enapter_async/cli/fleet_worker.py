@@ -1,4 +1,4 @@
-"""`enapter-async fleet worker`: works on jobs beside other workers."""
+"""`enapter-async fleet worker`: works on jobs alongside other workers."""
 
 import asyncio
 import os
@@ -56,7 +56,7 @@ def work(
     name: str | None,
     until_done: bool,
 ) -> None:
-    """Carry out jobs in PLACE, beside any number of other workers.
+    """Carry out jobs in PLACE, alongside any number of other workers.
 
     PLACE is a folder that `fleet apply --journal` made, or postgresql://USER@HOST/DATABASE, with
     #NAME for one job only. The first Ctrl-C or SIGTERM lets operations in flight finish, and

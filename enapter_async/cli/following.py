@@ -1,4 +1,4 @@
-"""Follows streams on the command line: each item is a line, and each gap is told."""
+"""Follows streams on the command line: each item is a line, and each gap is reported."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
@@ -16,7 +16,7 @@ from enapter_async.converter import unstructure
 from enapter_async.models.logs import Gap, LogRecord
 from enapter_async.text import plain
 
-stop_after = click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
+stop_after = click.option("--limit", type=click.IntRange(min=1), help="Stop after this many items.")
 """The option of a command that follows a stream; it receives `limit`."""
 
 

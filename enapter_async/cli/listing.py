@@ -107,7 +107,7 @@ def _options(columns: Sequence[str]) -> tuple[Callable[..., Any], ...]:
 
 
 async def first(objects: AsyncIterator[T], limit: int | None) -> AsyncIterator[T]:
-    """Yield at most so many objects; all of them if there is no limit."""
+    """Yield at most `limit` objects; all of them if it is None."""
     count = 0
     async for each in objects:
         yield each

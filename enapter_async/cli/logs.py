@@ -83,8 +83,8 @@ def list_logs(
 def follow_logs(settings: Settings, *, device: str, limit: int | None, **filters: Any) -> None:
     """Write the logs of DEVICE as they arrive, until Ctrl-C.
 
-    A lost connection is made again, and what the API kept meanwhile is written, too. What cannot
-    be had is told on standard error, or with --json as an object with `gap`.
+    A lost connection is reopened, and what the API kept meanwhile is written, too. What cannot be
+    recovered is reported on standard error, or with --json as an object with `gap`.
     """
     follow_objects(
         settings, lambda client: client.logs.stream(device, **filters), line_of_log, limit=limit

@@ -206,7 +206,7 @@ class _Lines:
         elif isinstance(event, RunGoesOn):
             self._estimate.go_on()
             if self._reads:
-                return  # the next line says what it goes on with
+                return  # the next line says how it continues
         elif isinstance(event, RunPaceChanged):
             limited = event.pace.rate is not None
             if limited == self._limited:
@@ -229,7 +229,7 @@ def event_text(event: RunEvent) -> str:
         case RunWaiting(wait=wait):
             return plain(wait.text(time.monotonic()))
         case RunGoesOn():
-            return "goes on"
+            return "continues"
         case RunPaceChanged(pace=pace):
             return plain(str(pace))
         case WaveBegan(number=number, size=size, waves=waves):

@@ -182,7 +182,7 @@ def delete_rule(settings: Settings, *, rule: str, site_id: str | None, yes: bool
 @_at_site
 @stop_after
 def follow_rule(settings: Settings, *, rule: str, site_id: str | None, limit: int | None) -> None:
-    """Write the logs of RULE as they arrive, until Ctrl-C; gaps are told on standard error."""
+    """Write the logs of RULE as they arrive, until Ctrl-C; gaps go to standard error."""
     follow_objects(
         settings,
         lambda client: client.rules.logs(rule, site_id=site_id),

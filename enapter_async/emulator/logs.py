@@ -44,7 +44,7 @@ class Record:
 class Logs(Noun):
     """The logs of the world's devices. The list has only those that the device asked to keep.
 
-    The API page leaves open whether `severity` means one severity or the least: here it is one.
+    The API page leaves open whether `severity` is exact or a minimum: here it is exact.
     """
 
     paths: ClassVar[tuple[str, ...]] = ("devices/{device}/logs",)

@@ -96,7 +96,7 @@ class Provisioning(Noun):
             return {"device_id": device.id}
         protocol = text(asked, "protocol") or "MQTTS"
         config = self.world.generate_config(device.id, protocol=protocol)
-        # As the older pages show it: the protocol is told by the credentials alone.
+        # As the older pages show it: only the credentials reveal the protocol.
         credentials = {**config["mqtt_credentials"], "protocol": config.pop("mqtt_protocol")}
         config["mqtt_credentials"] = credentials
         return {"device_id": device.id, "slug": device.slug, "config": config}

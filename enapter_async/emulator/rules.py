@@ -40,8 +40,8 @@ class Rules(Noun):
 
     Switches: with `legacy` the engine is that of an old gateway, which sends all rules at once,
     without `total_count`, and refuses query parameters. `gateway_site` is the id of the site that
-    `/v3/site` means, as on a gateway. The sites in `offline` have no gateway to ask: the API page
-    leaves open how that is refused, here 409. OWNER is needed for a change.
+    `/v3/site` refers to, as on a gateway. The sites in `offline` have no gateway to ask: the API
+    page leaves open how that is refused, here 409. OWNER is needed for a change.
     """
 
     paths: ClassVar[tuple[str, ...]] = tuple(

@@ -53,7 +53,7 @@ class Streams:
         """How many sockets were opened so far."""
 
     async def opened(self, count: int) -> None:
-        """Wait until so many sockets were opened."""
+        """Wait until `count` sockets have been opened."""
         async with self._opened:
             await self._opened.wait_for(lambda: self.count >= count)
 

@@ -13,7 +13,7 @@ from enapter_async.operations.nouns import noun_named
 T = TypeVar("T")
 
 FINDABLE: Final = (Settles.KEY, Settles.SEARCH)
-"""How operations settle of which a read can find what they may have created."""
+"""The ways to settle an operation by a read that finds what it may have created."""
 
 
 class Caller(Protocol):
@@ -69,9 +69,9 @@ async def read_state(
 async def find_created(
     client: Caller, operation: Operation[Any], *, record: CallRecord, age: float
 ) -> Any:
-    """Look for what an operation created that was first sent `age` seconds ago, and return it.
+    """Find and return what an operation, first sent `age` seconds ago, created.
 
-    That is the only result of its search, or what has its key and is as requested.
+    That is the only result of its search, or the object with its key if it is as requested.
 
     Raises:
         AmbiguousOutcomeError: there is none, or more than one; the error has all of them.

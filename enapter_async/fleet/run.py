@@ -82,9 +82,9 @@ class Run(Generic[OperationT]):
     criteria) nothing more is started. An operation that continues after its answer, such as a
     command, is followed for `wait` seconds. `on_event` receives events of the run.
 
-    A plan with once-only operations, such as new configurations, is carried out by one run,
-    whatever file it is read from: any other is refused, unless `again=True` or the first changed
-    nothing. The user's state folder records which run has taken a plan.
+    A plan with once-only operations, such as new configurations, is carried out by only one run,
+    even if its file is copied: any other run is refused, unless `again=True` or the first one
+    changed nothing. The user's state folder records which run has taken a plan.
 
     The run stops on a 401, if a secure connection cannot be made, and if credentials or the journal
     cannot be written: operations in flight finish, the rest are held. A plain iterable is then read

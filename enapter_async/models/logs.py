@@ -34,7 +34,7 @@ class LogsOrder(OpenEnum):
 
 
 class LogsShow(OpenEnum):
-    """Which logs are wanted: a device says of each whether the API is to keep it."""
+    """Which logs are wanted; for each log, the device decides whether the API keeps it."""
 
     __slots__ = ()
 

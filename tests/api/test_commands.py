@@ -1,4 +1,4 @@
-"""`client.commands` against the emulator, whose log tells what the devices did."""
+"""`client.commands` against the emulator, whose log shows what the devices did."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

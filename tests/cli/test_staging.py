@@ -138,7 +138,7 @@ def test_events_are_described_in_words() -> None:
         event_text(RunWaiting(wait=wait))
         == "paused 0:42, no connection to the host, next probe in 0:18"
     )
-    assert event_text(RunGoesOn()) == "goes on"
+    assert event_text(RunGoesOn()) == "continues"
     assert event_text(WaveBegan(number=3)) == "wave 3"
     assert event_text(WaveBegan(number=3, size=9, waves=4)) == "wave 3 of 4: 9 operations"
     assert event_text(WavePassed(number=1, read_back=2)) == "wave 1 passed, 2 operations read back"
@@ -155,7 +155,7 @@ def test_off_a_terminal_waits_are_printed_as_lines(capsys: pytest.CaptureFixture
     assert all(LOGGED.fullmatch(line) for line in lines)
     assert [line.partition(" ")[2] for line in lines] == [
         "paused 0:00, the hold between two waves, on again in 1:00",
-        "goes on",
+        "continues",
     ]
 
 
@@ -180,4 +180,4 @@ def test_a_wave_says_what_it_reads_before_and_after(run: Run, tmp_path: Path) ->
     lines = [line.partition(" ")[2] for line in told.splitlines()]
     assert "looking at 37 devices" in lines, "the first two waves read each device by itself"
     assert "reading back 2 devices of wave 2" in lines
-    assert "goes on" not in lines
+    assert "continues" not in lines

@@ -65,7 +65,7 @@ class Trial:
     _workers: list[asyncio.subprocess.Process] = attrs.field(factory=list)
 
     async def take_over(self) -> float:
-        """Kill a worker that has a partition; return how long that waited for another worker."""
+        """Kill a worker that has a partition; return how long the partition waited."""
         async with self._working():
             job = await self._submitted(by=1000, max_rate=45.0)
             control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))

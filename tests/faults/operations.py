@@ -1,6 +1,6 @@
 """The operations except those on devices, with the API page's statements on repeating them.
 
-Of operations that differ in a word of their path only, one is here.
+Operations that differ only in one word of their path are represented by one of them.
 """
 
 from collections.abc import Callable

@@ -155,7 +155,7 @@ class Story:
         self.open_ends.update(open_ends)
 
     def _check_the_end(self) -> None:
-        """In the end everything is as requested, except for mints that were cut off."""
+        """In the end everything is as requested, except for generations that were cut off."""
         with closing(read_journal(self.journal)) as journal:
             marks = Replay(journal).marks
             kept = Counter(seq for seq, _ in kept_in(self.credentials, journal.facts()["run"]))

@@ -136,7 +136,7 @@ async def test_a_device_that_cannot_be_read_is_not_well(client: Client) -> None:
     gates = Gates(client, (Gate(condition="status=ok", most_lost=0.0),))
     judged = await gates.after({"status=ok": ("nobody",)}, {})
     assert "1 of 1 devices that met 'status=ok'" in judged.why
-    assert "(1 of them do not say, or cannot be read)" in judged.why
+    assert "(1 of them cannot be read or do not report it)" in judged.why
 
 
 def test_gates_are_written_with_a_rollout_and_left_out_without() -> None:
@@ -179,7 +179,7 @@ async def test_telemetry_is_watched_for_a_while(clock: FakeClock) -> None:
             clock.on_sleep = lose_power
             judged = await gates.after(met, {})
             assert f"{len(positive)} of {len(positive)} devices that met" in judged.why
-            assert "do not say" in judged.why
+            assert "do not report it" in judged.why
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def request_stop(journal: JournalName, reason: str = "another process requested 
 
     Raises:
         RunRefusedError: there is no such run.
-        ConfigurationError: nobody watches for a request to stop it.
+        ConfigurationError: no session watches for a request to stop it.
     """
     store_of(journal).request_stop(reason)
 

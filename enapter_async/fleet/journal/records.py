@@ -29,7 +29,7 @@ LATEST_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 ACKNOWLEDGED: Final = "acknowledged"
 FOLLOW: Final = "follow"
-"""The detail of a pending operation: the read that shows how it goes on."""
+"""The detail of a pending operation: the read that shows its progress."""
 CANDIDATES: Final = "candidates"
 """The detail of an unknown outcome: the ids of what a search found."""
 WAVE_BEGUN: Final = "wave begun"
@@ -208,7 +208,7 @@ def event_row(
 def outcome_row(
     seq: int, outcome: Outcome[Any], at_ms: int, reading: Operation[Any] | None = None
 ) -> EventRow:
-    """Return an outcome as a row; `reading` shows how a pending operation goes on.
+    """Return an outcome as a row; `reading` shows the progress of a pending operation.
 
     An error is stored as its class and message. A result is stored only if it differs from the
     request, and then only the fields that the operation sets.
@@ -249,7 +249,7 @@ def outcome_row(
 
 
 def pending_row(seq: int, reading: Operation[Any], at_ms: int) -> EventRow:
-    """Return the row of an operation that was just accepted; `reading` shows how it goes on."""
+    """Return the row of an operation that was just accepted; `reading` shows its progress."""
     details = {FOLLOW: operation_to_json(reading), "message": _ACCEPTED}
     return event_row(seq, State.PENDING.value, at_ms, attempt=0, detail=detail_text(details))
 
@@ -332,7 +332,7 @@ class ItemRecord:
         return self._age(self.item.seq)
 
     def accepted(self, reading: Operation[Any]) -> None:
-        """Record that the operation was accepted; `reading` shows how it goes on."""
+        """Record that the operation was accepted; `reading` shows its progress."""
         self.follow = reading
         if self._accept is not None:
             self._accept(self, reading)

@@ -89,7 +89,7 @@ class Hold(Protocol):
     """A journal held by one session; nobody else can write to it until it is released.
 
     `journal` reads what earlier sessions wrote, and never blocks on a network. `failed_over` means
-    that the last intents of earlier sessions may be lost; the session that has seen to it clears
+    that the last intents of earlier sessions may be lost; the session that has handled this clears
     it.
     """
 

@@ -1,7 +1,7 @@
 """Circles of slugs: steps that each need a slug which the next one frees, up to the first.
 
 One object of a circle takes a temporary slug first, which frees its own; then the others take
-theirs in turn, and the first one takes its own at last. These steps are a unit: they are carried
+theirs in turn, and finally the first one takes its own. These steps are a unit: they are carried
 out together or not at all.
 """
 
@@ -93,7 +93,7 @@ def _around(scratch: sqlite3.Connection, line: int) -> Iterator[int]:
 
 
 def _open(scratch: sqlite3.Connection, circle: list[int]) -> bool:
-    """Insert a step that gives one object of a circle a temporary slug; False if that cannot be."""
+    """Insert a step that gives one object of a circle a temporary slug; False if impossible."""
     line = min(circle)
     rows = [_step(scratch, each) for each in circle]
     if not all(row["takes"] and row["frees"] for row in rows):

@@ -111,7 +111,7 @@ def judge(asked: Sequence[PlanRequest], found: Found, owner: Found) -> list[Deci
 
 
 def _prepared(operation: Operation[Any], owner: Any) -> tuple[Operation[Any] | None, str]:
-    """Return an operation addressed by id with what its object's state adds, or why it cannot be.
+    """Return an operation addressed by id and completed from its object's state, or why not.
 
     If not, the operation itself must not be written to a file.
     """

@@ -29,7 +29,7 @@ from enapter_async.operation import Operation, field_of
 from enapter_async.operations.nouns import reading
 
 WorkSource = Callable[[], Iterator[WorkItem]]
-"""Returns an iterator over items, in order of `seq`; each call starts anew."""
+"""Returns an iterator over items, in order of `seq`; each call starts from the beginning."""
 
 STAGED_WAVES: Final = 2
 """In the first waves of a staged run, this many, each device is read directly before its change."""

@@ -63,7 +63,7 @@ class Plan(Collection[Any]):
     def items(self) -> Iterator[PlanItem]:
         """Return all requested items: first those to execute, in order, then the others.
 
-        Each call starts anew. Raises `PlanFileError` if the plan's file was changed.
+        Each call starts from the beginning. Raises `PlanFileError` if the plan's file was changed.
         """
 
     def __iter__(self) -> Iterator[WorkItem]:

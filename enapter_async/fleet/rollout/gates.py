@@ -28,7 +28,7 @@ AT_ONCE: Final = 8
 
 @attrs.frozen(kw_only=True)
 class Judgement:
-    """What the gates say after a wave: why it did not pass, or "", and what they counted apart."""
+    """What gates found after a wave: why it did not pass, or "", and how many count separately."""
 
     why: str = ""
     apart: int = 0
@@ -59,8 +59,9 @@ class Gates:
     async def after(self, met: Mapping[str, Sequence[str]], sites: Mapping[str, str]) -> Judgement:
         """Return the judgement on those that met the conditions before.
 
-        A device that cannot be read, or does not say, no longer meets a condition. One that must
-        stay met is looked at again and again; there, only the last look must say something.
+        A device that cannot be read, or does not report the value, no longer meets a condition. One
+        that must stay met is looked at again and again; there, only the last look must say
+        something.
         """
         names = dict.fromkeys(name for each in met.values() for name in each)
         states = await self._read({name: sites.get(name, "") for name in names})
@@ -84,7 +85,9 @@ class Gates:
             lost = len(said) - list(said.values()).count(True)
             if gate.is_exceeded(lost, len(were)):
                 unknown = list(said.values()).count(None)
-                silent = f" ({unknown} of them do not say, or cannot be read)" if unknown else ""
+                silent = (
+                    f" ({unknown} of them cannot be read or do not report it)" if unknown else ""
+                )
                 why = (
                     f"{lost} of {len(were)} devices that met '{gate.condition}' before it no "
                     f"longer do{silent}; the limit is {gate.most_lost:g} %"

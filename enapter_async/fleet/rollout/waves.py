@@ -101,7 +101,7 @@ class Gate:
         self.parsed()
 
     def is_exceeded(self, lost: int, of: int) -> bool:
-        """Return whether so many lost devices are too many."""
+        """Return whether this many lost devices are too many."""
         return lost * 100 > self.most_lost * of
 
     def parsed(self) -> Condition:
