@@ -284,7 +284,7 @@ class ResponseTooLargeError(ResponseError):
 class StreamBrokenError(ResponseError):
     """A streamed answer, such as a time series, broke after its first items were handed out.
 
-    `after` is the time of the last one, from which the stream can be taken up again.
+    `after` is the time of the last one, from which the stream can be resumed.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ async def test_a_directory_is_uploaded_and_comes_back(
     assert emulator.world.log.count("blueprint.upload") == 2
 
 
-async def test_an_invalid_blueprint_is_told_and_not_stored(
+async def test_an_invalid_blueprint_is_reported_and_not_stored(
     emulator: Emulator, client: Client, tmp_path: Path
 ) -> None:
     empty = zipped({"other.yml": b""})

@@ -55,7 +55,7 @@ def test_a_round_without_both_does_not_count() -> None:
     assert found.median == pytest.approx(2.25)
 
 
-def test_no_common_round_is_no_ratio() -> None:
+def test_without_a_common_round_there_is_no_ratio() -> None:
     assert wall_ratio(CELLS, "sdk", against="official", concurrency=64) is None
     assert wall_ratio(CELLS, "official", against="sdk", concurrency=64) is None
     assert spread([]) is None

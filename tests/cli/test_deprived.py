@@ -210,7 +210,7 @@ def test_arguments_that_are_not_utf_8_are_accepted_or_refused_in_one_line(
         assert isinstance(ended.exception, SystemExit | None), (options, ended.exception)
 
 
-def test_too_low_a_limit_of_open_files_is_told_with_the_way_on(attempt: Try) -> None:
+def test_too_low_a_limit_of_open_files_is_reported_with_advice(attempt: Try) -> None:
     ended = attempt("devices list", "descriptors")
     assert ended["code"] == 1
     assert "only 2 more files can be opened, and a command needs at least 8" in ended["messages"]

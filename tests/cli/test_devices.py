@@ -63,7 +63,7 @@ def test_update(run: Run, world: World, leaf: str) -> None:
     assert (world.device(leaf).name, world.device(leaf).slug) == ("Neu", "neu")
 
 
-def test_a_refusal_is_1_and_says_why(run: Run, world: World, leaf: str) -> None:
+def test_a_refusal_exits_with_1_and_says_why(run: Run, world: World, leaf: str) -> None:
     other = next(device for device in world if device.id != leaf)
     result = run("devices", "update", leaf, "--slug", other.slug)
     assert result.exit_code == Exit.FAILED

@@ -71,7 +71,7 @@ def test_the_exit_code_of_a_report(report: Report, ending: Exit) -> None:
     assert exit_of_report(report) == ending
 
 
-def test_all_done_is_0(run: Run, world: World, file: MakeFile) -> None:
+def test_all_done_exits_with_0(run: Run, world: World, file: MakeFile) -> None:
     result = run("fleet", "apply", file(*(rename(device.id) for device in world)))
     assert result.exit_code == Exit.DONE
     assert "applied" in result.stdout
@@ -81,7 +81,7 @@ def test_all_done_is_0(run: Run, world: World, file: MakeFile) -> None:
     assert {device.name for device in world} == {"new"}
 
 
-def test_some_failed_is_1_and_each_is_listed(
+def test_failures_exit_with_1_and_are_listed(
     run: Run, world: World, file: MakeFile, leaf: str
 ) -> None:
     result = run("fleet", "apply", file(rename(leaf), rename("none"), rename("none-either")))
@@ -92,7 +92,7 @@ def test_some_failed_is_1_and_each_is_listed(
     assert world.device(leaf).name == "new"
 
 
-def test_wrong_input_is_2_and_nothing_is_sent(run: Run, world: World, tmp_path: Path) -> None:
+def test_wrong_input_exits_with_2_and_sends_nothing(run: Run, world: World, tmp_path: Path) -> None:
     path = tmp_path / "f.csv"
     path.write_text("operation,device_id,name\nupdate,d1,ok\nexplode,d1,x\nupdate,..,x\n")
     result = run("fleet", "apply", str(path))
@@ -103,7 +103,7 @@ def test_wrong_input_is_2_and_nothing_is_sent(run: Run, world: World, tmp_path: 
     assert world.log.count_arrivals() == 0
 
 
-def test_some_unknown_is_3_and_takes_precedence_over_1(
+def test_unknown_outcomes_exit_with_3_which_takes_precedence_over_1(
     run: Run, emulator: Emulator, file: MakeFile, leaf: str, tmp_path: Path
 ) -> None:
     emulator.faults.add(Drop(), path="*/generate_config")
@@ -117,7 +117,7 @@ def test_some_unknown_is_3_and_takes_precedence_over_1(
     assert credentials.read_text() == ""
 
 
-def test_a_401_is_4_and_the_rest_is_held(
+def test_a_401_exits_with_4_and_the_rest_is_held(
     run: Run, world: World, emulator: Emulator, file: MakeFile
 ) -> None:
     emulator.faults.add(UNAUTHORIZED, times=None)

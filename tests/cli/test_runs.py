@@ -129,7 +129,7 @@ def test_a_refused_run_leaves_no_folder(run: Run, runs: Path, tmp_path: Path) ->
     assert list(runs.iterdir()) == []
 
 
-def test_a_different_runner_server_or_token_is_5(
+def test_a_different_runner_server_or_token_exits_with_5(
     run: Run, emulator: Emulator, changes: str, runs: Path
 ) -> None:
     run("fleet", "apply", changes)

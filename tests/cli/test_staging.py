@@ -58,7 +58,7 @@ def test_a_file_is_applied_in_waves(run: Run, world: World, changes: str) -> Non
     assert world.log.count_arrivals("GET") == 11
 
 
-def test_a_failure_in_the_first_wave_is_4_and_costs_one_device(
+def test_a_failure_in_the_first_wave_exits_with_4_and_costs_one_device(
     run: Run, world: World, emulator: Emulator, changes: str
 ) -> None:
     emulator.faults.add(REFUSED, method="PATCH")
@@ -94,7 +94,7 @@ def test_custom_criteria_stop_a_run(
     assert world.log.count_arrivals() == 45
 
 
-def test_a_pause_beyond_the_cap_is_4(run: Run, emulator: Emulator, changes: str) -> None:
+def test_a_pause_beyond_the_cap_exits_with_4(run: Run, emulator: Emulator, changes: str) -> None:
     emulator.faults.add(TooManyRequests(retry_after=3600), times=None)
     result = run("fleet", "apply", changes)
     assert result.exit_code == Exit.STOPPED

@@ -24,7 +24,7 @@ def test_streams_are_written_line_by_line(
     assert ran.split("\t")[1:] == ["INFO", "rule ran\n"]
 
 
-def test_a_gap_is_told_apart_from_items(run: Run, emulator: Emulator, leaf: str) -> None:
+def test_a_gap_is_distinguished_from_items(run: Run, emulator: Emulator, leaf: str) -> None:
     emulator.streams.when_opened = lambda _kind, _of: emulator.streams.text("not JSON")
     told = run("logs", "follow", leaf, "--limit", "1")
     assert (told.exit_code, told.stdout) == (Exit.DONE, "")

@@ -33,7 +33,7 @@ def test_latest_values_and_time_series(run: Run, emulator: Emulator, leaf: str) 
     assert isinstance(json.loads(one)["values"][f"{leaf}.alerts"], list | None)
 
 
-def test_what_cannot_be_read_is_told(run: Run, leaf: str) -> None:
+def test_what_cannot_be_read_is_reported(run: Run, leaf: str) -> None:
     absent = run("telemetry", "timeseries", f"{leaf}=flow", *TIMES)
     assert absent.exit_code == Exit.FAILED
     assert "NO_TELEMETRY_ATTRIBUTES_FOUND" in absent.stderr

@@ -272,7 +272,7 @@ async def test_generated_configurations_stay_with_their_worker(
     assert list(status.credentials) == [f"one: {file}" for file in files]
 
 
-async def test_two_jobs_about_one_device_do_not_go_on_together(
+async def test_two_jobs_about_one_device_do_not_run_together(
     emulator: Emulator, database: str
 ) -> None:
     works = [item.operation for item in renames(emulator)]

@@ -59,7 +59,7 @@ def test_a_token_may_have_a_role_of_its_own() -> None:
     assert (status, shown["device"]["authorized_role"]) == (200, "VENDOR")
 
 
-def test_an_unknown_role_is_an_error_at_once() -> None:
+def test_an_unknown_role_is_refused() -> None:
     with pytest.raises(ValueError, match="KING"):
         Routes(small_world(), tokens={"t": "KING"})
 

@@ -121,7 +121,7 @@ async def test_latency_and_bandwidth_take_their_time(echo: Echo) -> None:
     assert set(naps.seconds) == {1.0}
 
 
-async def test_a_cut_comes_after_so_many_bytes(echo: Echo) -> None:
+async def test_a_connection_is_cut_after_the_given_bytes(echo: Echo) -> None:
     async with ChaosProxy(echo.port) as proxy:
         proxy.script(Weather(down=Trouble(after=1000)))
         async with through(proxy) as (reader, writer):

@@ -41,7 +41,7 @@ def all_of(folder: Path) -> bytes:
     return b"".join(each.read_bytes() for each in folder.iterdir())
 
 
-async def test_a_plan_checks_values_and_tells_what_changes(
+async def test_a_plan_checks_values_and_shows_what_changes(
     emulator: Emulator, client: Client
 ) -> None:
     first, second, third, *_ = emulator.world.devices

@@ -81,7 +81,7 @@ def raise_on(emulator: Emulator, count: int, *alerts: str) -> None:
         ("status=ok", {}, None),
     ],
 )
-def test_a_device_meets_a_condition_or_not_or_does_not_say(
+def test_a_device_meets_a_condition_or_not_or_reports_nothing(
     condition: str, device: dict[str, Any], met: bool | None
 ) -> None:
     shown = Device(id="d", manifest=MANIFEST, **device)

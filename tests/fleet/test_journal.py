@@ -194,7 +194,7 @@ def test_the_last_event_gives_an_items_state(journal: SQLiteJournal) -> None:
     assert Replay(journal).marks[2] == Mark.UNTOUCHED
 
 
-def test_a_second_runner_is_refused_and_the_first_goes_on(path: Path) -> None:
+def test_a_second_runner_is_refused_and_the_first_continues(path: Path) -> None:
     first = RunLock.take(path)
     for _ in range(2):
         assert is_held(path)

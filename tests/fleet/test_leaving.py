@@ -134,7 +134,7 @@ async def test_a_cut_from_within_a_finishing_call_cuts_the_rest() -> None:
     assert len(caller.began) == 2
 
 
-async def test_a_cut_from_within_a_call_that_goes_on_cuts_it_too() -> None:
+async def test_a_cut_from_within_a_call_that_continues_cuts_it_too() -> None:
     runs: list[fleet.Run[Any]] = []
 
     async def answer(operation: Operation[Any]) -> None:

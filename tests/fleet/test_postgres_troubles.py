@@ -91,7 +91,7 @@ async def test_a_run_survives_a_crash_of_its_database(
     assert unjournalled(emulator, journal) == {}
 
 
-async def test_a_run_stops_while_its_database_is_away_and_continues_later(
+async def test_a_run_stops_while_its_database_is_unreachable_and_continues_later(
     emulator: Emulator, client: Client, database: str, postgres_server: PostgresServer
 ) -> None:
     options = JournalOptions(path=f"{database}#run", commit_timeout=0.5, lease=LEAST_LEASE)

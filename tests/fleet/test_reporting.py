@@ -204,7 +204,7 @@ def test_an_intent_without_an_outcome_is_unknown_unless_the_run_is_active(tmp_pa
     data = page_of(path)
     lock.release()
     assert data["running"]
-    assert (data["counts"]["under way"], data["counts"]["waiting"]) == (1, 2)
+    assert (data["counts"]["in flight"], data["counts"]["waiting"]) == (1, 2)
     assert (data["rows"], data["causes"]) == ([], [])
     data = page_of(path)
     assert (data["counts"]["unknown"], data["counts"]["held"]) == (1, 2)

@@ -49,7 +49,7 @@ async def test_few_operations_start_few_workers() -> None:
         run.cut()
 
 
-async def test_nothing_to_do_is_done_at_once() -> None:
+async def test_a_run_with_nothing_to_do_ends_immediately() -> None:
     report = await fleet.apply(ScriptedCaller(), [])
     assert report.total == 0
     assert report.ok

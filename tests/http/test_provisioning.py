@@ -115,7 +115,9 @@ async def test_another_slug_is_not_what_was_asked_for(
         assert "slug is 'pump-6-2', but 'pump-6' was requested" in str(error)
 
 
-async def test_without_a_slug_nobody_can_say(transport: TransportKind, server: FaultServer) -> None:
+async def test_without_a_slug_the_outcome_stays_unknown(
+    transport: TransportKind, server: FaultServer
+) -> None:
     server.script(ignored(MAYBE["row18-500"]), method=MAKE)
     async with open_rig(transport, server) as rig:
         error = await rig.fails(ProvisionStandalone(name="Pump 6"))

@@ -81,7 +81,7 @@ async def test_what_breaks_before_the_first_row_is_asked_for_again(
 
 
 @pytest.mark.parametrize("ending", ["fin", "rst"])
-async def test_what_breaks_after_a_row_is_told_and_taken_up_from_there(
+async def test_a_break_after_a_row_is_reported_and_resumed_from_there(
     transport: TransportKind, server: FaultServer, ending: str
 ) -> None:
     server.script(ignored(part(HEADER + ROWS[0] + ROWS[1] + ROWS[2][:5], ending)))

@@ -75,7 +75,7 @@ async def test_a_pause_reaches_the_other_processes(postgres: str) -> None:
         two.passed(permit)
 
 
-async def test_nothing_starts_while_the_database_is_away(own_server: PostgresServer) -> None:
+async def test_nothing_starts_while_the_database_is_unreachable(own_server: PostgresServer) -> None:
     address = own_server.new_database()
     async with PostgresLimiter(address, key="a", max_rate=RATE) as limiter:
         limiter.passed(await limiter.acquire())

@@ -43,7 +43,7 @@ async def test_slots_follow_each_other_whichever_process_takes_them(tmp_path: Pa
     await two.close()
 
 
-async def test_an_unusable_file_counts_as_slots_that_are_away(tmp_path: Path) -> None:
+async def test_an_unusable_file_counts_as_unreachable_slots(tmp_path: Path) -> None:
     slots = SQLiteSlots(path=tmp_path / "missing" / "limit.db", max_rate=10.0)
     with pytest.raises(SlotsAwayError, match=r"limit\.db"):
         await slots.take(1)

@@ -133,7 +133,7 @@ def test_an_undo_sets_old_values_back_and_resets_what_was_absent() -> None:
         ),
     ],
 )
-def test_a_manifest_tells_what_would_be_refused(operation: Any, problem: str) -> None:
+def test_a_manifest_shows_what_would_be_refused(operation: Any, problem: str) -> None:
     assert operation.obstacle(INSTALLER) == problem
     assert operation.obstacle(Device(id="d1")) == "", "without a manifest nothing is known"
 

@@ -95,7 +95,7 @@ async def test_row14_many_at_once_on_connections_that_end_lose_none(
         assert max(served.count(each) for each in served) <= 3
 
 
-async def test_row14_connections_that_end_while_they_idle_make_nobody_lie(
+async def test_row14_connections_that_end_while_idle_cause_no_false_report(
     transport: TransportKind, tmp_path: Path
 ) -> None:
     # nginx closes after 4 ms of idling, and the calls come at about that time: some meet the close.

@@ -250,12 +250,12 @@ class Witness:
     def _too_many(self, session: Session, item: Item) -> Iterator[str]:
         busy = [asked for asked in session.begun if asked not in session.ends]
         if len(busy) >= self.job.concurrency:
-            yield f"{len(busy)} items are under way already"
+            yield f"{len(busy)} items are already in flight"
         most = self.job.rollout.per_group if self.job.rollout is not None else None
         if most is not None and item.group:
             of_group = [asked for asked in busy if self.items[asked].group == item.group]
             if len(of_group) >= most:
-                yield f"{len(of_group)} items of {item.group} are under way already"
+                yield f"{len(of_group)} items of {item.group} are already in flight"
         if session.stopped_at is not None:
             late = {
                 each.asked

@@ -136,7 +136,7 @@ async def test_a_log_that_is_both_listed_and_sent_comes_once(
     await stream.aclose()
 
 
-async def test_what_cannot_be_listed_is_told(emulator: Emulator, client: Client) -> None:
+async def test_what_cannot_be_listed_is_reported(emulator: Emulator, client: Client) -> None:
     stream = client.logs.stream(PUMP, show="PERSISTED_ONLY")
     first = await connected(emulator, stream)
     emulator.streams.log(PUMP, "before")

@@ -30,7 +30,7 @@ NOTES: Final = 200
 EXAMPLES: Final = 3
 PLACES: Final = 10
 """The maximum number of sites to list, those with the most items that were not done."""
-UNDER_WAY: Final = "under way"
+IN_FLIGHT: Final = "in flight"
 WAITING: Final = "waiting"
 """In a run in progress: the states of intents without an outcome, and of items not started."""
 
@@ -132,7 +132,7 @@ class _Summary:
 
     def _state(self, mark: Mark) -> str:
         if self._running and mark is Mark.INTENDED:
-            return UNDER_WAY
+            return IN_FLIGHT
         if self._running and mark is Mark.UNTOUCHED:
             return WAITING
         return str(STATE_OF_MARK[mark])

@@ -58,7 +58,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "True",
             by="fleet/test_differs.py::test_a_difference_is_reported_not_retried_and_undone",
         ),
-        "what was cut off under way is told as held": Break(
+        "what was cut off in flight is reported as held": Break(
             "fleet.execution:Execution._may_have_happened",
             "return self.in_doubt and",
             "return False and",
@@ -185,7 +185,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "if False:",
             by="fleet/test_waves.py::test_the_health_gate_compares_devices_that_were_online",
         ),
-        "a site has more under way than its places": Break(
+        "a site has more in flight than its places": Break(
             "fleet.ordering:GroupLimit.admit",
             "if busy >= self._most:",
             "if False:",
@@ -264,7 +264,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             "fleet.journal.sqlite.lock:RunLock.take",
             'connection.execute("BEGIN EXCLUSIVE")',
             "pass",
-            by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_goes_on",
+            by="fleet/test_journal.py::test_a_second_runner_is_refused_and_the_first_continues",
         ),
         "an attempt begins although another session may have taken over": Break(
             "fleet.leased:LeasedAttempts.may_begin",

@@ -15,7 +15,7 @@ TIMESERIES: Final[Mapping[str, Break]] = MappingProxyType(
             'raise StreamBrokenError(f"the stream broke: {reason}")',
             "return",
             by="http/test_streaming.py::"
-            "test_what_breaks_after_a_row_is_told_and_taken_up_from_there",
+            "test_a_break_after_a_row_is_reported_and_resumed_from_there",
         ),
         "a stream is believed without knowing where it ends": Break(
             "_http.streaming:_check_framing",
@@ -28,7 +28,7 @@ TIMESERIES: Final[Mapping[str, Break]] = MappingProxyType(
             "(self.last is None or time > self.last)",
             "True",
             by="http/test_streaming.py::"
-            "test_what_breaks_after_a_row_is_told_and_taken_up_from_there",
+            "test_a_break_after_a_row_is_reported_and_resumed_from_there",
         ),
         "a row is taken from the request that has only a part of its step": Break(
             _WANTED,

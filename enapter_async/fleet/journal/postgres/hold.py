@@ -2,8 +2,8 @@
 
 The run's row has an epoch, which each session raises when it takes the run. Every statement that
 writes checks this epoch, so a session that was taken over can write nothing more, however long it
-was delayed. The lease only decides when another session may take the run: once the lease is over by
-the database's clock, or was given back.
+was delayed. The lease only decides when another session may take the run: once the lease has
+expired by the database's clock, or was given back.
 
 If the connection is lost, the session raises its own epoch over a new connection. Late writes of
 the old connection are then refused, and the session can check whether a write in doubt was made.
@@ -123,7 +123,7 @@ class PostgresHold:
         *,
         now: Callable[[], float] = boottime,
     ) -> Self:
-        """Take a run whose lease is over or given back, or create it.
+        """Take a run whose lease has expired or was given back, or create it.
 
         Raises:
             RunBusyError: another session holds it.
@@ -341,7 +341,7 @@ class PostgresHold:
             await self._connection.execute(_GIVE_BACK, (self.failed_over, *mine))
 
         if self._connection is not None and self._run and self.lease.failure is None:
-            # If this fails, others wait until the lease is over.
+            # If this fails, others wait until the lease expires.
             with contextlib.suppress(driver().Error, TimeoutError):
                 await within(self._connection, _GIVE_BACK_SECONDS, give_back)
         await self._disconnect()
