@@ -14,25 +14,25 @@ from tests.docs.shown import ROOT, Workplace, blocks
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = blocks(README)
 PROGRAMS = [block for block in BLOCKS if block.is_program]
-BY_CI = [block for block in BLOCKS if block.language == "console"]
+BY_CI = [block for block in BLOCKS if "python3 -m venv" in block.text]
 """`.ci/run` reads both command lines from here and runs them in an environment of their own."""
 
 
-def test_every_block_is_run() -> None:
-    assert len(PROGRAMS) + len(BY_CI) == len(BLOCKS)
-    assert PROGRAMS
-
-
-async def test_a_pages_programs_run(tmp_path: Path) -> None:
+async def test_every_other_block_works_as_shown(tmp_path: Path) -> None:
     async with Emulator(world=World.from_json(FLEET)) as emulator:
         workplace = Workplace(
             tmp_path,
             ENAPTER_HTTP_API_BASE_URL=emulator.base_url,
             ENAPTER_HTTP_API_TOKEN=emulator.token,
         )
-        for block in PROGRAMS:
-            await workplace.take(block)
-        assert emulator.world.count("update") >= 1
+        try:
+            for block in BLOCKS:
+                if block not in BY_CI:
+                    await workplace.take(block)
+        finally:
+            await workplace.close()
+        assert emulator.world.count("update") == 5
+        assert emulator.world.get("dev-1").name == "Hydrogen detector"
 
 
 def test_the_ten_line_program_has_ten_lines() -> None:
