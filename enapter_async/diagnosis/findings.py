@@ -190,7 +190,7 @@ def judge_roles(devices: Sequence[Device]) -> Finding:
             said="the token is accepted, but shows no device",
             advice="Give its user a role on a site with devices, or check base_url and user.",
         )
-    counted = Counter(plain(device.authorized_role or "not told") for device in devices)
+    counted = Counter(plain(device.authorized_role or "unknown") for device in devices)
     facts = {role: f"{number} of {len(devices)} devices" for role, number in counted.items()}
     able = sum(device.authorized_role in _FROM_OWNER_UP for device in devices)
     some = "all devices checked" if len(devices) > 1 else "the device checked"

@@ -26,7 +26,7 @@ async def apply(
     outcome as it arrives, for example to show progress. `apply` adds no retries to those of the
     client. It reads before writing only if `check=True` or a plan requires it. Applying the same
     operations again is safe if they set an absolute state (updates, blueprints, deletions);
-    configurations are generated anew each time, unless a `journal` records them.
+    configurations are generated again each time, unless a `journal` records them.
 
     Raises:
         ConfigurationError: the input is invalid or, without `credentials`, an operation

@@ -31,7 +31,7 @@ def request_stop(folder: RunFolder) -> None:
     """
     path = _path(folder)
     try:
-        # Create it anew: a runner that is just starting removes only an earlier request.
+        # Recreate it: a runner that is just starting removes only an earlier request.
         path.unlink(missing_ok=True)
         os.close(open_private(path))
     except OSError as error:

@@ -86,7 +86,7 @@ class Lease(Protocol):
 
 
 class Hold(Protocol):
-    """A journal held by one session; nobody else can write to it until it is released.
+    """A journal held by one session; no other session can write to it until it is released.
 
     `journal` reads what earlier sessions wrote, and never blocks on a network. `failed_over` means
     that the last intents of earlier sessions may be lost; the session that has handled this clears

@@ -57,11 +57,11 @@ class Gates:
         return found
 
     async def after(self, met: Mapping[str, Sequence[str]], sites: Mapping[str, str]) -> Judgement:
-        """Return the judgement on those that met the conditions before.
+        """Return the judgement on the devices that met the conditions before.
 
-        A device that cannot be read, or does not report the value, no longer meets a condition. One
-        that must stay met is looked at again and again; there, only the last look must say
-        something.
+        A device that cannot be read, or does not report the value, no longer meets a condition. A
+        condition that must stay met is read repeatedly; only the last read must then report a
+        value.
         """
         names = dict.fromkeys(name for each in met.values() for name in each)
         states = await self._read({name: sites.get(name, "") for name in names})
