@@ -109,7 +109,7 @@ async def test_a_stopped_run_continues_only_from_its_journal(tmp_path: Path) -> 
                 async for _ in run:
                     run.stop()
             with pytest.raises(
-                PlanCarriedOutError, match=r"the run of .*j\.db claimed this plan at"
+                PlanCarriedOutError, match=r"the run of .*j\.db claimed .*: resume that run to do"
             ):
                 await fleet.apply(client, made, **options)
             report = await fleet.apply(client, made, journal=tmp_path / "j.db", **options)

@@ -24,7 +24,9 @@ PLAN: Final = "plan"
 CLAIM: Final = "claim"
 """The names of the journal facts for the plan that a run applies, and for its claim to it."""
 
-_HOW: Final = "make a new plan, or allow it to be applied again (again=True, --again)"
+_HOW: Final = (
+    "to do it again, make a new plan, or allow this one to be applied again (again=True, --again)"
+)
 
 
 @attrs.frozen
@@ -80,9 +82,10 @@ class PlanClaim:
             ) from None
         if token != self.facts[CLAIM]:
             whose = "a run without a journal" if journal is None else f"the run of {journal}"
+            rest = "" if journal is None else "resume that run to do what it left; "
             raise PlanCarriedOutError(
-                f"{whose} claimed this plan at {at}, and may have generated its configurations: "
-                f"{_HOW}"
+                f"{whose} claimed this plan at {at}, and may have done what is done only once: "
+                f"{rest}{_HOW}"
             )
 
     def release(self) -> None:
