@@ -95,7 +95,7 @@ def judge_certificate(
         "valid until": until,
     }
     if days < 0:
-        said, advice = f"{what} has expired on {until}", "Replace it."
+        said, advice = f"{what} expired on {until}", "Replace it."
     elif days < EXPIRY_DAYS:
         said = f"{what} is accepted, and expires in {int(days)} days, on {until}"
         advice = "Renew it in time: it stops working on that day."

@@ -48,7 +48,7 @@ def certificate(days: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("days", "health", "word"),
     [
-        (-1, Health.WARNING, "has expired on 2026-05-31"),
+        (-1, Health.WARNING, "expired on 2026-05-31"),
         (1, Health.WARNING, "expires in 1 days"),
         (20.9, Health.WARNING, "expires in 20 days"),
         (21.1, Health.OK, "until 2026-06-22"),

@@ -59,14 +59,14 @@ class JournalOptions:
 
     def __attrs_post_init__(self) -> None:
         if not self.lease >= LEAST_LEASE:
-            raise ConfigurationError(f"lease is {self.lease!r}; give at least {LEAST_LEASE} s")
+            raise ConfigurationError(f"lease is {self.lease!r}; use at least {LEAST_LEASE} s")
         if self.ambiguous not in AMBIGUOUS:
             raise ConfigurationError(
                 f"ambiguous is {self.ambiguous!r}; use one of {', '.join(AMBIGUOUS)}"
             )
         if not self.commit_timeout > 0:
             raise ConfigurationError(
-                f"commit_timeout is {self.commit_timeout!r}; give seconds above 0"
+                f"commit_timeout is {self.commit_timeout!r}; use seconds above 0"
             )
 
     @property

@@ -159,7 +159,7 @@ class RunStatus:
                 "to leave unknown operations as they are, after checking their devices",
                 "--ambiguous skip",
             )
-            yield "or to do them again, although they may be done", "--ambiguous regenerate"
+            yield "or to repeat them, although they may already be done", "--ambiguous regenerate"
         if self.searchable:
             yield (
                 "or to accept the result of a search if it is the only one",
