@@ -19,6 +19,7 @@ from enapter_async.models.devices import (
 from enapter_async.models.enumerations import OpenEnum
 from enapter_async.models.logs import LogSeverity, LogsOrder, LogsShow
 from enapter_async.models.rules import RuleEngineState, RuleRuntimeVersion, RuleState
+from enapter_async.models.telemetry import Aggregation, DataType, GapFillingMethod
 
 # As on the API page; the values that live servers were seen to add are at the end.
 PAGE: dict[type[OpenEnum], list[str]] = {
@@ -45,6 +46,9 @@ PAGE: dict[type[OpenEnum], list[str]] = {
     RuleState: ["STARTED", "STOPPED"],
     RuleRuntimeVersion: ["V1", "V3"],
     ExecutionsOrder: ["CREATED_AT_ASC", "CREATED_AT_DESC"],
+    Aggregation: ["AUTO", "AVG", "LAST", "MIN", "MAX", "BOOL_OR"],
+    GapFillingMethod: ["NONE", "LOCF"],
+    DataType: ["FLOAT", "INTEGER", "STRING", "STRING_ARRAY", "BOOLEAN"],
 }
 MEMBERS = [(kind, name) for kind, names in PAGE.items() for name in names]
 KINDS = st.sampled_from(list(PAGE))
