@@ -108,17 +108,15 @@ class Evidence:
         moment = None if stamp is None else getattr(result, stamp, None)
         if not isinstance(moment, datetime):
             return
+        date = self._date_of(headers)  # which forgets `_oldest` if the date is another one
         noun, oldest = id(operation.proof), self._oldest
-        if headers.get(_DATE) != self._date:
-            oldest = None
-        elif (
+        if (
             oldest is not None
             and moment.tzinfo is oldest.tzinfo
             and moment >= oldest
             and noun in self.stamped
         ):
             return
-        date = self._date_of(headers)
         self.stamped.add(noun)
         if date is not None:
             self.lag = max(self.lag, date - moment.timestamp())
@@ -135,6 +133,7 @@ class Evidence:
         date: str | None = headers.get(_DATE)
         if date != self._date:
             self._date = date
+            self._oldest = None
             self._seconds = None if date is None else http_date(date)
         return self._seconds
 

@@ -172,6 +172,24 @@ def test_the_largest_lag_of_good_writes_counts() -> None:
     assert shown == Seen(T0, T0 + 1, 5.0, stamped=True, lag=9.0)
 
 
+@given(
+    answers=st.lists(
+        st.tuples(st.booleans(), st.integers(0, 5), st.integers(-5, 5)), min_size=1, max_size=8
+    )
+)
+def test_reads_between_writes_hide_no_lag(answers: list[tuple[bool, int, int]]) -> None:
+    evidence = Evidence()
+    largest = 0.0
+    for is_write, date, stamp in answers:
+        headers = {"Date": formatdate(T0 + date, usegmt=True)}
+        if is_write:
+            evidence.note_write(UPDATE, headers, device(T0 + stamp))
+            largest = max(largest, float(date - stamp))
+        else:
+            evidence.seen(GET, headers, device(T0 + stamp), 0.0)
+    assert evidence.lag == largest
+
+
 def device(stamp: float | None) -> Device:
     return Device(id="a", updated_at=None if stamp is None else datetime.fromtimestamp(stamp, UTC))
 
