@@ -198,19 +198,17 @@ _OWN_HOOKS: Final[Mapping[type, Mapping[str, Hook]]] = {
 }
 
 
-def _quick_hook(kind: Any, converter: Converter) -> Hook:
-    """Return a hook that reads only the fields that are there, and no path to a fault.
+def _device_hook(converter: Converter) -> Hook:
+    """Return a hook that reads only the fields that are there, without the path to a fault.
 
-    A device has many fields, of which an answer holds few: this takes less time than the function
-    that cattrs generates, which looks for each of them.
+    An answer holds few of a device's many fields, and every call reads one: this takes less time
+    than the function that cattrs generates, which looks for each field.
     """
-    own = _OWN_HOOKS.get(kind, {})
     hooks: dict[str, tuple[Hook, Any]] = {}
-    for field in attrs.fields(attrs.resolve_types(kind)):
-        hook = own.get(field.name) or converter.get_structure_hook(field.type)
-        hooks[field.name] = (hook, field.type)
+    for field in attrs.fields(attrs.resolve_types(Device)):
+        hooks[field.name] = (converter.get_structure_hook(field.type), field.type)
     texts = frozenset(name for name in hooks if hooks[name][0] in (string, optional_string))
-    name, old = _OLD_NAMES.get(kind, (None, None))
+    name, old = _OLD_NAMES[Device]
     find = hooks.get
 
     def read(data: Any, _: Any) -> Any:
@@ -224,13 +222,12 @@ def _quick_hook(kind: Any, converter: Converter) -> Hook:
                 found[field] = value
             elif (hook := find(field)) is not None:
                 found[field] = hook[0](value, hook[1])
-        return kind(**found)
+        return Device(**found)
 
     return read
 
 
-def _exact_hook(kind: Any, converter: Converter) -> Hook:
-    """Return a hook made by cattrs, whose errors hold the path to the fault."""
+def _cattrs_hook(kind: Any, converter: Converter) -> Hook:
     overrides: dict[str, Any] = {
         name: override(struct_hook=hook) for name, hook in _OWN_HOOKS.get(kind, {}).items()
     }
@@ -248,8 +245,9 @@ def _exact_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _class_hook(kind: Any, converter: Converter) -> Hook:
-    make_hook = _exact_hook if converter.detailed_validation else _quick_hook
-    read = make_hook(kind, converter)
+    if kind is Device and not converter.detailed_validation:
+        return _device_hook(converter)
+    read = _cattrs_hook(kind, converter)
     if kind is not CommunicationConfig:
         return read
 

@@ -49,6 +49,23 @@ def test_the_fast_converter_reads_what_the_exact_one_reads(kind: Any, data: st.D
     assert type(quick) is type(exact)
 
 
+@attrs.frozen
+class Rack:
+    """A model of somebody else's, with what attrs allows and this package does not use."""
+
+    _row: str
+    height: int = attrs.field(alias="units")
+    inside: "Rack | None" = None
+    doors: int = attrs.field(default=2, init=False)
+
+
+def test_a_model_of_somebody_else_is_read_as_attrs_defines_it() -> None:
+    said = {"_row": "b", "height": 2, "doors": 9, "inside": {"_row": "c", "height": 1}}
+    inside = Rack(row="c", units=1)
+    for read in (rules.quick.structure, rules.exact.structure):
+        assert read(said, Rack) == Rack(row="b", units=2, inside=inside)
+
+
 def test_known_members_are_the_same_objects() -> None:
     device = rules.quick.structure({"id": "a", "type": "LUA", "authorized_role": "OWNER"}, Device)
     assert device.type is DeviceType.LUA
