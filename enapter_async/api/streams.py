@@ -166,7 +166,7 @@ class _Feed(Generic[T]):
                 await self._sockets.pause(self._clock.sleep(seconds))
 
     def _tell_outage(self, error: EnapterError) -> None:
-        """Tell once that an attempt to connect failed; it may take long until one succeeds."""
+        """Report once that an attempt to connect failed; it may take long until one succeeds."""
         reason = f"no connection could be made: {error}; further attempts follow"
         self._put(Gap(reason=reason, since=self._known, fillable=self._fill is not None))
 

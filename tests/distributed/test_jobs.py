@@ -17,7 +17,7 @@ from enapter_async.fleet import AbortCriterion, HealthGate, Rollout, State
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.operations.devices import GenerateConfig
-from tests.distributed.jobs import client_for, renames, sent, submitted, worker, written
+from tests.distributed.jobs import client_for, renames, sent, submitted, until, worker, written
 
 REFUSED = Reply(
     status=409,
@@ -95,10 +95,10 @@ async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: s
         status = await ended(job)
         assert status.stopped == "enough"
         arrived = written(emulator)
-        await asyncio.sleep(0.3)
-        assert written(emulator) == arrived, "an operation began after the stop"
-        assert len(arrived) < 60
-        await job.resume()
+    assert written(emulator) == arrived, "an operation began after the stop"
+    assert len(arrived) < 60
+    await job.resume()
+    async with worker(emulator, place):
         assert (await ended(job)).ok
     assert Counter(written(emulator)) == Counter(set(written(emulator)))
     assert len(set(written(emulator))) == 60
@@ -166,11 +166,10 @@ async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: P
     job = await submitted(emulator, folder, works, by="site")
     async with worker(emulator, folder, queues=("site:site-0", "site:site-2")):
         await sent(emulator, 40)
-        await asyncio.sleep(0.3)
-        assert (await job.status()).finished == 2
-        assert len(written(emulator)) == 40
-        async with worker(emulator, folder, queues=("site:site-1",)):
-            assert (await ended(job)).ok
+    assert (await job.status()).finished == 2
+    assert len(written(emulator)) == 40
+    async with worker(emulator, folder, queues=("site:site-1",)):
+        assert (await ended(job)).ok
 
 
 async def test_a_worker_that_is_left_returns_its_partitions(
@@ -188,7 +187,9 @@ async def test_a_worker_that_is_left_returns_its_partitions(
     assert len(written(emulator)) == 60
 
 
-async def test_a_different_token_is_used_only_if_accepted(emulator: Emulator, folder: Path) -> None:
+async def test_a_different_token_is_used_only_if_accepted(
+    emulator: Emulator, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     job = await submitted(emulator, folder, max_rate=100.0)
     async with worker(emulator, folder):
         await sent(emulator, 5)
@@ -198,8 +199,8 @@ async def test_a_different_token_is_used_only_if_accepted(emulator: Emulator, fo
 
     arrived = len(written(emulator))
     async with fleet.Worker(other, folder, slots=6):
-        await asyncio.sleep(0.4)
-        assert len(written(emulator)) == arrived
+        await until(lambda: "leaves job job alone: it was started with another" in caplog.text)
+    assert len(written(emulator)) == arrived
     await job.stop("accept")
     await job.resume(accept_new_token=True)
     async with fleet.Worker(other, folder):
@@ -250,7 +251,7 @@ def test_invalid_options_of_a_worker_are_refused(wrong: dict[str, Any], folder: 
 
 
 async def test_generated_configurations_stay_with_their_worker(
-    emulator: Emulator, place: str, tmp_path: Path
+    emulator: Emulator, place: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     able = [device for device in emulator.world if device.type == "STANDALONE"]
     works = [
@@ -259,8 +260,8 @@ async def test_generated_configurations_stay_with_their_worker(
     ]
     job = await submitted(emulator, place, works, by=3)
     async with worker(emulator, place) as careless:
-        await asyncio.sleep(0.4)
-        assert emulator.world.count("generate_config") == 0, careless.name
+        await until(lambda: f"{careless.name} leaves job {job.name} alone" in caplog.text)
+    assert emulator.world.count("generate_config") == 0
     kept = tmp_path / "kept"
     async with worker(emulator, place, credentials=kept, name="one"):
         status = await ended(job)

@@ -259,7 +259,7 @@ class Control:
         why: str = "",
         credentials: str = "",
     ) -> None:
-        """Give a partition back, or end it; do nothing if another worker already owns it."""
+        """Return a partition, or end it; do nothing if another worker already owns it."""
         await self.database.execute(
             _GIVE_BACK,
             **self._of(claim),

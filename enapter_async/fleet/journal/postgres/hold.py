@@ -318,7 +318,7 @@ class PostgresHold:
     # The connection.
 
     async def release(self) -> None:
-        """Give the run back, so that others can take it at once; safe to repeat."""
+        """Return the run, so that others can take it at once; safe to repeat."""
         ending = asyncio.get_running_loop().create_task(self._release())
         try:
             await asyncio.shield(ending)
