@@ -7,26 +7,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import attrs
-
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.postgres.rows import group_statement
-from enapter_async.fleet.journal.records import EventRow, ItemRow
+from enapter_async.fleet.journal.records import EventRow, ItemRow, RowGroup
 
 
-@attrs.define(kw_only=True)
-class Group:
-    """Rows that are written together, and the futures that wait for them."""
+class Group(RowGroup):
+    """A group that one statement writes."""
 
-    items: list[ItemRow] = attrs.field(factory=list)
-    events: list[EventRow] = attrs.field(factory=list)
-    facts: dict[str, str] = attrs.field(factory=dict)
-    waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not (self.items or self.events or self.facts)
+    __slots__ = ()
 
     def statement(self, run: int, epoch: int, *, durable: bool) -> tuple[str, list[Any]]:
         """Return the one statement that writes the group; see `rows.group_statement`."""

@@ -11,10 +11,8 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import attrs
-
 from enapter_async.fleet.errors import JournalError
-from enapter_async.fleet.journal.records import EventRow, ItemRow
+from enapter_async.fleet.journal.records import EventRow, ItemRow, RowGroup
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
 
 GATHER_SECONDS: Final = 0.010
@@ -22,20 +20,6 @@ CHECKPOINT_ROWS: Final = 10_000
 """After this many rows the log is copied into the file."""
 SHORTEN_BYTES: Final = 16 * 1024 * 1024
 """A log longer than this is truncated, which pauses writing for some milliseconds."""
-
-
-@attrs.define(kw_only=True)
-class _Group:
-    """Rows that are written together, and the futures that wait for them."""
-
-    items: list[ItemRow] = attrs.field(factory=list)
-    events: list[EventRow] = attrs.field(factory=list)
-    facts: dict[str, str] = attrs.field(factory=dict)
-    waiters: list[asyncio.Future[None]] = attrs.field(factory=list)
-
-    @property
-    def empty(self) -> bool:
-        return not (self.items or self.events or self.facts)
 
 
 class JournalWriter:
@@ -50,8 +34,8 @@ class JournalWriter:
         self._journal = journal
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
-        self._next = _Group()
-        self._gathered = _Group()
+        self._next = RowGroup()
+        self._gathered = RowGroup()
         self._timer: asyncio.TimerHandle | None = None
         self._scheduled = False
         self._closing = False
@@ -123,7 +107,7 @@ class JournalWriter:
         self._scheduled = False
         if self._turn.locked() or self._next.empty:
             return
-        group, self._next = self._next, _Group()
+        group, self._next = self._next, RowGroup()
         try:
             if self.failure is None:
                 self._journal.add(group.items, group.events, group.facts, full=False)
@@ -141,8 +125,8 @@ class JournalWriter:
 
     async def _write_to_disk(self) -> None:
         async with self._turn:
-            group, self._next = self._next, _Group()
-            gathered, self._gathered = self._gathered, _Group()
+            group, self._next = self._next, RowGroup()
+            gathered, self._gathered = self._gathered, RowGroup()
             group.events += gathered.events
             group.waiters += gathered.waiters
             try:
