@@ -6,22 +6,22 @@ from typing import Any
 
 import click
 
-from enapter_async.cli import completion
 from enapter_async.cli.following import follow_objects, shown_time, stop_after
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import (
+    check_place,
     confirm_deletion,
     list_objects,
     names_in,
     show_object,
     through_site,
+    with_new_credentials,
     write_object,
 )
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.selecting import selection_options
-from enapter_async.cli.streams import leads_nowhere
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
 from enapter_async.models.logs import DeviceEvent
@@ -167,20 +167,7 @@ def assign_blueprint(settings: Settings, device: str, site_id: str | None, bluep
 @connection_options
 @through_site
 @click.argument("device")
-@click.option(
-    "--protocol",
-    type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
-    default="MQTTS",
-    show_default=True,
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    shell_complete=completion.files,
-    help="Append the configuration to this JSON Lines file, which is created with mode 0600.",
-)
-@click.option("--show", is_flag=True, help="Write the configuration to standard output.")
+@with_new_credentials
 def generate_config(
     settings: Settings,
     *,
@@ -194,12 +181,7 @@ def generate_config(
 
     Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
-    if output is None and not show:
-        raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
-    if output is None and leads_nowhere():
-        raise click.UsageError(
-            "standard output is closed or discarded, so the credentials need -o FILE"
-        )
+    check_place(output, show=show)
     operation = GenerateConfig(device_id=device, site_id=site_id, protocol=protocol)
     write_object(settings, operation, credentials=output, show_secret=show)
 

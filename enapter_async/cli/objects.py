@@ -18,13 +18,14 @@ import attrs
 import click
 
 from enapter_async.api.following import WAIT
+from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit, exit_of_state
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.listing import Listing
 from enapter_async.cli.options import Settings, tell, tell_of_doctor, warn
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.runner import run_job
-from enapter_async.cli.streams import OutputError, although_unheard
+from enapter_async.cli.streams import OutputError, although_unheard, leads_nowhere
 from enapter_async.cli.summary import UNKNOWN_ADVICE, fancy, line_of
 from enapter_async.client import Client
 from enapter_async.converter import unstructure
@@ -42,6 +43,43 @@ through_site = click.option(
     "--site", "site_id", metavar="ID", help="Address the device through this site."
 )
 """The option of a command on one device; it receives `site_id`."""
+
+
+def with_new_credentials(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a command that generates credentials: `protocol`, `output` and `show`."""
+    for option in (
+        click.option("--show", is_flag=True, help="Write the configuration to standard output."),
+        click.option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            shell_complete=completion.files,
+            help="Append the configuration to this JSON Lines file, which is created with mode "
+            "0600.",
+        ),
+        click.option(
+            "--protocol",
+            type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
+            default="MQTTS",
+            show_default=True,
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def check_place(output: str | None, *, show: bool) -> None:
+    """Refuse, before anything is sent, to generate credentials that nobody would receive.
+
+    Raises:
+        click.UsageError: there is no file, and standard output is not chosen or leads nowhere.
+    """
+    if output is None and not show:
+        raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
+    if output is None and leads_nowhere():
+        raise click.UsageError(
+            "standard output is closed or discarded, so the credentials need -o FILE"
+        )
 
 
 def list_objects(

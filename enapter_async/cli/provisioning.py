@@ -10,9 +10,8 @@ import click
 
 from enapter_async.cli import completion
 from enapter_async.cli.groups import Nouns
-from enapter_async.cli.objects import write_object
+from enapter_async.cli.objects import check_place, with_new_credentials, write_object
 from enapter_async.cli.options import Settings, connection_options, tell
-from enapter_async.cli.streams import leads_nowhere
 from enapter_async.errors import ArgumentError, ConfigurationError
 from enapter_async.fleet.private_files import written_whole
 from enapter_async.operations.arguments import identifier
@@ -83,20 +82,7 @@ def vucm(settings: Settings, name: str, hardware_id: str, site_id: str | None) -
 @click.argument("name")
 @_hardware_id
 @_site
-@click.option(
-    "--protocol",
-    type=click.Choice(["MQTT", "MQTTS"], case_sensitive=False),
-    default="MQTTS",
-    show_default=True,
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    shell_complete=completion.files,
-    help="Append the configuration to this JSON Lines file, which is created with mode 0600.",
-)
-@click.option("--show", is_flag=True, help="Write the configuration to standard output.")
+@with_new_credentials
 def ucm(
     settings: Settings,
     *,
@@ -111,8 +97,7 @@ def ucm(
 
     Its credentials are returned only once, so choose where to write them: -o FILE, --show, or both.
     """
-    if output is None and (not show or leads_nowhere()):
-        raise click.UsageError("choose where to write the credentials: -o FILE, or --show")
+    check_place(output, show=show)
     operation = ProvisionUcm(name=name, hardware_id=hardware_id, site_id=site_id, protocol=protocol)
     write_object(settings, operation, credentials=output, show_secret=show)
 
