@@ -30,7 +30,7 @@ exclude_patterns = ["_build", "examples"]
 nitpicky = True
 # Names documented elsewhere: Python's own, and those of the libraries used.
 nitpick_ignore_regex = [
-    ("py:.*", r"(aiohttp|contextlib|opentelemetry|starlette|yarl)\..*"),
+    ("py:.*", r"(aiohttp|contextlib|multidict|opentelemetry|starlette|yarl)\..*"),
     ("py:.*", r"(asyncio|collections|datetime|enum|os|pathlib|re|ssl|types|typing)\..*"),
 ]
 default_role = "name"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enapter_async import fleet
     from enapter_async._http.call import CallRecord
+    from enapter_async._http.response import Response
     from enapter_async._http.retry import RetryPolicy
     from enapter_async._http.transport import Timeouts
     from enapter_async._version import __version__
@@ -309,6 +310,7 @@ __all__ = [
     "Repeat",
     "RequestParts",
     "ResetConfiguration",
+    "Response",
     "ResponseError",
     "ResponseMismatchError",
     "ResponseTooLargeError",
@@ -364,7 +366,7 @@ _ROOMS = (
     *("operations.logs", "operations.rule_engine", "operations.rules", "operations.sites"),
     *("operations.commands", "operations.provisioning", "operations.blueprints"),
     *("operations.telemetry", "api.packing", "_http.retry", "limits.pacing", "_http.transport"),
-    *("_http.call", "client"),
+    *("_http.call", "_http.response", "client"),
 )
 """The modules that define the names, the lightest first."""
 

@@ -18,6 +18,7 @@ from enapter_async._http.headers import ExtraHeaders
 from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.proxies import chosen_proxy
 from enapter_async._http.renewal import AskedToken, TokenFunction
+from enapter_async._http.response import Response, respond
 from enapter_async._http.retry import RetryPolicy
 from enapter_async._http.security import (
     check_header_value,
@@ -300,6 +301,13 @@ class Client:
                 `ResultLostError` if the write was done and only its answer is lost.
         """
         return await self._open_pipeline().execute(operation)
+
+    async def send(self, operation: Operation[T]) -> Response[T]:
+        """Execute an operation as `execute` does, and return its result with the answer's headers.
+
+        Raises the errors of `execute`, which hold the status and the server's request id, too.
+        """
+        return await respond(self._open_pipeline(), operation)
 
     def stream(self, operation: StreamedOperation[T]) -> AbstractAsyncContextManager[Stream[T]]:
         """Open the answer to an operation whose items are read as they arrive.

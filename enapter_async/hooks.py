@@ -55,13 +55,17 @@ class AttemptStarted:
 
 @attrs.frozen(kw_only=True)
 class AttemptPassed:
-    """The attempt received a successful answer with HTTP `status`, after `elapsed` seconds."""
+    """The attempt received a successful answer with HTTP `status`, after `elapsed` seconds.
+
+    `request_id` is the server's identifier of the request, if it sent one.
+    """
 
     call: int
     operation: Operation[Any]
     number: int
     status: int
     elapsed: float
+    request_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -107,8 +107,8 @@ def _said(event: Event) -> str:
     match event:
         case CallStarted(base_url=base_url):
             said = f"starts, at {plain(base_url)}"
-        case AttemptPassed(number=number, status=status, elapsed=elapsed):
-            said = f"attempt {number}: HTTP {status}, {_time(elapsed)}"
+        case AttemptPassed(number=number, status=status, elapsed=elapsed, request_id=request):
+            said = f"attempt {number}: HTTP {status}, {_time(elapsed)}{_request(request)}"
         case AttemptFailed(attempt=attempt):
             said = _failed(attempt)
         case Waited(seconds=seconds, reason=reason, pace=pace):
@@ -156,8 +156,11 @@ def _reason(error: EnapterError) -> str:
     text = plain(error)
     text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     request = getattr(error, "request_id", None)
-    said = f"{type(error).__name__}: {text}"
-    return said if request is None else f"{said} [request {plain(request)[:_LONGEST]}]"
+    return f"{type(error).__name__}: {text}{_request(request)}"
+
+
+def _request(request: str | None) -> str:
+    return "" if request is None else f" [request {plain(request)[:_LONGEST]}]"
 
 
 def _time(seconds: float) -> str:

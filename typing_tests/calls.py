@@ -24,6 +24,7 @@ from enapter_async import (
     ProxyError,
     Repeat,
     RequestParts,
+    Response,
     RetryPolicy,
     TelemetryPoint,
     TimeseriesColumn,
@@ -58,6 +59,7 @@ async def verbs(client: Client) -> None:
 async def operations(client: Client) -> None:
     assert_type(await client.execute(GetDevice(device_id="a")), Device)
     assert_type(await client.execute(ListDevices()), tuple[Device, ...])
+    assert_type(await client.send(GetDevice(device_id="a")), Response[Device])
     assert_type(await client.execute(UpdateDevice(device_id="a", name="b")), Device)
     assert_type(await client.execute(AssignBlueprint(device_id="a", blueprint_id="b")), Device)
     assert_type(await client.execute(DeleteDevice(device_id="a")), None)

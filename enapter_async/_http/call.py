@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from enapter_async._http.evidence import Seen, candidates
-from enapter_async._http.message import Failure, Message
+from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.retry import settle_reserve
 from enapter_async._http.wire import printable
 from enapter_async.errors import (
@@ -57,7 +57,7 @@ class CallRecord:
     showed before the operation, if the desired state already existed; `age` is how many seconds
     before this call the operation may first have been sent. `permit` is a permit of the client's
     limiter, acquired in advance for the first attempt. If it is still set after the call, the
-    caller must end it.
+    caller must end it. `reply` is the successful answer, kept only by a record that `keeps_reply`.
     """
 
     # Class attributes are the initial values, so that creating a record stays cheap.
@@ -67,6 +67,8 @@ class CallRecord:
     elapsed = 0.0
     settled = False
     already_absent = False
+    keeps_reply = False
+    reply: Reply | None = None
 
     def __init__(
         self,

@@ -41,12 +41,7 @@ from enapter_async.errors import (
     ResponseMismatchError,
     ResultDiffersError,
 )
-from enapter_async.hooks import (
-    AttemptFailed,
-    AttemptStarted,
-    CallStarted,
-    Waiting,
-)
+from enapter_async.hooks import AttemptFailed, AttemptStarted, CallStarted, Waiting
 from enapter_async.limits.limiter import Limiter, Permit, own_delay
 from enapter_async.operation import Operation, Repeat, Settles
 
@@ -260,8 +255,10 @@ class Pipeline(Renewing):
             record.seen = self.evidence.seen(operation, reply.headers, result, now)
         elif operation.answer.stamp is not None and operation.repeat is not _READ:
             self.evidence.note_write(operation, reply.headers, result)
+        if record.keeps_reply:
+            record.reply = reply
         if self.hooks:
-            self._tell_passed(call, reply.status, began)
+            self._tell_passed(call, reply, self.wire.request_id(reply), began)
         if record.observer is not None:
             record.observer.passed()
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from enapter_async._http.call import Call
-from enapter_async._http.message import Failure
+from enapter_async._http.message import Failure, Reply
 from enapter_async.clock import Clock
 from enapter_async.errors import EnapterError
 from enapter_async.hooks import AttemptPassed, CallEnded, Event, Hook, ReadBack, Waited
@@ -73,13 +73,14 @@ class Telling:
             except Exception:
                 logger.exception("a hook failed on %s", type(event).__name__)
 
-    def _tell_passed(self, call: Call, status: int, began: float) -> None:
+    def _tell_passed(self, call: Call, reply: Reply, request_id: str | None, began: float) -> None:
         self._tell(
             AttemptPassed(
                 call=call.number,
                 operation=call.operation,
                 number=len(call.record.attempts) + 1,
-                status=status,
+                status=reply.status,
                 elapsed=self.clock.monotonic() - began,
+                request_id=request_id,
             )
         )

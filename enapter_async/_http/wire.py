@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from enapter_async._http.dates import parse_retry_after
@@ -147,6 +148,16 @@ class Wire:
         fresh = FRESH if message.fresh else {}
         return {**self.headers, **fresh, **(message.headers or {})}
 
+    def request_id(self, reply: Reply) -> str | None:
+        """Return the server's identifier of the request that was answered, if it sent one."""
+        found: str | None = self._mask.value(reply.headers.get("X-Request-Id"))
+        return found
+
+    def masked_headers(self, reply: Reply) -> CIMultiDictProxy[str]:
+        """Return the headers of an answer with the token removed."""
+        pairs = [(name, self._mask.text(value)) for name, value in reply.headers.items()]
+        return CIMultiDictProxy(CIMultiDict(pairs))
+
     def read_fresh(self, operation: Operation[T], reply: Reply) -> T | Failure:
         """Read an answer as `read` does, but reject one that came from a cache."""
         told = told_by_cache(reply.headers) if reply.status in _BELIEVED else ""
@@ -222,7 +233,7 @@ class Wire:
             _say(status, errors),
             status=status,
             errors=errors,
-            request_id=self._mask.value(headers.get("X-Request-Id")),
+            request_id=self.request_id(reply),
             retry_after=retry_after,
             excerpt=excerpt,
             from_api=bool(errors),

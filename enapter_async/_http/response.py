@@ -1,0 +1,56 @@
+"""The result of a call together with the HTTP answer that it came in."""
+
+from typing import Final, Generic, TypeVar
+
+import attrs
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from enapter_async._http.call import CallRecord
+from enapter_async._http.pipeline import Pipeline
+from enapter_async.errors import Attempt
+from enapter_async.operation import Operation
+
+T = TypeVar("T")
+
+_NO_HEADERS: Final[CIMultiDictProxy[str]] = CIMultiDictProxy(CIMultiDict())
+
+
+@attrs.frozen(kw_only=True)
+class Response(Generic[T]):
+    """What `Client.send` returns: the `result` of an operation, and the answer that it came in.
+
+    `headers` ignores the case of names; a token that the server echoes is masked in it.
+    `request_id` is the server's identifier of the request, for its support. `attempts` are the
+    failed ones, and `elapsed` is in seconds.
+
+    `status` is None, and there are no headers, if no answer to the operation itself was usable and
+    a read showed that it was done (`settled`), or that a deleted object is gone.
+    """
+
+    result: T
+    status: int | None
+    headers: CIMultiDictProxy[str] = attrs.field(repr=False)
+    request_id: str | None
+    attempts: tuple[Attempt, ...]
+    elapsed: float
+    settled: bool
+
+
+class _KeepingRecord(CallRecord):
+    keeps_reply = True
+
+
+async def respond(pipeline: Pipeline, operation: Operation[T]) -> Response[T]:
+    """Execute an operation, and return its result with the answer."""
+    record = _KeepingRecord()
+    result = await pipeline.execute(operation, record)
+    reply, wire = record.reply, pipeline.wire
+    return Response(
+        result=result,
+        status=None if reply is None else reply.status,
+        headers=_NO_HEADERS if reply is None else wire.masked_headers(reply),
+        request_id=None if reply is None else wire.request_id(reply),
+        attempts=record.attempts,
+        elapsed=record.elapsed,
+        settled=record.settled,
+    )
