@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 from enapter_async._http.evidence import Seen, candidates
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.retry import settle_reserve
+from enapter_async._http.searching import searches_before
 from enapter_async._http.wire import printable
 from enapter_async.errors import (
     AmbiguousOutcomeError,
@@ -55,13 +56,16 @@ class CallRecord:
     decision depends on the answer: a 404 must be proven, and a read requests a fresh answer and
     records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
-    before this call the operation may first have been sent. `permit` is a permit of the client's
-    limiter, acquired in advance for the first attempt. If it is still set after the call, the
-    caller must end it. `reply` is the successful answer, kept only by a record that `keeps_reply`.
+    before this call the operation may first have been sent. `there` are the ids of the objects that
+    its search found before it was first sent, None if they are unknown. `permit` is a permit of the
+    client's limiter, acquired in advance for the first attempt. If it is still set after the call,
+    the caller must end it. `reply` is the successful answer, kept only by a record that
+    `keeps_reply`.
     """
 
     # Class attributes are the initial values, so that creating a record stays cheap.
     seen: Seen | None = None
+    there: frozenset[str] | None = None
     attempts: tuple[Attempt, ...] = ()
     sent = 0
     elapsed = 0.0
@@ -174,6 +178,14 @@ class Call:
         return settle_reserve(self.operation.settles, left) if uncertain else 0.0
 
 
+def looks_before(call: Call) -> bool:
+    """Return whether the call needs a look at what exists before its first attempt."""
+    operation = call.operation
+    if operation.settles is Settles.KEY:
+        return operation.reads() is not None
+    return call.record.there is None and searches_before(operation)
+
+
 def unsent(error: EnapterError) -> Failure:
     """Return the failure of a call that ended before its next attempt could start."""
     return Failure(certainty=Certainty.NOT_SENT, error=error, kind=type(error).__name__, retries=0)
@@ -185,8 +197,9 @@ def doubt(call: Call, state: Any | Failure) -> str:
     if isinstance(state, Failure):
         return f"it could not be read back ({state.error})"
     if settles is Settles.SEARCH:
-        call.candidates = candidates(operation, state, call.seen, call.first)
-        return f"a search found {listed(call.candidates)}"
+        there = call.record.there
+        call.candidates = candidates(operation, state, call.seen, call.first, there)
+        return f"a search found {listed(call.candidates)}{older(operation, there)}"
     if settles is Settles.KEY and not call.absent_before:
         return "it is unknown whether an object with its key existed before"
     if not operation.holds(state):
@@ -194,6 +207,13 @@ def doubt(call: Call, state: Any | Failure) -> str:
     seen, first = call.seen, call.first
     newer = seen is None or first is None or seen.proves(first, call.record.before)
     return "" if state is None or newer else NOT_NEWER
+
+
+def older(operation: Operation[Any], there: frozenset[str] | None) -> str:
+    """Return a warning if it is unknown which objects existed before the operation, else ""."""
+    if there is None and searches_before(operation):
+        return "; it is unknown which of them existed before"
+    return ""
 
 
 def listed(candidates: Sequence[Any]) -> str:

@@ -139,14 +139,23 @@ class Evidence:
 
 
 def candidates(
-    operation: Operation[Any], found: Any, seen: Seen | None, first: float | None
+    operation: Operation[Any],
+    found: Any,
+    seen: Seen | None,
+    first: float | None,
+    there: frozenset[str] | None = None,
 ) -> tuple[Any, ...]:
     """Return the search results that an operation first attempted at `first` may have created.
 
     `seen` is the evidence from the search's answer. Its `Date` gives the start of the first attempt
-    on the server's clock; objects created before that are left out.
+    on the server's clock; objects created before that are left out, and so are those whose ids are
+    in `there`, because a search before the first attempt found them.
     """
-    listed = tuple(operation.candidates(found))
+    listed = tuple(
+        each
+        for each in operation.candidates(found)
+        if there is None or str(getattr(each, "id", None)) not in there
+    )
     if seen is None or seen.date is None or first is None:
         return listed
     began = seen.date - (seen.at - first) - TOLERANCE

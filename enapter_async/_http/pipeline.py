@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.call import Call, CallRecord, differing, unsent
+from enapter_async._http.call import Call, CallRecord, differing, looks_before, unsent
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import KeyedLock, within
 from enapter_async._http.message import Failure, Message, Reply
@@ -50,7 +50,8 @@ T = TypeVar("T")
 SETTLE_TRIES: Final = 2
 """The maximum number of settling reads; the second one only if the first was not sent."""
 
-_BY_KEY: Final = Settles.KEY
+_BY_STATE: Final = Settles.STATE
+_NEVER: Final = Settles.NEVER
 _READ: Final = Repeat.READ
 """Looked up once: finding a member of an enumeration is slow, and every call needs it."""
 
@@ -144,9 +145,10 @@ class Pipeline(Renewing):
                     DeadlineExceededError("out of time: another write to it is in flight")
                 )
         try:
-            if call.operation.settles is _BY_KEY and (look := call.operation.reads()) is not None:
+            settles = call.operation.settles
+            if settles is not _BY_STATE and settles is not _NEVER and looks_before(call):
                 self._drop_granted(call.record)  # the look needs one, and might wait for it forever
-                call.absent_before = await self._settlement().state(call, look) is None
+                await self._settlement().look_before(call)
             ended = await self._attempt(call)
             return await self._go_on(call, ended) if isinstance(ended, Failure) else ended
         finally:

@@ -9,6 +9,7 @@ from enapter_async._http.call import Call, ambiguous, doubt
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import within
 from enapter_async._http.message import Failure
+from enapter_async._http.searching import ids_of, searched
 from enapter_async._http.wire import Wire
 from enapter_async.clock import Clock
 from enapter_async.errors import Certainty, NotFoundError
@@ -24,6 +25,17 @@ class Settlement:
     clock: Clock
     wire: Wire
 
+    async def look_before(self, call: Call) -> None:
+        """Record what exists before the first attempt, so that it is not taken for a new object."""
+        operation = call.operation
+        if operation.settles is Settles.KEY and (look := operation.reads()) is not None:
+            call.absent_before = await self.state(call, look) is None
+        elif not isinstance(found := await self._searched(call), Failure):
+            call.record.there = ids_of(operation.candidates(found))
+
+    async def _searched(self, call: Call) -> Any | Failure:
+        return await searched(call.operation, lambda page: self.read(call, page))
+
     async def conclude(self, call: Call, last: Failure) -> Any | Failure:
         """Return the result of a call that could be settled, or else its failure."""
         operation = call.operation
@@ -38,7 +50,8 @@ class Settlement:
                 return operation.result_of(None)
             found = f"the last response proves nothing ({self._unproven(last.error)})"
         elif operation.settles is not Settles.NEVER and reading is not None:
-            state = await self.state(call, reading)
+            search = operation.settles is Settles.SEARCH
+            state = await (self._searched(call) if search else self.state(call, reading))
             found = doubt(call, state)
             if not found:
                 call.record.settled = True

@@ -17,7 +17,7 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
-from enapter_async.fleet.reading import Caller, is_not_there, read_state
+from enapter_async.fleet.reading import Caller, find_older, is_not_there, read_state
 from enapter_async.limits.limiter import Limiter, Permit
 from enapter_async.operation import Operation, Repeat, Settles, described
 
@@ -83,12 +83,13 @@ class Execution(Generic[OperationT]):
             age = item_record.age() if item_record.uncertain else 0.0
             write_intent = item_record.write_intent
             try:
-                permit = await self._intend(item_record, limiter)
+                permit = await self._intend(client, item_record, limiter)
             except JournalError as error:
                 return self.held(str(error), error)
         self._record = record = CallRecord(
             write_intent, observer, permit, decides=True, before=self.before, age=age
         )
+        record.there = self._there
         try:
             result = await client.call(self.operation, record=record, patient=True)
         except ResultDiffersError as differing:
@@ -104,14 +105,18 @@ class Execution(Generic[OperationT]):
             return await self._keep(credential_store, result, None)
         return self._outcome(State.APPLIED, result=result)
 
-    async def _intend(self, item_record: ItemRecord, limiter: Limiter | None) -> Permit | None:
-        """Acquire a permit to send, write the intent, and return the permit.
+    async def _intend(
+        self, client: Caller, item_record: ItemRecord, limiter: Limiter | None
+    ) -> Permit | None:
+        """Look at what exists, acquire a permit to send, write the intent, and return the permit.
 
         If the process is then killed, only operations in flight become unknown, not those still
         waiting for the rate limit.
         """
         if item_record.intent_written:
             return None
+        if item_record.there is None and not item_record.uncertain:
+            item_record.there = await find_older(client, self.operation)
         permit = None
         if limiter is not None:
             permit = limiter.try_acquire() or await limiter.acquire()
@@ -179,6 +184,11 @@ class Execution(Generic[OperationT]):
     def _age(self) -> float:
         """The seconds since an earlier session may first have sent it; 0 if none did."""
         return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
+
+    @property
+    def _there(self) -> frozenset[str] | None:
+        """The ids of objects that existed before the operation was first sent, if known."""
+        return None if self._item_record is None else self._item_record.there
 
     async def _settle(self, client: Caller, error: EnapterError) -> Outcome[OperationT]:
         """Read the state, because a refusal now does not show what an earlier attempt did."""

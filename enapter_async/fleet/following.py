@@ -89,7 +89,9 @@ class FollowedExecution(Execution[OperationT]):
         """Search for objects that an earlier session may have created; adopt a single one."""
         record = CallRecord(observer=self._observer, decides=True)
         try:
-            found = await find_created(client, self.operation, record=record, age=self._age)
+            found = await find_created(
+                client, self.operation, record=record, age=self._age, there=self._there
+            )
         except AmbiguousOutcomeError as error:
             return self._outcome(State.UNKNOWN, error=error)
         except EnapterError as error:

@@ -3,8 +3,10 @@
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
-from enapter_async._http.call import CallRecord, listed
+from enapter_async._http.call import CallRecord, listed, older
 from enapter_async._http.evidence import candidates
+from enapter_async._http.message import Failure
+from enapter_async._http.searching import ids_of, searched, searches_before
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
 from enapter_async.operation import Operation, Settles, Target, described
 from enapter_async.operations.kinds import OLD_NOUN
@@ -66,15 +68,52 @@ async def read_state(
     return None
 
 
+async def _search(client: Caller, operation: Operation[Any], record: CallRecord) -> Any:
+    """Return what the search of an operation finds.
+
+    Raises:
+        EnapterError: a page could not be read, or there are too many.
+    """
+
+    async def read(page: Operation[Any]) -> Any:
+        return await client.call(page, record=record, patient=True)
+
+    found = await searched(operation, read)
+    if isinstance(found, Failure):
+        raise found.error
+    return found
+
+
+async def find_older(client: Caller, operation: Operation[Any]) -> frozenset[str] | None:
+    """Return the ids of objects that could later be taken for what the operation creates.
+
+    None if no such search is needed, or if it failed: then they are unknown.
+    """
+    if not searches_before(operation):
+        return None
+    try:
+        found = await _search(client, operation, CallRecord(decides=True))
+    except EnapterError:
+        return None
+    return ids_of(operation.candidates(found))
+
+
 async def find_created(
-    client: Caller, operation: Operation[Any], *, record: CallRecord, age: float
+    client: Caller,
+    operation: Operation[Any],
+    *,
+    record: CallRecord,
+    age: float,
+    there: frozenset[str] | None = None,
 ) -> Any:
     """Find and return what an operation, first sent `age` seconds ago, created.
 
     That is the only result of its search, or the object with its key if it is as requested.
+    `there` are the ids that `find_older` returned before it was sent.
 
     Raises:
-        AmbiguousOutcomeError: there is none, or more than one; the error has all of them.
+        AmbiguousOutcomeError: there is none, or more than one, or it is unknown whether it existed
+            before; the error has all of them.
         EnapterError: the search failed.
     """
     search: Operation[Any] | None = operation.reads()
@@ -83,14 +122,16 @@ async def find_created(
         if operation.holds(state):
             return operation.result_of(state)
         search = None
-    found = () if search is None else await client.call(search, record=record, patient=True)
+    found = () if search is None else await _search(client, operation, record)
     seen = record.seen
-    known = candidates(operation, found, seen, None if seen is None else seen.at - age)
-    if len(known) == 1:
+    known = candidates(operation, found, seen, None if seen is None else seen.at - age, there)
+    doubt = older(operation, there)
+    if len(known) == 1 and not doubt:
         return known[0]
     target = operation.target()
     raise AmbiguousOutcomeError(
-        f"{described(operation)} may or may not have happened: a search found {listed(known)}",
+        f"{described(operation)} may or may not have happened: a search found {listed(known)}"
+        f"{doubt}",
         noun=target.noun,
         subject=target.name,
         hint=f"read the {target.word} to see",

@@ -103,13 +103,14 @@ async def test_an_operation_that_meets_a_fault_once(
 @pytest.mark.parametrize("tried", OPERATIONS, ids=lambda tried: tried.name)
 async def test_a_refused_operation_is_not_done(emulator: Emulator, tried: Tried) -> None:
     operation: Operation[Any] = tried.prepare(emulator)
-    path, body = operation.request().path, b'{"errors":[{"code":"no","message":"No."}]}'
+    parts, body = operation.request(), b'{"errors":[{"code":"no","message":"No."}]}'
+    path = "*/" + "/".join(parts.path)
     async with client_of(emulator) as client:
-        emulator.faults.add(Reply(status=403, body=body), path="*/" + "/".join(path))
+        emulator.faults.add(Reply(status=403, body=body), path=path, method=parts.method)
         with pytest.raises(PermissionDeniedError):
             await client.execute(operation)
         page = Reply(status=404, body=b"<html></html>", content_type="text/html")
-        emulator.faults.add(page, method=operation.request().method)
+        emulator.faults.add(page, method=parts.method)
         with pytest.raises(NotFoundError) as caught:
             await client.execute(operation)
     assert not caught.value.from_api

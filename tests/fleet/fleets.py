@@ -20,6 +20,7 @@ def uuid(number: int) -> str:
 def device(number: int, **fields: Any) -> Device:
     """Return a device named "Device 7" with the slug "device-7", on the site "site-0"."""
     given = {
+        "id": uuid(number),
         "name": f"Device {number}",
         "slug": f"device-{number}",
         "site_id": "site-0",
@@ -28,7 +29,7 @@ def device(number: int, **fields: Any) -> Device:
         "communication_type": "MQTT_V1_TLS",
         **fields,
     }
-    return Device(id=uuid(number), **given)
+    return Device(**given)
 
 
 def fleet_of(number: int) -> list[Device]:

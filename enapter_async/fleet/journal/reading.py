@@ -7,14 +7,14 @@ journal's rows, and the form of a parameter.
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import attrs
 
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal.records import INTENT, Event, event_of, item_of
+from enapter_async.fleet.journal.records import INTENT, Event, details_of, event_of, item_of
 
 PAGE_ROWS: Final = 500
 MOST_ITEMS: Final = 100_000_000
@@ -258,6 +258,17 @@ class Journal:
         with self._sound():
             at_ms = self._fetch(sql, seq, INTENT)[0][0]
             return at_ms if isinstance(at_ms, int) else None
+
+    def first_details(self, seq: int) -> Mapping[str, Any]:
+        """Return the details of the first intent of an item, if any."""
+        p = self._dialect.parameter
+        sql = (
+            f"SELECT detail FROM {self._dialect.event} "
+            f"WHERE {self._dialect.event_only}seq = {p} AND kind = {p} ORDER BY id LIMIT 1"
+        )
+        with self._sound():
+            rows = self._fetch(sql, seq, INTENT)
+            return details_of(rows[0][0]) if rows else {}
 
     def event(self, number: int) -> Event:
         """Return one event by its id."""

@@ -30,6 +30,8 @@ LATEST_MS: Final = 253_402_300_799_999
 ACKNOWLEDGED: Final = "acknowledged"
 FOLLOW: Final = "follow"
 """The detail of a pending operation: the read that shows its progress."""
+THERE: Final = "there"
+"""The detail of an intent: the ids of objects that a search found before it."""
 CANDIDATES: Final = "candidates"
 """The detail of an unknown outcome: the ids of what a search found."""
 WAVE_BEGUN: Final = "wave begun"
@@ -76,10 +78,15 @@ class Event:
     @property
     def details(self) -> Mapping[str, Any]:
         """The parsed `detail`; empty if it is missing or cannot be parsed."""
-        found: Any = None
-        with contextlib.suppress(ValueError, RecursionError):
-            found = None if self.detail is None else json.loads(self.detail)
-        return found if isinstance(found, dict) else {}
+        return details_of(self.detail)
+
+
+def details_of(detail: Any) -> Mapping[str, Any]:
+    """Return the details of an event from their text; empty if there is none, or it is damaged."""
+    found: Any = None
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(detail) if isinstance(detail, str) else None
+    return found if isinstance(found, dict) else {}
 
 
 def operation_text(operation: Operation[Any]) -> str:
@@ -205,6 +212,13 @@ def event_row(
     return (seq, 0, kind, attempt, at_ms, None, None, None, None, detail)
 
 
+def intent_row(item_record: "ItemRecord", at_ms: int) -> EventRow:
+    """Return the row of an intent, with the ids of objects that existed before it."""
+    seq, number, there = item_record.item.seq, item_record.number, item_record.there
+    detail = None if there is None else detail_text({THERE: sorted(there)})
+    return event_row(seq, INTENT, at_ms, attempt=number, detail=detail)
+
+
 def outcome_row(
     seq: int, outcome: Outcome[Any], at_ms: int, reading: Operation[Any] | None = None
 ) -> EventRow:
@@ -314,6 +328,7 @@ class ItemRecord:
         "follow",
         "item",
         "number",
+        "there",
         "uncertain",
     )
 
@@ -328,12 +343,15 @@ class ItemRecord:
         accept: Callable[["ItemRecord", Operation[Any]], None] | None = None,
         follow: Operation[Any] | None = None,
         adopts: bool = False,
+        there: frozenset[str] | None = None,
     ) -> None:
         self._accept = accept
         self.follow = follow
         """The read of an accepted operation, until it has ended."""
         self.adopts = adopts
         """Whether the only candidate that a search finds is taken for what was done."""
+        self.there = there
+        """The ids of candidates that existed before the first intent; None if they are unknown."""
         self._age = age
         self._add_intent = add_intent
         self._commit: asyncio.Future[None] | None = None

@@ -14,7 +14,7 @@ from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.errors import InputConflictError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.reading import MOST_ITEMS, Journal, damaged
-from enapter_async.fleet.journal.records import FOLLOW, Event, is_digest_of
+from enapter_async.fleet.journal.records import FOLLOW, THERE, Event, is_digest_of
 from enapter_async.fleet.journal.replay import Mark, Replay
 from enapter_async.fleet.journal.store import Hold
 from enapter_async.fleet.reading import Caller, KnownClient
@@ -213,6 +213,12 @@ def follow_in(journal: Journal, event: Event) -> Operation[Any]:
         return operation_from_json(event.details.get(FOLLOW, {}))
     except ConfigurationError as error:
         raise damaged(journal.name, f"item {event.seq} is pending: {error}") from None
+
+
+def older_in(journal: Journal, seq: int) -> frozenset[str] | None:
+    """Return the ids of objects that existed before an item was first sent; None if unknown."""
+    there = journal.first_details(seq).get(THERE)
+    return frozenset(map(str, there)) if isinstance(there, list) else None
 
 
 class Comparison:

@@ -15,11 +15,11 @@ from enapter_async.fleet.journal.options import JournalOptions
 from enapter_async.fleet.journal.reading import PAGE_ROWS
 from enapter_async.fleet.journal.records import (
     ACKNOWLEDGED,
-    INTENT,
     ItemRecord,
     detail_text,
     earlier_outcome,
     event_row,
+    intent_row,
     item_row,
     outcome_row,
     pending_row,
@@ -328,6 +328,7 @@ class JournalSession:
             accept=self._accepted,
             follow=self._follow(seq) if seq in self._pending else None,
             adopts=seq in self._adopting,
+            there=resume.older_in(self._journal, seq) if seq in self._uncertain else None,
         )
 
     def _follow(self, seq: int) -> Operation[Any]:
@@ -350,8 +351,7 @@ class JournalSession:
             JournalError: it was not written.
         """
         power = self._power or item_record.item.operation.repeat is Repeat.ONCE
-        event = event_row(item_record.item.seq, INTENT, self._at_ms(), attempt=item_record.number)
-        return self._writer.commit(event, power=power)
+        return self._writer.commit(intent_row(item_record, self._at_ms()), power=power)
 
     def ended(self, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
         """Record an outcome in the next group of rows.

@@ -50,6 +50,25 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
             by=f"{_FOLLOWING}::{_ONE_CANDIDATE} "
             "http/test_settling.py::test_objects_older_than_the_first_attempt_are_not_candidates",
         ),
+        "only the first page of a search is read": Break(
+            "_http.searching:searched",
+            "not isinstance(page, Page) or is_dated(operation)",
+            "True",
+            by="fleet/test_searches.py::"
+            "test_only_what_is_new_is_a_candidate_wherever_the_list_shows_it",
+        ),
+        "a candidate that may be older is taken": Break(
+            "fleet.reading:find_created",
+            "and not doubt",
+            "",
+            by="fleet/test_searches.py::test_a_single_candidate_that_may_be_older_is_never_taken",
+        ),
+        "a killed run forgets what was there": Break(
+            "fleet.journal.records:intent_row",
+            "if there is None",
+            "if True",
+            by="fleet/test_searches.py::test_a_job_remembers_what_was_there_before_it_sent",
+        ),
         "an equal operation's object is taken": Break(
             "fleet.journal.resume:twins",
             "digest in doubled and",

@@ -1,0 +1,100 @@
+"""Searches for what may have been created: read to the end, and compared with what was there."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from enapter_async import Client, RetryPolicy, fleet
+from enapter_async.emulator import Drop, Emulator, ServerFailure, World
+from enapter_async.emulator.state import Site
+from enapter_async.errors import AmbiguousOutcomeError
+from enapter_async.fleet import JournalOptions, State
+from enapter_async.operations.provisioning import ProvisionVucm
+from enapter_async.operations.sites import CreateSite
+from tests.fleet.fleets import device
+
+OLD = 60
+"""More than a page of 50 holds; a new object comes after all of them."""
+CREATE = CreateSite(name="Barn", timezone="Europe/Rome")
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    sites = [Site(id=f"0000-{n:02}", name="Barn", timezone="Europe/Rome") for n in range(OLD)]
+    devices = [device(n, id=f"0000-{n:02}", site_id=sites[0].id) for n in range(OLD)]
+    async with Emulator(world=World(devices, sites)) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[Client]:
+    policy = RetryPolicy(attempts=2, base_delay=0.001)
+    async with Client(emulator.token, base_url=emulator.base_url, retry=policy) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["file", "postgres"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return str(tmp_path / "run.db")
+    return f"{request.getfixturevalue('database')}#sites"
+
+
+def new_site(emulator: Emulator) -> str:
+    (made,) = emulator.world.log.effects(operation="site.create")
+    assert made.device_id is not None
+    return made.device_id
+
+
+async def test_only_what_is_new_is_a_candidate_wherever_the_list_shows_it(
+    emulator: Emulator, client: Client
+) -> None:
+    emulator.faults.add(Drop(after_effect=True), method="POST", times=2)
+    with pytest.raises(AmbiguousOutcomeError, match="a search found 1 object") as caught:
+        await client.execute(CREATE)
+    assert [each.id for each in caught.value.candidates] == [new_site(emulator)]
+    with pytest.raises(AmbiguousOutcomeError, match="a search found 1 object") as caught:
+        await client.execute(ProvisionVucm(name="V", hardware_id="V0", site_id="0000-00"))
+    assert [each.name for each in caught.value.candidates] == ["V"]
+    emulator.faults.add(Drop(), method="POST", times=1)
+    with pytest.raises(AmbiguousOutcomeError, match="a search found 0 objects"):
+        await client.execute(CREATE)
+
+
+async def test_a_job_remembers_what_was_there_before_it_sent(
+    emulator: Emulator, client: Client, journal: str
+) -> None:
+    emulator.faults.add(Drop(after_effect=True), method="POST", times=1)
+    emulator.faults.add(
+        ServerFailure(status=500),
+        when=lambda it: it.method == "GET" and emulator.world.count("site.create") == 1,
+        times=None,
+    )
+    report = await fleet.apply(client, [CREATE], journal=journal, abort=None)
+    (unknown,) = report.unknowns
+    assert isinstance(unknown.error, AmbiguousOutcomeError)
+    assert unknown.error.candidates == ()
+    emulator.faults.clear()
+    accept = JournalOptions(path=journal, accept_candidates=True)
+    async with fleet.Run(client, [CREATE], journal=accept, abort=None) as run:
+        (outcome,) = [each async for each in run]
+    assert (outcome.state, outcome.result.id) == (State.APPLIED, new_site(emulator))
+    assert emulator.world.count("site.create") == 1
+
+
+async def test_a_single_candidate_that_may_be_older_is_never_taken(
+    emulator: Emulator, client: Client, journal: str
+) -> None:
+    for site in emulator.world.sites[1:]:
+        emulator.world.remove_site(site.id)
+    emulator.faults.add(ServerFailure(status=500), method="GET", times=4)
+    emulator.faults.add(Drop(), method="POST", times=1)
+    report = await fleet.apply(client, [CREATE], journal=journal, abort=None)
+    emulator.faults.clear()
+    accept = JournalOptions(path=journal, accept_candidates=True)
+    report = await fleet.resume(client, accept, abort=None)
+    (unknown,) = report.unknowns
+    assert "a search found 1 object" in str(unknown.error)
+    assert "it is unknown which of them existed before" in str(unknown.error)
+    assert emulator.world.count("site.create") == 0
