@@ -52,21 +52,39 @@ def write_report(
         OSError: the page cannot be written; an existing file stays unchanged.
     """
     where = Path(path)
+    links = [(each.name, _link(each, where.parent)) for each in results]
+    page = report_page(journal, run=run, name=name, results=links, clock=clock)
+    with written_whole(where) as file:
+        file.write(page)
+
+
+def report_page(
+    journal: str | os.PathLike[str],
+    *,
+    run: str | None = None,
+    name: str | None = None,
+    results: Iterable[tuple[str, str]] = (),
+    clock: Clock = Clock(),
+) -> str:
+    """Return the page of `write_report`; `results` are the name and the link of each file.
+
+    Raises:
+        RunRefusedError: the file is not a journal, or has a different version.
+    """
     store = store_of(journal)
     with contextlib.closing(store.read()) as opened:
         told = summarize(opened, running=store.is_held())
         title = name or run or Path(store.name).name
-    data = {
-        **told,
-        "name": title,
-        "run": run,
-        "at_ms": int(clock.wall() * 1000),
-        "next": [] if run is None else _commands(RunStatus.read(journal), run),
-        "results": [[each.name, _link(each, where.parent)] for each in results],
-    }
-    page = render(data)
-    with written_whole(where) as file:
-        file.write(page)
+    return render(
+        {
+            **told,
+            "name": title,
+            "run": run,
+            "at_ms": int(clock.wall() * 1000),
+            "next": [] if run is None else _commands(RunStatus.read(journal), run),
+            "results": [[each, link] for each, link in results],
+        }
+    )
 
 
 def _commands(status: RunStatus, run: str) -> list[list[str]]:

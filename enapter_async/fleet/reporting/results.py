@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.reading import Journal
@@ -52,13 +52,18 @@ def write_results(journal: Journal, path: Path, form: str) -> None:
         ConfigurationError: the file cannot be created.
     """
     with written_whole(path) as file:
-        rows = result_rows(journal)
-        if form == "csv":
-            write = row_writer(file, ("item", *COLUMNS, *RESULT_COLUMNS))
-            for row in rows:
-                write(row)
-        else:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        write_rows(journal, file, form)
+
+
+def write_rows(journal: Journal, file: TextIO, form: str) -> None:
+    """Write the results to an open text file, as `write_results` does."""
+    rows = result_rows(journal)
+    if form == "csv":
+        write = row_writer(file, ("item", *COLUMNS, *RESULT_COLUMNS))
+        for row in rows:
+            write(row)
+    else:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _time(at_ms: int) -> str:

@@ -37,7 +37,7 @@ WAITING: Final = "waiting"
 _TEXT: Final = 300
 _VALUE: Final = 120
 _NOT_TOLD: Final = frozenset({"begin", "end", WAVE_BEGUN})
-_TOLD_FACTS: Final = ("source", "command", "base_url", "version", "credentials")
+_TOLD_FACTS: Final = ("source", "started_by", "command", "base_url", "version", "credentials")
 _NOT_STARTED: Final = "it was not started"
 _NO_OUTCOME: Final = (
     "the run ended when it was about to send this operation; no outcome was recorded"
