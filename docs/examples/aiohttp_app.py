@@ -2,8 +2,9 @@
 
     ENAPTER_HTTP_API_TOKEN=… python docs/examples/aiohttp_app.py
 
-then open http://127.0.0.1:8080. To try it without an account, `enapter-async emulator` prints
-the variables to set. This backend has no login: add yours before others can reach it.
+then open http://127.0.0.1:8000. To try it without an account, `enapter-async emulator` prints
+the variables to set. This backend has no login: put one in front before others can reach it. If
+that is a proxy which passes on the name of the user, USER_HEADER is the header that it sets.
 """
 
 import os
@@ -40,6 +41,11 @@ async def rename(request: web.Request) -> web.Response:
     return web.json_response({"id": device.id, "name": device.name, "slug": device.slug})
 
 
+def user_of(request: web.Request) -> str:
+    """Return who asks, or "" without a login."""
+    return request.headers.get(os.environ.get("USER_HEADER", ""), "")
+
+
 @routes.post("/jobs")
 async def start(request: web.Request) -> web.Response:
     """Start a job; the body is a file of operations, as for `enapter-async fleet apply`."""
@@ -48,7 +54,9 @@ async def start(request: web.Request) -> web.Response:
         raise web.HTTPUnsupportedMediaType(text=f"send one of {', '.join(FILES)}")
     operations = parse_operations(await request.read(), source="the file")
     source = request.query.get("source", "a file")
-    job = await aiohttp_web.jobs_of(request).start(operations, source=source, rollout=CAREFULLY)
+    job = await aiohttp_web.jobs_of(request).start(
+        operations, source=source, started_by=user_of(request), rollout=CAREFULLY
+    )
     return web.json_response(job.as_json(), status=201)
 
 
@@ -74,6 +82,21 @@ async def events(request: web.Request) -> web.StreamResponse:
     return await aiohttp_web.stream(request, watched)
 
 
+@routes.get("/jobs/{job}/report")
+async def report(request: web.Request) -> web.StreamResponse:
+    """Show the report of a job."""
+    download = await aiohttp_web.jobs_of(request).report(request.match_info["job"])
+    return await aiohttp_web.send(request, download)
+
+
+@routes.get("/jobs/{job}/results.{form}")
+async def results(request: web.Request) -> web.StreamResponse:
+    """Download the outcome of each operation of a job, as csv or jsonl."""
+    asked = request.match_info
+    download = await aiohttp_web.jobs_of(request).results(asked["job"], asked["form"])
+    return await aiohttp_web.send(request, download)
+
+
 @routes.put("/jobs/{job}/stop")
 async def stop(request: web.Request) -> web.Response:
     """Stop a job: it starts nothing more."""
@@ -96,12 +119,12 @@ def application(
     make: Callable[[], Client] = Client.from_env, folder: str | None = None
 ) -> web.Application:
     """Make the application; it keeps its jobs in `folder`."""
-    app = web.Application(client_max_size=16 * 2**20)
+    app = web.Application(client_max_size=16 * 2**20, middlewares=[aiohttp_web.refuse_foreign()])
     aiohttp_web.install(app, make, jobs=folder or os.environ.get("JOBS_DIR", "jobs"))
     app.add_routes(routes)
     return app
 
 
 if __name__ == "__main__":
-    port = int(os.environ.get("PORT", "8080"))
+    port = int(os.environ.get("PORT", "8000"))
     web.run_app(application(), host="127.0.0.1", port=port, handler_cancellation=True)

@@ -2,8 +2,9 @@
 
     ENAPTER_HTTP_API_TOKEN=… python docs/examples/fastapi_app.py
 
-then open http://127.0.0.1:8080. To try it without an account, `enapter-async emulator` prints
-the variables to set. This backend has no login: add yours before others can reach it.
+then open http://127.0.0.1:8000. To try it without an account, `enapter-async emulator` prints
+the variables to set. This backend has no login: put one in front before others can reach it. If
+that is a proxy which passes on the name of the user, USER_HEADER is the header that it sets.
 """
 
 import os
@@ -43,6 +44,11 @@ async def rename(
     return {"id": renamed.id, "name": renamed.name, "slug": renamed.slug}
 
 
+def user_of(request: Request) -> str:
+    """Return who asks, or "" without a login."""
+    return request.headers.get(os.environ.get("USER_HEADER", ""), "")
+
+
 async def start(request: Request, jobs: TheJobs, source: str = "a file") -> dict[str, Any]:
     """Start a job; the body is a file of operations, as for `enapter-async fleet apply`."""
     # A form of another site cannot send these types.
@@ -54,7 +60,10 @@ async def start(request: Request, jobs: TheJobs, source: str = "a file") -> dict
         if len(data) > MOST_BYTES:
             raise HTTPException(413, f"a file has at most {MOST_BYTES} bytes")
     operations = parse_operations(bytes(data), source="the file")
-    return (await jobs.start(operations, source=source, rollout=CAREFULLY)).as_json()
+    job = await jobs.start(
+        operations, source=source, started_by=user_of(request), rollout=CAREFULLY
+    )
+    return job.as_json()
 
 
 async def list_jobs(jobs: TheJobs) -> list[dict[str, Any]]:
@@ -70,6 +79,16 @@ async def get_job(job: str, jobs: TheJobs) -> dict[str, Any]:
 async def events(job: str, request: Request, jobs: TheJobs) -> starlette.EventStream:
     """Show a job live, as server-sent events."""
     return starlette.EventStream(await jobs.watch(job, starlette.last_event_id(request)))
+
+
+async def report(job: str, jobs: TheJobs) -> starlette.FileResponse:
+    """Show the report of a job."""
+    return starlette.FileResponse(await jobs.report(job))
+
+
+async def results(job: str, form: str, jobs: TheJobs) -> starlette.FileResponse:
+    """Download the outcome of each operation of a job, as csv or jsonl."""
+    return starlette.FileResponse(await jobs.results(job, form))
 
 
 async def stop(job: str, jobs: TheJobs) -> dict[str, Any]:
@@ -90,18 +109,21 @@ def application(make: Callable[[], Client] = Client.from_env, folder: str | None
     # FastAPI's own documentation pages load files from other hosts.
     app = FastAPI(lifespan=starlette.lifespan(make, jobs=kept), docs_url=None, redoc_url=None)
     starlette.install(app)
+    app.add_middleware(starlette.RefuseForeign)
     app.get("/", include_in_schema=False)(page)
     app.patch("/devices/{device}")(rename)
     app.post("/jobs", status_code=201)(start)
     app.get("/jobs")(list_jobs)
     app.get("/jobs/{job}")(get_job)
     app.get("/jobs/{job}/events", response_model=None)(events)
+    app.get("/jobs/{job}/report", response_model=None)(report)
+    app.get("/jobs/{job}/results.{form}", response_model=None)(results)
     app.put("/jobs/{job}/stop")(stop)
     app.put("/jobs/{job}/resume")(resume)
     return app
 
 
 if __name__ == "__main__":
-    port = int(os.environ.get("PORT", "8080"))
+    port = int(os.environ.get("PORT", "8000"))
     # Without the last setting, open streams would delay the application's shutdown.
     uvicorn.run(application(), host="127.0.0.1", port=port, timeout_graceful_shutdown=2)

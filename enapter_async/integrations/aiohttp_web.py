@@ -20,7 +20,7 @@ An attempt in flight may still have been done; for a write that must run to its 
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, Final
 
 from aiohttp import web
@@ -28,6 +28,7 @@ from aiohttp import web
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.integrations.answers import Answerer, answer_to, log_answer
+from enapter_async.integrations.downloads import Download
 from enapter_async.integrations.event_stream import (
     HEADERS,
     HEARTBEAT_SECONDS,
@@ -36,6 +37,7 @@ from enapter_async.integrations.event_stream import (
     encoded,
 )
 from enapter_async.integrations.jobs import Jobs
+from enapter_async.integrations.origins import foreign_answer, is_foreign
 
 CLIENT: Final = web.AppKey("enapter_client", Client)
 """The application key of the client."""
@@ -151,6 +153,25 @@ def error_answers(answer: Answerer = answer_to) -> Any:
     return middleware
 
 
+def refuse_foreign(trusted: Collection[str] = ()) -> Any:
+    """Make a middleware that answers 403 to requests which another site's page starts.
+
+    Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are more origins, such as
+    `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.
+    """
+
+    @web.middleware
+    async def middleware(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if is_foreign(request.method, request.headers, trusted):
+            told = foreign_answer()
+            return web.Response(status=told.status, headers=told.headers, body=told.body)
+        return await handler(request)
+
+    return middleware
+
+
 def last_event_id(request: web.Request) -> str | None:
     """Return the id of the last event that a reconnecting browser received, for `Jobs.watch`."""
     return request.headers.get(LAST_EVENT_ID)
@@ -170,5 +191,17 @@ async def stream(
             await response.prepare(request)
             async for chunk in chunks:
                 await response.write(chunk)
+            await response.write_eof()
+    return response
+
+
+async def send(request: web.Request, download: Download) -> web.StreamResponse:
+    """Send the report or the results of a job."""
+    response = web.StreamResponse(headers=download.headers)
+    async with contextlib.aclosing(download.pieces()) as pieces:
+        with download.file, contextlib.suppress(ConnectionResetError):
+            await response.prepare(request)
+            async for piece in pieces:
+                await response.write(piece)
             await response.write_eof()
     return response

@@ -50,6 +50,7 @@ class Session:
         reader: JobReader,
         *,
         source: str,
+        started_by: str,
         total: int,
         new: bool = False,
     ) -> None:
@@ -63,6 +64,7 @@ class Session:
         self._file = file
         self._reader = reader
         self._source = source
+        self._started_by = started_by
         self._total = total
         self._clock = client.clock
         self._new = new
@@ -140,6 +142,8 @@ class Session:
             waves=self._progress.waves(),
             waiting=self._progress.waiting(now),
             stopped=self._progress.stopped or self._file.why,
+            started_by=self._started_by,
+            credentials=credentials_in(self.folder),
         )
 
     def mark(self, told: int) -> str:
@@ -245,7 +249,14 @@ def job_on_disk(folder: RunFolder, seen: Look) -> Job:
         next_steps=() if seen.held_by_runner else tuple(_next_steps(seen)),
         # The waves of an earlier session do not describe the session that runs elsewhere.
         waves=() if seen.held_by_runner else seen.file.waves,
+        started_by=seen.facts.get("started_by", ""),
+        credentials=credentials_in(folder),
     )
+
+
+def credentials_in(folder: RunFolder) -> tuple[str, ...]:
+    """Return the file with a job's generated configurations, if there is one."""
+    return (str(folder.credentials),) if folder.credentials.is_file() else ()
 
 
 def _next_steps(seen: Look) -> Iterator[str]:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, Self
 import attrs
 
 from enapter_async.client import Client
-from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.errors import ArgumentError, ConfigurationError, EnapterError
 from enapter_async.fleet.errors import RunBusyError, RunRefusedError
 from enapter_async.fleet.inputs import Input, WorkItem
 from enapter_async.fleet.journal.options import JournalOptions
@@ -28,6 +28,8 @@ from enapter_async.fleet.journal.stop_request import request_stop, stop_request
 from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.rollout.waves import Rollout
 from enapter_async.fleet.run import Run
+from enapter_async.integrations import downloads
+from enapter_async.integrations.downloads import FORMS, Download
 from enapter_async.integrations.event_stream import StreamEvent
 from enapter_async.integrations.job_files import JobFile, JobSettings, find
 from enapter_async.integrations.job_reader import JobReader
@@ -36,7 +38,16 @@ from enapter_async.integrations.job_watch import watch_files, watch_session
 from enapter_async.integrations.progress import RESUME_OPTIONS, Job, Phase, Wave
 from enapter_async.logs import BACKEND
 
-__all__ = ["RESUME_OPTIONS", "Job", "JobSettings", "Jobs", "Phase", "StreamEvent", "Wave"]
+__all__ = [
+    "RESUME_OPTIONS",
+    "Download",
+    "Job",
+    "JobSettings",
+    "Jobs",
+    "Phase",
+    "StreamEvent",
+    "Wave",
+]
 
 GRACE_SECONDS: Final = 20.0
 READERS: Final = 64
@@ -133,15 +144,16 @@ class Jobs:
         operations: Collection[Any],
         *,
         source: str = "",
+        started_by: str = "",
         rollout: Rollout | None = None,
         settings: JobSettings = JobSettings(),  # noqa: B008 - a frozen value
     ) -> Job:
         """Start a job, and return its status once its journal holds all of its operations.
 
         `operations` is a list of operations or a plan; it is copied. `source` describes their
-        origin in words. Generated configurations are stored in a file of mode 0600 in the job's
-        folder. If the request is abandoned meanwhile, the job continues and `list` shows it. Not
-        safe to repeat: that would start another job.
+        origin in words, and `started_by` is who asked for the job. Generated configurations are
+        stored in a file of mode 0600 in the job's folder. If the request is abandoned meanwhile,
+        the job continues and `list` shows it. Not safe to repeat: that would start another job.
 
         Raises:
             ConfigurationError: the input is invalid, or the folder cannot be used.
@@ -156,7 +168,7 @@ class Jobs:
         self._check_open()
         if isinstance(operations, Plan):
             operations.check_server(self._client)
-        items, source = tuple(operations), storable(source)
+        items, source, started_by = tuple(operations), storable(source), storable(started_by)
         folder = RunFolder.create(self._folder, now=self._client.clock.wall())
         file = JobFile(settings=settings)
         generates = any(_operation(each).answer.secret for each in items)
@@ -166,6 +178,7 @@ class Jobs:
             file,
             self._reader(folder),
             source=source,
+            started_by=started_by,
             total=len(items),
             new=True,
         )
@@ -173,7 +186,9 @@ class Jobs:
             self._client,
             items,
             live.options(),
-            journal=JournalOptions(path=folder.journal, facts={"source": source}),
+            journal=JournalOptions(
+                path=folder.journal, facts={"source": source, "started_by": started_by}
+            ),
             credentials=folder.credentials if generates else None,
             rollout=rollout,
         )
@@ -215,6 +230,7 @@ class Jobs:
             file,
             self._reader(folder),
             source=seen.facts.get("source", ""),
+            started_by=seen.facts.get("started_by", ""),
             total=sum(seen.summary.counts.values()),
         )
         options = JournalOptions(
@@ -271,6 +287,40 @@ class Jobs:
             except EnapterError as error:
                 logger.warning("job %s cannot be read: %s", folder.id, error)
         return found
+
+    async def report(self, job: str) -> Download:
+        """Return the report of a job as a page, even while it runs.
+
+        Like the results, it contains the API's messages in full; show it only to people who may
+        read them. It links to `results.csv` and `results.jsonl` beside its own address, once the
+        job is over.
+
+        Raises:
+            RunNotFoundError: there is no such job.
+            RunRefusedError: its journal cannot be read.
+        """
+        active = (await self.get(job)).active
+        links = [] if active else [(f"results.{form}", f"results.{form}") for form in FORMS]
+        journal = str(find(self._folder, job).journal)
+        return await asyncio.to_thread(downloads.report, journal, job, links, self._client.clock)
+
+    async def results(self, job: str, form: str = "csv") -> Download:
+        """Return the outcome of each operation of a job that is over; `form` is "csv" or "jsonl".
+
+        The files are those of the command line: the rows of the CSV can be applied again.
+
+        Raises:
+            ArgumentError: there is no such form.
+            RunNotFoundError: there is no such job.
+            RunBusyError: it is running.
+            RunRefusedError: its journal cannot be read.
+        """
+        if form not in FORMS:
+            raise ArgumentError(f"form is {form!r}; use one of {', '.join(FORMS)}")
+        if (await self.get(job)).active:
+            raise RunBusyError(f"job {job} is running; its results are complete once it is over")
+        journal = str(find(self._folder, job).journal)
+        return await asyncio.to_thread(downloads.results, journal, job, form)
 
     async def watch(self, job: str, after: str | None = None) -> AsyncGenerator[StreamEvent, None]:
         """Return a stream of a job's status, until it is over or the backend closes.

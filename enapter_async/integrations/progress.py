@@ -80,7 +80,9 @@ class Job:
     session. `waiting` describes why the whole job waits, and `stopped` why it stopped; each is
     empty if it does not apply. `created_at` is in UTC (RFC 3339). `next_steps` are the ways to
     continue a job that is not running, each a name in `RESUME_OPTIONS`; empty if there is nothing
-    left to do.
+    left to do. `started_by` is the person who started it, as told to `Jobs.start`. `workers` are
+    those that carry out a job in PostgreSQL now. `credentials` are the files that hold generated
+    configurations; in PostgreSQL, each with the name of its worker.
     """
 
     id: str
@@ -94,6 +96,9 @@ class Job:
     waiting: str = ""
     stopped: str = ""
     next_steps: tuple[str, ...] = ()
+    started_by: str = ""
+    workers: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
@@ -121,6 +126,9 @@ class Job:
             "waiting": self.waiting,
             "stopped": self.stopped,
             "next_steps": list(self.next_steps),
+            "started_by": self.started_by,
+            "workers": list(self.workers),
+            "credentials": list(self.credentials),
         }
 
 

@@ -26,10 +26,11 @@ application's shutdown: set `timeout_graceful_shutdown` (seconds), as the exampl
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +38,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.integrations.answers import Answerer, answer_to, log_answer
+from enapter_async.integrations.downloads import Download
 from enapter_async.integrations.event_stream import (
     HEADERS,
     HEARTBEAT_SECONDS,
@@ -45,6 +47,7 @@ from enapter_async.integrations.event_stream import (
     encoded,
 )
 from enapter_async.integrations.jobs import Jobs
+from enapter_async.integrations.origins import foreign_answer, is_foreign
 
 CLIENT: Final = "enapter_client"
 """The name of the client in the lifespan's state."""
@@ -161,6 +164,41 @@ class EventStream(StreamingResponse):
         """Send the response, and then always close the events at once."""
         async with contextlib.aclosing(self._chunks):
             await super().stream_response(send)
+
+
+class FileResponse(StreamingResponse):
+    """Sends the report or the results of a job."""
+
+    def __init__(self, download: Download) -> None:
+        self._download = download
+        super().__init__(download.pieces(), headers=download.headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, and then always close the file."""
+        with self._download.file:
+            await super().__call__(scope, receive, send)
+
+
+class RefuseForeign:
+    """ASGI middleware: answers 403 to requests which another site's page starts.
+
+    Requests of the methods GET, HEAD and OPTIONS are passed on. `trusted` are more origins, such as
+    `https://pumps.example.com` if a proxy in front replaces the Host header; see `origins`.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Collection[str] = ()) -> None:
+        self.app = app
+        self.trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] == "http" and is_foreign(
+            scope["method"], Headers(scope=scope), self.trusted
+        ):
+            told = foreign_answer()
+            await Response(told.body, told.status, told.headers)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
 
 
 class CancelAbandoned:

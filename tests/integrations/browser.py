@@ -108,6 +108,14 @@ class Tab:
                 "Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place
             )
 
+    async def strike(self, key: str) -> None:
+        """Press a key, such as Tab or Enter, on whatever has the focus."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        told = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        await self.ask("Input.dispatchKeyEvent", type="keyDown", **told, **text)
+        await self.ask("Input.dispatchKeyEvent", type="keyUp", **told)
+
     async def choose(self, selector: str, file: Path) -> None:
         """Choose a file in a form."""
         root = (await self.ask("DOM.getDocument"))["root"]["nodeId"]

@@ -48,6 +48,7 @@ async def backend(
         "ENAPTER_HTTP_API_BASE_URL": server.base_url,
         "JOBS_DIR": str(folder),
         "PORT": str(port),
+        "USER_HEADER": "X-User",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -205,13 +206,25 @@ async def test_an_example_answers_as_documented(
         form = {"Content-Type": "text/plain"}
         assert (await ask("POST", "/jobs", data=b"x", headers=form))[0] == 415
         taken = b"operation,device_id,slug\nupdate,device-2,device-3\n"
-        status, job = await ask("POST", "/jobs", data=taken, headers=csv)
-        assert status == 201
+        status, job = await ask("POST", "/jobs", data=taken, headers=csv | {"X-User": "ann"})
+        assert (status, job["started_by"]) == (201, "ann")
         assert (await events_of(session, url, job["id"]))[-1][1]["next_steps"] == ["retry_failed"]
         again = f"/jobs/{job['id']}/resume?step="
         assert (await ask("PUT", f"{again}somehow"))[0] == 400
-        assert (await ask("PUT", f"{again}retry_failed"))[0] == 200
+        for foreign in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            status, told = await ask("PUT", f"{again}retry_failed", headers=foreign)
+            assert (status, told["type"].rpartition(":")[2]) == (403, "foreign-request")
+        ours = {"Origin": url, "Sec-Fetch-Site": "same-origin"}
+        assert (await ask("PUT", f"{again}retry_failed", headers=ours))[0] == 200
         assert (await events_of(session, url, job["id"]))[-1][1]["counts"]["failed"] == 1
+        status, table = await ask("GET", f"/jobs/{job['id']}/results.csv")
+        assert (status, b"already_exists" in table) == (200, True)
+        assert (await ask("GET", f"/jobs/{job['id']}/results.xlsx"))[0] == 400
+        status, rows = await ask("GET", f"/jobs/{job['id']}/results.jsonl")
+        assert (status, rows["code"]) == (200, "already_exists")
+        status, shown = await ask("GET", f"/jobs/{job['id']}/report")
+        assert (status, b"already_exists" in shown) == (200, True)
+        assert (await ask("GET", "/jobs/20250101T000000Z-abcd/report"))[0] == 404
         status, page = await ask("GET", "/")
         assert (status, page) == (200, (EXAMPLES / "job.html").read_bytes())
         status, listed = await ask("GET", "/jobs")

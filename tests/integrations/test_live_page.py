@@ -100,8 +100,38 @@ async def waves(tab: Tab) -> list[list[str]]:
 
 async def steps(tab: Tab) -> list[str]:
     """Return the next steps offered."""
-    shown: list[str] = await tab.evaluate("[...$('steps').children].map((each) => each.id)")
+    shown: list[str] = await tab.evaluate(
+        "[...$('steps').querySelectorAll('button')].map((each) => each.id)"
+    )
     return shown
+
+
+async def resumed_by_keyboard(tab: Tab) -> list[str]:
+    """Resume a stopped job without a mouse; return what had the focus on the way."""
+    await tab.evaluate("$('source').focus()")
+    reached: list[str] = []
+    while "resume" not in reached and len(reached) < 9:
+        await tab.strike("Tab")
+        reached.append(await tab.evaluate("document.activeElement.id"))
+    await tab.strike("Enter")
+    return reached
+
+
+async def on_a_phone(tab: Tab) -> None:
+    """Let the browser be a phone's, behind a proxy that knows who looks at it."""
+    await tab.ask("Network.enable")
+    await tab.ask("Network.setExtraHTTPHeaders", headers={"X-User": "ann"})
+    phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    await tab.ask("Emulation.setDeviceMetricsOverride", **phone)
+
+
+async def check_files(tab: Tab) -> None:
+    """Download the results, and follow the link to the report."""
+    table = "fetch($('results-csv').href).then((answer) => answer.text())"
+    assert (await tab.evaluate(table)).count("applied") == DEVICES
+    await tab.press("#report")
+    await tab.until("document.querySelector('h1')?.textContent.startsWith('Fleet run')")
+    await tab.until("document.body.innerText.includes('ann')")
 
 
 async def applied_when_stopped(tab: Tab) -> int:
@@ -128,6 +158,7 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         backend(app, dam, tmp_path / "jobs") as (_, url),
         chromium(tmp_path / "browser") as tab,
     ):
+        await on_a_phone(tab)
         await tab.open(url)
         assert await tab.evaluate("$('job').hidden"), "there is no job yet"
         await tab.choose("#file", file)
@@ -135,6 +166,8 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
 
         await tab.until("$('phase').textContent === 'running'")
         assert await tab.evaluate("$('source').textContent") == "names.csv"
+        assert (await tab.evaluate("$('when').textContent")).endswith(" by ann")
+        assert await tab.evaluate("$('results').hidden"), "there are none yet"
         await tab.until("document.querySelectorAll('.wave').length === 1")
         assert await waves(tab) == [["1 of 4", "0 of 1"]]
 
@@ -171,7 +204,13 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         assert await applied_when_stopped(tab) == emulator.world.log.count("update")
         await tab.until("$('jobs').innerText.includes('stopped')")
 
-        await tab.press("#resume")
+        assert await tab.evaluate("document.documentElement.scrollWidth") == 390, "all is in view"
+        assert await resumed_by_keyboard(tab) == [
+            "report",
+            "results-csv",
+            "results-jsonl",
+            "resume",
+        ]
         await tab.until("$('phase').textContent === 'ended'")
         assert await tiles(tab) | {"a second": 0} == {
             f"of {TOTAL} ended": TOTAL,
@@ -188,6 +227,7 @@ async def test_a_browser_shows_a_job_while_it_runs(app: str, tmp_path: Path) -> 
         await tab.until("$('phase').textContent === 'ended'")
         await tab.until("document.querySelectorAll('#troubles li').length === 2")
         assert (await tiles(tab))["applied"] == DEVICES
+        await check_files(tab)
         assert tab.complaints == []
 
 
@@ -217,6 +257,6 @@ async def test_a_browser_continues_past_a_wave_that_did_not_pass(tmp_path: Path)
 def test_the_page_has_words_for_each_state_and_each_next_step() -> None:
     page = (EXAMPLES / "job.html").read_text("utf-8")
     for name in (*State, *RESUME_OPTIONS):
-        assert re.search(rf"\b{name}: \"\w", page), name
+        assert re.search(rf"\b{name}: \[?\"\w", page), name
     for state in State:
         assert page.count(f"--{state}: #") == 2, "in the light and in the dark theme"
