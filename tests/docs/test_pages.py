@@ -87,3 +87,15 @@ def test_each_step_of_a_job_is_shown() -> None:
 
 def shown_in(page: str) -> list[Block]:
     return [block for block in PAGES[page] if block.language == "console"]
+
+
+LISTENS = re.compile(r"(--port[ =]|port=|, |\"PORT\", \")8080\b")
+
+
+def test_only_the_emulator_listens_on_its_port() -> None:
+    for page, shown in PAGES.items():
+        for line in "".join(block.text for block in shown).splitlines():
+            emulator = "enapter-async emulator" in line
+            assert emulator or not LISTENS.search(line), f"{page} uses the emulator's port: {line}"
+    for example in (DOCS / "examples").glob("*.py"):
+        assert not LISTENS.search(example.read_text("utf-8")), example
