@@ -6,7 +6,7 @@ from multidict import CIMultiDict
 from enapter_async.integrations.origins import is_foreign
 
 OURS = "pumps.example.com"
-CASES = (
+CASES: tuple[tuple[dict[str, str], bool], ...] = (
     # Neither header: a program, which no other page can start.
     ({}, False),
     ({"Origin": "https://pumps.example.com"}, False),
