@@ -226,7 +226,7 @@ class Admitted:
     later attempts wait while the host is down.
     """
 
-    __slots__ = ("_admission", "_epoch", "_granted", "_obstacles", "_operation", "_retry")
+    __slots__ = ("_admission", "_epoch", "_obstacles", "_operation", "_retry", "granted")
 
     def __init__(
         self, admission: Admission, obstacles: Obstacles, operation: Operation[Any], epoch: int
@@ -235,22 +235,23 @@ class Admitted:
         self._obstacles = obstacles
         self._operation = operation
         self._epoch = epoch
-        self._granted = True
+        self.granted = True
+        """Whether an attempt may start or is in flight; if it still is at the end, call `leave`."""
         self._retry = False
 
     def may_begin(self) -> bool:
         """Return whether an attempt may start immediately; False if the host went down."""
-        return self._granted and self._epoch == self._obstacles.breaker.epoch
+        return self.granted and self._epoch == self._obstacles.breaker.epoch
 
     async def begin(self) -> None:
         """Wait until another attempt may start."""
         self._epoch = await self._admission.repeat(self._operation, retry=self._retry)
-        self._granted = True
+        self.granted = True
         self._retry = False
 
     def passed(self) -> None:
         """Record that an attempt received a good response."""
-        self._granted = self._retry = False
+        self.granted = self._retry = False
         admission = self._admission
         self._obstacles.passed(self._epoch)
         if admission.again or admission.new or admission.told:
@@ -258,7 +259,7 @@ class Admitted:
 
     def failed(self, attempt: Attempt) -> None:
         """Record that an attempt failed."""
-        self._granted = False
+        self.granted = False
         self._retry = self._obstacles.failed(self._epoch, attempt)
         self._admission.turn()
 
@@ -284,7 +285,7 @@ class Admitted:
         return False
 
     def leave(self) -> None:
-        """Record that the operation finished."""
+        """Record that the operation finished without the end of an attempt."""
         admission = self._admission
         if self._obstacles.breaker.opened_at is not None:
             self._obstacles.end_probe(self._epoch)

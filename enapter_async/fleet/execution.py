@@ -1,10 +1,11 @@
 """The execution of one operation of a run, from start to outcome."""
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
 from enapter_async._http.call import AttemptObserver, CallRecord
+from enapter_async.api.following import Following
 from enapter_async.concealment import RawAnswer
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, ResultDiffersError
 from enapter_async.fleet.credentials import CredentialStore
@@ -22,6 +23,20 @@ from enapter_async.limits.limiter import Limiter, Permit
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
+
+_APPLIED: Final = State.APPLIED
+"""Looked up once, because finding a member of an enumeration is slow."""
+
+
+@attrs.frozen(kw_only=True)
+class ExecutionContext:
+    """What all executions of a run share. With `check` each target is read before it is written."""
+
+    client: Caller
+    following: Following
+    check: bool = False
+    credential_store: CredentialStore | None = None
+    limiter: Limiter | None = None
 
 
 class Execution(Generic[OperationT]):
@@ -55,25 +70,21 @@ class Execution(Generic[OperationT]):
         self.storing = False
 
     async def carry_out(
-        self,
-        client: Caller,
-        *,
-        check: bool,
-        credential_store: CredentialStore | None,
-        limiter: Limiter | None = None,
-        observer: AttemptObserver | None = None,
+        self, context: ExecutionContext, observer: AttemptObserver | None = None
     ) -> Outcome[OperationT]:
         """Carry out the operation. An `EnapterError` becomes an outcome; other errors are raised.
 
         This may be called again after a failure if nothing was sent or every attempt was refused.
         """
+        client, limiter = context.client, context.limiter
+        credential_store = context.credential_store if self.operation.answer.secret else None
         self._observer = observer
         if self._record is not None:
             self.sent += self._record.sent
             self.elapsed += self._record.elapsed
             self._record = None
-        outcome = await self._look(client) if check else None
-        if outcome is None and self.operation.answer.secret and credential_store is not None:
+        outcome = await self._look(client) if context.check else None
+        if outcome is None and credential_store is not None:
             outcome = await self._make_room(credential_store)
         if outcome is not None:
             return outcome
@@ -101,9 +112,9 @@ class Execution(Generic[OperationT]):
         finally:
             if limiter is not None and record.permit is not None:
                 limiter.dropped(record.permit)
-        if self.operation.answer.secret and credential_store is not None:
+        if credential_store is not None:
             return await self._keep(credential_store, result, None)
-        return self._outcome(State.APPLIED, result=result)
+        return self._outcome(_APPLIED, result=result)
 
     async def _intend(
         self, client: Caller, item_record: ItemRecord, limiter: Limiter | None
@@ -127,6 +138,11 @@ class Execution(Generic[OperationT]):
                 limiter.dropped(permit)
             raise
         return permit
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the API accepted the operation; if so, nothing more is sent for it."""
+        return False
 
     @property
     def in_doubt(self) -> bool:
@@ -250,7 +266,7 @@ class Execution(Generic[OperationT]):
         error: ResultDiffersError | None = None,
     ) -> Outcome[OperationT]:
         """Return the outcome of a completed operation, after storing its result if it is secret."""
-        if self.operation.answer.secret and credential_store is not None:
+        if credential_store is not None:
             return await self._keep(credential_store, result, error)
         state = State.APPLIED if error is None else State.DIFFERS
         return self._outcome(state, result=result, error=error)

@@ -1,11 +1,11 @@
 """The execution of an operation that the API accepts first and finishes later."""
 
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 
-from enapter_async._http.call import CallRecord
+from enapter_async._http.call import AttemptObserver, CallRecord
 from enapter_async.api.following import Following, FollowUp
 from enapter_async.errors import (
     AmbiguousOutcomeError,
@@ -14,7 +14,7 @@ from enapter_async.errors import (
     StillPendingError,
 )
 from enapter_async.fleet.errors import NotStartedError
-from enapter_async.fleet.execution import Execution
+from enapter_async.fleet.execution import Execution, ExecutionContext
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
 from enapter_async.fleet.reading import Caller, find_created
@@ -53,28 +53,16 @@ class FollowedExecution(Execution[OperationT]):
         """Whether an attempt is in flight, or one may have been carried out."""
         return not self.accepted and super().in_doubt
 
-    def conclude(
-        self, client: Caller, following: Following, **how: Any
-    ) -> Coroutine[Any, Any, Outcome[OperationT]]:
-        """Carry out the operation as `carry_out` does, and follow it."""
-        item_record = self._item_record
-        adopts = item_record is not None and item_record.adopts
-        if (
-            type(self.operation).follow is Operation.follow
-            and self._follow_up is None
-            and not adopts
-        ):
-            return self.carry_out(client, **how)
-        return self._carry_out_and_follow(client, following, **how)
-
-    async def _carry_out_and_follow(
-        self, client: Caller, following: Following, **how: Any
+    async def carry_out(
+        self, context: ExecutionContext, observer: AttemptObserver | None = None
     ) -> Outcome[OperationT]:
-        item_record, self._observer = self._item_record, how.get("observer")
+        """Carry out the operation as `Execution` does, and follow it."""
+        client, following = context.client, context.following
+        item_record, self._observer = self._item_record, observer
         if self._follow_up is None and item_record is not None and item_record.adopts:
             return await self._adopt(client, following)
         if self._follow_up is None:
-            outcome = await self.carry_out(client, **how)
+            outcome = await super().carry_out(context, observer)
             if outcome.state is not State.APPLIED:
                 return outcome
             follow_up = FollowUp.after(self.operation, outcome.result)

@@ -9,11 +9,14 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.outcomes import OperationT
 from enapter_async.operation import Operation, Repeat
+
+_in_jobs: Final = Operation.not_in_jobs
+"""What most operations inherit: a job carries them out, so they need not be asked."""
 
 Operations = Iterable[OperationT] | AsyncIterable[OperationT]
 
@@ -72,7 +75,7 @@ class Input:
                 if (
                     not isinstance(each, Operation)
                     or (each.answer.secret and not secrets)
-                    or each.not_in_jobs()
+                    or type(each).not_in_jobs is not _in_jobs
                 ):
                     item = self._checked(each, position)
                     self.planned |= item.before is not None
@@ -123,6 +126,8 @@ class Input:
                 f"`credentials=` (a path or a callable), or use fleet.Run and take them from "
                 f"outcome.result"
             )
-        if why := item.operation.not_in_jobs():
+        if type(item.operation).not_in_jobs is not _in_jobs and (
+            why := item.operation.not_in_jobs()
+        ):
             raise ConfigurationError(f"operations[{position}] cannot be part of a job: {why}")
         return item

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Generic
 
 from enapter_async.fleet.outcomes import OperationT, Outcome
@@ -14,11 +15,13 @@ class OutcomeStream(Generic[OperationT]):
     """
 
     def __init__(self) -> None:
-        self.on_taken: Callable[[], None] = _nothing
+        self.on_taken: Callable[[Outcome[OperationT]], None] = _nothing
         """Called each time an outcome is consumed."""
         self._queue: asyncio.Queue[Outcome[OperationT] | None] = asyncio.Queue()
-        self.put: Callable[[Outcome[OperationT] | None], None] = self._queue.put_nowait
-        """Accept an outcome; None means that there are no more."""
+        self.put: Callable[[Outcome[OperationT]], None] = self._queue.put_nowait
+        """Accept an outcome."""
+        self.close: Callable[[], None] = partial(self._queue.put_nowait, None)
+        """Accept that there are no more outcomes."""
 
     async def get(self) -> Outcome[OperationT] | None:
         """Wait for the next outcome. Once there are no more, every call returns None."""
@@ -26,7 +29,7 @@ class OutcomeStream(Generic[OperationT]):
         if outcome is None:
             self._queue.put_nowait(None)
         else:
-            self.on_taken()
+            self.on_taken(outcome)
         return outcome
 
     async def listen(self, listener: Callable[[Outcome[OperationT]], None] | None) -> None:
@@ -34,32 +37,33 @@ class OutcomeStream(Generic[OperationT]):
 
         If the function is None, the outcomes are only consumed.
         """
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        over = asyncio.Event()
         failure: BaseException | None = None
 
-        def hand_on(outcome: Outcome[OperationT] | None) -> None:
+        def hand_on(outcome: Outcome[OperationT]) -> None:
             nonlocal failure
-            if over.done():
+            if over.is_set():
                 return
-            if outcome is None:
-                over.set_result(None)
-                return
-            self.on_taken()
-            if listener is None:
-                return
+            self.on_taken(outcome)
             try:
-                listener(outcome)
+                if listener is not None:
+                    listener(outcome)
             except BaseException as error:  # noqa: BLE001 - raised below, not in a worker
                 failure = error
-                over.set_result(None)
+                over.set()
 
         while not self._queue.empty():
-            hand_on(self._queue.get_nowait())
-        self.put = hand_on
-        await over
+            outcome = self._queue.get_nowait()
+            if outcome is None:
+                over.set()
+            else:
+                hand_on(outcome)
+        self.put = self.on_taken if listener is None else hand_on
+        self.close = over.set
+        await over.wait()
         if failure is not None:
             raise failure
 
 
-def _nothing() -> None:
+def _nothing(_: object) -> None:
     """Do nothing: the default before a callback is set."""

@@ -46,7 +46,7 @@ class Producer:
         self._task = asyncio.create_task(pulling, name="fleet producer")
         return self._task
 
-    def taken(self) -> None:
+    def taken(self, _: object) -> None:
         """Record that an outcome was consumed, which makes room for one more item."""
         self._ahead -= 1
         if self._ahead == self._wake_at:

@@ -14,6 +14,7 @@ from enapter_async.client import Client
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.admission import Admission
+from enapter_async.fleet.execution import ExecutionContext
 from enapter_async.fleet.inputs import Input, Operations, WorkItem
 from enapter_async.fleet.journal.session import JournalSession
 from enapter_async.fleet.obstacles import Obstacles
@@ -123,13 +124,9 @@ class Run(Generic[OperationT]):
         self._stop_signal = StopSignal(self._on_stop)
         self._judge = AbortJudge(options.abort)
         self._pool = WorkerPool(
-            client,
             self._admission,
             self._stop_signal,
-            limiter=limiter,
             concurrency=options.concurrency,
-            check=options.check,
-            following=Following(options.wait, self._clock, self._stop_signal.__bool__),
             on_outcome=self._take,
             on_idle=self._end_if_done,
         )
@@ -141,9 +138,7 @@ class Run(Generic[OperationT]):
         self._tally = Tally()
         self._began = 0.0
         self._ended: float | None = None
-        self._leaving = False
-        self._input_over = False
-        self._complete = False
+        self._leaving = self._input_over = self._complete = False
         self._exits = AsyncExitStack()
 
     @property
@@ -203,7 +198,7 @@ class Run(Generic[OperationT]):
             ahead=LOOK_AHEAD if self._rollout and self._rollout.per_group else AHEAD,
         )
         self._outcomes.on_taken = producer.taken
-        pull = self._stop_signal.by_break_of(lambda: self._pull(producer))
+        pull = self._stop_signal.by_break_of(partial(self._pull, producer))
         self._producing = producer.start(pull)
         self._producing.add_done_callback(self._input_closed)
         return self
@@ -255,12 +250,12 @@ class Run(Generic[OperationT]):
 
     async def _open(self) -> Iterable[WorkItem] | AsyncIterable[WorkItem]:
         """Open everything that the run needs, and return its items."""
-        exits, given = self._exits, self._input
+        exits, given, options = self._exits, self._input, self._options
         opened = await open_files(
             exits,
             self._client,
             given,
-            self._options,
+            options,
             clock=self._clock,
             on_failure=self._stop_by,
             plan="" if given is None else given.plan,
@@ -275,14 +270,19 @@ class Run(Generic[OperationT]):
         if self._limiter is not None:
             exits.enter_context(pace_noted(self._limiter, self._clock, self._tell, session))
         rollout = self._rollout
-        chosen = guard = self._options.guard
+        chosen = guard = options.guard
         if isinstance(guard, GuardMode):
             guard = StateGuard(self._client, guard, self._on_wait, staged=rollout is not None)
         await exits.enter_async_context(guard)
         per_group = None if rollout is None else rollout.per_group
-        self._pool.configure(
-            guard, credential_store=opened.credential_store, session=session, per_group=per_group
+        context = ExecutionContext(
+            client=self._client,
+            following=Following(options.wait, self._clock, self._stop_signal.__bool__),
+            check=options.check,
+            credential_store=opened.credential_store,
+            limiter=self._limiter,
         )
+        self._pool.configure(context, guard, session, per_group=per_group)
         if rollout is not None:
             self._wave_runner = self._make_wave_runner(rollout, guard)
         elif opened.planned or (opened.known and guard is chosen):
@@ -319,23 +319,22 @@ class Run(Generic[OperationT]):
         await self._stop_signal.by_break_of(producer.pull, "the input failed")
         self._complete = producer.ended and (self._session is None or self._session.input_known)
         if self._wave_runner is not None:
-            await self._stop_signal.unless(self._pool.idle)
-            if not self._stop_signal:
-                await self._unless_stopped(self._wave_runner.finish)
+            await self._once_idle(self._wave_runner.finish)
 
     async def _before(self, item: WorkItem) -> None:
         """Start a wave only once the previous one has finished and passed."""
         wave_runner = self._wave_runner
         if wave_runner is not None and item.wave != wave_runner.wave and not self._stop_signal:
-            await self._stop_signal.unless(self._pool.idle)
-            if not self._stop_signal:
-                await self._unless_stopped(partial(wave_runner.turn_to, item.wave))
+            await self._once_idle(partial(wave_runner.turn_to, item.wave))
 
-    async def _unless_stopped(self, step: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await self._stop_signal.unless(step)
-        except EnapterError as error:
-            self._stop_by(error)
+    async def _once_idle(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Make a step of the waves once all admitted items have finished, unless the run stops."""
+        await self._stop_signal.unless(self._pool.idle)
+        if not self._stop_signal:
+            try:
+                await self._stop_signal.unless(step)
+            except EnapterError as error:
+                self._stop_by(error)
 
     def _take(self, outcome: Outcome[Any]) -> None:
         error = None if outcome.error is None else stop_error(outcome)
@@ -382,7 +381,7 @@ class Run(Generic[OperationT]):
         if self._input_over and not self._pool.unfinished and self._ended is None:
             self._ended = self._clock.monotonic()
             self._pool.dismiss()
-            self._outcomes.put(None)
+            self._outcomes.close()
 
     async def _drain(self) -> None:
         """Wait for the tasks; if cancelled, cancel them, then raise once they have finished."""

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from enapter_async.api.following import Following
 from enapter_async.fleet.admission import Admission
-from enapter_async.fleet.credentials import CredentialStore
 from enapter_async.fleet.errors import StaleError
+from enapter_async.fleet.execution import Execution, ExecutionContext
 from enapter_async.fleet.following import FollowedExecution
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.session import JournalSession
@@ -18,12 +17,14 @@ from enapter_async.fleet.leased import LeasedAttempts
 from enapter_async.fleet.ordering import GroupLimit, Ordering
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.planning.drift import Guard, StateGuard, look
-from enapter_async.fleet.reading import Caller
 from enapter_async.fleet.stop import StopSignal
-from enapter_async.limits.limiter import Limiter
+from enapter_async.operation import Operation
 
 MOST_GOES: Final = 100
 """The maximum number of tries of an operation that failed only because of the host."""
+
+
+_NO_FOLLOW: Final = Operation.follow
 
 
 class WorkerPool:
@@ -37,26 +38,18 @@ class WorkerPool:
 
     def __init__(
         self,
-        client: Caller,
         admission: Admission,
         stop_signal: StopSignal,
         *,
-        limiter: Limiter | None,
         concurrency: int,
-        check: bool,
-        following: Following,
         on_outcome: Callable[[Outcome[Any]], None],
         on_idle: Callable[[], None],
     ) -> None:
-        self._client = client
         self._admission = admission
         self._stop_signal = stop_signal
-        self._limiter = limiter
+        self._context: ExecutionContext
         self._guard: Guard | None = None
         self._concurrency = concurrency
-        self._check = check
-        self._following = following
-        self._credential_store: CredentialStore | None = None
         self._session: JournalSession | None = None
         self._lease: Lease | None = None
         self._on_outcome = on_outcome
@@ -65,7 +58,7 @@ class WorkerPool:
         self._group_limit: GroupLimit | None = None
         self._ready: deque[WorkItem | None] = deque()
         self._waiting: deque[asyncio.Future[WorkItem | None]] = deque()
-        self._in_flight: dict[asyncio.Task[Any], FollowedExecution[Any]] = {}
+        self._in_flight: dict[asyncio.Task[Any], Execution[Any]] = {}
         self._idle = asyncio.Event()
         self._cut = False
         self._cancelled_unsent: set[asyncio.Task[Any]] = set()
@@ -79,15 +72,15 @@ class WorkerPool:
 
     def configure(
         self,
+        context: ExecutionContext,
         guard: Guard,
-        *,
-        credential_store: CredentialStore | None,
         session: JournalSession | None,
+        *,
         per_group: int | None,
     ) -> None:
         """Set the parts that are open only once the run starts: guard, credentials, journal."""
+        self._context = context
         self._guard = guard
-        self._credential_store = credential_store
         self._session = session
         self._lease = None if session is None else session.lease
         self._group_limit = None if per_group is None else GroupLimit(per_group)
@@ -127,9 +120,7 @@ class WorkerPool:
         self._cut = True
         self._each_in_flight(partial(self._cut_off, spare_stored))
 
-    def _each_in_flight(
-        self, end: Callable[[asyncio.Task[Any], FollowedExecution[Any]], None]
-    ) -> None:
+    def _each_in_flight(self, end: Callable[[asyncio.Task[Any], Execution[Any]], None]) -> None:
         here = asyncio.current_task() if self._in_flight else None
         for worker, execution in self._in_flight.items():
             if worker is here:
@@ -139,21 +130,19 @@ class WorkerPool:
             else:
                 end(worker, execution)
 
-    def _cancel_if_unsent(
-        self, worker: asyncio.Task[Any], execution: FollowedExecution[Any]
-    ) -> None:
+    def _cancel_if_unsent(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> None:
         spared = execution.in_doubt or worker in self._ending
         if self._is_at(worker, execution) and not spared:
             self._cancelled_unsent.add(worker)
             worker.cancel()
 
     def _cut_off(
-        self, spare_stored: bool, worker: asyncio.Task[Any], execution: FollowedExecution[Any]
+        self, spare_stored: bool, worker: asyncio.Task[Any], execution: Execution[Any]
     ) -> None:
         if self._is_at(worker, execution) and not (execution.storing and spare_stored):
             worker.cancel()
 
-    def _is_at(self, worker: asyncio.Task[Any], execution: FollowedExecution[Any]) -> bool:
+    def _is_at(self, worker: asyncio.Task[Any], execution: Execution[Any]) -> bool:
         return self._in_flight.get(worker) is execution and worker not in self._cancelled_unsent
 
     def _enqueue(self, item: WorkItem) -> None:
@@ -204,11 +193,18 @@ class WorkerPool:
             # An eager task factory runs this inside `create_task`, whose caller may be in the
             # middle of handling another item.
             await asyncio.sleep(0)
+        worker: Any = asyncio.current_task()
         ready = self._ready
         while (item := ready.popleft() if ready else await self._next()) is not None:
             try:
                 item_record = None if self._session is None else self._session.item_record(item)
-                execution = FollowedExecution(item.operation, item_record)
+                # Most operations end with their answer.
+                followed = type(item.operation).follow is not _NO_FOLLOW or (
+                    item_record is not None and (item_record.follow or item_record.adopts)
+                )
+                execution = (FollowedExecution if followed else Execution)(
+                    item.operation, item_record
+                )
                 outcome = None
                 stopped = self._stop_signal.reason and not self._must_end(item)
                 if stopped or self._ordering.block_any:
@@ -217,7 +213,7 @@ class WorkerPool:
                     if item.unchanged:
                         outcome = execution.unchanged()
                     else:
-                        outcome = await self._carry_out(item, execution)
+                        outcome = await self._carry_out(worker, item, execution)
                     if item_record is not None and self._session is not None:
                         if isinstance(outcome.error, StaleError):
                             self._session.held(item, outcome)
@@ -229,7 +225,8 @@ class WorkerPool:
             except BaseException:
                 self._release(item, State.UNKNOWN)
                 raise
-            self._release(item, self._ended_badly(item, outcome))
+            usual = outcome.error is None and item.unit is None
+            self._release(item, None if usual else self._ended_badly(item, outcome))
 
     def _ended_badly(self, item: WorkItem, outcome: Outcome[Any]) -> State | None:
         """Return how an item ended if later ones must not follow it; note that its unit began."""
@@ -272,7 +269,7 @@ class WorkerPool:
             worker.uncancel()
         return cancelled
 
-    def _decided(self, item: WorkItem, execution: FollowedExecution[Any]) -> Outcome[Any] | None:
+    def _decided(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
         """Return the outcome of an item that need not be started, or None if it must start."""
         if self._stop_signal.reason and not self._must_end(item):
             outcome = self._not_started(execution)
@@ -287,8 +284,9 @@ class WorkerPool:
             self._session.held(item, outcome)
         return outcome
 
-    async def _carry_out(self, item: WorkItem, execution: FollowedExecution[Any]) -> Outcome[Any]:
-        worker: Any = asyncio.current_task()
+    async def _carry_out(
+        self, worker: "asyncio.Task[Any]", item: WorkItem, execution: Execution[Any]
+    ) -> Outcome[Any]:
         self._in_flight[worker] = execution
         if item.unit in self._begun:
             self._ending.add(worker)
@@ -303,13 +301,9 @@ class WorkerPool:
                 try:
                     looks = self._stop_signal.reason or item.before is not None
                     held = await self._held_back(item, execution) if looks else None
-                    outcome = held or await execution.conclude(
-                        self._client,
-                        self._following,
-                        check=self._check,
-                        credential_store=self._credential_store,
-                        limiter=self._limiter,
-                        observer=admitted if lease is None else LeasedAttempts(lease, admitted),
+                    outcome = held or await execution.carry_out(
+                        self._context,
+                        admitted if lease is None else LeasedAttempts(lease, admitted),
                     )
                     # An operation that failed only because of the host is tried again.
                     if (
@@ -320,7 +314,8 @@ class WorkerPool:
                     ):
                         break
                 finally:
-                    admitted.leave()
+                    if admitted.granted:
+                        admitted.leave()
         except asyncio.CancelledError as error:
             if self._cut or worker in self._cancelled_unsent:
                 worker.uncancel()
@@ -337,9 +332,7 @@ class WorkerPool:
             self._ending.discard(worker)
         return outcome
 
-    async def _held_back(
-        self, item: WorkItem, execution: FollowedExecution[Any]
-    ) -> Outcome[Any] | None:
+    async def _held_back(self, item: WorkItem, execution: Execution[Any]) -> Outcome[Any] | None:
         """Return the outcome of an admitted item that must not start, or None if it may."""
         guarded = item.before is not None and not execution.accepted
         stopped = bool(self._stop_signal) and not self._must_end(item)
@@ -353,5 +346,5 @@ class WorkerPool:
         stopped = bool(self._stop_signal) and not self._must_end(item)
         return self._not_started(execution) if stopped else None
 
-    def _not_started(self, execution: FollowedExecution[Any]) -> Outcome[Any]:
+    def _not_started(self, execution: Execution[Any]) -> Outcome[Any]:
         return execution.held(self._stop_signal.reason, self._stop_signal.error)

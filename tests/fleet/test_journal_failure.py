@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from enapter_async import fleet
+from enapter_async.api.following import Following
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, Latency, World
 from enapter_async.emulator.faults import Target
 from enapter_async.fleet import JournalError, JournalOptions, State
 from enapter_async.fleet.errors import NotStartedError
-from enapter_async.fleet.execution import Execution
+from enapter_async.fleet.execution import Execution, ExecutionContext
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
@@ -107,7 +108,7 @@ async def test_an_operation_whose_intent_was_not_written_holds_by_itself() -> No
     caller = ScriptedCaller()
     work = WorkItem(seq=0, operation=UpdateDevice(device_id="dev-1", name="New"))
     item = Execution(work.operation, ItemRecord(work, 0, refused, uncertain=False))
-    outcome = await item.carry_out(caller, check=False, credential_store=None)
+    outcome = await item.carry_out(ExecutionContext(client=caller, following=Following()))
     assert outcome.state is State.HELD
     assert isinstance(outcome.error, NotStartedError)
     assert isinstance(outcome.error.because, JournalError)

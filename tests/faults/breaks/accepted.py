@@ -20,7 +20,7 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
             by=f"{_FOLLOWING}::test_a_resumed_run_follows_pending_operations_to_their_end",
         ),
         "followed before the journal knows": Break(
-            f"{_FOLLOWED}._carry_out_and_follow",
+            f"{_FOLLOWED}.carry_out",
             "item_record.accepted(follow_up.reading)",
             "pass",
             by=f"{_FOLLOWING}::test_a_kill_while_it_is_followed_loses_nothing",

@@ -141,7 +141,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "waves overlap": Break(
-            "fleet.run:Run._before",
+            "fleet.run:Run._once_idle",
             "await self._stop_signal.unless(self._pool.idle)",
             "pass",
             by="fleet/test_waves.py::test_each_wave_is_over_before_the_next_begins",
