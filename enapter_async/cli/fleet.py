@@ -9,6 +9,7 @@ from enapter_async.cli.fleet_plan import make_plan, template
 from enapter_async.cli.fleet_status import report_run, resume, runs, status
 from enapter_async.cli.fleet_stop import stop
 from enapter_async.cli.fleet_undo import undo_run
+from enapter_async.cli.fleet_watch import watch
 from enapter_async.cli.fleet_worker import work
 from enapter_async.cli.groups import Nouns
 from enapter_async.cli.rehearse import rehearse_plan
@@ -29,6 +30,7 @@ for each in (
     resume,
     stop,
     status,
+    watch,
     runs,
     report_run,
     undo_run,

@@ -313,10 +313,11 @@ def show_status(settings: Settings, job: Job) -> Exit:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         for file in status.credentials:
             console.print(f"configurations: {plain(file)}", markup=False, highlight=False)
-    return _exit_of(status)
+    return exit_of_job(status)
 
 
-def _exit_of(status: JobStatus) -> Exit:
+def exit_of_job(status: JobStatus) -> Exit:
+    """Return a job's exit code; while it is in progress, it reflects the outcomes so far."""
     if status.counts[State.UNKNOWN]:
         return Exit.UNKNOWN
     if status.over and not status.ended:

@@ -49,7 +49,7 @@ from enapter_async.text import plain
 _DAY: Final = 86_400.0
 
 
-def _exit_of(status: RunStatus) -> Exit:
+def exit_of_run(status: RunStatus) -> Exit:
     """Return a run's exit code; while the run is in progress, it reflects the outcomes so far."""
     if status.open_ends or status.repeatable:
         return Exit.UNKNOWN
@@ -60,7 +60,8 @@ def _exit_of(status: RunStatus) -> Exit:
     return Exit.STOPPED if status.counts[State.PENDING] and not status.running else Exit.DONE
 
 
-def _row(folder: Place, status: RunStatus) -> dict[str, Any]:
+def row_of_run(folder: Place, status: RunStatus) -> dict[str, Any]:
+    """Return a run's status as one JSON object."""
     return {
         "run": folder.id,
         "path": str(folder.path),
@@ -72,6 +73,8 @@ def _row(folder: Place, status: RunStatus) -> dict[str, Any]:
         "counts": {str(state): number for state, number in status.counts.items()},
         "in_flight": status.in_flight,
         "waiting": status.waiting,
+        "wave": status.wave,
+        "waves": status.waves,
         "pace": None if status.pace is None else str(status.pace),
         "acknowledged": status.acknowledged,
         "intents": status.intents,
@@ -166,10 +169,10 @@ def status(settings: Settings, *, run: str) -> None:
     folder = find_place(run)
     look = RunStatus.read(folder.journal)
     if settings.as_json:
-        click.echo(json_line(_row(folder, look)))
+        click.echo(json_line(row_of_run(folder, look)))
     else:
         _show(folder, look)
-    click.get_current_context().exit(_exit_of(look))
+    click.get_current_context().exit(exit_of_run(look))
 
 
 def _show(folder: Place, look: RunStatus) -> None:
@@ -190,14 +193,19 @@ def _show(folder: Place, look: RunStatus) -> None:
     for number, text in ((look.in_flight, "in flight"), (look.waiting, "not processed yet")):
         if number:
             console.print(f"  {number:>8} {text}", markup=False, highlight=False)
-    if look.pace is not None and (look.pace.rate is not None or look.pace.paused_s):
-        console.print(f"pace: {look.pace}", markup=False, highlight=False)
-    if look.acknowledged:
-        console.print(f"{look.acknowledged} unknown outcomes were acknowledged")
-    for text in _credentials(look):
+    for text in (*_facts(look), *_credentials(look)):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     for words, command in commands_on(folder, look):
         console.print(f"{words}: {command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(look: RunStatus) -> Iterator[str]:
+    if look.waves > 1:
+        yield f"wave {look.wave} of {look.waves}"
+    if look.pace is not None and (look.pace.rate is not None or look.pace.paused_s):
+        yield f"pace: {look.pace}"
+    if look.acknowledged:
+        yield f"{look.acknowledged} unknown outcomes were acknowledged"
 
 
 def _credentials(look: RunStatus) -> Iterator[str]:
@@ -238,9 +246,9 @@ def runs(settings: Settings, *, prune: float | None, yes: bool) -> None:
                 click.echo(f"{folder.id}  unreadable: {plain(error)}")
             continue
         if settings.as_json:
-            click.echo(json_line(_row(folder, look)))
+            click.echo(json_line(row_of_run(folder, look)))
             continue
-        going = "running" if look.running else _exit_of(look).name.lower()
+        going = "running" if look.running else exit_of_run(look).name.lower()
         source = plain(look.facts.get("source", ""))
         click.echo(f"{folder.id}  {look.done:>7} of {look.total:<7} done  {going:<8}  {source}")
     if not found and not settings.as_json:
@@ -275,7 +283,7 @@ def _why_kept(folder: RunFolder) -> str:
         return ""
     if status.running:
         return "it is in progress"
-    ending = _exit_of(status)
+    ending = exit_of_run(status)
     if ending is Exit.UNKNOWN:
         return "it has unknown outcomes"
     return "" if ending in (Exit.DONE, Exit.FAILED) else "it stopped, and can be resumed"

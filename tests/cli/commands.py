@@ -51,6 +51,7 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "fleet stop": ("{run}",),
     "fleet template": (),
     "fleet undo": ("{run}", "--yes"),
+    "fleet watch": ("{run}",),
     "fleet worker": ("--journal", "{job}", "--until-done", "--credentials", "{folder}/kept"),
     "logs follow": ("{device}", "--limit", "1"),
     "logs list": ("{device}",),

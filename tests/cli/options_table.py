@@ -362,6 +362,15 @@ OWN: Final = (
         {"--yes": lambda s: s.code == 0 and s.run is not None},
     ),
     Own(
+        "fleet watch",
+        ("{run}", "--every", "0.1", "--devices-every", "0.1", "--no-devices", "--json"),
+        {
+            "--every": lambda s: s.code == 0,
+            "--devices-every": lambda s: s.code == 0,
+            "--no-devices": lambda s: s.rows()[0]["devices_problem"] == "--no-devices was given",
+        },
+    ),
+    Own(
         "fleet worker",
         (
             *("--journal", "{job}", "--queue", "default", "--slots", "3", "--name", "ann"),

@@ -61,10 +61,14 @@ def test_a_run_is_shown_resumed_reported_and_undone_by_its_address(
     results += [
         status,
         run("fleet", "status", address),
+        run("fleet", "watch", address),
         run("fleet", "stop", address),
         run("fleet", "resume", address),
         run("fleet", "report", address),
     ]
+    watched = results[-4]
+    assert watched.exit_code == Exit.STOPPED
+    assert f" of {len(names)}: {told['counts']['applied']} applied" in watched.stdout
     assert [each.exit_code for each in results[-3:]] == [Exit.DONE] * 3
     assert "is not running" in results[-3].stderr
     assert world.count("update") == len(names)

@@ -47,6 +47,7 @@ READING = {
     "fleet runs",
     "fleet status",
     "fleet template",
+    "fleet watch",
     "logs follow",
     "logs list",
     "profiles",

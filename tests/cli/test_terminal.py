@@ -30,7 +30,7 @@ def on_a_terminal(
 ) -> tuple[int, str]:
     """Run a command on a terminal, type something, and return how it ended and its output."""
     keyboard, terminal = pty.openpty()
-    told = {**os.environ, **environment, "TERM": "xterm", "COLUMNS": "220", "LINES": "50"}
+    told = {**os.environ, "TERM": "xterm", "COLUMNS": "220", "LINES": "50", **environment}
     for name in ("NO_COLOR", "CI"):
         told.pop(name, None)
     with subprocess.Popen(  # noqa: S603 - our own program

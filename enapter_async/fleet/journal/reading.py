@@ -181,6 +181,12 @@ class Journal:
                 raise ValueError(f"its items go from {first} to {last}")
         return int(last)
 
+    def last_wave(self) -> int:
+        """Return the highest number of a wave, counted from 0; -1 if there are no items."""
+        items = _part_of(self._dialect.item, self._dialect.item_only)
+        with self._sound():
+            return int(self._fetch(f"SELECT coalesce(max(wave), -1) FROM {items} AS items")[0][0])
+
     @_checked
     def digests(self, *, after: int = -1) -> Iterator[tuple[int, bytes]]:
         """Yield seq and digest of each item after a seq, in order."""

@@ -39,11 +39,13 @@ class RunStatus:
     when the run is resumed, `open_ends` may be done only once (for example, a new configuration)
     and still need a decision, and `acknowledged` have been decided. Of `open_ends`, `searchable`
     may have created objects that a search can find. `intents` counts the operations that were about
-    to be sent, in all sessions. `wave_not_passed` is the number of the wave that did not pass its
-    check, counted from 1; `stuck` means that failures in it, or in a wave not checked yet, keep the
-    next wave from starting. `kept` results are in the file `credentials`; a run in PostgreSQL may
-    have more in the files `credentials_elsewhere` (`host:path`). `pace` is what the active runner's
-    limiter last allowed; None if nothing limited it.
+    to be sent, in all sessions. `wave` is the last wave that was started and `waves` their number,
+    counted from 1; 0 if no wave was started, or their number is not known yet. `wave_not_passed` is
+    the number of the wave that did not pass its check; `stuck` means that failures in it, or in a
+    wave not checked yet, keep the next wave from starting. `kept` results are in the file
+    `credentials`; a run in PostgreSQL may have more in the files `credentials_elsewhere`
+    (`host:path`). `pace` is what the active runner's limiter last allowed; None if nothing limited
+    it.
     """
 
     facts: Mapping[str, str]
@@ -56,6 +58,8 @@ class RunStatus:
     searchable: int = 0
     acknowledged: int = 0
     intents: int = 0
+    wave: int = 0
+    waves: int = 0
     wave_not_passed: int | None = None
     stuck: bool = False
     credentials: str | None = None
@@ -100,6 +104,7 @@ class RunStatus:
                 again = len(cut_off - once)
                 counts[State.UNKNOWN] -= again
             facts = opened.facts()
+            last_wave = opened.last_wave() + 1 if "count" in facts else 0
         files = credentials_here(facts)
         return cls(
             facts=facts,
@@ -112,6 +117,8 @@ class RunStatus:
             searchable=searchable,
             acknowledged=len(replay.acknowledged),
             intents=replay.sent,
+            wave=max(waves, default=0),
+            waves=last_wave,
             wave_not_passed=max(refused, default=None),
             stuck=stuck,
             credentials=next(iter(files), None),

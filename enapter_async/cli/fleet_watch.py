@@ -1,0 +1,130 @@
+"""`enapter-async fleet watch`: shows a run while it is in progress, and some of its devices."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import attrs
+import click
+
+from enapter_async.cli import completion
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import job_at
+from enapter_async.cli.objects import run_reading
+from enapter_async.cli.options import Settings, connection_options, warn
+from enapter_async.cli.places import find_place
+from enapter_async.cli.summary import fancy
+from enapter_async.cli.watch_view import view_of
+from enapter_async.cli.watched_devices import AT_ONCE, WatchedDevices
+from enapter_async.cli.watched_run import Look, Rate, Watched, WatchedJob, WatchedRun
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.outcomes import State
+
+DRAWN_EVERY_S: Final = 1.0
+TOLD_EVERY_S: Final = 5.0
+"""How often a look is shown on a terminal, and elsewhere."""
+_DEADLINE_S: Final = 10.0
+_SHARE: Final = 4
+"""A look is followed by a pause of this many times its duration, so that the run comes first."""
+
+
+@click.command("watch")
+@connection_options
+@click.argument("run", default="last", shell_complete=completion.runs)
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How often to look at the run. [default: 1 on a terminal, otherwise 5]",
+)
+@click.option(
+    "--devices-every",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often to read some of its devices.",
+)
+@click.option("--no-devices", is_flag=True, help="Read no devices; nothing is sent.")
+def watch(
+    settings: Settings, *, run: str, every: float | None, devices_every: float, no_devices: bool
+) -> None:
+    """Watch RUN until it ends; the exit code is that of `fleet status`. Ctrl-C only ends the view.
+
+    RUN is a run's id or a prefix of it, a path, `last`, the address of a run in PostgreSQL, or the
+    folder or address of a job for several workers.
+
+    Shown are states, pace, waves, and what was not done. At most 13 devices are read, too: those
+    that were not done lately, and 8 others of the run, with their connectivity, their alerts, and
+    the latest logs of three of the former. That is at most 16 requests every 10 seconds, none of
+    which is retried.
+    """
+    job = job_at(run)
+    watched: Watched = WatchedRun(find_place(run)) if job is None else WatchedJob(job)
+    if every is None:
+        every = DRAWN_EVERY_S if fancy(sys.stdout) and not settings.as_json else TOLD_EVERY_S
+    reads = None if no_devices else devices_every
+
+    async def work() -> Exit:
+        look = await _follow(settings, watched, every, reads)
+        if settings.quiet and look.ending is not Exit.DONE:
+            counts = ", ".join(f"{look.counts[each]} {each}" for each in State if look.counts[each])
+            warn(f"enapter-async: {look.title}: {counts or 'nothing was done'}")
+        return look.ending
+
+    run_reading(work)
+
+
+async def _follow(settings: Settings, watched: Watched, every: float, reads: float | None) -> Look:
+    """Show a run until it has ended; return the last look."""
+    rate, took = Rate(), 0.0
+    look = rate.on(await watched.look())
+    unread = "--no-devices was given" if reads is None else ""
+    devices: WatchedDevices | None = None
+    async with contextlib.AsyncExitStack() as stack:
+        if reads is not None:
+            try:
+                reading = _reading(settings, watched, reads)
+                devices = await stack.enter_async_context(reading)
+            except ConfigurationError as error:
+                unread = str(error)
+        following = None
+        if devices is not None:
+            following = asyncio.ensure_future(devices.follow(lambda: look))
+            stack.callback(following.cancel)
+        view = stack.enter_context(view_of(as_json=bool(settings.as_json)))
+        while look.running:
+            view.show(look, None if devices is None else devices.last, unread)
+            await asyncio.sleep(max(every, _SHARE * took))
+            before = time.monotonic()
+            look = rate.on(await watched.look())
+            took = time.monotonic() - before
+            if following is not None and following.done():
+                following.result()
+        if devices is not None:
+            await devices.read_last(look)
+        view.show(look, None if devices is None else devices.last, unread)
+    return look
+
+
+@contextlib.asynccontextmanager
+async def _reading(
+    settings: Settings, watched: Watched, every: float
+) -> AsyncIterator[WatchedDevices]:
+    """Open a client for the devices of a run, with the run's server unless another is given.
+
+    Raises:
+        ConfigurationError: there is no token, or a setting is invalid.
+    """
+    facts, sample = await asyncio.to_thread(watched.read_start)
+    settings = attrs.evolve(
+        settings,
+        base_url=settings.base_url or facts.get("base_url"),
+        attempts=settings.attempts or 1,
+        deadline=settings.deadline or _DEADLINE_S,
+    )
+    async with settings.client(in_flight=AT_ONCE) as client:
+        yield WatchedDevices(client, sample, every)

@@ -1,0 +1,267 @@
+"""Shows what is watched: drawn on a terminal, otherwise lines, or one JSON object at a time."""
+
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol, Self
+
+import attrs
+import click
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from enapter_async.cli.options import is_quiet
+from enapter_async.cli.rows import json_line
+from enapter_async.cli.summary import COLOURS, fancy, output_console
+from enapter_async.cli.watched_devices import DevicesLook
+from enapter_async.cli.watched_run import Look
+from enapter_async.converter import unstructure
+from enapter_async.fleet.outcomes import State, outcome_row, reason_of
+from enapter_async.fleet.reporting.troubles import Trouble
+from enapter_async.fleet.waits import minutes
+from enapter_async.models.logs import LogRecord
+from enapter_async.text import plain
+
+NARROW: Final = 60
+"""Below this many columns, an operation that was not done and a log take two lines each."""
+BAR: Final = 40
+DEVICES_SHOWN: Final = 4
+_BEGINNING: Final = 8
+_STATES_OF_DEVICES: Final = {"online": "green", "offline": "red"}
+_SEVERITIES: Final = {"ERROR": "red", "WARNING": "yellow"}
+
+
+class View(Protocol):
+    """Shows one look after the other."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
+        """Show a look, and what was read of devices; `unread` says why none can be read."""
+
+
+def view_of(*, as_json: bool) -> View:
+    """Return a view that suits standard output."""
+    if as_json:
+        return _Objects()
+    return _Drawn() if fancy(sys.stdout) and not is_quiet() else _Lines()
+
+
+class _Objects:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
+        click.echo(json_line(_row(look, devices, unread)))
+
+
+def _row(look: Look, devices: DevicesLook | None, unread: str) -> dict[str, Any]:
+    """Return a look as one JSON object: the fields of `fleet status`, and what is watched."""
+    read = devices or DevicesLook()
+    return {
+        **look.row,
+        "rate": None if look.rate is None else round(look.rate, 2),
+        "not_done": [
+            {**outcome_row(each.outcome), "at": _time(each.at_ms)} for each in look.troubles
+        ],
+        "devices": [attrs.asdict(each) for each in read.devices],
+        "logs": [{"device_id": name, **unstructure(log)} for name, log in read.logs],
+        "devices_problem": unread or read.problem or None,
+    }
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._told: set[tuple[int, str]] = set()
+        self._unread = ""
+        self._problem = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
+        """Write one line, and one for each operation that was newly not done."""
+        if is_quiet():
+            return
+        problem = unread or ("" if devices is None else devices.problem)
+        if problem != self._problem and problem:
+            click.echo(f"devices: {problem}")
+        self._problem = problem
+        for each in reversed(look.troubles):
+            known = (each.at_ms, _name(each))
+            if known not in self._told:
+                self._told.add(known)
+                click.echo(f"{_time(each.at_ms)} {each.outcome.state} {known[1]}: {_why(each)}")
+        told = [f"{look.ended} of {look.total}: {_counts(look).plain}", *_facts(look)]
+        if devices is not None:
+            told.append(f"devices {_summary(devices).plain}")
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        click.echo(f"{now} {'; '.join(told)}")
+
+
+class _Drawn:
+    def __init__(self) -> None:
+        self._console = output_console()
+        self._live = Live(console=self._console, auto_refresh=False)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+
+    def show(self, look: Look, devices: DevicesLook | None, unread: str) -> None:
+        self._live.update(drawn(look, devices, unread, self._console), refresh=True)
+
+
+def drawn(look: Look, devices: DevicesLook | None, unread: str, console: Console) -> Group:
+    """Return a look as it is drawn on a terminal: at most one screen, in lines that are cut."""
+    width = console.width
+    parts: list[RenderableType] = [
+        _line(Text(look.title, "bold")),
+        _bar(look, width),
+        _counts(look),
+        *(_line(Text(fact, "dim")) for fact in _facts(look)),
+    ]
+    if look.troubles:
+        parts += [Text(), Text("Not done, the latest first", "bold")]
+        for each in look.troubles:
+            colour = COLOURS[each.outcome.state]
+            head = Text(f"{each.outcome.state} {_short(_name(each), width)}", colour)
+            parts += _entry(_clock(each.at_ms), head, _why(each), width)
+    if unread:
+        parts += [Text(), Text(f"The devices are not shown: {unread}", "dim")]
+    elif devices is not None:
+        parts += [Text(), *_of_devices(devices, width)]
+    return Group(*parts)
+
+
+def _bar(look: Look, width: int) -> RenderableType:
+    left = None if not look.rate else (look.total - look.ended) / look.rate
+    told = f"{look.ended}/{look.total}"
+    if look.running and look.rate is not None:
+        told += f" {look.rate:.0f}/s"
+    if look.running and left is not None:
+        told += f" {minutes(left)} left"
+    if not look.running:
+        told += " not running"
+    room = min(BAR, width - len(told) - 1)
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    if room < BAR // 4:
+        return _line(Text(told))
+    grid.add_row(
+        ProgressBar(total=max(look.total, 1), completed=look.ended, width=room), Text(told)
+    )
+    return grid
+
+
+def _counts(look: Look) -> Text:
+    """Return how many operations are in each state."""
+    pieces = [
+        Text(f"{look.counts[state]} {state}", COLOURS[state])
+        for state in State
+        if look.counts[state]
+    ]
+    for number, words in ((look.in_flight, "in flight"), (look.waiting, "waiting")):
+        if number:
+            pieces.append(Text(f"{number} {words}", "dim"))
+    return Text(", ").join(pieces) if pieces else Text("nothing yet", "dim")
+
+
+def _facts(look: Look) -> Iterator[str]:
+    if look.waves > 1:
+        yield f"wave {look.wave} of {look.waves}"
+    if look.pace:
+        yield look.pace
+    if look.workers:
+        yield f"workers: {', '.join(look.workers)}"
+    if look.stopped:
+        yield f"stopped: {look.stopped}"
+
+
+def _of_devices(devices: DevicesLook, width: int) -> Iterator[RenderableType]:
+    yield Text("Devices ", "bold").append_text(_summary(devices))
+    if devices.problem:
+        yield Text(f"some could not be read: {devices.problem}", "yellow")
+    remarkable = [each for each in devices.devices if each.alerts or each.state != "online"]
+    for each in remarkable[:DEVICES_SHOWN]:
+        text = Text(f"  {_short(plain(each.name), width)} ")
+        text.append(each.state, _STATES_OF_DEVICES.get(each.state, "yellow"))
+        yield _line(text.append(f" {', '.join(map(plain, each.alerts or ()))}", "yellow"))
+    if len(remarkable) > DEVICES_SHOWN:
+        yield _line(Text(f"  and {len(remarkable) - DEVICES_SHOWN} more", "dim"))
+    if devices.logs:
+        yield Text()
+        yield Text("Latest logs of what was not done", "bold")
+        for name, log in devices.logs:
+            style = _SEVERITIES.get(str(log.severity), "")
+            head = Text(f"{_short(plain(name), width)} {plain(log.severity or '')}", style)
+            yield from _entry(_log_clock(log), head, plain(log.message), width)
+
+
+def _summary(devices: DevicesLook) -> Text:
+    """Return how many of the devices that were read are in each state, and raise each alert."""
+    text = Text(", ").join(
+        Text(f"{number} {state}", _STATES_OF_DEVICES.get(state, "yellow"))
+        for state, number in devices.states.most_common()
+    )
+    alerts = ", ".join(f"{plain(name)} ({number})" for name, number in devices.alerts.most_common())
+    of = Text(f"({len(devices.devices)} looked at): ").append_text(text)
+    return of.append(f"; alerts: {alerts}" if alerts else "")
+
+
+def _entry(clock: str, head: Text, rest: str, width: int) -> Iterator[Text]:
+    first = Text(f"  {clock} ", "dim").append_text(head)
+    if width < NARROW:
+        yield _line(first)
+        yield _line(Text(f"    {rest}"))
+    else:
+        yield _line(first.append(f": {rest}", ""))
+
+
+def _line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _name(trouble: Trouble) -> str:
+    target = trouble.outcome.operation.target()
+    return plain(target.name or target.word)
+
+
+def _short(name: str, width: int) -> str:
+    """Return a name, or the beginning of a long one where there is little room."""
+    return f"{name[:_BEGINNING]}…" if width < NARROW and len(name) > 2 * _BEGINNING else name
+
+
+def _why(trouble: Trouble) -> str:
+    error = trouble.outcome.error
+    return "" if error is None else reason_of(error)
+
+
+def _time(at_ms: int) -> str:
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _clock(at_ms: int) -> str:
+    """Return the local time of day; a run is watched while it lasts."""
+    return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%H:%M:%S")
+
+
+def _log_clock(log: LogRecord) -> str:
+    moment = log.received_at or log.timestamp
+    return "" if moment is None else moment.astimezone().strftime("%H:%M:%S")

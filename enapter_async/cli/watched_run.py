@@ -1,0 +1,187 @@
+"""Looks at a run or a job in progress, again and again, from its journals alone."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+import attrs
+
+from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.fleet_jobs import exit_of_job, status_row
+from enapter_async.cli.fleet_status import exit_of_run, row_of_run
+from enapter_async.cli.places import Place
+from enapter_async.fleet.distributed.job import Job, JobStatus
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.reporting.status import RunStatus
+from enapter_async.fleet.reporting.troubles import Trouble, latest_troubles, sampled_targets
+from enapter_async.operation import Target
+from enapter_async.text import plain
+
+TROUBLES: Final = 5
+"""How many operations that were not done are shown."""
+SAMPLED: Final = 8
+"""How many devices of a run are looked at, besides those of the shown operations."""
+_RATE_S: Final = 30.0
+_BAD: Final = (State.DIFFERS, State.PENDING, State.FAILED, State.UNKNOWN)
+
+
+@attrs.frozen(kw_only=True)
+class Look:
+    """What a run or a job looks like at one moment.
+
+    `row` is its status as `fleet status --json` writes it, and `ending` the exit code of that
+    command. `counts` has no operations that are in flight or waiting. `wave` of `waves` counts from
+    1. `rate` is how many operations ended per second lately; None if that is not known yet.
+    """
+
+    title: str
+    row: Mapping[str, Any]
+    running: bool
+    ending: Exit
+    counts: Mapping[State, int]
+    in_flight: int
+    waiting: int
+    wave: int = 0
+    waves: int = 0
+    pace: str = ""
+    workers: tuple[str, ...] = ()
+    stopped: str = ""
+    troubles: tuple[Trouble, ...] = ()
+    rate: float | None = None
+
+    @property
+    def total(self) -> int:
+        """The number of operations."""
+        return sum(self.counts.values()) + self.in_flight + self.waiting
+
+    @property
+    def ended(self) -> int:
+        """The number of operations that have ended in this run, whatever their outcome."""
+        return sum(self.counts.values()) - self.counts[State.HELD]
+
+
+class Watched(Protocol):
+    """A run or a job that can be looked at."""
+
+    async def look(self) -> Look:
+        """Return what it looks like now."""
+        ...
+
+    def read_start(self) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+        """Return the facts about it, and the targets of some of its operations; blocks."""
+        ...
+
+
+class WatchedRun:
+    """A run of one process, in a folder or in PostgreSQL."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._troubles = _Troubles(place.journal)
+
+    async def look(self) -> Look:
+        """Return what the run looks like now."""
+        return await asyncio.to_thread(self._look)
+
+    def read_start(self) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+        """Return the facts about the run, and the targets of some of its operations."""
+        return _read_start(self._place.journal)
+
+    def _look(self) -> Look:
+        status = RunStatus.read(self._place.journal)
+        pace = status.pace
+        is_limited = pace is not None and (pace.rate is not None or bool(pace.paused_s))
+        return Look(
+            title=f"Run {self._place.id} of {plain(status.facts.get('source', 'operations'))}",
+            row=row_of_run(self._place, status),
+            running=status.running,
+            ending=exit_of_run(status),
+            counts=status.counts,
+            in_flight=status.in_flight,
+            waiting=status.waiting,
+            wave=status.wave,
+            waves=status.waves,
+            pace=plain(str(pace)) if is_limited else "",
+            troubles=self._troubles.of(status.counts),
+        )
+
+
+class WatchedJob:
+    """A job of several workers."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._troubles = _Troubles(job.address)
+
+    async def look(self) -> Look:
+        """Return what the job looks like now."""
+        status = await self._job.status()
+        troubles = await asyncio.to_thread(self._troubles.of, status.counts)
+        return self._look(status, troubles)
+
+    def read_start(self) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+        """Return the facts about the job, and the targets of some of its operations."""
+        return _read_start(self._job.address)
+
+    def _look(self, status: JobStatus, troubles: tuple[Trouble, ...]) -> Look:
+        # Until a job is over, what was not started is still to come.
+        waiting = 0 if status.over else status.counts[State.HELD]
+        return Look(
+            title=f"Job {plain(status.name)} in {plain(self._job.place)}",
+            row=status_row(self._job, status),
+            running=not status.over,
+            ending=exit_of_job(status),
+            counts={**status.counts, State.HELD: status.counts[State.HELD] - waiting},
+            in_flight=0,
+            waiting=waiting,
+            wave=status.wave,
+            waves=status.waves,
+            workers=tuple(map(plain, status.workers)),
+            stopped=plain(status.stopped or ""),
+            troubles=troubles,
+        )
+
+
+class _Troubles:
+    """The latest operations that were not done, read again only if their number has changed."""
+
+    def __init__(self, journal: Any) -> None:
+        self._journal = journal
+        self._counts: list[int] = []
+        self._known: tuple[Trouble, ...] = ()
+
+    def of(self, counts: Mapping[State, int]) -> tuple[Trouble, ...]:
+        now = [counts[state] for state in _BAD]
+        if now != self._counts and any(now):
+            with contextlib.closing(read_journal(self._journal)) as journal:
+                self._known = latest_troubles(journal, TROUBLES)
+        elif not any(now):
+            self._known = ()
+        self._counts = now
+        return self._known
+
+
+class Rate:
+    """How many operations have ended per second lately, from one look to the next."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def on(self, look: Look) -> Look:
+        """Return the look with its rate."""
+        now = time.monotonic()
+        self._seen.append((now, look.ended))
+        while self._seen[0][0] < now - _RATE_S:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        rate = (look.ended - before) / (now - since) if now > since else None
+        return attrs.evolve(look, rate=rate)
+
+
+def _read_start(journal: Any) -> tuple[Mapping[str, str], tuple[Target, ...]]:
+    with contextlib.closing(read_journal(journal)) as opened:
+        return opened.facts(), sampled_targets(opened, SAMPLED)
