@@ -85,7 +85,7 @@ def test_stop_reaches_a_session_on_another_machine(
     run: Run, emulator: Emulator, world: World, database: str
 ) -> None:
     address = f"{database}#run"
-    emulator.faults.add(Latency(seconds=0.05), times=None)
+    emulator.faults.add(Latency(seconds=0.3), times=None)
 
     async def session() -> fleet.Report:
         options = JournalOptions(path=address, lease=LEAST_LEASE)

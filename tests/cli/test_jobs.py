@@ -84,7 +84,7 @@ def test_a_job_is_carried_out_by_processes_of_this_machine_and_one_is_killed(
         killed = time.monotonic()
         _, said = started.communicate(timeout=40)
     assert started.returncode == Exit.DONE, said
-    assert time.monotonic() - killed < 15
+    assert time.monotonic() - killed < 30
     assert {device.name for device in world} == {"new"}
     assert 40 <= world.count("update") <= 44, "at most the operations in flight are sent again"
     assert (place / "results.csv").read_text("utf-8").count("\n") == 41
@@ -101,7 +101,8 @@ def test_ctrl_c_stops_a_job_which_is_then_resumed(
     place = str(tmp_path / "job")
     arrivals = Arrivals(enough=6)
     emulator.faults.add(Latency(seconds=0.3), when=arrivals, times=None)
-    applying = ("fleet", "apply", changes, "--journal", place, *AT_ONCE)
+    # So slow that it does not end by itself before Ctrl-C reaches it.
+    applying = ("fleet", "apply", changes, "--journal", place, *AT_ONCE, "--concurrency", "1")
     with process(*applying, environment=environment) as started:
         assert arrivals.came.wait(20)
         (worker,) = json.loads(run("fleet", "status", place, "--json").stdout)["workers"]

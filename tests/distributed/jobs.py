@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from enapter_async import Client, RetryPolicy, fleet
-from enapter_async.emulator import Emulator
+from enapter_async.emulator import Emulator, Latency
+from enapter_async.emulator.faults import Target
 from enapter_async.operations.devices import UpdateDevice
 
-LEASE = 0.6
+LEASE = 30.0
+"""Long enough that no partition changes hands because the machine is busy."""
 QUICK = RetryPolicy(attempts=2, base_delay=0.001)
 
 
@@ -50,9 +52,15 @@ async def submitted(
     return await fleet.distribute(given, folder, **options)
 
 
+async def ended(job: fleet.Job) -> fleet.JobStatus:
+    """Wait until a job has ended or was stopped."""
+    async with asyncio.timeout(40):
+        return await job.wait()
+
+
 async def until(reached: Callable[[], bool]) -> None:
     """Wait until something that other tasks do has happened."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while not reached():  # noqa: ASYNC110 - the emulator has no event for it
             await asyncio.sleep(0.01)
 
@@ -60,6 +68,33 @@ async def until(reached: Callable[[], bool]) -> None:
 async def sent(emulator: Emulator, number: int) -> None:
     """Wait until that many requests that change something have arrived."""
     await until(lambda: len(written(emulator)) >= number)
+
+
+class Arrivals:
+    """The condition of a fault: the `number`-th request that changes something, and later ones."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+        self._count = 0
+
+    def __call__(self, target: Target) -> bool:
+        self._count += target.method != "GET"
+        return self._count >= self._number
+
+
+def at_arrival(emulator: Emulator, number: int, act: Callable[[], None]) -> None:
+    """Do something when the `number`-th request that changes something arrives."""
+    arrived = Arrivals(number)
+    done = False
+
+    def watch(target: Target) -> bool:
+        nonlocal done
+        if arrived(target) and not done:
+            done = True
+            act()
+        return False  # it is no fault
+
+    emulator.faults.add(Latency(seconds=0), when=watch, times=None)
 
 
 def written(emulator: Emulator) -> list[str]:

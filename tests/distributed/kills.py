@@ -71,7 +71,9 @@ class Trial:
             control = Control(PostgresJobs(Address.parse(self.address, with_run=False)))
             async with asyncio.timeout(PATIENCE):
                 first = await self._owner(control, job, but="")
-                await asyncio.sleep(0.3)
+                log = self.emulator.world.log
+                while not log.count_arrivals():  # noqa: ASYNC110 - the emulator has no event for it
+                    await asyncio.sleep(0.02)
                 killed = time.monotonic()
                 self.names[first].kill()
                 await self._owner(control, job, but=first)

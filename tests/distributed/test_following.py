@@ -1,8 +1,6 @@
 """Commands in jobs of several workers: what has not ended is followed, never sent again."""
 
-import asyncio
 import time
-from pathlib import Path
 
 import pytest
 
@@ -10,16 +8,13 @@ from enapter_async import fleet
 from enapter_async.emulator import Behaviour, Commands, Drop, Emulator, World
 from enapter_async.fleet import State
 from enapter_async.operations.commands import CreateExecution
-from tests.distributed.jobs import submitted, worker
+from tests.distributed.jobs import ended, submitted, worker
 
 
-@pytest.mark.parametrize("kind", ["folder", "database"])
+@pytest.mark.timeout(180)
 async def test_another_worker_follows_what_was_pending_and_takes_what_a_search_finds(
-    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+    place: str,
 ) -> None:
-    place = str(tmp_path / "job")
-    if kind == "database":
-        place = f"{request.getfixturevalue('database')}#reboot"
     later = 0.0
 
     def now() -> float:
@@ -36,19 +31,16 @@ async def test_another_worker_follows_what_was_pending_and_takes_what_a_search_f
         ]
         job = await submitted(emulator, place, work, by=2, wait=0.2)
         async with worker(emulator, place, slots=1):
-            async with asyncio.timeout(20):
-                status = await job.wait()
+            status = await ended(job)
         assert (status.counts[State.PENDING], status.counts[State.UNKNOWN]) == (5, 1)
         await job.resume(accept_candidates=True)
         async with worker(emulator, place, slots=2):
-            async with asyncio.timeout(20):
-                status = await job.wait()
+            status = await ended(job)
         assert status.counts[State.PENDING] == 6
         later = 1000.0
         await job.resume()
         async with worker(emulator, place, slots=2):
-            async with asyncio.timeout(20):
-                status = await job.wait()
+            status = await ended(job)
         assert status.ok
         assert (await job.report()).counts[State.APPLIED] == 6
         assert world.count("ran") == 6, "each command was sent once"

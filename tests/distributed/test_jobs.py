@@ -11,13 +11,24 @@ from typing import Any
 import pytest
 
 from enapter_async import Client, fleet
-from enapter_async.emulator import Emulator, Reply, World
+from enapter_async.emulator import Emulator, Latency, Reply, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import AbortCriterion, HealthGate, Rollout, State
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.operations.devices import GenerateConfig
-from tests.distributed.jobs import client_for, renames, sent, submitted, until, worker, written
+from tests.distributed.jobs import (
+    Arrivals,
+    at_arrival,
+    client_for,
+    ended,
+    renames,
+    sent,
+    submitted,
+    until,
+    worker,
+    written,
+)
 
 REFUSED = Reply(
     status=409,
@@ -32,24 +43,6 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield running
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "job"
-
-
-@pytest.fixture(params=["folder", "database"])
-def place(request: pytest.FixtureRequest) -> str:
-    """A folder, and a job in PostgreSQL."""
-    if request.param == "folder":
-        return str(request.getfixturevalue("folder"))
-    return f"{request.getfixturevalue('database')}#rename-2026"
-
-
-async def ended(job: fleet.Job) -> fleet.JobStatus:
-    async with asyncio.timeout(20):
-        return await job.wait()
-
-
 async def test_two_workers_carry_out_a_job_in_waves(
     emulator: Emulator, place: str, tmp_path: Path
 ) -> None:
@@ -57,7 +50,7 @@ async def test_two_workers_carry_out_a_job_in_waves(
     assert (await job.status()).total == 60
     progress: list[fleet.JobStatus] = []
     async with worker(emulator, place, slots=1), worker(emulator, place, slots=1):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             status = await job.wait(progress.append)
     assert status.ok
     assert progress[-1] == status
@@ -88,7 +81,8 @@ def items_of(job: fleet.Job) -> list[fleet.WorkItem]:
 
 
 async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: str) -> None:
-    job = await submitted(emulator, place, by=60, max_rate=100.0, concurrency=4)
+    job = await submitted(emulator, place, by=60, concurrency=4)
+    emulator.faults.add(Latency(seconds=0.5), when=Arrivals(12), times=None)
     async with worker(emulator, place):
         await sent(emulator, 12)
         await job.stop("enough")
@@ -97,6 +91,7 @@ async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: s
         arrived = written(emulator)
     assert written(emulator) == arrived, "an operation began after the stop"
     assert len(arrived) < 60
+    emulator.faults.clear()
     await job.resume()
     async with worker(emulator, place):
         assert (await ended(job)).ok
@@ -106,8 +101,9 @@ async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: s
 
 async def test_the_failures_of_all_workers_stop_the_job(emulator: Emulator, folder: Path) -> None:
     emulator.faults.add(REFUSED, method="PATCH", times=60)
+    emulator.faults.add(Latency(seconds=0.5), when=Arrivals(8), times=None)
     criterion = AbortCriterion(failure_type="failed", threshold_percentage=5, min_executed=8)
-    job = await submitted(emulator, folder, by=5, abort=criterion, max_rate=60.0)
+    job = await submitted(emulator, folder, by=2, abort=criterion)
     async with worker(emulator, folder, slots=1), worker(emulator, folder, slots=1):
         status = await ended(job)
     assert status.stopped is not None
@@ -149,12 +145,15 @@ async def test_devices_that_go_offline_stop_the_job(emulator: Emulator, folder: 
     first = list(emulator.world)[:20]
     for device in first:
         emulator.world.change(device.id, connectivity="ONLINE")
-    gate = Rollout(waves=(20, "rest"), hold=1.0, health=HealthGate(most_lost=10))
-    job = await submitted(emulator, folder, rollout=gate)
-    async with worker(emulator, folder):
-        await sent(emulator, 20)
+
+    def fall_silent() -> None:
         for device in first[:5]:
             emulator.world.change(device.id, connectivity="OFFLINE")
+
+    at_arrival(emulator, 20, fall_silent)
+    gate = Rollout(waves=(20, "rest"), hold=0.01, health=HealthGate(most_lost=10))
+    job = await submitted(emulator, folder, rollout=gate)
+    async with worker(emulator, folder):
         status = await ended(job)
     assert status.stopped is not None
     assert "of 20 devices that were online before it are no longer online" in status.stopped
@@ -165,7 +164,7 @@ async def test_a_worker_takes_only_from_its_queues(emulator: Emulator, folder: P
     works = renames(emulator, sites=3)
     job = await submitted(emulator, folder, works, by="site")
     async with worker(emulator, folder, queues=("site:site-0", "site:site-2")):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while (await job.status()).finished < 2:  # noqa: ASYNC110 - the database has no event for it
                 await asyncio.sleep(0.01)
     assert len(written(emulator)) == 40
@@ -238,9 +237,11 @@ async def test_a_whole_job_is_never_resumed_as_a_run(emulator: Emulator, folder:
             await fleet.resume(client, job)
 
 
-async def test_a_worker_waits_until_there_is_a_job(emulator: Emulator, folder: Path) -> None:
-    async with worker(emulator, folder):
-        await asyncio.sleep(0.05)
+async def test_a_worker_waits_until_there_is_a_job(
+    emulator: Emulator, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with worker(emulator, folder) as early:
+        await until(lambda: f"worker {early.name} waits: there is no job" in caplog.text)
         job = await submitted(emulator, folder)
         assert (await ended(job)).ok
 

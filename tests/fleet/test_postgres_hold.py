@@ -149,19 +149,19 @@ async def test_a_session_outlives_a_crash_of_the_database(
 async def test_a_database_that_answers_nothing_stops_a_session_and_not_its_event_loop(
     name: str, postgres_server: PostgresServer
 ) -> None:
-    async with held(name, HoldTerms(lease=30.0, commit_timeout=0.3)) as (hold, writer, failures):
+    async with held(name, HoldTerms(lease=30.0, commit_timeout=0.4)) as (hold, writer, failures):
         await hold.begin({"a": "b"})
         postgres_server.freeze()
         try:
             waiting = writer.commit(intent(0))
             turns = 0
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not waiting.done():
                     await asyncio.sleep(0.01)
                     turns += 1
-            assert turns > 5
+            assert turns > 2
             with pytest.raises(
-                JournalError, match=r"did not answer within|no server answers within 0.3 s"
+                JournalError, match=r"did not answer within|no server answers within 0.4 s"
             ):
                 await waiting
             with pytest.raises(JournalError):
@@ -191,7 +191,7 @@ async def test_a_stop_reaches_the_session_that_asks_for_it(name: str) -> None:
         await hold.begin({"a": "b"})
         hold.lease.watch_stop(stopped.set_result)
         store.request_stop("the grid is down")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await stopped == "the grid is down"
     with pytest.raises(RunRefusedError, match="asked to stop: the grid is down"):
         await store.hold(HoldTerms(heed_stop=True))

@@ -71,15 +71,14 @@ def unjournalled(emulator: Emulator, journal: str) -> dict[str, tuple[int, int]]
 async def test_a_run_survives_a_crash_of_its_database(
     emulator: Emulator, client: Client, database: str, postgres_server: PostgresServer
 ) -> None:
-    journal, away, seen = f"{database}#run", (0, 1), 0
+    journal, away, seen = JournalOptions(path=f"{database}#run", commit_timeout=30.0), (0, 1), 0
     emulator.faults.add(SLOW, times=None)
     async with fleet.Run(client, renames(emulator), journal=journal, concurrency=4) as run:
         async for _ in run:
             seen += 1
             if seen == 5:
                 postgres_server.crash()
-                await asyncio.sleep(0.2)  # until the operations in flight have ended
-                before = emulator.world.log.count_arrivals("PATCH")
+                before = await settled(emulator)  # operations in flight end
                 assert before < DEVICES / 2
                 await asyncio.sleep(0.2)
                 away = (before, emulator.world.log.count_arrivals("PATCH"))
@@ -87,8 +86,17 @@ async def test_a_run_survives_a_crash_of_its_database(
     assert away[0] == away[1], "requests were sent while no intent could be written"
     assert run.report.stopped is None
     assert run.report.counts[State.APPLIED] == DEVICES
-    assert fleet.status(journal).counts[State.APPLIED] == DEVICES
-    assert unjournalled(emulator, journal) == {}
+    assert fleet.status(journal.path).counts[State.APPLIED] == DEVICES
+    assert unjournalled(emulator, str(journal.path)) == {}
+
+
+async def settled(emulator: Emulator) -> int:
+    """Wait until no more changes arrive for a while; return how many did."""
+    before = -1
+    while (arrived := emulator.world.log.count_arrivals("PATCH")) > before:
+        before = arrived
+        await asyncio.sleep(0.2)
+    return before
 
 
 async def test_a_run_stops_while_its_database_is_unreachable_and_continues_later(
@@ -107,7 +115,7 @@ async def test_a_run_stops_while_its_database_is_unreachable_and_continues_later
     assert run.report.counts[State.HELD] > DEVICES / 2
     emulator.faults.clear()
     await asyncio.to_thread(postgres_server.start)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while store_of(options.path).is_held():  # noqa: ASYNC110 - the database has no event
             await asyncio.sleep(0.02)
     report = await fleet.resume(client, options)
@@ -159,7 +167,7 @@ async def test_another_process_may_ask_the_session_to_stop(
     emulator: Emulator, client: Client, database: str
 ) -> None:
     options = JournalOptions(path=f"{database}#run", lease=LEAST_LEASE)
-    emulator.faults.add(SLOW, times=None)
+    emulator.faults.add(Latency(seconds=0.2), times=None)
     async with fleet.Run(client, renames(emulator), journal=options, concurrency=1) as run:
         held = []
         async for outcome in run:
@@ -181,8 +189,8 @@ async def test_a_run_outlives_a_failover_and_the_journal_remembers_it(
     with postgres_server.replica() as replica:
         hosts = f"{database},{replica.address(name)}".replace(f"/{name},postgresql://fleet@", ",")
         journal = f"{hosts}?target_session_attrs=read-write#run"
-        seen = 0
-        async with fleet.Run(client, renames(emulator), journal=journal, concurrency=4) as run:
+        options, seen = JournalOptions(path=journal, commit_timeout=30.0), 0
+        async with fleet.Run(client, renames(emulator), journal=options, concurrency=4) as run:
             async for _ in run:
                 seen += 1
                 if seen == 5:

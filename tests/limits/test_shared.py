@@ -1,6 +1,8 @@
 """The slots that processes share: those used, those lost, and the behaviour without any."""
 
 import asyncio
+import contextlib
+from pathlib import Path
 
 import attrs
 import pytest
@@ -11,6 +13,7 @@ from enapter_async.errors import ConfigurationError, DeadlineExceededError, Tran
 from enapter_async.limits.limiter import Permit
 from enapter_async.limits.pace import Pace
 from enapter_async.limits.shared import Grant, SharedLimiter, SlotsAwayError
+from enapter_async.limits.sqlite import SQLiteSlots
 from tests.support.server import FaultServer
 
 
@@ -98,6 +101,34 @@ async def test_calls_start_in_their_slots_and_are_reserved_together(hands: Hands
         assert len(line.asked) <= 2
         assert limiter.pace().rate == 100
         assert "as declared" in str(limiter.pace())
+
+
+async def test_processes_use_the_whole_cap_together_and_no_more(
+    hands: Hands, tmp_path: Path
+) -> None:
+    rate, seconds, starts = 200.0, 3.0, list[float]()
+
+    async def attempts(limiter: SharedLimiter) -> None:
+        while True:
+            permit = limiter.try_acquire() or await limiter.acquire()
+            starts.append(hands.now)
+            await hands.sleep(0.02)
+            limiter.passed(permit)
+
+    async with contextlib.AsyncExitStack() as stack:
+        callers = []
+        for _ in range(3):
+            slots = SQLiteSlots(path=tmp_path / "limit.db", max_rate=rate, clock=hands.clock())
+            limiter = await stack.enter_async_context(SharedLimiter(slots, clock=hands.clock()))
+            callers += [asyncio.create_task(attempts(limiter)) for _ in range(8)]
+        for _ in range(int(seconds / 0.002)):
+            await hands.turn(0.002)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.wait(callers)
+    in_a_second = [sum(begin <= each < begin + 1.0 for each in starts) for begin in starts]
+    assert max(in_a_second) <= 1.02 * rate
+    assert len(starts) >= 0.97 * rate * seconds
 
 
 async def test_a_process_that_wakes_up_late_does_not_send_what_it_missed(hands: Hands) -> None:
