@@ -1,6 +1,5 @@
 """The statements about a job: which worker gets which partition, and the stop."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.control import Control, job_values, partition_values
+from enapter_async.fleet.distributed.examination import Seen
 from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.errors import RunNotFoundError, RunRefusedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED, JobDatabase, SQLiteJobs
@@ -17,11 +17,19 @@ from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
 from enapter_async.fleet.outcomes import State
 
 FACTS: dict[str, Any] = {"abort": [], "rollout": None, "max_rate": None, "run": {}}
+LEASE = 60.0
+"""None ends while a test runs, unless the test ends it."""
 
 
 def counts(**told: int) -> dict[str, int]:
     names = (*COUNTED, *(f"judged_{name}" for name in JUDGED))
     return dict.fromkeys(names, 0) | told
+
+
+async def let_lapse(database: JobDatabase) -> None:
+    """Let all leases end, as if nothing had been reported for their time."""
+    await database.execute("UPDATE {p}part SET owned_until = {now} - 1 WHERE owner <> ''")
+    await database.execute("UPDATE {p}job SET keeper_until = {now} - 1")
 
 
 async def with_job(database: JobDatabase, *queues: str) -> Control:
@@ -33,10 +41,10 @@ async def with_job(database: JobDatabase, *queues: str) -> Control:
         partition = Partition(no=no, wave=int(wave or 0), queue=queue, first=10 * no, size=10)
         sql, values = partition_values("job", partition)
         await database.execute(sql, **values)
-    control = Control(database, "one", lease=0.15)
+    control = Control(database, "one", lease=LEASE)
     record = await control.keep("job")
     assert record is not None
-    assert await control.move(record, 0, None)
+    assert await control.move(record, 0, Seen())
     return control
 
 
@@ -53,16 +61,15 @@ async def jobs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def test_a_partition_belongs_to_one_worker_until_its_lease_is_over(jobs: JobDatabase) -> None:
     one = await with_job(jobs, "a", "a", "b")
-    two = Control(jobs, "two", lease=0.15)
+    two = Control(jobs, "two", lease=LEASE)
     first, second = await one.take(("a",)), await two.take(("a",))
     assert first is not None
     assert second is not None
     assert (first.no, second.no) == (0, 1)
     assert await two.take(("a",)) is None
     assert await two.at_work("job") == 2
-    for _ in range(4):
-        await asyncio.sleep(0.06)
-        assert await one.renew(first, counts(applied=3)) == ""
+    await let_lapse(jobs)
+    assert await one.renew(first, counts(applied=3)) == ""
     again = await one.take(("a",))
     assert again is not None
     assert (again.no, again.tries) == (1, 2), "the other worker reported nothing for a whole lease"
@@ -85,13 +92,16 @@ async def test_no_partition_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDa
     assert record is not None
     assert await control.stop("job", "why not")
     assert not await control.stop("job", "another reason")
-    assert not await control.move(record, 1, None), "a stopped job starts no wave"
+    assert not await control.move(record, 1, Seen()), "a stopped job starts no wave"
     assert await control.keep("job") is None
     await control.go_on("job", {"retry_failed": True}, accept_wave=False)
     record = await control.keep("job")
     assert record is not None
     assert (record.stop, record.options["retry_failed"]) == (None, True)
-    assert await control.move(record, 1, ["dev-1"])
+    seen = Seen(online=("dev-1",), met={"alerts": ("dev-1", "dev-2")}, sites={"dev-2": "site"})
+    assert await control.move(record, 1, seen)
+    [found] = await control.unfinished()
+    assert found.seen == seen
     claim = await control.take(None)
     assert claim is not None
     assert await control.renew(claim, counts()) == ""
@@ -104,14 +114,19 @@ async def test_no_partition_is_taken_after_a_stop_or_of_a_later_wave(jobs: JobDa
 
 async def test_one_worker_at_a_time_coordinates_a_job(jobs: JobDatabase) -> None:
     one = await with_job(jobs, "a")
-    two = Control(jobs, "two", lease=0.15)
+    two = Control(jobs, "two", lease=LEASE)
     record = await one.keep("job")
     assert record is not None
     assert await two.keep("job") is None
-    async with asyncio.timeout(20):
-        while await two.keep("job") is None:  # noqa: ASYNC110 - the database has no event for it
-            await asyncio.sleep(0.01)
-    assert not await one.move(record, 1, None)
+    await one.leave()
+    assert await two.keep("job") is not None, "a worker that left coordinates nothing"
+    await two.leave()
+    assert await one.keep("job") is not None
+    await two.leave()
+    assert await two.keep("job") is None, "a worker gives up only its own jobs"
+    await let_lapse(jobs)
+    assert await two.keep("job") is not None
+    assert not await one.move(record, 1, Seen())
     assert not await one.end(record)
     assert await two.end(record)
     assert await two.take(None) is None, "no partition of an ended job is taken"

@@ -14,7 +14,6 @@ from enapter_async import Client, Device, UpdateDevice, fleet
 from enapter_async.emulator import Emulator, World
 from enapter_async.emulator.telemetry import Telemetry
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.submission import distribute
 from enapter_async.fleet.errors import WaveNotPassedError
 from enapter_async.fleet.outcomes import RunEvent, State, WaveBegan, WavePassed
 from enapter_async.fleet.rollout.gates import Gates
@@ -145,11 +144,6 @@ def test_gates_are_written_with_a_rollout_and_left_out_without() -> None:
     assert "gates" not in Rollout().as_text()
     with pytest.raises(ConfigurationError, match="most_lost is 100"):
         attrs.evolve(rollout.gates[0], most_lost=100.0)
-
-
-async def test_jobs_of_several_workers_refuse_gates(tmp_path: Path, emulator: Emulator) -> None:
-    with pytest.raises(ConfigurationError, match="gates are checked by jobs of one process only"):
-        await distribute(renames(emulator), tmp_path, rollout=Rollout(gates="alerts"))
 
 
 async def test_telemetry_is_watched_for_a_while(clock: FakeClock) -> None:

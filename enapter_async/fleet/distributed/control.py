@@ -12,6 +12,7 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
+from enapter_async.fleet.distributed.examination import Seen
 from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.journal.job_database import (
     COUNTED,
@@ -61,8 +62,9 @@ _KEEP: Final = (
     " AND stop IS NULL AND ended_at IS NULL AND (keeper = :worker OR keeper_until < {now})"
     " RETURNING *, {now} AS now"
 )
+_LEAVE: Final = "UPDATE {p}job SET keeper_until = 0 WHERE keeper = :worker"
 _MOVE: Final = (
-    "UPDATE {p}job SET wave = :to_wave, hold_until = NULL, online = :online"
+    "UPDATE {p}job SET wave = :to_wave, hold_until = NULL, seen = :seen"
     " WHERE name = :job AND keeper = :worker AND wave = :wave AND stop IS NULL RETURNING name"
 )
 _HOLD: Final = (
@@ -104,14 +106,13 @@ class JobRecord:
     position: Position
     stop: str | None
     ended: bool
-    online: tuple[str, ...] | None
+    seen: Seen
     token: str | None
     elapsed: float
 
     @classmethod
     def of(cls, row: Row, now: float) -> "JobRecord":
         """Return the job of a row."""
-        online = None if row["online"] is None else tuple(json.loads(row["online"]))
         return cls(
             name=row["name"],
             digest=row["digest"],
@@ -126,7 +127,7 @@ class JobRecord:
             ),
             stop=row["stop"],
             ended=row["ended_at"] is not None,
-            online=online,
+            seen=Seen() if row["seen"] is None else Seen.from_text(row["seen"]),
             token=row["token"],
             elapsed=(row["ended_at"] or row["stopped_at"] or now) - row["created_at"],
         )
@@ -293,7 +294,11 @@ class Control:
         rows = await self.database.execute(_KEEP, job=job, worker=self.worker, lease=self.lease)
         return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
 
-    async def move(self, job: JobRecord, wave: int, online: Sequence[str] | None) -> bool:
+    async def leave(self) -> None:
+        """Let another worker be the keeper of each job from now on."""
+        await self.database.execute(_LEAVE, worker=self.worker)
+
+    async def move(self, job: JobRecord, wave: int, seen: Seen) -> bool:
         """Let a wave start; return whether this worker was still the keeper."""
         rows = await self.database.execute(
             _MOVE,
@@ -301,7 +306,7 @@ class Control:
             worker=self.worker,
             wave=job.position.wave,
             to_wave=wave,
-            online=None if online is None else json.dumps(list(online)),
+            seen=seen.as_text(),
         )
         return bool(rows)
 

@@ -71,7 +71,6 @@ async def distribute(
         ConfigurationError: an option is invalid, or the job cannot be written.
     """
     options = RunOptions.of(options, keywords)
-    rollout = options.rollout
     if options.journal or options.credentials or options.on_event:
         raise ConfigurationError(
             "journal, credentials and on_event do not belong to a job: each partition has its own "
@@ -81,11 +80,6 @@ async def distribute(
         raise ConfigurationError(
             "guard must be a mode of StateGuard: workers cannot share a custom guard"
         )
-    if rollout is not None and rollout.gates:
-        raise ConfigurationError(
-            "gates are checked by jobs of one process only; leave them out, or run it with "
-            "fleet.apply"
-        )
     place = place_of(address)
     about = base_url or (
         operations.header.base_url if isinstance(operations, Plan) else DEFAULT_BASE_URL
@@ -93,7 +87,7 @@ async def distribute(
     given = Input(operations)
     settings = {
         "abort": [attrs.asdict(each) for each in options.abort],
-        "rollout": None if rollout is None else rollout.as_text(),
+        "rollout": None if options.rollout is None else options.rollout.as_text(),
         "max_rate": max_rate,
         **{name: getattr(options, name) for name in CARRIED},
     }
@@ -108,7 +102,7 @@ async def distribute(
     }  # fmt: skip
     draft = Draft(
         name=job, settings=settings, run_facts=run_facts, plan="" if options.again else given.plan,
-        rollout=rollout, force=force,
+        rollout=options.rollout, force=force,
     )  # fmt: skip
     await asyncio.to_thread(_write, draft, place, given, by)
     return Job(place, job)

@@ -1,6 +1,7 @@
 """A worker, which takes partitions of jobs one after the other and carries them out."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -14,7 +15,7 @@ from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
 from enapter_async.fleet.distributed.control import LEASE_S, Claim, Control, JobRecord
 from enapter_async.fleet.distributed.engine import AHEAD, Engine
-from enapter_async.fleet.distributed.keeper import keep
+from enapter_async.fleet.distributed.keeper import Keeper
 from enapter_async.fleet.distributed.partition_run import Ending, PartitionRun
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
@@ -90,6 +91,7 @@ class Worker:
         self._turns = asyncio.Semaphore(slots)
         self._submitted: dict[str, float] = {}
         self._control: Control | None = None
+        self._keeper = Keeper(self._place)
         self._clients: dict[str, Client] = {}
         self._opening = asyncio.Lock()
         self._exits = AsyncExitStack()
@@ -119,7 +121,10 @@ class Worker:
                 await self._working
         finally:
             await self._exits.aclose()
+            await self._keeper.keep_only(())
             if self._control is not None:
+                with contextlib.suppress(JournalError):  # otherwise its lease expires
+                    await self._control.leave()
                 await self._control.close()
 
     async def finish(self) -> Mapping[str, str]:
@@ -177,13 +182,14 @@ class Worker:
         control = self._control
         jobs = await control.unfinished(self._place.only)
         self._refused = {job.name: self._refused.get(job.name, "") for job in jobs}
+        await self._keeper.keep_only(self._refused)
         for job in jobs:
             if not self._is_resting(job.name) and await self._is_admitted(control, job):
-                kept = await keep(control, self._place, job.name, self._clients[_kind(job)])
+                kept = await self._keeper.keep(control, job.name, self._clients[_kind(job)])
                 self._refused[job.name] = ""
                 if self._engine is None:
                     await self._take(control, job)
-                elif kept is not None:
+                elif kept:
                     await self._submit(control, self._engine, job.name)
         return all(self._refused.values())
 

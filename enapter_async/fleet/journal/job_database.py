@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS {p}job (
     name text PRIMARY KEY, digest text NOT NULL, facts text NOT NULL, merged bigint NOT NULL,
     created_at double precision NOT NULL, options text NOT NULL DEFAULT '{{}}', token text,
     wave bigint NOT NULL DEFAULT -1, accepted bigint NOT NULL DEFAULT -1,
-    hold_until double precision, online text,
+    hold_until double precision, seen text,
     stop text, stopped_at double precision, ended_at double precision,
     keeper text NOT NULL DEFAULT '', keeper_until double precision NOT NULL DEFAULT 0
 );

@@ -29,6 +29,13 @@ DISTRIBUTED: Final[Mapping[str, Break]] = MappingProxyType(
             "if False:",
             by=f"{_JOBS}test_a_first_wave_with_a_fault_stops_the_job_until_it_is_fixed",
         ),
+        "a gate that is not passed starts the next wave": Break(
+            "fleet.distributed.keeper:Keeper._examine",
+            "if judged.why:",
+            "if False:",
+            by="distributed/test_gates.py::"
+            "test_alerts_that_a_wave_raises_stop_the_job_on_all_workers",
+        ),
         "each worker's failures count alone": Break(
             "fleet.distributed.coordinator:_too_many",
             "sum(each.judged.get(key, 0) for each in waves)",
