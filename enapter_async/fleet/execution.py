@@ -19,12 +19,13 @@ from enapter_async.fleet.errors import (
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
 from enapter_async.fleet.reading import Caller, find_older, is_not_there, read_state
-from enapter_async.limits.limiter import Limiter, Permit
+from enapter_async.limits.limiter import Limiter
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
 
 _APPLIED: Final = State.APPLIED
+_SEARCH: Final = Settles.SEARCH
 """Looked up once, because finding a member of an enumeration is slow."""
 
 
@@ -74,34 +75,31 @@ class Execution(Generic[OperationT]):
     ) -> Outcome[OperationT]:
         """Carry out the operation. An `EnapterError` becomes an outcome; other errors are raised.
 
-        This may be called again after a failure if nothing was sent or every attempt was refused.
+        After a failure it may be called once more, after `start_over`, if nothing was sent or every
+        attempt was refused.
         """
         client, limiter = context.client, context.limiter
         credential_store = context.credential_store if self.operation.answer.secret else None
         self._observer = observer
-        if self._record is not None:
-            self.sent += self._record.sent
-            self.elapsed += self._record.elapsed
-            self._record = None
-        outcome = await self._look(client) if context.check else None
-        if outcome is None and credential_store is not None:
-            outcome = await self._make_room(credential_store)
-        if outcome is not None:
+        if (context.check or credential_store is not None) and (
+            outcome := await self._before_sending(context, credential_store)
+        ) is not None:
             return outcome
         item_record = self._item_record
-        permit, write_intent, age = None, None, 0.0
-        if item_record is not None:
-            age = item_record.age() if item_record.uncertain else 0.0
-            write_intent = item_record.write_intent
-            try:
-                permit = await self._intend(client, item_record, limiter)
-            except JournalError as error:
-                return self.held(str(error), error)
-        self._record = record = CallRecord(
-            write_intent, observer, permit, decides=True, before=self.before, age=age
-        )
-        record.there = self._there
+        self._record = record = CallRecord(None, observer, decides=True, before=self.before)
         try:
+            if item_record is not None:
+                record.before_again = item_record.write_intent
+                if not item_record.intent_written:
+                    if item_record.there is None and self.operation.settles is _SEARCH:
+                        await self._note_older(client, item_record)
+                    # Only with a permit: if the process is then killed, operations that wait for
+                    # the rate limit do not become unknown.
+                    if limiter is not None:
+                        record.permit = limiter.try_acquire() or await limiter.acquire()
+                    await item_record.write_intent()
+                record.there = item_record.there
+                record.age = item_record.age() if item_record.uncertain else 0.0
             result = await client.call(self.operation, record=record, patient=True)
         except ResultDiffersError as differing:
             # The result is kept in the outcome only, because errors are often logged.
@@ -116,29 +114,6 @@ class Execution(Generic[OperationT]):
             return await self._keep(credential_store, result, None)
         return self._outcome(_APPLIED, result=result)
 
-    async def _intend(
-        self, client: Caller, item_record: ItemRecord, limiter: Limiter | None
-    ) -> Permit | None:
-        """Look at what exists, acquire a permit to send, write the intent, and return the permit.
-
-        If the process is then killed, only operations in flight become unknown, not those still
-        waiting for the rate limit.
-        """
-        if item_record.intent_written:
-            return None
-        if item_record.there is None and not item_record.uncertain:
-            item_record.there = await find_older(client, self.operation)
-        permit = None
-        if limiter is not None:
-            permit = limiter.try_acquire() or await limiter.acquire()
-        try:
-            await item_record.write_intent()
-        except BaseException:
-            if limiter is not None and permit is not None:
-                limiter.dropped(permit)
-            raise
-        return permit
-
     @property
     def accepted(self) -> bool:
         """Whether the API accepted the operation; if so, nothing more is sent for it."""
@@ -152,6 +127,27 @@ class Execution(Generic[OperationT]):
             record.sent > len(record.attempts)
             or any(attempt.certainty.uncertain for attempt in record.attempts)
         )
+
+    def start_over(self) -> None:
+        """Add the last attempts to the outcome's numbers, before the operation is repeated."""
+        if self._record is not None:
+            self.sent += self._record.sent
+            self.elapsed += self._record.elapsed
+            self._record = None
+
+    async def _before_sending(
+        self, context: ExecutionContext, credential_store: CredentialStore | None
+    ) -> Outcome[OperationT] | None:
+        """Return an outcome if the state alone decides it, or credentials could not be stored."""
+        outcome = await self._look(context.client) if context.check else None
+        if outcome is None and credential_store is not None:
+            outcome = await self._make_room(credential_store)
+        return outcome
+
+    async def _note_older(self, client: Caller, item_record: ItemRecord) -> None:
+        """Record what exists already, to tell it later from what the operation created."""
+        if not item_record.uncertain:
+            item_record.there = await find_older(client, self.operation)
 
     async def _make_room(self, credential_store: CredentialStore) -> Outcome[OperationT] | None:
         """Reserve space for generated credentials; return an outcome if there is not enough."""
@@ -187,7 +183,7 @@ class Execution(Generic[OperationT]):
 
     def _unjournalled(self, error: JournalError) -> Outcome[OperationT]:
         """Return the outcome of an operation that could not be sent, or not again."""
-        if not self._may_have_happened():
+        if not self.in_doubt or self.operation.repeat is Repeat.READ:
             return self.held(str(error), error)
         ambiguous = self._ambiguous(str(error), error)
         return self._outcome(State.UNKNOWN, error=ambiguous)
@@ -199,7 +195,7 @@ class Execution(Generic[OperationT]):
     @property
     def _age(self) -> float:
         """The seconds since an earlier session may first have sent it; 0 if none did."""
-        return self._item_record.age() if self._uncertain and self._item_record is not None else 0.0
+        return 0.0 if self._item_record is None else self._item_record.age()
 
     @property
     def _there(self) -> frozenset[str] | None:

@@ -313,6 +313,7 @@ class WorkerPool:
                         or not await admitted.kept_out(outcome.error)
                     ):
                         break
+                    execution.start_over()
                 finally:
                     if admitted.granted:
                         admitted.leave()

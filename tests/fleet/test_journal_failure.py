@@ -20,6 +20,7 @@ from enapter_async.fleet.execution import Execution, ExecutionContext
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.journal.sqlite.journal import SQLiteJournal
+from enapter_async.operation import Operation
 from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import ScriptedCaller
 
@@ -99,15 +100,25 @@ async def test_nothing_is_sent_that_is_not_in_the_journal(
     assert again.complete
 
 
-async def test_an_operation_whose_intent_was_not_written_holds_by_itself() -> None:
-    def refused(_: ItemRecord) -> asyncio.Future[None]:
+class FullJournal:
+    """Keeps the records of items in a journal that cannot be written."""
+
+    def add_intent(self, item_record: ItemRecord) -> asyncio.Future[None]:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter.set_exception(JournalError("the disk is full"))
         return waiter
 
+    def accepted(self, item_record: ItemRecord, reading: Operation[Any]) -> None:
+        """Accept nothing: no test comes so far."""
+
+    def age(self, item_record: ItemRecord) -> float:
+        return 0.0
+
+
+async def test_an_operation_whose_intent_was_not_written_holds_by_itself() -> None:
     caller = ScriptedCaller()
     work = WorkItem(seq=0, operation=UpdateDevice(device_id="dev-1", name="New"))
-    item = Execution(work.operation, ItemRecord(work, 0, refused, uncertain=False))
+    item = Execution(work.operation, ItemRecord(work, FullJournal()))
     outcome = await item.carry_out(ExecutionContext(client=caller, following=Following()))
     assert outcome.state is State.HELD
     assert isinstance(outcome.error, NotStartedError)

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from json.encoder import encode_basestring as _quoted
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -39,6 +39,11 @@ WAVE_PASSED: Final = "wave passed"
 WAVE_NOT_PASSED: Final = "wave not passed"
 
 _ACCEPTED: Final = "it was accepted, and the run ended before it did"
+
+_NAMES: Final = {state: state.value for state in State}
+"""Looked up here, because the value of a member of an enumeration is slow to find."""
+_BRIEF: Final = (None, "", None, 0, None, False)
+"""An item's `before`, `group`, `unit`, `wave`, `after` and `unchanged` by default."""
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Texts from a server may contain lone surrogates, which files can hold only as escapes.
@@ -119,9 +124,7 @@ def item_row(item: WorkItem) -> ItemRow:
         ConfigurationError: the operation's class has no name in files.
     """
     text = operation_text(item.operation)
-    if item.before is None and not (
-        item.group or item.wave or item.unchanged or item.unit is not None or item.after is not None
-    ):
+    if item[2:8] == _BRIEF:
         return (item.seq, digest_of(text), text)
     before = None if item.before is None else _encode_detail(item.before)
     return (
@@ -229,10 +232,10 @@ def outcome_row(
     """
     error = outcome.error
     elapsed_ms = int(outcome.elapsed * 1000)
+    if error is None and not outcome.settled:
+        return (seq, _NAMES[outcome.state], outcome.attempts, at_ms, elapsed_ms)
     candidates = getattr(error, "candidates", ())
     request_id = getattr(error, "request_id", None)
-    if error is None and not outcome.settled:
-        return (seq, outcome.state.value, outcome.attempts, at_ms, elapsed_ms)
     details: dict[str, Any] = {"settled": True} if outcome.settled else {}
     status = code = None
     if error is not None:
@@ -316,59 +319,49 @@ class RowGroup:
         return not (self.items or self.events or self.facts)
 
 
+class RecordKeeper(Protocol):
+    """Interface for writing about single items; implemented by `JournalSession`."""
+
+    def add_intent(self, item_record: "ItemRecord") -> "asyncio.Future[None]":
+        """Write the intent of an item; the returned future is done when it is committed."""
+        ...
+
+    def accepted(self, item_record: "ItemRecord", reading: Operation[Any]) -> None:
+        """Write that an item's operation was accepted; `reading` shows its progress."""
+
+    def age(self, item_record: "ItemRecord") -> float:
+        """Return how many seconds ago the first intent of an item was written."""
+        ...
+
+
 class ItemRecord:
     """The journal record of one item."""
 
-    __slots__ = (
-        "_accept",
-        "_add_intent",
-        "_age",
-        "_commit",
-        "adopts",
-        "follow",
-        "item",
-        "number",
-        "there",
-        "uncertain",
-    )
+    __slots__ = ("_commit", "_keeper", "adopts", "follow", "item", "number", "there", "uncertain")
 
-    def __init__(
-        self,
-        item: WorkItem,
-        number: int,
-        add_intent: Callable[["ItemRecord"], "asyncio.Future[None]"],
-        *,
-        uncertain: bool,
-        age: Callable[[int], float] = float,
-        accept: Callable[["ItemRecord", Operation[Any]], None] | None = None,
-        follow: Operation[Any] | None = None,
-        adopts: bool = False,
-        there: frozenset[str] | None = None,
-    ) -> None:
-        self._accept = accept
-        self.follow = follow
-        """The read of an accepted operation, until it has ended."""
-        self.adopts = adopts
-        """Whether the only candidate that a search finds is taken for what was done."""
-        self.there = there
-        """The ids of candidates that existed before the first intent; None if they are unknown."""
-        self._age = age
-        self._add_intent = add_intent
+    def __init__(self, item: WorkItem, keeper: RecordKeeper) -> None:
+        self._keeper = keeper
         self._commit: asyncio.Future[None] | None = None
         self.item = item
-        self.number = number
+        self.number = 0
         """How many intents were submitted for the item, in all sessions."""
-        self.uncertain = uncertain
+        self.uncertain = False
+        """Whether an earlier session may have carried it out."""
+        self.follow: Operation[Any] | None = None
+        """The read of an accepted operation, until it has ended."""
+        self.adopts = False
+        """Whether the only candidate that a search finds is taken for what was done."""
+        self.there: frozenset[str] | None = None
+        """The ids of candidates that existed before the first intent; None if they are unknown."""
 
     def age(self) -> float:
-        """Return how many seconds ago an earlier session wrote the item's first intent."""
-        return self._age(self.item.seq)
+        """Return how many seconds ago an earlier session wrote the item's first intent, or 0."""
+        return self._keeper.age(self) if self.uncertain else 0.0
 
     def accepted(self, reading: Operation[Any]) -> None:
         """Record that the operation was accepted; `reading` shows its progress."""
         self.follow = reading
-        if self._accept is not None:
-            self._accept(self, reading)
+        self._keeper.accepted(self, reading)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -395,5 +388,5 @@ class ItemRecord:
             JournalError: it was not written, and nothing may be sent.
         """
         self.number += 1
-        self._commit = self._add_intent(self)
+        self._commit = self._keeper.add_intent(self)
         return self._commit

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from enapter_async.clock import Clock
 from enapter_async.fleet.credentials import kept_in
@@ -30,6 +30,8 @@ from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.fleet.reading import FINDABLE
 from enapter_async.operation import Operation, Repeat
+
+_ONCE: Final = Repeat.ONCE
 
 
 class JournalSession:
@@ -317,31 +319,28 @@ class JournalSession:
 
     def item_record(self, item: WorkItem) -> ItemRecord:
         """Return the record of an item."""
-        replay, seq = self._replay, item.seq
-        number = 0 if replay is None else replay.intents.get(seq, 0)
-        return ItemRecord(
-            item,
-            number,
-            self.add_intent,
-            uncertain=seq in self._uncertain,
-            age=self._age,
-            accept=self._accepted,
-            follow=self._follow(seq) if seq in self._pending else None,
-            adopts=seq in self._adopting,
-            there=resume.older_in(self._journal, seq) if seq in self._uncertain else None,
-        )
+        record, replay, seq = ItemRecord(item, self), self._replay, item.seq
+        if replay is not None:
+            record.number = replay.intents.get(seq, 0)
+            if seq in self._uncertain:
+                record.uncertain = True
+                record.there = resume.older_in(self._journal, seq)
+            record.follow = self._follow(seq) if seq in self._pending else None
+            record.adopts = seq in self._adopting
+        return record
 
     def _follow(self, seq: int) -> Operation[Any]:
         """Return the read of an item that was pending when an earlier session ended."""
         number = -1 if self._replay is None else self._replay.last_event[seq]
         return resume.follow_in(self._journal, self._journal.event(number))
 
-    def _accepted(self, item_record: ItemRecord, reading: Operation[Any]) -> None:
+    def accepted(self, item_record: ItemRecord, reading: Operation[Any]) -> None:
+        """Record that an item's operation was accepted; `reading` shows its progress."""
         self._writer.add(pending_row(item_record.item.seq, reading, self._at_ms()))
 
-    def _age(self, seq: int) -> float:
+    def age(self, item_record: ItemRecord) -> float:
         """Return how many seconds ago the first intent of an item was written."""
-        at_ms = self._journal.first_intent(seq)
+        at_ms = self._journal.first_intent(item_record.item.seq)
         return 0.0 if at_ms is None else self._clock.wall() - at_ms / 1000
 
     def add_intent(self, item_record: ItemRecord) -> "asyncio.Future[None]":
@@ -350,8 +349,9 @@ class JournalSession:
         Raises, when the future is awaited:
             JournalError: it was not written.
         """
-        power = self._power or item_record.item.operation.repeat is Repeat.ONCE
-        return self._writer.commit(intent_row(item_record, self._at_ms()), power=power)
+        power = self._power or item_record.item.operation.repeat is _ONCE
+        at_ms = int(self._clock.wall() * 1000)
+        return self._writer.commit(intent_row(item_record, at_ms), power=power)
 
     def ended(self, item_record: ItemRecord, outcome: Outcome[Any]) -> None:
         """Record an outcome in the next group of rows.
@@ -359,20 +359,21 @@ class JournalSession:
         A held item keeps its earlier state if nothing was written about it yet, or if an
         earlier session may have carried it out.
         """
-        if outcome.state is State.HELD and (item_record.uncertain or not item_record.has_intent):
-            self.passed_over(item_record.item, outcome)
-            return
-        row = outcome_row(item_record.item.seq, outcome, self._at_ms(), item_record.follow)
-        # If the item was cut off before its intent was written, the outcome must follow the intent.
-        power = self._power or (
-            outcome.error is not None and item_record.has_intent and not item_record.intent_written
-        )
-        self._writer.add(row, power=power)
+        item, power = item_record.item, self._power
+        if outcome.error is not None:
+            has_intent = item_record.has_intent
+            if outcome.state is State.HELD and (item_record.uncertain or not has_intent):
+                self.passed_over(item, outcome)
+                return
+            # If it was cut off before its intent was written, the outcome must follow the intent.
+            power = power or (has_intent and not item_record.intent_written)
+        at_ms = int(self._clock.wall() * 1000)
+        self._writer.add(outcome_row(item.seq, outcome, at_ms, item_record.follow), power=power)
         if self._witnesses and outcome.state is State.APPLIED:
-            operation = item_record.item.operation
-            if witness := resume.witness(operation, outcome.result):
+            witness = resume.witness(item.operation, outcome.result)
+            if witness:
                 self._witnesses -= 1
-                self._add(item_record.item.seq, resume.WITNESS, detail_text(witness))
+                self._add(item.seq, resume.WITNESS, detail_text(witness))
 
     def passed_over(self, item: WorkItem, outcome: Outcome[Any]) -> None:
         """Record that a stopped run did not reach an item, if the journal shows another state.

@@ -13,7 +13,7 @@ _NEVER_HELD: Final = "test_an_item_that_an_earlier_session_may_have_done_is_neve
 JOBS: Final[Mapping[str, Break]] = MappingProxyType(
     {
         "sent before the intent is written": Break(
-            "fleet.execution:Execution._intend",
+            _CARRY_OUT,
             "await item_record.write_intent()",
             "item_record.write_intent().close()",
             by="fleet/test_intents.py::test_every_arrival_finds_its_intent",
@@ -21,15 +21,15 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "sent again without a second intent": Break(
             _CARRY_OUT,
-            "write_intent = item_record.write_intent",
+            "record.before_again = item_record.write_intent",
             "pass",
             by="fleet/test_intents.py::test_each_request_after_an_uncertain_one_has_its_own_intent",
             simulated=True,
         ),
         "sent though the journal failed": Break(
             _CARRY_OUT,
-            "return self.held(str(error), error)",
-            "pass",
+            "await item_record.write_intent()",
+            'await __import__("asyncio").wait([item_record.write_intent()])',
             by="fleet/test_journal_failure.py::"
             "test_an_operation_whose_intent_was_not_written_holds_by_itself",
         ),
@@ -41,7 +41,7 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             simulated=True,
         ),
         "minted without room for the result": Break(
-            _CARRY_OUT,
+            "fleet.execution:Execution._before_sending",
             "outcome = await self._make_room(credential_store)",
             "pass",
             by="fleet/test_truth.py::test_without_space_for_all_in_flight_nothing_is_generated",
@@ -115,8 +115,8 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "an earlier session's attempt is forgotten": Break(
             f"{_SESSION}.item_record",
-            "uncertain=seq in self._uncertain",
-            "uncertain=False",
+            "if seq in self._uncertain:",
+            "if False:",
             by=f"fleet/test_resume.py::{_NEVER_HELD}",
             simulated=True,
         ),

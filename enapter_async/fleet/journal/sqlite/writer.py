@@ -74,8 +74,13 @@ class JournalWriter:
         if self.failure is not None:
             waiter.set_exception(_copy(self.failure))
             return waiter
-        (self._gathered if power else self._next).waiters.append(waiter)
-        self.add(event, power=power)
+        group = self._gathered if power else self._next
+        group.waiters.append(waiter)
+        group.events.append(event)
+        if power:
+            self._gather()
+        elif not self._scheduled:
+            self._schedule()
         return waiter
 
     async def close(self) -> None:
