@@ -55,7 +55,7 @@ def test_a_server_answers_on_one_connection_with_the_asked_id(kind: str) -> None
     with serving(kind) as running:
         host, port = running.base_url.removeprefix("http://").split(":")
         assert host == "127.0.0.1"
-        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
         for number in range(3):
             connection.request("PATCH", f"/v3/devices/dev-{number}", body='{"name":"x"}')
             response = connection.getresponse()
@@ -64,14 +64,14 @@ def test_a_server_answers_on_one_connection_with_the_asked_id(kind: str) -> None
             assert json.loads(response.read())["device"]["id"] == f"dev-{number}"
         connection.close()
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((host, int(port)), timeout=10)
+        socket.create_connection((host, int(port)), timeout=30)
 
 
 def test_the_raw_server_takes_requests_in_pieces_and_in_rows(server: Server) -> None:
     host, port = server.base_url.removeprefix("http://").split(":")
     one = b"PATCH /v3/devices/%b HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
     both = one % b"dev-1" + one % b"dev-2"
-    with socket.create_connection((host, int(port)), timeout=10) as peer:
+    with socket.create_connection((host, int(port)), timeout=30) as peer:
         answers = b""
         for piece in (both[:20], both[20:70], both[70:]):
             peer.sendall(piece)

@@ -69,7 +69,7 @@ SYNCHRONOUS_TEST = """
         assert asyncio.run(number(client)) == 200
         headers = {"X-Enapter-Auth-Token": enapter_emulator.token}
         url = f"{enapter_emulator.base_url}/v3/devices"
-        with urlopen(Request(url, headers=headers), timeout=10) as answer:
+        with urlopen(Request(url, headers=headers), timeout=30) as answer:
             assert answer.status == 200
 """
 

@@ -237,7 +237,7 @@ def test_whatever_happens_all_are_admitted(ends: list[str]) -> None:
 
     async def all_of_them() -> None:
         door = Door()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await asyncio.gather(*(one(door, end) for end in ends))
         assert door.overdue == []
         await door.admission.close()

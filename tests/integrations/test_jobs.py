@@ -64,7 +64,7 @@ async def end_of(jobs: Jobs, job: str, after: str | None = None) -> list[StreamE
 
 
 async def until_applied(jobs: Jobs, job: str, number: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await jobs.get(job)).counts[State.APPLIED] < number:  # noqa: ASYNC110 - another's
             await asyncio.sleep(0.005)
 
@@ -118,7 +118,7 @@ async def test_a_returning_watcher_receives_only_new_events(tmp_path: Path) -> N
         job = await jobs.start([*renames(10), bad, renames(20)[19]])
         first = await jobs.watch(job.id)
         last: StreamEvent | None = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             async for event in first:
                 last = event
                 if event.kind == "job" and event.data["left"] == 1:

@@ -16,7 +16,7 @@ from benchmarks.server import find_nginx
 
 PROGRAM = find_nginx()
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-PATIENCE = 5.0
+PATIENCE = 30.0
 STARTS = 3
 
 

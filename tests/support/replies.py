@@ -269,7 +269,7 @@ def meet(barrier: asyncio.Barrier, then: Reply | None = None) -> Reply:
     """Answer only when enough requests are waiting together."""
 
     async def meet_then(exchange: Exchange) -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await barrier.wait()
         return await (then or good())(exchange)
 
@@ -280,7 +280,7 @@ def awaiting(event: asyncio.Event, then: Reply | None = None) -> Reply:
     """Answer when the event is set."""
 
     async def wait_then(exchange: Exchange) -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await event.wait()
         return await (then or good())(exchange)
 

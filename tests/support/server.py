@@ -24,7 +24,7 @@ import attrs
 from tests.support.late import Late, Moment
 from tests.support.world import Good, World
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """No test waits longer than this many seconds for any event."""
 
 WRITES = "writes"
