@@ -30,7 +30,7 @@ class WorkItem(NamedTuple):
     shared by items that are completed together or not at all; it is None for an independent item.
     `wave` counts from 0. `after` is the `seq` that must succeed first. `unchanged` means that the
     target was already in the wanted state when the plan was made, so nothing is sent. `plan` is the
-    plan's id.
+    plan's id. `name` and `type` are those of the target if it was read, and only shown to people.
     """
 
     seq: int
@@ -41,6 +41,8 @@ class WorkItem(NamedTuple):
     wave: int = 0
     after: int | None = None
     unchanged: bool = False
+    name: str = ""
+    type: str = ""
     plan: str = ""
 
 

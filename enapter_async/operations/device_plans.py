@@ -84,7 +84,8 @@ class _DeviceNoun(Noun[Device]):
         """Return the facts that a plan needs."""
         way = state.communication
         upstream_id = None if way is None else way.upstream_id
-        return Facts(state.id, state.name, state.slug, state.site_id, upstream_id)
+        kind = None if state.type is None else str(state.type)
+        return Facts(state.id, state.name, state.slug, state.site_id, upstream_id, kind)
 
     def is_online(self, state: Device) -> bool:
         """Return whether the device is connected."""

@@ -16,7 +16,7 @@ class Facts(NamedTuple):
     """The facts that a plan needs about one object.
 
     `slug` is a second address, unique within a site; `upstream_id` is the id of the object that
-    this one depends on; that object cannot be deleted first.
+    this one depends on; that object cannot be deleted first. `type` is only shown to people.
     """
 
     id: str
@@ -24,6 +24,7 @@ class Facts(NamedTuple):
     slug: str | None = None
     site_id: str | None = None
     upstream_id: str | None = None
+    type: str | None = None
 
 
 class Condition:

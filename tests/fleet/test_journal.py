@@ -147,11 +147,14 @@ def test_an_item_is_read_as_written(journal: SQLiteJournal) -> None:
         wave=2,
         after=1,
         unchanged=True,
+        name="Pump\x00",
+        type="LUA",
     )
     brief = WorkItem(seq=1, operation=rename("a", "=\u2028\U0001f600"))
-    for _ in journal.begin({}, [item_row(brief), item_row(full)]):
+    found = full._replace(seq=4, before=None, name="", after=None)
+    for _ in journal.begin({}, map(item_row, (brief, full, found))):
         pass
-    assert list(journal.items()) == [brief, full]
+    assert list(journal.items()) == [brief, full, found]
     assert journal.item(3) == full
     assert journal.item(2) is None
 

@@ -82,11 +82,13 @@ async def test_a_value_already_set_is_unchanged_and_part_of_the_run() -> None:
         with await plan(client, operations) as made:
             assert made.counts[Verdict.UNCHANGED] == made.counts[Verdict.ABSENT] == 1
             assert len(made) == 3
+            known: Any = {"group": "site-0", "type": "STANDALONE"}
+            unchanged, gone, changed = operations
             assert list(made) == [
-                WorkItem(seq=0, operation=operations[0], group="site-0", unchanged=True),
-                WorkItem(seq=1, operation=operations[1], unchanged=True),
+                WorkItem(seq=0, operation=unchanged, unchanged=True, name="Device 0", **known),
+                WorkItem(seq=1, operation=gone, unchanged=True),
                 WorkItem(
-                    seq=2, operation=operations[2], group="site-0", before={"name": "Device 1"}
+                    seq=2, operation=changed, before={"name": "Device 1"}, name="Device 1", **known
                 ),
             ]
 

@@ -73,6 +73,7 @@ async def test_the_file_has_one_json_object_per_line_in_order_of_execution(tmp_p
         "verdict": "change",
         "device": uuid(0),
         "name": "Device 0",
+        "type": "STANDALONE",
         "site": "site-0",
         "operation": {"operation": "device.update", "device_id": uuid(0), "name": "Новый Ω"},
         "before": {"name": "Device 0"},

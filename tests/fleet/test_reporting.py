@@ -195,6 +195,32 @@ async def test_items_finished_by_a_later_session_are_shown_as_done(tmp_path: Pat
     assert (ended["applied"], ended["failed"]) == (2, 0)
 
 
+async def test_devices_that_a_plan_read_have_names_and_cluster_by_site_and_type(
+    tmp_path: Path,
+) -> None:
+    path, conflict = tmp_path / "run.db", Reply(status=409)
+    kinds = ("LUA", "STANDALONE", "NATIVE")
+    devices = [device(n, type=kinds[n % 3], site_id=f"site-{n % 2}") for n in range(12)]
+    async with running(devices) as (emulator, client):
+        for number in (0, 3, 1):  # two LUA devices and a STANDALONE; sites 0, 1 and 1
+            emulator.faults.add(conflict, device=uuid(number), method="PATCH")
+        with await fleet.plan(client, [rename(n) for n in range(12)]) as plan:
+            await fleet.apply(client, plan, journal=path, abort=None)
+    data = page_of(path)
+    assert data["about"] == {
+        "0": ["site-0", "Device 0", "LUA"],
+        "1": ["site-1", "Device 1", "STANDALONE"],
+        "3": ["site-1", "Device 3", "LUA"],
+    }
+    failed = {
+        word: {name: counts["failed"] for name, counts in found["groups"]}
+        for word, found in data["clusters"].items()
+    }
+    assert failed == {"site": {"site-1": 2, "site-0": 1}, "type": {"LUA": 2, "STANDALONE": 1}}
+    assert [data["clusters"][word]["of"] for word in ("site", "type")] == [2, 3]
+    assert sum(data["clusters"]["type"]["groups"][0][1].values()) == 4
+
+
 def test_an_intent_without_an_outcome_is_unknown_unless_the_run_is_active(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     works = [WorkItem(seq=n, operation=rename(n)) for n in range(3)]

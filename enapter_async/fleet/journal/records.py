@@ -14,6 +14,7 @@ from enapter_async.converter import operation_from_json, operation_to_json, unst
 from enapter_async.errors import APIError
 from enapter_async.fleet.errors import EarlierError
 from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.before_column import before_text, parse_before
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.operation import Operation, field_of
 from enapter_async.operations.kinds import OLD_NAMES
@@ -42,8 +43,8 @@ _ACCEPTED: Final = "it was accepted, and the run ended before it did"
 
 _NAMES: Final = {state: state.value for state in State}
 """Looked up here, because the value of a member of an enumeration is slow to find."""
-_BRIEF: Final = (None, "", None, 0, None, False)
-"""An item's `before`, `group`, `unit`, `wave`, `after` and `unchanged` by default."""
+_BRIEF: Final = (None, "", None, 0, None, False, "", "")
+"""An item from its `before` to its `type` by default."""
 
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 # Texts from a server may contain lone surrogates, which files can hold only as escapes.
@@ -124,14 +125,13 @@ def item_row(item: WorkItem) -> ItemRow:
         ConfigurationError: the operation's class has no name in files.
     """
     text = operation_text(item.operation)
-    if item[2:8] == _BRIEF:
+    if item[2:10] == _BRIEF:
         return (item.seq, digest_of(text), text)
-    before = None if item.before is None else _encode_detail(item.before)
     return (
         item.seq,
         digest_of(text),
         text,
-        before,
+        before_text(item),
         storable(item.group),
         item.unit,
         item.wave,
@@ -147,11 +147,11 @@ def item_of(row: Sequence[Any]) -> WorkItem:
         TypeError, ValueError, RecursionError: the row was not written by a run.
     """
     seq, operation, before, group, unit, wave, after, unchanged = row
-    planned = None if before is None else json.loads(before)
+    planned, (name, kind) = parse_before(before)
     whole = [wave, *(number for number in (unit, after) if number is not None)]
     if not (
         all(isinstance(number, int) for number in whole)
-        and isinstance(group, str)
+        and all(isinstance(each, str) for each in (group, name, kind))
         and isinstance(planned, dict | None)
     ):
         raise TypeError(f"item {seq} is malformed")
@@ -166,6 +166,8 @@ def item_of(row: Sequence[Any]) -> WorkItem:
         wave=wave,
         after=after,
         unchanged=bool(unchanged),
+        name=name,
+        type=kind,
     )
 
 

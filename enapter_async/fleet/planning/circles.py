@@ -108,8 +108,8 @@ def _open(scratch: sqlite3.Connection, circle: list[int]) -> bool:
         return False
     temporary: int = scratch.execute("SELECT max(line) + 1 FROM step").fetchone()[0]
     scratch.execute(
-        "INSERT INTO step (line, thing, address, verdict, why, operation, before, name, grp, "
-        "frees, takes, unit) VALUES (?, ?, ?, 'change', ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO step (line, thing, address, verdict, why, operation, before, name, type, "
+        "grp, frees, takes, unit) VALUES (?, ?, ?, 'change', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             temporary,
             first["thing"],
@@ -118,6 +118,7 @@ def _open(scratch: sqlite3.Connection, circle: list[int]) -> bool:
             json.dumps(operation_to_json(step)),
             json.dumps({noun.slug_field: before[noun.slug_field]}),
             first["name"],
+            first["type"],
             first["grp"],
             first["frees"],
             key_of(noun.name, slug),
@@ -142,7 +143,8 @@ def _open(scratch: sqlite3.Connection, circle: list[int]) -> bool:
 
 
 def _step(scratch: sqlite3.Connection, line: int) -> dict[str, Any]:
-    columns = ("thing", "address", "operation", "before", "name", "grp", "frees", "takes")
+    known = ("thing", "address", "name", "type", "grp")
+    columns = (*known, "operation", "before", "frees", "takes")
     row = scratch.execute(
         f"SELECT {', '.join(columns)} FROM step WHERE line = ?",
         (line,),

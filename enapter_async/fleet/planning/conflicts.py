@@ -20,7 +20,7 @@ SCHEMA: Final = """
 CREATE TABLE step (
     line INTEGER PRIMARY KEY, thing TEXT, address TEXT NOT NULL, removes INTEGER NOT NULL DEFAULT 0,
     kind INTEGER NOT NULL DEFAULT 0,
-    verdict TEXT NOT NULL, why TEXT NOT NULL, operation TEXT, before TEXT, name TEXT,
+    verdict TEXT NOT NULL, why TEXT NOT NULL, operation TEXT, before TEXT, name TEXT, type TEXT,
     grp TEXT NOT NULL, frees TEXT, takes TEXT,
     level INTEGER NOT NULL DEFAULT 0, pending INTEGER NOT NULL DEFAULT 0,
     seq INTEGER, follows INTEGER, unit INTEGER

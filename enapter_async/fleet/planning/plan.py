@@ -80,6 +80,8 @@ class Plan(Collection[Any]):
                 after=item.after,
                 unchanged=item.verdict is not Verdict.CHANGE,
                 plan=self.header.id,
+                name=item.name,
+                type=item.type,
             )
 
     def __len__(self) -> int:
@@ -172,8 +174,8 @@ class ScratchPlan(Plan):
     def items(self) -> Iterator[PlanItem]:
         """Yield everything that was requested, as `Plan.items` does."""
         columns = (
-            "line, verdict, address, seq, ifnull(name, ''), grp, operation, before, why, "
-            "follows, unit"
+            "line, verdict, address, seq, ifnull(name, ''), ifnull(type, ''), grp, operation, "
+            "before, why, follows, unit"
         )
         # Reads in pages rather than in one query: a plan may be iterated twice at once.
         for clause, key in (("seq > ?", 3), ("seq IS NULL AND line > ?", 0)):
@@ -197,13 +199,14 @@ def _order(key: int) -> str:
 
 
 def _item(row: tuple[Any, ...]) -> PlanItem:
-    line, verdict, device, seq, name, site, operation, before, why, follows, unit = row
+    line, verdict, device, seq, name, type_, site, operation, before, why, follows, unit = row
     return PlanItem(
         line=line,
         verdict=Verdict(verdict),
         device=device,
         seq=seq,
         name=name,
+        type=type_,
         site=site,
         operation=None if operation is None else as_write(operation_from_json(_load(operation))),
         before=None if before is None else _load(before),

@@ -35,11 +35,11 @@ class PlanItem:
 
     `line` is its position in the input, from 1 (a temporary slug has one after all of those); `seq`
     its position in the execution, from 0, or None if it is not executed. `device` is the id of its
-    target, whatever the noun, or the address under which none was found; `name` and `site` (an id)
-    are the target's, or empty. `operation` is None if a template could not be filled in, or if no
-    file may hold it. `before` contains the fields that must be as planned when it is sent; `after`
-    is the `seq` that must succeed first; `unit` is the number of the group of items done together;
-    `why` explains the verdict.
+    target, whatever the noun, or the address under which none was found; `name`, `type` and `site`
+    (an id) are the target's, or empty. `operation` is None if a template could not be filled in, or
+    if no file may hold it. `before` contains the fields that must be as planned when it is sent;
+    `after` is the `seq` that must succeed first; `unit` is the number of the group of items done
+    together; `why` explains the verdict.
     """
 
     line: int
@@ -47,6 +47,7 @@ class PlanItem:
     device: str
     seq: int | None = None
     name: str = ""
+    type: str = ""
     site: str = ""
     operation: Operation[Any] | None = None
     before: Mapping[str, Any] | None = None
@@ -236,6 +237,7 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
         device=row.get("device", ""),
         seq=row.get("seq"),
         name=row.get("name", ""),
+        type=row.get("type", ""),
         site=row.get("site", ""),
         operation=operation,
         before=row.get("before"),
@@ -247,7 +249,7 @@ def _item(row: Mapping[str, Any], where: str) -> PlanItem:
 
 def _well_typed(row: Mapping[str, Any], guarded: Collection[str]) -> bool:
     numbers = [row.get(key) for key in ("seq", "after", "unit")]
-    texts = [row.get(key, "") for key in ("device", "name", "site", "why")]
+    texts = [row.get(key, "") for key in ("device", "name", "type", "site", "why")]
     before = row.get("before", {})
     return (
         type(row.get("line")) is int

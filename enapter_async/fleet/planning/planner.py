@@ -243,7 +243,8 @@ class Planner:
             return
         self._scratch.execute(
             "INSERT INTO step (line, thing, address, removes, kind, verdict, why, operation, "
-            "before, name, grp, frees, takes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "before, name, type, grp, frees, takes) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 decision.line,
                 address,
@@ -255,6 +256,7 @@ class Planner:
                 json.dumps(operation_to_json(operation)),
                 before,
                 facts and facts.name,
+                facts and facts.type,
                 (facts and facts.site_id) or "",
                 decision.frees,
                 decision.takes,
@@ -263,14 +265,15 @@ class Planner:
 
     def _put_unnamed(self, address: str, facts: Facts | None, line: int, why: str) -> None:
         self._scratch.execute(
-            "INSERT INTO step (line, thing, address, verdict, why, name, grp) "
-            "VALUES (?, ?, ?, 'refused', ?, ?, ?)",
+            "INSERT INTO step (line, thing, address, verdict, why, name, type, grp) "
+            "VALUES (?, ?, ?, 'refused', ?, ?, ?, ?)",
             (
                 line,
                 address,
                 bare(address),
                 why,
                 facts and facts.name,
+                facts and facts.type,
                 (facts and facts.site_id) or "",
             ),
         )

@@ -29,7 +29,7 @@ CAUSES: Final = 200
 NOTES: Final = 200
 EXAMPLES: Final = 3
 PLACES: Final = 10
-"""The maximum number of sites to list, those with the most items that were not done."""
+"""The maximum number of sites, or types, to list, those with the most items that were not done."""
 IN_FLIGHT: Final = "in flight"
 WAITING: Final = "waiting"
 """In a run in progress: the states of intents without an outcome, and of items not started."""
@@ -84,6 +84,7 @@ class _Summary:
         self._asked: dict[tuple[str, str], Counter[str]] = {}
         self._waves: dict[int, Counter[str]] = {}
         self._sites: dict[str, Counter[str]] = {}
+        self._types: dict[str, Counter[str]] = {}
         self._about: dict[int, list[str]] = {}
         self._timeline = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
@@ -111,7 +112,7 @@ class _Summary:
             "merged": marks[Mark.MISSING],
             "acknowledged": len(self._replay.acknowledged),
             "sites": len(self._sites),
-            **self._told_places(),
+            "clusters": {"site": _clusters(self._sites), "type": _clusters(self._types)},
             "counts": counts,
             "asked": [
                 {"operation": kind, "fields": fields, "counts": states}
@@ -168,10 +169,13 @@ class _Summary:
         site = item.group or target.site_id or ""
         if site:
             self._sites.setdefault(site, Counter())[state] += 1
+        if item.type:
+            self._types.setdefault(item.type, Counter())[state] += 1
         if item.seq in self._rows:
             before = item.before if isinstance(item.before, Mapping) else {}
-            known = before.get("name")
-            self._about[item.seq] = [site, _clip(known, _VALUE) if isinstance(known, str) else ""]
+            known = item.name or before.get("name")
+            known = _clip(known, _VALUE) if isinstance(known, str) else ""
+            self._about[item.seq] = [site, known, item.type]
             changes = [
                 [field, _clip(value, _VALUE), *(_was(before, field))]
                 for field, value in fields.items()
@@ -183,16 +187,6 @@ class _Summary:
             for wave, counts in sorted(self._waves.items()):
                 began, ended = self._timeline.spans.get(wave, (None, None))
                 yield {"number": wave + 1, "counts": counts, "began": began, "ended": ended}
-
-    def _told_places(self) -> dict[str, Any]:
-        """Return the sites with the most items that were not done."""
-        wrong = {
-            site: counts.total() - sum(counts[state] for state in State if state.done)
-            for site, counts in self._sites.items()
-        }
-        worst = sorted((site for site, number in wrong.items() if number), key=lambda s: -wrong[s])
-        places = [[site, self._sites[site]] for site in worst[:PLACES]]
-        return {"places": places, "places_left": len(worst) - len(places)}
 
     # The events.
 
@@ -260,6 +254,17 @@ class _Summary:
         for row in self._rows.values():
             if len(row) == 5:
                 row += [index, None, 0, _NOT_STARTED, None, False]
+
+
+def _clusters(groups: Mapping[str, Counter[str]]) -> dict[str, Any]:
+    """Return the groups with the most items that were not done, and how many others have some."""
+    wrong = {
+        name: counts.total() - sum(counts[state] for state in State if state.done)
+        for name, counts in groups.items()
+    }
+    worst = sorted((name for name, number in wrong.items() if number), key=lambda n: -wrong[n])
+    told = [[name, groups[name]] for name in worst[:PLACES]]
+    return {"groups": told, "left": len(worst) - len(told), "of": len(groups)}
 
 
 def _was(before: Mapping[str, Any], field: str) -> list[Any]:
