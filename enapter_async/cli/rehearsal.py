@@ -14,6 +14,7 @@ import attrs
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.cli.causes import Cause, causes_in
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.options import typed
 from enapter_async.cli.progress import Watch, tracker
 from enapter_async.cli.runner import run_job
 from enapter_async.client import Client
@@ -111,7 +112,7 @@ async def rehearse(
                     outcomes.append(attrs.evolve(outcome, result=None))
                     tracking.advance(outcome)
 
-                facts = {"source": "rehearsal"}
+                facts = {"source": "rehearsal", "command": typed()}
                 chosen = attrs.evolve(
                     options,
                     journal=JournalOptions(path=folder / "journal.db", facts=facts),

@@ -136,7 +136,7 @@ OWN: Final = (
         "demo",
         (
             *("--devices", "12", "--seed", "7", "--faults", "0.01", "--max-rate", "5000"),
-            *("--svg", "{folder}/demo.svg"),
+            *("--svg", "{folder}/demo.svg", "--report", "{folder}/demo.html"),
         ),
         {
             "--devices": lambda s: "12 devices" in s.out,
@@ -144,6 +144,7 @@ OWN: Final = (
             "--faults": lambda s: "1 % of the requests" in s.out,
             "--max-rate": lambda s: s.client["pacing"].max_rate == 5000,
             "--svg": lambda s: "<svg" in s.file("demo.svg"),
+            "--report": lambda s: "<title>Fleet run" in s.file("demo.html"),
         },
     ),
     Own(

@@ -88,7 +88,7 @@ class _Summary:
         self._about: dict[int, list[str]] = {}
         self._timeline = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
-        self._examples: dict[int, list[str]] = {}
+        self._examples: dict[int, list[list[str]]] = {}
         self._notes: list[list[Any]] = []
 
     def tell(self) -> dict[str, Any]:
@@ -123,7 +123,12 @@ class _Summary:
             "course": self._timeline.tell(),
             "notes": self._notes,
             "causes": [
-                {**attrs.asdict(cause), "number": number, "examples": self._examples.get(index, [])}
+                {
+                    **attrs.asdict(cause),
+                    "number": number,
+                    "examples": [address for address, _ in self._examples.get(index, ())],
+                    "names": [name for _, name in self._examples.get(index, ())],
+                }
                 for cause, (index, number) in self._causes.items()
             ],
             "rows": [row for row in self._rows.values() if row],
@@ -240,7 +245,7 @@ class _Summary:
         entry[1] += number
         examples = self._examples.setdefault(entry[0], [])
         if row and row[1] is not None and len(examples) < EXAMPLES:
-            examples.append(row[1])
+            examples.append([row[1], self._about[row[0]][1]])
         return entry[0]
 
     def _take_untouched(self) -> None:
