@@ -138,7 +138,7 @@ _BY_NAME: Final[Mapping[str, str]] = {
     "fleet.reporting": "fleet/test_reporting.py fleet/test_differs.py",
     "fleet.reporting.results": "cli/test_runs.py fleet/test_differs.py fleet/test_damaged_files.py",
     "fleet.reporting.status": "cli/test_ways_on.py cli/test_runs.py fleet/test_status.py",
-    "fleet.reporting.timeline": "fleet/test_timeline.py fleet/test_reporting.py cli/test_ways_on.py",
+    "fleet.reporting.timeline": "fleet/test_timeline.py cli/test_ways_on.py",
     "fleet.rollout.abort": "fleet/test_abort.py fleet/test_stopping.py",
     "fleet.rollout.wave_runner": "fleet/test_wave_runner.py fleet/test_waves.py "
     "fleet/test_passing.py fleet/test_plan_applied.py",
