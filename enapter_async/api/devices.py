@@ -5,7 +5,6 @@ Source: API page, "Device Management"; reading and listing: "Fetch Devices".
 
 from collections.abc import AsyncGenerator, Iterable
 from functools import partial
-from typing import Any
 
 import attrs
 
@@ -26,7 +25,7 @@ from enapter_async.operations.devices import (
     ListDevices,
     UpdateDevice,
 )
-from enapter_async.operations.logs import StreamTelemetry, WatchDevices
+from enapter_async.operations.logs import WatchDevices
 
 
 @attrs.frozen
@@ -163,16 +162,4 @@ class Devices:
         Source: API page, the websocket `devices/?id.in=…`.
         """
         make = partial(WatchDevices, device_ids=device_ids, site_id=site_id)
-        return follow(self._executor, make, buffer=buffer)
-
-    def stream_telemetry(
-        self, device_id: str, *, site_id: str | None = None, buffer: int = BUFFER
-    ) -> AsyncGenerator[dict[str, Any] | Gap, None]:
-        """Yield the telemetry of one device as it sends it, until the client closes.
-
-        Each item is the JSON object of a frame, unchanged, or a `Gap`, as of `watch`.
-
-        Source: API page, the websocket `devices/{device_id}/telemetry`.
-        """
-        make = partial(StreamTelemetry, device_id=device_id, site_id=site_id)
         return follow(self._executor, make, buffer=buffer)

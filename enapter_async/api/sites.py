@@ -66,7 +66,7 @@ class Sites:
 
     async def update(
         self,
-        site_id: str,
+        site_id: str | None = None,
         *,
         name: str | Unset | None = UNSET,
         timezone: str | Unset | None = UNSET,
@@ -74,10 +74,10 @@ class Sites:
     ) -> Site:
         """Set the name, the time zone or the location of a site, and return the updated site.
 
-        A field that you omit is not sent and stays unchanged. Safe to repeat: it sets an absolute
-        state.
+        A field that you omit is not sent and stays unchanged. Without `site_id`, it is the
+        gateway's own site. Safe to repeat: it sets an absolute state.
 
-        Source: API page "Sites", `PATCH sites/{site_id}`.
+        Source: API page "Sites", `PATCH sites/{site_id}` and, on a gateway, `PATCH site`.
         """
         return await self._executor.execute(
             UpdateSite(site_id=site_id, name=name, timezone=timezone, location=location)

@@ -4,14 +4,19 @@ Source: API page, "Telemetry" and "Device Telemetry".
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
 
 import attrs
 
-from enapter_async.api.executor import OpeningExecutor
+from enapter_async.api.executor import OpeningExecutor, StreamingExecutor
+from enapter_async.api.streams import BUFFER, follow
 from enapter_async.api.timeseries import TimeseriesTable
+from enapter_async.models.logs import Gap
 from enapter_async.models.telemetry import TelemetryPoint, TelemetrySelector
+from enapter_async.operations.logs import StreamTelemetry
 from enapter_async.operations.telemetry import (
     GetDeviceTelemetry,
     QueryTimeseries,
@@ -21,11 +26,15 @@ from enapter_async.operations.telemetry import (
 _MINUTE = timedelta(minutes=1)
 
 
+class TelemetryExecutor(OpeningExecutor, StreamingExecutor, Protocol):
+    """An executor that opens both answers and websockets."""
+
+
 @attrs.frozen
 class Telemetry:
     """The methods for telemetry; they raise the same errors as the methods of `Devices`."""
 
-    _executor: OpeningExecutor
+    _executor: TelemetryExecutor
 
     async def latest(
         self,
@@ -111,3 +120,16 @@ class Telemetry:
             granularity=granularity,
         )
         return TimeseriesTable(self._executor, query, after)
+
+    def stream(
+        self, device_id: str, *, site_id: str | None = None, buffer: int = BUFFER
+    ) -> AsyncGenerator[dict[str, Any] | Gap, None]:
+        """Yield the telemetry of one device as it sends it, until the client closes.
+
+        Each item is the JSON object of a frame, unchanged, or a `Gap`. To follow several devices at
+        once, use `client.devices.watch`.
+
+        Source: API page, the websocket `devices/{device_id}/telemetry`.
+        """
+        make = partial(StreamTelemetry, device_id=device_id, site_id=site_id)
+        return follow(self._executor, make, buffer=buffer)

@@ -56,7 +56,10 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "rules": ("enapter_async.cli.rules", "List, read, create, change and delete rules."),
         "sites": ("enapter_async.cli.sites", "List, read, create, change and delete sites."),
-        "telemetry": ("enapter_async.cli.telemetry", "Read latest values and time series."),
+        "telemetry": (
+            "enapter_async.cli.telemetry",
+            "Read latest values and time series, or follow a device.",
+        ),
     }
 )
 _EXIT_CODES: Final = "\b\nExit codes:\n" + "\n".join(

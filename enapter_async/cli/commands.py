@@ -1,6 +1,7 @@
 """`enapter-async commands`: executes commands on single devices, and shows executions."""
 
 from datetime import datetime
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ from enapter_async.cli.listing import Listing, listing_options
 from enapter_async.cli.objects import list_objects, show_object, through_site, write_object
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.models.commands import ExecutionsOrder
-from enapter_async.operations.commands import CreateExecution
+from enapter_async.operations.commands import CreateExecution, ExecuteCommand
 
 
 @click.group("commands", cls=Nouns)
@@ -31,6 +32,11 @@ def command() -> None:
     metavar="SECONDS",
     help="How long to follow the execution; 0 does not follow it.",
 )
+@click.option(
+    "--blocking",
+    is_flag=True,
+    help="Use the API's blocking request, which is answered when the execution has ended.",
+)
 @through_site
 def execute(
     settings: Settings,
@@ -39,6 +45,7 @@ def execute(
     name: str,
     arguments: str | None,
     wait: float,
+    blocking: bool,
     site_id: str | None,
 ) -> None:
     """Execute the command NAME on DEVICE, and follow it until it has ended.
@@ -46,8 +53,12 @@ def execute(
     The exit code is 1 if the device reports an error, 3 if it did not answer (it may have carried
     out the command), and 4 if the execution has not ended in time. The command is never sent twice.
     """
-    operation = CreateExecution(device_id=device, site_id=site_id, name=name, arguments=arguments)
-    write_object(settings, operation, wait=wait)
+    what: dict[str, Any] = {"device_id": device, "site_id": site_id, "name": name}
+    if blocking:
+        waiting = ExecuteCommand(**what, arguments=arguments)
+        show_object(settings, lambda client: client.execute(waiting))
+    else:
+        write_object(settings, CreateExecution(**what, arguments=arguments), wait=wait)
 
 
 @command.command("get")

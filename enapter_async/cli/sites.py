@@ -62,14 +62,14 @@ def create_site(settings: Settings, name: str, timezone: str, **place: Any) -> N
 
 @command.command("update")
 @connection_options
-@click.argument("site")
+@click.argument("site", required=False)
 @click.option("--name", help="The new name.")
 @click.option("--timezone", help="The new time zone, such as Europe/Rome.")
 @_place_options
 def update_site(
-    settings: Settings, site: str, name: str | None, timezone: str | None, **place: Any
+    settings: Settings, site: str | None, name: str | None, timezone: str | None, **place: Any
 ) -> None:
-    """Set a site's name, time zone or location."""
+    """Set the name, time zone or location of a site; without an id, the gateway's own site."""
     for option, value in (("--name", name), ("--timezone", timezone)):
         if value == "":
             raise click.UsageError(
@@ -82,7 +82,10 @@ def update_site(
         timezone=UNSET if timezone is None else timezone,
         location=UNSET if location is None else location,
     )
-    write_object(settings, operation)
+    if site is None:
+        show_object(settings, lambda client: client.execute(operation))
+    else:
+        write_object(settings, operation)
 
 
 @command.command("delete")

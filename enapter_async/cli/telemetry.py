@@ -1,14 +1,17 @@
-"""`enapter-async telemetry`: latest values and time series."""
+"""`enapter-async telemetry`: latest values, time series, and the stream of a device."""
 
 import csv
 import re
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import click
 
-from enapter_async.cli.objects import run_reading
+from enapter_async.cli.following import follow_objects, stop_after
+from enapter_async.cli.groups import Nouns
+from enapter_async.cli.objects import run_reading, through_site
 from enapter_async.cli.options import Settings, connection_options
 from enapter_async.cli.rows import json_line
 from enapter_async.converter import unstructure
@@ -47,25 +50,26 @@ def _time(value: Any) -> datetime:
 
 
 _selectors = click.argument("selectors", nargs=-1, required=True, metavar="DEVICE=ATTRIBUTE,…")
+_relevance = click.option(
+    "--relevance",
+    type=_duration,
+    metavar="DURATION",
+    help="How old a value may be, such as 5m. [default: the API's, 30s]",
+)
 
 
-@click.group("telemetry")
+@click.group("telemetry", cls=Nouns)
 def command() -> None:
-    """Read latest values and time series.
+    """Read latest values and time series, or follow a device.
 
-    Each argument names a device and its attributes, such as dev-1=power,status.
+    DEVICE=ATTRIBUTE,… names a device and its attributes, such as dev-1=power,status.
     """
 
 
 @command.command("latest")
 @connection_options
 @_selectors
-@click.option(
-    "--relevance",
-    type=_duration,
-    metavar="DURATION",
-    help="How old a value may be, such as 5m. [default: the API's, 30s]",
-)
+@_relevance
 def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta | None) -> None:
     """Write the latest values of attributes, for any number of devices."""
     asked = _pairs(selectors)
@@ -73,15 +77,54 @@ def latest(settings: Settings, selectors: tuple[str, ...], relevance: timedelta 
     async def work() -> None:
         async with settings.client() as client:
             found = await client.telemetry.latest(asked, relevance_interval=relevance)
-        for device, points in found.items():
-            for attribute, point in points.items():
-                if settings.as_json:
-                    row = {"device": device, "attribute": attribute, **unstructure(point)}
-                    click.echo(json_line(row))
-                else:
-                    click.echo("\t".join([plain(device), plain(attribute), *_cells(point)]))
+        _write_points(settings, found)
 
     run_reading(work)
+
+
+@command.command("get")
+@connection_options
+@click.argument("device")
+@click.argument("attributes", nargs=-1)
+@through_site
+@_relevance
+def get(
+    settings: Settings,
+    *,
+    device: str,
+    attributes: tuple[str, ...],
+    site_id: str | None,
+    relevance: timedelta | None,
+) -> None:
+    """Write the latest values of the ATTRIBUTES of DEVICE; without any, all that the API has."""
+
+    async def work() -> None:
+        async with settings.client() as client:
+            points = await client.telemetry.get(
+                device, attributes=attributes, site_id=site_id, relevance_interval=relevance
+            )
+        _write_points(settings, {device: points})
+
+    run_reading(work)
+
+
+@command.command("follow")
+@connection_options
+@click.argument("device")
+@through_site
+@stop_after
+def follow(settings: Settings, device: str, site_id: str | None, limit: int | None) -> None:
+    """Write the telemetry of DEVICE as it arrives, one JSON object a line, until Ctrl-C.
+
+    A lost connection is reopened. What was missed is reported on standard error, or with --json as
+    an object with `gap`.
+    """
+    follow_objects(
+        settings,
+        lambda client: client.telemetry.stream(device, site_id=site_id),
+        lambda frame: plain(json_line(frame)),
+        limit=limit,
+    )
 
 
 @command.command("timeseries")
@@ -144,6 +187,16 @@ def timeseries(
                     writer.writerow([time, *map(_cell, values)])
 
     run_reading(work)
+
+
+def _write_points(settings: Settings, found: Mapping[str, Mapping[str, TelemetryPoint]]) -> None:
+    for device, points in found.items():
+        for attribute, point in points.items():
+            if settings.as_json:
+                row = {"device": device, "attribute": attribute, **unstructure(point)}
+                click.echo(json_line(row))
+            else:
+                click.echo("\t".join([plain(device), plain(attribute), *_cells(point)]))
 
 
 def _pairs(selectors: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -97,6 +97,11 @@ def _body(**fields: Any) -> dict[str, Any]:
     return body
 
 
+def _path(site_id: str | None) -> tuple[str, ...]:
+    """Return the path of a site, or of the gateway's own."""
+    return ("site",) if site_id is None else ("sites", site_id)
+
+
 def _is_located(wanted: SiteLocation, found: SiteLocation | None) -> bool:
     """Return whether a location is as wanted; a coordinate left out may have any value."""
     asked = attrs.asdict(wanted, filter=lambda _, value: value is not None)
@@ -120,8 +125,7 @@ class GetSite(Operation[Site]):
 
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
-        path = ("site",) if self.site_id is None else ("sites", self.site_id)
-        return RequestParts(method="GET", path=path)
+        return RequestParts(method="GET", path=_path(self.site_id))
 
     def target(self) -> Target:
         """Return the site."""
@@ -215,17 +219,17 @@ class CreateSite(Operation[Site]):
 class UpdateSite(Operation[Site]):
     """Set the name, the time zone or the location of a site; a field that is `UNSET` is kept.
 
-    None is sent as null, which the API treats as "unchanged". Sets an absolute state, so it is safe
-    to repeat.
+    Without `site_id`, it is the gateway's own site. None is sent as null, which the API treats as
+    "unchanged". Sets an absolute state, so it is safe to repeat.
 
-    Source: API page "Sites", `PATCH sites/{site_id}`.
+    Source: API page "Sites", `PATCH sites/{site_id}` and, on a gateway, `PATCH site`.
     """
 
     kind: ClassVar[str] = "site.update"
     repeat: ClassVar[Repeat] = Repeat.CONVERGENT
     answer: ClassVar[Answer[Site]] = _SITE
 
-    site_id: str = attrs.field(converter=_site_id)
+    site_id: str | None = attrs.field(default=None, converter=_optional_site_id)
     name: str | Unset | None = attrs.field(default=UNSET, converter=_name)
     timezone: str | Unset | None = attrs.field(default=UNSET, converter=_timezone)
     location: SiteLocation | Unset | None = attrs.field(default=UNSET, converter=_location)
@@ -237,7 +241,7 @@ class UpdateSite(Operation[Site]):
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         body = _body(name=self.name, timezone=self.timezone, location=self.location)
-        return RequestParts(method="PATCH", path=("sites", self.site_id), body=body)
+        return RequestParts(method="PATCH", path=_path(self.site_id), body=body)
 
     def target(self) -> Target:
         """Return the site."""
@@ -259,7 +263,13 @@ class UpdateSite(Operation[Site]):
 
     def accepts(self, result: Site) -> bool:
         """Return whether the answer is about the requested site."""
-        return result.id == self.site_id
+        return self.site_id in (None, result.id)
+
+    def not_in_jobs(self) -> str:
+        """Return a reason for the gateway's own site: a job names each site by its id."""
+        return (
+            "" if self.site_id else "without site_id, it is the site of whichever gateway answers"
+        )
 
     def reads(self) -> GetSite:
         """Return the operation that reads the site."""

@@ -80,6 +80,8 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "sites get": ("{site}",),
     "sites list": (),
     "sites update": ("{site}", "--name", "New"),
+    "telemetry follow": ("{device}", "--limit", "1"),
+    "telemetry get": ("{device}", "power"),
     "telemetry latest": ("{device}=power",),
     "telemetry timeseries": (
         "{device}=power",

@@ -28,7 +28,7 @@ def say_something(streams: Streams, kind: str, ids: frozenset[str]) -> None:
         match kind:
             case "logs":
                 streams.log(each, "Bearing hot", severity="warning")
-            case "devices":
+            case "devices" | "telemetry":
                 streams.telemetry(each, {"rpm": 900})
             case "rules":
                 streams.rule_log(each, "rule ran")

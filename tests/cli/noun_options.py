@@ -51,6 +51,11 @@ class Seen:
 Arrived = Callable[[Seen], object]
 
 
+def by_site(seen: Seen) -> bool:
+    """Return whether the last request was addressed through the site."""
+    return f"/sites/{seen.places['site']}/" in seen.world.log.arrivals()[-1].path
+
+
 @attrs.frozen
 class Own:
     """A command's own options, tested together: its arguments, and where each takes effect."""
@@ -65,7 +70,7 @@ def through_site(command: str, *arguments: str) -> Own:
     return Own(
         command,
         (*arguments, "--site", "{site}"),
-        {"--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path},
+        {"--site": by_site},
     )
 
 
@@ -100,6 +105,21 @@ NOUN_OPTIONS: Final = (
             "--namespace": lambda s: "/acme/pump/" in s.world.log.arrivals()[-1].path,
             "--tag": lambda s: s.world.log.arrivals()[-1].path.endswith("/1.0"),
         },
+    ),
+    Own(
+        "commands execute",
+        ("{device}", "reboot", "--blocking"),
+        {"--blocking": lambda s: s.world.log.arrivals()[-1].path.endswith("/execute_command")},
+    ),
+    Own(
+        "telemetry follow",
+        ("{device}", "--site", "{site}", "--limit", "1", "--json"),
+        {"--site": by_site, "--limit": lambda s: [row["rpm"] for row in s.rows()] == [900]},
+    ),
+    Own(
+        "telemetry get",
+        ("{device}", "flow", "--site", "{site}", "--relevance", "5m"),
+        {"--site": by_site, "--relevance": lambda s: s.out.startswith(s.places["device"])},
     ),
     Own(
         "telemetry latest",
@@ -142,7 +162,7 @@ NOUN_OPTIONS: Final = (
         {
             "--args": lambda s: s.world.log.effects()[-1].set["arguments"] == '{"seconds": 9}',
             "--wait": lambda s: s.code == 4,
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
         },
     ),
     Own(
@@ -173,7 +193,7 @@ NOUN_OPTIONS: Final = (
             "--json",
         ),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--names": lambda s: s.rows() == [{"port": 502}],
             "--show-sensitive": lambda s: "manifest" not in s.world.log.arrivals()[-1].path,
         },
@@ -185,7 +205,7 @@ NOUN_OPTIONS: Final = (
             *("--set-secret", "token=file:{folder}/rows.csv", "--reset", "host"),
         ),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--set": lambda s: asked_of(s)["set"]["port"] == 8502,
             "--set-secret": lambda s: asked_of(s)["set"]["token"] == "***",
             "--reset": lambda s: asked_of(s)["reset"] == ["host"],
@@ -244,7 +264,7 @@ NOUN_OPTIONS: Final = (
             *("--newest-first", "--limit", "1", "--json"),
         ),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             **dict.fromkeys(
                 ("--severity", "--show", "--since", "--until", "--newest-first", "--limit"),
                 lambda s: [row["message"] for row in s.rows()] == ["Bearing hot"],
@@ -258,7 +278,7 @@ NOUN_OPTIONS: Final = (
             *("--limit", "1", "--json"),
         ),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             **dict.fromkeys(
                 ("--severity", "--show", "--limit"),
                 lambda s: [row["severity"] for row in s.rows()] == ["WARNING"],
@@ -269,9 +289,7 @@ NOUN_OPTIONS: Final = (
         "devices watch",
         ("{device}", "--site", "{site}", "--limit", "1", "--json"),
         {
-            "--site": lambda s: (
-                s.world.log.arrivals()[-1].path == f"/v3/sites/{s.places['site']}/devices/"
-            ),
+            "--site": by_site,
             "--limit": lambda s: [row["telemetry"] for row in s.rows()] == [{"rpm": 900}],
         },
     ),
@@ -279,7 +297,7 @@ NOUN_OPTIONS: Final = (
         "rules logs",
         ("{rule}", "--site", "{site}", "--limit", "1", "--json"),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--limit": lambda s: [row["message"] for row in s.rows()] == ["rule ran"],
         },
     ),
@@ -290,7 +308,7 @@ NOUN_OPTIONS: Final = (
             *("--interval", "1m", "--disabled", "--json"),
         ),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--script": lambda s: s.rows()[0]["rule"]["script"]["text"] == s.file("rows.csv"),
             "--runtime": lambda s: asked_of(s)["script"]["runtime_version"] == "V1",
             "--interval": lambda s: asked_of(s)["script"]["exec_interval"] == "1m",
@@ -304,7 +322,7 @@ NOUN_OPTIONS: Final = (
             *("--interval", "1m", "--json"),
         ),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--script": lambda s: s.rows()[0]["rule"]["script"]["text"] == s.file("rows.csv"),
             "--runtime": lambda s: asked_of(s)["script"]["runtime_version"] == "V1",
             "--interval": lambda s: asked_of(s)["script"]["exec_interval"] == "1m",
@@ -314,7 +332,7 @@ NOUN_OPTIONS: Final = (
         "rules get",
         ("{rule}", "--site", "{site}", "--code"),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--code": lambda s: s.out == s.file("rows.csv"),
         },
     ),
@@ -322,7 +340,7 @@ NOUN_OPTIONS: Final = (
         "rules list",
         ("--site", "{site}", "--limit", "1", "--json"),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--limit": lambda s: [row["id"] for row in s.rows()] == [s.places["rule"]],
         },
     ),
@@ -336,7 +354,7 @@ NOUN_OPTIONS: Final = (
         "rules delete",
         ("nothing", "--site", "{site}", "--yes"),
         {
-            "--site": lambda s: f"/sites/{s.places['site']}/" in s.world.log.arrivals()[-1].path,
+            "--site": by_site,
             "--yes": lambda s: s.code == 1,
         },
     ),

@@ -57,6 +57,8 @@ READING = {
     "rules logs",
     "sites get",
     "sites list",
+    "telemetry follow",
+    "telemetry get",
     "telemetry latest",
     "telemetry timeseries",
 }

@@ -48,7 +48,7 @@ async def test_several_devices_are_watched_at_once(emulator: Emulator, client: C
 
 
 async def test_telemetry_is_passed_on_unchanged(emulator: Emulator, client: Client) -> None:
-    stream = client.devices.stream_telemetry(PUMP)
+    stream = client.telemetry.stream(PUMP)
     following = await next_of(stream, emulator)
     emulator.streams.telemetry(PUMP, {"rpm": 900, "tags": ["a"]})
     frame = await following
