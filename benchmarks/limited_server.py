@@ -8,11 +8,19 @@ import asyncio
 import functools
 import random
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from benchmarks.raw_server import RawServer, arguments, run
 
 _ENVELOPE: Final = b'{"errors":[{"code":"too_many_requests","message":"Slow down."}]}'
+
+
+class Limit(Protocol):
+    """Decides about each request as it arrives."""
+
+    def allows(self) -> bool:
+        """Return whether one more request may pass now."""
+        ...
 
 
 class Bucket:
@@ -50,9 +58,7 @@ class Chance:
 class LimitedServer(RawServer):
     """Answers one connection, late or with 429 if required."""
 
-    def __init__(
-        self, limit: Bucket | Chance | None, latency: float, retry_after: int | None
-    ) -> None:
+    def __init__(self, limit: Limit | None, latency: float, retry_after: int | None) -> None:
         super().__init__()
         self._limit = limit
         self._latency = latency
@@ -84,7 +90,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of that chance")
     options = parser.parse_args()
-    limit: Bucket | Chance | None = None
+    limit: Limit | None = None
     if options.share is not None:
         limit = Chance(options.share, options.seed)
     elif options.rate is not None:

@@ -20,6 +20,7 @@ from benchmarks import (
     postgres,
     profile,
     safety,
+    shared_limit,
     wrk,
 )
 from benchmarks.drivers import Load, bypassed
@@ -181,6 +182,17 @@ def test_each_engine_is_judged_by_its_own_bound() -> None:
     verdicts = distributed.section(found, 10).verdicts
     assert [verdict.met for verdict in verdicts] == [True, False, True]
     assert distributed.grown([1, 100, 110, 120, 90, 100]) == pytest.approx(1.2 * 100 / 110)
+
+
+def test_a_shared_cap_is_judged_by_its_worst_second_and_without_its_edges() -> None:
+    slow_start = [0.0, 0.9]
+    evenly = [1.0 + number / 500 for number in range(1001)]
+    found = shared_limit.judged([*slow_start, *evenly, 3.1, 4.0], refused=0)
+    assert found.worst == pytest.approx(1.0, abs=0.003)
+    assert found.used == pytest.approx(1.0, abs=0.003)
+    assert shared_limit.section([found]).good
+    refused = shared_limit.Round(worst=1.0, used=1.0, refused=1)
+    assert not shared_limit.section([refused]).good
 
 
 # --- pacing ----------------------------------------------------------------------------

@@ -1,17 +1,21 @@
 """Jobs and their workers over a real emulator, in a folder and in PostgreSQL."""
 
 import asyncio
+import contextlib
 import stat
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from enapter_async import Client, fleet
-from enapter_async.emulator import Emulator, Latency, Reply, World
+from enapter_async.emulator import Emulator, Latency, Reply, TooManyRequests, World
+from enapter_async.emulator.faults import Target
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import AbortCriterion, HealthGate, Rollout, State
 from enapter_async.fleet.errors import RunBusyError, RunNotFoundError, RunRefusedError
@@ -97,6 +101,41 @@ async def test_a_stopped_job_continues_where_it_was(emulator: Emulator, place: s
         assert (await ended(job)).ok
     assert Counter(written(emulator)) == Counter(set(written(emulator)))
     assert len(set(written(emulator))) == 60
+
+
+@attrs.define
+class Quota:
+    """The condition of a fault: more requests than a server allows, by a bucket."""
+
+    rate: float
+    burst: float
+    tokens: float = attrs.field(default=attrs.Factory(lambda self: self.burst, takes_self=True))
+    at: float = 0.0
+
+    def __call__(self, _: Target) -> bool:
+        now = time.monotonic()
+        self.tokens = min(self.burst, self.tokens + (now - self.at) * self.rate)
+        self.at = now
+        refused = self.tokens < 1
+        self.tokens -= not refused
+        return refused
+
+
+async def test_workers_below_the_limit_of_a_server_are_never_refused(
+    emulator: Emulator, place: str
+) -> None:
+    cap = 60.0
+    # Saved up is what a busy machine may deliver late; three workers without a common cap would
+    # exceed it after a third of a second.
+    emulator.faults.add(TooManyRequests(), when=Quota(rate=1.1 * cap, burst=0.6 * cap), times=None)
+    job = await submitted(emulator, place, by=10, max_rate=cap, rollout=Rollout(waves=("rest",)))
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(3):
+            await stack.enter_async_context(worker(emulator, place, slots=1))
+        assert (await ended(job)).ok
+    arrivals = emulator.world.log.arrivals()
+    assert len(arrivals) == 2 * 60, "each was changed and read back once, and none was refused"
+    assert (await job.report()).attempts == 60
 
 
 async def test_the_failures_of_all_workers_stop_the_job(emulator: Emulator, folder: Path) -> None:
