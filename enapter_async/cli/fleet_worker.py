@@ -1,8 +1,10 @@
 """`enapter-async fleet worker`: works on jobs alongside other workers."""
 
 import asyncio
+import contextlib
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -10,7 +12,9 @@ import click
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_jobs import worker_of
 from enapter_async.cli.interrupts import Interrupts
-from enapter_async.cli.options import Settings, connection_options, tell, warn
+from enapter_async.cli.options import Settings, connection_options, is_quiet, warn
+from enapter_async.cli.progress import with_time
+from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Folder, place_of
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import RunNotFoundError
@@ -60,7 +64,8 @@ def work(
 
     PLACE is a folder that `fleet apply --journal` made, or postgresql://USER@HOST/DATABASE, with
     #NAME for one job only. The first Ctrl-C or SIGTERM lets operations in flight finish, and
-    gives the partitions back. The token is this worker's own, and never enters the database.
+    gives the partitions back. The token is this worker's own, and never enters the database. With
+    --max-rate, this worker stays below that rate as well as below that of each job.
     """
     place = place_of(journal)
     if isinstance(place, Folder) and not place.exists():
@@ -75,6 +80,7 @@ def work(
                 queues=queues or None,
                 slots=slots,
                 credentials=credentials,
+                max_rate=settings.max_rate,
                 name=name,
             ),
             until_done=until_done,
@@ -83,21 +89,45 @@ def work(
     click.get_current_context().exit(ending)
 
 
+class _Lines(logging.Handler):
+    """Prints what a worker does, each line with its time; with --quiet, only warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.WARNING or not is_quiet():
+            warn(with_time(plain(record.getMessage())))
+
+
+@contextlib.contextmanager
+def _telling() -> Iterator[logging.Logger]:
+    logger, lines = logging.getLogger(LOGGER), _Lines()
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(lines)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(lines)
+        logger.level, logger.propagate = before
+
+
 async def _work_until(worker: Worker, *, until_done: bool) -> Exit:
     leaving = asyncio.Event()
 
     def drain() -> None:
-        tell(f"worker {worker.name} exits: operations in flight finish")
+        logger.info("worker %s exits: operations in flight finish", worker.name)
         leaving.set()
 
     def cut() -> None:
-        tell("exiting at once: operations in flight stay unknown until another worker takes over")
+        logger.warning(
+            "exiting at once: operations in flight stay unknown until another worker takes over"
+        )
         os._exit(Exit.INTERRUPTED)
 
     refused: Mapping[str, str] = {}
-    with Interrupts(drain, cut):
+    with _telling() as logger, Interrupts(drain, cut):
         async with worker:
-            tell(f"worker {worker.name} is running")
+            logger.info("worker %s is running", worker.name)
             ends: list[asyncio.Task[Any]] = [asyncio.create_task(leaving.wait())]
             if until_done:
                 ends.append(asyncio.create_task(worker.finish()))

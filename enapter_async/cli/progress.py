@@ -220,7 +220,12 @@ class _Lines:
 
 
 def _log(line: str) -> None:
-    tell(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}")
+    tell(with_time(line))
+
+
+def with_time(line: str) -> str:
+    """Return a line of a log with the time before it."""
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}"
 
 
 def event_text(event: RunEvent) -> str:

@@ -84,21 +84,32 @@ class Slots(Protocol):
         """Release all resources; safe to repeat."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class SharedLimiter:
     """A `Limiter` that starts attempts only in slots that all processes share.
 
     Use it in an `async with` block around the clients that take it as `Client(limiter=…)`. While
     the slot server is unreachable, nothing is sent: calls wait within their deadlines.
-    `max_in_flight` applies to this process alone.
+    `max_in_flight` applies to this process alone; so does `own`, a limiter that may be shared with
+    other clients of this process and takes its place.
     """
 
     def __init__(
-        self, slots: Slots, *, max_in_flight: int = 100, clock: Clock | None = None
+        self,
+        slots: Slots,
+        *,
+        max_in_flight: int = 100,
+        clock: Clock | None = None,
+        own: AdaptiveLimiter | None = None,
     ) -> None:
         self._slots = slots
         self._clock = clock = clock or Clock()
         self._monotonic = clock.monotonic
-        self._own = AdaptiveLimiter(Pacing(max_in_flight=max_in_flight), clock)
+        self._own = own or AdaptiveLimiter(Pacing(max_in_flight=max_in_flight), clock)
+        self._own_is_given = own is not None
         self._line: deque[asyncio.Future[float | None]] = deque()
         self._held: deque[float] = deque()
         """When each reserved but unused slot starts."""
@@ -113,7 +124,7 @@ class SharedLimiter:
         self._away_since = 0.0
         self._failures = 0
         self._watchers: list[OnChange] = []
-        self._own.watch(lambda _: self._changed())
+        self._unwatch = self._own.watch(lambda _: self._changed())
         self.lost_slots = 0
         """How many reserved slots passed without being used."""
 
@@ -133,7 +144,10 @@ class SharedLimiter:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await self._own.close()
+        unwatch, self._unwatch = self._unwatch, _nothing
+        unwatch()
+        if not self._own_is_given:
+            await self._own.close()
         await self._slots.close()
 
     # The methods of `Limiter`.
@@ -214,7 +228,7 @@ class SharedLimiter:
         return attrs.evolve(
             own,
             rate=most if declared else own.rate,
-            declared=declared,
+            declared=declared or own.declared,
             paused_s=paused_s,
             blocked=self._away,
         )

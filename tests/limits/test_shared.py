@@ -10,7 +10,7 @@ import pytest
 from enapter_async import Client, Pacing, RetryPolicy
 from enapter_async.clock import Clock
 from enapter_async.errors import ConfigurationError, DeadlineExceededError, TransportError
-from enapter_async.limits.limiter import Permit
+from enapter_async.limits.limiter import AdaptiveLimiter, Permit
 from enapter_async.limits.pace import Pace
 from enapter_async.limits.shared import Grant, SharedLimiter, SlotsAwayError
 from enapter_async.limits.sqlite import SQLiteSlots
@@ -129,6 +129,27 @@ async def test_processes_use_the_whole_cap_together_and_no_more(
     in_a_second = [sum(begin <= each < begin + 1.0 for each in starts) for begin in starts]
     assert max(in_a_second) <= 1.02 * rate
     assert len(starts) >= 0.97 * rate * seconds
+
+
+async def test_a_process_may_have_a_lower_rate_of_its_own(hands: Hands) -> None:
+    own, ended = AdaptiveLimiter(Pacing(max_rate=20), hands.clock()), list[float]()
+
+    async def call(limiter: SharedLimiter) -> None:
+        limiter.passed(await limiter.acquire())
+        ended.append(hands.now)
+
+    async with (
+        SharedLimiter(Line(), clock=hands.clock(), own=own) as one,
+        SharedLimiter(Line(), clock=hands.clock(), own=own) as two,
+    ):
+        assert (one.pace().rate, one.pace().declared) == (20, True)
+        calls = [asyncio.create_task(call(each)) for _ in range(30) for each in (one, two)]
+        for _ in range(100):
+            await hands.turn(0.01)
+        assert 18 <= len(ended) <= 21
+        for each in calls:
+            each.cancel()
+    await own.close()
 
 
 async def test_a_process_that_wakes_up_late_does_not_send_what_it_missed(hands: Hands) -> None:

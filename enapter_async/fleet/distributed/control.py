@@ -37,7 +37,8 @@ _SUMS: Final = ", ".join(
     [f"sum({name}) AS {name}" for name in (*COUNTED, *(f"judged_{each}" for each in JUDGED))]
 )
 _TAKE: Final = (
-    "UPDATE {p}part SET owner = :worker, owned_until = {now} + :lease, tries = tries + 1"
+    "UPDATE {p}part SET previous = owner, owner = :worker, owned_until = {now} + :lease,"
+    " tries = tries + 1"
     " WHERE (job, no) = ("
     "  SELECT part.job, part.no FROM {p}part AS part JOIN {p}job AS job ON job.name = part.job"
     "  WHERE part.open = 1 AND job.stop IS NULL AND job.ended_at IS NULL"
@@ -146,7 +147,10 @@ class JobRecord:
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """A partition that a worker has taken; `row` is its row in the database."""
+    """A partition that a worker has taken; `row` is its row in the database.
+
+    `previous` in it is the worker whose lease ended, or "" if it was free.
+    """
 
     job: str
     no: int
@@ -259,9 +263,9 @@ class Control:
         failed: bool = False,
         why: str = "",
         credentials: str = "",
-    ) -> None:
-        """Return a partition, or end it; do nothing if another worker already owns it."""
-        await self.database.execute(
+    ) -> bool:
+        """Return a partition, or end it; return False if another worker already owns it."""
+        rows = await self.database.execute(
             _GIVE_BACK,
             **self._of(claim),
             **counts,
@@ -271,6 +275,7 @@ class Control:
             why=why,
             credentials=credentials or claim.row["credentials"],
         )
+        return bool(rows)
 
     def _of(self, claim: Claim) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """Moves a job from wave to wave, and stops it. One worker at a time does this."""
 
 import asyncio
+import logging
 from collections.abc import Collection
 
 import attrs
@@ -9,7 +10,10 @@ from enapter_async.client import Client
 from enapter_async.fleet.distributed.control import Control, JobRecord
 from enapter_async.fleet.distributed.coordinator import Begin, End, Hold, Stop, next_step
 from enapter_async.fleet.distributed.examination import Examination, Seen
+from enapter_async.fleet.distributed.partition_run import LOGGER
 from enapter_async.fleet.distributed.places import Place
+
+logger = logging.getLogger(LOGGER)
 
 
 @attrs.define
@@ -56,7 +60,7 @@ class Keeper:
         step = next_step(waves, job.position, rollout=job.rollout, criteria=job.criteria)
         match step:
             case Stop():
-                await control.stop(job.name, step.why)
+                await _stop(control, job, step.why)
             case Hold():
                 await control.hold(job, step.seconds)
             case Begin():
@@ -67,7 +71,8 @@ class Keeper:
                 else:
                     await _begin(control, job, step.wave, Seen())
             case End():
-                await control.end(job)
+                if await control.end(job):
+                    logger.info("worker %s: job %s has ended", control.worker, job.name)
 
     async def _examine(
         self, control: Control, job: JobRecord, wave: int, examination: Examination
@@ -79,7 +84,8 @@ class Keeper:
             apart = f"; {judged.apart} devices are not configured" if judged.apart else ""
             if judged.why:
                 number = job.position.wave + 1
-                await control.stop(job.name, f"wave {number} did not pass: {judged.why}{apart}")
+                why = f"wave {number} did not pass: {judged.why}{apart}"
+                await _stop(control, job, why)
                 return
         rows = await control.partitions(job.name)
         journals = [
@@ -90,4 +96,11 @@ class Keeper:
 
 async def _begin(control: Control, job: JobRecord, wave: int, seen: Seen, apart: str = "") -> None:
     if await control.move(job, wave, seen) and job.rollout is not None:
-        await control.note(job.name, f"wave {wave + 1} started{apart}")
+        what = f"wave {wave + 1} started{apart}"
+        logger.info("worker %s: job %s: %s", control.worker, job.name, what)
+        await control.note(job.name, what)
+
+
+async def _stop(control: Control, job: JobRecord, why: str) -> None:
+    if await control.stop(job.name, why):
+        logger.warning("worker %s: job %s was stopped: %s", control.worker, job.name, why)

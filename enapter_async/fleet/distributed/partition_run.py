@@ -1,7 +1,7 @@
 """Carries out a partition that a worker has taken: a resumed run that may be stopped or lost."""
 
 import asyncio
-import contextlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +14,14 @@ from enapter_async.fleet.distributed.control import Claim, Control, JobRecord
 from enapter_async.fleet.errors import JournalError, RunBusyError, WaveNotPassedError
 from enapter_async.fleet.journal.job_database import COUNTED, JUDGED
 from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
+from enapter_async.fleet.journal.postgres.jobs import partition_run
 from enapter_async.fleet.options import CARRIED, RunOptions
 from enapter_async.fleet.outcomes import Outcome, State
 from enapter_async.fleet.run import Run
+
+LOGGER: Final = "enapter_async.worker"
+"""The logger of what workers do."""
+logger = logging.getLogger(LOGGER)
 
 TELL_S: Final = 0.25
 """How often a partition in progress reports counts and checks whether its job was stopped."""
@@ -60,7 +65,8 @@ class PartitionRun:
         self._credentials = credentials
         self._run: Run[Any] | None = None
         self._open = False
-        self._stopped = False
+        self._why = ""
+        """Why it stops early."""
         self._judged = {name: claim.counts()[f"judged_{name}"] for name in JUDGED}
 
     @property
@@ -70,13 +76,14 @@ class PartitionRun:
 
     def stop(self, why: str) -> None:
         """Start no more operations; those in flight finish."""
-        self._stopped = True
+        self._why = self._why or why
         if self._run is not None:
             self._run.stop(why)
 
     async def carry_out(self) -> Ending:
         """Carry out the rest of the partition, and give it back; return how this ended."""
         watching = asyncio.create_task(self._watch())
+        self._tell_taken()
         try:
             ending = await self._carry_out()
         except asyncio.CancelledError:
@@ -94,15 +101,15 @@ class PartitionRun:
             self._run = run
             async with run:
                 self._open = True
-                if self._stopped:
-                    run.stop("the worker stops")
+                if self._why:
+                    run.stop(self._why)
                 await run.tell(self._count)
         except RunBusyError:
             return Ending(busy=True)
         except EnapterError as error:
             return Ending(error=error)
         report = run.report
-        done = report.stopped is None and not self._stopped and report.complete
+        done = report.stopped is None and not self._why and report.complete
         return Ending(finished=done, error=report.stopped)
 
     def _options(self) -> RunOptions:
@@ -152,6 +159,35 @@ class PartitionRun:
             elif stop:
                 self.stop(f"the job was stopped: {stop}")
 
+    @property
+    def _named(self) -> str:
+        return partition_run(self._claim.job, self._claim.no)
+
+    def _done(self) -> str:
+        counts, size = self._counts(), self._claim.row["size"]
+        states = (f"{counts[name]} {name}" for name in COUNTED if counts[name])
+        return ", ".join((*states, f"of {size}")) if any(counts.values()) else f"0 of {size}"
+
+    def _tell_taken(self) -> None:
+        worker, previous = self._control.worker, self._claim.row["previous"]
+        if previous:
+            logger.warning(
+                "worker %s took over %s from %s, which was silent for a whole lease: %s",
+                worker, self._named, previous, self._done(),
+            )  # fmt: skip
+        else:
+            logger.info("worker %s took %s: %s", worker, self._named, self._done())
+
+    def _tell_given_back(self, ending: Ending, why: str, *, was_own: bool) -> None:
+        worker, done = self._control.worker, self._done()
+        if not was_own:
+            logger.warning("worker %s lost %s to another worker: %s", worker, self._named, done)
+        elif ending.finished:
+            logger.info("worker %s finished %s: %s", worker, self._named, done)
+        else:
+            level = logging.INFO if ending.error is None else logging.WARNING
+            logger.log(level, "worker %s gave back %s (%s): %s", worker, self._named, why, done)
+
     async def _give_back(self, ending: Ending) -> None:
         error = ending.error
         if isinstance(error, WaveNotPassedError):
@@ -163,14 +199,22 @@ class PartitionRun:
         if failed:
             delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
         kept = "" if self._credentials is None else f"{self._control.worker}: {self._credentials}"
-        # If this cannot be reported, the lease expires.
-        with contextlib.suppress(JournalError):
-            await self._control.give_back(
+        why = "" if error is None else f"{type(error).__name__}: {error}"
+        try:
+            was_own = await self._control.give_back(
                 self._claim,
                 self._counts(),
                 finished=ending.finished,
                 delay=delay,
                 failed=failed,
-                why="" if error is None else f"{type(error).__name__}: {error}",
+                why=why,
                 credentials=kept,
             )
+        except JournalError as unreachable:
+            logger.warning(
+                "worker %s left %s until its lease ends: %s",
+                self._control.worker, self._named, unreachable,
+            )  # fmt: skip
+            return
+        held = "another worker still holds its journal" if ending.busy else ""
+        self._tell_given_back(ending, why or self._why or held, was_own=was_own)

@@ -12,7 +12,8 @@ from enapter_async.fleet.journal.job_database import JOB_FILE, SQLiteJobs, parti
 from enapter_async.fleet.journal.postgres.address import Address as PostgresAddress
 from enapter_async.fleet.journal.postgres.address import is_address
 from enapter_async.fleet.journal.postgres.jobs import PostgresJobs, partition_run
-from enapter_async.limits.postgres import PostgresLimiter
+from enapter_async.limits.limiter import AdaptiveLimiter
+from enapter_async.limits.postgres import PostgresSlots
 from enapter_async.limits.shared import SharedLimiter
 from enapter_async.limits.sqlite import SQLiteSlots
 
@@ -65,10 +66,10 @@ class Folder:
         """Return the name by which the whole job is read as one journal."""
         return str(self.path)
 
-    def limiter(self, key: str, max_rate: float, in_flight: int) -> SharedLimiter:
-        """Return the limiter that all workers of the job share."""
+    def limiter(self, key: str, max_rate: float, own: AdaptiveLimiter | None) -> SharedLimiter:
+        """Return the limiter that all workers of the job share, within this worker's `own`."""
         slots = SQLiteSlots(path=self.path / LIMIT_FILE, max_rate=max_rate)
-        return SharedLimiter(slots, max_in_flight=in_flight)
+        return SharedLimiter(slots, own=own)
 
 
 @attrs.frozen
@@ -115,11 +116,10 @@ class Database:
         """Return the name by which the whole job is read as one journal."""
         return f"{self.address.database}#{job}"
 
-    def limiter(self, key: str, max_rate: float, in_flight: int) -> SharedLimiter:
-        """Return the limiter that all workers of the job share."""
-        return PostgresLimiter(
-            self.address.database, key=key, max_rate=max_rate, max_in_flight=in_flight
-        )
+    def limiter(self, key: str, max_rate: float, own: AdaptiveLimiter | None) -> SharedLimiter:
+        """Return the limiter that all workers of the job share, within this worker's `own`."""
+        slots = PostgresSlots(address=self.address.database, key=key, max_rate=max_rate)
+        return SharedLimiter(slots, own=own)
 
 
 Place = Folder | Database

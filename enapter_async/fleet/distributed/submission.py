@@ -9,7 +9,7 @@ import attrs
 
 from enapter_async._http.security import parse_base_url
 from enapter_async.client import DEFAULT_BASE_URL
-from enapter_async.errors import ConfigurationError
+from enapter_async.errors import ConfigurationError, check_number
 from enapter_async.fleet.distributed.drafts import Draft, write_to_database, write_to_folder
 from enapter_async.fleet.distributed.job import Job
 from enapter_async.fleet.distributed.partitions import SIZE, By, Division
@@ -80,6 +80,8 @@ async def distribute(
         raise ConfigurationError(
             "guard must be a mode of StateGuard: workers cannot share a custom guard"
         )
+    if max_rate is not None:
+        check_number("max_rate", max_rate, above=True)
     place = place_of(address)
     about = base_url or (
         operations.header.base_url if isinstance(operations, Plan) else DEFAULT_BASE_URL

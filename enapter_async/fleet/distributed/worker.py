@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Final, Self
 
 from enapter_async.client import Client
-from enapter_async.errors import ConfigurationError, EnapterError
+from enapter_async.clock import Clock
+from enapter_async.errors import ConfigurationError, EnapterError, check_number
 from enapter_async.fleet.distributed.control import LEASE_S, Claim, Control, JobRecord
 from enapter_async.fleet.distributed.engine import AHEAD, Engine
 from enapter_async.fleet.distributed.keeper import Keeper
-from enapter_async.fleet.distributed.partition_run import Ending, PartitionRun
+from enapter_async.fleet.distributed.partition_run import LOGGER, Ending, PartitionRun
 from enapter_async.fleet.distributed.places import Address, place_of
 from enapter_async.fleet.errors import JournalError
 from enapter_async.fleet.journal.postgres.jobs import partition_run
+from enapter_async.limits.limiter import AdaptiveLimiter
+from enapter_async.limits.pacing import Pacing
 
-logger = logging.getLogger("enapter_async")
+logger = logging.getLogger(LOGGER)
 
 ClientFor = Callable[..., Client]
 """Makes a worker's client from keywords, such as `Client.from_env`."""
@@ -52,9 +55,13 @@ class Worker:
     that all workers of a job share). `queues` are the queues to take partitions from (None: all);
     `slots` is how many partitions are in progress at once. Generated configurations are stored in
     the folder `credentials`, in a file of mode 0600 for each partition; they never enter the
-    database, and a job that generates any is left to workers that have such a folder. `name` is how
-    people recognise the worker. Partitions are found in the job's own tables, or
-    delivered by an `engine`, such as `PgQueuerEngine`, which each worker of the job must then have.
+    database, and a job that generates any is left to workers that have such a folder. `max_rate` is
+    the most requests per second that this worker sends to a server, below the rate that a job
+    declares for all of its workers. `name` is how people recognise the worker: the logger
+    `enapter_async.worker` tells which partitions it takes, finishes and gives back.
+
+    Partitions are found in the job's own tables, or delivered by an `engine`, such as
+    `PgQueuerEngine`, which each worker of the job must then have.
 
     When the block is left, operations in flight finish, and the partitions are given back. A worker
     that is killed loses its partitions to the others after `lease` seconds. While the job's
@@ -70,6 +77,7 @@ class Worker:
         queues: Sequence[str] | None = None,
         slots: int = 2,
         credentials: str | os.PathLike[str] | None = None,
+        max_rate: float | None = None,
         name: str | None = None,
         lease: float = LEASE_S,
         engine: Engine | None = None,
@@ -78,6 +86,8 @@ class Worker:
             raise ConfigurationError(f"queues is the text {queues!r}; use a tuple of texts")
         if slots < 1:
             raise ConfigurationError(f"slots is {slots}; it must be at least 1")
+        if max_rate is not None:
+            check_number("max_rate", max_rate, above=True)
         if not lease > 0:
             raise ConfigurationError(f"lease is {lease!r}; use seconds above 0")
         self._client_for = client_for
@@ -85,6 +95,8 @@ class Worker:
         self._queues = None if queues is None else tuple(queues)
         self._slots = slots
         self._credentials = None if credentials is None else Path(credentials).absolute()
+        self._max_rate = max_rate
+        self._limiters: dict[str, AdaptiveLimiter] = {}
         self._lease = lease
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._engine = engine
@@ -271,9 +283,6 @@ class Worker:
             if ending.error is None:
                 self._rests.pop(run.job, None)
             elif not isinstance(ending.error, JournalError):
-                logger.warning(
-                    "worker %s gave back %s: %s", self.name, task.get_name(), ending.error
-                )
                 self._rests[run.job] = self._next_rest(run.job)
 
     def _next_rest(self, job: str) -> tuple[float, int]:
@@ -311,12 +320,25 @@ class Worker:
         self._rests[job.name] = self._next_rest(job.name)
 
     async def _opened(self, job: JobRecord) -> Client:
-        max_rate = job.facts["max_rate"]
+        base_url, max_rate = job.facts["run"]["base_url"], job.facts["max_rate"]
+        own = self._own_limiter(base_url)
         if max_rate is None:
-            return await self._exits.enter_async_context(self._client_for())
-        limiter = self._place.limiter(job.facts["run"]["base_url"], max_rate, 100)
+            given = {} if own is None else {"limiter": own}
+            return await self._exits.enter_async_context(self._client_for(**given))
+        limiter = self._place.limiter(base_url, max_rate, own)
         await self._exits.enter_async_context(limiter)
         return await self._exits.enter_async_context(self._client_for(limiter=limiter))
+
+    def _own_limiter(self, base_url: str) -> AdaptiveLimiter | None:
+        """Return the limiter of this worker's own rate, which its jobs on one server share."""
+        if self._max_rate is None:
+            return None
+        found = self._limiters.get(base_url)
+        if found is None:
+            found = AdaptiveLimiter(Pacing(max_rate=self._max_rate), Clock())
+            self._limiters[base_url] = found
+            self._exits.push_async_callback(found.close)
+        return found
 
     async def _rest(self) -> None:
         """Wait until some time has passed, a partition has ended, or the worker is closing."""

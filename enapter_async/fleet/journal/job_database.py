@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS {p}job (
 CREATE TABLE IF NOT EXISTS {p}part (
     job text NOT NULL, no bigint NOT NULL, wave bigint NOT NULL, queue text NOT NULL,
     first bigint NOT NULL, size bigint NOT NULL, open bigint NOT NULL DEFAULT 1,
-    owner text NOT NULL DEFAULT '', owned_until double precision NOT NULL DEFAULT 0,
+    owner text NOT NULL DEFAULT '', previous text NOT NULL DEFAULT '',
+    owned_until double precision NOT NULL DEFAULT 0,
     not_before double precision NOT NULL DEFAULT 0, tries bigint NOT NULL DEFAULT 0,
     failures bigint NOT NULL DEFAULT 0, why text NOT NULL DEFAULT '',
     credentials text NOT NULL DEFAULT '',
