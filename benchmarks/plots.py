@@ -21,6 +21,17 @@ SHOWN: Final = (
 )
 """The contenders in the plot; all of them together would be unreadable."""
 
+LABELS: Final = {
+    "sdk": "this SDK",
+    "sdk+orjson": "+ orjson",
+    "sdk+orjson+uvloop": "+ orjson + uvloop",
+    "sdk-fleet": "fleet.apply",
+    "sdk-fleet-journal": "with a journal",
+    "sdk-session": "over your session",
+    "official": "official SDK",
+}
+"""What a plot calls the contenders that have no name of their own."""
+
 _CARD: Final = "#fcfcfa"
 _INK: Final = "#30343b"
 _COLOURS: Final = {
@@ -82,7 +93,7 @@ def _cpu(cells: Sequence[Cell]) -> Any:
             linewidth=1.8,
             linestyle="--" if name == "wrk" else "-",
             color=_COLOURS[name],
-            label=name,
+            label=LABELS.get(name, name),
         )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

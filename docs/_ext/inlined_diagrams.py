@@ -1,6 +1,8 @@
-"""Write the diagrams into their pages, so that they take the page's colours in either theme.
+"""Show pictures in the colours of the page's theme.
 
-Pages refer to them as Markdown images, which also works if pages are read without a build.
+Diagrams are written into their pages. A photograph `x.png` with an `x-dark.png` beside it becomes
+both of them, of which the theme shows one. Pages refer to either as Markdown images, which also
+works if pages are read without a build.
 """
 
 from pathlib import Path
@@ -22,6 +24,21 @@ def _inline(app: Sphinx, doctree: nodes.document) -> None:
             picture = (Path(app.srcdir) / uri).read_text("utf-8")
             html = f'<div class="wide">{picture}</div>'
             image.replace_self(nodes.raw("", html, format="html"))
+        elif uri.endswith(".png"):
+            _pair(app, image)
+
+
+def _pair(app: Sphinx, image: nodes.image) -> None:
+    dark = str(image["uri"]).replace(".png", "-dark.png")
+    if not (Path(app.srcdir) / dark).is_file():
+        return
+    other = image.copy()
+    # The original is known to the builder already, which copies the files that it knows.
+    other["uri"], other["candidates"] = dark, {"*": dark}
+    app.env.images.add_file(app.env.docname, dark)
+    image["classes"] = [*image["classes"], "only-light"]
+    other["classes"] = [*other["classes"], "only-dark"]
+    image.parent.insert(image.parent.index(image) + 1, other)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -3,22 +3,23 @@
 import asyncio
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import attrs
 import click
 from rich.console import Console, Group
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from enapter_async.cli import completion
-from enapter_async.cli.causes import show_causes
+from enapter_async.cli.causes import Cause
 from enapter_async.cli.demo_plan import make_world, write_plan
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.options import tell
 from enapter_async.cli.rehearsal import KINDS, Rehearsal, rehearse
-from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, save_picture
+from enapter_async.cli.summary import COLOURS, output_console, save_picture
 from enapter_async.emulator.faults import (
     FaultProfile,
     Faults,
@@ -143,9 +144,9 @@ def _plan(world: World, folder: Path, seed: int, console: Console) -> list[WorkI
     changes = folder / "changes.csv"
     write_plan(world, changes, seed)
     operations = read_operations(changes)
-    kinds = Counter(type(operation).__name__ for operation in operations)
+    kinds = Counter(operation.kind.removeprefix("device.") for operation in operations)
     named = ", ".join(f"{number} {kind}" for kind, number in kinds.most_common())
-    console.print(f"[bold]3[/] {changes.name} holds {len(operations):,} operations: {named}\n")
+    console.print(f"[bold]3[/] {changes.name} holds {len(operations):,} operations: {named}")
     return [_item(world, seq, operation) for seq, operation in enumerate(operations)]
 
 
@@ -172,8 +173,10 @@ def _show(console: Console, told: Rehearsal) -> None:
         met = ", ".join(f"{number} {name}" for name, number in faults)
         console.print(f"The network's faults: {met}.", style="dim", highlight=False)
     console.print()
-    causes = [attrs.evolve(each, examples=()) for each in told.causes if each.state == State.FAILED]
-    show_causes(console, causes, {str(State.FAILED): ("Refused by the API, not done", "red")}, {})
+    refused = [cause for cause in told.causes if cause.state == State.FAILED]
+    if refused:
+        console.print(_refusals(refused))
+        console.print()
     if report.counts[State.UNKNOWN]:
         console.print(_unknown(told))
     held = report.counts[State.HELD]
@@ -196,8 +199,17 @@ def _strip(report: Report, width: int) -> Text:
     for state, number in found.items():
         text.append("■ ", COLOURS[state])
         text.append(f"{number:,}", "bold")
-        text.append(f" {state}, {MEANINGS[state]}   ")
+        text.append(f" {state}   ")
     return text
+
+
+def _refusals(causes: Sequence[Cause]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.title, table.title_justify = "Refused by the API, not done", "left"
+    table.add_column(justify="right", style="red")
+    for cause in causes:
+        table.add_row(str(cause.number), Text(plain(cause.why)))
+    return table
 
 
 def _unknown(told: Rehearsal) -> Text:
