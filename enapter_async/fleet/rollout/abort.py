@@ -86,6 +86,8 @@ unknown.
 """
 
 
+_APPLIED: Final = State.APPLIED
+"""Looked up once, because finding a member of an enumeration is slow."""
 _EXECUTED: Final = frozenset({State.APPLIED, State.DIFFERS, State.FAILED, State.UNKNOWN})
 
 Abort = Iterable[AbortCriterion] | AbortCriterion | None
@@ -145,7 +147,7 @@ class AbortJudge:
 
     def judge(self, outcome: Outcome[Any]) -> RunAbortedError | None:
         """Record an outcome; if a limit is now exceeded, return the error that stops the run."""
-        if outcome.error is None and not self._counts["all"] and outcome.state is State.APPLIED:
+        if outcome.error is None and not self._counts["all"] and outcome.state is _APPLIED:
             self.executed += 1
             return None  # without failures, no criterion is met
         if outcome.state not in _EXECUTED:

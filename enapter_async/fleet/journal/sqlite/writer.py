@@ -1,4 +1,4 @@
-"""Write a journal in groups: rows submitted in one turn of the event loop are written together.
+"""Write a journal in groups: rows submitted in two turns of the event loop are written together.
 
 There are two levels. *Process*: the group is committed on the event loop, without waiting
 for the disk, and survives SIGKILL. *Power*: rows are gathered for at most 10 ms and committed
@@ -102,7 +102,8 @@ class JournalWriter:
         # While a thread writes, rows accumulate; whoever releases the lock schedules again.
         if not self._scheduled and not self._turn.locked():
             self._scheduled = True
-            self._loop.call_soon(self._flush)
+            # Not at the end of this turn: a commit costs more than the rows of a whole turn.
+            self._loop.call_soon(self._loop.call_soon, self._flush)
 
     def _gather(self) -> None:
         if self._timer is None:
