@@ -97,8 +97,10 @@ class Input:
 
     def pulled(self) -> Iterator[WorkItem] | AsyncIterator[WorkItem]:
         """Return an iterator that pulls the items, an async one if the input is asynchronous."""
-        if self.waits:
-            return self.pulled_async()
+        return self.pulled_async() if self.waits else self.pulled_plain()
+
+    def pulled_plain(self) -> Iterator[WorkItem]:
+        """Return an iterator that pulls the items of a plain input."""
         return self.items() if self.known else self._pulled()
 
     def _pulled(self) -> Iterator[WorkItem]:
@@ -113,7 +115,7 @@ class Input:
                 yield self._checked(each, position)
                 position += 1
             return
-        for item in self.items() if self.known else self._pulled():
+        for item in self.pulled_plain():
             yield item
 
     def _checked(self, each: Any, position: int) -> WorkItem:

@@ -26,6 +26,7 @@ from enapter_async.fleet.journal.records import (
 )
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
 from enapter_async.fleet.journal.store import Hold, Lease, Writer
+from enapter_async.fleet.journal.streaming import streamed, streamed_async
 from enapter_async.fleet.journal.waves import WaveLog
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, State, Tally
 from enapter_async.fleet.reading import FINDABLE
@@ -181,7 +182,11 @@ class JournalSession:
             self.facts |= resume.credentials_fact(credentials, shared=self.lease is not None)
         if not given.known:
             await self._hold.begin(self.facts)
-            self.items = self._streamed(given.pulled_async(), 0)
+            add, end = self._writer.add_item, self._end_input
+            if given.waits:
+                self.items = streamed_async(given.pulled_async(), add, end)
+            else:
+                self.items = streamed(given.pulled_plain(), add, end)
             return
         self.facts["count"] = str(len(given))
         self.merged = len(left_out)
@@ -201,7 +206,18 @@ class JournalSession:
             comparison.take(item)
             if not comparison.position % PAGE_ROWS:
                 await asyncio.sleep(0)
-        return self._left_and_streamed(pulls, comparison.position)
+        return streamed_async(
+            pulls,
+            self._writer.add_item,
+            self._end_input,
+            earlier=self.left(),
+            position=comparison.position,
+        )
+
+    def _end_input(self, number: int) -> None:
+        """Record the number of items of a streamed input, which is at its end."""
+        self.input_known = True
+        self._writer.add_fact("count", str(number))
 
     # The items.
 
@@ -226,25 +242,6 @@ class JournalSession:
             left=self.blocked,
             accept=self._options.accept_wave,
         )
-
-    async def _left_and_streamed(
-        self, pulls: AsyncIterator[WorkItem], position: int
-    ) -> AsyncIterator[WorkItem]:
-        for item in self.left():
-            yield item
-        async for item in self._streamed(pulls, position):
-            yield item
-
-    async def _streamed(
-        self, pulls: AsyncIterator[WorkItem], position: int
-    ) -> AsyncIterator[WorkItem]:
-        """Journal each item of a streamed input as it arrives, with or before its intent."""
-        async for item in pulls:
-            self._writer.add_item(item_row(item))
-            position += 1
-            yield item
-        self.input_known = True
-        self._writer.add_fact("count", str(position))
 
     # Items of earlier sessions.
 
