@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.control import Control, job_values, partition_values
+from enapter_async.fleet.distributed.control import Control
+from enapter_async.fleet.distributed.drafts import job_values, partition_values
 from enapter_async.fleet.distributed.examination import Seen
 from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.errors import RunNotFoundError, RunRefusedError

@@ -13,7 +13,6 @@ import attrs
 
 from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
 from enapter_async.fleet.distributed.examination import Seen
-from enapter_async.fleet.distributed.partitions import Partition
 from enapter_async.fleet.journal.job_database import (
     COUNTED,
     JUDGED,
@@ -55,8 +54,12 @@ _RENEW: Final = (
 )
 _GIVE_BACK: Final = (
     "UPDATE {p}part SET owner = '', owned_until = 0, open = :open, not_before = {now} + :delay,"
-    " failures = failures + :gave_up, why = :why, credentials = :credentials, " + _SET_COUNTS + ""
+    " failures = failures + :gave_up, why = :why, " + _SET_COUNTS + ""
     " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries RETURNING no"
+)
+_STORES: Final = (
+    "UPDATE {p}part SET credentials = :credentials"
+    " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries"
 )
 _KEEP: Final = (
     "UPDATE {p}job SET keeper = :worker, keeper_until = {now} + :lease WHERE name = :job"
@@ -183,6 +186,13 @@ class Control:
         )
         return JobRecord.of(rows[0], rows[0]["now"]) if rows else None
 
+    async def latest(self, most: int) -> list[JobRecord]:
+        """Return the latest jobs, newest first."""
+        rows = await self.database.execute(
+            "SELECT *, {now} AS now FROM {p}job ORDER BY created_at DESC LIMIT :most", most=most
+        )
+        return [JobRecord.of(row, row["now"]) for row in rows]
+
     async def unfinished(self, only: str = "") -> list[JobRecord]:
         """Return the jobs that are neither stopped nor ended, oldest first."""
         rows = await self.database.execute(
@@ -253,6 +263,13 @@ class Control:
         rows = await self.database.execute(_RENEW, **self._of(claim), lease=self.lease, **counts)
         return str(rows[0]["stop"]) if rows else None
 
+    async def stores(self, claim: Claim, file: str) -> None:
+        """Record the file in which this worker stores what it generates, before it does."""
+        files = [*filter(None, claim.row["credentials"].split("\n"))]
+        if f"{self.worker}: {file}" not in files:
+            files.append(f"{self.worker}: {file}")
+        await self.database.execute(_STORES, **self._of(claim), credentials="\n".join(files))
+
     async def give_back(
         self,
         claim: Claim,
@@ -262,7 +279,6 @@ class Control:
         delay: float = 0.0,
         failed: bool = False,
         why: str = "",
-        credentials: str = "",
     ) -> bool:
         """Return a partition, or end it; return False if another worker already owns it."""
         rows = await self.database.execute(
@@ -273,7 +289,6 @@ class Control:
             delay=delay,
             gave_up=int(failed),
             why=why,
-            credentials=credentials or claim.row["credentials"],
         )
         return bool(rows)
 
@@ -356,26 +371,6 @@ class Control:
         return await self.database.execute(
             "SELECT at, who, what FROM {p}note WHERE job = :job ORDER BY at", job=job
         )
-
-
-def job_values(
-    name: str, digest: str, facts: Mapping[str, Any], merged: int
-) -> tuple[str, dict[str, Any]]:
-    """Return the statement that writes a new job, and its values."""
-    sql = (
-        "INSERT INTO {p}job (name, digest, facts, merged, created_at)"
-        " VALUES (:name, :digest, :facts, :merged, {now})"
-    )
-    return sql, {"name": name, "digest": digest, "facts": json.dumps(facts), "merged": merged}
-
-
-def partition_values(job: str, partition: Partition) -> tuple[str, dict[str, Any]]:
-    """Return the statement that writes a new partition, and its values."""
-    sql = (
-        "INSERT INTO {p}part (job, no, wave, queue, first, size)"
-        " VALUES (:job, :no, :wave, :queue, :first, :size)"
-    )
-    return sql, {"job": job, **attrs.asdict(partition)}
 
 
 def _wave(row: Row) -> WaveCounts:

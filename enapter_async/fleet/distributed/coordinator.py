@@ -4,6 +4,7 @@ Workers write counts next to their partitions. One of them at a time, the *keepe
 and asks `next_step`. No decision depends on the memory of an earlier keeper.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.rollout.abort import AbortCriterion
 from enapter_async.fleet.rollout.waves import CAREFUL, Rollout
 
+_NOT_PASSED: Final = re.compile(r"wave \d+ did not pass")
+_GAVE_BACK: Final = "a partition was given back"
 MOST_FAILURES: Final = 3
 """How often a partition may be given back because of an error before the job stops."""
 
@@ -138,7 +141,7 @@ def _keys(waves: Sequence[WaveCounts]) -> set[str]:
 def _given_up(waves: Sequence[WaveCounts]) -> str:
     for each in waves:
         if each.failures >= MOST_FAILURES:
-            return f"a partition was given back {each.failures} times: {each.why}"
+            return f"{_GAVE_BACK} {each.failures} times: {each.why}"
     return ""
 
 
@@ -150,6 +153,16 @@ def _not_passed(waves: Sequence[WaveCounts]) -> str:
             states = ", ".join(f"{number} {state}" for state, number in bad.items() if number)
             return f"wave {wave.wave + 1} did not pass: of {wave.size} items, {states}"
     return ""
+
+
+def is_wave_refused(stop: str) -> bool:
+    """Return whether a job was stopped because a wave did not pass."""
+    return _NOT_PASSED.match(stop) is not None
+
+
+def without_reason(stop: str) -> str:
+    """Return why a job was stopped, without the text of an error, which may be a server's."""
+    return stop.partition(": ")[0] if stop.startswith(_GAVE_BACK) else stop
 
 
 def judged_of(counts: Mapping[str, Any]) -> dict[str, int]:

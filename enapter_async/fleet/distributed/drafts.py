@@ -1,5 +1,6 @@
 """Writes a job: its settings, its partitions, and the journal of each, all or nothing."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,6 @@ from typing import Any, Final
 import attrs
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.distributed.control import job_values, partition_values
 from enapter_async.fleet.distributed.partitions import Division, Partition
 from enapter_async.fleet.errors import RunBusyError
 from enapter_async.fleet.journal.job_database import (
@@ -140,6 +140,26 @@ class Draft:
     def close(self) -> None:
         """Remove the scratch file."""
         self._scratch.close()
+
+
+def job_values(
+    name: str, digest: str, facts: Mapping[str, Any], merged: int
+) -> tuple[str, dict[str, Any]]:
+    """Return the statement that writes a new job, and its values."""
+    sql = (
+        "INSERT INTO {p}job (name, digest, facts, merged, created_at)"
+        " VALUES (:name, :digest, :facts, :merged, {now})"
+    )
+    return sql, {"name": name, "digest": digest, "facts": json.dumps(facts), "merged": merged}
+
+
+def partition_values(job: str, partition: Partition) -> tuple[str, dict[str, Any]]:
+    """Return the statement that writes a new partition, and its values."""
+    sql = (
+        "INSERT INTO {p}part (job, no, wave, queue, first, size)"
+        " VALUES (:job, :no, :wave, :queue, :first, :size)"
+    )
+    return sql, {"job": job, **attrs.asdict(partition)}
 
 
 def _hash_of(*thing: str) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -32,9 +32,9 @@ class JobStatus:
     number of partitions, `finished` the number of finished ones, and `at_work` the number in
     progress, which `workers` carry out. The wave in progress is `wave` of `waves`, counted from 1
     (0: none started). `stopped` says why nothing more is started; `ended` means that every
-    partition is finished. `credentials` are the files, each with its worker, that hold generated
-    configurations. `elapsed` is the time in seconds from its submission until now, or until it
-    ended or was stopped.
+    partition is finished. `credentials` are the files, each with its worker, that may hold
+    generated configurations. `facts` are what was told when it was submitted. `elapsed` is the
+    time in seconds from its submission until now, or until it ended or was stopped.
     """
 
     name: str
@@ -49,6 +49,7 @@ class JobStatus:
     stopped: str | None
     ended: bool
     credentials: tuple[str, ...] = ()
+    facts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     elapsed: float = 0.0
 
     @property
@@ -188,7 +189,7 @@ class Job:
             raise RunNotFoundError(f"there is no job {self.name!r} at {self._place.name}")
         waves = await control.waves(self.name)
         rows = await control.partitions(self.name)
-        return _status(record, waves, rows)
+        return status_of(record, waves, rows)
 
 
 @contextlib.asynccontextmanager
@@ -200,7 +201,8 @@ async def _controlling(place: Place) -> AsyncIterator[Control]:
         await control.close()
 
 
-def _status(record: JobRecord, waves: list[WaveCounts], rows: list[Row]) -> JobStatus:
+def status_of(record: JobRecord, waves: Sequence[WaveCounts], rows: Sequence[Row]) -> JobStatus:
+    """Return the status of a job from its rows, without I/O."""
     counts = dict.fromkeys(State, 0)
     for wave in waves:
         for state, number in wave.counts.items():
@@ -222,7 +224,10 @@ def _status(record: JobRecord, waves: list[WaveCounts], rows: list[Row]) -> JobS
         waves=len(waves),
         stopped=record.stop,
         ended=record.ended,
-        credentials=tuple(sorted({row["credentials"] for row in rows} - {""})),
+        credentials=tuple(
+            sorted({file for row in rows for file in row["credentials"].split("\n")} - {""})
+        ),
+        facts=record.facts["run"],
         elapsed=record.elapsed,
     )
 

@@ -80,6 +80,12 @@ class PartitionRun:
         if self._run is not None:
             self._run.stop(why)
 
+    def cut(self) -> None:
+        """Cancel the operations in flight, too."""
+        self._stopped = True
+        if self._run is not None:
+            self._run.cut()
+
     async def carry_out(self) -> Ending:
         """Carry out the rest of the partition, and give it back; return how this ended."""
         watching = asyncio.create_task(self._watch())
@@ -99,6 +105,8 @@ class PartitionRun:
         try:
             run: Run[Any] = Run(self._client, None, self._options())
             self._run = run
+            if self._credentials is not None:
+                await self._control.stores(self._claim, str(self._credentials))
             async with run:
                 self._open = True
                 if self._why:
@@ -198,7 +206,6 @@ class PartitionRun:
         delay = BUSY_DELAY_S if ending.busy or error is not None else 0.0
         if failed:
             delay = FAILURE_DELAY_S * 2.0 ** min(self._claim.row["failures"], 6)
-        kept = "" if self._credentials is None else f"{self._control.worker}: {self._credentials}"
         why = "" if error is None else f"{type(error).__name__}: {error}"
         try:
             was_own = await self._control.give_back(
@@ -208,7 +215,6 @@ class PartitionRun:
                 delay=delay,
                 failed=failed,
                 why=why,
-                credentials=kept,
             )
         except JournalError as unreachable:
             logger.warning(

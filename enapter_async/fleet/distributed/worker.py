@@ -26,8 +26,8 @@ from enapter_async.limits.pacing import Pacing
 
 logger = logging.getLogger(LOGGER)
 
-ClientFor = Callable[..., Client]
-"""Makes a worker's client from keywords, such as `Client.from_env`."""
+ClientFor = Callable[..., Client] | Client
+"""Makes a worker's client from keywords, such as `Client.from_env`; or a client that is open."""
 
 POLL_S: Final = 0.25
 """How often an idle worker looks for a partition."""
@@ -52,21 +52,23 @@ class Worker:
             ...  # serve requests; it works until the block is left
 
     `client_for` makes the client, from keywords that it passes on to `Client` (such as the limiter
-    that all workers of a job share). `queues` are the queues to take partitions from (None: all);
-    `slots` is how many partitions are in progress at once. Generated configurations are stored in
-    the folder `credentials`, in a file of mode 0600 for each partition; they never enter the
-    database, and a job that generates any is left to workers that have such a folder. `max_rate` is
-    the most requests per second that this worker sends to a server, below the rate that a job
-    declares for all of its workers. `name` is how people recognise the worker: the logger
-    `enapter_async.worker` tells which partitions it takes, finishes and gives back.
+    that all workers of a job share). It may also be an open client, which is used as it is, and
+    stays open; jobs with a `max_rate` are then left to other workers. `queues` are the queues to
+    take partitions from (None: all); `slots` is how many partitions are in progress at once.
+    Generated configurations are stored in the folder `credentials`, in a file of mode 0600 for each
+    partition; they never enter the database, and a job that generates any is left to workers that
+    have such a folder. `max_rate` is the most requests per second that this worker sends to a
+    server, below the rate that a job declares for all of its workers. `name` is how people
+    recognise the worker: the logger `enapter_async.worker` tells which partitions it takes,
+    finishes and gives back.
 
     Partitions are found in the job's own tables, or delivered by an `engine`, such as
     `PgQueuerEngine`, which each worker of the job must then have.
 
-    When the block is left, operations in flight finish, and the partitions are given back. A worker
-    that is killed loses its partitions to the others after `lease` seconds. While the job's
-    database cannot be reached, nothing is sent: the worker waits for it, and the surrounding
-    program continues.
+    When the block is left, operations in flight finish, for at most `grace` seconds (None: however
+    long it takes), and the partitions are given back. A worker that is killed loses its partitions
+    to the others after `lease` seconds. While the job's database cannot be reached, nothing is
+    sent: the worker waits for it, and the surrounding program continues.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Worker:
         max_rate: float | None = None,
         name: str | None = None,
         lease: float = LEASE_S,
+        grace: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         if isinstance(queues, str):
@@ -88,6 +91,8 @@ class Worker:
             raise ConfigurationError(f"slots is {slots}; it must be at least 1")
         if max_rate is not None:
             check_number("max_rate", max_rate, above=True)
+            if isinstance(client_for, Client):
+                raise ConfigurationError("max_rate belongs to the limiter of the open client")
         if not lease > 0:
             raise ConfigurationError(f"lease is {lease!r}; use seconds above 0")
         self._client_for = client_for
@@ -98,6 +103,7 @@ class Worker:
         self._max_rate = max_rate
         self._limiters: dict[str, AdaptiveLimiter] = {}
         self._lease = lease
+        self._grace = grace
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self._engine = engine
         self._turns = asyncio.Semaphore(slots)
@@ -130,7 +136,7 @@ class Worker:
             run.stop("the worker stops")
         try:
             if self._working is not None:
-                await self._working
+                await self._drain(self._working)
         finally:
             await self._exits.aclose()
             await self._keeper.keep_only(())
@@ -138,6 +144,14 @@ class Worker:
                 with contextlib.suppress(JournalError):  # otherwise its lease expires
                     await self._control.leave()
                 await self._control.close()
+
+    async def _drain(self, working: "asyncio.Task[None]") -> None:
+        try:
+            _, late = await asyncio.wait({working}, timeout=self._grace)
+            for run in self._runs.values() if late else ():
+                run.cut()
+        finally:
+            await working
 
     async def finish(self) -> Mapping[str, str]:
         """Wait until nothing is left for this worker; then take no more.
@@ -296,6 +310,9 @@ class Worker:
 
     async def _is_admitted(self, control: Control, job: JobRecord) -> bool:
         """Open the client for a job; return whether it may work on it."""
+        if isinstance(self._client_for, Client) and job.facts["max_rate"] is not None:
+            self._refuse(job, "it has a max_rate, and this worker's client has its own limiter")
+            return False
         async with self._opening:
             client = self._clients.get(_kind(job))
             if client is None:
@@ -321,6 +338,8 @@ class Worker:
 
     async def _opened(self, job: JobRecord) -> Client:
         base_url, max_rate = job.facts["run"]["base_url"], job.facts["max_rate"]
+        if isinstance(self._client_for, Client):
+            return self._client_for
         own = self._own_limiter(base_url)
         if max_rate is None:
             given = {} if own is None else {"limiter": own}

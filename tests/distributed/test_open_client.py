@@ -1,0 +1,73 @@
+"""Workers inside another program: with its open client, and with a limit for their end."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from enapter_async import fleet
+from enapter_async.emulator import Emulator, Hang, World
+from enapter_async.fleet import State
+from enapter_async.operations.devices import GenerateConfig
+from tests.distributed.jobs import LEASE, client_for, sent, submitted, until, worker
+
+
+@pytest.fixture(params=["folder", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "job")
+    return f"{request.getfixturevalue('database')}#job"
+
+
+async def test_an_open_client_is_used_and_stays_open(place: str) -> None:
+    async with (
+        Emulator(world=World.seeded(12, 1, role="OWNER")) as emulator,
+        client_for(emulator)() as client,
+    ):
+        job = await submitted(emulator, place, max_rate=100.0)
+        async with fleet.Worker(client, place, lease=LEASE) as own:
+            assert "own limiter" in (await own.finish())[job.name]
+        assert (await job.status()).at_work == 0
+        async with worker(emulator, place):
+            assert (await job.wait()).ok
+        assert (await client.devices.get(next(iter(emulator.world)).id)).id
+
+
+async def test_what_is_in_flight_is_cut_off_after_the_grace(place: str) -> None:
+    async with Emulator(world=World.seeded(12, 1, role="OWNER")) as emulator:
+        emulator.faults.add(Hang(), times=None, method="PATCH")
+        job = await submitted(emulator, place)
+        async with asyncio.timeout(10):
+            async with worker(emulator, place, grace=0.1):
+                await sent(emulator, 5)
+        assert (await job.status()).at_work == 0, "it was given back"
+        emulator.faults.clear()
+        async with worker(emulator, place):
+            assert (await job.wait()).counts[State.APPLIED] == 12
+
+
+async def test_a_job_names_every_worker_that_may_hold_its_configurations(
+    database: str, tmp_path: Path
+) -> None:
+    place = f"{database}#job"
+    async with Emulator(world=World.seeded(60, 1, role="OWNER")) as emulator:
+        able = [device.id for device in emulator.world if device.type == "STANDALONE"]
+        emulator.faults.add(Hang(), method="POST", times=None, device=able[-1])
+        works = [
+            fleet.WorkItem(seq=seq, operation=GenerateConfig(device_id=device, protocol="MQTT"))
+            for seq, device in enumerate(able)
+        ]
+        job = await submitted(emulator, place, works, by=60)
+        async with worker(emulator, place, credentials=tmp_path / "a", name="one", grace=0.1):
+            await until(lambda: emulator.world.count("generate_config") >= len(able) - 1)
+            [said] = (await job.status()).credentials
+            assert said.startswith(f"one: {tmp_path / 'a'}"), "before its partition has ended"
+        emulator.faults.clear()
+        await job.stop()
+        await job.resume(ambiguous="regenerate")
+        async with worker(emulator, place, credentials=tmp_path / "b", name="two"):
+            assert (await job.wait()).ok
+        names = [each.partition(": ")[0] for each in (await job.status()).credentials]
+        assert names == ["one", "two"]
+        kept = [file.read_text("utf-8") for part in "ab" for file in (tmp_path / part).iterdir()]
+        assert [each.count("\n") for each in kept] == [len(able) - 1, 1]
