@@ -5,6 +5,9 @@
 then open http://127.0.0.1:8000. To try it without an account, `enapter-async emulator` prints
 the variables to set. This backend has no login: put one in front before others can reach it. If
 that is a proxy which passes on the name of the user, USER_HEADER is the header that it sets.
+
+JOBS is a folder for the jobs, or a PostgreSQL database for replicas on any machine; there,
+CREDENTIALS is this replica's own folder for the configurations that it generates.
 """
 
 import os
@@ -116,11 +119,16 @@ async def resume(request: web.Request) -> web.Response:
 
 
 def application(
-    make: Callable[[], Client] = Client.from_env, folder: str | None = None
+    make: Callable[[], Client] = Client.from_env, jobs: str | None = None
 ) -> web.Application:
-    """Make the application; it keeps its jobs in `folder`."""
+    """Make the application; it keeps its jobs in `jobs`, a folder or a database."""
     app = web.Application(client_max_size=16 * 2**20, middlewares=[aiohttp_web.refuse_foreign()])
-    aiohttp_web.install(app, make, jobs=folder or os.environ.get("JOBS_DIR", "jobs"))
+    aiohttp_web.install(
+        app,
+        make,
+        jobs=jobs or os.environ.get("JOBS", "jobs"),
+        credentials=os.environ.get("CREDENTIALS"),
+    )
     app.add_routes(routes)
     return app
 

@@ -5,6 +5,9 @@
 then open http://127.0.0.1:8000. To try it without an account, `enapter-async emulator` prints
 the variables to set. This backend has no login: put one in front before others can reach it. If
 that is a proxy which passes on the name of the user, USER_HEADER is the header that it sets.
+
+JOBS is a folder for the jobs, or a PostgreSQL database for replicas on any machine; there,
+CREDENTIALS is this replica's own folder for the configurations that it generates.
 """
 
 import os
@@ -103,11 +106,15 @@ async def resume(job: str, jobs: TheJobs, step: str = "resume") -> dict[str, Any
     return (await jobs.resume(job, **RESUME_OPTIONS[step])).as_json()
 
 
-def application(make: Callable[[], Client] = Client.from_env, folder: str | None = None) -> FastAPI:
-    """Make the application; it keeps its jobs in `folder`."""
-    kept = folder or os.environ.get("JOBS_DIR", "jobs")
+def application(make: Callable[[], Client] = Client.from_env, jobs: str | None = None) -> FastAPI:
+    """Make the application; it keeps its jobs in `jobs`, a folder or a database."""
+    lifespan = starlette.lifespan(
+        make,
+        jobs=jobs or os.environ.get("JOBS", "jobs"),
+        credentials=os.environ.get("CREDENTIALS"),
+    )
     # FastAPI's own documentation pages load files from other hosts.
-    app = FastAPI(lifespan=starlette.lifespan(make, jobs=kept), docs_url=None, redoc_url=None)
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None)
     starlette.install(app)
     app.add_middleware(starlette.RefuseForeign)
     app.get("/", include_in_schema=False)(page)

@@ -55,7 +55,7 @@ def install(
     answer: Answerer | None = answer_to,
     **jobs_options: Any,
 ) -> None:
-    """Add a client to an application and, with `jobs` (a folder), fleet jobs.
+    """Add a client to an application and, with `jobs` (a folder or a database), fleet jobs.
 
     `make` creates an unopened client when the application starts. `answer` converts an
     SDK error raised by a handler to a response; None disables this, and aiohttp responds with
@@ -84,14 +84,14 @@ def client_context(make: Callable[[], Client] = Client.from_env) -> CleanupConte
     return context
 
 
-def jobs_context(folder: str | os.PathLike[str], **options: Any) -> CleanupContext:
+def jobs_context(place: str | os.PathLike[str], **options: Any) -> CleanupContext:
     """Make a `cleanup_ctx` that opens `Jobs` as `app[JOBS]`; add it after the client's.
 
-    `options` are those of `Jobs`. When the application shuts down, jobs stop cleanly.
+    `place` and `options` are those of `Jobs`. When the application shuts down, jobs stop cleanly.
     """
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        async with Jobs(app[CLIENT], folder, **options) as jobs:
+        async with Jobs(app[CLIENT], place, **options) as jobs:
             app[JOBS] = jobs
             yield
 

@@ -135,7 +135,7 @@ class _Kind:
 _NOT_FOUND = _Kind("not-found", 404, "There is no such {word}.")
 _NO_JOB = _Kind("no-such-job", 404, "There is no such job.")
 _CONFLICT = _Kind("conflict", 409, "It conflicts with something else; nothing was done.")
-_JOB_BUSY = _Kind("job-busy", 409, "The job is already running.")
+_JOB_BUSY = _Kind("job-busy", 409, "This job, or one that changes the same objects, is running.")
 _JOB_REFUSED = _Kind("job-refused", 409, "The job cannot be started or continued like this.")
 _UNPROCESSABLE = _Kind("unprocessable", 422, "It cannot be carried out; nothing was done.")
 _BAD_INPUT = _Kind("invalid-operations", 422, "The operations are not valid; nothing was sent.")

@@ -95,7 +95,7 @@ class JobReader:
             if left is not None and left.last_event == last_event:
                 return seen(summary=left)
             replay = self._read(journal)
-            repeatable, open_ends, searchable = (0, 0, 0) if held else _unknown(journal, replay)
+            repeatable, open_ends, searchable = (0, 0, 0) if held else unknown_in(journal, replay)
             summary = Summary(
                 last_event=last_event,
                 counts=replay.counts(),
@@ -103,7 +103,7 @@ class JobReader:
                 open_ends=open_ends,
                 searchable=searchable,
             )
-            found = tuple(_troubles(journal, replay, running=held))
+            found = tuple(troubles_in(journal, replay, running=held))
             self._last = seen(summary=summary, troubles=found)
             self._replay = replay if held else None
             return self._last
@@ -127,7 +127,7 @@ def begun_at(folder: RunFolder) -> str | None:
         return created_at(journal.facts())
 
 
-def _unknown(journal: Journal, replay: Replay) -> tuple[int, int, int]:
+def unknown_in(journal: Journal, replay: Replay) -> tuple[int, int, int]:
     """Return how many unknown items are sent again, how many need a decision, and a search."""
     repeatable = open_ends = searchable = 0
     for seq in replay.with_mark(Mark.UNKNOWN, Mark.INTENDED):
@@ -140,7 +140,7 @@ def _unknown(journal: Journal, replay: Replay) -> tuple[int, int, int]:
     return repeatable, open_ends, searchable
 
 
-def _troubles(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:
+def troubles_in(journal: Journal, replay: Replay, *, running: bool) -> Iterator[Mapping[str, Any]]:
     """Yield the failed and unknown operations, in the order in which they ended."""
     open_ends = set() if running else {Mark.INTENDED, Mark.PENDING}
     bad = {Mark.DIFFERS, Mark.FAILED, Mark.UNKNOWN} | open_ends

@@ -63,7 +63,7 @@ async def watch_files(
             return
         job = job_on_disk(folder, seen)
         if troubles and told != seen.troubles:
-            alike = _alike(told, seen.troubles)
+            alike = alike_at(told, seen.troubles)
             told = seen.troubles
             data = {"from": alike, "troubles": told[alike:]}
             yield StreamEvent(id=f"disk.0.{len(told)}", kind="troubles", data=data)
@@ -82,7 +82,7 @@ async def watch_files(
         await clock.sleep(STILL_SECONDS)
 
 
-def _alike(before: Sequence[Any], now: Sequence[Any]) -> int:
+def alike_at(before: Sequence[Any], now: Sequence[Any]) -> int:
     """Return how many leading items are equal in both."""
     pairs = enumerate(zip(before, now, strict=False))
     return next((n for n, (old, new) in pairs if old != new), min(len(before), len(now)))

@@ -22,7 +22,7 @@ from enapter_async.fleet.outcomes import (
 from enapter_async.fleet.waits import Wait
 from enapter_async.integrations.answers import words_for
 
-_NOT_DONE: Final = (State.DIFFERS, State.PENDING, State.FAILED, State.UNKNOWN)
+NOT_DONE: Final = (State.DIFFERS, State.PENDING, State.FAILED, State.UNKNOWN)
 RATE_SECONDS: Final = 5.0
 """The number of seconds over which the rate is measured."""
 
@@ -52,6 +52,11 @@ class Phase(enum.StrEnum):
     """No process is running it, and it was stopped or cut short before its end."""
     ENDED = "ended"
     """It ran to its end; `counts` has the results."""
+
+    @property
+    def active(self) -> bool:
+        """Whether a process is running the job, or will in a moment."""
+        return self not in (Phase.STOPPED, Phase.ENDED)
 
 
 @attrs.frozen(kw_only=True)
@@ -108,7 +113,7 @@ class Job:
     @property
     def active(self) -> bool:
         """Whether a process is running it."""
-        return self.phase in (Phase.RUNNING, Phase.STOPPING, Phase.ELSEWHERE)
+        return self.phase.active
 
     def as_json(self) -> dict[str, Any]:
         """Return the progress as plain JSON, with `left` and `active`."""
@@ -213,4 +218,4 @@ class Progress:
     def _counted(self) -> tuple[int, int]:
         counts = self._report().counts
         done = sum(number for state, number in counts.items() if state.done)
-        return done, sum(counts[each] for each in _NOT_DONE)
+        return done, sum(counts[each] for each in NOT_DONE)

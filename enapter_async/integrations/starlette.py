@@ -68,7 +68,7 @@ def lifespan(
     jobs: str | os.PathLike[str] | None = None,
     **jobs_options: Any,
 ) -> Lifespan:
-    """Make a lifespan that opens a client and, with `jobs` (a folder), the fleet jobs.
+    """Make a lifespan that opens a client and, with `jobs` (a folder or a database), fleet jobs.
 
     `make` creates an unopened client when the application starts; `jobs_options` are
     those of `Jobs`. On shutdown, jobs stop cleanly and the client is closed. It yields the state
@@ -128,7 +128,7 @@ def jobs_of(connection: HTTPConnection) -> Jobs:
     """
     found = getattr(connection.state, JOBS, None)
     if not isinstance(found, Jobs):
-        raise ConfigurationError("this application has no jobs: pass a folder as lifespan(jobs=…)")
+        raise ConfigurationError("this application has no jobs: open them with lifespan(jobs=…)")
     return found
 
 

@@ -17,10 +17,19 @@ from starlette.routing import Mount, Route
 from enapter_async.client import Client
 from enapter_async.integrations import aiohttp_web, starlette
 from enapter_async.integrations.answers import Answerer, answer_to
+from enapter_async.integrations.folder_jobs import FolderJobs
+from enapter_async.integrations.job_session import Session
+from enapter_async.integrations.jobs import Jobs
 
 Kind = Literal["aiohttp", "starlette", "fastapi"]
 KINDS: tuple[Kind, ...] = ("aiohttp", "starlette", "fastapi")
 Act = Callable[[Client], Awaitable[Any]]
+
+
+def sessions_of(jobs: Jobs) -> dict[str, Session]:
+    """Return the sessions in this process, by the names of their jobs."""
+    assert isinstance(jobs._jobs, FolderJobs)
+    return jobs._jobs._live
 
 
 def listening() -> socket.socket:

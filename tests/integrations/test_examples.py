@@ -37,7 +37,7 @@ class Reachable(Protocol):
 
 @contextlib.asynccontextmanager
 async def backend(
-    app: str, server: Reachable, folder: Path, *, token: str | None = None, errors: Any = None
+    app: str, server: Reachable, jobs: Path | str, *, token: str | None = None, errors: Any = None
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Start an example, and make sure that it has ended afterwards."""
     with listening() as free:
@@ -46,7 +46,7 @@ async def backend(
         **os.environ,
         "ENAPTER_HTTP_API_TOKEN": token or server.token,
         "ENAPTER_HTTP_API_BASE_URL": server.base_url,
-        "JOBS_DIR": str(folder),
+        "JOBS": str(jobs),
         "PORT": str(port),
         "USER_HEADER": "X-User",
     }

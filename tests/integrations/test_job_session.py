@@ -12,6 +12,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.integrations.job_files import JobFile
 from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
 from tests.fleet.fleets import fleet_of, running
+from tests.integrations.backends import sessions_of
 from tests.integrations.test_jobs import backend, end_of, renames, until_applied
 
 
@@ -45,7 +46,7 @@ async def test_a_job_is_not_resumed_while_the_backend_closes(tmp_path: Path) -> 
             await asyncio.sleep(0)
         with pytest.raises(RunRefusedError, match="closing"):
             await resuming
-        assert jobs._live == {}
+        assert sessions_of(jobs) == {}
         assert emulator.world.log.count("update") == done
 
 

@@ -10,6 +10,7 @@ from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import request_stop, stop_request
 from enapter_async.integrations.jobs import Jobs, JobSettings, Phase
 from tests.fleet.fleets import fleet_of, running
+from tests.integrations.backends import sessions_of
 from tests.integrations.test_jobs import end_of, renames, until_applied
 
 ONE_BY_ONE = JobSettings(concurrency=1)
@@ -37,7 +38,7 @@ async def test_a_job_running_elsewhere_is_stopped_and_stays_stopped(tmp_path: Pa
             assert 2 <= told["counts"]["applied"] < 30
             assert (await there.get(job.id)).as_json() == told
         async with Jobs(client, tmp_path) as jobs:
-            assert jobs._live == {}, "a stopped job does not continue by itself"
+            assert sessions_of(jobs) == {}, "a stopped job does not continue by itself"
             emulator.faults.clear()
             assert (await jobs.resume(job.id)).phase is Phase.RUNNING
             told = (await end_of(jobs, job.id))[-1].data
@@ -55,7 +56,7 @@ async def test_an_interrupted_and_stopped_job_does_not_continue_by_itself(
             stopped = await jobs.stop(job)
             assert (stopped.phase, stopped.stopped) == (Phase.STOPPED, "it was stopped")
         async with Jobs(client, tmp_path) as jobs:
-            assert jobs._live == {}
+            assert sessions_of(jobs) == {}
             assert (await jobs.get(job)).phase is Phase.STOPPED
         assert emulator.world.log.count("update") == done < 20
 

@@ -32,6 +32,7 @@ from enapter_async.integrations.jobs import Job, Jobs, JobSettings, Phase
 from enapter_async.integrations.progress import Rate
 from enapter_async.operations.devices import DeleteDevice, GenerateConfig, UpdateDevice
 from tests.fleet.fleets import fleet_of, running, uuid
+from tests.integrations.backends import sessions_of
 
 
 def renames(number: int, name: str = "New") -> list[UpdateDevice]:
@@ -46,10 +47,8 @@ def by_device(troubles: list[dict[str, Any]]) -> list[dict[str, Any]]:
 async def backend(
     folder: Path, number: int = 20, **options: Any
 ) -> AsyncIterator[tuple[Emulator, Jobs]]:
-    async with (
-        running(fleet_of(number)) as (emulator, client),
-        Jobs(client, folder, **options) as jobs,
-    ):
+    served = running(fleet_of(number))
+    async with served as (emulator, client), Jobs(client, folder, **options) as jobs:
         yield emulator, jobs
 
 
@@ -141,7 +140,7 @@ async def test_a_returning_watcher_receives_only_new_events(tmp_path: Path) -> N
             assert (event.kind, event.data["from"]) == ("troubles", 0)
             await anew.aclose()
         await jobs.stop(job.id)
-        jobs._live[job.id].run.cut()
+        sessions_of(jobs)[job.id].run.cut()
 
 
 async def test_a_slow_watcher_receives_the_latest_state_and_nothing_is_queued(
@@ -151,7 +150,7 @@ async def test_a_slow_watcher_receives_the_latest_state_and_nothing_is_queued(
         job = await jobs.start(renames(300))
         slow = await jobs.watch(job.id)
         await anext(slow)
-        session = jobs._live[job.id].task
+        session = sessions_of(jobs)[job.id].task
         assert session is not None
         await session
         heard = [event.data["left"] async for event in slow]
@@ -180,7 +179,7 @@ async def test_a_stopped_job_continues_only_on_request(tmp_path: Path) -> None:
         async with Jobs(client, tmp_path) as jobs:
             assert (await jobs.get(job.id)).phase is Phase.STOPPED
             assert (await jobs.resume(job.id)).phase is Phase.RUNNING
-            assert jobs._live[job.id].options().concurrency == 1, "as it was started"
+            assert sessions_of(jobs)[job.id].options().concurrency == 1, "as it was started"
             with pytest.raises(RunBusyError):
                 await jobs.resume(job.id)
             told = (await end_of(jobs, job.id))[-1].data
@@ -214,7 +213,7 @@ async def test_a_reopened_backend_resumes_its_jobs(tmp_path: Path, grace: float)
         assert (told["phase"], told["counts"]["applied"]) == ("ended", 30)
         assert emulator.world.log.count("update") == 30
         async with Jobs(client, tmp_path) as jobs:
-            assert jobs._live == {}, "an ended job does not continue"
+            assert sessions_of(jobs) == {}, "an ended job does not continue"
 
 
 async def test_a_job_that_stopped_itself_is_not_resumed(tmp_path: Path) -> None:
@@ -230,10 +229,10 @@ async def test_a_job_that_stopped_itself_is_not_resumed(tmp_path: Path) -> None:
         assert "ended as differs, failed or unknown" in told["stopped"]
         emulator.faults.clear()
         async with Jobs(client, tmp_path) as jobs:
-            assert jobs._live == {}
+            assert sessions_of(jobs) == {}
             assert (await jobs.get(job.id)).as_json() == told
             await jobs.resume(job.id, retry_failed=True)
-            assert jobs._live[job.id].options().abort == abort
+            assert sessions_of(jobs)[job.id].options().abort == abort
             told = (await end_of(jobs, job.id))[-1].data
         assert (told["phase"], told["counts"]["applied"]) == ("ended", 20)
 

@@ -25,13 +25,18 @@ __all__ = ["emulator"]
 WORKERS = ("aiohttp_app.py", "fastapi_app.py")
 
 
+def slowed(server: Emulator) -> None:
+    """Let each write take a while."""
+    server.faults.clear()
+    server.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
+
+
 @contextlib.asynccontextmanager
 async def two_workers(
     server: Emulator, jobs: Path
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
     """Start a worker on each framework; return the process of the first, and both addresses."""
-    server.faults.clear()
-    server.faults.add(Latency(seconds=0.1), times=None, when=lambda it: it.method != "GET")
+    slowed(server)
     async with (
         backend(WORKERS[0], server, jobs) as (process, first),
         backend(WORKERS[1], server, jobs) as (_, second),

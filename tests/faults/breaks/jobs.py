@@ -291,14 +291,14 @@ JOBS: Final[Mapping[str, Break]] = MappingProxyType(
             by="fleet/test_run_folders.py",
         ),
         "a job that was stopped goes on at the next start": Break(
-            "integrations.jobs:Jobs.stop",
+            "integrations.folder_jobs:FolderJobs.stop",
             "request_stop(folder)",
             "pass",
             by="integrations/test_job_stopping.py::"
             "test_an_interrupted_and_stopped_job_does_not_continue_by_itself",
         ),
         "a closing backend waits for whatever is in flight": Break(
-            "integrations.jobs:Jobs.__aexit__",
+            "integrations.folder_jobs:FolderJobs.close",
             "live.run.cut()",
             "pass",
             by="integrations/test_job_stopping.py::"

@@ -1,0 +1,257 @@
+"""Fleet jobs in PostgreSQL, carried out, watched and stopped by all replicas of a backend.
+
+Each replica is a `fleet.Worker`, and reads the status of a job from the tables that the workers
+write. What a job needs at a kill (a lease, a journal that refuses a late writer, a stop that holds
+everywhere) is therefore the same as for `fleet.distribute`.
+"""
+
+import asyncio
+import functools
+import hashlib
+import json
+import logging
+import os
+import secrets
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from enapter_async.client import Client
+from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.distributed.control import Control
+from enapter_async.fleet.distributed.job import status_of
+from enapter_async.fleet.distributed.submission import distribute
+from enapter_async.fleet.distributed.worker import Worker
+from enapter_async.fleet.errors import (
+    JournalError,
+    RunBusyError,
+    RunNotFoundError,
+    RunRefusedError,
+)
+from enapter_async.fleet.journal.postgres.address import Address
+from enapter_async.fleet.journal.postgres.jobs import PostgresJobs
+from enapter_async.fleet.options import RunOptions
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.rollout.waves import Rollout
+from enapter_async.integrations.database_reader import DatabaseReader, Rows, Seen
+from enapter_async.integrations.event_stream import StreamEvent
+from enapter_async.integrations.folder_jobs import READERS, generates
+from enapter_async.integrations.job_files import JobSettings
+from enapter_async.integrations.job_session import STOPPED_BY_REQUEST
+from enapter_async.integrations.job_watch import alike_at
+from enapter_async.integrations.progress import Job
+from enapter_async.logs import BACKEND
+
+LOOK_SECONDS: Final = 0.5
+"""How long a look at a job is shared, and the minimum interval between events for a watcher."""
+UNREACHABLE: Final = "the database of the jobs cannot be reached"
+
+T = TypeVar("T")
+
+logger = logging.getLogger(BACKEND)
+
+
+class DatabaseJobs:
+    """The jobs in a database, and this process's worker; see `Jobs` for each method."""
+
+    def __init__(
+        self,
+        client: Client,
+        address: str,
+        *,
+        resume: bool,
+        grace: float,
+        credentials: str | os.PathLike[str] | None,
+        lease: float,
+    ) -> None:
+        self._client = client
+        self._address = Address.parse(address, with_run=False)
+        if self._address.run:
+            raise ConfigurationError(
+                f"{self._address.name} names one job; give the database alone, in which each job "
+                "of the backend gets a name of its own"
+            )
+        self._generates = credentials is not None
+        self._worker = Worker(client, address, credentials=credentials, lease=lease, grace=grace)
+        self._resume = resume
+        self._control = Control(PostgresJobs(self._address), self._worker.name, lease)
+        self._reader = functools.lru_cache(maxsize=READERS)(self._new_reader)
+        self._looks: dict[str, tuple[float, asyncio.Task[Seen]]] = {}
+        self._exits = AsyncExitStack()
+        self._closing = False
+
+    async def open(self) -> None:
+        """Start to work on the jobs of all replicas, unless this is left to others."""
+        try:
+            await self._control.latest(1)
+        except JournalError as error:
+            logger.warning("%s; jobs are carried out once it can be", error)
+        if self._resume:
+            await self._exits.enter_async_context(self._worker)
+
+    async def close(self) -> None:
+        """Give back what this process is carrying out, so that others continue it at once."""
+        self.end_watches()
+        try:
+            await self._exits.aclose()
+        finally:
+            await self._control.close()
+
+    def end_watches(self) -> None:
+        """End all streams of `watch`: the backend is about to close."""
+        self._closing = True
+
+    async def start(
+        self,
+        operations: Collection[Any],
+        *,
+        source: str,
+        started_by: str,
+        rollout: Rollout | None,
+        settings: JobSettings,
+    ) -> Job:
+        """Submit a job under a new name, for any replica."""
+        if self._resume and not self._generates and generates(operations):
+            raise ConfigurationError(
+                "a job in PostgreSQL that generates configurations needs a folder for them: open "
+                "Jobs(…, credentials=FOLDER)"
+            )
+        given = operations if isinstance(operations, Plan) else tuple(operations)
+        told = {name: getattr(settings, name) for name in attrs.fields_dict(JobSettings)}
+        submitted = await distribute(
+            given,
+            f"{self._address.database}#{self._new_name()}",
+            base_url=str(self._client.base_url),
+            facts={"source": source, "started_by": started_by},
+            options=RunOptions(rollout=rollout, **told),
+        )
+        return await self.get(submitted.name)
+
+    async def resume(self, job: str, **options: Any) -> Job:
+        """Let the replicas continue a job, with options of its partitions' journals."""
+        rows = await self._rows(job)
+        record = rows.record
+        if not status_of(record, rows.waves, rows.partitions).over:
+            raise RunBusyError(f"job {job} is already running")
+        facts = record.facts["run"]
+        if facts["base_url"] != str(self._client.base_url):
+            raise RunRefusedError(f"job {job} was started with the server {facts['base_url']}")
+        token = self._client.fingerprint(bytes.fromhex(facts["salt"]))
+        if record.token not in (None, token) and not options["accept_new_token"]:
+            raise RunRefusedError(f"job {job} was started with another token")
+        accept_wave = options["accept_wave"]
+        await self._ask(lambda control: control.go_on(job, options, accept_wave=accept_wave))
+        return await self.get(job)
+
+    async def stop(self, job: str) -> Job:
+        """Stop a job on all machines."""
+        await self._rows(job)
+        await self._ask(lambda control: control.stop(job, STOPPED_BY_REQUEST))
+        return await self.get(job)
+
+    async def get(self, job: str) -> Job:
+        """Return the status of a job."""
+        return (await self._look(job, shared=False)).job
+
+    async def latest(self, limit: int) -> list[Job]:
+        """Return the latest jobs, newest first."""
+        records = await self._ask(lambda control: control.latest(limit))
+        return [await self.get(record.name) for record in records]
+
+    def journal(self, job: str) -> str:
+        """Return the name by which the journals of a job are read as one."""
+        return f"{self._address.database}#{job}"
+
+    async def watch(self, job: str, after: str | None) -> AsyncGenerator[StreamEvent, None]:
+        """Return a stream of a job's status, the same from every replica."""
+        return self._watch(job, await self._look(job, shared=False), after)
+
+    async def _watch(
+        self, name: str, seen: Seen, after: str | None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        told, last = (seen.troubles, seen.job) if _mark(seen) == after else ((), None)
+        while not self._closing:
+            mark, job = _mark(seen), seen.job
+            if seen.troubles != told:
+                alike = alike_at(told, seen.troubles)
+                told = seen.troubles
+                data = {"from": alike, "troubles": told[alike:]}
+                yield StreamEvent(id=mark, kind="troubles", data=data)
+            if job != last or not job.active:
+                last = job
+                kind = "job" if job.active else "end"
+                yield StreamEvent(id=mark, kind=kind, data=job.as_json())
+            if not job.active:
+                return
+            await self._client.clock.sleep(LOOK_SECONDS)
+            try:
+                seen = await self._look(name)
+            except JournalError:
+                seen = attrs.evolve(seen, job=attrs.evolve(job, waiting=UNREACHABLE, rate=0.0))
+
+    def _new_reader(self, job: str) -> DatabaseReader:
+        return DatabaseReader(self._address.database, job, self._worker.name)
+
+    def _new_name(self) -> str:
+        began = datetime.fromtimestamp(self._client.clock.wall(), UTC)
+        return f"{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+    # Reading.
+
+    async def _look(self, job: str, *, shared: bool = True) -> Seen:
+        """Return the status of a job; with `shared`, one reading serves all who watch it.
+
+        Otherwise it is read now: another replica may have resumed the job a moment ago.
+        """
+        now = self._client.clock.monotonic()
+        for name, (began, reading) in list(self._looks.items()):
+            if reading.done() and now - began >= LOOK_SECONDS:
+                del self._looks[name]
+        if not shared or job not in self._looks:
+            self._looks[job] = (now, _unabandoned(self._read(job)))
+        return await asyncio.shield(self._looks[job][1])
+
+    async def _read(self, job: str) -> Seen:
+        rows = await self._rows(job)
+        look = self._reader(job).look
+        return await asyncio.to_thread(look, rows, self._client.clock.monotonic())
+
+    async def _rows(self, job: str) -> Rows:
+        """Return the rows of a job, whose name need not be trusted.
+
+        Raises:
+            RunNotFoundError: there is no such job.
+        """
+
+        async def read(control: Control) -> Rows:
+            record = await control.job(job)
+            if record is None:
+                raise RunNotFoundError("there is no such job")
+            waves, partitions = await control.waves(job), await control.partitions(job)
+            return Rows(record=record, waves=waves, partitions=partitions)
+
+        try:
+            Address.parse(self.journal(job))
+        except ConfigurationError:
+            raise RunNotFoundError("there is no such job") from None
+        return await self._ask(read)
+
+    async def _ask(self, step: Callable[[Control], Coroutine[Any, Any, T]]) -> T:
+        # A request that is abandoned must not cut the connection that all of them share.
+        return await asyncio.shield(_unabandoned(step(self._control)))
+
+
+def _unabandoned(step: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+    """Return a task that nobody needs to wait for."""
+    task = asyncio.ensure_future(step)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return task
+
+
+def _mark(seen: Seen) -> str:
+    """Return the id of an event, which changes with all that is told except the rate."""
+    told = json.dumps([attrs.evolve(seen.job, rate=0.0).as_json(), seen.troubles])
+    return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()

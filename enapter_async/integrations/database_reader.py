@@ -1,0 +1,201 @@
+"""The status of a job in PostgreSQL, from its rows and the journals of its partitions."""
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.fleet.distributed.control import JobRecord
+from enapter_async.fleet.distributed.coordinator import (
+    WaveCounts,
+    is_wave_refused,
+    without_reason,
+)
+from enapter_async.fleet.distributed.job import JobStatus, status_of
+from enapter_async.fleet.journal.job_database import Row
+from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.postgres.jobs import partition_run
+from enapter_async.fleet.journal.replay import Replay
+from enapter_async.fleet.outcomes import State
+from enapter_async.fleet.reporting.status import created_at
+from enapter_async.integrations.job_reader import TROUBLES_TOLD, troubles_in, unknown_in
+from enapter_async.integrations.progress import NOT_DONE, RATE_SECONDS, Job, Phase, Wave
+
+PARTITIONS_READ: Final = 200
+"""The maximum number of partitions whose journals are read for the status of a job."""
+
+_BAD: Final = tuple(state.value for state in NOT_DONE)
+
+
+@attrs.frozen(kw_only=True)
+class Rows:
+    """What the tables of jobs contain about one job."""
+
+    record: JobRecord
+    waves: Sequence[WaveCounts]
+    partitions: Sequence[Row]
+
+
+@attrs.frozen(kw_only=True)
+class Seen:
+    """The status of a job, and its failed and unknown operations."""
+
+    job: Job
+    troubles: tuple[Mapping[str, Any], ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class _Partition:
+    """The operations of one partition that were not done."""
+
+    repeatable: bool = False
+    open_ends: bool = False
+    searchable: bool = False
+    troubles: tuple[Mapping[str, Any], ...] = ()
+
+
+class DatabaseReader:
+    """Reads one job; `worker` is the name of this process's worker.
+
+    The journal of a partition is read only if some of its operations were not done, and again only
+    once their number has changed. Safe to use from several threads.
+    """
+
+    def __init__(self, database: str, job: str, worker: str) -> None:
+        self._database = database
+        self._job = job
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._rate = _Rate()
+        self._partitions: dict[int, tuple[tuple[Any, ...], _Partition]] = {}
+
+    def look(self, rows: Rows, now: float) -> Seen:
+        """Return the status of the job; blocks if journals must be read. `now` is monotonic."""
+        status = status_of(rows.record, rows.waves, rows.partitions)
+        phase = self._phase(status)
+        counts = dict(status.counts)
+        with self._lock:
+            partitions = list(self._not_done(rows.partitions))
+            rate = self._rate.value(now, status.total - counts[State.HELD])
+        if phase.active:
+            counts[State.HELD] = 0  # unfinished operations are not held while the job is running
+        job = Job(
+            id=status.name,
+            phase=phase,
+            source=status.facts.get("source", ""),
+            created_at=created_at(status.facts),
+            counts=counts,
+            total=status.total,
+            rate=rate if phase.active else 0.0,
+            waves=tuple(_waves(rows)),
+            waiting=_waiting(status, rows) if phase.active else "",
+            stopped=without_reason(status.stopped or ""),
+            next_steps=() if phase.active else tuple(_next_steps(status, partitions)),
+            started_by=status.facts.get("started_by", ""),
+            workers=status.workers,
+            credentials=status.credentials,
+        )
+        troubles = [each for partition in partitions for each in partition.troubles]
+        return Seen(job=job, troubles=tuple(troubles[:TROUBLES_TOLD]))
+
+    def _phase(self, status: JobStatus) -> Phase:
+        if status.ended:
+            return Phase.ENDED
+        if status.stopped is not None:
+            return Phase.STOPPING if status.at_work else Phase.STOPPED
+        elsewhere = status.workers and self._worker not in status.workers
+        return Phase.ELSEWHERE if elsewhere else Phase.RUNNING
+
+    def _not_done(self, rows: Sequence[Row]) -> Iterator[_Partition]:
+        """Yield the partitions in which something was not done, and is listed or unknown."""
+        listed = read = 0
+        for row in rows:
+            bad = [int(row[name]) for name in _BAD]
+            if any(bad) and (listed < TROUBLES_TOLD or row["unknown"]) and read < PARTITIONS_READ:
+                running = row["owned_until"] >= row["now"]
+                version = (row["tries"], *bad, running, listed < TROUBLES_TOLD)
+                kept = self._partitions.get(row["no"])
+                if kept is None or kept[0] != version:
+                    partition = self._read(row["no"], running=running)
+                    if listed >= TROUBLES_TOLD:
+                        partition = attrs.evolve(partition, troubles=())
+                    kept = self._partitions[row["no"]] = version, partition
+                read += 1
+                listed += sum(bad)
+                yield kept[1]
+
+    def _read(self, no: int, *, running: bool) -> _Partition:
+        name = f"{self._database}#{partition_run(self._job, no)}"
+        with contextlib.closing(read_journal(name)) as journal:
+            replay = Replay(journal)
+            repeatable, open_ends, searchable = unknown_in(journal, replay)
+            return _Partition(
+                repeatable=repeatable > 0,
+                open_ends=open_ends > 0,
+                searchable=searchable > 0,
+                troubles=tuple(troubles_in(journal, replay, running=running)),
+            )
+
+
+class _Rate:
+    """How many operations end in a second, from counts that are looked at now and then."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, int]] = deque()
+
+    def value(self, now: float, ended: int) -> float:
+        """Return operations per second since the oldest look of the last five seconds."""
+        self._looks.append((now, ended))
+        while self._looks[0][0] < now - RATE_SECONDS:
+            self._looks.popleft()
+        began, before = self._looks[0]
+        return max(0, ended - before) / (now - began) if now > began else 0.0
+
+
+def _waves(rows: Rows) -> Iterator[Wave]:
+    """Yield the waves that have begun, if the job has any."""
+    position = rows.record.position
+    if rows.record.rollout is None:
+        return
+    for each in rows.waves:
+        if each.wave <= position.wave:
+            yield Wave(
+                number=each.wave + 1,
+                size=each.size,
+                of=len(rows.waves),
+                done=sum(number for state, number in each.counts.items() if state.done),
+                not_done=sum(each.counts.get(state, 0) for state in NOT_DONE),
+                passed=each.wave < position.wave or rows.record.ended,
+            )
+
+
+def _waiting(status: JobStatus, rows: Rows) -> str:
+    """Return in words why a whole job waits, or ""."""
+    position = rows.record.position
+    if status.at_work or status.stopped is not None:
+        return ""
+    if position.hold_until is not None and position.hold_until > position.now:
+        seconds = position.hold_until - position.now
+        return f"wave {position.wave + 1} passed; the next one starts in {seconds:.0f} s"
+    if any(row["open"] and row["not_before"] > row["now"] for row in rows.partitions):
+        return "a worker gave a part of it back; it is tried again shortly"
+    return "no worker is carrying it out at the moment"
+
+
+def _next_steps(status: JobStatus, partitions: Sequence[_Partition]) -> Iterator[str]:
+    """Yield the useful steps; at a wave that did not pass, merely continuing would stop again."""
+    counts = status.counts
+    if counts[State.HELD] or counts[State.PENDING] or any(each.repeatable for each in partitions):
+        yield "resume"
+    if counts[State.FAILED]:
+        yield "retry_failed"
+    if any(each.open_ends for each in partitions):
+        yield "regenerate"
+        yield "skip"
+    if any(each.searchable for each in partitions):
+        yield "accept_candidates"
+    if is_wave_refused(status.stopped or ""):
+        yield "accept_wave"

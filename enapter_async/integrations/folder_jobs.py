@@ -1,0 +1,239 @@
+"""Fleet jobs in a folder, for the processes of one machine."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncGenerator, Collection, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from enapter_async.client import Client
+from enapter_async.errors import EnapterError
+from enapter_async.fleet.errors import RunBusyError, RunRefusedError
+from enapter_async.fleet.inputs import WorkItem
+from enapter_async.fleet.journal.options import JournalOptions
+from enapter_async.fleet.journal.run_folders import RunFolder, all_runs
+from enapter_async.fleet.journal.sqlite.lock import is_held
+from enapter_async.fleet.journal.stop_request import request_stop, stop_request
+from enapter_async.fleet.rollout.waves import Rollout
+from enapter_async.fleet.run import Run
+from enapter_async.integrations.event_stream import StreamEvent
+from enapter_async.integrations.job_files import JobFile, JobSettings, find
+from enapter_async.integrations.job_reader import JobReader
+from enapter_async.integrations.job_session import Session, job_on_disk
+from enapter_async.integrations.job_watch import watch_files, watch_session
+from enapter_async.integrations.progress import Job
+from enapter_async.logs import BACKEND
+
+READERS: Final = 64
+"""The number of jobs whose last-read contents are kept in memory."""
+
+logger = logging.getLogger(BACKEND)
+
+
+class FolderJobs:
+    """The jobs in a folder, and the runs in this process; see `Jobs` for each method."""
+
+    def __init__(
+        self, client: Client, folder: Path, *, resume: bool, grace: float, patience: float
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._resume = resume
+        self._grace = grace
+        self._patience = patience
+        self._live: dict[str, Session] = {}
+        self._reader = functools.lru_cache(maxsize=READERS)(JobReader)
+        self._closing = False
+
+    async def open(self) -> None:
+        """Continue interrupted jobs; a job that cannot continue is logged and left unchanged."""
+        if self._resume:
+            for folder in all_runs(self._folder):
+                try:
+                    wanted = JobFile.read(folder).wanted == "running"
+                    if wanted and stop_request(folder) is None:
+                        await self.resume(folder.id)
+                except RunBusyError:
+                    logger.info("job %s continues in another process", folder.id)
+                except EnapterError as error:
+                    logger.warning("job %s cannot continue: %s", folder.id, error)
+
+    async def close(self) -> None:
+        """Stop the jobs cleanly; they are still meant to run, and may continue at next start."""
+        self.end_watches()
+        running = list(self._live.values())
+        tasks = [live.task for live in running if live.task is not None]
+        for live in running:
+            live.leave()
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._grace)
+        finally:
+            for live in running:
+                if live.task is not None and not live.task.done():
+                    live.run.cut()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    def end_watches(self) -> None:
+        """End all streams of `watch`, and start no further job: the backend is about to close."""
+        self._closing = True
+        for live in self._live.values():
+            live.changed()
+
+    async def start(
+        self,
+        operations: Collection[Any],
+        *,
+        source: str,
+        started_by: str,
+        rollout: Rollout | None,
+        settings: JobSettings,
+    ) -> Job:
+        """Start a job with a copy of the operations."""
+        items = tuple(operations)
+        folder = RunFolder.create(self._folder, now=self._client.clock.wall())
+        file = JobFile(settings=settings)
+        live = Session(
+            self._client,
+            folder,
+            file,
+            self._reader(folder),
+            source=source,
+            started_by=started_by,
+            total=len(items),
+            new=True,
+        )
+        live.run = Run(
+            self._client,
+            items,
+            live.options(),
+            journal=JournalOptions(
+                path=folder.journal, facts={"source": source, "started_by": started_by}
+            ),
+            credentials=folder.credentials if generates(items) else None,
+            rollout=rollout,
+        )
+        file.write(folder)
+        await self._begin(live)
+        return live.view()
+
+    async def resume(self, job: str, **options: Any) -> Job:
+        """Continue a job with options of its journal."""
+        folder = find(self._folder, job)
+        self._check_idle(job)
+        seen = await asyncio.to_thread(self._reader(folder).look, troubles=False)
+        # Meanwhile another request may have resumed it, or the backend may have started to close.
+        self._check_idle(job)
+        file = attrs.evolve(
+            seen.file, wanted="running", why="", stopped_by="", waves=(), summary=None
+        )
+        live = Session(
+            self._client,
+            folder,
+            file,
+            self._reader(folder),
+            source=seen.facts.get("source", ""),
+            started_by=seen.facts.get("started_by", ""),
+            total=sum(seen.summary.counts.values()),
+        )
+        journal = JournalOptions(path=folder.journal, **options)
+        live.run = Run(self._client, None, live.options(), journal=journal)
+        await self._begin(live)
+        return live.view()
+
+    async def stop(self, job: str) -> Job:
+        """Stop a job, here or, through a file in its folder, in another process."""
+        folder = find(self._folder, job)
+        live = self._live.get(job)
+        if live is not None:
+            live.stop()
+            return live.view()
+        if is_held(folder.journal) or JobFile.read(folder).wanted == "running":
+            request_stop(folder)
+        return await self.get(job)
+
+    async def get(self, job: str) -> Job:
+        """Return the status of a job, whichever process is running it."""
+        folder = find(self._folder, job)
+        live = self._live.get(job)
+        if live is not None:
+            return live.view()
+        look = self._reader(folder).look
+        return job_on_disk(folder, await asyncio.to_thread(look, troubles=False))
+
+    async def latest(self, limit: int) -> list[Job]:
+        """Return the latest jobs, newest first; an unreadable one is omitted and logged."""
+        found = []
+        for folder in islice(reversed(list(all_runs(self._folder))), limit):
+            try:
+                found.append(await self.get(folder.id))
+            except EnapterError as error:
+                logger.warning("job %s cannot be read: %s", folder.id, error)
+        return found
+
+    def journal(self, job: str) -> str:
+        """Return the name of a job's journal."""
+        return str(find(self._folder, job).journal)
+
+    async def watch(self, job: str, after: str | None) -> AsyncGenerator[StreamEvent, None]:
+        """Return a stream of a job's status."""
+        folder = find(self._folder, job)
+        return self._watch(folder, after)
+
+    async def _watch(
+        self, folder: RunFolder, after: str | None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """Yield the events of a job across its sessions, in this process and in others."""
+        clock, over = self._client.clock, False
+        while not (over or self._closing):
+            live = self._live.get(folder.id)
+            if live is not None:
+                here = watch_session(live, after, clock=clock, closing=lambda: self._closing)
+                async with contextlib.aclosing(here):
+                    async for event in here:
+                        yield event
+            anywhere = watch_files(
+                folder,
+                self._reader(folder),
+                troubles=live is None,
+                patience=self._patience,
+                clock=clock,
+                leaving=functools.partial(self._has_news_of, folder, live),
+            )
+            async with contextlib.aclosing(anywhere):
+                async for event in anywhere:
+                    yield event
+                    over = event.kind == "end"
+
+    def _has_news_of(self, folder: RunFolder, heard: Session | None) -> bool:
+        """Return whether to stop reading files: a new session runs here, or the backend closes."""
+        return self._closing or self._live.get(folder.id) not in (None, heard)
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise RunRefusedError("the backend is closing and starts no more jobs")
+
+    def _check_idle(self, job: str) -> None:
+        self._check_open()
+        if job in self._live:
+            raise RunBusyError(f"job {job} is already running here")
+
+    async def _begin(self, live: Session) -> None:
+        """Start the session's task, and wait until it has opened its journal."""
+        self._live[live.folder.id] = live
+        live.task = asyncio.create_task(live.carry_out())
+        live.task.add_done_callback(lambda _: self._live.pop(live.folder.id, None))
+        # Shielded, so that an abandoned request does not stop the job.
+        await asyncio.shield(live.opened)
+
+
+def generates(operations: Iterable[Any]) -> bool:
+    """Return whether any operation generates credentials."""
+    given = (each.operation if isinstance(each, WorkItem) else each for each in operations)
+    return any(operation.answer.secret for operation in given)
