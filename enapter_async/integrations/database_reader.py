@@ -180,9 +180,12 @@ def _waiting(status: JobStatus, rows: Rows) -> str:
     if position.hold_until is not None and position.hold_until > position.now:
         seconds = position.hold_until - position.now
         return f"wave {position.wave + 1} passed; the next one starts in {seconds:.0f} s"
-    if any(row["open"] and row["not_before"] > row["now"] for row in rows.partitions):
+    begun = [row for row in rows.partitions if row["open"] and row["wave"] <= position.wave]
+    if not begun:
+        return "it is checked whether the next wave may start"
+    if any(row["not_before"] > row["now"] for row in begun):
         return "a worker gave a part of it back; it is tried again shortly"
-    return "no worker is carrying it out at the moment"
+    return "it waits for a worker"
 
 
 def _next_steps(status: JobStatus, partitions: Sequence[_Partition]) -> Iterator[str]:
