@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import decode, growth, imports, journal, pacing, plots, safety
+from benchmarks import decode, growth, imports, journal, pacing, plots, safety, streaming
 from benchmarks.limits import measure as limits
 from benchmarks.machine import Cores
 from benchmarks.report import Report, Section
@@ -27,6 +27,13 @@ def others(
             cores, server=server, rounds=rounds[3], count=count, tell=tell
         ),
         "growth": lambda: growth.run(cores, sizes=sizes, server=server, tell=tell),
+        "streaming": lambda: streaming.run(
+            cores,
+            tell=tell,
+            rows=1_000 if brief else streaming.ROWS,
+            frames=1_000 if brief else streaming.FRAMES,
+            rounds=1 if brief else streaming.ROUNDS,
+        ),
         "pacing": lambda: pacing.run(operations=far),
         "limits": lambda: limits.run(smoke=brief, tell=tell),
     }

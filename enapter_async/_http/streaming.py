@@ -8,7 +8,7 @@ of a session, also if the client's calls manage their own connections, and each 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import aiohttp
 import attrs
@@ -23,6 +23,8 @@ from enapter_async.errors import DeadlineExceededError, StreamBrokenError
 from enapter_async.streaming import Reader, StreamedOperation
 
 T = TypeVar("T")
+LARGEST_PART: Final = 16 * 1024
+"""How many bytes are read at once: the values of a larger part cost more memory, and time."""
 
 
 class Stream(Generic[T]):
@@ -79,7 +81,7 @@ class Stream(Generic[T]):
         items: Sequence[T] = ()
         while not items and not self._at_end:
             async with asyncio.timeout(self._seconds):
-                chunk = await self._response.content.readany()
+                chunk = await self._response.content.read(LARGEST_PART)
             items = self._read.feed(chunk) if chunk else self._read.end()
             self._at_end = not chunk
         return items
