@@ -20,8 +20,7 @@ from enapter_async.fleet.errors import StaleError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import told
 from enapter_async.fleet.planning.effects import effect, is_irreversible, plain
-from enapter_async.fleet.planning.keys import address_of
-from enapter_async.fleet.planning.snapshot import Snapshot, batches
+from enapter_async.fleet.planning.snapshot import Snapshot, batches, wanted_by
 from enapter_async.fleet.reading import Caller, read_state
 from enapter_async.fleet.scratch import open_scratch
 from enapter_async.fleet.waits import Reason, Wait
@@ -172,13 +171,12 @@ class StateGuard:
         scratch = open_scratch()
         try:
             scratch.executescript(_SCHEMA)
-            if not await self._expect(scratch, items):
+            snapshot = Snapshot(self._client, scratch)
+            await self._expect(scratch, snapshot, items)
+            ((number,),) = scratch.execute("SELECT count(*) FROM expected")
+            if not number:
                 scratch.close()
                 return
-            snapshot = Snapshot(self._client, scratch)
-            for rows in batches(scratch.execute("SELECT operation FROM expected")):
-                snapshot.want(operation_from_json(json.loads(text)) for (text,) in rows)
-            ((number,),) = scratch.execute("SELECT count(*) FROM expected")
             detail = f"looking at {number:,} devices" if number > 1 else "looking at 1 device"
             since = self._clock.monotonic()
             self._on_wait(Wait(reason=Reason.DRIFT, since=since, detail=detail))
@@ -190,31 +188,30 @@ class StateGuard:
             raise
         self._scratch = scratch
 
-    async def _expect(self, scratch: sqlite3.Connection, items: WorkSource) -> bool:
-        """Store the states that this wave expects; return whether there are any."""
-        any_expected = False
-        guarded = (item for item in items() if self._is_compared(item))
-        for batch in batches(guarded):
+    async def _expect(
+        self, scratch: sqlite3.Connection, snapshot: Snapshot, items: WorkSource
+    ) -> None:
+        """Store the states that this wave expects, and which targets to look up."""
+        for batch in batches(item for item in items() if self._is_compared(item)):
+            wanted = [(item, wanted_by(item.operation)) for item in batch]
+            snapshot.want(key for _, keys in wanted for key in keys)
             scratch.executemany(
                 "INSERT INTO expected VALUES (?, ?, ?, ?)",
-                (
+                [
                     (
                         item.seq,
-                        address_of(item.operation),
+                        keys[0][0],
                         json.dumps(operation_to_json(item.operation)),
                         json.dumps(item.before),
                     )
-                    for item in batch
-                ),
+                    for item, keys in wanted
+                    if keys
+                ],
             )
-            any_expected = True
             await asyncio.sleep(0)
-        return any_expected
 
     def _is_compared(self, item: WorkItem) -> bool:
-        if self._mode is GuardMode.NONE:
-            return False
-        guarded = item.before is not None and reading(item.operation) is not None
+        guarded = self._mode is not GuardMode.NONE and item.before is not None
         return guarded and not item.unchanged and not self._looks_at_each(item)
 
     def _looks_at_each(self, item: WorkItem) -> bool:
@@ -229,13 +226,15 @@ class StateGuard:
         Raises:
             EnapterError: the state could not be read.
         """
-        request = reading(item.operation)
-        if self._mode is GuardMode.NONE or item.before is None or request is None:
+        if self._mode is GuardMode.NONE or item.before is None:
             return None
         if not self._looks_at_each(item):
             looked, reason = self._swept_reason(item)
             if looked:
                 return reason
+        request = reading(item.operation)
+        if request is None:
+            return None
         record = CallRecord(decides=True)
         state = await read_state(self._client, request, record=record)
         if state is not None and record.seen is not None and item.operation.holds(state):

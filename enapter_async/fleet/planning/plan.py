@@ -17,7 +17,6 @@ from enapter_async.converter import operation_from_json
 from enapter_async.fleet.errors import RunRefusedError
 from enapter_async.fleet.inputs import WorkItem
 from enapter_async.fleet.planning.decisions import Verdict
-from enapter_async.fleet.planning.effects import as_write
 from enapter_async.fleet.planning.plan_file import (
     EXECUTED,
     PlanHeader,
@@ -208,16 +207,12 @@ def _item(row: tuple[Any, ...]) -> PlanItem:
         name=name,
         type=type_,
         site=site,
-        operation=None if operation is None else as_write(operation_from_json(_load(operation))),
-        before=None if before is None else _load(before),
+        operation=None if operation is None else operation_from_json(json.loads(operation)),
+        before=None if before is None else json.loads(before),
         why=why,
         after=follows,
         unit=unit,
     )
-
-
-def _load(text: str) -> Any:
-    return json.loads(text)
 
 
 def removes(operation: Operation[Any] | None) -> bool:

@@ -23,7 +23,9 @@ from enapter_async.fleet.planning.snapshot import (
     BATCH,
     Found,
     Snapshot,
+    Wanted,
     batches,
+    wanted_by,
 )
 from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation
@@ -86,6 +88,10 @@ class Planner:
         self._scratch.executescript(_ASKED + conflicts.SCHEMA)
         self._snapshot = Snapshot(client, self._scratch, on_read=on_read)
         self._lines = 0
+        self._wanted: list[Wanted] = []
+        self._expand: dict[str, set[str]] = {}
+        self._deleting: set[str] = set()
+        """The nouns of which objects are to be deleted."""
 
     def close(self) -> None:
         """Remove the scratch file, unless a plan has taken it over."""
@@ -114,8 +120,16 @@ class Planner:
         operation = asked.operation
         self._lines += 1
         expected = None if asked.expected is None else json.dumps(dict(asked.expected))
+        noun, keys = operation.target().noun, wanted_by(operation, slugs=True)
         # A new object without a key gets an address of its own.
-        address = address_of(operation) or key_of(operation.target().noun, f"#{asked.line}")
+        address = keys[0][0] if keys else address_of(operation) or key_of(noun, f"#{asked.line}")
+        if operation.plan_expand:
+            self._expand.setdefault(noun, set()).update(operation.plan_expand)
+        if removes(operation):
+            self._deleting.add(noun)
+        self._wanted += keys
+        if len(self._wanted) >= BATCH:
+            self._want()
         self._scratch.execute(
             "INSERT INTO asked VALUES (?, ?, ?, ?, ?, NULL, NULL)",
             (
@@ -126,6 +140,10 @@ class Planner:
                 expected,
             ),
         )
+
+    def _want(self) -> None:
+        self._snapshot.want(self._wanted)
+        self._wanted.clear()
 
     async def select(self, change: BulkChange) -> None:
         """Read the fleet, and add the operations for each selected object."""
@@ -166,24 +184,15 @@ class Planner:
         return await asyncio.to_thread(ScratchPlan, self._scratch, header)
 
     async def _read(self) -> None:
-        snapshot, scratch = self._snapshot, self._scratch
-        texts = scratch.execute("SELECT operation FROM asked WHERE operation IS NOT NULL")
-        deleting = set()
-        for rows in batches(texts):
-            operations = [_operation(text) for (text,) in rows]
-            for each in operations:
-                noun = each.target().noun
-                if not snapshot.read and each.plan_expand:
-                    known = snapshot.expand.get(noun, ())
-                    snapshot.expand[noun] = tuple({*known, *each.plan_expand})
-                if removes(each):
-                    deleting.add(noun)
-            snapshot.want(operations, slugs=True)
+        snapshot = self._snapshot
+        for noun, fields in () if snapshot.read else self._expand.items():
+            snapshot.expand[noun] = tuple({*snapshot.expand.get(noun, ()), *fields})
+        self._want()
         await snapshot.look()
         # The state of an object does not list the objects that depend on it.
         deleted = "SELECT address FROM asked WHERE removes"
         sites = snapshot.sites_of(deleted)
-        for noun in sorted(deleting - snapshot.complete):
+        for noun in sorted(self._deleting - snapshot.complete):
             for site_id in sites if len(sites) <= _MOST_SITES else (None,):
                 await snapshot.read_pages(noun_named(noun), site_id)
 

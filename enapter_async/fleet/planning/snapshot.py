@@ -64,6 +64,10 @@ _BEYOND: Final = "\U0010ffff"
 """Sorts after every key."""
 
 
+Wanted = tuple[str, str | None, str, str | None]
+"""A row of `wanted`; `reading` is how to read it, if its noun does not define that."""
+
+
 def batches(items: Iterable[Any]) -> Iterator[list[Any]]:
     """Yield the items in lists of at most `BATCH`."""
     pulls = iter(items)
@@ -132,12 +136,9 @@ class Snapshot:
             self._on_read(self.read)
         return new
 
-    def want(self, operations: Iterable[Operation[Any]], *, slugs: bool = False) -> None:
-        """Record the targets to look up, and with `slugs` the holders of slugs to be set."""
-        self._scratch.executemany(
-            "INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?)",
-            (each for operation in operations for each in _addresses(operation, slugs=slugs)),
-        )
+    def want(self, rows: Iterable[Wanted]) -> None:
+        """Record keys to look up, as `wanted_by` returns them."""
+        self._scratch.executemany("INSERT OR IGNORE INTO wanted VALUES (?, ?, ?, ?)", rows)
 
     async def look(self) -> None:
         """Look up all wanted objects: by pages first, then one by one for those not found.
@@ -309,25 +310,23 @@ class Snapshot:
         return sorted(sites - {""})
 
 
-def _addresses(
-    operation: Operation[Any], *, slugs: bool
-) -> Iterator[tuple[str, str | None, str, str | None]]:
-    """Yield the keys an operation needs, as rows of `wanted`.
+def wanted_by(operation: Operation[Any], *, slugs: bool = False) -> list[Wanted]:
+    """Return the keys an operation needs: its target's first; none if that cannot be read.
 
-    Each comes with how to read it, if its noun does not define that.
+    With `slugs` the holder of a slug to be set is among them.
     """
-    key, read_by = address_of(operation), reading(operation)
-    if key is None or read_by is None:
-        return
-    pieces = parse(key)
-    noun = noun_named(pieces.noun)
-    told = json.dumps(operation_to_json(read_by))
-    if pieces.part:
-        yield key, told, key, None
-        yield pieces.owner, None, pieces.plain, pieces.site_id
-        return
-    yield key, told if noun.state is None else None, pieces.plain, pieces.site_id
-    slug = operation.changes().get(noun.slug_field)
-    if slugs and isinstance(slug, str):
+    target, read_by = operation.target(), reading(operation)
+    if target.name is None or read_by is None:
+        return []
+    noun = noun_named(target.noun)
+    plain = key_of(target.noun, target.name)
+    owner = key_of(target.noun, target.name, target.site_id)
+    if target.part:
+        key, told = address_of(operation) or "", json.dumps(operation_to_json(read_by))
+        return [(key, told, key, None), (owner, None, plain, target.site_id)]
+    told_by = json.dumps(operation_to_json(read_by)) if noun.state is None else None
+    keys: list[Wanted] = [(owner, told_by, plain, target.site_id)]
+    if slugs and isinstance(slug := operation.changes().get(noun.slug_field), str):
         held = key_of(noun.name, slug)
-        yield held, None, held, None
+        keys.append((held, None, held, None))
+    return keys
