@@ -3,8 +3,8 @@
 import hmac
 import os
 import ssl
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -309,14 +309,25 @@ class Client:
         """
         return await respond(self._open_pipeline(), operation)
 
-    def stream(self, operation: StreamedOperation[T]) -> AbstractAsyncContextManager[Stream[T]]:
+    @asynccontextmanager
+    async def stream(self, operation: StreamedOperation[T]) -> AsyncGenerator[Stream[T], None]:
         """Open the answer to an operation whose items are read as they arrive.
 
         Opening it is retried as a read until the first items have arrived, within the deadline;
         after that, `Timeouts.read` limits the wait for each part. Raises the errors of `execute`,
         and while it is read `StreamBrokenError`. The `async with` frees its connection.
         """
-        return self._engine.stream(self._open_pipeline(), operation)
+        async with self.streams((operation,)) as (stream,):
+            yield stream
+
+    def streams(
+        self, operations: Sequence[StreamedOperation[T]]
+    ) -> AbstractAsyncContextManager[tuple[Stream[T], ...]]:
+        """Open the answers to several operations together, as `stream` opens one.
+
+        Their places are taken at once, so that no two callers hold some and wait for each other.
+        """
+        return self._engine.streams(self._open_pipeline(), operations)
 
     def call(
         self, operation: Operation[T], *, record: CallRecord, patient: bool = False

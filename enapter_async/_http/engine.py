@@ -6,6 +6,7 @@ import os
 import ssl
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -143,13 +144,13 @@ class Engine:
         assert self._sockets is not None  # noqa: S101 - an open engine has them
         return self._sockets
 
-    def stream(
-        self, pipeline: Pipeline, operation: StreamedOperation[T]
-    ) -> contextlib.AbstractAsyncContextManager[Stream[T]]:
-        """Return a context in which a streamed answer is open."""
+    def streams(
+        self, pipeline: Pipeline, operations: Sequence[StreamedOperation[T]]
+    ) -> contextlib.AbstractAsyncContextManager[tuple[Stream[T], ...]]:
+        """Return a context in which streamed answers are open."""
         if self._streams is None:
             raise ConfigurationError(f"this client is {self.state}")
-        return self._streams.open(pipeline, operation)
+        return self._streams.open(pipeline, operations)
 
     def _check_loop(self) -> None:
         """Raise if the loop or the process is not that of `open`; the thread may be another."""

@@ -6,6 +6,7 @@ of a session, also if the client's calls manage their own connections, and each 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
@@ -19,7 +20,7 @@ from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.session import SessionTransport
 from enapter_async._http.transport import Timeouts, torn
 from enapter_async._http.wire import Wire
-from enapter_async.errors import DeadlineExceededError, StreamBrokenError
+from enapter_async.errors import ConfigurationError, DeadlineExceededError, StreamBrokenError
 from enapter_async.streaming import Reader, StreamedOperation
 
 T = TypeVar("T")
@@ -132,6 +133,43 @@ def _check_framing(headers: Any) -> None:
         raise ValueError("the response does not say where it ends, so a cut would go unnoticed")
 
 
+class _Places:
+    """The places of open streams. Those for one time series are taken together, in turn.
+
+    If each were taken by itself, two time series could each hold some and wait for the rest.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def take(self, number: int) -> None:
+        """Wait until that many are free, and all who came before have theirs."""
+        entry = (number, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        self._grant()
+        try:
+            await entry[1]
+        except asyncio.CancelledError:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+                self._grant()
+            else:
+                self.free(number)
+            raise
+
+    def free(self, number: int) -> None:
+        """Give that many back."""
+        self._free += number
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._free:
+            number, granted = self._waiting.popleft()
+            self._free -= number
+            granted.set_result(None)
+
+
 class Streams:
     """The open streams of one client, which are closed with it."""
 
@@ -140,39 +178,51 @@ class Streams:
         self._wire = wire
         self._ssl = ssl
         self._most = most
-        self._places = asyncio.Semaphore(most)
+        self._places = _Places(most)
         self._open: set[Stream[Any]] = set()
 
     @asynccontextmanager
     async def open(
-        self, pipeline: Pipeline, operation: StreamedOperation[T]
-    ) -> AsyncGenerator[Stream[T], None]:
-        """Open a stream, and free its connection and its place at the end.
+        self, pipeline: Pipeline, operations: Sequence[StreamedOperation[T]]
+    ) -> AsyncGenerator[tuple[Stream[T], ...], None]:
+        """Open streams together, and free their connections and places at the end.
 
         Raises:
-            DeadlineExceededError: No stream ended in time, or the call's deadline passed.
+            ConfigurationError: There are more than may ever be open.
+            DeadlineExceededError: Too few streams ended in time, or a call's deadline passed.
         """
-        await self._take_place(pipeline.policy.deadline)
+        await self._take_places(len(operations), pipeline.policy.deadline)
+        tasks = [asyncio.ensure_future(self._open_one(pipeline, each)) for each in operations]
         try:
-            transport = StreamTransport(self._session, self._wire, self._ssl, operation)
-            stream: Stream[T] = await attrs.evolve(pipeline, transport=transport).execute(operation)
-            self._open.add(stream)
-            try:
-                yield stream
-            finally:
-                self._open.discard(stream)
-                stream.close()
+            yield tuple(await asyncio.gather(*tasks))
         finally:
-            self._places.release()
+            for task in tasks:
+                task.cancel()
+            for stream in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(stream, Stream):
+                    self._open.discard(stream)
+                    stream.close()
+            self._places.free(len(operations))
 
-    async def _take_place(self, seconds: float) -> None:
+    async def _open_one(self, pipeline: Pipeline, operation: StreamedOperation[T]) -> Stream[T]:
+        transport = StreamTransport(self._session, self._wire, self._ssl, operation)
+        stream: Stream[T] = await attrs.evolve(pipeline, transport=transport).execute(operation)
+        self._open.add(stream)
+        return stream
+
+    async def _take_places(self, number: int, seconds: float) -> None:
+        if number > self._most:
+            raise ConfigurationError(
+                f"this takes {number} streams at once, and {self._most} may be open; request "
+                f"fewer columns, or allow more with Pacing(max_streams={number})"
+            )
         try:
             async with asyncio.timeout(seconds):
-                await self._places.acquire()
+                await self._places.take(number)
         except TimeoutError:
             raise DeadlineExceededError(
-                f"out of time: {self._most} streams are open; close one, or allow more with "
-                f"Pacing(max_streams=…)"
+                f"out of time: of {self._most} streams, too many are open for {number} more; close "
+                f"some, or allow more with Pacing(max_streams=…)"
             ) from None
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The interface through which the API methods execute operations."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
@@ -43,8 +44,10 @@ class StreamingExecutor(Executor, Protocol):
 class OpeningExecutor(Executor, Protocol):
     """An executor that also opens answers that are read as they arrive."""
 
-    def stream(self, operation: StreamedOperation[T]) -> AbstractAsyncContextManager[Stream[T]]:
-        """Open the answer to an operation."""
+    def streams(
+        self, operations: Sequence[StreamedOperation[T]]
+    ) -> AbstractAsyncContextManager[tuple[Stream[T], ...]]:
+        """Open the answers to operations together."""
         ...
 
 

@@ -100,9 +100,9 @@ class TimeseriesTable:
         window = next(self._windows, None)
         if window is None:
             return False
-        for query in window.by_columns():
-            stream = await self._stack.enter_async_context(self._executor.stream(query))
-            self._parts.append(_Part(query, stream))
+        queries = list(window.by_columns())
+        streams = await self._stack.enter_async_context(self._executor.streams(queries))
+        self._parts = list(map(_Part, queries, streams))
         found = tuple(column for part in self._parts for column in part.columns)
         if not self.columns or all(column.type is None for column in self.columns):
             self.columns = found

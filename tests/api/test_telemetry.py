@@ -1,5 +1,6 @@
 """`client.telemetry` against the emulator, whose values follow from a seed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.emulator.telemetry import DEFAULT, TYPES, Telemetry
 from enapter_async.errors import ConfigurationError, NotFoundError
+from enapter_async.limits.pacing import Pacing
 from enapter_async.models.telemetry import Aggregation, DataType, TelemetryPoint, TelemetrySelector
 from enapter_async.operations import telemetry as operations
 from enapter_async.operations.telemetry import QueryTimeseries
@@ -144,6 +147,32 @@ async def test_a_large_query_is_cut_and_merged_by_time(
     after = rows[57][0]
     rest = await read(client, {"pump": tuple(DEFAULT)}, 100, after=after)
     assert rest[: len(rows) - 58] == rows[58:]
+
+
+async def test_wide_time_series_take_all_their_places_at_once(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "MOST_COLUMNS", 2)  # so each takes three places
+    wide = {"pump": tuple(DEFAULT)}
+    settings: dict[str, Any] = {"base_url": emulator.base_url}
+    pacing, retry = Pacing(max_streams=4), RetryPolicy(deadline=5, attempts=1)
+    async with Client(emulator.token, pacing=pacing, retry=retry, **settings) as client:
+        # Were they taken one by one, two would have two each, and wait for the third.
+        rows = await asyncio.gather(*(read(client, wide, 3) for _ in range(8)))
+        assert all(each == rows[0] for each in rows)
+        async with client.telemetry.timeseries(wide, from_=FROM, to=FROM + MINUTE):
+            waiting = [asyncio.ensure_future(read(client, wide, 3)) for _ in range(3)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()  # as a caller that gives up, before and while it has its turn
+        waiting[1].cancel()
+        assert await waiting[2] == rows[0]
+        ended = await asyncio.gather(*waiting[:2], return_exceptions=True)
+        assert [type(each) for each in ended] == [asyncio.CancelledError] * 2
+        async with client.telemetry.timeseries(wide, from_=FROM, to=FROM + MINUTE):
+            assert await read(client, {"pump": ["power"]}, 3)  # one place is left
+    async with Client(emulator.token, pacing=Pacing(max_streams=2), **settings) as client:
+        with pytest.raises(ConfigurationError, match="takes 3 streams at once, and 2 may be open"):
+            await read(client, wide, 3)
 
 
 async def test_the_first_part_of_the_time_may_be_empty(

@@ -146,7 +146,9 @@ async def test_a_stream_has_its_own_place_and_ends_with_the_client(
         await anext(rows)
         server.script(ignored(answer(200, {"device": {"id": "dev-1"}})))
         await rig.client.devices.get("dev-1")  # the only place in flight is free
-        with pytest.raises(DeadlineExceededError, match="1 streams are open"):
+        with pytest.raises(
+            DeadlineExceededError, match="of 1 streams, too many are open for 1 more"
+        ):
             await read(rig)
         waiting = asyncio.ensure_future(anext(rows))
         await asyncio.sleep(0)
