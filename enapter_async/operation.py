@@ -274,10 +274,11 @@ class Operation(Generic[T_co]):
         return "; ".join(shown) or ("" if wanted else "it does not show the requested values")
 
     def reads(self) -> "Operation[Any] | None":
-        """Return the operation that reads the state of this operation's target, or None.
+        """Return the read of its target's state, or None; the search if it settles by SEARCH."""
+        return None
 
-        If it settles by SEARCH, return the search.
-        """
+    def reads_moved(self) -> "Operation[Any] | None":
+        """Return the read by the slug that it sets; a target addressed by slug has moved there."""
         return None
 
     def proven_by(self) -> "Operation[Any] | None":

@@ -38,7 +38,7 @@ FLOORS = (
 
 FLOORS_OF_FLEET = (
     ("circuit_breaker", "errors", "private_files", "progress", "reading", "scratch", "waits"),
-    ("credentials", "obstacles", "spreadsheets"),
+    ("credentials", "obstacles", "patience", "spreadsheets"),
     ("admission", "operation_files"),
     ("desired_files", "outcomes"),
     ("outcome_stream",),

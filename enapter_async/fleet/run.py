@@ -31,6 +31,7 @@ from enapter_async.fleet.outcomes import (
     Tally,
 )
 from enapter_async.fleet.pace_notes import pace_noted
+from enapter_async.fleet.patience import PatientReads
 from enapter_async.fleet.planning.drift import Guard, GuardMode, StateGuard
 from enapter_async.fleet.producer import AHEAD, Producer
 from enapter_async.fleet.reading import Caller
@@ -269,12 +270,11 @@ class Run(Generic[OperationT]):
         exits.push_async_callback(self._admission.close)
         if self._limiter is not None:
             exits.enter_context(pace_noted(self._limiter, self._clock, self._tell, session))
-        rollout = self._rollout
-        chosen = guard = options.guard
+        rollout, guard = self._rollout, options.guard
+        reads = PatientReads(self._client, self._clock, options.max_pause, self._on_wait)
         if isinstance(guard, GuardMode):
-            guard = StateGuard(self._client, guard, self._on_wait, staged=rollout is not None)
+            guard = StateGuard(reads, guard, self._on_wait, staged=rollout is not None)
         await exits.enter_async_context(guard)
-        per_group = None if rollout is None else rollout.per_group
         context = ExecutionContext(
             client=self._client,
             following=Following(options.wait, self._clock, self._stop_signal.__bool__),
@@ -282,18 +282,19 @@ class Run(Generic[OperationT]):
             credential_store=opened.credential_store,
             limiter=self._limiter,
         )
+        per_group = None if rollout is None else rollout.per_group
         self._pool.configure(context, guard, session, per_group=per_group)
         if rollout is not None:
-            self._wave_runner = self._make_wave_runner(rollout, guard)
-        elif opened.planned or (opened.known and guard is chosen):
-            await guard.before_wave(0, opened.left)
+            self._wave_runner = self._make_wave_runner(rollout, guard, reads)
+        elif opened.planned or (opened.known and guard is options.guard):
+            await self._stop_signal.unless(partial(guard.before_wave, 0, opened.left))
         return opened.items
 
-    def _make_wave_runner(self, rollout: Rollout, guard: Guard) -> WaveRunner:
+    def _make_wave_runner(self, rollout: Rollout, guard: Guard, reads: Caller) -> WaveRunner:
         waves = self._input
         return WaveRunner(
             rollout,
-            self._client,
+            reads,
             self._clock,
             sizes=waves.sizes if isinstance(waves, Waves) else None,
             items_of=self._items_of,

@@ -163,6 +163,11 @@ class UpdateDevice(OnDevice[Device]):
         """Return the operation that reads the device."""
         return GetDevice(device_id=self.device_id, site_id=self.site_id)
 
+    def reads_moved(self) -> GetDevice | None:
+        """Return the operation that reads the device by its new slug, if one is set."""
+        slug = self.changes().get("slug")
+        return None if slug is None else GetDevice(device_id=slug, site_id=self.site_id)
+
     def holds(self, state: Device | None) -> bool:
         """Return whether the fields that it sets already have their values."""
         return (

@@ -179,6 +179,10 @@ class RenameRule(_OnRule[Rule]):
         """Return whether an answer is about the rule, by its id, or by any slug."""
         return rule_arguments.is_about(self.rule_id, result, new_slug=True)
 
+    def reads_moved(self) -> GetRule:
+        """Return the operation that reads the rule by its new slug."""
+        return attrs.evolve(self.reads(), rule_id=self.slug)
+
     def undo(self, before: Rule) -> "RenameRule | None":
         """Return the operation that restores the old slug."""
         return attrs.evolve(self, rule_id=before.id, slug=before.slug) if before.slug else None

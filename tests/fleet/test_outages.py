@@ -14,14 +14,14 @@ from enapter_async import fleet
 from enapter_async._http.retry import RetryPolicy
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, TooManyRequests, World
-from enapter_async.emulator.faults import ServerFailure
+from enapter_async.emulator.faults import Fault, ServerFailure
 from enapter_async.fleet import Outcome, State
 from enapter_async.fleet.errors import PausedTooLongError
 from enapter_async.fleet.outcomes import RunEvent, RunGoesOn, RunStopped, RunWaiting
 from enapter_async.fleet.rollout.abort import DEFAULT_ABORT
 from enapter_async.fleet.waits import Reason
 from enapter_async.operation import Operation
-from enapter_async.operations.devices import GenerateConfig
+from enapter_async.operations.devices import GenerateConfig, UpdateDevice
 from tests.fleet.callers import rename
 from tests.support.clock import FakeClock
 
@@ -206,3 +206,52 @@ async def test_criteria_judge_executed_operations_and_not_waiting_ones(
     report, _, _ = await through(emulator, abort=DEFAULT_ABORT, max_pause=1e9)
     assert report.stopped is None
     assert report.ok
+
+
+async def test_the_reads_around_a_wave_are_as_patient_as_the_run(emulator: Emulator) -> None:
+    """The reads before, between and after waves outlast what would end a call of the client."""
+    clock = FakeClock()
+    client = Client(emulator.token, base_url=emulator.base_url, clock=clock.clock())
+    away: tuple[Fault, ...] = (
+        TooManyRequests(retry_after=600),
+        ServerFailure(status=503),
+        TooManyRequests(),
+    )
+    waits: list[Reason] = []
+
+    def on_event(event: RunEvent) -> None:
+        # A sweep before a wave, and the read after it.
+        if isinstance(event, RunWaiting) and event.wait.reason.reads:
+            for fault in away:
+                emulator.faults.add(fault, method="GET", times=20)
+        if isinstance(event, RunWaiting):
+            waits.append(event.wait.reason)
+
+    async with client:
+        renames = [rename(device.id) for device in emulator.world]
+        with await fleet.plan(client, renames) as plan:
+            report = await fleet.apply(
+                client,
+                plan,
+                rollout=fleet.Rollout(waves=(1, "rest")),
+                guard=fleet.GuardMode.WAVE,
+                max_pause=1e9,
+                on_event=on_event,
+            )
+            assert report.ok
+            assert report.stopped is None
+            emulator.faults.add(TooManyRequests(retry_after=3600), method="GET", times=None)
+            with pytest.raises(PausedTooLongError, match="nothing got through for 15:00: HTTP 429"):
+                await fleet.apply(client, plan, check=True)
+    assert {Reason.DRIFT, Reason.READ_BACK, Reason.THROTTLED} <= set(waits)
+    assert emulator.world.count("update") == 60
+
+
+async def test_a_device_addressed_by_slug_is_read_back_at_its_new_one(emulator: Emulator) -> None:
+    device = next(iter(emulator.world))
+    moves = [UpdateDevice(device_id=device.slug, slug="moved", name="Moved")]
+    async with Client(emulator.token, base_url=emulator.base_url) as client:
+        report = await fleet.apply(client, moves, rollout=fleet.Rollout())
+    assert report.ok
+    assert report.stopped is None, "its read back does not find it at its old slug"
+    assert emulator.world.device(device.id).slug == "moved"

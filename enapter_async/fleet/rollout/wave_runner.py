@@ -292,6 +292,8 @@ class WaveRunner:
                 await self._clock.sleep(seconds)
             try:
                 state = await read_state(self._client, reading)
+                if state is None and (moved := operation.reads_moved()):
+                    state = await read_state(self._client, moved)
             except EnapterError as error:
                 problem = f" ({_kind_of(error)})"
                 continue

@@ -1,0 +1,98 @@
+"""Reads for a run with the run's own patience: a server that is away must not end a job."""
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from enapter_async._http.call import CallRecord
+from enapter_async.clock import Clock
+from enapter_async.errors import (
+    APIError,
+    DeadlineExceededError,
+    EnapterError,
+    HostDownError,
+    RateLimitedError,
+)
+from enapter_async.fleet.errors import PausedTooLongError
+from enapter_async.fleet.reading import Caller
+from enapter_async.fleet.waits import Reason, Wait, minutes
+from enapter_async.operation import Operation
+
+T = TypeVar("T")
+
+AWAY: Final = (502, 503, 504)
+"""Statuses with which a proxy answers for a server that is away."""
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 30.0
+"""Seconds until a read is tried again: doubled each time, and random."""
+
+
+class PatientReads:
+    """Reads with a client, and waits at most `max_pause` seconds while the server is away.
+
+    A run reads devices before and after each wave. Such a read ends like any call after its
+    attempts or its deadline, which is far sooner than the run gives up on its operations; so it
+    is repeated, provided that it failed because of the server and not because of its object.
+    `on_wait` receives the wait, and None once a read has got through.
+    """
+
+    def __init__(
+        self,
+        client: Caller,
+        clock: Clock,
+        max_pause: float,
+        on_wait: Callable[[Wait | None], None],
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._max_pause = max_pause
+        self._on_wait = on_wait
+        self._since: float | None = None
+        """Since when nothing has got through; None if the last read did."""
+
+    async def call(self, operation: Operation[T], *, record: CallRecord, patient: bool = True) -> T:
+        """Carry out a read.
+
+        Raises:
+            PausedTooLongError: nothing got through for `max_pause` seconds.
+            EnapterError: as the client raises it.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                result = await self._client.call(operation, record=record, patient=patient)
+            except EnapterError as error:
+                if not is_away(error):
+                    self._through()
+                    raise
+                seconds = self._clock.uniform(pause / 2, pause)
+                await self._rest(error, max(seconds, getattr(error, "retry_after", None) or 0.0))
+                pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._through()
+                return result
+
+    async def _rest(self, error: EnapterError, seconds: float) -> None:
+        now = self._clock.monotonic()
+        first = self._since is None
+        since = self._since = now if self._since is None else self._since
+        if now + seconds - since > self._max_pause:
+            raise PausedTooLongError(
+                f"nothing got through for {minutes(self._max_pause)}: {error}"
+            ) from error
+        if first:
+            refused = isinstance(error, RateLimitedError)
+            reason = Reason.THROTTLED if refused else Reason.HOST_DOWN
+            self._on_wait(Wait(reason=reason, since=now, detail=str(error)))
+        await self._clock.sleep(seconds)
+
+    def _through(self) -> None:
+        if self._since is not None:
+            self._since = None
+            self._on_wait(None)
+
+
+def is_away(error: EnapterError) -> bool:
+    """Return whether a read failed because the server is away or refuses everything."""
+    if isinstance(error, APIError):
+        return isinstance(error, RateLimitedError) or error.status in AWAY
+    return isinstance(error, HostDownError | DeadlineExceededError)
