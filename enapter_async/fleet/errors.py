@@ -85,6 +85,11 @@ class RunBusyError(RunRefusedError):
     """Another runner is executing the run, in this process or another one."""
 
 
+def busy(run: object) -> str:
+    """Return the message of a `RunBusyError`."""
+    return f"another runner is executing {run}: wait until it has ended, or stop it (`fleet stop`)"
+
+
 class PlanFileError(RunRefusedError):
     """The file is not a plan, or the plan was changed; nothing was sent."""
 

@@ -11,10 +11,12 @@ from enapter_async.emulator.faults import Drop
 from enapter_async.emulator.server import Emulator
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.apply_and_resume import apply
+from enapter_async.fleet.errors import RunBusyError
 from enapter_async.fleet.outcomes import State
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.planner import plan
-from enapter_async.fleet.planning.rollback import Lasting, undo
+from enapter_async.fleet.planning.rollback import Lasting, UndoOnly, undo
+from enapter_async.fleet.run import Run
 from enapter_async.operation import Operation
 from enapter_async.operations.devices import (
     AssignBlueprint,
@@ -153,3 +155,24 @@ async def test_another_server_and_no_journal_are_refused(tmp_path: Path) -> None
     async with Client("token", base_url="http://127.0.0.1:9") as other:
         with pytest.raises(ConfigurationError, match="that run used"):
             await undo(other, journal)
+
+
+async def test_only_a_run_that_has_stopped_and_items_that_exist_are_undone(tmp_path: Path) -> None:
+    async with running(fleet_of(3)) as (_, client):
+        renames: list[Operation[Any]] = [
+            UpdateDevice(device_id=uuid(each), name="New") for each in range(3)
+        ]
+        with await plan(client, renames) as made:
+            async with Run(client, made, journal=tmp_path / "run.db") as run:
+                async for _ in run:
+                    with pytest.raises(RunBusyError, match=r"run\.db: wait until .*fleet stop"):
+                        await undo(client, tmp_path / "run.db")
+        for only, missing in (
+            (UndoOnly(items=frozenset({1, 3})), "no item 3: .* from 0 to 2"),
+            (UndoOnly(sites=frozenset({"nowhere"})), "on a device of the site 'nowhere'"),
+        ):
+            with pytest.raises(ConfigurationError, match=missing):
+                await undo(client, tmp_path / "run.db", only=only)
+        back = await undo(client, tmp_path / "run.db", only=UndoOnly(items=frozenset({0, 2})))
+        with back.plan as way:
+            assert len(way) == 2

@@ -21,8 +21,9 @@ from enapter_async.converter import (
     structure,
 )
 from enapter_async.errors import ConfigurationError
+from enapter_async.fleet.errors import RunBusyError, busy
 from enapter_async.fleet.inputs import WorkItem
-from enapter_async.fleet.journal.names import read_journal
+from enapter_async.fleet.journal.names import store_of
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import SHOWN
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
@@ -96,12 +97,39 @@ class UndoOnly:
 
     def has(self, item: WorkItem, mark: Mark) -> bool:
         """Return whether an item of the run, with this mark, is to be undone."""
-        site = item.group or item.operation.target().site_id
         return (
             (not self.states or STATE_OF_MARK[mark] in self.states)
-            and (not self.sites or site in self.sites)
+            and (not self.sites or _site_of(item) in self.sites)
             and (self.items is None or item.seq in self.items)
         )
+
+    def check(self, journal: Journal) -> None:
+        """Check that the run has these items and sites.
+
+        Raises:
+            ConfigurationError: it does not.
+        """
+        if self.items is None and not self.sites:
+            return
+        last, sites = -1, set[str]()
+        for item in journal.items():
+            last = item.seq
+            sites |= {_site_of(item) or ""} & self.sites
+        beyond = sorted(each for each in self.items or () if each > last)
+        if beyond:
+            raise ConfigurationError(
+                f"the run has no item {beyond[0]}: its items are numbered from 0 to {last}"
+            )
+        missing = sorted(self.sites - sites)
+        if missing:
+            raise ConfigurationError(
+                f"the run has no operation on a device of the site {missing[0]!r}; only a plan "
+                "knows the sites of its devices"
+            )
+
+
+def _site_of(item: WorkItem) -> str | None:
+    return item.group or item.operation.target().site_id
 
 
 async def undo(
@@ -120,7 +148,8 @@ async def undo(
 
     Raises:
         RunRefusedError: there is no such journal, or it has a different version.
-        ConfigurationError: the run used another server.
+        RunBusyError: the run is in progress.
+        ConfigurationError: the run used another server, or has not what `only` names.
         EnapterError: the fleet could not be read.
     """
     scratch = open_scratch()
@@ -161,11 +190,15 @@ class _Rollback:
 
     def collect(self, path: str | os.PathLike[str], base_url: str, only: UndoOnly) -> None:
         """Read a journal's items, in order of execution."""
-        with contextlib.closing(read_journal(path)) as journal:
+        store = store_of(path)
+        if store.is_held():
+            raise RunBusyError(busy(os.fspath(path)))
+        with contextlib.closing(store.read()) as journal:
             about = journal.facts().get("base_url")
             if about != base_url:
                 raise ConfigurationError(f"that run used {about}, but the client uses {base_url}")
             replay = Replay(journal)
+            only.check(journal)
             self._scratch.execute("BEGIN")
             for item in journal.items():
                 mark = Mark(replay.marks[item.seq])

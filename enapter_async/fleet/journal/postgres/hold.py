@@ -17,7 +17,13 @@ import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, Self, TypeVar
 
-from enapter_async.fleet.errors import JournalError, RunBusyError, RunRefusedError, TakenOverError
+from enapter_async.fleet.errors import (
+    JournalError,
+    RunBusyError,
+    RunRefusedError,
+    TakenOverError,
+    busy,
+)
 from enapter_async.fleet.journal.postgres.address import Address
 from enapter_async.fleet.journal.postgres.connections import (
     connect_async,
@@ -161,8 +167,8 @@ class PostgresHold:
             holder, stop = await self._one(_HOLDER, name) or (None, None)
             if heed_stop and stop is not None:
                 raise RunRefusedError(f"{self.name} was asked to stop: {stop}")
-            whose = "" if holder is None else f": {holder}"
-            raise RunBusyError(f"another runner is executing {self.name}{whose}")
+            whose = "" if holder is None else f" ({holder})"
+            raise RunBusyError(busy(f"{self.name}{whose}"))
         self._run, self._epoch, self.failed_over = found
         self.lease.renewed(began)
         (self._last_event,) = await self._one(_LAST_EVENT, self._run)

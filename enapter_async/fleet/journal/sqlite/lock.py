@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from enapter_async.errors import ConfigurationError
-from enapter_async.fleet.errors import RunBusyError
+from enapter_async.fleet.errors import RunBusyError, busy
 from enapter_async.fleet.journal.sqlite.schema import connect
 from enapter_async.fleet.private_files import check_private, open_private
 
@@ -42,7 +42,7 @@ class RunLock:
         except sqlite3.OperationalError as error:
             connection.close()
             if "locked" in str(error):
-                raise RunBusyError(f"another runner is executing {journal}") from None
+                raise RunBusyError(busy(journal)) from None
             raise ConfigurationError(f"{path} cannot be used as a lock: {error}") from None
         except sqlite3.DatabaseError as error:
             connection.close()
