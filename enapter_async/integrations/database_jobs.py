@@ -42,7 +42,7 @@ from enapter_async.integrations.folder_jobs import READERS, generates
 from enapter_async.integrations.job_files import JobSettings
 from enapter_async.integrations.job_session import STOPPED_BY_REQUEST
 from enapter_async.integrations.job_watch import alike_at
-from enapter_async.integrations.progress import Job
+from enapter_async.integrations.progress import Job, Phase
 from enapter_async.logs import BACKEND
 
 LOOK_SECONDS: Final = 0.5
@@ -252,6 +252,8 @@ def _unabandoned(step: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
 
 
 def _mark(seen: Seen) -> str:
-    """Return the id of an event, which changes with all that is told except the rate."""
-    told = json.dumps([attrs.evolve(seen.job, rate=0.0).as_json(), seen.troubles])
+    """Return the id of an event, which changes with what is told, and is the same everywhere."""
+    elsewhere = seen.job.phase is Phase.ELSEWHERE
+    phase = Phase.RUNNING if elsewhere else seen.job.phase
+    told = json.dumps([attrs.evolve(seen.job, phase=phase, rate=0.0).as_json(), seen.troubles])
     return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()

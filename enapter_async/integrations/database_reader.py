@@ -1,6 +1,7 @@
 """The status of a job in PostgreSQL, from its rows and the journals of its partitions."""
 
 import contextlib
+import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from enapter_async.integrations.progress import NOT_DONE, RATE_SECONDS, Job, Pha
 PARTITIONS_READ: Final = 200
 """The maximum number of partitions whose journals are read for the status of a job."""
 
+_PARTITION: Final = re.compile(r"-[0-9]{4,}\.jsonl$")
 _BAD: Final = tuple(state.value for state in NOT_DONE)
 
 
@@ -96,7 +98,7 @@ class DatabaseReader:
             next_steps=() if phase.active else tuple(_next_steps(status, partitions)),
             started_by=status.facts.get("started_by", ""),
             workers=status.workers,
-            credentials=status.credentials,
+            credentials=_files(status.credentials),
         )
         troubles = [each for partition in partitions for each in partition.troubles]
         return Seen(job=job, troubles=tuple(troubles[:TROUBLES_TOLD]))
@@ -153,6 +155,11 @@ class _Rate:
             self._looks.popleft()
         began, before = self._looks[0]
         return max(0, ended - before) / (now - began) if now > began else 0.0
+
+
+def _files(credentials: Sequence[str]) -> tuple[str, ...]:
+    """Return one pattern for the files of a worker, of which there is one for each partition."""
+    return tuple(sorted({_PARTITION.sub("-*.jsonl", file) for file in credentials}))
 
 
 def _waves(rows: Rows) -> Iterator[Wave]:

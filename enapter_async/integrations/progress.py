@@ -87,7 +87,8 @@ class Job:
     continue a job that is not running, each a name in `RESUME_OPTIONS`; empty if there is nothing
     left to do. `started_by` is the person who started it, as told to `Jobs.start`. `workers` are
     those that carry out a job in PostgreSQL now. `credentials` are the files that hold generated
-    configurations; in PostgreSQL, each with the name of its worker.
+    configurations; in PostgreSQL, each with the name of its worker, and with `*` for the numbers of
+    partitions.
     """
 
     id: str

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from enapter_async.client import Client
-from enapter_async.emulator import Drop, Emulator, Latency, World
+from enapter_async.emulator import Drop, Emulator, Hang, Latency, World
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import JournalError, Rollout, RunBusyError, RunRefusedError, State
 from enapter_async.fleet.errors import RunNotFoundError
@@ -145,6 +145,40 @@ async def test_any_replica_stops_resumes_and_retries_a_job(
     assert emulator.world.log.count("update") == 20
 
 
+async def test_an_event_is_the_same_from_each_replica_while_nothing_changes(
+    emulator: Emulator, database: str
+) -> None:
+    emulator.faults.add(Hang(), times=None, method="PATCH")
+    async with (
+        replica(emulator, database, grace=0.1) as one,
+        replica(emulator, database, resume=False) as other,
+    ):
+        job = await other.start(renames(20))
+        async with asyncio.timeout(10):
+            while not (await other.get(job.id)).workers:
+                pass
+        ids, phases = set(), []
+        for jobs in (one, other):
+            async with contextlib.aclosing(await jobs.watch(job.id)) as events:
+                event = await anext(events)
+            ids.add(event.id)
+            phases.append(event.data["phase"])
+    assert len(ids) == 1, "a browser that comes from the other replica is not told again"
+    assert phases == ["running", "running elsewhere"]
+
+
+async def test_an_abandoned_request_disturbs_no_other(emulator: Emulator, database: str) -> None:
+    async with two(emulator, database) as (one, _):
+        job = await one.start(renames(3))
+        await end_of(one, job.id)
+        asking = [asyncio.ensure_future(one.list()) for _ in range(12)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        for task in asking[::2]:
+            task.cancel()
+        assert [len(each) for each in await asyncio.gather(*asking[1::2])] == [1] * 6
+
+
 async def test_a_wave_that_did_not_pass_is_accepted_from_another_replica(
     emulator: Emulator, database: str
 ) -> None:
@@ -174,7 +208,8 @@ async def test_configurations_stay_with_the_replica_that_received_them(
         assert ended.next_steps == ("regenerate", "skip")
         [file] = kept.iterdir()
         [said] = ended.credentials
-        assert said.endswith(f": {file}")
+        assert said.endswith(f": {kept / job.id}-*.jsonl")
+        assert file.match(f"{job.id}-*.jsonl")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         await other.resume(job.id, **RESUME_OPTIONS["skip"])
         assert (await over(other, job.id)).next_steps == ()

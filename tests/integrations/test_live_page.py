@@ -254,6 +254,29 @@ async def test_a_browser_continues_past_a_wave_that_did_not_pass(tmp_path: Path)
         assert tab.complaints == []
 
 
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+async def test_a_browser_stops_the_job_of_another_worker(tmp_path: Path) -> None:
+    async with (
+        Emulator(world=World(fleet_of(DEVICES))) as emulator,
+        Dam(emulator).standing() as dam,
+        backend(APPS[0], dam, tmp_path / "jobs") as (_, at_work),
+        backend(APPS[1], dam, tmp_path / "jobs") as (_, url),
+        chromium(tmp_path / "browser") as tab,
+        aiohttp.ClientSession() as session,
+    ):
+        headers = {"Content-Type": "text/csv"}
+        where = f"{at_work}/jobs"
+        async with session.post(where, data=operations(), headers=headers) as response:
+            assert response.status == 201
+        await tab.open(url)
+        await tab.until("$('phase').textContent === 'running elsewhere'")
+        await tab.press("#stop")
+        dam.open()
+        await tab.until("$('phase').textContent === 'stopped'")
+        assert await steps(tab) == ["resume"]
+        assert tab.complaints == []
+
+
 def test_the_page_has_words_for_each_state_and_each_next_step() -> None:
     page = (EXAMPLES / "job.html").read_text("utf-8")
     for name in (*State, *RESUME_OPTIONS):
