@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.faults.breaks.accepted import ACCEPTED
 from tests.faults.breaks.answers import ANSWERS
+from tests.faults.breaks.backends import BACKENDS
 from tests.faults.breaks.breaking import Break, NotThereError
 from tests.faults.breaks.calls import CALLS
 from tests.faults.breaks.distributed import DISTRIBUTED
@@ -22,7 +23,17 @@ from tests.faults.breaks.timeseries import TIMESERIES
 __all__ = ["BREAKS", "SIMULATED", "Break", "NotThereError"]
 
 BREAKS: Final[Mapping[str, Break]] = MappingProxyType(
-    {**CALLS, **ANSWERS, **JOBS, **STREAMS, **DISTRIBUTED, **FILES, **ACCEPTED, **TIMESERIES}
+    {
+        **CALLS,
+        **ANSWERS,
+        **JOBS,
+        **BACKENDS,
+        **STREAMS,
+        **DISTRIBUTED,
+        **FILES,
+        **ACCEPTED,
+        **TIMESERIES,
+    }
 )
 
 SIMULATED: Final[Mapping[str, Break]] = MappingProxyType(
