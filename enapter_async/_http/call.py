@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 from enapter_async._http.evidence import Seen, candidates
 from enapter_async._http.message import Failure, Message, Reply
 from enapter_async._http.retry import settle_reserve
-from enapter_async._http.searching import searches_before
+from enapter_async._http.searching import looks_before
 from enapter_async._http.wire import printable
 from enapter_async.errors import (
     AmbiguousOutcomeError,
@@ -25,6 +25,10 @@ NOT_NEWER: Final = (
     "a read shows the wanted state, which may be older than the first attempt: a cache or a "
     "lagging replica may have answered"
 )
+
+
+_KEY_UNKNOWN: Final = "it is unknown whether an object with its key existed before"
+_KEY_TAKEN: Final = "; an object with its key existed before"
 
 
 class AttemptObserver(Protocol):
@@ -57,7 +61,7 @@ class CallRecord:
     records in `seen` how recent it is. `before` is the time of the last change that such a read
     showed before the operation, if the desired state already existed; `age` is how many seconds
     before this call the operation may first have been sent. `there` are the ids of the objects that
-    its search found before it was first sent, None if they are unknown. `permit` is a permit of the
+    a look found before it was first sent, None if they are unknown. `permit` is a permit of the
     client's limiter, acquired in advance for the first attempt. If it is still set after the call,
     the caller must end it. `reply` is the successful answer, kept only by a record that
     `keeps_reply`.
@@ -101,8 +105,6 @@ class Call:
     refusals = 0
     """How many times the server refused the call temporarily; these do not count as attempts."""
     request_id: str | None = None
-    absent_before = False
-    """Whether no object had the natural key before, if the operation settles by it."""
     candidates: tuple[Any, ...] = ()
     """The results of the search, if the operation settles by one."""
     first: float | None = None
@@ -168,6 +170,10 @@ class Call:
             error_type=state.kind if isinstance(state, Failure) else None,
         )
 
+    def looks_before(self) -> bool:
+        """Return whether it is still unknown what exists before the first attempt, and matters."""
+        return self.record.there is None and looks_before(self.operation)
+
     def put_off(self, seconds: float) -> None:
         """Extend the call's deadline by time that was spent waiting."""
         self.end += seconds
@@ -176,14 +182,6 @@ class Call:
         """Return how much of the remaining time is reserved for settling, in case it is needed."""
         uncertain = any(each.certainty.uncertain for each in self.record.attempts)
         return settle_reserve(self.operation.settles, left) if uncertain else 0.0
-
-
-def looks_before(call: Call) -> bool:
-    """Return whether the call needs a look at what exists before its first attempt."""
-    operation = call.operation
-    if operation.settles is Settles.KEY:
-        return operation.reads() is not None
-    return call.record.there is None and searches_before(operation)
 
 
 def unsent(error: EnapterError) -> Failure:
@@ -200,8 +198,8 @@ def doubt(call: Call, state: Any | Failure) -> str:
         there = call.record.there
         call.candidates = candidates(operation, state, call.seen, call.first, there)
         return f"a search found {listed(call.candidates)}{older(operation, there)}"
-    if settles is Settles.KEY and not call.absent_before:
-        return "it is unknown whether an object with its key existed before"
+    if settles is Settles.KEY and call.record.there != frozenset():
+        return _KEY_UNKNOWN
     if not operation.holds(state):
         return "a read does not show the change, which proves nothing"
     seen, first = call.seen, call.first
@@ -211,7 +209,9 @@ def doubt(call: Call, state: Any | Failure) -> str:
 
 def older(operation: Operation[Any], there: frozenset[str] | None) -> str:
     """Return a warning if it is unknown which objects existed before the operation, else ""."""
-    if there is None and searches_before(operation):
+    if operation.settles is Settles.KEY:
+        return f"; {_KEY_UNKNOWN}" if there is None else _KEY_TAKEN if there else ""
+    if there is None and looks_before(operation):
         return "; it is unknown which of them existed before"
     return ""
 

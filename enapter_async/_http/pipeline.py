@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from enapter_async._http.call import Call, CallRecord, differing, looks_before, unsent
+from enapter_async._http.call import Call, CallRecord, differing, unsent
 from enapter_async._http.evidence import Evidence
 from enapter_async._http.keyed_lock import KeyedLock, within
 from enapter_async._http.message import Failure, Message, Reply
@@ -146,7 +146,7 @@ class Pipeline(Renewing):
                 )
         try:
             settles = call.operation.settles
-            if settles is not _BY_STATE and settles is not _NEVER and looks_before(call):
+            if settles is not _BY_STATE and settles is not _NEVER and call.looks_before():
                 self._drop_granted(call.record)  # the look needs one, and might wait for it forever
                 await self._settlement().look_before(call)
             ended = await self._attempt(call)

@@ -17,8 +17,10 @@ def is_dated(operation: Operation[Any]) -> bool:
     return type(operation).created is not Operation.created
 
 
-def searches_before(operation: Operation[Any]) -> bool:
-    """Return whether only a search before the operation can show which objects are older."""
+def looks_before(operation: Operation[Any]) -> bool:
+    """Return whether only a look before the operation can show which objects are older."""
+    if operation.settles is Settles.KEY:
+        return operation.reads() is not None
     return operation.settles is Settles.SEARCH and not is_dated(operation)
 
 

@@ -29,9 +29,12 @@ class Settlement:
         """Record what exists before the first attempt, so that it is not taken for a new object."""
         operation = call.operation
         if operation.settles is Settles.KEY and (look := operation.reads()) is not None:
-            call.absent_before = await self.state(call, look) is None
-        elif not isinstance(found := await self._searched(call), Failure):
-            call.record.there = ids_of(operation.candidates(found))
+            found = await self.state(call, look)
+            older: Any = () if found is None else (found,)
+        else:
+            found = await self._searched(call)
+            older = found if isinstance(found, Failure) else operation.candidates(found)
+        call.record.there = None if isinstance(found, Failure) else ids_of(older)
 
     async def _searched(self, call: Call) -> Any | Failure:
         return await searched(call.operation, lambda page: self.read(call, page))

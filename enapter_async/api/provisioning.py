@@ -59,8 +59,8 @@ class Provisioning:
     async def vucm(self, name: str, *, hardware_id: str, site_id: str | None = None) -> Provisioned:
         """Create a virtual UCM on a gateway.
 
-        After a lost answer, the error's `candidates` hold a device with this hardware id, if the
-        first page of devices has one.
+        After a lost answer, the error's `candidates` hold the device with this hardware id, unless
+        it existed before.
 
         Source: API page, `POST provisioning/vucm`.
         """

@@ -18,14 +18,13 @@ from enapter_async.fleet.errors import (
 )
 from enapter_async.fleet.journal.records import ItemRecord
 from enapter_async.fleet.outcomes import OperationT, Outcome, State
-from enapter_async.fleet.reading import Caller, find_older, is_not_there, read_state
+from enapter_async.fleet.reading import FINDABLE, Caller, find_older, is_not_there, read_state
 from enapter_async.limits.limiter import Limiter
 from enapter_async.operation import Operation, Repeat, Settles, described
 
 AmbiguousT = TypeVar("AmbiguousT", bound=AmbiguousOutcomeError)
 
 _APPLIED: Final = State.APPLIED
-_SEARCH: Final = Settles.SEARCH
 """Looked up once, because finding a member of an enumeration is slow."""
 
 
@@ -91,7 +90,7 @@ class Execution(Generic[OperationT]):
             if item_record is not None:
                 record.before_again = item_record.write_intent
                 if not item_record.intent_written:
-                    if item_record.there is None and self.operation.settles is _SEARCH:
+                    if item_record.there is None and self.operation.settles in FINDABLE:
                         await self._note_older(client, item_record)
                     # Only with a permit: if the process is then killed, operations that wait for
                     # the rate limit do not become unknown.
@@ -147,7 +146,8 @@ class Execution(Generic[OperationT]):
     async def _note_older(self, client: Caller, item_record: ItemRecord) -> None:
         """Record what exists already, to tell it later from what the operation created."""
         if not item_record.uncertain:
-            item_record.there = await find_older(client, self.operation)
+            record = CallRecord(observer=self._observer, decides=True)
+            item_record.there = await find_older(client, self.operation, record)
 
     async def _make_room(self, credential_store: CredentialStore) -> Outcome[OperationT] | None:
         """Reserve space for generated credentials; return an outcome if there is not enough."""

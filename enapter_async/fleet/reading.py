@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol, TypeVar
 from enapter_async._http.call import CallRecord, listed, older
 from enapter_async._http.evidence import candidates
 from enapter_async._http.message import Failure
-from enapter_async._http.searching import ids_of, searched, searches_before
+from enapter_async._http.searching import ids_of, looks_before, searched
 from enapter_async.errors import AmbiguousOutcomeError, EnapterError, NotFoundError
 from enapter_async.operation import Operation, Settles, Target, described
 from enapter_async.operations.kinds import OLD_NOUN
@@ -84,18 +84,23 @@ async def _search(client: Caller, operation: Operation[Any], record: CallRecord)
     return found
 
 
-async def find_older(client: Caller, operation: Operation[Any]) -> frozenset[str] | None:
+async def find_older(
+    client: Caller, operation: Operation[Any], record: CallRecord
+) -> frozenset[str] | None:
     """Return the ids of objects that could later be taken for what the operation creates.
 
-    None if no such search is needed, or if it failed: then they are unknown.
+    None if no such look is needed, or if it failed: then they are unknown.
     """
-    if not searches_before(operation):
+    look: Operation[Any] | None = operation.reads()
+    if look is None or not looks_before(operation):
         return None
     try:
-        found = await _search(client, operation, CallRecord(decides=True))
+        if operation.settles is Settles.KEY:
+            state = await read_state(client, look, record=record)
+            return frozenset() if state is None else ids_of((state,))
+        return ids_of(operation.candidates(await _search(client, operation, record)))
     except EnapterError:
         return None
-    return ids_of(operation.candidates(found))
 
 
 async def find_created(
@@ -119,7 +124,7 @@ async def find_created(
     search: Operation[Any] | None = operation.reads()
     if search is not None and operation.settles is Settles.KEY:
         state = await read_state(client, search, record=record)
-        if operation.holds(state):
+        if operation.holds(state) and there == frozenset():
             return operation.result_of(state)
         search = None
     found = () if search is None else await _search(client, operation, record)

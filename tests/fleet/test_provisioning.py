@@ -147,10 +147,10 @@ async def test_another_slug_than_requested_differs_and_holds_the_rest(
 async def test_what_may_have_been_created_is_taken_by_its_slug_if_that_is_allowed(
     emulator: Emulator, client: Client, tmp_path: Path
 ) -> None:
-    """As after a kill: the look before the first attempt is not in the journal."""
     path = tmp_path / "j.db"
     emulator.faults.add(Drop(after_effect=True), method="POST", times=1)
-    emulator.faults.add(ServerFailure(status=500), method="GET", times=20)
+    failing = ServerFailure(status=500)
+    emulator.faults.add(failing, when=lambda it: it.method == "GET" and "p1" in emulator.world)
     brisk = client.with_options(retry=RetryPolicy(attempts=1))
     report = await fleet.apply(
         brisk, rows_of("p1"), credentials=tmp_path / "kept.jsonl", journal=path, abort=None

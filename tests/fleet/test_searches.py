@@ -10,7 +10,7 @@ from enapter_async.emulator import Drop, Emulator, ServerFailure, World
 from enapter_async.emulator.state import Site
 from enapter_async.errors import AmbiguousOutcomeError
 from enapter_async.fleet import JournalOptions, State
-from enapter_async.operations.provisioning import ProvisionVucm
+from enapter_async.operations.provisioning import ProvisionStandalone, ProvisionVucm
 from enapter_async.operations.sites import CreateSite
 from tests.fleet.fleets import device
 
@@ -98,3 +98,20 @@ async def test_a_single_candidate_that_may_be_older_is_never_taken(
     assert "a search found 1 object" in str(unknown.error)
     assert "it is unknown which of them existed before" in str(unknown.error)
     assert emulator.world.count("site.create") == 0
+
+
+async def test_an_object_that_may_have_had_the_key_is_never_taken(
+    emulator: Emulator, client: Client, journal: str
+) -> None:
+    other = device(OLD, slug="pump", name="Pump", site_id="0000-00", type="STANDALONE")
+    emulator.world.add(other)
+    emulator.faults.add(ServerFailure(status=500), method="GET", times=4)
+    emulator.faults.add(Drop(), method="POST", times=1)
+    create = ProvisionStandalone(name="Pump", slug="pump", site_id="0000-00")
+    report = await fleet.apply(client, [create], journal=journal, abort=None)
+    emulator.faults.clear()
+    accept = JournalOptions(path=journal, accept_candidates=True)
+    report = await fleet.resume(client, accept, abort=None)
+    (unknown,) = report.unknowns
+    assert "unknown whether an object with its key existed before" in str(unknown.error)
+    assert emulator.world.count("provision") == 0

@@ -29,7 +29,7 @@ from enapter_async.client import Client
 from enapter_async.errors import HostDownError, TLSError, TransportError
 from tests.simulation.trace import Trace
 from tests.simulation.weather import CALM, Course, Weather
-from tests.simulation.world import Answer, Asked, World, understand
+from tests.simulation.world import Answer, Asked, World
 
 BASE_URL: Final = "http://127.0.0.1:8080"
 STRANGER: Final = "ffffffff-ffff-4fff-8fff-ffffffffffff"
@@ -111,7 +111,7 @@ class Network:
             await asyncio.Event().wait()  # a killed process receives nothing more
         now = loop.time()
         self.world.settle(now)
-        asked = understand(message.method, message.target, message.body)
+        asked = self.world.understand(message.method, message.target, message.body)
         course = self.weather.course(self.chance, asked, now)
         send = Send(
             number=len(self.sends),
@@ -211,7 +211,8 @@ def _reply(send: Send, course: Course, answers: list[Answer]) -> Reply:
     if course.cut:
         return Reply(answer.status, CIMultiDict((JSON_TYPE,)), body[:9], "the body was lost")
     send.believable = True
-    return Reply(answer.status, CIMultiDict((JSON_TYPE,)), body)
+    date = (("Date", answer.date),) if answer.date else ()
+    return Reply(answer.status, CIMultiDict((JSON_TYPE, *date)), body)
 
 
 def _asked_to_wait(headers: tuple[tuple[str, str], ...]) -> float | None:

@@ -50,7 +50,15 @@ class Story:
 
     def people(self, shapes: Sequence[Shape]) -> None:
         """Start a new world with these devices."""
-        self.world = World(shapes, lambda at, text: self.trace.tell(at, "world", "{}", text))
+        self.inhabit(World(shapes, self.told))
+
+    def told(self, at: float, text: str) -> None:
+        """Record what happens in the world."""
+        self.trace.tell(at, "world", "{}", text)
+
+    def inhabit(self, world: World) -> None:
+        """Start in another world."""
+        self.world = world
         self.network = Network(self.world, random.Random(f"network {self.seed}"), self.trace)
 
     def blame(self, at: float, text: str) -> None:
@@ -99,6 +107,16 @@ class Story:
     def disturb(self, loop: VirtualLoop, start: float, length: float) -> None:
         """Plan other events: clocks that jump, a machine that sleeps, other users."""
         chance = self.chance
+        self.disturb_clocks(loop, start, length)
+        for number in range(chance.choice((0, 0, 0, 0, 1, 3))):
+            device_id = chance.choice(list(self.world.history))
+            at = start + chance.uniform(0.0, length)
+            fields = {} if chance.random() < 0.3 else {"name": f"foreign-{number}-{at:.0f}"}
+            self.world.plan(at, _meddling(self.world, device_id, fields))
+
+    def disturb_clocks(self, loop: VirtualLoop, start: float, length: float) -> None:
+        """Plan clocks that jump, and a machine that sleeps."""
+        chance = self.chance
         for _ in range(chance.choice((0, 0, 0, 1, 2))):
             seconds = chance.choice((-86_400.0, -3600.0, -5.0, 5.0, 3600.0, 1e8))
             at = start + chance.uniform(0.0, length)
@@ -106,11 +124,6 @@ class Story:
         if chance.random() < 0.15:
             at = start + chance.uniform(0.0, length)
             loop.call_at(at, self.leap, loop, chance.choice((1.0, 30.0, 600.0, 7200.0)))
-        for number in range(chance.choice((0, 0, 0, 0, 1, 3))):
-            device_id = chance.choice(list(self.world.history))
-            at = start + chance.uniform(0.0, length)
-            fields = {} if chance.random() < 0.3 else {"name": f"foreign-{number}-{at:.0f}"}
-            self.world.plan(at, _meddling(self.world, device_id, fields))
 
     def hook(self, loop: VirtualLoop) -> Callable[[Event], None]:
         """Return a hook that adds the client's events to the trace."""

@@ -91,11 +91,12 @@ class Effect:
 
 @attrs.frozen
 class Answer:
-    """The API's answer; `as_of` is the moment that a read shows."""
+    """The API's answer; `as_of` is the moment that a read shows, `date` its header."""
 
     status: int
     body: Mapping[str, Any] | None
     as_of: float | None = None
+    date: str = ""
 
 
 def refusal(status: int, code: str) -> Answer:
@@ -115,6 +116,10 @@ class World:
         self._told = told
         self._agenda: list[tuple[float, int, Callable[[float], None]]] = []
         self._numbers = itertools.count()
+
+    def understand(self, method: str, target: str, body: bytes | None) -> Asked:
+        """Parse a request as the API would."""
+        return understand(method, target, body)
 
     # Time.
 

@@ -63,6 +63,12 @@ ACCEPTED: Final[Mapping[str, Break]] = MappingProxyType(
             "",
             by="fleet/test_searches.py::test_a_single_candidate_that_may_be_older_is_never_taken",
         ),
+        "an object is taken that may have had the key before": Break(
+            "fleet.reading:find_created",
+            "and there == frozenset()",
+            "",
+            by="fleet/test_searches.py::test_an_object_that_may_have_had_the_key_is_never_taken",
+        ),
         "a killed run forgets what was there": Break(
             "fleet.journal.records:intent_row",
             "if there is None",

@@ -39,7 +39,7 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "whatever has a create's key is its work": Break(
             "_http.call:doubt",
-            "settles is Settles.KEY and not call.absent_before",
+            "settles is Settles.KEY and call.record.there != frozenset()",
             "False",
             by="http/test_settling.py::test_an_older_object_with_the_key_settles_nothing",
         ),
