@@ -44,6 +44,7 @@ async def verbs(client: Client) -> None:
         assert_type(device.name, str | None)
     assert_type(await client.blueprints.upload("pump"), Blueprint)
     assert_type(await client.blueprints.download("a"), bytes)
+    assert_type(await client.blueprints.save("a", "a.zip"), int)
     latest = await client.telemetry.latest({"a": ["power"]})
     assert_type(latest["a"]["power"], TelemetryPoint)
     since = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,10 +20,21 @@ from enapter_async._http.pipeline import Pipeline
 from enapter_async._http.session import SessionTransport
 from enapter_async._http.transport import Timeouts, torn
 from enapter_async._http.wire import Wire
-from enapter_async.errors import ConfigurationError, DeadlineExceededError, StreamBrokenError
+from enapter_async.errors import (
+    Certainty,
+    ConfigurationError,
+    DeadlineExceededError,
+    StreamBrokenError,
+    TransportError,
+)
 from enapter_async.streaming import Reader, StreamedOperation
 
 T = TypeVar("T")
+
+LOST: Final = Failure(
+    certainty=Certainty.NOT_SENT, error=TransportError("the connection was lost"), kind="Lost"
+)
+"""What a stream ended with that may be opened again."""
 LARGEST_PART: Final = 16 * 1024
 """How many bytes are read at once: the values of a larger part cost more memory, and time."""
 

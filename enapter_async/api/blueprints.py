@@ -9,9 +9,11 @@ from pathlib import Path
 
 import attrs
 
-from enapter_async.api.executor import Executor
-from enapter_async.api.packing import pack_blueprint, save_archive
-from enapter_async.errors import ConfigurationError
+from enapter_async._http.retry import backoff
+from enapter_async._http.streaming import LOST, Stream
+from enapter_async.api.executor import AnyExecutor
+from enapter_async.api.packing import new_file, pack_blueprint
+from enapter_async.errors import ConfigurationError, StreamBrokenError
 from enapter_async.models.blueprints import Blueprint, BlueprintView
 from enapter_async.operations.blueprints import (
     LARGEST_ARCHIVE,
@@ -22,6 +24,7 @@ from enapter_async.operations.blueprints import (
     UploadBlueprint,
     ValidateBlueprint,
 )
+from enapter_async.streaming import StreamedOperation
 
 Source = bytes | str | os.PathLike[str]
 """A blueprint to send: the path of a directory or of a ZIP archive, or the archive's bytes."""
@@ -35,7 +38,7 @@ class Blueprints:
     path of a ZIP archive, or the bytes of an archive.
     """
 
-    _executor: Executor
+    _executor: AnyExecutor
 
     async def get(self, blueprint_id: str) -> Blueprint:
         """Read what the API knows about a blueprint.
@@ -81,36 +84,70 @@ class Blueprints:
         return await self._executor.execute(UploadBlueprint(archive=archive))
 
     async def download(
-        self,
-        blueprint_id: str,
-        *,
-        view: BlueprintView | str = BlueprintView.ORIGINAL,
-        to: str | os.PathLike[str] | None = None,
+        self, blueprint_id: str, *, view: BlueprintView | str = BlueprintView.ORIGINAL
     ) -> bytes:
         """Return the ZIP archive of a blueprint, as uploaded or as compiled by the API.
 
-        With `to` it is also written to that file, which is replaced only by a complete archive.
         Raises `NotFoundError` if there is none. Changes nothing; safe to repeat.
 
         Source: API page "Blueprints", `GET blueprints/{blueprint_id}/zip`.
         """
         operation = DownloadBlueprint(blueprint_id=blueprint_id, view=BlueprintView(view))
-        return await _saved(await self._executor.execute(operation), to)
+        archive: bytes = await self._executor.execute(operation)
+        return archive
 
-    async def download_device_profiles(self, *, to: str | os.PathLike[str] | None = None) -> bytes:
-        """Return the ZIP archive of all device profiles; with `to`, also write it to that file.
+    async def save(
+        self,
+        blueprint_id: str,
+        path: str | os.PathLike[str],
+        *,
+        view: BlueprintView | str = BlueprintView.ORIGINAL,
+    ) -> int:
+        """Write the archive that `download` returns to a file, and return its size in bytes.
+
+        It is written as it arrives, so its size in memory is small. The file is replaced only by
+        a complete archive; one that breaks off is requested again, as often as the client tries.
+        Raises also `StreamBrokenError`, and `ConfigurationError` if the file cannot be written.
+        """
+        operation = DownloadBlueprint(blueprint_id=blueprint_id, view=BlueprintView(view))
+        return await self._save(operation, path)
+
+    async def download_device_profiles(self) -> bytes:
+        """Return the ZIP archive of all device profiles.
 
         Changes nothing; safe to repeat.
 
         Source: API page "Blueprints", `GET blueprints/device_profiles/download`.
         """
-        return await _saved(await self._executor.execute(DownloadDeviceProfiles()), to)
+        archive: bytes = await self._executor.execute(DownloadDeviceProfiles())
+        return archive
+
+    async def save_device_profiles(self, path: str | os.PathLike[str]) -> int:
+        """Write the archive of all device profiles to a file as `save` does; return its size."""
+        return await self._save(DownloadDeviceProfiles(), path)
+
+    async def _save(self, operation: StreamedOperation[bytes], path: str | os.PathLike[str]) -> int:
+        retry, clock = self._executor.retry, self._executor.clock
+        failures = 0
+        while True:
+            try:
+                async with self._executor.streams((operation,)) as (stream,):
+                    return await _written(stream, path)
+            except StreamBrokenError:
+                failures += 1
+                if failures >= retry.attempts:
+                    raise
+                await clock.sleep(backoff(retry, LOST, failures, clock.uniform))
 
 
-async def _saved(archive: bytes, to: str | os.PathLike[str] | None) -> bytes:
-    if to is not None:
-        await asyncio.to_thread(save_archive, to, archive)
-    return archive
+async def _written(stream: Stream[bytes], path: str | os.PathLike[str]) -> int:
+    """Write the parts of an archive to a file; return its size."""
+    size = 0
+    with new_file(path) as file:
+        async for parts in stream.batches():
+            for part in parts:
+                size += await asyncio.to_thread(file.write, part)
+    return size
 
 
 def _archive_of(source: Source) -> bytes:

@@ -51,6 +51,10 @@ class OpeningExecutor(Executor, Protocol):
         ...
 
 
+class AnyExecutor(OpeningExecutor, StreamingExecutor, Protocol):
+    """An executor that does all of this, as a client does."""
+
+
 class TimedExecutor(Executor, Protocol):
     """An executor with a clock, for methods that wait between two operations."""
 

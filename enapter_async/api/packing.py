@@ -1,5 +1,6 @@
 """The ZIP archive of a blueprint's directory: the same directory always gives the same bytes."""
 
+import contextlib
 import io
 import os
 import re
@@ -7,7 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from enapter_async.errors import ConfigurationError
 from enapter_async.operations.blueprints import LARGEST_ARCHIVE
@@ -51,8 +52,9 @@ def pack_blueprint(directory: str | os.PathLike[str]) -> bytes:
     return buffer.getvalue()
 
 
-def save_archive(path: str | os.PathLike[str], archive: bytes) -> None:
-    """Write an archive to a file, which appears under its name only once it is complete.
+@contextlib.contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file that appears under its name, and replaces another, only once it is complete.
 
     Raises:
         ConfigurationError: It cannot be written there.
@@ -62,12 +64,15 @@ def save_archive(path: str | os.PathLike[str], archive: bytes) -> None:
     try:
         with tempfile.NamedTemporaryFile(dir=where.parent, delete=False) as file:
             part = Path(file.name)
-            file.write(archive)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(where)
     except OSError as error:
+        raise ConfigurationError(f"{where} cannot be written: {error.strerror}") from None
+    finally:
         if part is not None:
             part.unlink(missing_ok=True)
-        raise ConfigurationError(f"{where} cannot be written: {error.strerror}") from None
 
 
 class _Rule(NamedTuple):

@@ -19,9 +19,10 @@ import aiohttp
 from enapter_async._http.message import Failure
 from enapter_async._http.retry import backoff
 from enapter_async._http.socket import Socket, opened_at
+from enapter_async._http.streaming import LOST
 from enapter_async.api.executor import StreamingExecutor
 from enapter_async.converter import StructureError, structure
-from enapter_async.errors import Certainty, EnapterError, TransportError
+from enapter_async.errors import EnapterError
 from enapter_async.models.logs import Gap
 from enapter_async.operations.streamed import Streamed
 
@@ -153,7 +154,7 @@ class _Feed(Generic[T]):
                 heard = await self._read(opened, again=connected)
                 connected = True
                 failures = 0 if heard else failures
-                last = _LOST
+                last = LOST
             if not self._sockets.are_closed():
                 failures += 1
                 seconds = backoff(self._retry, last, failures, self._clock.uniform)
@@ -299,6 +300,3 @@ class _Feed(Generic[T]):
 
 
 _NO_CONNECTION: Final = "the connection was lost for a while"
-_LOST: Final = Failure(
-    certainty=Certainty.NOT_SENT, error=TransportError("the connection was lost"), kind="Lost"
-)

@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
-from enapter_async.api.executor import OpeningExecutor, StreamingExecutor
+from enapter_async.api.executor import AnyExecutor
 from enapter_async.api.streams import BUFFER, follow
 from enapter_async.api.timeseries import TimeseriesTable
 from enapter_async.models.logs import Gap
@@ -26,15 +26,11 @@ from enapter_async.operations.telemetry import (
 _MINUTE = timedelta(minutes=1)
 
 
-class TelemetryExecutor(OpeningExecutor, StreamingExecutor, Protocol):
-    """An executor that opens both answers and websockets."""
-
-
 @attrs.frozen
 class Telemetry:
     """The methods for telemetry; they raise the same errors as the methods of `Devices`."""
 
-    _executor: TelemetryExecutor
+    _executor: AnyExecutor
 
     async def latest(
         self,

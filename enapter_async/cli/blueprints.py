@@ -89,9 +89,7 @@ def upload(settings: Settings, source: str) -> None:
 @_to_file
 def download(settings: Settings, blueprint: str, view: str, output: str) -> None:
     """Write the ZIP archive of a blueprint to a file."""
-    _download(
-        settings, output, lambda client: client.blueprints.download(blueprint, view=view, to=output)
-    )
+    _download(settings, output, lambda client: client.blueprints.save(blueprint, output, view=view))
 
 
 @command.command("device-profiles")
@@ -99,24 +97,20 @@ def download(settings: Settings, blueprint: str, view: str, output: str) -> None
 @_to_file
 def device_profiles(settings: Settings, output: str) -> None:
     """Write the ZIP archive of all device profiles to a file."""
-    _download(
-        settings, output, lambda client: client.blueprints.download_device_profiles(to=output)
-    )
+    _download(settings, output, lambda client: client.blueprints.save_device_profiles(output))
 
 
-def _download(
-    settings: Settings, output: str, reading: Callable[[Client], Awaitable[bytes]]
-) -> None:
+def _download(settings: Settings, output: str, reading: Callable[[Client], Awaitable[int]]) -> None:
     if Path(output).exists():
         raise click.UsageError(f"{plain(output)} already exists; choose a new file")
 
     async def work() -> None:
         async with settings.client() as client:
-            archive = await reading(client)
-        row: dict[str, Any] = {"file": output, "bytes": len(archive)}
+            size = await reading(client)
+        row: dict[str, Any] = {"file": output, "bytes": size}
         if settings.as_json:
             click.echo(json_line(row))
         else:
-            tell(f"{plain(output)}: {len(archive)} bytes")
+            tell(f"{plain(output)}: {size} bytes")
 
     run_reading(work)

@@ -6,7 +6,7 @@ Source: API page, "Blueprints".
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -26,6 +26,7 @@ from enapter_async.operation import (
 )
 from enapter_async.operations import arguments
 from enapter_async.payload import Payload
+from enapter_async.streaming import StreamedOperation
 
 LARGEST_ARCHIVE: Final = 64 * MIB
 """The largest archive that is uploaded or downloaded, in bytes."""
@@ -33,6 +34,9 @@ LARGEST_ARCHIVE: Final = 64 * MIB
 _BLUEPRINT: Final[Answer[Blueprint]] = Answer(key="blueprint", type=Blueprint, max_bytes=MIB)
 _ZIP_TYPES: Final = ("application/zip", "application/octet-stream")
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_START: Final = 4
+_LONGEST_END: Final = 22 + 65_535
+"""How many bytes the last record of an archive may have, with its comment."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -88,6 +92,32 @@ def _zip_of(reply: Any) -> bytes:
     if not zipfile.is_zipfile(io.BytesIO(body)):
         raise ValueError("the response is not a complete ZIP archive")
     return body
+
+
+class ArchiveReader:
+    """Passes on the parts of an archive that arrives, and checks that it is one, and complete."""
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._start = b""
+        self._tail = b""
+
+    def feed(self, chunk: bytes) -> Sequence[bytes]:
+        """Return this part; raise ValueError if the answer is no archive, or too large."""
+        self._size += len(chunk)
+        if self._size > LARGEST_ARCHIVE:
+            raise ValueError(f"the archive is larger than {LARGEST_ARCHIVE} bytes")
+        self._start = (self._start + chunk[:_START])[:_START]
+        if not any(each.startswith(self._start) for each in _ZIP_STARTS):
+            raise ValueError("the response is not a ZIP archive")
+        self._tail = (self._tail + chunk)[-_LONGEST_END:]
+        return (chunk,)
+
+    def end(self) -> Sequence[bytes]:
+        """Return nothing; raise ValueError if the archive is not complete."""
+        if not zipfile.is_zipfile(io.BytesIO(self._tail)):
+            raise ValueError("the response is not a complete ZIP archive")
+        return ()
 
 
 _DOWNLOAD: Final[Answer[bytes]] = Answer(
@@ -222,8 +252,8 @@ def _time(value: Any) -> datetime | None:
 
 
 @attrs.frozen(kw_only=True)
-class DownloadBlueprint(Operation[bytes]):
-    """Read the ZIP archive of a blueprint, of at most 64 MiB.
+class DownloadBlueprint(StreamedOperation[bytes]):
+    """Read the ZIP archive of a blueprint, of at most 64 MiB; `Client.stream` reads it in parts.
 
     Changes nothing, so it is safe to repeat.
 
@@ -242,13 +272,18 @@ class DownloadBlueprint(Operation[bytes]):
         path = ("blueprints", self.blueprint_id, "zip")
         return RequestParts(method="GET", path=path, query=(("view", str(self.view)),))
 
+    @staticmethod
+    def reader(headers: Any) -> ArchiveReader:  # noqa: ARG004 - they say nothing about its parts
+        """Return a reader of archives."""
+        return ArchiveReader()
+
     def target(self) -> Target:
         """Return the blueprint."""
         return Target("blueprint", self.blueprint_id)
 
 
 @attrs.frozen(kw_only=True)
-class DownloadDeviceProfiles(Operation[bytes]):
+class DownloadDeviceProfiles(StreamedOperation[bytes]):
     """Read the ZIP archive of all device profiles, of at most 64 MiB.
 
     Changes nothing, so it is safe to repeat.
@@ -263,6 +298,11 @@ class DownloadDeviceProfiles(Operation[bytes]):
     def request(self) -> RequestParts:
         """Return the HTTP request of this operation."""
         return RequestParts(method="GET", path=("blueprints", "device_profiles", "download"))
+
+    @staticmethod
+    def reader(headers: Any) -> ArchiveReader:  # noqa: ARG004 - they say nothing about its parts
+        """Return a reader of archives."""
+        return ArchiveReader()
 
     def target(self) -> Target:
         """Return the device profiles."""

@@ -1,11 +1,14 @@
 """`client.blueprints` against the emulator, and against answers that are no archives."""
 
+import random
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator
@@ -14,6 +17,7 @@ from enapter_async.errors import (
     ConfigurationError,
     NotFoundError,
     ResponseError,
+    StreamBrokenError,
     UnprocessableError,
 )
 from enapter_async.models.blueprints import BlueprintName
@@ -56,7 +60,8 @@ async def test_a_directory_is_uploaded_and_comes_back(
     assert read.created_at is not None
     assert made.created_at is not None
     assert made.created_at.replace(microsecond=0) == read.created_at.replace(microsecond=0)
-    original = await client.blueprints.download(made.id, to=tmp_path / "original.zip")
+    original = await client.blueprints.download(made.id)
+    assert await client.blueprints.save(made.id, tmp_path / "original.zip") == len(original)
     assert (tmp_path / "original.zip").read_bytes() == original
     assert await client.blueprints.upload(tmp_path / "original.zip") != made
     compiled = await client.blueprints.download(made.id, view="compiled")
@@ -76,7 +81,9 @@ async def test_an_invalid_blueprint_is_reported_and_not_stored(
     assert emulator.world.log.effects() == ()
 
 
-async def test_a_blueprint_is_found_by_its_full_name(emulator: Emulator, client: Client) -> None:
+async def test_a_blueprint_is_found_by_its_full_name(
+    emulator: Emulator, client: Client, tmp_path: Path
+) -> None:
     stored = emulator.noun(Blueprints).store(ARCHIVE, "enapter/pump/latest", "acme/pump/1.0")
     for found in (
         await client.blueprints.get_by_name("pump"),
@@ -86,7 +93,10 @@ async def test_a_blueprint_is_found_by_its_full_name(emulator: Emulator, client:
         assert found.full_names[1] == BlueprintName(namespace="acme", name="pump", tag="1.0")
     with pytest.raises(NotFoundError):
         await client.blueprints.get_by_name("pump", tag="2.0")
-    assert (await client.blueprints.download_device_profiles()).startswith(b"PK")
+    profiles = await client.blueprints.download_device_profiles()
+    assert profiles.startswith(b"PK")
+    assert await client.blueprints.save_device_profiles(tmp_path / "all.zip") == len(profiles)
+    assert (tmp_path / "all.zip").read_bytes() == profiles
 
 
 def archive(body: bytes = ARCHIVE, media_type: str = "application/zip") -> Any:
@@ -128,3 +138,72 @@ async def test_what_is_no_archive_is_asked_for_again(
         assert await rig.run(DOWNLOAD) == ARCHIVE
         server.always(ignored(reply))
         assert isinstance(await rig.fails(DOWNLOAD), ResponseError)
+
+
+LARGE = zipped({"manifest.yml": b"x", "firmware.bin": random.Random(1).randbytes(300_000)})
+CUT = {
+    "cut": raw(message(200, LARGE, media_type="application/zip")[:-100_000], "fin"),
+    "reset": raw(message(200, LARGE, media_type="application/zip")[:-100_000], "rst"),
+    "no end of an archive": archive(LARGE[:-30] + b"x" * 30),
+}
+
+
+def names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
+
+
+@pytest.mark.parametrize("reply", CUT.values(), ids=CUT)
+async def test_a_file_is_written_whole_or_stays_as_it_is(
+    transport: TransportKind, server: FaultServer, tmp_path: Path, reply: Any
+) -> None:
+    path = tmp_path / "pump.zip"
+    path.write_bytes(b"old")
+    server.always(ignored(reply))
+    async with open_rig(transport, server) as rig:
+        with pytest.raises(StreamBrokenError):
+            await rig.client.blueprints.save("bp-1", path)
+        assert server.seen == ["GET"] * 4
+        assert names_in(tmp_path) == ["pump.zip"]
+        assert path.read_bytes() == b"old"
+        server.script(ignored(reply), ignored(archive(LARGE)))
+        assert await rig.client.blueprints.save("bp-1", path) == len(LARGE)
+        assert path.read_bytes() == LARGE
+        server.always(ignored(archive(LARGE)))
+        with pytest.raises(ConfigurationError, match="cannot be written: No such file"):
+            await rig.client.blueprints.save("bp-1", tmp_path / "nowhere" / "pump.zip")
+    assert names_in(tmp_path) == ["pump.zip"]
+
+
+async def test_a_large_archive_takes_little_memory(tmp_path: Path) -> None:
+    parts, size = 256, 64 * 1024
+    ending = zipped({"manifest.yml": b""})[-22:]
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_type = "application/zip"
+        response.content_length = 4 + parts * size + len(ending)
+        await response.prepare(request)
+        await response.write(b"PK\x03\x04")
+        for _ in range(parts):
+            await response.write(bytes(size))
+        await response.write(ending)
+        return response
+
+    application = web.Application()
+    application.router.add_get("/v3/blueprints/bp-1/zip", serve)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with Client("a-token", base_url=address) as client:
+            tracemalloc.start()
+            try:
+                saved = await client.blueprints.save("bp-1", tmp_path / "large.zip")
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+    finally:
+        await runner.cleanup()
+    assert saved == (tmp_path / "large.zip").stat().st_size == 4 + parts * size + len(ending)
+    assert peak < saved / 8

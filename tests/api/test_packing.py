@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enapter_async.api.packing import pack_blueprint, save_archive
+from enapter_async.api.packing import new_file, pack_blueprint
 from enapter_async.errors import ConfigurationError
 
 FILES = (
@@ -88,9 +88,13 @@ def test_what_is_no_blueprint_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_archive_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    save_archive(tmp_path / "a.zip", b"archive")
+    with new_file(tmp_path / "a.zip") as file:
+        file.write(b"archive")
     assert (tmp_path / "a.zip").read_bytes() == b"archive"
     (tmp_path / "folder" / "in").mkdir(parents=True)
-    with pytest.raises(ConfigurationError, match="folder cannot be written"):
-        save_archive(tmp_path / "folder", b"archive")
+    with (
+        pytest.raises(ConfigurationError, match="folder cannot be written"),
+        new_file(tmp_path / "folder") as file,
+    ):
+        file.write(b"archive")
     assert {each.name for each in tmp_path.iterdir()} == {"a.zip", "folder"}
