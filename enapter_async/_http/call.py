@@ -100,6 +100,10 @@ class Call:
     """The state of one call while it runs."""
 
     # Class attributes are the initial values, so that creating a call stays cheap.
+    number = 0
+    """Its number for hooks, if there are any."""
+    patient = False
+    """Whether time spent waiting for a permit does not count against the deadline."""
     delay = 0.0
     """How long to sleep after the last failure."""
     refusals = 0
@@ -117,20 +121,11 @@ class Call:
     """The last uncertain failure; a failure whose answer must be kept takes precedence."""
 
     def __init__(
-        self,
-        operation: Operation[Any],
-        message: Message,
-        *,
-        number: int,
-        record: CallRecord,
-        patient: bool,
-        end: float,
+        self, operation: Operation[Any], message: Message, record: CallRecord, end: float
     ) -> None:
         self.operation = operation
         self.message = message
-        self.number = number
         self.record = record
-        self.patient = patient
         self.end = end
         """When the call must end, including a read to settle it, if one is needed."""
 

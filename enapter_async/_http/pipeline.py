@@ -11,6 +11,7 @@ not hold a permit that calls for other devices could use.
 import asyncio
 import itertools
 import logging
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -93,15 +94,11 @@ class Pipeline(Renewing):
             clear_frames(raised)
             raise
         wait = operation.answer.wait
-        call = Call(
-            operation,
-            message,
-            number=next(self.numbers),
-            record=record,
-            patient=patient,
-            end=started + (self.policy.deadline if wait is None else self.policy.deadline + wait),
-        )
+        deadline = self.policy.deadline if wait is None else self.policy.deadline + wait
+        call = Call(operation, message, record, started + deadline)
+        call.patient = patient
         if self.hooks:
+            call.number = next(self.numbers)
             base_url = self.wire.base_url
             self._tell(CallStarted(call=call.number, operation=operation, base_url=base_url))
         error: EnapterError | None = None
@@ -194,37 +191,36 @@ class Pipeline(Renewing):
         )
 
     async def _attempt(self, call: Call) -> Any | Failure:
-        record, operation = call.record, call.operation
-        permit = self._permit_at_once(call) or await self._permit(call)
-        if permit is None:
-            return unsent(DeadlineExceededError(f"out of time: {self.limiter.pace()}"))
+        record, operation, limiter = call.record, call.operation, self.limiter
+        permit = None
+        if record.observer is None or record.observer.may_begin():
+            permit, record.permit = record.permit or limiter.try_acquire(), None
+        if permit is None and (permit := await self._permit(call)) is None:
+            return unsent(DeadlineExceededError(f"out of time: {limiter.pace()}"))
         began = self.clock.monotonic()
         left = call.end - began
         # A write that is cut off at the very end could no longer be settled.
         left -= settle_reserve(operation.settles, left)
         if left <= 0:
-            self.limiter.dropped(permit)
+            limiter.dropped(permit)
             return unsent(DeadlineExceededError("out of time before the attempt could start"))
         record.sent += 1
         if self.hooks:
             number = len(record.attempts) + 1
             self._tell(AttemptStarted(call=call.number, operation=operation, number=number))
         sent_with = self.wire.renewals
-        ended = await self._exchange(permit, call.message, operation, left)
-        if isinstance(ended, Failure):
-            failed = self._failed(call, ended, began)
+        try:
+            reply = await self._sent(call.message, operation, left)
+            ended = self._value(call.message, operation, reply)
+        except BaseException:
+            limiter.dropped(permit)
+            raise
+        if isinstance(reply, Failure) or isinstance(ended, Failure):
+            failed = self._failed(call, end_permit(limiter, permit, ended), began)
             return await self._renewed(call, failed, sent_with) if failed.status == 401 else failed
-        reply, result = ended
-        self._passed(call, reply, result, began)
-        return result
-
-    def _permit_at_once(self, call: Call) -> Permit | None:
-        """Return a permit if there is nothing to wait for; the fast path of `_permit`."""
-        record = call.record
-        if record.observer is not None and not record.observer.may_begin():
-            return None
-        permit, record.permit = record.permit, None
-        return permit or self.limiter.try_acquire()
+        limiter.passed(permit)
+        self._passed(call, reply, ended, began)
+        return ended
 
     async def _permit(self, call: Call) -> Permit | None:
         """Wait for a permit for the next attempt; return None if none is granted in time.
@@ -264,31 +260,26 @@ class Pipeline(Renewing):
         if record.observer is not None:
             record.observer.passed()
 
-    async def _exchange(
-        self, permit: Permit, message: Message, operation: Operation[Any], left: float
-    ) -> tuple[Reply, Any] | Failure:
-        """Make one exchange, read its answer, and report the result to the limiter."""
+    def _sent(
+        self, message: Message, operation: Operation[Any], left: float
+    ) -> Coroutine[Any, Any, Reply | Failure]:
+        """Return the exchange that sends a request, not yet started."""
         wait = operation.answer.wait
-        try:
-            reply = await self.transport.exchange(
-                message,
-                max_bytes=operation.max_bytes(),
-                left=left,
-                timeouts=self.timeouts if wait is None else self.timeouts.longer(wait),
-            )
-            ended: Any = None
-            if not isinstance(reply, Failure):
-                read = self.wire.read_fresh if message.fresh else self.wire.read
-                ended = read(operation, reply)
-        except BaseException:
-            self.limiter.dropped(permit)
-            raise
+        return self.transport.exchange(
+            message,
+            max_bytes=operation.max_bytes(),
+            left=left,
+            timeouts=self.timeouts if wait is None else self.timeouts.longer(wait),
+        )
+
+    def _value(
+        self, message: Message, operation: Operation[Any], reply: Reply | Failure
+    ) -> Any | Failure:
+        """Return the operation's value from the result of an exchange, or the failure."""
         if isinstance(reply, Failure):
-            return end_permit(self.limiter, permit, reply)
-        if isinstance(ended, Failure):
-            return end_permit(self.limiter, permit, ended)
-        self.limiter.passed(permit)
-        return reply, ended
+            return reply
+        read = self.wire.read_fresh if message.fresh else self.wire.read
+        return read(operation, reply)
 
     def _time_left(self, call: Call) -> float:
         left = call.end - self.clock.monotonic()
@@ -375,15 +366,20 @@ class Pipeline(Renewing):
                 self.limiter.dropped(permit)
                 break
             sent_with = self.wire.renewals
-            ended = await self._exchange(permit, message, reading, left)
-            if not isinstance(ended, Failure):
-                reply, state = ended
+            try:
+                reply = await self._sent(message, reading, left)
+                state = self._value(message, reading, reply)
+            except BaseException:
+                self.limiter.dropped(permit)
+                raise
+            if not isinstance(reply, Failure) and not isinstance(state, Failure):
+                self.limiter.passed(permit)
                 self._tell_read(call, reading, began, reply.status, state)
                 self.evidence.learn(reading, state)
                 now = self.clock.monotonic()
                 call.seen = self.evidence.seen(reading, reply.headers, state, now)
                 return state
-            state = ended
+            end_permit(self.limiter, permit, state)
             self._tell_read(call, reading, began, state.status, state)
             self._distrust(state)
             if state.status == 401:

@@ -27,6 +27,7 @@ SETTLE_SHARE: Final = 0.2
 _NEVER: Final = Settles.NEVER
 """Looked up once: finding a member of an enumeration is slow, and every call needs it."""
 SETTLE_SECONDS: Final = 5.0
+_AMPLE: Final = SETTLE_SECONDS / SETTLE_SHARE
 
 
 @attrs.frozen(kw_only=True)
@@ -132,7 +133,9 @@ def backoff(
 
 def settle_reserve(settles: Settles, left: float) -> float:
     """Return how many of the remaining seconds are reserved for reading back."""
-    return min(SETTLE_SECONDS, left * SETTLE_SHARE) if settles is not _NEVER else 0.0
+    if settles is _NEVER:
+        return 0.0
+    return left * SETTLE_SHARE if left < _AMPLE else SETTLE_SECONDS
 
 
 class _Again(Exception):  # noqa: N818 - a signal between `drive` and tenacity

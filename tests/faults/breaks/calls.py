@@ -168,8 +168,8 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
         ),
         "no time is kept back for settling": Break(
             "_http.retry:settle_reserve",
-            "min(SETTLE_SECONDS, left * SETTLE_SHARE) if",
-            "min(SETTLE_SECONDS, left * -SETTLE_SHARE) if",
+            "return left * SETTLE_SHARE if left < _AMPLE else SETTLE_SECONDS",
+            "return 0.0",
             by="http/test_settlement.py::test_the_deadline_includes_the_settling_read",
             simulated=True,
         ),
@@ -187,9 +187,9 @@ CALLS: Final[Mapping[str, Break]] = MappingProxyType(
             by="limits/test_limiter.py::test_a_cancelled_call_leaves_its_place_to_the_next",
         ),
         "a cancelled call does not end its permit": Break(
-            "_http.pipeline:Pipeline._exchange",
-            "self.limiter.dropped(permit)",
-            "pass",
+            "_http.pipeline:Pipeline._attempt",
+            "limiter.dropped(permit)\n        raise",
+            "raise",
             by="http/test_cancellation.py::test_cancelled_while_the_server_has_the_request",
             simulated=True,
         ),
