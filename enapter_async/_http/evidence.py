@@ -108,7 +108,9 @@ class Evidence:
         moment = None if stamp is None else getattr(result, stamp, None)
         if not isinstance(moment, datetime):
             return
-        date = self._date_of(headers)  # which forgets `_oldest` if the date is another one
+        date = self._seconds
+        if headers.get(_DATE) != self._date:
+            date = self._date_of(headers)  # which forgets `_oldest`
         noun, oldest = id(operation.proof), self._oldest
         if (
             oldest is not None

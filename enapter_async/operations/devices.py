@@ -143,7 +143,7 @@ class UpdateDevice(OnDevice[Device]):
             body["name"] = self.name
         if self.slug is not UNSET:
             body["slug"] = self.slug
-        return RequestParts(method="PATCH", path=self.path(), body=body)
+        return RequestParts("PATCH", self.path(), (), body)
 
     def changes(self) -> dict[str, str]:
         """Return the fields that are set; the API ignores a field that is None or ""."""
