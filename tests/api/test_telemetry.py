@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from enapter_async._http.retry import RetryPolicy
+from enapter_async._http.transport import Timeouts
 from enapter_async.client import Client
 from enapter_async.emulator import Emulator, World
 from enapter_async.emulator.telemetry import DEFAULT, TYPES, Telemetry
@@ -198,3 +200,48 @@ async def test_a_time_series_may_be_left_early(client: Client) -> None:
             assert row.timestamp >= FROM
             break
     assert len(await read(client, {"pump": ["power"]}, 10)) <= 10
+
+
+async def test_a_slow_reader_holds_the_server_back() -> None:
+    parts, rows = 1_000, 20
+    written = 0
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse(headers={"X-Enapter-Timeseries-Data-Types": "string"})
+        response.content_type = "text/csv"
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(b"ts,device=d telemetry=note\n")
+        for part in range(parts):
+            start = int(FROM.timestamp()) + part * rows
+            text = "".join(f"{start + row},{'x' * 1000}\n" for row in range(rows))
+            await response.write(text.encode())
+            written += 1
+        return response
+
+    application = web.Application()
+    application.router.add_post("/v3/telemetry/query_timeseries", serve)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        address = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with (
+            Client("a-token", base_url=address, timeouts=Timeouts(read=0.3)) as client,
+            client.telemetry.timeseries(
+                {"d": ["note"]}, from_=FROM, to=FROM + timedelta(hours=6)
+            ) as table,
+        ):
+            found = aiter(table)
+            await anext(found)
+            seen = -1
+            while seen != written:  # until the server has to wait
+                seen = written
+                await asyncio.sleep(0.05)
+            assert written < parts / 2
+            await asyncio.sleep(0.35)  # a reader may take longer than the server may
+            assert written == seen
+            assert len([row async for row in found]) == parts * rows - 1
+    finally:
+        await runner.cleanup()

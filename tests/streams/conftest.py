@@ -1,4 +1,4 @@
-"""An emulator and a client of it, over either transport, whose clock never waits."""
+"""An emulator and a client of it, over either transport and on either event loop."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -11,6 +11,9 @@ from enapter_async.client import Client
 from enapter_async.emulator import Emulator
 from tests.emulator.fleets import small_world
 from tests.support.clock import FakeClock
+from tests.support.ways import json_library, pytest_asyncio_loop_factories
+
+__all__ = ["json_library", "pytest_asyncio_loop_factories"]
 
 T = TypeVar("T")
 
