@@ -9,14 +9,15 @@ from rich.console import Console
 from rich.text import Text
 
 from enapter_async.fleet.journal.reading import Journal
-from enapter_async.fleet.operation_files import FileOperations
 from enapter_async.fleet.outcomes import Report, reason_of
+from enapter_async.fleet.planning.decisions import Verdict
+from enapter_async.fleet.planning.plan import Plan
 from enapter_async.fleet.reporting.summary import EXAMPLES, generalized, summarize
+from enapter_async.fleet.row_numbers import RowNumbers
 from enapter_async.text import plain
 
 SHOWN: Final = 20
 """How many causes are shown."""
-_ROWS: Final = 3
 _CAUSE: Final = 5
 _MESSAGE: Final = 8
 """The places in a row of the summary: its cause, and its own message."""
@@ -24,7 +25,7 @@ _MESSAGE: Final = 8
 
 @attrs.frozen(kw_only=True)
 class Cause:
-    """A cause, how many operations share it, and the names of the first of their targets."""
+    """A cause, how many operations share it, and the first of their targets, each with its row."""
 
     state: str
     why: str
@@ -35,6 +36,7 @@ class Cause:
 def causes_in(journal: Journal) -> list[Cause]:
     """Return the causes of what a run has not done, the most frequent first."""
     told = summarize(journal)
+    rows = RowNumbers(journal.facts().get("rows", ""))
     # A message is shown without the details of single operations only where these differ.
     messages: dict[int, set[str | None]] = {}
     for row in told["rows"]:
@@ -45,7 +47,12 @@ def causes_in(journal: Journal) -> list[Cause]:
             state=cause["state"],
             why=_why(cause, messages.get(index, set())),
             number=cause["number"],
-            examples=tuple(cause["examples"]),
+            examples=tuple(
+                named(address, name, rows.row(item))
+                for address, name, item in zip(
+                    cause["examples"], cause["names"], cause["items"], strict=True
+                )
+            ),
         )
         for index, cause in enumerate(told["causes"])
         if cause["number"]
@@ -66,6 +73,16 @@ def causes_of(report: Report) -> list[Cause]:
         state = str(outcomes[0].state) if outcomes else ""
         found += [attrs.evolve(each, state=state) for each in refusals(told)]
     return found
+
+
+def causes_of_plan(plan: Plan) -> list[Cause]:
+    """Return the causes of what a plan refuses, the most frequent first."""
+    rows = RowNumbers(plan.header.rows)
+    return refusals(
+        (item.device, named(item.device, item.name, rows.row(item.line)), item.why)
+        for item in plan.items()
+        if item.verdict is Verdict.REFUSED
+    )
 
 
 def refusals(refused: Iterable[tuple[str, str, str]]) -> list[Cause]:
@@ -91,27 +108,17 @@ def refusals(refused: Iterable[tuple[str, str, str]]) -> list[Cause]:
     ]
 
 
-def rows_of(operations: FileOperations, names: Iterable[str]) -> dict[str, str]:
-    """Return a remark for each name, such as "row 3": where the user's file names that target."""
-    wanted: dict[str, list[int]] = {name: [] for name in names}
-    for row, operation in zip(operations.rows, operations, strict=True):
-        name = operation.target().name
-        if name in wanted:
-            wanted[name].append(row)
-    return {name: row_text(rows) for name, rows in wanted.items() if rows}
-
-
-def row_text(rows: Sequence[int]) -> str:
-    """Return rows as text, such as "row 3" or "rows 3, 9, 12, ..."."""
-    more = ", ..." if len(rows) > _ROWS else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:_ROWS]))}{more}"
+def named(address: str, name: str, row: int | None) -> str:
+    """Return a target as text: its id, and in parentheses its name and the row of the file."""
+    known = (name, "" if row is None else f"row {row}")
+    more = ", ".join(each for each in known if each)
+    return f"{address} ({more})" if more else address
 
 
 def show_causes(
     console: Console,
     causes: Sequence[Cause],
     titles: Mapping[str, tuple[str, str]],
-    rows: Mapping[str, str],
 ) -> None:
     """Print the causes by state; `titles` maps a state to its title and style, in order."""
     for state, (title, style) in titles.items():
@@ -121,20 +128,19 @@ def show_causes(
         console.print(Text(f"{title}: {sum(each.number for each in of_state)}", style))
         width = len(str(of_state[0].number))
         for cause in of_state[:SHOWN]:
-            for line in lines_of(cause, rows, width):
+            for line in lines_of(cause, width):
                 console.print(Text(line), soft_wrap=True)
         if len(of_state) > SHOWN:
             console.print(f"  and {len(of_state) - SHOWN} more causes")
         console.print()
 
 
-def lines_of(cause: Cause, rows: Mapping[str, str], width: int) -> Iterator[str]:
+def lines_of(cause: Cause, width: int) -> Iterator[str]:
     """Yield a cause with its count, padded to `width`, and a line of its examples."""
     yield f"  {cause.number:{width}}  {plain(cause.why)}"
-    named = [plain(each) + (f" ({rows[each]})" if each in rows else "") for each in cause.examples]
-    if named:
-        more = ", ..." if cause.number > len(named) else ""
-        yield f"  {'':{width}}  {', '.join(named)}{more}"
+    if cause.examples:
+        more = ", ..." if cause.number > len(cause.examples) else ""
+        yield f"  {'':{width}}  {', '.join(map(plain, cause.examples))}{more}"
 
 
 def _why(cause: Mapping[str, Any], messages: set[str | None]) -> str:

@@ -10,9 +10,16 @@ import attrs
 import click
 
 from enapter_async.cli import completion
-from enapter_async.cli.causes import SHOWN, lines_of, refusals
+from enapter_async.cli.causes import SHOWN, causes_of_plan, lines_of
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.fleet_jobs import BY, FORCE, JOURNAL, WORKERS, apply_as_job, parsed_by
+from enapter_async.cli.fleet_jobs import (
+    ALLOW_OVERLAP,
+    BY,
+    JOURNAL,
+    WORKERS,
+    apply_as_job,
+    parsed_by,
+)
 from enapter_async.cli.options import Settings, connection_options, tell, typed
 from enapter_async.cli.prompts import confirm_lasting, yes_option
 from enapter_async.cli.rows import operations_of
@@ -33,6 +40,7 @@ from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.planning.decisions import Verdict
 from enapter_async.fleet.planning.plan import Kind, Plan, kind_of, read_plan
 from enapter_async.fleet.planning.plan_file import is_plan
+from enapter_async.fleet.row_numbers import RowNumbers, rows_text
 
 _LASTING: Final = {
     Kind.REMOVES: "deletion",
@@ -48,7 +56,7 @@ def apply_all(
     *,
     source: str,
     results: str | None = None,
-    replace_results: bool = False,
+    force: bool = False,
     power: bool = False,
     skip_refused: bool = False,
     yes: bool = False,
@@ -76,6 +84,7 @@ def apply_all(
                 facts={
                     "source": source,
                     "command": typed(),
+                    "rows": rows_of(operations),
                     **pace_facts(settings, options.concurrency),
                 },
             ),
@@ -88,7 +97,7 @@ def apply_all(
             options,
             total=len(operations),
             results=results,
-            replace_results=replace_results,
+            replace_results=force,
         )
         return asyncio.run(running)
     finally:
@@ -116,14 +125,21 @@ def _confirm(operations: Collection[Any], *, skip_refused: bool, yes: bool) -> M
 def _check_plan(plan: Plan, *, skip_refused: bool) -> None:
     refused = plan.counts[Verdict.REFUSED]
     if refused and not skip_refused:
-        items = (each for each in plan.items() if each.verdict is Verdict.REFUSED)
-        causes = refusals((each.device or "", each.device or "", each.why or "") for each in items)
         width = len(str(refused))
-        lines = [line for cause in causes[:SHOWN] for line in lines_of(cause, {}, width)]
+        lines = [line for cause in causes_of_plan(plan)[:SHOWN] for line in lines_of(cause, width)]
         raise click.UsageError(
             f"the plan has {refused} operations that cannot be done; correct the input, or leave "
             "them out with --skip-refused:\n" + "\n".join(lines)
         )
+
+
+def rows_of(operations: Collection[Any]) -> str:
+    """Return which rows of the user's file the items of a run come from, as far as is known."""
+    if not isinstance(operations, Plan):
+        return rows_text(enumerate(getattr(operations, "rows", ())))
+    lines = RowNumbers(operations.header.rows)
+    found = ((each.seq, lines.row(each.line)) for each in operations.items())
+    return rows_text((seq, row) for seq, row in found if seq is not None and row is not None)
 
 
 def _told(operations: Collection[Any]) -> str:
@@ -155,9 +171,7 @@ def _told(operations: Collection[Any]) -> str:
     help="Write every outcome to this new file, as CSV if its name ends in .csv, otherwise as JSON "
     "Lines.",
 )
-@click.option(
-    "--replace-results", is_flag=True, help="Replace the file of --results if it already exists."
-)
+@click.option("--force", is_flag=True, help="Replace the file of --results if it already exists.")
 @click.option(
     "--power",
     is_flag=True,
@@ -170,7 +184,7 @@ def _told(operations: Collection[Any]) -> str:
 @JOURNAL
 @BY
 @WORKERS
-@FORCE
+@ALLOW_OVERLAP
 @yes_option
 def apply_file(
     settings: Settings,
@@ -180,7 +194,7 @@ def apply_file(
     place: str | None,
     by: str | None,
     workers: int | None,
-    force: bool,
+    allow_overlap: bool,
     **how: Any,
 ) -> None:
     """Apply FILE: a plan, or operations as CSV or JSON Lines; '-' reads standard input.
@@ -209,8 +223,8 @@ def apply_file(
     With --journal, FILE becomes a job for several workers instead; see `fleet worker`.
     """  # noqa: D301 - \b is click's own mark: leave the lines of this paragraph as they are
     if place is None:
-        if by is not None or workers is not None or force:
-            raise click.UsageError("--by, --workers and --force need --journal")
+        if by is not None or workers is not None or allow_overlap:
+            raise click.UsageError("--by, --workers and --allow-overlap need --journal")
         ending = apply_all(settings, _read(file), options, source=file, **how)
     else:
         operations = _read(file)
@@ -225,17 +239,15 @@ def apply_file(
             workers=1 if workers is None else workers,
             credentials=None if options.credentials is None else str(options.credentials),
             source=file,
-            force=force,
+            force=allow_overlap,
         )
     click.get_current_context().exit(ending)
 
 
 def _check_job(how: Mapping[str, Any]) -> None:
-    for option in ("results", "power", "replace_results"):
+    for option in ("results", "power", "force"):
         if how[option]:
-            raise click.UsageError(
-                f"--{option.replace('_', '-')} cannot be combined with --journal"
-            )
+            raise click.UsageError(f"--{option} cannot be combined with --journal")
 
 
 def _read(file: str) -> Collection[Any]:

@@ -63,8 +63,8 @@ WORKERS: Final = click.option(
     help="Carry out the job with N processes of this machine; 0 only submits it. [default: 1]",
 )
 
-FORCE: Final = click.option(
-    "--force",
+ALLOW_OVERLAP: Final = click.option(
+    "--allow-overlap",
     is_flag=True,
     help="Submit the job even if another, unfinished one changes the same objects.",
 )

@@ -5,16 +5,16 @@ import contextlib
 import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from typing import Any, Final, TextIO
 
 import click
 
 from enapter_async.cli import completion
-from enapter_async.cli.causes import refusals, show_causes
+from enapter_async.cli.causes import causes_of_plan, show_causes
 from enapter_async.cli.exit_codes import Exit
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, is_quiet, tell
 from enapter_async.cli.prompts import force_option
 from enapter_async.cli.rows import json_line, operations_of
 from enapter_async.cli.selecting import change_of, change_options, selection_options
@@ -191,9 +191,7 @@ def make_plan(
         if output is not None:
             made.write(output, replace=force)
         with although_unheard() if output is not None else contextlib.nullcontext():
-            rows = getattr(operations, "rows", ())
-            if settings.as_json or output is None or not settings.quiet:
-                show_plan(made, as_json=bool(settings.as_json), file=output, rows=rows)
+            show_plan(made, as_json=bool(settings.as_json), file=output)
         if output is not None:
             tell(f"plan: {plain(output)}")
         ending = Exit.DONE
@@ -218,17 +216,28 @@ def progress() -> Any:
 
 
 def show_plan(
-    made: Plan, *, as_json: bool, file: str | None = None, rows: Sequence[int] = ()
+    made: Plan, *, as_json: bool, file: str | None = None, to_confirm: bool = False
 ) -> None:
     """Write a plan to standard output: as JSON, or its first changes, its refusals, its counts.
 
-    `file` is the file that the whole plan was written to, if any; `rows` are the rows of the input
-    file, one for each operation.
+    `file` is the file that the whole plan was written to, if any. With `--quiet` only refusals are
+    shown, unless the plan is to be confirmed.
     """
     if as_json:
         for line in made.lines():
             click.echo(json_line(json.loads(line)))
         return
+    shown = to_confirm or not is_quiet()
+    if shown:
+        _show_changes(made, file)
+    if made.counts[Verdict.REFUSED]:
+        show_causes(output_console(), causes_of_plan(made), {"refused": ("Refused", "red")})
+    if shown:
+        named = ", ".join(f"{made.counts[each]} {each}" for each in Verdict if made.counts[each])
+        click.echo(f"{sum(made.counts.values())} operations: {named or 'none'}")
+
+
+def _show_changes(made: Plan, file: str | None) -> None:
     number = made.counts[Verdict.CHANGE]
     if number:
         click.echo("To be done:")
@@ -244,20 +253,6 @@ def show_plan(
         for item in warned:
             click.echo(f"  {_named(item)}: {plain(item.why)}")
         click.echo()
-    if made.counts[Verdict.REFUSED]:
-        _show_refused(made, rows)
-    named = ", ".join(f"{made.counts[each]} {each}" for each in Verdict if made.counts[each])
-    click.echo(f"{sum(made.counts.values())} operations: {named or 'none'}")
-
-
-def _show_refused(made: Plan, rows: Sequence[int]) -> None:
-    def named(item: PlanItem) -> str:
-        row = f", row {rows[item.line - 1]}" if item.line <= len(rows) else ""
-        return f"{_named(item)}{row}"
-
-    refused = _items(made, Verdict.REFUSED)
-    causes = refusals((item.device or "", named(item), item.why or "") for item in refused)
-    show_causes(output_console(), causes, {"refused": ("Refused", "red")}, {})
 
 
 def _items(made: Plan, verdict: Verdict) -> Iterator[PlanItem]:

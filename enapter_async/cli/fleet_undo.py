@@ -15,7 +15,7 @@ from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
 from enapter_async.cli.fleet_jobs import job_at
 from enapter_async.cli.fleet_plan import progress, show_plan
-from enapter_async.cli.options import Settings, connection_options, tell
+from enapter_async.cli.options import Settings, connection_options, tell, warn
 from enapter_async.cli.places import find_place
 from enapter_async.cli.prompts import confirm, force_option
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
@@ -111,7 +111,7 @@ def undo_run(
     with back.plan as plan:
         _tell_lasting(back)
         with although_unheard() if yes or output is not None else contextlib.nullcontext():
-            show_plan(plan, as_json=bool(settings.as_json))
+            show_plan(plan, as_json=bool(settings.as_json), to_confirm=not yes and output is None)
         changes = plan.counts[Verdict.CHANGE]
         if output is not None:
             plan.write(output, replace=force)
@@ -164,4 +164,4 @@ def _tell_lasting(back: Undo) -> None:
         if number:
             named = ", ".join(plain(example) for example in back.examples[why][:3])
             more = ", ..." if number > 3 else ""
-            tell(f"cannot be undone: {number} {_WHY[why]}: {named}{more}")
+            warn(f"cannot be undone: {number} {_WHY[why]}: {named}{more}")

@@ -1,14 +1,14 @@
 """Runs operations for `fleet apply`, the demo and single commands; handles Ctrl-C and progress."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import attrs
 import click
 
-from enapter_async.cli.causes import Cause, causes_in, causes_of, rows_of
+from enapter_async.cli.causes import Cause, causes_in, causes_of
 from enapter_async.cli.exit_codes import Exit, exit_of_report
 from enapter_async.cli.interrupts import Interrupts
 from enapter_async.cli.options import Settings, is_quiet, tell, warn
@@ -22,7 +22,6 @@ from enapter_async.errors import AuthenticationError, ConfigurationError
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.run_folders import RunFolder
 from enapter_async.fleet.journal.stop_request import stop_request, stopping_on_request
-from enapter_async.fleet.operation_files import FileOperations
 from enapter_async.fleet.options import RunOptions
 from enapter_async.fleet.outcomes import Outcome, Report, outcome_row, reason_of
 from enapter_async.fleet.planning.plan import Plan
@@ -122,13 +121,13 @@ async def carry_out(
         if settings.as_json:
             click.echo(json_line(report_row(report, folder.id)))
         elif not is_quiet():
-            _show(report, folder, operations)
+            _show(report, folder)
     _write_results(folder)
     _tell_what_next(folder, report, ending, max_rate=settings.max_rate)
     return ending
 
 
-def _show(report: Report, folder: Place, operations: Collection[Any] | None) -> None:
+def _show(report: Report, folder: Place) -> None:
     causes: list[Cause] = []
     if not report.ok:
         try:
@@ -137,10 +136,7 @@ def _show(report: Report, folder: Place, operations: Collection[Any] | None) -> 
         except (OSError, ConfigurationError):
             # The journal is gone; the outcomes of this session are not.
             causes = causes_of(report)
-    rows: Mapping[str, str] = {}
-    if isinstance(operations, FileOperations):
-        rows = rows_of(operations, (name for cause in causes for name in cause.examples))
-    show_report(report, causes, rows)
+    show_report(report, causes)
 
 
 def _write_results(folder: Place) -> None:

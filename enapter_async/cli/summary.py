@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -80,15 +80,10 @@ def save_picture(console: Console, path: Path, title: str) -> None:
     path.write_text(re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL), "utf-8")
 
 
-def show_report(
-    report: Report, causes: Sequence[Cause] = (), rows: Mapping[str, str] = MappingProxyType({})
-) -> None:
-    """Write the summary of a run to standard output: what was not done and why, then the counts.
-
-    `rows` maps the name of a target to the row of the user's file that names it.
-    """
+def show_report(report: Report, causes: Sequence[Cause] = ()) -> None:
+    """Write the summary of a run to standard output: what was not done and why, then the counts."""
     console = output_console()
-    show_causes(console, causes, _TITLES, rows)
+    show_causes(console, causes, _TITLES)
     if report.counts[State.UNKNOWN]:
         console.print(f"{UNKNOWN_ADVICE}\n")
     console.print(states_table(report))

@@ -55,7 +55,7 @@ CALLING: Final = tuple(
     for name in COMMANDS
     if name not in (*ELSEWHERE, "completion", "demo", "emulator", "profiles use")
 )
-OF_FILES_AND_LISTS: Final = {"--columns", "--force", "--output", "--replace-results"}
+OF_FILES_AND_LISTS: Final = {"--columns", "--force", "--output"}
 """Options of all lists, and of all commands that write a file: tried in test_listing.py."""
 MEANS_NOTHING: Final = {("doctor", "--attempts"), ("doctor", "--max-rate"), ("doctor", "--verbose")}
 """`doctor` tries each of its few checks once."""
@@ -234,12 +234,12 @@ OWN: Final = (
         "fleet apply",
         (
             *("{folder}/rows.csv", "--yes", "--journal", "{folder}/new", "--by", "3"),
-            *("--workers", "0", "--force"),
+            *("--workers", "0", "--allow-overlap"),
         ),
         {
             "--journal": lambda s: s.values["distribute"][1] == f"{s.places['folder']}/new",
             "--by": lambda s: s.values["by"] == 3,
-            "--force": lambda s: s.values["force"],
+            "--allow-overlap": lambda s: s.values["allow_overlap"],
             "--workers": lambda s: s.code == 0 and s.run is None,
         },
     ),

@@ -66,8 +66,7 @@ def test_force_replaces_output_files(run: Run, leaf: str, tmp_path: Path) -> Non
         file.write_text("old")
         assert run(*command).exit_code == Exit.USAGE, command
         assert file.read_text() == "old"
-        force = "--replace-results" if "apply" in command else "--force"
-        assert run(*command, force).exit_code == 0, command
+        assert run(*command, "--force").exit_code == 0, command
         assert file.read_text("utf-8") != "old"
         assert file.stat().st_mode & 0o777 == 0o600
 

@@ -101,7 +101,7 @@ def test_a_plan_shows_changes_and_refusals_and_ends_with_1(
     assert "2 operations: 1 change, 1 refused" in result.stdout
     assert f"{leaf} ({name}): name '{name}' -> 'New'" in result.stdout
     assert "Refused: 1\n  1  there is no such device" in result.stdout
-    assert "nobody, row 3\n" in result.stdout
+    assert "nobody (row 3)\n" in result.stdout
 
 
 def test_check_ends_with_6_if_something_would_change(run: Run, leaf: str, tmp_path: Path) -> None:

@@ -68,15 +68,49 @@ def test_failures_are_grouped_by_cause_with_rows_and_the_counts_come_last(
     assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in shown
     planned = run("fleet", "plan", str(path)).stdout
     assert "Refused: 5\n  5  there is no such device" in planned
-    assert "nobody-0, row 2, nobody-1, row 3, nobody-2, row 7, ..." in planned
+    assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in planned
     assert planned.splitlines()[-1] == "8 operations: 3 unchanged, 5 refused"
     assert run("fleet", "plan", str(path), "-o", str(tmp_path / "plan")).exit_code == 1
     refused = run("fleet", "apply", str(tmp_path / "plan"))
     assert "5  there is no such device" in refused.stderr
-    assert "nobody-0, nobody-1, nobody-2, ..." in refused.stderr
-    last = json.loads(run("fleet", "apply", str(path), "--json").stdout.splitlines()[-1])
+    assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in refused.stderr
+    last = json.loads(run("fleet", "apply", str(path), *once, "--json").stdout.splitlines()[-1])
     newest = max(each.name for each in (tmp_path / "state" / "runs").glob("*-*"))
     assert last["report"]["run"] == newest
+    resumed = run("fleet", "resume", newest, "--retry-failed", "--abort", "none").stdout
+    assert "nobody-0 (row 2), nobody-1 (row 3), nobody-2 (row 7), ..." in resumed
+
+
+def test_a_plan_keeps_the_rows_and_the_names_for_whatever_fails_later(
+    run: Run, world: World, tmp_path: Path
+) -> None:
+    gone, kept = [each for each in world if not world.below(each.id)][:2]
+    path, plan = tmp_path / "changes.csv", tmp_path / "changes.plan"
+    path.write_text(rows("nobody", kept.id, gone.id))
+    assert run("fleet", "plan", str(path), "-o", str(plan)).exit_code == Exit.FAILED
+    world.delete(gone.id)
+    shown = run("fleet", "apply", str(plan), "--skip-refused", "--guard", "none").stdout
+    assert f"{gone.id} ({gone.name}, row 4)" in shown
+    assert (
+        f"{gone.id} ({gone.name}, row 4)" in run("fleet", "resume", "last", "--retry-failed").stdout
+    )
+
+
+def test_a_quiet_plan_or_undo_shows_only_what_is_wrong(run: Run, leaf: str, tmp_path: Path) -> None:
+    good, bad, plan = (tmp_path / name for name in ("good.csv", "bad.csv", "plan"))
+    good.write_text(rows(leaf))
+    bad.write_text(rows(leaf, "nobody"))
+    for more in ((), ("-o", str(plan)), ("-o", str(plan), "--force")):
+        told = run("fleet", "plan", str(good), "-q", *more)
+        assert (told.exit_code, told.stdout, told.stderr) == (Exit.DONE, "", "")
+    assert run("fleet", "plan", str(good), "-q", "--check").exit_code == Exit.CHANGES
+    told = run("fleet", "plan", str(bad), "-q")
+    assert told.stdout.splitlines()[0] == "Refused: 1"
+    assert "nobody (row 3)" in told.stdout
+    assert "To be done" not in told.stdout
+    assert run("fleet", "apply", str(plan), "-q").stdout == ""
+    undone = run("fleet", "undo", "last", "-q", "--yes")
+    assert (undone.exit_code, undone.stdout, undone.stderr) == (Exit.DONE, "", "")
 
 
 @pytest.mark.parametrize(

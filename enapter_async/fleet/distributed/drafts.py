@@ -280,5 +280,5 @@ def _write_subjects(draft: Draft, cursor: Any) -> None:
     if found is not None and not draft.force:
         raise RunBusyError(
             f"job {found[0]!r} is unfinished and changes {found[1]} of the same objects: wait for "
-            "it, stop it, or submit this one anyway (force=True, --force)"
+            "it, stop it, or submit this one anyway (force=True, --allow-overlap)"
         )

@@ -61,12 +61,13 @@ class PlanHeader:
     """Where and when a plan was made: the API's `base_url`, and `created_at` in RFC 3339, UTC.
 
     `id` is unique if the plan generates configurations, and stays the same wherever the plan is
-    written; otherwise it is empty.
+    written; otherwise it is empty. `rows` says on which rows of the input file the lines are.
     """
 
     base_url: str
     created_at: str
     id: str = ""
+    rows: str = ""
 
 
 def write_plan(
@@ -157,7 +158,13 @@ def read_header(path: str | os.PathLike[str]) -> PlanHeader:
     plan_id = value.get("id")
     if not isinstance(plan_id, str) or not _ID.fullmatch(plan_id):
         plan_id = ""
-    return PlanHeader(base_url=base_url, created_at=created_at, id=plan_id)
+    rows = value.get("rows")
+    return PlanHeader(
+        base_url=base_url,
+        created_at=created_at,
+        id=plan_id,
+        rows=rows if isinstance(rows, str) else "",
+    )
 
 
 def digest_of(path: str | os.PathLike[str]) -> str:

@@ -27,6 +27,7 @@ from enapter_async.fleet.planning.snapshot import (
     batches,
     wanted_by,
 )
+from enapter_async.fleet.row_numbers import rows_text
 from enapter_async.fleet.scratch import open_scratch
 from enapter_async.operation import Operation
 from enapter_async.operations.nouns import BulkChange, Facts, noun_named
@@ -73,6 +74,7 @@ async def plan(
             await planner.select(operations)
         else:
             await planner.ask(Input(operations))
+            planner.rows = rows_text(enumerate(getattr(operations, "rows", ()), start=1))
         return await planner.compile()
     except BaseException:
         planner.close()
@@ -92,6 +94,8 @@ class Planner:
         self._expand: dict[str, set[str]] = {}
         self._deleting: set[str] = set()
         """The nouns of which objects are to be deleted."""
+        self.rows = ""
+        """The rows of the input file that the operations come from, if any."""
 
     def close(self) -> None:
         """Remove the scratch file, unless a plan has taken it over."""
@@ -180,6 +184,7 @@ class Planner:
             base_url=str(self._client.base_url),
             created_at=made_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
             id=hashlib.sha256(f"{os.getpid()} {wall!r}".encode()).hexdigest(),
+            rows=self.rows,
         )
         return await asyncio.to_thread(ScratchPlan, self._scratch, header)
 

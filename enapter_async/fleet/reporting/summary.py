@@ -88,7 +88,7 @@ class _Summary:
         self._about: dict[int, list[str]] = {}
         self._timeline = Timeline(len(self._replay.marks))
         self._causes: dict[_Cause, list[int]] = {}
-        self._examples: dict[int, list[list[str]]] = {}
+        self._examples: dict[int, list[tuple[str, str, int]]] = {}
         self._notes: list[list[Any]] = []
 
     def tell(self) -> dict[str, Any]:
@@ -126,8 +126,7 @@ class _Summary:
                 {
                     **attrs.asdict(cause),
                     "number": number,
-                    "examples": [address for address, _ in self._examples.get(index, ())],
-                    "names": [name for _, name in self._examples.get(index, ())],
+                    **self._told_examples(index),
                 }
                 for cause, (index, number) in self._causes.items()
             ],
@@ -135,6 +134,11 @@ class _Summary:
             "about": self._about,
             "not_done": self._not_done,
         }
+
+    def _told_examples(self, index: int) -> dict[str, Any]:
+        found = self._examples.get(index, [])
+        told = zip(*found, strict=True) if found else ((), (), ())
+        return dict(zip(("examples", "names", "items"), map(list, told), strict=True))
 
     def _state(self, mark: Mark) -> str:
         if self._running and mark is Mark.INTENDED:
@@ -243,10 +247,13 @@ class _Summary:
             cause = attrs.evolve(cause, message=None)
         entry = self._causes.setdefault(cause, [len(self._causes), 0])
         entry[1] += number
-        examples = self._examples.setdefault(entry[0], [])
-        if row and row[1] is not None and len(examples) < EXAMPLES:
-            examples.append([row[1], self._about[row[0]][1]])
+        self._note_example(entry[0], row)
         return entry[0]
+
+    def _note_example(self, index: int, row: list[Any]) -> None:
+        examples = self._examples.setdefault(index, [])
+        if row and row[1] is not None and len(examples) < EXAMPLES:
+            examples.append((row[1], self._about[row[0]][1], row[0]))
 
     def _take_untouched(self) -> None:
         """Record the items without any event: they were never started."""
@@ -258,6 +265,7 @@ class _Summary:
         index = self._count(cause, [], number)
         for row in self._rows.values():
             if len(row) == 5:
+                self._note_example(index, row)
                 row += [index, None, 0, _NOT_STARTED, None, False]
 
 
