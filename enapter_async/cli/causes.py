@@ -18,6 +18,8 @@ from enapter_async.text import plain
 
 SHOWN: Final = 20
 """How many causes are shown."""
+_LINE: Final = 72
+"""Longer examples are on a line each, where a terminal does not split their ids."""
 _CAUSE: Final = 5
 _MESSAGE: Final = 8
 """The places in a row of the summary: its cause, and its own message."""
@@ -136,11 +138,14 @@ def show_causes(
 
 
 def lines_of(cause: Cause, width: int) -> Iterator[str]:
-    """Yield a cause with its count, padded to `width`, and a line of its examples."""
+    """Yield a cause with its count, padded to `width`, and its examples, on a line if they fit."""
     yield f"  {cause.number:{width}}  {plain(cause.why)}"
-    if cause.examples:
-        more = ", ..." if cause.number > len(cause.examples) else ""
-        yield f"  {'':{width}}  {', '.join(map(plain, cause.examples))}{more}"
+    examples = [*map(plain, cause.examples)]
+    if examples and cause.number > len(examples):
+        examples.append("...")
+    line = ", ".join(examples)
+    for each in examples if len(line) > _LINE else filter(None, (line,)):
+        yield f"  {'':{width}}  {each}"
 
 
 def _why(cause: Mapping[str, Any], messages: set[str | None]) -> str:

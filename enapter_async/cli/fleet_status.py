@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from enapter_async.cli.fleet_jobs import (
     resume_job,
     show_status,
 )
+from enapter_async.cli.listing import write_table
 from enapter_async.cli.options import Settings, connection_options, tell
 from enapter_async.cli.places import AddressedRun, Place, find_place
 from enapter_async.cli.prompts import confirm, force_option
@@ -34,7 +36,7 @@ from enapter_async.cli.run_options import (
 )
 from enapter_async.cli.runner import carry_out, commands_on
 from enapter_async.cli.streams import although_unheard
-from enapter_async.cli.summary import COLOURS, MEANINGS, output_console
+from enapter_async.cli.summary import COLOURS, MEANINGS, fancy, output_console
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.journal.names import read_journal, store_of
 from enapter_async.fleet.journal.options import AMBIGUOUS, JournalOptions
@@ -235,6 +237,8 @@ def runs(settings: Settings, *, prune: float | None, yes: bool) -> None:
         _prune(settings, days=prune, yes=yes)
         return
     found = False
+    table: list[list[str]] = []
+    on_terminal = fancy(sys.stdout)
     for folder in all_runs(runs_directory()):
         found = True
         try:
@@ -250,7 +254,12 @@ def runs(settings: Settings, *, prune: float | None, yes: bool) -> None:
             continue
         going = "running" if look.running else exit_of_run(look).name.lower()
         source = plain(look.facts.get("source", ""))
-        click.echo(f"{folder.id}  {look.done:>7} of {look.total:<7} done  {going:<8}  {source}")
+        if on_terminal:
+            table.append([folder.id, f"{look.done} of {look.total}", going, source])
+        else:
+            click.echo(f"{folder.id}  {look.done:>7} of {look.total:<7} done  {going:<8}  {source}")
+    if table:
+        write_table(("RUN", "DONE", "STATE", "SOURCE"), table)
     if not found and not settings.as_json:
         tell(f"there is no run in {runs_directory()}")
 

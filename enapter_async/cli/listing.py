@@ -3,14 +3,14 @@
 import functools
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, TypeVar
+from itertools import accumulate
+from typing import Any, Final, TypeVar
 
 import attrs
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
 
+from enapter_async.cli.options import tell
 from enapter_async.cli.rows import json_line
 from enapter_async.cli.summary import fancy, output_console
 from enapter_async.converter import unstructure
@@ -18,6 +18,9 @@ from enapter_async.fleet.spreadsheets import row_writer
 from enapter_async.text import plain
 
 T = TypeVar("T")
+
+_GAP: Final = "  "
+"""What stands between two columns of a table."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +30,8 @@ class Listing:
     limit: int | None
     output: str | None
     columns: tuple[str, ...]
+    chosen: bool = False
+    """Whether the user chose the columns, so that all of them are shown."""
 
     async def write(self, objects: AsyncIterator[Any], *, as_json: bool) -> None:
         """Write the objects: as requested, else as a table on a terminal, or as lines with tabs.
@@ -53,18 +58,47 @@ class Listing:
         return [plain(value_of(each, field)) for field in self.columns]
 
     def _show_table(self, rows: list[list[str]]) -> None:
-        on_terminal = fancy(sys.stdout)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for field in self.columns:
-            table.add_column(field.upper(), overflow="fold", no_wrap=not on_terminal)
-        for cells in rows:
-            table.add_row(*map(Text, cells))
-        console = output_console()
-        if not on_terminal:
-            # A file or a pipe has no width; no cell is folded there.
-            width = console.measure(table).maximum
-            console = Console(file=sys.stdout, width=max(width, 1), color_system=None)
-        console.print(table)
+        """Write a table with a line for each row, so that every id can be copied.
+
+        Of the usual columns, a terminal shows those that fit.
+        """
+        titles = [field.upper() for field in self.columns]
+        limited = fancy(sys.stdout) and not self.chosen
+        room = output_console().width if limited else None
+        number = write_table(titles, rows, room=room)
+        if number < len(self.columns):
+            left_out = ", ".join(self.columns[number:])
+            tell(f"not shown, for lack of room: {left_out}; --columns and --output show them")
+
+
+def write_table(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], *, room: int | None = None
+) -> int:
+    """Write rows in aligned columns, with titles that are bold on a terminal.
+
+    Only columns that fit into `room` are written, but at least one; return their number.
+    """
+    widths = [max(map(cell_len, column)) for column in zip(titles, *rows, strict=True)]
+    number = len(widths) if room is None else _fitting(widths, room)
+    title = _line(titles[:number], widths)
+    click.echo(click.style(title, bold=True) if fancy(sys.stdout) else title)
+    for cells in rows:
+        click.echo(_line(cells[:number], widths))
+    return number
+
+
+def _fitting(widths: Sequence[int], room: int) -> int:
+    """Return how many columns fit into a terminal, at least one."""
+    ends = accumulate(width + len(_GAP) for width in widths)
+    return max(1, sum(end - len(_GAP) <= room for end in ends))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return cells as a line of aligned columns; a wide character takes two columns."""
+    padded = (
+        cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=False)
+    )
+    return _GAP.join(padded).rstrip()
 
 
 def listing_options(*columns: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -76,7 +110,12 @@ def listing_options(*columns: str) -> Callable[[Callable[..., Any]], Callable[..
             *given: Any, limit: int | None, output: str | None, chosen: str | None, **named: Any
         ) -> Any:
             names = [name.strip() for name in (chosen or "").split(",") if name.strip()]
-            listing = Listing(limit=limit, output=output, columns=tuple(names) or columns)
+            listing = Listing(
+                limit=limit,
+                output=output,
+                columns=tuple(names) or columns,
+                chosen=bool(names),
+            )
             return command(*given, listing=listing, **named)
 
         adorned: Callable[..., Any] = with_listing

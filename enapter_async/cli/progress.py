@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -37,6 +37,8 @@ from enapter_async.hooks import AttemptFailed, Event
 from enapter_async.text import plain
 
 _PLAIN_STEPS: Final = 10
+_NARROW: Final = 70
+"""On a terminal of fewer columns, the numbers are shown without a bar and without the pace."""
 
 
 class Watch:
@@ -76,10 +78,12 @@ def tracker(total: int, watch: Watch) -> Tracker:
     The lines begin with the time, because they usually go to a log. `--quiet` shows none.
     """
     bar = fancy(sys.stderr) and not is_quiet()
-    return _Bar(total, watch) if bar else _Lines(total, watch)
+    return Bar(total, watch) if bar else _Lines(total, watch)
 
 
-class _Bar:
+class Bar:
+    """A bar that is redrawn, with the counts; on a narrow terminal, the counts alone."""
+
     def __init__(self, total: int, watch: Watch) -> None:
         self._total = total
         self._watch = watch
@@ -88,15 +92,16 @@ class _Bar:
         self._estimate = Estimate(time.monotonic)
         self._wait: Wait | None = None
         self._pace = ""
+        console = Console(stderr=True)
+        self._narrow = console.width < _NARROW
+        wide = (TextColumn("{task.fields[rate]:>6.0f}/s"), TimeElapsedColumn())
         self._progress = Progress(
-            SpinnerColumn(),
-            BarColumn(bar_width=32),
+            *(() if self._narrow else (SpinnerColumn(), BarColumn(bar_width=32))),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:>6.0f}/s"),
-            TimeElapsedColumn(),
+            *(() if self._narrow else wide),
             _LiveColumn(self._left),
             _StatesColumn(),
-            console=Console(stderr=True),
+            console=console,
             refresh_per_second=12,
         )
         self._task = self._progress.add_task("", total=total, rate=0.0, states=Text())
@@ -109,6 +114,7 @@ class _Bar:
         self._progress.stop()
 
     def advance(self, outcome: Outcome[Any]) -> None:
+        """Count an outcome."""
         self._counts[outcome.state] += 1
         # Held operations were not executed, so they do not count as finished.
         done = self._counts.total() - self._counts[State.HELD]
@@ -122,6 +128,7 @@ class _Bar:
         )
 
     def tell(self, event: RunEvent) -> None:
+        """Show an event of the run."""
         if isinstance(event, RunWaiting):
             self._wait = event.wait
             self._estimate.pause()
@@ -133,13 +140,18 @@ class _Bar:
         else:
             self._progress.console.print(event_text(event), markup=False, highlight=False)
 
+    def shown(self) -> RenderableType:
+        """Return what is drawn now."""
+        return self._progress.get_renderable()
+
     def _left(self) -> Text:
         """Return the reason for waiting, or the time left; called at each redraw."""
         if self._wait is not None:
             return Text(plain(self._wait.text(time.monotonic())), "yellow")
         seconds = self._estimate.left(self._total - self._counts.total())
         left = "" if seconds is None else f"{minutes(seconds)} left"
-        return Text(" · ".join(each for each in (left, self._pace) if each), "dim")
+        pace = "" if self._narrow else self._pace
+        return Text(" · ".join(each for each in (left, pace) if each), "dim")
 
     def _states(self) -> Text:
         text = Text()
@@ -147,7 +159,7 @@ class _Bar:
             if self._counts[state]:
                 text.append(f" {self._counts[state]} {state}", style=COLOURS[state])
         failed = self._watch.failed.total()
-        if failed:
+        if failed and not self._narrow:
             text.append(f" · {failed} failed attempts", style="dim")
         return text
 

@@ -1,5 +1,6 @@
 """Commands on their own terminal: tables, questions, the bar of a run; and a full disk."""
 
+import io
 import json
 import os
 import re
@@ -12,10 +13,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from enapter_async.cli.app import cli
 from enapter_async.cli.exit_codes import Exit
+from enapter_async.cli.progress import Bar, Watch
 from enapter_async.emulator import Drop, Emulator, Reply, TooManyRequests, World
+from enapter_async.fleet import Outcome, State
+from enapter_async.operations.devices import UpdateDevice
 
 if sys.platform != "win32":
     import pty
@@ -64,12 +69,30 @@ def on_a_terminal(
 
 @POSIX
 def test_a_list_on_a_terminal_is_a_table(world: World, environment: dict[str, str]) -> None:
-    code, shown = on_a_terminal("devices", "list", environment=environment)
+    narrow = {**environment, "COLUMNS": "80"}
+    code, shown = on_a_terminal("devices", "list", environment=narrow)
     assert code == 0
     header, first, *_ = COLOUR.sub("", shown).splitlines()
-    assert header.split()[:3] == ["ID", "NAME", "SLUG"]
+    assert header.split()[:2] == ["ID", "NAME"]
     assert header.index("NAME") == first.index(world.device(first.split()[0]).name), "aligned"
     assert all(device.id in shown for device in world)
+    *table, left_out = shown.splitlines()
+    assert max(map(len, table)) <= 80, "no line is wrapped, so that each id can be copied"
+    assert left_out.startswith("not shown, for lack of room: ")
+    assert "blueprint_id" in left_out
+
+
+def test_a_narrow_terminal_shows_the_numbers_of_a_run_in_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    bar = Bar(10_000, Watch())
+    operation = UpdateDevice(device_id="a", name="b")
+    for state in (State.APPLIED, State.FAILED):
+        bar.advance(Outcome(operation=operation, state=state))
+    drawn = io.StringIO()
+    Console(file=drawn, width=40).print(bar.shown())
+    assert drawn.getvalue().split() == ["2/10000", "1", "applied", "1", "failed"]
 
 
 @POSIX
