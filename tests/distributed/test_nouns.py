@@ -212,8 +212,8 @@ async def test_workers_follow_and_accept_what_may_have_been_created(
     operations = [*rebooting(emulator), CreateSite(name="Lost", timezone="UTC")]
     emulator.faults.add(Drop(after_effect=True), when=_writes, times=1)
     emulator.faults.add(Drop(after_effect=True), method="POST", path="/v3/sites", times=1)
-    emulator.noun(Commands).behave("reboot", Behaviour(latency=0.5))
-    job = await submitted(emulator, place, operations, by=3, wait=0.1)
+    emulator.noun(Commands).behave("reboot", Behaviour(latency=1.5))
+    job = await submitted(emulator, place, operations, by=3, wait=0.5)
     seen: set[str] = set()
     status = await carried_out(emulator, job, tmp_path / "kept", seen)
     assert seen == {"one", "two"}
