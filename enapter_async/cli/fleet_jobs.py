@@ -23,10 +23,9 @@ from enapter_async.cli.streams import although_unheard
 from enapter_async.cli.summary import COLOURS, MEANINGS, output_console, show_report
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError, EnapterError
-from enapter_async.fleet.distributed.job import Job, JobStatus
+from enapter_async.fleet.distributed.job import Job, JobStatus, distribute
 from enapter_async.fleet.distributed.partitions import SIZE, By
 from enapter_async.fleet.distributed.places import Database, Folder, place_of
-from enapter_async.fleet.distributed.submission import distribute
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import RunNotFoundError
 from enapter_async.fleet.journal.names import read_journal

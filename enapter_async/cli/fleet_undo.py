@@ -13,11 +13,11 @@ import click
 from enapter_async.cli import completion
 from enapter_async.cli.exit_codes import Exit
 from enapter_async.cli.fleet_apply import apply_all
-from enapter_async.cli.fleet_jobs import job_at
+from enapter_async.cli.fleet_jobs import BY, JOURNAL, WORKERS, apply_as_job, job_at, parsed_by
 from enapter_async.cli.fleet_plan import progress, show_plan
 from enapter_async.cli.options import Settings, connection_options, tell, warn
 from enapter_async.cli.places import find_place
-from enapter_async.cli.prompts import confirm, force_option
+from enapter_async.cli.prompts import confirm
 from enapter_async.cli.run_options import CAUTION, CONCURRENCY, WAVES, run_options
 from enapter_async.cli.streams import although_unheard
 from enapter_async.fleet.journal.names import read_journal
@@ -47,7 +47,12 @@ _WHY = {
     shell_complete=completion.files,
     help="Only write the plan, to this new file.",
 )
-@force_option
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace the output file if it already exists; with --journal, submit the job even if "
+    "another, unfinished one changes the same objects.",
+)
 @click.option(
     "--state",
     "states",
@@ -69,6 +74,9 @@ _WHY = {
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation before applying it.")
 @run_options(CONCURRENCY, *WAVES, *CAUTION)
+@JOURNAL
+@BY
+@WORKERS
 def undo_run(
     settings: Settings,
     *,
@@ -80,6 +88,9 @@ def undo_run(
     items: str | None,
     yes: bool,
     options: RunOptions,
+    place: str | None,
+    by: str | None,
+    workers: int | None,
 ) -> None:
     """Undo the changes of RUN, as far as possible.
 
@@ -89,16 +100,26 @@ def undo_run(
     left alone. The rest becomes a plan, which is shown, confirmed and applied like any other.
     With --state, --site or --items only a part of RUN is undone. If you do not confirm, the plan is
     kept in a file.
+
+    With --journal, a job for several workers carries it out. If RUN is such a job itself, the new
+    one is divided in the same way and has the same --max-rate, unless you give others.
     """
+    if place is None and (by is not None or workers is not None):
+        raise click.UsageError("--by and --workers need --journal")
     chosen = UndoOnly(
         states=frozenset(map(State, states)), sites=frozenset(site_ids), items=_numbers(items)
     )
+    divided = parsed_by(by)
     journal_name: str | os.PathLike[str]
     if (job := job_at(run)) is not None:
         name, journal_name = job.name, job.address
+        status = asyncio.run(job.status())
+        divided = status.by if divided is None else divided
+        if place is not None and settings.max_rate is None:
+            settings = attrs.evolve(settings, max_rate=status.max_rate)
     else:
-        place = find_place(run)
-        name, journal_name = place.id, place.journal
+        found = find_place(run)
+        name, journal_name = found.id, found.journal
     if settings.base_url is None:
         with contextlib.closing(read_journal(journal_name)) as journal:
             settings = attrs.evolve(settings, base_url=journal.facts().get("base_url"))
@@ -126,7 +147,16 @@ def undo_run(
                     f"this undoes {changes} changes of run {name}", changes, yes=yes, destroys=False
                 )
             source = f"undo of {name}"
-            ending = apply_all(settings, plan, options, source=source, skip_refused=True, yes=True)
+            if place is None:
+                ending = apply_all(
+                    settings, plan, options, source=source, skip_refused=True, yes=True
+                )
+            else:
+                ending = apply_as_job(
+                    settings, plan, options, place=place, by=divided,
+                    workers=1 if workers is None else workers, credentials=None, source=source,
+                    force=force,
+                )  # fmt: skip
     click.get_current_context().exit(ending)
 
 

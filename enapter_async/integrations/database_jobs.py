@@ -22,8 +22,7 @@ import attrs
 from enapter_async.client import Client
 from enapter_async.errors import ConfigurationError
 from enapter_async.fleet.distributed.control import Control
-from enapter_async.fleet.distributed.job import status_of
-from enapter_async.fleet.distributed.submission import distribute
+from enapter_async.fleet.distributed.job import distribute, status_of
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.errors import (
     JournalError,

@@ -26,6 +26,12 @@ def asked_proxy(seen: Seen) -> object:
     return seen.client["proxy"]
 
 
+def most_at_once(seen: Seen) -> object:
+    """Return the highest rate; a worker has a limiter for all of its jobs."""
+    limiter = seen.client.get("limiter")
+    return seen.client["pacing"].max_rate if limiter is None else limiter.pace().rate
+
+
 CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--base-url": (("{url}",), lambda s: s.client["base_url"] == s.places["url"]),
     "--token-file": (("{folder}/token",), lambda s: s.client["token"] == s.places["token"]),
@@ -34,7 +40,7 @@ CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--allow-insecure-http": ((), lambda s: s.client["allow_insecure_http"] is True),
     "--attempts": (("2",), lambda s: s.client["retry"].attempts == 2),
     "--deadline": (("7.5",), lambda s: s.client["retry"].deadline == 7.5),
-    "--max-rate": (("5000",), lambda s: s.client["pacing"].max_rate == 5000),
+    "--max-rate": (("5000",), lambda s: most_at_once(s) == 5000),
     "--json": ((), lambda s: s.rows() is not None),
     "--quiet": ((), lambda s: s.said_nothing()),
     "--verbose": ((), lambda s: any(isinstance(each, CallLog) for each in s.client["hooks"])),
@@ -355,6 +361,18 @@ OWN: Final = (
         {
             "--prune": lambda s: "credentials" not in s.out,
             "--yes": lambda s: s.code == 0,
+        },
+    ),
+    Own(
+        "fleet undo",
+        (
+            *("{run}", "--yes", "--journal", "{folder}/undo", "--by", "3"),
+            *("--workers", "0", "--force"),
+        ),
+        {
+            "--journal": lambda s: s.values["distribute"][1] == f"{s.places['folder']}/undo",
+            "--by": lambda s: s.values["by"] == 3,
+            "--workers": lambda s: s.code == 0 and s.run is None,
         },
     ),
     Own(

@@ -16,6 +16,8 @@ from tests.cli.test_interrupts import Arrivals, changes
 
 __all__ = ["changes"]
 
+pytestmark = pytest.mark.timeout(180)  # several processes start one after the other
+
 AT_ONCE = ("--waves", "none", "--by", "10", "--concurrency", "4")
 
 
@@ -44,9 +46,17 @@ def test_a_job_goes_from_its_submission_to_its_report(
 
     page = run("fleet", "report", place)
     assert "<html" in Path(page.stdout.strip()).read_text("utf-8")
-    back = run("fleet", "undo", place, "--yes")
+    undoing = ("fleet", "undo", place, "--yes")
+    assert "need --journal" in run(*undoing, "--by", "5").stderr
+    assert run(*undoing, "--items", "0-4").exit_code == Exit.DONE
+    assert world.count("update") == 45
+    back = run(*undoing, "--journal", f"{place}-undo", "--waves", "1,rest", "--items", "0-29")
     assert back.exit_code == Exit.DONE
-    assert world.count("update") == 80
+    assert "refused" in back.stdout, "five are undone already"
+    undone = json.loads(run("fleet", "status", f"{place}-undo", "--json").stdout)
+    assert undone["counts"]["applied"] == 25
+    assert undone["partitions"] == 4, "one of one device, and the rest by 10, as the job was"
+    assert world.count("update") == 70
 
 
 def test_a_quiet_job_says_in_one_line_what_failed_and_what_to_do(
@@ -56,7 +66,7 @@ def test_a_quiet_job_says_in_one_line_what_failed_and_what_to_do(
     rows.write_text(f"operation,device_id,name\nupdate,{leaf},New\nupdate,nobody,New\n")
     applying = ("fleet", "apply", str(rows), "--journal", str(place), *AT_ONCE, "-q")
     with process(*applying, environment=environment) as started:
-        out, said = started.communicate(timeout=40)
+        out, said = started.communicate(timeout=90)
     assert (started.returncode, out) == (Exit.FAILED, "")
     assert said == (
         "enapter-async: job job: 1 applied, 1 failed; next: enapter-async fleet resume "
@@ -76,15 +86,15 @@ def test_a_job_is_carried_out_by_processes_of_this_machine_and_one_is_killed(
     emulator.faults.add(Latency(seconds=0.3), when=arrivals, times=None)
     applying = ("fleet", "apply", changes, "--journal", str(place), *AT_ONCE, "--workers", "2")
     with process(*applying, environment=environment) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
         workers = [int(pid) for pid in children if b"spawn_main" in cmdline(int(pid))]
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
         killed = time.monotonic()
-        _, said = started.communicate(timeout=40)
+        _, said = started.communicate(timeout=90)
     assert started.returncode == Exit.DONE, said
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - killed < 60
     assert {device.name for device in world} == {"new"}
     assert 40 <= world.count("update") <= 44, "at most the operations in flight are sent again"
     assert (place / "results.csv").read_text("utf-8").count("\n") == 41
@@ -104,11 +114,11 @@ def test_ctrl_c_stops_a_job_which_is_then_resumed(
     # So slow that it does not end by itself before Ctrl-C reaches it.
     applying = ("fleet", "apply", changes, "--journal", place, *AT_ONCE, "--concurrency", "1")
     with process(*applying, environment=environment) as started:
-        assert arrivals.came.wait(20)
+        assert arrivals.came.wait(60)
         (worker,) = json.loads(run("fleet", "status", place, "--json").stdout)["workers"]
         assert f" in progress by {worker}" in run("fleet", "status", place).stdout
         started.send_signal(signal.SIGINT)
-        _, said = started.communicate(timeout=20)
+        _, said = started.communicate(timeout=90)
     assert started.returncode == Exit.INTERRUPTED, said
     stopped = run("fleet", "status", place)
     assert stopped.exit_code == Exit.STOPPED

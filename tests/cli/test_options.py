@@ -27,7 +27,7 @@ from enapter_async.cli import (
 from enapter_async.client import Client
 from enapter_async.diagnosis import examination
 from enapter_async.emulator import Emulator, World
-from enapter_async.fleet.distributed.submission import distribute
+from enapter_async.fleet.distributed.job import distribute
 from enapter_async.fleet.distributed.worker import Worker
 from enapter_async.fleet.journal.sqlite.lock import RunLock
 from enapter_async.fleet.options import RunOptions

@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Unpack
 
 import attrs
 
+from enapter_async.client import Client
 from enapter_async.fleet.distributed.control import Control, JobRecord
 from enapter_async.fleet.distributed.coordinator import WaveCounts
+from enapter_async.fleet.distributed.partitions import SIZE, By
 from enapter_async.fleet.distributed.places import Address, Place, place_of
+from enapter_async.fleet.distributed.submission import submit
 from enapter_async.fleet.errors import RunAbortedError, RunNotFoundError
+from enapter_async.fleet.inputs import Operations
 from enapter_async.fleet.journal.job_database import Row
 from enapter_async.fleet.journal.names import read_journal
 from enapter_async.fleet.journal.options import JournalOptions
@@ -18,7 +22,10 @@ from enapter_async.fleet.journal.postgres.address import without_password
 from enapter_async.fleet.journal.reading import Journal
 from enapter_async.fleet.journal.records import earlier_outcome
 from enapter_async.fleet.journal.replay import STATE_OF_MARK, Mark, Replay
+from enapter_async.fleet.options import RunKeywords, RunOptions
 from enapter_async.fleet.outcomes import FAILURES_KEPT, Outcome, Report, State, Tally
+from enapter_async.fleet.planning.plan import Plan
+from enapter_async.fleet.planning.rollback import UndoOnly, undo
 
 POLL_S: Final = 0.25
 _SHOWN: Final = (Mark.FAILED, Mark.UNKNOWN, Mark.DIFFERS, Mark.PENDING, Mark.INTENDED)
@@ -34,7 +41,9 @@ class JobStatus:
     (0: none started). `stopped` says why nothing more is started; `ended` means that every
     partition is finished. `credentials` are the files, each with its worker, that may hold
     generated configurations. `facts` are what was told when it was submitted. `elapsed` is the
-    time in seconds from its submission until now, or until it ended or was stopped.
+    time in seconds from its submission until now, or until it ended or was stopped. `by` says how
+    it was divided into partitions, and `max_rate` how many requests per second all workers together
+    may send.
     """
 
     name: str
@@ -51,6 +60,8 @@ class JobStatus:
     credentials: tuple[str, ...] = ()
     facts: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     elapsed: float = 0.0
+    by: By = SIZE
+    max_rate: float | None = None
 
     @property
     def running(self) -> bool:
@@ -174,6 +185,43 @@ class Job:
         async with _controlling(self._place) as control:
             await control.go_on(self.name, told, accept_wave=accept_wave)
 
+    async def undo(
+        self,
+        client: Client,
+        address: Address | None = None,
+        *,
+        only: UndoOnly | None = None,
+        on_read: Callable[[int], None] | None = None,
+        by: By | None = None,
+        max_rate: float | None = None,
+        force: bool = False,
+        **keywords: Unpack[RunKeywords],
+    ) -> "Job":
+        """Write a job that undoes this one, for workers to carry out; return it.
+
+        `fleet.undo` makes the plan, and shows what cannot be undone; `client` reads the fleet for
+        it, and `only` chooses a part. By default the new job is next to this one, with "-undo"
+        after its name, has the same kind of partitions and the same `max_rate`, and carries out
+        everything in one wave. The other options are those of `fleet.distribute`.
+
+        Raises:
+            RunBusyError: there is another job at the address, or one changes the same objects.
+            ConfigurationError: this job used another server, or an option is invalid.
+            EnapterError: the fleet could not be read.
+        """
+        status = await self.status()
+        back = await undo(client, self, on_read=on_read, only=only or UndoOnly())
+        with back.plan as plan:
+            return await distribute(
+                plan,
+                f"{self.address}-undo" if address is None else address,
+                by=status.by if by is None else by,
+                max_rate=status.max_rate if max_rate is None else max_rate,
+                force=force,
+                facts={"source": f"undo of {self.name}"},
+                **keywords,
+            )
+
     async def report(self) -> Report:
         """Return the report of the whole job, merged from the journals of all partitions.
 
@@ -190,6 +238,50 @@ class Job:
         waves = await control.waves(self.name)
         rows = await control.partitions(self.name)
         return status_of(record, waves, rows)
+
+
+async def distribute(
+    operations: Operations[Any] | Plan,
+    address: Address,
+    *,
+    name: str | None = None,
+    by: By = SIZE,
+    max_rate: float | None = None,
+    base_url: str | None = None,
+    force: bool = False,
+    facts: Mapping[str, str] | None = None,
+    options: RunOptions | None = None,
+    **keywords: Unpack[RunKeywords],
+) -> Job:
+    """Write a job that any number of `fleet.Worker` processes carry out together.
+
+    `address` is a folder, for processes of one machine, or a database for workers on many machines:
+    `postgresql://user@host/database#NAME`. `name` is the job's name. The input is divided into
+    partitions: `by` is a number of operations, or "site" for one partition per site, which only
+    workers of the queue `site:<site id>` take. All operations of a device are in one partition.
+    `max_rate` limits the requests per second of all workers together. The other options are those
+    of `fleet.Run`; `abort` and `rollout` apply to the whole job: a wave starts once the previous
+    one is finished and has passed, whichever workers carried it out.
+
+    Nothing is sent, and no token is needed: each worker has its own. `base_url` is the job's
+    server, by default that of the plan. Submitting the same job again joins it. Unless `force` is
+    set, a job is refused if another one in the same database changes the same objects and has
+    neither ended nor been stopped.
+
+    Raises:
+        RunBusyError: there is a job of this name with another input, or another job is changing the
+            same objects.
+        InputConflictError: operations contradict each other.
+        PlanCarriedOutError: another run has carried out the plan.
+        ConfigurationError: an option is invalid, or the job cannot be written.
+    """
+    place = place_of(address)
+    options = RunOptions.of(options, keywords)
+    job = await submit(
+        operations, place, name=name, by=by, max_rate=max_rate, base_url=base_url, force=force,
+        facts=facts or {}, options=options,
+    )  # fmt: skip
+    return Job(place, job)
 
 
 @contextlib.asynccontextmanager
@@ -229,6 +321,8 @@ def status_of(record: JobRecord, waves: Sequence[WaveCounts], rows: Sequence[Row
         ),
         facts=record.facts["run"],
         elapsed=record.elapsed,
+        by=record.facts["by"],
+        max_rate=record.facts["max_rate"],
     )
 
 
