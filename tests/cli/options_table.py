@@ -14,24 +14,11 @@ from enapter_async.fleet.rollout.waves import Gate
 from enapter_async.logs import CallLog
 from enapter_async.operations.device_plans import Change
 from enapter_async.operations.device_selection import Template
+from tests.cli.client_settings import asked_proxy, most_at_once
 from tests.cli.commands import COMMANDS
 from tests.cli.noun_options import NOUN_OPTIONS, Arrived, Own, Seen
 
-
 # The options for server, token and patience: each with a value and the place where it takes effect.
-def asked_proxy(seen: Seen) -> object:
-    """Return the requested proxy; `doctor` resolves it itself."""
-    if "examine" in seen.values:
-        return seen.values["examine"][0].proxy.value
-    return seen.client["proxy"]
-
-
-def most_at_once(seen: Seen) -> object:
-    """Return the highest rate; a worker has a limiter for all of its jobs."""
-    limiter = seen.client.get("limiter")
-    return seen.client["pacing"].max_rate if limiter is None else limiter.pace().rate
-
-
 CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
     "--base-url": (("{url}",), lambda s: s.client["base_url"] == s.places["url"]),
     "--token-file": (("{folder}/token",), lambda s: s.client["token"] == s.places["token"]),
