@@ -1,5 +1,6 @@
 """The statements about a job: which worker gets which partition, and the stop."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,23 @@ async def test_the_token_of_the_first_worker_is_that_of_the_job(jobs: JobDatabas
     control = await with_job(jobs, "a")
     assert await control.adopt_token("job", "abc") == "abc"
     assert await control.adopt_token("job", "xyz") == "abc"
+
+
+async def test_a_statement_that_nobody_waits_for_any_more_disturbs_no_other(
+    jobs: JobDatabase,
+) -> None:
+    control = await with_job(jobs, "a")
+    cut = asyncio.create_task(control.note("job", "cut off"))
+    other = asyncio.create_task(control.partitions("job"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    cut.cancel()
+    assert len(await other) == 1
+    assert [note["what"] for note in await control.notes("job")] == ["cut off"]
+    cut = asyncio.create_task(control.note("job", "at the end"))
+    await asyncio.sleep(0)
+    cut.cancel()
+    await control.close()
 
 
 def test_a_file_that_is_not_a_job_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import attrs
 
 from enapter_async.fleet.distributed.coordinator import Position, WaveCounts, judged_of
 from enapter_async.fleet.distributed.examination import Seen
+from enapter_async.fleet.distributed.uninterrupted import Uninterrupted
 from enapter_async.fleet.journal.job_database import (
     COUNTED,
     JUDGED,
@@ -171,7 +172,7 @@ class Claim:
 class Control:
     """Controls the jobs in one database on behalf of `worker`."""
 
-    database: JobDatabase
+    database: JobDatabase = attrs.field(converter=Uninterrupted)
     worker: str = ""
     lease: float = LEASE_S
 
