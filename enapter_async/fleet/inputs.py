@@ -1,10 +1,10 @@
 """The input of a run, and the checks on it before anything is sent."""
 
+import itertools
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Collection,
-    Container,
     Iterable,
     Iterator,
     Mapping,
@@ -63,6 +63,8 @@ class Input:
             )
         self._operations: Any = operations
         self._secrets = secrets
+        self._numbered = False
+        """Whether an element of a known input is a `WorkItem` itself."""
         self.known = isinstance(operations, Collection)
         """Whether it has a length and can be read repeatedly."""
         self.waits = isinstance(operations, AsyncIterable)
@@ -80,6 +82,7 @@ class Input:
                     or type(each).not_in_jobs is not _in_jobs
                 ):
                     item = self._checked(each, position)
+                    self._numbered |= isinstance(each, WorkItem)
                     self.planned |= item.before is not None
                     if item.plan and item.operation.repeat is Repeat.ONCE:
                         self.plan = self.plan or item.plan
@@ -88,12 +91,15 @@ class Input:
         """Return the number of items of a known input."""
         return len(self._operations)
 
-    def items(self, without: Container[int] = ()) -> Iterator[WorkItem]:
-        """Yield the items of a known input, except those with a `seq` in `without`; repeatable."""
-        for position, each in enumerate(self._operations):
-            item = each if isinstance(each, WorkItem) else WorkItem(position, each)
-            if item.seq not in without:
-                yield item
+    def items(self, without: Collection[int] = ()) -> Iterator[WorkItem]:
+        """Return the items of a known input, except those with a `seq` in `without`; repeatable."""
+        items: Iterator[WorkItem] = map(WorkItem, itertools.count(), self._operations)
+        if self._numbered:
+            items = (
+                each if isinstance(each, WorkItem) else WorkItem(position, each)
+                for position, each in enumerate(self._operations)
+            )
+        return (item for item in items if item.seq not in without) if without else items
 
     def pulled(self) -> Iterator[WorkItem] | AsyncIterator[WorkItem]:
         """Return an iterator that pulls the items, an async one if the input is asynchronous."""

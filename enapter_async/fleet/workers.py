@@ -146,7 +146,10 @@ class WorkerPool:
         return self._in_flight.get(worker) is execution and worker not in self._cancelled_unsent
 
     def _enqueue(self, item: WorkItem) -> None:
-        self._hand(item)
+        if self._waiting:
+            self._hand(item)
+        else:
+            self._ready.append(item)
         if len(self.workers) < self._concurrency:
             self._begin_worker()
 
