@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -32,14 +32,25 @@ DIALECT: Final = Dialect(
 )
 
 _BUSY_SECONDS: Final = 1.0
-_ADD_ITEM: Final = "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_ADD_EVENT: Final = "INSERT INTO event VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_AT_ONCE: Final = 32
+"""How many rows one statement inserts: executing a statement takes longer than another row."""
+
+
+def _inserting(into: str, row: str) -> tuple[str, ...]:
+    """Return the statements that insert 1, 2, … and `_AT_ONCE` rows."""
+    return tuple(
+        f"INSERT INTO {into} VALUES {', '.join([row] * rows)}" for rows in range(1, _AT_ONCE + 1)
+    )
+
+
+_ITEMS: Final = _inserting("item", "(?, ?, ?, ?, ?, ?, ?, ?, ?)")
+_EVENTS: Final = _inserting("event", "(NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 # Shorter statements for the most common rows: binding fewer values saves time.
-_ADD_BRIEF_ITEM: Final = (
-    "INSERT INTO item (seq, digest, operation, grp, wave, unchanged) VALUES (?, ?, ?, '', 0, 0)"
+_BRIEF_ITEMS: Final = _inserting(
+    "item (seq, digest, operation, grp, wave, unchanged)", "(?, ?, ?, '', 0, 0)"
 )
-_ADD_BRIEF_EVENT: Final = (
-    "INSERT INTO event (seq, step, kind, attempt, at_ms, elapsed_ms) VALUES (?, 0, ?, ?, ?, ?)"
+_BRIEF_EVENTS: Final = _inserting(
+    "event (seq, step, kind, attempt, at_ms, elapsed_ms)", "(?, 0, ?, ?, ?, ?)"
 )
 
 
@@ -151,14 +162,19 @@ class SQLiteJournal(Journal):
                 self._put_items(items)
             # In order, because the last event of an item determines its state.
             for columns, rows in itertools.groupby(events, len):
-                add = _ADD_BRIEF_EVENT if columns == 5 else _ADD_EVENT
-                self._writing.executemany(add, rows)
+                self._insert(_BRIEF_EVENTS if columns == 5 else _EVENTS, list(rows))
             if facts:
                 self._put(facts)
 
     def _put_items(self, rows: list[ItemRow]) -> None:
-        self._writing.executemany(_ADD_ITEM, [row for row in rows if len(row) > 3])
-        self._writing.executemany(_ADD_BRIEF_ITEM, [row for row in rows if len(row) == 3])
+        self._insert(_ITEMS, [row for row in rows if len(row) > 3])
+        self._insert(_BRIEF_ITEMS, [row for row in rows if len(row) == 3])
+
+    def _insert(self, statements: Sequence[str], rows: Sequence[ItemRow | EventRow]) -> None:
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            values = tuple(itertools.chain.from_iterable(some))
+            self._writing.execute(statements[len(some) - 1], values)
 
     def _put(self, facts: Mapping[str, str]) -> None:
         self._writing.executemany("INSERT OR REPLACE INTO run VALUES (?, ?)", facts.items())
