@@ -21,6 +21,7 @@ from enapter_async.operations.kinds import (
     is_text,
     named,
     needs,
+    refusal_of,
     unit_named,
     unit_names,
     writes,
@@ -163,6 +164,8 @@ def _operations(row: dict[str, Any]) -> tuple[Operation[Any], ...]:
 def _operation(row: dict[str, Any]) -> Operation[Any]:
     name = row.get("operation")
     kind = named(name) if isinstance(name, str) else None
+    if isinstance(name, str) and (why := refusal_of(name)):
+        raise ConfigurationError(f"{name} is not possible in a job: {why}")
     if isinstance(name, str) and (kind is None or kind.repeat is Repeat.READ):
         known = ", ".join((*(each.kind for each in writes()), *unit_names()))
         raise ConfigurationError(f"operation must be one of {known}")

@@ -34,6 +34,7 @@ LARGEST_ARCHIVE: Final = 64 * MIB
 _BLUEPRINT: Final[Answer[Blueprint]] = Answer(key="blueprint", type=Blueprint, max_bytes=MIB)
 _ZIP_TYPES: Final = ("application/zip", "application/octet-stream")
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+NOT_IN_JOBS: Final = "the files of a job cannot hold a blueprint's archive; upload it first"
 _START: Final = 4
 _LONGEST_END: Final = 22 + 65_535
 """How many bytes the last record of an archive may have, with its comment."""
@@ -239,7 +240,7 @@ class UploadBlueprint(Operation[Blueprint]):
 
     def not_in_jobs(self) -> str:
         """Return the reason why no job uploads blueprints."""
-        return "the files of a job cannot hold a blueprint's archive; upload it first"
+        return NOT_IN_JOBS
 
 
 def _time(value: Any) -> datetime | None:

@@ -12,6 +12,7 @@ import attrs
 
 from enapter_async.operation import Operation, Repeat, operation_class, operation_kinds
 from enapter_async.operations import (
+    blueprints,
     commands,  # noqa: F401 - registers its operations
     device_plans,
     devices,
@@ -35,6 +36,9 @@ OLD_NAMES: Final = {
 """The names of operations in version 0.1, all of them on devices, with their kinds."""
 
 
+_REFUSED: Final = {"blueprint.upload": blueprints.NOT_IN_JOBS}
+"""Names that one may expect in a file, and why it cannot have them."""
+
 OLD_NOUN: Final = device_plans.DEVICE.name
 """The noun of operations in files of version 0.1, which do not name one."""
 
@@ -48,6 +52,11 @@ def named(name: str) -> type[Operation[Any]] | None:
     if operation_class(name) is None:
         name = name.replace("-", "_")
     return operation_class(OLD_NAMES.get(name, name))
+
+
+def refusal_of(name: str) -> str:
+    """Return why a file cannot have an operation that is expected under this name, or ""."""
+    return _REFUSED.get(name.replace("-", "_"), "")
 
 
 def unit_named(name: str) -> type[Unit] | None:

@@ -197,6 +197,7 @@ def test_csv_files_that_are_refused(text: str | bytes, line: int, word: str) -> 
         ('{"operation": "update", "device_id": 5, "name": "x"}', "device_id"),
         ('{"operation": "update", "device_id": "a", "device_id": "b", "name": "x"}', "twice"),
         ('{"operation": "get", "device_id": "d1"}', "one of device.update"),
+        ('{"operation": "blueprint.upload", "archive": "a.zip"}', "upload it first"),
         ('{"device_id": "d1"}', "operation"),
         ('{"operation": ["update"], "device_id": "d1"}', "operation"),
         ('["update"]', "not a JSON object"),
