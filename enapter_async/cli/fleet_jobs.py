@@ -261,9 +261,10 @@ async def _conclude(settings: Settings, job: Job) -> Exit:
 def _progress(status: JobStatus) -> str:
     by = f" by {', '.join(status.workers)}" if status.workers else ""
     wave = f", wave {status.wave} of {status.waves}" if status.waves > 1 else ""
+    waits = f"; {status.waiting}" if status.waiting else ""
     return (
         f"{status.done} of {status.total} done, {status.finished} of {status.partitions} "
-        f"partitions finished, {status.at_work} in progress{by}{wave}"
+        f"partitions finished, {status.at_work} in progress{by}{wave}{waits}"
     )
 
 
@@ -283,6 +284,7 @@ def status_row(job: Job, status: JobStatus) -> dict[str, Any]:
         "finished": status.finished,
         "at_work": status.at_work,
         "workers": list(status.workers),
+        "waiting": status.waiting,
         "wave": status.wave,
         "waves": status.waves,
         "stopped": status.stopped,

@@ -183,7 +183,7 @@ def _waiting(status: JobStatus, rows: Rows) -> str:
     """Return in words why a whole job waits, or ""."""
     position = rows.record.position
     if status.at_work or status.stopped is not None:
-        return ""
+        return status.waiting
     if position.hold_until is not None and position.hold_until > position.now:
         seconds = position.hold_until - position.now
         return f"wave {position.wave + 1} passed; the next one starts in {seconds:.0f} s"

@@ -1,15 +1,19 @@
 """Workers inside another program: with its open client, and with a limit for their end."""
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from enapter_async import fleet
+from enapter_async import Client, fleet
 from enapter_async.emulator import Emulator, Hang, World
+from enapter_async.errors import ConfigurationError
 from enapter_async.fleet import State
 from enapter_async.operations.devices import GenerateConfig
-from tests.distributed.jobs import LEASE, client_for, sent, submitted, until, worker
+from tests.distributed.jobs import LEASE, QUICK, client_for, sent, submitted, until, worker
 
 
 @pytest.fixture(params=["folder", "database"])
@@ -19,11 +23,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.getfixturevalue('database')}#job"
 
 
-async def test_an_open_client_is_used_and_stays_open(place: str) -> None:
-    async with (
-        Emulator(world=World.seeded(12, 1, role="OWNER")) as emulator,
-        client_for(emulator)() as client,
-    ):
+@pytest.fixture
+async def emulator() -> AsyncIterator[Emulator]:
+    async with Emulator(world=World.seeded(12, 1, role="OWNER")) as running:
+        yield running
+
+
+async def test_an_open_client_is_used_and_stays_open(emulator: Emulator, place: str) -> None:
+    async with client_for(emulator)() as client:
         job = await submitted(emulator, place, max_rate=100.0)
         async with fleet.Worker(client, place, lease=LEASE) as own:
             assert "own limiter" in (await own.finish())[job.name]
@@ -31,19 +38,20 @@ async def test_an_open_client_is_used_and_stays_open(place: str) -> None:
         async with worker(emulator, place):
             assert (await job.wait()).ok
         assert (await client.devices.get(next(iter(emulator.world)).id)).id
+        with pytest.raises(ConfigurationError, match="limiter of the open client"):
+            fleet.Worker(client, place, max_rate=5.0)
 
 
-async def test_what_is_in_flight_is_cut_off_after_the_grace(place: str) -> None:
-    async with Emulator(world=World.seeded(12, 1, role="OWNER")) as emulator:
-        emulator.faults.add(Hang(), times=None, method="PATCH")
-        job = await submitted(emulator, place)
-        async with asyncio.timeout(10):
-            async with worker(emulator, place, grace=0.1):
-                await sent(emulator, 5)
-        assert (await job.status()).at_work == 0, "it was given back"
-        emulator.faults.clear()
-        async with worker(emulator, place):
-            assert (await job.wait()).counts[State.APPLIED] == 12
+async def test_what_is_in_flight_is_cut_off_after_the_grace(emulator: Emulator, place: str) -> None:
+    emulator.faults.add(Hang(), times=None, method="PATCH")
+    job = await submitted(emulator, place)
+    async with asyncio.timeout(10):
+        async with worker(emulator, place, grace=0.1):
+            await sent(emulator, 5)
+    assert (await job.status()).at_work == 0, "it was given back"
+    emulator.faults.clear()
+    async with worker(emulator, place):
+        assert (await job.wait()).counts[State.APPLIED] == 12
 
 
 async def test_a_job_names_every_worker_that_may_hold_its_configurations(
@@ -71,3 +79,22 @@ async def test_a_job_names_every_worker_that_may_hold_its_configurations(
         assert names == ["one", "two"]
         kept = [file.read_text("utf-8") for part in "ab" for file in (tmp_path / part).iterdir()]
         assert [each.count("\n") for each in kept] == [len(able) - 1, 1]
+
+
+async def test_a_job_says_why_all_of_its_workers_wait(emulator: Emulator, place: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and never listens
+        base_url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        job = await submitted(emulator, place, base_url=base_url)
+
+        def client(**settings: Any) -> Client:
+            return Client("token", base_url=base_url, retry=QUICK, **settings)
+
+        seen: list[fleet.JobStatus] = []
+        async with fleet.Worker(client, place, lease=LEASE, grace=0.1):
+            watching = asyncio.ensure_future(job.wait(seen.append))
+            await until(lambda: any(status.waiting for status in seen))
+            watching.cancel()
+    assert "paused 0:" in seen[-1].waiting
+    assert "no connection" in seen[-1].waiting
+    assert (await job.status()).waiting == "", "nobody is at work"

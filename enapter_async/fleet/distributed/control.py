@@ -49,13 +49,13 @@ _TAKE: Final = (
     " ) RETURNING *"
 )
 _RENEW: Final = (
-    "UPDATE {p}part SET owned_until = {now} + :lease, " + _SET_COUNTS + ""
+    "UPDATE {p}part SET owned_until = {now} + :lease, waits = :waits, " + _SET_COUNTS + ""
     " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries"
     " RETURNING (SELECT coalesce(stop, '') FROM {p}job WHERE name = :job) AS stop"
 )
 _GIVE_BACK: Final = (
-    "UPDATE {p}part SET owner = '', owned_until = 0, open = :open, not_before = {now} + :delay,"
-    " failures = failures + :gave_up, why = :why, " + _SET_COUNTS + ""
+    "UPDATE {p}part SET owner = '', owned_until = 0, waits = '', open = :open,"
+    " not_before = {now} + :delay, failures = failures + :gave_up, why = :why, " + _SET_COUNTS + ""
     " WHERE job = :job AND no = :no AND owner = :worker AND tries = :tries RETURNING no"
 )
 _STORES: Final = (
@@ -256,12 +256,14 @@ class Control:
         [row] = rows
         return Claim(job=row["job"], no=row["no"], tries=row["tries"], worker=self.worker, row=row)
 
-    async def renew(self, claim: Claim, counts: Mapping[str, int]) -> str | None:
+    async def renew(self, claim: Claim, counts: Mapping[str, int], waits: str = "") -> str | None:
         """Report counts and renew the lease; return why the job stops, or "" if it continues.
 
-        None means that another worker has taken the partition.
+        None means that another worker has taken the partition. `waits` says why it sends nothing.
         """
-        rows = await self.database.execute(_RENEW, **self._of(claim), lease=self.lease, **counts)
+        rows = await self.database.execute(
+            _RENEW, **self._of(claim), lease=self.lease, waits=waits, **counts
+        )
         return str(rows[0]["stop"]) if rows else None
 
     async def stores(self, claim: Claim, file: str) -> None:

@@ -37,13 +37,13 @@ class JobStatus:
 
     `counts` are the operations by state; those not started yet count as held. `partitions` is the
     number of partitions, `finished` the number of finished ones, and `at_work` the number in
-    progress, which `workers` carry out. The wave in progress is `wave` of `waves`, counted from 1
-    (0: none started). `stopped` says why nothing more is started; `ended` means that every
-    partition is finished. `credentials` are the files, each with its worker, that may hold
-    generated configurations. `facts` are what was told when it was submitted. `elapsed` is the
-    time in seconds from its submission until now, or until it ended or was stopped. `by` says how
-    it was divided into partitions, and `max_rate` how many requests per second all workers together
-    may send.
+    progress, which `workers` carry out; `waiting` says why all of these send nothing for now. The
+    wave in progress is `wave` of `waves`, counted from 1 (0: none started). `stopped` says why
+    nothing more is started; `ended` means that every partition is finished. `credentials` are the
+    files, each with its worker, that may hold generated configurations. `facts` are what was told
+    when it was submitted. `elapsed` is the time in seconds from its submission until now, or until
+    it ended or was stopped. `by` says how it was divided into partitions, and `max_rate` how many
+    requests per second all workers together may send.
     """
 
     name: str
@@ -55,6 +55,7 @@ class JobStatus:
     workers: tuple[str, ...] = ()
     wave: int
     waves: int
+    waiting: str = ""
     stopped: str | None
     ended: bool
     credentials: tuple[str, ...] = ()
@@ -303,7 +304,8 @@ def status_of(record: JobRecord, waves: Sequence[WaveCounts], rows: Sequence[Row
     counts[State.HELD] = total - sum(
         number for state, number in counts.items() if state is not State.HELD
     )
-    at_work = [row["owner"] for row in rows if row["owned_until"] >= row["now"]]
+    at_work = [row for row in rows if row["owned_until"] >= row["now"]]
+    waits = [row["waits"] for row in at_work]
     return JobStatus(
         name=record.name,
         counts=counts,
@@ -311,7 +313,8 @@ def status_of(record: JobRecord, waves: Sequence[WaveCounts], rows: Sequence[Row
         partitions=len(rows),
         finished=sum(not row["open"] for row in rows),
         at_work=len(at_work),
-        workers=tuple(sorted(set(at_work))),
+        workers=tuple(sorted({row["owner"] for row in at_work})),
+        waiting=waits[0] if waits and all(waits) else "",
         wave=record.position.wave + 1,
         waves=len(waves),
         stopped=record.stop,

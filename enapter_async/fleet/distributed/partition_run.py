@@ -16,8 +16,9 @@ from enapter_async.fleet.journal.job_database import COUNTED, JUDGED
 from enapter_async.fleet.journal.options import LEAST_LEASE, JournalOptions
 from enapter_async.fleet.journal.postgres.jobs import partition_run
 from enapter_async.fleet.options import CARRIED, RunOptions
-from enapter_async.fleet.outcomes import Outcome, State
+from enapter_async.fleet.outcomes import Outcome, RunEvent, RunGoesOn, RunWaiting, State
 from enapter_async.fleet.run import Run
+from enapter_async.fleet.waits import Wait
 
 LOGGER: Final = "enapter_async.worker"
 """The logger of what workers do."""
@@ -67,6 +68,7 @@ class PartitionRun:
         self._open = False
         self._why = ""
         """Why it stops early."""
+        self._wait: Wait | None = None
         self._judged = {name: claim.counts()[f"judged_{name}"] for name in JUDGED}
 
     @property
@@ -82,7 +84,7 @@ class PartitionRun:
 
     def cut(self) -> None:
         """Cancel the operations in flight, too."""
-        self._stopped = True
+        self._why = self._why or "its operations were cancelled"
         if self._run is not None:
             self._run.cut()
 
@@ -128,9 +130,14 @@ class PartitionRun:
         return RunOptions(
             journal=journal,
             abort=None,  # the counts of the whole job decide
+            on_event=self._on_event,
             credentials=self._credentials,
             **{name: facts[name] for name in CARRIED},
         )
+
+    def _on_event(self, event: RunEvent) -> None:
+        if isinstance(event, RunWaiting | RunGoesOn):
+            self._wait = event.wait if isinstance(event, RunWaiting) else None
 
     def _count(self, outcome: Outcome[Any]) -> None:
         if outcome.state not in _EXECUTED:
@@ -154,9 +161,10 @@ class PartitionRun:
         told_at = clock.monotonic()
         while True:
             await clock.sleep(TELL_S)
+            waits = "" if self._wait is None else self._wait.text(clock.monotonic())
             try:
                 async with asyncio.timeout(self._control.lease):
-                    stop = await self._control.renew(self._claim, self._counts())
+                    stop = await self._control.renew(self._claim, self._counts(), waits)
             except (JournalError, TimeoutError):
                 if clock.monotonic() - told_at > self._control.lease:
                     self.stop("the database of the job cannot be reached")

@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS {p}part (
     owned_until double precision NOT NULL DEFAULT 0,
     not_before double precision NOT NULL DEFAULT 0, tries bigint NOT NULL DEFAULT 0,
     failures bigint NOT NULL DEFAULT 0, why text NOT NULL DEFAULT '',
-    credentials text NOT NULL DEFAULT '',
+    credentials text NOT NULL DEFAULT '', waits text NOT NULL DEFAULT '',
     applied bigint NOT NULL DEFAULT 0, unchanged bigint NOT NULL DEFAULT 0,
     absent bigint NOT NULL DEFAULT 0, differs bigint NOT NULL DEFAULT 0,
     pending bigint NOT NULL DEFAULT 0, failed bigint NOT NULL DEFAULT 0,
