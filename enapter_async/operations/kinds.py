@@ -12,7 +12,6 @@ import attrs
 
 from enapter_async.operation import Operation, Repeat, operation_class, operation_kinds
 from enapter_async.operations import (
-    blueprints,
     commands,  # noqa: F401 - registers its operations
     device_plans,
     devices,
@@ -20,6 +19,7 @@ from enapter_async.operations import (
     provisioning,  # noqa: F401 - registers its operations
     rules,  # noqa: F401 - registers its operations
 )
+from enapter_async.operations.blueprints import NOT_IN_JOBS
 from enapter_async.operations.units import UNITS, Unit
 
 OLD_NAMES: Final = {
@@ -36,7 +36,7 @@ OLD_NAMES: Final = {
 """The names of operations in version 0.1, all of them on devices, with their kinds."""
 
 
-_REFUSED: Final = {"blueprint.upload": blueprints.NOT_IN_JOBS}
+_REFUSED: Final = {"blueprint.upload": NOT_IN_JOBS}
 """Names that one may expect in a file, and why it cannot have them."""
 
 OLD_NOUN: Final = device_plans.DEVICE.name
