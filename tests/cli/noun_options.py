@@ -1,52 +1,13 @@
 """Shows where each command on a single object uses its options: one entry per command."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
-from click.testing import Result
 
-from enapter_async.emulator import Device, World
-from enapter_async.fleet.options import RunOptions
-
-_NEEDED: Final = re.compile(r"warning: |enapter-async: |\d\d:\d\d:\d\d\.\d+ ")
-
-
-@attrs.define
-class Seen:
-    """What a command passed on, how it ended, and its folder."""
-
-    world: World
-    places: Mapping[str, str] = attrs.field(factory=dict)
-    client: dict[str, Any] = attrs.field(factory=dict)
-    run: RunOptions | None = None
-    values: dict[str, Any] = attrs.field(factory=dict)
-    result: Result | None = None
-
-    @property
-    def out(self) -> str:
-        assert self.result is not None
-        return self.result.stdout
-
-    @property
-    def code(self) -> int:
-        assert self.result is not None
-        return self.result.exit_code
-
-    def file(self, name: str, encoding: str = "utf-8") -> str:
-        return Path(self.places["folder"], name).read_text(encoding)
-
-    def said_nothing(self) -> bool:
-        """Return whether standard error has only warnings, errors and the lines of the log."""
-        assert self.result is not None
-        return all(_NEEDED.match(line) for line in self.result.stderr.splitlines())
-
-    def rows(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
+from enapter_async.emulator import Device
+from tests.cli.seen import Seen
 
 Arrived = Callable[[Seen], object]
 

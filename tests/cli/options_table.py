@@ -14,9 +14,9 @@ from enapter_async.fleet.rollout.waves import Gate
 from enapter_async.logs import CallLog
 from enapter_async.operations.device_plans import Change
 from enapter_async.operations.device_selection import Template
-from tests.cli.client_settings import asked_proxy, most_at_once
 from tests.cli.commands import COMMANDS
-from tests.cli.noun_options import NOUN_OPTIONS, Arrived, Own, Seen
+from tests.cli.noun_options import NOUN_OPTIONS, Arrived, Own
+from tests.cli.seen import Seen, asked_proxy, most_at_once
 
 # The options for server, token and patience: each with a value and the place where it takes effect.
 CONNECTION: Final[Mapping[str, tuple[tuple[str, ...], Arrived]]] = {
@@ -340,7 +340,7 @@ OWN: Final = (
     Own(
         "fleet undo",
         ("{run}", "--output", "{folder}/no-part", "--site", "elsewhere"),
-        {"--site": lambda s: s.file("no-part").count("\n") == 2},
+        {"--site": lambda s: "site 'elsewhere'" in s.said},
     ),
     Own(
         "fleet runs",

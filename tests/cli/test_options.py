@@ -36,7 +36,7 @@ from enapter_async.fleet.run import Run as FleetRun
 from enapter_async.operations.device_selection import Selection
 from tests.cli.commands import COMMANDS, commands, prepared
 from tests.cli.conftest import Run
-from tests.cli.noun_options import Own, Seen
+from tests.cli.noun_options import Own
 from tests.cli.options_table import (
     CALLING,
     CONNECTION,
@@ -46,6 +46,7 @@ from tests.cli.options_table import (
     OF_FILES_AND_LISTS,
     OWN,
 )
+from tests.cli.seen import Seen
 
 
 @pytest.fixture
